@@ -1,0 +1,32 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import Serve, ServerProcess, start_server
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start servers: ``serve("--lease-ms", "2000", data=..., port=...)``; all are ended after the test."""
+    servers: list[ServerProcess] = []
+
+    def start(*flags: str, data: Path | None = None, port: int = 0, env: dict[str, str] | None = None) -> ServerProcess:
+        server = start_server(data or tmp_path / "room.db", *flags, port=port, env=env)
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
+
+
+@pytest.fixture
+def server(serve: Serve) -> ServerProcess:
+    """A server with the default settings."""
+    return serve()
