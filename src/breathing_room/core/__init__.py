@@ -1,0 +1,7 @@
+"""The pure core: what a room is, what it can be told, and what it asks for in return.
+
+Nothing in here opens a socket, reads a clock, draws a random number or writes a log line. Time comes in as
+an argument, effects go out as values, and a host in ``breathing_room.hosts`` does the rest.
+
+Read ``room.py`` first.
+"""

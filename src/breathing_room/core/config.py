@@ -1,0 +1,120 @@
+"""What can be set about a room, with the reason for each default.
+
+Environment, flags and files are read by the command; what arrives here is one validated object.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from breathing_room.core.breath import PATTERNS, Pattern
+from breathing_room.core.errors import ConfigError
+
+UNSPOKEN: Final = "unspoken"
+"""The mood of those who named none. It cannot be declared as a mood of its own."""
+
+MOODS: Final = ("gratitude", "presence", "release", "connection")
+
+# Every announcement names every mood: 32 of them with names of 32 letters still fit one network packet.
+MOODS_MAX: Final = 32
+MOOD_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+# A browser may run the timers of a hidden page only once a minute.
+THROTTLED_BEAT_MS: Final = 60_000
+
+# Leases end on a grid of this width, so that a timer serves all who lapse together.
+TICK_MS: Final = 50
+
+DAY_MS: Final = 86_400_000
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """Declare a field of a config with its meaning, which ``--help`` and the reference show."""
+    return field(default=default, metadata={"meaning": meaning})
+
+
+def check_range(config: object, name: str, low: int, high: int) -> None:
+    """Refuse a whole number outside [low, high].
+
+    Raises:
+        ConfigError: It is not a whole number, or lies outside.
+    """
+    value = getattr(config, name)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a whole number from {low:,} to {high:,}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoomConfig:
+    """How one room works. Every length is in milliseconds."""
+
+    moods: tuple[str, ...] = setting(MOODS, "the moods that people can choose from")
+    breath: str = setting("4-7-8", f"how people breathe together: {', '.join(PATTERNS)}")
+    lease_ms: int = setting(
+        60_000,
+        "how long a person on a socket stays counted after the last sign of life; sockets are pinged three times as often",
+    )
+    grace_ms: int = setting(15_000, "how long a person whose socket broke without a goodbye stays counted")
+    beat_ms: int = setting(30_000, "how often a person without a socket reports")
+    push_ms: int = setting(1_000, "the least time between two announcements to everybody")
+    pushes_per_s: int = setting(
+        20_000,
+        "messages a second that announcements may cost; larger crowds are told less often (a message is about 10 us of a core)",
+    )
+    snapshot_ms: int = setting(
+        10_000, "how often the room is saved while something happens: what a crash can lose"
+    )
+    valid_ms: int = setting(30_000, "how long a client without a live connection may show a presence as live")
+    next_ms: int = setting(30_000, "how often a polling client asks")
+    connections_per_visitor_max: int = setting(
+        32,
+        "sockets that one visitor may hold; people have a few tabs, and a thousand sockets of one person are a bug",
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field and how they relate."""
+        if not isinstance(self.moods, tuple) or not 1 <= len(self.moods) <= MOODS_MAX:
+            raise ConfigError(f"moods must be 1 to {MOODS_MAX} names")
+        for mood in self.moods:
+            if not isinstance(mood, str) or not MOOD_NAME.fullmatch(mood) or mood == UNSPOKEN:
+                raise ConfigError(f"a mood is 1 to 32 of a-z, 0-9, - and _, and not {UNSPOKEN!r}: {mood!r}")
+        if len(set(self.moods)) != len(self.moods):
+            raise ConfigError("moods must differ from one another")
+        if self.breath not in PATTERNS:
+            raise ConfigError(f"breath must be one of {', '.join(PATTERNS)}, not {self.breath!r}")
+        check_range(self, "lease_ms", 500, DAY_MS)
+        check_range(self, "grace_ms", 0, DAY_MS)
+        check_range(self, "beat_ms", 500, DAY_MS)
+        check_range(self, "push_ms", 20, 60_000)
+        check_range(self, "pushes_per_s", 100, 100_000_000)
+        check_range(self, "snapshot_ms", 100, 3_600_000)
+        check_range(self, "valid_ms", 1_000, DAY_MS)
+        check_range(self, "next_ms", 1_000, DAY_MS)
+        check_range(self, "connections_per_visitor_max", 1, 10_000)
+        if self.grace_ms > self.lease_ms:
+            raise ConfigError(
+                "grace_ms must not exceed lease_ms: a broken socket cannot promise more than an open one"
+            )
+
+    @property
+    def pattern(self) -> Pattern:
+        """How people breathe together."""
+        return PATTERNS[self.breath]
+
+    @property
+    def ping_ms(self) -> int:
+        """How long a socket may be silent before it is pinged: two lost pings must not end a lease."""
+        return self.lease_ms // 3
+
+    @property
+    def fresh_ms(self) -> int:
+        """How long after a report a person without a socket surely counts: one beat, and a quarter for its way."""
+        return self.beat_ms + self.beat_ms // 4
+
+    @property
+    def beat_lease_ms(self) -> int:
+        """How long after a report a person without a socket stays counted.
+
+        A beat and 90 s of retries, and never less than 2.5 beats of a page whose timers the browser throttles.
+        """
+        return max(self.beat_ms + 90_000, 5 * THROTTLED_BEAT_MS // 2)

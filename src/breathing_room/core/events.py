@@ -1,0 +1,82 @@
+"""What a room can be told: facts, in the past tense.
+
+A *connection* is a live socket, named by whatever the host likes (anything hashable). A *visitor* is a person,
+named by a keyed hash that ``visitors.py`` makes; several connections of one visitor are one person.
+
+A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was said.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NewType, TypeAlias
+
+VisitorKey = NewType("VisitorKey", bytes)
+Connection: TypeAlias = Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A visitor came in over a connection."""
+
+    connection: Connection
+    visitor: VisitorKey
+    mood: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A connection wants to watch without being counted."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class MoodChanged:
+    """Whoever is behind a connection feels otherwise now."""
+
+    connection: Connection
+    mood: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A connection gave a sign of life."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A connection said goodbye."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """A connection ended without a goodbye."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A visitor without a connection came in, named a mood, or gave a sign of life."""
+
+    visitor: VisitorKey
+    mood: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrew:
+    """A visitor without a connection said goodbye."""
+
+    visitor: VisitorKey
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The time that a step asked for has come, or any other time: it does no harm."""
+
+
+Event: TypeAlias = Joined | Observed | MoodChanged | Heard | Left | Broke | Reported | Withdrew | Woken

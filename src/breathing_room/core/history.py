@@ -1,0 +1,106 @@
+"""How many people are usually here: averages by hour of the week.
+
+A week has 168 hours, numbered from Monday 00:00 UTC. Every hour keeps a running mean of the count and of each mood,
+weighted by the time that was observed: an hour of which a server saw half weighs half, and the time for which it
+was down weighs nothing. The weight is capped at ``WEEKS_MAX`` hours, from where on the mean forgets: it follows a
+room that grows or fades with a half-life of about ``0.7 WEEKS_MAX`` weeks.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from breathing_room.core.errors import HostError
+
+HOUR_MS: Final = 3_600_000
+HOURS: Final = 168
+WEEKS_MAX: Final = 8
+
+# 1970-01-01 was a Thursday: three days after a Monday.
+EPOCH_HOUR: Final = 3 * 24
+
+
+def hour_of_week(wall_ms: int) -> int:
+    """Find the hour of the week, 0 (Monday, 00:00 UTC) to 167, at an instant."""
+    return (wall_ms // HOUR_MS + EPOCH_HOUR) % HOURS
+
+
+class History:
+    """The averages of one room.
+
+    Feed it what the room says whenever that changes: it holds between two observations.
+    """
+
+    def __init__(self) -> None:
+        self._weight = [0.0] * HOURS
+        self._mean: list[dict[str, float]] = [{} for _ in range(HOURS)]
+        self._since_ms: int | None = None
+        self._now: Mapping[str, int] = {}
+
+    def observe(self, people: Mapping[str, int] | None, *, wall_ms: int) -> None:
+        """Take note of who is here from now on.
+
+        Args:
+            people: People by mood, those without one included; None when nobody knows. That weighs nothing.
+            wall_ms: Milliseconds since 1970-01-01 UTC. Time that runs backwards is not counted.
+        """
+        if self._since_ms is not None:
+            # A gap of over a week would only go round: every hour of it is the same.
+            start_ms = max(self._since_ms, wall_ms - HOURS * HOUR_MS)
+            while start_ms < wall_ms:
+                end_ms = min(wall_ms, (start_ms // HOUR_MS + 1) * HOUR_MS)
+                self._add(hour_of_week(start_ms), (end_ms - start_ms) / HOUR_MS)
+                start_ms = end_ms
+        self._since_ms = None if people is None else wall_ms
+        self._now = {} if people is None else dict(people)
+
+    def _add(self, hour: int, weight: float) -> None:
+        held = self._weight[hour]
+        share = weight / (held + weight)
+        mean = self._mean[hour]
+        for mood in mean.keys() | self._now.keys():
+            was = mean.get(mood, 0.0)
+            mean[mood] = was + (self._now.get(mood, 0) - was) * share
+        self._weight[hour] = min(held + weight, WEEKS_MAX)
+
+    def averages(self) -> list[dict[str, Any]]:
+        """List the hours that were ever observed.
+
+        Returns:
+            For each: ``hour`` of the week, ``count``, people by mood in ``moods`` (the unspoken among them),
+            and ``observed_h``, how many hours that rests on.
+        """
+        return [
+            {
+                "hour": hour,
+                "count": round(sum(mean.values()), 2),
+                "moods": {mood: round(people, 2) for mood, people in sorted(mean.items())},
+                "observed_h": round(weight, 3),
+            }
+            for hour, (mean, weight) in enumerate(zip(self._mean, self._weight, strict=True))
+            if weight
+        ]
+
+    def encode(self) -> bytes:
+        """Write it as one value for a store."""
+        hours = {hour: [self._weight[hour], self._mean[hour]] for hour in range(HOURS) if self._weight[hour]}
+        return json.dumps({"version": 1, "hours": hours}, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Read it back. What happened since is not observed.
+
+        Raises:
+            HostError: It is damaged, or of a later version.
+        """
+        history = cls()
+        try:
+            body = json.loads(value)
+            if body["version"] != 1:
+                raise HostError("a history of a later version")
+            for hour, (weight, mean) in body["hours"].items():
+                history._weight[int(hour)] = float(weight)
+                history._mean[int(hour)] = {str(mood): float(people) for mood, people in mean.items()}
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise HostError(f"a damaged history: {type(error).__name__}") from error
+        return history

@@ -1,0 +1,285 @@
+"""The wire format: what clients say becomes messages, what the room says becomes bytes.
+
+Everything that comes from outside is validated here, once. ``docs/reference/protocol.md`` is the same in words.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, NoReturn, TypeAlias
+
+from breathing_room.core.breath import Pattern
+from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.errors import PeerError
+from breathing_room.core.presence import Presence
+
+# --- Close codes: the range says whether to come back -------------------------------------------------------------
+
+GOODBYE: Final = 1000
+GOING_AWAY: Final = 1001
+PROTOCOL_ERROR: Final = 1002
+NOT_TEXT: Final = 1003
+NOT_UTF8: Final = 1007
+TOO_BIG: Final = 1009
+RESTART: Final = 1012
+
+LEASE_ENDED: Final = 4000
+JOIN_LATE: Final = 4001
+READS_SLOWLY: Final = 4002
+FULL: Final = 4003
+
+SENSELESS: Final = 4500
+TOO_MANY_SOCKETS: Final = 4501
+
+CLOSE_CODES: Final[Mapping[int, str]] = {
+    GOODBYE: "you left",
+    PROTOCOL_ERROR: "a frame broke RFC 6455",
+    NOT_TEXT: "a binary message where text is due",
+    NOT_UTF8: "text that is not UTF-8",
+    TOO_BIG: "a message that is too big",
+    RESTART: "the server restarts; the reason says when to come back",
+    LEASE_ENDED: "nothing was heard from you for a whole lease",
+    JOIN_LATE: "no join or observe in time",
+    READS_SLOWLY: "you read too slowly",
+    FULL: "the server is full",
+    SENSELESS: "too many messages that made no sense",
+    TOO_MANY_SOCKETS: "this visitor has too many sockets open",
+}
+"""Every code that the server closes a socket with, and why."""
+
+_CLIENT_BUGS: Final = frozenset({GOODBYE, PROTOCOL_ERROR, NOT_TEXT, NOT_UTF8, 1008, TOO_BIG, 1010})
+
+
+def may_come_back(close_code: int) -> bool:
+    """Tell a client whether to connect again after a close."""
+    return close_code not in _CLIENT_BUGS and not 4500 <= close_code <= 4999
+
+
+# --- Names -------------------------------------------------------------------------------------------------------
+
+ROOM_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+VISITOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+
+
+def check_room(name: str) -> str:
+    """Return a room's name if it is one.
+
+    Raises:
+        PeerError: ``bad_room``.
+    """
+    if not ROOM_NAME.fullmatch(name):
+        raise PeerError(
+            "bad_room", "a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit"
+        )
+    return name
+
+
+def check_visitor(value: object) -> str:
+    """Return a visitor id if it is one.
+
+    Raises:
+        PeerError: ``bad_visitor``.
+    """
+    if not isinstance(value, str) or not VISITOR_ID.fullmatch(value):
+        raise PeerError(
+            "bad_visitor", "visitor must be 16 to 64 of A-Z, a-z, 0-9, - and _, random and your own"
+        )
+    return value
+
+
+def check_mood(value: object, moods: tuple[str, ...]) -> str:
+    """Return a mood if the room declares it, or ``UNSPOKEN``.
+
+    Raises:
+        PeerError: ``unknown_mood``.
+    """
+    if not isinstance(value, str) or not (value in moods or value == UNSPOKEN):
+        raise PeerError("unknown_mood", f"mood must be one of {', '.join(moods)} or {UNSPOKEN}")
+    return value
+
+
+# --- What clients say --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Count me. A mood of None says nothing about it."""
+
+    visitor: str
+    mood: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Show me the room, do not count me."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """I feel so now."""
+
+    mood: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """I am here; what time is it? ``sent_ms`` goes back as it came."""
+
+    sent_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """I go."""
+
+
+Message: TypeAlias = Join | Observe | Mood | Beat | Leave
+
+
+def decode_object(text: str | bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        PeerError: ``bad_json`` or ``not_an_object``.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise PeerError("bad_json", "this is not JSON") from None
+    if not isinstance(value, dict):
+        raise PeerError("not_an_object", "a JSON object is expected")
+    return value
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    """NaN and Infinity are no JSON, whatever the standard library thinks."""
+    raise ValueError
+
+
+def decode_message(text: str | bytes, moods: tuple[str, ...]) -> Message:
+    """Read one message of a socket.
+
+    Args:
+        text: The message.
+        moods: The moods that the room declares.
+
+    Raises:
+        PeerError: It makes no sense; the code and message say why.
+    """
+    value = decode_object(text)
+    match value.get("type"):
+        case "join":
+            mood = value.get("mood")
+            return Join(
+                check_visitor(value.get("visitor")), None if mood is None else check_mood(mood, moods)
+            )
+        case "observe":
+            return Observe()
+        case "mood":
+            return Mood(check_mood(value.get("mood"), moods))
+        case "beat":
+            return Beat(_check_sent_ms(value.get("sent_ms")))
+        case "leave":
+            return Leave()
+        case _:
+            raise PeerError("unknown_type", "type must be one of join, observe, mood, beat or leave")
+
+
+def _check_sent_ms(value: object) -> float | None:
+    if value is None:
+        return None
+    # An integer of a thousand digits would come back as one: a clock needs no more than 2^53.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 2**53:
+        raise PeerError("bad_sent_ms", "sent_ms must be a number of at most 2^53")
+    return value
+
+
+def decode_report(body: bytes, moods: tuple[str, ...]) -> Join:
+    """Read the body of a beat over HTTP.
+
+    Raises:
+        PeerError: It makes no sense.
+    """
+    value = decode_object(body)
+    mood = value.get("mood")
+    return Join(check_visitor(value.get("visitor")), None if mood is None else check_mood(mood, moods))
+
+
+# --- What the room says ------------------------------------------------------------------------------------------
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """Write a JSON object, compact."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+PRESENCE_FIELDS: Final = tuple(field.name for field in fields(Presence))
+
+
+def encode_presence(presence: Presence) -> bytes:
+    """Write a presence as HTTP and Server-Sent Events carry it."""
+    return encode({name: getattr(presence, name) for name in PRESENCE_FIELDS})
+
+
+def presence_message(encoded: bytes) -> bytes:
+    """Make the message of a socket from an encoded presence."""
+    return b'{"type":"presence",' + encoded[1:]
+
+
+def decode_presence(value: Mapping[str, Any]) -> Presence:
+    """Read a presence, as a client does.
+
+    Raises:
+        PeerError: ``bad_presence``: something is missing or of the wrong type.
+    """
+    try:
+        presence = Presence(**{name: value[name] for name in PRESENCE_FIELDS})
+    except KeyError as error:
+        raise PeerError("bad_presence", f"a presence without {error.args[0]}") from None
+    whole = [presence.low, presence.unspoken, presence.as_of_ms, presence.valid_ms, presence.next_ms]
+    whole += [number for number in (presence.count, presence.high) if number is not None]
+    if not isinstance(presence.moods, dict) or not all(type(number) is int for number in whole):
+        raise PeerError("bad_presence", "a presence whose numbers are none")
+    return presence
+
+
+def beat_message(sent_ms: float | None, now_ms: int) -> bytes:
+    """Answer a beat."""
+    return encode({"type": "beat", "sent_ms": sent_ms, "now_ms": now_ms})
+
+
+def error_body(error: PeerError) -> dict[str, Any]:
+    """Put an error into the one shape that errors have."""
+    return {"error": {"code": error.code, "message": error.message, "status": error.status}}
+
+
+def error_message(error: PeerError) -> bytes:
+    """Tell a socket about an error."""
+    return encode({"type": "error"} | error_body(error))
+
+
+def retry_reason(retry_ms: int) -> bytes:
+    """Say in a close frame when to come back."""
+    return encode({"retry_ms": retry_ms})
+
+
+def config_body(room: str, config: RoomConfig, *, now_ms: int) -> dict[str, Any]:
+    """Say how a room works."""
+    return {
+        "room": room,
+        "moods": config.moods,
+        "mode": "socket",
+        "breath": breath_body(config.pattern),
+        "beat_ms": config.beat_ms,
+        "next_ms": config.next_ms,
+        "lease_ms": config.lease_ms,
+        "grace_ms": config.grace_ms,
+        "presence_url": None,
+        "now_ms": now_ms,
+    }
+
+
+def breath_body(pattern: Pattern) -> dict[str, Any]:
+    """Say how people breathe."""
+    return {"pattern": pattern.name, "phases": pattern.phases}
