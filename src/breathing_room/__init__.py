@@ -1,0 +1,23 @@
+"""Breathing Room: how many people are here with you right now, and how they feel.
+
+``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; the command
+``breathing-room serve`` is a server that needs nothing else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from breathing_room.client import connect
+    from breathing_room.hosts.server.http import app
+
+__all__ = ["app", "connect"]
+
+_HOMES = {"app": "breathing_room.hosts.server.http", "connect": "breathing_room.client"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and only that: the core must load without an event loop or a network."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

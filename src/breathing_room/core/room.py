@@ -250,7 +250,7 @@ class Room:
 
     # --- What the room can be told ----------------------------------------------------------------------------
 
-    def step(self, event: Event, *, now_ms: int) -> Step:  # noqa: C901, PLR0912 - one case for each event
+    def step(self, event: Event, *, now_ms: int) -> Step:
         """Tell the room one thing, and learn what to do about it.
 
         Args:

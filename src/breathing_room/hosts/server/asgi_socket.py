@@ -1,0 +1,158 @@
+"""A WebSocket over ASGI, for rooms that are mounted in somebody else's application.
+
+It costs what the server below it costs (10 to 28 KB a connection); ``serve`` takes the slim way of ``socket.py``.
+Both are sessions, and a room cannot tell them apart.
+"""
+
+import asyncio
+import contextlib
+
+from starlette.responses import Response
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from breathing_room.core.errors import PeerError
+from breathing_room.core.wire import NOT_TEXT, NOT_UTF8, TOO_BIG, check_room, encode, error_body
+from breathing_room.hosts.server import compat
+from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dialect
+from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server.origins import origin_allowed
+from breathing_room.hosts.server.session import Session
+from breathing_room.hosts.server.socket import POLITE
+
+
+class AsgiSocket(Session):
+    """One WebSocket of an ASGI server: one task reads, one writes."""
+
+    __slots__ = ("_answers", "_closing", "_latest", "_news", "_websocket", "_writing_since_ms")
+
+    # Answers that a client may leave unread; a polite one waits for each.
+    ANSWERS_MAX = 16
+
+    def __init__(self, websocket: WebSocket, room: RoomHost, dialect: Dialect) -> None:
+        self._websocket = websocket
+        self._latest: Announcement | None = None
+        self._answers: list[bytes] = []
+        self._closing: tuple[int, bytes] | None = None
+        self._news = asyncio.Event()
+        super().__init__(room, dialect)
+
+    def push(self, announcement: Announcement) -> None:
+        """Have the latest ready for when the writer gets to it."""
+        self._latest = announcement
+        self._news.set()
+
+    def send(self, text: bytes) -> None:
+        """Have an answer ready."""
+        if len(self._answers) < self.ANSWERS_MAX:
+            self._answers.append(text)
+            self._news.set()
+
+    def ping(self) -> None:
+        """Do nothing: ASGI knows no pings; the server below sends its own, and ends what does not answer."""
+        self.heard_at_ms = self.room.host.clock.now_ms()
+        self.heard()
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Part after what is ready was sent."""
+        if self._closing is None:
+            self._closing = (code, reason)
+            self.room.host.count_close(code)
+            self._news.set()
+            self.ended(politely=False)
+
+    def abort(self) -> None:
+        """ASGI has no other way than to close."""
+        self.close(1011)
+
+    async def write(self) -> None:
+        """Send what there is to send until the socket closes."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            answers, self._answers = self._answers, []
+            for answer in answers:
+                await self._websocket.send_text(answer.decode())
+            if self._latest is not None:
+                announcement, self._latest = self._latest, None
+                await self._websocket.send_text(announcement.text(self.dialect).decode())
+            if self._closing is not None:
+                code, reason = self._closing
+                await self._websocket.close(code, reason.decode())
+                return
+
+    async def read(self) -> None:
+        """Take what the client says until it goes."""
+        bytes_max = self.room.host.config.message_bytes_max
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                self.ended(politely=message.get("code") in POLITE)
+                return
+            text = message.get("text")
+            if text is None:
+                self.close(NOT_TEXT)
+                continue
+            try:
+                encoded = text.encode()
+            except UnicodeEncodeError:
+                self.close(NOT_UTF8)
+                continue
+            if len(encoded) > bytes_max:
+                self.close(TOO_BIG)
+            elif self._closing is None:
+                self.receive(encoded)
+                self.heard()
+
+    @classmethod
+    async def run(cls, host: Host, websocket: WebSocket) -> None:
+        """Handle one connection, from handshake to end."""
+        try:
+            session = cls._enter(host, websocket)
+        except PeerError as error:
+            host.counters.refuse(error.code)
+            await websocket.send_denial_response(
+                Response(encode(error_body(error)), error.status, media_type="application/json")
+            )
+            return
+        await websocket.accept()
+        if session.dialect is compat.DIALECT:
+            query = websocket.query_params
+            try:
+                session.join(
+                    compat.read_session_id(query.get("sessionId")),
+                    compat.read_mood(query.get("mood"), session.room.config.moods),
+                )
+            except PeerError as error:
+                session.refuse(error)
+        writer = asyncio.create_task(session.write())
+        reader = asyncio.create_task(session.read())
+        try:
+            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            session.ended(politely=False)
+            session.room.host.forget(session)
+            for task in (writer, reader):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
+                    await task
+
+    @classmethod
+    def _enter(cls, host: Host, websocket: WebSocket) -> "AsgiSocket":
+        """Check a handshake as ``front.py`` does.
+
+        Raises:
+            PeerError: It is refused.
+        """
+        headers = websocket.headers
+        if not origin_allowed(headers.get("origin"), headers.get("host"), host.config.origins):
+            raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
+        host.check_capacity()
+        name = websocket.path_params.get("room")
+        if name is None:
+            compat.read_session_id(websocket.query_params.get("sessionId"))
+        room = host.enter(
+            host.config.default_room if name is None else check_room(name),
+            address=websocket.client.host if websocket.client else None,
+            forwarded_for=headers.get("x-forwarded-for"),
+        )
+        return cls(websocket, room, compat.DIALECT if name is None else PROTOCOL)

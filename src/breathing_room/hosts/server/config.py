@@ -1,0 +1,230 @@
+"""What can be set about a server: one validated object, from flags, environment and a TOML file.
+
+The strongest word is the flag's, then the environment's (``BREATHING_ROOM_LEASE_MS``), then the file's. Settings of
+rooms stand beside those of the server and hold for every room; the file may set them for one room alone::
+
+    port = 9000
+    lease_ms = 30_000
+
+    [rooms.lobby]
+    moods = ["calm", "curious"]
+"""
+
+import dataclasses
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias, get_type_hints
+
+from breathing_room.core.config import RoomConfig, check_range, setting
+from breathing_room.core.errors import ConfigError, PeerError
+from breathing_room.core.wire import check_room
+
+ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerConfig:
+    """How a server works. Every length is in milliseconds."""
+
+    host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 or :: for every one")
+    port: int = setting(8000, "port to listen on; 0 takes a free one")
+    data: str = setting("breathing-room.db", "file that survives a restart; :memory: keeps nothing")
+    default_room: str = setting("lobby", "the room of the page, and of the paths under /api")
+    open_rooms: bool = setting(
+        True, "whether a room opens when somebody comes in, or only the rooms of the file do"
+    )
+    rooms_max: int = setting(1_000, "rooms open at once; each costs about 10 KB and a row in /metrics")
+    rooms_per_prefix_max: int = setting(
+        50,
+        "rooms that one address prefix (IPv4 /32, IPv6 /64) may hold open; stops a script from taking them all",
+    )
+    origins: tuple[str, ...] = setting(
+        ("*",),
+        "web origins that may use this server, such as https://example.com; * for all. Its own is always allowed",
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "networks whose X-Forwarded-For is believed, such as 127.0.0.1/32"
+    )
+    presence_max_age_s: int = setting(5, "how long a cache may answer for presence, in seconds")
+    config_max_age_s: int = setting(300, "how long a cache may answer for a room's config, in seconds")
+    message_bytes_max: int = setting(
+        4_096, "longest message of a socket; the longest that makes sense has some 200 bytes"
+    )
+    body_bytes_max: int = setting(4_096, "longest body of a request, for the same reason")
+    headers_bytes_max: int = setting(
+        16_384, "longest head of a request; browsers with many cookies send 8 KB"
+    )
+    senseless_max: int = setting(20, "messages that make no sense, after which a socket is closed")
+    handshake_ms: int = setting(10_000, "how long a request's head and body may take to arrive")
+    join_ms: int = setting(10_000, "how long a socket may be open before it says join or observe")
+    slow_ms: int = setting(15_000, "how long a socket may refuse to read before it is closed")
+    retry_spread_ms: int = setting(
+        5_000, "over how long clients come back after a restart; each is told its own moment"
+    )
+    epoch_ms: int = setting(86_400_000, "how often the secret changes under which visitor ids are hashed")
+    log_level: str = setting("info", f"how much is logged: {', '.join(LOG_LEVELS)}")
+    room: RoomConfig = field(default_factory=RoomConfig)
+    rooms: Mapping[str, RoomConfig] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every field and how they relate."""
+        check_range(self, "port", 0, 65_535)
+        check_range(self, "rooms_max", 1, 1_000_000)
+        check_range(self, "rooms_per_prefix_max", 1, 1_000_000)
+        check_range(self, "presence_max_age_s", 0, 3_600)
+        check_range(self, "config_max_age_s", 0, 86_400)
+        check_range(self, "message_bytes_max", 512, 1_048_576)
+        check_range(self, "body_bytes_max", 512, 1_048_576)
+        check_range(self, "headers_bytes_max", 1_024, 1_048_576)
+        check_range(self, "senseless_max", 1, 1_000_000)
+        check_range(self, "handshake_ms", 100, 600_000)
+        check_range(self, "join_ms", 100, 600_000)
+        check_range(self, "slow_ms", 100, 600_000)
+        check_range(self, "retry_spread_ms", 0, 600_000)
+        check_range(self, "epoch_ms", 60_000, 31 * 86_400_000)
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
+        for origin in self.origins:
+            if origin != "*" and not origin.startswith(("http://", "https://")):
+                raise ConfigError(f"origins must be * or begin with http:// or https://: {origin!r}")
+        try:
+            for name in (self.default_room, *self.rooms):
+                check_room(name)
+        except PeerError as error:
+            raise ConfigError(error.message) from None
+        _ = self.proxy_networks
+        if max(self.room.valid_ms, self.room.next_ms) < 1_000 * self.presence_max_age_s:
+            raise ConfigError(
+                "presence_max_age_s must not exceed valid_ms: a cache would serve what is no longer valid"
+            )
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """The networks of ``trusted_proxies``."""
+        try:
+            return tuple(ipaddress.ip_network(network) for network in self.trusted_proxies)
+        except ValueError as error:
+            raise ConfigError(f"trusted_proxies: {error}") from None
+
+    def room_config(self, name: str) -> RoomConfig:
+        """Say how a room works."""
+        return self.rooms.get(name, self.room)
+
+    @classmethod
+    def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:
+        """Put a config together.
+
+        Args:
+            flags: What the command line said: field names to values of the right types.
+            environ: The environment; only names with our prefix are looked at.
+            path: A TOML file.
+
+        Raises:
+            ConfigError: A name is unknown or a value is wrong; the message says where it stands.
+        """
+        table = _read(path) if path else {}
+        rooms = table.pop("rooms", {})
+        file_values = {name: _typed(name, value, str(path)) for name, value in table.items()}
+        environment = {
+            key.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+            for key, value in environ.items()
+            if key.startswith(ENVIRONMENT_PREFIX)
+        }
+        environment_values = {name: parse(name, text) for name, text in environment.items()}
+        values = file_values | environment_values | dict(flags)
+
+        of_rooms = {name: value for name, value in values.items() if name in ROOM_FIELDS}
+        of_server = {name: value for name, value in values.items() if name not in ROOM_FIELDS}
+        if not isinstance(rooms, dict) or not all(isinstance(room, dict) for room in rooms.values()):
+            raise ConfigError(f"{path}: rooms must be tables, such as [rooms.lobby]")
+        return cls(
+            **of_server,
+            room=RoomConfig(**of_rooms),
+            rooms={
+                room: RoomConfig(
+                    **of_rooms
+                    | {
+                        name: _typed(name, value, f"{path}: rooms.{room}", ROOM_FIELDS)
+                        for name, value in own.items()
+                    }
+                )
+                for room, own in rooms.items()
+            },
+        )
+
+
+_TYPES: Final = get_type_hints(ServerConfig) | get_type_hints(RoomConfig)
+
+ROOM_FIELDS: Final = {item.name: item for item in dataclasses.fields(RoomConfig)}
+FIELDS: Final = {
+    item.name: item
+    for item in (*dataclasses.fields(ServerConfig), *dataclasses.fields(RoomConfig))
+    if item.metadata
+}
+"""Everything that can be set by flag, environment or file, by name."""
+
+
+def settings() -> Iterator[tuple[str, type, Any, str]]:
+    """List what can be set: name, type (``int``, ``str``, ``bool`` or ``tuple``), default, meaning."""
+    for name, item in FIELDS.items():
+        kind = _TYPES[name]
+        yield (
+            name,
+            kind if isinstance(kind, type) and kind in {int, str, bool} else tuple,
+            item.default,
+            item.metadata["meaning"],
+        )
+
+
+def parse(name: str, text: str) -> Any:
+    """Read a setting from text, as the environment and flags have it; several values are separated by commas.
+
+    Raises:
+        ConfigError: There is no such setting, or the text does not fit it.
+    """
+    if name not in FIELDS:
+        raise ConfigError(f"there is no setting {name}; `breathing-room serve --help` lists them")
+    kind = _TYPES[name]
+    if kind is bool:
+        if text.lower() not in {"true", "false", "1", "0", "yes", "no"}:
+            raise ConfigError(f"{name} must be true or false, not {text!r}")
+        return text.lower() in {"true", "1", "yes"}
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(f"{name} must be a whole number, not {text!r}") from None
+    if kind is str:
+        return text
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _typed(name: str, value: Any, where: str, known: Mapping[str, Any] | None = None) -> Any:
+    """Check the type of a value of the file."""
+    if name not in (FIELDS if known is None else known):
+        raise ConfigError(f"{where}: there is no setting {name}; `breathing-room serve --help` lists them")
+    kind = _TYPES[name]
+    if kind in {int, str, bool}:
+        if type(value) is not kind:
+            raise ConfigError(
+                f"{where}: {name} must be {'a whole number' if kind is int else f'a {kind.__name__}'}"
+            )
+        return value
+    if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+        raise ConfigError(f"{where}: {name} must be a list of strings")
+    return tuple(value)

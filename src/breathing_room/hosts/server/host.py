@@ -1,0 +1,540 @@
+"""The server host: feeds rooms, carries out their effects, and re-arms one timer each.
+
+``RoomHost`` is one room with its audience; ``Host`` is all of them with what they share: the clock, the store, the
+secrets, the deadlines. Neither knows how bytes travel (``session.py``), nor anything of HTTP.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import secrets
+from collections.abc import Coroutine, Iterator
+from typing import Final, Protocol
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.errors import HostError, PeerError, StoreError
+from breathing_room.core.events import Event, VisitorKey, Woken
+from breathing_room.core.history import History
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
+from breathing_room.core.visitors import SECRET_BYTES, visitor_key
+from breathing_room.core.wire import JOIN_LATE, READS_SLOWLY, RESTART, retry_reason
+from breathing_room.hosts.server.announcement import Announcement
+from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.counters import Counters
+from breathing_room.hosts.server.prefixes import Prefixes
+from breathing_room.hosts.server.session import Session
+from breathing_room.hosts.server.timeouts import Timeouts
+from breathing_room.ports import Store
+from breathing_room.stores import open_store
+
+log = logging.getLogger("breathing_room.server")
+
+# What is kept where. Snapshots hold keyed hashes of visitor ids, so they are gone when the last lease in them ends; the
+# note beside each says how many people that were, so that a restart knows what it does not know.
+SNAPSHOT: Final = "snapshot/"
+NOTE: Final = "note/"
+HISTORY: Final = "history/"
+SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
+RUNNING: Final = "running"
+
+# A fan-out to 10,000 sockets takes some 100 ms. In slices of this many, joins and beats get through in between.
+SLICE: Final = 512
+
+# How long a peer may take to answer a close before it is cut off.
+CLOSING_MS: Final = 2_000
+
+HISTORY_MS: Final = 60_000
+
+
+class Listener(Protocol):
+    """Whoever is told of every change: a socket, or an event stream."""
+
+    def push(self, announcement: Announcement) -> None:
+        """Send a presence; to a slow reader only the latest."""
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Say goodbye and end it."""
+
+
+class RoomHost:
+    """One room, open.
+
+    Attributes:
+        host: The server that it is part of.
+        name: The room's name.
+        config: How it works.
+        room: The room itself.
+        history: Its averages; None until they are read from the store.
+        audience: The sockets and event streams that are told of every change.
+        opener: The hash of the address prefix from which it was opened, None for none.
+    """
+
+    def __init__(self, host: "Host", room: Room, opener: bytes | None = None) -> None:
+        self.host = host
+        self.name = room.name
+        self.config = room.config
+        self.ping_ms = room.config.ping_ms
+        self.room = room
+        self.history: History | None = None
+        self.audience: set[Listener] = set()
+        self.opener = opener
+        self.pings: Timeouts[Session] = Timeouts(self.ping_ms)
+        self._attached = 0
+        self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))
+        self._fan_out: Iterator[Listener] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = 0
+        self._saving: asyncio.Task[None] | None = None
+
+    # --- Feed, perform, re-arm --------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> None:
+        """Tell the room something, and do what it asks for in return.
+
+        Raises:
+            PeerError: The room refused the event.
+        """
+        if self.host.stopping:
+            return  # What happens while we part is not what people did.
+        step = self.room.step(event, now_ms=self.host.clock.now_ms())
+        for effect in step.effects:
+            self._perform(effect)
+        self._rearm(step.wake_at_ms)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Tell(connection, presence):
+                assert isinstance(connection, Session)
+                self.host.counters.answers += 1
+                connection.push(Announcement(presence))
+            case Announce(presence):
+                self._told = Announcement(presence)
+                self.host.counters.announcements += 1
+                self._observe(presence)
+                if self._fan_out is None:
+                    self._fan_out = iter(list(self.audience))
+                    self._push_slice(self._told)
+            case Close(connection, code):
+                assert isinstance(connection, Session)
+                connection.close(code)
+            case Save():
+                if self._saving is None or self._saving.done():
+                    self._saving = self.host.spawn(self.save())
+
+    def _push_slice(self, begun_with: Announcement) -> None:
+        """Push to the next few of the audience, always the latest, and go on after everybody else had a turn."""
+        assert self._fan_out is not None
+        told = self._told
+        pushed = 0
+        for listener in self._fan_out:
+            listener.push(told)
+            pushed += 1
+            if pushed == SLICE:
+                self.host.loop.call_soon(self._push_slice, begun_with)
+                break
+        else:
+            # Those who came first in a long fan-out may have missed what was announced during it.
+            self._fan_out = None if told is begun_with else iter(list(self.audience))
+            if self._fan_out is not None:
+                self.host.loop.call_soon(self._push_slice, told)
+        self.host.counters.pushes += pushed
+
+    def _rearm(self, wake_at_ms: int | None) -> None:
+        """Keep one timer, set to the earliest wish. One that rings too early does no harm."""
+        if wake_at_ms is None or (self._timer is not None and self._timer_at_ms <= wake_at_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_ms = max(0, wake_at_ms - self.host.clock.now_ms())
+        self._timer_at_ms = wake_at_ms
+        self._timer = self.host.loop.call_later(delay_ms / 1_000, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.feed(Woken())
+
+    # --- What sessions and routes ask -------------------------------------------------------------------------
+
+    def attach(self, session: Session) -> None:
+        """A socket leads here; it is not of the audience before it says so."""
+        self._attached += 1
+        self.host.session_count += 1
+        now_ms = self.host.clock.now_ms()
+        self.pings.start(session, now_ms)
+        self.host.joining.start(session, now_ms)
+
+    def detach(self, session: Session) -> None:
+        """A socket is gone."""
+        self._attached -= 1
+        self.host.session_count -= 1
+        self.audience.discard(session)
+        self.pings.stop(session)
+        self.host.joining.stop(session)
+
+    def visitor_key(self, visitor: str) -> VisitorKey:
+        """Hash a visitor id; who came in under the last epoch's secret stays the same person."""
+        key, *older_keys = (
+            visitor_key(visitor, room=self.name, secret=secret) for secret in self.host.secrets
+        )
+        for older_key in older_keys:
+            if not self.room.holds(key) and self.room.holds(older_key):
+                return older_key
+        return key
+
+    def presence(self) -> Presence:
+        """Say who is here now."""
+        return self.room.presence(now_ms=self.host.clock.now_ms())
+
+    def latest(self) -> Announcement:
+        """What everybody was told last."""
+        return self._told
+
+    def check_leases(self, now_ms: int) -> None:
+        """Ping sockets that are silent, and cut off those that stayed so for a whole lease."""
+        for session in self.pings.ended(now_ms):
+            silent_ms = now_ms - session.heard_at_ms
+            if silent_ms >= self.config.lease_ms:
+                session.abort()
+                continue
+            if silent_ms >= self.ping_ms // 2:
+                session.ping()
+            self.pings.start(session, now_ms)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is here, nobody watches, and nothing is left to find out."""
+        return (
+            not (self._attached or self.audience or self.room.count) and self.presence().method == "counted"
+        )
+
+    # --- Store ------------------------------------------------------------------------------------------------
+
+    def _observe(self, presence: Presence) -> None:
+        if self.history is not None:
+            known = presence.method in {"counted", "sampled"}
+            people = {**presence.moods, UNSPOKEN: presence.unspoken} if known else None
+            self.history.observe(people, wall_ms=self.host.clock.wall_ms())
+
+    async def save(self) -> None:
+        """Store the room. A failure is logged and made up for by the next time."""
+        snapshot = self.room.snapshot()
+        ttl_ms = max(snapshot.lease_left_ms, default=0)
+        note = json.dumps({"people": snapshot.count, "as_of_ms": snapshot.as_of_ms}).encode()
+        try:
+            if snapshot.count and ttl_ms:
+                encoded = await asyncio.to_thread(encode_snapshot, snapshot)
+                await self.host.store.put(SNAPSHOT + self.name, encoded, ttl_ms=ttl_ms)
+            else:
+                await self.host.store.delete(SNAPSHOT + self.name)
+            await self.host.store.put(NOTE + self.name, note)
+        except StoreError as error:
+            self.host.counters.snapshots_failed += 1
+            log.error("room %s could not be saved: %s", self.name, error)
+        else:
+            self.host.counters.snapshots += 1
+
+    async def save_history(self) -> None:
+        """Store the averages."""
+        if self.history is None:
+            return
+        self._observe(self.presence())
+        try:
+            await self.host.store.put(HISTORY + self.name, self.history.encode())
+        except StoreError as error:
+            log.error("the history of room %s could not be saved: %s", self.name, error)
+
+    async def load_history(self) -> None:
+        """Read the averages; what cannot be read is begun anew."""
+        history = History()
+        try:
+            stored = await self.host.store.get(HISTORY + self.name)
+            if stored is not None:
+                history = History.decode(stored)
+        except (StoreError, HostError) as error:
+            log.error("the history of room %s could not be read: %s", self.name, error)
+        self.history = history
+        self._observe(self.presence())
+
+    def shut(self) -> None:
+        """Let go of the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Host:
+    """All rooms of a server.
+
+    Args:
+        config: How the server works.
+        store: Where rooms are kept, None for what the config names; the host closes it.
+        sockets_max: Sockets that may be open at once.
+        clock: The two times.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        store: Store | None = None,
+        *,
+        sockets_max: int = 1_000_000,
+        clock: Clock | None = None,
+    ) -> None:
+        self.config = config
+        self.store: Store
+        self._given_store = store
+        self.sockets_max = sockets_max
+        self.clock = clock or Clock()
+        self.counters = Counters()
+        self.rooms: dict[str, RoomHost] = {}
+        self.secrets: list[bytes] = []
+        self.session_count = 0
+        self.ready = False
+        self.stopping = False
+        self.prefixes = Prefixes(config.proxy_networks)
+        self.handshakes: Timeouts[asyncio.Transport] = Timeouts(config.handshake_ms)
+        self.joining: Timeouts[Session] = Timeouts(config.join_ms)
+        self.slow: Timeouts[Session] = Timeouts(config.slow_ms)
+        self.closing: Timeouts[Session] = Timeouts(CLOSING_MS)
+        self._kept = {config.default_room, *config.rooms}  # never closed for being idle
+        self._opened_by: dict[bytes, int] = {}
+        self._unknown_until_ms = 0
+        self._epoch = -1
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tick_s = (
+            max(50, min(1_000, config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4)) / 1_000
+        )
+        self._starting = asyncio.Lock()
+        self._all_closed = asyncio.Event()
+
+    # --- Start and stop ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read what the store holds, restore every room, and begin to look after deadlines.
+
+        Raises:
+            StoreError: The store cannot be opened or read.
+        """
+        async with self._starting:
+            if self.ready:
+                return
+            self.loop = asyncio.get_running_loop()
+            self.store = self._given_store or await open_store(self.config.data)
+            now_ms = self.clock.now_ms()
+            await self._load_secrets()
+            if await self.store.get(RUNNING) is not None:
+                # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
+                self._unknown_until_ms = now_ms + self.config.room.lease_ms
+            await self.store.put(RUNNING, b"1")
+            for key in await self.store.list(NOTE):
+                await self._restore(key.removeprefix(NOTE))
+            for name in self._kept - self.rooms.keys():
+                self._open(
+                    name, Room(name, self.config.room_config(name), now_ms=now_ms, unknown=self._is_unknown())
+                )
+            self.ready = True
+            self.spawn(self._keep_deadlines())
+            self.spawn(self._keep_house())
+
+    async def stop(self) -> None:
+        """Save every room, send everybody away with a time to come back, and close the store."""
+        if self.stopping or not self.ready:
+            return
+        self.stopping = True
+        for room in self.rooms.values():
+            room.shut()
+            await room.save()
+            await room.save_history()
+            for listener in [*room.pings, *room.audience]:
+                listener.close(RESTART, self.retry_reason())
+        self._all_closed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_MS / 1_000 if len(self.closing) else 0):
+                await self._all_closed.wait()
+        for session in list(self.closing):
+            session.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.store.delete(RUNNING)
+            await self.store.close()
+        except StoreError as error:
+            log.error("the store could not be closed: %s", error)
+
+    def retry_reason(self) -> bytes:
+        """Give a client its own moment to come back, so that not all come at once."""
+        return retry_reason(secrets.randbelow(self.config.retry_spread_ms + 1))
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run something in the background, hold on to it, and do not let it fail in silence."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a background task failed: a bug", exc_info=error)
+
+    # --- Rooms ------------------------------------------------------------------------------------------------
+
+    def enter(self, name: str, *, address: str | None, forwarded_for: str | None) -> RoomHost:
+        """Find a room for somebody who wants in; open it if need be.
+
+        Args:
+            name: The room's name, valid.
+            address: The peer of the connection.
+            forwarded_for: Its ``X-Forwarded-For``.
+
+        Raises:
+            PeerError: The server is stopping or full, the room is not open, or there are too many of them.
+        """
+        if self.stopping or not self.ready:
+            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        room = self.rooms.get(name)
+        if room is not None:
+            return room
+        if not self.config.open_rooms:
+            raise PeerError("no_such_room", "there is no such room here", status=404)
+        opener = self.prefixes.hash(address, forwarded_for, wall_ms=self.clock.wall_ms())
+        if self._opened_by.get(opener, 0) >= self.config.rooms_per_prefix_max:
+            raise PeerError(
+                "too_many_rooms", "too many rooms were opened from this address", status=429, retry_after_s=60
+            )
+        if len(self.rooms) >= self.config.rooms_max:
+            raise PeerError(
+                "too_many_rooms", "too many rooms are open on this server", status=503, retry_after_s=60
+            )
+        self._opened_by[opener] = self._opened_by.get(opener, 0) + 1
+        fresh = Room(
+            name, self.config.room_config(name), now_ms=self.clock.now_ms(), unknown=self._is_unknown()
+        )
+        return self._open(name, fresh, opener)
+
+    def presence(self, name: str) -> Presence:
+        """Say who is in a room, without opening it.
+
+        Raises:
+            PeerError: Rooms are not open to everybody, and this is none of them.
+        """
+        room = self.rooms.get(name)
+        if room is not None:
+            return room.presence()
+        if not self.config.open_rooms:
+            raise PeerError("no_such_room", "there is no such room here", status=404)
+        now_ms = self.clock.now_ms()
+        return Room(name, self.config.room, now_ms=now_ms, unknown=self._is_unknown()).presence(now_ms=now_ms)
+
+    def check_capacity(self) -> None:
+        """Refuse another socket when there is no file left for it.
+
+        Raises:
+            PeerError: ``full``.
+        """
+        if self.session_count >= self.sockets_max:
+            raise PeerError(
+                "full", "the server holds as many sockets as it can", status=503, retry_after_s=10
+            )
+
+    def count_close(self, code: int) -> None:
+        """Count a socket that we closed."""
+        self.counters.closes[code] += 1
+
+    def forget(self, session: Session) -> None:
+        """Drop a socket that is gone from every list of deadlines."""
+        self.slow.stop(session)
+        self.closing.stop(session)
+        if not len(self.closing):
+            self._all_closed.set()
+
+    def _open(self, name: str, room: Room, opener: bytes | None = None) -> RoomHost:
+        opened = self.rooms[name] = RoomHost(self, room, opener)
+        self.spawn(opened.load_history())
+        opened.feed(Woken())
+        return opened
+
+    async def _close_idle_rooms(self) -> None:
+        for room in [room for room in self.rooms.values() if room.is_idle and room.name not in self._kept]:
+            del self.rooms[room.name]
+            room.shut()
+            if room.opener is not None and room.opener in self._opened_by:
+                self._opened_by[room.opener] -= 1
+                if not self._opened_by[room.opener]:
+                    del self._opened_by[room.opener]
+            await room.save()
+            await room.save_history()
+
+    def _is_unknown(self) -> bool:
+        return self.clock.now_ms() < self._unknown_until_ms
+
+    async def _restore(self, name: str) -> None:
+        """Open a room as the last run left it."""
+        config = self.config.room_config(name)
+        now_ms = self.clock.now_ms()
+        room = Room(name, config, now_ms=now_ms, unknown=True)
+        try:
+            note = json.loads(await self.store.get(NOTE + name) or b"{}")
+            stored = await self.store.get(SNAPSHOT + name)
+            if stored is not None:
+                room = Room.restore(decode_snapshot(stored), config, now_ms=now_ms)
+            elif note.get("people") == 0:
+                room = Room(name, config, now_ms=now_ms)
+        except (HostError, ValueError, AttributeError) as error:
+            log.error("the snapshot of room %s is of no use: %s", name, error)
+        if room.count or name in self._kept or room.presence(now_ms=now_ms).method != "counted":
+            log.info("room %s: restored %d people", name, room.count)
+            self._open(name, room)
+
+    # --- Secrets ----------------------------------------------------------------------------------------------
+
+    async def _load_secrets(self) -> None:
+        """Have this epoch's secret and the last one's; older ones the store has thrown away."""
+        self._epoch = self.clock.wall_ms() // self.config.epoch_ms
+        current = await self.store.get(f"{SECRET}{self._epoch}")
+        if current is None:
+            current = secrets.token_bytes(SECRET_BYTES)
+            await self.store.put(f"{SECRET}{self._epoch}", current, ttl_ms=2 * self.config.epoch_ms)
+        previous = await self.store.get(f"{SECRET}{self._epoch - 1}")
+        self.secrets = [current] if previous is None else [current, previous]
+
+    # --- Deadlines --------------------------------------------------------------------------------------------
+
+    async def _keep_deadlines(self) -> None:
+        """Part with whoever let a deadline pass. It never waits for anything but the clock."""
+        while True:
+            await asyncio.sleep(self._tick_s)
+            now_ms = self.clock.now_ms()
+            for transport in self.handshakes.ended(now_ms):
+                transport.abort()
+            for session in self.joining.ended(now_ms):
+                session.close(JOIN_LATE)
+            for session in self.slow.ended(now_ms):
+                self.count_close(READS_SLOWLY)
+                session.abort()
+            for session in self.closing.ended(now_ms):
+                session.abort()
+            for room in self.rooms.values():
+                room.check_leases(now_ms)
+
+    async def _keep_house(self) -> None:
+        """Close idle rooms, store histories, change secrets: what may wait for the store."""
+        history_due_ms = self.clock.now_ms() + HISTORY_MS
+        while True:
+            await asyncio.sleep(1)
+            try:
+                if self.clock.wall_ms() // self.config.epoch_ms != self._epoch:
+                    await self._load_secrets()
+                await self._close_idle_rooms()
+            except StoreError as error:
+                log.error("the store does not answer: %s", error)
+            if self.clock.now_ms() >= history_due_ms:
+                history_due_ms += HISTORY_MS
+                for room in list(self.rooms.values()):
+                    await room.save_history()

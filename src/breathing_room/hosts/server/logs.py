@@ -1,0 +1,58 @@
+"""Logs that name nobody.
+
+Nothing here logs an address or an id on purpose. Libraries might, in a message or a traceback; so whatever goes out
+passes a formatter that takes out what looks like either.
+"""
+
+import ipaddress
+import logging
+import re
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+
+_IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)")
+_MAYBE_IPV6: Final = re.compile(
+    r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:%\w+)?(?![\w:])"
+)
+_ID: Final = re.compile(r"((?:sessionId|visitor)['\"]?\s*[=:]\s*['\"]?)[^&\s'\"\\]+", re.IGNORECASE)
+_AGENT: Final = re.compile(r"(user-agent['\"]?\s*[,:=]\s*b?['\"])[^'\"]*", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """Take out what looks like an address, a visitor id or an agent string."""
+    text = _ID.sub(rf"\g<1>{REDACTED}", text)
+    text = _AGENT.sub(rf"\g<1>{REDACTED}", text)
+    text = _IPV4.sub(REDACTED, text)
+    return _MAYBE_IPV6.sub(lambda found: REDACTED if _is_ipv6(found[0]) else found[0], text)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text.rstrip("."))
+    except ValueError:
+        return False
+    return True
+
+
+class RedactingFormatter(logging.Formatter):
+    """Redacts a whole record, traceback included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a record."""
+        return redact(super().format(record))
+
+
+def set_up_logging(level: str) -> None:
+    """Log to standard error from a level on, and let the HTTP server below speak only of trouble.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # uvicorn's start-up and shut-down lines repeat ours.
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, root.level))

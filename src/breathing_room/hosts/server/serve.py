@@ -1,0 +1,129 @@
+"""Runs the server: one process, one port, WebSockets through the slim front, everything else through uvicorn."""
+
+import asyncio
+import gc
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+
+import uvicorn
+import uvloop
+
+from breathing_room.core.errors import ConfigError
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.front import Front
+from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.http import create_app
+from breathing_room.hosts.server.limits import Capacity, raise_file_limit
+from breathing_room.stores import open_store
+
+log = logging.getLogger("breathing_room.server")
+
+# A client that does not read pins its send buffer in the kernel: 2.2 MB where Linux may choose. The longest burst that we
+# send is a few hundred bytes, and the latest presence replaces what could not be sent.
+SEND_BUFFER_BYTES = 16_384
+
+# Joins come in storms; what does not fit in the backlog waits a second for its next try. The kernel caps it at somaxconn.
+BACKLOG = 16_384
+
+# Every connection is a handful of objects that live long; looking through all of them after each 700 new ones, as
+# Python does by default, halves the joins a second.
+GC_THRESHOLDS = (50_000, 20, 100)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which parts from people before it parts from connections."""
+
+    def __init__(self, config: uvicorn.Config, host: Host, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._host = host
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that we listen, when we do."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Save everything and tell everybody when to come back; then close."""
+        for server in self.servers:
+            server.close()
+        await self._host.stop()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket.
+
+    Raises:
+        ConfigError: The address or port cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def serve(config: ServerConfig, *, on_start: Callable[[str, Capacity], None]) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        config: How.
+        on_start: Called with the base address and the capacity when the server listens.
+
+    Raises:
+        ConfigError: The port cannot be had.
+        StoreError: The data file cannot be used.
+    """
+    capacity = raise_file_limit()
+    listener = listen(config.host, config.port)
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.freeze()
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config, listener, capacity, on_start))
+
+
+async def _serve(
+    config: ServerConfig,
+    listener: socket.socket,
+    capacity: Capacity,
+    on_start: Callable[[str, Capacity], None],
+) -> None:
+    bound_to, port = listener.getsockname()[:2]
+    url = f"http://[{bound_to}]:{port}" if ":" in bound_to else f"http://{bound_to}:{port}"
+    host = Host(config, await open_store(config.data), sockets_max=capacity.sockets)
+    front = partial(Front, host)
+    server = Server(
+        uvicorn.Config(
+            create_app(host),
+            http=partial(front, upgrading=False),  # type: ignore[arg-type]  # it is only ever called
+            ws=partial(front, upgrading=True),  # type: ignore[arg-type]
+            interface="asgi3",
+            lifespan="on",
+            log_config=None,
+            access_log=False,  # It would hold addresses.
+            proxy_headers=False,  # ``prefixes.py`` reads them, and only from proxies that are trusted.
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=5,
+        ),
+        host,
+        lambda: on_start(url, capacity),
+    )
+    await server.serve(sockets=[listener])

@@ -1,0 +1,131 @@
+"""A WebSocket as a slim asyncio protocol, for very many idle ones.
+
+It holds a transport, a reader and a few small numbers: some 200 bytes above what the event loop itself needs, where
+general-purpose WebSocket classes need 10 to 28 KB. ``docs/topics/sockets.md`` has the figures and the alternatives.
+
+Nothing is ever queued here. The transport is told to call back as soon as it could not hand everything to the kernel;
+from then until it could, presences are skipped, and the latest is sent afterwards.
+"""
+
+import asyncio
+
+from breathing_room.core.wire import GOING_AWAY, GOODBYE
+from breathing_room.hosts.server.announcement import Announcement, Dialect
+from breathing_room.hosts.server.frames import (
+    CLOSE,
+    NO_STATUS,
+    PING,
+    PONG,
+    TEXT,
+    FrameError,
+    FrameReader,
+    close_frame,
+    frame,
+    read_close,
+)
+from breathing_room.hosts.server.host import RoomHost
+from breathing_room.hosts.server.session import ENDED, Session
+
+POLITE = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
+_PING = frame(PING, b"")
+
+
+class Socket(Session, asyncio.Protocol):
+    """One WebSocket after its handshake."""
+
+    __slots__ = ("_blocked", "_closing", "_missed", "_reader", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, room: RoomHost, dialect: Dialect) -> None:
+        self._transport = transport
+        self._reader = FrameReader()
+        self._blocked = False
+        self._missed = False
+        self._closing = False
+        transport.set_write_buffer_limits(high=0)
+        super().__init__(room, dialect)
+
+    # --- Session ----------------------------------------------------------------------------------------------
+
+    def push(self, announcement: Announcement) -> None:
+        """Write the prebuilt frame, or remember that one was missed."""
+        if self._blocked:
+            self._missed = True
+        elif not self._closing:
+            self._transport.write(announcement.frame(self.dialect))
+
+    def send(self, text: bytes) -> None:
+        """Write an answer, unless the reader is slow: then it has enough to read."""
+        if not (self._blocked or self._closing):
+            self._transport.write(frame(TEXT, text))
+
+    def ping(self) -> None:
+        """Write a ping."""
+        if not (self._blocked or self._closing):
+            self._transport.write(_PING)
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Begin the closing handshake; whoever does not answer in time is cut off."""
+        if self._closing:
+            return
+        self._closing = True
+        self.room.host.count_close(code)
+        self._transport.write(close_frame(code, reason))
+        self.room.host.closing.start(self, self.room.host.clock.now_ms())
+        self.ended(politely=False)
+
+    def abort(self) -> None:
+        """Cut it off."""
+        self._closing = True
+        self._transport.abort()
+
+    # --- asyncio.Protocol -------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Read frames; after a close only the answering close matters."""
+        try:
+            for opcode, payload in self._reader.feed(data, self.room.host.config.message_bytes_max):
+                if opcode == CLOSE:
+                    self._peer_closes(read_close(payload))
+                    return
+                if self._closing:
+                    continue
+                if opcode == TEXT:
+                    self.receive(payload)
+                elif opcode == PING and not self._blocked:
+                    self._transport.write(frame(PONG, payload))
+        except FrameError as error:
+            if self._closing:
+                self._transport.close()  # It does not even part properly.
+            self.close(error.code)
+            return
+        if self.role != ENDED:
+            self.heard()
+
+    def _peer_closes(self, code: int) -> None:
+        self.ended(politely=code in POLITE)
+        if not self._closing:
+            self._closing = True
+            self._transport.write(frame(CLOSE, b"") if code == NO_STATUS else close_frame(code))
+        self._transport.close()
+
+    def pause_writing(self) -> None:
+        """The kernel's buffer is full: a slow reader."""
+        self._blocked = True
+        if not self._closing:
+            self.room.host.slow.start(self, self.room.host.clock.now_ms())
+
+    def resume_writing(self) -> None:
+        """Everything was handed over: send the latest, if something newer was skipped."""
+        self._blocked = False
+        self.room.host.slow.stop(self)
+        if self._missed:
+            self._missed = False
+            if self.role != ENDED:
+                self.push(self.room.latest())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        del exc
+        self._closing = True
+        self.room.host.forget(self)
+        self.ended(politely=False)
