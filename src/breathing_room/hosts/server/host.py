@@ -340,6 +340,7 @@ class Host:
             self.ready = True
             self.spawn(self._keep_deadlines())
             self.spawn(self._keep_house())
+            self.spawn(self._stop_with_the_loop())
 
     async def stop(self) -> None:
         """Save every room, send everybody away with a time to come back, and close the store."""
@@ -358,9 +359,10 @@ class Host:
                 await self._all_closed.wait()
         for session in list(self.closing):
             session.abort()
-        for task in self._tasks:
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         try:
             await self.store.delete(RUNNING)
             await self.store.close()
@@ -522,6 +524,13 @@ class Host:
                 session.abort()
             for room in self.rooms.values():
                 room.check_leases(now_ms)
+
+    async def _stop_with_the_loop(self) -> None:
+        """Save what there is when the event loop ends without a word: nobody runs a mounted application's lifespan."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.stop()
 
     async def _keep_house(self) -> None:
         """Close idle rooms, store histories, change secrets: what may wait for the store."""
