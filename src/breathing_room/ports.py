@@ -1,0 +1,114 @@
+"""What a host needs from outside: a place to keep a few values, and the time.
+
+Rules for every store
+---------------------
+A *key* is 1 to ``KEY_BYTES_MAX`` bytes of printable text in UTF-8, and neither ``.`` nor ``..``. No character has a
+meaning of its own: ``%``, ``_``, ``*`` and ``/`` stand for themselves. Keys are compared code point by code point.
+
+A *value* is 0 to ``VALUE_BYTES_MAX`` bytes, kept as they are.
+
+Both limits are those of Cloudflare's Workers KV, the tightest of the stores we mean to run on, so that what works on
+one store works on all (https://developers.cloudflare.com/kv/platform/limits/).
+
+A *time to live* is 1 to ``TTL_MS_MAX`` milliseconds by the wall clock, so that it goes on while nobody runs. A store
+that cannot keep so short a time (Workers KV: 60 s) rounds it up, never down.
+
+``check_key``, ``check_prefix`` and ``check_put`` are these rules; every store calls them first.
+``breathing_room.testing.check_store`` holds a store to all of it.
+"""
+
+import builtins
+import time
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+from breathing_room.core.errors import HostError
+
+KEY_BYTES_MAX: Final = 512
+VALUE_BYTES_MAX: Final = 25 * 1024 * 1024
+
+# A century. With it an instant of expiry stays below 2**53, which every store and every JSON reader can hold.
+TTL_MS_MAX: Final = 100 * 366 * 86_400_000
+
+Clock: TypeAlias = Callable[[], int]
+"""Tells milliseconds since 1970-01-01 UTC."""
+
+
+def wall_ms() -> int:
+    """Tell the wall time, in milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Store(Protocol):
+    """A few values by key.
+
+    Every method raises ``HostError`` for an argument that breaks the rules above and after ``close``, and ``StoreError``
+    when the outside fails. A call that was cancelled may or may not have had its effect.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """Read a value; None when there is none, or when its time is over."""
+        ...
+
+    async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
+        """Keep a value in place of the former one and of its time to live.
+
+        Args:
+            key: Where.
+            value: What.
+            ttl_ms: How long, from now; None for ever.
+        """
+        ...
+
+    async def list(self, prefix: str) -> builtins.list[str]:
+        """Name all keys that begin with a prefix (empty: all keys) and whose time is not over, sorted."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget a value. It does no harm when there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything outside. A second call does nothing."""
+        ...
+
+
+def check_key(key: str) -> None:
+    """Refuse what is no key.
+
+    Raises:
+        HostError: It is empty, too long, not printable, ``.`` or ``..``.
+    """
+    check_prefix(key)
+    if key in {"", ".", ".."}:
+        raise HostError(f"{key!r} cannot be a key")
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse what no key can begin with.
+
+    Raises:
+        HostError: It is too long or not printable.
+    """
+    if not isinstance(prefix, str) or not prefix.isprintable():
+        raise HostError(f"a key must be printable text, not {prefix!r:.80}")
+    if len(prefix.encode()) > KEY_BYTES_MAX:
+        raise HostError(f"a key has at most {KEY_BYTES_MAX} bytes in UTF-8, not {len(prefix.encode()):,}")
+
+
+def check_put(key: str, value: bytes, ttl_ms: int | None) -> None:
+    """Refuse what cannot be kept.
+
+    Raises:
+        HostError: The key, the value or the time to live breaks the rules.
+    """
+    check_key(key)
+    # A bytearray could still change in its owner's hands.
+    if not isinstance(value, bytes):
+        raise HostError(f"a value must be bytes, not {type(value).__name__}")
+    if len(value) > VALUE_BYTES_MAX:
+        raise HostError(f"a value has at most {VALUE_BYTES_MAX:,} bytes, not {len(value):,}")
+    if ttl_ms is None:
+        return
+    if not isinstance(ttl_ms, int) or isinstance(ttl_ms, bool) or not 1 <= ttl_ms <= TTL_MS_MAX:
+        raise HostError(f"ttl_ms must be a whole number from 1 to {TTL_MS_MAX:,}, not {ttl_ms!r}")
