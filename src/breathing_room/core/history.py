@@ -102,5 +102,5 @@ class History:
                 history._weight[int(hour)] = float(weight)
                 history._mean[int(hour)] = {str(mood): float(people) for mood, people in mean.items()}
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise HostError(f"a damaged history: {type(error).__name__}") from error
+            raise HostError("a damaged history") from error
         return history

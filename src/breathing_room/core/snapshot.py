@@ -133,7 +133,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             label_shown=None if header["label_shown"] is None else int(header["label_shown"]),
         )
     except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise HostError(f"a damaged snapshot: {type(error).__name__}") from error
+        raise HostError("a damaged snapshot") from error
     if mood_of and max(mood_of) > len(snapshot.moods):
         raise HostError("a damaged snapshot: a mood that was not declared")
     return snapshot

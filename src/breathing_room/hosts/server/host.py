@@ -232,7 +232,7 @@ class RoomHost:
             else:
                 await self.host.store.delete(SNAPSHOT + self.name)
             await self.host.store.put(NOTE + self.name, note)
-        except StoreError as error:
+        except (StoreError, HostError) as error:  # HostError: more people than one value can hold
             self.host.counters.snapshots_failed += 1
             log.error("room %s could not be saved: %s", self.name, error)
         else:
