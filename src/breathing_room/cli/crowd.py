@@ -1,0 +1,237 @@
+"""`breathing-room crowd`: fill a room with people, and say what they saw."""
+
+import asyncio
+import contextlib
+import json
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from breathing_room.client.crowd import Crowd, Plan
+from breathing_room.client.parting import RefusedError, UnreachableError
+from breathing_room.client.protocol import DEFAULT_URL
+from breathing_room.core.errors import HostError
+from breathing_room.hosts.server.limits import raise_file_limit
+
+REFRESH_S: Final = 0.25
+
+INTERRUPTED: Final = 130
+"""The customary exit status of a program that Ctrl-C ended: 128 and the signal's number."""
+
+UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+
+
+def duration(text: str) -> int:
+    """Read ``500ms``, ``90s``, ``1.5m``, ``1h`` or ``0`` as milliseconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)", text)
+    if found is not None:
+        return round(float(found[1]) * UNITS_MS[found[2]])
+    if text != "0":
+        raise click.BadParameter(f"{text!r} is no duration; say 500ms, 90s, 15m or 1h")
+    return 0
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def above_zero(text: str) -> float:
+    """Read a number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise click.BadParameter(f"{text!r} is not a number above 0")
+
+
+@click.command(
+    name="crowd",
+    epilog="Example: breathing-room crowd http://127.0.0.1:8000 --people 1000 --stay 15m --for 1m",
+)
+@click.argument("url", default=DEFAULT_URL, metavar="[URL]")
+@click.option("--room", default="lobby", show_default=True, help="The room to fill.")
+@click.option(
+    "--people",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="How many there are at a time.",
+)
+@click.option(
+    "--stay",
+    "stay_ms",
+    type=duration,
+    default="15m",
+    show_default=True,
+    metavar="DURATION",
+    help="Mean time that somebody stays before somebody else comes instead; 0: until the end.",
+)
+@click.option(
+    "--moods",
+    type=names,
+    default="",
+    metavar="MOOD,…",
+    help="What they feel, in equal parts. Default: all of the room's moods.",
+)
+@click.option(
+    "--rate",
+    "joins_per_s",
+    type=above_zero,
+    metavar="N",
+    help="Joins per second while the crowd gathers. Default: as fast as the server answers.",
+)
+@click.option(
+    "--mood-changes",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="Mean number of times that somebody changes mood in a stay (in 15 minutes with --stay 0).",
+)
+@click.option(
+    "--for",
+    "duration_ms",
+    type=duration,
+    metavar="DURATION",
+    help="How long it all lasts, joining included. Default: until Ctrl-C.",
+)
+@click.option("--seed", type=int, metavar="N", help="Makes moods and stays the same every time.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(url: str, *, as_json: bool, **plan: Any) -> None:
+    """Fill a room with people over real sockets, and say what they saw.
+
+    Everybody is a visitor of their own, with an id of their own. They join, stay for an exponential time,
+    change mood now and then, and say goodbye at the end; after Ctrl-C, too, and at once after a second one.
+    When the server goes away they come back as its close codes ask for.
+
+    URL is the server's address.
+    """
+    try:
+        crowd = Crowd(Plan(url=url, **plan))
+    except HostError as error:
+        raise click.UsageError(str(error)) from None
+    sockets = raise_file_limit().sockets
+    if crowd.plan.people > sockets:
+        raise click.UsageError(
+            f"this process may hold {sockets:,} sockets: that many people at most (see ulimit -n), or two crowds"
+        )
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        interrupts = runner.run(visit(crowd))
+    summary = crowd.summary()
+    if not summary["joined"]:
+        raise click.ClickException(
+            f"nobody could join: {counts(summary['ends'] | summary['errors']) or 'no time'}"
+        )
+    click.echo(json.dumps(summary) if as_json else words(summary))
+    if interrupts > 1:
+        raise SystemExit(INTERRUPTED)
+
+
+def loop_factory() -> Any:
+    """Find the fastest event loop there is here; None for asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - it does not exist on Windows
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def visit(crowd: Crowd) -> int:
+    """Let the crowd come and go, and tell how many times that was interrupted."""
+    try:
+        await crowd.look()
+    except (UnreachableError, RefusedError) as error:
+        raise click.ClickException(f"nobody could join: {error}") from None
+    except HostError as error:
+        raise click.UsageError(str(error)) from None
+    interrupts = 0
+
+    def interrupt() -> None:
+        nonlocal interrupts
+        interrupts += 1
+        crowd.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
+    async with progress(crowd):
+        await crowd.run()
+    return interrupts
+
+
+@contextlib.asynccontextmanager
+async def progress(crowd: Crowd) -> AsyncIterator[None]:
+    """Show how a crowd is doing on standard error, if somebody looks there."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[news]}"),
+    )
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        task = bar.add_task("joining", total=crowd.plan.people, news="")
+
+        def show() -> None:
+            tally = crowd.tally
+            gathered, leaving = tally.gathered_at_s is not None, tally.stayed is not None
+            bar.update(
+                task,
+                completed=crowd.here,
+                description="leaving" if leaving else "here" if gathered else "joining",
+                news=f"the room says {said(crowd.count)} · {tally.messages:,} messages · {tally.bytes / 1e6:,.1f} MB",
+                refresh=True,
+            )
+
+        async def refresh() -> None:
+            while True:
+                show()
+                await asyncio.sleep(REFRESH_S)
+
+        refreshing = asyncio.create_task(refresh())
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            show()
+
+
+def said(count: int | None) -> str:
+    """Say a count, or that there is none."""
+    return "unknown" if count is None else f"{count:,}"
+
+
+def counts(counter: Mapping[str, int]) -> str:
+    """Say how often what happened."""
+    return ", ".join(f"{name}: {count:,}" for name, count in counter.items())
+
+
+def words(see: Mapping[str, Any]) -> str:
+    """Say a summary for people, a line for each thing."""
+    rows = {
+        "joined": f"{see['joined']:,} people, of whom {see['present']:,} were there at the end"
+        + (f"; {see['left']:,} went before, when their stay was over" if see["left"] else "")
+        + (f"; {see['returned']:,} times somebody came back" if see["returned"] else ""),
+        "gathered": "not everybody was in at the same time"
+        if see["gathered_ms"] is None
+        else f"in {see['gathered_ms'] / 1000:,.2f} s, {see['joins_per_s']:,} joins/s",
+        "the room said": f"{said(see['count'])} at last; there were {see['present'] + see['others']:,}"
+        + (f", {see['others']:,} of them before the crowd" if see["others"] else ""),
+        "full count": "heard by nobody"
+        if not see["full_count_heard_by"]
+        else f"heard by {see['full_count_heard_by']:,}, in the median {see['full_count_ms_median']:,} ms"
+        f" and at worst {see['full_count_ms_worst']:,} ms after the last join",
+        "received": f"{see['messages_per_person']:,} messages, {see['bytes_per_person']:,} bytes per person",
+        "moods changed": f"{see['mood_changes']:,} times",
+        "lost": counts(see["ends"]) or "nobody",
+    }
+    if see["errors"]:
+        rows["not understood"] = counts(see["errors"])
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())

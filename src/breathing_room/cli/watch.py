@@ -1,0 +1,244 @@
+"""`breathing-room watch`: a room, seen from the terminal."""
+
+import asyncio
+import contextlib
+import json
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterable
+from http.client import HTTPException
+from typing import Final
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from breathing_room.client import RefusedError, Room, UnreachableError, connect
+from breathing_room.client.protocol import DEFAULT_URL, decode_pattern, http_url
+from breathing_room.core.breath import PATTERNS, Pattern, moment
+from breathing_room.core.errors import HostError
+from breathing_room.core.presence import Presence
+from breathing_room.core.wire import encode_presence
+
+REFRESH_S: Final = 0.125
+
+SAMPLE_S: Final = 2.0
+SAMPLES: Final = 60
+
+CONFIG_S: Final = 3.0
+
+BAR_LETTERS: Final = 30
+STEPS: Final = "▁▂▃▄▅▆▇█"
+
+METHODS: Final = {
+    "counted": "everybody was counted",
+    "sampled": "estimated from a sample",
+    "stale": "last known",
+    "estimated": "estimated from other days",
+    "unknown": "not known yet",
+}
+PHASES: Final = {"inhale": "breathe in", "hold": "hold", "exhale": "breathe out", "rest": "rest"}
+
+
+@click.command(
+    name="watch", epilog="Example: breathing-room watch https://example.org --room lobby --json | jq .count"
+)
+@click.argument("url", default=DEFAULT_URL, metavar="[URL]")
+@click.option("--room", default="lobby", show_default=True, help="The room to watch.")
+@click.option("--once", is_flag=True, help="Print what is known now, and exit; with 1 when nobody answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for every change.")
+def command(url: str, *, room: str, once: bool, as_json: bool) -> None:
+    """Watch a room without being counted, until Ctrl-C.
+
+    In a terminal it shows how many people are there, how they feel, and the breath that they share. In a pipe
+    it prints a line for every change.
+
+    URL is the server's address.
+    """
+    try:
+        watched = connect(url, room=room, observe=True, attempts_max=1 if once else None)
+    except HostError as error:
+        raise click.UsageError(str(error)) from None
+    console = Console()
+    say = line if not as_json else encoded
+    with contextlib.suppress(KeyboardInterrupt):  # The way to end it, and no failure.
+        try:
+            if once:
+                asyncio.run(print_once(watched, say))
+            elif as_json or not console.is_terminal:
+                asyncio.run(print_changes(watched, say))
+            else:
+                asyncio.run(show(watched, console, http_url(url, f"/v1/rooms/{room}/config")))
+        except UnreachableError as error:
+            raise click.ClickException(f"no answer from {url}: {error}") from None
+        except RefusedError as error:
+            raise click.ClickException(f"{url} does not want us: {error}") from None
+
+
+async def print_once(watched: Room, say: Callable[[Presence], str]) -> None:
+    """Print the first presence."""
+    async with watched as room:
+        click.echo(say(await anext(aiter(room))))
+
+
+async def print_changes(watched: Room, say: Callable[[Presence], str]) -> None:
+    """Print every presence, and on standard error when there is none to be had."""
+    async with watched as room:
+        worrying = asyncio.create_task(worry(room))
+        try:
+            async for presence in room:
+                click.echo(say(presence))
+        finally:
+            worrying.cancel()
+
+
+async def worry(room: Room) -> None:
+    """Say on standard error when the connection is lost."""
+    said = None
+    while True:
+        if room.trouble != said:
+            said = room.trouble
+            click.echo("connected" if said is None else f"no connection ({said}); trying again", err=True)
+        await asyncio.sleep(REFRESH_S)
+
+
+async def show(watched: Room, console: Console, config_url: str) -> None:
+    """Draw the room, over and over."""
+    trend: deque[int | None] = deque(maxlen=SAMPLES)
+    sample_at_s = 0.0
+    pattern = PATTERNS["4-7-8"]
+    asking: asyncio.Task[Pattern] | None = None
+    async with watched as room:
+        listening = asyncio.create_task(listen(room))
+        with Live(console=console, auto_refresh=False) as live:
+            while not listening.done():
+                if room.presence is not None and asking is None:
+                    asking = asyncio.create_task(asyncio.to_thread(fetch_pattern, config_url))
+                if asking is not None and asking.done():
+                    pattern = asking.result()
+                if room.presence is not None and time.monotonic() >= sample_at_s:
+                    sample_at_s = time.monotonic() + SAMPLE_S
+                    trend.append(room.presence.count if room.state == "live" else None)
+                live.update(
+                    view(room.presence, room.trouble, room.server_now_ms(), pattern, trend), refresh=True
+                )
+                await asyncio.sleep(REFRESH_S)
+        await listening
+
+
+async def listen(room: Room) -> None:
+    """Wait until the room is over, and raise why."""
+    async for _ in room:
+        pass
+
+
+def fetch_pattern(config_url: str) -> Pattern:
+    """Read from a room's config how it breathes; 4-7-8 if it does not say."""
+    try:
+        # `http_url` made this address: it is no file.
+        with urllib.request.urlopen(config_url, timeout=CONFIG_S) as answer:  # noqa: S310
+            return decode_pattern(json.loads(answer.read(65_536)))
+    except (OSError, HTTPException, ValueError):
+        return PATTERNS["4-7-8"]
+
+
+def encoded(presence: Presence) -> str:
+    """Say a presence as the protocol does."""
+    return encode_presence(presence).decode()
+
+
+def line(presence: Presence) -> str:
+    """Say a presence in one line."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(presence.as_of_ms / 1000))
+    moods = ", ".join(f"{mood} {people:,}" for mood, people in everybody(presence))
+    return f"{at} {presence.room}: {presence.label} ({span(presence)}; {METHODS[presence.method]}); {moods}"
+
+
+def everybody(presence: Presence) -> Iterable[tuple[str, int]]:
+    """List moods and people, those without a mood at the end."""
+    return (*presence.moods.items(), ("unspoken", presence.unspoken))
+
+
+def span(presence: Presence) -> str:
+    """Say between which numbers the count lies."""
+    if presence.high is None:
+        return f"at least {presence.low:,}"
+    if presence.low == presence.high:
+        return f"exactly {presence.low:,}"
+    return f"between {presence.low:,} and {presence.high:,}"
+
+
+def ago(length_ms: float) -> str:
+    """Say how long ago something was."""
+    seconds = max(length_ms, 0) / 1000
+    for unit, size_s in (("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= max(size_s, 2):
+            return f"{seconds // size_s:,.0f} {unit} ago"
+    return "just now"
+
+
+def bar(share: float) -> str:
+    """Draw a share from 0 to 1."""
+    return ("█" * round(share * BAR_LETTERS)).ljust(BAR_LETTERS, "░")
+
+
+def sparkline(trend: Iterable[int | None]) -> str:
+    """Draw counts over time, from zero up; a dot where there was none."""
+    counts = list(trend)
+    highest = max((count for count in counts if count), default=0)
+    return "".join(
+        "·" if count is None else STEPS[(len(STEPS) - 1) * count // highest if highest else 0]
+        for count in counts
+    )
+
+
+def breath(pattern: Pattern, now_ms: int) -> tuple[str, float, int]:
+    """Find the breath of this moment.
+
+    Returns:
+        What to do, how full the lungs are from 0 to 1, and for how many more seconds.
+    """
+    here = moment(pattern, now_ms)
+    full = {"inhale": here.elapsed, "hold": 1.0, "exhale": 1 - here.elapsed, "rest": 0.0}[here.phase]
+    return PHASES[here.phase], full, -(-here.remaining_ms // 1000)
+
+
+def view(
+    presence: Presence | None, trouble: str | None, now_ms: int, pattern: Pattern, trend: Iterable[int | None]
+) -> RenderableType:
+    """Draw a room as it is at a moment."""
+    worried = Text(f"no connection ({trouble}); trying again", style="yellow") if trouble else None
+    if presence is None:
+        return worried or Text("looking for the room", style="dim")
+    live = presence.method not in {"stale", "unknown"}
+    people = "person" if presence.label == "1" else "people"
+    head = Text(f"{presence.label} {people}" if presence.count is not None else "how many is not known yet")
+    head.stylize("bold" if live else "bold dim")
+    age = ago(now_ms - presence.as_of_ms)
+    moods = Table.grid(padding=(0, 2))
+    moods.add_column()
+    moods.add_column()
+    moods.add_column(justify="right")
+    total = max(sum(people for _, people in everybody(presence)), 1)
+    for mood, count in everybody(presence):
+        moods.add_row(mood, Text(bar(count / total), style="cyan" if live else "dim"), f"{count:,}")
+    word, full, rest_s = breath(pattern, now_ms)
+    moods.add_row()
+    moods.add_row(word, Text(bar(full), style="green"), f"{rest_s} s")
+    parts: list[RenderableType] = [
+        head,
+        Text(f"{span(presence)}; {METHODS[presence.method]}, {age}", style="dim"),
+        Text(),
+        moods,
+        Text(),
+        Text.assemble(
+            (sparkline(trend), "cyan"), (f"  the last {SAMPLES * SAMPLE_S / 60:.0f} minutes", "dim")
+        ),
+    ]
+    return Panel(
+        Group(*parts, *([worried] if worried else [])), title=presence.room, expand=False, padding=(1, 2)
+    )

@@ -1,0 +1,14 @@
+"""The Python client: be in a room, and hear how many are there.
+
+::
+
+    async with breathing_room.connect("https://example.org", mood="gratitude") as room:
+        async for presence in room:
+            print(presence.label, "breathing with you")
+"""
+
+from breathing_room.client.parting import RefusedError, UnreachableError
+from breathing_room.client.room import Room, State, connect
+from breathing_room.client.timing import Timing
+
+__all__ = ["RefusedError", "Room", "State", "Timing", "UnreachableError", "connect"]

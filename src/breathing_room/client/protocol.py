@@ -1,0 +1,196 @@
+"""The client's half of the protocol: addresses, and what the server says.
+
+``docs/reference/protocol.md`` is the contract. What a server says is validated before anybody sees it: it may
+come from another version of it, or through a proxy that has ideas of its own, and it ends up in terminals.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+from urllib.parse import urlsplit
+
+from breathing_room.core.breath import Pattern, PhaseName
+from breathing_room.core.config import MOOD_NAME
+from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.presence import Method, Presence
+from breathing_room.core.wire import ROOM_NAME
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+"""Where ``breathing-room serve`` listens when it is not told otherwise."""
+
+LABEL_LETTERS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class BeatAnswer:
+    """The server's time, in answer to a beat.
+
+    Attributes:
+        sent_ms: What the beat carried, unchanged.
+        now_ms: The server's wall clock when it answered.
+    """
+
+    sent_ms: float
+    now_ms: float
+
+
+def http_url(base: str, path: str) -> str:
+    """Find a path of a server.
+
+    Args:
+        base: The server's address, ``http://``, ``https://``, ``ws://`` or ``wss://``, with or without a path.
+        path: The path below it, such as ``/healthz``.
+
+    Raises:
+        HostError: The address is no such address.
+    """
+    return _join(base, path, {"http": "http", "ws": "http", "https": "https", "wss": "https"})
+
+
+def socket_url(base: str, room: str) -> str:
+    """Find the WebSocket of a room; ``base`` as in `http_url`.
+
+    Raises:
+        HostError: The address or the room's name is not one.
+    """
+    if not ROOM_NAME.fullmatch(room):
+        raise HostError("a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit")
+    return _join(base, f"/v1/rooms/{room}/socket", {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"})
+
+
+def _join(base: str, path: str, schemes: Mapping[str, str]) -> str:
+    wanted = "a server's address looks like http://127.0.0.1:8000 or wss://example.org"
+    try:
+        parts = urlsplit(base)
+        _ = parts.port  # Reading it is what validates it.
+    except ValueError as error:
+        raise HostError(f"{wanted}: {error}") from None
+    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+        raise HostError(wanted)
+    return f"{schemes[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+
+
+def decode(text: str | bytes) -> Presence | BeatAnswer | PeerError | None:
+    """Read one message of the server.
+
+    Returns:
+        What it says; a `PeerError`, as a value, when it says that our last message was not understood; None
+        when it is of a type that this version does not know.
+
+    Raises:
+        ValueError: It makes no sense.
+    """
+    try:
+        message = json.loads(text)
+    except RecursionError:
+        raise ValueError("not JSON that anybody means") from None
+    match message:
+        case {"type": "presence"}:
+            return decode_presence(message)
+        case {"type": "beat", "sent_ms": sent_ms, "now_ms": now_ms}:
+            return BeatAnswer(number(sent_ms), number(now_ms))
+        case {"type": "error", "error": dict(error)}:
+            return decode_error(error)
+        case {"type": "presence" | "beat" | "error"} | {"type": None}:
+            raise ValueError("a message lacks what its type calls for")
+        case {"type": str()}:
+            return None
+        case _:
+            raise ValueError("not a message")
+
+
+def decode_presence(message: Mapping[str, Any]) -> Presence:
+    """Read a presence, and check that it agrees with itself.
+
+    Raises:
+        ValueError: It does not.
+    """
+    try:
+        count, high, moods = message["count"], message["high"], message["moods"]
+        presence = Presence(
+            room=_text(message["room"], ROOM_NAME),
+            count=None if count is None else _whole(count),
+            low=_whole(message["low"]),
+            high=None if high is None else _whole(high),
+            method=message["method"],
+            rate=number(message["rate"]),
+            moods={_text(mood, MOOD_NAME): _whole(people) for mood, people in moods.items()},
+            unspoken=_whole(message["unspoken"]),
+            label=message["label"],
+            as_of_ms=_whole(message["as_of_ms"]),
+            valid_ms=_whole(message["valid_ms"]),
+            next_ms=_whole(message["next_ms"]),
+        )
+    except (KeyError, AttributeError) as error:
+        raise ValueError("a presence lacks a key") from error
+    if presence.method not in get_args(Method):
+        raise ValueError("a presence was obtained in a way that nobody knows")
+    label: Any = presence.label
+    if not isinstance(label, str) or not label.isprintable() or not 0 < len(label) <= LABEL_LETTERS_MAX:
+        raise ValueError("a presence has no label that can be shown")
+    low, high = presence.low, presence.high
+    if (count is None) != (presence.method == "unknown") or (count is not None and high is None):
+        raise ValueError("a presence knows and does not know its count")
+    if not low <= (low if count is None else count) <= (math.inf if high is None else high):
+        raise ValueError("a presence has its count outside of its own interval")
+    return presence
+
+
+def decode_pattern(config: Any) -> Pattern:
+    """Read from a room's config how it breathes.
+
+    Raises:
+        ValueError: It does not say.
+    """
+    match config:
+        case {"breath": {"pattern": str(name), "phases": [_, *_] as phases}}:
+            return Pattern(name, tuple(_phase(phase) for phase in phases))
+    raise ValueError("a config without a breath")
+
+
+def _phase(phase: Any) -> tuple[PhaseName, int]:
+    match phase:
+        case ["inhale" | "hold" | "exhale" | "rest" as name, int(length_ms)] if length_ms > 0:
+            return name, length_ms
+    raise ValueError("a phase of no breath")
+
+
+def decode_error(error: Mapping[str, Any]) -> PeerError:
+    """Read the one shape that every error of the server has.
+
+    Raises:
+        ValueError: It has another.
+    """
+    match error:
+        case {"code": str(code), "message": str(message), "status": int(status)} if (
+            code + message
+        ).isprintable():
+            return PeerError(code, message, status=status)
+    raise ValueError("an error in a shape of its own")
+
+
+def _whole(value: Any) -> int:
+    # 2^53 is the largest that every client reads alike, and as an instant the year 287396.
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 2**53:
+        raise ValueError("a figure is not a whole number from 0 to 2^53")
+    return value
+
+
+def number(value: Any) -> float:
+    """Take a finite number.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError("a figure is not a number")
+    return float(value)
+
+
+def _text(value: Any, form: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise ValueError("a name is not one")
+    return value

@@ -1,0 +1,23 @@
+"""How patient a client is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """How patient a client is. Every length is in seconds.
+
+    Attributes:
+        backoff_base_s: The longest first wait after a connection was lost; it doubles with every failure.
+        backoff_cap_s: The longest wait of all.
+        beat_s: How often a beat is sent.
+        answer_s: How long the server may take to answer a handshake or a beat before the connection counts as
+            dead. With ``beat_s`` it bounds how long a broken connection goes unnoticed.
+        close_s: How long the server may take to say goodbye when we leave.
+    """
+
+    backoff_base_s: float = 1.0
+    backoff_cap_s: float = 30.0
+    beat_s: float = 20.0
+    answer_s: float = 10.0
+    close_s: float = 1.0

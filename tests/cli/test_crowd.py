@@ -1,0 +1,250 @@
+"""`breathing-room crowd`, as it is typed."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from breathing_room.cli import main
+from breathing_room.cli.crowd import duration
+from breathing_room.client import connect
+from harness import Serve, ServerProcess
+from terminal import terminal
+
+PATIENCE_S = 20.0
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "breathing_room", "crowd", *arguments]
+
+
+def count(server: ServerProcess) -> Any:
+    """What the room says over HTTP, past every cache."""
+    return httpx.get(f"{server.url}/v1/rooms/lobby").json()["count"]
+
+
+@pytest.fixture
+def crowd_of_100(server_with_grace: ServerProcess) -> Iterator[subprocess.Popen[str]]:
+    """A crowd that has come and stays until it is ended."""
+    process = subprocess.Popen(
+        command(server_with_grace.url, "--people", "100", "--stay", "0", "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until_count(server_with_grace, 100, within_s=PATIENCE_S)
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def server_with_grace(serve: Serve) -> ServerProcess:
+    """A server on which a broken socket keeps its person for a second."""
+    return serve("--grace-ms", "1000")
+
+
+def until_count(server: ServerProcess, wanted: int, *, within_s: float) -> None:
+    """Wait until an observer is told a count that leaves nothing open."""
+
+    async def wait() -> None:
+        async with asyncio.timeout(within_s), connect(server.url, observe=True) as room:
+            async for seen in room:
+                if seen.low == seen.count == seen.high == wanted:
+                    return
+
+    asyncio.run(wait())
+
+
+@pytest.mark.parametrize(
+    ("text", "length_ms"),
+    [
+        ("500ms", 500),
+        ("90s", 90_000),
+        ("15m", 900_000),
+        ("1h", 3_600_000),
+        ("1.5m", 90_000),
+        ("0", 0),
+        ("0s", 0),
+    ],
+)
+def test_a_duration_has_a_unit(text: str, length_ms: int) -> None:
+    """
+    Milliseconds, seconds, minutes, hours; only nothing needs none.
+    """
+    assert duration(text) == length_ms
+
+
+@pytest.mark.parametrize("text", ["15", "m", "-1s", "1d", "1 s", "1e3s", "", "1m30s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """
+    The message says how durations look.
+    """
+    with pytest.raises(click.BadParameter, match="15m"):
+        duration(text)
+
+
+def test_a_crowd_of_200_sums_up_what_it_saw(server: ServerProcess) -> None:
+    """
+    The summary is one JSON object, and its figures are those of the room.
+    """
+    ended = subprocess.run(
+        command(
+            server.url,
+            "--people",
+            "200",
+            "--stay",
+            "0",
+            "--moods",
+            "gratitude,release",
+            "--for",
+            "3s",
+            "--json",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert not ended.stderr
+    summary = json.loads(ended.stdout)
+    assert {
+        name: summary[name] for name in ("people", "others", "joined", "present", "count", "left", "returned")
+    } == {
+        "people": 200,
+        "others": 0,
+        "joined": 200,
+        "present": 200,
+        "count": 200,
+        "left": 0,
+        "returned": 0,
+    }
+    assert summary["ends"] == summary["errors"] == {}
+    assert summary["full_count_heard_by"] == 200
+    assert summary["full_count_ms_median"] <= summary["full_count_ms_worst"] < 2_500
+    assert summary["joins_per_s"] == pytest.approx(200_000 / summary["gathered_ms"], rel=0.05)
+    # One answer to the join and at most one announcement a second: with people times seconds, and not people².
+    assert 1 <= summary["messages_per_person"] <= 6
+    assert 200 <= summary["bytes_per_person"] / summary["messages_per_person"] <= 400
+
+
+def test_a_killed_crowd_is_gone_after_its_grace(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
+    """
+    Sockets that broke without a word count for the grace, and not for longer than two seconds after it.
+    """
+    crowd_of_100.kill()
+    until_count(server_with_grace, 0, within_s=1 + 2)
+
+
+def test_a_crowd_says_goodbye_when_interrupted(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
+    """
+    After Ctrl-C the room is empty at once, the summary is printed, and the exit status is 0.
+    """
+    crowd_of_100.send_signal(signal.SIGINT)
+    until_count(server_with_grace, 0, within_s=2)
+    out, err = crowd_of_100.communicate(timeout=PATIENCE_S)
+    assert crowd_of_100.returncode == 0, err
+    assert json.loads(out)["present"] == 100
+
+
+def test_a_second_interrupt_is_obeyed_at_once(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
+    """
+    A server that hangs holds nobody up, and the exit status is that of an interrupted program.
+    """
+    os.kill(server_with_grace.process.pid, signal.SIGSTOP)
+    try:
+        crowd_of_100.send_signal(signal.SIGINT)
+        time.sleep(0.3)  # Two signals that are sent together are delivered as one.
+        crowd_of_100.send_signal(signal.SIGINT)
+        interrupted_at_s = time.monotonic()
+        out, _ = crowd_of_100.communicate(timeout=PATIENCE_S)
+        assert time.monotonic() - interrupted_at_s < 1.5
+    finally:
+        os.kill(server_with_grace.process.pid, signal.SIGCONT)
+    assert crowd_of_100.returncode == 130
+    assert json.loads(out)["joined"] == 100
+
+
+def test_nobody_can_join_where_no_server_is(unused_tcp_port: int) -> None:
+    """
+    The exit status is 1 and the message says why.
+    """
+    result = CliRunner().invoke(main, ["crowd", f"http://127.0.0.1:{unused_tcp_port}"])
+    assert result.exit_code == 1
+    assert "nobody could join: connection refused" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ftp://example.org"],
+        ["--people", "0"],
+        ["--people", "1000000000"],
+        ["--stay", "forever"],
+        ["--rate", "0"],
+        ["--rate", "inf"],
+        ["--mood-changes", "-1"],
+        ["--room", "No Room"],
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(arguments: list[str]) -> None:
+    """
+    The exit status is 2, before anything is connected.
+    """
+    result = CliRunner().invoke(main, ["crowd", *arguments])
+    assert result.exit_code == 2, result.output
+    assert "Error:" in result.output
+
+
+def test_an_unknown_mood_is_a_usage_error(server: ServerProcess) -> None:
+    """
+    The message names the moods that there are.
+    """
+    result = CliRunner().invoke(main, ["crowd", server.url, "--moods", "release,melancholy"])
+    assert result.exit_code == 2
+    assert "gratitude, presence, release, connection" in result.output
+
+
+def test_the_summary_is_for_people_too(server: ServerProcess) -> None:
+    """
+    Without --json it is a few lines of words.
+    """
+    result = CliRunner().invoke(
+        main, ["crowd", server.url, "--people", "5", "--for", "1500ms", "--stay", "0"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "5 people, of whom 5 were there at the end" in result.output
+    assert "5 at last; there were 5" in result.output
+    assert count(server) == 0
+
+
+def test_a_terminal_shows_the_crowd_come_and_go(server: ServerProcess) -> None:
+    """
+    A bar while they join, what the room says meanwhile, and the summary in its place.
+    """
+    with terminal("crowd", server.url, "--people", "30", "--rate", "30") as screen:
+        screen.until_shown(r"joining.*/30.*the room says \d")
+        screen.until_shown("here.*30/30")
+        screen.process.send_signal(signal.SIGTERM)
+        assert screen.until_ended() == 0
+        screen.until_shown("30 people, of whom 30 were there at the end")
+
+
+def test_help_says_how_it_is_used() -> None:
+    """
+    With an example.
+    """
+    result = CliRunner().invoke(main, ["crowd", "--help"])
+    assert result.exit_code == 0
+    assert "Example: breathing-room crowd" in result.output

@@ -1,0 +1,223 @@
+"""Addresses, and what a server says."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breathing_room.client.protocol import BeatAnswer, decode, decode_pattern, http_url, socket_url
+from breathing_room.core.breath import PATTERNS
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.presence import Presence
+from breathing_room.core.wire import (
+    beat_message,
+    config_body,
+    encode,
+    encode_presence,
+    error_message,
+    presence_message,
+)
+from scripted_server import COUNTED
+
+wholes = st.integers(0, 2**53)
+
+
+@st.composite
+def presences(draw: st.DrawFn) -> Presence:
+    known = draw(st.booleans())
+    low, count, high = sorted(draw(st.tuples(wholes, wholes, wholes)))
+    return Presence(
+        room="lobby",
+        count=count if known else None,
+        low=low,
+        high=high if known else None,
+        method=draw(st.sampled_from(["counted", "sampled", "stale", "estimated"])) if known else "unknown",
+        rate=draw(st.floats(0.01, 1.0)),
+        moods=draw(st.dictionaries(st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,31}\Z"), wholes, max_size=3)),
+        unspoken=draw(wholes),
+        label="about 10,000",
+        as_of_ms=draw(wholes),
+        valid_ms=draw(wholes),
+        next_ms=draw(wholes),
+    )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.1:8000", "ws://127.0.0.1:8000/", "http://127.0.0.1:8000/"])
+def test_http_and_websocket_addresses_are_alike(base: str) -> None:
+    """
+    A server may be named by any scheme, with or without a slash at the end.
+    """
+    assert socket_url(base, "lobby") == "ws://127.0.0.1:8000/v1/rooms/lobby/socket"
+    assert http_url(base, "/healthz") == "http://127.0.0.1:8000/healthz"
+
+
+def test_a_server_may_live_below_a_path() -> None:
+    """
+    Behind a proxy the room's path follows the server's own, and TLS stays TLS.
+    """
+    assert socket_url("https://example.org/here/", "tea") == "wss://example.org/here/v1/rooms/tea/socket"
+    assert http_url("wss://example.org/here", "/healthz") == "https://example.org/here/healthz"
+
+
+@pytest.mark.parametrize(
+    ("base", "room"),
+    [
+        ("example.org", "lobby"),
+        ("ftp://example.org", "lobby"),
+        ("http://", "lobby"),
+        ("http://example.org:99999", "lobby"),
+        ("http://example.org/?room=tea", "lobby"),
+        ("http://[::1", "lobby"),
+        ("http://example.org", "Lobby"),
+        ("http://example.org", "../config"),
+        ("http://example.org", ""),
+    ],
+)
+def test_what_is_no_address_is_refused(base: str, room: str) -> None:
+    """
+    A mistyped address or room fails where it is written, not in a loop of attempts.
+    """
+    with pytest.raises(HostError):
+        socket_url(base, room)
+
+
+@given(presences())
+def test_every_presence_survives_the_wire(presence: Presence) -> None:
+    """
+    What the server encodes is what the client reads.
+    """
+    assert decode(presence_message(encode_presence(presence))) == presence
+
+
+def test_beats_and_errors_survive_the_wire() -> None:
+    """
+    The answer to a beat keeps its own time; an error keeps its code, message and status.
+    """
+    assert decode(beat_message(12.5, 1_767_225_600_000)) == BeatAnswer(12.5, 1_767_225_600_000)
+    error = decode(error_message(PeerError("unknown_mood", "no such mood", status=400)))
+    assert isinstance(error, PeerError)
+    assert (error.code, error.message, error.status) == ("unknown_mood", "no such mood", 400)
+
+
+def test_a_message_of_an_unknown_type_is_nothing() -> None:
+    """
+    A newer server may say more than we understand.
+    """
+    assert decode('{"type": "weather", "rain": true}') is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"count": -1},
+        {"count": 5},
+        {"count": 2},
+        {"count": None},
+        {"count": "3"},
+        {"count": True},
+        {"count": 3.0},
+        {"high": None},
+        {"low": 10**400, "count": 10**400, "high": 10**400},
+        {"method": "guessed"},
+        {"method": ["counted"]},
+        {"rate": "all"},
+        {"moods": []},
+        {"moods": {"\x1b[2J": 1}},
+        {"moods": {"release": None}},
+        {"label": "\x1b[31m3"},
+        {"label": ""},
+        {"label": "3" * 1000},
+        {"label": 3},
+        {"room": "\n"},
+        {"as_of_ms": None},
+        {"valid_ms": "soon"},
+    ],
+)
+def test_a_presence_that_contradicts_itself_is_refused(changes: dict[str, Any]) -> None:
+    """
+    A wrong type, a count outside of its interval, or letters that steer a terminal never reach a reader.
+    """
+    with pytest.raises(ValueError, match="a "):
+        decode(json.dumps(COUNTED | changes))
+
+
+@pytest.mark.parametrize("key", [key for key in COUNTED if key != "type"])
+def test_a_presence_that_lacks_something_is_refused(key: str) -> None:
+    """
+    Every key of a presence is there, or there is no presence.
+    """
+    with pytest.raises(ValueError, match="lacks"):
+        decode(json.dumps({name: value for name, value in COUNTED.items() if name != key}))
+
+
+@given(
+    json_values
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["presence", "beat", "error"])},
+        optional={
+            "error": json_values,
+            "now_ms": json_values,
+            "sent_ms": json_values,
+            "moods": json_values,
+            "count": json_values,
+        },
+    )
+)
+def test_nonsense_is_a_value_error(value: Any) -> None:
+    """
+    Whatever a server says, reading it either works or raises the one error that the client expects.
+    """
+    try:
+        decode(json.dumps(value))
+    except ValueError:
+        return
+    assert value.get("type") != "presence"
+
+
+@given(st.binary(max_size=50) | st.text(max_size=50) | st.just("[" * 100_000))
+def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
+    """
+    Bytes at random, and JSON that nests without end, raise the same error.
+    """
+    try:
+        decode(text)
+    except ValueError:
+        return
+    assert isinstance(json.loads(text), dict)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
+def test_the_breath_of_a_config_is_read(pattern: Any) -> None:
+    """
+    How the room breathes is what its config says.
+    """
+    body = encode(config_body("lobby", RoomConfig(breath=pattern.name), now_ms=0))
+    assert decode_pattern(json.loads(body)) == pattern
+
+
+@pytest.mark.parametrize(
+    "breath",
+    [
+        None,
+        {},
+        {"pattern": "x", "phases": []},
+        {"pattern": "x", "phases": [["pant", 1]]},
+        {"pattern": "x", "phases": [["hold", 0]]},
+    ],
+)
+def test_a_breath_that_nobody_can_breathe_is_refused(breath: Any) -> None:
+    """
+    No phases, unknown phases and phases of no length are no breath.
+    """
+    with pytest.raises(ValueError, match="breath"):
+        decode_pattern({"breath": breath})

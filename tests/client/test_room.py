@@ -1,0 +1,597 @@
+"""A room, seen by one of the people in it."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from breathing_room.client import RefusedError, Room, Timing, UnreachableError, connect
+from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.presence import Presence
+from harness import Serve, ServerProcess
+from scripted_server import Script, answer_beats, breaks, closes, presence, says, scripted
+
+QUICK = Timing(backoff_base_s=0.05, backoff_cap_s=0.2, answer_s=5.0)
+VISITOR = "a-visitor-0123456789abcdef"
+
+# Long enough for a slow machine, and never waited for when all is well.
+PATIENCE_S = 15.0
+
+
+async def first(room: Room, holds: Callable[[Presence], bool] = lambda _: True) -> Presence:
+    """The first presence for which something holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        async for seen in room:
+            if holds(seen):
+                return seen
+    raise AssertionError("the iteration ended")
+
+
+def standing(room: Room) -> tuple[str, str | None]:
+    """What a room says of itself."""
+    return room.state, room.trouble
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
+
+
+# --- With a server of our own making ------------------------------------------------------------------------------
+
+
+async def test_a_visitor_says_who_it_is_and_how_it_feels() -> None:
+    """
+    The first message is a join with an id and the mood.
+    """
+    script = Script(says(presence()))
+    async with scripted(script) as url, connect(url, mood="release", visitor=VISITOR) as room:
+        await first(room)
+    assert script.hellos == [{"type": "join", "visitor": VISITOR, "mood": "release"}]
+
+
+async def test_an_id_is_drawn_anew_every_time() -> None:
+    """
+    Two visitors who name no id are two people, and no mood is sent for those who name none.
+    """
+    script = Script(says(presence()))
+    async with scripted(script) as url:
+        for _ in range(2):
+            async with connect(url) as room:
+                await first(room)
+    ids = {hello["visitor"] for hello in script.hellos}
+    assert len(ids) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{22,64}", one) for one in ids)
+    assert not any("mood" in hello for hello in script.hellos)
+
+
+async def test_an_observer_says_nothing_about_itself() -> None:
+    """
+    It asks to see the room and sends no id.
+    """
+    script = Script(says(presence()))
+    async with scripted(script) as url, connect(url, observe=True) as room:
+        assert (await first(room)).count == 3
+    assert script.hellos == [{"type": "observe"}]
+
+
+async def test_the_latest_wins_over_a_slow_consumer() -> None:
+    """
+    Whoever was busy during fifty presences hears the last of them next, and no queue.
+    """
+    script = Script(says(*(presence(as_of_ms=step) for step in range(50))))
+    async with scripted(script) as url, connect(url) as room:
+        presences = aiter(room)
+        await anext(presences)
+        await until(lambda: room.presence is not None and room.presence.as_of_ms == 49)
+        assert (await anext(presences)).as_of_ms == 49
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(presences), 0.05)
+
+
+async def test_two_consumers_hear_the_same() -> None:
+    """
+    Each iteration has its own place: nobody takes a presence away from another.
+    """
+    async with scripted(Script(says(presence()))) as url, connect(url) as room:
+        assert await first(room) == await first(room)
+
+
+async def test_nonsense_of_the_server_is_logged_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A message that cannot be read is a line in the log, and the next good one counts.
+    """
+    script = Script(says("{", presence(count=-1), '{"type": "news"}', presence(count=4)))
+    with caplog.at_level(logging.WARNING):
+        async with scripted(script) as url, connect(url) as room:
+            assert (await first(room)).count == 4
+    assert len([record for record in caplog.records if record.name == "breathing_room.client"]) == 2
+
+
+@pytest.mark.parametrize("code", [1002, 1003, 1007, 1009, 4500, 4501])
+async def test_a_final_close_is_raised(code: int) -> None:
+    """
+    A code that says not to come back ends the iteration with an error that names it, and nobody comes back.
+    """
+    script = Script(closes(code, "", presence()))
+    async with scripted(script) as url, connect(url, timing=QUICK) as room:
+        with pytest.raises(RefusedError, match=str(code)) as raised:
+            await first(room, lambda _: False)
+        with pytest.raises(RefusedError):
+            await room.set_mood("release")
+    assert raised.value.code == f"close_{code}"
+    assert len(script.hellos) == 1
+
+
+async def test_being_seen_off_ends_the_iteration() -> None:
+    """
+    A server that says goodbye with 1000 is not asked again, and that is no error.
+    """
+    script = Script(closes(1000, "", presence()))
+    async with scripted(script) as url, connect(url, timing=QUICK) as room:
+        assert [seen.count async for seen in room] == [3]
+    assert len(script.hellos) == 1
+
+
+async def test_a_restart_is_waited_for_as_long_as_the_server_says() -> None:
+    """
+    The reason of 1012 tells when to come back; we come back then, as the same visitor, to the same iteration.
+    """
+    script = Script(closes(1012, '{"retry_ms": 400}', presence()), says(presence(count=4)))
+    async with scripted(script) as url, connect(url, timing=QUICK) as room:
+        assert (await first(room, lambda seen: seen.count == 4)).method == "counted"
+    assert 0.4 <= script.came_at_s[1] - script.came_at_s[0] < 2
+    assert script.hellos[0] == script.hellos[1]
+
+
+async def test_a_broken_connection_is_mended() -> None:
+    """
+    After a reset we come back with jitter, and the state stays live when that was soon enough.
+    """
+    script = Script(breaks(presence()), breaks(presence()), says(presence(count=4)))
+    async with scripted(script) as url, connect(url, timing=QUICK) as room:
+        methods = set()
+
+        def back(seen: Presence) -> bool:
+            methods.add(seen.method)
+            return seen.count == 4
+
+        await first(room, back)
+        assert methods == {"counted"}
+    assert len(script.hellos) == 3
+
+
+async def test_a_lost_presence_becomes_stale() -> None:
+    """
+    It stays live for its validity, is then handed out once more as stale, and is live again after a return.
+    """
+    loop = asyncio.get_running_loop()
+    async with scripted(Script(breaks(presence(valid_ms=300)))) as url:
+        room = connect(url, timing=Timing(backoff_base_s=0.5, backoff_cap_s=0.5))
+        port = int(url.rsplit(":", 1)[1])
+        await room.__aenter__()
+        await first(room)
+        heard_at_s = loop.time()
+        assert standing(room)[0] == "live"
+    stale = await first(room, lambda seen: seen.method == "stale")
+    assert 0.25 <= loop.time() - heard_at_s < 5
+    assert stale.count == 3
+    assert standing(room)[0] == "stale"
+    await until(lambda: room.trouble == "connection refused")
+    async with scripted(Script(says(presence())), port=port):
+        assert (await first(room, lambda seen: seen.method == "counted")).count == 3
+        assert standing(room) == ("live", None)
+        await room.leave()
+
+
+async def test_an_unknown_count_is_an_unknown_state() -> None:
+    """
+    What the server does not know is never shown as a number.
+    """
+    unknown = presence(count=None, high=None, method="unknown", label="unknown", low=0, moods={}, unspoken=0)
+    async with scripted(Script(says(unknown))) as url, connect(url) as room:
+        assert (await first(room)).count is None
+        assert room.state == "unknown"
+
+
+async def test_a_silent_server_is_noticed() -> None:
+    """
+    A connection on which beats stay unanswered counts as dead, and another one is made; without a goodbye, which
+    would give up our place if the server were only slow.
+    """
+
+    codes: list[int | None] = []
+
+    async def silence(socket: ServerConnection) -> None:
+        await socket.send(presence())
+        await socket.wait_closed()
+        codes.append(socket.close_code)
+
+    script = Script(silence, says(presence(count=4)))
+    timing = Timing(backoff_base_s=0.05, answer_s=0.2, close_s=0.1)
+    async with scripted(script) as url, connect(url, timing=timing) as room:
+        await first(room, lambda seen: seen.count == 4)
+        await until(lambda: codes == [1006])
+
+
+async def test_a_quiet_room_is_not_a_dead_one() -> None:
+    """
+    While beats are answered the connection stays, however long nothing changes.
+    """
+    script = Script(says(presence(valid_ms=100)))
+    timing = Timing(beat_s=0.05, answer_s=0.3, backoff_base_s=0.01)
+    async with scripted(script) as url, connect(url, timing=timing) as room:
+        await first(room)
+        await asyncio.sleep(1.0)  # Three times as long as a silence may last.
+        assert room.state == "live"
+    assert len(script.hellos) == 1
+
+
+async def test_the_time_is_the_servers() -> None:
+    """
+    Beats tell how far the server's clock is ahead, within the round trip of a loopback.
+    """
+
+    async def an_hour_ahead(socket: ServerConnection) -> None:
+        await socket.send(presence())
+        await answer_beats(socket, ahead_ms=3_600_000)
+
+    async with scripted(Script(an_hour_ahead)) as url, connect(url) as room:
+        before_ms = room.server_now_ms()
+        await until(lambda: room.server_now_ms() - before_ms > 3_500_000)
+        await until(lambda: abs(room.server_now_ms() - before_ms - 3_600_000) < 1_000)
+
+
+class Moods:
+    """A scene that knows one mood, and what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def __call__(self, socket: ServerConnection) -> None:
+        await socket.send(presence())
+        async for text in socket:
+            message = json.loads(text)
+            if message["type"] == "beat":
+                await socket.send(json.dumps(message | {"now_ms": 1}))
+            elif message["mood"] == "release":
+                self.told.append(message["mood"])
+            elif message["mood"] == "break":
+                socket.transport.abort()
+            else:
+                error = {"code": "unknown_mood", "message": "mood must be release", "status": 400}
+                await socket.send(json.dumps({"type": "error", "error": error}))
+
+
+async def test_a_mood_is_told_before_set_mood_returns() -> None:
+    """
+    Returning means that the server has taken it.
+    """
+    moods = Moods()
+    async with scripted(Script(moods)) as url, connect(url) as room:
+        await first(room)
+        await room.set_mood("release")
+        assert moods.told == ["release"]
+
+
+async def test_an_unknown_mood_raises_and_changes_nothing() -> None:
+    """
+    Only the one who said it is told, the connection goes on, and the mood before is what the next join says.
+    """
+    script = Script(Moods())
+    async with scripted(script) as url, connect(url, timing=QUICK) as room:
+        await first(room)
+        await room.set_mood("release")
+        tellings = [room.set_mood("melancholy"), room.set_mood("release"), room.set_mood("dread")]
+        results = await asyncio.gather(*tellings, return_exceptions=True)
+        assert [getattr(result, "code", None) for result in results] == ["unknown_mood", None, "unknown_mood"]
+        await room.set_mood("break")  # The connection is lost with it, which is no error of the mood.
+        await until(lambda: len(script.hellos) == 2)
+    assert [hello.get("mood") for hello in script.hellos] == [None, "break"]
+
+
+async def test_a_mood_without_a_connection_is_told_with_the_join() -> None:
+    """
+    It is remembered, and nobody waits for the server.
+    """
+    script = Script(says(presence()))
+    async with scripted(script) as url, connect(url) as room:
+        await room.set_mood("release")
+        await first(room)
+    assert script.hellos[0]["mood"] == "release"
+
+
+async def test_a_mood_that_no_join_can_have_is_raised() -> None:
+    """
+    A join that was not understood would not be understood the next time either.
+    """
+
+    async def refuse(socket: ServerConnection) -> None:
+        error = {"code": "unknown_mood", "message": "mood must be release", "status": 400}
+        await socket.send(json.dumps({"type": "error", "error": error}))
+        await socket.wait_closed()
+
+    async with scripted(Script(refuse)) as url, connect(url, mood="melancholy", timing=QUICK) as room:
+        with pytest.raises(RefusedError, match="mood must be release"):
+            await first(room)
+
+
+async def test_a_server_that_is_not_there_is_waited_for(unused_tcp_port: int) -> None:
+    """
+    Entering works, the trouble is told, and the room is heard as soon as the server comes.
+    """
+    async with connect(f"http://127.0.0.1:{unused_tcp_port}", timing=QUICK) as room:
+        await until(lambda: room.trouble == "connection refused")
+        assert (room.presence, room.state) == (None, "unknown")
+        async with scripted(Script(says(presence())), port=unused_tcp_port):
+            assert (await first(room)).count == 3
+            await room.leave()
+
+
+async def test_attempts_may_be_limited(unused_tcp_port: int) -> None:
+    """
+    After so many failures in a row the iteration raises why.
+    """
+    async with connect(f"http://127.0.0.1:{unused_tcp_port}", timing=QUICK, attempts_max=3) as room:
+        with pytest.raises(UnreachableError, match="connection refused"):
+            await first(room)
+
+
+async def test_what_is_no_server_of_ours_is_refused(server: ServerProcess) -> None:
+    """
+    An address below which there is no room says so instead of being tried for ever.
+    """
+    async with connect(f"{server.url}/no/such/path", timing=QUICK) as room:
+        with pytest.raises(RefusedError) as raised:
+            await first(room)
+    assert raised.value.status == 404
+
+
+@asynccontextmanager
+async def hanging_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """A server that shakes hands, and then never reads or says anything again."""
+    shaken, over = asyncio.Event(), asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        upgrade = b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        writer.write(upgrade + accept + b"\r\n\r\n")
+        await writer.drain()
+        shaken.set()
+        await over.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", shaken
+    finally:
+        over.set()
+        server.close()
+        await server.wait_closed()
+
+
+async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
+    """
+    A second is what a goodbye may take.
+    """
+    loop = asyncio.get_running_loop()
+    async with hanging_server() as (url, shaken):
+        async with connect(url), asyncio.timeout(PATIENCE_S):
+            await shaken.wait()
+            left_at_s = loop.time()
+        assert loop.time() - left_at_s < 3
+
+
+async def test_leaving_is_polite_and_ends_the_iteration() -> None:
+    """
+    The close code is 1000, and leaving twice is leaving once.
+    """
+    codes: list[int | None] = []
+
+    async def scene(socket: ServerConnection) -> None:
+        await says(presence())(socket)
+        codes.append(socket.close_code)
+
+    async with scripted(Script(scene)) as url, connect(url) as room:
+        async for _ in room:
+            await room.leave()
+            await room.leave()
+        with pytest.raises(HostError):
+            await room.set_mood("release")
+        await until(lambda: codes == [1000])
+
+
+async def test_cancelling_the_consumer_leaves_nothing_behind() -> None:
+    """
+    A cancelled task is cancelled, not in error, and no task of ours outlives it.
+    """
+    script = Script(says(presence()))
+
+    async def consume(url: str) -> None:
+        async with connect(url) as room:
+            async for _ in room:
+                pass
+
+    async with scripted(script) as url:
+        others = asyncio.all_tasks()
+        consumer = asyncio.create_task(consume(url))
+        await until(lambda: len(script.hellos) == 1)
+        consumer.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await consumer
+        await until(
+            lambda: not [task for task in asyncio.all_tasks() - others if "client" in task.get_name()]
+        )
+
+
+async def test_nobody_hears_a_room_from_outside() -> None:
+    """
+    Iterating or telling a mood before entering, entering twice, and observing with a mood are mistakes.
+    """
+    room = connect("http://127.0.0.1:1")
+    with pytest.raises(HostError):
+        await anext(aiter(room))
+    with pytest.raises(HostError):
+        await room.set_mood("release")
+    with pytest.raises(HostError):
+        connect("http://127.0.0.1:1", observe=True, mood="release")
+    with pytest.raises(HostError):
+        connect("http://127.0.0.1:1", visitor="short")
+    async with room:
+        with pytest.raises(HostError):
+            await room.__aenter__()
+    async with connect("http://127.0.0.1:1", observe=True) as observed:
+        with pytest.raises(HostError):
+            await observed.set_mood("release")
+
+
+async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    With every level on, through joins, nonsense, breaks, refusals and returns.
+    """
+    script = Script(
+        breaks(presence()), closes(4003, "127.0.0.1"), says("{", presence()), closes(4500, "127.0.0.1")
+    )
+    with caplog.at_level(logging.DEBUG):
+        async with scripted(script) as url:
+            async with connect(url, visitor=VISITOR, timing=QUICK) as room:
+                await until(lambda: len(script.hellos) == 3)
+                await room.set_mood("release")
+            async with connect(url, visitor=VISITOR, timing=QUICK) as room:
+                with pytest.raises(RefusedError):
+                    await first(room, lambda _: False)
+        async with connect(url, timing=QUICK, attempts_max=1) as room:
+            with pytest.raises(UnreachableError):
+                await first(room)
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("breathing_room")]
+    assert len(ours) >= 4
+    # The scripted server is no part of the product: what it logs itself is its own business.
+    text = "\n".join(
+        record.getMessage() + str(record.exc_text or "")
+        for record in caplog.records
+        if not record.name.startswith("websockets.server")
+    )
+    assert VISITOR not in text
+    assert "127.0.0.1" not in text
+
+
+# --- With the real server -----------------------------------------------------------------------------------------
+
+
+async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None:
+    """
+    Everybody hears how many there are and how they feel; a change of mood is one move.
+    """
+    async with connect(server.url, mood="gratitude") as ann, connect(server.websocket_url) as bob:
+        seen = await first(ann, lambda seen: seen.count == 2)
+        assert (seen.moods["gratitude"], seen.unspoken, seen.method) == (1, 1, "counted")
+        await bob.set_mood("release")
+        seen = await first(ann, lambda seen: seen.moods["release"] == 1)
+        assert (seen.count, seen.unspoken) == (2, 0)
+        await bob.leave()
+        assert (await first(ann, lambda seen: seen.count == 1)).low == 1
+
+
+async def test_an_observer_is_not_counted(server: ServerProcess) -> None:
+    """
+    It sees the room, and the room does not see it.
+    """
+    async with connect(server.url, observe=True) as observer:
+        assert (await first(observer)).count == 0
+        async with connect(server.url) as visitor:
+            await first(observer, lambda seen: seen.count == 1)
+            assert (await first(visitor)).count == 1
+
+
+async def test_one_visitor_on_two_connections_is_one_person(server: ServerProcess) -> None:
+    """
+    The id says who is the same.
+    """
+    async with connect(server.url, visitor=VISITOR) as one, connect(server.url, visitor=VISITOR) as other:
+        await first(one)
+        assert (await first(other)).count == 1
+
+
+async def test_the_real_server_refuses_an_unknown_mood(server: ServerProcess) -> None:
+    """
+    In a change and in a join.
+    """
+    async with connect(server.url, mood="release") as room:
+        await first(room)
+        with pytest.raises(PeerError) as raised:
+            await room.set_mood("melancholy")
+        assert raised.value.code == "unknown_mood"
+    async with connect(server.url, mood="melancholy") as room:
+        with pytest.raises(RefusedError) as refused:
+            await first(room)
+        assert refused.value.code == "unknown_mood"
+
+
+async def test_too_many_sockets_of_one_visitor_are_refused(serve: Serve) -> None:
+    """
+    The close code of the real server is final, and says why.
+    """
+    server = serve("--connections-per-visitor-max", "1")
+    async with connect(server.url, visitor=VISITOR) as one:
+        await first(one)
+        async with connect(server.url, visitor=VISITOR, timing=QUICK) as other:
+            with pytest.raises(RefusedError, match="too many sockets") as raised:
+                await first(other, lambda _: False)
+    assert raised.value.code == "close_4501"
+
+
+async def test_the_time_of_the_real_server_is_ours(server: ServerProcess) -> None:
+    """
+    On one machine the offset is nothing but the error of the estimate.
+    """
+    async with connect(server.url) as room:
+        await first(room)
+        await room.set_mood("release")
+        assert room._clock.error_ms is not None
+        assert abs(room._clock.offset_ms) < 50
+
+
+async def test_a_killed_server_is_come_back_to(serve: Serve) -> None:
+    """
+    Through a power cut the iteration goes on: never 0, and counted again once the visitor is back.
+    """
+    server = serve("--snapshot-ms", "100")
+    async with connect(server.url, timing=QUICK) as room, connect(server.url, timing=QUICK) as other:
+        await first(room, lambda seen: seen.count == 2)
+        await asyncio.sleep(0.3)  # The first snapshot is written by then, and nobody says so.
+        server.kill()
+        await until(lambda: room.trouble is not None and other.trouble is not None)
+        serve(port=server.port)
+        counts = []
+        async with asyncio.timeout(PATIENCE_S):
+            async for seen in room:
+                counts.append(seen.count)
+                if seen.count == 2 and seen.method == "counted" and room.trouble is None:
+                    break
+        assert 0 not in counts
+
+
+async def test_a_stopped_server_tells_when_to_come_back(serve: Serve) -> None:
+    """
+    A polite end of the real server is read as a restart.
+    """
+    server = serve("--retry-spread-ms", "200")
+    async with connect(server.url, timing=QUICK) as room:
+        await first(room)
+        server.stop()
+        await until(lambda: room.trouble is not None)
+        assert room.trouble in {"the server restarts", "connection refused"}
+        serve(port=server.port)
+        await until(lambda: room.trouble is None)
+        assert (await first(room)).count == 1
