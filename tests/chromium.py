@@ -1,0 +1,189 @@
+"""What the tests in a browser share: pages that remember what they said, people beside them, and a bad network."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from playwright.async_api import BrowserContext, Page, expect
+from websockets.asyncio.client import ClientConnection
+
+from harness import ServerProcess
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+# Runs before every page's own scripts and keeps each thing that the page ever said.
+RECORDER = """
+window.violations = [];
+document.addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective));
+window.said = [];
+new MutationObserver(() => {
+  const words = ['people', 'source'].map((id) => document.getElementById(id)?.textContent);
+  const line = [document.body?.dataset.state, ...words].join(' | ');
+  if (said.at(-1) !== line) said.push(line);
+}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+"""
+
+
+class Peer:
+    """Somebody in the room who is no browser; keeps every presence that arrives."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.heard: list[dict[str, Any]] = []
+        self._news = asyncio.Event()
+        self._listening = asyncio.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        async for text in self.socket:
+            message = json.loads(text)
+            if message["type"] == "presence":
+                self.heard.append(message)
+                self._news.set()
+
+    @property
+    def counts(self) -> list[int | None]:
+        return [presence["count"] for presence in self.heard]
+
+    async def until(self, is_so: Callable[[dict[str, Any]], bool], *, within_s: float = 10) -> dict[str, Any]:
+        """Wait until the latest presence is so."""
+        try:
+            async with asyncio.timeout(within_s):
+                while not (self.heard and is_so(self.heard[-1])):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"not so within {within_s} s; heard last: {self.heard[-1:]}") from None
+        return self.heard[-1]
+
+    async def until_count(self, count: int, *, within_s: float = 10) -> dict[str, Any]:
+        return await self.until(lambda presence: presence["count"] == count, within_s=within_s)
+
+    async def close(self) -> None:
+        await self.socket.close()
+        await asyncio.gather(self._listening, return_exceptions=True)
+
+
+class OpenPage(Protocol):
+    async def __call__(
+        self, url: str = "", *, context: BrowserContext | None = None, init: str = ""
+    ) -> Page: ...
+
+
+class BringPeer(Protocol):
+    async def __call__(
+        self, *, mood: str = "", observe: bool = False, server: ServerProcess | None = None
+    ) -> Peer: ...
+
+
+async def until(is_so: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10) -> None:
+    """Wait until something is so that tells nobody when it becomes so."""
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                so = is_so()
+                if so if isinstance(so, bool) else await so:
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not so within {within_s} s") from None
+
+
+async def people(page: Page, sentence: str, *, within_s: float = 10) -> None:
+    """Wait until the page says this of the people."""
+    await expect(page.locator("#people")).to_have_text(sentence, timeout=within_s * 1_000)
+
+
+async def source(page: Page, line: str, *, within_s: float = 10) -> None:
+    """Wait until the page's quiet line reads so."""
+    await expect(page.locator("#source")).to_have_text(line, timeout=within_s * 1_000)
+
+
+async def room(page: Page, expression: str) -> Any:
+    """Ask the page's room something."""
+    return await page.evaluate(f"import('/page.js').then(({{room}}) => {expression})")
+
+
+async def until_room(page: Page, expression: str, *, within_s: float = 15) -> None:
+    """Wait for something of the page's room. (Playwright's own way needs `eval`, which the page's policy forbids.)"""
+    await until(lambda: room(page, expression), within_s=within_s)
+
+
+class Proxy:
+    """A small TCP proxy in front of a server, which can be told to be in the way.
+
+    Attributes:
+        refused: Parts of a request's head that are answered with 400.
+        silent: Parts of a request's head that are never answered.
+        frozen: While set, nothing passes in either direction on any connection.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.refused: tuple[bytes, ...] = ()
+        self.silent: tuple[bytes, ...] = ()
+        self.frozen = False
+        self.heads: list[bytes] = []
+        self.url = ""
+        self._port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        return server
+
+    def sever(self) -> None:
+        """Break every connection."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        try:
+            await self._relay(reader, writer)
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head.lower())
+        if any(part in head.lower() for part in self.refused):
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+            return
+        if any(part in head.lower() for part in self.silent):
+            await reader.read()
+            return
+        there_reader, there = await asyncio.open_connection("127.0.0.1", self._port)
+        if b"upgrade: websocket" not in head.lower():
+            # One request a connection, so that every head is seen.
+            head = head.replace(b"Connection: keep-alive", b"Connection: close")
+        there.write(head)
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                await until(lambda: not self.frozen, within_s=60)
+                sink.write(data)
+                await sink.drain()
+
+        ways = [asyncio.create_task(pump(reader, there)), asyncio.create_task(pump(there_reader, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            there.close()

@@ -1,0 +1,464 @@
+"""The browser module: how it connects, comes back, falls back and stays away."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
+
+from chromium import BringPeer, OpenPage, Proxy, people, room, source, until, until_room
+from harness import ServerProcess
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CONFIG = {
+    "moods": ["gratitude", "release"],
+    "breath": {"phases": [["inhale", 5500], ["exhale", 5500]]},
+    "beat_ms": 30_000,
+    "next_ms": 30_000,
+    "lease_ms": 60_000,
+}
+PRESENCE = {
+    "room": "lobby",
+    "count": 7,
+    "low": 7,
+    "high": 7,
+    "method": "counted",
+    "moods": {"gratitude": 3, "release": 3},
+    "unspoken": 1,
+    "label": "7",
+    "as_of_ms": 0,
+    "valid_ms": 5_000,
+    "next_ms": 30_000,
+}
+
+
+# --- where sockets do not pass ---
+
+
+async def test_without_sockets(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    Behind a proxy that refuses WebSockets, events and beats do: counted right, moods and goodbyes included.
+    """
+    proxy.refused = (b"upgrade: websocket",)
+    observer = await peer(observe=True)
+    context = await browser.new_context()
+    page = await open_page(proxy.url, context=context)
+    await until_room(page, "room.transport === 'events'")
+    await observer.until_count(1)
+    await expect(page.locator("#people")).to_have_text("you are the first one here")
+    await expect(page.locator("#source")).to_have_text("counted · now")
+    assert abs(await room(page, "room.clockOffsetMs")) < 50
+
+    other = await peer()
+    await expect(page.locator("#people")).to_have_text("2 people breathing with you")
+    await other.close()
+
+    await page.get_by_role("button", name="release").click()
+    await observer.until(lambda presence: presence["count"] == presence["moods"]["release"] == 1, within_s=2)
+
+    # Another tab is the same person, and stays when the first one goes.
+    second = await open_page(proxy.url, context=context)
+    await until_room(second, "room.transport === 'events'")
+    began = len(observer.heard)
+    await page.close()
+    await expect(second.locator("#people")).to_have_text("you are the first one here")
+    assert 2 not in observer.counts[began:]
+    await observer.until_count(1, within_s=2)
+    await second.close()
+    await observer.until_count(0, within_s=2)
+
+
+async def test_without_sockets_and_events(proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    Where events do not pass either, beats and their answers are enough; the page says how old the number is.
+    """
+    proxy.refused = (b"upgrade: websocket", b"/events")
+    observer = await peer(observe=True)
+    page = await open_page(proxy.url)
+    await until_room(page, "room.transport === 'polling'")
+    await observer.until_count(1)
+    assert await room(page, "room.state") == "live"
+    await expect(page.locator("#source")).to_have_text("counted · a moment ago")
+    await page.close()
+    await observer.until_count(0, within_s=2)
+
+
+async def test_events_that_a_proxy_holds_back(proxy: Proxy, open_page: OpenPage) -> None:
+    """
+    A stream in which nothing ever arrives is not waited for: the beats' answers are the presence meanwhile.
+    """
+    proxy.refused = (b"upgrade: websocket",)
+    proxy.silent = (b"/events",)
+    page = await open_page(proxy.url)
+    await until_room(page, "room.transport === 'polling'")
+    await expect(page.locator("#people")).to_have_text("you are the first one here")
+
+
+async def test_back_to_sockets(proxy: Proxy, open_page: OpenPage) -> None:
+    """
+    Once the connection has to be made anew, a socket is tried again.
+    """
+    proxy.refused = (b"upgrade: websocket",)
+    page = await open_page(proxy.url)
+    await until_room(page, "room.transport === 'events'")
+    proxy.refused = ()
+    proxy.sever()
+    await until_room(page, "room.transport === 'socket'")
+
+
+# --- when the line dies ---
+
+
+async def test_a_line_that_fell_silent(proxy: Proxy, open_page: OpenPage) -> None:
+    """
+    A connection over which nothing comes although we beat is given up, and another one made; the number stays.
+    """
+    page = await open_page(proxy.url)
+    await until_room(page, "room.transport === 'socket'")
+    await page.clock.install()
+    await page.reload()
+    await until_room(page, "room.transport === 'socket'")
+    proxy.frozen = True
+    await page.clock.run_for(35_000)
+    await until_room(page, "room.transport === null")
+    await expect(page.locator("#people")).not_to_have_text("looking for the others")
+    await page.clock.run_for(60_000)
+    assert await room(page, "room.state") == "stale"
+    await expect(page.locator("#source")).to_contain_text("last known · ")
+    await expect(page.locator("#people")).to_have_text("you are here")
+    proxy.frozen = False
+    proxy.sever()
+
+    async def live() -> bool:
+        await page.clock.run_for(1_000)
+        return bool(await room(page, "room.state === 'live'"))
+
+    await until(live)
+
+
+async def test_offline_and_online(
+    browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
+) -> None:
+    """
+    Offline, the page keeps what it knew and says so; online again, it is back at once and still one person.
+    """
+    observer = await peer(observe=True)
+    context = await browser.new_context()
+    page = await open_page(proxy.url, context=context)
+    await people(page, "you are the first one here")
+    proxy.refused = (b"http/1.1",)  # Chromium's own offline lets sockets through.
+    await context.set_offline(True)
+    await source(page, "counted · a moment ago")
+    await people(page, "you are the first one here")
+    proxy.refused = ()
+    await context.set_offline(False)
+    await until_room(page, "room.transport === 'socket'", within_s=3)
+    await source(page, "counted · now")
+    assert set(observer.counts) == {0, 1}
+    assert observer.counts[-1] == 1
+
+
+# --- what the server says when it closes ---
+
+
+class Room:
+    """A room made up inside the browser, to see what the client makes of a server's words."""
+
+    def __init__(self) -> None:
+        self.joined_at_s: list[float] = []
+        self.sockets: list[WebSocketRoute] = []
+        self.said: list[dict[str, Any]] = []
+        self.refusal: dict[str, Any] | None = None
+
+    async def furnish(self, page: Page) -> None:
+        async def config(route: Route) -> None:
+            await route.fulfill(json=CONFIG)
+
+        await page.route("**/config", config)
+        await page.route_web_socket("**/socket", self.meet)
+
+    def meet(self, socket: WebSocketRoute) -> None:
+        self.sockets.append(socket)
+
+        def on_message(text: str | bytes) -> None:
+            message = json.loads(text)
+            self.said.append(message)
+            if message["type"] == "join":
+                self.joined_at_s.append(time.monotonic())
+                refused = self.refusal and self.refusal["to"] == message.get("mood")
+                error = {"type": "error", "error": self.refusal}
+                socket.send(json.dumps(error if refused else {"type": "presence", **PRESENCE}))
+
+        socket.on_message(on_message)
+
+    async def joins(self, count: int, *, within_s: float = 5) -> None:
+        await until(lambda: len(self.joined_at_s) >= count, within_s=within_s)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def made_up(browser: Browser, server: ServerProcess) -> AsyncIterator[tuple[Room, Page]]:
+    """A page in a made-up room, joined."""
+    made_up = Room()
+    page = await browser.new_page()
+    await made_up.furnish(page)
+    await page.add_init_script("window.errors = []")
+    await page.goto(server.url)
+    await room(page, "room.addEventListener('error', ({detail}) => window.errors.push(detail))")
+    await made_up.joins(1)
+    yield made_up, page
+    await page.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "least_s", "most_s"),
+    [
+        (1012, '{"retry_ms": 700}', 0.7, 1.5),
+        (4003, '{"retry_ms": 700}', 0.7, 1.5),
+        (1012, "not json", 0, 1.8),
+        (4000, "", 0, 1.8),
+        (1011, "", 0, 1.8),
+    ],
+)
+async def test_it_comes_back(
+    made_up: tuple[Room, Page], code: int, reason: str, least_s: float, most_s: float
+) -> None:
+    """
+    It comes back when the server said, or after a random time of at most a second.
+    """
+    here, page = made_up
+    closed_at_s = time.monotonic()
+    await here.sockets[-1].close(code=code, reason=reason)
+    await here.joins(2)
+    assert least_s <= here.joined_at_s[1] - closed_at_s <= most_s
+    assert await page.evaluate("errors") == []
+
+
+@pytest.mark.parametrize("code", [1000, 1002, 1003, 1007, 1009, 4500, 4501, 4999])
+async def test_it_stays_away(made_up: tuple[Room, Page], code: int) -> None:
+    """
+    Sent away for good it does not come back; it says why, and the number becomes the last known.
+    """
+    here, page = made_up
+    await page.clock.install()
+    await here.sockets[-1].close(code=code)
+    await until_room(page, "window.errors.length === 1")
+    assert (await page.evaluate("errors"))[0]["code"] == f"closed_{code}"
+    await page.clock.run_for(120_000)
+    assert len(here.joined_at_s) == 1
+    assert await room(page, "[room.state, room.presence.count]") == ["stale", 7]
+
+
+async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
+    """
+    Without an answer the waits are spread over 0 to 1, 2, 4, … and at most 30 seconds.
+    """
+    here, page = made_up
+    await page.evaluate("""() => {
+        window.waits = [];
+        const wait = window.setTimeout;
+        window.setTimeout = (then, ms, ...rest) => (waits.push(ms), wait(then, Math.min(ms, 5), ...rest));
+        window.fetch = () => Promise.reject(new TypeError('no network'));
+        window.WebSocket = class { constructor() { setTimeout(() => this.onclose?.({code: 1006, reason: ''}), 1); } close() {} };
+    }""")
+    await here.sockets[-1].close(code=1011)
+    await until_room(page, "window.waits.length > 120")
+    # The waits of the loop itself are the only ones with a fraction.
+    waits = [wait for wait in await page.evaluate("waits") if wait % 1]
+    for attempt, wait in enumerate(waits):
+        assert 0 <= wait <= min(30_000, 1_000 * 2**attempt)
+    assert max(waits) > 10_000
+    assert min(waits[6:]) < 15_000
+
+
+async def test_a_join_that_is_refused(made_up: tuple[Room, Page]) -> None:
+    """
+    A join that the server does not understand is not said again and again; it is an error event.
+    """
+    here, page = made_up
+    here.refusal = {"to": None, "code": "bad_visitor", "message": "no"}
+    await here.sockets[-1].close(code=1012, reason='{"retry_ms": 10}')
+    await until_room(page, "window.errors.length === 1")
+    assert await page.evaluate("errors") == [{"code": "bad_visitor", "message": "no"}]
+    await page.clock.install()
+    await page.clock.run_for(120_000)
+    assert len(here.joined_at_s) == 2
+    await source(page, "the server asked this page not to come back")
+
+
+async def test_a_mood_that_the_room_gave_up(made_up: tuple[Room, Page]) -> None:
+    """
+    When the room no longer has our mood, we come back without it.
+    """
+    here, page = made_up
+    await room(page, "room.setMood('release')")
+    here.refusal = {"to": "release", "code": "unknown_mood", "message": "no"}
+    await here.sockets[-1].close(code=1012, reason='{"retry_ms": 10}')
+    await here.joins(3)
+    joins = [message for message in here.said if message["type"] == "join"]
+    assert [join.get("mood") for join in joins] == [None, "release", None]
+    await until_room(page, "room.state === 'live' && room.mood === null")
+
+
+# --- the interface ---
+
+
+async def test_states_and_events(made_up: tuple[Room, Page]) -> None:
+    """
+    Presence, state and moods arrive as events and can be read at any time.
+    """
+    here, page = made_up
+    assert await room(page, "[room.state, room.presence, room.transport, room.ageMs]") == [
+        "live",
+        PRESENCE,
+        "socket",
+        0,
+    ]
+    await page.evaluate("window.events = []")
+    await room(
+        page,
+        """['presence', 'state', 'mood'].forEach((type) =>
+             room.addEventListener(type, ({detail}) => events.push([type, type === 'presence' ? detail.count : detail])))""",
+    )
+    for method in ("stale", "counted", "unknown"):
+        count = None if method == "unknown" else 7
+        here.sockets[-1].send(json.dumps({"type": "presence", **PRESENCE, "method": method, "count": count}))
+    await until_room(page, "room.state === 'unknown'")
+    assert await page.evaluate("events") == [
+        ["state", "stale"],
+        ["presence", 7],
+        ["state", "live"],
+        ["presence", 7],
+        ["state", "unknown"],
+        ["presence", None],
+    ]
+
+
+async def test_nonsense_from_a_server(made_up: tuple[Room, Page]) -> None:
+    """
+    What is no message of ours is ignored, and throws nothing into the page.
+    """
+    here, page = made_up
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    for text in ("", "null", "[]", "{", '{"type": "tomorrow"}', '{"type": "error"}', "7"):
+        here.sockets[-1].send(text)
+    here.sockets[-1].send(json.dumps({"type": "presence", **PRESENCE, "count": 8}))
+    await until_room(page, "room.presence.count === 8")
+    assert thrown == []
+
+
+async def test_what_cannot_be_is_an_error_event(made_up: tuple[Room, Page]) -> None:
+    """
+    A mood that the room does not have, or an address that is none, is an error event and nothing else.
+    """
+    here, page = made_up
+    await room(page, "room.setMood('envy')")
+    assert (await page.evaluate("errors"))[0]["code"] == "unknown_mood"
+    assert [message["type"] for message in here.said if message["type"] == "mood"] == []
+    told = await page.evaluate("""import('/client.js').then(({join}) => new Promise((resolve) => {
+        const room = join('http://');
+        room.addEventListener('error', ({detail}) => resolve([detail.code, room.state, room.leave()]));
+    }))""")
+    assert told == ["bad_url", "unknown", None]
+
+
+async def test_leaving(made_up: tuple[Room, Page]) -> None:
+    """
+    Whoever leaves has left: the socket is closed with 1000, and no event of the page brings it back.
+    """
+    here, page = made_up
+    closed: list[int | None] = []
+    here.sockets[-1].on_close(lambda code, _reason: closed.append(code))
+    await room(page, "room.leave()")
+    await page.evaluate(
+        "['pageshow', 'online', 'storage', 'offline', 'pagehide'].forEach((type) => dispatchEvent(new Event(type)))"
+    )
+    await until(lambda: bool(closed))
+    assert closed == [1000]
+    assert len(here.joined_at_s) == 1
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shop() -> AsyncIterator[str]:
+    """Another site, with a page of its own; its address."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        page = b"<!doctype html><title>A shop</title><link rel=icon href=data:,>"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + page)
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    listening.close()
+
+
+JOIN = """([url, options]) => import(`${url}/client.js`).then(({join}) => new Promise((resolve) => {
+  window.room = join(url, options);
+  room.addEventListener('presence', () => resolve(room.presence.count));
+}))"""
+
+
+async def test_on_another_site(
+    server: ServerProcess, room_name: str, browser: Browser, shop: str, proxy: Proxy, peer: BringPeer
+) -> None:
+    """
+    A page of another site imports the module from the server and joins with a mood, over a socket or without.
+    """
+    observer = await peer(observe=True)
+    page = await browser.new_page()
+    await page.goto(shop)
+    assert await page.evaluate(JOIN, [server.url, {"room": room_name, "mood": "release"}]) == 1
+    await observer.until(lambda presence: presence["moods"]["release"] == 1)
+    (record,) = await page.evaluate("Object.values({...localStorage}).map(JSON.parse)")
+    assert len(record["visitor"]) == 22
+    assert record["visitor"] not in json.dumps(observer.heard)
+    await page.evaluate("room.leave()")
+    await observer.until_count(0)
+
+    proxy.refused = (b"upgrade: websocket",)
+    await page.evaluate(JOIN, [proxy.url, {"room": room_name, "mood": "gratitude"}])
+    await observer.until(lambda presence: presence["moods"]["gratitude"] == 1)
+    assert not any(head.startswith(b"options") for head in proxy.heads)
+    await page.close()
+    await observer.until_count(0, within_s=2)
+
+
+async def test_an_observer_is_not_counted(
+    server: ServerProcess, room_name: str, browser: Browser, shop: str, peer: BringPeer
+) -> None:
+    """
+    A page that observes sees the room, is nobody in it, and keeps nothing in the browser.
+    """
+    await peer()
+    page = await browser.new_page()
+    await page.goto(shop)
+    assert await page.evaluate(JOIN, [server.url, {"room": room_name, "observe": True}]) == 1
+    assert await page.evaluate("localStorage.length") == 0
+    await page.close()
+
+
+async def test_a_visit_ends(server: ServerProcess, browser: Browser, open_page: OpenPage) -> None:
+    """
+    The id that tabs and reloads share is thrown away once nobody used it for half an hour.
+    """
+    context = await browser.new_context()
+    visitor = "JSON.parse(Object.values({...localStorage})[0]).visitor"
+    page = await open_page(context=context)
+    await until_room(page, "room.state === 'live'")
+    first = await page.evaluate(visitor)
+    await page.reload()
+    await until_room(page, "room.state === 'live'")
+    assert await page.evaluate(visitor) == first
+    await page.goto(f"{server.url}/healthz")
+    await page.evaluate("""() => { const [[key, value]] = Object.entries({...localStorage});
+        localStorage[key] = JSON.stringify({...JSON.parse(value), used_at_ms: Date.now() - 31 * 60_000}); }""")
+    await page.goto(server.url)
+    await until_room(page, "room.state === 'live'")
+    assert await page.evaluate(visitor) != first
