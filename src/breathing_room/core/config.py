@@ -80,7 +80,7 @@ class RoomConfig:
                 raise ConfigError(f"a mood is 1 to 32 of a-z, 0-9, - and _, and not {UNSPOKEN!r}: {mood!r}")
         if len(set(self.moods)) != len(self.moods):
             raise ConfigError("moods must differ from one another")
-        if self.breath not in PATTERNS:
+        if not isinstance(self.breath, str) or self.breath not in PATTERNS:
             raise ConfigError(f"breath must be one of {', '.join(PATTERNS)}, not {self.breath!r}")
         check_range(self, "lease_ms", 500, DAY_MS)
         check_range(self, "grace_ms", 0, DAY_MS)
@@ -108,8 +108,8 @@ class RoomConfig:
 
     @property
     def fresh_ms(self) -> int:
-        """How long after a report a person without a socket surely counts: one beat, and a quarter for its way."""
-        return self.beat_ms + self.beat_ms // 4
+        """How long after a report the next one is overdue: one beat and a quarter, at most 45 s late."""
+        return self.beat_ms + min(self.beat_ms // 4, 45_000)
 
     @property
     def beat_lease_ms(self) -> int:

@@ -14,6 +14,7 @@ from breathing_room.core.errors import HostError
 
 HOUR_MS: Final = 3_600_000
 HOURS: Final = 168
+PEOPLE_MAX: Final = 10**10
 WEEKS_MAX: Final = 8
 
 # 1970-01-01 was a Thursday: three days after a Monday.
@@ -99,8 +100,18 @@ class History:
             if body["version"] != 1:
                 raise HostError("a history of a later version")
             for hour, (weight, mean) in body["hours"].items():
-                history._weight[int(hour)] = float(weight)
-                history._mean[int(hour)] = {str(mood): float(people) for mood, people in mean.items()}
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                index = range(HOURS).index(int(hour))
+                history._weight[index] = _amount(weight, WEEKS_MAX)
+                history._mean[index] = {
+                    str(mood): _amount(people, PEOPLE_MAX) for mood, people in mean.items()
+                }
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise HostError("a damaged history") from error
         return history
+
+
+def _amount(value: float, most: float) -> float:
+    """Take a number from 0 to ``most``; NaN is none."""
+    if not 0 <= value <= most:
+        raise ValueError
+    return float(value)

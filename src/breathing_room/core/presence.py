@@ -60,26 +60,33 @@ def precision(low: int, high: int) -> int:
         step *= 10
 
 
-class Label:
-    """The count as people read it: rounded to its own precision, and not jittering.
+def read_label(count: int | None, low: int, high: int | None, *, shown: int | None) -> tuple[str, int | None]:
+    """Say a count as people read it: rounded to its own precision, and not jittering.
 
-    A count that wanders about the border of two steps would flip the label with every person. So the shown
-    figure stays until the count is three quarters of a step away from it; half a step would be plain rounding.
+    A count that wanders about the border of two steps would flip the label with every person. So the shown figure
+    stays until the count is three quarters of a step away from it; half a step would be plain rounding.
+
+    Args:
+        count: People, or None.
+        low: The lower end of its interval, at most ``count``.
+        high: The upper end, at least ``count``, or None.
+        shown: The figure that is shown now, or None.
+
+    Returns:
+        ``12``, ``about 10,000`` or ``unknown``; and the figure to show from now on. It lies in the interval.
     """
-
-    def __init__(self, shown: int | None = None) -> None:
-        """Begin with what was shown last, None for nothing."""
-        self.shown = shown
-
-    def read(self, count: int | None, low: int, high: int | None) -> str:
-        """Say a count in words: ``12``, ``about 10,000`` or ``unknown``."""
-        if count is None or high is None:
-            self.shown = None
-            return "unknown"
-        step = precision(low, high)
-        keep = self.shown is not None and self.shown % step == 0 and 4 * abs(count - self.shown) < 3 * step
-        if not keep:
-            self.shown = (count + step // 2) // step * step
-        if self.shown == 0 and count > 0:
-            self.shown = count  # Whoever reads it is here: a crowd is never rounded away.
-        return f"{self.shown:,}" if step == 1 else f"about {self.shown:,}"
+    if count is None or high is None:
+        return "unknown", None
+    step = precision(low, high)
+    keep = (
+        shown is not None and shown % step == 0 and 4 * abs(count - shown) < 3 * step and low <= shown <= high
+    )
+    figure = shown if keep and shown is not None else (count + step // 2) // step * step
+    # Rounding may leave an interval that begins or ends near the count; it holds two steps, so one back is inside.
+    if figure > high:
+        figure -= step
+    elif figure < low:
+        figure += step
+    if figure == 0:
+        figure = count  # Whoever reads it is here: a crowd is never rounded away.
+    return (f"{figure:,}" if step == 1 else f"about {figure:,}"), figure

@@ -47,7 +47,7 @@ from breathing_room.core.events import (
     Withdrew,
     Woken,
 )
-from breathing_room.core.presence import Facts, Label, Presence
+from breathing_room.core.presence import Facts, Presence, read_label
 from breathing_room.core.snapshot import POLLED, RESTORED, SILENT, Snapshot
 from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import LEASE_ENDED
@@ -104,13 +104,15 @@ class Room:
         self._tally = [0] * len(self._mood_index)
         self._silent_count = 0
         self._restored_count = 0
-        self._unknown_until_ms = _grid(now_ms + config.lease_ms) if unknown else None
+        # Sockets come back within a lease; reports, within a beat and the time that it may be late.
+        self._unknown_until_ms = _grid(now_ms + max(config.lease_ms, config.fresh_ms)) if unknown else None
         self._due: dict[int, list[Person]] = {}
         self._agenda: list[int] = []
-        self._label = Label()
+        self._label_shown: int | None = None
         self._announced = self._facts()
         self._announced_at_ms = now_ms - config.push_ms
         self._untold = False
+        self._told_apart = False
         self._saved_at_ms = now_ms
         self._unsaved = False
         self._changed = False
@@ -165,8 +167,9 @@ class Room:
             announced=self._announced,
             announced_at_ms=self._announced_at_ms,
             saved_at_ms=self._saved_at_ms,
+            told_apart=self._told_apart,
             unsaved=self._unsaved,
-            label_shown=self._label.shown,
+            label_shown=self._label_shown,
         )
 
     @classmethod
@@ -182,14 +185,16 @@ class Room:
             now_ms: The host's time. If it lies before the snapshot, a clock stepped back, and no time passed.
         """
         lost = snapshot.count > 0 and snapshot.live_count(now_ms) == 0
-        still_unknown = snapshot.unknown_until_ms is not None and snapshot.unknown_until_ms > now_ms
-        room = cls(snapshot.room, config, now_ms=now_ms, unknown=lost or still_unknown)
-        room._label = Label(snapshot.label_shown)
+        # The time for which we were down gave nobody a chance to be heard: what was unknown is so anew.
+        unknown = lost or snapshot.unknown_until_ms is not None
+        room = cls(snapshot.room, config, now_ms=now_ms, unknown=unknown)
+        room._label_shown = snapshot.label_shown
         elapsed_ms = max(0, now_ms - snapshot.as_of_ms)
         for person, left_ms in room._people_of(snapshot):
             if left_ms > elapsed_ms:
                 person.silent = person.restored = True
-                room._admit(person, now_ms + left_ms - elapsed_ms)
+                longest_ms = (config.beat_lease_ms if person.polled else config.lease_ms) + TICK_MS
+                room._admit(person, now_ms + min(left_ms - elapsed_ms, longest_ms))
         room._presence = room._describe()
         room._announced = room._facts()  # Nobody is connected: there is nobody to tell.
         return room
@@ -207,7 +212,7 @@ class Room:
         """
         room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms)
         room._unknown_until_ms = snapshot.unknown_until_ms
-        room._label = Label(snapshot.label_shown)
+        room._label_shown = snapshot.label_shown
         for person, left_ms in room._people_of(snapshot):
             room._admit(person, snapshot.as_of_ms + left_ms)
         for connection, visitor in connections.items():
@@ -221,8 +226,9 @@ class Room:
         room._announced_at_ms = snapshot.announced_at_ms
         room._saved_at_ms = snapshot.saved_at_ms
         room._unsaved = snapshot.unsaved
+        room._told_apart = snapshot.told_apart
         room._presence = room._describe()
-        room._untold = room._facts() != room._announced
+        room._untold = room._told_apart or room._facts() != room._announced
         room._changed = False
         return room
 
@@ -265,8 +271,9 @@ class Room:
             HostError: The event names a connection that joined already, or a mood that was not declared.
             PeerError: A visitor opened too many connections.
         """
-        self._check(event)
-        self._now_ms = max(self._now_ms, now_ms)
+        now_ms = max(self._now_ms, now_ms)
+        self._check(event, now_ms)
+        self._now_ms = now_ms
         effects: list[Effect] = []
         asker: Connection | None = None
         self._come_due(effects)
@@ -313,14 +320,18 @@ class Room:
         self._save(effects)
         return Step(tuple(effects), self._wake_at_ms())
 
-    def _check(self, event: Event) -> None:
-        """Refuse an event before anything is done about it."""
+    def _check(self, event: Event, now_ms: int) -> None:
+        """Refuse an event before anything is done about it. Whoever's lease is over by now is as good as gone."""
         match event:
             case Joined(connection, visitor, mood):
-                if connection in self._connections:
+                holder = self._connections.get(connection)
+                if holder is not None and holder.expires_at_ms > now_ms:
                     raise HostError("a connection joined twice")
                 person = self._people.get(visitor)
-                if person and len(person.connections) >= self.config.connections_per_visitor_max:
+                sockets = (
+                    len(person.connections) if person is not None and person.expires_at_ms > now_ms else 0
+                )
+                if sockets >= self.config.connections_per_visitor_max:
                     raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
             case MoodChanged(_, mood) | Reported(_, mood):
                 pass
@@ -454,6 +465,7 @@ class Room:
 
     def _describe(self) -> Presence:
         count, low, high, method, _ = self._facts()
+        label, _ = read_label(count, low, high, shown=self._label_shown)
         return Presence(
             room=self.name,
             count=count,
@@ -463,7 +475,7 @@ class Room:
             rate=1.0,
             moods=dict(zip(self.config.moods, self._tally, strict=False)),
             unspoken=self._tally[-1],
-            label=self._label.read(count, low, high),
+            label=label,
             as_of_ms=self._now_ms,
             valid_ms=self.config.valid_ms,
             next_ms=self.config.next_ms,
@@ -478,13 +490,17 @@ class Room:
         if self._changed:
             self._changed = False
             self._presence = self._describe()
-            self._untold = self._facts() != self._announced
+            self._untold = self._told_apart or self._facts() != self._announced
         if self._untold and self._now_ms >= self._announced_at_ms + self._push_ms():
-            self._untold = False
-            self._announced = self._facts()
+            self._untold = self._told_apart = False
+            count, low, high, *_ = self._announced = self._facts()
             self._announced_at_ms = self._now_ms
+            # The label moves with what everybody is told, and with nothing else.
+            _, self._label_shown = read_label(count, low, high, shown=self._label_shown)
             effects.append(Announce(self.presence(now_ms=self._now_ms)))
         elif asker is not None:
+            # Whoever is told something that the others were not must be told when it is taken back.
+            self._told_apart = self._told_apart or self._untold
             effects.append(Tell(asker, self.presence(now_ms=self._now_ms)))
 
     def _save(self, effects: list[Effect]) -> None:

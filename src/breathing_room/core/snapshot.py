@@ -40,7 +40,8 @@ class Snapshot:
         announced: What was announced last, as the room compares it.
         announced_at_ms: When that was.
         saved_at_ms: When the room last asked to be saved.
-        unsaved: Whether anything happened since.
+        told_apart: Whether somebody was told, since then, what not everybody was.
+        unsaved: Whether anything happened since it was saved.
         label_shown: The figure that the label shows, or None.
     """
 
@@ -55,6 +56,7 @@ class Snapshot:
     announced: Facts
     announced_at_ms: int
     saved_at_ms: int
+    told_apart: bool
     unsaved: bool
     label_shown: int | None
 
@@ -70,7 +72,8 @@ class Snapshot:
 
 
 _HEADER_KEYS: Final = (
-    "room", "as_of_ms", "moods", "unknown_until_ms", "announced", "announced_at_ms", "saved_at_ms", "unsaved",
+    "room", "as_of_ms", "moods", "unknown_until_ms", "announced", "announced_at_ms", "saved_at_ms", "told_apart",
+    "unsaved",
     "label_shown",
 )  # fmt: skip
 
@@ -129,11 +132,13 @@ def decode_snapshot(value: bytes) -> Snapshot:
             announced=(announced[0], announced[1], announced[2], announced[3], tuple(announced[4])),
             announced_at_ms=int(header["announced_at_ms"]),
             saved_at_ms=int(header["saved_at_ms"]),
+            told_apart=bool(header["told_apart"]),
             unsaved=bool(header["unsaved"]),
             label_shown=None if header["label_shown"] is None else int(header["label_shown"]),
         )
-    except (struct.error, ValueError, KeyError, TypeError, IndexError) as error:
+    except (struct.error, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise HostError("a damaged snapshot") from error
-    if mood_of and max(mood_of) > len(snapshot.moods):
-        raise HostError("a damaged snapshot: a mood that was not declared")
+    different = {keys[index : index + KEY_BYTES] for index in range(0, len(keys), KEY_BYTES)}
+    if len(different) != count or (mood_of and max(mood_of) > len(snapshot.moods)):
+        raise HostError("a damaged snapshot")
     return snapshot

@@ -144,7 +144,10 @@ def decode_object(text: str | bytes) -> dict[str, Any]:
         PeerError: ``bad_json`` or ``not_an_object``.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        # Bytes are decoded here: left to itself, the standard library would guess UTF-16 as well.
+        value = json.loads(
+            text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant
+        )
     except (ValueError, RecursionError):
         raise PeerError("bad_json", "this is not JSON") from None
     if not isinstance(value, dict):
@@ -225,23 +228,6 @@ def encode_presence(presence: Presence) -> bytes:
 def presence_message(encoded: bytes) -> bytes:
     """Make the message of a socket from an encoded presence."""
     return b'{"type":"presence",' + encoded[1:]
-
-
-def decode_presence(value: Mapping[str, Any]) -> Presence:
-    """Read a presence, as a client does.
-
-    Raises:
-        PeerError: ``bad_presence``: something is missing or of the wrong type.
-    """
-    try:
-        presence = Presence(**{name: value[name] for name in PRESENCE_FIELDS})
-    except KeyError as error:
-        raise PeerError("bad_presence", f"a presence without {error.args[0]}") from None
-    whole = [presence.low, presence.unspoken, presence.as_of_ms, presence.valid_ms, presence.next_ms]
-    whole += [number for number in (presence.count, presence.high) if number is not None]
-    if not isinstance(presence.moods, dict) or not all(type(number) is int for number in whole):
-        raise PeerError("bad_presence", "a presence whose numbers are none")
-    return presence
 
 
 def beat_message(sent_ms: float | None, now_ms: int) -> bytes:

@@ -60,9 +60,7 @@ def read_close(payload: bytes) -> int:
     """
     if not payload:
         return NO_STATUS
-    if len(payload) == 1:
-        raise FrameError(PROTOCOL_ERROR)
-    code = int.from_bytes(payload[:2])
+    code = int.from_bytes(payload[:2])  # One byte alone is below 1000, and refused with the rest.
     if not (3000 <= code <= 4999 or 1000 <= code <= 1014) or code in {1004, 1005, 1006}:
         raise FrameError(PROTOCOL_ERROR)
     try:

@@ -32,6 +32,9 @@ COMPAT_PATH: Final = b"/api/room"
 # Enough of the first line to tell whether it may be one of ours.
 SOCKET_LINE: Final = re.compile(rb"GET (?:/v1/rooms/[^/? ]*/socket|/api/room)[? ]")
 
+# What an HTTP client may leave unread before it counts as slow; the page's largest file is smaller than twice this.
+UNREAD_BYTES_MAX: Final = 16_384
+
 # Section 1.3 of RFC 6455.
 ACCEPT_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -75,8 +78,9 @@ def accept_key(request: Request, parser: httptools.HttpRequestParser) -> bytes:
     Raises:
         PeerError: The request is no handshake, or one that we do not understand.
     """
-    if parser.get_method() != b"GET" or parser.get_http_version() < "1.1" or b"host" not in request.headers:
-        raise PeerError("bad_handshake", "a WebSocket begins with GET, HTTP/1.1 and a Host header")
+    hosts = request.headers.get(b"host", b"")
+    if parser.get_method() != b"GET" or parser.get_http_version() < "1.1" or not hosts or b"," in hosts:
+        raise PeerError("bad_handshake", "a WebSocket begins with GET, HTTP/1.1 and one Host header")
     if b"websocket" not in request.tokens(b"upgrade") or b"upgrade" not in request.tokens(b"connection"):
         raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
     if request.headers.get(b"sec-websocket-version", b"").strip() != b"13":
@@ -139,9 +143,24 @@ class Http(HttpToolsProtocol):
         super().on_message_complete()
         self.host.handshakes.stop(self.transport)
 
+    def pause_writing(self) -> None:
+        """The client does not read what it asked for, an event stream perhaps."""
+        super().pause_writing()
+        self.host.slow.start(self, self.host.clock.now_ms())
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self.host.slow.stop(self)
+
+    def abort(self) -> None:
+        """Cut it off."""
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self.host.handshakes.stop(self.transport)
+        self.host.slow.stop(self)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -236,10 +255,11 @@ class Front(asyncio.Protocol):
             self._socket.resume_writing()
 
     def _hand_over(self, data: bytes) -> None:
-        self._host.handshakes.stop(self._transport)
+        # The time that is running goes on: an empty line begins no request.
         http = Http(self._config, self._server_state, self._app_state)
         http.host = self._host
         http.connection_made(self._transport)
+        self._transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
         self._transport.set_protocol(http)
         http.data_received(data)
 
@@ -267,7 +287,10 @@ class Front(asyncio.Protocol):
             pass
         except httptools.HttpParserError:
             raise PeerError("bad_request", "this is not HTTP") from None
-        if not request.complete or request.headers.get(b"content-length", b"0") != b"0":
+        has_body = (
+            b"transfer-encoding" in request.headers or request.headers.get(b"content-length", b"0") != b"0"
+        )
+        if not request.complete or has_body:
             raise PeerError("bad_request", "a handshake has no body")
         url = httptools.parse_url(request.url)
         accept = accept_key(request, parser)

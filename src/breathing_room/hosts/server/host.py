@@ -51,6 +51,13 @@ CLOSING_MS: Final = 2_000
 HISTORY_MS: Final = 60_000
 
 
+class Abortable(Protocol):
+    """Whatever can be cut off."""
+
+    def abort(self) -> None:
+        """Cut it off."""
+
+
 class Listener(Protocol):
     """Whoever is told of every change: a socket, or an event stream."""
 
@@ -299,7 +306,7 @@ class Host:
         self.prefixes = Prefixes(config.proxy_networks)
         self.handshakes: Timeouts[asyncio.Transport] = Timeouts(config.handshake_ms)
         self.joining: Timeouts[Session] = Timeouts(config.join_ms)
-        self.slow: Timeouts[Session] = Timeouts(config.slow_ms)
+        self.slow: Timeouts[Abortable] = Timeouts(config.slow_ms)
         self.closing: Timeouts[Session] = Timeouts(CLOSING_MS)
         self._kept = {config.default_room, *config.rooms}  # never closed for being idle
         self._opened_by: dict[bytes, int] = {}
@@ -517,9 +524,9 @@ class Host:
                 transport.abort()
             for session in self.joining.ended(now_ms):
                 session.close(JOIN_LATE)
-            for session in self.slow.ended(now_ms):
+            for reader in self.slow.ended(now_ms):
                 self.count_close(READS_SLOWLY)
-                session.abort()
+                reader.abort()
             for session in self.closing.ended(now_ms):
                 session.abort()
             for room in self.rooms.values():

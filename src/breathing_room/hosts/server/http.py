@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -137,6 +137,11 @@ class Routes:
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
+    async def no_socket(self, request: Request) -> Response:
+        """Refuse a request that should have been a handshake."""
+        del request
+        raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
+
     async def history(self, request: Request) -> Response:
         """Answer the averages by hour of the week."""
         name = check_room(request.path_params["room"])
@@ -222,10 +227,13 @@ class Routes:
         if declared.isdigit() and int(declared) > bytes_max:
             raise too_large
         body = b""
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > bytes_max:
-                raise too_large
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise too_large
+        except ClientDisconnect:
+            raise PeerError("cut_off", "the body did not arrive whole") from None
         return body
 
 
@@ -265,8 +273,12 @@ def _conditional(
 async def _on_peer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PeerError)
     request.app.state.host.counters.refuse(error.code)
-    # What is left of a body that we did not read would be taken for the next request.
-    return error_response(error, {"Connection": "close"} if error.status == 413 else None)
+    headers = {}
+    if error.status == 413:
+        headers["Connection"] = "close"  # What is left of the body would be taken for the next request.
+    if error.status == 426:
+        headers |= {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    return error_response(error, headers)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -310,6 +322,7 @@ def create_app(host: Host) -> Starlette:
     async def socket(websocket: Any) -> None:
         await AsgiSocket.run(host, websocket)
 
+    page = Page(packages=[("breathing_room", "web")], html=True)
     room = "/v1/rooms/{room}"
     table: list[BaseRoute] = [
         Route(room, routes.presence),
@@ -320,15 +333,19 @@ def create_app(host: Host) -> Starlette:
         Route(f"{room}/history", routes.history),
         Route(f"{room}/badge.svg", routes.badge),
         WebSocketRoute(f"{room}/socket", socket),
+        Route(f"{room}/socket", routes.no_socket),
         Route("/api/presence", routes.compat_presence),
         Route("/api/config", routes.compat_config),
         Route("/api/heartbeat", routes.compat_heartbeat, methods=["POST"]),
         WebSocketRoute("/api/room", socket),
+        Route("/api/room", routes.no_socket),
         Route("/metrics", routes.metrics),
         Route("/healthz", routes.healthz),
         Route("/readyz", routes.readyz),
         Route("/openapi.json", routes.openapi),
-        Mount("/", Page(packages=[("breathing_room", "web")], html=True)),
+        # One segment only: a mount of everything would hide that a path above takes another method.
+        Route("/", page, methods=["GET"]),
+        Route("/{file}", page, methods=["GET"]),
     ]
 
     @asynccontextmanager
@@ -348,13 +365,14 @@ def create_app(host: Host) -> Starlette:
                 allow_origins=host.config.origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["content-type"],
-                expose_headers=["etag", "retry-after"],
+                expose_headers=["age", "etag", "retry-after"],
                 max_age=86_400,
             ),
         ],
         exception_handlers={PeerError: _on_peer_error, HTTPException: _on_http_error, Exception: _on_bug},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # A path is right or wrong; a redirect would lose a beacon's body.
     app.state.host = host
     return app
 

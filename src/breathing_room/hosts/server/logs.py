@@ -54,5 +54,5 @@ def set_up_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # uvicorn's start-up and shut-down lines repeat ours.
-    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, root.level))
+    # uvicorn's other lines repeat ours, or let anybody who sends rubbish fill the log; the metrics count that.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

@@ -94,12 +94,18 @@ class Socket(Session, asyncio.Protocol):
                 elif opcode == PING and not self._blocked:
                     self._transport.write(frame(PONG, payload))
         except FrameError as error:
-            if self._closing:
-                self._transport.close()  # It does not even part properly.
-            self.close(error.code)
+            self._fail(error.code)
             return
         if self.role != ENDED:
             self.heard()
+
+    def _fail(self, code: int) -> None:
+        """Say what was wrong and hang up, as section 7.1.7 has it: there is no answer to wait for."""
+        self.close(code)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()  # A full close with unread input would be a reset, and eat the close frame.
+        else:
+            self._transport.close()
 
     def _peer_closes(self, code: int) -> None:
         self.ended(politely=code in POLITE)
