@@ -78,10 +78,10 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
     if count is None or high is None:
         return "unknown", None
     step = precision(low, high)
-    keep = (
-        shown is not None and shown % step == 0 and 4 * abs(count - shown) < 3 * step and low <= shown <= high
-    )
-    figure = shown if keep and shown is not None else (count + step // 2) // step * step
+    if shown and shown % step == 0 and 4 * abs(count - shown) < 3 * step and low <= shown <= high:
+        figure = shown
+    else:
+        figure = (count + step // 2) // step * step
     # Rounding may leave an interval that begins or ends near the count; it holds two steps, so one back is inside.
     if figure > high:
         figure -= step

@@ -104,8 +104,7 @@ class Room:
         self._tally = [0] * len(self._mood_index)
         self._silent_count = 0
         self._restored_count = 0
-        # Sockets come back within a lease; reports, within a beat and the time that it may be late.
-        self._unknown_until_ms = _grid(now_ms + max(config.lease_ms, config.fresh_ms)) if unknown else None
+        self._unknown_until_ms = _grid(now_ms + config.lease_ms) if unknown else None
         self._due: dict[int, list[Person]] = {}
         self._agenda: list[int] = []
         self._label_shown: int | None = None
@@ -225,7 +224,7 @@ class Room:
         room._announced = snapshot.announced
         room._announced_at_ms = snapshot.announced_at_ms
         room._saved_at_ms = snapshot.saved_at_ms
-        room._unsaved = snapshot.unsaved
+        room._unsaved = room._unsaved or snapshot.unsaved
         room._told_apart = snapshot.told_apart
         room._presence = room._describe()
         room._untold = room._told_apart or room._facts() != room._announced
@@ -321,11 +320,11 @@ class Room:
         return Step(tuple(effects), self._wake_at_ms())
 
     def _check(self, event: Event, now_ms: int) -> None:
-        """Refuse an event before anything is done about it. Whoever's lease is over by now is as good as gone."""
+        """Refuse an event before anything is done about it. Sockets whose lease is over by now count as closed."""
         match event:
             case Joined(connection, visitor, mood):
-                holder = self._connections.get(connection)
-                if holder is not None and holder.expires_at_ms > now_ms:
+                _check_key(visitor)
+                if connection in self._connections:
                     raise HostError("a connection joined twice")
                 person = self._people.get(visitor)
                 sockets = (
@@ -333,7 +332,9 @@ class Room:
                 )
                 if sockets >= self.config.connections_per_visitor_max:
                     raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
-            case MoodChanged(_, mood) | Reported(_, mood):
+            case Reported(visitor, mood):
+                _check_key(visitor)
+            case MoodChanged(_, mood):
                 pass
             case _:
                 return
@@ -522,3 +523,8 @@ class Room:
 def _grid(at_ms: int) -> int:
     """Find the first instant of the agenda's grid that is not before ``at_ms``."""
     return -(-at_ms // TICK_MS) * TICK_MS
+
+
+def _check_key(visitor: VisitorKey) -> None:
+    if len(visitor) != KEY_BYTES:
+        raise HostError(f"a visitor's key has {KEY_BYTES} bytes")

@@ -310,6 +310,7 @@ class Host:
         self.closing: Timeouts[Session] = Timeouts(CLOSING_MS)
         self._kept = {config.default_room, *config.rooms}  # never closed for being idle
         self._opened_by: dict[bytes, int] = {}
+        self._crashed = False
         self._unknown_until_ms = 0
         self._epoch = -1
         self._tasks: set[asyncio.Task[None]] = set()
@@ -336,6 +337,7 @@ class Host:
             await self._load_secrets()
             if await self.store.get(RUNNING) is not None:
                 # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
+                self._crashed = True
                 self._unknown_until_ms = now_ms + self.config.room.lease_ms
             await self.store.put(RUNNING, b"1")
             for key in await self.store.list(NOTE):
@@ -493,7 +495,7 @@ class Host:
             stored = await self.store.get(SNAPSHOT + name)
             if stored is not None:
                 room = Room.restore(decode_snapshot(stored), config, now_ms=now_ms)
-            elif note.get("people") == 0:
+            elif note.get("people") == 0 and not self._crashed:
                 room = Room(name, config, now_ms=now_ms)
         except (HostError, ValueError, AttributeError) as error:
             log.error("the snapshot of room %s is of no use: %s", name, error)

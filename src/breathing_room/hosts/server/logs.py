@@ -7,13 +7,16 @@ passes a formatter that takes out what looks like either.
 import ipaddress
 import logging
 import re
-from typing import Final
+import traceback
+from typing import Any, Final
 
 REDACTED: Final = "[redacted]"
 
-_IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)")
+# The port of a peer, with the time, names a subscriber behind a carrier's address.
+_PORT: Final = r"(?:\]?['\"]?(?:,\s|:|,\sport=)\d{1,5}\b)?"
+_IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)" + _PORT)
 _MAYBE_IPV6: Final = re.compile(
-    r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:%\w+)?(?![\w:])"
+    r"(?<![\w:.])((?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:%\w+)?)(?![\w:])" + _PORT
 )
 _ID: Final = re.compile(r"((?:sessionId|visitor)['\"]?\s*[=:]\s*['\"]?)[^&\s'\"\\]+", re.IGNORECASE)
 _AGENT: Final = re.compile(r"(user-agent['\"]?\s*[,:=]\s*b?['\"])[^'\"]*", re.IGNORECASE)
@@ -24,7 +27,7 @@ def redact(text: str) -> str:
     text = _ID.sub(rf"\g<1>{REDACTED}", text)
     text = _AGENT.sub(rf"\g<1>{REDACTED}", text)
     text = _IPV4.sub(REDACTED, text)
-    return _MAYBE_IPV6.sub(lambda found: REDACTED if _is_ipv6(found[0]) else found[0], text)
+    return _MAYBE_IPV6.sub(lambda found: REDACTED if _is_ipv6(found[1]) else found[0], text)
 
 
 def _is_ipv6(text: str) -> bool:
@@ -41,6 +44,16 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
         return redact(super().format(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
+        """Write where an exception came from and what kind it is; its message may hold anything that a client sent."""
+        error: BaseException | None = ei[1]
+        parts = []
+        while error is not None:
+            stack = "".join(traceback.format_tb(error.__traceback__))
+            parts.append(f"{stack}{type(error).__qualname__}")
+            error = error.__cause__ or error.__context__
+        return "\nwhile handling\n".join(parts)
 
 
 def set_up_logging(level: str) -> None:

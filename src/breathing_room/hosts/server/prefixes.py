@@ -45,8 +45,6 @@ class Prefixes:
         client = self._client(address, forwarded_for)
         if client is None:
             return UNKNOWN
-        if isinstance(client, ipaddress.IPv6Address):
-            client = client.ipv4_mapped or client
         prefix = client.packed if client.version == 4 else client.packed[:8]
         return hashlib.blake2b(prefix, digest_size=8, key=self._key).digest()
 
@@ -66,6 +64,8 @@ class Prefixes:
 
 def _parse(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address or "")
+        parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return None
+    # A listener of both kinds sees IPv4 peers as ::ffff:192.0.2.1.
+    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -1,0 +1,369 @@
+"""A client for the checks of a host: it says what it likes, and hides nothing of what comes back.
+
+A client library would mask every frame, answer every ping, follow every redirect and mend what it can. Here each of
+these is the caller's choice. The frames themselves are those of ``websockets`` and the HTTP parser is ``httptools``.
+"""
+
+import asyncio
+import contextlib
+import json
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+import httptools
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+PATIENCE_S: Final = 5.0
+"""How long an answer may take on a busy machine before it counts as absent."""
+
+Message: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Message:
+        """Read the body as a JSON object.
+
+        Raises:
+            AssertionError: It is none, or not declared as one.
+        """
+        if self.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise AssertionError(f"a JSON object was due: {self}")
+        return read_object(self.body)
+
+
+def read_object(text: str | bytes) -> Message:
+    """Read a JSON object.
+
+    Raises:
+        AssertionError: It is none.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise AssertionError(f"a JSON object was due: {text!r}") from None
+    if isinstance(value, dict):
+        return value
+    raise AssertionError(f"a JSON object was due: {text!r}")
+
+
+class _Response:
+    """What httptools reads of a response."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.began = False
+        self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.began = True
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+class Exchange:
+    """One HTTP request and its response, which may go on and on."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._response = _Response()
+        self._parser = httptools.HttpResponseParser(self._response)
+        self._lines = ""
+
+    @classmethod
+    async def begin(
+        cls,
+        base_url: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Send a request."""
+        url = urlsplit(base_url)
+        exchange = cls(*await connect(url))
+        sent = {
+            "Host": url.netloc,
+            "Connection": "close",
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }
+        if method == "GET":
+            del sent["Content-Length"]
+        lines = [
+            f"{method} {url.path.rstrip('/')}{path} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in sent.items()),
+        ]
+        exchange._writer.write("\r\n".join((*lines, "", "")).encode() + body)
+        return exchange
+
+    async def answer(self) -> Answer:
+        """Read the whole response.
+
+        Raises:
+            AssertionError: It did not come, or not to its end.
+        """
+        await self._read_until(lambda: self._response.complete)
+        return Answer(self._parser.get_status_code(), self._response.headers, bytes(self._response.body))
+
+    async def head(self) -> Answer:
+        """Read the head of the response, and leave the body for `event`."""
+        await self._read_until(lambda: self._response.began)
+        return Answer(self._parser.get_status_code(), self._response.headers, b"")
+
+    async def event(self) -> dict[str, str] | None:
+        """Read one Server-Sent Event, comments left out.
+
+        Returns:
+            Its fields; None at the end of the stream.
+        """
+        while True:
+            while "\n\n" not in self._lines:
+                if self._response.complete and not self._response.body:
+                    return None
+                await self._read_until(lambda: bool(self._response.body) or self._response.complete)
+                self._lines += self._response.body.decode()
+                self._response.body.clear()
+            block, _, self._lines = self._lines.partition("\n\n")
+            fields = [line.partition(":") for line in block.split("\n") if not line.startswith(":")]
+            if fields:
+                return {name: value.removeprefix(" ") for name, _, value in fields}
+
+    async def _read_until(self, where: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not where():
+                    data = await self._reader.read(65_536)
+                    if not data:
+                        raise AssertionError("the connection ended where a response was due")
+                    self._parser.feed_data(data)
+        except TimeoutError:
+            raise AssertionError(f"no response, or only part of one, within {PATIENCE_S:g} s") from None
+        except OSError as error:
+            raise AssertionError(f"the connection broke where a response was due: {error}") from None
+        except httptools.HttpParserError as error:
+            raise AssertionError(f"this is not HTTP: {error}") from None
+
+    def close(self) -> None:
+        """Break off."""
+        self._writer.transport.abort()
+
+
+class RefusedError(AssertionError):
+    """A handshake was answered by something else than a WebSocket."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"the WebSocket was refused: {answer}")
+        self.answer = answer
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a socket ended; 1006 is RFC 6455's word for "without a close frame"."""
+
+    code: int
+    reason: str
+
+
+class Socket:
+    """A WebSocket.
+
+    Attributes:
+        answers_pings: Whether it does, as it should.
+        texts: Every message that came, as it came.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.answers_pings = True
+        self.texts: list[str] = []
+        self._url = url
+        self._protocol = ClientProtocol(parse_uri(url), max_size=None)
+        self._fragments = b""
+        self._next = 0
+        self._news = asyncio.Event()
+        self._reading: asyncio.Task[None]
+        self._writer: asyncio.StreamWriter
+
+    @classmethod
+    async def open(cls, base_url: str, path: str) -> Self:
+        """Open a WebSocket.
+
+        Raises:
+            RefusedError: The handshake was refused.
+        """
+        url = urlsplit(base_url)
+        scheme = {"http": "ws", "https": "wss"}[url.scheme]
+        socket = cls(f"{scheme}://{url.netloc}{url.path.rstrip('/')}{path}")
+        reader, socket._writer = await connect(url)
+        socket._protocol.send_request(socket._protocol.connect())
+        socket._flush()
+        opened = asyncio.Event()
+        socket._reading = asyncio.create_task(socket._read(reader, opened))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await opened.wait()
+        except TimeoutError:
+            socket.cut()
+            raise AssertionError(f"no answer to a handshake within {PATIENCE_S:g} s") from None
+        refused = socket._protocol.handshake_exc
+        if refused is not None:
+            socket.cut()
+            if isinstance(refused, InvalidStatus):
+                response = refused.response
+                headers = {name.lower(): value for name, value in response.headers.raw_items()}
+                raise RefusedError(
+                    Answer(response.status_code, headers, bytes(response.body or b""))
+                ) from None
+            raise AssertionError(f"a handshake was answered wrongly: {refused}") from None
+        return socket
+
+    # Saying.
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Send a message of the protocol."""
+        self.send_text(json.dumps({"type": kind, **fields}))
+
+    def send_text(self, text: str | bytes) -> None:
+        """Send a text message."""
+        self._send(self._protocol.send_text, text.encode() if isinstance(text, str) else text)
+
+    def send_binary(self, data: bytes) -> None:
+        """Send a binary message."""
+        self._send(self._protocol.send_binary, data)
+
+    def send_unmasked(self, text: str) -> None:
+        """Send a text message as no client may."""
+        self._writer.write(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
+
+    def say_goodbye(self, code: int) -> None:
+        """Begin the closing handshake."""
+        self._send(self._protocol.send_close, code)
+
+    def _send(self, send: Callable[[Any], None], what: Any) -> None:
+        # Who is closed already has been told why.
+        if self._protocol.state is State.OPEN:
+            send(what)
+            self._flush()
+
+    def cut(self) -> None:
+        """Break the connection, as a dead battery does."""
+        self._writer.transport.abort()
+
+    async def part(self) -> None:
+        """Give the closing handshake a moment, and break the connection if that was not enough."""
+        await asyncio.wait((self._reading,), timeout=1)
+        self.cut()
+        await self._reading
+
+    # Hearing.
+
+    async def hear(self, kind: str, where: Callable[[Message], bool] = lambda _: True) -> Message:
+        """Read on to the next message of a type of which ``where`` is true.
+
+        Raises:
+            AssertionError: It did not come.
+        """
+        deadline_s = time.monotonic() + PATIENCE_S
+        last: Message | None = None
+        while True:
+            while self._next < len(self.texts):
+                message = read_object(self.texts[self._next])
+                self._next += 1
+                if message.get("type") == kind:
+                    last = message
+                    if where(message):
+                        return message
+            self._news.clear()
+            if self._reading.done():
+                raise AssertionError(
+                    f"the socket ended with {self.end()} where {kind} was due; the last was {last}"
+                )
+            try:
+                async with asyncio.timeout(deadline_s - time.monotonic()):
+                    await self._news.wait()
+            except TimeoutError:
+                raise AssertionError(
+                    f"no {kind} that was due within {PATIENCE_S:g} s; the last was {last}"
+                ) from None
+
+    async def ended(self) -> Ended:
+        """Wait until it is closed.
+
+        Raises:
+            AssertionError: It stays open.
+        """
+        done, _ = await asyncio.wait((self._reading,), timeout=PATIENCE_S)
+        if not done:
+            raise AssertionError(f"a socket that should have ended is open after {PATIENCE_S:g} s")
+        return self.end()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands."""
+        return not self._reading.done()
+
+    def end(self) -> Ended:
+        """Say how it ended."""
+        received = self._protocol.close_rcvd
+        return Ended(1006, "") if received is None else Ended(received.code, received.reason)
+
+    async def _read(self, reader: asyncio.StreamReader, opened: asyncio.Event) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                self._protocol.receive_data(data)
+                self._take()
+                if self._protocol.handshake_exc is not None or self._protocol.state is not State.CONNECTING:
+                    opened.set()
+        with contextlib.suppress(EOFError, InvalidHandshake):
+            self._protocol.receive_eof()
+        self._take()
+        opened.set()
+        self._news.set()
+        self._writer.transport.abort()
+
+    def _take(self) -> None:
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+                self._fragments += event.data
+                if event.fin:
+                    self.texts.append(self._fragments.decode())
+                    self._fragments = b""
+                    self._news.set()
+        if self.answers_pings:
+            self._flush()
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data and not self._writer.is_closing():
+                self._writer.write(data)
+
+
+async def connect(url: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a TCP connection to where a URL leads."""
+    secure = url.scheme in {"https", "wss"}
+    port = url.port or (443 if secure else 80)
+    tls = ssl.create_default_context() if secure else None
+    return await asyncio.open_connection(url.hostname, port, ssl=tls)

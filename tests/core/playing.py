@@ -1,0 +1,305 @@
+"""What the tests of the room share: a few people, a host without sockets, and traces of what can happen to it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from hypothesis import strategies as st
+
+from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
+from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.events import (
+    Broke,
+    Connection,
+    Event,
+    Heard,
+    Joined,
+    Left,
+    MoodChanged,
+    Observed,
+    Reported,
+    VisitorKey,
+    Withdrew,
+    Woken,
+)
+from breathing_room.core.presence import Method, Presence
+from breathing_room.core.room import Room
+from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
+
+
+def visitor(name: str) -> VisitorKey:
+    """Make a key that can be read in a failing test."""
+    return VisitorKey(name.encode().ljust(16, b".")[:16])
+
+
+START_MS = 1_000_000  # so that clocks can step back
+ANN, BOB, CAT = visitor("ann"), visitor("bob"), visitor("cat")
+
+Said: TypeAlias = tuple[int | None, int, int | None, Method, Mapping[str, int], int]
+"""What a presence says, apart from when and how it is put."""
+
+
+def said(presence: Presence) -> Said:
+    """Take the facts out of a presence."""
+    p = presence
+    return p.count, p.low, p.high, p.method, p.moods, p.unspoken
+
+
+# --- A host ------------------------------------------------------------------------------------------------------
+
+Entry: TypeAlias = tuple[int, frozenset[Close], tuple[Effect | str, ...]]
+"""When something was asked for, what was closed (in any order), and all else in order."""
+
+
+class Host:
+    """A host without sockets: it keeps a clock and the connections, and wakes the room exactly when it asks.
+
+    Attributes:
+        clock_ms: The time; the caller moves it, backwards if need be.
+        connections: Everybody with an open connection; None behind it: an observer.
+        heard: What each open connection was told last.
+        log: Every step that asked for something.
+        refusals: How many events were refused.
+        saved: The last stored snapshot.
+        naps: Whether the room is put to sleep after every step.
+        wakes: Whether wishes to be woken are granted.
+    """
+
+    def __init__(
+        self,
+        config: RoomConfig,
+        *,
+        clock_ms: int = START_MS,
+        unknown: bool = False,
+        naps: bool = False,
+        wakes: bool = True,
+    ) -> None:
+        self.config = config
+        self.clock_ms = clock_ms
+        self.naps = naps
+        self.wakes = wakes
+        self.connections: dict[Connection, VisitorKey | None] = {}
+        self.heard: dict[Connection, Presence] = {}
+        self.log: list[Entry] = []
+        self.refusals = 0
+        self.saved: bytes | None = None
+        self.wake_at_ms: int | None = None
+        self.room = Room("lobby", config, now_ms=clock_ms, unknown=unknown)
+        self.tell(Woken())
+
+    def tell(self, event: Event) -> Step:
+        """Take a step, and do what it asks for; a refused event is noted and does nothing."""
+        try:
+            step = self.room.step(event, now_ms=self.clock_ms)
+        except (HostError, PeerError) as error:
+            self.refusals += 1
+            self.log.append((self.clock_ms, frozenset(), (type(error).__name__,)))
+            return Step((), self.wake_at_ms)
+        self._note(event)
+        self.wake_at_ms = step.wake_at_ms
+        for effect in step.effects:
+            self._perform(effect)
+        if step.effects:
+            closes = frozenset(effect for effect in step.effects if isinstance(effect, Close))
+            others = tuple(effect for effect in step.effects if not isinstance(effect, Close))
+            self.log.append((self.clock_ms, closes, others))
+        if self.naps:
+            self.nap()
+        return step
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case Joined(connection, key):
+                self.connections[connection] = key
+            case Observed(connection):
+                self.connections[connection] = None
+            case Left(connection) | Broke(connection):
+                self._forget(connection)
+            case _:
+                pass
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Announce(presence):
+                self.heard = dict.fromkeys(self.connections, presence)
+            case Tell(connection, presence):
+                self.heard[connection] = presence
+            case Close(connection):
+                self._forget(connection)
+            case Save():
+                self.saved = encode_snapshot(self.room.snapshot())
+
+    def _forget(self, connection: Connection) -> None:
+        self.connections.pop(connection, None)
+        self.heard.pop(connection, None)
+
+    def nap(self) -> None:
+        """Put the room to sleep and wake it."""
+        snapshot = decode_snapshot(encode_snapshot(self.room.snapshot()))
+        joined = {connection: key for connection, key in self.connections.items() if key is not None}
+        self.room = Room.wake(snapshot, self.config, joined)
+
+    def wait_until(self, at_ms: int) -> list[Step]:
+        """Let time pass, granting the room's wishes on the way."""
+        steps = []
+        while self.wakes and self.wake_at_ms is not None and self.wake_at_ms <= at_ms:
+            self.clock_ms = max(self.clock_ms, self.wake_at_ms)
+            steps.append(self.tell(Woken()))
+        self.clock_ms = at_ms
+        return steps
+
+    def restart(self, *, down_ms: int) -> None:
+        """Lose every connection, and go on from a snapshot of the last moment."""
+        snapshot = decode_snapshot(encode_snapshot(self.room.snapshot()))
+        self.connections.clear()
+        self.heard.clear()
+        self.clock_ms += down_ms
+        self.room = Room.restore(snapshot, self.config, now_ms=self.clock_ms)
+        self.tell(Woken())
+
+    def wait_for_calm(self) -> None:
+        """Let time pass until nothing changed for as long as lies between two announcements."""
+        calm_ms = max(self.config.push_ms, 1_000 * len(self.connections) // self.config.pushes_per_s)
+        while True:
+            before = said(self.presence())
+            self.wait_until(self.clock_ms + calm_ms)
+            if said(self.presence()) == before:
+                return
+
+    def presence(self) -> Presence:
+        """Ask the room now."""
+        return self.room.presence(now_ms=self.clock_ms)
+
+
+# --- What can happen ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The server goes away and comes back."""
+
+    down_ms: int
+
+
+Happening: TypeAlias = Event | Restart
+Trace: TypeAlias = list[tuple[int, Happening]]
+"""What happens, each with the time since the one before."""
+
+QUICK = RoomConfig(
+    moods=("calm", "glad"),
+    lease_ms=1_000,
+    grace_ms=300,
+    beat_ms=800,
+    push_ms=100,
+    snapshot_ms=400,
+    connections_per_visitor_max=2,
+)
+ODD = RoomConfig(
+    moods=("calm",),
+    lease_ms=1_234,
+    grace_ms=77,
+    beat_ms=600,
+    push_ms=61,
+    snapshot_ms=333,
+    connections_per_visitor_max=3,
+)
+SHARP = replace(QUICK, grace_ms=0, push_ms=50)
+PACED = replace(
+    QUICK, grace_ms=1_000, push_ms=20, pushes_per_s=100, connections_per_visitor_max=1
+)  # 10 ms a connection
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a room begins."""
+
+    config: RoomConfig
+    unknown: bool
+    naps: bool = False
+
+    def host(self, *, wakes: bool = True) -> Host:
+        return Host(self.config, unknown=self.unknown, naps=self.naps, wakes=wakes)
+
+
+_configs = st.sampled_from([QUICK, ODD, SHARP, PACED])
+starts = st.builds(Start, _configs, st.booleans())
+sleepy_starts = st.builds(Start, _configs, st.booleans(), st.just(True))
+
+_connections = st.integers(0, 5)
+_visitors = st.sampled_from([ANN, BOB, CAT, visitor("dan")])
+_moods = st.sampled_from([None, "calm", "calm", UNSPOKEN, "glad"])  # "glad" is refused by one config
+
+events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(Joined, _connections, _visitors, _moods),
+    st.builds(Joined, _connections, _visitors),
+    st.builds(Observed, st.integers(6, 7)),
+    st.builds(MoodChanged, _connections, st.sampled_from(["calm", "calm", UNSPOKEN, "glad"])),
+    st.builds(Heard, st.integers(0, 7)),
+    st.builds(Left, st.integers(0, 7)),
+    st.builds(Broke, st.integers(0, 7)),
+    st.builds(Reported, _visitors, _moods),
+    st.builds(Withdrew, _visitors),
+    st.just(Woken()),
+)
+_pauses = st.one_of(
+    st.sampled_from([1, 10, 49, 50, 51, 99, 100, 101, 300, 400, 999, 1_000, 1_001, 1_500, 149_999, 150_000]),
+    st.integers(0, 1_300),
+)
+_steps_back = st.integers(-700, -1)
+restarts = st.builds(Restart, st.sampled_from([0, 1, 250, 1_000, 2_000, 150_000]) | st.integers(0, 1_300))
+
+
+def traces(
+    happenings: st.SearchStrategy[Happening] = events, *, clock_steps_back: bool = True
+) -> st.SearchStrategy[Trace]:
+    """Draw traces of what can happen, about 25 things long."""
+    pauses = st.one_of(_pauses, _pauses, _pauses, _steps_back) if clock_steps_back else _pauses
+    pauses = st.just(0) | pauses  # Much happens at once.
+    # A list of lists: a plain list would have five things on average, whatever its greatest length.
+    bouts = st.lists(st.lists(st.tuples(pauses, happenings), max_size=10), max_size=10)
+    return bouts.map(lambda bouts: [thing for bout in bouts for thing in bout])
+
+
+def happen(host: Host, pause_ms: int, happening: Happening) -> None:
+    """Let time pass, then let something happen."""
+    host.wait_until(host.clock_ms + pause_ms)
+    if isinstance(happening, Restart):
+        host.restart(down_ms=happening.down_ms)
+    else:
+        host.tell(happening)
+
+
+def play(host: Host, trace: Iterable[tuple[int, Happening]]) -> Host:
+    """Let a whole trace happen."""
+    for pause_ms, happening in trace:
+        happen(host, pause_ms, happening)
+    return host
+
+
+def name_afresh(trace: Trace) -> Trace:
+    """Give every join a connection of its own, as sockets are; later events are of the last one of that name."""
+    latest: dict[Connection, Connection] = {}
+    renamed: Trace = []
+    for index, (pause_ms, happening) in enumerate(trace):
+        match happening:
+            case Joined(connection):
+                latest[connection] = (connection, index)
+                renamed.append((pause_ms, replace(happening, connection=latest[connection])))
+            case MoodChanged(connection) | Heard(connection) | Left(connection) | Broke(connection):
+                renamed.append((pause_ms, replace(happening, connection=latest.get(connection, connection))))
+            case _:
+                renamed.append((pause_ms, happening))
+    return renamed
+
+
+# --- What can happen to bytes -------------------------------------------------------------------------------------
+
+
+def damages(value: bytes) -> Iterator[bytes]:
+    """List every truncation of a value, and every change of one of its bytes."""
+    for at in range(len(value)):
+        yield value[:at]
+        for byte in range(256):
+            if byte != value[at]:
+                yield value[:at] + bytes([byte]) + value[at + 1 :]

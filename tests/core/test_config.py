@@ -1,0 +1,158 @@
+"""What can be set, and what is refused with a message that names the setting."""
+
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breathing_room.core.breath import PATTERNS
+from breathing_room.core.config import DAY_MS, MOODS, MOODS_MAX, THROTTLED_BEAT_MS, UNSPOKEN, RoomConfig
+from breathing_room.core.errors import BreathingRoomError, ConfigError, HostError
+
+RANGES = {
+    "lease_ms": (500, DAY_MS),
+    "grace_ms": (0, DAY_MS),
+    "beat_ms": (500, DAY_MS),
+    "push_ms": (20, 60_000),
+    "pushes_per_s": (100, 100_000_000),
+    "snapshot_ms": (100, 3_600_000),
+    "valid_ms": (1_000, DAY_MS),
+    "next_ms": (1_000, DAY_MS),
+    "connections_per_visitor_max": (1, 10_000),
+}
+
+
+def test_the_defaults() -> None:
+    """A room that nobody configured has the four moods, breathes 4-7-8, and keeps the times of the reference."""
+    config = RoomConfig()
+
+    assert config.moods == MOODS == ("gratitude", "presence", "release", "connection")
+    assert config.pattern is PATTERNS["4-7-8"]
+    assert (config.lease_ms, config.grace_ms, config.ping_ms) == (60_000, 15_000, 20_000)
+    assert (config.beat_ms, config.fresh_ms, config.beat_lease_ms) == (30_000, 37_500, 150_000)
+    assert (config.push_ms, config.snapshot_ms, config.valid_ms, config.next_ms) == (
+        1_000,
+        10_000,
+        30_000,
+        30_000,
+    )
+
+
+def test_every_number_has_a_range_here() -> None:
+    """The table above knows every whole number of the config."""
+    assert set(RANGES) == {field.name for field in fields(RoomConfig)} - {"moods", "breath"}
+
+
+def test_every_field_says_what_it_means() -> None:
+    """The meaning of a field, for ``--help`` and the reference, is there and is no sentence with a full stop."""
+    for field in fields(RoomConfig):
+        meaning = field.metadata["meaning"]
+        assert len(meaning) > 20
+        assert not meaning.endswith(".")
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_the_ends_of_a_range_are_in_it(name: str) -> None:
+    """The least and the greatest value of every number are accepted."""
+    least, greatest = RANGES[name]
+    settings: dict[str, Any] = {"lease_ms": DAY_MS, "grace_ms": 0}
+
+    assert getattr(RoomConfig(**settings | {name: least}), name) == least
+    assert getattr(RoomConfig(**settings | {name: greatest}), name) == greatest
+
+
+@pytest.mark.parametrize("name", RANGES)
+@pytest.mark.parametrize("wrong", ["below", "above", None, "60000", 1_500.0, True, [], float("nan")])
+def test_a_number_outside_its_range_is_refused(name: str, wrong: object) -> None:
+    """A number that is too small, too large or none raises an error that names the field, the range and the value."""
+    least, greatest = RANGES[name]
+    value = {"below": least - 1, "above": greatest + 1}.get(wrong, wrong) if isinstance(wrong, str) else wrong
+    settings: dict[str, Any] = {name: value}
+
+    with pytest.raises(ConfigError) as caught:
+        RoomConfig(**settings)
+
+    assert str(caught.value) == f"{name} must be a whole number from {least:,} to {greatest:,}, not {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("moods", "message"),
+    [
+        ((), "moods must be 1 to 32 names"),
+        (tuple(f"m{index}" for index in range(MOODS_MAX + 1)), "moods must be 1 to 32 names"),
+        (["calm"], "moods must be 1 to 32 names"),
+        ("calm", "moods must be 1 to 32 names"),
+        (None, "moods must be 1 to 32 names"),
+        (("calm", "calm"), "moods must differ"),
+        (("calm", UNSPOKEN), "not 'unspoken'"),
+        (("",), "a mood is 1 to 32"),
+        (("Calm",), "a mood is 1 to 32 of a-z, 0-9, - and _, and not 'unspoken': 'Calm'"),
+        (("calm\n",), "a mood is 1 to 32"),
+        (("-calm",), "a mood is 1 to 32"),
+        (("käse",), "a mood is 1 to 32"),
+        (("c" * 33,), "a mood is 1 to 32"),
+        ((7,), "a mood is 1 to 32"),
+        ((("calm",),), "a mood is 1 to 32"),
+    ],
+)
+def test_moods_that_are_none_are_refused(moods: Any, message: str) -> None:
+    """Moods are a tuple of distinct names of a fixed form, and the error says which one is not."""
+    with pytest.raises(ConfigError) as caught:
+        RoomConfig(moods=moods)
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "moods", [("calm",), ("a",), ("0-_",), ("c" * 32,), tuple(f"m{index}" for index in range(MOODS_MAX))]
+)
+def test_moods_of_the_right_form_are_accepted(moods: tuple[str, ...]) -> None:
+    """One mood is enough, and 32 are not too many."""
+    assert RoomConfig(moods=moods).moods == moods
+
+
+@pytest.mark.parametrize("breath", ["", "4-7-9", "BOX", None, 478, ["box"], {}])
+def test_a_breath_that_nobody_knows_is_refused(breath: Any) -> None:
+    """The error lists the patterns that there are."""
+    with pytest.raises(ConfigError) as caught:
+        RoomConfig(breath=breath)
+
+    assert "4-7-8, box, coherent" in str(caught.value)
+
+
+def test_the_grace_is_at_most_the_lease() -> None:
+    """A broken socket promises no more than an open one; the error names both settings."""
+    assert RoomConfig(lease_ms=500, grace_ms=500).grace_ms == 500
+    with pytest.raises(ConfigError, match="grace_ms must not exceed lease_ms"):
+        RoomConfig(lease_ms=500, grace_ms=501)
+
+
+@given(st.integers(500, DAY_MS))
+def test_a_report_is_overdue_before_its_lease_ends(beat_ms: int) -> None:
+    """Whatever the beat: the next report is due, then overdue, and only then the lease ends."""
+    config = RoomConfig(beat_ms=beat_ms)
+
+    assert config.beat_ms < config.fresh_ms < config.beat_lease_ms
+    assert config.beat_lease_ms >= 5 * THROTTLED_BEAT_MS / 2
+
+
+@given(st.integers(500, DAY_MS))
+def test_two_lost_pings_do_not_end_a_lease(lease_ms: int) -> None:
+    """Three pings fit into a lease."""
+    assert 0 < 3 * RoomConfig(lease_ms=lease_ms, grace_ms=0).ping_ms <= lease_ms
+
+
+def test_a_config_is_a_value() -> None:
+    """A config compares by its fields, can be a key, and cannot be changed."""
+    assert RoomConfig(push_ms=50) == RoomConfig(push_ms=50) != RoomConfig()
+    assert len({RoomConfig(), RoomConfig()}) == 1
+    with pytest.raises(FrozenInstanceError):
+        RoomConfig().push_ms = 5  # type: ignore[misc]
+
+
+def test_a_config_error_is_the_hosts() -> None:
+    """Whoever configures a room is the caller who broke the contract."""
+    assert issubclass(ConfigError, HostError)
+    assert issubclass(HostError, BreathingRoomError)

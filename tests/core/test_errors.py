@@ -1,0 +1,37 @@
+"""The tree of errors: who catches what."""
+
+import re
+
+import pytest
+
+from breathing_room.core import errors
+from breathing_room.core.errors import BreathingRoomError, ConfigError, HostError, PeerError, StoreError
+
+
+def test_the_tree_is_drawn_as_it_is() -> None:
+    """The drawing in the docstring names every error, and each hangs where it is drawn."""
+    drawn = re.findall(r"^( *)[├└]── (\w+)", (errors.__doc__ or "").replace("│", " "), re.MULTILINE)
+    parents = {name: "BreathingRoomError" if len(indent) < 6 else "HostError" for indent, name in drawn}
+    defined = {name: cls for name, cls in vars(errors).items() if isinstance(cls, type)}
+
+    assert parents.keys() | {"BreathingRoomError"} == defined.keys()
+    for name, parent in parents.items():
+        assert defined[name].__bases__ == (defined[parent],)
+
+
+@pytest.mark.parametrize("temporary", [True, False])
+def test_a_store_error_says_whether_to_try_again(temporary: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+    """The host retries what is temporary, and degrades otherwise."""
+    error = StoreError("the disk is full", temporary=temporary)
+
+    assert (str(error), error.temporary) == ("the disk is full", temporary)
+
+
+def test_a_peer_error_speaks_to_programs_and_people() -> None:
+    """A word, a sentence, the HTTP status (400 if not said), and when to come back if that makes sense."""
+    error = PeerError("bad_room", "no such name")
+
+    assert (error.code, error.message, str(error)) == ("bad_room", "no such name", "no such name")
+    assert (error.status, error.retry_after_s) == (400, None)
+    assert not isinstance(error, HostError)
+    assert issubclass(ConfigError, BreathingRoomError)

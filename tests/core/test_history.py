@@ -1,0 +1,275 @@
+"""How many people are usually here: averages that weigh what was observed."""
+
+import itertools
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breathing_room.core.errors import HostError
+from breathing_room.core.history import HOUR_MS, HOURS, WEEKS_MAX, History, hour_of_week
+from core.playing import damages
+
+WEEK_MS = HOURS * HOUR_MS
+MONDAY_MS = 4 * 24 * HOUR_MS  # 1970-01-05, 00:00 UTC
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1)))  # noqa: DTZ001 - UTC is added below
+def test_the_hour_of_the_week_is_the_calendars(naive: datetime) -> None:
+    """Hours are numbered from Monday 00:00 UTC, before 1970 too."""
+    moment = naive.replace(tzinfo=UTC)
+    wall_ms = (moment - EPOCH) // timedelta(milliseconds=1)
+
+    assert hour_of_week(wall_ms) == moment.weekday() * 24 + moment.hour
+
+
+def observed(*notes: tuple[float, dict[str, int] | None]) -> History:
+    """Feed a history, by hours since a Monday."""
+    history = History()
+    for hour, people in notes:
+        history.observe(people, wall_ms=MONDAY_MS + round(hour * HOUR_MS))
+    return history
+
+
+def test_what_was_never_observed_is_not_listed() -> None:
+    """One look tells nothing yet: an observation holds until the next."""
+    assert History().averages() == []
+    assert observed((0, {"calm": 3})).averages() == []
+
+
+def test_an_observation_holds_until_the_next() -> None:
+    """An hour with five people, then one with two: the mean of each is what was there."""
+    history = observed((0, {"calm": 3, "unspoken": 2}), (1, {"calm": 2, "unspoken": 0}), (2, {}))
+
+    assert history.averages() == [
+        {"hour": 0, "count": 5.0, "moods": {"calm": 3.0, "unspoken": 2.0}, "observed_h": 1.0},
+        {"hour": 1, "count": 2.0, "moods": {"calm": 2.0, "unspoken": 0.0}, "observed_h": 1.0},
+    ]
+
+
+def test_people_weigh_by_the_time_they_were_there() -> None:
+    """A quarter of an hour with eight people and three quarters with none make two."""
+    (hour,) = observed((0, {"calm": 8}), (0.25, {}), (1, {})).averages()
+
+    assert (hour["count"], hour["moods"], hour["observed_h"]) == (2.0, {"calm": 2.0}, 1.0)
+
+
+def test_a_half_observed_hour_weighs_half() -> None:
+    """Half an hour of ten people and, a week later, a whole one of four: (10 / 2 + 4) / 1.5."""
+    history = observed((0.5, {"calm": 10}), (1, None), (168, {"calm": 4}), (169, None))
+
+    assert history.averages() == [{"hour": 0, "count": 6.0, "moods": {"calm": 6.0}, "observed_h": 1.5}]
+
+
+def test_time_in_which_nobody_knew_weighs_nothing() -> None:
+    """From an observation of None to the next one nothing is noted."""
+    history = observed((0, {"calm": 4}), (1, None), (100, {"calm": 4}), (101, None))
+
+    assert [hour["hour"] for hour in history.averages()] == [0, 100]
+
+
+@given(
+    st.lists(st.integers(0, 3 * WEEK_MS // 2), min_size=2, max_size=12), st.integers(0, 5), st.integers(0, 5)
+)
+def test_a_constant_crowd_has_a_constant_mean(instants_ms: list[int], calm: int, glad: int) -> None:
+    """However often and irregularly one looks, a crowd that does not change is its own average."""
+    history = History()
+    for wall_ms in sorted(instants_ms):
+        history.observe({"calm": calm, "glad": glad}, wall_ms=wall_ms)
+
+    for hour in history.averages():
+        assert hour["moods"] == {"calm": calm, "glad": glad}
+        assert hour["count"] == calm + glad
+
+
+@given(st.lists(st.integers(0, WEEK_MS), min_size=2, max_size=12))
+def test_every_moment_weighs_once(instants_ms: list[int]) -> None:
+    """Within a week, the hours observed sum to the time between the first look and the last."""
+    history = observed(*((at_ms / HOUR_MS, {"calm": 1}) for at_ms in sorted(instants_ms)))
+
+    total_h = sum(history._weight)
+
+    assert total_h == pytest.approx((max(instants_ms) - min(instants_ms)) / HOUR_MS)
+    assert all(0 <= weight <= 1 + 1e-9 for weight in history._weight)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 40 * HOUR_MS),
+            st.none() | st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)),
+        ),
+        max_size=12,
+    )
+)
+def test_the_mean_is_what_adding_up_gives(notes: list[tuple[int, dict[str, int] | None]]) -> None:
+    """People times hours, divided by hours, for every hour and mood, is what the running mean says."""
+    notes = sorted(notes, key=lambda note: note[0])
+    history = History()
+    for at_ms, people in notes:
+        history.observe(people, wall_ms=MONDAY_MS + at_ms)
+
+    for hour in range(41):
+        start_ms, end_ms = hour * HOUR_MS, (hour + 1) * HOUR_MS
+        spans = [
+            (max(0, min(until_ms, end_ms) - max(since_ms, start_ms)), people)
+            for (since_ms, people), (until_ms, _) in itertools.pairwise(notes)
+            if people is not None
+        ]
+        observed_ms = sum(length_ms for length_ms, _ in spans)
+        assert history._weight[hour] * HOUR_MS == pytest.approx(observed_ms, abs=1e-3)
+        for mood in "abc":
+            people_ms = sum(length_ms * people.get(mood, 0) for length_ms, people in spans)
+            if observed_ms:
+                assert history._mean[hour].get(mood, 0) == pytest.approx(people_ms / observed_ms, abs=1e-9)
+
+
+def test_a_gap_of_many_weeks_goes_round_once() -> None:
+    """Ten weeks without a look count every hour of the week, none of them before the others."""
+    history = observed((0.5, {"calm": 2}), (0.5 + 10 * 168, None))
+
+    hours = history.averages()
+
+    assert [hour["hour"] for hour in hours] == list(range(HOURS))
+    assert {(hour["count"], hour["observed_h"]) for hour in hours} == {(2.0, 1.0)}
+
+
+def test_old_weeks_are_forgotten() -> None:
+    """The weight is capped: an old crowd has halved after about six weeks of another, and is nearly gone in a year."""
+    history = History()
+    for week in range(20):
+        history.observe({"calm": 100}, wall_ms=MONDAY_MS + week * WEEK_MS)
+        history.observe(None, wall_ms=MONDAY_MS + week * WEEK_MS + HOUR_MS)
+    counts = []
+    for week in range(20, 72):
+        history.observe({"calm": 0}, wall_ms=MONDAY_MS + week * WEEK_MS)
+        history.observe(None, wall_ms=MONDAY_MS + week * WEEK_MS + HOUR_MS)
+        counts.append(history.averages()[0]["count"])
+
+    assert history.averages()[0]["observed_h"] == WEEKS_MAX
+    assert [count > 50 for count in counts[:8]] == [True] * 5 + [False] * 3
+    assert counts[-1] < 1
+
+
+def test_time_that_runs_backwards_is_not_counted() -> None:
+    """When the clock steps back, the time until then is not counted again, and observing goes on from there."""
+    history = observed((5, {"calm": 4}), (3, {"calm": 8}), (4, None))
+
+    assert history.averages() == [{"hour": 3, "count": 8.0, "moods": {"calm": 8.0}, "observed_h": 1.0}]
+
+
+def test_what_is_observed_is_noted_as_it_is_now() -> None:
+    """A host may go on changing the mapping that it passed."""
+    people = {"calm": 4}
+    history = observed((0, people))
+    people["calm"] = 99
+    history.observe(None, wall_ms=MONDAY_MS + HOUR_MS)
+
+    assert history.averages()[0]["count"] == 4.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2 * WEEK_MS),
+            st.none() | st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)),
+        ),
+        max_size=8,
+    )
+)
+def test_a_history_survives_the_store(notes: list[tuple[int, dict[str, int] | None]]) -> None:
+    """What is written and read back says the same, and writes the same."""
+    history = History()
+    for at_ms, people in sorted(notes, key=lambda note: note[0]):
+        history.observe(people, wall_ms=at_ms)
+
+    again = History.decode(history.encode())
+
+    assert again.averages() == history.averages()
+    assert again.encode() == history.encode()
+
+
+def test_the_time_between_two_runs_is_not_observed() -> None:
+    """A history that was read back waits for the first look."""
+    history = History.decode(observed((0, {"calm": 4}), (1, {"calm": 4})).encode())
+
+    history.observe({"calm": 2}, wall_ms=MONDAY_MS + 5 * HOUR_MS)
+    history.observe(None, wall_ms=MONDAY_MS + 6 * HOUR_MS)
+
+    assert [(hour["hour"], hour["count"]) for hour in history.averages()] == [(0, 4.0), (5, 2.0)]
+
+
+def stored(hours: object, version: object = 1) -> bytes:
+    """Write a history by hand."""
+    return json.dumps({"version": version, "hours": hours}).encode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"1",
+        b'"version"',
+        b"{}",
+        b'{"version": 1}',
+        b'{"version": 1, "hours": []}',
+        b'{"version": 1, "hours": null}',
+        b"[" * 100_000,
+        stored({}, version=2),
+        stored({}, version=None),
+        stored({"x": [1, {}]}),
+        stored({"168": [1, {}]}),
+        stored({"-1": [1, {}]}),
+        stored({"0": 1}),
+        stored({"0": [1]}),
+        stored({"0": [1, {}, 2]}),
+        stored({"0": [None, {}]}),
+        stored({"0": ["heavy", {}]}),
+        stored({"0": [1, None]}),
+        stored({"0": [1, []]}),
+        stored({"0": [1, {"calm": None}]}),
+        stored({"0": [-1, {"calm": 1}]}),
+        stored({"0": [float("nan"), {"calm": 1}]}),
+        stored({"0": [float("inf"), {"calm": 1}]}),
+        stored({"0": [10**400, {"calm": 1}]}),
+        stored({"0": [1, {"calm": float("nan")}]}),
+        stored({"0": [1, {"calm": float("inf")}]}),
+        stored({"0": [1, {"calm": -1}]}),
+        stored({"0": [1, {"calm": 10**400}]}),
+    ],
+    ids=lambda value: repr(value[:50]),
+)
+def test_a_damaged_history_is_refused(value: bytes) -> None:
+    """Whatever is not a history, or says what none can, raises HostError and nothing else."""
+    with pytest.raises(HostError):
+        History.decode(value)
+
+
+def test_every_damage_of_one_byte_is_survived() -> None:
+    """A history with one wrong byte is refused, or read as one that can be continued and published."""
+    value = observed((0.3, {"calm": 4, "unspoken": 1}), (1.2, {"calm": 2}), (2, {})).encode()
+
+    for damaged in damages(value):
+        try:
+            history = History.decode(damaged)
+        except HostError:
+            continue
+        history.observe({"calm": 1}, wall_ms=MONDAY_MS)
+        history.observe(None, wall_ms=MONDAY_MS + 3 * HOUR_MS)
+        json.dumps(history.averages(), allow_nan=False)
+
+
+def test_the_hours_say_everything_that_is_published() -> None:
+    """The keys of an hour are what the history page documents."""
+    hour: dict[str, Any] = observed((0, {"calm": 1}), (1, None)).averages()[0]
+
+    assert list(hour) == ["hour", "count", "moods", "observed_h"]

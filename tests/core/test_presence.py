@@ -1,0 +1,141 @@
+"""How a count is put: its precision, and a label that neither jitters nor lies."""
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from breathing_room.core.presence import precision, read_label
+
+widths = st.integers(0, 2_000_000)
+
+
+def figure(count: int, low: int, high: int, shown: int | None = None) -> int:
+    """Read the number in a label, which is the one to show from now on."""
+    label, figure = read_label(count, low, high, shown=shown)
+    assert figure == int(re.sub(r"[^0-9]", "", label))
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step"),
+    [
+        (0, 0, 1),
+        (7, 7, 1),
+        (0, 3, 1),
+        (0, 4, 2),
+        (10, 19, 2),
+        (10, 20, 5),
+        (0, 19, 5),
+        (0, 20, 10),
+        (0, 39, 10),
+        (0, 40, 20),
+        (0, 100, 50),
+        (9_000, 11_000, 1_000),
+        (0, 2_000_000, 1_000_000),
+    ],
+)
+def test_precision_at_the_borders(low: int, high: int, step: int) -> None:
+    """A count is rounded to the largest of 1, 2, 5, 10, … that is at most half the interval's width."""
+    assert precision(low, high) == step
+
+
+@given(st.integers(0, 10_000_000), widths)
+def test_precision_is_the_largest_round_step_that_fits(low: int, width: int) -> None:
+    """Trying every round step gives the same as the loop."""
+    steps = [factor * 10**power for power in range(8) for factor in (1, 2, 5)]
+
+    assert precision(low, low + width) == max([step for step in steps if step <= width // 2], default=1)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high", "text"),
+    [
+        (0, 0, 0, "0"),
+        (12, 12, 12, "12"),
+        (12, 9, 12, "12"),
+        (1_234, 1_234, 1_234, "1,234"),
+        (10_240, 9_270, 11_310, "about 10,000"),
+        (247, 200, 290, "about 240"),
+        (1_234_567, 1_000_000, 1_500_000, "about 1,200,000"),
+        (0, 0, 40, "about 0"),
+        (None, 0, None, "unknown"),
+        (5, 5, None, "unknown"),
+    ],
+)
+def test_a_label_reads_as_people_do(count: int | None, low: int, high: int | None, text: str) -> None:
+    """What is counted is said plainly, what is rounded with "about", and what is not known is called unknown."""
+    assert read_label(count, low, high, shown=None)[0] == text
+
+
+def test_a_crowd_is_never_rounded_away() -> None:
+    """Whoever reads the label is here: a count above 0 does not become 0, even if 0 was shown before."""
+    assert figure(3, 0, 100) > 0
+    assert figure(20, 0, 100, shown=0) > 0
+
+
+@given(
+    st.integers(0, 1_000_000),
+    st.integers(0, 1_000_000),
+    st.integers(0, 1_000_000),
+    st.none() | st.integers(0, 1_000_000),
+)
+def test_a_label_never_leaves_the_interval(low: int, below: int, above: int, shown: int | None) -> None:
+    """However it is rounded and whatever was shown before, the figure lies between low and high."""
+    count, high = low + below, low + below + above
+
+    assert low <= figure(count, low, high, shown) <= high
+
+
+def test_five_of_whom_nobody_was_heard_are_not_about_six() -> None:
+    """After a restart with five people there are at most five, and no label says more."""
+    assert figure(5, 0, 5) <= 5
+
+
+@given(st.integers(0, 1_000_000), widths, st.none() | st.just(0) | st.integers(0, 1_000_000))
+@example(low=0, width=1_000_000, shown=0)
+def test_a_label_is_never_finer_than_the_count_is_known(low: int, width: int, shown: int | None) -> None:
+    """A figure is a round number of its precision, unless that would round a crowd away."""
+    count = low + width // 3
+    step = precision(low, low + width)
+
+    assert figure(count, low, low + width, shown) % step == 0 or 2 * count < step
+
+
+@given(st.integers(0, 1_000_000), widths, st.none() | st.integers(0, 1_000_000))
+def test_a_label_is_within_three_quarters_of_a_step(low: int, width: int, shown: int | None) -> None:
+    """What is shown may lag, by less than three quarters of a step."""
+    count = low + width // 2
+    step = precision(low, low + width)
+
+    assert 4 * abs(figure(count, low, low + width, shown) - count) < 3 * step
+
+
+def test_a_label_does_not_jitter_at_a_border() -> None:
+    """A count that wanders about half a step shows one figure; three quarters of a step away it moves."""
+    shown, labels = None, []
+    for count in (100, 109, 111, 110, 114, 115, 111, 106, 105):
+        label, shown = read_label(count, count - 20, count + 20, shown=shown)
+        labels.append(label)
+
+    assert labels == ["about 100"] * 5 + ["about 120"] * 3 + ["about 100"]
+
+
+def test_a_label_takes_a_new_step_at_once() -> None:
+    """When the precision grows or shrinks, a figure that is no multiple of the new step is not kept."""
+    assert figure(104, 104, 104, shown=100) == 104
+    assert figure(104, 84, 124, shown=104) == 100
+
+
+def test_nothing_is_shown_while_unknown() -> None:
+    """After not knowing, the label begins anew."""
+    assert read_label(None, 0, None, shown=100) == ("unknown", None)
+
+
+@given(st.integers(0, 100_000), widths, st.none() | st.just(0) | st.integers(0, 100_000))
+def test_reading_twice_says_the_same(low: int, width: int, shown: int | None) -> None:
+    """A label that was read is not moved by reading it again: sleep is invisible here, too."""
+    first = read_label(low + width // 3, low, low + width, shown=shown)
+
+    assert read_label(low + width // 3, low, low + width, shown=first[1]) == first

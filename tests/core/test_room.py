@@ -1,0 +1,868 @@
+"""The room, as a ledger: what it is told, then the whole step that it answers."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from breathing_room.core.config import TICK_MS, UNSPOKEN, RoomConfig
+from breathing_room.core.effects import Announce, Close, Save, Step, Tell
+from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.events import (
+    Broke,
+    Connection,
+    Event,
+    Heard,
+    Joined,
+    Left,
+    MoodChanged,
+    Observed,
+    Reported,
+    VisitorKey,
+    Withdrew,
+    Woken,
+)
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Person, Room
+from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
+from breathing_room.core.wire import LEASE_ENDED
+from core.playing import ANN, BOB, CAT, said, visitor
+
+# Lease 60 s, grace 15 s, a beat every 30 s, announcements 1 s apart; saved so seldom that it is not in the way.
+CONFIG = RoomConfig(snapshot_ms=3_600_000)
+SAVE_AT_MS = CONFIG.snapshot_ms  # what is left to wait for when everybody is gone
+
+
+def a_room(config: RoomConfig = CONFIG, *, now_ms: int = 0, unknown: bool = False) -> Room:
+    return Room("lobby", config, now_ms=now_ms, unknown=unknown)
+
+
+def here(
+    as_of_ms: int,
+    count: int,
+    *,
+    silent: int = 0,
+    stale: bool = False,
+    unknown: bool = False,
+    label: str | None = None,
+    **moods: int,
+) -> Presence:
+    """Write down a presence: of ``count`` people the silent are in doubt, and those without a mood are unspoken."""
+    return Presence(
+        room="lobby",
+        count=None if unknown else count,
+        low=count - silent,
+        high=None if unknown else count,
+        method="unknown" if unknown else "stale" if stale else "counted",
+        rate=1.0,
+        moods=dict.fromkeys(CONFIG.moods, 0) | moods,
+        unspoken=count - sum(moods.values()),
+        label="unknown" if unknown else label or str(count),
+        as_of_ms=as_of_ms,
+        valid_ms=30_000,
+        next_ms=30_000,
+    )
+
+
+def restart(room: Room, *, now_ms: int, config: RoomConfig = CONFIG) -> Room:
+    """Go through a crash, with a snapshot of the last moment."""
+    return Room.restore(decode_snapshot(encode_snapshot(room.snapshot())), config, now_ms=now_ms)
+
+
+# --- Coming, going, feeling ---------------------------------------------------------------------------------------
+
+
+def test_the_first_join_is_announced_at_once() -> None:
+    """Who joins an empty room is told of together with everybody, and lapses in one lease."""
+    room = a_room()
+
+    assert room.step(Joined("tab", ANN), now_ms=0) == Step((Announce(here(0, 1)),), wake_at_ms=60_000)
+
+
+def test_a_mood_can_come_with_the_join() -> None:
+    """A join that names a mood is one announcement, with the mood in it."""
+    room = a_room()
+
+    assert room.step(Joined("tab", ANN, "release"), now_ms=0) == Step(
+        (Announce(here(0, 1, release=1)),), 60_000
+    )
+
+
+def test_a_second_tab_is_the_same_person() -> None:
+    """Another connection of a visitor changes nothing, and is told how things are."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+
+    assert room.step(Joined("tab 2", ANN), now_ms=5_000) == Step((Tell("tab 2", here(5_000, 1)),), 60_000)
+    assert (room.count, room.connection_count) == (1, 2)
+    assert room.step(Left("tab"), now_ms=6_000) == Step((), 60_000)
+    assert room.step(Broke("tab 2"), now_ms=7_000) == Step((Announce(here(7_000, 1, silent=1)),), 22_000)
+
+
+def test_a_mood_moves_in_one_go() -> None:
+    """A change of mood takes a person from one mood to another, with nothing in between."""
+    room = a_room()
+    room.step(Joined("tab", ANN, "release"), now_ms=0)
+
+    assert room.step(MoodChanged("tab", "presence"), now_ms=2_000) == Step(
+        (Announce(here(2_000, 1, presence=1)),), 60_000
+    )
+    assert room.step(MoodChanged("tab", "presence"), now_ms=4_000) == Step((), 60_000)
+    assert room.step(MoodChanged("tab", UNSPOKEN), now_ms=6_000) == Step((Announce(here(6_000, 1)),), 60_000)
+
+
+def test_the_last_word_on_mood_counts() -> None:
+    """A second tab that names a mood changes the person's; one that does not leaves it as it was."""
+    room = a_room()
+    room.step(Joined("tab", ANN, "release"), now_ms=0)
+
+    assert room.step(Joined("tab 2", ANN), now_ms=2_000) == Step(
+        (Tell("tab 2", here(2_000, 1, release=1)),), 60_000
+    )
+    assert room.step(Joined("tab 3", ANN, "gratitude"), now_ms=4_000) == Step(
+        (Announce(here(4_000, 1, gratitude=1)),), 60_000
+    )
+    assert room.step(Joined("tab 4", ANN, UNSPOKEN), now_ms=6_000) == Step(
+        (Announce(here(6_000, 1)),), 60_000
+    )
+
+
+def test_a_leave_counts_at_once() -> None:
+    """Who says goodbye is out with the same step; whoever comes back begins anew, without a mood."""
+    room = a_room()
+    room.step(Joined("tab", ANN, "release"), now_ms=0)
+
+    step = room.step(Left("tab"), now_ms=2_000)
+
+    assert step.effects == (Announce(here(2_000, 0)),)
+    assert not room.holds(ANN)
+    assert room.step(Joined("tab", ANN), now_ms=4_000).effects == (Announce(here(4_000, 1)),)
+
+
+def test_an_observer_watches_without_being_counted() -> None:
+    """An observer is told how things are and hears announcements; nothing that it does afterwards matters."""
+    room = a_room()
+
+    assert room.step(Observed("wall"), now_ms=0) == Step((Tell("wall", here(0, 0)),), None)
+    for event in (Heard("wall"), MoodChanged("wall", "release"), Broke("wall"), Left("wall")):
+        assert room.step(event, now_ms=10) == Step((), None)
+    assert (room.count, room.connection_count) == (0, 0)
+
+
+def test_events_of_a_forgotten_connection_do_nothing() -> None:
+    """Words that crossed the end of their connection on the wire are not an error, and change nothing."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+
+    for event in (Heard("old"), MoodChanged("old", "release"), Left("old"), Broke("old"), Withdrew(BOB)):
+        assert room.step(event, now_ms=2_000) == Step((), 60_000)
+
+
+def test_the_room_can_be_asked() -> None:
+    """The figures that a host asks for follow every step."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Reported(BOB), now_ms=0)
+    room.step(Broke("tab"), now_ms=0)
+
+    assert (room.count, room.silent_count, room.connection_count) == (2, 1, 0)
+    assert room.holds(ANN)
+    assert not room.holds(CAT)
+
+
+def test_as_of_never_lies_before_the_last_step() -> None:
+    """A presence is dated with the time of asking, but never with one before what it says."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=2_000)
+
+    assert room.presence(now_ms=9_000) == here(9_000, 1)
+    assert room.presence(now_ms=1_000) == here(2_000, 1)
+
+
+# --- Announcements ------------------------------------------------------------------------------------------------
+
+
+def test_changes_are_told_together() -> None:
+    """After an announcement, whatever changes within push_ms is told in one, when push_ms have passed."""
+    room = a_room()
+    room.step(Joined(1, ANN), now_ms=0)
+
+    assert room.step(Joined(2, BOB), now_ms=100) == Step((Tell(2, here(100, 2)),), wake_at_ms=1_000)
+    assert room.step(Reported(CAT), now_ms=200) == Step((), wake_at_ms=1_000)
+    assert room.step(Left(1), now_ms=300) == Step((), wake_at_ms=1_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((Announce(here(1_000, 2)),), wake_at_ms=37_700)
+
+
+def test_changes_that_take_each_other_back_are_not_told() -> None:
+    """There and back within push_ms, with nobody told of it meanwhile, is nothing."""
+    room = a_room()
+    room.step(Joined("tab", ANN, "release"), now_ms=0)
+
+    assert room.step(MoodChanged("tab", "presence"), now_ms=100) == Step((), wake_at_ms=1_000)
+    assert room.step(MoodChanged("tab", "release"), now_ms=200) == Step((), wake_at_ms=60_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((), wake_at_ms=60_000)
+
+
+def test_who_was_told_of_a_change_is_told_when_it_is_taken_back() -> None:
+    """One comes and another goes before the next announcement: the one who came was told 2, and must hear of 1."""
+    room = a_room()
+    room.step(Joined("ann's", ANN), now_ms=0)
+    assert room.step(Joined("bob's", BOB), now_ms=100).effects == (Tell("bob's", here(100, 2)),)
+
+    assert room.step(Left("ann's"), now_ms=200) == Step((), wake_at_ms=1_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((Announce(here(1_000, 1)),), wake_at_ms=60_000)
+
+
+def test_a_change_there_and_back_leaves_the_label() -> None:
+    """The label of HTTP and of sockets is one: a change that nobody was told of does not move it."""
+    room = a_room()
+    for index in range(4):
+        room.step(Joined(index, visitor(f"{index}")), now_ms=0)
+        room.step(Broke(index), now_ms=0)
+    for index in range(4, 10):
+        room.step(Joined(index, visitor(f"{index}")), now_ms=0)
+    room.step(Woken(), now_ms=1_000)
+    step = room.step(Joined(10, visitor("10")), now_ms=2_000)
+    assert step.effects == (Announce(here(2_000, 11, silent=4, label="about 10")),)
+
+    room.step(Reported(visitor("11")), now_ms=2_100)
+    room.step(Withdrew(visitor("11")), now_ms=2_200)
+    step = room.step(Woken(), now_ms=3_000)
+
+    told = [effect.presence.label for effect in step.effects if isinstance(effect, Announce)] or ["about 10"]
+    assert room.presence(now_ms=3_000).label == told[-1]
+
+
+def test_a_large_crowd_is_told_less_often() -> None:
+    """The time between announcements grows with the connections, so that they cost at most pushes_per_s."""
+    room = a_room(replace(CONFIG, push_ms=20, pushes_per_s=100))  # 10 ms for each connection
+    for index in range(5):
+        room.step(Joined(index, visitor(f"{index}")), now_ms=0)
+
+    assert room.step(MoodChanged(0, "release"), now_ms=10) == Step((), wake_at_ms=50)
+    assert room.step(Woken(), now_ms=49) == Step((), wake_at_ms=50)
+    assert room.step(Woken(), now_ms=50) == Step((Announce(here(50, 5, release=1)),), wake_at_ms=60_000)
+
+
+def test_the_clock_may_step_back() -> None:
+    """An instant before the last one counts as the last one: no lease grows shorter or longer."""
+    room = a_room(now_ms=100_000)
+    room.step(Joined("tab", ANN), now_ms=100_000)
+
+    assert room.step(Joined("tab 2", BOB), now_ms=40_000) == Step(
+        (Tell("tab 2", here(100_000, 2)),), wake_at_ms=101_000
+    )
+    assert room.step(Heard("tab"), now_ms=50_000) == Step((), wake_at_ms=101_000)
+    assert room.step(Woken(), now_ms=101_000) == Step((Announce(here(101_000, 2)),), wake_at_ms=160_000)
+    assert room.step(Woken(), now_ms=160_000).effects == (
+        Close("tab", LEASE_ENDED),
+        Close("tab 2", LEASE_ENDED),
+        Announce(here(160_000, 0)),
+    )
+
+
+# --- Leases -------------------------------------------------------------------------------------------------------
+
+
+def test_silence_for_a_lease_closes_every_tab() -> None:
+    """Who was not heard from for a whole lease is told to come back, and is counted out."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Joined("tab 2", ANN), now_ms=0)
+    room.step(Joined("bob's", BOB), now_ms=10_000)
+
+    assert room.step(Woken(), now_ms=60_000) == Step(
+        (Close("tab", LEASE_ENDED), Close("tab 2", LEASE_ENDED), Announce(here(60_000, 1))), wake_at_ms=70_000
+    )
+    assert room.connection_count == 1
+    assert room.step(Heard("tab"), now_ms=60_010) == Step((), wake_at_ms=70_000)
+
+
+def test_a_sign_of_life_renews_the_lease() -> None:
+    """Who was heard stays a whole lease from then; the agenda looks in early, once, and does nothing."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+
+    assert room.step(Heard("tab"), now_ms=20_000) == Step((), wake_at_ms=60_000)
+    assert room.step(MoodChanged("tab", UNSPOKEN), now_ms=40_000) == Step((), wake_at_ms=60_000)
+    assert room.step(Woken(), now_ms=60_000) == Step((), wake_at_ms=100_000)
+    assert room.step(Woken(), now_ms=99_999) == Step((), wake_at_ms=100_000)
+    assert room.step(Woken(), now_ms=100_000) == Step(
+        (Close("tab", LEASE_ENDED), Announce(here(100_000, 0))), wake_at_ms=SAVE_AT_MS
+    )
+
+
+def test_leases_end_on_a_grid_and_never_early() -> None:
+    """A lease that would end between two ticks ends with the later one."""
+    room = a_room()
+
+    assert room.step(Joined("tab", ANN), now_ms=1).wake_at_ms == 60_000 + TICK_MS
+    assert room.step(Woken(), now_ms=60_001).effects == ()
+    assert room.step(Woken(), now_ms=60_050).effects == (Close("tab", LEASE_ENDED), Announce(here(60_050, 0)))
+
+
+def test_a_broken_socket_leaves_its_person_in_doubt() -> None:
+    """After a break the person is in high and not in low; back within grace_ms, nothing was lost."""
+    room = a_room()
+    room.step(Joined("bob's", BOB), now_ms=0)
+    room.step(Joined("phone", ANN, "release"), now_ms=0)
+    room.step(Woken(), now_ms=1_000)
+
+    assert room.step(Broke("phone"), now_ms=5_000) == Step(
+        (Announce(here(5_000, 2, silent=1, release=1)),), 20_000
+    )
+    assert room.step(Joined("phone 2", ANN), now_ms=15_000) == Step(
+        (Announce(here(15_000, 2, release=1)),), 20_000
+    )
+    assert room.step(Woken(), now_ms=20_000) == Step((), wake_at_ms=60_000)
+
+
+def test_who_does_not_come_back_lapses() -> None:
+    """A person whose socket broke is out after grace_ms."""
+    room = a_room()
+    room.step(Joined("phone", ANN, "release"), now_ms=0)
+    room.step(Broke("phone"), now_ms=5_000)
+
+    assert room.step(Woken(), now_ms=19_999) == Step((), wake_at_ms=20_000)
+    assert room.step(Woken(), now_ms=20_000) == Step((Announce(here(20_000, 0)),), wake_at_ms=60_000)
+    assert room.step(Woken(), now_ms=60_000) == Step(
+        (), wake_at_ms=SAVE_AT_MS
+    )  # its first place on the agenda
+
+
+def test_a_break_never_lengthens_a_lease() -> None:
+    """A socket that breaks shortly before its lease ends keeps its person only until then."""
+    room = a_room()
+    room.step(Joined("phone", ANN), now_ms=0)
+
+    assert room.step(Broke("phone"), now_ms=50_000).wake_at_ms == 60_000
+    assert room.step(Woken(), now_ms=60_000).effects == (Announce(here(60_000, 0)),)
+
+
+def test_no_grace_means_gone_at_the_next_tick() -> None:
+    """With grace_ms 0 a broken socket takes its person along, even at the first instant of all."""
+    for now_ms in (0, 5_000):
+        room = a_room(replace(CONFIG, grace_ms=0))
+        room.step(Joined("phone", ANN), now_ms=0)
+
+        assert room.step(Broke("phone"), now_ms=now_ms).wake_at_ms == now_ms
+        assert room.step(Woken(), now_ms=now_ms + 1_000) == Step((Announce(here(now_ms + 1_000, 0)),), 60_000)
+
+
+# --- People without a socket --------------------------------------------------------------------------------------
+
+
+def test_a_person_who_stops_reporting_falls_silent_and_then_lapses() -> None:
+    """A report is good for fresh_ms; after that the person is in doubt, and after beat_lease_ms gone."""
+    room = a_room()
+
+    assert room.step(Reported(ANN, "release"), now_ms=0) == Step((Announce(here(0, 1, release=1)),), 37_500)
+    assert room.step(Woken(), now_ms=37_500) == Step(
+        (Announce(here(37_500, 1, silent=1, release=1)),), 150_000
+    )
+    assert room.step(Woken(), now_ms=150_000) == Step((Announce(here(150_000, 0)),), SAVE_AT_MS)
+
+
+def test_a_report_takes_doubt_back() -> None:
+    """Whoever reports late is simply there again, with the mood that was named before."""
+    room = a_room()
+    room.step(Reported(ANN, "release"), now_ms=0)
+    room.step(Woken(), now_ms=37_500)
+
+    assert room.step(Reported(ANN), now_ms=60_000) == Step((Announce(here(60_000, 1, release=1)),), 97_500)
+    assert room.step(Reported(ANN), now_ms=90_000) == Step((), 97_500)
+    assert room.step(Woken(), now_ms=97_500) == Step((), 127_500)
+
+
+def test_a_polling_person_who_gets_a_socket_lives_by_the_socket() -> None:
+    """With a socket it is the socket's lease that counts, and it is not in doubt when reports stop."""
+    room = a_room()
+    room.step(Reported(ANN, "release"), now_ms=0)
+
+    assert room.step(Joined("tab", ANN), now_ms=10_000) == Step(
+        (Tell("tab", here(10_000, 1, release=1)),), 37_500
+    )
+    assert room.step(Woken(), now_ms=37_500) == Step((), 70_000)
+    assert room.step(Reported(ANN), now_ms=50_000) == Step((), 70_000)
+    assert room.step(Woken(), now_ms=70_000) == Step((), 110_000)
+    assert room.step(Woken(), now_ms=110_000).effects == (
+        Close("tab", LEASE_ENDED),
+        Announce(here(110_000, 0)),
+    )
+
+
+def test_a_person_who_loses_the_socket_can_go_on_by_reports() -> None:
+    """After a break, a report renews by the rule of reports."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Broke("tab"), now_ms=10_000)
+
+    assert room.step(Reported(ANN), now_ms=20_000) == Step((Announce(here(20_000, 1)),), 25_000)
+    assert room.step(Woken(), now_ms=25_000) == Step((), 57_500)
+    assert room.step(Woken(), now_ms=57_500) == Step((Announce(here(57_500, 1, silent=1)),), 60_000)
+    assert room.step(Woken(), now_ms=60_000) == Step(
+        (), 170_000
+    )  # the first place on the agenda, of the socket's lease
+
+
+def test_an_earlier_duty_comes_before_a_later_one() -> None:
+    """Who had a long socket lease and now reports is looked after when the report is overdue, not a day later."""
+    room = a_room(replace(CONFIG, lease_ms=86_400_000, grace_ms=86_400_000))
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Broke("tab"), now_ms=2_000)
+
+    assert room.step(Reported(ANN), now_ms=4_000) == Step((Announce(here(4_000, 1)),), 41_500)
+    assert room.step(Woken(), now_ms=41_500) == Step((Announce(here(41_500, 1, silent=1)),), 154_000)
+
+
+def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
+    """Goodbye over HTTP ends a lease kept by reports, and not that of somebody with an open socket."""
+    room = a_room()
+    room.step(Reported(ANN), now_ms=0)
+    room.step(Joined("tab", BOB), now_ms=2_000)
+
+    assert room.step(Withdrew(BOB), now_ms=4_000) == Step((), 37_500)
+    assert room.step(Withdrew(ANN), now_ms=4_000).effects == (Announce(here(4_000, 1)),)
+    room.step(Broke("tab"), now_ms=6_000)
+    assert room.step(Withdrew(BOB), now_ms=8_000).effects == (Announce(here(8_000, 0)),)
+
+
+# --- Not knowing --------------------------------------------------------------------------------------------------
+
+
+def test_a_room_without_memory_is_unknown_for_one_lease() -> None:
+    """Until everybody had the time to renew, there is no count, only those known of; then it is counted."""
+    room = a_room(unknown=True)
+
+    assert room.step(Woken(), now_ms=0) == Step((), 60_000)
+    assert room.presence(now_ms=0) == here(0, 0, unknown=True)
+    assert room.step(Joined("tab", ANN, "release"), now_ms=1_000) == Step(
+        (Announce(here(1_000, 1, unknown=True, release=1)),), 60_000
+    )
+    assert room.step(Heard("tab"), now_ms=50_000) == Step((), 60_000)
+    assert room.step(Woken(), now_ms=60_000) == Step((Announce(here(60_000, 1, release=1)),), 61_000)
+
+
+def test_an_unknown_room_that_nobody_enters_is_empty_after_a_lease() -> None:
+    """When nobody renewed for one lease, 0 is the truth, and worth saving."""
+    room = a_room(replace(CONFIG, snapshot_ms=10_000), unknown=True)
+
+    assert room.step(Woken(), now_ms=60_000) == Step((Announce(here(60_000, 0)), Save()), None)
+
+
+# --- A restart ----------------------------------------------------------------------------------------------------
+
+
+def a_full_room() -> Room:
+    """Ann on a socket with a mood, Bob's socket broken, Cat reporting; 5 s have passed."""
+    room = a_room()
+    room.step(Joined("ann's", ANN, "release"), now_ms=0)
+    room.step(Joined("bob's", BOB), now_ms=0)
+    room.step(Reported(CAT, "gratitude"), now_ms=0)
+    room.step(Broke("bob's"), now_ms=5_000)
+    return room
+
+
+def test_a_restart_is_not_an_exodus() -> None:
+    """Restored people count in high until they are heard from; low is those who were."""
+    room = restart(a_full_room(), now_ms=8_000)
+
+    assert room.presence(now_ms=8_000) == here(8_000, 3, silent=3, stale=True, release=1, gratitude=1)
+    assert room.step(Woken(), now_ms=8_000) == Step((), wake_at_ms=20_000)
+    assert room.step(Joined("ann's 2", ANN), now_ms=9_000) == Step(
+        (Announce(here(9_000, 3, silent=2, stale=True, release=1, gratitude=1)),), 20_000
+    )
+    assert room.step(Woken(), now_ms=20_000) == Step(
+        (Announce(here(20_000, 2, silent=1, stale=True, release=1, gratitude=1)),), 60_000
+    )
+    assert room.step(Reported(CAT), now_ms=30_000) == Step(
+        (Announce(here(30_000, 2, release=1, gratitude=1)),), 60_000
+    )
+
+
+def test_a_restored_room_is_counted_again_after_one_lease() -> None:
+    """Nobody comes back: the people of sockets are gone within lease_ms, those who reported within theirs."""
+    room = restart(a_full_room(), now_ms=8_000)
+
+    assert room.step(Woken(), now_ms=60_000).effects == (
+        Announce(here(60_000, 1, silent=1, stale=True, gratitude=1)),
+    )
+    assert room.step(Woken(), now_ms=150_000) == Step((Announce(here(150_000, 0)),), 8_000 + SAVE_AT_MS)
+
+
+def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
+    """Somebody who was not there before is in low and in high."""
+    room = restart(a_full_room(), now_ms=8_000)
+
+    step = room.step(Joined("dan's", visitor("dan")), now_ms=9_000)
+
+    assert step.effects == (Announce(here(9_000, 4, silent=3, stale=True, release=1, gratitude=1)),)
+
+
+def test_a_restored_person_can_say_goodbye() -> None:
+    """A goodbye over HTTP reaches somebody who was not heard from since the restart."""
+    room = restart(a_full_room(), now_ms=8_000)
+
+    step = room.step(Withdrew(CAT), now_ms=9_000)
+
+    assert step.effects == (Announce(here(9_000, 2, silent=2, stale=True, release=1)),)
+
+
+def test_leases_that_end_while_the_server_is_down_are_over() -> None:
+    """Who would have lapsed meanwhile is not restored."""
+    room = restart(a_full_room(), now_ms=20_000)
+
+    assert not room.holds(BOB)
+    assert room.presence(now_ms=20_000) == here(20_000, 2, silent=2, stale=True, release=1, gratitude=1)
+
+
+def test_a_restart_after_every_lease_is_unknown_and_not_empty() -> None:
+    """When nobody's lease lasted, nobody knows who will come back: unknown for one lease, never 0."""
+    room = restart(a_full_room(), now_ms=150_000)
+
+    assert room.step(Woken(), now_ms=150_000) == Step((), wake_at_ms=210_000)
+    assert room.presence(now_ms=150_000) == here(150_000, 0, unknown=True)
+    assert room.step(Joined("ann's", ANN), now_ms=151_000).effects == (
+        Announce(here(151_000, 1, unknown=True)),
+    )
+
+
+def test_an_empty_room_is_restored_as_empty() -> None:
+    """A room that was known to be empty is so again, at any later time."""
+    empty = a_room()
+    empty.step(Joined("tab", ANN), now_ms=0)
+    empty.step(Left("tab"), now_ms=2_000)
+
+    assert restart(empty, now_ms=2_000).presence(now_ms=2_000) == here(2_000, 0)
+    assert restart(empty, now_ms=9_999_999).presence(now_ms=9_999_999) == here(9_999_999, 0)
+
+
+def test_an_unknown_room_is_unknown_again_after_a_restart() -> None:
+    """Whoever had no time to renew before the second crash has one lease from the restart."""
+    room = a_room(unknown=True)
+    room.step(Joined("tab", ANN), now_ms=30_000)
+    room = restart(room, now_ms=40_000)
+
+    assert room.presence(now_ms=40_000) == here(40_000, 1, silent=1, unknown=True)
+    assert room.step(Woken(), now_ms=40_000) == Step((), wake_at_ms=90_000)
+    assert room.step(Heard("tab"), now_ms=50_000) == Step((), wake_at_ms=90_000)
+    room.step(Joined("tab", ANN), now_ms=50_000)
+    assert room.step(Woken(), now_ms=100_000).effects == (Announce(here(100_000, 1)),)
+
+
+def test_time_for_which_the_server_was_down_gives_nobody_a_chance_to_renew() -> None:
+    """A room that did not know its count when it went down does not know it when it comes back, however late."""
+    room = a_room(unknown=True)
+    room.step(Woken(), now_ms=5_000)
+
+    room = restart(room, now_ms=70_000)
+
+    assert room.presence(now_ms=70_000) == here(70_000, 0, unknown=True)
+
+
+def test_a_mood_that_is_no_longer_declared_becomes_unspoken() -> None:
+    """Moods are restored by name: a new order changes nothing, a missing one is unspoken."""
+    config = replace(CONFIG, moods=("joy", "release"))
+
+    room = restart(a_full_room(), now_ms=8_000, config=config)
+
+    assert said(room.presence(now_ms=8_000)) == (3, 0, 3, "stale", {"joy": 0, "release": 1}, 2)
+
+
+def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:
+    """When the clock stepped back over a restart, no time passed for anybody."""
+    room = restart(a_full_room(), now_ms=1_000)
+
+    assert room.step(Woken(), now_ms=1_000) == Step((), wake_at_ms=16_000)
+    assert room.count == 3
+
+
+def test_a_restored_lease_is_no_longer_than_leases_are_now() -> None:
+    """With a shorter lease since the restart, or a damaged snapshot, nobody stays in doubt for longer than that."""
+    room = a_room(replace(CONFIG, lease_ms=86_400_000))
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Reported(BOB), now_ms=0)
+    snapshot = replace(room.snapshot(), lease_left_ms=(86_400_000, 2**32 - 1))
+
+    room = Room.restore(snapshot, CONFIG, now_ms=1_000)
+
+    assert room.step(Woken(), now_ms=61_050).effects == (Announce(here(61_050, 1, silent=1, stale=True)),)
+    assert room.step(Woken(), now_ms=151_050).effects == (Announce(here(151_050, 0)),)
+
+
+def test_the_label_lasts_over_a_restart() -> None:
+    """What people read does not jump because a server restarted."""
+    room = a_room()
+    for index in range(41):
+        room.step(Joined(index, visitor(f"{index}")), now_ms=0)
+
+    room.step(Woken(), now_ms=1_000)
+    assert room.presence(now_ms=1_000).label == "41"
+
+    room = restart(room, now_ms=1_000)
+
+    assert room.presence(now_ms=1_000).label == "about 40"  # 0 to 41: in steps of 20
+
+
+# --- Sleep --------------------------------------------------------------------------------------------------------
+
+
+def test_a_socket_that_broke_while_the_room_slept_leaves_its_person_in_doubt() -> None:
+    """Who joined but is not among the connections at waking has lost the socket."""
+    room = a_room()
+    room.step(Joined("ann's", ANN), now_ms=0)
+    room.step(Joined("bob's", BOB), now_ms=0)
+    room.step(Woken(), now_ms=1_000)
+
+    room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN})
+
+    assert room.step(Woken(), now_ms=5_000) == Step((Announce(here(5_000, 2, silent=1)),), 16_000)
+    assert room.step(Woken(), now_ms=16_000).effects == (Announce(here(16_000, 1)),)
+
+
+@pytest.mark.parametrize("nap_at_ms", [100, 200])
+def test_a_sleep_does_not_forget_who_was_told_what(nap_at_ms: int) -> None:
+    """Somebody who was told of a change hears that it was taken back, though the room slept before or after that."""
+    room = a_room()
+    room.step(Joined("ann's", ANN), now_ms=0)
+    room.step(Joined("bob's", BOB), now_ms=100)
+    if nap_at_ms == 100:
+        room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
+    assert room.step(Left("ann's"), now_ms=200) == Step((), wake_at_ms=1_000)
+    if nap_at_ms == 200:
+        room = Room.wake(room.snapshot(), CONFIG, {"bob's": BOB})
+
+    assert room.step(Woken(), now_ms=1_000).effects == (Announce(here(1_000, 1)),)
+
+
+def test_what_happened_while_the_room_slept_is_saved() -> None:
+    """A doubt that comes with waking is a change like any other: the next snapshot has it."""
+    room = a_room(replace(CONFIG, snapshot_ms=10_000))
+    room.step(Joined("tab", ANN), now_ms=0)
+    assert Save() in room.step(Woken(), now_ms=10_000).effects
+
+    room = Room.wake(room.snapshot(), room.config, {})
+
+    assert room.step(Woken(), now_ms=20_000).effects == (Announce(here(20_000, 1, silent=1)), Save())
+
+
+def test_a_connection_of_nobody_is_not_taken_over_at_waking() -> None:
+    """A connection whose visitor the room does not hold is as good as forgotten."""
+    room = a_room()
+    room.step(Joined("ann's", ANN), now_ms=0)
+
+    room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
+
+    assert room.connection_count == 1
+    assert room.step(Heard("bob's"), now_ms=0) == Step((), 60_000)
+
+
+def test_several_tabs_sleep_as_one_person() -> None:
+    """All connections of a visitor are back after waking."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Joined("tab 2", ANN), now_ms=0)
+
+    room = Room.wake(room.snapshot(), CONFIG, {"tab": ANN, "tab 2": ANN})
+
+    assert (room.count, room.connection_count, room.silent_count) == (1, 2, 0)
+    assert room.step(Left("tab"), now_ms=1_000) == Step((), 60_000)
+    assert room.step(Left("tab 2"), now_ms=2_000).effects == (Announce(here(2_000, 0)),)
+
+
+# --- Saving -------------------------------------------------------------------------------------------------------
+
+
+def test_a_room_is_saved_while_something_happens_and_not_otherwise() -> None:
+    """What happened is saved within snapshot_ms, once; a room in which nothing happens is left alone."""
+    room = a_room(replace(CONFIG, snapshot_ms=10_000))
+
+    assert room.step(Joined("tab", ANN), now_ms=0) == Step((Announce(here(0, 1)),), wake_at_ms=10_000)
+    assert room.step(Woken(), now_ms=10_000) == Step((Save(),), wake_at_ms=60_000)
+    assert room.step(Heard("tab"), now_ms=15_000) == Step((), wake_at_ms=20_000)
+    assert room.step(Woken(), now_ms=20_000) == Step((Save(),), wake_at_ms=60_000)
+    assert room.step(Heard("tab"), now_ms=45_000) == Step((Save(),), wake_at_ms=60_000)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Left("tab"),
+        Broke("tab"),
+        MoodChanged("tab", "release"),
+        Reported(CAT),
+        Withdrew(BOB),
+        Joined("tab 2", ANN),
+    ],
+)
+def test_whatever_happens_to_people_is_saved(event: Event) -> None:
+    """Every event that touches a lease or a mood is in the next snapshot."""
+    room = a_room(replace(CONFIG, snapshot_ms=10_000))
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.step(Reported(BOB), now_ms=0)
+    room.step(Woken(), now_ms=10_000)
+
+    assert Save() in room.step(event, now_ms=20_000).effects
+
+
+# --- Refusals -----------------------------------------------------------------------------------------------------
+
+
+def state_of(room: Room) -> tuple[object, ...]:
+    """Take down everything that a room keeps, its agenda included."""
+    due = {at_ms: [person.key for person in people] for at_ms, people in room._due.items()}
+    connections = {connection: person.key for connection, person in room._connections.items()}
+    people = [tuple(getattr(person, name) for name in Person.__slots__) for person in room._people.values()]
+    return room.snapshot(), room.presence(now_ms=0), due, list(room._agenda), connections, people
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Joined("tab", BOB),
+        Joined("tab", ANN),
+        Joined("new", BOB, "fury"),
+        MoodChanged("tab", "fury"),
+        MoodChanged("nobody's", "fury"),
+        Reported(ANN, "fury"),
+        Reported(BOB, ""),
+        Joined("new", VisitorKey(b"bob")),
+        Reported(VisitorKey(BOB + b".")),
+    ],
+)
+def test_an_impossible_event_is_refused_and_changes_nothing(event: Event) -> None:
+    """A connection that joined already, an undeclared mood and what is no key are the host's errors; even the time stays."""
+    room = a_room()
+    room.step(Joined("tab", ANN, "release"), now_ms=0)
+    before = state_of(room)
+
+    with pytest.raises(HostError):
+        room.step(event, now_ms=50_000)
+
+    assert state_of(room) == before
+
+
+def test_too_many_sockets_of_one_visitor_are_refused() -> None:
+    """Beyond connections_per_visitor_max a visitor gets an error and the room does not change."""
+    room = a_room(replace(CONFIG, connections_per_visitor_max=2))
+    room.step(Joined(1, ANN), now_ms=0)
+    room.step(Joined(2, ANN), now_ms=0)
+    before = state_of(room)
+
+    with pytest.raises(PeerError) as caught:
+        room.step(Joined(3, ANN), now_ms=1_000)
+
+    assert (caught.value.code, caught.value.status) == ("too_many_sockets", 429)
+    assert state_of(room) == before
+    room.step(Joined(3, BOB), now_ms=1_000)
+    room.step(Left(1), now_ms=1_000)
+    room.step(Joined(4, ANN), now_ms=1_000)
+    assert room.connection_count == 3
+
+
+def test_sockets_of_a_lease_that_is_over_are_not_held_against_a_visitor() -> None:
+    """A wake-up that comes late does not make a visitor refused whose old sockets were due to be closed."""
+    room = a_room(replace(CONFIG, connections_per_visitor_max=1))
+    room.step(Joined("old", ANN), now_ms=0)
+
+    step = room.step(Joined("new", ANN), now_ms=60_010)
+
+    assert step.effects[0] == Close("old", LEASE_ENDED)
+    assert (room.count, room.connection_count) == (1, 1)
+
+
+def test_a_connection_that_must_be_closed_cannot_join() -> None:
+    """A socket whose lease is over is about to be closed: joining it anew would leave a person without a socket."""
+    room = a_room()
+    room.step(Joined("tab", ANN), now_ms=0)
+
+    with pytest.raises(HostError):
+        room.step(Joined("tab", BOB), now_ms=60_010)
+
+    assert room.step(Woken(), now_ms=60_010).effects == (Close("tab", LEASE_ENDED), Announce(here(60_010, 0)))
+    assert room.connection_count == 0
+
+
+def test_something_that_is_no_event_is_a_bug() -> None:
+    """A host that tells the room something else has a bug, and hears of it."""
+    with pytest.raises(AssertionError):
+        a_room().step(cast("Any", "joined"), now_ms=0)
+
+
+# --- What it costs, counted and not timed -------------------------------------------------------------------------
+
+
+class CountingRoom(Room):
+    """A room that counts what its agenda does."""
+
+    visits = 0
+    entries = 0
+
+    def _look_after(self, *args: Any) -> None:
+        self.visits += 1
+        super()._look_after(*args)
+
+    def _put_on_agenda(self, *args: Any) -> None:
+        self.entries += 1
+        super()._put_on_agenda(*args)
+
+
+def entry_count(room: Room) -> int:
+    return sum(map(len, room._due.values()))
+
+
+def test_a_thousand_renewals_cost_one_visit_a_lease() -> None:
+    """A person who is heard 10,000 times in a lease stands on the agenda once, and is visited once a lease."""
+    room = CountingRoom("lobby", CONFIG, now_ms=0)
+    room.step(Joined("tab", ANN), now_ms=0)
+    for index in range(30_000):
+        room.step(Heard("tab"), now_ms=6 * index)
+
+    assert room.visits == 2  # in 180 s, three leases: when the first ended, and when the second did
+    assert (room.entries, entry_count(room)) == (3, 1)
+
+
+def test_the_agenda_is_as_long_as_a_lease_however_large_the_crowd() -> None:
+    """Ten thousand people at all times have at most lease / tick places on the agenda."""
+    room = a_room()
+    for index in range(10_000):
+        room.step(Joined(index, visitor(f"{index}")), now_ms=index * 7)
+        room.step(Woken(), now_ms=index * 7)
+
+    assert len(room._agenda) == len(room._due) <= CONFIG.lease_ms // TICK_MS + 1
+    assert entry_count(room) == room.count
+
+
+@pytest.mark.parametrize("reporting", [False, True])
+def test_flapping_does_not_grow_the_agenda(reporting: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+    """A socket that breaks and comes back 10,000 times within one lease leaves a handful of entries."""
+    room = CountingRoom("lobby", CONFIG, now_ms=0)
+    for index in range(10_000):
+        room.step(Joined(index, ANN), now_ms=index * 5)
+        room.step(Broke(index), now_ms=index * 5 + 1)
+        if reporting:
+            room.step(Reported(ANN), now_ms=index * 5 + 2)
+
+    assert entry_count(room) <= 5
+    assert room.entries <= 25
+
+
+def test_comings_and_goings_are_forgotten_with_the_lease() -> None:
+    """What a visitor who comes and leaves all the time leaves on the agenda is gone after a lease."""
+    room = a_room()
+    for index in range(1_000):
+        room.step(Joined(index, ANN), now_ms=index)
+        room.step(Left(index), now_ms=index)
+    room.step(Woken(), now_ms=62_000)
+
+    assert (room._due, room._agenda, room._connections, room._people) == ({}, [], {}, {})
+
+
+def test_any_hashable_names_a_connection() -> None:
+    """A host names its connections as it likes."""
+    room = a_room()
+    names: list[Connection] = [0, "", (), frozenset(), object()]
+    for index, name in enumerate(names):
+        step = room.step(Joined(name, visitor(f"{index}")), now_ms=0)
+        assert len(step.effects) == 1
+    assert room.connection_count == len(names)

@@ -1,0 +1,348 @@
+"""The room, whatever happens to it: what must hold after every step of any trace."""
+
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.effects import Announce, Close
+from breathing_room.core.events import (
+    Broke,
+    Connection,
+    Event,
+    Joined,
+    Left,
+    MoodChanged,
+    Observed,
+    VisitorKey,
+    Woken,
+)
+from breathing_room.core.room import Person, Room
+from breathing_room.core.snapshot import decode_snapshot
+from breathing_room.core.visitors import KEY_BYTES
+from core.playing import (
+    ANN,
+    BOB,
+    Entry,
+    Restart,
+    Said,
+    Start,
+    Trace,
+    events,
+    happen,
+    name_afresh,
+    play,
+    restarts,
+    said,
+    sleepy_starts,
+    starts,
+    traces,
+)
+
+anything = events | restarts
+
+
+def check_state(room: Room) -> None:
+    """Check how the parts of a room's state relate."""
+    people = room._people.values()
+    assert room._tally == [sum(person.mood == mood for person in people) for mood in range(len(room._tally))]
+    assert room._silent_count == sum(person.silent for person in people)
+    assert room._restored_count == sum(person.restored for person in people)
+    assert room._connections == {connection: person for person in people for connection in person.connections}
+    assert sorted(room._agenda) == sorted(room._due)
+    for key, person in room._people.items():
+        assert person.key == key
+        assert len(set(person.connections)) == len(person.connections)
+        assert person.silent >= person.restored, "restored people are silent"
+        assert not (person.connections and (person.silent or person.polled)), (
+            "who has a socket is in no doubt"
+        )
+        assert person.due_at_ms <= person.expires_at_ms, "nobody outstays a lease"
+        assert person in room._due[person.due_at_ms], "everybody is on the agenda"
+
+
+@given(starts, traces(anything))
+def test_the_state_fits_together(start: Start, trace: Trace) -> None:
+    """Sums are kept, not recomputed, and yet are right after every step; nobody is missing from the agenda."""
+    host = start.host()
+    for pause_ms, happening in trace:
+        happen(host, pause_ms, happening)
+        check_state(host.room)
+
+
+@given(starts, traces(anything))
+def test_a_presence_makes_sense(start: Start, trace: Trace) -> None:
+    """Moods sum to the people, the count lies in its interval, and unknown is said in every field or none."""
+    host = start.host()
+    for pause_ms, happening in trace:
+        happen(host, pause_ms, happening)
+        presence = host.presence()
+        assert sum(presence.moods.values()) + presence.unspoken == host.room.count
+        assert tuple(presence.moods) == start.config.moods
+        assert min(*presence.moods.values(), presence.unspoken, presence.low) >= 0
+        if presence.count is None:
+            assert (presence.method, presence.high, presence.label) == ("unknown", None, "unknown")
+            assert presence.low <= host.room.count
+        else:
+            assert presence.high is not None
+            assert presence.low <= presence.count <= presence.high
+            assert presence.method in {"counted", "stale"}
+            assert presence.label != "unknown"
+
+
+# No clock steps back here: a room that has just looked after its agenda remembers a later time than one that slept.
+@given(starts, traces(anything, clock_steps_back=False), st.sets(st.integers(0, 40)))
+def test_sleep_is_invisible(start: Start, trace: Trace, naps: set[int]) -> None:
+    """A room put to sleep and woken at any points asks for the same at the same times as one that never slept."""
+    awake = play(start.host(), trace)
+
+    sleeper = start.host()
+    for index, (pause_ms, happening) in enumerate(trace):
+        happen(sleeper, pause_ms, happening)
+        if index in naps:
+            sleeper.nap()
+    end_ms = sleeper.clock_ms + 400_000
+    awake.wait_until(end_ms)
+    sleeper.wait_until(end_ms)
+
+    assert sleeper.log == awake.log
+
+
+@given(starts, traces(anything, clock_steps_back=False))
+def test_a_room_that_sleeps_after_every_step_acts_the_same(start: Start, trace: Trace) -> None:
+    """Sleep may even be the rule, and wakefulness the exception."""
+    awake = play(start.host(), trace)
+    sleeper = play(replace(start, naps=True).host(), trace)
+
+    assert sleeper.log == awake.log
+    assert sleeper.presence() == awake.presence()
+
+
+few_events = st.sampled_from(
+    [
+        Joined(0, ANN),
+        Joined(1, BOB, "calm"),
+        Joined(2, BOB),
+        Observed(6),
+        MoodChanged(0, "calm"),
+        MoodChanged(0, UNSPOKEN),
+        Left(0),
+        Left(1),
+        Left(2),
+        Left(6),
+        Broke(0),
+    ]
+)
+bursts = st.lists(st.lists(few_events, max_size=8), min_size=1, max_size=5)
+
+
+@given(starts | sleepy_starts, bursts)
+@settings(max_examples=300)
+def test_what_clients_last_heard_is_what_is(start: Start, bursts: list[list[Event]]) -> None:
+    """Once nothing changed for the time between two announcements, every open connection knows how things are."""
+    host = start.host()
+    for burst in bursts:
+        for event in burst:
+            host.tell(event)
+        host.wait_for_calm()
+        heard = {connection: said(presence) for connection, presence in host.heard.items()}
+        assert heard == dict.fromkeys(host.connections, said(host.presence()))
+
+
+@given(starts, traces(clock_steps_back=False))
+def test_a_change_is_heard_within_push_ms(start: Start, trace: Trace) -> None:
+    """At any moment, what a connection heard last was true at some instant of the last push_ms."""
+    host = start.host()
+    push_ms = max(start.config.push_ms, 60)  # six connections at 10 ms each, in the config that paces by them
+    true_since: list[tuple[int, Said]] = []
+
+    def note() -> None:
+        true_since.append((host.clock_ms, said(host.presence())))
+        before = sum(at_ms < host.clock_ms - push_ms for at_ms, _ in true_since)
+        recently = [facts for _, facts in true_since[max(0, before - 1) :]]
+        assert all(said(presence) in recently for presence in host.heard.values())
+
+    for pause_ms, event in trace:
+        until_ms = host.clock_ms + pause_ms
+        while host.wake_at_ms is not None and host.wake_at_ms <= until_ms:
+            host.wait_until(host.wake_at_ms)
+            note()
+        happen(host, until_ms - host.clock_ms, event)
+        note()
+
+
+@given(starts, traces(anything, clock_steps_back=False))
+def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
+    """However much happens, the time between two announcements of one run is at least push_ms."""
+    host = start.host()
+    announced_at_ms = host.clock_ms - start.config.push_ms
+    for pause_ms, happening in trace:
+        log_before = len(host.log)
+        if isinstance(happening, Restart):
+            host.wait_until(host.clock_ms + pause_ms)
+        else:
+            happen(host, pause_ms, happening)
+        for at_ms, _, effects in host.log[log_before:]:
+            announcements = [effect for effect in effects if isinstance(effect, Announce)]
+            assert len(announcements) <= 1
+            if announcements:
+                assert at_ms - announced_at_ms >= start.config.push_ms
+                assert announcements[0].presence.as_of_ms == at_ms
+                announced_at_ms = at_ms
+        if isinstance(happening, Restart):
+            host.restart(down_ms=happening.down_ms)
+            announced_at_ms = host.clock_ms - start.config.push_ms
+
+
+@given(
+    starts,
+    traces(anything, clock_steps_back=False),
+    st.lists(st.integers(0, 500), min_size=1, max_size=10),
+)
+def test_extra_wakes_are_harmless(start: Start, trace: Trace, extra_ms: list[int]) -> None:
+    """A room that is woken when it did not ask for it, even several times, asks for nothing else because of that."""
+    calm = play(start.host(), trace)
+
+    restless = start.host()
+    for pause_ms, happening in trace:
+        until_ms = restless.clock_ms + pause_ms
+        for extra in extra_ms:
+            if restless.clock_ms + extra < until_ms:
+                restless.wait_until(restless.clock_ms + extra)
+                restless.tell(Woken())
+        happen(restless, until_ms - restless.clock_ms, happening)
+
+    assert restless.log == calm.log
+
+
+def closed(log: list[Entry]) -> Counter[Connection]:
+    """Count how often each connection was closed."""
+    return Counter(close.connection for _, closes, _ in log for close in closes)
+
+
+@given(starts, traces(clock_steps_back=False))
+def test_late_wakes_only_delay(start: Start, trace: Trace) -> None:
+    """What is true after an event does not depend on whether the room was ever woken before it."""
+    punctual = start.host()
+    never_woken = start.host(wakes=False)
+    for pause_ms, event in name_afresh(trace):
+        refusals = punctual.refusals
+        happen(punctual, pause_ms, event)
+        happen(never_woken, pause_ms, event)
+        assert never_woken.refusals == punctual.refusals
+        if punctual.refusals > refusals:
+            continue  # A refused event is no step.
+        assert said(never_woken.presence()) == said(punctual.presence())
+        assert closed(never_woken.log) == closed(punctual.log)
+        assert never_woken.room._connections.keys() == punctual.room._connections.keys()
+
+
+@given(starts, traces(anything))
+def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
+    """When nobody was heard from for longer than every lease, the room is empty, keeps nothing and sleeps for good."""
+    host = play(start.host(), trace)
+    host.wait_until(host.clock_ms + 400_000)  # The clock may have stepped back a good deal.
+    room = host.room
+
+    assert host.wake_at_ms is None
+    assert said(host.presence()) == (0, 0, 0, "counted", dict.fromkeys(start.config.moods, 0), 0)
+    assert (room._due, room._agenda, room._connections, room._people) == ({}, [], {}, {})
+    assert all(key is None for key in host.connections.values()), "only observers may stay"
+
+
+@given(starts, traces(clock_steps_back=False), st.integers(0, 160_000))
+def test_a_restart_keeps_exactly_the_living(start: Start, trace: Trace, down_ms: int) -> None:
+    """Whoever would have been there without the restart is there after it, in doubt; and nobody else."""
+    host = play(start.host(), trace)
+    there: set[VisitorKey] = set(host.room._people)
+    ends = {key: person.expires_at_ms for key, person in host.room._people.items()}
+
+    was_unknown = host.presence().method == "unknown"
+
+    host.restart(down_ms=down_ms)
+
+    living = {key for key in there if ends[key] > host.clock_ms}
+    presence = host.presence()
+    assert set(host.room._people) == living
+    assert presence.low == 0
+    if was_unknown or (there and not living):
+        assert (presence.count, presence.high, presence.method) == (None, None, "unknown")
+    elif living:
+        assert (presence.count, presence.high, presence.method) == (len(living), len(living), "stale")
+    else:
+        assert (presence.count, presence.method) == (0, "counted")
+    assert all(
+        ends[key] <= person.expires_at_ms <= ends[key] + 50 for key, person in host.room._people.items()
+    ), "a lease grows by less than a tick"
+
+
+@given(starts, traces(clock_steps_back=False))
+def test_a_crash_loses_at_most_snapshot_ms(start: Start, trace: Trace) -> None:
+    """Who has been here, in one mood, for longer than snapshot_ms is in the last snapshot, in that mood."""
+    host = start.host()
+    since_ms: dict[tuple[Person, int], int] = {}
+    for pause_ms, event in trace:
+        happen(host, pause_ms, event)
+        here = [(person, person.mood) for person in host.room._people.values()]
+        since_ms = {one: since_ms.get(one, host.clock_ms) for one in here}
+        settled = {
+            (p.key, mood)
+            for (p, mood), at_ms in since_ms.items()
+            if host.clock_ms - at_ms > start.config.snapshot_ms
+        }
+        assert settled <= stored_in(host.saved)
+
+
+def stored_in(saved: bytes | None) -> set[tuple[bytes, int]]:
+    """List who is in a snapshot, each with the mood."""
+    if saved is None:
+        return set()
+    snapshot = decode_snapshot(saved)
+    keys = [snapshot.keys[at : at + KEY_BYTES] for at in range(0, len(snapshot.keys), KEY_BYTES)]
+    return set(zip(keys, snapshot.mood_of, strict=True))
+
+
+@given(
+    starts,
+    traces(anything, clock_steps_back=False),
+    st.lists(st.integers(0, 200_000), min_size=1, max_size=3),
+)
+@settings(max_examples=50)
+def test_restarts_in_a_row_lose_nobody(start: Start, trace: Trace, downs_ms: list[int]) -> None:
+    """Restarting again before anybody came back is like having been down for all of the time."""
+    once, often = play(start.host(), trace), play(start.host(), trace)
+    for down_ms in downs_ms:
+        often.restart(down_ms=down_ms)
+    once.restart(down_ms=sum(downs_ms))
+
+    # Restoring rounds what is left of a lease up to the grid, each time.
+    assert set(once.room._people) <= set(often.room._people)
+    if once.presence().method == "unknown":
+        assert often.presence().method in {"unknown", "stale"}
+
+
+def test_the_traces_reach_what_they_are_about() -> None:
+    """The properties would hold of a room in which nothing happens: the traces must come to all that can be asked for."""
+    seen: set[str] = set()
+
+    @given(starts, traces(anything))
+    @settings(max_examples=200, database=None, derandomize=True)
+    def look(start: Start, trace: Trace) -> None:
+        host = start.host()
+        for pause_ms, happening in trace:
+            happen(host, pause_ms, happening)
+            seen.add(host.presence().method)
+            if host.room.silent_count:
+                seen.add("silent")
+        for _, closes, effects in host.log:
+            seen.update(effect if isinstance(effect, str) else type(effect).__name__ for effect in effects)
+            if closes:
+                seen.add(Close.__name__)
+
+    look()
+
+    assert seen == {
+        "counted", "stale", "unknown", "silent", "Announce", "Tell", "Save", "Close", "HostError", "PeerError"
+    }  # fmt: skip

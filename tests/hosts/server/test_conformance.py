@@ -1,0 +1,57 @@
+"""The host's contract, kept by both ways in which it is run: alone with slim sockets, and mounted in somebody's application."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from breathing_room.testing import check_host
+from harness import Serve
+from uvicorn_process import uvicorn_process
+
+PUSH_MS = 50
+JOIN_MS = 1_000
+TIMES = {
+    "lease_ms": 2_000,
+    "grace_ms": 500,
+    "push_ms": PUSH_MS,
+    "join_ms": JOIN_MS,
+    "rooms_per_prefix_max": 1_000,
+}
+
+# What ASGI cannot say is the ASGI server's to do: it pings, and it has to be told how often.
+PINGS = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
+
+SECONDS_MAX = 20
+
+
+async def test_server_keeps_every_promise(serve: Serve) -> None:
+    """
+    `breathing-room serve` passes the whole suite, restarts included, in less than 20 s.
+    """
+    flags = [flag for name, value in TIMES.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
+    server = serve(*flags)
+
+    async def restart() -> None:
+        nonlocal server
+        await asyncio.to_thread(server.stop)
+        server = await asyncio.to_thread(serve, *flags, port=server.port)
+
+    began_s = time.monotonic()
+    await check_host(server.url, push_ms=PUSH_MS, join_ms=JOIN_MS, restart=restart)
+    assert time.monotonic() - began_s < SECONDS_MAX
+    assert not [line for line in server.lines if "ERROR" in line or "CRITICAL" in line or "Traceback" in line]
+
+
+async def test_mounted_application_keeps_every_promise(tmp_path: Path) -> None:
+    """
+    ``breathing_room.app()``, mounted in FastAPI below a path and run by a plain uvicorn, passes the suite as well.
+    """
+    (tmp_path / "their_app.py").write_text(
+        "from fastapi import FastAPI\n"
+        "import breathing_room\n"
+        "app = FastAPI()\n"
+        f"app.mount('/in/here', breathing_room.app(data='their.db', **{TIMES}))\n",
+        encoding="utf-8",
+    )
+    with uvicorn_process("their_app:app", *PINGS, app_dir=tmp_path, working_dir=tmp_path) as running:
+        await check_host(f"{running.url}/in/here", push_ms=PUSH_MS, join_ms=JOIN_MS)

@@ -1,0 +1,378 @@
+"""The host: what it does between its rooms, its store and its clock."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.snapshot import decode_snapshot
+from breathing_room.hosts.server.announcement import Announcement
+from breathing_room.hosts.server.host import SLICE, Host, RoomHost
+from breathing_room.stores import MemoryStore
+from inside import HandClock, client_of, host_inside
+
+DAY_MS = 86_400_000
+VISITOR = "visitor-0123456789"
+
+
+class Kept(MemoryStore):
+    """A store that outlives the host that closes it, can be slow, and can fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow_s = 0.0
+        self.fails = False
+        self.puts: list[str] = []
+
+    async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
+        if self.fails:
+            raise StoreError("the disk is full", temporary=True)
+        self.puts.append(key)
+        await asyncio.sleep(self.slow_s)
+        await super().put(key, value, ttl_ms=ttl_ms)
+
+    async def close(self) -> None:
+        """Stay open."""
+
+    async def people(self, room: str = "lobby") -> int:
+        """Count the people in the snapshot of a room."""
+        value = await self.get(f"snapshot/{room}")
+        return 0 if value is None else decode_snapshot(value).count
+
+
+class Listener:
+    """Somebody who is told of every change."""
+
+    def __init__(self) -> None:
+        self.heard: list[int | None] = []
+
+    def push(self, announcement: Announcement) -> None:
+        self.heard.append(announcement.presence.count)
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Go."""
+
+
+def come(room: RoomHost, name: str = VISITOR, mood: str | None = None) -> None:
+    """Report somebody."""
+    room.feed(Reported(room.visitor_key(name), mood))
+
+
+async def until(store: Kept, people: int) -> None:
+    """Wait until so many people are stored."""
+    async with asyncio.timeout(3):
+        while await store.people() != people:  # noqa: ASYNC110 -- a store has no event for it
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    """A host in memory."""
+    async with host_inside(push_ms=20, snapshot_ms=100) as host:
+        yield host
+
+
+# --- Telling --------------------------------------------------------------------------------------------------------------
+
+
+async def test_everybody_of_a_large_audience_is_told(host: Host) -> None:
+    """
+    An audience of several slices is told of a change, each listener once, without holding up the event loop.
+    """
+    room = host.rooms["lobby"]
+    audience = [Listener() for _ in range(3 * SLICE + 7)]
+    room.audience.update(audience)
+    come(room)
+    assert sum(bool(listener.heard) for listener in audience) == SLICE  # The others have their turn after us.
+    await asyncio.sleep(0.01)
+    assert all(listener.heard == [1] for listener in audience)
+    assert host.counters.pushes == len(audience)
+    room.audience.clear()
+
+
+async def test_news_during_a_long_telling_reach_everybody(host: Host) -> None:
+    """
+    What changes while a large audience is being told reaches everybody, those too who had been told the old already.
+    """
+    room = host.rooms["lobby"]
+    audience = [Listener() for _ in range(2 * SLICE + 7)]
+    room.audience.update(audience)
+    come(room)
+    later = Announcement(room.presence())
+    # Within the telling: as if the next push had fallen due already.
+    room._told = later
+    await asyncio.sleep(0.01)
+    assert {len(listener.heard) for listener in audience} == {1, 2} or all(
+        listener.heard for listener in audience
+    )
+    first = [listener for listener in audience if len(listener.heard) == 2]
+    assert len(first) >= SLICE
+    room.audience.clear()
+
+
+async def test_asking_opens_no_room(host: Host) -> None:
+    """
+    Whoever only asks about a room gets its presence, and opens nothing.
+    """
+    assert host.presence("nobody-there").count == 0
+    assert host.rooms.keys() == {"lobby"}
+
+
+# --- Saving ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_changes_during_a_slow_save_are_saved_too() -> None:
+    """
+    When a save takes longer than the interval, what happened meanwhile is saved after it, though nothing happens any more.
+    """
+    store = Kept()
+    async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
+        room = host.rooms["lobby"]
+        store.slow_s = 0.4
+        come(room, "first-visitor-0123")
+        await asyncio.sleep(0.2)
+        assert "snapshot/lobby" in store.puts  # The save is under way, without the next one.
+        come(room, "second-visitor-012")
+        await asyncio.sleep(0.4)
+        store.slow_s = 0
+        await until(store, 2)
+
+
+async def test_failing_store_is_survived(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    While the store fails the room goes on, the failure is logged and counted, and the next save makes up for it.
+    """
+    store = Kept()
+    async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
+        room = host.rooms["lobby"]
+        store.fails = True
+        come(room)
+        await asyncio.sleep(0.25)
+        assert host.counters.snapshots_failed >= 1
+        assert any("room lobby could not be saved: the disk is full" in line for line in caplog.messages)
+        assert host.presence("lobby").count == 1
+        store.fails = False
+        come(room)
+        await until(store, 1)
+        assert host.counters.snapshots >= 1
+
+
+async def test_quiet_room_is_not_saved_again() -> None:
+    """
+    Where nothing happens nothing is written.
+    """
+    store = Kept()
+    async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
+        come(host.rooms["lobby"])
+        await until(store, 1)
+        await asyncio.sleep(0.05)
+        written = len(store.puts)
+        await asyncio.sleep(0.4)
+        assert len(store.puts) == written
+
+
+async def test_empty_room_leaves_no_snapshot() -> None:
+    """
+    When the last person left, nothing of anybody is stored.
+    """
+    store = Kept()
+    async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
+        room = host.rooms["lobby"]
+        come(room)
+        await until(store, 1)
+        room.feed(Withdrew(room.visitor_key(VISITOR)))
+        await until(store, 0)
+    assert not await store.list("snapshot/")
+
+
+async def test_closed_rooms_leave_nothing_for_ever() -> None:
+    """
+    A thousand rooms that somebody opened and left leave no thousand rows in the store: what is kept of them has an end.
+    """
+    clock = 0
+    store = Kept()
+    store._clock = lambda: clock
+    async with host_inside(store=store) as host:
+        for index in range(20):
+            room = host.enter(f"passing-{index}", address="192.0.2.1", forwarded_for=None)
+            come(room)
+            room.feed(Withdrew(room.visitor_key(VISITOR)))
+        await host._close_idle_rooms()
+        clock = 366 * DAY_MS
+        assert [key for key in await store.list("") if "passing" in key] == []
+
+
+async def test_stop_saves_and_is_done_once() -> None:
+    """
+    A stop saves every room and takes the mark of a running server back; a second stop does nothing.
+    """
+    store = Kept()
+    async with host_inside(store=store) as host:
+        assert await store.get("running") is not None
+        come(host.rooms["lobby"])
+        await host.stop()
+        assert await store.people() == 1
+        assert await store.get("running") is None
+        come(host.rooms["lobby"], "late-visitor-01234")  # What happens while we part is not what people did.
+        assert host.rooms["lobby"].room.count == 1
+        await host.stop()
+    with pytest.raises(PeerError) as refused:
+        host.enter("lobby", address=None, forwarded_for=None)
+    assert refused.value.code == "unavailable"
+
+
+# --- Epochs ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_new_secret_keeps_the_people() -> None:
+    """
+    When the secret changes, whoever came in under the last one stays the same person, newcomers are hashed under the new
+    one, and the oldest is thrown away.
+    """
+    clock, store = HandClock(), Kept()
+    store._clock = clock.wall_ms
+    async with host_inside(store=store, clock=clock, epoch_ms=DAY_MS) as host:
+        room = host.rooms["lobby"]
+        come(room)
+        before = room.visitor_key(VISITOR)
+        clock.ms += DAY_MS
+        await host._load_secrets()
+        assert len(host.secrets) == 2
+        assert room.visitor_key(VISITOR) == before
+        newcomer = room.visitor_key("newcomer-0123456789")
+        come(room)
+        assert room.room.count == 1
+        clock.ms += DAY_MS
+        await host._load_secrets()
+        assert room.visitor_key("newcomer-0123456789") != newcomer
+        assert len(await store.list("secret/")) == 2
+
+
+async def test_secret_outlives_a_restart() -> None:
+    """
+    After a restart a visitor has the key that stands in the snapshot, and comes back as the same person.
+    """
+    store = Kept()
+    async with host_inside(store=store) as host:
+        come(host.rooms["lobby"], mood="release")
+    async with host_inside(store=store) as host:
+        room = host.rooms["lobby"]
+        assert room.presence().method == "stale"
+        come(room)
+        presence = room.presence()
+        assert (presence.method, presence.count, presence.moods["release"]) == ("counted", 1, 1)
+
+
+# --- Rooms that come and go -----------------------------------------------------------------------------------------------
+
+
+async def test_idle_room_is_closed_and_comes_back_counted(host: Host) -> None:
+    """
+    A room without people and watchers is closed; the default room stays. Whoever comes back finds a room that is counted.
+    """
+    room = host.enter("passing", address=None, forwarded_for=None)
+    come(room)
+    await host._close_idle_rooms()
+    assert "passing" in host.rooms
+    room.feed(Withdrew(room.visitor_key(VISITOR)))
+    room.audience.add(listener := Listener())
+    await host._close_idle_rooms()
+    assert "passing" in host.rooms
+    room.audience.discard(listener)
+    await host._close_idle_rooms()
+    assert host.rooms.keys() == {"lobby"}
+    assert host.enter("passing", address=None, forwarded_for=None).presence().method == "counted"
+
+
+async def test_after_a_crash_every_new_room_is_unknown() -> None:
+    """
+    After a run that did not say goodbye a room of which nothing is stored may have had people: it is unknown for one lease.
+    """
+    clock, store = HandClock(), Kept()
+    await store.put("running", b"1")
+    async with host_inside(store=store, clock=clock, lease_ms=10_000, grace_ms=1_000) as host:
+        assert host.presence("never-heard-of").method == "unknown"
+        room = host.enter("never-heard-of", address=None, forwarded_for=None)
+        assert (room.presence().method, room.presence().count) == ("unknown", None)
+        come(room)
+        assert (room.presence().low, room.presence().count) == (1, None)
+        clock.ms += 10_001
+        assert host.presence("another").method == "counted"
+        come(room)
+        assert (room.presence().method, room.presence().count) == ("counted", 1)
+
+
+async def test_rooms_have_settings_of_their_own() -> None:
+    """
+    A room that the file names is open from the start, with its own moods and times.
+    """
+    from breathing_room.core.config import RoomConfig  # noqa: PLC0415
+
+    rooms = {"garden": RoomConfig(moods=("calm", "curious"), breath="box")}
+    from breathing_room.hosts.server.config import ServerConfig  # noqa: PLC0415
+
+    host = Host(ServerConfig(data=":memory:", rooms=rooms))
+    await host.start()
+    try:
+        assert host.rooms.keys() == {"lobby", "garden"}
+        async with client_of(host) as client:
+            config = (await client.get("/v1/rooms/garden/config")).json()
+            assert (config["moods"], config["breath"]["pattern"]) == (["calm", "curious"], "box")
+            body = {"visitor": VISITOR, "mood": "gratitude"}
+            assert (await client.post("/v1/rooms/garden/beat", json=body)).status_code == 400
+            assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 200
+            for mood in ("calm", UNSPOKEN):
+                body = {"visitor": VISITOR, "mood": mood}
+                assert (await client.post("/v1/rooms/garden/beat", json=body)).status_code == 200
+    finally:
+        await host.stop()
+
+
+async def test_closed_named_room_keeps_its_settings_when_asked() -> None:
+    """
+    Before it is open, a room that the file names already answers with its own moods.
+    """
+    async with host_inside() as host:
+        moods = tuple(host.presence("lobby").moods)
+        assert moods == host.config.room_config("lobby").moods
+
+
+# --- Tasks ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_background_bug_is_not_silent(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    A bug in the background is logged as critical, with where it is.
+    """
+
+    async def broken() -> None:
+        raise RuntimeError("a bug")
+
+    with caplog.at_level(logging.CRITICAL):
+        await asyncio.wait([host.spawn(broken())])
+        await asyncio.sleep(0)
+    assert any(record.levelno == logging.CRITICAL and record.exc_info for record in caplog.records)
+
+
+async def test_retry_is_spread(host: Host) -> None:
+    """
+    Each goodbye has a time of its own, within the spread.
+    """
+    waits_ms = [json.loads(host.retry_reason())["retry_ms"] for _ in range(500)]
+    assert min(waits_ms) < 500
+    assert max(waits_ms) > 4_500
+    assert all(0 <= wait_ms <= 5_000 for wait_ms in waits_ms)
+
+
+@pytest.mark.parametrize("lease_ms", [500, 900])
+async def test_short_lease_is_pinged_in_time(lease_ms: int) -> None:
+    """
+    However short the lease is that the settings allow, deadlines are looked at often enough to ping before it ends.
+    """
+    async with host_inside(lease_ms=lease_ms, grace_ms=100) as host:
+        assert host._tick_s * 1_000 <= host.config.room.ping_ms

@@ -1,0 +1,159 @@
+"""What an operator can watch."""
+
+import json
+import time
+
+import httpx
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from breathing_room.hosts.server.host import Host
+from harness import Serve
+from inside import client_of, host_inside
+from raw_websocket import RawSocket, await_presence, encode_frame, get_presence, join, observe
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def read(text: str) -> Samples:
+    """Read metrics in the text format: values by name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in parse_text(text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    """Find one value, 0 for a code that never came up."""
+    return samples.get((f"breathing_room_{name}", frozenset(labels.items())), 0)
+
+
+def test_numbers_are_right(serve: Serve) -> None:
+    """
+    After a small scenario every number is the one that whoever was there would count.
+    """
+    server = serve("--push-ms", "20", "--grace-ms", "60000", "--snapshot-ms", "100")
+    port = server.port
+    ann, bob, eve = (join(port, visitor=f"visitor-{name}-0123") for name in ("ann", "bob", "eve"))
+    watcher = observe(port)
+    with RawSocket(port) as client:
+        for _ in range(2):
+            client.request("POST", "/v1/rooms/lobby/beat", {"visitor": "visitor-http-0123"})
+        client.request("POST", "/v1/rooms/lobby/beat", {"visitor": "short"})
+        client.request("POST", "/v1/rooms/lobby/beat", {"visitor": "visitor-http-0123", "mood": "no such"})
+    ann.send_text("nonsense")
+    ann.hear_error()
+    bob.send(encode_frame(2, b"binary"))
+    assert bob.read_close().close_code == 1003
+    eve.say("leave")
+    eve.read_close(answer=True)
+    await_presence(port, "lobby", lambda presence: bool((presence["low"], presence["high"]) == (2, 3)))
+
+    with RawSocket(port) as client:
+        response = client.request("GET", "/metrics")
+    assert response.headers["cache-control"] == "no-store"
+    samples = read(response.body.decode())
+    assert value(samples, "joins_total") == 3
+    assert value(samples, "reports_total") == 2
+    assert value(samples, "messages_in_total") == 6  # three joins, an observe, nonsense, a leave
+    assert value(samples, "refusals_total", code="bad_visitor") == 1
+    assert value(samples, "refusals_total", code="unknown_mood") == 1
+    assert value(samples, "refusals_total", code="bad_json") == 1
+    assert value(samples, "closes_total", code="1003") == 1
+    assert value(samples, "closes_total", code="1000") == 1
+    assert value(samples, "people", room="lobby") == 3
+    assert value(samples, "people_silent", room="lobby") == 1
+    assert value(samples, "audience", room="lobby") == 2
+    assert value(samples, "sockets") == 2
+    assert value(samples, "sockets_max") > 100
+    assert value(samples, "answers_total") <= 4
+    assert value(samples, "pushes_total") >= value(samples, "announcements_total") > 0
+    assert value(samples, "snapshots_failed_total") == 0
+    assert ("process_resident_memory_bytes", frozenset()) in samples
+    for client in (ann, bob, eve, watcher):
+        client.tcp.close()
+
+
+def test_event_streams_are_sockets_too(serve: Serve) -> None:
+    """
+    Who listens to an event stream takes a place like a socket, and gives it back.
+    """
+    server = serve("--push-ms", "20")
+
+    def sockets() -> float:
+        with RawSocket(server.port) as client:
+            return value(read(client.request("GET", "/metrics").body.decode()), "sockets")
+
+    with RawSocket(server.port) as listener:
+        listener.send(b"GET /v1/rooms/lobby/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"event: presence" not in listener.buffer:
+            assert listener.read_more(time.monotonic() + 5)
+        assert sockets() == 1
+    get_presence(server.port)
+    for _ in range(100):
+        if not sockets():
+            break
+    assert sockets() == 0
+
+
+async def fetch(host: Host, accept: str | None = None) -> httpx.Response:
+    """Ask for the metrics."""
+    async with client_of(host) as client:
+        return await client.get("/metrics", headers={} if accept is None else {"accept": accept})
+
+
+async def test_both_formats_are_spoken() -> None:
+    """
+    The text format is the default, and who asks for OpenMetrics gets that; both are what their parsers take.
+    """
+    async with host_inside() as host:
+        text = await fetch(host)
+        assert text.headers["content-type"].startswith("text/plain; version=")
+        assert read(text.text)
+        open_metrics = await fetch(host, "application/openmetrics-text; version=1.0.0")
+        assert open_metrics.headers["content-type"].startswith("application/openmetrics-text")
+        names = {family.name for family in parse_openmetrics(open_metrics.text)}  # type: ignore[no-untyped-call]
+        assert {"breathing_room_joins", "breathing_room_people", "breathing_room_sockets_max"} <= names
+
+
+async def test_every_metric_says_what_it_is() -> None:
+    """
+    Each has a help text of a sentence, a type, and our prefix or that of the process.
+    """
+    async with host_inside() as host:
+        families = list(parse_text((await fetch(host)).text))
+    for family in families:
+        assert family.name.startswith(("breathing_room_", "process_"))
+        assert family.type in {"counter", "gauge"}
+        assert family.documentation.endswith(".") or family.name.startswith("process_")
+
+
+async def test_closed_room_leaves_no_metric() -> None:
+    """
+    A room that was closed for being idle is not there any more.
+    """
+    async with host_inside() as host, client_of(host) as client:
+        await client.post("/v1/rooms/other/beat", json={"visitor": "visitor-0123456789"})
+        assert 'room="other"' in (await fetch(host)).text
+        await client.post("/v1/rooms/other/leave", json={"visitor": "visitor-0123456789"})
+        await host._close_idle_rooms()
+        assert 'room="other"' not in (await fetch(host)).text
+        assert 'room="lobby"' in (await fetch(host)).text
+
+
+@pytest.mark.parametrize("code", ["bad_room", "not_found", "wrong_method"])
+async def test_refusals_of_every_kind_are_counted(code: str) -> None:
+    """
+    An error counts once, wherever in the server it arises.
+    """
+    request = {
+        "bad_room": ("GET", "/v1/rooms/BAD"),
+        "not_found": ("GET", "/nothing/here"),
+        "wrong_method": ("DELETE", "/v1/rooms/lobby"),
+    }[code]
+    async with host_inside() as host, client_of(host) as client:
+        answer = await client.request(*request)
+        assert json.loads(answer.text)["error"]["code"] == code
+        assert value(read((await fetch(host)).text), "refusals_total", code=code) == 1

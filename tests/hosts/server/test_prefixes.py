@@ -1,0 +1,90 @@
+"""Whom a limit applies to, without knowing whom."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from breathing_room.hosts.server.prefixes import DAY_MS, UNKNOWN, Prefixes
+
+PROXY = "127.0.0.1"
+TRUSTED = (ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+def same(
+    prefixes: Prefixes, one: tuple[str | None, str | None], other: tuple[str | None, str | None]
+) -> bool:
+    """Tell whether two peers, each an address and an X-Forwarded-For, count as one."""
+    return prefixes.hash(*one, wall_ms=0) == prefixes.hash(*other, wall_ms=0)
+
+
+def test_prefix_is_one_ipv4_address_or_one_ipv6_64() -> None:
+    """
+    An IPv4 address is by itself; all addresses of an IPv6 /64 are one, and the next /64 is another.
+    """
+    prefixes = Prefixes()
+    assert same(prefixes, ("192.0.2.1", None), ("192.0.2.1", None))
+    assert not same(prefixes, ("192.0.2.1", None), ("192.0.2.2", None))
+    assert same(prefixes, ("2001:db8::1", None), ("2001:db8::ffff:1:2:3", None))
+    assert not same(prefixes, ("2001:db8:0:1::1", None), ("2001:db8:0:2::1", None))
+    assert same(prefixes, ("::ffff:192.0.2.1", None), ("192.0.2.1", None))
+
+
+def test_hash_says_nothing_to_anybody_else() -> None:
+    """
+    A hash is short, holds nothing of the address, is another in every process and another tomorrow.
+    """
+    prefixes = Prefixes()
+    today = prefixes.hash("192.0.2.1", None, wall_ms=0)
+    assert len(today) == 8
+    assert bytes([192, 0, 2]) not in today
+    assert today == prefixes.hash("192.0.2.1", None, wall_ms=DAY_MS - 1)
+    assert today != prefixes.hash("192.0.2.1", None, wall_ms=DAY_MS)
+    assert today != Prefixes().hash("192.0.2.1", None, wall_ms=0)
+
+
+@pytest.mark.parametrize("address", [None, "", "a-socket-file", "192.0.2"])
+def test_unknown_peers_are_one(address: str | None) -> None:
+    """
+    Peers without an address that can be read share one limit.
+    """
+    assert Prefixes().hash(address, None, wall_ms=0) == UNKNOWN
+
+
+def test_forwarded_for_is_not_believed_from_anybody() -> None:
+    """
+    Whoever is no trusted proxy is counted as the peer that it is, whatever it says.
+    """
+    assert same(Prefixes(TRUSTED), ("192.0.2.1", "203.0.113.9"), ("192.0.2.1", None))
+    assert same(Prefixes(), (PROXY, "203.0.113.9"), (PROXY, None))
+
+
+@pytest.mark.parametrize(
+    ("forwarded_for", "client"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("198.51.100.1, 203.0.113.9", "203.0.113.9"),  # what the client claims stands first
+        ("203.0.113.9,10.1.2.3", "203.0.113.9"),  # through two proxies of ours
+        ("10.9.9.9, 203.0.113.9, 10.1.2.3", "203.0.113.9"),
+        (" 203.0.113.9 ,, 10.1.2.3 ", "203.0.113.9"),
+        ("2001:db8::7, fd00::1", "2001:db8::8"),
+        ("10.1.2.3", "10.1.2.3"),  # one of our own machines is the client
+        ("nonsense", PROXY),
+        ("nonsense, 203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9, nonsense", PROXY),
+        ("", PROXY),
+    ],
+)
+def test_forwarded_for_is_walked_back(forwarded_for: str, client: str) -> None:
+    """
+    Behind trusted proxies the client is the last address in the header that is none of them.
+    """
+    prefixes = Prefixes(TRUSTED)
+    assert prefixes.hash(PROXY, forwarded_for, wall_ms=0) == Prefixes.hash(prefixes, client, None, wall_ms=0)
+
+
+def test_proxy_is_trusted_on_a_dual_stack_listener() -> None:
+    """
+    A proxy of an IPv4 network is trusted also where the listener is ``::`` and its address reads ``::ffff:127.0.0.1``.
+    """
+    prefixes = Prefixes(TRUSTED)
+    assert same(prefixes, ("::ffff:127.0.0.1", "203.0.113.9"), ("203.0.113.9", None))

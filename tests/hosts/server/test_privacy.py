@@ -1,0 +1,393 @@
+"""Nobody is named: after a busy scenario with every log level on, we look everywhere for whoever was there."""
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breathing_room.core.snapshot import decode_snapshot
+from breathing_room.core.visitors import KEY_BYTES, visitor_key
+from breathing_room.stores import SqliteStore
+from harness import START_S
+from raw_websocket import Opcode, RawSocket, await_presence, encode_frame, handshake
+
+LEASE_MS, GRACE_MS = 1_500, 200
+
+# Who is there. Each is somebody else, so that what is found tells who let it out.
+PEOPLE = {
+    name: f"{name}-5ecret-0f-{name}"
+    for name in (
+        "joiner",
+        "breaker",
+        "reporter",
+        "leaver",
+        "twice",
+        "heart",
+        "api-room",
+        "wrong",
+        "query",
+        "crash",
+    )
+}
+AGENTS = ('Odd/1.0 (it\'s an "agent"; +http://odd.example)', "Plain-Agent/9", "\u00dcml\u00e4ut/2")
+FORWARDED = ("203.0.113.77", "198.51.100.9, 203.0.113.78", "2001:db8:77::9", "[2001:db8:78::9]:4711")
+ADDRESSES = ("203.0.113.77", "203.0.113.78", "198.51.100.9", "2001:db8:77::9", "2001:db8:78::9")
+
+PROGRAM = """
+import logging, os, sys
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.http import Routes
+from breathing_room.hosts.server.logs import set_up_logging
+from breathing_room.hosts.server.serve import serve
+from breathing_room.hosts.server.session import Session
+
+set_up_logging("debug")
+for name in ("", "asyncio", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "breathing_room.server"):
+    logging.getLogger(name).setLevel(1)  # Below uvicorn's own "trace".
+
+async def history(self, request):
+    body = await request.body()
+    raise RuntimeError(f"{request.client} {request.headers} {request.scope} {body} {request.query_params['visitor']}")
+
+def observe(self):
+    if self.room.name == "crash":
+        raise RuntimeError(f"nobody at {self._transport.get_extra_info('peername')}")
+    well(self)
+
+well, Session.observe, Routes.history = Session.observe, observe, history
+config = ServerConfig.load(flags={}, environ=os.environ)
+serve(config, on_start=lambda url, capacity: print(f"listens on {url}", flush=True))
+"""
+
+
+@dataclass
+class Scene:
+    """A server that says all it can, and what was heard of it.
+
+    Attributes:
+        heard: Every byte that any client received.
+        clients: All of them.
+        ports: The ports from which the clients came.
+        log: What the server wrote.
+        metrics: What it told an operator.
+        files: The bytes of its files, while everybody was there and after the last lease and a stop.
+        keys: The keyed hashes of those whom a snapshot held while they were there.
+        rows_after: The keys of what was stored when the last lease was over.
+        hashes_after: How many of those hashes were still in any row then.
+    """
+
+    heard: bytes = b""
+    clients: "list[Client]" = field(default_factory=list)
+    ports: set[int] = field(default_factory=set)
+    log: str = ""
+    metrics: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    keys: set[bytes] = field(default_factory=set)
+    rows_after: list[str] = field(default_factory=list)
+    hashes_after: int = 0
+
+
+class Client(RawSocket):
+    """A client of whom everything would be worth knowing."""
+
+    scene: Scene
+    heard_bytes: int = 0
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.scene.clients.append(self)
+        self.scene.ports.add(self.tcp.getsockname()[1])
+
+    def read_more(self, deadline_s: float) -> bool:
+        before = len(self.buffer)
+        more = super().read_more(deadline_s)
+        self.scene.heard += self.buffer[before:]
+        return more
+
+
+def headers(index: int) -> dict[str, str]:
+    """Say who we are, in one of several ways."""
+    agent = AGENTS[index % len(AGENTS)].encode().decode("latin-1")
+    return {"User-Agent": agent, "X-Forwarded-For": FORWARDED[index % len(FORWARDED)]}
+
+
+def upgraded(port: int, index: int, **how: Any) -> Client:
+    """Open a WebSocket."""
+    client = Client(port)
+    client.upgrade(handshake(more=headers(index).items(), **how))
+    return client
+
+
+def joined(port: int, name: str, index: int) -> Client:
+    """Open a WebSocket and join."""
+    client = upgraded(port, index)
+    client.say("join", visitor=PEOPLE[name], mood="release")
+    client.hear("presence")
+    return client
+
+
+def asks(port: int, method: str, path: str, index: int, body: Any = b"", **more: str) -> int:
+    """Send a request, and return the status of the answer."""
+    with Client(port) as client:
+        return client.request(method, path, body, {**headers(index), **more}).status
+
+
+def be_busy(port: int) -> list[Client]:
+    """Do everything that people do, right and wrong, and return those who are still there."""
+    stay = [joined(port, "joiner", 0), joined(port, "twice", 1), joined(port, "twice", 2)]
+    joined(port, "breaker", 3).tcp.close()
+    leaver = joined(port, "leaver", 0)
+    leaver.say("leave")
+    leaver.read_close(answer=True)
+    observer = upgraded(port, 1)
+    observer.say("observe")
+    observer.hear("presence")
+    api = upgraded(port, 2, path=f"/api/room?sessionId={PEOPLE['api-room']}&mood=release")
+    api.hear("presence")
+    stay += [observer, api]
+    listener = Client(port)
+    listener.send(
+        f"GET /v1/rooms/lobby/events?visitor={PEOPLE['query']} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    )
+    listener.read_more(time.monotonic() + 5)
+    stay.append(listener)
+
+    lobby = "/v1/rooms/lobby"
+    assert asks(port, "POST", f"{lobby}/beat", 0, {"visitor": PEOPLE["reporter"], "mood": "release"}) == 200
+    assert asks(port, "POST", "/api/heartbeat", 1, {"sessionId": PEOPLE["heart"], "mood": "release"}) == 200
+
+    # Wrong in every way that we know, each time with somebody's id in it.
+    wrong = PEOPLE["wrong"]
+    for text in (
+        wrong,
+        json.dumps({"type": wrong}),
+        json.dumps({"type": "mood", "mood": wrong}),
+        f'{{"visitor": "{wrong}"',
+    ):
+        stay[0].send_text(text)
+        stay[0].hear_error()
+    stay[3].say("mood", mood=wrong)
+    stay[3].hear_error()
+    assert asks(port, "POST", f"{lobby}/beat", 2, {"visitor": wrong, "mood": wrong}) == 400
+    assert asks(port, "POST", f"{lobby}/beat", 2, {"visitor": f"{wrong} "}) == 400
+    assert asks(port, "POST", f"{lobby}/beat", 2, wrong.encode()) == 400
+    assert asks(port, "POST", f"{lobby}/beat", 2, wrong.encode() * 1_000) == 413
+    assert (
+        asks(port, "POST", f"{lobby}/beat", 2, {"visitor": wrong}, Origin=f"https://{wrong}.example") == 403
+    )
+    assert asks(port, "POST", "/api/heartbeat", 3, {"sessionId": 7, "visitor": wrong}) == 400
+    assert asks(port, "GET", f"/nothing?visitor={PEOPLE['query']}", 0) == 404
+    assert asks(port, "DELETE", f"{lobby}?visitor={PEOPLE['query']}", 1) == 405
+    assert asks(port, "GET", f"/?sessionId={PEOPLE['query']}", 2) == 200
+    assert asks(port, "GET", lobby, 3, X_Long=wrong * 2_000) == 431
+    for request in (
+        f"{wrong} {wrong}\r\n\r\n".encode(),
+        handshake(path=f"/api/room?visitor={wrong}"),
+        handshake(changed={"Sec-WebSocket-Key": wrong}),
+        handshake(more=[("Origin", f"https://{wrong}.example")]),
+    ):
+        with Client(port) as client:
+            client.send(request)
+            client.read_until_end()
+    for frame in (encode_frame(Opcode.TEXT, wrong, mask=None), encode_frame(Opcode.BINARY, wrong)):
+        breaking = joined(port, "breaker", 0)
+        breaking.send(frame)
+        breaking.read_close()
+        breaking.tcp.close()
+
+    crash = f"{lobby}/history?visitor={PEOPLE['crash']}&sessionId={PEOPLE['crash']}"
+    assert asks(port, "GET", crash, 0) == 500
+    assert asks(port, "GET", crash, 3, json.dumps({"visitor": PEOPLE["crash"]}).encode()) == 500
+    crashing = upgraded(port, 0, room="crash")
+    crashing.say("observe")
+    crashing.read_until_end()
+    return stay
+
+
+def read_files(data: Path) -> bytes:
+    """Read the data file and whatever SQLite keeps beside it."""
+    return b"".join(path.read_bytes() for path in sorted(data.parent.glob(f"{data.name}*")))
+
+
+async def read_rows(data: Path) -> dict[str, bytes]:
+    """Read what is stored."""
+    store = await SqliteStore.open(data, read_only=True)
+    try:
+        return {key: await store.get(key) or b"" for key in await store.list("")}
+    finally:
+        await store.close()
+
+
+def play(data: Path) -> Scene:
+    """Run the scenario, and look at everything that is left of it."""
+    scene = Client.scene = Scene()
+    settings = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "data": data,
+        "lease_ms": LEASE_MS,
+        "grace_ms": GRACE_MS,
+        "push_ms": 50,
+        "snapshot_ms": 100,
+        "origins": "https://good.example",
+        "trusted_proxies": "127.0.0.1/32",
+    }
+    with (data.parent / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-c", PROGRAM],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "ignore",
+                **{f"BREATHING_ROOM_{name.upper()}": str(value) for name, value in settings.items()},
+            },
+        )
+    assert process.stdout is not None
+    with closing(process.stdout):
+        try:
+            port = int(process.stdout.readline().decode().rpartition(":")[2])
+            look_around(scene, port, data)
+        finally:
+            for client in scene.clients:
+                client.tcp.close()
+            process.terminate()
+            process.wait(START_S)
+    scene.files["after"] = read_files(data)
+    scene.log = (data.parent / "log").read_text(encoding="utf-8", errors="backslashreplace")
+    return scene
+
+
+def look_around(scene: Scene, port: int, data: Path) -> None:
+    """Look while everybody is there, and again when their leases are over."""
+    stay = be_busy(port)
+    while len(asyncio.run(read_rows(data)).get("snapshot/lobby", b"")) < 5 * KEY_BYTES:
+        time.sleep(0.05)
+    rows = asyncio.run(read_rows(data))
+    snapshot = decode_snapshot(rows["snapshot/lobby"])
+    secrets = [value for key, value in rows.items() if key.startswith("secret/")]
+    assert secrets
+    known: set[bytes] = {
+        visitor_key(visitor, room="lobby", secret=secret) for visitor in PEOPLE.values() for secret in secrets
+    }
+    scene.keys = {snapshot.keys[at : at + KEY_BYTES] for at in range(0, len(snapshot.keys), KEY_BYTES)}
+    assert scene.keys <= known
+    with Client(port) as client:
+        scene.metrics = client.request("GET", "/metrics").body.decode()
+    scene.files["before"] = read_files(data)
+
+    for client in stay:
+        client.tcp.close()
+    # Reports have leases of minutes: these two say goodbye.
+    for name in ("reporter", "heart"):
+        assert asks(port, "POST", "/v1/rooms/lobby/leave", 0, {"visitor": PEOPLE[name]}) == 204
+    await_presence(port, "lobby", lambda presence: bool(presence["count"] == 0))
+    deadline_s = time.monotonic() + 5
+    while "snapshot/lobby" in (rows := asyncio.run(read_rows(data))) and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    scene.rows_after = list(rows)
+    scene.hashes_after = sum(key in value for key in known for value in rows.values())
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """What was left of the scenario."""
+    return play(tmp_path_factory.mktemp("privacy") / "room.db")
+
+
+def found(text: str, words: Any) -> list[str]:
+    """List the lines in which one of the words stands, as a word of its own."""
+    pattern = re.compile("|".join(rf"(?<![\w.]){re.escape(str(word))}(?![\w.]*\w)" for word in words))
+    return [line for line in text.splitlines() if pattern.search(line)]
+
+
+def test_scenario_was_busy(scene: Scene) -> None:
+    """
+    The scenario is worth the name: the log has the most talkative lines of every library and both crashes, and a snapshot
+    held people.
+    """
+    for said in (
+        "HTTP connection made",
+        "Started scope=",
+        "Exception in ASGI application",
+        "RuntimeError: nobody at",
+    ):
+        assert said in scene.log, scene.log[:2_000]
+    assert scene.log.count("RuntimeError") >= 3
+    assert len(scene.keys) >= 5
+    assert len(scene.ports) > 30
+    assert len(scene.heard) > 10_000
+    assert "breathing_room_people" in scene.metrics
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+def test_no_visitor_id_is_anywhere(scene: Scene, name: str) -> None:
+    """
+    A visitor id, right or wrong, is in no log line, metric, message or file.
+    """
+    visitor = PEOPLE[name]
+    assert [line for line in scene.log.splitlines() if visitor.lower() in line.lower()] == []
+    assert visitor not in scene.metrics
+    for data in (scene.heard, *scene.files.values()):
+        assert visitor.encode().lower() not in data.lower()
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "127.0.0.1"])
+def test_no_address_is_anywhere(scene: Scene, address: str) -> None:
+    """
+    No address of a peer or of who is behind it is in any log line, metric, message or file.
+    """
+    assert found(scene.log, [address]) == []
+    assert address not in scene.metrics
+    for data in (scene.heard, *scene.files.values()):
+        assert address.encode() not in data
+        assert (address.count(".") != 3) or socket.inet_aton(address) not in scene.files["after"]
+
+
+def test_no_port_of_a_peer_is_logged(scene: Scene) -> None:
+    """
+    The port of a peer, which with the time names a subscriber behind a carrier's address, is in no log line.
+    """
+    assert found(scene.log, scene.ports) == []
+
+
+@pytest.mark.parametrize(
+    "agent", ["Odd/1.0", "odd.example", "Plain-Agent", "2001:db8:78::9]:4711", "ml\\xe4ut", "mläut"]
+)
+def test_no_agent_is_anywhere(scene: Scene, agent: str) -> None:
+    """
+    No word of an agent string is in any log line, metric, message or file.
+    """
+    assert [line for line in scene.log.splitlines() if agent in line] == []
+    assert agent not in scene.metrics
+    for data in (scene.heard, *scene.files.values()):
+        assert agent.encode() not in data
+
+
+def test_hashes_live_as_long_as_leases(scene: Scene) -> None:
+    """
+    The keyed hash of a visitor is stored while the lease lives; afterwards it is in no row, and after a stop in no byte of
+    any file.
+    """
+    assert all(key in scene.files["before"] for key in scene.keys)
+    assert scene.hashes_after == 0
+    assert not [key for key in scene.rows_after if key.startswith("snapshot/")]
+    assert not [key for key in scene.keys if key in scene.files["after"]]
+
+
+def test_metrics_have_no_labels_of_people(scene: Scene) -> None:
+    """
+    The only labels of our metrics are rooms and codes.
+    """
+    ours = [line for line in scene.metrics.splitlines() if line.startswith("breathing_room")]
+    assert {label for line in ours for label in re.findall(r'[{,](\w+)="', line)} == {"room", "code"}
