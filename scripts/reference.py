@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -123,7 +124,10 @@ def python_page() -> str:
     for module, names in PUBLIC.items():
         for name in names:
             thing = getattr(import_module(module), name)
-            signature = "" if inspect.isclass(thing) and name == "Store" else str(inspect.signature(thing))
+            signature = "" if name == "Store" else str(inspect.signature(thing))
+            signature = re.sub(
+                r"<function (\w+) at 0x[0-9a-f]+>", r"\1", signature
+            )  # its address is new each time
             parts.append(
                 f"## `{module}.{name}`\n\n```python\n{name}{signature}\n```\n\n```text\n{inspect.getdoc(thing)}\n```\n"
             )

@@ -1,7 +1,5 @@
 """What every test may ask for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +13,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start servers: ``serve("--lease-ms", "2000", data=..., port=...)``; all are ended after the test."""
     servers: list[ServerProcess] = []
 
-    def start(*flags: str, data: Path | None = None, port: int = 0, env: dict[str, str] | None = None) -> ServerProcess:
+    def start(
+        *flags: str, data: Path | None = None, port: int = 0, env: dict[str, str] | None = None
+    ) -> ServerProcess:
         server = start_server(data or tmp_path / "room.db", *flags, port=port, env=env)
         servers.append(server)
         return server
