@@ -115,7 +115,7 @@ class Host:
             case Observed(connection):
                 self.connections[connection] = None
             case Left(connection) | Broke(connection):
-                self._forget(connection)
+                self.lose(connection)
             case _:
                 pass
 
@@ -126,11 +126,12 @@ class Host:
             case Tell(connection, presence):
                 self.heard[connection] = presence
             case Close(connection):
-                self._forget(connection)
+                self.lose(connection)
             case Save():
                 self.saved = encode_snapshot(self.room.snapshot())
 
-    def _forget(self, connection: Connection) -> None:
+    def lose(self, connection: Connection) -> None:
+        """Have a connection no longer, without a word to the room."""
         self.connections.pop(connection, None)
         self.heard.pop(connection, None)
 

@@ -120,6 +120,23 @@ def test_a_room_that_sleeps_after_every_step_acts_the_same(start: Start, trace: 
     assert sleeper.presence() == awake.presence()
 
 
+@given(starts, traces(clock_steps_back=False), st.sets(st.integers(0, 5)))
+def test_sockets_lost_in_sleep_are_broken_sockets(start: Start, trace: Trace, lost: set[int]) -> None:
+    """A connection that is missing at waking is one that broke: the room is as if it had been told, then and later."""
+    awake, sleeper = play(start.host(), trace), play(start.host(), trace)
+    awake.tell(Woken())
+    sleeper.tell(Woken())
+    for connection in sorted(lost & awake.connections.keys()):
+        awake.tell(Broke(connection))
+        sleeper.lose(connection)
+    sleeper.nap()
+    for pause_ms in (0, start.config.grace_ms, start.config.lease_ms, 200_000):
+        for host in (awake, sleeper):
+            host.wait_until(host.clock_ms + pause_ms)
+            host.tell(Woken())
+        assert said(sleeper.presence()) == said(awake.presence())
+
+
 few_events = st.sampled_from(
     [
         Joined(0, ANN),

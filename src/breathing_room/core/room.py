@@ -14,7 +14,7 @@ socket broke, a report is overdue, or the room was restored from a snapshot and 
 since. Silent people are counted, and the interval says what they leave open: ``low`` is without them, ``high`` is
 with them. While some of the silent are left from before a restart, the method is ``stale``; when all of them are
 back or lapsed it is ``counted`` again. So a restart is not an exodus, and needs no rule of its own. A room that
-has lost its memory altogether is ``unknown`` until everybody who could have a lease has renewed it.
+has lost its memory altogether is ``unknown`` for one lease, in which everybody on a socket comes back.
 
 Leases are lazy. A renewal only moves the end of the lease forward; the person stays where it was put on the
 agenda, and when that time comes the agenda looks at the lease and puts the person forward to its end. Ends lie

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from breathing_room.core.config import MOODS, UNSPOKEN
+from breathing_room.core.config import MOODS, UNSPOKEN, RoomConfig
 from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
@@ -23,13 +23,11 @@ from breathing_room.hosts.server.compat import (
 )
 from breathing_room.testing.peer import RefusedError, Socket
 from harness import Serve
-from inside import NOON_MS, client_of, host_inside
+from inside import NOON_MS, HandClock, client_of, host_inside
 
 
 def a_presence(**changed: Any) -> Presence:
     """Make a presence of nobody, changed."""
-    from breathing_room.core.config import RoomConfig  # noqa: PLC0415
-
     presence = Room("lobby", RoomConfig(), now_ms=NOON_MS).presence(now_ms=NOON_MS)
     return Presence(**{name: getattr(presence, name) for name in presence.__slots__} | changed)
 
@@ -148,6 +146,21 @@ async def test_visitor_is_the_same_by_both_ways() -> None:
         await client.post("/api/heartbeat", json={"sessionId": "visitor-0123456789", "mood": "release"})
         await client.post("/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789"})
         assert (await client.get("/api/presence")).json()["count"] == 1
+
+
+async def test_presence_is_revalidated() -> None:
+    """
+    Who has the latest is answered 304 here as well: the time in the body alone does not make it another.
+    """
+    clock = HandClock()
+    async with host_inside(clock=clock) as host, client_of(host) as client:
+        first = await client.get("/api/presence")
+        clock.ms += 1_000
+        again = await client.get("/api/presence", headers={"If-None-Match": first.headers["etag"]})
+        assert again.status_code == 304
+        await client.post("/api/heartbeat", json={"sessionId": "s1"})
+        changed = await client.get("/api/presence", headers={"If-None-Match": first.headers["etag"]})
+        assert changed.json()["count"] == 1
 
 
 async def test_config_is_cached() -> None:

@@ -7,17 +7,17 @@ Both are sessions, and a room cannot tell them apart.
 import asyncio
 import contextlib
 
-from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import NOT_TEXT, NOT_UTF8, TOO_BIG, check_room, encode, error_body
+from breathing_room.core.events import Heard
+from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG, check_room
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dialect
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.origins import origin_allowed
-from breathing_room.hosts.server.session import Session
-from breathing_room.hosts.server.socket import POLITE
+from breathing_room.hosts.server.responses import error_response
+from breathing_room.hosts.server.session import PERSON, Session
 
 
 class AsgiSocket(Session):
@@ -50,7 +50,8 @@ class AsgiSocket(Session):
     def ping(self) -> None:
         """Do nothing: ASGI knows no pings; the server below sends its own, and ends what does not answer."""
         self.heard_at_ms = self.room.host.clock.now_ms()
-        self.heard()
+        if self.role == PERSON:
+            self.room.feed(Heard(self))
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Part after what is ready was sent."""
@@ -86,7 +87,8 @@ class AsgiSocket(Session):
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                self.ended(politely=message.get("code") in POLITE)
+                # 1005 is what servers report for want of a better word, a broken connection's too.
+                self.ended(politely=message.get("code") in {GOODBYE, GOING_AWAY})
                 return
             text = message.get("text")
             if text is None:
@@ -110,9 +112,7 @@ class AsgiSocket(Session):
             session = cls._enter(host, websocket)
         except PeerError as error:
             host.counters.refuse(error.code)
-            await websocket.send_denial_response(
-                Response(encode(error_body(error)), error.status, media_type="application/json")
-            )
+            await websocket.send_denial_response(error_response(error))
             return
         await websocket.accept()
         if session.dialect is compat.DIALECT:

@@ -93,16 +93,23 @@ class ServerConfig:
         for origin in self.origins:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise ConfigError(f"origins must be * or begin with http:// or https://: {origin!r}")
-        try:
-            for name in (self.default_room, *self.rooms):
+        for place, name in (
+            ("default_room", self.default_room),
+            *((f"rooms.{name}", name) for name in self.rooms),
+        ):
+            try:
                 check_room(name)
-        except PeerError as error:
-            raise ConfigError(error.message) from None
+            except PeerError as error:
+                raise ConfigError(f"{place}: {error.message}") from None
         _ = self.proxy_networks
-        if max(self.room.valid_ms, self.room.next_ms) < 1_000 * self.presence_max_age_s:
-            raise ConfigError(
-                "presence_max_age_s must not exceed valid_ms: a cache would serve what is no longer valid"
-            )
+        for place, room in (
+            ("", self.room),
+            *((f"rooms.{name}: ", room) for name, room in self.rooms.items()),
+        ):
+            if room.valid_ms < 1_000 * self.presence_max_age_s:
+                raise ConfigError(
+                    f"{place}presence_max_age_s must not exceed valid_ms: a cache would serve what is no longer valid"
+                )
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
@@ -137,6 +144,8 @@ class ServerConfig:
             if key.startswith(ENVIRONMENT_PREFIX)
         }
         environment_values = {name: parse(name, text) for name, text in environment.items()}
+        for name in flags.keys() - FIELDS.keys():
+            raise ConfigError(f"there is no setting {name}; `breathing-room serve --help` lists them")
         values = file_values | environment_values | dict(flags)
 
         of_rooms = {name: value for name, value in values.items() if name in ROOM_FIELDS}
@@ -146,17 +155,17 @@ class ServerConfig:
         return cls(
             **of_server,
             room=RoomConfig(**of_rooms),
-            rooms={
-                room: RoomConfig(
-                    **of_rooms
-                    | {
-                        name: _typed(name, value, f"{path}: rooms.{room}", ROOM_FIELDS)
-                        for name, value in own.items()
-                    }
-                )
-                for room, own in rooms.items()
-            },
+            rooms={room: _own_config(f"{path}: rooms.{room}", of_rooms, own) for room, own in rooms.items()},
         )
+
+
+def _own_config(where: str, of_rooms: Mapping[str, Any], own: Mapping[str, Any]) -> RoomConfig:
+    """Make the config of one room from that of all and what its table says."""
+    values = {name: _typed(name, value, where, ROOM_FIELDS) for name, value in own.items()}
+    try:
+        return RoomConfig(**{**of_rooms, **values})
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 _TYPES: Final = get_type_hints(ServerConfig) | get_type_hints(RoomConfig)

@@ -16,7 +16,7 @@ from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.events import Event, VisitorKey, Woken
-from breathing_room.core.history import History
+from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
@@ -49,6 +49,9 @@ SLICE: Final = 512
 CLOSING_MS: Final = 2_000
 
 HISTORY_MS: Final = 60_000
+
+# Averages of a room that nobody came to for as many weeks as they reach back say nothing any more.
+HISTORY_TTL_MS: Final = WEEKS_MAX * 7 * 86_400_000
 
 
 class Abortable(Protocol):
@@ -97,6 +100,7 @@ class RoomHost:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._saving: asyncio.Task[None] | None = None
+        self._save_again = False
 
     # --- Feed, perform, re-arm --------------------------------------------------------------------------------
 
@@ -130,8 +134,11 @@ class RoomHost:
                 assert isinstance(connection, Session)
                 connection.close(code)
             case Save():
-                if self._saving is None or self._saving.done():
-                    self._saving = self.host.spawn(self.save())
+                # A save that takes longer than the interval is followed by another, since what happened meanwhile
+                # is in neither.
+                self._save_again = self._saving is not None and not self._saving.done()
+                if not self._save_again:
+                    self._saving = self.host.spawn(self._save())
 
     def _push_slice(self, begun_with: Announcement) -> None:
         """Push to the next few of the audience, always the latest, and go on after everybody else had a turn."""
@@ -227,6 +234,12 @@ class RoomHost:
             people = {**presence.moods, UNSPOKEN: presence.unspoken} if known else None
             self.history.observe(people, wall_ms=self.host.clock.wall_ms())
 
+    async def _save(self) -> None:
+        await self.save()
+        while self._save_again:
+            self._save_again = False
+            await self.save()
+
     async def save(self) -> None:
         """Store the room. A failure is logged and made up for by the next time."""
         snapshot = self.room.snapshot()
@@ -251,20 +264,13 @@ class RoomHost:
             return
         self._observe(self.presence())
         try:
-            await self.host.store.put(HISTORY + self.name, self.history.encode())
+            await self.host.store.put(HISTORY + self.name, self.history.encode(), ttl_ms=HISTORY_TTL_MS)
         except StoreError as error:
             log.error("the history of room %s could not be saved: %s", self.name, error)
 
     async def load_history(self) -> None:
-        """Read the averages; what cannot be read is begun anew."""
-        history = History()
-        try:
-            stored = await self.host.store.get(HISTORY + self.name)
-            if stored is not None:
-                history = History.decode(stored)
-        except (StoreError, HostError) as error:
-            log.error("the history of room %s could not be read: %s", self.name, error)
-        self.history = history
+        """Read the averages, and go on with them."""
+        self.history = await self.host.stored_history(self.name)
         self._observe(self.presence())
 
     def shut(self) -> None:
@@ -314,9 +320,9 @@ class Host:
         self._unknown_until_ms = 0
         self._epoch = -1
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tick_s = (
-            max(50, min(1_000, config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4)) / 1_000
-        )
+        pings_ms = [room.ping_ms // 4 for room in (config.room, *config.rooms.values())]
+        waits_ms = [config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4]
+        self._tick_s = max(20, min(1_000, *waits_ms, *pings_ms)) / 1_000
         self._starting = asyncio.Lock()
         self._all_closed = asyncio.Event()
 
@@ -349,7 +355,6 @@ class Host:
             self.ready = True
             self.spawn(self._keep_deadlines())
             self.spawn(self._keep_house())
-            self.spawn(self._stop_with_the_loop())
 
     async def stop(self) -> None:
         """Save every room, send everybody away with a time to come back, and close the store."""
@@ -443,6 +448,22 @@ class Host:
         now_ms = self.clock.now_ms()
         return Room(name, self.config.room, now_ms=now_ms, unknown=self._is_unknown()).presence(now_ms=now_ms)
 
+    async def history(self, name: str) -> History:
+        """Find the averages of a room, whether it is open or not."""
+        room = self.rooms.get(name)
+        return (
+            room.history if room is not None and room.history is not None else await self.stored_history(name)
+        )
+
+    async def stored_history(self, name: str) -> History:
+        """Read the averages of a room; what cannot be read is begun anew."""
+        try:
+            stored = await self.store.get(HISTORY + name)
+            return History() if stored is None else History.decode(stored)
+        except (StoreError, HostError) as error:
+            log.error("the history of room %s could not be read: %s", name, error)
+            return History()
+
     def check_capacity(self) -> None:
         """Refuse another socket when there is no file left for it.
 
@@ -479,8 +500,10 @@ class Host:
                 self._opened_by[room.opener] -= 1
                 if not self._opened_by[room.opener]:
                     del self._opened_by[room.opener]
-            await room.save()
             await room.save_history()
+            if room.name not in self.rooms:  # It may have been opened again meanwhile.
+                await self.store.delete(SNAPSHOT + room.name)
+                await self.store.delete(NOTE + room.name)
 
     def _is_unknown(self) -> bool:
         return self.clock.now_ms() < self._unknown_until_ms
@@ -533,13 +556,6 @@ class Host:
                 session.abort()
             for room in self.rooms.values():
                 room.check_leases(now_ms)
-
-    async def _stop_with_the_loop(self) -> None:
-        """Save what there is when the event loop ends without a word: nobody runs a mounted application's lifespan."""
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await self.stop()
 
     async def _keep_house(self) -> None:
         """Close idle rooms, store histories, change secrets: what may wait for the store."""

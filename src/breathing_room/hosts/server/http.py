@@ -3,7 +3,8 @@
 ``app()`` can be mounted in anybody's own application; ``serve.py`` runs it with the slim sockets in front.
 """
 
-import hashlib
+import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -22,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
     check_room,
     check_visitor,
@@ -30,7 +33,6 @@ from breathing_room.core.wire import (
     decode_report,
     encode,
     encode_presence,
-    error_body,
 )
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
@@ -41,8 +43,7 @@ from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.openapi import openapi
 from breathing_room.hosts.server.origins import origin_allowed
-
-JSON: Final = "application/json"
+from breathing_room.hosts.server.responses import cacheable, error_response, etag_of, json_response
 
 # Everything that the page needs comes from here; nothing else may run in it, and no site may frame it unasked.
 PAGE_POLICY: Final = (
@@ -53,44 +54,22 @@ PAGE_POLICY: Final = (
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with JSON that is encoded already."""
-    return Response(body, status, headers, media_type=JSON)
-
-
-def error_response(error: PeerError, headers: dict[str, str] | None = None) -> Response:
-    """Answer with an error in its one shape."""
-    headers = dict(headers or {})
-    headers.setdefault("Cache-Control", "no-store")
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
-    return json_response(encode(error_body(error)), status=error.status, headers=headers)
-
-
 class Routes:
     """The handlers, over one host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self._openapi = encode(openapi(host.config))
+        self._presence_max_age = f"public, max-age={host.config.presence_max_age_s}"
+        self._config_max_age = f"public, max-age={host.config.config_max_age_s}"
 
     # --- Rooms ------------------------------------------------------------------------------------------------
 
     async def presence(self, request: Request) -> Response:
         """Answer who is here, for caches to share."""
         presence = self.host.presence(check_room(request.path_params["room"]))
-        max_age_s = self.host.config.presence_max_age_s
-        # The time moves in steps, so that most revalidations are answered by 304, and nobody is left with a
-        # presence that is no longer valid.
-        step_ms = presence.valid_ms // 2
-        stepped = replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)
-        etag = _etag(encode_presence(stepped))
-        return _conditional(
-            request,
-            encode_presence(presence),
-            etag,
-            f"public, max-age={max_age_s}, stale-while-revalidate={max_age_s}",
-        )
+        max_age = f"{self._presence_max_age}, stale-while-revalidate={self.host.config.presence_max_age_s}"
+        return cacheable(request, encode_presence(presence), max_age, etag=_etag_of_presence(presence))
 
     async def config(self, request: Request) -> Response:
         """Answer how a room works."""
@@ -98,10 +77,8 @@ class Routes:
         self.host.presence(name)  # Where rooms are not open to everybody, an unknown one is an error.
         body = config_body(name, self.host.config.room_config(name), now_ms=self.host.clock.wall_ms())
         # The time of day changes with every answer; what matters to a cache does not.
-        etag = hashlib.blake2b(encode({**body, "now_ms": 0}), digest_size=12).hexdigest()
-        return _conditional(
-            request, encode(body), f'"{etag}"', f"public, max-age={self.host.config.config_max_age_s}"
-        )
+        etag = etag_of(encode({**body, "now_ms": 0}))
+        return cacheable(request, encode(body), self._config_max_age, etag=etag)
 
     async def beat(self, request: Request) -> Response:
         """Take a sign of life of somebody without a socket."""
@@ -113,7 +90,7 @@ class Routes:
         room = self._enter(request, name)
         room.feed(Reported(room.visitor_key(report.visitor), report.mood))
         self.host.counters.reports += 1
-        return json_response(encode_presence(room.presence()), headers={"Cache-Control": "no-store"})
+        return json_response(encode_presence(room.presence()))
 
     async def leave(self, request: Request) -> Response:
         """Take a goodbye of somebody without a socket."""
@@ -130,12 +107,11 @@ class Routes:
         self._check_origin(request)
         self.host.check_capacity()
         room = self._enter(request, check_room(request.path_params["room"]))
-        stream = EventStream(room)
-        return StreamingResponse(
-            stream.chunks(),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        # nginx would collect events until its buffer is full.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="text/event-stream")
+        return StreamingResponse(EventStream(room).chunks(), headers=headers, media_type="text/event-stream")
 
     async def no_socket(self, request: Request) -> Response:
         """Refuse a request that should have been a handshake."""
@@ -146,30 +122,27 @@ class Routes:
         """Answer the averages by hour of the week."""
         name = check_room(request.path_params["room"])
         self.host.presence(name)
-        room = self.host.rooms.get(name)
-        hours = room.history.averages() if room is not None and room.history is not None else []
-        body = encode({"room": name, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": hours})
-        return json_response(
-            body, headers={"Cache-Control": f"public, max-age={self.host.config.config_max_age_s}"}
-        )
+        history = await self.host.history(name)
+        body = {"room": name, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": history.averages()}
+        return cacheable(request, encode(body), self._config_max_age)
 
     async def badge(self, request: Request) -> Response:
         """Draw a badge with the label."""
         presence = self.host.presence(check_room(request.path_params["room"]))
-        return _cached(
-            request, badge(presence).encode(), self.host.config.presence_max_age_s, "image/svg+xml"
-        )
+        svg = badge(presence).encode()
+        return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
 
     # --- The other app's paths --------------------------------------------------------------------------------
 
     async def compat_presence(self, request: Request) -> Response:
         """Answer presence as the planning document's app did."""
         presence = self.host.presence(self.host.config.default_room)
-        return _cached(request, encode(compat.presence_body(presence)), self.host.config.presence_max_age_s)
+        body = encode(compat.presence_body(presence))
+        return cacheable(request, body, self._presence_max_age, etag=_etag_of_presence(presence))
 
     async def compat_config(self, request: Request) -> Response:
         """Answer that app's config."""
-        return _cached(request, encode(compat.CONFIG), self.host.config.config_max_age_s)
+        return cacheable(request, encode(compat.CONFIG), self._config_max_age)
 
     async def compat_heartbeat(self, request: Request) -> Response:
         """Take that app's heartbeat."""
@@ -179,9 +152,7 @@ class Routes:
         heartbeat = compat.decode_heartbeat(body, room.config.moods)
         room.feed(Reported(room.visitor_key(heartbeat.visitor), heartbeat.mood))
         self.host.counters.reports += 1
-        return json_response(
-            encode(compat.presence_body(room.presence())), headers={"Cache-Control": "no-store"}
-        )
+        return json_response(encode(compat.presence_body(room.presence())))
 
     # --- Operations -------------------------------------------------------------------------------------------
 
@@ -193,14 +164,14 @@ class Routes:
     async def healthz(self, request: Request) -> Response:
         """Answer: whoever can is alive."""
         del request
-        return json_response(b'{"ok":true}', headers={"Cache-Control": "no-store"})
+        return json_response(b'{"ok":true}')
 
     async def readyz(self, request: Request) -> Response:
         """Answer whether people may be sent here."""
         del request
         if self.host.stopping or not self.host.ready:
             raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
-        return json_response(b'{"ok":true}', headers={"Cache-Control": "no-store"})
+        return json_response(b'{"ok":true}')
 
     async def openapi(self, request: Request) -> Response:
         """Answer the description of this interface."""
@@ -211,7 +182,8 @@ class Routes:
 
     def _enter(self, request: Request, name: str) -> RoomHost:
         address = request.client.host if request.client else None
-        return self.host.enter(name, address=address, forwarded_for=request.headers.get("x-forwarded-for"))
+        forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for"))
+        return self.host.enter(name, address=address, forwarded_for=forwarded_for)
 
     def _check_origin(self, request: Request) -> None:
         if not origin_allowed(
@@ -237,13 +209,24 @@ class Routes:
         return body
 
 
-def _etag(body: bytes) -> str:
-    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+def _etag_of_presence(presence: Presence) -> str:
+    """Make a tag for which time moves in steps of half of ``valid_ms``.
+
+    Most revalidations are then answered by 304, and nobody is left with a presence that is no longer valid.
+    """
+    step_ms = presence.valid_ms // 2
+    return etag_of(encode_presence(replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)))
 
 
-def _cached(request: Request, body: bytes, max_age_s: int, media_type: str = JSON) -> Response:
-    """Answer with what caches may share for so long."""
-    return _conditional(request, body, _etag(body), f"public, max-age={max_age_s}", media_type)
+class Cors(CORSMiddleware):
+    """Starlette's, with errors in our one shape."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight."""
+        response = super().preflight_response(request_headers)
+        if response.status_code >= 400:
+            return error_response(PeerError("forbidden_origin", "this origin may not ask so", status=403))
+        return response
 
 
 class Page(StaticFiles):
@@ -259,26 +242,10 @@ class Page(StaticFiles):
         return response
 
 
-def _conditional(
-    request: Request, body: bytes, etag: str, cache_control: str, media_type: str = JSON
-) -> Response:
-    """Answer 304 to whoever has this already."""
-    headers = {"ETag": etag, "Cache-Control": cache_control}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=media_type)
-
-
 async def _on_peer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PeerError)
     request.app.state.host.counters.refuse(error.code)
-    headers = {}
-    if error.status == 413:
-        headers["Connection"] = "close"  # What is left of the body would be taken for the next request.
-    if error.status == 426:
-        headers |= {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    return error_response(error, headers)
+    return error_response(error)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -298,7 +265,12 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 class StartedOnDemand:
-    """Starts the host with the first request: a mounted application's lifespan is not run by whoever mounts it."""
+    """Starts the host with the first request: a mounted application's lifespan is not run by whoever mounts it.
+
+    Nor is it told that the server stops. uvicorn (0.54, 2026-11) waits for every response to end before it says
+    anything, so an event stream would hold it up for ever; and it ends by the signal that stopped it, so nothing can
+    be saved afterwards. But it can be asked: its handler of the signal is a method of the server that is to stop.
+    """
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
         self.app = app
@@ -308,7 +280,20 @@ class StartedOnDemand:
         """Pass everything on."""
         if scope["type"] != "lifespan" and not self.host.ready:
             await self.host.start()
+            self.host.spawn(self._stop_with_the_server())
         await self.app(scope, receive, send)
+
+    async def _stop_with_the_server(self) -> None:
+        try:
+            while not _server_is_stopping():  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.05)  # uvicorn itself looks every 0.1 s.
+        finally:
+            await self.host.stop()
+
+
+def _server_is_stopping() -> bool:
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return bool(getattr(server, "should_exit", False))
 
 
 def create_app(host: Host) -> Starlette:
@@ -361,7 +346,7 @@ def create_app(host: Host) -> Starlette:
         middleware=[
             Middleware(StartedOnDemand, host=host),
             Middleware(
-                CORSMiddleware,
+                Cors,
                 allow_origins=host.config.origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["content-type"],

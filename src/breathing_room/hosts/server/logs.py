@@ -13,7 +13,7 @@ from typing import Any, Final
 REDACTED: Final = "[redacted]"
 
 # The port of a peer, with the time, names a subscriber behind a carrier's address.
-_PORT: Final = r"(?:\]?['\"]?(?:,\s|:|,\sport=)\d{1,5}\b)?"
+_PORT: Final = r"(?:\]?['\"]?(?:,\s|:|,\sport=)\d{1,5}\b(?![.\w]))?"
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)" + _PORT)
 _MAYBE_IPV6: Final = re.compile(
     r"(?<![\w:.])((?=[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:)[0-9A-Fa-f:.]{2,45}(?:%\w+)?)(?![\w:])" + _PORT
@@ -51,7 +51,7 @@ class RedactingFormatter(logging.Formatter):
         parts = []
         while error is not None:
             stack = "".join(traceback.format_tb(error.__traceback__))
-            parts.append(f"{stack}{type(error).__qualname__}")
+            parts.append(f"Traceback (most recent call last):\n{stack}{type(error).__qualname__}")
             error = error.__cause__ or error.__context__
         return "\nwhile handling\n".join(parts)
 

@@ -59,6 +59,10 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
         "required": True,
         "schema": {"type": "string", "pattern": f"^{ROOM_NAME.pattern}$"},
     }
+    handshake = _operation(
+        "Open a WebSocket; docs/reference/protocol.md has its messages",
+        {"101": {"description": "Switching protocols"}, "426": {"description": "This is no handshake"}},
+    )
     rooms = {
         "": {"get": _operation("Who is here now", _answer("Presence", "Presence") | cached)},
         "/config": {"get": _operation("How the room works", _answer("Config", "Config") | cached)},
@@ -69,17 +73,11 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
         },
         "/leave": {"post": _operation("Say goodbye", {"204": {"description": "Goodbye"}}, body="Goodbye")},
         "/events": {"get": _operation("Every change, as Server-Sent Events", stream)},
-        "/history": {"get": _operation("Averages by hour of the week", _answer("History", "Averages"))},
-        "/badge.svg": {"get": _operation("A badge with the label", svg | cached)},
-        "/socket": {
-            "get": _operation(
-                "Open a WebSocket; docs/reference/protocol.md has its messages",
-                {
-                    "101": {"description": "Switching protocols"},
-                    "426": {"description": "This is no handshake"},
-                },
-            )
+        "/history": {
+            "get": _operation("Averages by hour of the week", _answer("History", "Averages") | cached)
         },
+        "/badge.svg": {"get": _operation("A badge with the label", svg | cached)},
+        "/socket": {"get": handshake},
     }
     ok = _answer("Ok", "Yes")
     return {
@@ -94,15 +92,19 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
         | {
             "/api/presence": {
                 "get": _operation(
-                    "Presence, as the planning document's app has it", _answer("CompatPresence", "Presence")
+                    "Presence, as the planning document's app has it",
+                    _answer("CompatPresence", "Presence") | cached,
                 )
             },
-            "/api/config": {"get": _operation("That app's config", _answer("CompatConfig", "Config"))},
+            "/api/config": {
+                "get": _operation("That app's config", _answer("CompatConfig", "Config") | cached)
+            },
             "/api/heartbeat": {
                 "post": _operation(
                     "That app's heartbeat", _answer("CompatPresence", "Presence"), body="Heartbeat"
                 )
             },
+            "/api/room": {"get": handshake},
             "/metrics": {"get": _operation("Metrics for Prometheus", plain, errors=False)},
             "/healthz": {"get": _operation("Is it alive?", ok, errors=False)},
             "/readyz": {"get": _operation("May people be sent here?", ok)},

@@ -1,0 +1,298 @@
+"""Rooms that are mounted in somebody else's application: WebSockets over ASGI."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breathing_room.core.events import Reported
+from breathing_room.hosts.server.announcement import PROTOCOL
+from breathing_room.hosts.server.asgi_socket import AsgiSocket
+from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.http import create_app
+from breathing_room.stores import SqliteStore
+from breathing_room.testing.peer import Exchange, RefusedError, Socket
+from inside import client_of, host_inside, listening
+from uvicorn_process import UvicornProcess, uvicorn_process
+
+VISITOR = "visitor-0123456789"
+SOCKET = "/v1/rooms/lobby/socket"
+
+
+@asynccontextmanager
+async def mounted(**settings: Any) -> AsyncIterator[tuple[Host, str]]:
+    """Serve a host with a plain uvicorn: the host, and its base address."""
+    async with (
+        host_inside(**{"push_ms": 20, "grace_ms": 300, **settings}) as host,
+        listening(create_app(host)) as url,
+    ):
+        yield host, url
+
+
+async def join(url: str, visitor: str = VISITOR, path: str = SOCKET) -> Socket:
+    """Open a socket as somebody; the answer has been read."""
+    socket = await Socket.open(url, path)
+    socket.say("join", visitor=visitor)
+    await socket.hear("presence")
+    return socket
+
+
+async def count(host: Host, *, low: int, high: int) -> None:
+    """Wait until so many are there."""
+    async with asyncio.timeout(3):
+        while (host.presence("lobby").low, host.presence("lobby").high) != (low, high):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_quiet_person_stays() -> None:
+    """
+    Who says nothing for several leases, and whose connection lives, is there all the time.
+    """
+    async with mounted(lease_ms=600) as (host, url):
+        person = await join(url)
+        for _ in range(14):
+            await asyncio.sleep(0.1)
+            presence = host.presence("lobby")
+            assert (presence.low, presence.high) == (1, 1)
+        assert person.is_open
+        person.cut()
+
+
+async def test_broken_connection_is_a_doubt() -> None:
+    """
+    A connection that breaks without a close frame leaves its person silent, and gone after the grace.
+    """
+    async with mounted() as (host, url):
+        person = await join(url)
+        person.cut()
+        await count(host, low=0, high=1)
+        await count(host, low=0, high=0)
+
+
+async def test_goodbye_is_at_once() -> None:
+    """
+    A leave, or a close with 1000 or 1001, takes its person out at once.
+    """
+    async with mounted(grace_ms=5_000, lease_ms=10_000) as (host, url):
+        for goodbye in ("leave", 1000, 1001):
+            person = await join(url)
+            await count(host, low=1, high=1)
+            if isinstance(goodbye, int):
+                person.say_goodbye(goodbye)
+            else:
+                person.say(goodbye)
+            end = await person.ended()
+            assert end.code == (goodbye if isinstance(goodbye, int) else 1000)
+            await count(host, low=0, high=0)
+
+
+async def test_refusal_has_the_shape_of_errors() -> None:
+    """
+    A handshake that is refused is answered by HTTP with the one shape of errors, and a time to come back where that helps.
+    """
+    async with mounted(origins=("https://good.example",), rooms_per_prefix_max=1, sockets_max=2) as (
+        host,
+        url,
+    ):
+        for path, status, code in (
+            ("/v1/rooms/BAD/socket", 400, "bad_room"),
+            ("/api/room", 400, "bad_visitor"),
+        ):
+            with pytest.raises(RefusedError) as refused:
+                await Socket.open(url, path)
+            assert refused.value.answer.status == status
+            assert refused.value.answer.json()["error"]["code"] == code
+            assert host.counters.refusals[code] == 1
+        people = [await join(url, path="/v1/rooms/one/socket")]
+        for path, status, code in (
+            ("/v1/rooms/two/socket", 429, "too_many_rooms"),
+            (SOCKET, 503, "full"),
+        ):
+            with pytest.raises(RefusedError) as refused:
+                await Socket.open(url, path)
+            assert refused.value.answer.status == status
+            assert refused.value.answer.json()["error"]["code"] == code
+            assert int(refused.value.answer.headers["retry-after"]) > 0
+            if code != "full":
+                people.append(await join(url))
+        for person in people:
+            person.cut()
+
+
+async def test_wrong_origin_gets_no_socket() -> None:
+    """
+    A page of another origin is refused with 403.
+    """
+    async with mounted(origins=("https://good.example",)) as (_, url):
+        headers = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Origin": "https://evil.example",
+        }
+        exchange = await Exchange.begin(url, "GET", SOCKET, headers=headers)
+        answer = await exchange.answer()
+        exchange.close()
+    assert (answer.status, answer.json()["error"]["code"]) == (403, "forbidden_origin")
+
+
+async def test_bad_messages_close() -> None:
+    """
+    Binary, too long and endlessly senseless messages close with the codes of the protocol.
+    """
+    async with mounted(message_bytes_max=512) as (host, url):
+        for send, code in (
+            (lambda person: person.send_binary(b"{}"), 1003),
+            (lambda person: person.send_text("x" * 513), 1009),
+            (lambda person: [person.send_text("nonsense") for _ in range(20)], 4500),
+        ):
+            person = await join(url)
+            send(person)
+            assert (await person.ended()).code == code
+            assert host.counters.closes[code] == 1
+
+
+async def test_late_join_closes() -> None:
+    """
+    Who does not join in time is closed with 4001.
+    """
+    async with mounted(join_ms=200) as (_, url):
+        assert (await (await Socket.open(url, SOCKET)).ended()).code == 4001
+
+
+async def test_stop_says_when_to_come_back() -> None:
+    """
+    When the host stops, sockets are closed with 1012 and a time to come back, and the room is saved.
+    """
+    async with mounted() as (host, url):
+        person = await join(url)
+        await host.stop()
+        end = await person.ended()
+    assert end.code == 1012
+    assert json.loads(end.reason).keys() == {"retry_ms"}
+
+
+async def test_everything_open_is_counted() -> None:
+    """
+    Sockets over ASGI take places like others, and give them back.
+    """
+    async with mounted() as (host, url):
+        people = [await join(url, f"{VISITOR}-{index}") for index in range(3)]
+        assert host.session_count == 3
+        for person in people:
+            person.cut()
+        await count(host, low=0, high=0)
+        assert host.session_count == 0
+        assert not host.rooms["lobby"].audience
+
+
+class Unread:
+    """A WebSocket whose client reads nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.reads = asyncio.Event()
+
+    async def send_text(self, text: str) -> None:
+        """Wait until somebody reads."""
+        await self.reads.wait()
+        self.sent.append(text)
+
+
+async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
+    """
+    For a client that does not read, one presence and a few answers are kept, and no queue.
+    """
+    async with host_inside(push_ms=20) as host:
+        unread = Unread()
+        room = host.rooms["lobby"]
+        session = AsgiSocket(unread, room, PROTOCOL)  # type: ignore[arg-type]
+        session.receive(b'{"type": "observe"}')
+        writing = asyncio.create_task(session.write())
+        await asyncio.sleep(0)
+        for index in range(100):
+            room.feed(Reported(room.visitor_key(f"{VISITOR}-{index}")))
+            session.receive(b'{"type": "beat", "sent_ms": 1}')
+            if index % 10 == 0:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.03)
+        unread.reads.set()
+        await asyncio.sleep(0.03)
+        writing.cancel()
+        said = [json.loads(text) for text in unread.sent]
+        session.ended(politely=False)
+    assert [message["count"] for message in said if message["type"] == "presence"][-1] == 100
+    assert len([message for message in said if message["type"] == "presence"]) <= 3
+    assert len([message for message in said if message["type"] == "beat"]) <= AsgiSocket.ANSWERS_MAX
+
+
+# --- In a process of somebody's own -------------------------------------------------------------------------------------
+
+PINGS = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
+
+
+def their_app(folder: Path) -> str:
+    """Write an application that mounts ours, as the documentation has it."""
+    (folder / "their_app.py").write_text(
+        "from starlette.applications import Starlette\n"
+        "import breathing_room\n"
+        "app = Starlette()\n"
+        "app.mount('/rooms', breathing_room.app(data='their.db', snapshot_ms=60_000, push_ms=20))\n",
+        encoding="utf-8",
+    )
+    return "their_app:app"
+
+
+async def stopped(running: UvicornProcess) -> float:
+    """Stop a process politely, and return how many seconds that took."""
+    began_s = time.monotonic()
+    await asyncio.to_thread(running.stop)
+    return time.monotonic() - began_s
+
+
+async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> None:
+    """
+    When somebody's own server stops, mounted rooms are saved, and nothing looks like a crash afterwards.
+    """
+    app = their_app(tmp_path)
+    with uvicorn_process(app, *PINGS, app_dir=tmp_path, working_dir=tmp_path) as running:
+        person = await join(f"{running.url}/rooms")
+        await stopped(running)
+        await person.ended()
+    assert not [line for line in running.lines if "Traceback" in line or "ERROR" in line]
+    store = await SqliteStore.open(tmp_path / "their.db", read_only=True)
+    assert await store.get("running") is None
+    assert await store.get("snapshot/lobby") is not None
+    await store.close()
+    with uvicorn_process(app, *PINGS, app_dir=tmp_path, working_dir=tmp_path) as running:
+        exchange = await Exchange.begin(f"{running.url}/rooms", "GET", "/v1/rooms/lobby")
+        presence = (await exchange.answer()).json()
+        exchange.close()
+    assert (presence["method"], presence["count"]) == ("stale", 1)
+
+
+async def test_listener_does_not_hold_the_server_up(tmp_path: Path) -> None:
+    """
+    Somebody's own server stops though an event stream of a mounted room is open.
+    """
+    with uvicorn_process(their_app(tmp_path), app_dir=tmp_path, working_dir=tmp_path) as running:
+        stream = await Exchange.begin(f"{running.url}/rooms", "GET", "/v1/rooms/lobby/events")
+        await stream.event()
+        assert await stopped(running) < 5
+        stream.close()
+
+
+async def test_request_on_a_socket_path_is_told_to_upgrade() -> None:
+    """
+    A GET on a socket path that is no handshake is 426 here as well, whatever serves it.
+    """
+    async with host_inside() as host, client_of(host) as client:
+        for path in (SOCKET, "/api/room?sessionId=ann"):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (426, "upgrade_required")
