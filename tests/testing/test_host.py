@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import breathing_room
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.events import Reported, VisitorKey
+from breathing_room.core.events import Reported, VisitorKey, Woken
 from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.http import create_app
 from breathing_room.testing import BrokenPromiseError, check_host, checks
 from breathing_room.testing.host import PROMISES
 from harness import Serve
-from inside import listening
+from inside import HandClock, host_inside, listening
 
 PUSH_MS = 100
 JOIN_MS = 400
@@ -926,6 +928,43 @@ async def test_crash_is_no_restart(serve: Serve) -> None:
 
     broken = await broken_promises(server.url, restart=crash, only=OF_RESTARTS)
     assert broken.keys() == OF_RESTARTS
+
+
+OF_TIME = {
+    "a_quiet_socket_stays",
+    "announcements_are_spared",
+    "everybody_is_told_the_same",
+    "a_broken_socket_leaves_a_doubt",
+    "who_comes_back_in_time_is_there_again",
+    "who_does_not_come_back_is_gone",
+    "who_says_nothing_is_closed",
+}
+
+
+async def test_clock_may_be_in_our_hands() -> None:
+    """
+    With a clock that is moved by hand, leases of a minute are checked within seconds, one check at a time.
+    """
+    clock = HandClock()
+    at_once, most_at_once = 0, 0
+    async with host_inside(clock=clock) as host, listening(create_app(host)) as url:
+
+        async def advance(ms: int) -> None:
+            nonlocal at_once, most_at_once
+            at_once += 1
+            most_at_once = max(most_at_once, at_once)
+            await asyncio.sleep(0)
+            clock.ms += ms
+            for room in host.rooms.values():
+                room.check_leases(clock.ms)
+                room.feed(Woken())
+            at_once -= 1
+
+        began_s, began_ms = time.monotonic(), clock.ms
+        await check_host(url, advance=advance, only=OF_TIME)
+    assert clock.ms - began_ms > 120_000
+    assert time.monotonic() - began_s < 20
+    assert most_at_once == 1
 
 
 async def test_other_server_is_no_host() -> None:

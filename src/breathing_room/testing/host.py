@@ -37,6 +37,7 @@ from breathing_room.core.wire import (
 )
 from breathing_room.testing.peer import (
     PATIENCE_S,
+    TICK_S,
     Answer,
     Exchange,
     Message,
@@ -228,7 +229,9 @@ class Trial:
         while not holds(presence := await self.presence(), expected):
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"GET still answers {short_presence(presence)}, not {expected}")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(TICK_S)
+            if self.clock_in_hand:
+                await self.tick()
 
     async def beat(self, visitor: str, **more: Any) -> Message:
         """Report over HTTP."""
@@ -250,6 +253,8 @@ class Trial:
     async def socket(self, path: str = "/socket") -> Socket:
         """Open a socket that has said nothing yet."""
         socket = await Socket.open(self.base_url, self.path(path))
+        if self.clock_in_hand:
+            socket.tick = self.tick
         self._sockets.append(socket)
         return socket
 
@@ -268,6 +273,15 @@ class Trial:
         return socket
 
     # Time.
+
+    @property
+    def clock_in_hand(self) -> bool:
+        """Whether no time passes for the host but by ``advance``."""
+        return self.advance is not wait
+
+    async def tick(self) -> None:
+        """Let pass what may pass between a change and its announcement."""
+        await self.advance(self.terms.push_ms)
 
     async def settle(self) -> None:
         """Wait until everybody must have been told of everything."""
@@ -801,6 +815,7 @@ async def a_mood_moves_in_one_go(t: Trial) -> None:
     moods = (*t.terms.moods, UNSPOKEN)
     observer = await t.observe()
     person = await t.join(mood=moods[0])
+    await observer.hear("presence", says(count=1))
     await t.settle()
     begun = len(observer.texts)
     for mood in (*moods[1:], *moods[:-1], moods[0]):
@@ -899,6 +914,7 @@ async def announcements_are_spared(t: Trial) -> None:
     moods = (*t.terms.moods, UNSPOKEN)
     observer = await t.observe()
     person = await t.join(mood=moods[0])
+    await observer.hear("presence", says(count=1))
     await t.settle()
     begun, begun_at_s = len(observer.texts), time.monotonic()
     for index in range(40):
