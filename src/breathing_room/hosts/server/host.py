@@ -21,7 +21,7 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.visitors import SECRET_BYTES, visitor_key
-from breathing_room.core.wire import JOIN_LATE, READS_SLOWLY, RESTART, retry_reason
+from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
 from breathing_room.hosts.server.announcement import Announcement
 from breathing_room.hosts.server.clock import Clock
 from breathing_room.hosts.server.config import ServerConfig
@@ -213,7 +213,7 @@ class RoomHost:
         for session in self.pings.ended(now_ms):
             silent_ms = now_ms - session.heard_at_ms
             if silent_ms >= self.config.lease_ms:
-                session.abort()
+                session.close(LEASE_ENDED)
                 continue
             if silent_ms >= self.ping_ms // 2:
                 session.ping()

@@ -5,14 +5,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Reported, Withdrew
@@ -50,8 +50,6 @@ PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Routes:
@@ -219,7 +217,17 @@ def _etag_of_presence(presence: Presence) -> str:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, with errors in our one shape."""
+    """Starlette's, with errors in our one shape, and with one answer for all where all origins may ask."""
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        """Send a message of a response; where everybody may read it, say so whoever asks."""
+        if not self.allow_all_origins:
+            await super().send(message, send, request_headers)
+            return
+        if message["type"] == "http.response.start":
+            # Starlette says so only to pages, and then has to say `Vary: Origin`: a copy for each site in every cache.
+            MutableHeaders(scope=message).update(self.simple_headers)
+        await send(message)
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight."""

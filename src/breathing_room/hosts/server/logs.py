@@ -12,6 +12,9 @@ from typing import Any, Final
 
 REDACTED: Final = "[redacted]"
 
+CHAIN_MAX: Final = 8
+"""Exceptions that were raised while handling one another; a chain may go round."""
+
 # The port of a peer, with the time, names a subscriber behind a carrier's address.
 _PORT: Final = r"(?:\]?['\"]?(?:,\s|:|,\sport=)\d{1,5}\b(?![.\w]))?"
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)" + _PORT)
@@ -48,8 +51,8 @@ class RedactingFormatter(logging.Formatter):
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
         """Write where an exception came from and what kind it is; its message may hold anything that a client sent."""
         error: BaseException | None = ei[1]
-        parts = []
-        while error is not None:
+        parts: list[str] = []
+        while error is not None and len(parts) < CHAIN_MAX:
             stack = "".join(traceback.format_tb(error.__traceback__))
             parts.append(f"Traceback (most recent call last):\n{stack}{type(error).__qualname__}")
             error = error.__cause__ or error.__context__
