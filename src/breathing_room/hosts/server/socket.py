@@ -8,7 +8,6 @@ from then until it could, presences are skipped, and the latest is sent afterwar
 """
 
 import asyncio
-import os
 
 from breathing_room.core.wire import GOING_AWAY, GOODBYE
 from breathing_room.hosts.server.announcement import Announcement, Dialect
@@ -34,11 +33,10 @@ _PING = frame(PING, b"")
 class Socket(Session, asyncio.Protocol):
     """One WebSocket after its handshake."""
 
-    __slots__ = ("_blocked", "_closing", "_descriptor", "_missed", "_reader", "_transport")
+    __slots__ = ("_blocked", "_closing", "_missed", "_reader", "_transport")
 
     def __init__(self, transport: asyncio.Transport, room: RoomHost, dialect: Dialect) -> None:
         self._transport = transport
-        self._descriptor: int = transport.get_extra_info("socket").fileno()
         self._reader = FrameReader()
         self._blocked = False
         self._missed = False
@@ -53,18 +51,7 @@ class Socket(Session, asyncio.Protocol):
         if self._blocked:
             self._missed = True
         elif not self._closing:
-            frame_bytes = announcement.frames[self.dialect]
-            # The transport holds nothing back while we are not blocked, so nothing is overtaken by a write past it;
-            # and its descriptor stays open until it has called ``connection_lost``. That saves half a microsecond
-            # of ten.
-            try:
-                sent = os.write(self._descriptor, frame_bytes)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return  # The connection is broken; the transport will find out and say so.
-            if sent < len(frame_bytes):
-                self._transport.write(frame_bytes[sent:])
+            self._transport.write(announcement.frames[self.dialect])
 
     def send(self, text: bytes) -> None:
         """Write an answer, unless the reader is slow: then it has enough to read."""
