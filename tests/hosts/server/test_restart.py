@@ -33,7 +33,7 @@ FLAGS = (
     str(SNAPSHOT_MS),
 )
 
-SHORT_LEASE_MS = 1_200
+SHORT_LEASE_MS = 2_500
 SHORT = (
     "--lease-ms",
     str(SHORT_LEASE_MS),
@@ -174,7 +174,7 @@ async def test_ten_crashes_in_a_row_lose_nobody(serve: Serve) -> None:
                 *(join(server.url, visitor(index), after_s=chance.uniform(0, 0.3)) for index in range(PEOPLE))
             )
             await until_counted(server.url, PEOPLE)
-            assert time.monotonic() - began_s < (LEASE_MS + PUSH_MS) / 1_000
+            assert time.monotonic() - began_s < (LEASE_MS + PUSH_MS) / 1_000 + SLACK_S
             seen += [json.loads(text) for person in people for text in person.texts]
     for person in people:
         person.cut()
