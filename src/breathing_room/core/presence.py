@@ -82,11 +82,11 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
         figure = shown
     else:
         figure = (count + step // 2) // step * step
+    if figure == 0:
+        figure = count  # Whoever reads it is here: a crowd is never rounded away.
     # Rounding may leave an interval that begins or ends near the count; it holds two steps, so one back is inside.
     if figure > high:
         figure -= step
     elif figure < low:
         figure += step
-    if figure == 0:
-        figure = count  # Whoever reads it is here: a crowd is never rounded away.
     return (f"{figure:,}" if step == 1 else f"about {figure:,}"), figure
