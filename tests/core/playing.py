@@ -19,6 +19,7 @@ from breathing_room.core.events import (
     MoodChanged,
     Observed,
     Reported,
+    Tossed,
     VisitorKey,
     Withdrew,
     Woken,
@@ -231,6 +232,8 @@ _connections = st.integers(0, 5)
 _visitors = st.sampled_from([ANN, BOB, CAT, visitor("dan")])
 _moods = st.sampled_from([None, "calm", "calm", UNSPOKEN, "glad"])  # "glad" is refused by one config
 
+tickets = st.integers(0, 15).map(lambda sixteenth: sixteenth / 16)
+
 events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Joined, _connections, _visitors, _moods),
     st.builds(Joined, _connections, _visitors),
@@ -239,9 +242,12 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Heard, st.integers(0, 7)),
     st.builds(Left, st.integers(0, 7)),
     st.builds(Broke, st.integers(0, 7)),
-    st.builds(Reported, _visitors, _moods),
+    st.builds(Reported, _visitors, tickets, _moods),
     st.builds(Withdrew, _visitors),
     st.just(Woken()),
+)
+coins = st.builds(
+    Tossed, st.sampled_from([visitor("eve"), visitor("fay")]), st.sampled_from(["calm", UNSPOKEN, "glad"])
 )
 _pauses = st.one_of(
     st.sampled_from([1, 10, 49, 50, 51, 99, 100, 101, 300, 400, 999, 1_000, 1_001, 1_500, 149_999, 150_000]),

@@ -15,6 +15,10 @@ RANGES = {
     "lease_ms": (500, DAY_MS),
     "grace_ms": (0, DAY_MS),
     "beat_ms": (500, DAY_MS),
+    "panel_size": (1, 1_000_000),
+    "reports_per_day": (0, 1_000_000_000),
+    "epoch_ms": (60_000, 31 * DAY_MS),
+    "spread_ms": (100, DAY_MS),
     "push_ms": (20, 60_000),
     "pushes_per_s": (100, 100_000_000),
     "snapshot_ms": (100, 3_600_000),
@@ -31,7 +35,9 @@ def test_the_defaults() -> None:
     assert config.moods == MOODS == ("gratitude", "presence", "release", "connection")
     assert config.pattern is PATTERNS["4-7-8"]
     assert (config.lease_ms, config.grace_ms, config.ping_ms) == (60_000, 15_000, 20_000)
-    assert (config.beat_ms, config.fresh_ms, config.beat_lease_ms) == (30_000, 37_500, 150_000)
+    assert (config.beat_ms, config.fresh_ms, config.beat_lease_ms) == (300_000, 345_000, 390_000)
+    assert (config.panel_size, config.reports_per_day) == (400, 0)
+    assert (config.epoch_ms, config.spread_ms) == (DAY_MS, 75_000)
     assert (config.push_ms, config.snapshot_ms, config.valid_ms, config.next_ms) == (
         1_000,
         10_000,

@@ -1,10 +1,13 @@
 """The fast room agrees with a dumb one, which scans everybody at every step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import ceil, floor
 
 from hypothesis import given, settings
 
-from breathing_room.core.config import TICK_MS, UNSPOKEN
+from breathing_room.core.agenda import TICK_MS
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import (
     Broke,
     Connection,
@@ -18,6 +21,7 @@ from breathing_room.core.events import (
     Withdrew,
     Woken,
 )
+from breathing_room.core.panel import WINDOW_LEASES
 from core.playing import START_MS, Restart, Said, Start, Trace, events, happen, restarts, said, starts, traces
 
 
@@ -28,22 +32,28 @@ def tick(at_ms: int) -> int:
 
 @dataclass
 class Someone:
-    """A visitor who is there until ``end_ms`` and in no doubt before ``doubt_ms``."""
+    """A visitor who is there until ``end_ms``, on sockets that are open, or that broke, or on the panel."""
 
     mood: str = UNSPOKEN
     sockets: set[Connection] = field(default_factory=set)
     end_ms: int = 0
-    doubt_ms: float = 0
+    broken: bool = False
+    reports: bool = False
     restored: bool = False
 
 
 class DumbRoom:
-    """Who is here, by the rules alone: no agenda, no sums, everything looked up by scanning everybody."""
+    """Who is here, by the rules alone: no agenda, no sums, everything looked up by scanning everybody.
+
+    So few people are all asked to report: the rate is 1.
+    """
 
     def __init__(self, start: Start) -> None:
         self.config = start.config
         self.now_ms = START_MS
         self.people: dict[VisitorKey, Someone] = {}
+        self.lapsed: dict[VisitorKey, int] = {}
+        self.since_ms = START_MS
         self.unknown_until_ms = tick(START_MS + start.config.lease_ms) if start.unknown else 0
 
     def renew(self, key: VisitorKey, mood: str | None = None, socket: Connection | None = None) -> None:
@@ -51,19 +61,29 @@ class DumbRoom:
         someone.mood = mood or someone.mood
         if socket is not None:
             someone.sockets.add(socket)
-        lease_ms = self.config.lease_ms if someone.sockets else self.config.beat_lease_ms
+        someone.reports = not someone.sockets
+        lease_ms = self.config.beat_lease_ms if someone.reports else self.config.lease_ms
         someone.end_ms = tick(self.now_ms + lease_ms)
-        someone.doubt_ms = float("inf") if someone.sockets else tick(self.now_ms + self.config.fresh_ms)
-        someone.restored = False
+        someone.broken = someone.restored = False
+        if someone.reports:
+            self.lapsed.pop(key, None)
 
     def step(self, event: Event, now_ms: int) -> None:
         self.now_ms = max(self.now_ms, now_ms)
-        self.people = {key: someone for key, someone in self.people.items() if someone.end_ms > self.now_ms}
+        for key, someone in list(self.people.items()):
+            if someone.end_ms <= self.now_ms:
+                del self.people[key]
+                if someone.reports and not someone.restored:
+                    self.lapsed[key] = someone.end_ms
+        window_ms = WINDOW_LEASES * self.config.beat_lease_ms
+        self.lapsed = {key: at_ms for key, at_ms in self.lapsed.items() if at_ms > self.now_ms - window_ms}
         sockets = {socket: key for key, someone in self.people.items() for socket in someone.sockets}
         match event:
             case Joined(socket, key, mood):
+                if key in self.people and self.people[key].reports:
+                    del self.people[key]  # The mood of a report is told anew by who gets a socket.
                 self.renew(key, mood, socket)
-            case Reported(key, mood):
+            case Reported(key, _, mood):
                 self.renew(key, mood)
             case MoodChanged(socket, mood) if socket in sockets:
                 self.renew(sockets[socket], mood)
@@ -76,8 +96,8 @@ class DumbRoom:
                     del self.people[sockets[socket]]
                 elif not someone.sockets:
                     someone.end_ms = min(someone.end_ms, tick(self.now_ms + self.config.grace_ms))
-                    someone.doubt_ms = 0
-            case Withdrew(key) if key in self.people and not self.people[key].sockets:
+                    someone.broken = True
+            case Withdrew(key) if key in self.people and self.people[key].reports:
                 del self.people[key]
             case _:
                 pass
@@ -86,21 +106,47 @@ class DumbRoom:
         was_unknown = self.now_ms < self.unknown_until_ms
         self.now_ms = now_ms
         for someone in self.people.values():
-            someone.sockets, someone.doubt_ms, someone.restored = set(), 0, True
+            someone.sockets, someone.broken, someone.restored = set(), not someone.reports, True
+        self.lapsed, self.since_ms = {}, now_ms
         living = {key: someone for key, someone in self.people.items() if someone.end_ms > now_ms}
         forgotten = was_unknown or (self.people and not living)
         self.unknown_until_ms = tick(now_ms + self.config.lease_ms) if forgotten else 0
         self.people = living
 
     def says(self) -> Said:
-        people = self.people.values()
-        low = sum(self.now_ms < someone.doubt_ms for someone in people)
-        moods = {mood: sum(someone.mood == mood for someone in people) for mood in self.config.moods}
-        unspoken = sum(someone.mood == UNSPOKEN for someone in people)
+        moods = (*self.config.moods, UNSPOKEN)
+        seats = [someone.mood for someone in self.people.values() if someone.reports]
+        others = [someone for someone in self.people.values() if not someone.reports]
+        lease_ms = self.config.beat_lease_ms
+        ghost_ms = lease_ms - self.config.beat_ms / 2
+        window_ms = max(lease_ms, min(WINDOW_LEASES * lease_ms, self.now_ms - self.since_ms - lease_ms))
+        ghosts = min(expected_ghosts(len(self.lapsed), ghost_ms=ghost_ms, window_ms=window_ms), len(seats))
+        panel = panel_estimate(len(seats), ghosts, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
+        heard = sum(someone.reports and not someone.restored for someone in self.people.values())
+        if heard < len(seats):
+            ghosts = expected_ghosts(len(self.lapsed), ghost_ms=ghost_ms, window_ms=window_ms)
+            ghosts = min(ghosts * heard / len(seats), heard)
+            surely = panel_estimate(heard, ghosts, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
+            panel = replace(panel, low=min(panel.low, surely.low))
+        if panel.count < 1 and any(
+            someone.reports
+            and not someone.restored
+            and tick(someone.end_ms - lease_ms + self.config.fresh_ms) > self.now_ms
+            for someone in self.people.values()
+        ):
+            panel = replace(panel, count=1.0, high=max(panel.high, 1.0))
+        polled = apportion(round(panel.count), [seats.count(mood) for mood in moods])
+        tally = {
+            mood: part + sum(someone.mood == mood for someone in others)
+            for mood, part in zip(moods, polled, strict=True)
+        }
+        count, unspoken = sum(tally.values()), tally.pop(UNSPOKEN)
+        low = sum(not someone.broken for someone in others) + min(sum(polled), floor(panel.low))
         if self.now_ms < self.unknown_until_ms:
-            return None, low, None, "unknown", moods, unspoken
-        stale = any(someone.restored for someone in people)
-        return len(people), low, len(people), "stale" if stale else "counted", moods, unspoken
+            return None, low, None, "unknown", tally, unspoken
+        high = len(others) + max(sum(polled), ceil(panel.high))
+        stale = any(someone.restored for someone in self.people.values())
+        return count, low, high, "stale" if stale else "counted", tally, unspoken
 
 
 @given(starts, traces(events | restarts, clock_steps_back=False) | traces())
@@ -117,4 +163,7 @@ def test_the_fast_room_agrees_with_the_dumb_one(start: Start, trace: Trace) -> N
             dumb.restart(host.clock_ms)
         elif host.refusals == refusals:
             dumb.step(happening, host.clock_ms)
+        host.room._describe(
+            host.room._now_ms
+        )  # Estimates are as of the last change: compare them at one instant.
         assert said(host.presence()) == dumb.says()

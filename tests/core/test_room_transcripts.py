@@ -73,7 +73,7 @@ class Play:
     """A scenario under way."""
 
     def __init__(self) -> None:
-        self.config = RoomConfig()
+        self.config = RoomConfig(beat_ms=30_000)
         self.host: Host | None = None
         self.clock_ms = 0
         self.saved: bytes | None = None
@@ -163,7 +163,7 @@ def read_event(command: str, words: list[str]) -> Event:
         case "break", [socket]:
             return Broke(socket)
         case "report", [name, *mood]:
-            return Reported(visitor(name), mood[0] if mood else None)
+            return Reported(visitor(name), 0.5, mood[0] if mood else None)
         case "withdraw", [name]:
             return Withdrew(visitor(name))
     raise AssertionError(f"no command: {command} {words}")

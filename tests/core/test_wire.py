@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from breathing_room.core.wire import (
     Message,
     Mood,
     Observe,
+    Report,
     beat_message,
     breath_body,
     check_mood,
@@ -167,21 +169,23 @@ def test_every_senseless_message_is_refused(text: str, code: str) -> None:
 )
 def test_text_is_utf_8(body: bytes) -> None:
     """All text is UTF-8: another encoding, a byte order mark and encoded surrogates are refused."""
-    assert refusal(decode_report, body, MOODS).code == "bad_json"
+    assert refusal(partial(decode_report, epoch=7), body, MOODS).code == "bad_json"
 
 
 @pytest.mark.parametrize(
     ("body", "report"),
     [
-        ({"visitor": ID}, Join(ID, None)),
-        ({"visitor": ID, "mood": None}, Join(ID, None)),
-        ({"visitor": ID, "mood": "release", "type": "leave"}, Join(ID, "release")),
-        ({"visitor": ID, "mood": UNSPOKEN}, Join(ID, UNSPOKEN)),
+        ({"visitor": ID}, Report(ID, None, 7)),
+        ({"visitor": ID, "mood": None}, Report(ID, None, 7)),
+        ({"visitor": ID, "mood": "release", "type": "leave"}, Report(ID, "release", 7)),
+        ({"visitor": ID, "mood": UNSPOKEN}, Report(ID, UNSPOKEN, 7)),
+        ({"visitor": ID, "epoch": 7}, Report(ID, None, 7)),
+        ({"visitor": ID, "epoch": 6}, Report(ID, None, 6)),
     ],
 )
-def test_a_report_is_understood(body: dict[str, Any], report: Join) -> None:
-    """A beat over HTTP names the visitor, and may name the mood."""
-    assert decode_report(json.dumps(body).encode(), MOODS) == report
+def test_a_report_is_understood(body: dict[str, Any], report: Report) -> None:
+    """A beat over HTTP names the visitor, may name the mood, and the epoch in which the stay began: this or the last."""
+    assert decode_report(json.dumps(body).encode(), MOODS, epoch=7) == report
 
 
 @pytest.mark.parametrize(
@@ -193,11 +197,15 @@ def test_a_report_is_understood(body: dict[str, Any], report: Join) -> None:
         (b'{"visitor": "short"}', "bad_visitor"),
         (b'{"visitor": "0123456789abcdef", "mood": "fury"}', "unknown_mood"),
         (b'{"visitor": "0123456789abcdef", "mood": 0}', "unknown_mood"),
+        *(
+            (b'{"visitor": "0123456789abcdef", "epoch": %b}' % epoch, "bad_epoch")
+            for epoch in (b"8", b"5", b"-7", b"7.0", b"true", b"null", b'"7"', b"[]", b"1e400")
+        ),
     ],
 )
 def test_a_senseless_report_is_refused(body: bytes, code: str) -> None:
     """A body that makes no sense is refused with the code that says why."""
-    assert refusal(decode_report, body, MOODS).code == code
+    assert refusal(partial(decode_report, epoch=7), body, MOODS).code == code
 
 
 anything: st.SearchStrategy[Any] = st.recursive(
@@ -216,7 +224,7 @@ likely = st.fixed_dictionaries(
 )
 
 
-def check_understood(message: Message) -> None:
+def check_understood(message: Message | Report) -> None:
     """Check that what was understood is in the form that the room relies on."""
     match message:
         case Join(name, mood):
@@ -224,6 +232,9 @@ def check_understood(message: Message) -> None:
             assert mood in {None, *MOODS, UNSPOKEN}
         case Mood(mood):
             assert mood in {*MOODS, UNSPOKEN}
+        case Report(_, mood, epoch):
+            assert mood in {None, *MOODS, UNSPOKEN}
+            assert epoch in {6, 7}
         case Beat(sent_ms):
             assert sent_ms is None or (type(sent_ms) in {int, float} and abs(sent_ms) <= 2**53)
 
@@ -235,7 +246,7 @@ def test_arbitrary_json_is_understood_or_refused(value: Any) -> None:
         with suppress(PeerError):
             check_understood(decode_message(text, MOODS))
     with suppress(PeerError):
-        check_understood(decode_report(json.dumps(value).encode(), MOODS))
+        check_understood(decode_report(json.dumps(value).encode(), MOODS, epoch=7))
 
 
 @given(st.binary() | st.text().map(str.encode))
@@ -317,6 +328,7 @@ presences = st.builds(
     high=st.none() | whole,
     method=st.sampled_from(["counted", "sampled", "stale", "estimated", "unknown"]),
     rate=st.floats(0, 1, exclude_min=True),
+    epoch=st.integers(0, 10**6),
     moods=st.dictionaries(st.sampled_from(MOODS), whole),
     unspoken=whole,
     label=st.sampled_from(["unknown", "12", "about 10,000"]),
@@ -342,7 +354,7 @@ def a_presence(people: int, *, moods: tuple[str, ...] = MOODS) -> Presence:
     room = Room("lobby", RoomConfig(moods=moods), now_ms=1_767_225_600_000)
     names = (*moods, UNSPOKEN)
     for index in range(people):
-        room.step(Reported(visitor(f"{index}"), names[index % len(names)]), now_ms=1_767_225_600_000)
+        room.step(Reported(visitor(f"{index}"), 0.5, names[index % len(names)]), now_ms=1_767_225_600_000)
     return room.presence(now_ms=1_767_225_600_000)
 
 
@@ -406,7 +418,7 @@ def test_a_config_says_what_the_protocol_lists() -> None:
         "moods": list(MOODS),
         "mode": "socket",
         "breath": {"pattern": "4-7-8", "phases": [["inhale", 4_000], ["hold", 7_000], ["exhale", 8_000]]},
-        "beat_ms": 30_000,
+        "beat_ms": 300_000,
         "next_ms": 30_000,
         "lease_ms": 60_000,
         "grace_ms": 15_000,

@@ -117,6 +117,7 @@ def decode_presence(message: Mapping[str, Any]) -> Presence:
             high=None if high is None else _whole(high),
             method=message["method"],
             rate=number(message["rate"]),
+            epoch=_whole(message.get("epoch", 0)),
             moods={_text(mood, MOOD_NAME): _whole(people) for mood, people in moods.items()},
             unspoken=_whole(message["unspoken"]),
             label=message["label"],

@@ -22,9 +22,6 @@ MOOD_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 # A browser may run the timers of a hidden page only once a minute.
 THROTTLED_BEAT_MS: Final = 60_000
 
-# Leases end on a grid of this width, so that a timer serves all who lapse together.
-TICK_MS: Final = 50
-
 DAY_MS: Final = 86_400_000
 
 
@@ -55,7 +52,23 @@ class RoomConfig:
         "how long a person on a socket stays counted after the last sign of life; sockets are pinged three times as often",
     )
     grace_ms: int = setting(15_000, "how long a person whose socket broke without a goodbye stays counted")
-    beat_ms: int = setting(30_000, "how often a person without a socket reports")
+    beat_ms: int = setting(
+        300_000, "how often a person without a socket gives a sign of life; changes are reported at once"
+    )
+    panel_size: int = setting(
+        400,
+        "people without a socket who are asked to report; the standard error is 1 / sqrt of it (400: 5 %), whatever the crowd",
+    )
+    reports_per_day: int = setting(
+        0, "reports a day that the panel may cost; fewer are asked when it costs more. 0: no limit"
+    )
+    epoch_ms: int = setting(
+        DAY_MS, "how often tickets are drawn anew, and the secret changes under which visitor ids are hashed"
+    )
+    spread_ms: int = setting(
+        75_000,
+        "how long a client may act on a sampling rate after it changed: twice the time in caches, and the longest poll",
+    )
     push_ms: int = setting(1_000, "the least time between two announcements to everybody")
     pushes_per_s: int = setting(
         20_000,
@@ -85,6 +98,10 @@ class RoomConfig:
         check_range(self, "lease_ms", 500, DAY_MS)
         check_range(self, "grace_ms", 0, DAY_MS)
         check_range(self, "beat_ms", 500, DAY_MS)
+        check_range(self, "epoch_ms", 60_000, 31 * DAY_MS)
+        check_range(self, "panel_size", 1, 1_000_000)
+        check_range(self, "reports_per_day", 0, 1_000_000_000)
+        check_range(self, "spread_ms", 100, DAY_MS)
         check_range(self, "push_ms", 20, 60_000)
         check_range(self, "pushes_per_s", 100, 100_000_000)
         check_range(self, "snapshot_ms", 100, 3_600_000)

@@ -61,10 +61,22 @@ class Broke:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A visitor without a connection came in, named a mood, or gave a sign of life."""
+    """A visitor without a connection came in, named a mood, or gave a sign of life.
+
+    The ticket, in [0, 1), says whether the visitor is in the sample.
+    """
 
     visitor: VisitorKey
+    ticket: float
     mood: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tossed:
+    """A client that flips coins sent something: a first report, another mood, or a coin that came up."""
+
+    visitor: VisitorKey
+    mood: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +91,6 @@ class Woken:
     """The time that a step asked for has come, or any other time: it does no harm."""
 
 
-Event: TypeAlias = Joined | Observed | MoodChanged | Heard | Left | Broke | Reported | Withdrew | Woken
+Event: TypeAlias = (
+    Joined | Observed | MoodChanged | Heard | Left | Broke | Reported | Tossed | Withdrew | Woken
+)

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias
 
 Method: TypeAlias = Literal["counted", "sampled", "stale", "estimated", "unknown"]
 
-Facts: TypeAlias = tuple[int | None, int, int | None, Method, tuple[int, ...]]
-"""What a presence says: count, low, high, method, and people by mood with the unspoken last."""
+Facts: TypeAlias = tuple[int | None, int, int | None, Method, tuple[int, ...], float]
+"""What a presence says: count, low, high, method, people by mood with the unspoken last, and the rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class Presence:
         high: Its upper end, or None when it is not known.
         method: How the count was obtained.
         rate: The share of visitors who are asked to report, above 0 and up to 1.
+        epoch: The number of the day (or whatever the server's epoch is) under which new visitors draw their tickets.
         moods: People by mood, every declared mood in the declared order.
         unspoken: People who named no mood. With the moods it sums to the count, or while that is None to
             the people known of.
@@ -36,6 +37,7 @@ class Presence:
     high: int | None
     method: Method
     rate: float
+    epoch: int = 0
     moods: Mapping[str, int]
     unspoken: int
     label: str

@@ -10,29 +10,31 @@ that breaks shortens it to ``grace_ms``, since most broken sockets come back. No
 count is the number of leases.
 
 Some leases say less than others. A person is *silent* when we hold a lease but have reason to doubt it: the
-socket broke, a report is overdue, or the room was restored from a snapshot and the person was not heard from
-since. Silent people are counted, and the interval says what they leave open: ``low`` is without them, ``high`` is
-with them. While some of the silent are left from before a restart, the method is ``stale``; when all of them are
-back or lapsed it is ``counted`` again. So a restart is not an exodus, and needs no rule of its own. A room that
-has lost its memory altogether is ``unknown`` for one lease, in which everybody on a socket comes back.
+socket broke, or the room was restored from a snapshot and the person was not heard from since. Silent people are
+counted, and the interval says what they leave open: ``low`` is without them, ``high`` is with them. While some of
+the silent are left from before a restart, the method is ``stale``; when all of them are back or lapsed it is
+``counted`` again. So a restart is not an exodus, and needs no rule of its own. A room that has lost its memory
+altogether is ``unknown`` for one lease, in which everybody on a socket comes back.
 
-Leases are lazy. A renewal only moves the end of the lease forward; the person stays where it was put on the
-agenda, and when that time comes the agenda looks at the lease and puts the person forward to its end. Ends lie
-on a grid of ``TICK_MS``, so the agenda has at most lease / tick entries whatever the crowd, and a renewal costs
-O(1), amortised with one visit per lease. An early wake-up is harmless and common; a late one only delays a departure.
+People without a socket are the business of the panel (``panel.py``): some of them report, and stand for the others.
+Whoever gets a socket leaves the panel. The count is the sum of both, and so is each end of the interval.
 
 Announcements are coalesced: the first change is told at once, later ones when ``push_ms`` have passed, and
 changes that took each other back are not told at all.
 """
 
-import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, Self, assert_never
+from math import ceil, floor
+from typing import Self, assert_never
 
-from breathing_room.core.config import TICK_MS, UNSPOKEN, RoomConfig
+from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
+from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.estimate import NOBODY, together
+from breathing_room.core.estimate.coin import CoinCrowd
+from breathing_room.core.estimate.panel import apportion
 from breathing_room.core.events import (
     Broke,
     Connection,
@@ -43,16 +45,16 @@ from breathing_room.core.events import (
     MoodChanged,
     Observed,
     Reported,
+    Tossed,
     VisitorKey,
     Withdrew,
     Woken,
 )
+from breathing_room.core.panel import Panel
 from breathing_room.core.presence import Facts, Presence, read_label
-from breathing_room.core.snapshot import POLLED, RESTORED, SILENT, Snapshot
+from breathing_room.core.snapshot import RESTORED, SILENT, Leases, Snapshot
 from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import LEASE_ENDED
-
-NOT_DUE: Final = 0
 
 
 class Person:
@@ -62,20 +64,18 @@ class Person:
         key: The visitor's key.
         mood: An index into the declared moods; one past the last: unspoken.
         connections: The live sockets of this visitor, nearly always one.
-        polled: Whether reports, and no socket, keep the lease.
         silent: Whether the lease is in doubt.
         restored: Whether it is left from before a restart; restored people are silent.
         expires_at_ms: The end of the lease.
-        due_at_ms: Where on the agenda this person stands, or NOT_DUE.
+        due_at_ms: The agenda's.
     """
 
-    __slots__ = ("connections", "due_at_ms", "expires_at_ms", "key", "mood", "polled", "restored", "silent")
+    __slots__ = ("connections", "due_at_ms", "expires_at_ms", "key", "mood", "restored", "silent")
 
     def __init__(self, key: VisitorKey, mood: int) -> None:
         self.key = key
         self.mood = mood
         self.connections: tuple[Connection, ...] = ()
-        self.polled = False
         self.silent = False
         self.restored = False
         self.expires_at_ms = 0
@@ -104,29 +104,30 @@ class Room:
         self._tally = [0] * len(self._mood_index)
         self._silent_count = 0
         self._restored_count = 0
-        self._unknown_until_ms = _grid(now_ms + config.lease_ms) if unknown else None
-        self._due: dict[int, list[Person]] = {}
-        self._agenda: list[int] = []
+        self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
+        self._agenda: Agenda[Person] = Agenda()
+        self._panel = Panel(config, len(self._tally), now_ms=now_ms)
+        self._coins = CoinCrowd(len(self._tally))
         self._label_shown: int | None = None
-        self._announced = self._facts()
+        self._describe(now_ms)
+        self._announced = self._facts
         self._announced_at_ms = now_ms - config.push_ms
         self._untold = False
         self._told_apart = False
         self._saved_at_ms = now_ms
         self._unsaved = False
         self._changed = False
-        self._presence = self._describe()
 
     # --- What the room can be asked ---------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
-        """People with a lease, silent ones included."""
-        return len(self._people)
+        """Leases held, of people on sockets and of seats of the panel."""
+        return len(self._people) + self._panel.seat_count
 
     @property
     def silent_count(self) -> int:
-        """People whose lease is in doubt."""
+        """People on sockets whose lease is in doubt."""
         return self._silent_count
 
     @property
@@ -134,9 +135,14 @@ class Room:
         """Sockets of people who joined; observers are not among them."""
         return len(self._connections)
 
+    @property
+    def panel(self) -> Panel:
+        """The people without a socket; to look at, not to touch."""
+        return self._panel
+
     def holds(self, visitor: VisitorKey) -> bool:
         """Tell whether a visitor has a lease."""
-        return visitor in self._people
+        return visitor in self._people or self._panel.holds(visitor)
 
     def presence(self, *, now_ms: int) -> Presence:
         """Say who is here, as of the last step.
@@ -144,7 +150,8 @@ class Room:
         Args:
             now_ms: What to publish as ``as_of_ms``.
         """
-        return replace(self._presence, as_of_ms=max(self._now_ms, now_ms))
+        as_of_ms = max(self._now_ms, now_ms)
+        return replace(self._presence, as_of_ms=as_of_ms, epoch=as_of_ms // self.config.epoch_ms)
 
     # --- Rest -------------------------------------------------------------------------------------------------
 
@@ -155,14 +162,16 @@ class Room:
             room=self.name,
             as_of_ms=self._now_ms,
             moods=self.config.moods,
-            keys=b"".join(self._people),
-            mood_of=bytes(person.mood for person in people),
-            flags=bytes(
-                SILENT * person.silent | RESTORED * person.restored | POLLED * person.polled
-                for person in people
+            people=Leases(
+                keys=b"".join(self._people),
+                mood_of=bytes(person.mood for person in people),
+                flags=bytes(SILENT * person.silent | RESTORED * person.restored for person in people),
+                left_ms=tuple(max(0, person.expires_at_ms - self._now_ms) for person in people),
             ),
-            lease_left_ms=tuple(max(0, person.expires_at_ms - self._now_ms) for person in people),
+            panel=self._panel.snapshot(self._now_ms),
+            coins=self._coins.snapshot(self._now_ms),
             unknown_until_ms=self._unknown_until_ms,
+            described_at_ms=self._described_at_ms,
             announced=self._announced,
             announced_at_ms=self._announced_at_ms,
             saved_at_ms=self._saved_at_ms,
@@ -189,13 +198,16 @@ class Room:
         room = cls(snapshot.room, config, now_ms=now_ms, unknown=unknown)
         room._label_shown = snapshot.label_shown
         elapsed_ms = max(0, now_ms - snapshot.as_of_ms)
-        for person, left_ms in room._people_of(snapshot):
+        mood_here = room._moods_of(snapshot)
+        for key, mood, _, left_ms in snapshot.people:
             if left_ms > elapsed_ms:
-                person.silent = person.restored = True
-                longest_ms = (config.beat_lease_ms if person.polled else config.lease_ms) + TICK_MS
-                room._admit(person, now_ms + min(left_ms - elapsed_ms, longest_ms))
-        room._presence = room._describe()
-        room._announced = room._facts()  # Nobody is connected: there is nobody to tell.
+                longest_ms = config.lease_ms + TICK_MS
+                expires_at_ms = now_ms + min(left_ms - elapsed_ms, longest_ms)
+                room._admit(key, mood_here[mood], SILENT | RESTORED, expires_at_ms)
+        room._panel.restore(snapshot.panel, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
+        room._coins.restore(snapshot.coins, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
+        room._describe(now_ms)
+        room._announced = room._facts  # Nobody is connected: there is nobody to tell.
         return room
 
     @classmethod
@@ -212,46 +224,42 @@ class Room:
         room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms)
         room._unknown_until_ms = snapshot.unknown_until_ms
         room._label_shown = snapshot.label_shown
-        for person, left_ms in room._people_of(snapshot):
-            room._admit(person, snapshot.as_of_ms + left_ms)
+        for key, mood, flags, left_ms in snapshot.people:
+            room._admit(key, mood, flags, snapshot.as_of_ms + left_ms)
+        room._panel.wake(snapshot.panel, now_ms=snapshot.as_of_ms)
+        room._coins.restore(snapshot.coins, range(len(room._tally)), elapsed_ms=0, now_ms=snapshot.as_of_ms)
         for connection, visitor in connections.items():
             if visitor in room._people:
                 person = room._connections[connection] = room._people[visitor]
                 person.connections += (connection,)
         for person in room._people.values():
-            if not (person.connections or person.polled or person.silent):
+            if not (person.connections or person.silent):
                 room._doubt(person)  # Its socket broke while nobody was looking.
         room._announced = snapshot.announced
         room._announced_at_ms = snapshot.announced_at_ms
         room._saved_at_ms = snapshot.saved_at_ms
         room._unsaved = room._unsaved or snapshot.unsaved
         room._told_apart = snapshot.told_apart
-        room._presence = room._describe()
-        room._untold = room._told_apart or room._facts() != room._announced
+        room._describe(snapshot.as_of_ms if room._changed else snapshot.described_at_ms)
+        room._untold = room._told_apart or room._facts != room._announced
         room._changed = False
         return room
 
-    def _people_of(self, snapshot: Snapshot) -> Iterator[tuple[Person, int]]:
-        """Read the people of a snapshot, each with what was left of the lease, in milliseconds."""
-        mood_here = [self._mood_index.get(mood, len(self._tally) - 1) for mood in (*snapshot.moods, UNSPOKEN)]
-        for index, (mood, flags, left_ms) in enumerate(
-            zip(snapshot.mood_of, snapshot.flags, snapshot.lease_left_ms, strict=True)
-        ):
-            key = snapshot.keys[index * KEY_BYTES : (index + 1) * KEY_BYTES]
-            person = Person(VisitorKey(key), mood_here[mood])
-            person.silent = bool(flags & SILENT)
-            person.restored = bool(flags & RESTORED)
-            person.polled = bool(flags & POLLED)
-            yield person, left_ms
+    def _moods_of(self, snapshot: Snapshot) -> list[int]:
+        """Translate the moods of a snapshot to those of today."""
+        unspoken = len(self._tally) - 1
+        return [self._mood_index.get(mood, unspoken) for mood in (*snapshot.moods, UNSPOKEN)]
 
-    def _admit(self, person: Person, expires_at_ms: int) -> None:
+    def _admit(self, key: VisitorKey, mood: int, flags: int, expires_at_ms: int) -> None:
         """Take in a person of a snapshot."""
-        self._people[person.key] = person
-        self._tally[person.mood] += 1
+        person = self._people[key] = Person(key, mood)
+        person.silent = bool(flags & SILENT)
+        person.restored = bool(flags & RESTORED)
+        person.expires_at_ms = on_grid(expires_at_ms)
+        self._tally[mood] += 1
         self._silent_count += person.silent
         self._restored_count += person.restored
-        person.expires_at_ms = _grid(expires_at_ms)
-        self._put_on_agenda(person, person.expires_at_ms if person.silent else self._doubtful_at_ms(person))
+        self._agenda.put(person, person.expires_at_ms)
 
     # --- What the room can be told ----------------------------------------------------------------------------
 
@@ -284,9 +292,10 @@ class Room:
                     self._renew(person)
             case Joined(connection, visitor, mood):
                 asker = connection
+                self._panel.withdraw(visitor)
+                self._coins.forget(visitor)
                 person = self._people.get(visitor) or self._add(visitor)
                 person.connections += (connection,)
-                person.polled = False
                 self._connections[connection] = person
                 self._feel(person, mood)
                 self._renew(person)
@@ -302,14 +311,15 @@ class Room:
             case Broke(connection):
                 if (person := self._disconnect(connection)) and not person.connections:
                     self._doubt(person)
-            case Reported(visitor, mood):
-                person = self._people.get(visitor) or self._add(visitor)
-                person.polled = not person.connections
-                self._feel(person, mood)
-                self._renew(person)
+            case Reported(visitor, ticket, mood):
+                self._report(visitor, ticket, mood)
+            case Tossed(visitor, mood):
+                if visitor not in self._people:
+                    self._coins.report(visitor, self._mood_index[mood], self._now_ms)
+                    self._changed = self._unsaved = True
             case Withdrew(visitor):
-                if (person := self._people.get(visitor)) and not person.connections:
-                    self._remove(person)
+                if self._panel.withdraw(visitor):
+                    self._changed = self._unsaved = True
             case Woken():
                 pass
             case _:
@@ -332,7 +342,7 @@ class Room:
                 )
                 if sockets >= self.config.connections_per_visitor_max:
                     raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
-            case Reported(visitor, mood):
+            case Reported(visitor, _, mood) | Tossed(visitor, mood):
                 _check_key(visitor)
             case MoodChanged(_, mood):
                 pass
@@ -349,6 +359,20 @@ class Room:
         self._tally[unspoken] += 1
         self._changed = True
         return person
+
+    def _report(self, visitor: VisitorKey, ticket: float, mood: str | None) -> None:
+        """Somebody without a socket came in, named a mood, or gave a sign of life."""
+        index = None if mood is None else self._mood_index[mood]
+        if person := self._people.get(visitor):
+            if person.connections:  # Counted already; but a report that was under way still says something.
+                self._feel(person, mood)
+                self._renew(person)
+                return
+            index = person.mood if index is None else index
+            self._remove(person)  # The socket broke, and reports took over.
+        self._coins.forget(visitor)
+        if self._panel.report(visitor, ticket, index, self._now_ms):
+            self._changed = self._unsaved = True
 
     def _feel(self, person: Person, mood: str | None) -> None:
         """Move a person from one mood to another, in one go."""
@@ -380,19 +404,9 @@ class Room:
     def _renew(self, person: Person) -> None:
         """Somebody gave a sign of life."""
         self._believe(person)
-        person.expires_at_ms = _grid(
-            self._now_ms + (self.config.beat_lease_ms if person.polled else self.config.lease_ms)
-        )
-        doubtful_at_ms = self._doubtful_at_ms(person)
-        if not NOT_DUE < person.due_at_ms <= doubtful_at_ms:
-            self._put_on_agenda(person, doubtful_at_ms)
+        person.expires_at_ms = on_grid(self._now_ms + self.config.lease_ms)
+        self._agenda.no_later_than(person, person.expires_at_ms)
         self._unsaved = True
-
-    def _doubtful_at_ms(self, person: Person) -> int:
-        """When to look after somebody who is not silent: reports fall due before their lease ends."""
-        if not person.polled:
-            return person.expires_at_ms
-        return _grid(person.expires_at_ms - self.config.beat_lease_ms + self.config.fresh_ms)
 
     def _believe(self, person: Person) -> None:
         """Take back every doubt."""
@@ -404,80 +418,77 @@ class Room:
                 person.restored = False
                 self._restored_count -= 1
 
-    def _fall_silent(self, person: Person) -> None:
-        person.silent = True
-        self._silent_count += 1
-        self._changed = True
-
     def _doubt(self, person: Person) -> None:
         """The last socket of somebody broke."""
-        self._fall_silent(person)
-        person.expires_at_ms = min(person.expires_at_ms, _grid(self._now_ms + self.config.grace_ms))
-        if person.expires_at_ms < person.due_at_ms:
-            self._put_on_agenda(person, person.expires_at_ms)
-        self._unsaved = True
-
-    def _put_on_agenda(self, person: Person, at_ms: int) -> None:
-        person.due_at_ms = at_ms
-        waiting = self._due.get(at_ms)
-        if waiting is None:
-            self._due[at_ms] = [person]
-            heapq.heappush(self._agenda, at_ms)
-        else:
-            waiting.append(person)
+        person.silent = True
+        self._silent_count += 1
+        person.expires_at_ms = min(person.expires_at_ms, on_grid(self._now_ms + self.config.grace_ms))
+        self._agenda.no_later_than(person, person.expires_at_ms)
+        self._changed = self._unsaved = True
 
     def _come_due(self, effects: list[Effect]) -> None:
         """Look after everybody whose time on the agenda has come."""
-        while self._agenda and self._agenda[0] <= self._now_ms:
-            at_ms = heapq.heappop(self._agenda)
-            for person in self._due.pop(at_ms):
-                if person.due_at_ms == at_ms:  # otherwise gone, or moved to an earlier place since
-                    self._look_after(person, at_ms, effects)
+        for person, at_ms in self._agenda.come_due(self._now_ms):
+            if person.expires_at_ms > at_ms:
+                self._agenda.put(person, person.expires_at_ms)
+                continue
+            for connection in person.connections:
+                del self._connections[connection]
+                effects.append(Close(connection, LEASE_ENDED))
+            self._remove(person)
+        panel_at_ms = self._panel.next_at_ms
+        if panel_at_ms is not None and panel_at_ms <= self._now_ms and self._panel.come_due(self._now_ms):
+            self._changed = self._unsaved = True
+        if (coins_at_ms := self._coins.next_at_ms) is not None and coins_at_ms <= self._now_ms:
+            self._coins.come_due(self._now_ms)
+            self._changed = self._unsaved = True
         if self._unknown_until_ms is not None and self._unknown_until_ms <= self._now_ms:
             self._unknown_until_ms = None
-            self._changed = True
-            self._unsaved = True
-
-    def _look_after(self, person: Person, at_ms: int, effects: list[Effect]) -> None:
-        if person.polled and not person.silent:
-            doubtful_at_ms = self._doubtful_at_ms(person)
-            if doubtful_at_ms > at_ms:
-                self._put_on_agenda(person, doubtful_at_ms)
-                return
-            self._fall_silent(person)
-        if person.expires_at_ms > at_ms:
-            self._put_on_agenda(person, person.expires_at_ms)
-            return
-        for connection in person.connections:
-            del self._connections[connection]
-            effects.append(Close(connection, LEASE_ENDED))
-        self._remove(person)
+            self._changed = self._unsaved = True
 
     # --- What is told, kept and awaited -----------------------------------------------------------------------
 
-    def _facts(self) -> Facts:
+    def _facts_at(self, at_ms: int) -> Facts:
         """What an announcement says, for comparison with the last one."""
-        count = len(self._people)
-        low = count - self._silent_count
-        tally = tuple(self._tally)
+        panel, seats = self._panel.estimate(at_ms)
+        coins, tossed = self._coins.estimate(at_ms)
+        polled, tossing = round(panel.count), round(coins.count)
+        tally = tuple(
+            map(sum, zip(self._tally, apportion(polled, seats), apportion(tossing, tossed), strict=True))
+        )
+        crowd = together(panel, coins)
+        count = len(self._people) + polled + tossing
+        low = len(self._people) - self._silent_count + min(polled + tossing, floor(crowd.low))
+        high = len(self._people) + max(polled + tossing, ceil(crowd.high))
+        rate = self._panel.rate
         if self._unknown_until_ms is not None:
-            return None, low, None, "unknown", tally
-        return count, low, count, "stale" if self._restored_count else "counted", tally
+            return None, low, None, "unknown", tally, rate
+        if self._restored_count or self._panel.restored_count:
+            return count, low, high, "stale", tally, rate
+        counted = self._panel.theta == 1.0 and coins == NOBODY
+        return count, low, high, "counted" if counted else "sampled", tally, rate
 
-    def _describe(self) -> Presence:
-        count, low, high, method, _ = self._facts()
+    def _describe(self, at_ms: int) -> None:
+        """Put down what the room says until something changes.
+
+        Estimates drift with time alone. That shows with the next change and not before, so that neither a sleep nor
+        a needless wake-up can be told from outside.
+        """
+        self._described_at_ms = at_ms
+        self._facts = count, low, high, method, tally, rate = self._facts_at(at_ms)
         label, _ = read_label(count, low, high, shown=self._label_shown)
-        return Presence(
+        self._presence = Presence(
             room=self.name,
             count=count,
             low=low,
             high=high,
             method=method,
-            rate=1.0,
-            moods=dict(zip(self.config.moods, self._tally, strict=False)),
-            unspoken=self._tally[-1],
+            rate=rate,
+            epoch=at_ms // self.config.epoch_ms,
+            moods=dict(zip(self.config.moods, tally, strict=False)),
+            unspoken=tally[-1],
             label=label,
-            as_of_ms=self._now_ms,
+            as_of_ms=at_ms,
             valid_ms=self.config.valid_ms,
             next_ms=self.config.next_ms,
         )
@@ -490,11 +501,11 @@ class Room:
         """Announce what changed, if it is time, and at least answer whoever asked."""
         if self._changed:
             self._changed = False
-            self._presence = self._describe()
-            self._untold = self._told_apart or self._facts() != self._announced
+            self._describe(self._now_ms)
+            self._untold = self._told_apart or self._facts != self._announced
         if self._untold and self._now_ms >= self._announced_at_ms + self._push_ms():
             self._untold = self._told_apart = False
-            count, low, high, *_ = self._announced = self._facts()
+            count, low, high, *_ = self._announced = self._facts
             self._announced_at_ms = self._now_ms
             # The label moves with what everybody is told, and with nothing else.
             _, self._label_shown = read_label(count, low, high, shown=self._label_shown)
@@ -512,17 +523,14 @@ class Room:
 
     def _wake_at_ms(self) -> int | None:
         wishes = [
-            self._agenda[0] if self._agenda else None,
+            self._agenda.next_at_ms,
+            self._panel.next_at_ms,
+            self._coins.next_at_ms,
             self._unknown_until_ms,
             self._announced_at_ms + self._push_ms() if self._untold else None,
             self._saved_at_ms + self.config.snapshot_ms if self._unsaved else None,
         ]
         return min((wish for wish in wishes if wish is not None), default=None)
-
-
-def _grid(at_ms: int) -> int:
-    """Find the first instant of the agenda's grid that is not before ``at_ms``."""
-    return -(-at_ms // TICK_MS) * TICK_MS
 
 
 def _check_key(visitor: VisitorKey) -> None:

@@ -1,19 +1,26 @@
 """A room at rest: everything that it would need to go on as if nothing had happened.
 
-People are kept in columns, 22 bytes each, so that a snapshot of 100,000 people is taken in milliseconds and
-written as one value. The encoding is a magic word, the length of a JSON header, the header, the columns::
+Leases are kept in columns, 22 bytes each for people on sockets and 26 for seats of the panel, so that a snapshot of
+100,000 people is taken in milliseconds and written as one value. The encoding is a magic word, the length of a JSON
+header, the header, and the columns of each kind of lease::
 
-    b"BRS1" | u32 header length | header | 16 B keys | 1 B moods | 1 B flags | u32 lease left, ms
+    b"BRS1" | u32 header length | header | people | seats | lapsed seats | sessions | repeats
+    people:    16 B keys | 1 B moods | 1 B flags | u32 lease left, ms
+    seats:     the same  | u32 tickets
+    sessions:  16 B keys | 1 B moods | u32 age, ms
+    repeats:   1 B moods | u32 age, ms
 
-Integers are little-endian, and every column is as long as the header's ``count`` says.
+Integers are little-endian. Every column is as long as the header's ``counts`` say.
 """
 
 import json
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from breathing_room.core.errors import HostError
+from breathing_room.core.events import VisitorKey
 from breathing_room.core.presence import Facts
 from breathing_room.core.visitors import KEY_BYTES
 
@@ -21,7 +28,82 @@ MAGIC: Final = b"BRS1"
 
 SILENT: Final = 1
 RESTORED: Final = 2
-POLLED: Final = 4
+
+TICKETS: Final = 2**32
+"""Tickets are multiples of 1 / TICKETS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leases:
+    """Leases in columns.
+
+    Attributes:
+        keys: The visitors' keys, one after another.
+        mood_of: One byte each: an index into the declared moods; one past the last: unspoken.
+        flags: One byte each, of SILENT and RESTORED.
+        left_ms: What was left of each; of those that have lapsed, how long ago that was.
+        tickets: Each one's ticket times TICKETS; empty for people on sockets.
+    """
+
+    keys: bytes = b""
+    mood_of: bytes = b""
+    flags: bytes = b""
+    left_ms: tuple[int, ...] = ()
+    tickets: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.mood_of)
+
+    def __iter__(self) -> Iterator[tuple[VisitorKey, int, int, int]]:
+        """Go through keys, moods, flags and what is left."""
+        for index, (mood, flags, left_ms) in enumerate(
+            zip(self.mood_of, self.flags, self.left_ms, strict=True)
+        ):
+            yield VisitorKey(self.keys[index * KEY_BYTES : (index + 1) * KEY_BYTES]), mood, flags, left_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelSnapshot:
+    """The panel at an instant.
+
+    Attributes:
+        seats: Its leases.
+        lapsed: Leases that ended in silence lately.
+        since_ms: When it began.
+        rates: The current rate, and those that somebody may still act on, each with the time until when.
+        changed_at_ms: When the rate last changed.
+        arrivals_per_ms: Reports that arrive.
+        arrived_at_ms: When the last one did.
+    """
+
+    seats: Leases = Leases()
+    lapsed: Leases = Leases()
+    since_ms: int
+    rates: tuple[tuple[int, float], ...]
+    changed_at_ms: int
+    arrivals_per_ms: float
+    arrived_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinSnapshot:
+    """The people who flip coins, at an instant.
+
+    Attributes:
+        keys: The sessions' keys, one after another, the one that was heard from last at the end.
+        mood_of: One byte each: the mood that was reported last.
+        ages_ms: How long ago each was heard from.
+        repeat_mood_of: The coins that came up of late, the oldest first: one byte each, the mood.
+        repeat_ages_ms: How long ago each came up.
+        since_ms: When the first of the sessions was heard from; None if there never was one.
+    """
+
+    keys: bytes = b""
+    mood_of: bytes = b""
+    ages_ms: tuple[int, ...] = ()
+    repeat_mood_of: bytes = b""
+    repeat_ages_ms: tuple[int, ...] = ()
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +113,12 @@ class Snapshot:
     Attributes:
         room: The room's name.
         as_of_ms: The room's time when it was taken.
-        moods: The moods declared then, which the column of moods counts through; one past the last: unspoken.
-        keys: The visitors' keys, one after another.
-        mood_of: One byte a person.
-        flags: One byte a person, of SILENT, RESTORED and POLLED.
-        lease_left_ms: A person's lease at ``as_of_ms``.
+        moods: The moods declared then.
+        people: The leases of people on sockets.
+        panel: The people without.
+        coins: The clients that flip coins.
         unknown_until_ms: Until when the room does not know its count, or None.
+        described_at_ms: When anything last changed of what the room says: estimates are as of then.
         announced: What was announced last, as the room compares it.
         announced_at_ms: When that was.
         saved_at_ms: When the room last asked to be saved.
@@ -48,11 +130,11 @@ class Snapshot:
     room: str
     as_of_ms: int
     moods: tuple[str, ...]
-    keys: bytes
-    mood_of: bytes
-    flags: bytes
-    lease_left_ms: tuple[int, ...]
+    people: Leases
+    panel: PanelSnapshot
+    coins: CoinSnapshot
     unknown_until_ms: int | None
+    described_at_ms: int
     announced: Facts
     announced_at_ms: int
     saved_at_ms: int
@@ -62,40 +144,41 @@ class Snapshot:
 
     @property
     def count(self) -> int:
-        """People in it."""
-        return len(self.mood_of)
+        """Leases in it."""
+        return len(self.people) + len(self.panel.seats)
 
     def live_count(self, now_ms: int) -> int:
-        """People whose leases have not ended by then."""
+        """Leases that have not ended by then."""
         elapsed_ms = max(0, now_ms - self.as_of_ms)
-        return sum(left_ms > elapsed_ms for left_ms in self.lease_left_ms)
+        return sum(
+            left_ms > elapsed_ms for leases in (self.people, self.panel.seats) for left_ms in leases.left_ms
+        )
 
 
 _HEADER_KEYS: Final = (
-    "room", "as_of_ms", "moods", "unknown_until_ms", "announced", "announced_at_ms", "saved_at_ms", "told_apart",
-    "unsaved",
-    "label_shown",
+    "room", "as_of_ms", "moods", "unknown_until_ms", "described_at_ms", "announced", "announced_at_ms",
+    "saved_at_ms", "told_apart", "unsaved", "label_shown",
 )  # fmt: skip
+_PANEL_KEYS: Final = ("since_ms", "rates", "changed_at_ms", "arrivals_per_ms", "arrived_at_ms")
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     """Write a snapshot as one value for a store."""
-    header = json.dumps(
-        {"count": snapshot.count} | {key: getattr(snapshot, key) for key in _HEADER_KEYS},
-        separators=(",", ":"),
-    ).encode()
-    leases = struct.pack(f"<{snapshot.count}I", *(min(left, 0xFFFF_FFFF) for left in snapshot.lease_left_ms))
-    return b"".join(
-        (
-            MAGIC,
-            struct.pack("<I", len(header)),
-            header,
-            snapshot.keys,
-            snapshot.mood_of,
-            snapshot.flags,
-            leases,
-        )
-    )
+    panel, coins = snapshot.panel, snapshot.coins
+    header: dict[str, Any] = {key: getattr(snapshot, key) for key in _HEADER_KEYS}
+    header["panel"] = {key: getattr(panel, key) for key in _PANEL_KEYS}
+    header["coins"] = {"since_ms": coins.since_ms}
+    header["counts"] = [
+        *(len(snapshot.people), len(panel.seats), len(panel.lapsed)),
+        *(len(coins.mood_of), len(coins.repeat_mood_of)),
+    ]
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    parts = [MAGIC, struct.pack("<I", len(encoded)), encoded]
+    for leases in (snapshot.people, panel.seats, panel.lapsed):
+        parts += [leases.keys, leases.mood_of, leases.flags, _pack(leases.left_ms), _pack(leases.tickets)]
+    parts += [coins.keys, coins.mood_of, _pack(coins.ages_ms)]
+    parts += [coins.repeat_mood_of, _pack(coins.repeat_ages_ms)]
+    return b"".join(parts)
 
 
 def decode_snapshot(value: bytes) -> Snapshot:
@@ -110,26 +193,42 @@ def decode_snapshot(value: bytes) -> Snapshot:
     try:
         (header_bytes,) = struct.unpack_from("<I", value, 4)
         header = json.loads(value[8 : 8 + header_bytes])
-        count = header["count"]
-        at = 8 + header_bytes
-        if len(value) != at + count * (KEY_BYTES + 6):
-            raise HostError("a snapshot that was cut short")
-        keys, mood_of, flags = (
-            value[at : at + count * KEY_BYTES],
-            value[at + count * KEY_BYTES : at + count * (KEY_BYTES + 1)],
-            value[at + count * (KEY_BYTES + 1) : at + count * (KEY_BYTES + 2)],
+        panel = header["panel"]
+        moods = tuple(map(str, header["moods"]))
+        columns = _Columns(value, 8 + header_bytes, len(moods))
+        people_count, seat_count, lapsed_count, session_count, repeat_count = header["counts"]
+        people = columns.leases(people_count, tickets=False)
+        seats = columns.leases(seat_count, tickets=True)
+        lapsed = columns.leases(lapsed_count, tickets=True)
+        since_ms = header["coins"]["since_ms"]
+        coins = CoinSnapshot(
+            keys=columns.keys(session_count),
+            mood_of=columns.moods(session_count),
+            ages_ms=columns.numbers(session_count),
+            repeat_mood_of=columns.moods(repeat_count),
+            repeat_ages_ms=columns.numbers(repeat_count),
+            since_ms=None if since_ms is None else int(since_ms),
         )
-        announced = header["announced"]
-        snapshot = Snapshot(
+        columns.end()
+        count, low, high, method, tally, rate = header["announced"]
+        return Snapshot(
             room=str(header["room"]),
             as_of_ms=int(header["as_of_ms"]),
-            moods=tuple(map(str, header["moods"])),
-            keys=keys,
-            mood_of=mood_of,
-            flags=flags,
-            lease_left_ms=struct.unpack_from(f"<{count}I", value, at + count * (KEY_BYTES + 2)),
+            moods=moods,
+            people=people,
+            panel=PanelSnapshot(
+                seats=seats,
+                lapsed=lapsed,
+                since_ms=int(panel["since_ms"]),
+                rates=_rates(panel["rates"]),
+                changed_at_ms=int(panel["changed_at_ms"]),
+                arrivals_per_ms=float(panel["arrivals_per_ms"]),
+                arrived_at_ms=int(panel["arrived_at_ms"]),
+            ),
+            coins=coins,
             unknown_until_ms=None if header["unknown_until_ms"] is None else int(header["unknown_until_ms"]),
-            announced=(announced[0], announced[1], announced[2], announced[3], tuple(announced[4])),
+            described_at_ms=int(header["described_at_ms"]),
+            announced=(count, low, high, method, tuple(tally), rate),
             announced_at_ms=int(header["announced_at_ms"]),
             saved_at_ms=int(header["saved_at_ms"]),
             told_apart=bool(header["told_apart"]),
@@ -138,7 +237,58 @@ def decode_snapshot(value: bytes) -> Snapshot:
         )
     except (struct.error, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise HostError("a damaged snapshot") from error
-    different = {keys[index : index + KEY_BYTES] for index in range(0, len(keys), KEY_BYTES)}
-    if len(different) != count or (mood_of and max(mood_of) > len(snapshot.moods)):
-        raise HostError("a damaged snapshot")
-    return snapshot
+
+
+def _rates(value: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    rates = tuple((int(until_ms), float(rate)) for until_ms, rate in value)
+    if not rates or not all(0 < rate <= 1 for _, rate in rates):
+        raise ValueError
+    return rates
+
+
+def _pack(numbers: tuple[int, ...]) -> bytes:
+    return struct.pack(f"<{len(numbers)}I", *(min(number, 0xFFFF_FFFF) for number in numbers))
+
+
+class _Columns:
+    """Takes columns from a value, one after another."""
+
+    def __init__(self, value: bytes, at: int, moods_count: int) -> None:
+        self._value = value
+        self._at = at
+        self._moods_count = moods_count
+
+    def leases(self, count: int, *, tickets: bool) -> Leases:
+        return Leases(
+            keys=self.keys(count),
+            mood_of=self.moods(count),
+            flags=self._bytes(count),
+            left_ms=self.numbers(count),
+            tickets=self.numbers(count) if tickets else (),
+        )
+
+    def keys(self, count: int) -> bytes:
+        keys = self._bytes(count * KEY_BYTES)
+        if len({keys[index : index + KEY_BYTES] for index in range(0, len(keys), KEY_BYTES)}) != count:
+            raise ValueError
+        return keys
+
+    def moods(self, count: int) -> bytes:
+        moods = self._bytes(count)
+        if moods and max(moods) > self._moods_count:
+            raise ValueError
+        return moods
+
+    def numbers(self, count: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{count}I", self._bytes(4 * count))
+
+    def end(self) -> None:
+        if self._at != len(self._value):
+            raise ValueError
+
+    def _bytes(self, size: int) -> bytes:
+        part = self._value[self._at : self._at + size]
+        if size < 0 or len(part) != size:
+            raise ValueError
+        self._at += size
+        return part

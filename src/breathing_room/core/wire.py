@@ -198,15 +198,33 @@ def _check_sent_ms(value: object) -> float | None:
     return value
 
 
-def decode_report(body: bytes, moods: tuple[str, ...]) -> Join:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """I am here, without a socket. A mood of None says nothing about it; the epoch is the one that the stay began in."""
+
+    visitor: str
+    mood: str | None
+    epoch: int
+
+
+def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
     """Read the body of a beat over HTTP.
+
+    Args:
+        body: The body.
+        moods: The moods that the room declares.
+        epoch: The current epoch. A stay that began in the one before keeps it.
 
     Raises:
         PeerError: It makes no sense.
     """
     value = decode_object(body)
     mood = value.get("mood")
-    return Join(check_visitor(value.get("visitor")), None if mood is None else check_mood(mood, moods))
+    began = value.get("epoch", epoch)
+    if type(began) is not int or not epoch - 1 <= began <= epoch:
+        raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+    visitor = check_visitor(value.get("visitor"))
+    return Report(visitor, None if mood is None else check_mood(mood, moods), began)
 
 
 # --- What the room says ------------------------------------------------------------------------------------------
@@ -220,9 +238,14 @@ def encode(value: Mapping[str, Any]) -> bytes:
 PRESENCE_FIELDS: Final = tuple(field.name for field in fields(Presence))
 
 
+def presence_body(presence: Presence) -> dict[str, Any]:
+    """Put a presence into the shape in which it is published."""
+    return {name: getattr(presence, name) for name in PRESENCE_FIELDS}
+
+
 def encode_presence(presence: Presence) -> bytes:
     """Write a presence as HTTP and Server-Sent Events carry it."""
-    return encode({name: getattr(presence, name) for name in PRESENCE_FIELDS})
+    return encode(presence_body(presence))
 
 
 def presence_message(encoded: bytes) -> bytes:

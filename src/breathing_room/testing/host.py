@@ -335,7 +335,7 @@ def is_whole(value: object) -> bool:
 
 LABEL: Final = re.compile(r"(about )?\d{1,3}(,\d{3})*")
 KEYS: Final = frozenset(
-    "room count low high method rate moods unspoken label as_of_ms valid_ms next_ms".split()  # noqa: SIM905
+    "room count low high method rate epoch moods unspoken label as_of_ms valid_ms next_ms".split()  # noqa: SIM905
 )
 
 
@@ -357,6 +357,7 @@ def expect_presence(presence: Message, t: Trial) -> None:
     expect(that=all(map(is_whole, people.values())), seen=f"people that are not whole: {people}")
     rate = presence["rate"]
     expect(that=type(rate) in {int, float} and 0 < rate <= 1, seen=f"rate {rate!r}")
+    expect(that=is_whole(presence["epoch"]), seen=f"epoch {presence['epoch']!r}")
     total, label = sum(people.values()) + presence["unspoken"], presence["label"]
     if method == "unknown":
         expect(

@@ -217,7 +217,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
         writing = asyncio.create_task(session.write())
         await asyncio.sleep(0)
         for index in range(100):
-            room.feed(Reported(room.visitor_key(f"{VISITOR}-{index}")))
+            room.feed(Reported(room.visitor_key(f"{VISITOR}-{index}"), 0.5))
             session.receive(b'{"type": "beat", "sent_ms": 1}')
             if index % 10 == 0:
                 await asyncio.sleep(0.005)

@@ -61,7 +61,7 @@ class Listener:
 
 def come(room: RoomHost, name: str = VISITOR, mood: str | None = None) -> None:
     """Report somebody."""
-    room.feed(Reported(room.visitor_key(name), mood))
+    room.feed(Reported(room.visitor_key(name), 0.5, mood))
 
 
 async def until(store: Kept, people: int) -> None:

@@ -264,12 +264,15 @@ async def test_joins_after_an_empty_snapshot_are_not_denied(serve: Serve) -> Non
 def all_over(value: bytes) -> bytes:
     """End every lease of a snapshot."""
     snapshot = decode_snapshot(value)
-    return encode_snapshot(replace(snapshot, lease_left_ms=(1,) * snapshot.count))
+    return encode_snapshot(replace(snapshot, people=replace(snapshot.people, left_ms=(1,) * snapshot.count)))
 
 
 def undeclared(value: bytes) -> bytes:
     """Give the people of a snapshot a mood that it does not declare."""
-    return encode_snapshot(replace(decode_snapshot(value), mood_of=b"\x63" * decode_snapshot(value).count))
+    snapshot = decode_snapshot(value)
+    return encode_snapshot(
+        replace(snapshot, people=replace(snapshot.people, mood_of=b"\x63" * snapshot.count))
+    )
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {

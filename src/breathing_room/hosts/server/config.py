@@ -67,7 +67,6 @@ class ServerConfig:
     retry_spread_ms: int = setting(
         5_000, "over how long clients come back after a restart; each is told its own moment"
     )
-    epoch_ms: int = setting(86_400_000, "how often the secret changes under which visitor ids are hashed")
     log_level: str = setting("info", f"how much is logged: {', '.join(LOG_LEVELS)}")
     room: RoomConfig = field(default_factory=RoomConfig)
     rooms: Mapping[str, RoomConfig] = field(default_factory=dict)
@@ -87,7 +86,6 @@ class ServerConfig:
         check_range(self, "join_ms", 100, 600_000)
         check_range(self, "slow_ms", 100, 600_000)
         check_range(self, "retry_spread_ms", 0, 600_000)
-        check_range(self, "epoch_ms", 60_000, 31 * 86_400_000)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
         for origin in self.origins:

@@ -243,7 +243,7 @@ class RoomHost:
     async def save(self) -> None:
         """Store the room. A failure is logged and made up for by the next time."""
         snapshot = self.room.snapshot()
-        ttl_ms = max(snapshot.lease_left_ms, default=0)
+        ttl_ms = max((*snapshot.people.left_ms, *snapshot.panel.seats.left_ms), default=0)
         note = json.dumps({"people": snapshot.count, "as_of_ms": snapshot.as_of_ms}).encode()
         try:
             if snapshot.count and ttl_ms:
@@ -318,7 +318,7 @@ class Host:
         self._opened_by: dict[bytes, int] = {}
         self._crashed = False
         self._unknown_until_ms = 0
-        self._epoch = -1
+        self.epoch = -1
         self._tasks: set[asyncio.Task[None]] = set()
         pings_ms = [room.ping_ms // 4 for room in (config.room, *config.rooms.values())]
         waits_ms = [config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4]
@@ -530,12 +530,12 @@ class Host:
 
     async def _load_secrets(self) -> None:
         """Have this epoch's secret and the last one's; older ones the store has thrown away."""
-        self._epoch = self.clock.wall_ms() // self.config.epoch_ms
-        current = await self.store.get(f"{SECRET}{self._epoch}")
+        self.epoch = self.clock.wall_ms() // self.config.room.epoch_ms
+        current = await self.store.get(f"{SECRET}{self.epoch}")
         if current is None:
             current = secrets.token_bytes(SECRET_BYTES)
-            await self.store.put(f"{SECRET}{self._epoch}", current, ttl_ms=2 * self.config.epoch_ms)
-        previous = await self.store.get(f"{SECRET}{self._epoch - 1}")
+            await self.store.put(f"{SECRET}{self.epoch}", current, ttl_ms=2 * self.config.room.epoch_ms)
+        previous = await self.store.get(f"{SECRET}{self.epoch - 1}")
         self.secrets = [current] if previous is None else [current, previous]
 
     # --- Deadlines --------------------------------------------------------------------------------------------
@@ -563,7 +563,7 @@ class Host:
         while True:
             await asyncio.sleep(1)
             try:
-                if self.clock.wall_ms() // self.config.epoch_ms != self._epoch:
+                if self.clock.wall_ms() // self.config.room.epoch_ms != self.epoch:
                     await self._load_secrets()
                 await self._close_idle_rooms()
             except StoreError as error:

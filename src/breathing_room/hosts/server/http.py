@@ -22,9 +22,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.events import Reported, Tossed, Withdrew
 from breathing_room.core.presence import Presence
+from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import (
     check_room,
     check_visitor,
@@ -84,10 +86,14 @@ class Routes:
         name = check_room(request.path_params["room"])
         body = await self._body(request)
         config = self.host.config.room_config(name)
-        report = decode_report(body, config.moods)
+        report = decode_report(body, config.moods, epoch=self.host.epoch)
         room = self._enter(request, name)
-        room.feed(Reported(room.visitor_key(report.visitor), report.mood))
+        drawn = ticket(report.visitor, room=name, epoch=report.epoch)
         self.host.counters.reports += 1
+        if drawn < room.room.panel.rate:
+            room.feed(Reported(room.visitor_key(report.visitor), drawn, report.mood))
+        else:
+            self.host.counters.reports_outside += 1
         return json_response(encode_presence(room.presence()))
 
     async def leave(self, request: Request) -> Response:
@@ -148,7 +154,7 @@ class Routes:
         body = await self._body(request)
         room = self._enter(request, self.host.config.default_room)
         heartbeat = compat.decode_heartbeat(body, room.config.moods)
-        room.feed(Reported(room.visitor_key(heartbeat.visitor), heartbeat.mood))
+        room.feed(Tossed(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
         self.host.counters.reports += 1
         return json_response(encode(compat.presence_body(room.presence())))
 

@@ -16,6 +16,7 @@ from breathing_room.hosts.server.host import Host
 COUNTERS = {
     "joins": "People who came in over a socket.",
     "reports": "Reports of people without a socket.",
+    "reports_outside": "Reports of people who are not in the sample; they were answered and forgotten.",
     "messages_in": "Messages that sockets sent.",
     "announcements": "Changes that were told to a room.",
     "pushes": "Announcements times those who were told.",

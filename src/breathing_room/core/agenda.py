@@ -1,0 +1,65 @@
+"""Deadlines that are moved far more often than they are met, at O(1) each.
+
+A lease is renewed by every sign of life and almost never ends. So a renewal does not move anything here: an item stays
+where it was put, and when that time comes its owner looks whether the lease has ended, and if not puts it forward to
+its end. Times lie on a grid of ``TICK_MS``, so there are at most lease / tick different ones, whatever the number of items.
+"""
+
+import heapq
+from collections.abc import Iterator
+from typing import Final, Generic, Protocol, TypeVar
+
+TICK_MS: Final = 50
+"""Deadlines fall on multiples of this, so that one timer serves all who are due together."""
+
+NOT_DUE: Final = 0
+
+
+class Due(Protocol):
+    """What can stand on an agenda. ``due_at_ms`` is the agenda's to write; NOT_DUE takes an item off."""
+
+    due_at_ms: int
+
+
+Item = TypeVar("Item", bound=Due)
+
+
+def on_grid(at_ms: int) -> int:
+    """Find the first instant of the grid that is not before ``at_ms``."""
+    return -(-at_ms // TICK_MS) * TICK_MS
+
+
+class Agenda(Generic[Item]):
+    """Items, each with the time at which somebody should look after it."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, list[Item]] = {}
+        self._times: list[int] = []
+
+    @property
+    def next_at_ms(self) -> int | None:
+        """The earliest time on it. Nobody may be waiting there any more: to come then is harmless."""
+        return self._times[0] if self._times else None
+
+    def no_later_than(self, item: Item, at_ms: int) -> None:
+        """See to it that an item is looked after at ``at_ms``, of the grid, or before."""
+        if not NOT_DUE < item.due_at_ms <= at_ms:
+            self.put(item, at_ms)
+
+    def put(self, item: Item, at_ms: int) -> None:
+        """Have an item looked after at ``at_ms``, of the grid, and at no other time."""
+        item.due_at_ms = at_ms
+        waiting = self._waiting.get(at_ms)
+        if waiting is None:
+            self._waiting[at_ms] = [item]
+            heapq.heappush(self._times, at_ms)
+        else:
+            waiting.append(item)
+
+    def come_due(self, now_ms: int) -> Iterator[tuple[Item, int]]:
+        """Take out whatever is due, each with its time; it may be put back while this goes on."""
+        while self._times and self._times[0] <= now_ms:
+            at_ms = heapq.heappop(self._times)
+            for item in self._waiting.pop(at_ms):
+                if item.due_at_ms == at_ms:  # otherwise taken off, or moved to an earlier place since
+                    yield item, at_ms

@@ -1,0 +1,164 @@
+"""Clients that flip coins: counted without bias from the coins alone, and the biased figure that they were meant for.
+
+The planning document's clients report when they come in and when their mood changes, and otherwise with a chance of
+3 % every 30 s. Its server kept each report for 120 s and divided their number by 0.03.
+
+Intuition: a forced report says nothing about how many are there, a coin does. Everybody's coins come up at the same known
+rate, 0.03 / 30 s, so the number of coins that came up in a window is proportional to the number of people.
+
+Model: each person repeats an unchanged mood as a Poisson process of rate ``λ = 0.001 / s``. C repeats in a window of W
+are ``Poisson(λ W N)``, so ``N = C / (λ W)``. The interval is the score interval of a Poisson count. A repeat is told from
+a first report by a keyed hash of the session id, remembered for ``MEMORY_MS``.
+
+Error: 1 / sqrt(λ W N): 15 % for 250 people and W = 180 s. Forgetting sessions after 120 s would bias by -80 %, since most
+repeats would look like first reports. The *naive* figure, kept as a baseline, is 3.8 times the truth for coins alone
+and 8 times with forced first reports; just after everybody came in it is 33 times.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from math import sqrt
+from typing import Final
+
+from breathing_room.core.estimate import NOBODY, Estimate, Z
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.snapshot import CoinSnapshot
+from breathing_room.core.visitors import KEY_BYTES
+
+CHANCE: Final = 0.03
+BEAT_MS: Final = 30_000
+WINDOW_MS: Final = 180_000
+MEMORY_MS: Final = 7_200_000
+
+SESSIONS_MAX: Final = 200_000
+"""Sessions remembered. At 100 bytes each that is 20 MB; beyond it the oldest are forgotten."""
+
+
+def poisson_estimate(events: int, per_person: float) -> Estimate:
+    """Estimate a crowd from events that each person causes ``per_person`` times on average.
+
+    Returns:
+        People, with the score interval of a Poisson count.
+    """
+    middle = events + Z * Z / 2
+    half_width = Z * sqrt(events + Z * Z / 4)
+    return Estimate(
+        events / per_person, max(middle - half_width, 0.0) / per_person, (middle + half_width) / per_person
+    )
+
+
+class CoinCrowd:
+    """Counts people who flip coins, by mood.
+
+    Args:
+        moods_count: Declared moods, and one for the unspoken.
+    """
+
+    def __init__(self, moods_count: int) -> None:
+        self._sessions: OrderedDict[VisitorKey, tuple[int, int]] = OrderedDict()
+        self._repeats: deque[tuple[int, int]] = deque()
+        self._tally = [0] * moods_count
+        self._since_ms: int | None = None
+        # Until when somebody is surely there, whatever the coins say.
+        self._heard_until_ms: int | None = None
+
+    @property
+    def next_at_ms(self) -> int | None:
+        """When to call ``come_due``, None for never."""
+        times = [self._repeats[0][0] + WINDOW_MS] if self._repeats else []
+        if self._sessions:
+            times.append(next(iter(self._sessions.values()))[0] + MEMORY_MS)
+        if self._heard_until_ms is not None:
+            times.append(self._heard_until_ms)
+        return min(times, default=None)
+
+    def report(self, session: VisitorKey, mood: int, now_ms: int) -> bool:
+        """Take a report, forced or by coin; return whether it was a coin."""
+        if not self._sessions:
+            self._since_ms = now_ms
+        known = self._sessions.pop(session, None)
+        self._sessions[session] = (now_ms, mood)
+        self._heard_until_ms = now_ms + WINDOW_MS
+        if len(self._sessions) > SESSIONS_MAX:
+            self._sessions.popitem(last=False)
+        if known is None or known[1] != mood:
+            return False
+        self._repeats.append((now_ms, mood))
+        self._tally[mood] += 1
+        return True
+
+    def forget(self, session: VisitorKey) -> None:
+        """Somebody is counted in another way from now on; coins that came up stay in their window."""
+        self._sessions.pop(session, None)
+
+    def come_due(self, now_ms: int) -> None:
+        """Forget what is too old."""
+        while self._repeats and self._repeats[0][0] <= now_ms - WINDOW_MS:
+            self._tally[self._repeats.popleft()[1]] -= 1
+        while self._sessions:
+            session, (at_ms, _) = next(iter(self._sessions.items()))
+            if at_ms > now_ms - MEMORY_MS:
+                break
+            del self._sessions[session]
+        if self._heard_until_ms is not None and self._heard_until_ms <= now_ms:
+            self._heard_until_ms = None
+
+    def snapshot(self, now_ms: int) -> CoinSnapshot:
+        """Take everything down."""
+        sessions = self._sessions.values()
+        return CoinSnapshot(
+            keys=b"".join(self._sessions),
+            mood_of=bytes(mood for _, mood in sessions),
+            ages_ms=tuple(now_ms - at_ms for at_ms, _ in sessions),
+            repeat_mood_of=bytes(mood for _, mood in self._repeats),
+            repeat_ages_ms=tuple(now_ms - at_ms for at_ms, _ in self._repeats),
+            since_ms=self._since_ms,
+        )
+
+    def restore(
+        self, snapshot: CoinSnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
+    ) -> None:
+        """Go on from a snapshot; the crowd is new.
+
+        Sessions are remembered over a restart, or all of them would come in anew. While nobody listened no coin can
+        have been seen, so the window closes up over that time; if it was longer than the window, observation
+        begins anew.
+
+        Args:
+            snapshot: What was taken down.
+            mood_here: The mood of today for each mood of then.
+            elapsed_ms: For how long nobody listened; 0 after a sleep.
+            now_ms: The room's time.
+        """
+        for index, (mood, age_ms) in enumerate(zip(snapshot.mood_of, snapshot.ages_ms, strict=True)):
+            key = VisitorKey(snapshot.keys[index * KEY_BYTES : (index + 1) * KEY_BYTES])
+            at_ms = now_ms - elapsed_ms - age_ms
+            self._sessions[key] = (at_ms, mood_here[mood])
+            self._heard_until_ms = at_ms + WINDOW_MS
+        self._since_ms = snapshot.since_ms
+        if self._since_ms is not None:
+            self._since_ms = self._since_ms + elapsed_ms if elapsed_ms < WINDOW_MS else now_ms
+        if elapsed_ms < WINDOW_MS:
+            for mood, age_ms in zip(snapshot.repeat_mood_of, snapshot.repeat_ages_ms, strict=True):
+                self._repeats.append((now_ms - age_ms, mood_here[mood]))
+                self._tally[mood_here[mood]] += 1
+        self.come_due(now_ms)
+
+    def estimate(self, now_ms: int) -> tuple[Estimate, list[float]]:
+        """Estimate the people who flip coins.
+
+        Returns:
+            People, with a 95 % interval; and the weights by which they share the moods.
+        """
+        if self._since_ms is None or not self._sessions:
+            return NOBODY, [float(coins) for coins in self._tally]
+        # Before a whole window is over there were fewer chances; less than one beat of them says nothing.
+        observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms))
+        estimate = poisson_estimate(len(self._repeats), CHANCE / BEAT_MS * observed_ms)
+        last_heard_ms, mood = next(reversed(self._sessions.values()))
+        weights = [float(coins) for coins in self._tally]
+        if not self._repeats:
+            weights[mood] = 1.0  # Before the first coin all that is known of moods is the last one named.
+        if last_heard_ms > now_ms - WINDOW_MS:  # Whoever was just heard from is surely one.
+            estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
+        return estimate, weights

@@ -1,0 +1,375 @@
+"""The panel: people without a connection, counted from those of them who are asked to report.
+
+Theory of operation
+-------------------
+Every visitor holds a ticket (``tickets.py``), the room announces a rate (``rate.py``), and whoever's ticket is below the rate
+reports: on coming, on a change of mood, on going, and otherwise rarely. A report whose ticket is not below the rate is
+answered and forgotten, so a surge leaves nothing behind. Those that are kept are *seats*: leases, about as many as the
+panel is meant to have, however large the crowd.
+
+Seats below theta are counted; the others wait until everybody has heard of the rate that let them in. The estimate of
+``estimate/panel.py`` needs to know how many leases end in silence; they are counted over a window of a few leases, in
+which a visitor who comes back after all is forgiven.
+
+Work per report is constant. A change of theta looks at every seat once; it is rare, and seats are few by design.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import exp, sqrt
+from typing import Final
+
+from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
+from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.estimate import Estimate
+from breathing_room.core.estimate.panel import expected_ghosts, panel_estimate, panel_variance
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.rate import Rate
+from breathing_room.core.snapshot import RESTORED, SILENT, TICKETS, Leases, PanelSnapshot
+
+# Silent expiries are counted over this many leases: the more, the better known their rate; the fewer, the sooner it
+# follows a change.
+WINDOW_LEASES: Final = 4
+
+# Reports that arrive are averaged over this time before they are held against the budget of a day.
+ARRIVALS_MS: Final = 600_000
+
+
+class Seat:
+    """Somebody who reports.
+
+    Attributes:
+        key: The visitor's key.
+        ticket: In [0, 1).
+        mood: An index into the declared moods; one past the last: unspoken.
+        silent: Whether no report came within one beat.
+        restored: Whether it is left from before a restart; restored seats are silent.
+        expires_at_ms: The end of the lease.
+        due_at_ms: The agenda's.
+    """
+
+    __slots__ = ("due_at_ms", "expires_at_ms", "key", "mood", "restored", "silent", "ticket")
+
+    def __init__(self, key: VisitorKey, ticket: float, mood: int) -> None:
+        self.key = key
+        self.ticket = ticket
+        self.mood = mood
+        self.silent = False
+        self.restored = False
+        self.expires_at_ms = 0
+        self.due_at_ms = NOT_DUE
+
+
+class Panel:
+    """The seats of a room, by mood.
+
+    Args:
+        config: How the room works.
+        moods_count: Declared moods, and one for the unspoken.
+        now_ms: The room's time. Every later time given is at least as late.
+    """
+
+    def __init__(self, config: RoomConfig, moods_count: int, *, now_ms: int) -> None:
+        self._config = config
+        self._rate = Rate(config.panel_size, config.spread_ms, now_ms=now_ms)
+        self._theta = self._rate.current
+        self._since_ms = now_ms
+        self._seats: dict[VisitorKey, Seat] = {}
+        self._agenda: Agenda[Seat] = Agenda()
+        self._tally = [0] * moods_count
+        self._counted = 0
+        self._silent_count = 0
+        self._restored_count = 0
+        self._restored_counted = 0
+        # Leases that ended in silence within the window, the oldest first: when, and with which ticket.
+        self._lapsed: dict[VisitorKey, tuple[int, float]] = {}
+        self._lapsed_counted = 0
+        self._arrivals_per_ms = 0.0
+        self._arrived_at_ms = now_ms
+
+    # --- What it can be asked ---------------------------------------------------------------------------------
+
+    @property
+    def rate(self) -> float:
+        """The share of visitors who are asked to report."""
+        return self._rate.current
+
+    @property
+    def theta(self) -> float:
+        """The lowest rate that anybody may still be acting on: seats below it are counted."""
+        return self._theta
+
+    @property
+    def seat_count(self) -> int:
+        """Leases held."""
+        return len(self._seats)
+
+    @property
+    def restored_count(self) -> int:
+        """Leases left from before a restart."""
+        return self._restored_count
+
+    @property
+    def next_at_ms(self) -> int | None:
+        """When to call ``come_due``, None for never."""
+        forgiven_at_ms = next(iter(self._lapsed.values()))[0] + self._window_ms if self._lapsed else None
+        times = (self._agenda.next_at_ms, self._rate.next_at_ms, forgiven_at_ms)
+        return min((time for time in times if time is not None), default=None)
+
+    def holds(self, visitor: VisitorKey) -> bool:
+        """Tell whether a visitor has a seat."""
+        return visitor in self._seats
+
+    def estimate(self, now_ms: int) -> tuple[Estimate, list[float]]:
+        """Estimate the crowd behind the seats.
+
+        Returns:
+            People, with a 95 % interval; and the share of each mood among the seats that are counted. While some
+            seats are left from before a restart, the interval begins where it would without them.
+        """
+        estimate = self._estimate(self._counted, now_ms)
+        if self._restored_counted:
+            heard = self._estimate(self._counted - self._restored_counted, now_ms)
+            estimate = replace(estimate, low=min(estimate.low, heard.low))
+        if estimate.count < 1.0 and self._silent_count < len(self._seats):
+            # Somebody reported within the last beat: whatever is expected of ghosts, that is not nobody.
+            estimate = replace(estimate, count=1.0, high=max(estimate.high, 1.0))
+        return estimate, [float(seats) for seats in self._tally]
+
+    def estimate_mood(self, mood: int, now_ms: int) -> Estimate:
+        """Estimate the people of one mood, from their own seats: a share of the whole would claim too much."""
+        return self._estimate(self._tally[mood], now_ms)
+
+    def standard_error(self, people: float, now_ms: int) -> float:
+        """Say how well a crowd of so many can be known now, in people."""
+        ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
+        variance = panel_variance(
+            people * self._theta, ghosts, self._theta, ghost_ms=ghost_ms, window_ms=window_ms
+        )
+        return sqrt(variance) / self._theta
+
+    def _estimate(self, seats: int, now_ms: int) -> Estimate:
+        ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
+        if self._counted:
+            ghosts *= seats / self._counted
+        ghosts = min(ghosts, seats)  # Without a seat there is no ghost either.
+        return panel_estimate(seats, ghosts, self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
+
+    def _ghosts(self, now_ms: int) -> tuple[float, float, float]:
+        """Expect ghosts; return how many, for how long each is one, and the window in which that was seen."""
+        lease_ms = self._config.beat_lease_ms
+        ghost_ms = lease_ms - self._config.beat_ms / 2
+        window_ms = max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
+        ghosts = expected_ghosts(self._lapsed_counted, ghost_ms=ghost_ms, window_ms=window_ms)
+        return ghosts, ghost_ms, window_ms
+
+    @property
+    def _window_ms(self) -> int:
+        return WINDOW_LEASES * self._config.beat_lease_ms
+
+    # --- What it can be told ----------------------------------------------------------------------------------
+
+    def report(self, visitor: VisitorKey, ticket: float, mood: int | None, now_ms: int) -> bool:
+        """Take a report.
+
+        Args:
+            visitor: Whose.
+            ticket: In [0, 1).
+            mood: None says nothing about it.
+            now_ms: The room's time.
+
+        Returns:
+            Whether it was in the sample. If not, nothing is kept of it.
+        """
+        if ticket >= self._rate.current:
+            return False
+        seat = self._seats.get(visitor)
+        if seat is None:
+            seat = self._add(visitor, ticket)
+        if mood is not None and mood != seat.mood:
+            self._weigh(seat, -1)
+            seat.mood = mood
+            self._weigh(seat, +1)
+        self._believe(seat)
+        seat.expires_at_ms = on_grid(now_ms + self._config.beat_lease_ms)
+        self._agenda.no_later_than(seat, self._doubtful_at_ms(seat))
+        self._arrivals_per_ms = self._arrivals_at(now_ms) + 1 / ARRIVALS_MS
+        self._arrived_at_ms = now_ms
+        self._follow(now_ms)
+        return True
+
+    def withdraw(self, visitor: VisitorKey) -> bool:
+        """Take a goodbye, or somebody's change to a socket; return whether there was a seat."""
+        seat = self._seats.get(visitor)
+        if seat is not None:
+            self._remove(seat)
+        return seat is not None
+
+    def come_due(self, now_ms: int) -> bool:
+        """Look after every lease, rate and expiry whose time has come; return whether anything changed."""
+        changed = False
+        look_at_ms = self._rate.next_at_ms
+        for seat, at_ms in self._agenda.come_due(now_ms):
+            if not seat.silent:
+                doubtful_at_ms = self._doubtful_at_ms(seat)
+                if doubtful_at_ms > at_ms:
+                    self._agenda.put(seat, doubtful_at_ms)
+                    continue
+                seat.silent = True
+                self._silent_count += 1
+                changed = True
+            if seat.expires_at_ms > at_ms:
+                self._agenda.put(seat, seat.expires_at_ms)
+                continue
+            self._remove(seat)
+            changed = True
+            if not seat.restored:
+                self._lapsed[seat.key] = (at_ms, seat.ticket)
+                self._lapsed_counted += seat.ticket < self._theta
+        while self._lapsed:
+            visitor, (at_ms, _) = next(iter(self._lapsed.items()))
+            if at_ms > now_ms - self._window_ms:
+                break
+            self._forgive(visitor)
+            changed = True
+        if self._rate.theta(now_ms) != self._theta:
+            self._recount(now_ms)
+            changed = True
+        # A place on the agenda at which nothing was due is no reason to look at the rate: who slept has no such places.
+        if changed or (look_at_ms is not None and look_at_ms <= now_ms):
+            changed |= self._follow(now_ms)
+        return changed
+
+    # --- Rest -------------------------------------------------------------------------------------------------
+
+    def snapshot(self, now_ms: int) -> PanelSnapshot:
+        """Take everything down."""
+        seats = self._seats.values()
+        lapsed = self._lapsed.values()
+        return PanelSnapshot(
+            seats=Leases(
+                keys=b"".join(self._seats),
+                mood_of=bytes(seat.mood for seat in seats),
+                flags=bytes(SILENT * seat.silent | RESTORED * seat.restored for seat in seats),
+                left_ms=tuple(max(0, seat.expires_at_ms - now_ms) for seat in seats),
+                tickets=tuple(round(seat.ticket * TICKETS) for seat in seats),
+            ),
+            lapsed=Leases(
+                keys=b"".join(self._lapsed),
+                mood_of=bytes(len(lapsed)),
+                flags=bytes(len(lapsed)),
+                left_ms=tuple(now_ms - at_ms for at_ms, _ in lapsed),
+                tickets=tuple(round(ticket * TICKETS) for _, ticket in lapsed),
+            ),
+            since_ms=self._since_ms,
+            rates=self._rate.rates,
+            changed_at_ms=self._rate.changed_at_ms,
+            arrivals_per_ms=self._arrivals_per_ms,
+            arrived_at_ms=self._arrived_at_ms,
+        )
+
+    def wake(self, snapshot: PanelSnapshot, *, now_ms: int) -> None:
+        """Go on after a sleep as if there had been none; the panel is new."""
+        self._since_ms = snapshot.since_ms
+        self._arrivals_per_ms = snapshot.arrivals_per_ms
+        self._arrived_at_ms = snapshot.arrived_at_ms
+        self._rate.wake(snapshot.rates, snapshot.changed_at_ms, now_ms)
+        for (key, _, _, ago_ms), ticket in zip(snapshot.lapsed, snapshot.lapsed.tickets, strict=True):
+            self._lapsed[key] = (now_ms - ago_ms, ticket / TICKETS)
+        for (key, mood, flags, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
+            self._admit(key, ticket / TICKETS, mood, flags, now_ms + left_ms)
+        self._recount(now_ms)
+
+    def restore(
+        self, snapshot: PanelSnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
+    ) -> None:
+        """Begin again after a restart: seats keep what is left of their leases, and are silent until heard from.
+
+        Clients go on acting on the rate that they saw, so that is kept too. How many leases end in silence is
+        learned anew, since most of the restored end so for another reason.
+        """
+        self._rate.wake(snapshot.rates, snapshot.changed_at_ms, now_ms)
+        for (key, mood, _, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
+            if left_ms > elapsed_ms:
+                expires_at_ms = now_ms + min(left_ms - elapsed_ms, self._config.beat_lease_ms + TICK_MS)
+                self._admit(key, ticket / TICKETS, mood_here[mood], SILENT | RESTORED, expires_at_ms)
+        self._recount(now_ms)
+
+    def _admit(self, key: VisitorKey, ticket: float, mood: int, flags: int, expires_at_ms: int) -> None:
+        """Take in a seat of a snapshot."""
+        seat = self._seats[key] = Seat(key, ticket, mood)
+        seat.silent = bool(flags & SILENT)
+        seat.restored = bool(flags & RESTORED)
+        seat.expires_at_ms = on_grid(expires_at_ms)
+        self._silent_count += seat.silent
+        self._restored_count += seat.restored
+        self._agenda.put(seat, seat.expires_at_ms if seat.silent else self._doubtful_at_ms(seat))
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    def _doubtful_at_ms(self, seat: Seat) -> int:
+        """When a report of somebody who is not silent falls due."""
+        return on_grid(seat.expires_at_ms - self._config.beat_lease_ms + self._config.fresh_ms)
+
+    def _add(self, visitor: VisitorKey, ticket: float) -> Seat:
+        seat = self._seats[visitor] = Seat(visitor, ticket, len(self._tally) - 1)
+        self._weigh(seat, +1)
+        self._forgive(visitor)
+        return seat
+
+    def _remove(self, seat: Seat) -> None:
+        del self._seats[seat.key]
+        self._weigh(seat, -1)
+        self._silent_count -= seat.silent
+        self._restored_count -= seat.restored
+        seat.due_at_ms = NOT_DUE
+
+    def _weigh(self, seat: Seat, weight: int) -> None:
+        """Count a seat in or out, if it is one that counts."""
+        if seat.ticket < self._theta:
+            self._tally[seat.mood] += weight
+            self._counted += weight
+            self._restored_counted += weight * seat.restored
+
+    def _believe(self, seat: Seat) -> None:
+        """Take back every doubt."""
+        self._silent_count -= seat.silent
+        self._restored_count -= seat.restored
+        self._restored_counted -= seat.restored and seat.ticket < self._theta
+        seat.silent = seat.restored = False
+
+    def _forgive(self, visitor: VisitorKey) -> None:
+        """Forget that a lease ended in silence."""
+        _, ticket = self._lapsed.pop(visitor, (0, 1.0))
+        self._lapsed_counted -= ticket < self._theta
+
+    def _arrivals_at(self, now_ms: int) -> float:
+        return self._arrivals_per_ms * exp((self._arrived_at_ms - now_ms) / ARRIVALS_MS)
+
+    def _follow(self, now_ms: int) -> bool:
+        """Let the rate follow the seats and the reports; those who need not report any more lose their seats.
+
+        Returns:
+            Whether the rate changed.
+        """
+        budget = self._config.reports_per_day
+        share = self._arrivals_at(now_ms) * DAY_MS / budget if budget else 0.0
+        before = self._rate.current
+        changed = self._rate.follow(len(self._seats), share, now_ms)
+        if changed:
+            # What arrives goes by the rate. If the average had to find that out by itself, it would hold the reports
+            # of a surge against the few who are asked after it.
+            self._arrivals_per_ms *= self._rate.current / before
+            for seat in [seat for seat in self._seats.values() if seat.ticket >= self._rate.current]:
+                self._remove(seat)
+            self._recount(now_ms)
+        return changed
+
+    def _recount(self, now_ms: int) -> None:
+        """Count those seats and expiries that lie below another theta."""
+        self._theta = self._rate.theta(now_ms)
+        self._tally = [0] * len(self._tally)
+        self._counted = self._restored_counted = 0
+        for seat in self._seats.values():
+            self._weigh(seat, +1)
+        self._lapsed_counted = sum(ticket < self._theta for _, ticket in self._lapsed.values())

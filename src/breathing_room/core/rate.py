@@ -1,0 +1,122 @@
+"""The rate: which share of the visitors is asked to report.
+
+Intuition: a number, not a rate. The error of an estimate depends on how many answer, so as many are asked as make about
+``panel_size`` seats, and everybody while the crowd is smaller than that.
+
+Rules. Down at once: a surge must not be let in for the sake of calm. Up only when the last change has settled, and no
+further than the upper end of what the seats allow: few of them may stand for many people by chance, none at all for up
+to four over the rate. So a crowd that went leaves a rate that recovers in two or three steps, and a surge does not follow. In
+between the rate stays, since an announced rate is cached: it is moved only when the seats are further from their number
+than chance explains (four standard deviations).
+
+While not everybody is asked, the seats are looked at regularly, and not only when one reports: if nobody is left to
+report, nothing else would ever raise the rate again.
+
+What was announced goes on being acted on for a while: caches serve it, tabs sleep. ``theta`` is the lowest rate that anybody
+may still be acting on, so everybody whose ticket lies below it has been asked, whichever rate they saw.
+"""
+
+from collections import deque
+from math import floor, log10, sqrt
+from typing import Final
+
+from breathing_room.core.estimate.panel import panel_estimate
+
+RATE_MIN: Final = 1e-6
+
+
+def rounded(rate: float) -> float:
+    """Round a rate down to three digits, so that it is short on the wire; at most 1, at least RATE_MIN."""
+    if rate >= 1.0:
+        return 1.0
+    rate = max(rate, RATE_MIN)
+    scale = 10.0 ** (2 - floor(log10(rate)))
+    return floor(rate * scale) / scale
+
+
+class Rate:
+    """The rate in force, and those that are still on their way.
+
+    Args:
+        panel_size: Seats to aim at.
+        spread_ms: How long after an announcement somebody may still act on the one before: the lifetime in caches,
+            stale-while-revalidate included, and the longest poll.
+        now_ms: Since when it holds.
+    """
+
+    def __init__(self, panel_size: int, spread_ms: int, *, now_ms: int) -> None:
+        self.panel_size = panel_size
+        self.spread_ms = spread_ms
+        self.current = 1.0
+        self.changed_at_ms = now_ms
+        self._looked_at_ms = now_ms
+        # Rates that were replaced, each with the time until which somebody may still act on it.
+        self._before: deque[tuple[int, float]] = deque()
+
+    @property
+    def seats_max(self) -> float:
+        """More seats than chance explains."""
+        return self.panel_size + 4 * sqrt(self.panel_size)
+
+    @property
+    def seats_min(self) -> float:
+        """Fewer seats than chance explains; of a small panel, for which that would be none, a quarter."""
+        return max(self.panel_size - 4 * sqrt(self.panel_size), self.panel_size / 4)
+
+    def theta(self, now_ms: int) -> float:
+        """The lowest rate that anybody may still be acting on."""
+        while self._before and self._before[0][0] <= now_ms:
+            self._before.popleft()
+        return min(self.current, *(rate for _, rate in self._before)) if self._before else self.current
+
+    @property
+    def next_at_ms(self) -> int | None:
+        """When theta may rise by itself or the seats should be looked at, None for never."""
+        times = [self._before[0][0]] if self._before else []
+        if self.current < 1.0:
+            looks = max(2, (self._looked_at_ms - self.changed_at_ms) // self.spread_ms + 1)
+            times.append(self.changed_at_ms + looks * self.spread_ms)
+        return min(times, default=None)
+
+    @property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """The current rate, and those that somebody may still act on, each with the time until when."""
+        return ((0, self.current), *self._before)
+
+    def wake(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
+        """Go on with ``rates`` as another had them."""
+        (_, self.current), *before = rates
+        self._before = deque(before)
+        self.changed_at_ms = changed_at_ms
+        self._looked_at_ms = now_ms
+
+    def follow(self, seats: int, reports_share: float, now_ms: int) -> bool:
+        """Look at the panel, and announce another rate if need be.
+
+        Args:
+            seats: Live leases with a ticket below the current rate.
+            reports_share: Reports that arrive, as a share of those that the budget allows.
+            now_ms: The room's time.
+
+        Returns:
+            Whether the rate changed.
+        """
+        self._looked_at_ms = now_ms
+        load = max(seats / self.panel_size, reports_share)
+        # What reports cost is known only some time after a change; how many seats there are, at once.
+        settled = now_ms >= self.changed_at_ms + 2 * self.spread_ms
+        if seats > self.seats_max or (reports_share > 1.0 and settled):
+            self._announce(rounded(self.current / load), now_ms)
+            return True
+        if self.current < 1.0 and settled and seats < self.seats_min and load < 1 / 1.25:
+            most = panel_estimate(seats, 0, self.current, ghost_ms=0, window_ms=1).high
+            self._announce(rounded(min(self.current / load if load else 1.0, self.seats_max / most)), now_ms)
+            return True
+        return False
+
+    def _announce(self, rate: float, now_ms: int) -> None:
+        if rate == self.current:
+            return
+        self._before.append((now_ms + self.spread_ms, self.current))
+        self.current = rate
+        self.changed_at_ms = now_ms

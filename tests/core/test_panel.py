@@ -1,0 +1,181 @@
+"""The panel: seats, whom they stand for, and what a report costs."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.panel import Panel, Seat
+from breathing_room.core.tickets import ticket
+
+CONFIG = RoomConfig(panel_size=100)
+MINUTE_MS = 60_000
+
+
+def key(index: int) -> VisitorKey:
+    """Make a key."""
+    return VisitorKey(index.to_bytes(16, "big"))
+
+
+def crowd(people: int, *, epoch: int = 7) -> list[tuple[VisitorKey, float]]:
+    """Make people with their tickets."""
+    return [(key(index), ticket(f"visitor-{index:08}", room="lobby", epoch=epoch)) for index in range(people)]
+
+
+def beat(panel: Panel, people: list[tuple[VisitorKey, float]], at_ms: int) -> int:
+    """Let everybody who is asked report; return how many were in the sample."""
+    panel.come_due(at_ms)
+    return sum(panel.report(visitor, held, None, at_ms) for visitor, held in people if held < panel.rate)
+
+
+def settled(people: int, config: RoomConfig = CONFIG) -> tuple[Panel, int]:
+    """Let a crowd be there until every rate has settled."""
+    panel, everybody = Panel(config, 2, now_ms=0), crowd(people)
+    for at_ms in range(0, 30 * MINUTE_MS, 5 * MINUTE_MS):
+        beat(panel, everybody, at_ms)
+    return panel, at_ms
+
+
+def test_a_lone_person_who_reports_is_one() -> None:
+    """With everybody asked one seat is one person, for certain, and a goodbye is nobody."""
+    panel = Panel(CONFIG, 2, now_ms=0)
+
+    assert panel.report(key(1), 0.999, 1, 0)
+    estimate, moods = panel.estimate(0)
+    assert (estimate.count, estimate.low, estimate.high, moods) == (1.0, 1.0, 1.0, [0.0, 1.0])
+    assert panel.withdraw(key(1))
+    assert not panel.withdraw(key(1))
+    assert panel.estimate(0)[0].high == 0.0
+
+
+def test_nobody_is_left_of_seats_that_lapsed() -> None:
+    """Ghosts are some of the seats: where there is no seat there is nobody, to the upper end."""
+    panel = Panel(CONFIG, 2, now_ms=0)
+    panel.report(key(1), 0.5, 0, 0)
+    panel.come_due(CONFIG.beat_lease_ms)
+
+    assert panel.seat_count == 0
+    assert panel.estimate(CONFIG.beat_lease_ms)[0].high == 0.0
+
+
+@pytest.mark.parametrize("people", [50, 140, 1_000, 20_000])
+def test_a_crowd_is_estimated_within_its_interval(people: int) -> None:
+    """However many come, about panel_size seats are kept, and they tell the number to within four standard errors."""
+    panel, now_ms = settled(people)
+    estimate, _ = panel.estimate(now_ms)
+
+    assert panel.seat_count <= 140
+    assert abs(estimate.count - people) <= 4 * panel.standard_error(people, now_ms)
+    assert estimate.low <= estimate.count <= estimate.high
+    assert panel.seat_count >= min(people, 60)
+
+
+def test_panels_are_nested() -> None:
+    """When the rate falls, those who stay are of those who were: nobody is asked anew."""
+    panel, everybody = Panel(CONFIG, 2, now_ms=0), crowd(5_000)
+    held: set[VisitorKey] = set()
+    rate = 1.0
+    for index, (visitor, drawn) in enumerate(everybody):
+        was_in = panel.report(visitor, drawn, None, index)
+        now_held = (
+            {key for key, _ in everybody[: index + 1] if panel.holds(key)} if panel.rate != rate else None
+        )
+        held |= {visitor} if was_in else set()
+        if now_held is not None:
+            assert now_held <= held
+            assert all(drawn < panel.rate for key, drawn in everybody[: index + 1] if key in now_held)
+            held, rate = now_held, panel.rate
+
+    assert rate < 0.05
+
+
+def test_who_is_not_asked_leaves_nothing_behind() -> None:
+    """A report whose ticket is not below the rate is answered and forgotten."""
+    panel, now_ms = settled(5_000)
+    before = panel.snapshot(now_ms)
+
+    assert not panel.report(key(10**9), panel.rate, 1, now_ms)
+    assert panel.snapshot(now_ms) == before
+
+
+class CountedSeats(dict[VisitorKey, Seat]):
+    """Seats that count how often all of them are looked at."""
+
+    looks = 0
+
+    def values(self):  # type: ignore[no-untyped-def]
+        self.looks += 1
+        return super().values()
+
+
+def test_a_report_costs_the_same_whatever_the_panel() -> None:
+    """Ten thousand reports, moods and goodbyes within one rate look at all the seats not once."""
+    panel = Panel(replace(CONFIG, panel_size=5_000), 2, now_ms=0)
+    seats = panel._seats = CountedSeats()
+    for index in range(10_000):
+        panel.report(key(index % 4_000), 0.5, index % 2, index)
+        panel.estimate(index)
+        if index % 10 == 0:
+            panel.withdraw(key(index % 4_000))
+
+    assert (panel.rate, seats.looks) == (1.0, 0)
+
+
+def test_who_comes_back_after_a_lapse_was_no_ghost() -> None:
+    """A lease that ended in silence counts against the others only until its visitor is heard from."""
+    panel = Panel(CONFIG, 2, now_ms=0)
+    for index in range(10):
+        panel.report(key(index), 0.5, None, 0)
+    for at_ms in (300_000, 600_000):
+        for index in range(9):
+            panel.report(key(index), 0.5, None, at_ms)
+        panel.come_due(at_ms)
+
+    assert panel.seat_count == 9
+    assert panel.estimate(600_000)[0].count < 9
+    panel.report(key(9), 0.5, None, 600_000)
+    assert panel.estimate(600_000)[0].count == panel.estimate(600_000)[0].high == 10
+
+
+def test_seats_above_theta_wait_until_everybody_was_asked() -> None:
+    """After the rate rose, newcomers who were let in by it are held and not yet counted."""
+    panel, now_ms = settled(20_000)
+    low_rate = panel.rate
+    while panel.rate == low_rate:  # everybody goes, and after a while more are asked
+        assert panel.next_at_ms is not None
+        now_ms = panel.next_at_ms
+        panel.come_due(now_ms)
+    between = (low_rate + panel.rate) / 2
+
+    assert panel.theta == low_rate
+    assert panel.report(key(10**9), between, 1, now_ms)
+    assert panel.estimate(now_ms)[1][1] == 0.0
+    panel.come_due(now_ms + CONFIG.spread_ms)
+    assert panel.theta > between
+    assert panel.estimate(now_ms + CONFIG.spread_ms)[1][1] == 1.0
+
+
+reports = st.lists(
+    st.tuples(st.integers(0, 100_000), st.integers(0, 30), st.integers(0, 15), st.sampled_from([None, 0, 1])),
+    max_size=60,
+)
+
+
+@given(reports)
+def test_a_panel_sleeps_without_a_trace(told: list[tuple[int, int, int, int | None]]) -> None:
+    """A panel that was put down and woken says the same, rate and interval included."""
+    config = replace(CONFIG, panel_size=2, spread_ms=10_000)
+    panel, now_ms = Panel(config, 2, now_ms=0), 0
+    for pause_ms, index, sixteenth, mood in told:
+        now_ms += pause_ms
+        panel.come_due(now_ms)
+        panel.report(key(index), sixteenth / 16, mood, now_ms)
+    other = Panel(config, 2, now_ms=now_ms)
+    other.wake(panel.snapshot(now_ms), now_ms=now_ms)
+
+    assert other.snapshot(now_ms) == panel.snapshot(now_ms)
+    assert (other.rate, other.theta) == (panel.rate, panel.theta)
+    assert other.estimate(now_ms) == panel.estimate(now_ms)

@@ -1,0 +1,59 @@
+"""Tickets: spread evenly, the same everywhere, and of one stay."""
+
+from math import sqrt
+
+import pytest
+
+from breathing_room.core.tickets import TICKETS, ticket
+
+
+def by_hand(text: bytes) -> float:
+    """Mix with the finaliser of MurmurHash3, written down a second time, in multiplications modulo 2^32 only."""
+    state = 2654435769
+    for byte in text:
+        state ^= byte
+        for shift, factor in ((16, 2246822507), (13, 3266489909), (16, 1)):
+            state = (state ^ state // 2**shift) * factor % 2**32
+    return state / 2**32
+
+
+@pytest.mark.parametrize(
+    ("visitor", "room", "epoch"),
+    [
+        ("", "", 0),
+        ("0123456789abcdef", "lobby", 20_454),
+        ("0123456789abcdef", "lobby", 20_455),
+        ("käse", "a", -1),
+    ],
+)
+def test_a_ticket_is_that_of_the_formula(visitor: str, room: str, epoch: int) -> None:
+    """Any client that mixes room, epoch and id in this way comes to the same ticket."""
+    assert ticket(visitor, room=room, epoch=epoch) == by_hand(f"{room}\0{epoch}\0{visitor}".encode())
+
+
+def test_tickets_are_uniform() -> None:
+    """Of 100,000 ids that follow one another every hundredth of [0, 1) holds a hundredth (chi-squared, 99 degrees)."""
+    people = 100_000
+    cells = [0] * 100
+    for index in range(people):
+        drawn = ticket(f"visitor-{index:08}", room="lobby", epoch=20_000)
+        assert 0 <= drawn < 1
+        assert (drawn * TICKETS).is_integer()
+        cells[int(drawn * 100)] += 1
+    mean = people / 100
+    chi_squared = sum((cell - mean) ** 2 / mean for cell in cells)
+
+    assert abs(chi_squared - 99) < 4 * sqrt(2 * 99)
+
+
+@pytest.mark.parametrize("other", [{"room": "lobbz", "epoch": 7}, {"room": "lobby", "epoch": 8}])
+def test_another_room_or_epoch_draws_anew(other: dict[str, object]) -> None:
+    """Tickets of one visitor in two rooms or two epochs say nothing about each other: correlation 0 to 4 sigma."""
+    people = 20_000
+    products = 0.0
+    for index in range(people):
+        first = ticket(f"visitor-{index:08}", room="lobby", epoch=7)
+        second = ticket(f"visitor-{index:08}", **other)  # type: ignore[arg-type]
+        products += (first - 0.5) * (second - 0.5) * 12
+
+    assert abs(products / people) < 4 / sqrt(people)
