@@ -1,0 +1,446 @@
+"""Writers that remember nobody, over one store."""
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.errors import ConfigError, HostError, StoreError
+from breathing_room.core.tickets import ticket
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.stateless import (
+    CONTROL,
+    REPORTS,
+    Control,
+    RoomControl,
+    StatelessConfig,
+    decode_control,
+    encode_control,
+    housekeep,
+    read_control,
+    stateless_app,
+)
+from breathing_room.stores import MemoryStore, SqliteStore
+
+MOODS = ("gratitude", "presence", "release", "connection")
+START_MS = 20_000 * DAY_MS + 1_000
+
+
+def visitor(number: int) -> str:
+    return f"visitor-{number:016}"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_ms = START_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def a_config(**settings: Any) -> StatelessConfig:
+    room = {
+        key: settings.pop(key)
+        for key in ("panel_size", "spread_ms", "beat_ms", "epoch_ms")
+        if key in settings
+    }
+    server = ServerConfig(presence_max_age_s=1, room=RoomConfig(**room), **settings.pop("server", {}))
+    return StatelessConfig(server=server, **settings)
+
+
+@asynccontextmanager
+async def a_writer(store: Any, config: StatelessConfig, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A writer in this process, without a lifespan, as at an edge; what waits is written at the end."""
+    app = stateless_app(store, config, **options)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://writer") as client:
+        yield client
+        await app.state.writer.stop()
+
+
+async def beat(
+    client: httpx.AsyncClient, number: int, mood: str | None = None, **more: Any
+) -> dict[str, Any]:
+    body = {"visitor": visitor(number), **({"mood": mood} if mood else {}), **more}
+    answer = await client.post("/v1/rooms/lobby/beat", json=body)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+async def presence(client: httpx.AsyncClient) -> dict[str, Any]:
+    return dict((await client.get("/v1/rooms/lobby")).json())
+
+
+# --- Two processes, one file --------------------------------------------------------------------------------------
+
+WRITER = """
+import socket, sys, uvicorn
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.stateless import StatelessConfig, stateless_app
+
+data, policy = sys.argv[1:]
+config = StatelessConfig(server=ServerConfig(presence_max_age_s=1), policy=policy, bucket_ms=1000, propagation_ms=400)
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+uvicorn.Server(uvicorn.Config(stateless_app(data, config), log_level="warning")).run(sockets=[listener])
+"""
+
+
+@pytest.fixture
+def start_writer(tmp_path: Path) -> Iterator[Callable[[str], tuple[subprocess.Popen[str], str]]]:
+    processes = []
+
+    def start(policy: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "room.db"), policy],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout
+        return process, f"http://127.0.0.1:{int(process.stdout.readline())}"
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+
+
+async def until_count(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
+    deadline = time.monotonic() + 15
+    while (seen := await presence(client))["count"] != count:
+        assert time.monotonic() < deadline, f"{seen['count']} instead of {count}"
+        await asyncio.sleep(0.05)
+    return seen
+
+
+@pytest.mark.parametrize("policy", ["bucketed", "every"])
+async def test_two_writers_and_the_death_of_one(
+    policy: str, start_writer: Callable[[str], tuple[subprocess.Popen[str], str]], tmp_path: Path
+) -> None:
+    """200 people at two processes are 200 for both; a killed one takes its batch with it, and nobody twice comes back."""
+    config = StatelessConfig(policy=policy, bucket_ms=1_000, propagation_ms=400)
+    store = await SqliteStore.open(tmp_path / "room.db")
+    await housekeep(store, config)
+    (victim, url_a), (_, url_b) = start_writer(policy), start_writer(policy)
+    async with httpx.AsyncClient(base_url=url_a) as a, httpx.AsyncClient(base_url=url_b) as b:
+        for number in range(0, 200, 20):
+            people = range(number, number + 20)
+            await asyncio.gather(*(beat((a, b)[who % 2], who, MOODS[who % 4]) for who in people))
+        # Some report now here, now there.
+        await asyncio.gather(*(beat((b, a)[who % 2], who, MOODS[who % 4]) for who in range(40)))
+        for client in (a, b):
+            seen = await until_count(client, 200)
+            assert (seen["low"], seen["high"], seen["method"]) == (200, 200, "counted")
+            assert seen["moods"] == dict.fromkeys(MOODS, 50)
+
+        # Ten say goodbye to the writer that they did not report to.
+        for who in range(100, 110):
+            answer = await (b, a)[who % 2].post("/v1/rooms/lobby/leave", json={"visitor": visitor(who)})
+            assert answer.status_code == 204
+        for client in (a, b):
+            await until_count(client, 190)
+        await housekeep(store, config)
+        await until_count(b, 190)
+
+        await asyncio.gather(*(beat(a, who) for who in range(200, 230)))
+        victim.kill()
+        victim.wait()
+        await asyncio.sleep(1)  # What a writer has read may be a second old.
+        left = (await presence(b))["count"]
+        assert 190 <= left <= 220
+        assert left == 220 or policy == "bucketed"
+        for number in range(0, 230, 23):
+            present = [who for who in range(number, number + 23) if not 100 <= who < 110]
+            await asyncio.gather(*(beat(b, who, MOODS[who % 4]) for who in present))
+        await until_count(b, 220)
+    await store.close()
+
+
+# --- Rates, epochs and ghosts, on a clock of ours -----------------------------------------------------------------
+
+
+async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
+    """The job lowers the rate, writers follow within the propagation time, and reports above it are not kept."""
+    clock, config = Clock(), a_config(panel_size=100, spread_ms=75_000, policy="every")
+    store = MemoryStore(clock=clock)
+    await housekeep(store, config, clock=clock)
+    async with a_writer(store, config, clock=clock) as a, a_writer(store, config, clock=clock) as b:
+        for who in range(1_000):
+            await beat((a, b)[who % 2], who, MOODS[who % 4])
+        clock.now_ms += 1_000  # What a writer has read may be a second old.
+        assert (await presence(a))["count"] == 1_000
+
+        clock.now_ms += 60_000
+        control = await housekeep(store, config, clock=clock)
+        rate = control.rooms["lobby"].rates[0][1]
+        assert 0.09 <= rate <= 0.1
+        # The writer may not have heard of it yet; half of the propagation time later it has.
+        clock.now_ms += 30_000
+        seen = await presence(b)
+        assert seen["rate"] == rate
+        assert seen["method"] == "sampled"
+        assert seen["low"] <= 1_000 <= seen["high"]
+        assert seen["high"] - seen["low"] < 500
+        assert sum(seen["moods"].values()) + seen["unspoken"] == seen["count"]
+
+        keys = len(await store.list(REPORTS))
+        answers = [await beat(a, who) for who in range(1_000, 1_200)]
+        asked = sum(answer["in_sample"] for answer in answers)
+        assert asked == sum(
+            ticket(visitor(who), room="lobby", epoch=20_000) < rate for who in range(1_000, 1_200)
+        )
+        assert len(await store.list(REPORTS)) == keys + asked
+        clock.now_ms += 1_000
+        seen = await presence(a)
+        assert seen["low"] <= 1_200 <= seen["high"]
+
+        # The rate rises again when most have gone; those newly asked are not counted before everybody has heard of it.
+        for who in range(1_150):
+            await a.post("/v1/rooms/lobby/leave", json={"visitor": visitor(who)})
+        clock.now_ms += 2 * (75_000 + 60_000)
+        control = await housekeep(store, config, clock=clock)
+        changed_at_ms = clock.now_ms
+        raised = control.rooms["lobby"].rates[0][1]
+        assert raised > rate
+        clock.now_ms = changed_at_ms + 75_000 + 60_000 - 1
+        assert config.make_rate("lobby", control.rooms["lobby"], clock.now_ms).theta(clock.now_ms) == rate
+        clock.now_ms += 1
+        assert config.make_rate("lobby", control.rooms["lobby"], clock.now_ms).theta(clock.now_ms) == raised
+
+
+async def test_ghosts_are_seen_by_the_job() -> None:
+    """People who vanish without a word are counted until their leases end, and then only in what they say of others."""
+    clock, config = Clock(), a_config(policy="every", beat_ms=60_000)
+    store = MemoryStore(clock=clock)
+    await housekeep(store, config, clock=clock)
+    chance = random.Random(1)
+    here: dict[int, int] = {}
+    async with a_writer(store, config, clock=clock) as client:
+        number = 0
+        for minute in range(25):
+            clock.now_ms += 60_000
+            number += 20
+            here |= dict.fromkeys(range(number - 20, number), minute)
+            gone = [who for who in here if chance.random() < 0.2]  # In silence, all of them.
+            here = {who: since for who, since in here.items() if who not in gone}
+            for who in here:
+                await beat(client, who)
+            control = await housekeep(store, config, clock=clock)
+        assert len(control.rooms["lobby"].lapsed) > 100
+        seen = await presence(client)
+        # Nearly every seat that is doubted is a ghost: without a correction there would be 40 more.
+        assert seen["low"] <= len(here) <= seen["high"]
+        assert abs(seen["count"] - len(here)) <= 15
+
+
+async def test_a_stay_outlives_its_epoch() -> None:
+    """A visitor who goes on naming the epoch of the stay is one person after it changed, and can say goodbye."""
+    clock, config = Clock(), a_config(policy="every", epoch_ms=DAY_MS)
+    store = MemoryStore(clock=clock)
+    clock.now_ms += DAY_MS - 60_000
+    await housekeep(store, config, clock=clock)
+    async with a_writer(store, config, clock=clock) as client:
+        began = (await beat(client, 1, "release"))["epoch"]
+        clock.now_ms += 60_000
+        await housekeep(store, config, clock=clock)
+        seen = await beat(client, 1, epoch=began)
+        assert (seen["epoch"], seen["count"], seen["moods"]["release"]) == (began + 1, 1, 1)
+        await client.post("/v1/rooms/lobby/leave", json={"visitor": visitor(1)})
+        assert (await presence(client))["count"] == 0
+        refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1), "epoch": began - 1})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_epoch")
+
+
+async def test_nothing_is_kept_after_lease_and_job() -> None:
+    """A while after the last report no key names a room or holds anything of a visitor but the job's own."""
+    clock, config = Clock(), a_config(policy="every")
+    store = MemoryStore(clock=clock)
+    await housekeep(store, config, clock=clock)
+    async with a_writer(store, config, clock=clock) as client:
+        await beat(client, 1, "release")
+        stored = [await store.get(key) or b"" for key in await store.list("")]
+        assert not any(visitor(1).encode() in value for value in stored)
+        clock.now_ms += config.server.room.beat_lease_ms + 2 * config.job_ms
+        assert await store.list(REPORTS) == []
+        assert (await presence(client))["count"] == 0
+    control = await housekeep(store, config, clock=clock)
+    assert set(await store.list("")) == {CONTROL, f"secret/{control.epoch}", f"secret/{control.epoch + 1}"}
+
+
+async def test_before_the_job_ran_nobody_knows() -> None:
+    """Without a control key the presence is unknown and reports are refused for now; then both work."""
+    clock, config = Clock(), a_config()
+    store = MemoryStore(clock=clock)
+    async with a_writer(store, config, clock=clock) as client:
+        assert (await presence(client))["method"] == "unknown"
+        assert (await presence(client))["count"] is None
+        refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1)})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await client.get("/readyz")).status_code == 503
+        await housekeep(store, config, clock=clock)
+        assert (await beat(client, 1))["count"] == 1
+        clock.now_ms += 1_000
+        assert (await client.get("/readyz")).status_code == 200
+
+
+async def test_alone_in_the_room_is_one_at_once() -> None:
+    """Whoever reports is counted in the answer, though the batch is not yet in the store."""
+    clock, config = Clock(), a_config()
+    store = MemoryStore(clock=clock)
+    await housekeep(store, config, clock=clock)
+    async with a_writer(store, config, clock=clock) as client:
+        seen = await beat(client, 1, "gratitude")
+        assert (seen["count"], seen["low"], seen["high"], seen["in_sample"]) == (1, 1, 1, True)
+        assert await store.list(REPORTS) == []
+        assert seen["as_of_ms"] == clock.now_ms - config.bucket_ms
+    assert len(await store.list(REPORTS)) == 1
+
+
+async def test_a_store_that_fails_for_a_moment_loses_nothing() -> None:
+    """A put that failed is tried again, and what it holds is counted meanwhile."""
+    clock, config = Clock(), a_config(bucket_ms=100)
+
+    class Shaky(MemoryStore):
+        failures = 2
+
+        async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
+            if key.startswith(REPORTS) and self.failures:
+                self.failures -= 1
+                raise StoreError("away", temporary=self.failures > 0)
+            await super().put(key, value, ttl_ms=ttl_ms)
+
+    store = Shaky(clock=clock)
+    await housekeep(store, config, clock=clock)
+    store.failures = 1
+    async with a_writer(store, a_config(policy="every"), clock=clock) as client:
+        refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1)})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+    store.failures = 2
+    app_config = a_config(bucket_ms=100)
+    async with a_writer(store, app_config, clock=clock) as client:
+        assert (await beat(client, 1))["count"] == 1
+        clock.now_ms += 1_000
+        deadline = time.monotonic() + 10
+        while store.failures == 2:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        assert (await presence(client))["count"] == 1
+
+
+# --- The surface --------------------------------------------------------------------------------------------------
+
+
+async def test_clients_that_flip_coins_are_told_so() -> None:
+    """Their heartbeat is 501, in the one shape that errors have."""
+    async with a_writer(MemoryStore(), a_config()) as client:
+        answer = await client.post("/api/heartbeat", json={"sessionId": "x", "mood": "presence"})
+        assert answer.status_code == 501
+        assert answer.json()["error"]["code"] == "cannot_count"
+        assert answer.json()["error"]["status"] == 501
+
+
+async def test_reads_can_be_cached() -> None:
+    """Presence and config carry an ETag and an age; who has them already is answered 304."""
+    store, config = MemoryStore(), StatelessConfig()
+    await housekeep(store, config)
+    async with a_writer(store, config) as client:
+        for path, age in (("/v1/rooms/lobby", "max-age=5"), ("/v1/rooms/lobby/config", "max-age=300")):
+            first = await client.get(path)
+            assert age in first.headers["cache-control"]
+            again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
+            assert again.status_code in {200, 304}  # The time may have moved on by a step.
+            assert again.status_code == 304 or again.headers["etag"] != first.headers["etag"]
+        assert (await client.get("/v1/rooms/lobby/config")).json()["mode"] == "poll"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/v1/rooms/lobby/beat", b"{", 400, "bad_json"),
+        ("POST", "/v1/rooms/lobby/beat", b"[]", 400, "not_an_object"),
+        ("POST", "/v1/rooms/lobby/beat", b'{"visitor":"short"}', 400, "bad_visitor"),
+        (
+            "POST",
+            "/v1/rooms/lobby/beat",
+            b'{"visitor":"0123456789abcdef","mood":"rage"}',
+            400,
+            "unknown_mood",
+        ),
+        ("POST", "/v1/rooms/lobby/beat", b"x" * 5_000, 413, "body_too_large"),
+        ("POST", "/v1/rooms/lobby/leave", b"{}", 400, "bad_visitor"),
+        ("POST", "/v1/rooms/NO/beat", b"{}", 400, "bad_room"),
+        ("GET", "/v1/rooms/other", b"", 404, "no_such_room"),
+        ("GET", "/v1/rooms/lobby/beat", b"", 405, "wrong_method"),
+        ("GET", "/nothing", b"", 404, "not_found"),
+    ],
+)
+async def test_bad_requests_are_clear_errors(
+    method: str, path: str, body: bytes, status: int, code: str
+) -> None:
+    """Each is refused with its code, and nothing is stored."""
+    store, config = MemoryStore(), a_config(server={"open_rooms": False})
+    await housekeep(store, config)
+    async with a_writer(store, config) as client:
+        answer = await client.request(method, path, content=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert await store.list(REPORTS) == []
+
+
+async def test_rooms_without_end_are_refused() -> None:
+    """A writer holds batches for so many rooms and no more."""
+    store, config = MemoryStore(), a_config(server={"rooms_max": 2})
+    await housekeep(store, config)
+    async with a_writer(store, config) as client:
+        answers = [
+            await client.post(f"/v1/rooms/room{number}/beat", json={"visitor": visitor(1)})
+            for number in range(3)
+        ]
+    assert [answer.status_code for answer in answers] == [200, 200, 503]
+    assert answers[2].json()["error"]["code"] == "too_many_rooms"
+
+
+def test_a_policy_that_remembers_is_refused() -> None:
+    """Only policies that know nobody can have several writers."""
+    with pytest.raises(ConfigError, match="bucketed"):
+        StatelessConfig(policy="lazy")
+
+
+def test_the_control_key_comes_back_as_it_was() -> None:
+    """Writing and reading changes nothing; damage is a clear error."""
+    room = RoomControl(
+        rates=((0, 0.04), (5, 1.0)), changed_at_ms=3, since_ms=1, lapsed=((2, 7),), arrivals_per_ms=0.5
+    )
+    control = Control(as_of_ms=9, epoch=4, rooms={"lobby": room})
+    assert decode_control(encode_control(control)) == control
+    body = json.loads(encode_control(control))
+    body["rooms"]["lobby"]["rates"] = []
+    for damaged in (b"", b"[]", b"{}", json.dumps(body).encode()):
+        with pytest.raises(HostError, match="control"):
+            decode_control(damaged)
+
+
+async def test_a_damaged_store_is_read_around() -> None:
+    """Values that cannot be read are logged and left out; the job writes the control key anew."""
+    store, config = MemoryStore(), a_config(policy="every")
+    await store.put(CONTROL, b"?")
+    assert await read_control(store) is None
+    await housekeep(store, config)
+    await store.put(f"{REPORTS}lobby/x/1", b"?")
+    async with a_writer(store, config) as client:
+        assert (await beat(client, 1))["count"] == 1
+        await housekeep(store, config)
+        assert (await presence(client))["count"] == 1

@@ -1,0 +1,263 @@
+"""Presence as static files, in a folder and in a bucket."""
+
+import asyncio
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import HostError
+from breathing_room.core.history import History
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.core.wire import encode_presence
+from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page
+
+HOWTO = Path(__file__).resolve().parents[1] / "docs" / "howto" / "publish.md"
+START_MS = 1_767_225_600_000
+
+
+def files_in(folder: Path) -> list[str]:
+    """What has been published, and nothing that is still being written."""
+    return [path.name for path in folder.rglob("[a-z]*.json")]
+
+
+def a_presence(count: int, at_ms: int) -> Presence:
+    empty = Room("lobby", RoomConfig(), now_ms=START_MS).presence(now_ms=START_MS + at_ms)
+    changes = {"count": count, "low": count, "high": count, "unspoken": count, "label": str(count)}
+    return Presence(**{name: getattr(empty, name) for name in empty.__slots__} | changes)
+
+
+def a_page(count: int, at_ms: int) -> Page:
+    return presence_page(a_presence(count, at_ms))
+
+
+async def publish(publisher: Publisher, count: int, at_ms: int) -> int:
+    return await publisher.publish([a_page(count, at_ms)], now_ms=START_MS + at_ms)
+
+
+# --- A folder -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_folder_holds_what_the_server_answers(tmp_path: Path) -> None:
+    """Presence, config and history are files of JSON that anybody may read, and nothing else is left beside them."""
+    publisher = Publisher(str(tmp_path / "public"))
+    history = History()
+    history.observe({"release": 3}, wall_ms=START_MS)
+    history.observe({"release": 3}, wall_ms=START_MS + 60_000)
+    pages = [a_page(7, 0), config_page("lobby", RoomConfig()), history_page("lobby", history)]
+    assert await publisher.publish(pages, now_ms=START_MS) == 3
+    folder = tmp_path / "public" / "rooms" / "lobby"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "history.json", "presence.json"]
+    assert (folder / "presence.json").read_bytes() == encode_presence(a_presence(7, 0))
+    config = json.loads((folder / "config.json").read_bytes())
+    assert config["breath"]["pattern"] == "4-7-8"
+    assert "now_ms" not in config
+    assert json.loads((folder / "history.json").read_bytes())["hours"][0]["count"] == 3
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (folder / "presence.json").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+async def test_only_what_changed_or_grew_old_is_written(tmp_path: Path) -> None:
+    """Nothing is written twice within the time, nor unless it differs or half of its validity is over."""
+    publisher = Publisher(str(tmp_path), publish_ms=5_000)
+    assert await publish(publisher, 1, 0) == 1
+    assert await publish(publisher, 2, 4_999) == 0, "too soon"
+    assert await publish(publisher, 2, 5_000) == 1
+    assert await publish(publisher, 2, 10_000) == 0, "nothing changed"
+    assert await publish(publisher, 2, 15_000) == 0
+    assert await publish(publisher, 2, 20_000) == 1, "as_of is 15 s old, half of valid_ms"
+    assert publisher.published == 3
+    assert json.loads((tmp_path / "rooms/lobby/presence.json").read_bytes())["as_of_ms"] == START_MS + 20_000
+
+
+def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
+    """While a presence is published as fast as may be, every read of it is whole."""
+    publisher = Publisher(f"file://{tmp_path}")
+    path = tmp_path / "rooms" / "lobby" / "presence.json"
+    done = threading.Event()
+    seen: set[int] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            if path.exists():
+                seen.add(json.loads(path.read_bytes())["count"])
+
+    reader = threading.Thread(target=read)
+    reader.start()
+
+    async def write() -> None:
+        for count in range(300):
+            assert await publisher.publish([a_page(count, 0)], now_ms=START_MS + 5_000 * count)
+
+    try:
+        asyncio.run(write())
+    finally:
+        done.set()
+        reader.join()
+    assert len(seen) > 10
+
+
+# --- Failures -----------------------------------------------------------------------------------------------------
+
+
+class Stuck:
+    """A target that never answers, then fails, then works."""
+
+    def __init__(self) -> None:
+        self.mode = "hang"
+        self.held: dict[str, bytes] = {}
+
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
+        assert headers["Content-Type"] == "application/json"
+        if self.mode == "hang":
+            await asyncio.Event().wait()
+        if self.mode == "fail":
+            raise OSError("full")
+        self.held[path] = content
+
+
+async def test_a_failure_is_counted_and_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A target that hangs or fails holds nobody up for longer than a round; the next one writes the latest."""
+    publisher = Publisher(str(tmp_path), publish_ms=50)
+    target = publisher._target = Stuck()
+    with caplog.at_level(logging.ERROR):
+        async with asyncio.timeout(5):
+            assert await publish(publisher, 1, 0) == 0
+        target.mode = "fail"
+        assert await publish(publisher, 2, 50) == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        "rooms/lobby/presence.json could not be published: TimeoutError",
+        "rooms/lobby/presence.json could not be published: OSError",
+    ]
+    target.mode = "work"
+    assert await publish(publisher, 2, 100) == 1
+    assert (publisher.published, publisher.failed) == (1, 2)
+    assert json.loads(target.held["rooms/lobby/presence.json"])["count"] == 2
+
+
+async def test_a_host_runs_it(tmp_path: Path) -> None:
+    """``run`` publishes what it is given, again and again, until it is cancelled."""
+    publisher = Publisher(str(tmp_path), publish_ms=20)
+    counts = iter(range(1_000))
+    started = time.monotonic()
+
+    def now_ms() -> int:
+        return START_MS + int((time.monotonic() - started) * 1_000)
+
+    task = asyncio.create_task(publisher.run(lambda: [a_page(next(counts), 0)], now_ms))
+    deadline = time.monotonic() + 10
+    while publisher.published < 3:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_example_of_the_how_to_runs(tmp_path: Path) -> None:
+    """What the how-to says to write publishes a room's presence and config."""
+    example = re.search(r"```python\n(.*?)```", HOWTO.read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    names: dict[str, Any] = {}
+    exec(example[1].replace("/srv/www/presence", str(tmp_path)), names)
+    room = Room("lobby", RoomConfig(), now_ms=START_MS)
+    task = asyncio.create_task(names["publish"](room, lambda: START_MS))
+    deadline = time.monotonic() + 10
+    while len(files_in(tmp_path)) < 2:
+        assert time.monotonic() < deadline
+        assert not task.done()
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    presence = json.loads((tmp_path / "rooms/lobby/presence.json").read_bytes())
+    assert (presence["count"], presence["as_of_ms"]) == (0, START_MS)
+
+
+@pytest.mark.parametrize("url", ["gopher://bucket", "s3://", "ftp://user:secret@bucket/x"])
+def test_an_address_that_makes_no_sense(url: str) -> None:
+    """It is refused at once, and no password is repeated."""
+    with pytest.raises(HostError, match="cannot publish") as refused:
+        Publisher(url)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["../x.json", "/etc/x.json", "a/../b.json", "rooms/lobby/.json", "x", "a//b.json"]
+)
+def test_a_page_stays_where_it_belongs(path: str) -> None:
+    """A path that leads elsewhere is refused."""
+    with pytest.raises(HostError, match="path"):
+        Page(path, {}, 5)
+
+
+# --- A bucket, at a real S3 server --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def s3() -> Iterator[str]:
+    """The address of an S3 server with a bucket ``site``."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            assert httpx.put(f"{url}/site").status_code == 200
+            break
+        except httpx.TransportError:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    yield url
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+async def test_a_bucket_answers_readers_with_the_right_headers(
+    s3: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Objects at an S3 server have their type and age; when the server goes away that is counted, and nothing waits."""
+    options = {
+        "endpoint": s3,
+        "access_key_id": "test",
+        "secret_access_key": "hidden",
+        "region": "us-east-1",
+    }
+    publisher = Publisher("s3://site/presence", options=options)
+    assert await publish(publisher, 12, 0) == 1
+    # The server wants a signature, and does not look at it.
+    signature = "AWS4-HMAC-SHA256 Credential=a/b/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=c"
+    async with httpx.AsyncClient(headers={"Authorization": signature}) as reader:
+        answer = await reader.get(f"{s3}/site/presence/rooms/lobby/presence.json")
+    assert answer.json()["count"] == 12
+    assert answer.content == encode_presence(a_presence(12, 0))
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "public, max-age=5, stale-while-revalidate=5"
+
+    away = Publisher("s3://site/presence", options=options | {"endpoint": "http://127.0.0.1:9"})
+    async with asyncio.timeout(10):
+        assert await publish(away, 12, 0) == 0
+    assert away.failed == 1
+    assert "hidden" not in caplog.text
