@@ -28,10 +28,7 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(
-    epilog="Every option can also be set in the environment (BREATHING_ROOM_LEASE_MS=2000) or in the file "
-    "(lease_ms = 2000). The command line goes before the environment, and the environment before the file."
-)
+@click.command(epilog="Example: breathing-room serve --port 9000 --moods calm,curious --breath box")
 @click.option(
     "--config",
     "config_path",
@@ -41,13 +38,11 @@ def _setting_options(command: Callable[..., None]) -> Callable[..., None]:
 )
 @_setting_options
 def command(config_path: Path | None, **flags: Any) -> None:
-    r"""Serve rooms, and the page, until Ctrl-C.
+    """Serve rooms, and the page, until Ctrl-C.
 
     Nothing else needs to be set up: people are kept in one file beside the server, and a restart loses nobody.
-
-    \b
-    Example:
-      breathing-room serve --port 9000 --moods calm,curious --breath box
+    Every option can also be set in the environment (BREATHING_ROOM_LEASE_MS=2000) or in a file (lease_ms = 2000);
+    the command line goes before the environment, and the environment before the file.
     """
     # Imported here, so that `--help` does not wait for an HTTP server to load.
     from breathing_room.hosts.server.serve import serve  # noqa: PLC0415
