@@ -87,7 +87,7 @@ async def test_everybody_of_a_large_audience_is_told(host: Host) -> None:
     """
     room = host.rooms["lobby"]
     audience = [Listener() for _ in range(3 * SLICE + 7)]
-    room.audience.update(audience)
+    room.audience.update(dict.fromkeys(audience))
     come(room)
     assert sum(bool(listener.heard) for listener in audience) == SLICE  # The others have their turn after us.
     await asyncio.sleep(0.01)
@@ -102,7 +102,7 @@ async def test_news_during_a_long_telling_reach_everybody(host: Host) -> None:
     """
     room = host.rooms["lobby"]
     audience = [Listener() for _ in range(2 * SLICE + 7)]
-    room.audience.update(audience)
+    room.audience.update(dict.fromkeys(audience))
     come(room)
     later = Announcement(room.presence())
     # Within the telling: as if the next push had fallen due already.
@@ -281,10 +281,10 @@ async def test_idle_room_is_closed_and_comes_back_counted(host: Host) -> None:
     await host._close_idle_rooms()
     assert "passing" in host.rooms
     room.feed(Withdrew(room.visitor_key(VISITOR)))
-    room.audience.add(listener := Listener())
+    room.audience[listener := Listener()] = None
     await host._close_idle_rooms()
     assert "passing" in host.rooms
-    room.audience.discard(listener)
+    room.audience.pop(listener)
     await host._close_idle_rooms()
     assert host.rooms.keys() == {"lobby"}
     assert host.enter("passing", address=None, forwarded_for=None).presence().method == "counted"

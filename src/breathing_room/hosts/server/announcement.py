@@ -35,35 +35,31 @@ class Dialect:
 
 
 class Announcement:
-    """A presence on its way to everybody.
-
-    Attributes:
-        presence: What is told.
-        texts: The message of each dialect, made when it is first asked for.
-        frames: The same as WebSocket frames.
-    """
+    """A presence on its way to everybody."""
 
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
-        self.texts = _OnDemand(lambda dialect: dialect.presence(self))
-        self.frames = _OnDemand(lambda dialect: frame(TEXT, self.texts[dialect]))
+        self._texts: dict[Dialect, bytes] = {}
+        self._frames: dict[Dialect, bytes] = {}
+
+    def text(self, dialect: Dialect) -> bytes:
+        """The message of a dialect."""
+        made = self._texts.get(dialect)
+        if made is None:
+            made = self._texts[dialect] = dialect.presence(self)
+        return made
+
+    def frame(self, dialect: Dialect) -> bytes:
+        """The message of a dialect as a WebSocket frame."""
+        made = self._frames.get(dialect)
+        if made is None:
+            made = self._frames[dialect] = frame(TEXT, self.text(dialect))
+        return made
 
     @cached_property
     def body(self) -> bytes:
         """The presence as HTTP carries it."""
         return encode_presence(self.presence)
-
-
-class _OnDemand(dict[Dialect, bytes]):
-    """A dict that makes what is missing: looking up what is there must cost nothing in a fan-out."""
-
-    def __init__(self, make: Callable[[Dialect], bytes]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, dialect: Dialect) -> bytes:
-        made = self[dialect] = self._make(dialect)
-        return made
 
 
 PROTOCOL = Dialect(

@@ -75,7 +75,7 @@ class AsgiSocket(Session):
                 await self._websocket.send_text(answer.decode())
             if self._latest is not None:
                 announcement, self._latest = self._latest, None
-                await self._websocket.send_text(announcement.texts[self.dialect].decode())
+                await self._websocket.send_text(announcement.text(self.dialect).decode())
             if self._closing is not None:
                 code, reason = self._closing
                 await self._websocket.close(code, reason.decode())

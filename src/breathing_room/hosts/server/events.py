@@ -37,7 +37,7 @@ class EventStream:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield events until the reader goes or the server stops."""
         host = self.room.host
-        self.room.audience.add(self)
+        self.room.audience[self] = None
         host.session_count += 1
         try:
             while True:
@@ -55,5 +55,5 @@ class EventStream:
                     yield self._goodbye
                     return
         finally:
-            self.room.audience.discard(self)
+            self.room.audience.pop(self, None)
             host.session_count -= 1

@@ -80,7 +80,8 @@ class RoomHost:
         config: How it works.
         room: The room itself.
         history: Its averages; None until they are read from the store.
-        audience: The sockets and event streams that are told of every change.
+        audience: The sockets and event streams that are told of every change: the keys of a dict, so that they are
+            told in the order in which they came. A set would visit the kernel's sockets in an order that defeats caches.
         opener: The hash of the address prefix from which it was opened, None for none.
     """
 
@@ -91,7 +92,7 @@ class RoomHost:
         self.ping_ms = room.config.ping_ms
         self.room = room
         self.history: History | None = None
-        self.audience: set[Listener] = set()
+        self.audience: dict[Listener, None] = {}
         self.opener = opener
         self.pings: Timeouts[Session] = Timeouts(self.ping_ms)
         self._attached = 0
@@ -186,7 +187,7 @@ class RoomHost:
         """A socket is gone."""
         self._attached -= 1
         self.host.session_count -= 1
-        self.audience.discard(session)
+        self.audience.pop(session, None)
         self.pings.stop(session)
         self.host.joining.stop(session)
 

@@ -111,11 +111,11 @@ class Session(ABC):
         """
         self._expect_new()
         visitor_key = self.room.visitor_key(visitor)
-        self.room.audience.add(self)
+        self.room.audience[self] = None
         try:
             self.room.feed(Joined(self, visitor_key, mood))
         except PeerError:
-            self.room.audience.discard(self)
+            self.room.audience.pop(self, None)
             raise
         self._became(PERSON)
         self.room.host.counters.joins += 1
@@ -127,7 +127,7 @@ class Session(ABC):
             PeerError: The socket said join or observe before.
         """
         self._expect_new()
-        self.room.audience.add(self)
+        self.room.audience[self] = None
         self.room.feed(Observed(self))
         self._became(OBSERVER)
 

@@ -51,7 +51,7 @@ class Socket(Session, asyncio.Protocol):
         if self._blocked:
             self._missed = True
         elif not self._closing:
-            self._transport.write(announcement.frames[self.dialect])
+            self._transport.write(announcement.frame(self.dialect))
 
     def send(self, text: bytes) -> None:
         """Write an answer, unless the reader is slow: then it has enough to read."""
