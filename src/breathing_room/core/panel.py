@@ -105,6 +105,11 @@ class Panel:
         return len(self._seats)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nobody reports and everybody would: then the estimate is nobody, and certain."""
+        return not self._seats and self._theta == 1.0
+
+    @property
     def restored_count(self) -> int:
         """Leases left from before a restart."""
         return self._restored_count

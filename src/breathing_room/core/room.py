@@ -32,7 +32,7 @@ from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
-from breathing_room.core.estimate import NOBODY, together
+from breathing_room.core.estimate import together
 from breathing_room.core.estimate.coin import CoinCrowd
 from breathing_room.core.estimate.panel import apportion
 from breathing_room.core.events import (
@@ -450,22 +450,26 @@ class Room:
 
     def _facts_at(self, at_ms: int) -> Facts:
         """What an announcement says, for comparison with the last one."""
-        panel, seats = self._panel.estimate(at_ms)
-        coins, tossed = self._coins.estimate(at_ms)
-        polled, tossing = round(panel.count), round(coins.count)
-        tally = tuple(
-            map(sum, zip(self._tally, apportion(polled, seats), apportion(tossing, tossed), strict=True))
-        )
-        crowd = together(panel, coins)
-        count = len(self._people) + polled + tossing
-        low = len(self._people) - self._silent_count + min(polled + tossing, floor(crowd.low))
-        high = len(self._people) + max(polled + tossing, ceil(crowd.high))
+        count = high = len(self._people)
+        low = count - self._silent_count
+        tally = tuple(self._tally)
+        sockets_only = self._panel.is_idle and self._coins.is_idle
+        if not sockets_only:  # A join over a socket pays for no estimate where there is nothing to estimate.
+            panel, seats = self._panel.estimate(at_ms)
+            coins, tossed = self._coins.estimate(at_ms)
+            polled, tossing = round(panel.count), round(coins.count)
+            parts = (tally, apportion(polled, seats), apportion(tossing, tossed))
+            tally = tuple(map(sum, zip(*parts, strict=True)))
+            crowd = together(panel, coins)
+            low += min(polled + tossing, floor(crowd.low))
+            high += max(polled + tossing, ceil(crowd.high))
+            count += polled + tossing
         rate = self._panel.rate
         if self._unknown_until_ms is not None:
             return None, low, None, "unknown", tally, rate
         if self._restored_count or self._panel.restored_count:
             return count, low, high, "stale", tally, rate
-        counted = self._panel.theta == 1.0 and coins == NOBODY
+        counted = self._panel.theta == 1.0 and self._coins.is_idle
         return count, low, high, "counted" if counted else "sampled", tally, rate
 
     def _describe(self, at_ms: int) -> None:

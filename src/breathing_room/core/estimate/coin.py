@@ -144,6 +144,11 @@ class CoinCrowd:
                 self._tally[mood_here[mood]] += 1
         self.come_due(now_ms)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no session is remembered: then the estimate is nobody, and certain."""
+        return not self._sessions
+
     def estimate(self, now_ms: int) -> tuple[Estimate, list[float]]:
         """Estimate the people who flip coins.
 
