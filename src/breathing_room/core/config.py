@@ -24,6 +24,8 @@ THROTTLED_BEAT_MS: Final = 60_000
 
 DAY_MS: Final = 86_400_000
 
+MODES: Final = ("socket", "poll")
+
 
 def setting(default: Any, meaning: str) -> Any:
     """Declare a field of a config with its meaning, which ``--help`` and the reference show."""
@@ -47,6 +49,10 @@ class RoomConfig:
 
     moods: tuple[str, ...] = setting(MOODS, "the moods that people can choose from")
     breath: str = setting("4-7-8", f"how people breathe together: {', '.join(PATTERNS)}")
+    mode: str = setting(
+        "socket",
+        "how clients come in: over a `socket`, or by `poll`, where a panel reports for all and the bill does not grow with the crowd",
+    )
     lease_ms: int = setting(
         60_000,
         "how long a person on a socket stays counted after the last sign of life; sockets are pinged three times as often",
@@ -61,6 +67,17 @@ class RoomConfig:
     )
     reports_per_day: int = setting(
         0, "reports a day that the panel may cost; fewer are asked when it costs more. 0: no limit"
+    )
+    prefix_seats_max: int = setting(
+        0,
+        "seats of the panel that one address prefix (IPv4 /32, IPv6 /64) may fill, so that a script cannot; 0: 64, or a tenth of panel_size if that is more",
+    )
+    cell_min: int = setting(
+        0, "the fewest people that a published mood may have; smaller ones are merged and not told apart. 0: all are"
+    )
+    history_fallback: bool = setting(
+        False,
+        "whether a count that nobody knows is shown as the average of this hour of the week, labelled `estimated`",
     )
     epoch_ms: int = setting(
         DAY_MS, "how often tickets are drawn anew, and the secret changes under which visitor ids are hashed"
@@ -95,6 +112,12 @@ class RoomConfig:
             raise ConfigError("moods must differ from one another")
         if not isinstance(self.breath, str) or self.breath not in PATTERNS:
             raise ConfigError(f"breath must be one of {', '.join(PATTERNS)}, not {self.breath!r}")
+        if self.mode not in MODES:
+            raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
+        if not isinstance(self.history_fallback, bool):
+            raise ConfigError(f"history_fallback must be true or false, not {self.history_fallback!r}")
+        check_range(self, "prefix_seats_max", 0, 1_000_000)
+        check_range(self, "cell_min", 0, 1_000_000)
         check_range(self, "lease_ms", 500, DAY_MS)
         check_range(self, "grace_ms", 0, DAY_MS)
         check_range(self, "beat_ms", 500, DAY_MS)

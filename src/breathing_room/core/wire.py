@@ -278,7 +278,7 @@ def config_body(room: str, config: RoomConfig, *, now_ms: int) -> dict[str, Any]
     return {
         "room": room,
         "moods": config.moods,
-        "mode": "socket",
+        "mode": config.mode,
         "breath": breath_body(config.pattern),
         "beat_ms": config.beat_ms,
         "next_ms": config.next_ms,

@@ -1,0 +1,219 @@
+"""Somebody without a socket: when to look, when to report, when to say goodbye.
+
+Rule: this is the whole behaviour of a client that polls, and nothing of how it is carried. The Python client, ``crowd --mode
+poll`` and the simulator run this file; the browser's ``polling.js`` is the same in its own language.
+
+Theory of operation
+-------------------
+A visitor *polls* the presence, a cacheable page, every ``next_ms``. What it reads there is the rate in force, and with it whether
+it is one of those who are asked: its ticket, drawn once for the whole stay, lies below the rate. Whoever is asked *reports*: on
+coming in, on a change of mood, and otherwise once a ``beat_ms``. Whoever is not asked only reads. No coin is flipped.
+
+A report is repeated until it is acknowledged, after full-jittered waits. One that the server sheds is not simply repeated: the
+rate may have fallen meanwhile, and then it is not wanted any more. So its visitor looks again first.
+
+Polls of one visitor keep a distance of their own, ``next_ms`` times a factor from 0.9 to 1.1 that is drawn once. So those who
+came together drift apart, and nobody's next poll depends on chance any more.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final, TypeAlias
+
+from breathing_room.core.presence import Presence
+from breathing_room.core.tickets import ticket
+
+STRIDE_LEAST: Final = 0.9
+STRIDE_MOST: Final = 1.1
+
+BACKOFF_MS: Final = 1_000
+BACKOFF_MAX_MS: Final = 30_000
+"""Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s, so that a lease of a beat and 90 s outlasts several tries."""
+
+NEVER: Final = 1 << 62
+"""Later than any instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Ask for the presence; a cache may answer. Then say ``heard`` or ``failed``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the server that we are here. Then say ``acknowledged`` or ``failed``."""
+
+    visitor: str
+    mood: str | None
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Tell the server that we go. Nobody waits for an answer."""
+
+    visitor: str
+
+
+Request: TypeAlias = Poll | Report
+POLL: Final = Poll()
+
+
+class Poller:
+    """One visitor who polls.
+
+    Args:
+        visitor: The visitor id.
+        room: The room's name.
+        beat_ms: How often a sign of life is due, from the room's config.
+        mood: The mood to come in with, None for none.
+        rng: Where the stride and the waits come from.
+        now_ms: The time, by any clock that does not jump. Every later time given is at least as late.
+    """
+
+    __slots__ = (
+        "_acknowledged", "_as_of_ms", "_beat_ms", "_epoch", "_mood", "_mood_told", "_poll_at_ms", "_poll_failures",
+        "_rate", "_report_at_ms", "_report_failures", "_reported", "_reporting", "_rng", "_room", "_stride", "_ticket",
+        "_visitor",
+    )  # fmt: skip
+
+    def __init__(
+        self, visitor: str, *, room: str, beat_ms: int, mood: str | None, rng: Random, now_ms: int
+    ) -> None:
+        self._visitor = visitor
+        self._room = room
+        self._beat_ms = beat_ms
+        self._mood = mood
+        self._mood_told = mood
+        self._rng = rng
+        self._stride = rng.uniform(STRIDE_LEAST, STRIDE_MOST)
+        # What the server said last, and when that was true.
+        self._as_of_ms = -1
+        self._epoch: int | None = None
+        self._ticket = 1.0
+        self._rate = 0.0
+        self._poll_at_ms = now_ms
+        self._poll_failures = 0
+        self._report_at_ms = NEVER
+        self._report_failures = 0
+        self._reporting = False
+        self._reported = False
+        self._acknowledged = False
+
+    # --- What can be asked ------------------------------------------------------------------------------------
+
+    @property
+    def next_at_ms(self) -> int:
+        """When to call ``due``; later is harmless. ``NEVER`` while everything that we want is on its way."""
+        return min(self._poll_at_ms, self._report_at_ms)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether we are in the sample, as far as we know."""
+        return self._ticket < self._rate
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the server took our report, and has not said since that it needs none."""
+        return self._acknowledged
+
+    # --- What happens -----------------------------------------------------------------------------------------
+
+    def due(self, now_ms: int) -> list[Request]:
+        """List what to send now. Each request is on its way from then on, until one of the calls below."""
+        requests: list[Request] = []
+        if self._report_at_ms <= now_ms:
+            assert self._epoch is not None
+            self._report_at_ms = NEVER
+            self._reporting = self._reported = True
+            self._mood_told = self._mood
+            requests.append(Report(self._visitor, self._mood, self._epoch))
+        if self._poll_at_ms <= now_ms:
+            self._poll_at_ms = NEVER
+            requests.append(POLL)
+        return requests
+
+    def heard(self, presence: Presence, now_ms: int) -> None:
+        """A poll was answered."""
+        self._poll_failures = 0
+        self._poll_at_ms = now_ms + round(presence.next_ms * self._stride)
+        if self._epoch is None or presence.epoch > self._epoch + 1:
+            self._begin_stay(presence.epoch)
+        self._learn(presence)
+        if not self.is_asked:
+            self._acknowledged = False
+            self._report_at_ms = NEVER
+        elif not (self._acknowledged or self._reporting):
+            self._report_at_ms = min(self._report_at_ms, now_ms)
+
+    def acknowledged(self, presence: Presence, now_ms: int) -> None:
+        """A report was answered; whether it counts, the rate in the answer says."""
+        self._reporting = False
+        self._report_failures = 0
+        self._learn(presence)
+        self._acknowledged = self.is_asked
+        self._report_at_ms = NEVER
+        if self._acknowledged:
+            self._report_at_ms = now_ms if self._mood != self._mood_told else now_ms + self._beat_ms
+        if self._poll_at_ms != NEVER:  # The answer says what a poll would, and it is fresher.
+            self._poll_at_ms = now_ms + round(presence.next_ms * self._stride)
+
+    def failed(self, request: Request, now_ms: int, *, retry_ms: int | None = None) -> None:
+        """A request came to nothing.
+
+        Args:
+            request: Which.
+            now_ms: The time.
+            retry_ms: How long the server told us to stay away, None if it did not.
+        """
+        if isinstance(request, Poll):
+            self._poll_at_ms = now_ms + (retry_ms or 0) + self._backoff_ms(self._poll_failures)
+            self._poll_failures += 1
+            return
+        self._reporting = False
+        at_ms = now_ms + (retry_ms or 0) + self._backoff_ms(self._report_failures)
+        self._report_failures += 1
+        if retry_ms is None:
+            self._report_at_ms = at_ms
+            return
+        # It was shed: look first, and report if we are still asked. A poll on its way will do.
+        self._acknowledged = False
+        self._report_at_ms = NEVER
+        if self._poll_at_ms != NEVER:
+            self._poll_at_ms = at_ms
+
+    def outdated(self, now_ms: int) -> None:
+        """The server refused a report, since our stay began in an epoch that is over: begin another."""
+        self._reporting = self._acknowledged = False
+        self._epoch = None
+        self._ticket = 1.0
+        self._report_at_ms = NEVER
+        if self._poll_at_ms != NEVER:
+            self._poll_at_ms = now_ms + self._backoff_ms(self._report_failures)
+        self._report_failures += 1
+
+    def feel(self, mood: str | None, now_ms: int) -> None:
+        """Somebody feels otherwise. Who is counted says so at once."""
+        self._mood = mood
+        if self._acknowledged and not self._reporting and mood != self._mood_told:
+            self._report_at_ms = now_ms
+
+    def leave(self) -> Goodbye | None:
+        """Somebody goes. Whoever never reported has nothing to take back."""
+        return Goodbye(self._visitor) if self._reported else None
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    def _learn(self, presence: Presence) -> None:
+        """Take note of the rate, unless a cache kept the presence for so long that we know better."""
+        if presence.as_of_ms >= self._as_of_ms:
+            self._as_of_ms = presence.as_of_ms
+            self._rate = presence.rate
+
+    def _begin_stay(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._ticket = ticket(self._visitor, room=self._room, epoch=epoch)
+        self._acknowledged = False
+
+    def _backoff_ms(self, failures: int) -> int:
+        return round(self._rng.uniform(0, min(BACKOFF_MAX_MS, BACKOFF_MS << min(failures, 10))))
