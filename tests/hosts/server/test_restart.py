@@ -472,6 +472,37 @@ async def test_people_who_poll_survive_a_restart(serve: Serve) -> None:
     assert (after["method"], after["low"], after["high"], after["moods"]["release"]) == ("counted", 1, 1, 1)
 
 
+async def test_clients_that_flip_coins_survive_a_crash(serve: Serve) -> None:
+    """
+    In a room of nothing but the planning document's clients nobody holds a lease; yet after a crash it is not empty, and
+    who reports again is known to be no newcomer: three repeats within the least window speak for 100, three newcomers for one.
+    """
+    server = serve(*FLAGS)
+
+    async def heartbeats() -> Presence:
+        async with httpx.AsyncClient() as client:
+            for index in range(3):
+                body = {"sessionId": f"session-{index}", "mood": "release"}
+                await client.post(f"{server.url}/api/heartbeat", json=body)
+        return await get(server.url)
+
+    async def are_stored() -> bool:
+        snapshot = await stored(server.data)
+        return snapshot is not None and len(snapshot.coins.ages_ms) == 3
+
+    before = await heartbeats()
+    await until(are_stored)
+    server.kill()
+    server = await asyncio.to_thread(serve, *FLAGS, port=server.port)
+    restored = await get(server.url)
+    after = await heartbeats()
+    assert [(seen["count"], seen["method"]) for seen in (before, restored, after)] == [
+        (1, "sampled"),
+        (1, "sampled"),
+        (100, "sampled"),
+    ]
+
+
 async def test_restart_may_change_the_settings(serve: Serve) -> None:
     """
     A restart with other moods and another breath keeps the people; a mood that is gone becomes unspoken.

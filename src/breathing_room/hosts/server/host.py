@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
+from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.events import Event, VisitorKey, Woken
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.presence import Presence
@@ -34,8 +35,8 @@ from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
 
-# What is kept where. Snapshots hold keyed hashes of visitor ids, so they are gone when the last lease in them ends; the
-# note beside each says how many people that were, so that a restart knows what it does not know.
+# What is kept where. Snapshots hold keyed hashes of visitor ids, so they are gone when the last lease in them ends and the
+# last session of somebody who flips coins is forgotten; the note beside each says how many people that were, so that a restart knows what it does not know.
 SNAPSHOT: Final = "snapshot/"
 NOTE: Final = "note/"
 HISTORY: Final = "history/"
@@ -244,10 +245,15 @@ class RoomHost:
     async def save(self) -> None:
         """Store the room. A failure is logged and made up for by the next time."""
         snapshot = self.room.snapshot()
-        ttl_ms = max((*snapshot.people.left_ms, *snapshot.panel.seats.left_ms), default=0)
+        lengths_ms = (
+            *snapshot.people.left_ms,
+            *snapshot.panel.seats.left_ms,
+            *(MEMORY_MS - age_ms for age_ms in snapshot.coins.ages_ms),
+        )
+        ttl_ms = max(lengths_ms, default=0)
         note = json.dumps({"people": snapshot.count, "as_of_ms": snapshot.as_of_ms}).encode()
         try:
-            if snapshot.count and ttl_ms:
+            if ttl_ms > 0:
                 encoded = await asyncio.to_thread(encode_snapshot, snapshot)
                 await self.host.store.put(SNAPSHOT + self.name, encoded, ttl_ms=ttl_ms)
             else:
