@@ -31,9 +31,7 @@ class Walk:
         gone = max(0, now_ms - self.began_at_ms) / self.length_ms
         return self.start + round((self.end - self.start) * gone)
 
-    def toward(
-        self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int
-    ) -> "Walk":
+    def toward(self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int) -> "Walk":
         """Turn to a new presence.
 
         Args:

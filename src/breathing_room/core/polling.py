@@ -17,8 +17,7 @@ came together drift apart, and nobody's next poll depends on chance any more.
 """
 
 from dataclasses import dataclass
-from random import Random
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
@@ -59,11 +58,19 @@ Request: TypeAlias = Poll | Report
 POLL: Final = Poll()
 
 
+class Chance(Protocol):
+    """Where chance comes from; a ``random.Random`` is one."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """Draw a number from a to b."""
+        ...
+
+
 class Poller:
     """One visitor who polls.
 
     Args:
-        visitor: The visitor id.
+        visitor: The visitor id, signed or not. What follows its first dot is the signature, and draws no ticket.
         room: The room's name.
         beat_ms: How often a sign of life is due, from the room's config.
         mood: The mood to come in with, None for none.
@@ -73,12 +80,12 @@ class Poller:
 
     __slots__ = (
         "_acknowledged", "_as_of_ms", "_beat_ms", "_epoch", "_mood", "_mood_told", "_poll_at_ms", "_poll_failures",
-        "_rate", "_report_at_ms", "_report_failures", "_reported", "_reporting", "_rng", "_room", "_stride", "_ticket",
-        "_visitor",
+        "_rate", "_report_at_ms", "_report_failures", "_reported", "_reporting", "_rng", "_room", "_shed_until_ms",
+        "_stride", "_ticket", "_visitor",
     )  # fmt: skip
 
     def __init__(
-        self, visitor: str, *, room: str, beat_ms: int, mood: str | None, rng: Random, now_ms: int
+        self, visitor: str, *, room: str, beat_ms: int, mood: str | None, rng: Chance, now_ms: int
     ) -> None:
         self._visitor = visitor
         self._room = room
@@ -96,6 +103,7 @@ class Poller:
         self._poll_failures = 0
         self._report_at_ms = NEVER
         self._report_failures = 0
+        self._shed_until_ms = now_ms
         self._reporting = False
         self._reported = False
         self._acknowledged = False
@@ -116,6 +124,16 @@ class Poller:
     def is_acknowledged(self) -> bool:
         """Whether the server took our report, and has not said since that it needs none."""
         return self._acknowledged
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the server knows all that it asks us for: our mood, if we are in the sample."""
+        return not self.is_asked or (self._acknowledged and self._mood == self._mood_told)
+
+    @property
+    def is_reporting(self) -> bool:
+        """Whether a report is on its way. A goodbye must not overtake it."""
+        return self._reporting
 
     # --- What happens -----------------------------------------------------------------------------------------
 
@@ -143,15 +161,17 @@ class Poller:
         if not self.is_asked:
             self._acknowledged = False
             self._report_at_ms = NEVER
-        elif not (self._acknowledged or self._reporting):
-            self._report_at_ms = min(self._report_at_ms, now_ms)
+            # The server gave our seat up when it lowered the rate: there is nothing to take back any more.
+            self._reported = self._reporting
+        elif not (self._acknowledged or self._reporting) and self._report_at_ms == NEVER:
+            self._report_at_ms = max(now_ms, self._shed_until_ms)
 
     def acknowledged(self, presence: Presence, now_ms: int) -> None:
         """A report was answered; whether it counts, the rate in the answer says."""
         self._reporting = False
         self._report_failures = 0
         self._learn(presence)
-        self._acknowledged = self.is_asked
+        self._acknowledged = self._reported = self.is_asked
         self._report_at_ms = NEVER
         if self._acknowledged:
             self._report_at_ms = now_ms if self._mood != self._mood_told else now_ms + self._beat_ms
@@ -176,9 +196,10 @@ class Poller:
         if retry_ms is None:
             self._report_at_ms = at_ms
             return
-        # It was shed: look first, and report if we are still asked. A poll on its way will do.
+        # It was shed: look first, and report if we are still asked. A poll on its way will do for the looking.
         self._acknowledged = False
         self._report_at_ms = NEVER
+        self._shed_until_ms = at_ms
         if self._poll_at_ms != NEVER:
             self._poll_at_ms = at_ms
 
@@ -199,7 +220,7 @@ class Poller:
             self._report_at_ms = now_ms
 
     def leave(self) -> Goodbye | None:
-        """Somebody goes. Whoever never reported has nothing to take back."""
+        """Somebody goes. Whoever has no seat has nothing to take back."""
         return Goodbye(self._visitor) if self._reported else None
 
     # --- Inside -----------------------------------------------------------------------------------------------
@@ -212,8 +233,9 @@ class Poller:
 
     def _begin_stay(self, epoch: int) -> None:
         self._epoch = epoch
-        self._ticket = ticket(self._visitor, room=self._room, epoch=epoch)
+        self._ticket = ticket(self._visitor.partition(".")[0], room=self._room, epoch=epoch)
         self._acknowledged = False
+        self._report_at_ms = NEVER
 
     def _backoff_ms(self, failures: int) -> int:
         return round(self._rng.uniform(0, min(BACKOFF_MAX_MS, BACKOFF_MS << min(failures, 10))))
