@@ -18,17 +18,15 @@ from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.stateless import (
+from breathing_room.hosts.stateless import StatelessConfig, housekeep, stateless_app
+from breathing_room.hosts.stateless.control import (
     CONTROL,
     REPORTS,
     Control,
     RoomControl,
-    StatelessConfig,
     decode_control,
     encode_control,
-    housekeep,
     read_control,
-    stateless_app,
 )
 from breathing_room.stores import MemoryStore, SqliteStore
 

@@ -7,25 +7,19 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Reported, Tossed, Withdrew
-from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import (
     check_room,
@@ -40,12 +34,18 @@ from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.badge import badge
 from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.edge import check_origin, cors, error_handlers, read_body
 from breathing_room.hosts.server.events import EventStream
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.openapi import openapi
-from breathing_room.hosts.server.origins import origin_allowed
-from breathing_room.hosts.server.responses import cacheable, error_response, etag_of, json_response
+from breathing_room.hosts.server.responses import (
+    cacheable,
+    config_response,
+    etag_of_presence,
+    json_response,
+    presence_response,
+)
 
 # Everything that the page needs comes from here; nothing else may run in it, and no site may frame it unasked.
 PAGE_POLICY: Final = (
@@ -68,17 +68,14 @@ class Routes:
     async def presence(self, request: Request) -> Response:
         """Answer who is here, for caches to share."""
         presence = self.host.presence(check_room(request.path_params["room"]))
-        max_age = f"{self._presence_max_age}, stale-while-revalidate={self.host.config.presence_max_age_s}"
-        return cacheable(request, encode_presence(presence), max_age, etag=_etag_of_presence(presence))
+        return presence_response(request, presence, max_age_s=self.host.config.presence_max_age_s)
 
     async def config(self, request: Request) -> Response:
         """Answer how a room works."""
         name = check_room(request.path_params["room"])
         self.host.presence(name)  # Where rooms are not open to everybody, an unknown one is an error.
         body = config_body(name, self.host.config.room_config(name), now_ms=self.host.clock.wall_ms())
-        # The time of day changes with every answer; what matters to a cache does not.
-        etag = etag_of(encode({**body, "now_ms": 0}))
-        return cacheable(request, encode(body), self._config_max_age, etag=etag)
+        return config_response(request, body, max_age_s=self.host.config.config_max_age_s)
 
     async def beat(self, request: Request) -> Response:
         """Take a sign of life of somebody without a socket."""
@@ -142,7 +139,7 @@ class Routes:
         """Answer presence as the planning document's app did."""
         presence = self.host.presence(self.host.config.default_room)
         body = encode(compat.presence_body(presence))
-        return cacheable(request, body, self._presence_max_age, etag=_etag_of_presence(presence))
+        return cacheable(request, body, self._presence_max_age, etag=etag_of_presence(presence))
 
     async def compat_config(self, request: Request) -> Response:
         """Answer that app's config."""
@@ -190,57 +187,10 @@ class Routes:
         return self.host.enter(name, address=address, forwarded_for=forwarded_for)
 
     def _check_origin(self, request: Request) -> None:
-        if not origin_allowed(
-            request.headers.get("origin"), request.headers.get("host"), self.host.config.origins
-        ):
-            raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
+        check_origin(request, self.host.config.origins)
 
     async def _body(self, request: Request) -> bytes:
-        """Read a body, up to its limit."""
-        bytes_max = self.host.config.body_bytes_max
-        too_large = PeerError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > bytes_max:
-            raise too_large
-        body = b""
-        try:
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > bytes_max:
-                    raise too_large
-        except ClientDisconnect:
-            raise PeerError("cut_off", "the body did not arrive whole") from None
-        return body
-
-
-def _etag_of_presence(presence: Presence) -> str:
-    """Make a tag for which time moves in steps of half of ``valid_ms``.
-
-    Most revalidations are then answered by 304, and nobody is left with a presence that is no longer valid.
-    """
-    step_ms = presence.valid_ms // 2
-    return etag_of(encode_presence(replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)))
-
-
-class Cors(CORSMiddleware):
-    """Starlette's, with errors in our one shape, and with one answer for all where all origins may ask."""
-
-    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
-        """Send a message of a response; where everybody may read it, say so whoever asks."""
-        if not self.allow_all_origins:
-            await super().send(message, send, request_headers)
-            return
-        if message["type"] == "http.response.start":
-            # Starlette says so only to pages, and then has to say `Vary: Origin`: a copy for each site in every cache.
-            MutableHeaders(scope=message).update(self.simple_headers)
-        await send(message)
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight."""
-        response = super().preflight_response(request_headers)
-        if response.status_code >= 400:
-            return error_response(PeerError("forbidden_origin", "this origin may not ask so", status=403))
-        return response
+        return await read_body(request, self.host.config.body_bytes_max)
 
 
 class Page(StaticFiles):
@@ -254,28 +204,6 @@ class Page(StaticFiles):
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cache-Control"] = "no-cache"  # Ask again each time; the ETag makes that cheap.
         return response
-
-
-async def _on_peer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, PeerError)
-    request.app.state.host.counters.refuse(error.code)
-    return error_response(error)
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, "bad_request")
-    request.app.state.host.counters.refuse(code)
-    message = {404: "there is nothing here", 405: "this path takes another method"}.get(
-        error.status_code, HTTPStatus(error.status_code).phrase.lower()
-    )
-    return error_response(PeerError(code, message, status=error.status_code), dict(error.headers or {}))
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
-    del error  # uvicorn logs it.
-    request.app.state.host.counters.refuse("internal")
-    return error_response(PeerError("internal", "something went wrong here", status=500))
 
 
 class StartedOnDemand:
@@ -359,16 +287,9 @@ def create_app(host: Host) -> Starlette:
         routes=table,
         middleware=[
             Middleware(StartedOnDemand, host=host),
-            Middleware(
-                Cors,
-                allow_origins=host.config.origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["content-type"],
-                expose_headers=["age", "etag", "retry-after"],
-                max_age=86_400,
-            ),
+            cors(host.config.origins),
         ],
-        exception_handlers={PeerError: _on_peer_error, HTTPException: _on_http_error, Exception: _on_bug},
+        exception_handlers=error_handlers(host.counters.refuse),
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # A path is right or wrong; a redirect would lose a beacon's body.

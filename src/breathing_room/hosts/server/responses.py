@@ -1,13 +1,16 @@
 """The few shapes of answers over HTTP: JSON, an error, and what caches may keep."""
 
 import hashlib
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import encode, error_body
+from breathing_room.core.presence import Presence
+from breathing_room.core.wire import encode, encode_presence, error_body
 
 JSON: Final = "application/json"
 
@@ -52,3 +55,24 @@ def cacheable(
     if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=media_type)
+
+
+def etag_of_presence(presence: Presence) -> str:
+    """Make a tag for which time moves in steps of half of ``valid_ms``.
+
+    Most revalidations are then answered by 304, and nobody is left with a presence that is no longer valid.
+    """
+    step_ms = presence.valid_ms // 2
+    return etag_of(encode_presence(replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)))
+
+
+def presence_response(request: Request, presence: Presence, *, max_age_s: int) -> Response:
+    """Answer who is here, for caches to share."""
+    kept = f"public, max-age={max_age_s}, stale-while-revalidate={max_age_s}"
+    return cacheable(request, encode_presence(presence), kept, etag=etag_of_presence(presence))
+
+
+def config_response(request: Request, body: Mapping[str, Any], *, max_age_s: int) -> Response:
+    """Answer how a room works. The time of day changes with every answer; what matters to a cache does not."""
+    etag = etag_of(encode({**body, "now_ms": 0}))
+    return cacheable(request, encode(body), f"public, max-age={max_age_s}", etag=etag)

@@ -1,0 +1,143 @@
+"""A writer over HTTP, as an ASGI application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from breathing_room.core.errors import PeerError
+from breathing_room.core.wire import check_visitor, config_body, decode_object, encode
+from breathing_room.hosts.server.edge import check_origin, cors, error_handlers, read_body
+from breathing_room.hosts.server.responses import config_response, json_response, presence_response
+from breathing_room.hosts.stateless.config import StatelessConfig
+from breathing_room.hosts.stateless.writer import Writer
+from breathing_room.ports import Clock, Store, wall_ms
+
+
+class Routes:
+    """The handlers, over one writer."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.config = writer.config.server
+
+    async def presence(self, request: Request) -> Response:
+        """Answer who is here, for caches to share."""
+        presence = await self.writer.presence(self.writer.check_open(request.path_params["room"]))
+        return presence_response(request, presence, max_age_s=self.config.presence_max_age_s)
+
+    async def room_config(self, request: Request) -> Response:
+        """Answer how a room works."""
+        name = self.writer.check_open(request.path_params["room"])
+        body = config_body(name, self.config.room_config(name), now_ms=self.writer.clock()) | {"mode": "poll"}
+        return config_response(request, body, max_age_s=self.config.config_max_age_s)
+
+    async def beat(self, request: Request) -> Response:
+        """Take a report."""
+        self._check_origin(request)
+        room = self.writer.check_open(request.path_params["room"])
+        answer = await self.writer.beat(room, await self._body(request))
+        return json_response(encode(answer))
+
+    async def leave(self, request: Request) -> Response:
+        """Take a goodbye."""
+        self._check_origin(request)
+        room = self.writer.check_open(request.path_params["room"])
+        await self.writer.leave(room, check_visitor(decode_object(await self._body(request)).get("visitor")))
+        return Response(status_code=204)
+
+    async def heartbeat(self, request: Request) -> Response:
+        """Refuse the planning document's clients, who cannot be counted without a memory of them."""
+        del request
+        raise PeerError(
+            "cannot_count",
+            "clients that flip coins cannot be counted without a memory of sessions, which this server has not",
+            status=501,
+        )
+
+    async def healthz(self, request: Request) -> Response:
+        """Answer: whoever can is alive."""
+        del request
+        return json_response(b'{"ok":true}')
+
+    async def readyz(self, request: Request) -> Response:
+        """Answer whether people can be counted: the store is there, and the job has run."""
+        del request
+        if await self.writer.control() is None:
+            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        return json_response(b'{"ok":true}')
+
+    def _check_origin(self, request: Request) -> None:
+        check_origin(request, self.config.origins)
+
+    async def _body(self, request: Request) -> bytes:
+        return await read_body(request, self.config.body_bytes_max)
+
+
+class OpenedOnDemand:
+    """Opens the store with the first request: not every host runs an application's lifespan."""
+
+    def __init__(self, app: ASGIApp, writer: Writer) -> None:
+        self.app = app
+        self.writer = writer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on."""
+        if scope["type"] == "http" and not self.writer.ready:
+            await self.writer.start()
+        await self.app(scope, receive, send)
+
+
+def stateless_app(
+    store: Store | str,
+    config: StatelessConfig | None = None,
+    *,
+    writer: str | None = None,
+    clock: Clock = wall_ms,
+) -> Starlette:
+    """Make one writer, as an ASGI application.
+
+    Run as many as you like over one store, and ``housekeep`` once a minute somewhere::
+
+        app = stateless_app("presence.db")
+
+    Args:
+        store: A store, or the file of one. It must be shared by all writers.
+        config: How writers and job work; the same everywhere.
+        writer: What no other writer is called, in the form of a room's name; by default drawn at random.
+        clock: Tells the wall time.
+    """
+    held = Writer(store, config or StatelessConfig(), name=writer, clock=clock)
+    routes = Routes(held)
+    room = "/v1/rooms/{room}"
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await held.start()
+        try:
+            yield
+        finally:
+            await held.stop()
+
+    app = Starlette(
+        routes=[
+            Route(room, routes.presence),
+            Route(f"{room}/config", routes.room_config),
+            Route(f"{room}/beat", routes.beat, methods=["POST"]),
+            Route(f"{room}/leave", routes.leave, methods=["POST"]),
+            Route("/api/heartbeat", routes.heartbeat, methods=["POST"]),
+            Route("/healthz", routes.healthz),
+            Route("/readyz", routes.readyz),
+        ],
+        middleware=[Middleware(OpenedOnDemand, writer=held), cors(held.config.server.origins)],
+        exception_handlers=error_handlers(refused=lambda _code: None),
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.writer = held
+    return app
