@@ -89,7 +89,7 @@ async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess)
     async with gathered(plan) as crowd, connect(server.url, observe=True) as observer:
         await until(lambda: crowd.tally.mood_changes > 20)
         seen = await anext(aiter(observer))
-        assert seen.moods["release"] + seen.moods["gratitude"] == seen.count == 40
+        assert seen.people["release"] + seen.people["gratitude"] == seen.count == 40
     assert crowd.tally.errors == {}
 
 

@@ -23,6 +23,8 @@ from breathing_room.core.wire import (
 from scripted_server import COUNTED
 
 wholes = st.integers(0, 2**53)
+mood_names = st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,31}\Z")
+intervals = st.tuples(wholes, wholes).map(sorted).map(tuple) | st.tuples(wholes, st.none())
 
 
 @st.composite
@@ -36,8 +38,9 @@ def presences(draw: st.DrawFn) -> Presence:
         high=high if known else None,
         method=draw(st.sampled_from(["counted", "sampled", "stale", "estimated"])) if known else "unknown",
         rate=draw(st.floats(0.01, 1.0)),
-        moods=draw(st.dictionaries(st.from_regex(r"\A[a-z0-9][a-z0-9_-]{0,31}\Z"), wholes, max_size=3)),
-        unspoken=draw(wholes),
+        moods=draw(st.dictionaries(mood_names, st.none() | wholes, max_size=3)),
+        unspoken=draw(st.none() | wholes),
+        mood_intervals=draw(st.dictionaries(mood_names, st.none() | intervals, max_size=3)),
         label="about 10,000",
         as_of_ms=draw(wholes),
         valid_ms=draw(wholes),

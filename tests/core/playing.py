@@ -37,14 +37,22 @@ def visitor(name: str) -> VisitorKey:
 START_MS = 1_000_000  # so that clocks can step back
 ANN, BOB, CAT = visitor("ann"), visitor("bob"), visitor("cat")
 
-Said: TypeAlias = tuple[int | None, int, int | None, Method, Mapping[str, int], int]
+Said: TypeAlias = tuple[
+    int | None,
+    int,
+    int | None,
+    Method,
+    Mapping[str, int | None],
+    int | None,
+    Mapping[str, tuple[int, int | None] | None],
+]
 """What a presence says, apart from when and how it is put."""
 
 
 def said(presence: Presence) -> Said:
     """Take the facts out of a presence."""
     p = presence
-    return p.count, p.low, p.high, p.method, p.moods, p.unspoken
+    return p.count, p.low, p.high, p.method, p.moods, p.unspoken, p.mood_intervals
 
 
 # --- A host ------------------------------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.breath import PATTERNS
-from breathing_room.core.config import DAY_MS, MOODS, MOODS_MAX, THROTTLED_BEAT_MS, UNSPOKEN, RoomConfig
+from breathing_room.core.config import (
+    DAY_MS,
+    MERGED,
+    MOODS,
+    MOODS_MAX,
+    THROTTLED_BEAT_MS,
+    UNSPOKEN,
+    RoomConfig,
+)
 from breathing_room.core.errors import BreathingRoomError, ConfigError, HostError
 
 RANGES = {
@@ -17,6 +25,8 @@ RANGES = {
     "beat_ms": (500, DAY_MS),
     "panel_size": (1, 1_000_000),
     "reports_per_day": (0, 1_000_000_000),
+    "prefix_seats_max": (0, 1_000_000),
+    "cell_min": (0, 1_000_000),
     "epoch_ms": (60_000, 31 * DAY_MS),
     "spread_ms": (100, DAY_MS),
     "push_ms": (20, 60_000),
@@ -37,6 +47,8 @@ def test_the_defaults() -> None:
     assert (config.lease_ms, config.grace_ms, config.ping_ms) == (60_000, 15_000, 20_000)
     assert (config.beat_ms, config.fresh_ms, config.beat_lease_ms) == (300_000, 345_000, 390_000)
     assert (config.panel_size, config.reports_per_day) == (400, 0)
+    assert (config.mode, config.prefix_seats_max, config.cell_min) == ("socket", 0, 0)
+    assert config.history_fallback is False
     assert (config.epoch_ms, config.spread_ms) == (DAY_MS, 75_000)
     assert (config.push_ms, config.snapshot_ms, config.valid_ms, config.next_ms) == (
         1_000,
@@ -48,7 +60,7 @@ def test_the_defaults() -> None:
 
 def test_every_number_has_a_range_here() -> None:
     """The table above knows every whole number of the config."""
-    assert set(RANGES) == {field.name for field in fields(RoomConfig)} - {"moods", "breath"}
+    assert set(RANGES) == {field.name for field in fields(RoomConfig) if type(field.default) is int}
 
 
 def test_every_field_says_what_it_means() -> None:
@@ -92,9 +104,10 @@ def test_a_number_outside_its_range_is_refused(name: str, wrong: object) -> None
         ("calm", "moods must be 1 to 32 names"),
         (None, "moods must be 1 to 32 names"),
         (("calm", "calm"), "moods must differ"),
-        (("calm", UNSPOKEN), "not 'unspoken'"),
+        (("calm", UNSPOKEN), "neither 'unspoken' nor 'merged': 'unspoken'"),
+        (("calm", MERGED), "neither 'unspoken' nor 'merged': 'merged'"),
         (("",), "a mood is 1 to 32"),
-        (("Calm",), "a mood is 1 to 32 of a-z, 0-9, - and _, and not 'unspoken': 'Calm'"),
+        (("Calm",), "a mood is 1 to 32 of a-z, 0-9, - and _, and neither 'unspoken' nor 'merged': 'Calm'"),
         (("calm\n",), "a mood is 1 to 32"),
         (("-calm",), "a mood is 1 to 32"),
         (("käse",), "a mood is 1 to 32"),
@@ -117,6 +130,20 @@ def test_moods_that_are_none_are_refused(moods: Any, message: str) -> None:
 def test_moods_of_the_right_form_are_accepted(moods: tuple[str, ...]) -> None:
     """One mood is enough, and 32 are not too many."""
     assert RoomConfig(moods=moods).moods == moods
+
+
+@pytest.mark.parametrize("mode", ["", "sockets", "POLL", None, 1])
+def test_a_mode_that_nobody_knows_is_refused(mode: Any) -> None:
+    """The error lists the modes that there are."""
+    with pytest.raises(ConfigError, match="mode must be one of socket, poll"):
+        RoomConfig(mode=mode)
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "true"])
+def test_a_switch_is_true_or_false(value: Any) -> None:
+    """What is merely as good as true is refused."""
+    with pytest.raises(ConfigError, match="history_fallback must be true or false"):
+        RoomConfig(history_fallback=value)
 
 
 @pytest.mark.parametrize("breath", ["", "4-7-9", "BOX", None, 478, ["box"], {}])

@@ -1,6 +1,6 @@
 """The room, as a ledger: what it is told, then the whole step that it answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -50,9 +50,16 @@ def here(
     stale: bool = False,
     unknown: bool = False,
     label: str | None = None,
+    silent_moods: Mapping[str, int] | None = None,
     **moods: int,
 ) -> Presence:
-    """Write down a presence: of ``count`` people the silent are in doubt, and those without a mood are unspoken."""
+    """Write down a presence: of ``count`` people the silent are in doubt, and those without a mood are unspoken.
+
+    The silent are those of ``silent_moods``, and the rest of them unspoken, unless everybody is silent.
+    """
+    people = dict.fromkeys(CONFIG.moods, 0) | moods | {"unspoken": count - sum(moods.values())}
+    doubtful = people if silent == count else dict(silent_moods or {})
+    doubtful |= {"unspoken": silent - sum(doubtful.get(mood, 0) for mood in CONFIG.moods)}
     return Presence(
         room="lobby",
         count=None if unknown else count,
@@ -61,8 +68,11 @@ def here(
         method="unknown" if unknown else "stale" if stale else "counted",
         rate=1.0,
         epoch=as_of_ms // CONFIG.epoch_ms,
-        moods=dict.fromkeys(CONFIG.moods, 0) | moods,
-        unspoken=count - sum(moods.values()),
+        moods={mood: people[mood] for mood in CONFIG.moods},
+        unspoken=people["unspoken"],
+        mood_intervals={
+            mood: (here - doubtful.get(mood, 0), None if unknown else here) for mood, here in people.items()
+        },
         label="unknown" if unknown else label or str(count),
         as_of_ms=as_of_ms,
         valid_ms=30_000,
@@ -315,7 +325,7 @@ def test_a_broken_socket_leaves_its_person_in_doubt() -> None:
     room.step(Woken(), now_ms=1_000)
 
     assert room.step(Broke("phone"), now_ms=5_000) == Step(
-        (Announce(here(5_000, 2, silent=1, release=1)),), 20_000
+        (Announce(here(5_000, 2, silent=1, silent_moods={"release": 1}, release=1)),), 20_000
     )
     assert room.step(Joined("phone 2", ANN), now_ms=15_000) == Step(
         (Announce(here(15_000, 2, release=1)),), 20_000
@@ -464,6 +474,10 @@ def test_an_unknown_room_that_nobody_enters_is_empty_after_a_lease() -> None:
 # --- A restart ----------------------------------------------------------------------------------------------------
 
 
+CATS = {"gratitude": 1}
+"""The mood of Cat, in doubt after a restart."""
+
+
 def a_full_room() -> Room:
     """Ann on a socket with a mood, Bob's socket broken, Cat reporting; 5 s have passed."""
     room = a_room()
@@ -481,10 +495,10 @@ def test_a_restart_is_not_an_exodus() -> None:
     assert room.presence(now_ms=8_000) == here(8_000, 3, silent=3, stale=True, release=1, gratitude=1)
     assert room.step(Woken(), now_ms=8_000) == Step((), wake_at_ms=20_000)
     assert room.step(Joined("ann's 2", ANN), now_ms=9_000) == Step(
-        (Announce(here(9_000, 3, silent=2, stale=True, release=1, gratitude=1)),), 20_000
+        (Announce(here(9_000, 3, silent=2, stale=True, silent_moods=CATS, release=1, gratitude=1)),), 20_000
     )
     assert room.step(Woken(), now_ms=20_000) == Step(
-        (Announce(here(20_000, 2, silent=1, stale=True, release=1, gratitude=1)),), 60_000
+        (Announce(here(20_000, 2, silent=1, stale=True, silent_moods=CATS, release=1, gratitude=1)),), 60_000
     )
     assert room.step(Reported(CAT, 0.5), now_ms=30_000) == Step(
         (Announce(here(30_000, 2, release=1, gratitude=1)),), 60_000
@@ -507,7 +521,11 @@ def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
 
     step = room.step(Joined("dan's", visitor("dan")), now_ms=9_000)
 
-    assert step.effects == (Announce(here(9_000, 4, silent=3, stale=True, release=1, gratitude=1)),)
+    assert step.effects == (
+        Announce(
+            here(9_000, 4, silent=3, stale=True, silent_moods=CATS | {"release": 1}, release=1, gratitude=1)
+        ),
+    )
 
 
 def test_a_restored_person_can_say_goodbye() -> None:
@@ -577,7 +595,8 @@ def test_a_mood_that_is_no_longer_declared_becomes_unspoken() -> None:
 
     room = restart(a_full_room(), now_ms=8_000, config=config)
 
-    assert said(room.presence(now_ms=8_000)) == (3, 0, 3, "stale", {"joy": 0, "release": 1}, 2)
+    count, low, high, method, moods, unspoken, _ = said(room.presence(now_ms=8_000))
+    assert (count, low, high, method, moods, unspoken) == (3, 0, 3, "stale", {"joy": 0, "release": 1}, 2)
 
 
 def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:

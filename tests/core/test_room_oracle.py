@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from breathing_room.core.agenda import TICK_MS
 from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import (
     Broke,
@@ -113,21 +114,27 @@ class DumbRoom:
         self.unknown_until_ms = tick(now_ms + self.config.lease_ms) if forgotten else 0
         self.people = living
 
-    def says(self) -> Said:
-        moods = (*self.config.moods, UNSPOKEN)
-        seats = [someone.mood for someone in self.people.values() if someone.reports]
-        others = [someone for someone in self.people.values() if not someone.reports]
+    def estimate(self, seats: list[Someone], among: int) -> Estimate:
+        """Estimate the people behind some of the seats; ghosts are among all of them alike."""
         lease_ms = self.config.beat_lease_ms
         ghost_ms = lease_ms - self.config.beat_ms / 2
         window_ms = max(lease_ms, min(WINDOW_LEASES * lease_ms, self.now_ms - self.since_ms - lease_ms))
-        ghosts = min(expected_ghosts(len(self.lapsed), ghost_ms=ghost_ms, window_ms=window_ms), len(seats))
-        panel = panel_estimate(len(seats), ghosts, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
-        heard = sum(someone.reports and not someone.restored for someone in self.people.values())
-        if heard < len(seats):
-            ghosts = expected_ghosts(len(self.lapsed), ghost_ms=ghost_ms, window_ms=window_ms)
-            ghosts = min(ghosts * heard / len(seats), heard)
-            surely = panel_estimate(heard, ghosts, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
-            panel = replace(panel, low=min(panel.low, surely.low))
+        expected = expected_ghosts(len(self.lapsed), ghost_ms=ghost_ms, window_ms=window_ms)
+
+        def behind(count: int) -> Estimate:
+            ghosts = min(expected * count / among if among else expected, count)
+            return panel_estimate(count, ghosts, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
+
+        everybody, heard = behind(len(seats)), sum(not someone.restored for someone in seats)
+        return replace(everybody, low=min(everybody.low, behind(heard).low))
+
+    def says(self) -> Said:
+        moods = (*self.config.moods, UNSPOKEN)
+        reporting = [someone for someone in self.people.values() if someone.reports]
+        seats = [someone.mood for someone in reporting]
+        others = [someone for someone in self.people.values() if not someone.reports]
+        lease_ms = self.config.beat_lease_ms
+        panel = self.estimate(reporting, len(reporting))
         if panel.count < 1 and any(
             someone.reports
             and not someone.restored
@@ -140,13 +147,20 @@ class DumbRoom:
             mood: part + sum(someone.mood == mood for someone in others)
             for mood, part in zip(moods, polled, strict=True)
         }
+        unknown = self.now_ms < self.unknown_until_ms
+        intervals: dict[str, tuple[int, int | None]] = {}
+        for mood, part in zip(moods, polled, strict=True):
+            among = self.estimate([someone for someone in reporting if someone.mood == mood], len(reporting))
+            sure = sum(someone.mood == mood and not someone.broken for someone in others)
+            most = sum(someone.mood == mood for someone in others) + max(part, ceil(among.high))
+            intervals[mood] = (sure + min(part, floor(among.low)), None if unknown else most)
         count, unspoken = sum(tally.values()), tally.pop(UNSPOKEN)
         low = sum(not someone.broken for someone in others) + min(sum(polled), floor(panel.low))
-        if self.now_ms < self.unknown_until_ms:
-            return None, low, None, "unknown", tally, unspoken
+        if unknown:
+            return None, low, None, "unknown", tally, unspoken, intervals
         high = len(others) + max(sum(polled), ceil(panel.high))
         stale = any(someone.restored for someone in self.people.values())
-        return count, low, high, "stale" if stale else "counted", tally, unspoken
+        return count, low, high, "stale" if stale else "counted", tally, unspoken, intervals
 
 
 @given(starts, traces(events | restarts, clock_steps_back=False) | traces())

@@ -55,7 +55,9 @@ whatever = events | coins
 anything = whatever | restarts
 
 # One seat is enough for this panel, so that the rate moves with a handful of people.
-NARROW = Start(replace(QUICK, panel_size=1, spread_ms=150, reports_per_day=10_000_000), unknown=False)
+NARROW = Start(
+    replace(QUICK, panel_size=1, spread_ms=150, reports_per_day=10_000_000, prefix_seats_max=1), unknown=False
+)
 narrow_starts = st.just(NARROW)
 crowds = st.builds(
     Reported,
@@ -63,13 +65,22 @@ crowds = st.builds(
     tickets,
     st.sampled_from([None, "calm", "glad"]),
 )
+forgers = st.builds(
+    Reported,
+    st.integers(0, 15).map(lambda index: visitor(f"crowd {index}")),
+    tickets,
+    st.sampled_from([None, "calm", "glad"]),
+    st.sampled_from([None, b"here", b"there"]),
+)
 
 
 def check_state(room: Room) -> None:
     """Check how the parts of a room's state relate."""
     people = room._people.values()
     assert room._tally == [sum(person.mood == mood for person in people) for mood in range(len(room._tally))]
-    assert room._silent_count == sum(person.silent for person in people)
+    silent = [person.mood for person in people if person.silent]
+    assert room._silent_count == len(silent)
+    assert room._silent_tally == [silent.count(mood) for mood in range(len(room._tally))]
     assert room._restored_count == sum(person.restored for person in people)
     assert room._connections == {connection: person for person in people for connection in person.connections}
     check_agenda(room._agenda, people)
@@ -94,16 +105,35 @@ def check_agenda(agenda: Agenda[Any], items: Collection[Any]) -> None:
 def check_panel(panel: Panel) -> None:
     """Check how the parts of a panel's state relate."""
     seats = panel._seats.values()
-    counted = [seat.mood for seat in seats if seat.ticket < panel.theta]
+    counted = [seat.mood for seat in seats if seat.ticket < panel.theta and not seat.capped]
+    restored = [
+        seat.mood for seat in seats if seat.ticket < panel.theta and seat.restored and not seat.capped
+    ]
     assert panel.theta <= panel.rate <= 1.0
     assert panel._tally == [counted.count(mood) for mood in range(len(panel._tally))]
     assert panel._counted == len(counted)
+    assert panel._restored_tally == [restored.count(mood) for mood in range(len(panel._tally))]
+    assert panel._restored_counted == len(restored)
+    check_prefixes(panel)
     assert panel._silent_count == sum(seat.silent for seat in seats)
     assert panel.restored_count == sum(seat.restored for seat in seats)
     assert panel._lapsed_counted == sum(ticket < panel.theta for _, ticket in panel._lapsed.values())
     assert not panel._lapsed.keys() & panel._seats.keys(), "who came back did not go"
     assert all(seat.ticket < panel.rate for seat in seats), "who is not asked has no seat"
     check_agenda(panel._agenda, seats)
+
+
+def check_prefixes(panel: Panel) -> None:
+    """Check that no prefix fills more than its share, and that nobody waits where there is room."""
+    capped = [seat for seat in panel._seats.values() if seat.capped]
+    assert panel.capped_count == len(capped) <= panel._config.panel_size
+    assert panel._capped_counted == sum(seat.ticket < panel.theta for seat in capped)
+    for prefix in panel._prefixes.values():
+        seats = [seat for seat in panel._seats.values() if seat.prefix is prefix]
+        assert len(seats) == prefix.seats > 0
+        assert set(prefix.capped) == {seat for seat in seats if seat.capped}
+        assert prefix.counted <= panel.prefix_seats_max
+        assert prefix.counted == panel.prefix_seats_max or not prefix.capped
 
 
 def check_coins(coins: CoinCrowd) -> None:
@@ -114,7 +144,7 @@ def check_coins(coins: CoinCrowd) -> None:
         assert [at_ms for at_ms, _ in times] == sorted(at_ms for at_ms, _ in times)
 
 
-@given(starts | narrow_starts, traces(anything | crowds))
+@given(starts | narrow_starts, traces(anything | crowds | forgers))
 def test_the_state_fits_together(start: Start, trace: Trace) -> None:
     """Sums are kept, not recomputed, and yet are right after every step; nobody is missing from the agenda."""
     host = start.host()
@@ -123,18 +153,26 @@ def test_the_state_fits_together(start: Start, trace: Trace) -> None:
         check_state(host.room)
 
 
-@given(starts | narrow_starts, traces(anything | crowds))
+@given(starts | narrow_starts, traces(anything | crowds | forgers))
 def test_a_presence_makes_sense(start: Start, trace: Trace) -> None:
     """Moods sum to the people, the count lies in its interval, and unknown is said in every field or none."""
     host = start.host()
     for pause_ms, happening in trace:
         happen(host, pause_ms, happening)
         presence = host.presence()
-        known = sum(presence.moods.values()) + presence.unspoken
+        cells = {**presence.moods, UNSPOKEN: presence.unspoken or 0}
+        known = sum(presence.people.values())
         assert presence.count in {known, None}
+        assert presence.mood_intervals.keys() == cells.keys()
+        for mood, people in cells.items():
+            low, high = presence.mood_intervals[mood] or (-1, -1)
+            assert people is not None
+            assert 0 <= low <= people
+            assert (high is None) == (presence.count is None)
+            assert high is None or people <= high
         assert presence.epoch == presence.as_of_ms // start.config.epoch_ms
         assert tuple(presence.moods) == start.config.moods
-        assert min(*presence.moods.values(), presence.unspoken, presence.low) >= 0
+        assert min(*presence.people.values(), presence.low) >= 0
         if presence.count is None:
             assert (presence.method, presence.high, presence.label) == ("unknown", None, "unknown")
             assert presence.low <= known
@@ -329,8 +367,9 @@ def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
     host.wait_until(host.clock_ms + 8_000_000)  # The clock may have stepped back a good deal.
     room = host.room
 
+    nothing = dict.fromkeys((*start.config.moods, UNSPOKEN), (0, 0))
     assert host.wake_at_ms is None
-    assert said(host.presence()) == (0, 0, 0, "counted", dict.fromkeys(start.config.moods, 0), 0)
+    assert said(host.presence()) == (0, 0, 0, "counted", dict.fromkeys(start.config.moods, 0), 0, nothing)
     assert (room._agenda._waiting, room._agenda._times, room._connections, room._people) == ({}, [], {}, {})
     assert (room._panel._seats, room._panel._lapsed, room._panel._agenda._times) == ({}, {}, [])
     assert (len(room._coins._sessions), len(room._coins._repeats)) == (0, 0)

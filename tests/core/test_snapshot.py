@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Broke, Event, Joined, Reported, Tossed, VisitorKey, Woken
 from breathing_room.core.panel import ARRIVALS_MS
-from breathing_room.core.presence import Method
+from breathing_room.core.presence import Facts, Method
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import (
     MAGIC,
@@ -76,12 +76,14 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
     sessions, repeats = draw(st.integers(0, 6)), draw(st.integers(0, 6))
 
-    facts = st.tuples(
-        st.none() | st.integers(0, 2**40),
-        st.integers(0, 2**40),
-        st.none() | st.integers(0, 2**40),
+    people = st.integers(0, 2**40)
+    facts = st.builds(
+        Facts,
+        st.none() | people,
+        people,
+        st.none() | people,
         st.sampled_from(METHODS),
-        st.lists(st.integers(0, 2**40), max_size=4).map(tuple),
+        st.lists(st.none() | st.tuples(people, people, people), max_size=4).map(tuple),
         st.floats(0, 1),
     )
     return Snapshot(
@@ -169,7 +171,7 @@ def test_a_snapshot_says_everything() -> None:
         coins=CoinSnapshot(),
         unknown_until_ms=None,
         described_at_ms=1_120,
-        announced=(3, 2, 3, "counted", (1, 1, 1), 1.0),
+        announced=Facts(3, 2, 3, "counted", ((1, 1, 1), (1, 0, 1), (1, 1, 1)), 1.0),
         announced_at_ms=1_200,
         saved_at_ms=1_000,
         told_apart=False,
@@ -352,7 +354,7 @@ def check_restored(snapshot: Snapshot) -> None:
     """Check that a room that is restored from a snapshot adds up."""
     room = Room.restore(snapshot, QUICK, now_ms=TODAY_MS + 200)
     presence = room.presence(now_ms=TODAY_MS + 200)
-    known = sum(presence.moods.values()) + presence.unspoken
+    known = sum(presence.people.values())
     assert presence.count in {known, None}
     assert 0 <= presence.low <= known
     assert presence.high is None or presence.high >= known

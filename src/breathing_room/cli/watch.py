@@ -159,8 +159,8 @@ def line(presence: Presence) -> str:
 
 
 def everybody(presence: Presence) -> Iterable[tuple[str, int]]:
-    """List moods and people, those without a mood at the end."""
-    return (*presence.moods.items(), ("unspoken", presence.unspoken))
+    """List moods and people, those without a mood at the end, and after them those whose mood is not told apart."""
+    return presence.people.items()
 
 
 def span(presence: Presence) -> str:

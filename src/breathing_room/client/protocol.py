@@ -7,9 +7,9 @@ come from another version of it, or through a proxy that has ideas of its own, a
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from breathing_room.core.breath import Pattern, PhaseName
@@ -22,6 +22,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where ``breathing-room serve`` listens when it is not told otherwise."""
 
 LABEL_LETTERS_MAX: Final = 64
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,12 @@ def decode_presence(message: Mapping[str, Any]) -> Presence:
             method=message["method"],
             rate=number(message["rate"]),
             epoch=_whole(message.get("epoch", 0)),
-            moods={_text(mood, MOOD_NAME): _whole(people) for mood, people in moods.items()},
-            unspoken=_whole(message["unspoken"]),
+            moods={_text(mood, MOOD_NAME): _maybe(_whole, people) for mood, people in moods.items()},
+            unspoken=_maybe(_whole, message["unspoken"]),
+            mood_intervals={
+                _text(mood, MOOD_NAME): _maybe(_interval, interval)
+                for mood, interval in message.get("mood_intervals", {}).items()
+            },
             label=message["label"],
             as_of_ms=_whole(message["as_of_ms"]),
             valid_ms=_whole(message["valid_ms"]),
@@ -171,6 +177,19 @@ def decode_error(error: Mapping[str, Any]) -> PeerError:
         ).isprintable():
             return PeerError(code, message, status=status)
     raise ValueError("an error in a shape of its own")
+
+
+def _maybe(read: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else read(value)
+
+
+def _interval(value: Any) -> tuple[int, int | None]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ValueError("an interval has two ends")
+    low, high = _whole(value[0]), _maybe(_whole, value[1])
+    if high is not None and low > high:
+        raise ValueError("an interval ends before it begins")
+    return low, high
 
 
 def _whole(value: Any) -> int:

@@ -13,6 +13,9 @@ from breathing_room.core.errors import ConfigError
 UNSPOKEN: Final = "unspoken"
 """The mood of those who named none. It cannot be declared as a mood of its own."""
 
+MERGED: Final = "merged"
+"""In averages, all those whose mood is not told apart. It cannot be declared either."""
+
 MOODS: Final = ("gratitude", "presence", "release", "connection")
 
 # Every announcement names every mood: 32 of them with names of 32 letters still fit one network packet.
@@ -68,12 +71,17 @@ class RoomConfig:
     reports_per_day: int = setting(
         0, "reports a day that the panel may cost; fewer are asked when it costs more. 0: no limit"
     )
+    reports_per_s: int = setting(
+        0,
+        "reports a second that one room keeps on this server, after a burst of two panels; what comes over it is told to come again. 0: a quarter of panel_size, which is 40 times what a steady panel sends",
+    )
     prefix_seats_max: int = setting(
         0,
         "seats of the panel that one address prefix (IPv4 /32, IPv6 /64) may fill, so that a script cannot; 0: 64, or a tenth of panel_size if that is more",
     )
     cell_min: int = setting(
-        0, "the fewest people that a published mood may have; smaller ones are merged and not told apart. 0: all are"
+        0,
+        "the fewest people that a published mood may have; smaller ones are merged and not told apart. 0: all are",
     )
     history_fallback: bool = setting(
         False,
@@ -106,8 +114,10 @@ class RoomConfig:
         if not isinstance(self.moods, tuple) or not 1 <= len(self.moods) <= MOODS_MAX:
             raise ConfigError(f"moods must be 1 to {MOODS_MAX} names")
         for mood in self.moods:
-            if not isinstance(mood, str) or not MOOD_NAME.fullmatch(mood) or mood == UNSPOKEN:
-                raise ConfigError(f"a mood is 1 to 32 of a-z, 0-9, - and _, and not {UNSPOKEN!r}: {mood!r}")
+            if not isinstance(mood, str) or not MOOD_NAME.fullmatch(mood) or mood in {UNSPOKEN, MERGED}:
+                raise ConfigError(
+                    f"a mood is 1 to 32 of a-z, 0-9, - and _, and neither {UNSPOKEN!r} nor {MERGED!r}: {mood!r}"
+                )
         if len(set(self.moods)) != len(self.moods):
             raise ConfigError("moods must differ from one another")
         if not isinstance(self.breath, str) or self.breath not in PATTERNS:
@@ -124,6 +134,7 @@ class RoomConfig:
         check_range(self, "epoch_ms", 60_000, 31 * DAY_MS)
         check_range(self, "panel_size", 1, 1_000_000)
         check_range(self, "reports_per_day", 0, 1_000_000_000)
+        check_range(self, "reports_per_s", 0, 1_000_000)
         check_range(self, "spread_ms", 100, DAY_MS)
         check_range(self, "push_ms", 20, 60_000)
         check_range(self, "pushes_per_s", 100, 100_000_000)

@@ -63,12 +63,14 @@ class Broke:
 class Reported:
     """A visitor without a connection came in, named a mood, or gave a sign of life.
 
-    The ticket, in [0, 1), says whether the visitor is in the sample.
+    The ticket, in [0, 1), says whether the visitor is in the sample. The prefix is a hash of the address prefix that the report
+    came from; None where a cap on prefixes does not apply.
     """
 
     visitor: VisitorKey
     ticket: float
     mood: str | None = None
+    prefix: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,17 @@ Seats below theta are counted; the others wait until everybody has heard of the 
 ``estimate/panel.py`` needs to know how many leases end in silence; they are counted over a window of a few leases, in
 which a visitor who comes back after all is forgiven.
 
+Who forges reports chooses the ids, and with them the tickets. So one address prefix fills no more than
+``prefix_seats_max`` seats. Those beyond are *capped*: they are kept, so that an operator sees what the count would be with them, but
+they are not counted, do not move the rate, and leave no ghosts. There are never more of them than seats that the panel is
+meant to have; further ones are refused. When a counted seat of a prefix goes, a capped one takes its place. Prefixes are hashes
+that mean something in this process only, so they are in no snapshot, and neither are the capped.
+
 Work per report is constant. A change of theta looks at every seat once; it is rare, and seats are few by design.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import exp, sqrt
 from typing import Final
 
@@ -42,22 +48,48 @@ class Seat:
         key: The visitor's key.
         ticket: In [0, 1).
         mood: An index into the declared moods; one past the last: unspoken.
+        prefix: The seats of the address prefix that it reported from last; None where no cap applies.
+        capped: Whether it is one too many of them.
         silent: Whether no report came within one beat.
         restored: Whether it is left from before a restart; restored seats are silent.
         expires_at_ms: The end of the lease.
         due_at_ms: The agenda's.
     """
 
-    __slots__ = ("due_at_ms", "expires_at_ms", "key", "mood", "restored", "silent", "ticket")
+    __slots__ = (
+        "capped", "due_at_ms", "expires_at_ms", "key", "mood", "prefix", "restored", "silent", "ticket",
+    )  # fmt: skip
 
     def __init__(self, key: VisitorKey, ticket: float, mood: int) -> None:
         self.key = key
         self.ticket = ticket
         self.mood = mood
+        self.prefix: PrefixSeats | None = None
+        self.capped = False
         self.silent = False
         self.restored = False
         self.expires_at_ms = 0
         self.due_at_ms = NOT_DUE
+
+
+@dataclass(slots=True)
+class PrefixSeats:
+    """The seats of one address prefix.
+
+    Attributes:
+        prefix: Its hash.
+        counted: How many are not capped.
+        capped: Those that are, the longest waiting first: the keys of a dict.
+    """
+
+    prefix: bytes
+    counted: int = 0
+    capped: dict[Seat, None] = field(default_factory=dict)
+
+    @property
+    def seats(self) -> int:
+        """All of them."""
+        return self.counted + len(self.capped)
 
 
 class Panel:
@@ -76,10 +108,16 @@ class Panel:
         self._since_ms = now_ms
         self._seats: dict[VisitorKey, Seat] = {}
         self._agenda: Agenda[Seat] = Agenda()
+        self._prefixes: dict[bytes, PrefixSeats] = {}
+        self._capped_count = 0
+        self._capped_counted = 0
+        self.refused_count = 0
+        """Reports that were forgotten, in all, since their prefix had its share and there were too many capped seats already."""
         self._tally = [0] * moods_count
         self._counted = 0
         self._silent_count = 0
         self._restored_count = 0
+        self._restored_tally = [0] * moods_count
         self._restored_counted = 0
         # Leases that ended in silence within the window, the oldest first: when, and with which ticket.
         self._lapsed: dict[VisitorKey, tuple[int, float]] = {}
@@ -101,8 +139,23 @@ class Panel:
 
     @property
     def seat_count(self) -> int:
-        """Leases held."""
-        return len(self._seats)
+        """Leases held of those who are counted, or will be when theta has risen."""
+        return len(self._seats) - self._capped_count
+
+    @property
+    def capped_count(self) -> int:
+        """Leases held beyond what their prefix may have."""
+        return self._capped_count
+
+    @property
+    def largest_prefix_seats(self) -> int:
+        """Leases of the address prefix that has most of them, capped ones included."""
+        return max((prefix.seats for prefix in self._prefixes.values()), default=0)
+
+    @property
+    def prefix_seats_max(self) -> int:
+        """How many seats of one prefix are counted."""
+        return self._config.prefix_seats_max or max(64, self._config.panel_size // 10)
 
     @property
     def is_idle(self) -> bool:
@@ -125,25 +178,32 @@ class Panel:
         """Tell whether a visitor has a seat."""
         return visitor in self._seats
 
-    def estimate(self, now_ms: int) -> tuple[Estimate, list[float]]:
+    @property
+    def tally(self) -> Sequence[int]:
+        """Seats that are counted, by mood."""
+        return self._tally
+
+    def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:
         """Estimate the crowd behind the seats.
 
         Returns:
-            People, with a 95 % interval; and the share of each mood among the seats that are counted. While some
-            seats are left from before a restart, the interval begins where it would without them.
+            People, and people of each mood, all with 95 % intervals. That of a mood comes from its own seats: a share of
+            the whole would claim too much. While some seats are left from before a restart, an interval begins
+            where it would without them.
         """
-        estimate = self._estimate(self._counted, now_ms)
-        if self._restored_counted:
-            heard = self._estimate(self._counted - self._restored_counted, now_ms)
-            estimate = replace(estimate, low=min(estimate.low, heard.low))
+        ghosts = self._ghosts(now_ms)
+        estimate = self._estimate(self._counted, self._restored_counted, ghosts)
         if estimate.count < 1.0 and self._silent_count < len(self._seats):
             # Somebody reported within the last beat: whatever is expected of ghosts, that is not nobody.
             estimate = replace(estimate, count=1.0, high=max(estimate.high, 1.0))
-        return estimate, [float(seats) for seats in self._tally]
+        return estimate, [
+            self._estimate(seats, restored, ghosts)
+            for seats, restored in zip(self._tally, self._restored_tally, strict=True)
+        ]
 
-    def estimate_mood(self, mood: int, now_ms: int) -> Estimate:
-        """Estimate the people of one mood, from their own seats: a share of the whole would claim too much."""
-        return self._estimate(self._tally[mood], now_ms)
+    def raw_estimate(self, now_ms: int) -> Estimate:
+        """Estimate what the crowd would be if no prefix were capped: for the operator, who should see both."""
+        return self._estimate(self._counted + self._capped_counted, 0, self._ghosts(now_ms))
 
     def standard_error(self, people: float, now_ms: int) -> float:
         """Say how well a crowd of so many can be known now, in people."""
@@ -153,12 +213,17 @@ class Panel:
         )
         return sqrt(variance) / self._theta
 
-    def _estimate(self, seats: int, now_ms: int) -> Estimate:
-        ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
+    def _estimate(self, seats: int, restored: int, expected: tuple[float, float, float]) -> Estimate:
+        """Estimate the people behind some seats, of which some were restored; ghosts are among all alike."""
+        ghosts, ghost_ms, window_ms = expected
         if self._counted:
             ghosts *= seats / self._counted
         ghosts = min(ghosts, seats)  # Without a seat there is no ghost either.
-        return panel_estimate(seats, ghosts, self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
+        estimate = panel_estimate(seats, ghosts, self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
+        if restored:
+            heard = self._estimate(seats - restored, 0, expected)
+            estimate = replace(estimate, low=min(estimate.low, heard.low))
+        return estimate
 
     def _ghosts(self, now_ms: int) -> tuple[float, float, float]:
         """Expect ghosts; return how many, for how long each is one, and the window in which that was seen."""
@@ -174,7 +239,9 @@ class Panel:
 
     # --- What it can be told ----------------------------------------------------------------------------------
 
-    def report(self, visitor: VisitorKey, ticket: float, mood: int | None, now_ms: int) -> bool:
+    def report(
+        self, visitor: VisitorKey, ticket: float, mood: int | None, now_ms: int, prefix: bytes | None = None
+    ) -> bool:
         """Take a report.
 
         Args:
@@ -182,15 +249,22 @@ class Panel:
             ticket: In [0, 1).
             mood: None says nothing about it.
             now_ms: The room's time.
+            prefix: Which address prefix it came from; None where no cap applies.
 
         Returns:
-            Whether it was in the sample. If not, nothing is kept of it.
+            Whether anything was kept of it. If not, it was not in the sample, or its prefix has more than its share.
         """
         if ticket >= self._rate.current:
             return False
         seat = self._seats.get(visitor)
         if seat is None:
-            seat = self._add(visitor, ticket)
+            if not self._has_place(prefix):
+                self.refused_count += 1
+                return False
+            seat = self._add(visitor, ticket, prefix)
+        elif prefix != (seat.prefix and seat.prefix.prefix):
+            self._detach(seat)
+            self._attach(seat, prefix)
         if mood is not None and mood != seat.mood:
             self._weigh(seat, -1)
             seat.mood = mood
@@ -198,8 +272,9 @@ class Panel:
         self._believe(seat)
         seat.expires_at_ms = on_grid(now_ms + self._config.beat_lease_ms)
         self._agenda.no_later_than(seat, self._doubtful_at_ms(seat))
-        self._arrivals_per_ms = self._arrivals_at(now_ms) + 1 / ARRIVALS_MS
-        self._arrived_at_ms = now_ms
+        if not seat.capped:  # One prefix must not spend the budget of all.
+            self._arrivals_per_ms = self._arrivals_at(now_ms) + 1 / ARRIVALS_MS
+            self._arrived_at_ms = now_ms
         self._follow(now_ms)
         return True
 
@@ -228,7 +303,7 @@ class Panel:
                 continue
             self._remove(seat)
             changed = True
-            if not seat.restored:
+            if not (seat.restored or seat.capped):
                 self._lapsed[seat.key] = (at_ms, seat.ticket)
                 self._lapsed_counted += seat.ticket < self._theta
         while self._lapsed:
@@ -249,11 +324,11 @@ class Panel:
 
     def snapshot(self, now_ms: int) -> PanelSnapshot:
         """Take everything down."""
-        seats = self._seats.values()
+        seats = [seat for seat in self._seats.values() if not seat.capped]
         lapsed = self._lapsed.values()
         return PanelSnapshot(
             seats=Leases(
-                keys=b"".join(self._seats),
+                keys=b"".join(seat.key for seat in seats),
                 mood_of=bytes(seat.mood for seat in seats),
                 flags=bytes(SILENT * seat.silent | RESTORED * seat.restored for seat in seats),
                 left_ms=tuple(max(0, seat.expires_at_ms - now_ms) for seat in seats),
@@ -316,14 +391,16 @@ class Panel:
         """When a report of somebody who is not silent falls due."""
         return on_grid(seat.expires_at_ms - self._config.beat_lease_ms + self._config.fresh_ms)
 
-    def _add(self, visitor: VisitorKey, ticket: float) -> Seat:
+    def _add(self, visitor: VisitorKey, ticket: float, prefix: bytes | None) -> Seat:
         seat = self._seats[visitor] = Seat(visitor, ticket, len(self._tally) - 1)
         self._weigh(seat, +1)
+        self._attach(seat, prefix)
         self._forgive(visitor)
         return seat
 
     def _remove(self, seat: Seat) -> None:
         del self._seats[seat.key]
+        self._detach(seat)
         self._weigh(seat, -1)
         self._silent_count -= seat.silent
         self._restored_count -= seat.restored
@@ -331,17 +408,69 @@ class Panel:
 
     def _weigh(self, seat: Seat, weight: int) -> None:
         """Count a seat in or out, if it is one that counts."""
-        if seat.ticket < self._theta:
-            self._tally[seat.mood] += weight
-            self._counted += weight
-            self._restored_counted += weight * seat.restored
+        if seat.ticket >= self._theta:
+            return
+        if seat.capped:
+            self._capped_counted += weight
+            return
+        self._tally[seat.mood] += weight
+        self._counted += weight
+        if seat.restored:
+            self._restored_tally[seat.mood] += weight
+            self._restored_counted += weight
 
     def _believe(self, seat: Seat) -> None:
         """Take back every doubt."""
         self._silent_count -= seat.silent
-        self._restored_count -= seat.restored
-        self._restored_counted -= seat.restored and seat.ticket < self._theta
-        seat.silent = seat.restored = False
+        if seat.restored:
+            self._weigh(seat, -1)
+            self._restored_count -= 1
+            seat.restored = False
+            self._weigh(seat, +1)
+        seat.silent = False
+
+    # --- Prefixes ---------------------------------------------------------------------------------------------
+
+    def _has_place(self, prefix: bytes | None) -> bool:
+        """Tell whether anything is kept of another visitor of a prefix."""
+        if prefix is None or self._capped_count < self._config.panel_size:
+            return True
+        seats = self._prefixes.get(prefix)
+        return seats is None or seats.counted < self.prefix_seats_max
+
+    def _attach(self, seat: Seat, prefix: bytes | None) -> None:
+        """Hold a seat against the prefix that it reported from."""
+        if prefix is None:
+            return
+        seat.prefix = self._prefixes.get(prefix) or self._prefixes.setdefault(prefix, PrefixSeats(prefix))
+        if seat.prefix.counted < self.prefix_seats_max:
+            seat.prefix.counted += 1
+        else:
+            seat.prefix.capped[seat] = None
+            self._cap(seat, capped=True)
+
+    def _detach(self, seat: Seat) -> None:
+        """Let go of a seat's prefix; whoever waited longest there takes its place."""
+        prefix, seat.prefix = seat.prefix, None
+        if prefix is None:
+            return
+        if seat.capped:
+            del prefix.capped[seat]
+            self._cap(seat, capped=False)
+        elif prefix.capped:
+            successor = next(iter(prefix.capped))
+            del prefix.capped[successor]
+            self._cap(successor, capped=False)
+        else:
+            prefix.counted -= 1
+        if not prefix.seats:
+            del self._prefixes[prefix.prefix]
+
+    def _cap(self, seat: Seat, *, capped: bool) -> None:
+        self._weigh(seat, -1)
+        seat.capped = capped
+        self._weigh(seat, +1)
+        self._capped_count += 1 if capped else -1
 
     def _forgive(self, visitor: VisitorKey) -> None:
         """Forget that a lease ended in silence."""
@@ -360,7 +489,7 @@ class Panel:
         budget = self._config.reports_per_day
         share = self._arrivals_at(now_ms) * DAY_MS / budget if budget else 0.0
         before = self._rate.current
-        changed = self._rate.follow(len(self._seats), share, now_ms)
+        changed = self._rate.follow(self.seat_count, share, now_ms)
         if changed:
             # What arrives goes by the rate. If the average had to find that out by itself, it would hold the reports
             # of a surge against the few who are asked after it.
@@ -374,7 +503,8 @@ class Panel:
         """Count those seats and expiries that lie below another theta."""
         self._theta = self._rate.theta(now_ms)
         self._tally = [0] * len(self._tally)
-        self._counted = self._restored_counted = 0
+        self._restored_tally = [0] * len(self._tally)
+        self._counted = self._restored_counted = self._capped_counted = 0
         for seat in self._seats.values():
             self._weigh(seat, +1)
         self._lapsed_counted = sum(ticket < self._theta for _, ticket in self._lapsed.values())

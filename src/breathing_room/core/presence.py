@@ -1,13 +1,63 @@
 """What everybody is told: how many are here, how they feel, and how we know."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from breathing_room.core.config import MERGED, UNSPOKEN
+
 Method: TypeAlias = Literal["counted", "sampled", "stale", "estimated", "unknown"]
 
-Facts: TypeAlias = tuple[int | None, int, int | None, Method, tuple[int, ...], float]
-"""What a presence says: count, low, high, method, people by mood with the unspoken last, and the rate."""
+Cell: TypeAlias = tuple[int, int, int]
+"""The people of one mood: how many, and the ends of a 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a presence says of the people.
+
+    Attributes:
+        count: How many, or None.
+        low: The lower end of the interval.
+        high: The upper end, or None.
+        method: How we know.
+        cells: By mood, the unspoken last; None for moods that are too small to be told apart.
+        rate: The sampling rate.
+    """
+
+    count: int | None
+    low: int
+    high: int | None
+    method: Method
+    cells: tuple[Cell | None, ...]
+    rate: float
+
+
+def merge_cells(cells: Sequence[Cell], cell_min: int) -> tuple[Cell | None, ...]:
+    """Take out the moods of so few people that they might be recognised.
+
+    Whoever knows the count can subtract what is published from it. So at least two moods are taken out, and with them as
+    many of the next larger ones as it takes until they are ``cell_min`` people together; and if there are not that many
+    people at all, every mood is.
+
+    Args:
+        cells: By mood.
+        cell_min: The fewest people that a published mood may have; 0 takes out nothing.
+
+    Returns:
+        The cells, None in place of those that are merged.
+
+    Source: the threshold rule with secondary suppression; Hundepool et al., Statistical Disclosure Control (2012), ch. 4.
+    """
+    order = sorted(range(len(cells)), key=lambda index: cells[index][0])
+    merged: list[int] = []
+    people = 0
+    for index in order:
+        if cells[index][0] >= cell_min and (not merged or (len(merged) > 1 and people >= cell_min)):
+            break
+        merged.append(index)
+        people += cells[index][0]
+    return tuple(None if index in merged else cell for index, cell in enumerate(cells))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +72,12 @@ class Presence:
         method: How the count was obtained.
         rate: The share of visitors who are asked to report, above 0 and up to 1.
         epoch: The number of the day (or whatever the server's epoch is) under which new visitors draw their tickets.
-        moods: People by mood, every declared mood in the declared order.
-        unspoken: People who named no mood. With the moods it sums to the count, or while that is None to
-            the people known of.
+        moods: People by mood, every declared mood in the declared order. None for a mood that has fewer people than the room
+            tells apart, and for those that it is merged with.
+        unspoken: People who named no mood, or None likewise. With the moods it sums to the count, or while that is
+            None to the people known of; the merged ones are the rest.
+        mood_intervals: For every mood and ``unspoken``, the ends of its 95 % interval, the upper one None where it is not known;
+            None where the mood is merged.
         label: The count rounded to its own precision, for people to read.
         as_of_ms: When this was true, milliseconds since 1970-01-01 UTC.
         valid_ms: How long it may be shown as live by whoever has no live connection.
@@ -38,12 +91,22 @@ class Presence:
     method: Method
     rate: float
     epoch: int = 0
-    moods: Mapping[str, int]
-    unspoken: int
+    moods: Mapping[str, int | None]
+    unspoken: int | None
+    mood_intervals: Mapping[str, tuple[int, int | None] | None]
     label: str
     as_of_ms: int
     valid_ms: int
     next_ms: int
+
+    @property
+    def people(self) -> dict[str, int]:
+        """People by mood, ``unspoken`` and, where moods are merged and the count is known, ``merged`` included."""
+        cells = {**self.moods, UNSPOKEN: self.unspoken}
+        people = {mood: cell for mood, cell in cells.items() if cell is not None}
+        if self.count is not None and len(people) < len(cells):
+            people[MERGED] = self.count - sum(people.values())
+        return people
 
 
 def precision(low: int, high: int) -> int:

@@ -32,7 +32,7 @@ from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
-from breathing_room.core.estimate import together
+from breathing_room.core.estimate import Estimate, together
 from breathing_room.core.estimate.coin import CoinCrowd
 from breathing_room.core.estimate.panel import apportion
 from breathing_room.core.events import (
@@ -51,7 +51,7 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.panel import Panel
-from breathing_room.core.presence import Facts, Presence, read_label
+from breathing_room.core.presence import Cell, Facts, Presence, merge_cells, read_label
 from breathing_room.core.snapshot import RESTORED, SILENT, Leases, Snapshot
 from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import LEASE_ENDED
@@ -102,6 +102,8 @@ class Room:
         self._connections: dict[Connection, Person] = {}
         self._mood_index = {mood: index for index, mood in enumerate((*config.moods, UNSPOKEN))}
         self._tally = [0] * len(self._mood_index)
+        # The silent among them, by mood as well.
+        self._silent_tally = [0] * len(self._mood_index)
         self._silent_count = 0
         self._restored_count = 0
         self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
@@ -257,6 +259,7 @@ class Room:
         person.restored = bool(flags & RESTORED)
         person.expires_at_ms = on_grid(expires_at_ms)
         self._tally[mood] += 1
+        self._silent_tally[mood] += person.silent
         self._silent_count += person.silent
         self._restored_count += person.restored
         self._agenda.put(person, person.expires_at_ms)
@@ -311,8 +314,8 @@ class Room:
             case Broke(connection):
                 if (person := self._disconnect(connection)) and not person.connections:
                     self._doubt(person)
-            case Reported(visitor, ticket, mood):
-                self._report(visitor, ticket, mood)
+            case Reported(visitor, ticket, mood, prefix):
+                self._report(visitor, ticket, mood, prefix)
             case Tossed(visitor, mood):
                 if visitor not in self._people:
                     self._coins.report(visitor, self._mood_index[mood], self._now_ms)
@@ -342,7 +345,7 @@ class Room:
                 )
                 if sockets >= self.config.connections_per_visitor_max:
                     raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
-            case Reported(visitor, _, mood) | Tossed(visitor, mood):
+            case Reported(visitor, _, mood, _) | Tossed(visitor, mood):
                 _check_key(visitor)
             case MoodChanged(_, mood):
                 pass
@@ -360,7 +363,7 @@ class Room:
         self._changed = True
         return person
 
-    def _report(self, visitor: VisitorKey, ticket: float, mood: str | None) -> None:
+    def _report(self, visitor: VisitorKey, ticket: float, mood: str | None, prefix: bytes | None) -> None:
         """Somebody without a socket came in, named a mood, or gave a sign of life."""
         index = None if mood is None else self._mood_index[mood]
         if person := self._people.get(visitor):
@@ -371,7 +374,7 @@ class Room:
             index = person.mood if index is None else index
             self._remove(person)  # The socket broke, and reports took over.
         self._coins.forget(visitor)
-        if self._panel.report(visitor, ticket, index, self._now_ms):
+        if self._panel.report(visitor, ticket, index, self._now_ms, prefix):
             self._changed = self._unsaved = True
 
     def _feel(self, person: Person, mood: str | None) -> None:
@@ -382,6 +385,8 @@ class Room:
         if index != person.mood:
             self._tally[person.mood] -= 1
             self._tally[index] += 1
+            self._silent_tally[person.mood] -= person.silent
+            self._silent_tally[index] += person.silent
             person.mood = index
             self._changed = True
 
@@ -412,6 +417,7 @@ class Room:
         """Take back every doubt."""
         if person.silent:
             person.silent = False
+            self._silent_tally[person.mood] -= 1
             self._silent_count -= 1
             self._changed = True
             if person.restored:
@@ -421,6 +427,7 @@ class Room:
     def _doubt(self, person: Person) -> None:
         """The last socket of somebody broke."""
         person.silent = True
+        self._silent_tally[person.mood] += 1
         self._silent_count += 1
         person.expires_at_ms = min(person.expires_at_ms, on_grid(self._now_ms + self.config.grace_ms))
         self._agenda.no_later_than(person, person.expires_at_ms)
@@ -450,27 +457,34 @@ class Room:
 
     def _facts_at(self, at_ms: int) -> Facts:
         """What an announcement says, for comparison with the last one."""
-        count = high = len(self._people)
-        low = count - self._silent_count
-        tally = tuple(self._tally)
+        count = len(self._people)
+        low, high = count - self._silent_count, count
+        cells = [
+            (people, people - silent, people)
+            for people, silent in zip(self._tally, self._silent_tally, strict=True)
+        ]
         sockets_only = self._panel.is_idle and self._coins.is_idle
         if not sockets_only:  # A join over a socket pays for no estimate where there is nothing to estimate.
-            panel, seats = self._panel.estimate(at_ms)
-            coins, tossed = self._coins.estimate(at_ms)
+            panel, panel_moods = self._panel.estimate(at_ms)
+            coins, coin_moods = self._coins.estimate(at_ms)
             polled, tossing = round(panel.count), round(coins.count)
-            parts = (tally, apportion(polled, seats), apportion(tossing, tossed))
-            tally = tuple(map(sum, zip(*parts, strict=True)))
-            crowd = together(panel, coins)
-            low += min(polled + tossing, floor(crowd.low))
-            high += max(polled + tossing, ceil(crowd.high))
-            count += polled + tossing
+            count, low, high = _with((count, low, high), polled + tossing, together(panel, coins))
+            polled_by_mood = apportion(polled, self._panel.tally)
+            tossing_by_mood = apportion(tossing, self._coins.weights)
+            cells = [
+                _with(cell, polled_so + tossing_so, together(*estimates))
+                for cell, polled_so, tossing_so, *estimates in zip(
+                    cells, polled_by_mood, tossing_by_mood, panel_moods, coin_moods, strict=True
+                )
+            ]
+        told = merge_cells(cells, self.config.cell_min)
         rate = self._panel.rate
         if self._unknown_until_ms is not None:
-            return None, low, None, "unknown", tally, rate
+            return Facts(None, low, None, "unknown", told, rate)
         if self._restored_count or self._panel.restored_count:
-            return count, low, high, "stale", tally, rate
+            return Facts(count, low, high, "stale", told, rate)
         counted = self._panel.theta == 1.0 and self._coins.is_idle
-        return count, low, high, "counted" if counted else "sampled", tally, rate
+        return Facts(count, low, high, "counted" if counted else "sampled", told, rate)
 
     def _describe(self, at_ms: int) -> None:
         """Put down what the room says until something changes.
@@ -479,18 +493,21 @@ class Room:
         a needless wake-up can be told from outside.
         """
         self._described_at_ms = at_ms
-        self._facts = count, low, high, method, tally, rate = self._facts_at(at_ms)
-        label, _ = read_label(count, low, high, shown=self._label_shown)
+        self._facts = facts = self._facts_at(at_ms)
+        label, _ = read_label(facts.count, facts.low, facts.high, shown=self._label_shown)
+        *moods, unspoken = (cell and cell[0] for cell in facts.cells)
+        intervals = (cell and (cell[1], None if facts.high is None else cell[2]) for cell in facts.cells)
         self._presence = Presence(
             room=self.name,
-            count=count,
-            low=low,
-            high=high,
-            method=method,
-            rate=rate,
+            count=facts.count,
+            low=facts.low,
+            high=facts.high,
+            method=facts.method,
+            rate=facts.rate,
             epoch=at_ms // self.config.epoch_ms,
-            moods=dict(zip(self.config.moods, tally, strict=False)),
-            unspoken=tally[-1],
+            moods=dict(zip(self.config.moods, moods, strict=True)),
+            unspoken=unspoken,
+            mood_intervals=dict(zip(self._mood_index, intervals, strict=True)),
             label=label,
             as_of_ms=at_ms,
             valid_ms=self.config.valid_ms,
@@ -509,10 +526,10 @@ class Room:
             self._untold = self._told_apart or self._facts != self._announced
         if self._untold and self._now_ms >= self._announced_at_ms + self._push_ms():
             self._untold = self._told_apart = False
-            count, low, high, *_ = self._announced = self._facts
+            told = self._announced = self._facts
             self._announced_at_ms = self._now_ms
             # The label moves with what everybody is told, and with nothing else.
-            _, self._label_shown = read_label(count, low, high, shown=self._label_shown)
+            _, self._label_shown = read_label(told.count, told.low, told.high, shown=self._label_shown)
             effects.append(Announce(self.presence(now_ms=self._now_ms)))
         elif asker is not None:
             # Whoever is told something that the others were not must be told when it is taken back.
@@ -535,6 +552,16 @@ class Room:
             self._saved_at_ms + self.config.snapshot_ms if self._unsaved else None,
         ]
         return min((wish for wish in wishes if wish is not None), default=None)
+
+
+def _with(cell: Cell, people: int, estimate: Estimate) -> Cell:
+    """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
+    count, low, high = cell
+    return (
+        count + people,
+        low + min(people, floor(estimate.low)),
+        high + max(people, ceil(estimate.high)),
+    )
 
 
 def _check_key(visitor: VisitorKey) -> None:

@@ -16,12 +16,12 @@ Integers are little-endian. Every column is as long as the header's ``counts`` s
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import VisitorKey
-from breathing_room.core.presence import Facts
+from breathing_room.core.presence import Cell, Facts
 from breathing_room.core.visitors import KEY_BYTES
 
 MAGIC: Final = b"BRS1"
@@ -119,7 +119,7 @@ class Snapshot:
         coins: The clients that flip coins.
         unknown_until_ms: Until when the room does not know its count, or None.
         described_at_ms: When anything last changed of what the room says: estimates are as of then.
-        announced: What was announced last, as the room compares it.
+        announced: What was announced last.
         announced_at_ms: When that was.
         saved_at_ms: When the room last asked to be saved.
         told_apart: Whether somebody was told, since then, what not everybody was.
@@ -156,7 +156,7 @@ class Snapshot:
 
 
 _HEADER_KEYS: Final = (
-    "room", "as_of_ms", "moods", "unknown_until_ms", "described_at_ms", "announced", "announced_at_ms",
+    "room", "as_of_ms", "moods", "unknown_until_ms", "described_at_ms", "announced_at_ms",
     "saved_at_ms", "told_apart", "unsaved", "label_shown",
 )  # fmt: skip
 _PANEL_KEYS: Final = ("since_ms", "rates", "changed_at_ms", "arrivals_per_ms", "arrived_at_ms")
@@ -166,6 +166,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     """Write a snapshot as one value for a store."""
     panel, coins = snapshot.panel, snapshot.coins
     header: dict[str, Any] = {key: getattr(snapshot, key) for key in _HEADER_KEYS}
+    header["announced"] = astuple(snapshot.announced)
     header["panel"] = {key: getattr(panel, key) for key in _PANEL_KEYS}
     header["coins"] = {"since_ms": coins.since_ms}
     header["counts"] = [
@@ -210,7 +211,8 @@ def decode_snapshot(value: bytes) -> Snapshot:
             since_ms=None if since_ms is None else int(since_ms),
         )
         columns.end()
-        count, low, high, method, tally, rate = header["announced"]
+        count, low, high, method, cells, rate = header["announced"]
+        told = tuple(None if cell is None else _cell(*cell) for cell in cells)
         return Snapshot(
             room=str(header["room"]),
             as_of_ms=int(header["as_of_ms"]),
@@ -228,7 +230,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             coins=coins,
             unknown_until_ms=None if header["unknown_until_ms"] is None else int(header["unknown_until_ms"]),
             described_at_ms=int(header["described_at_ms"]),
-            announced=(count, low, high, method, tuple(tally), rate),
+            announced=Facts(count, low, high, method, told, rate),
             announced_at_ms=int(header["announced_at_ms"]),
             saved_at_ms=int(header["saved_at_ms"]),
             told_apart=bool(header["told_apart"]),
@@ -237,6 +239,10 @@ def decode_snapshot(value: bytes) -> Snapshot:
         )
     except (struct.error, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise HostError("a damaged snapshot") from error
+
+
+def _cell(count: int, low: int, high: int) -> Cell:
+    return int(count), int(low), int(high)
 
 
 def _rates(value: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:

@@ -22,6 +22,7 @@ def a_presence(label: str, method: Method = "counted") -> Presence:
         rate=1.0,
         moods={"calm": 7},
         unspoken=0,
+        mood_intervals={},
         label=label,
         as_of_ms=0,
         valid_ms=30_000,

@@ -149,21 +149,27 @@ class CoinCrowd:
         """Whether no session is remembered: then the estimate is nobody, and certain."""
         return not self._sessions
 
-    def estimate(self, now_ms: int) -> tuple[Estimate, list[float]]:
+    @property
+    def weights(self) -> list[int]:
+        """The weights by which the people share the moods: coins that came up, or before the first the last mood named."""
+        if self._repeats or not self._sessions:
+            return self._tally
+        _, named = next(reversed(self._sessions.values()))
+        return [int(mood == named) for mood in range(len(self._tally))]
+
+    def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:
         """Estimate the people who flip coins.
 
         Returns:
-            People, with a 95 % interval; and the weights by which they share the moods.
+            People, and people of each mood, all with 95 % intervals.
         """
         if self._since_ms is None or not self._sessions:
-            return NOBODY, [float(coins) for coins in self._tally]
+            return NOBODY, [NOBODY] * len(self._tally)
         # Before a whole window is over there were fewer chances; less than one beat of them says nothing.
         observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms))
-        estimate = poisson_estimate(len(self._repeats), CHANCE / BEAT_MS * observed_ms)
-        last_heard_ms, mood = next(reversed(self._sessions.values()))
-        weights = [float(coins) for coins in self._tally]
-        if not self._repeats:
-            weights[mood] = 1.0  # Before the first coin all that is known of moods is the last one named.
+        per_person = CHANCE / BEAT_MS * observed_ms
+        estimate = poisson_estimate(len(self._repeats), per_person)
+        last_heard_ms, _ = next(reversed(self._sessions.values()))
         if last_heard_ms > now_ms - WINDOW_MS:  # Whoever was just heard from is surely one.
             estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
-        return estimate, weights
+        return estimate, [poisson_estimate(coins, per_person) for coins in self._tally]

@@ -25,7 +25,8 @@ def presence_body(presence: Presence) -> dict[str, Any]:
     count = max(1, presence.low) if presence.count is None else presence.count
     return {
         "count": count,
-        "moods": dict(presence.moods),
+        # It has no word for moods that are not told apart either.
+        "moods": {mood: people or 0 for mood, people in presence.moods.items()},
         "users": [],
         "countryCounts": {},
         "timestamp": presence.as_of_ms,

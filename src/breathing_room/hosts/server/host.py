@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Coroutine, Iterator
 from typing import Final, Protocol
 
-from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
@@ -24,11 +23,13 @@ from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.visitors import SECRET_BYTES, visitor_key
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
 from breathing_room.hosts.server.announcement import Announcement
+from breathing_room.hosts.server.budget import Budget
 from breathing_room.hosts.server.clock import Clock
 from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.counters import Counters
 from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.session import Session
+from breathing_room.hosts.server.signing import check_signed
 from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.ports import Store
 from breathing_room.stores import open_store
@@ -84,6 +85,7 @@ class RoomHost:
         audience: The sockets and event streams that are told of every change: the keys of a dict, so that they are
             told in the order in which they came. A set would visit the kernel's sockets in an order that defeats caches.
         opener: The hash of the address prefix from which it was opened, None for none.
+        budget: The reports that it takes.
     """
 
     def __init__(self, host: "Host", room: Room, opener: bytes | None = None) -> None:
@@ -95,6 +97,7 @@ class RoomHost:
         self.history: History | None = None
         self.audience: dict[Listener, None] = {}
         self.opener = opener
+        self.budget = Budget(room.config, now_ms=host.clock.now_ms())
         self.pings: Timeouts[Session] = Timeouts(self.ping_ms)
         self._attached = 0
         self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))
@@ -233,7 +236,8 @@ class RoomHost:
     def _observe(self, presence: Presence) -> None:
         if self.history is not None:
             known = presence.method in {"counted", "sampled"}
-            people = {**presence.moods, UNSPOKEN: presence.unspoken} if known else None
+            # Averages rest on what was published: else they would tell what was not.
+            people = presence.people if known else None
             self.history.observe(people, wall_ms=self.host.clock.wall_ms())
 
     async def _save(self) -> None:
@@ -316,7 +320,7 @@ class Host:
         self.session_count = 0
         self.ready = False
         self.stopping = False
-        self.prefixes = Prefixes(config.proxy_networks)
+        self.prefixes = Prefixes(config.proxy_networks, config.networks_without_cap)
         self.handshakes: Timeouts[asyncio.Transport] = Timeouts(config.handshake_ms)
         self.joining: Timeouts[Session] = Timeouts(config.join_ms)
         self.slow: Timeouts[Abortable] = Timeouts(config.slow_ms)
@@ -440,6 +444,26 @@ class Host:
             name, self.config.room_config(name), now_ms=self.clock.now_ms(), unknown=self._is_unknown()
         )
         return self._open(name, fresh, opener)
+
+    def check_visitor(self, visitor: str, *, room: str, leaving: bool = False) -> None:
+        """Refuse a visitor whose id nobody signed, where ids have to be signed.
+
+        Args:
+            visitor: The id, of valid form.
+            room: The room's name.
+            leaving: Whether it is a goodbye: that is never too late.
+
+        Raises:
+            PeerError: ``unsigned_visitor``.
+        """
+        if self.config.signing_key:
+            check_signed(
+                self.config.signing_key,
+                room,
+                visitor,
+                now_s=self.clock.wall_ms() // 1_000,
+                max_age_s=None if leaving else self.config.signed_max_age_s,
+            )
 
     def presence(self, name: str) -> Presence:
         """Say who is in a room, without opening it.

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.config import MODES, UNSPOKEN
 from breathing_room.core.wire import ROOM_NAME, VISITOR_ID
 from breathing_room.hosts.server.compat import SESSION_ID_CHARACTERS_MAX
 from breathing_room.hosts.server.config import ServerConfig
@@ -122,8 +122,18 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "high": _MAYBE,
                         "method": {"enum": ["counted", "sampled", "stale", "estimated", "unknown"]},
                         "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-                        "moods": {"type": "object", "additionalProperties": _WHOLE},
-                        "unspoken": _WHOLE,
+                        "epoch": _WHOLE,
+                        "moods": {"type": "object", "additionalProperties": _MAYBE},
+                        "unspoken": _MAYBE,
+                        "mood_intervals": {
+                            "type": "object",
+                            "additionalProperties": {
+                                "type": ["array", "null"],
+                                "prefixItems": [_WHOLE, _MAYBE],
+                                "minItems": 2,
+                                "maxItems": 2,
+                            },
+                        },
                         "label": text,
                         "as_of_ms": _WHOLE,
                         "valid_ms": _WHOLE,
@@ -134,7 +144,7 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                     {
                         "room": text,
                         "moods": {"type": "array", "items": text},
-                        "mode": {"enum": ["socket"]},
+                        "mode": {"enum": list(MODES)},
                         "breath": _object(
                             {"pattern": text, "phases": {"type": "array", "items": {"type": "array"}}}
                         ),
