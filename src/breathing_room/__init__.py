@@ -1,7 +1,7 @@
 """Breathing Room: how many people are here with you right now, and how they feel.
 
-``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; the command
-``breathing-room serve`` is a server that needs nothing else.
+``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; ``sign_visitor`` issues ids where
+not everybody may make up one; the command ``breathing-room serve`` is a server that needs nothing else.
 """
 
 from importlib import import_module
@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from breathing_room.client import connect
     from breathing_room.hosts.server.http import app
+    from breathing_room.hosts.server.signing import sign_visitor
 
-__all__ = ["app", "connect"]
+__all__ = ["app", "connect", "sign_visitor"]
 
-_HOMES = {"app": "breathing_room.hosts.server.http", "connect": "breathing_room.client"}
+_HOMES = {
+    "app": "breathing_room.hosts.server.http",
+    "connect": "breathing_room.client",
+    "sign_visitor": "breathing_room.hosts.server.signing",
+}
 
 
 def __getattr__(name: str) -> Any:

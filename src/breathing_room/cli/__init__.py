@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot")
+SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "sign")
 
 
 class Subcommands(click.Group):

@@ -21,9 +21,21 @@ from typing import Any, Final, Self, TypeAlias, get_type_hints
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.wire import check_room
+from breathing_room.hosts.server.signing import check_key
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+
+# RFC 1918, RFC 4193 and RFC 4291: this machine, and whoever sits in its own house.
+PRIVATE_NETWORKS: Final = (
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -50,6 +62,21 @@ class ServerConfig:
     )
     trusted_proxies: tuple[str, ...] = setting(
         (), "networks whose X-Forwarded-For is believed, such as 127.0.0.1/32"
+    )
+    uncapped_networks: tuple[str, ...] = setting(
+        PRIVATE_NETWORKS,
+        "networks to which prefix_seats_max does not apply, such as that of a school behind one address. By default loopback and private ones: a proxy that nobody declared must not cut a crowd to 64",
+    )
+    signing_key: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "meaning": "key under which visitor ids must be signed (`breathing-room sign`), from the environment or the file only; without one anybody may make up an id",
+            "secret": True,
+        },
+    )
+    signed_max_age_s: int = setting(
+        86_400, "how old a signed id may be, in seconds; a stay that is longer needs a new one"
     )
     presence_max_age_s: int = setting(5, "how long a cache may answer for presence, in seconds")
     config_max_age_s: int = setting(300, "how long a cache may answer for a room's config, in seconds")
@@ -86,6 +113,9 @@ class ServerConfig:
         check_range(self, "join_ms", 100, 600_000)
         check_range(self, "slow_ms", 100, 600_000)
         check_range(self, "retry_spread_ms", 0, 600_000)
+        check_range(self, "signed_max_age_s", 60, 31 * 86_400)
+        if self.signing_key != "":
+            check_key(self.signing_key)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
         for origin in self.origins:
@@ -99,7 +129,7 @@ class ServerConfig:
                 check_room(name)
             except PeerError as error:
                 raise ConfigError(f"{place}: {error.message}") from None
-        _ = self.proxy_networks
+        _ = self.proxy_networks, self.networks_without_cap
         for place, room in (
             ("", self.room),
             *((f"rooms.{name}: ", room) for name, room in self.rooms.items()),
@@ -112,10 +142,12 @@ class ServerConfig:
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
         """The networks of ``trusted_proxies``."""
-        try:
-            return tuple(ipaddress.ip_network(network) for network in self.trusted_proxies)
-        except ValueError as error:
-            raise ConfigError(f"trusted_proxies: {error}") from None
+        return _networks("trusted_proxies", self.trusted_proxies)
+
+    @property
+    def networks_without_cap(self) -> tuple[Network, ...]:
+        """The networks of ``uncapped_networks``."""
+        return _networks("uncapped_networks", self.uncapped_networks)
 
     def room_config(self, name: str) -> RoomConfig:
         """Say how a room works."""
@@ -157,6 +189,13 @@ class ServerConfig:
         )
 
 
+def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return tuple(map(ipaddress.ip_network, texts))
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
 def _own_config(where: str, of_rooms: Mapping[str, Any], own: Mapping[str, Any]) -> RoomConfig:
     """Make the config of one room from that of all and what its table says."""
     values = {name: _typed(name, value, where, ROOM_FIELDS) for name, value in own.items()}
@@ -175,6 +214,10 @@ FIELDS: Final = {
     if item.metadata
 }
 """Everything that can be set by flag, environment or file, by name."""
+
+
+SECRETS: Final = frozenset(name for name, item in FIELDS.items() if item.metadata.get("secret"))
+"""Those that are no flags: the list of processes would show them."""
 
 
 def settings() -> Iterator[tuple[str, type, Any, str]]:

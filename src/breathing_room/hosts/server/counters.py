@@ -11,6 +11,8 @@ class Counters:
     joins: int = 0
     reports: int = 0
     reports_outside: int = 0
+    reports_shed: int = 0
+    presence_reads: int = 0
     messages_in: int = 0
     announcements: int = 0
     pushes: int = 0

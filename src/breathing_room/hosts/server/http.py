@@ -84,11 +84,14 @@ class Routes:
         body = await self._body(request)
         config = self.host.config.room_config(name)
         report = decode_report(body, config.moods, epoch=self.host.epoch)
+        self.host.check_visitor(report.visitor, room=name)
         room = self._enter(request, name)
         drawn = ticket(report.visitor, room=name, epoch=report.epoch)
         self.host.counters.reports += 1
         if drawn < room.room.panel.rate:
-            room.feed(Reported(room.visitor_key(report.visitor), drawn, report.mood))
+            self._spend(room)
+            prefix = self.host.prefixes.capped(*_peer(request), wall_ms=self.host.clock.wall_ms())
+            room.feed(Reported(room.visitor_key(report.visitor), drawn, report.mood, prefix))
         else:
             self.host.counters.reports_outside += 1
         return json_response(encode_presence(room.presence()))
@@ -98,6 +101,7 @@ class Routes:
         self._check_origin(request)
         name = check_room(request.path_params["room"])
         visitor = check_visitor(decode_object(await self._body(request)).get("visitor"))
+        self.host.check_visitor(visitor, room=name, leaving=True)
         room = self.host.rooms.get(name)
         if room is not None:
             room.feed(Withdrew(room.visitor_key(visitor)))
@@ -146,13 +150,21 @@ class Routes:
         return cacheable(request, encode(compat.CONFIG), self._config_max_age)
 
     async def compat_heartbeat(self, request: Request) -> Response:
-        """Take that app's heartbeat."""
+        """Take that app's heartbeat. Where ids have to be signed it is refused: one signed id could send any number of coins."""
         self._check_origin(request)
         body = await self._body(request)
-        room = self._enter(request, self.host.config.default_room)
-        heartbeat = compat.decode_heartbeat(body, room.config.moods)
-        room.feed(Tossed(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
+        name = self.host.config.default_room
+        heartbeat = compat.decode_heartbeat(body, self.host.config.room_config(name).moods)
+        if self.host.config.signing_key:
+            raise PeerError(
+                "unsigned_visitor",
+                "clients that flip coins cannot be counted where ids are signed",
+                status=403,
+            )
+        room = self._enter(request, name)
         self.host.counters.reports += 1
+        self._spend(room)
+        room.feed(Tossed(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
         return json_response(encode(compat.presence_body(room.presence())))
 
     # --- Operations -------------------------------------------------------------------------------------------
@@ -182,15 +194,32 @@ class Routes:
     # --- What handlers share ----------------------------------------------------------------------------------
 
     def _enter(self, request: Request, name: str) -> RoomHost:
-        address = request.client.host if request.client else None
-        forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for"))
+        address, forwarded_for = _peer(request)
         return self.host.enter(name, address=address, forwarded_for=forwarded_for)
+
+    def _spend(self, room: RoomHost) -> None:
+        """Pay for a report.
+
+        Raises:
+            PeerError: ``over_budget``.
+        """
+        try:
+            room.budget.spend(self.host.clock.now_ms())
+        except PeerError:
+            self.host.counters.reports_shed += 1
+            raise
 
     def _check_origin(self, request: Request) -> None:
         check_origin(request, self.host.config.origins)
 
     async def _body(self, request: Request) -> bytes:
         return await read_body(request, self.host.config.body_bytes_max)
+
+
+def _peer(request: Request) -> tuple[str | None, str]:
+    """Say where a request came from: the peer's address, and what it passes on of those behind it."""
+    forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for"))
+    return request.client.host if request.client else None, forwarded_for
 
 
 class Page(StaticFiles):

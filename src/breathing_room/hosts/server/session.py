@@ -107,9 +107,10 @@ class Session(ABC):
         """Count whoever is behind this socket.
 
         Raises:
-            PeerError: The socket said join or observe before, or the visitor has too many sockets.
+            PeerError: The socket said join or observe before, nobody signed the visitor, or it has too many sockets.
         """
         self._expect_new()
+        self.room.host.check_visitor(visitor, room=self.room.name)
         visitor_key = self.room.visitor_key(visitor)
         self.room.audience[self] = None
         try:

@@ -1,0 +1,29 @@
+"""`breathing-room sign`: an id that a server with a signing key counts."""
+
+from pathlib import Path
+
+import click
+
+from breathing_room.cli.settings import config_option, load_config
+from breathing_room.core.errors import ConfigError, PeerError
+from breathing_room.hosts.server.signing import sign_visitor
+
+
+@click.command(name="sign", epilog="Example: BREATHING_ROOM_SIGNING_KEY=… breathing-room sign lobby")
+@click.argument("room")
+@config_option
+def command(room: str, config_path: Path | None) -> None:
+    """Print a signed visitor id for ROOM, for one visitor.
+
+    The key is that of the server: BREATHING_ROOM_SIGNING_KEY, or signing_key in the file. A site calls
+    breathing_room.sign_visitor, or does the same in its own language; this is for trying it out.
+    """
+    try:
+        config = load_config(config_path, {})
+        if not config.signing_key:
+            raise click.UsageError("there is no signing_key, neither in the environment nor in the file")
+        click.echo(sign_visitor(config.signing_key, room))
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    except PeerError as error:
+        raise click.BadParameter(error.message, param_hint="ROOM") from None
