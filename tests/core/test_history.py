@@ -204,9 +204,12 @@ def test_the_time_between_two_runs_is_not_observed() -> None:
     assert [(hour["hour"], hour["count"]) for hour in history.averages()] == [(0, 4.0), (5, 2.0)]
 
 
-def stored(hours: object, version: object = 1) -> bytes:
+def stored(hours: object, version: object = 2) -> bytes:
     """Write a history by hand."""
     return json.dumps({"version": version, "hours": hours}).encode()
+
+
+SOUND: list[Any] = [1, {"": 1, "calm": 1}, {"": 1, "calm": 1}]
 
 
 @pytest.mark.parametrize(
@@ -220,31 +223,33 @@ def stored(hours: object, version: object = 1) -> bytes:
         b"1",
         b'"version"',
         b"{}",
-        b'{"version": 1}',
-        b'{"version": 1, "hours": []}',
-        b'{"version": 1, "hours": null}',
+        b'{"version": 2}',
+        b'{"version": 2, "hours": []}',
+        b'{"version": 2, "hours": null}',
         b"[" * 100_000,
-        stored({}, version=2),
+        stored({}, version=1),
+        stored({}, version=3),
         stored({}, version=None),
-        stored({"x": [1, {}]}),
-        stored({"168": [1, {}]}),
-        stored({"-1": [1, {}]}),
+        stored({"x": SOUND}),
+        stored({"168": SOUND}),
+        stored({"-1": SOUND}),
         stored({"0": 1}),
-        stored({"0": [1]}),
-        stored({"0": [1, {}, 2]}),
-        stored({"0": [None, {}]}),
-        stored({"0": ["heavy", {}]}),
-        stored({"0": [1, None]}),
-        stored({"0": [1, []]}),
-        stored({"0": [1, {"calm": None}]}),
-        stored({"0": [-1, {"calm": 1}]}),
-        stored({"0": [float("nan"), {"calm": 1}]}),
-        stored({"0": [float("inf"), {"calm": 1}]}),
-        stored({"0": [10**400, {"calm": 1}]}),
-        stored({"0": [1, {"calm": float("nan")}]}),
-        stored({"0": [1, {"calm": float("inf")}]}),
-        stored({"0": [1, {"calm": -1}]}),
-        stored({"0": [1, {"calm": 10**400}]}),
+        stored({"0": SOUND[:2]}),
+        stored({"0": [*SOUND, 2]}),
+        stored({"0": [None, *SOUND[1:]]}),
+        stored({"0": ["heavy", *SOUND[1:]]}),
+        stored({"0": [-1, *SOUND[1:]]}),
+        stored({"0": [float("nan"), *SOUND[1:]]}),
+        stored({"0": [float("inf"), *SOUND[1:]]}),
+        stored({"0": [10**400, *SOUND[1:]]}),
+        stored({"0": [1, {"calm": 1}, {"calm": 1}]}),
+        stored({"0": [1, {"": 1}, {"": 1, "calm": 1}]}),
+        stored({"0": [1, None, SOUND[2]]}),
+        stored({"0": [1, SOUND[1], []]}),
+        *(
+            stored({"0": [1, {"": 1, "calm": wrong}, SOUND[2]]})
+            for wrong in (None, float("nan"), float("inf"), -1, 10**400)
+        ),
     ],
     ids=lambda value: repr(value[:50]),
 )

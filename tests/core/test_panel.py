@@ -181,3 +181,81 @@ def test_a_panel_sleeps_without_a_trace(told: list[tuple[int, int, int, int | No
     assert other.snapshot(now_ms) == panel.snapshot(now_ms)
     assert (other.rate, other.theta) == (panel.rate, panel.theta)
     assert other.estimate(now_ms) == panel.estimate(now_ms)
+
+
+# --- Prefixes -----------------------------------------------------------------------------------------------------
+
+CAPPED = replace(CONFIG, prefix_seats_max=3)
+
+
+def report_from(panel: Panel, prefix: bytes | None, people: range, now_ms: int = 0) -> int:
+    """Have some people report from one prefix; return how many of them were kept."""
+    return sum(panel.report(key(index), 0.5, 0, now_ms, prefix) for index in people)
+
+
+def test_a_prefix_fills_no_more_than_its_seats() -> None:
+    """Ten people behind one address are three for everybody else, and ten for the operator."""
+    panel = Panel(CAPPED, 2, now_ms=0)
+    report_from(panel, None, range(100, 105))
+
+    assert report_from(panel, b"one", range(10)) == 10
+    assert (panel.seat_count, panel.capped_count, panel.largest_prefix_seats) == (8, 7, 10)
+    assert panel.estimate(0)[0].count == 8.0
+    assert panel.raw_estimate(0).count == 15.0
+    assert panel.tally == [8, 0]
+
+
+def test_prefixes_do_not_share_their_seats() -> None:
+    """Each has its own three; where no cap applies there is none."""
+    panel = Panel(CAPPED, 2, now_ms=0)
+    report_from(panel, b"one", range(5))
+    report_from(panel, b"two", range(10, 15))
+    report_from(panel, None, range(20, 30))
+
+    assert panel.seat_count == 3 + 3 + 10
+    assert panel.capped_count == 4
+
+
+def test_a_capped_seat_takes_the_place_of_one_that_goes() -> None:
+    """Who waited longest is counted, with the mood that they named meanwhile."""
+    panel = Panel(CAPPED, 2, now_ms=0)
+    report_from(panel, b"one", range(5))
+    panel.report(key(3), 0.5, 1, 10, b"one")
+
+    assert panel.tally == [3, 0]
+    assert panel.withdraw(key(0))
+    assert (panel.tally, panel.capped_count) == ([2, 1], 1)
+    assert panel.withdraw(key(4))
+    assert (panel.seat_count, panel.capped_count) == (3, 0)
+
+
+def test_who_moves_to_another_network_is_held_against_that() -> None:
+    """A telephone that leaves the wireless network gives its seat there back."""
+    panel = Panel(CAPPED, 2, now_ms=0)
+    report_from(panel, b"one", range(4))
+
+    panel.report(key(0), 0.5, None, 10, b"two")
+    assert (panel.seat_count, panel.capped_count) == (4, 0)
+    panel.report(key(0), 0.5, None, 20, b"one")
+    assert (panel.seat_count, panel.capped_count) == (3, 1)
+    panel.report(key(0), 0.5, None, 30)
+    assert (panel.seat_count, panel.capped_count) == (4, 0)
+
+
+def test_capped_seats_are_bounded_and_leave_nothing() -> None:
+    """Beyond one panel of them reports are refused; those that lapse are no ghosts; they do not move the rate."""
+    panel = Panel(CAPPED, 2, now_ms=0)
+
+    assert report_from(panel, b"one", range(1_000)) == 3 + CAPPED.panel_size
+    assert panel.refused_count == 1_000 - 3 - CAPPED.panel_size
+    assert panel.rate == 1.0
+    assert len(panel.snapshot(0).seats) == 3
+    panel.come_due(CAPPED.beat_lease_ms)
+    assert (panel.seat_count, panel.capped_count, panel.largest_prefix_seats) == (0, 0, 0)
+    assert len(panel.snapshot(CAPPED.beat_lease_ms).lapsed) == 3
+
+
+def test_seats_are_capped_by_a_tenth_of_a_large_panel() -> None:
+    """By default one prefix has 64 seats, or a tenth of them if that is more."""
+    assert Panel(CONFIG, 2, now_ms=0).prefix_seats_max == 64
+    assert Panel(replace(CONFIG, panel_size=5_000), 2, now_ms=0).prefix_seats_max == 500

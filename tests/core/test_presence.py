@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from breathing_room.core.presence import precision, read_label
+from breathing_room.core.presence import merge_cells, precision, read_label
 
 widths = st.integers(0, 2_000_000)
 
@@ -139,3 +139,45 @@ def test_reading_twice_says_the_same(low: int, width: int, shown: int | None) ->
     first = read_label(low + width // 3, low, low + width, shown=shown)
 
     assert read_label(low + width // 3, low, low + width, shown=first[1]) == first
+
+
+# --- Moods of few people ------------------------------------------------------------------------------------------
+
+
+def merged(people: list[int], cell_min: int) -> list[int | None]:
+    """Publish the people of some moods."""
+    return [cell and cell[0] for cell in merge_cells([(cell, cell, cell) for cell in people], cell_min)]
+
+
+@pytest.mark.parametrize(
+    ("people", "cell_min", "told"),
+    [
+        ([3, 0, 1], 0, [3, 0, 1]),
+        ([9, 7, 5], 5, [9, 7, 5]),
+        ([9, 7, 4], 5, [9, None, None]),  # 4 alone could be had back from the count
+        ([9, 4, 4], 5, [9, None, None]),
+        ([9, 2, 2], 5, [None, None, None]),  # 4 together are too few as well
+        ([9, 8, 2, 2], 5, [9, None, None, None]),
+        ([9, 3, 3, 4], 5, [9, None, None, None]),
+        ([9, 5, 0], 5, [9, None, None]),
+        ([0, 0, 0], 1, [None, None, None]),
+        ([6, 6], 6, [6, 6]),
+        ([6, 5], 6, [None, None]),
+    ],
+)
+def test_moods_of_few_people_are_merged(people: list[int], cell_min: int, told: list[int | None]) -> None:
+    """The smallest are taken out, two at least, until they are enough together."""
+    assert merged(people, cell_min) == told
+
+
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=6), st.integers(1, 12))
+def test_no_mood_of_few_people_can_be_computed(people: list[int], cell_min: int) -> None:
+    """Whatever is told is large enough, and what is left of the count is nobody's alone, unless there is nobody to hide among."""
+    told = merged(people, cell_min)
+    hidden = [cell for cell, public in zip(people, told, strict=True) if public is None]
+
+    assert all(public is None or public >= cell_min for public in told)
+    assert all(public in {None, cell} for cell, public in zip(people, told, strict=True))
+    assert len(hidden) != 1
+    assert not hidden or sum(hidden) >= cell_min or len(hidden) == len(people)
+    assert not hidden or min(hidden) < cell_min, "nothing is hidden without need"

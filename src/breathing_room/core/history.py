@@ -1,13 +1,14 @@
 """How many people are usually here: averages by hour of the week.
 
-A week has 168 hours, numbered from Monday 00:00 UTC. Every hour keeps a running mean of the count and of each mood,
-weighted by the time that was observed: an hour of which a server saw half weighs half, and the time for which it
+A week has 168 hours, numbered from Monday 00:00 UTC. Every hour keeps a running mean of the count and of each mood, and of
+their squares, weighted by the time that was observed: an hour of which a server saw half weighs half, and the time for which it
 was down weighs nothing. The weight is capped at ``WEEKS_MAX`` hours, from where on the mean forgets: it follows a
 room that grows or fades with a half-life of about ``0.7 WEEKS_MAX`` weeks.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from breathing_room.core.errors import HostError
@@ -20,10 +21,28 @@ WEEKS_MAX: Final = 8
 # 1970-01-01 was a Thursday: three days after a Monday.
 EPOCH_HOUR: Final = 3 * 24
 
+ALL: Final = ""
+"""Stands for everybody where a mood would; no mood is called so."""
+
 
 def hour_of_week(wall_ms: int) -> int:
     """Find the hour of the week, 0 (Monday, 00:00 UTC) to 167, at an instant."""
     return (wall_ms // HOUR_MS + EPOCH_HOUR) % HOURS
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What is usual in one hour of the week.
+
+    Attributes:
+        weeks: How many of that hour it rests on, at most ``WEEKS_MAX``.
+        mean: People by mood, and ``ALL`` of them.
+        square: The means of their squares.
+    """
+
+    weeks: float
+    mean: Mapping[str, float]
+    square: Mapping[str, float]
 
 
 class History:
@@ -35,6 +54,7 @@ class History:
     def __init__(self) -> None:
         self._weight = [0.0] * HOURS
         self._mean: list[dict[str, float]] = [{} for _ in range(HOURS)]
+        self._square: list[dict[str, float]] = [{} for _ in range(HOURS)]
         self._since_ms: int | None = None
         self._now: Mapping[str, int] = {}
 
@@ -53,16 +73,22 @@ class History:
                 self._add(hour_of_week(start_ms), (end_ms - start_ms) / HOUR_MS)
                 start_ms = end_ms
         self._since_ms = None if people is None else wall_ms
-        self._now = {} if people is None else dict(people)
+        self._now = {} if people is None else {**people, ALL: sum(people.values())}
 
     def _add(self, hour: int, weight: float) -> None:
         held = self._weight[hour]
         share = weight / (held + weight)
-        mean = self._mean[hour]
+        mean, square = self._mean[hour], self._square[hour]
         for mood in mean.keys() | self._now.keys():
-            was = mean.get(mood, 0.0)
-            mean[mood] = was + (self._now.get(mood, 0) - was) * share
+            people = self._now.get(mood, 0)
+            mean[mood] = _moved(mean.get(mood, 0.0), people, share)
+            square[mood] = _moved(square.get(mood, 0.0), people**2, share)
         self._weight[hour] = min(held + weight, WEEKS_MAX)
+
+    def usual(self, wall_ms: int) -> Usual:
+        """Say what is usual at the hour of an instant."""
+        hour = hour_of_week(wall_ms)
+        return Usual(self._weight[hour], dict(self._mean[hour]), dict(self._square[hour]))
 
     def averages(self) -> list[dict[str, Any]]:
         """List the hours that were ever observed.
@@ -74,8 +100,8 @@ class History:
         return [
             {
                 "hour": hour,
-                "count": round(sum(mean.values()), 2),
-                "moods": {mood: round(people, 2) for mood, people in sorted(mean.items())},
+                "count": round(mean[ALL], 2),
+                "moods": {mood: round(people, 2) for mood, people in sorted(mean.items()) if mood != ALL},
                 "observed_h": round(weight, 3),
             }
             for hour, (mean, weight) in enumerate(zip(self._mean, self._weight, strict=True))
@@ -84,8 +110,12 @@ class History:
 
     def encode(self) -> bytes:
         """Write it as one value for a store."""
-        hours = {hour: [self._weight[hour], self._mean[hour]] for hour in range(HOURS) if self._weight[hour]}
-        return json.dumps({"version": 1, "hours": hours}, separators=(",", ":")).encode()
+        hours = {
+            hour: [self._weight[hour], self._mean[hour], self._square[hour]]
+            for hour in range(HOURS)
+            if self._weight[hour]
+        }
+        return json.dumps({"version": 2, "hours": hours}, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
@@ -97,17 +127,27 @@ class History:
         history = cls()
         try:
             body = json.loads(value)
-            if body["version"] != 1:
-                raise HostError("a history of a later version")
-            for hour, (weight, mean) in body["hours"].items():
+            if body["version"] != 2:
+                raise HostError("a history of another version")
+            for hour, (weight, mean, square) in body["hours"].items():
                 index = range(HOURS).index(int(hour))
                 history._weight[index] = _amount(weight, WEEKS_MAX)
-                history._mean[index] = {
-                    str(mood): _amount(people, PEOPLE_MAX) for mood, people in mean.items()
-                }
+                history._mean[index] = _amounts(mean, PEOPLE_MAX)
+                history._square[index] = _amounts(square, PEOPLE_MAX**2)
+                if not ALL in mean.keys() == square.keys():
+                    raise ValueError  # noqa: TRY301 - said once, below
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise HostError("a damaged history") from error
         return history
+
+
+def _moved(mean: float, value: float, share: float) -> float:
+    """Move a mean towards a value that has a share in it."""
+    return mean + (value - mean) * share
+
+
+def _amounts(values: Mapping[str, float], most: float) -> dict[str, float]:
+    return {str(mood): _amount(value, most) for mood, value in values.items()}
 
 
 def _amount(value: float, most: float) -> float:

@@ -50,6 +50,7 @@ class Seat:
         mood: An index into the declared moods; one past the last: unspoken.
         prefix: The seats of the address prefix that it reported from last; None where no cap applies.
         capped: Whether it is one too many of them.
+        was_capped: Whether it ever was. It was not counted all the time, so its silent end would speak of too many ghosts.
         silent: Whether no report came within one beat.
         restored: Whether it is left from before a restart; restored seats are silent.
         expires_at_ms: The end of the lease.
@@ -58,6 +59,7 @@ class Seat:
 
     __slots__ = (
         "capped", "due_at_ms", "expires_at_ms", "key", "mood", "prefix", "restored", "silent", "ticket",
+        "was_capped",
     )  # fmt: skip
 
     def __init__(self, key: VisitorKey, ticket: float, mood: int) -> None:
@@ -66,6 +68,7 @@ class Seat:
         self.mood = mood
         self.prefix: PrefixSeats | None = None
         self.capped = False
+        self.was_capped = False
         self.silent = False
         self.restored = False
         self.expires_at_ms = 0
@@ -303,7 +306,7 @@ class Panel:
                 continue
             self._remove(seat)
             changed = True
-            if not (seat.restored or seat.capped):
+            if not (seat.restored or seat.was_capped):
                 self._lapsed[seat.key] = (at_ms, seat.ticket)
                 self._lapsed_counted += seat.ticket < self._theta
         while self._lapsed:
@@ -469,6 +472,7 @@ class Panel:
     def _cap(self, seat: Seat, *, capped: bool) -> None:
         self._weigh(seat, -1)
         seat.capped = capped
+        seat.was_capped = True
         self._weigh(seat, +1)
         self._capped_count += 1 if capped else -1
 

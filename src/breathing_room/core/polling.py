@@ -70,22 +70,34 @@ class Poller:
     """One visitor who polls.
 
     Args:
-        visitor: The visitor id, signed or not. What follows its first dot is the signature, and draws no ticket.
+        visitor: The visitor id, signed or not: what follows its first dot is the signature, and draws no ticket. None for
+            somebody who only looks, and is never asked.
         room: The room's name.
         beat_ms: How often a sign of life is due, from the room's config.
         mood: The mood to come in with, None for none.
         rng: Where the stride and the waits come from.
         now_ms: The time, by any clock that does not jump. Every later time given is at least as late.
+        backoff_ms: The longest first wait after a failure; it doubles with each one in a row.
+        backoff_max_ms: The longest wait of all.
     """
 
     __slots__ = (
-        "_acknowledged", "_as_of_ms", "_beat_ms", "_epoch", "_mood", "_mood_told", "_poll_at_ms", "_poll_failures",
-        "_rate", "_report_at_ms", "_report_failures", "_reported", "_reporting", "_rng", "_room", "_shed_until_ms",
-        "_stride", "_ticket", "_visitor",
+        "_acknowledged", "_as_of_ms", "_backoff_max_ms", "_backoff_ms", "_beat_ms", "_epoch", "_mood", "_mood_told",
+        "_poll_at_ms", "_poll_failures", "_rate", "_report_at_ms", "_report_failures", "_reported", "_reporting", "_rng",
+        "_room", "_shed_until_ms", "_stride", "_ticket", "_visitor",
     )  # fmt: skip
 
     def __init__(
-        self, visitor: str, *, room: str, beat_ms: int, mood: str | None, rng: Chance, now_ms: int
+        self,
+        visitor: str | None,
+        *,
+        room: str,
+        beat_ms: int,
+        mood: str | None,
+        rng: Chance,
+        now_ms: int,
+        backoff_ms: int = BACKOFF_MS,
+        backoff_max_ms: int = BACKOFF_MAX_MS,
     ) -> None:
         self._visitor = visitor
         self._room = room
@@ -93,6 +105,8 @@ class Poller:
         self._mood = mood
         self._mood_told = mood
         self._rng = rng
+        self._backoff_ms = backoff_ms
+        self._backoff_max_ms = backoff_max_ms
         self._stride = rng.uniform(STRIDE_LEAST, STRIDE_MOST)
         # What the server said last, and when that was true.
         self._as_of_ms = -1
@@ -142,6 +156,7 @@ class Poller:
         requests: list[Request] = []
         if self._report_at_ms <= now_ms:
             assert self._epoch is not None
+            assert self._visitor is not None
             self._report_at_ms = NEVER
             self._reporting = self._reported = True
             self._mood_told = self._mood
@@ -187,11 +202,11 @@ class Poller:
             retry_ms: How long the server told us to stay away, None if it did not.
         """
         if isinstance(request, Poll):
-            self._poll_at_ms = now_ms + (retry_ms or 0) + self._backoff_ms(self._poll_failures)
+            self._poll_at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._poll_failures)
             self._poll_failures += 1
             return
         self._reporting = False
-        at_ms = now_ms + (retry_ms or 0) + self._backoff_ms(self._report_failures)
+        at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._report_failures)
         self._report_failures += 1
         if retry_ms is None:
             self._report_at_ms = at_ms
@@ -210,7 +225,7 @@ class Poller:
         self._ticket = 1.0
         self._report_at_ms = NEVER
         if self._poll_at_ms != NEVER:
-            self._poll_at_ms = now_ms + self._backoff_ms(self._report_failures)
+            self._poll_at_ms = now_ms + self._wait_ms(self._report_failures)
         self._report_failures += 1
 
     def feel(self, mood: str | None, now_ms: int) -> None:
@@ -221,7 +236,7 @@ class Poller:
 
     def leave(self) -> Goodbye | None:
         """Somebody goes. Whoever has no seat has nothing to take back."""
-        return Goodbye(self._visitor) if self._reported else None
+        return Goodbye(self._visitor) if self._reported and self._visitor is not None else None
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
@@ -233,9 +248,10 @@ class Poller:
 
     def _begin_stay(self, epoch: int) -> None:
         self._epoch = epoch
-        self._ticket = ticket(self._visitor.partition(".")[0], room=self._room, epoch=epoch)
+        if self._visitor is not None:
+            self._ticket = ticket(self._visitor.partition(".")[0], room=self._room, epoch=epoch)
         self._acknowledged = False
         self._report_at_ms = NEVER
 
-    def _backoff_ms(self, failures: int) -> int:
-        return round(self._rng.uniform(0, min(BACKOFF_MAX_MS, BACKOFF_MS << min(failures, 10))))
+    def _wait_ms(self, failures: int) -> int:
+        return round(self._rng.uniform(0, min(self._backoff_max_ms, self._backoff_ms << min(failures, 10))))

@@ -1,0 +1,107 @@
+"""History: say how many are usually here at this hour of the week, when nobody can know how many are.
+
+Intuition: a room is as full as it was at this hour in the last weeks, more or less as much as those weeks differed.
+
+Model: the counts of one hour of the week in w weeks are independent and roughly normal. Their mean is the estimate, and another
+such count lies within ``t s sqrt(1 + 1 / w)`` of it, where s is their standard deviation and t the 97.5 % quantile of Student's
+distribution with w - 1 degrees of freedom. With fewer than two weeks nobody knows how much weeks differ, and nothing is said.
+A crowd that comes and goes by chance has a variance of at least its mean (Poisson), so s is never taken to be less.
+
+Error: that of a prediction, not of a measurement: a holiday is not in it. So it is always labelled ``estimated``, and used only
+in rooms whose config asks for it (``history_fallback``) and only while the method would be ``unknown``.
+
+Source: the prediction interval of a normal sample, e.g. Hahn & Meeker, Statistical Intervals (1991), ch. 4.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil, floor, sqrt
+from typing import Final
+
+from breathing_room.core.config import MERGED, UNSPOKEN
+from breathing_room.core.estimate import Estimate
+from breathing_room.core.estimate.panel import apportion
+from breathing_room.core.history import ALL, History
+from breathing_room.core.presence import Presence, merge_cells, read_label
+
+# Student's 97.5 % quantiles for 1 to 7 degrees of freedom: histories reach back 8 weeks.
+STUDENT: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365)
+
+WEEKS_MIN: Final = 2
+
+
+def predict(mean: float, square: float, weeks: float) -> Estimate:
+    """Predict another count from those of some weeks.
+
+    Args:
+        mean: The mean of the counts.
+        square: The mean of their squares.
+        weeks: How many weeks, ``WEEKS_MIN`` or more.
+
+    Returns:
+        People, with a 95 % interval.
+    """
+    spread = max(square - mean * mean, 0.0) * weeks / (weeks - 1)
+    quantile = STUDENT[min(int(weeks) - 2, len(STUDENT) - 1)]
+    half_width = quantile * sqrt(max(spread, mean) * (1 + 1 / weeks))
+    return Estimate(mean, max(mean - half_width, 0.0), mean + half_width)
+
+
+def history_estimate(
+    history: History, *, wall_ms: int, moods: Sequence[str]
+) -> tuple[Estimate, list[Estimate]] | None:
+    """Estimate who is here from who usually is.
+
+    Args:
+        history: The averages of the room.
+        wall_ms: The time, milliseconds since 1970-01-01 UTC.
+        moods: Which moods to tell apart.
+
+    Returns:
+        People, and people of each mood, all with 95 % intervals; None where this hour was not seen in two weeks.
+    """
+    usual = history.usual(wall_ms)
+    if usual.weeks < WEEKS_MIN:
+        return None
+    everybody, *of_moods = (
+        predict(usual.mean.get(mood, 0.0), usual.square.get(mood, 0.0), usual.weeks) for mood in (ALL, *moods)
+    )
+    return everybody, of_moods
+
+
+def estimated(presence: Presence, history: History, *, wall_ms: int, cell_min: int) -> Presence:
+    """Put the estimate in place of an unknown count, if there is one.
+
+    Args:
+        presence: What is known. Whoever is surely here stays so.
+        history: The averages of the room.
+        wall_ms: The time, milliseconds since 1970-01-01 UTC.
+        cell_min: The room's, as for ``merge_cells``.
+    """
+    names = (*presence.moods, UNSPOKEN)
+    found = history_estimate(history, wall_ms=wall_ms, moods=names)
+    if presence.method != "unknown" or found is None:
+        return presence
+    everybody, of_moods = found
+    count = max(round(everybody.count), presence.low)
+    low, high = max(floor(everybody.low), presence.low), max(ceil(everybody.high), count)
+    parts = apportion(count, [mood.count for mood in of_moods])
+    cells = [
+        (part, min(part, floor(mood.low)), max(part, ceil(mood.high)))
+        for part, mood in zip(parts, of_moods, strict=True)
+    ]
+    # What was not told apart then cannot be told apart now.
+    was_merged = history.usual(wall_ms).mean.get(MERGED, 0.0) > 0
+    *told, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, cell_min)
+    label, _ = read_label(count, low, high, shown=None)
+    return replace(
+        presence,
+        count=count,
+        low=low,
+        high=high,
+        method="estimated",
+        moods={name: cell and cell[0] for name, cell in zip(presence.moods, told, strict=True)},
+        unspoken=unspoken and unspoken[0],
+        mood_intervals={name: cell and cell[1:] for name, cell in zip(names, (*told, unspoken), strict=True)},
+        label=label,
+    )
