@@ -28,7 +28,7 @@ def setting_options(command: Command) -> Command:
         if name in SECRETS:
             continue
         flag = "--" + name.replace("_", "-")
-        shown = ",".join(default) if kind is tuple else str(default).lower() if kind is bool else default
+        shown = ", ".join(default) if kind is tuple else str(default).lower() if kind is bool else default
         metavar = {int: "NUMBER", bool: "true|false", tuple: "A,B,…"}.get(kind, "TEXT")
         help_text = f"{meaning}  [default: {shown}]" if shown != "" else meaning
         command = click.option(flag, name, metavar=metavar, help=help_text[0].upper() + help_text[1:])(

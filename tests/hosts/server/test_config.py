@@ -13,7 +13,7 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.server.config import FIELDS, ROOM_FIELDS, ServerConfig, parse, settings
+from breathing_room.hosts.server.config import FIELDS, ROOM_FIELDS, SECRETS, ServerConfig, parse, settings
 from harness import Serve
 from raw_websocket import RawSocket
 
@@ -132,7 +132,11 @@ def test_room_has_its_own_table(file: Path) -> None:
         ("retry_spread_ms", 0, 600_000),
         ("epoch_ms", 60_000, 31 * 86_400_000),
         ("panel_size", 1, 1_000_000),
+        ("prefix_seats_max", 0, 1_000_000),
+        ("cell_min", 0, 1_000_000),
         ("reports_per_day", 0, 1_000_000_000),
+        ("reports_per_s", 0, 1_000_000),
+        ("signed_max_age_s", 60, 31 * 86_400),
         ("spread_ms", 100, 86_400_000),
         ("lease_ms", 15_000, 86_400_000),
         ("grace_ms", 0, 60_000),
@@ -185,6 +189,11 @@ def test_every_number_has_a_range() -> None:
         ({"default_room": "The Lobby"}, "default_room"),
         ({"trusted_proxies": ("10.0.0.1/8",)}, "trusted_proxies"),
         ({"trusted_proxies": ("proxy.example",)}, "trusted_proxies"),
+        ({"uncapped_networks": ("198.51.100.7/24",)}, "uncapped_networks"),
+        ({"uncapped_networks": ("school.example",)}, "uncapped_networks"),
+        ({"signing_key": "too short"}, "signing_key must be at least 32"),
+        ({"signing_key": "\n" * 32}, "signing_key must be at least 32"),
+        ({"signing_key": None}, "signing_key must be at least 32"),
     ],
 )
 def test_contradictions_are_named(wrong: dict[str, Any], named: str) -> None:
@@ -205,6 +214,8 @@ def test_contradictions_are_named(wrong: dict[str, Any], named: str) -> None:
         ("lease_ms = 7", "lease_ms must be a whole number from"),
         ("open_rooms = 1", "open_rooms"),
         ("data = 7", "data"),
+        ("signing_key = 7", "signing_key must be a str"),
+        ("uncapped_networks = '10.0.0.0/8'", "uncapped_networks must be a list"),
         ("moods = 'calm'", "moods must be a list"),
         ("moods = ['calm', 7]", "moods must be a list"),
         ("rooms = 7", "rooms must be tables"),
@@ -283,15 +294,20 @@ def run(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedPr
 
 def test_help_lists_every_setting(tmp_path: Path) -> None:
     """
-    `--help` has an option for every setting, with its default.
+    `--help` has an option for every setting, with its default, but for those that are secret.
     """
     said = run("--help", folder=tmp_path)
     assert said.returncode == 0
     for name, kind, default, _ in settings():
+        if name in SECRETS:
+            assert f"--{name.replace('_', '-')}" not in said.stdout
+            continue
         flag = re.escape("--" + name.replace("_", "-"))
         found = re.search(rf"^ +{flag} (.*(?:\n {{20,}}.*)*)", said.stdout, re.MULTILINE)
         assert found, name
-        shown = ",".join(default) if kind is tuple else str(default).lower() if kind is bool else str(default)
+        shown = (
+            ", ".join(default) if kind is tuple else str(default).lower() if kind is bool else str(default)
+        )
         assert not shown or f"[default: {shown}]" in re.sub(r"\s+", " ", found[1]), name
 
 
@@ -323,6 +339,27 @@ def test_wrong_setting_ends_with_status_2(
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["room.toml"]
+
+
+def test_secret_is_told_to_nobody(tmp_path: Path) -> None:
+    """
+    A signing key comes from the environment or the file; it is no flag, the config does not show it, and a wrong one is not
+    repeated.
+    """
+    key = "5ecret-" * 8
+    path = written(tmp_path / "room.toml", f'signing_key = "{key}"')
+    for config in (load(path), load(environ={"BREATHING_ROOM_SIGNING_KEY": key})):
+        assert config.signing_key == key
+        assert "5ecret" not in repr(config)
+    assert {"signing_key"} == SECRETS
+    for arguments, environ in (
+        (["--signing-key", key], {}),
+        ([], {"BREATHING_ROOM_SIGNING_KEY": "5ecret"}),
+    ):
+        done = run(*arguments, folder=tmp_path, **environ)
+        assert done.returncode == 2
+        assert "signing" in done.stderr
+        assert "5ecret" not in done.stderr
 
 
 def test_server_works_as_it_is_told(serve: Serve, tmp_path: Path) -> None:

@@ -157,3 +157,108 @@ async def test_refusals_of_every_kind_are_counted(code: str) -> None:
         answer = await client.request(*request)
         assert json.loads(answer.text)["error"]["code"] == code
         assert value(read((await fetch(host)).text), "refusals_total", code=code) == 1
+
+
+async def scrape(host: Host) -> Samples:
+    """Read the metrics of the default format."""
+    return read((await fetch(host)).text)
+
+
+async def reports(host: Host, address: str, numbers: range) -> None:
+    """Have visitors report who come from one address."""
+    async with client_of(host, address=address) as client:
+        for number in numbers:
+            body = {"visitor": f"visitor-{number:012}"}
+            assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 200
+
+
+async def test_forgers_are_seen() -> None:
+    """
+    Of a hundred reports from one prefix as many are counted as it may have; the operator sees both counts, who was left out,
+    how large the share of that prefix is, and an alarm.
+    """
+    async with host_inside() as host:
+        await reports(host, "10.0.0.7", range(30))  # a private network: nobody is capped
+        before = await scrape(host)
+        assert value(before, "prefix_alarm", room="lobby") == value(before, "prefix_share", room="lobby") == 0
+        await reports(host, "203.0.113.9", range(100, 200))
+        assert host.presence("lobby").count == 94
+        samples = await scrape(host)
+    seen = {
+        name: value(samples, name, room="lobby")
+        for name in (
+            "count",
+            "count_raw",
+            "seats",
+            "seats_capped",
+            "prefix_share",
+            "prefix_alarm",
+            "rate",
+            "theta",
+        )
+    }
+    assert seen == {
+        "count": 94,
+        "count_raw": 130,
+        "seats": 94,
+        "seats_capped": 36,
+        "prefix_share": pytest.approx(100 / 130),
+        "prefix_alarm": 1,
+        "rate": 1,
+        "theta": 1,
+    }
+    assert value(samples, "seats_refused_total", room="lobby") == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "others", "alarm"),
+    [(9, 0, 0), (33, 30, 0), (33, 31, 1), (32, 32, 0), (40, 60, 0), (64, 100, 1), (63, 100, 0)],
+)
+async def test_alarm_is_for_a_prefix_that_dominates(one: int, others: int, alarm: int) -> None:
+    """
+    The alarm rings when one prefix has all the seats that it may, or over half of 64 or more; in a smaller panel half of
+    the seats is a family.
+    """
+    async with host_inside() as host:
+        await reports(host, "203.0.113.9", range(one))
+        for number in range(others):
+            await reports(host, f"198.51.100.{number + 1}", range(1_000 + number, 1_001 + number))
+        assert value(await scrape(host), "prefix_alarm", room="lobby") == alarm
+
+
+async def test_refused_seats_are_counted() -> None:
+    """
+    When the panel keeps as many capped seats as it is meant to have in all, further ones are refused, and counted.
+    """
+    async with host_inside(panel_size=5, prefix_seats_max=2) as host:
+        await reports(host, "203.0.113.9", range(10))
+        samples = await scrape(host)
+    assert value(samples, "seats", room="lobby") == 2
+    assert value(samples, "seats_capped", room="lobby") == 5
+    assert value(samples, "seats_refused_total", room="lobby") == 3
+
+
+async def test_reads_at_the_origin_are_counted() -> None:
+    """
+    A presence that was read here counts once, by either path, also when the answer is that nothing changed; configs do not.
+    """
+    async with host_inside() as host, client_of(host) as client:
+        first = await client.get("/v1/rooms/lobby")
+        await client.get("/v1/rooms/lobby", headers={"If-None-Match": first.headers["etag"]})
+        await client.get("/api/presence")
+        await client.get("/v1/rooms/lobby/config")
+        assert value(await scrape(host), "presence_reads_total") == 3
+
+
+async def test_unknown_count_is_missing() -> None:
+    """
+    While nobody knows the count there is none, and no other number stands in for it.
+    """
+    async with host_inside() as host:
+        host._unknown_until_ms = host.clock.now_ms() + 60_000
+        host.enter("other", address=None, forwarded_for=None)
+        text = (await fetch(host)).text
+    assert 'breathing_room_count{room="lobby"} 0.0' in text
+    assert 'breathing_room_people{room="other"} 0.0' in text
+    assert 'breathing_room_count{room="other"}' not in text
+    assert 'breathing_room_count_raw{room="other"}' not in text

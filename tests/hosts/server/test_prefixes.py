@@ -4,6 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.prefixes import DAY_MS, UNKNOWN, Prefixes
 
 PROXY = "127.0.0.1"
@@ -80,6 +81,49 @@ def test_forwarded_for_is_walked_back(forwarded_for: str, client: str) -> None:
     """
     prefixes = Prefixes(TRUSTED)
     assert prefixes.hash(PROXY, forwarded_for, wall_ms=0) == Prefixes.hash(prefixes, client, None, wall_ms=0)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.9.9.9", "::1", "10.0.0.7", "172.31.0.1", "192.168.1.1", "::ffff:192.168.1.1"),
+        *("fd12::7", "fe80::1", None, "a-socket-file"),
+    ],
+)
+def test_whoever_seems_to_be_at_home_is_not_capped(address: str | None) -> None:
+    """
+    By default no cap holds for loopback and private networks, nor for a peer without an address: it may be a proxy that
+    nobody declared.
+    """
+    prefixes = Prefixes(uncapped=ServerConfig().networks_without_cap)
+    assert prefixes.capped(address, "203.0.113.9", wall_ms=0) is None
+
+
+def test_whoever_has_a_public_address_is_capped() -> None:
+    """
+    Everybody else is capped, by the same hash as for any limit: the client behind a trusted proxy, and not the proxy.
+    """
+    prefixes = Prefixes(TRUSTED, ServerConfig().networks_without_cap)
+    for address, forwarded_for in (
+        ("203.0.113.9", None),
+        ("172.32.0.1", None),
+        ("2001:db8::7", None),
+        (PROXY, "10.9.9.9, 203.0.113.9"),
+    ):
+        hashed = prefixes.capped(address, forwarded_for, wall_ms=0)
+        assert hashed is not None
+        assert hashed == prefixes.hash(address, forwarded_for, wall_ms=0)
+    assert prefixes.capped(PROXY, "192.168.1.1", wall_ms=0) is None
+
+
+def test_operator_says_who_is_not_capped() -> None:
+    """
+    A school behind one public address is declared, and then private networks are capped like others.
+    """
+    school = Prefixes(uncapped=ServerConfig(uncapped_networks=("203.0.113.0/24",)).networks_without_cap)
+    assert school.capped("203.0.113.9", None, wall_ms=0) is None
+    assert school.capped("203.0.114.9", None, wall_ms=0) is not None
+    assert school.capped("10.0.0.7", None, wall_ms=0) is not None
 
 
 def test_proxy_is_trusted_on_a_dual_stack_listener() -> None:

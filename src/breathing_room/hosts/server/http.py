@@ -68,6 +68,7 @@ class Routes:
     async def presence(self, request: Request) -> Response:
         """Answer who is here, for caches to share."""
         presence = self.host.presence(check_room(request.path_params["room"]))
+        self.host.counters.presence_reads += 1
         return presence_response(request, presence, max_age_s=self.host.config.presence_max_age_s)
 
     async def config(self, request: Request) -> Response:
@@ -142,6 +143,7 @@ class Routes:
     async def compat_presence(self, request: Request) -> Response:
         """Answer presence as the planning document's app did."""
         presence = self.host.presence(self.host.config.default_room)
+        self.host.counters.presence_reads += 1
         body = encode(compat.presence_body(presence))
         return cacheable(request, body, self._presence_max_age, etag=etag_of_presence(presence))
 

@@ -4,6 +4,7 @@ The numbers are read when somebody asks; nothing here costs anything in between.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,12 +12,14 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.host import Host, RoomHost
 
 COUNTERS = {
     "joins": "People who came in over a socket.",
     "reports": "Reports of people without a socket.",
     "reports_outside": "Reports of people who are not in the sample; they were answered and forgotten.",
+    "reports_shed": "Reports that came over the budget of a room; they were told to come again.",
+    "presence_reads": "Presences that were read from this server and not from a cache.",
     "messages_in": "Messages that sockets sent.",
     "announcements": "Changes that were told to a room.",
     "pushes": "Announcements times those who were told.",
@@ -30,8 +33,44 @@ ROOM_GAUGES = {
     "people": "People counted, silent ones included.",
     "people_silent": "People whose lease is in doubt: their socket broke, a report is overdue, or a restart was.",
     "audience": "Sockets and event streams that are told of every change.",
+    "count": "The count that is published; missing while nobody knows it.",
+    "count_raw": "What it would be if no address prefix were held to prefix_seats_max.",
+    "rate": "The share of visitors without a socket who are asked to report.",
+    "theta": "The lowest rate that any visitor may still be acting on.",
+    "seats": "Seats of the panel that count, or will.",
+    "seats_capped": "Seats that do not count, for their address prefix has its share.",
+    "prefix_share": "The share of all seats, capped ones too, that one address prefix has, the largest of them.",
+    "prefix_alarm": "1 while one address prefix has as many seats as it may, or of 64 seats or more over half.",
 }
 """The gauges that every open room has."""
+
+ALARM_SEATS_MIN: Final = 64
+"""In a smaller panel half of the seats is a family. From here on it is what the default cap takes for a script."""
+
+
+def room_gauges(room: RoomHost) -> dict[str, float]:
+    """Read the gauges of a room, by the names of ``ROOM_GAUGES``."""
+    panel = room.room.panel
+    presence = room.presence()
+    seats = panel.seat_count + panel.capped_count
+    largest = panel.largest_prefix_seats
+    gauges = {
+        "people": room.room.count,
+        "people_silent": room.room.silent_count,
+        "audience": len(room.audience),
+        "rate": panel.rate,
+        "theta": panel.theta,
+        "seats": panel.seat_count,
+        "seats_capped": panel.capped_count,
+        "prefix_share": largest / seats if seats else 0.0,
+        "prefix_alarm": largest >= panel.prefix_seats_max
+        or (seats >= ALARM_SEATS_MIN and 2 * largest > seats),
+    }
+    if presence.count is not None:
+        estimate, _ = panel.estimate(presence.as_of_ms)
+        beyond = panel.raw_estimate(presence.as_of_ms).count - estimate.count
+        gauges |= {"count": presence.count, "count_raw": presence.count + max(0, round(beyond))}
+    return gauges
 
 
 class HostCollector(Collector):
@@ -71,11 +110,17 @@ class HostCollector(Collector):
             name: GaugeMetricFamily(f"breathing_room_{name}", help_text, labels=["room"])
             for name, help_text in ROOM_GAUGES.items()
         }
+        refused = CounterMetricFamily(
+            "breathing_room_seats_refused",
+            "Reports that were forgotten: their address prefix had its share, and the panel as many capped seats as it keeps.",
+            labels=["room"],
+        )
         for name, room in self._host.rooms.items():
-            gauges["people"].add_metric([name], room.room.count)
-            gauges["people_silent"].add_metric([name], room.room.silent_count)
-            gauges["audience"].add_metric([name], len(room.audience))
+            for gauge, value in room_gauges(room).items():
+                gauges[gauge].add_metric([name], value)
+            refused.add_metric([name], room.room.panel.refused_count)
         yield from gauges.values()
+        yield refused
 
 
 def render_metrics(host: Host, accept: str) -> tuple[bytes, str]:
