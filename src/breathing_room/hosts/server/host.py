@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Coroutine, Iterator
 from typing import Final, Protocol
 
+from breathing_room.core.budget import Budget
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
@@ -23,7 +24,6 @@ from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.visitors import SECRET_BYTES, visitor_key
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
 from breathing_room.hosts.server.announcement import Announcement
-from breathing_room.hosts.server.budget import Budget
 from breathing_room.hosts.server.clock import Clock
 from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.counters import Counters

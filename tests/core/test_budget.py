@@ -2,10 +2,10 @@
 
 import pytest
 
+from breathing_room.core.budget import RETRY_S_MAX, Budget
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
 from breathing_room.core.tickets import ticket
-from breathing_room.hosts.server.budget import RETRY_S_MAX, Budget
 from inside import HandClock, client_of, host_inside
 
 

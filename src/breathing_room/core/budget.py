@@ -1,4 +1,4 @@
-"""How many reports a room takes on this server: what comes over it is shed, never queued.
+"""How many reports a room takes on one server: what comes over it is shed, never queued.
 
 The bucket holds tokens, fills by itself, and every report that is kept costs one. It sits between the ticket and the room:
 
