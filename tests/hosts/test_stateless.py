@@ -18,6 +18,7 @@ from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.signing import sign_visitor
 from breathing_room.hosts.stateless import StatelessConfig, housekeep, stateless_app
 from breathing_room.hosts.stateless.control import (
     CONTROL,
@@ -349,6 +350,24 @@ async def test_clients_that_flip_coins_are_told_so() -> None:
         assert answer.status_code == 501
         assert answer.json()["error"]["code"] == "cannot_count"
         assert answer.json()["error"]["status"] == 501
+
+
+async def test_ids_must_be_signed_where_there_is_a_key() -> None:
+    """With a signing key a report or a goodbye without a signature is 403 and stored nowhere; one with it counts."""
+    key = "0123456789abcdef0123456789abcdef"
+    store, config = MemoryStore(), a_config(server={"signing_key": key})
+    await housekeep(store, config)
+    async with a_writer(store, config) as client:
+        for path in ("beat", "leave"):
+            for wrong in (visitor(1), sign_visitor(key, "garden")):
+                answer = await client.post(f"/v1/rooms/lobby/{path}", json={"visitor": wrong})
+                assert (answer.status_code, answer.json()["error"]["code"]) == (403, "unsigned_visitor")
+        signed = sign_visitor(key, "lobby")
+        answer = await client.post("/v1/rooms/lobby/beat", json={"visitor": signed})
+        assert (answer.status_code, answer.json()["count"]) == (200, 1)
+        answer = await client.post("/v1/rooms/lobby/leave", json={"visitor": signed})
+        assert answer.status_code == 204
+        assert (await presence(client))["count"] == 0
 
 
 async def test_reads_can_be_cached() -> None:

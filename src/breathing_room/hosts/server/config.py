@@ -21,7 +21,7 @@ from typing import Any, Final, Self, TypeAlias, get_type_hints
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.wire import check_room
-from breathing_room.hosts.server.signing import check_key
+from breathing_room.hosts.server.signing import check_key, check_signed
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -152,6 +152,22 @@ class ServerConfig:
     def room_config(self, name: str) -> RoomConfig:
         """Say how a room works."""
         return self.rooms.get(name, self.room)
+
+    def check_visitor(self, visitor: str, *, room: str, wall_ms: int, leaving: bool = False) -> None:
+        """Refuse a visitor whose id nobody signed, where ids have to be signed.
+
+        Args:
+            visitor: The id, of valid form.
+            room: The room's name.
+            wall_ms: Milliseconds since 1970-01-01 UTC.
+            leaving: Whether it is a goodbye: that is never too late.
+
+        Raises:
+            PeerError: ``unsigned_visitor``.
+        """
+        if self.signing_key:
+            max_age_s = None if leaving else self.signed_max_age_s
+            check_signed(self.signing_key, room, visitor, now_s=wall_ms // 1_000, max_age_s=max_age_s)
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:

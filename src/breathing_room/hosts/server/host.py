@@ -29,7 +29,6 @@ from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.counters import Counters
 from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.session import Session
-from breathing_room.hosts.server.signing import check_signed
 from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.ports import Store
 from breathing_room.stores import open_store
@@ -444,26 +443,6 @@ class Host:
             name, self.config.room_config(name), now_ms=self.clock.now_ms(), unknown=self._is_unknown()
         )
         return self._open(name, fresh, opener)
-
-    def check_visitor(self, visitor: str, *, room: str, leaving: bool = False) -> None:
-        """Refuse a visitor whose id nobody signed, where ids have to be signed.
-
-        Args:
-            visitor: The id, of valid form.
-            room: The room's name.
-            leaving: Whether it is a goodbye: that is never too late.
-
-        Raises:
-            PeerError: ``unsigned_visitor``.
-        """
-        if self.config.signing_key:
-            check_signed(
-                self.config.signing_key,
-                room,
-                visitor,
-                now_s=self.clock.wall_ms() // 1_000,
-                max_age_s=None if leaving else self.config.signed_max_age_s,
-            )
 
     def presence(self, name: str) -> Presence:
         """Say who is in a room, without opening it.

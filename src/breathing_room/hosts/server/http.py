@@ -85,7 +85,7 @@ class Routes:
         body = await self._body(request)
         config = self.host.config.room_config(name)
         report = decode_report(body, config.moods, epoch=self.host.epoch)
-        self.host.check_visitor(report.visitor, room=name)
+        self._check_visitor(report.visitor, name)
         room = self._enter(request, name)
         drawn = ticket(report.visitor, room=name, epoch=report.epoch)
         self.host.counters.reports += 1
@@ -102,7 +102,7 @@ class Routes:
         self._check_origin(request)
         name = check_room(request.path_params["room"])
         visitor = check_visitor(decode_object(await self._body(request)).get("visitor"))
-        self.host.check_visitor(visitor, room=name, leaving=True)
+        self._check_visitor(visitor, name, leaving=True)
         room = self.host.rooms.get(name)
         if room is not None:
             room.feed(Withdrew(room.visitor_key(visitor)))
@@ -198,6 +198,10 @@ class Routes:
     def _enter(self, request: Request, name: str) -> RoomHost:
         address, forwarded_for = _peer(request)
         return self.host.enter(name, address=address, forwarded_for=forwarded_for)
+
+    def _check_visitor(self, visitor: str, room: str, *, leaving: bool = False) -> None:
+        wall_ms = self.host.clock.wall_ms()
+        self.host.config.check_visitor(visitor, room=room, wall_ms=wall_ms, leaving=leaving)
 
     def _spend(self, room: RoomHost) -> None:
         """Pay for a report.

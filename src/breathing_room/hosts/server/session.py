@@ -110,7 +110,8 @@ class Session(ABC):
             PeerError: The socket said join or observe before, nobody signed the visitor, or it has too many sockets.
         """
         self._expect_new()
-        self.room.host.check_visitor(visitor, room=self.room.name)
+        host = self.room.host
+        host.config.check_visitor(visitor, room=self.room.name, wall_ms=host.clock.wall_ms())
         visitor_key = self.room.visitor_key(visitor)
         self.room.audience[self] = None
         try:

@@ -152,19 +152,26 @@ class Writer:
         """Take a report, and answer with presence.
 
         Raises:
-            PeerError: It makes no sense, or nobody can be counted now.
+            PeerError: It makes no sense, nobody signed it, or nobody can be counted now.
         """
         control = await self._control_or_refuse()
-        report = decode_report(body, self.config.server.room_config(room).moods, epoch=control.epoch)
+        server, now_ms = self.config.server, self.clock()
+        report = decode_report(body, server.room_config(room).moods, epoch=control.epoch)
+        server.check_visitor(report.visitor, room=room, wall_ms=now_ms)
         drawn = ticket(report.visitor, room=room, epoch=report.epoch)
-        in_sample = drawn < self.config.make_rate(room, control.room(room), self.clock()).current
+        in_sample = drawn < self.config.make_rate(room, control.room(room), now_ms).current
         if in_sample:
             await self._tell(room, report.visitor, report.epoch, "beat", report.mood)
         return presence_body(await self.presence(room)) | {"in_sample": in_sample}
 
     async def leave(self, room: str, visitor: str) -> None:
-        """Take a goodbye. It does not say in which epoch the stay began, so it is said for both."""
+        """Take a goodbye. It does not say in which epoch the stay began, so it is said for both.
+
+        Raises:
+            PeerError: Nobody signed it, or nobody can be counted now.
+        """
         control = await self._control_or_refuse()
+        self.config.server.check_visitor(visitor, room=room, wall_ms=self.clock(), leaving=True)
         rates = self.config.make_rate(room, control.room(room), self.clock()).rates
         for epoch in (control.epoch, control.epoch - 1):
             # Whoever was in no sample has nothing to take back.
