@@ -5,9 +5,11 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -28,6 +30,22 @@ COUNTED: dict[str, Any] = {
 }
 
 
+CONFIG: dict[str, Any] = {
+    "room": "lobby",
+    "moods": ["gratitude", "release"],
+    "mode": "socket",
+    "beat_ms": 300_000,
+    "presence_url": None,
+}
+
+
+def answer_config(socket: ServerConnection, request: Request) -> Response | None:
+    """Say how the room works to whoever asks for that, and shake hands with everybody else."""
+    if request.path.endswith("/config"):
+        return socket.respond(HTTPStatus.OK, json.dumps(CONFIG))
+    return None
+
+
 def presence(**changes: Any) -> str:
     """A message that tells a presence."""
     return json.dumps(COUNTED | changes)
@@ -44,7 +62,9 @@ async def answer_beats(socket: ServerConnection, *, ahead_ms: int = 0) -> None:
 @contextlib.asynccontextmanager
 async def scripted(handler: Handler, *, port: int = 0) -> AsyncIterator[str]:
     """Serve a handler on 127.0.0.1, and yield the address."""
-    async with serve(handler, "127.0.0.1", port, compression=None, close_timeout=0.1) as server:
+    async with serve(
+        handler, "127.0.0.1", port, compression=None, close_timeout=0.1, process_request=answer_config
+    ) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 

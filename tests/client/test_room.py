@@ -16,7 +16,7 @@ from breathing_room.client import RefusedError, Room, Timing, UnreachableError, 
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.presence import Presence
 from harness import Serve, ServerProcess
-from scripted_server import Script, answer_beats, breaks, closes, presence, says, scripted
+from scripted_server import CONFIG, Script, answer_beats, breaks, closes, presence, says, scripted
 
 QUICK = Timing(backoff_base_s=0.05, backoff_cap_s=0.2, answer_s=5.0)
 VISITOR = "a-visitor-0123456789abcdef"
@@ -363,6 +363,11 @@ async def hanging_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
+        if b"/config HTTP" in head:
+            body = json.dumps(CONFIG).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body)
+            writer.close()
+            return
         key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
         accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
         upgrade = b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "

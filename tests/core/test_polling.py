@@ -43,7 +43,7 @@ def presence(rate: float = 1.0, *, epoch: int = 7, as_of_ms: int = 0) -> Presenc
     )  # fmt: skip
 
 
-def poller(visitor: str = ANN, mood: str | None = None) -> Poller:
+def poller(visitor: str = ANN, *, mood: str | None = None) -> Poller:
     return Poller(visitor, room="lobby", beat_ms=BEAT_MS, mood=mood, rng=Middle(), now_ms=0)
 
 
@@ -262,17 +262,15 @@ def test_a_stay_that_the_server_calls_outdated_begins_anew() -> None:
     assert ann.due(5_600) == [report("release", epoch=9)]
 
 
-def test_the_signature_of_an_id_draws_no_ticket() -> None:
+def test_whoever_only_looks_is_never_asked() -> None:
     """
-    A signed id has the ticket of the id in it, and is reported whole.
+    It has no id, and so no ticket; at any rate.
     """
-    signed = f"{ANN}.aSdF12.sig-nature_0123456789"
-    ann = poller(signed)
-    ann.due(0)
-    ann.heard(presence(ANNS_TICKET), 0)
-    assert not ann.is_asked
-    ann.heard(presence(ANNS_TICKET + 1e-9, as_of_ms=1), 0)
-    assert ann.due(0) == [Report(signed, None, 7)]
+    nobody = Poller(None, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Middle(), now_ms=0)
+    assert nobody.due(0) == [POLL]
+    nobody.heard(presence(1.0), 0)
+    assert nobody.due(NEXT_MS) == [POLL]
+    assert nobody.leave() is None
 
 
 @given(st.integers())

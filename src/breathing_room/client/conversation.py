@@ -83,15 +83,15 @@ class Conversation:
                 if answer is not None and not answer.done():
                     answer.set_result(None)
 
-    async def tell(self, message: dict[str, Any]) -> None:
-        """Send a message, and return when the server has taken it or the connection has ended.
+    async def tell(self, mood: str) -> None:
+        """Say how we feel, and return when the server has taken it or the connection has ended.
 
         Raises:
-            PeerError: The server did not understand it. It had no effect.
+            PeerError: The room has no such mood. It had no effect.
         """
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(json.dumps(message))
+            await self._socket.send(json.dumps({"type": "mood", "mood": mood}))
             await self._beat(answer)
             await answer
 

@@ -93,8 +93,8 @@ def is_final(status: int) -> bool:
 
 
 def refused(status: int, body: bytes, retry_after: str | None) -> LostError | RefusedError:
-    """Read a handshake that was answered with an HTTP status, the body, and its ``Retry-After`` in seconds."""
-    code, message = f"http_{status}", f"the handshake was answered with HTTP {status}"
+    """Read an HTTP answer that is not what was asked for: its status, body, and ``Retry-After`` in seconds."""
+    code, message = f"http_{status}", f"the server answered with HTTP {status}"
     with contextlib.suppress(ValueError, RecursionError):
         match json.loads(body):
             case {"error": dict(error)}:

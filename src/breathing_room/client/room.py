@@ -2,10 +2,11 @@
 
 Theory of operation
 -------------------
-One task holds the connection: it connects, says who we are, listens, and starts over when the connection is
-lost, after the wait that the close code calls for. Whoever iterates waits for the latest presence and never for
-an older one: there is no queue to fall behind in. While there is no connection the last presence stays what it
-was until its validity ends, and is then handed out once more with the method ``stale``.
+One task asks how the room works, and then does as it says: it holds a socket, or it polls (``polling.py``). On a socket it
+says who we are, listens, and starts over when the connection is lost, after the wait that the close code calls for.
+Whoever iterates waits for the latest presence and never for an older one: there is no queue to fall behind in. While there
+is no connection, or polls come to nothing, the last presence stays what it was until its validity ends, and is then
+handed out once more with the method ``stale``.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from breathing_room.client.clock import ServerClock
 from breathing_room.client.conversation import Conversation
+from breathing_room.client.http import Line
 from breathing_room.client.parting import (
     ABNORMAL,
     LostError,
@@ -31,9 +33,12 @@ from breathing_room.client.parting import (
     closed,
     refused,
 )
+from breathing_room.client.polling import Polling, now_ms
 from breathing_room.client.protocol import socket_url
+from breathing_room.client.rules import Rules, ask_rules
 from breathing_room.client.timing import Timing
 from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.interpolation import Walk
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import VISITOR_ID
 
@@ -67,8 +72,8 @@ def connect(
         url: The server's address: ``http://``, ``https://``, ``ws://`` or ``wss://``.
         room: The room's name.
         mood: One of the room's moods; None to name none.
-        visitor: Our id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits; drawn anew by default.
-            Connections with the same id are one person.
+        visitor: Our id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits, or one that was signed for us (``breathing-room
+            sign``); drawn anew by default. Connections with the same id are one person.
         observe: Watch the room without being counted.
         attempts_max: Failed attempts in a row after which to give up; None to go on for ever.
         timing: How patient to be.
@@ -84,8 +89,10 @@ def connect(
         raise HostError("an observer is not counted, and has neither an id nor a mood")
     if visitor is not None and not VISITOR_ID.fullmatch(visitor):
         raise HostError("a visitor's id is 16 to 64 of A-Z, a-z, 0-9, - and _")
+    socket_url(url, room)  # Whatever is wrong with them is said at once.
     return Room(
-        socket_url(url, room),
+        url,
+        room,
         mood=mood,
         visitor=None if observe else visitor or secrets.token_urlsafe(VISITOR_BYTES),
         attempts_max=attempts_max,
@@ -107,7 +114,8 @@ class Room:
 
     def __init__(
         self,
-        uri: str,
+        url: str,
+        name: str,
         *,
         mood: str | None,
         visitor: str | None,
@@ -115,7 +123,8 @@ class Room:
         timing: Timing,
         rng: Random,
     ) -> None:
-        self._uri = uri
+        self._url = url
+        self._name = name
         self._mood = mood
         self._visitor = visitor
         self._attempts_max = attempts_max
@@ -123,10 +132,11 @@ class Room:
         self._rng = rng
         self._clock = ServerClock()
         self._task: asyncio.Task[None] | None = None
-        self._conversation: Conversation | None = None
+        self._conversation: Conversation | Polling | None = None
         self._failures = 0
         self._trouble: str | None = None
         self._presence: Presence | None = None
+        self._walk = Walk()
         self._version = 0
         self._changed = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
@@ -148,15 +158,22 @@ class Room:
         """Why there is no connection, in a few words for people; None while there is nothing wrong."""
         return self._trouble
 
+    def shown_count(self) -> int | None:
+        """Say what to show as the count at this moment; None while it is unknown.
+
+        Where presence is polled the count walks from one to the next, one way and always inside of the interval of the latest.
+        """
+        return self._walk.at(now_ms())
+
     def server_now_ms(self) -> int:
-        """Tell the server's wall clock, milliseconds since 1970-01-01 UTC; our own until a beat was answered."""
+        """Tell the server's wall clock, milliseconds since 1970-01-01 UTC; our own until a beat or report was answered."""
         return round(time.time() * 1000 + self._clock.offset_ms)
 
     async def set_mood(self, mood: str) -> None:
         """Say how we feel; ``unspoken`` takes it back.
 
         Returns when the server has taken it. Without a connection it returns at once, and the mood is told as
-        soon as there is one.
+        soon as there is one; and so it does in a room that polls, if we are not among those who are asked.
 
         Raises:
             PeerError: The room has no such mood; the one before stays.
@@ -170,7 +187,7 @@ class Room:
         if self._conversation is None:
             return
         try:
-            await self._conversation.tell({"type": "mood", "mood": mood})
+            await self._conversation.tell(mood)
         except PeerError:
             if self._mood == mood:
                 self._mood = before
@@ -237,11 +254,7 @@ class Room:
             try:
                 await self._visit()
             except LostError as lost:
-                if self._trouble is None:
-                    logger.info("no connection: %s", lost)
-                self._trouble = lost.trouble
-                if self._attempts_max is not None and self._failures >= self._attempts_max:
-                    raise UnreachableError(lost.trouble) from None
+                self._fail(lost)
                 wait_s = lost.wait_s(
                     self._failures, self._rng, base_s=timing.backoff_base_s, cap_s=timing.backoff_cap_s
                 )
@@ -249,16 +262,67 @@ class Room:
                 return
             await asyncio.sleep(wait_s)
 
+    def _fail(self, lost: LostError) -> None:
+        """Take note of a failure, and give up if there were too many.
+
+        Raises:
+            UnreachableError: There were.
+        """
+        if self._trouble is None:
+            logger.info("no connection: %s", lost)
+        self._trouble = lost.trouble
+        if self._attempts_max is not None and self._failures >= self._attempts_max:
+            raise UnreachableError(lost.trouble) from None
+
     async def _visit(self) -> None:
-        """Hold one connection. It returns when the server has seen us off.
+        """Ask how the room works, and be there as it says. It returns when the server has seen us off.
 
         Raises:
             RefusedError: We may not come back.
             LostError: We may.
+            UnreachableError: Too many polls came to nothing.
         """
+        line = Line(self._timing.answer_s)
+        try:
+            rules = await ask_rules(line, self._url, self._name)
+        finally:
+            line.close()
+        if rules.mode == "poll":
+            await self._poll(rules)
+        else:
+            await self._hold_socket(socket_url(rules.base, self._name))
+
+    async def _poll(self, rules: Rules) -> None:
+        self._failures = 0
+        polling = self._conversation = Polling(
+            rules,
+            self._name,
+            visitor=self._visitor,
+            mood=self._mood,
+            timing=self._timing,
+            rng=self._rng,
+            clock=self._clock,
+            hear=self._hear,
+            doubt=self._miss,
+        )
+        try:
+            await polling.run()
+        finally:
+            self._conversation = None
+
+    def _miss(self, lost: LostError | None, heard_at_s: float) -> None:
+        """Take note of a poll that brought nothing, or with None: nothing new."""
+        self._doubt(heard_at_s)
+        if lost is None:
+            self._failures, self._trouble = 0, None
+            return
+        self._failures += 1
+        self._fail(lost)
+
+    async def _hold_socket(self, uri: str) -> None:
         try:
             socket = await open_socket(
-                self._uri,
+                uri,
                 compression=None,
                 open_timeout=self._timing.answer_s,
                 close_timeout=self._timing.close_s,
@@ -274,9 +338,10 @@ class Room:
             ) from None
         except (OSError, WebSocketException) as error:
             raise broken(error) from None
-        self._conversation = Conversation(socket, timing=self._timing, clock=self._clock, hear=self._hear)
+        conversation = Conversation(socket, timing=self._timing, clock=self._clock, hear=self._hear)
+        self._conversation = conversation
         try:
-            await self._conversation.run(self._hello())
+            await conversation.run(self._hello())
         except ConnectionClosed as end:
             code, reason = (ABNORMAL, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
             if parting := closed(code, reason):
@@ -286,7 +351,7 @@ class Room:
             socket.transport.abort()
             raise
         finally:
-            self._doubt(self._conversation.heard_at_s)
+            self._doubt(conversation.heard_at_s)
             self._conversation = None
             try:
                 await socket.close()  # With code 1000, which says that we leave.
@@ -311,6 +376,10 @@ class Room:
         self._publish(presence)
 
     def _publish(self, presence: Presence) -> None:
+        walk_ms = presence.next_ms if isinstance(self._conversation, Polling) else 0
+        self._walk = self._walk.toward(
+            presence.count, presence.low, presence.high, now_ms=now_ms(), length_ms=walk_ms
+        )
         self._presence = presence
         self._version += 1
         self._wake()

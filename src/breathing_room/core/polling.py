@@ -70,8 +70,7 @@ class Poller:
     """One visitor who polls.
 
     Args:
-        visitor: The visitor id, signed or not: what follows its first dot is the signature, and draws no ticket. None for
-            somebody who only looks, and is never asked.
+        visitor: The visitor id; None for somebody who only looks, and is never asked.
         room: The room's name.
         beat_ms: How often a sign of life is due, from the room's config.
         mood: The mood to come in with, None for none.
@@ -249,7 +248,7 @@ class Poller:
     def _begin_stay(self, epoch: int) -> None:
         self._epoch = epoch
         if self._visitor is not None:
-            self._ticket = ticket(self._visitor.partition(".")[0], room=self._room, epoch=epoch)
+            self._ticket = ticket(self._visitor, room=self._room, epoch=epoch)
         self._acknowledged = False
         self._report_at_ms = NEVER
 

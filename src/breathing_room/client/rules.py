@@ -1,0 +1,109 @@
+"""How a room works, as far as a client has to know: its config, read and checked."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urljoin
+
+from breathing_room.client.http import Answer, Line, Page
+from breathing_room.client.parting import LostError, refused
+from breathing_room.client.protocol import http_url
+from breathing_room.core.config import MOOD_NAME, MOODS_MAX
+from breathing_room.core.errors import HostError
+
+Mode: TypeAlias = Literal["socket", "poll"]
+
+# A site that is moved to https and to another name, and then to its own path, is moved three times.
+MOVES_MAX: Final = 5
+MOVED: Final = frozenset({301, 302, 303, 307, 308})
+
+BEAT_MS_MIN: Final = 100
+"""A server that asks for signs of life more often is mistaken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a room works.
+
+    Attributes:
+        base: The server's address, after whatever redirections led to it.
+        mode: Whether people come in over a ``socket`` or by ``poll``.
+        moods: What can be felt.
+        beat_ms: How often a sign of life is due of those who poll.
+        presence_url: Where they read the presence.
+    """
+
+    base: str
+    mode: Mode
+    moods: tuple[str, ...]
+    beat_ms: int
+    presence_url: str
+
+
+async def ask_rules(line: Line, base: str, room: str) -> Rules:
+    """Ask a server how a room works.
+
+    Args:
+        line: Over which to ask.
+        base: The server's address.
+        room: The room's name.
+
+    Raises:
+        RefusedError: It does not know such a room.
+        LostError: It did not answer, or with something else.
+    """
+    path = f"/v1/rooms/{room}/config"
+    url = http_url(base, path)
+    for _ in range(MOVES_MAX):
+        answer = await line.ask(Page.of(url))
+        if answer.status not in MOVED:
+            return _read(answer, url.removesuffix(path), room)
+        url = _moved(url, answer.headers.get("location", ""), path)
+    raise LostError("it was moved too often")
+
+
+def _moved(url: str, location: str, path: str) -> str:
+    """Follow a redirection to the same path elsewhere; what is private stays so."""
+    moved = urljoin(url, location)
+    if not moved.endswith(path) or (url.startswith("https:") and not moved.startswith("https:")):
+        raise LostError("it was moved to where no room is")
+    return moved
+
+
+def _read(answer: Answer, base: str, room: str) -> Rules:
+    if answer.status != 200:
+        raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
+    try:
+        return decode_rules(json.loads(answer.body), base, room)
+    except (ValueError, RecursionError, HostError):
+        raise LostError("no room there") from None
+
+
+def decode_rules(config: Any, base: str, room: str) -> Rules:
+    """Read a room's config.
+
+    Args:
+        config: As the server published it.
+        base: The server's address.
+        room: The room's name.
+
+    Raises:
+        ValueError: It makes no sense.
+        HostError: Its ``presence_url`` is no address on the web.
+    """
+    match config:
+        case {"moods": [_, *_] as moods, "beat_ms": int(beat_ms)} if (
+            len(moods) <= MOODS_MAX
+            and all(isinstance(mood, str) and MOOD_NAME.fullmatch(mood) for mood in moods)
+            and BEAT_MS_MIN <= beat_ms <= 2**53
+        ):
+            pass
+        case _:
+            raise ValueError("not a config")
+    mode, presence_url = config.get("mode", "socket"), config.get("presence_url")
+    if mode not in {"socket", "poll"} or not isinstance(presence_url, str | None):
+        raise ValueError("a config that nobody can follow")
+    own = http_url(base, f"/v1/rooms/{room}")
+    url = own if presence_url is None else urljoin(own, presence_url)
+    Page.of(url)
+    return Rules(base, mode, tuple(moods), beat_ms, url)
