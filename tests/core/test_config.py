@@ -25,6 +25,7 @@ RANGES = {
     "beat_ms": (500, DAY_MS),
     "panel_size": (1, 1_000_000),
     "reports_per_day": (0, 1_000_000_000),
+    "reports_per_s": (0, 1_000_000),
     "prefix_seats_max": (0, 1_000_000),
     "cell_min": (0, 1_000_000),
     "epoch_ms": (60_000, 31 * DAY_MS),

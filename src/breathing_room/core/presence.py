@@ -49,6 +49,8 @@ def merge_cells(cells: Sequence[Cell], cell_min: int) -> tuple[Cell | None, ...]
 
     Source: the threshold rule with secondary suppression; Hundepool et al., Statistical Disclosure Control (2012), ch. 4.
     """
+    if not cell_min:
+        return tuple(cells)
     order = sorted(range(len(cells)), key=lambda index: cells[index][0])
     merged: list[int] = []
     people = 0

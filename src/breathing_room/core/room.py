@@ -153,6 +153,8 @@ class Room:
             now_ms: What to publish as ``as_of_ms``.
         """
         as_of_ms = max(self._now_ms, now_ms)
+        if as_of_ms == self._presence.as_of_ms:
+            return self._presence
         return replace(self._presence, as_of_ms=as_of_ms, epoch=as_of_ms // self.config.epoch_ms)
 
     # --- Rest -------------------------------------------------------------------------------------------------

@@ -26,12 +26,15 @@ class Estimate:
     high: float
 
 
+NOBODY: Final = Estimate(0.0, 0.0, 0.0)
+
+
 def together(*estimates: Estimate) -> Estimate:
     """Add independent estimates: their variances add, and so do the squares of how far their ends are away."""
+    estimates = tuple(estimate for estimate in estimates if estimate is not NOBODY)
+    if len(estimates) == 1:
+        return estimates[0]
     count = sum(estimate.count for estimate in estimates)
     below = sqrt(sum((estimate.count - estimate.low) ** 2 for estimate in estimates))
     above = sqrt(sum((estimate.high - estimate.count) ** 2 for estimate in estimates))
     return Estimate(count, max(count - below, 0.0), count + above)
-
-
-NOBODY: Final = Estimate(0.0, 0.0, 0.0)

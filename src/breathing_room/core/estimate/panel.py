@@ -64,6 +64,8 @@ def panel_estimate(
     Returns:
         People, with a 95 % interval.
     """
+    if theta == 1.0 and not ghosts:
+        return Estimate(seats, seats, seats)  # Everybody was asked, and nobody went without a word.
     living = max(seats - ghosts, 0.0)
     q = 1.0 - theta
     variance = panel_variance(living, ghosts, theta, ghost_ms=ghost_ms, window_ms=window_ms)
