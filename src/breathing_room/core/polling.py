@@ -129,6 +129,16 @@ class Poller:
         return min(self._poll_at_ms, self._report_at_ms)
 
     @property
+    def poll_at_ms(self) -> int:
+        """When the next poll is due; ``NEVER`` while one is on its way."""
+        return self._poll_at_ms
+
+    @property
+    def report_at_ms(self) -> int:
+        """When the next report is due; ``NEVER`` while one is on its way or none is asked for."""
+        return self._report_at_ms
+
+    @property
     def is_asked(self) -> bool:
         """Whether we are in the sample, as far as we know."""
         return self._ticket < self._rate
