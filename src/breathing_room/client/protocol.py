@@ -185,10 +185,10 @@ def _maybe(read: Callable[[Any], T], value: Any) -> T | None:
 
 def _interval(value: Any) -> tuple[int, int | None]:
     if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("an interval has two ends")
+        raise ValueError("a mood has an interval without two ends")
     low, high = _whole(value[0]), _maybe(_whole, value[1])
     if high is not None and low > high:
-        raise ValueError("an interval ends before it begins")
+        raise ValueError("a mood has an interval that ends before it begins")
     return low, high
 
 
