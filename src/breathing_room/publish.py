@@ -22,7 +22,7 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import HostError
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
-from breathing_room.core.wire import config_body, encode, presence_body
+from breathing_room.core.wire import config_body, encode, history_body, presence_body
 from breathing_room.ports import Clock
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ class Page:
         body: What, as JSON.
         max_age_s: How long a cache may answer for it.
         fresh_ms: How old ``as_of_ms`` may become before it is published anew, although nothing changed; None for any age.
+        rest_ms: The least time between two writes of it, however it changes.
     """
 
     path: str
     body: Mapping[str, Any]
     max_age_s: int
     fresh_ms: int | None = None
+    rest_ms: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a path that leads elsewhere."""
@@ -63,23 +65,46 @@ class Page:
         return {key: value for key, value in self.body.items() if key != "as_of_ms"}
 
 
+def presence_path(room: str) -> str:
+    """Say where the presence of a room is, below the address of the publisher."""
+    return f"rooms/{room}/presence.json"
+
+
 def presence_page(presence: Presence, *, max_age_s: int = 5) -> Page:
     """Publish who is in a room, as ``GET /v1/rooms/{room}`` answers it."""
-    path = f"rooms/{presence.room}/presence.json"
+    path = presence_path(presence.room)
     return Page(path, presence_body(presence), max_age_s, fresh_ms=presence.valid_ms // 2)
 
 
-def config_page(room: str, config: RoomConfig, *, max_age_s: int = 300) -> Page:
+def config_page(
+    room: str, config: RoomConfig, *, presence_url: str | None = None, max_age_s: int = 300
+) -> Page:
     """Publish how a room works, without the time: it would be wrong when it is read."""
-    body = config_body(room, config, now_ms=0)
+    body = config_body(room, config, now_ms=0, presence_url=presence_url)
     del body["now_ms"]
     return Page(f"rooms/{room}/config.json", body, max_age_s)
 
 
 def history_page(room: str, history: History, *, max_age_s: int = 300) -> Page:
-    """Publish the averages of a room by hour of the week, as ``GET /v1/rooms/{room}/history`` answers them."""
-    body = {"room": room, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": history.averages()}
-    return Page(f"rooms/{room}/history.json", body, max_age_s)
+    """Publish the averages of a room by hour of the week, as ``GET /v1/rooms/{room}/history`` answers them.
+
+    They move all the time, and by little: they are not written more often than a cache would look.
+    """
+    return Page(
+        f"rooms/{room}/history.json", history_body(room, history), max_age_s, rest_ms=1_000 * max_age_s
+    )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the former one or the new one, never a part.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    # One name per process: what a crash leaves behind is written over.
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 class Target(Protocol):
@@ -94,10 +119,7 @@ class Target(Protocol):
 
 
 class Folder:
-    """A folder, which a file server reads. It says itself what its files are and how long they may be kept.
-
-    A reader sees the former file or the new one, never a part.
-    """
+    """A folder, which a file server reads. It says itself what its files are and how long they may be kept."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -110,10 +132,7 @@ class Folder:
     @staticmethod
     def _put(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # One name per process: what a crash leaves behind is written over.
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_bytes(content)
-        beside.replace(path)
+        write_whole(path, content)
 
 
 class Bucket:
@@ -183,7 +202,7 @@ class Publisher:
         self.published = 0
         self.failed = 0
         self._target = open_target(url, options or {})
-        self._last: dict[str, Page] = {}
+        self._last: dict[str, tuple[Page, int]] = {}
         self._looked_at_ms: int | None = None
 
     async def run(self, pages: Callable[[], Iterable[Page]], clock: Clock) -> None:
@@ -211,15 +230,17 @@ class Publisher:
             return 0
         self._looked_at_ms = now_ms
         due = [page for page in pages if self._is_due(page, now_ms)]
-        return sum(await asyncio.gather(*map(self._put, due)))
+        return sum(await asyncio.gather(*(self._put(page, now_ms) for page in due)))
 
     def _is_due(self, page: Page, now_ms: int) -> bool:
-        last = self._last.get(page.path)
-        if last is None or last.facts != page.facts:
+        if page.path not in self._last:
             return True
+        last, put_at_ms = self._last[page.path]
+        if last.facts != page.facts:
+            return now_ms - put_at_ms >= page.rest_ms
         return page.fresh_ms is not None and now_ms - last.body["as_of_ms"] >= page.fresh_ms
 
-    async def _put(self, page: Page) -> bool:
+    async def _put(self, page: Page, now_ms: int) -> bool:
         age = page.max_age_s
         headers = {
             "Content-Type": "application/json",
@@ -234,5 +255,5 @@ class Publisher:
             log.debug("%s", error)
             return False
         self.published += 1
-        self._last[page.path] = page
+        self._last[page.path] = page, now_ms
         return True

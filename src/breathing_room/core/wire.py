@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 from breathing_room.core.breath import Pattern
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import PeerError
+from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 
 # --- Close codes: the range says whether to come back -------------------------------------------------------------
@@ -273,8 +274,10 @@ def retry_reason(retry_ms: int) -> bytes:
     return encode({"retry_ms": retry_ms})
 
 
-def config_body(room: str, config: RoomConfig, *, now_ms: int) -> dict[str, Any]:
-    """Say how a room works."""
+def config_body(
+    room: str, config: RoomConfig, *, now_ms: int, presence_url: str | None = None
+) -> dict[str, Any]:
+    """Say how a room works, and where a copy of its presence is published, if it is."""
     return {
         "room": room,
         "moods": config.moods,
@@ -284,9 +287,14 @@ def config_body(room: str, config: RoomConfig, *, now_ms: int) -> dict[str, Any]
         "next_ms": config.next_ms,
         "lease_ms": config.lease_ms,
         "grace_ms": config.grace_ms,
-        "presence_url": None,
+        "presence_url": presence_url,
         "now_ms": now_ms,
     }
+
+
+def history_body(room: str, history: History) -> dict[str, Any]:
+    """Say how many people are usually in a room."""
+    return {"room": room, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": history.averages()}
 
 
 def breath_body(pattern: Pattern) -> dict[str, Any]:

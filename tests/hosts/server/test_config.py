@@ -122,6 +122,7 @@ def test_room_has_its_own_table(file: Path) -> None:
         ("rooms_per_prefix_max", 1, 1_000_000),
         ("presence_max_age_s", 0, 30),
         ("config_max_age_s", 0, 86_400),
+        ("publish_ms", 1_000, 60_000),
         ("message_bytes_max", 512, 1_048_576),
         ("body_bytes_max", 512, 1_048_576),
         ("headers_bytes_max", 1_024, 1_048_576),
@@ -178,6 +179,10 @@ def test_every_number_has_a_range() -> None:
         ({"grace_ms": 60_001}, "grace_ms must not exceed lease_ms"),
         ({"presence_max_age_s": 31}, "presence_max_age_s must not exceed valid_ms"),
         ({"valid_ms": 4_999}, "presence_max_age_s must not exceed valid_ms"),
+        ({"publish_url": "/srv/www", "publish_ms": 15_001}, "publish_ms must not exceed half of valid_ms"),
+        ({"presence_url": "cdn.example"}, "presence_url must begin with http"),
+        ({"presence_url": "https://cdn.example/presence?key=1"}, "presence_url must begin with http"),
+        ({"presence_url": "https:///presence"}, "presence_url must begin with http"),
         ({"moods": ()}, "moods"),
         ({"moods": ("calm", "calm")}, "moods"),
         ({"moods": ("unspoken",)}, "unspoken"),
@@ -324,6 +329,8 @@ def test_help_lists_every_setting(tmp_path: Path) -> None:
         (["--config", "room.toml"], {}, "push_ms = 1", "push_ms"),
         ([], {"BREATHING_ROOM_CONFIG": "room.toml"}, "pushes = 1", "pushes"),
         (["--config", "no.toml"], {}, "", "no.toml"),
+        (["--publish-url", "gopher://bucket/presence"], {}, "", "publish_url: cannot publish"),
+        (["--presence-url", "cdn.example"], {}, "", "presence_url"),
     ],
 )
 def test_wrong_setting_ends_with_status_2(

@@ -12,6 +12,7 @@ rooms stand beside those of the server and hold for every room; the file may set
 
 import dataclasses
 import ipaddress
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.wire import check_room
 from breathing_room.hosts.server.signing import check_key, check_signed
+from breathing_room.publish import presence_path
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
+PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 # RFC 1918, RFC 4193 and RFC 4291: this machine, and whoever sits in its own house.
@@ -80,6 +83,17 @@ class ServerConfig:
     )
     presence_max_age_s: int = setting(5, "how long a cache may answer for presence, in seconds")
     config_max_age_s: int = setting(300, "how long a cache may answer for a room's config, in seconds")
+    publish_url: str = setting(
+        "",
+        "folder or bucket (s3://, gs://, az://) to which presence, config and history of the default room and those of the file are written, so that no read needs this server. Credentials come from the environment",
+    )
+    publish_ms: int = setting(
+        5_000, "the least time between two rounds of publishing, and the most that one may take"
+    )
+    presence_url: str = setting(
+        "",
+        "address under which readers find what is published, such as https://cdn.example/presence; clients are told to poll there",
+    )
     message_bytes_max: int = setting(
         4_096, "longest message of a socket; the longest that makes sense has some 200 bytes"
     )
@@ -105,6 +119,7 @@ class ServerConfig:
         check_range(self, "rooms_per_prefix_max", 1, 1_000_000)
         check_range(self, "presence_max_age_s", 0, 3_600)
         check_range(self, "config_max_age_s", 0, 86_400)
+        check_range(self, "publish_ms", 1_000, 60_000)
         check_range(self, "message_bytes_max", 512, 1_048_576)
         check_range(self, "body_bytes_max", 512, 1_048_576)
         check_range(self, "headers_bytes_max", 1_024, 1_048_576)
@@ -118,6 +133,10 @@ class ServerConfig:
             check_key(self.signing_key)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
+        if self.presence_url and not PRESENCE_URL.fullmatch(self.presence_url):
+            raise ConfigError(
+                f"presence_url must begin with http:// or https:// and have no query: {self.presence_url!r}"
+            )
         for origin in self.origins:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise ConfigError(f"origins must be * or begin with http:// or https://: {origin!r}")
@@ -134,6 +153,10 @@ class ServerConfig:
             ("", self.room),
             *((f"rooms.{name}: ", room) for name, room in self.rooms.items()),
         ):
+            if self.publish_url and 2 * self.publish_ms > room.valid_ms:
+                raise ConfigError(
+                    f"{place}publish_ms must not exceed half of valid_ms: readers would be left with what is no longer valid"
+                )
             if room.valid_ms < 1_000 * self.presence_max_age_s:
                 raise ConfigError(
                     f"{place}presence_max_age_s must not exceed valid_ms: a cache would serve what is no longer valid"
@@ -148,6 +171,17 @@ class ServerConfig:
     def networks_without_cap(self) -> tuple[Network, ...]:
         """The networks of ``uncapped_networks``."""
         return _networks("uncapped_networks", self.uncapped_networks)
+
+    @property
+    def kept_rooms(self) -> tuple[str, ...]:
+        """The rooms that are never closed, and published."""
+        return tuple(dict.fromkeys((self.default_room, *self.rooms)))
+
+    def presence_url_of(self, room: str) -> str | None:
+        """Say where readers find the published presence of a room; None for nowhere."""
+        if not self.presence_url or room not in self.kept_rooms:
+            return None
+        return f"{self.presence_url.rstrip('/')}/{presence_path(room)}"
 
     def room_config(self, name: str) -> RoomConfig:
         """Say how a room works."""

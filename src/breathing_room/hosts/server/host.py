@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 from breathing_room.core.budget import Budget
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
-from breathing_room.core.errors import HostError, PeerError, StoreError
+from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
+from breathing_room.core.estimate.history import estimated
 from breathing_room.core.events import Event, VisitorKey, Woken
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.presence import Presence
@@ -31,6 +32,7 @@ from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.session import Session
 from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.ports import Store
+from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page
 from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
@@ -126,14 +128,10 @@ class RoomHost:
             case Tell(connection, presence):
                 assert isinstance(connection, Session)
                 self.host.counters.answers += 1
-                connection.push(Announcement(presence))
+                connection.push(Announcement(self._say(presence)))
             case Announce(presence):
-                self._told = Announcement(presence)
-                self.host.counters.announcements += 1
                 self._observe(presence)
-                if self._fan_out is None:
-                    self._fan_out = iter(list(self.audience))
-                    self._push_slice(self._told)
+                self._announce(self._say(presence))
             case Close(connection, code):
                 assert isinstance(connection, Session)
                 connection.close(code)
@@ -143,6 +141,20 @@ class RoomHost:
                 self._save_again = self._saving is not None and not self._saving.done()
                 if not self._save_again:
                     self._saving = self.host.spawn(self._save())
+
+    def _say(self, presence: Presence) -> Presence:
+        """Put what is usual in place of what nobody knows, where the room is set so: all that leaves a room comes through here."""
+        if presence.method != "unknown" or not self.config.history_fallback or self.history is None:
+            return presence
+        wall_ms = self.host.clock.wall_ms()
+        return estimated(presence, self.history, wall_ms=wall_ms, cell_min=self.config.cell_min)
+
+    def _announce(self, presence: Presence) -> None:
+        self._told = Announcement(presence)
+        self.host.counters.announcements += 1
+        if self._fan_out is None:
+            self._fan_out = iter(list(self.audience))
+            self._push_slice(self._told)
 
     def _push_slice(self, begun_with: Announcement) -> None:
         """Push to the next few of the audience, always the latest, and go on after everybody else had a turn."""
@@ -206,7 +218,7 @@ class RoomHost:
 
     def presence(self) -> Presence:
         """Say who is here now."""
-        return self.room.presence(now_ms=self.host.clock.now_ms())
+        return self._say(self.room.presence(now_ms=self.host.clock.now_ms()))
 
     def latest(self) -> Announcement:
         """What everybody was told last."""
@@ -279,9 +291,12 @@ class RoomHost:
             log.error("the history of room %s could not be saved: %s", self.name, error)
 
     async def load_history(self) -> None:
-        """Read the averages, and go on with them."""
+        """Read the averages, and go on with them; who heard that nobody knows may now hear what is usual."""
         self.history = await self.host.stored_history(self.name)
-        self._observe(self.presence())
+        presence = self.presence()
+        self._observe(presence)
+        if presence.method == "estimated":
+            self._announce(presence)
 
     def shut(self) -> None:
         """Let go of the timer."""
@@ -298,6 +313,9 @@ class Host:
         store: Where rooms are kept, None for what the config names; the host closes it.
         sockets_max: Sockets that may be open at once.
         clock: The two times.
+
+    Raises:
+        ConfigError: Nothing can be published to ``publish_url``.
     """
 
     def __init__(
@@ -324,7 +342,12 @@ class Host:
         self.joining: Timeouts[Session] = Timeouts(config.join_ms)
         self.slow: Timeouts[Abortable] = Timeouts(config.slow_ms)
         self.closing: Timeouts[Session] = Timeouts(CLOSING_MS)
-        self._kept = {config.default_room, *config.rooms}  # never closed for being idle
+        self.publisher: Publisher | None = None
+        if config.publish_url:
+            try:
+                self.publisher = Publisher(config.publish_url, publish_ms=config.publish_ms)
+            except HostError as error:
+                raise ConfigError(f"publish_url: {error}") from None
         self._opened_by: dict[bytes, int] = {}
         self._crashed = False
         self._unknown_until_ms = 0
@@ -338,6 +361,15 @@ class Host:
 
     # --- Start and stop ---------------------------------------------------------------------------------------
 
+    async def open_store(self) -> Store:
+        """Open the store, if it is not open yet.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        self._given_store = self._given_store or await open_store(self.config.data)
+        return self._given_store
+
     async def start(self) -> None:
         """Read what the store holds, restore every room, and begin to look after deadlines.
 
@@ -348,7 +380,7 @@ class Host:
             if self.ready:
                 return
             self.loop = asyncio.get_running_loop()
-            self.store = self._given_store or await open_store(self.config.data)
+            self.store = await self.open_store()
             now_ms = self.clock.now_ms()
             await self._load_secrets()
             if await self.store.get(RUNNING) is not None:
@@ -358,13 +390,15 @@ class Host:
             await self.store.put(RUNNING, b"1")
             for key in await self.store.list(NOTE):
                 await self._restore(key.removeprefix(NOTE))
-            for name in self._kept - self.rooms.keys():
+            for name in set(self.config.kept_rooms) - self.rooms.keys():
                 self._open(
                     name, Room(name, self.config.room_config(name), now_ms=now_ms, unknown=self._is_unknown())
                 )
             self.ready = True
             self.spawn(self._keep_deadlines())
             self.spawn(self._keep_house())
+            if self.publisher is not None:
+                self.spawn(self.publisher.run(self._pages, self.clock.now_ms))
 
     async def stop(self) -> None:
         """Save every room, send everybody away with a time to come back, and close the store."""
@@ -503,7 +537,9 @@ class Host:
         return opened
 
     async def _close_idle_rooms(self) -> None:
-        for room in [room for room in self.rooms.values() if room.is_idle and room.name not in self._kept]:
+        for room in [
+            room for room in self.rooms.values() if room.is_idle and room.name not in self.config.kept_rooms
+        ]:
             del self.rooms[room.name]
             room.shut()
             if room.opener is not None and room.opener in self._opened_by:
@@ -514,6 +550,16 @@ class Host:
             if room.name not in self.rooms:  # It may have been opened again meanwhile.
                 await self.store.delete(SNAPSHOT + room.name)
                 await self.store.delete(NOTE + room.name)
+
+    def _pages(self) -> Iterator[Page]:
+        """Say what there is to publish."""
+        for name in self.config.kept_rooms:
+            room, presence_url = self.rooms[name], self.config.presence_url_of(name)
+            max_age_s = self.config.config_max_age_s
+            yield presence_page(room.presence(), max_age_s=self.config.presence_max_age_s)
+            yield config_page(name, room.config, presence_url=presence_url, max_age_s=max_age_s)
+            if room.history is not None:
+                yield history_page(name, room.history, max_age_s=max_age_s)
 
     def _is_unknown(self) -> bool:
         return self.clock.now_ms() < self._unknown_until_ms
@@ -532,7 +578,7 @@ class Host:
                 room = Room(name, config, now_ms=now_ms)
         except (HostError, ValueError, AttributeError) as error:
             log.error("the snapshot of room %s is of no use: %s", name, error)
-        if room.count or name in self._kept or room.presence(now_ms=now_ms).method != "counted":
+        if room.count or name in self.config.kept_rooms or room.presence(now_ms=now_ms).method != "counted":
             log.info("room %s: restored %d people", name, room.count)
             self._open(name, room)
 

@@ -29,6 +29,7 @@ from breathing_room.core.wire import (
     decode_report,
     encode,
     encode_presence,
+    history_body,
 )
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
@@ -75,7 +76,8 @@ class Routes:
         """Answer how a room works."""
         name = check_room(request.path_params["room"])
         self.host.presence(name)  # Where rooms are not open to everybody, an unknown one is an error.
-        body = config_body(name, self.host.config.room_config(name), now_ms=self.host.clock.wall_ms())
+        settings, presence_url = self.host.config.room_config(name), self.host.config.presence_url_of(name)
+        body = config_body(name, settings, now_ms=self.host.clock.wall_ms(), presence_url=presence_url)
         return config_response(request, body, max_age_s=self.host.config.config_max_age_s)
 
     async def beat(self, request: Request) -> Response:
@@ -128,8 +130,7 @@ class Routes:
         """Answer the averages by hour of the week."""
         name = check_room(request.path_params["room"])
         self.host.presence(name)
-        history = await self.host.history(name)
-        body = {"room": name, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": history.averages()}
+        body = history_body(name, await self.host.history(name))
         return cacheable(request, encode(body), self._config_max_age)
 
     async def badge(self, request: Request) -> Response:

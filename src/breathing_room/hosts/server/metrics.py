@@ -88,6 +88,17 @@ class HostCollector(Collector):
         counters = self._host.counters
         for name, help_text in COUNTERS.items():
             yield CounterMetricFamily(f"breathing_room_{name}", help_text, value=getattr(counters, name))
+        publisher = self._host.publisher
+        yield CounterMetricFamily(
+            "breathing_room_published",
+            "Files that were published.",
+            value=publisher.published if publisher else 0,
+        )
+        yield CounterMetricFamily(
+            "breathing_room_publish_failed",
+            "Files that could not be published; each is tried again.",
+            value=publisher.failed if publisher else 0,
+        )
         refusals = CounterMetricFamily(
             "breathing_room_refusals", "Errors that clients were told of, by code.", labels=["code"]
         )

@@ -18,7 +18,6 @@ from breathing_room.hosts.server.front import Front
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.http import create_app
 from breathing_room.hosts.server.limits import Capacity, raise_file_limit
-from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
 
@@ -121,7 +120,8 @@ async def _serve(
 ) -> None:
     bound_to, port = listener.getsockname()[:2]
     url = f"http://[{bound_to}]:{port}" if ":" in bound_to else f"http://{bound_to}:{port}"
-    host = Host(config, await open_store(config.data), sockets_max=capacity.sockets)
+    host = Host(config, sockets_max=capacity.sockets)
+    await host.open_store()  # A store that cannot be used is said before anybody is let in.
     front = partial(Front, host)
     server = Server(
         uvicorn.Config(

@@ -34,7 +34,9 @@ class Routes:
     async def room_config(self, request: Request) -> Response:
         """Answer how a room works."""
         name = self.writer.check_open(request.path_params["room"])
-        body = config_body(name, self.config.room_config(name), now_ms=self.writer.clock()) | {"mode": "poll"}
+        settings, presence_url = self.config.room_config(name), self.config.presence_url_of(name)
+        body = config_body(name, settings, now_ms=self.writer.clock(), presence_url=presence_url)
+        body["mode"] = "poll"
         return config_response(request, body, max_age_s=self.config.config_max_age_s)
 
     async def beat(self, request: Request) -> Response:
