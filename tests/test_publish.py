@@ -11,7 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
 from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page
+from harness import Serve, ServerProcess
 
 HOWTO = Path(__file__).resolve().parents[1] / "docs" / "howto" / "publish.md"
 START_MS = 1_767_225_600_000
@@ -261,3 +265,124 @@ async def test_a_bucket_answers_readers_with_the_right_headers(
         assert await publish(away, 12, 0) == 0
     assert away.failed == 1
     assert "hidden" not in caplog.text
+
+
+async def test_a_page_at_rest_is_not_written_again(tmp_path: Path) -> None:
+    """Averages move all the time; they are written no more often than a cache would look."""
+    publisher = Publisher(str(tmp_path))
+    history = History()
+
+    async def publish_after(at_ms: int) -> int:
+        history.observe({"release": 3}, wall_ms=START_MS + at_ms)
+        return await publisher.publish([history_page("lobby", history)], now_ms=START_MS + at_ms)
+
+    written = [await publish_after(at_ms) for at_ms in range(0, 605_000, 5_000)]
+    assert [index * 5_000 for index, count in enumerate(written) if count] == [0, 300_000, 600_000]
+
+
+# --- By the server ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def file_server(folder: Path) -> Iterator[str]:
+    """Serve a folder as any plain file server does; yield its address."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def metric(server: ServerProcess, name: str) -> int:
+    """Read a counter of a server."""
+    found = re.search(
+        rf"^breathing_room_{name}_total (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE
+    )
+    assert found
+    return int(float(found[1]))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something to be so."""
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_no_reader_needs_the_server(serve: Serve, tmp_path: Path) -> None:
+    """
+    ``serve`` publishes the default room and those of the file, and says where; readers hear of a change from a plain file server
+    within a round, and the server is asked by nobody. Rooms that somebody opened are not published.
+    """
+    config = tmp_path / "room.toml"
+    config.write_text("[rooms.garden]\nmoods = ['calm']\n", encoding="utf-8")
+    public = tmp_path / "public"
+    public.mkdir()
+    with file_server(public) as address:
+        server = serve(
+            *("--config", str(config), "--publish-url", str(public), "--publish-ms", "1000"),
+            *("--presence-url", f"{address}/", "--push-ms", "20"),
+        )
+        until(lambda: len(files_in(public)) == 6)
+        urls = {
+            room: httpx.get(f"{server.url}/v1/rooms/{room}/config").json()["presence_url"]
+            for room in ("lobby", "garden", "other")
+        }
+        assert urls == {
+            "lobby": f"{address}/rooms/lobby/presence.json",
+            "garden": f"{address}/rooms/garden/presence.json",
+            "other": None,
+        }
+        config_json = httpx.get(f"{address}/rooms/garden/config.json").json()
+        assert (config_json["presence_url"], config_json["moods"]) == (urls["garden"], ["calm"])
+        for room, mood in (("garden", "calm"), ("other", "release")):
+            body = {"visitor": "visitor-0123456789", "mood": mood}
+            assert httpx.post(f"{server.url}/v1/rooms/{room}/beat", json=body).status_code == 200
+        until(lambda: bool(httpx.get(urls["garden"]).json()["count"] == 1))
+        assert httpx.get(urls["garden"]).json()["moods"] == {"calm": 1}
+        assert httpx.get(urls["lobby"]).json()["count"] == 0
+        assert not (public / "rooms" / "other").exists()
+        assert httpx.get(f"{address}/rooms/lobby/history.json").json()["room"] == "lobby"
+        assert metric(server, "presence_reads") == 0
+        assert metric(server, "publish_failed") == 0
+        assert metric(server, "published") >= 7
+
+
+def test_a_bucket_that_goes_away_holds_nobody_up(s3: str, serve: Serve) -> None:
+    """
+    With an address and credentials from the environment ``serve`` publishes to S3; when that fails it is logged and counted,
+    people come and go as before, and no credential is in the log or the metrics.
+    """
+    environ = {
+        "AWS_ACCESS_KEY_ID": "AKIAHIDDEN",
+        "AWS_SECRET_ACCESS_KEY": "hidden-secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3,
+    }
+    flags = ("--publish-ms", "1000", "--push-ms", "20", "--log-level", "debug")
+    server = serve("--publish-url", "s3://site/live", *flags, env=environ)
+    signature = "AWS4-HMAC-SHA256 Credential=a/b/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=c"
+
+    def published() -> int | None:
+        answer = httpx.get(f"{s3}/site/live/rooms/lobby/presence.json", headers={"Authorization": signature})
+        return answer.json()["count"] if answer.status_code == 200 else None
+
+    until(lambda: published() == 0)
+    beat = f"{server.url}/v1/rooms/lobby/beat"
+    httpx.post(beat, json={"visitor": "visitor-0123456789"})
+    until(lambda: published() == 1)
+    assert httpx.post(f"{s3}/moto-api/reset").status_code == 200  # The bucket is gone.
+    failed_before = metric(server, "publish_failed")
+    httpx.post(beat, json={"visitor": "visitor-9876543210"})
+    until(lambda: metric(server, "publish_failed") > failed_before)
+    assert httpx.get(f"{server.url}/v1/rooms/lobby").json()["count"] == 2
+    log = "\n".join(server.lines)
+    assert "presence.json could not be published" in log
+    for text in (log, httpx.get(f"{server.url}/metrics").text):
+        assert "hidden" not in text.lower()
+        assert "visitor-" not in text
