@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "sign")
+SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign")
 
 
 class Subcommands(click.Group):
