@@ -50,7 +50,7 @@ class Clock:
 def a_config(**settings: Any) -> StatelessConfig:
     room = {
         key: settings.pop(key)
-        for key in ("panel_size", "spread_ms", "beat_ms", "epoch_ms")
+        for key in ("panel_size", "spread_ms", "beat_ms", "epoch_ms", "cell_min")
         if key in settings
     }
     server = ServerConfig(presence_max_age_s=1, room=RoomConfig(**room), **settings.pop("server", {}))
@@ -171,6 +171,31 @@ async def test_two_writers_and_the_death_of_one(
 # --- Rates, epochs and ghosts, on a clock of ours -----------------------------------------------------------------
 
 
+async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
+    """Every mood has an interval about its people; where the room sets ``cell_min`` nobody can work out a smaller mood."""
+    clock = Clock()
+    for cell_min, moods, unspoken in (
+        (0, {"gratitude": 6, "presence": 3, "release": 0, "connection": 1}, 0),
+        (4, {"gratitude": 6, "presence": None, "release": None, "connection": None}, None),
+    ):
+        config = a_config(policy="every", cell_min=cell_min)
+        store = MemoryStore(clock=clock)
+        async with a_writer(store, config, clock=clock) as client:
+            nobody_knows = await presence(client)
+            assert set(nobody_knows["mood_intervals"]) == {*MOODS, "unspoken"}
+            assert nobody_knows["mood_intervals"]["release"] == (None if cell_min else [0, None])
+            await housekeep(store, config, clock=clock)
+            for who in range(10):
+                seen = await beat(
+                    client, who, "gratitude" if who < 6 else "presence" if who < 9 else "connection"
+                )
+        assert (seen["count"], seen["moods"], seen["unspoken"]) == (10, moods, unspoken)
+        assert seen["mood_intervals"] == {
+            mood: people if people is None else [people, people]
+            for mood, people in {**moods, "unspoken": unspoken}.items()
+        }
+
+
 async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
     """The job lowers the rate, writers follow within the propagation time, and reports above it are not kept."""
     clock, config = Clock(), a_config(panel_size=100, spread_ms=75_000, policy="every")
@@ -194,6 +219,11 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         assert seen["low"] <= 1_000 <= seen["high"]
         assert seen["high"] - seen["low"] < 500
         assert sum(seen["moods"].values()) + seen["unspoken"] == seen["count"]
+        for mood, people in seen["moods"].items():
+            low, high = seen["mood_intervals"][mood]
+            assert low <= people <= high
+            assert low <= 250 <= high
+            assert high - low < 300
 
         keys = len(await store.list(REPORTS))
         answers = [await beat(a, who) for who in range(1_000, 1_200)]

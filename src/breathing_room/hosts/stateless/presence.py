@@ -1,18 +1,18 @@
 """Who is in a room, read out of what writers and job left in the store."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import ceil, floor
 
 from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
 from breathing_room.core.policies import Record
-from breathing_room.core.presence import Presence, read_label
+from breathing_room.core.presence import Cell, Facts, Method, Presence, merge_cells, read_label
 from breathing_room.core.tickets import TICKETS
 from breathing_room.hosts.stateless.config import StatelessConfig
-from breathing_room.hosts.stateless.control import Control
+from breathing_room.hosts.stateless.control import Control, RoomControl
 
 
 def describe(
@@ -33,59 +33,68 @@ def describe(
         now_ms: The time. What is published is true as of one bucket before.
     """
     settings = config.server.room_config(name)
-    unknown = Presence(
+    names = (*settings.moods, UNSPOKEN)
+    if control is None:
+        told = Facts(None, 0, None, "unknown", merge_cells([(0, 0, 0)] * len(names), settings.cell_min), 1.0)
+    else:
+        told = _facts(name, config, control.room(name), records, now_ms)
+    label, _ = read_label(told.count, told.low, told.high, shown=None)
+    *moods, unspoken = (cell and cell[0] for cell in told.cells)
+    intervals = (cell and (cell[1], None if told.high is None else cell[2]) for cell in told.cells)
+    return Presence(
         room=name,
-        count=None,
-        low=0,
-        high=None,
-        method="unknown",
-        rate=1.0,
-        epoch=now_ms // config.server.room.epoch_ms,
-        moods=dict.fromkeys(settings.moods, 0),
-        unspoken=0,
-        mood_intervals={},
-        label="unknown",
+        count=told.count,
+        low=told.low,
+        high=told.high,
+        method=told.method,
+        rate=told.rate,
+        epoch=now_ms // config.server.room.epoch_ms if control is None else control.epoch,
+        moods=dict(zip(settings.moods, moods, strict=True)),
+        unspoken=unspoken,
+        mood_intervals=dict(zip(names, intervals, strict=True)),
+        label=label,
         as_of_ms=now_ms - config.silence_ms,
         valid_ms=settings.valid_ms,
         next_ms=settings.next_ms,
     )
-    if control is None:
-        return unknown
-    room = control.room(name)
-    rate = config.make_rate(name, room, now_ms)
+
+
+def _facts(
+    name: str,
+    config: StatelessConfig,
+    control: RoomControl,
+    records: Mapping[VisitorKey, Record],
+    now_ms: int,
+) -> Facts:
+    """Estimate the crowd, and each mood from its own seats, as a room with a memory does from its panel."""
+    settings = config.server.room_config(name)
+    rate = config.make_rate(name, control, now_ms)
     theta = rate.theta(now_ms)
     lease_ms = settings.beat_lease_ms + config.silence_ms
-    seats = [
-        record
-        for record in records.values()
-        if record.here and record.ticket < theta and record.heard_at_ms + lease_ms > now_ms
-    ]
+    tally = dict.fromkeys((*settings.moods, UNSPOKEN), 0)
+    for record in records.values():
+        if record.here and record.ticket < theta and record.heard_at_ms + lease_ms > now_ms:
+            mood = record.mood or UNSPOKEN
+            tally[mood if mood in tally else UNSPOKEN] += 1  # Writers may know other moods for a moment.
+    seats = sum(tally.values())
     ghost_ms = lease_ms - settings.beat_ms / 2
     window_ms = max(
         settings.beat_lease_ms,
-        min(WINDOW_LEASES * settings.beat_lease_ms, now_ms - room.since_ms - settings.beat_lease_ms),
+        min(WINDOW_LEASES * settings.beat_lease_ms, now_ms - control.since_ms - settings.beat_lease_ms),
     )
-    silent = sum(at_ms > now_ms - window_ms and drawn < theta * TICKETS for at_ms, drawn in room.lapsed)
-    ghosts = min(expected_ghosts(silent, ghost_ms=ghost_ms, window_ms=window_ms), len(seats))
-    estimate = panel_estimate(len(seats), ghosts, theta, ghost_ms=ghost_ms, window_ms=window_ms)
-    total = round(estimate.count)
-    low = min(total, floor(estimate.low))
-    high = max(total, ceil(estimate.high))
-    tally = dict.fromkeys((*settings.moods, UNSPOKEN), 0)
-    for record in seats:
-        mood = record.mood or UNSPOKEN
-        tally[mood if mood in tally else UNSPOKEN] += 1  # Writers may know other moods for a moment.
-    *moods, unspoken = apportion(total, list(tally.values()))
-    label, _ = read_label(total, low, high, shown=None)
-    return replace(
-        unknown,
-        count=total,
-        low=low,
-        high=high,
-        method="counted" if theta == 1.0 else "sampled",
-        rate=rate.current,
-        epoch=control.epoch,
-        moods=dict(zip(settings.moods, moods, strict=True)),
-        unspoken=unspoken,
-        label=label,
-    )
+    silent = sum(at_ms > now_ms - window_ms and drawn < theta * TICKETS for at_ms, drawn in control.lapsed)
+    ghosts = min(expected_ghosts(silent, ghost_ms=ghost_ms, window_ms=window_ms), seats)
+
+    def people(of_seats: int) -> Estimate:
+        share = ghosts * of_seats / seats if seats else 0.0  # Ghosts are among all moods alike.
+        return panel_estimate(of_seats, share, theta, ghost_ms=ghost_ms, window_ms=window_ms)
+
+    def cell(count: int, estimate: Estimate) -> Cell:
+        return count, min(count, floor(estimate.low)), max(count, ceil(estimate.high))
+
+    everybody = people(seats)
+    count, low, high = cell(round(everybody.count), everybody)
+    parts = apportion(count, list(tally.values()))
+    cells = [cell(part, people(of_mood)) for part, of_mood in zip(parts, tally.values(), strict=True)]
+    method: Method = "counted" if theta == 1.0 else "sampled"
+    return Facts(count, low, high, method, merge_cells(cells, settings.cell_min), rate.current)
