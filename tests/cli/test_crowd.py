@@ -190,7 +190,10 @@ def test_nobody_can_join_where_no_server_is(unused_tcp_port: int) -> None:
     [
         ["ftp://example.org"],
         ["--people", "0"],
-        ["--people", "1000000000"],
+        ["--mode", "socket", "--people", "1000000000"],
+        ["--mode", "telepathy"],
+        ["--leaves", "1.5"],
+        ["--look", "often"],
         ["--stay", "forever"],
         ["--rate", "0"],
         ["--rate", "inf"],

@@ -5,18 +5,27 @@ import contextlib
 import json
 import re
 import signal
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from breathing_room.client.crowd import Crowd, Plan
+from breathing_room.client.crowd import Crowd, Plan, look
+from breathing_room.client.http_crowd import CoinCrowd, PollCrowd
+from breathing_room.client.looks import Look
 from breathing_room.client.parting import RefusedError, UnreachableError
 from breathing_room.client.protocol import DEFAULT_URL
+from breathing_room.client.socket_crowd import SocketCrowd
+from breathing_room.client.tally import SocketTally
 from breathing_room.core.errors import HostError
 from breathing_room.hosts.server.limits import raise_file_limit
+
+CROWDS: Final[Mapping[str, type[Crowd[Any]]]] = {
+    crowd.mode: crowd for crowd in (SocketCrowd, PollCrowd, CoinCrowd)
+}
 
 REFRESH_S: Final = 0.25
 
@@ -51,10 +60,16 @@ def above_zero(text: str) -> float:
 
 @click.command(
     name="crowd",
-    epilog="Example: breathing-room crowd http://127.0.0.1:8000 --people 1000 --stay 15m --for 1m",
+    epilog="Example: breathing-room crowd http://127.0.0.1:8000 --people 1000 --stay 15m --for 1m --leaves 0.92",
 )
 @click.argument("url", default=DEFAULT_URL, metavar="[URL]")
 @click.option("--room", default="lobby", show_default=True, help="The room to fill.")
+@click.option(
+    "--mode",
+    type=click.Choice(list(CROWDS)),
+    help="How they come: over a socket, by polls, or as the planning document's clients, which flip coins (in the "
+    "server's default room). Default: as the room says.",
+)
 @click.option(
     "--people",
     type=click.IntRange(min=1),
@@ -94,6 +109,24 @@ def above_zero(text: str) -> float:
     help="Mean number of times that somebody changes mood in a stay (in 15 minutes with --stay 0).",
 )
 @click.option(
+    "--leaves",
+    "leaves_share",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the goodbyes that arrive, of people who poll.",
+)
+@click.option(
+    "--look",
+    "look_ms",
+    type=duration,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How often what the room says is set against the truth; 0: only at the end.",
+)
+@click.option(
     "--for",
     "duration_ms",
     type=duration,
@@ -102,27 +135,23 @@ def above_zero(text: str) -> float:
 )
 @click.option("--seed", type=int, metavar="N", help="Makes moods and stays the same every time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
-def command(url: str, *, as_json: bool, **plan: Any) -> None:
-    """Fill a room with people over real sockets, and say what they saw.
+def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
+    """Fill a room with people, and say what they saw.
 
-    Everybody is a visitor of their own, with an id of their own. They join, stay for an exponential time,
-    change mood now and then, and say goodbye at the end; after Ctrl-C, too, and at once after a second one.
-    When the server goes away they come back as its close codes ask for.
+    Everybody is a visitor of their own, with an id of their own. They come, stay for an exponential time, change
+    mood now and then, and say goodbye at the end; after Ctrl-C, too, and at once after a second one. When the
+    server goes away they come back as it asks for.
+
+    On sockets everybody holds one. People who poll share a hundred connections; how often they look and report is for
+    the room's settings to say, so whoever wants to see ten minutes in half a minute shortens those, and --stay. Clients that
+    flip coins go by the constants of their kind, and cannot be hurried.
 
     URL is the server's address.
     """
-    try:
-        crowd = Crowd(Plan(url=url, **plan))
-    except HostError as error:
-        raise click.UsageError(str(error)) from None
     sockets = raise_file_limit().sockets
-    if crowd.plan.people > sockets:
-        raise click.UsageError(
-            f"this process may hold {sockets:,} sockets: that many people at most (see ulimit -n), or two crowds"
-        )
+    planned = Plan(url=url, **plan)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        interrupts = runner.run(visit(crowd))
-    summary = crowd.summary()
+        summary, interrupts = runner.run(visit(planned, mode, sockets_max=sockets, quiet=as_json))
     if not summary["joined"]:
         raise click.ClickException(
             f"nobody could join: {counts(summary['ends'] | summary['errors']) or 'no time'}"
@@ -141,14 +170,22 @@ def loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def visit(crowd: Crowd) -> int:
-    """Let the crowd come and go, and tell how many times that was interrupted."""
+async def visit(plan: Plan, mode: str | None, *, sockets_max: int, quiet: bool) -> tuple[dict[str, Any], int]:
+    """Let a crowd come and go; return what it saw, and how many times it was interrupted."""
+    if mode == "socket":
+        check_sockets(plan, sockets_max)
     try:
-        await crowd.look()
+        sight = await look(plan)
     except (UnreachableError, RefusedError) as error:
         raise click.ClickException(f"nobody could join: {error}") from None
     except HostError as error:
         raise click.UsageError(str(error)) from None
+    mode = mode or sight.rules.mode
+    if mode == "socket":
+        check_sockets(plan, sockets_max)
+    crowd = CROWDS[mode](plan, sight)
+    if not quiet:
+        crowd.looks.on_look = print_row
     interrupts = 0
 
     def interrupt() -> None:
@@ -160,11 +197,19 @@ async def visit(crowd: Crowd) -> int:
         asyncio.get_running_loop().add_signal_handler(number, interrupt)
     async with progress(crowd):
         await crowd.run()
-    return interrupts
+    return crowd.summary(), interrupts
+
+
+def check_sockets(plan: Plan, sockets_max: int) -> None:
+    """Refuse a plan that needs more sockets than there may be."""
+    if plan.people > sockets_max:
+        raise click.UsageError(
+            f"this process may hold {sockets_max:,} sockets: that many people at most (see ulimit -n), or two crowds"
+        )
 
 
 @contextlib.asynccontextmanager
-async def progress(crowd: Crowd) -> AsyncIterator[None]:
+async def progress(crowd: Crowd[Any]) -> AsyncIterator[None]:
     """Show how a crowd is doing on standard error, if somebody looks there."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -172,11 +217,15 @@ async def progress(crowd: Crowd) -> AsyncIterator[None]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[news]}"),
     )
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+    # Rows go above the bar where both are seen, and untouched to wherever else they are wanted.
+    redirected = sys.stdout.isatty()
+    with Progress(
+        *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=redirected
+    ) as bar:
         task = bar.add_task("joining", total=crowd.plan.people, news="")
 
         def show() -> None:
@@ -186,7 +235,7 @@ async def progress(crowd: Crowd) -> AsyncIterator[None]:
                 task,
                 completed=crowd.here,
                 description="leaving" if leaving else "here" if gathered else "joining",
-                news=f"the room says {said(crowd.count)} · {tally.messages:,} messages · {tally.bytes / 1e6:,.1f} MB",
+                news=news(crowd),
                 refresh=True,
             )
 
@@ -203,6 +252,48 @@ async def progress(crowd: Crowd) -> AsyncIterator[None]:
             show()
 
 
+def news(crowd: Crowd[Any]) -> str:
+    """Say in a line how a crowd is doing."""
+    seen, tally = crowd.presence, crowd.tally
+    parts = [f"the room says {said(seen.count)} ({span(seen.low, seen.high)})"]
+    if isinstance(tally, SocketTally):
+        parts += [f"{tally.messages:,} messages", f"{tally.bytes / 1e6:,.1f} MB"]
+    elif crowd.looks.last is not None:
+        before = crowd.looks.all[-2] if len(crowd.looks.all) > 1 else None
+        parts += [f"{rate:,.1f} {name}/s" for name, rate in crowd.looks.last.rates(before).items()]
+    return " · ".join(parts)
+
+
+def span(low: int, high: int | None) -> str:
+    """Say an interval."""
+    return f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
+
+
+def print_row(seen: Look, before: Look | None) -> None:
+    """Print what the room said beside the truth."""
+    rates = seen.rates(before)
+    if before is None:
+        cells = ("time", "truth", "count", "95 % interval", "", "rate", *(f"{name}/s" for name in rates))
+        click.echo(row(cells))
+    minutes, seconds = divmod(round(seen.at_s), 60)
+    held = "holds" if seen.held else "MISSES" if seen.gathered else "joining"
+    cells = (
+        f"{minutes}:{seconds:02}",
+        f"{seen.truth:,}",
+        said(seen.count),
+        span(seen.low, seen.high),
+        held,
+        f"{seen.rate:.3g}",
+    )
+    click.echo(row((*cells, *(f"{rate:,.1f}" for rate in rates.values()))))
+
+
+def row(cells: Sequence[str]) -> str:
+    """Set cells in their columns."""
+    widths = (7, 9, 9, 20, 9, 8, 10, 11)
+    return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
+
+
 def said(count: int | None) -> str:
     """Say a count, or that there is none."""
     return "unknown" if count is None else f"{count:,}"
@@ -215,23 +306,46 @@ def counts(counter: Mapping[str, int]) -> str:
 
 def words(see: Mapping[str, Any]) -> str:
     """Say a summary for people, a line for each thing."""
+    there = see["present"] + see["others"]
     rows = {
         "joined": f"{see['joined']:,} people, of whom {see['present']:,} were there at the end"
         + (f"; {see['left']:,} went before, when their stay was over" if see["left"] else "")
-        + (f"; {see['returned']:,} times somebody came back" if see["returned"] else ""),
-        "gathered": "not everybody was in at the same time"
+        + (f"; {see['returned']:,} times somebody came back" if see.get("returned") else ""),
+        "gathered": "not everybody came"
         if see["gathered_ms"] is None
-        else f"in {see['gathered_ms'] / 1000:,.2f} s, {see['joins_per_s']:,} joins/s",
-        "the room said": f"{said(see['count'])} at last; there were {see['present'] + see['others']:,}"
+        else f"in {see['gathered_ms'] / 1000:,.2f} s"
+        + (f", {see['joins_per_s']:,} joins/s" if see["joins_per_s"] else ""),
+        "the room said": f"{said(see['count'])} at last; there were {there:,}"
         + (f", {see['others']:,} of them before the crowd" if see["others"] else ""),
+        **(socket_words(see) if see["mode"] == "socket" else http_words(see)),
+        "moods changed": f"{see['mood_changes']:,} times",
+        "lost": counts(see["ends"]) or ("nobody" if see["mode"] == "socket" else "nothing"),
+    }
+    if see["looks"]:
+        rows["looks"] = (
+            f"{see['looks']:,} after everybody had come; {see['held']:,} intervals held the truth"
+            + ("" if see["bias"] is None else f"; bias {see['bias']:+.1%}, error {see['error']:.1%}")
+        )
+    if see["errors"]:
+        rows["not understood"] = counts(see["errors"])
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def socket_words(see: Mapping[str, Any]) -> dict[str, str]:
+    """Say what a crowd on sockets saw."""
+    return {
         "full count": "heard by nobody"
         if not see["full_count_heard_by"]
         else f"heard by {see['full_count_heard_by']:,}, in the median {see['full_count_ms_median']:,} ms"
         f" and at worst {see['full_count_ms_worst']:,} ms after the last join",
         "received": f"{see['messages_per_person']:,} messages, {see['bytes_per_person']:,} bytes per person",
-        "moods changed": f"{see['mood_changes']:,} times",
-        "lost": counts(see["ends"]) or "nobody",
     }
-    if see["errors"]:
-        rows["not understood"] = counts(see["errors"])
-    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def http_words(see: Mapping[str, Any]) -> dict[str, str]:
+    """Say what a crowd over HTTP sent."""
+    return {
+        "read": f"{see['reads']:,} presences, {see['reads_per_s']:,}/s",
+        "reported": f"{see['reports']:,} times, and {see['goodbyes']:,} goodbyes: {see['reports_per_s']:,}/s"
+        + (f"; {see['shed']:,} were shed" if see["shed"] else ""),
+    }

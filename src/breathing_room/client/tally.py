@@ -1,4 +1,4 @@
-"""What a crowd saw."""
+"""What a crowd did and saw."""
 
 import statistics
 from collections import Counter
@@ -8,37 +8,33 @@ from typing import Any
 
 @dataclass(slots=True)
 class Tally:
-    """What a crowd saw. Instants are of the loop's clock, in seconds.
+    """What every crowd did and saw. Instants are of the loop's clock, in seconds.
 
     Attributes:
         joined: People whom the room has welcomed.
-        returned: Welcomes after a lost connection.
         left: People whose stay was over.
         mood_changes: Changes of mood.
-        messages: Text messages received.
-        bytes: Their bytes on the wire, with their frames' heads.
         ends: Connections that ended before we wanted, by close code, or attempts that failed, by reason.
-        errors: Messages of ours that were not understood, by code.
-        began_at_s: When the first was sent to join.
-        last_join_at_s: When the last of the first ``people`` sent the join.
-        gathered_at_s: When all of them were welcomed; None before.
-        full_at_s: When each of them heard of everybody.
+        errors: What we said and was not understood, by code.
+        began_at_s: When it began.
+        gathered_at_s: When as many as were to come had been welcomed; None before.
+        ended_at_s: When it began to leave; None before.
         stayed: How many were there when it ended; None before.
     """
 
     joined: int = 0
-    returned: int = 0
     left: int = 0
     mood_changes: int = 0
-    messages: int = 0
-    bytes: int = 0
     ends: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     began_at_s: float = 0.0
-    last_join_at_s: float = 0.0
     gathered_at_s: float | None = None
-    full_at_s: list[float] = field(default_factory=list)
+    ended_at_s: float | None = None
     stayed: int | None = None
+
+    def sent(self) -> dict[str, int]:
+        """Say how much of what was sent."""
+        return {}
 
     def summary(self, people: int) -> dict[str, Any]:
         """Say it in plain values.
@@ -47,23 +43,79 @@ class Tally:
             people: How many were to come.
 
         Returns:
-            Times in milliseconds, counted from the first attempt (``gathered_ms``) and from the last join
-            (``full_count_ms_…``); means per person; None for what did not happen.
+            Times in milliseconds, counted from the beginning; None for what did not happen.
         """
-        full_ms = [1000 * max(at_s - self.last_join_at_s, 0.0) for at_s in self.full_at_s]
         gathered_s = None if self.gathered_at_s is None else self.gathered_at_s - self.began_at_s
         return {
             "joined": self.joined,
-            "returned": self.returned,
             "left": self.left,
             "mood_changes": self.mood_changes,
             "gathered_ms": None if gathered_s is None else round(1000 * gathered_s),
             "joins_per_s": None if not gathered_s else round(people / gathered_s),
+            "ends": dict(self.ends.most_common()),
+            "errors": dict(self.errors.most_common()),
+        }
+
+
+@dataclass(slots=True)
+class SocketTally(Tally):
+    """What a crowd on sockets did and saw.
+
+    Attributes:
+        returned: Welcomes after a lost connection.
+        messages: Text messages received.
+        bytes: Their bytes on the wire, with their frames' heads.
+        last_join_at_s: When the last of the first ``people`` sent the join.
+        full_at_s: When each of them heard of everybody.
+    """
+
+    returned: int = 0
+    messages: int = 0
+    bytes: int = 0
+    last_join_at_s: float = 0.0
+    full_at_s: list[float] = field(default_factory=list)
+
+    def summary(self, people: int) -> dict[str, Any]:
+        """Say it in plain values; ``full_count_ms_…`` counts from the last join, and means are per person."""
+        full_ms = [1000 * max(at_s - self.last_join_at_s, 0.0) for at_s in self.full_at_s]
+        return Tally.summary(self, people) | {
+            "returned": self.returned,
             "full_count_heard_by": len(full_ms),
             "full_count_ms_median": round(statistics.median(full_ms)) if full_ms else None,
             "full_count_ms_worst": round(max(full_ms)) if full_ms else None,
             "messages_per_person": round(self.messages / people, 2),
             "bytes_per_person": round(self.bytes / people, 1),
-            "ends": dict(self.ends.most_common()),
-            "errors": dict(self.errors.most_common()),
+        }
+
+
+@dataclass(slots=True)
+class HttpTally(Tally):
+    """What a crowd that polls did and saw.
+
+    Attributes:
+        reads: Presences asked for.
+        reports: Reports sent.
+        goodbyes: Goodbyes sent.
+        shed: Reports that were turned away for want of budget.
+    """
+
+    reads: int = 0
+    reports: int = 0
+    goodbyes: int = 0
+    shed: int = 0
+
+    def sent(self) -> dict[str, int]:
+        """Say how much of what was sent: to a cache, and to the server."""
+        return {"reads": self.reads, "reports": self.reports + self.goodbyes}
+
+    def summary(self, people: int) -> dict[str, Any]:
+        """Say it in plain values; what is per second is a mean over all of the time."""
+        ran_s = None if self.ended_at_s is None else self.ended_at_s - self.began_at_s
+        return Tally.summary(self, people) | {
+            "reads": self.reads,
+            "reports": self.reports,
+            "goodbyes": self.goodbyes,
+            "shed": self.shed,
+            "reads_per_s": round(self.reads / ran_s, 1) if ran_s else None,
+            "reports_per_s": round((self.reports + self.goodbyes) / ran_s, 1) if ran_s else None,
         }

@@ -9,7 +9,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from breathing_room.client import RefusedError, UnreachableError, connect
-from breathing_room.client.crowd import Crowd, Plan
+from breathing_room.client.crowd import Plan, look
+from breathing_room.client.socket_crowd import SocketCrowd
 from breathing_room.core.errors import HostError
 from harness import Serve, ServerProcess
 from scripted_server import answer_beats, presence, scripted
@@ -25,10 +26,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def gathered(plan: Plan) -> AsyncIterator[Crowd]:
+async def gathered(plan: Plan) -> AsyncIterator[SocketCrowd]:
     """A crowd that is there, and goes afterwards."""
-    crowd = Crowd(plan)
-    await crowd.look()
+    crowd = SocketCrowd(plan, await look(plan))
     running = asyncio.create_task(crowd.run())
     try:
         await until(lambda: crowd.tally.gathered_at_s is not None or running.done())
@@ -47,7 +47,7 @@ async def test_everybody_is_counted_and_hears_it(server: ServerProcess) -> None:
         async with gathered(Plan(url=server.url, people=50, stay_ms=0)) as crowd:
             assert (crowd.here, crowd.others) == (50, 1)
             await until(lambda: len(crowd.tally.full_at_s) == 50)
-            assert crowd.count == 51
+            assert crowd.presence.count == 51
     summary = crowd.summary()
     assert summary["present"] == 50
     assert summary["full_count_heard_by"] == 50
@@ -131,7 +131,7 @@ async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
         await until(lambda: crowd.here == 40)
         assert crowd.tally.returned == 40
         assert crowd.tally.ends["1006"] == 40
-        await until(lambda: crowd.count == 40)
+        await until(lambda: crowd.presence.count == 40)
 
 
 async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
@@ -158,8 +158,8 @@ async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
     """
     Nobody has to stop it.
     """
-    crowd = Crowd(Plan(url=server.url, people=10, duration_ms=300))
-    await crowd.look()
+    plan = Plan(url=server.url, people=10, duration_ms=300)
+    crowd = SocketCrowd(plan, await look(plan))
     async with asyncio.timeout(PATIENCE_S):
         await crowd.run()
     assert crowd.summary()["present"] == 10
@@ -177,8 +177,8 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
         await socket.close(4500)
 
     async with scripted(send_away) as url:
-        crowd = Crowd(Plan(url=url, people=20))
-        await crowd.look()
+        plan = Plan(url=url, people=20)
+        crowd = SocketCrowd(plan, await look(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
     assert crowd.summary()["joined"] == 0
@@ -199,8 +199,8 @@ async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
         await socket.wait_closed()
 
     async with scripted(object_to_it) as url:
-        crowd = Crowd(Plan(url=url, people=20))
-        await crowd.look()
+        plan = Plan(url=url, people=20)
+        crowd = SocketCrowd(plan, await look(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
     assert crowd.tally.errors == crowd.tally.ends == {"unknown_mood": 20}
@@ -224,8 +224,8 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
         await over.wait()
 
     async with scripted(hang) as url:
-        crowd = Crowd(Plan(url=url, people=5))
-        await crowd.look()
+        plan = Plan(url=url, people=5)
+        crowd = SocketCrowd(plan, await look(plan))
         running = asyncio.create_task(crowd.run())
         await until(lambda: joined == 5)
         loop = asyncio.get_running_loop()
@@ -244,8 +244,8 @@ async def test_a_crowd_looks_before_it_comes(server: ServerProcess, unused_tcp_p
     No server, a room that cannot be, or a mood that it does not know: said before anybody joins.
     """
     with pytest.raises(UnreachableError):
-        await Crowd(Plan(url=f"http://127.0.0.1:{unused_tcp_port}")).look()
+        await look(Plan(url=f"http://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(RefusedError):
-        await Crowd(Plan(url=f"{server.url}/elsewhere")).look()
+        await look(Plan(url=f"{server.url}/elsewhere"))
     with pytest.raises(HostError, match="gratitude"):
-        await Crowd(Plan(url=server.url, moods=("melancholy",))).look()
+        await look(Plan(url=server.url, moods=("melancholy",)))
