@@ -2,11 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,98 +14,41 @@ import httpx
 import pytest
 
 from harness import Serve
+from nginx_process import Nginx, start_nginx
 
-HOWTO = Path(__file__).resolve().parents[3] / "docs" / "howto" / "nginx.md"
 CLIENTS = 500
 LIFETIME_S = 1
 POLL_S = 0.5
 RUN_S = 8.0
 
-# Between the cache and the server: it changes nothing, and writes down whatever the cache asks for.
-COUNTER = """
-    log_format asked '$msec $request_uri $status $http_x_forwarded_for';
-    server {{
-        listen 127.0.0.1:{counter};
-        access_log {log} asked;
-        location / {{
-            proxy_pass http://127.0.0.1:{server};
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-        }}
-    }}
-"""
-
 
 @dataclass
 class Cache:
-    """A running nginx: where readers ask, where the server is, and what reached it."""
+    """A running nginx, the server behind it, and where its answers came from."""
 
-    port: int
+    nginx: Nginx
     server_port: int
-    log: Path
     statuses: Counter[str] = field(default_factory=Counter)
 
     def asked(self) -> Counter[str]:
-        return Counter(line.split()[1] for line in self.log.read_text().splitlines())
+        return Counter(asked.path for asked in self.nginx.asked())
 
     def asked_at_s(self, path: str) -> list[float]:
-        return [
-            float(line.split()[0]) for line in self.log.read_text().splitlines() if line.split()[1] == path
-        ]
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+        return [asked.at_s for asked in self.nginx.asked() if asked.path == path]
 
 
 @pytest.fixture
 def cache(serve: Serve, tmp_path: Path) -> Iterator[Cache]:
     server = serve("--presence-max-age-s", str(LIFETIME_S), "--push-ms", "100")
-    front, counter = free_ports(2)
-    log = tmp_path / "asked.log"
-    found = re.search(r"```nginx\n(.*?)```", HOWTO.read_text(encoding="utf-8"), re.DOTALL)
-    assert found
-    text = (
-        found[1]
-        .replace("127.0.0.1:8000", f"127.0.0.1:{counter}")
-        .replace("listen 80;", f"listen 127.0.0.1:{front};")
-        .replace("/var/cache/nginx/presence", str(tmp_path / "cache"))
-    )
-    folders = "".join(
-        f"    {kind}_temp_path {tmp_path}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    counting = COUNTER.format(counter=counter, log=log, server=server.port)
-    text = text.replace("http {", f"http {{\n{folders}{counting}", 1)
-    config = tmp_path / "nginx.conf"
-    # Started by root, nginx would work as a user who may not enter the test's folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    config.write_text(f"{user} daemon off; pid {tmp_path}/nginx.pid; error_log stderr error;\n{text}")
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
-    process = subprocess.Popen([program, "-e", "stderr", "-p", tmp_path, "-c", config])
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", front), timeout=1).close()
-            break
-        except OSError:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    yield Cache(front, server.port, log)
-    process.terminate()
-    process.wait()
+    with start_nginx(tmp_path, server.port) as nginx:
+        yield Cache(nginx, server.port)
 
 
 async def poll(
     cache: Cache, path: str, first_after_s: float, until_s: float, seen: list[tuple[float, int]]
 ) -> None:
     """One reader: ask again and again over one connection, and note when which count was read."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", cache.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", cache.nginx.port)
     request = f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
     await asyncio.sleep(first_after_s)
     while time.monotonic() < until_s:
