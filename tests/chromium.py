@@ -132,7 +132,7 @@ class Proxy:
         self.frozen = False
         self.heads: list[bytes] = []
         self.url = ""
-        self._port = port
+        self.port = port
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> asyncio.Server:
@@ -167,7 +167,7 @@ class Proxy:
         if any(part in head.lower() for part in self.silent):
             await reader.read()
             return
-        there_reader, there = await asyncio.open_connection("127.0.0.1", self._port)
+        there_reader, there = await asyncio.open_connection("127.0.0.1", self.port)
         if b"upgrade: websocket" not in head.lower():
             # One request a connection, so that every head is seen.
             head = head.replace(b"Connection: keep-alive", b"Connection: close")

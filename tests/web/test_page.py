@@ -119,10 +119,9 @@ async def test_tabs_and_reloads_are_one_person(
     await observer.until_count(1)
     began = len(observer.heard)
     second = await open_page(context=context)
+    await people(second, "you are the first one here")
     for page in (first, second) * 5:
-        await people(page, "you are the first one here")
         await page.reload()
-    for page in (first, second):
         await people(page, "you are the first one here")
 
     late = await peer(observe=True)

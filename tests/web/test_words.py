@@ -1,30 +1,11 @@
 """The page's sentences and its breath, asked directly in Node."""
 
-import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import breathing_room
 from breathing_room.core.breath import PATTERNS, moment
-
-WEB = Path(breathing_room.__file__).parent / "web"
-
-
-def node(file: str, expression: str, *arguments: Any) -> Any:
-    """Evaluate an expression over a module, ``it``, and the arguments, ``given``."""
-    program = shutil.which("node") or Path(sys.executable).with_name("node")
-    script = f"""
-        const it = await import({json.dumps((WEB / file).as_uri())});
-        const given = JSON.parse(process.argv[1]);
-        console.log(JSON.stringify({expression}));
-    """
-    command = [program, "--no-warnings", "--input-type=module", "--eval", script, json.dumps(arguments)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+from node import node
 
 
 def presence(
@@ -86,6 +67,22 @@ def test_the_quiet_line(given: dict[str, Any] | None, state: str, age_ms: int, l
     The quiet line says how the number was obtained and when.
     """
     assert node("words.js", "it.source(...given)", given, state, age_ms) == line
+
+
+@pytest.mark.parametrize(
+    ("unspoken", "merged", "line"),
+    [
+        (0, 0, ""),
+        (1_200, 0, "1,200 unspoken"),
+        (0, 7, "7 not told apart"),
+        (5, 7, "5 unspoken · 7 not told apart"),
+    ],
+)
+def test_those_without_a_number_of_their_own(unspoken: int, merged: int, line: str) -> None:
+    """
+    Who named no mood, and who is in a mood too small to be told apart, are quietly said to be there.
+    """
+    assert node("words.js", "it.unspoken(...given)", unspoken, merged) == line
 
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=lambda pattern: pattern.name)

@@ -5,24 +5,25 @@
  *     const room = join('https://example.org', {room: 'lobby'});
  *     room.addEventListener('presence', () => show(room.presence.label, room.state));
  *
- * One file, no dependency, nothing to build. Its promises:
+ * No dependency, nothing to build. Its promises:
  *
  * - It never throws into the page. What goes wrong is a `state`, or an `error` event that says why it stopped.
  * - It never invents a number: a presence that can no longer be vouched for stays, with the state `stale`.
  * - All tabs and reloads of one browser are one person.
  * - It comes back by itself, spread out in time, and stays away when the server says so.
  *
- * Theory of operation: while the page is shown, one loop connects, lives until the connection ends, and waits. A
- * connection is a WebSocket; where those cannot be opened although HTTP works, it is Server-Sent Events with beats
- * over HTTP; where the events do not arrive either, only the beats. What the wire says: docs/reference/protocol.md.
+ * Theory of operation: while the page is shown, one loop connects, lives until the connection ends, and waits. How it
+ * connects is the room's word. `socket`: a WebSocket; where those cannot be opened although HTTP works, Server-Sent
+ * Events, and where they do not arrive either, polls. `poll`: polls, and reports by those whom a panel asks. Each way
+ * is a file of its own. What the wire says: docs/reference/protocol.md.
  */
 
-/** How long an answer may take before its connection is given up for dead. */
+import {overHttp} from './http.js';
+import {Walk} from './interpolation.js';
+import {overSocket} from './socket.js';
+
+/** How long an answer may take. */
 const ANSWER_MS = 10_000;
-/** Between two beats on a socket. With ANSWER_MS it makes a dead line known within 30 s, the usual `valid_ms`. */
-const BEAT_MS = 20_000;
-/** The first beats come quickly: they find the server's time, and with it the breath. */
-const FIRST_BEATS_MS = [200, 500, 1_000, 3_000];
 /** Full jitter: wait a random time up to 1 s, 2 s, 4 s, … 30 s. */
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
@@ -38,7 +39,9 @@ const VISIT_MS = 30 * 60_000;
  * @param {object} [options]
  * @param {string} [options.room]  The room's name.
  * @param {string} [options.mood]  The mood to come with; without it, the one that this browser last chose here.
- * @param {string} [options.visitor]  An id of your own, 16 to 64 of A-Z a-z 0-9 _ -; nothing is then stored.
+ * @param {'socket' | 'poll'} [options.mode]  How to connect; without it, as the room's config says.
+ * @param {string} [options.visitor]  An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server;
+ *   nothing is then stored.
  * @param {boolean} [options.observe]  Look without being counted.
  * @returns {Room}
  */
@@ -70,24 +73,27 @@ class Room extends EventTarget {
   #key = '';            // under which the tabs share their visitor; empty: they do not
   #visitor;
   #observe;
+  #mode;
   #room;
   #clocks = [];         // the last few {offsetMs, tripMs}
+  #walk = new Walk();
   #heard = false;       // a presence, since the last attempt to connect
   #heardAtMs = 0;
+  #liveMs = 0;          // from then on, without hearing more
   #refusals = 0;
   #settled = '';        // the state and the transport that were last told
   #staleTimer;
-  #tell = null;         // says our mood, while there is somebody to say it to
-  #drop = null;         // gives the connection up, without a goodbye
+  #line = null;         // what a connection and we say to each other, while there is one
   #wake = null;         // ends a pause early
   #visit = null;        // AbortController of the loop; aborted: the person goes, politely
   #closed = new AbortController();
 
-  constructor(url, {room = 'lobby', mood = null, visitor = '', observe = false}) {
+  constructor(url, {room = 'lobby', mood = null, mode = '', visitor = '', observe = false}) {
     super();
     this.#room = room;
     this.#visitor = visitor;
     this.#observe = observe;
+    this.#mode = mode;
     try {
       const {protocol, origin, pathname} = new URL(url, globalThis.document?.baseURI);
       if (!protocol.startsWith('http')) throw new TypeError(protocol);
@@ -111,8 +117,15 @@ class Room extends EventTarget {
 
   /** How old the presence is, in milliseconds: 0 while we would be told of any change. */
   get ageMs() {
-    const pushed = this.transport === 'socket' || this.transport === 'events';
-    return pushed ? 0 : Math.max(1, Date.now() - this.#heardAtMs);
+    return this.#isPushed ? 0 : Math.max(1, Date.now() - this.#heardAtMs);
+  }
+
+  /**
+   * The count to show now, null while none is known. Between two polls it walks from one presence to the next, and never
+   * leaves the interval of the latest.
+   */
+  get shown() {
+    return this.#walk.at(performance.now());
   }
 
   /** Feel so from now on; `unspoken` takes it back. */
@@ -122,7 +135,7 @@ class Room extends EventTarget {
     this.mood = mood;
     this.#remember({moods: {...this.#recall().moods, [this.#room]: mood}});
     this.#emit('mood');
-    this.#tell?.();
+    this.#line?.tell?.();
   }
 
   /** Go, for good. */
@@ -161,32 +174,60 @@ class Room extends EventTarget {
   /** Live through one connection; tells how it ended: `{retryMs?, stop?, code?, message?}`. */
   async #connect(signal) {
     this.#visitor = this.#remember({}).visitor;
+    await this.#configure();
+    if (signal.aborted) return {};
+    const line = (this.#line = this.#makeLine(signal));
+    if ((this.#mode || this.config.mode) === 'poll') {
+      return overHttp(line, {fallback: false});
+    }
     if (this.#refusals < REFUSALS_MAX) {
-      // The socket opens while the config comes: one round trip less until the first number.
-      const configured = this.config ? Promise.resolve() : this.#configure();
-      configured.catch(() => {});
-      const ending = await this.#socket(signal, configured).catch(() => ({}));
+      const ending = await overSocket(line).catch(() => ({}));
       if (signal.aborted) return ending;
-      await configured;
       if (!ending.opened) await this.#configure({anew: true}); // throws where HTTP fails as well
       this.#refusals = ending.opened ? 0 : this.#refusals + 1;
       return ending;
     }
-    await this.#configure({anew: true});
-    if (signal.aborted) return {};
     try {
-      return await this.#converse(signal);
+      return await overHttp(line, {fallback: true});
     } finally {
       this.#refusals = REFUSALS_MAX - 1; // the next time, one socket is tried again
     }
   }
 
-  /** Get the config; `anew` also proves that HTTP works, and tells the time, as a copy from a cache would not. */
+  /**
+   * What a connection may ask of us. It sets `drop`, which gives it up without a goodbye, `tell`, which says our mood, and
+   * over HTTP `takenBack`, for when another tab said goodbye for us all. It says goodbye when `signal` is aborted.
+   */
+  #makeLine(signal) {
+    return {
+      signal,
+      address: this.#address,
+      room: this.#room,
+      observe: this.#observe,
+      config: this.config,
+      self: () => ({visitor: this.#visitor, mood: this.mood ?? undefined}),
+      stay: () => this.#remember({}),
+      ask: (url, init) => this.#ask(url, init),
+      hear: (presence, transport) => this.#hear(presence, transport),
+      unheard: () => this.#lose(),
+      setClock: (sentMs, nowMs) => this.#setClock(sentMs, nowMs),
+      fail: (code, message) => this.#fail(code, message),
+      forgetMood: () => {
+        this.mood = null;
+        this.#emit('mood');
+      },
+      sayGoodbye: () => {
+        navigator.sendBeacon(`${this.#address}/leave`, JSON.stringify({visitor: this.#visitor}));
+        // Over HTTP the server cannot see that another tab is still here; that tab says so itself.
+        this.#remember({left_at_ms: Date.now()});
+      },
+    };
+  }
+
+  /** Get the config, from a cache if one has it; `anew`: from the server, which also proves that HTTP works. */
   async #configure({anew = false} = {}) {
-    const sentMs = Date.now();
-    const response = await this.#ask('/config', {cache: anew ? 'no-store' : 'default'});
-    const config = await response.json();
-    if (anew && !response.headers.get('age')) this.#setClock(sentMs, config.now_ms);
+    if (this.config && !anew) return;
+    const config = await (await this.#ask(`${this.#address}/config`, {cache: anew ? 'no-store' : 'default'})).json();
     const before = this.config;
     this.config = config;
     if (JSON.stringify({...before, now_ms: 0}) === JSON.stringify({...config, now_ms: 0})) return;
@@ -197,139 +238,9 @@ class Room extends EventTarget {
     this.#emit('config');
   }
 
-  // --- the ways to be connected ---
-
-  #socket(signal, configured) {
-    return new Promise((resolve) => {
-      const socket = new WebSocket(`${this.#address.replace(/^http/, 'ws')}/socket`);
-      const firstBeatsMs = [...FIRST_BEATS_MS];
-      let opened = false;
-      let nextBeat;
-      let patience;
-
-      const say = (message) => socket.send(JSON.stringify(message));
-      const finish = (ending, ...code) => {
-        clearTimeout(nextBeat);
-        clearTimeout(patience);
-        signal.removeEventListener('abort', goodbye);
-        socket.onopen = socket.onmessage = socket.onclose = null;
-        socket.close(...code); // without a code: the connection is lost, the person is not
-        resolve({opened, ...ending});
-      };
-      const goodbye = () => finish({}, 1000);
-      const complain = ({code, message}) => {
-        if (!this.#heard && code !== 'unknown_mood') return finish({stop: true, code, message}); // we cannot join
-        this.#fail(code, message);
-        if (this.#heard) return;
-        this.mood = null; // the room changed its moods: come again without one
-        this.#emit('mood');
-        finish();
-      };
-      const beat = () => {
-        say({type: 'beat', sent_ms: Date.now()});
-        this.#remember({});
-        patience ??= setTimeout(finish, ANSWER_MS);
-        // A room with a short lease is beaten faster, so that two beats may be lost.
-        nextBeat = setTimeout(beat, firstBeatsMs.shift() ?? Math.min(BEAT_MS, this.config.lease_ms / 3 || BEAT_MS));
-      };
-
-      patience = setTimeout(finish, ANSWER_MS);
-      signal.addEventListener('abort', goodbye);
-      this.#drop = finish;
-      socket.onclose = (event) => finish(readClose(event));
-      socket.onopen = async () => {
-        opened = true;
-        await configured.catch(() => finish());
-        if (socket.readyState !== WebSocket.OPEN) return;
-        say(this.#observe ? {type: 'observe'} : {type: 'join', ...this.#self()});
-        this.#tell = () => say({type: 'mood', mood: this.mood});
-        beat();
-      };
-      socket.onmessage = ({data}) => {
-        clearTimeout(patience);
-        patience = null;
-        this.#heardAtMs = Date.now();
-        const message = parse(data);
-        if (message?.type === 'presence') this.#hear(message, 'socket');
-        else if (message?.type === 'beat') this.#setClock(message.sent_ms, message.now_ms);
-        else if (message?.type === 'error') complain(message.error ?? {});
-      };
-    });
-  }
-
-  /** Be here over HTTP: beat, and hear through Server-Sent Events or, where none arrive, the beats' answers. */
-  async #converse(signal) {
-    const line = new AbortController();
-    const goodbye = () => {
-      if (!this.#observe) navigator.sendBeacon(`${this.#address}/leave`, JSON.stringify(this.#self()));
-      // Over HTTP the server cannot see that another tab is still here; that tab says so itself.
-      this.#remember({left_at_ms: Date.now()});
-      line.abort();
-    };
-    signal.addEventListener('abort', goodbye, {signal: line.signal});
-    this.#drop = () => line.abort();
-    this.#tell = () => this.#wake?.();
-    const ending = {};
-    let streaming = false;
-    this.#listen(line.signal, () => (streaming = true))
-      .catch(() => {})
-      .then((retryMs) => {
-        ending.retryMs = retryMs;
-        if (streaming) line.abort();
-      });
-    try {
-      while (!line.signal.aborted) {
-        const {mood} = this;
-        // As plain text: a browser would ask another origin's leave before every beat that calls itself JSON.
-        const beat = {method: 'POST', body: JSON.stringify(this.#self())};
-        const response = await (this.#observe ? this.#ask('') : this.#ask('/beat', beat));
-        const presence = await response.json();
-        if (line.signal.aborted) break;
-        this.#hear(presence, streaming ? 'events' : 'polling');
-        this.#remember({});
-        const {beat_ms, next_ms} = {...this.config, ...presence};
-        const restMs = streaming ? beat_ms : Math.min(beat_ms, next_ms);
-        if (mood === this.mood) await this.#pause(restMs || BEAT_MS, line.signal);
-      }
-      return ending;
-    } finally {
-      line.abort();
-    }
-  }
-
-  /**
-   * Hear presences as Server-Sent Events until the stream ends; tells when to come back, if the server said so.
-   *
-   * Read by hand, for EventSource hides the server's `retry` and comes back after a fixed time, all at once.
-   */
-  async #listen(signal, onPresence) {
-    const silence = new AbortController();
-    signal.addEventListener('abort', () => silence.abort());
-    // A proxy that holds the events back looks like a slow network, for ever.
-    const patience = setTimeout(() => silence.abort(), ANSWER_MS);
-    const response = await this.#ask('/events', {signal: silence.signal});
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = '';
-    let retryMs;
-    for (;;) {
-      const {value, done} = await reader.read();
-      if (done || signal.aborted) return retryMs;
-      const events = (text + value).split('\n\n');
-      text = events.pop();
-      for (const event of events) {
-        const fields = Object.fromEntries(event.split('\n').map((line) => line.split(/: ?(.*)/)));
-        if (fields.retry) retryMs = Number(fields.retry);
-        if (fields.event !== 'presence') continue;
-        clearTimeout(patience);
-        onPresence();
-        this.#hear(JSON.parse(fields.data), 'events');
-      }
-    }
-  }
-
-  /** Fetch something of the room; throws an `ending` for every answer but a good one. */
-  async #ask(path, init) {
-    const response = await fetch(this.#address + path, {signal: AbortSignal.timeout(ANSWER_MS), ...init});
+  /** Fetch something; throws an `ending` for every answer but a good one. */
+  async #ask(url, init) {
+    const response = await fetch(url, {signal: AbortSignal.timeout(ANSWER_MS), ...init});
     if (response.ok) return response;
     const {error} = await response.json().catch(() => ({}));
     const retryAfterS = Number(response.headers.get('retry-after'));
@@ -345,23 +256,40 @@ class Room extends EventTarget {
   // --- what was heard ---
 
   #hear({type, ...presence}, transport) {
-    this.presence = presence;
+    const {as_of_ms} = this.presence ?? {};
     this.transport = transport;
     this.#heard = true;
-    this.#heardAtMs = Date.now();
+    // A cache may say what is older than an answer of the server. That is no news, unless time was set back.
+    if (!this.#isPushed && presence.as_of_ms < as_of_ms && Date.now() < this.#heardAtMs + this.#liveMs) return this.#settle();
+    // A copy that nobody writes any more does not become younger by being read.
+    if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#heardAtMs = Date.now();
+    // What was polled is live until the next poll, and `valid_ms` beyond.
+    const nextMs = this.#isPushed ? 0 : presence.next_ms;
+    this.#liveMs = presence.valid_ms + nextMs;
+    this.#walk = this.#walk.toward(presence, performance.now(), nextMs);
+    this.presence = presence;
     this.#settle();
     this.#emit('presence', presence);
   }
 
+  get #isPushed() {
+    return this.transport === 'socket' || this.transport === 'events';
+  }
+
   #disconnected() {
-    this.transport = this.#tell = this.#drop = null;
+    this.#line = null;
+    this.#lose();
+  }
+
+  #lose() {
+    this.transport = null;
     this.#settle();
   }
 
   #settle() {
     clearTimeout(this.#staleTimer);
-    const {method = 'unknown', valid_ms} = this.presence ?? {};
-    const validMs = this.transport ? Infinity : this.#heardAtMs + valid_ms - Date.now();
+    const {method = 'unknown'} = this.presence ?? {};
+    const validMs = this.#isPushed ? Infinity : this.#heardAtMs + this.#liveMs - Date.now();
     if (validMs > 0 && validMs < Infinity) this.#staleTimer = setTimeout(() => this.#settle(), validMs);
     const known = method === 'stale' || validMs <= 0 ? 'stale' : 'live';
     const state = method === 'unknown' ? 'unknown' : known;
@@ -418,7 +346,7 @@ class Room extends EventTarget {
     on(document, 'freeze', () => this.#depart());
     on(globalThis, 'pageshow', () => this.#arrive());
     on(document, 'resume', () => this.#arrive());
-    on(globalThis, 'offline', () => this.#drop?.());
+    on(globalThis, 'offline', () => this.#line?.drop?.());
     on(globalThis, 'online', () => {
       this.#refusals = 0; // another network may let sockets through
       this.#wake?.();
@@ -439,8 +367,8 @@ class Room extends EventTarget {
       // Two tabs opened in the same instant each made an id; what the store kept is who we both are.
       this.#depart();
       this.#arrive();
-    } else if (after?.left_at_ms !== before?.left_at_ms && this.transport && this.transport !== 'socket') {
-      setTimeout(() => this.#wake?.(), 300);
+    } else if (after?.left_at_ms !== before?.left_at_ms) {
+      setTimeout(() => this.#line?.takenBack?.(), 300);
     }
   }
 
@@ -471,11 +399,6 @@ class Room extends EventTarget {
     }
     return record;
   }
-
-  /** What we say of ourselves. */
-  #self() {
-    return {visitor: this.#visitor, mood: this.mood ?? undefined};
-  }
 }
 
 function stored(key) {
@@ -498,16 +421,4 @@ function parse(json) {
 function newVisitor() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
-}
-
-/** What a close code tells us to do. */
-function readClose({code, reason}) {
-  const forGood = [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code < 5000);
-  const retryMs = parse(reason)?.retry_ms;
-  return {
-    stop: forGood,
-    code: `closed_${code}`,
-    message: `the server closed the connection for good: ${code} ${reason}`.trim(),
-    retryMs: retryMs >= 0 ? retryMs : undefined,
-  };
 }

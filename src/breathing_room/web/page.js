@@ -11,7 +11,7 @@ import * as words from './words.js';
 
 /** A presence may be told to a screen reader this often at most. */
 const NEWS_MS = 60_000;
-/** How often "a moment ago" is looked at again. */
+/** How often "a moment ago" is looked at again, and a count on its way between two polls. */
 const AGE_MS = 5_000;
 /** An animation that is off by more is set right; less is not seen. */
 const DRIFT_MS = 15;
@@ -52,7 +52,7 @@ room.addEventListener('error', ({detail}) => {
 });
 document.addEventListener('visibilitychange', () => (document.hidden ? rest() : (breathe(), show())));
 stillness.addEventListener('change', breathe);
-setInterval(() => document.hidden || showSource(), AGE_MS);
+setInterval(() => document.hidden || (showPeople(), showSource()), AGE_MS);
 
 // --- the room's furniture: made once its moods and its breath are known ---
 
@@ -111,12 +111,20 @@ function mark(index) {
 
 function show() {
   const {presence, state} = room;
-  const sentence = words.people(presence, state);
   document.body.dataset.state = state;
-  byId('people').textContent = sentence;
+  const sentence = showPeople();
   showSource();
   if (moods.size) showMix(state === 'unknown' ? null : presence);
   tell(sentence);
+}
+
+function showPeople() {
+  const {presence, state, shown} = room;
+  // A rounded count moves by its own steps; an exact one walks from poll to poll.
+  const walks = presence?.label === words.number(presence?.count ?? 0);
+  const sentence = words.people(walks ? {...presence, label: words.number(shown)} : presence, state);
+  byId('people').textContent = sentence;
+  return sentence;
 }
 
 const source = () => stopped || words.source(room.presence, room.state, room.ageMs);
@@ -126,7 +134,11 @@ function showSource() {
 }
 
 function showMix(presence) {
-  const total = presence ? Object.values(presence.moods).reduce((sum, count) => sum + count, presence.unspoken) : 0;
+  const told = presence ? [...Object.values(presence.moods), presence.unspoken] : [];
+  const known = told.reduce((sum, count) => sum + count, 0);
+  // Moods that hold too few people are merged: their tallies are null, and what is left of the count is theirs.
+  const merged = told.includes(null) ? Math.max(0, presence.count - known) : 0;
+  const total = known + merged;
   const parts = [];
   let start = 0;
   const lay = (circle, count, colour) => {
@@ -148,8 +160,8 @@ function showMix(presence) {
     mark.style.opacity = share > 3 * GAP ? 1 : 0;
     mark.style.transform = `rotate(${middle}turn) translateY(-94px) rotate(${-middle}turn) scale(.7)`;
   }
-  lay(unspokenArc, presence?.unspoken ?? 0, 'var(--moonlight)');
-  byId('unspoken').textContent = words.unspoken(total > 1 ? presence.unspoken : 0);
+  lay(unspokenArc, (presence?.unspoken ?? 0) + merged, 'var(--moonlight)');
+  byId('unspoken').textContent = total > 1 ? words.unspoken(presence.unspoken ?? 0, merged) : '';
   tint(parts);
 }
 

@@ -53,4 +53,6 @@ export function tally(count) {
 /** What a mood's button is called to those who hear it. */
 export const mood = (name, count) => (count ? `${name}, ${number(count)}` : name);
 
-export const unspoken = (count) => (count ? `${number(count)} unspoken` : '');
+/** How many named no mood, and how many are in moods too small to be told apart. */
+export const unspoken = (count, merged = 0) =>
+  [count && `${number(count)} unspoken`, merged && `${number(merged)} not told apart`].filter(Boolean).join(' · ');

@@ -48,9 +48,10 @@ from breathing_room.hosts.server.responses import (
     presence_response,
 )
 
-# Everything that the page needs comes from here; nothing else may run in it, and no site may frame it unasked.
+# Everything that the page needs comes from here, or from where presence is published; nothing else may run in it, and no
+# site may frame it unasked.
 PAGE_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; img-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss: {origin}; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
@@ -232,10 +233,15 @@ def _peer(request: Request) -> tuple[str | None, str]:
 class Page(StaticFiles):
     """The page and what it is made of."""
 
+    def __init__(self, *, presence_url: str) -> None:
+        super().__init__(packages=[("breathing_room", "web")], html=True)
+        origin = "/".join(presence_url.split("/")[:3])
+        self._policy = PAGE_POLICY.format(origin=origin)
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer with a file, and say what may run in it."""
         response = await super().get_response(path, scope)
-        response.headers["Content-Security-Policy"] = PAGE_POLICY
+        response.headers["Content-Security-Policy"] = self._policy
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cache-Control"] = "no-cache"  # Ask again each time; the ETag makes that cheap.
@@ -285,7 +291,7 @@ def create_app(host: Host) -> Starlette:
     async def socket(websocket: Any) -> None:
         await AsgiSocket.run(host, websocket)
 
-    page = Page(packages=[("breathing_room", "web")], html=True)
+    page = Page(presence_url=host.config.presence_url)
     room = "/v1/rooms/{room}"
     table: list[BaseRoute] = [
         Route(room, routes.presence),
