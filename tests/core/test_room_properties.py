@@ -79,7 +79,7 @@ def check_state(room: Room) -> None:
     people = room._people.values()
     assert room._tally == [sum(person.mood == mood for person in people) for mood in range(len(room._tally))]
     silent = [person.mood for person in people if person.silent]
-    assert room._silent_count == len(silent)
+    assert room.silent_count == len(silent)
     assert room._silent_tally == [silent.count(mood) for mood in range(len(room._tally))]
     assert room._restored_count == sum(person.restored for person in people)
     assert room._connections == {connection: person for person in people for connection in person.connections}

@@ -19,6 +19,9 @@ altogether is ``unknown`` for one lease, in which everybody on a socket comes ba
 People without a socket are the business of the panel (``panel.py``): some of them report, and stand for the others.
 Whoever gets a socket leaves the panel. The count is the sum of both, and so is each end of the interval.
 
+Some hosts cannot ping, and must not: at an edge the network itself tells of every socket that ends, and a sign of life would
+only wake a room that sleeps. There an open socket *is* the lease (``keeps_sockets``), and time ends only the others.
+
 Announcements are coalesced: the first change is told at once, later ones when ``push_ms`` have passed, and
 changes that took each other back are not told at all.
 """
@@ -92,11 +95,21 @@ class Room:
             publishes it as ``as_of_ms``.
         unknown: Whether there may be people of whom the room has lost all memory. It then says so until they
             must have been heard from.
+        keeps_sockets: Whether the host tells of every socket that ends, so that an open one needs no sign of life.
     """
 
-    def __init__(self, name: str, config: RoomConfig, *, now_ms: int, unknown: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: RoomConfig,
+        *,
+        now_ms: int,
+        unknown: bool = False,
+        keeps_sockets: bool = False,
+    ) -> None:
         self.name = name
         self.config = config
+        self._keeps_sockets = keeps_sockets
         self._now_ms = now_ms
         self._people: dict[VisitorKey, Person] = {}
         self._connections: dict[Connection, Person] = {}
@@ -104,13 +117,14 @@ class Room:
         self._tally = [0] * len(self._mood_index)
         # The silent among them, by mood as well.
         self._silent_tally = [0] * len(self._mood_index)
-        self._silent_count = 0
+        self._silent: dict[VisitorKey, Person] = {}
         self._restored_count = 0
         self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
         self._agenda: Agenda[Person] = Agenda()
         self._panel = Panel(config, len(self._tally), now_ms=now_ms)
         self._coins = CoinCrowd(len(self._tally))
         self._label_shown: int | None = None
+        self._descriptions = 0
         self._describe(now_ms)
         self._announced = self._facts
         self._announced_at_ms = now_ms - config.push_ms
@@ -129,8 +143,8 @@ class Room:
 
     @property
     def silent_count(self) -> int:
-        """People on sockets whose lease is in doubt."""
-        return self._silent_count
+        """People on sockets whose lease is in doubt: their sockets are gone."""
+        return len(self._silent)
 
     @property
     def connection_count(self) -> int:
@@ -159,18 +173,34 @@ class Room:
 
     # --- Rest -------------------------------------------------------------------------------------------------
 
-    def snapshot(self) -> Snapshot:
-        """Take everything down, connections excepted: those are the host's to remember."""
-        people = self._people.values()
+    def person(self, visitor: VisitorKey) -> Person | None:
+        """Find somebody on a socket; to look at, not to touch."""
+        return self._people.get(visitor)
+
+    @property
+    def rest_stamp(self) -> tuple[object, ...]:
+        """Something that differs whenever there is more to know of ``snapshot(connected=False)`` than that time passed."""
+        polled = None if self._panel.is_idle and self._coins.is_idle else self._descriptions
+        told = (self._announced_at_ms, self._told_apart, self._saved_at_ms, self._unsaved)
+        return *told, self._unknown_until_ms, bool(self._connections), tuple(self._silent), polled
+
+    def snapshot(self, *, connected: bool = True) -> Snapshot:
+        """Take everything down, connections excepted: those are the host's to remember.
+
+        Args:
+            connected: Whether to take down those who have a connection, too: a host that keeps them beside their
+                connections does not need that.
+        """
+        people = (self._people if connected else self._silent).values()
         return Snapshot(
             room=self.name,
             as_of_ms=self._now_ms,
             moods=self.config.moods,
             people=Leases(
-                keys=b"".join(self._people),
+                keys=b"".join(person.key for person in people),
                 mood_of=bytes(person.mood for person in people),
                 flags=bytes(SILENT * person.silent | RESTORED * person.restored for person in people),
-                left_ms=tuple(max(0, person.expires_at_ms - self._now_ms) for person in people),
+                left_ms=tuple(self._left_ms(person) for person in people),
             ),
             panel=self._panel.snapshot(self._now_ms),
             coins=self._coins.snapshot(self._now_ms),
@@ -185,7 +215,9 @@ class Room:
         )
 
     @classmethod
-    def restore(cls, snapshot: Snapshot, config: RoomConfig, *, now_ms: int) -> Self:
+    def restore(
+        cls, snapshot: Snapshot, config: RoomConfig, *, now_ms: int, keeps_sockets: bool = False
+    ) -> Self:
         """Begin again after a crash or a restart, when every connection is gone.
 
         People keep what is left of their leases, and are silent until they are heard from. If everybody's lease
@@ -195,11 +227,12 @@ class Room:
             snapshot: The last one that was stored.
             config: How the room works from now on; a mood that it does not declare becomes unspoken.
             now_ms: The host's time. If it lies before the snapshot, a clock stepped back, and no time passed.
+            keeps_sockets: As of a new room.
         """
         lost = snapshot.count > 0 and snapshot.live_count(now_ms) == 0
         # The time for which we were down gave nobody a chance to be heard: what was unknown is so anew.
         unknown = lost or snapshot.unknown_until_ms is not None
-        room = cls(snapshot.room, config, now_ms=now_ms, unknown=unknown)
+        room = cls(snapshot.room, config, now_ms=now_ms, unknown=unknown, keeps_sockets=keeps_sockets)
         room._label_shown = snapshot.label_shown
         elapsed_ms = max(0, now_ms - snapshot.as_of_ms)
         mood_here = room._moods_of(snapshot)
@@ -216,7 +249,12 @@ class Room:
 
     @classmethod
     def wake(
-        cls, snapshot: Snapshot, config: RoomConfig, connections: Mapping[Connection, VisitorKey]
+        cls,
+        snapshot: Snapshot,
+        config: RoomConfig,
+        connections: Mapping[Connection, VisitorKey],
+        *,
+        keeps_sockets: bool = False,
     ) -> Self:
         """Go on after a sleep as if there had been none: the host kept the connections meanwhile.
 
@@ -224,8 +262,9 @@ class Room:
             snapshot: Taken after the last step.
             config: The same as then.
             connections: The visitor behind every connection that joined and is still open.
+            keeps_sockets: As then.
         """
-        room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms)
+        room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms, keeps_sockets=keeps_sockets)
         room._unknown_until_ms = snapshot.unknown_until_ms
         room._label_shown = snapshot.label_shown
         for key, mood, flags, left_ms in snapshot.people:
@@ -262,9 +301,11 @@ class Room:
         person.expires_at_ms = on_grid(expires_at_ms)
         self._tally[mood] += 1
         self._silent_tally[mood] += person.silent
-        self._silent_count += person.silent
         self._restored_count += person.restored
-        self._agenda.put(person, person.expires_at_ms)
+        if person.silent:
+            self._silent[key] = person
+        if person.silent or not self._keeps_sockets:
+            self._agenda.put(person, person.expires_at_ms)
 
     # --- What the room can be told ----------------------------------------------------------------------------
 
@@ -342,9 +383,8 @@ class Room:
                 if connection in self._connections:
                     raise HostError("a connection joined twice")
                 person = self._people.get(visitor)
-                sockets = (
-                    len(person.connections) if person is not None and person.expires_at_ms > now_ms else 0
-                )
+                lives = person is not None and (self._keeps_sockets or person.expires_at_ms > now_ms)
+                sockets = len(person.connections) if person is not None and lives else 0
                 if sockets >= self.config.connections_per_visitor_max:
                     raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
             case Reported(visitor, _, mood, _) | Tossed(visitor, mood):
@@ -412,15 +452,24 @@ class Room:
         """Somebody gave a sign of life."""
         self._believe(person)
         person.expires_at_ms = on_grid(self._now_ms + self.config.lease_ms)
-        self._agenda.no_later_than(person, person.expires_at_ms)
+        if self._keeps_sockets:
+            person.due_at_ms = NOT_DUE
+        else:
+            self._agenda.no_later_than(person, person.expires_at_ms)
         self._unsaved = True
+
+    def _left_ms(self, person: Person) -> int:
+        """Say what is left of a lease; an open socket that is one renews it all the time."""
+        if self._keeps_sockets and person.connections:
+            return self.config.lease_ms
+        return max(0, person.expires_at_ms - self._now_ms)
 
     def _believe(self, person: Person) -> None:
         """Take back every doubt."""
         if person.silent:
             person.silent = False
             self._silent_tally[person.mood] -= 1
-            self._silent_count -= 1
+            del self._silent[person.key]
             self._changed = True
             if person.restored:
                 person.restored = False
@@ -430,8 +479,12 @@ class Room:
         """The last socket of somebody broke."""
         person.silent = True
         self._silent_tally[person.mood] += 1
-        self._silent_count += 1
-        person.expires_at_ms = min(person.expires_at_ms, on_grid(self._now_ms + self.config.grace_ms))
+        self._silent[person.key] = person
+        doubtful_until_ms = on_grid(self._now_ms + self.config.grace_ms)
+        if self._keeps_sockets:  # Until now the lease was the socket.
+            person.expires_at_ms = doubtful_until_ms
+        else:
+            person.expires_at_ms = min(person.expires_at_ms, doubtful_until_ms)
         self._agenda.no_later_than(person, person.expires_at_ms)
         self._changed = self._unsaved = True
 
@@ -460,7 +513,7 @@ class Room:
     def _facts_at(self, at_ms: int) -> Facts:
         """What an announcement says, for comparison with the last one."""
         count = len(self._people)
-        low, high = count - self._silent_count, count
+        low, high = count - len(self._silent), count
         cells = [
             (people, people - silent, people)
             for people, silent in zip(self._tally, self._silent_tally, strict=True)
@@ -495,6 +548,7 @@ class Room:
         a needless wake-up can be told from outside.
         """
         self._described_at_ms = at_ms
+        self._descriptions += 1
         self._facts = facts = self._facts_at(at_ms)
         label, _ = read_label(facts.count, facts.low, facts.high, shown=self._label_shown)
         *moods, unspoken = (cell and cell[0] for cell in facts.cells)

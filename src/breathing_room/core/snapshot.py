@@ -15,8 +15,8 @@ Integers are little-endian. Every column is as long as the header's ``counts`` s
 
 import json
 import struct
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
 from breathing_room.core.errors import HostError
@@ -153,6 +153,27 @@ class Snapshot:
         return sum(
             left_ms > elapsed_ms for leases in (self.people, self.panel.seats) for left_ms in leases.left_ms
         )
+
+
+def with_connected(
+    rest: Snapshot, mood_of: Mapping[VisitorKey, int], *, left_ms: int, flags: int = 0
+) -> Snapshot:
+    """Add people to a snapshot that was taken without those who have a connection.
+
+    Args:
+        rest: What ``Room.snapshot(connected=False)`` took down.
+        mood_of: The others, with their moods as ``Leases`` has them.
+        left_ms: What is left of each one's lease.
+        flags: Of SILENT and RESTORED, for each of them.
+    """
+    people = rest.people
+    added = Leases(
+        keys=people.keys + b"".join(mood_of),
+        mood_of=people.mood_of + bytes(mood_of.values()),
+        flags=people.flags + bytes([flags]) * len(mood_of),
+        left_ms=people.left_ms + (left_ms,) * len(mood_of),
+    )
+    return replace(rest, people=added)
 
 
 _HEADER_KEYS: Final = (
