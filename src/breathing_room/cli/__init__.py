@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign")
+SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign", "housekeep", "simulate")
 
 
 class Subcommands(click.Group):

@@ -1,0 +1,329 @@
+"""`breathing-room simulate`: play a crowd through the real room on a clock that does not wait, and compare what it says with the truth."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from breathing_room.core.errors import ConfigError
+from breathing_room.core.policies import POLICIES
+from breathing_room.sim.scenario import DEPTHS, ESTIMATORS, HOUR_MS, SECOND_MS, Scenario, load, scenario_names
+
+PIPE_LETTERS: Final = 150
+"""How wide a table is where nobody can tell us."""
+
+VERSION: Final = 1
+
+LABELS: Final = {
+    "panel": "panel",
+    "coin": "coin (biased)",
+    "coin_forced": "coin, first beat forced (biased)",
+    "write_rate": "write_rate",
+    "history": "history (estimated)",
+}
+
+
+@click.command(
+    name="simulate",
+    epilog="Example: breathing-room simulate steady --people 100000 --seeds 4 --jobs 2 --plot steady.svg",
+)
+@click.argument("name", default="steady", metavar="[SCENARIO|FILE.toml]")
+@click.option("--list", "listed", is_flag=True, help="List the scenarios that are shipped, and end.")
+@click.option(
+    "--people",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="How many there are at a time; again for a sweep.",
+)
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="How long, after the warm-up.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Where all chance comes from."
+)
+@click.option("--seeds", type=click.IntRange(min=1), help="How many runs, from SEED on.  [default: 1]")
+@click.option(
+    "--looks", type=click.IntRange(min=1), help="As many runs as it takes for so many looks at each crowd."
+)
+@click.option("--depth", type=click.Choice(DEPTHS), help="Each poll an event, or only those that matter.")
+@click.option("--policy", type=click.Choice(tuple(POLICIES)), help="What is written to the store, and when.")
+@click.option("--estimators", metavar="NAME,…", help=f"Who counts: {', '.join(ESTIMATORS)}.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write the result as JSON; - for standard output.",
+)
+@click.option(
+    "--plot", "plot_path", type=click.Path(dir_okay=False, path_type=Path), help="Draw it, as .png or .svg."
+)
+def command(
+    name: str,
+    *,
+    listed: bool,
+    seed: int,
+    seeds: int | None,
+    looks: int | None,
+    jobs: int,
+    json_path: str | None,
+    plot_path: Path | None,
+    **options: Any,
+) -> None:
+    """Play a crowd through the real room, and compare what it says with the truth.
+
+    Nothing waits: a day of a million people takes less than a minute. The room, its write policies and the clients are those that are
+    deployed; arrivals, stays, networks and caches are simulated. The same seed gives the same result.
+
+    A scenario is a TOML file; `--list` shows those that are shipped.
+    """
+    if listed:
+        for shipped in scenario_names():
+            click.echo(f"{shipped:<10} {load(shipped).about}")
+        return
+    if seeds and looks:
+        raise click.UsageError("--seeds and --looks say the same in two ways: take one")
+    if plot_path and plot_path.suffix not in {".png", ".svg"}:
+        raise click.UsageError("--plot takes a file that ends in .png or .svg")
+    try:
+        scenario, sizes = _read(name, **options)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    count = seeds or (-(-looks // _looks_a_run(scenario)) if looks else 1)
+    try:
+        from breathing_room.sim.batch import run_all  # noqa: PLC0415 - numpy is an extra
+        from breathing_room.sim.summary import summarize  # noqa: PLC0415
+
+        if plot_path:
+            from breathing_room.sim.plot import plot  # noqa: PLC0415 - so is matplotlib
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: pip install 'breathing-room[sim]'") from None
+    crowds = [scenario.of(people) for people in sizes]
+    work = [(crowd, number) for crowd in crowds for number in range(seed, seed + count)]
+    summaries = []
+    try:
+        with _progress(len(work)) as told:
+            results = run_all(work, jobs=min(jobs, len(work)), told=told)
+            summaries = [summarize(crowd, [next(results) for _ in range(count)]) for crowd in crowds]
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    result = {"version": VERSION, "scenario": name, "about": scenario.about, "crowds": summaries}
+    if plot_path:
+        _write(plot_path, lambda: plot(result, plot_path))
+    if json_path:
+        text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+        if json_path == "-":
+            click.echo(text, nl=False)
+            return
+        _write(Path(json_path), lambda: Path(json_path).write_text(text, encoding="utf-8"))
+    _show(result)
+
+
+def _read(
+    name: str,
+    *,
+    people: tuple[int, ...],
+    hours: float | None,
+    depth: str | None,
+    policy: str | None,
+    estimators: str | None,
+) -> tuple[Scenario, Sequence[int]]:
+    """Read the scenario, with what the command line puts in place of what it says; and which crowds to take."""
+    run: dict[str, Any] = {"hours": hours, "depth": depth, "policy": policy}
+    if estimators is not None:
+        run["estimators"] = [part.strip() for part in estimators.split(",") if part.strip()]
+    overrides = {"run": {key: value for key, value in run.items() if value is not None}}
+    if people:
+        overrides["crowd"] = {"people": people[0]}
+    scenario = load(name, overrides)
+    return scenario, people or scenario.sizes or (scenario.crowd.people,)
+
+
+def _looks_a_run(scenario: Scenario) -> int:
+    return max(1, int(scenario.run.hours * HOUR_MS / (scenario.run.look_every_s * SECOND_MS) + 1e-6))
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Callable[[float], None]]:
+    """Show how far it is on standard error, if somebody looks there."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("1 run" if runs == 1 else f"{runs:,} runs", total=runs)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _write(path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror or error}") from None
+
+
+# --- For people to read -------------------------------------------------------------------------------------------
+
+
+def _show(result: dict[str, Any]) -> None:
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PIPE_LETTERS
+    if result["about"]:
+        console.print(result["about"])
+    crowds = result["crowds"]
+    if len(crowds) > 1:
+        console.print(_sweep(crowds), _sweep_a_day(crowds), sep="")
+        return
+    (crowd,) = crowds
+    runs = len(crowd["seeds"])
+    console.print(
+        f"{runs:,} {'run' if runs == 1 else 'runs'} of {crowd['hours'] / runs:,.2f} h, depth {crowd['depth']}, "
+        f"{crowd['looks']:,} looks, {_people(crowd['truth'])} people on average"
+    )
+    console.print(_estimators(crowd))
+    for line in _lines(crowd):
+        console.print(line)
+
+
+def _table(*columns: str, left: int = 1) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right")
+    return table
+
+
+def _estimators(crowd: dict[str, Any]) -> Table:
+    table = _table(
+        "estimator",
+        "says / truth",
+        "bias",
+        "± its own error",
+        "RMSE",
+        "theory",
+        "RMSE / theory",
+        "95 % interval held",
+    )
+    for name, fared in crowd["estimators"].items():
+        table.add_row(
+            Text(LABELS[name], style="yellow" if fared["biased"] else ""),
+            f"{fared['ratio']:.3f}",
+            _percent(fared["bias"]),
+            _percent(fared["bias_error"], sign=False),
+            _percent(fared["rmse"], sign=False),
+            _percent(fared["bound"], sign=False),
+            _ratio(fared),
+            _percent(fared["coverage"], sign=False),
+        )
+    return table
+
+
+def _lines(crowd: dict[str, Any]) -> Iterator[str]:
+    """Say what the table does not, a line for each thing."""
+    moods = crowd["moods"]
+    if moods["looks"]:
+        yield f"moods           {_percent(moods['coverage'], sign=False)} of {moods['looks']:,} intervals held the truth"
+    day = {name: f"{count:,.0f}" for name, count in crowd["a_day"].items()}
+    meter = crowd["meter"]
+    yield (
+        f"reports a day   {day['reports']}, and {day['goodbyes']} goodbyes; of the reports {meter['reports_kept']:,} in all were in the sample, "
+        f"{meter['reports_outside']:,} were not, {meter['reports_shed']:,} were shed"
+    )
+    if meter["tosses"]:
+        yield f"tosses a day    {day['tosses']}"
+    if meter["connects"]:
+        yield f"sockets         {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"
+    yield f"reads a day     {day['presence_reads']} at the origin, of {day['polls']} polls; {day['config_reads']} configs, of {day['config_fetches']}"
+    store = meter["store"]
+    yield f"writes a day    {day['writes']}, {store['bytes_put']:,} bytes in all; {day['wakes']} wake-ups a day"
+    if surge := crowd.get("surge"):
+        yield (
+            f"surge           {surge['peak_per_s']:,} reports a second at the worst; one cache lifetime ({surge['lifetime_s']:.0f} s) after it "
+            f"{surge['arriving_per_s']:.2f} a second"
+        )
+        yield f"                under budget ({surge['budget_per_s']:.2f}/s, with chance {surge['allowed_per_s']:.2f}/s) in {surge['under_budget']} of {surge['runs']} runs"
+        yield f"                truth in the interval after two lifetimes in {surge['truth_in_interval']} of {surge['runs']} runs"
+    forgers = crowd.get("forgers", {})
+    if forgers.get("looks"):
+        yield f"forgers         {meter['reports_forged']:,} of {meter['reports']:,} reports were forged"
+        yield (
+            f"                published {_people(forgers['published'])} for {_people(forgers['truth'])}: moved by {_people(forgers['moved'])}, "
+            f"and the cap of {forgers['cap_seats']} seats allows {_people(forgers['allowed'])}"
+        )
+        yield f"                without a cap it would have been {_people(forgers['raw'])}; {forgers['capped_seats']:,.0f} seats were capped"
+
+
+def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
+    table = _table(
+        "people", "looks", "truth", "bias", "± its own error", "RMSE", "theory", "RMSE / theory", "interval held",
+        "moods held", "of looks", "coin (biased)", "first beat forced (biased)", left=0,
+    )  # fmt: skip
+    for crowd in crowds:
+        panel = crowd["estimators"].get("panel")
+        moods = crowd["moods"]
+        table.add_row(
+            f"{crowd['people']:,}",
+            f"{crowd['looks']:,}",
+            _people(crowd["truth"]),
+            *(
+                (
+                    _percent(panel["bias"]),
+                    _percent(panel["bias_error"], sign=False),
+                    _percent(panel["rmse"], sign=False),
+                    _percent(panel["bound"], sign=False),
+                    _ratio(panel),
+                    _percent(panel["coverage"], sign=False),
+                )
+                if panel
+                else ["-"] * 6
+            ),
+            _percent(moods["coverage"], sign=False),
+            f"{moods['looks']:,}",
+            *(_times(crowd["estimators"].get(name)) for name in ("coin", "coin_forced")),
+        )
+    return table
+
+
+def _sweep_a_day(crowds: Sequence[dict[str, Any]]) -> Table:
+    table = _table(
+        "people",
+        "reports a day",
+        "goodbyes",
+        "polls",
+        "reads at the origin",
+        "configs at the origin",
+        "writes",
+        left=0,
+    )
+    for crowd in crowds:
+        day = crowd["a_day"]
+        counts = (
+            day[name] for name in ("reports", "goodbyes", "polls", "presence_reads", "config_reads", "writes")
+        )
+        table.add_row(f"{crowd['people']:,}", *(f"{count:,.0f}" for count in counts))
+    return table
+
+
+def _percent(share: float | None, *, sign: bool = True) -> str:
+    if share is None:
+        return "-"
+    return f"{100 * share:{'+' if sign else ''},.2f} %"
+
+
+def _ratio(fared: dict[str, Any]) -> str:
+    return f"{fared['rmse'] / fared['bound']:.3f}" if fared["bound"] else "-"
+
+
+def _times(fared: dict[str, Any] | None) -> str:
+    return f"{fared['ratio']:.2f} x" if fared else "-"
+
+
+def _people(count: float | None) -> str:
+    return "-" if count is None else f"{count:,.0f}" if count >= 100 else f"{count:,.1f}"

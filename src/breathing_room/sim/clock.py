@@ -1,0 +1,38 @@
+"""A clock that jumps from one event to the next."""
+
+import heapq
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+Action: TypeAlias = Callable[[int], None]
+
+FIRST: Final = -1
+LAST: Final = 1 << 62
+"""The ranks of what comes before and after everybody in an instant."""
+
+
+class Clock:
+    """Actions by time. Two of one instant are taken by rank, and of one rank in the order in which they were put down.
+
+    The rank of a person's actions is the person's number. So their order is a matter of who they are, and the same in both
+    depths.
+    """
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+        self.rank = FIRST
+        self._actions: list[tuple[int, int, int, Action]] = []
+        self._number = 0
+
+    def at(self, at_ms: int, rank: int, action: Action) -> None:
+        """Have something done at an instant; what lies in the past is done now."""
+        self._number += 1
+        heapq.heappush(self._actions, (max(at_ms, self.now_ms), rank, self._number, action))
+
+    def run(self, until_ms: int) -> None:
+        """Do everything that lies before an instant."""
+        actions, pop = self._actions, heapq.heappop
+        while actions and actions[0][0] < until_ms:
+            self.now_ms, self.rank, _, action = pop(actions)
+            action(self.now_ms)
+        self.now_ms, self.rank = until_ms, FIRST

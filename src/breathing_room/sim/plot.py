@@ -1,0 +1,159 @@
+"""Plots: what was said against what was true."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK: Final = "#22313a"
+FAINT: Final = "#8a979e"
+PANEL: Final = "#1f7a8c"
+COIN: Final = "#c8553d"
+FORCED: Final = "#e0a458"
+
+STYLE: Final[Any] = {
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.color": "#e6eaec",
+    "svg.hashsalt": "breathing-room",  # else every plot has other ids in it
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+}
+
+NAMES: Final = {
+    "panel": "the panel, with its 95 % interval",
+    "coin": "3 % a beat ÷ 0.03 (biased)",
+    "coin_forced": "the same, first beat forced (biased)",
+    "write_rate": "from joins alone",
+    "history": "what is usual (estimated)",
+}
+COLOURS: Final = {
+    "panel": PANEL,
+    "coin": COIN,
+    "coin_forced": FORCED,
+    "write_rate": "#6a4c93",
+    "history": "#5b8c5a",
+}
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draw a result as ``--json`` writes it: one crowd over time, or several by size.
+
+    Args:
+        result: The result.
+        path: Where to; its ending, .png or .svg, says in which form.
+    """
+    crowds = result["crowds"]
+    with plt.rc_context(STYLE):
+        figure = _sizes(crowds) if len(crowds) > 1 else _time(crowds[0])
+        figure.savefig(
+            path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None}
+        )
+        plt.close(figure)
+
+
+def _time(crowd: dict[str, Any]) -> Figure:
+    """Draw the first run over time; biased figures have a scale of their own beside it, so that the interval can be seen."""
+    seen = [look for look in crowd.get("seen", []) if look["seed"] == crowd["seeds"][0]]
+    biased = [name for name in crowd["estimators"] if crowd["estimators"][name]["biased"]]
+    others = [name for name in crowd["estimators"] if name not in biased and name != "panel"]
+    figure, axes = plt.subplots(1, 2 if biased else 1, figsize=(10 if biased else 7, 4), squeeze=False)
+    hours = [look["at_s"] / 3_600 for look in seen]
+    minutes = not hours or hours[-1] < 2
+    times = [hour * 60 for hour in hours] if minutes else hours
+    for index, axis in enumerate(axes[0]):
+        _frame(axis, "minutes" if minutes else "hours")
+        if "panel" in crowd["estimators"]:
+            ends = ([look[end] for look in seen] for end in ("low", "high"))
+            axis.fill_between(times, *ends, color=PANEL, alpha=0.18, linewidth=0)
+            axis.plot(
+                times, [look["count"] for look in seen], color=PANEL, linewidth=1.4, label=NAMES["panel"]
+            )
+        for name in biased if index else others:
+            said = [look["estimates"][name][0] for look in seen]
+            axis.plot(times, said, color=COLOURS[name], linewidth=1.2, label=NAMES[name])
+        axis.plot(
+            times, [look["truth"] for look in seen], color=INK, linewidth=1.6, label="people who were there"
+        )
+        axis.set_ylim(bottom=0)
+        _legend(axis)
+    axes[0][0].set_title("What the room says")
+    if biased:
+        axes[0][1].set_title("The planning document's figure beside it")
+    axes[0][0].set_ylabel("people")
+    return figure
+
+
+def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
+    """Draw what was said, over what was true, by the size of the crowd."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(3, 2))
+    truths = [crowd["truth"] for crowd in crowds]
+    for axis in (left, right):
+        _frame(axis, "people who were there")
+        axis.set_xscale("log")
+    left.axhline(1, color=INK, linewidth=1.2)
+    for name in ("coin_forced", "coin", "panel"):
+        fared = [crowd["estimators"].get(name) for crowd in crowds]
+        if all(fared):
+            _ratios(left, truths, fared, name)
+    left.set_ylim(0, None)
+    left.set_ylabel("said / true")
+    left.set_title("Mean and root mean square error")
+    panels = [crowd["estimators"].get("panel") for crowd in crowds]
+    if all(panels):
+        reached = [100 * fared["rmse"] for fared in panels]
+        by_theory = [100 * fared["bound"] for fared in panels]
+        right.plot(truths, by_theory, color=INK, linewidth=1.2, label="theory")
+        right.plot(truths, reached, "o", color=PANEL, markersize=5, label="the panel")
+        right.set_ylim(0, None)
+        right.set_ylabel("root mean square error, %")
+        right.set_title("The panel's error")
+        _legend(right)
+    _legend(left)
+    return figure
+
+
+def _ratios(axis: Axes, truths: Sequence[float], fared: Sequence[dict[str, Any]], name: str) -> None:
+    spread = [max(one["rmse"] ** 2 - one["bias"] ** 2, 0.0) ** 0.5 for one in fared]
+    axis.errorbar(
+        truths,
+        [one["ratio"] for one in fared],
+        yerr=spread,
+        fmt="o-",
+        color=COLOURS[name],
+        markersize=4,
+        linewidth=1.2,
+        capsize=2,
+        label=NAMES[name] if name != "panel" else "the panel",
+    )
+
+
+def _frame(axis: Axes, below: str) -> None:
+    axis.set_xlabel(below)
+    axis.grid(visible=True, axis="y")
+    axis.set_axisbelow(True)
+    axis.xaxis.get_major_formatter()
+    axis.yaxis.set_major_formatter(_thousands())
+
+
+def _legend(axis: Axes) -> None:
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+
+
+def _thousands() -> Callable[[float, float], str]:
+    return lambda value, _: f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
