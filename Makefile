@@ -32,7 +32,7 @@ run: $(VENV)/.run  ## Serve the page on http://127.0.0.1:8000
 	$(BIN)/breathing-room serve $(ARGS)
 
 test: $(VENV)/.dev $(NODE_PEERS)  ## Run every test, in Chromium too
-	@./scripts/need chromium nginx gcc
+	@./scripts/need chromium nginx gcc redis-server
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev  ## Format, lint, strict types, import contracts

@@ -32,8 +32,8 @@ async def test_a_path(tmp_path: Path) -> None:
 
 async def test_a_store_that_we_do_not_have() -> None:
     """A URL is refused by its scheme; the rest, which may hold a password, is not repeated."""
-    with pytest.raises(HostError, match="there is no store for redis:// addresses") as error:
-        await open_store("redis://:secret@127.0.0.1/0")
+    with pytest.raises(HostError, match="there is no store for ftp:// addresses") as error:
+        await open_store("ftp://:secret@127.0.0.1/0")
 
     assert "secret" not in str(error.value)
 

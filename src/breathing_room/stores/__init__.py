@@ -1,27 +1,30 @@
-"""Places to keep a few values: in memory, or in one SQLite file."""
+"""Places to keep a few values: in memory, in one SQLite file, or in Redis."""
 
 from breathing_room.core.errors import HostError
 from breathing_room.ports import Store
 from breathing_room.stores.memory import MemoryStore
+from breathing_room.stores.redis import RedisStore, is_redis
 from breathing_room.stores.sqlite import SqliteStore
 
-__all__ = ["MemoryStore", "SqliteStore", "open_store"]
+__all__ = ["MemoryStore", "RedisStore", "SqliteStore", "open_store"]
 
 
 async def open_store(where: str) -> Store:
     """Open the store that a setting names.
 
     Args:
-        where: ``:memory:``, or the path of a file, which is made if it is not there.
+        where: ``:memory:``, the address of a Redis, or the path of a file, which is made if it is not there.
 
     Raises:
         HostError: It names a kind of store that we do not have.
-        StoreError: The file cannot be opened, or is not ours.
+        StoreError: The file cannot be opened, or is not ours; or the Redis cannot be used.
     """
     if where == ":memory:":
         return MemoryStore()
+    if is_redis(where):
+        return await RedisStore.open(where)
     scheme, is_url, _ = where.partition("://")
     if is_url:
         # Only the scheme is repeated: the rest of a URL may hold a password.
-        raise HostError(f"there is no store for {scheme}:// addresses: name a file, or :memory:")
+        raise HostError(f"there is no store for {scheme}:// addresses: name a file, a redis://, or :memory:")
     return await SqliteStore.open(where)
