@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.polling import (
     BACKOFF_MAX_MS,
     NEVER,
@@ -288,6 +289,23 @@ def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
         at_ms = ann.next_at_ms
     (length_ms,) = lengths_ms
     assert STRIDE_LEAST * NEXT_MS <= length_ms <= STRIDE_MOST * NEXT_MS
+
+
+@given(st.integers(500, DAY_MS), st.integers())
+def test_signs_of_life_drift_apart_and_are_never_late(beat_ms: int, seed: int) -> None:
+    """
+    Those who came together do not report together a beat later; and nobody is taken for silent by that.
+    """
+    ann = Poller(ANN, room="lobby", beat_ms=beat_ms, mood=None, rng=Random(seed), now_ms=0)
+    ann.due(0)
+    ann.heard(presence(), 0)
+    ann.due(0)
+    ann.acknowledged(presence(as_of_ms=1), 0)
+    at_ms = 0
+    while report() not in ann.due(at_ms):
+        at_ms = ann._report_at_ms
+    assert at_ms >= 0.9 * beat_ms - 1
+    assert at_ms < RoomConfig(beat_ms=beat_ms).fresh_ms
 
 
 # --- Whatever happens ---------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ coming in, on a change of mood, and otherwise once a ``beat_ms``. Whoever is not
 A report is repeated until it is acknowledged, after full-jittered waits. One that the server sheds is not simply repeated: the
 rate may have fallen meanwhile, and then it is not wanted any more. So its visitor looks again first.
 
-Polls of one visitor keep a distance of their own, ``next_ms`` times a factor from 0.9 to 1.1 that is drawn once. So those who
-came together drift apart, and nobody's next poll depends on chance any more.
+Polls of one visitor keep a distance of their own, ``next_ms`` times a factor from 0.9 to 1.1 that is drawn once; and so do its
+reports, up to half a minute. So those who came together drift apart, and nobody's next poll depends on chance any more.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,9 @@ from breathing_room.core.tickets import ticket
 
 STRIDE_LEAST: Final = 0.9
 STRIDE_MOST: Final = 1.1
+
+BEAT_STRETCHED_MS: Final = 300_000
+"""Of a longer beat only so much is stretched: a tenth of it, 30 s, is less than the 45 s by which a report may be late."""
 
 BACKOFF_MS: Final = 1_000
 BACKOFF_MAX_MS: Final = 30_000
@@ -100,13 +103,13 @@ class Poller:
     ) -> None:
         self._visitor = visitor
         self._room = room
-        self._beat_ms = beat_ms
         self._mood = mood
         self._mood_told = mood
         self._rng = rng
         self._backoff_ms = backoff_ms
         self._backoff_max_ms = backoff_max_ms
         self._stride = rng.uniform(STRIDE_LEAST, STRIDE_MOST)
+        self._beat_ms = beat_ms + round(min(beat_ms, BEAT_STRETCHED_MS) * (self._stride - 1))
         # What the server said last, and when that was true.
         self._as_of_ms = -1
         self._epoch: int | None = None

@@ -8,6 +8,8 @@
 
 const STRIDE_LEAST = 0.9;
 const STRIDE_MOST = 1.1;
+/** Of a longer beat only so much is stretched: a tenth of it is less than the 45 s by which a report may be late. */
+const BEAT_STRETCHED_MS = 300_000;
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const TICKETS = 2 ** 32;
@@ -57,10 +59,10 @@ export class Poller {
   constructor({visitor, room, beatMs, mood, nowMs, random = Math.random}) {
     this.#visitor = visitor;
     this.#room = room;
-    this.#beatMs = beatMs;
     this.#mood = this.#moodTold = mood;
     this.#random = random;
     this.#stride = this.#uniform(STRIDE_LEAST, STRIDE_MOST);
+    this.#beatMs = beatMs + Math.round(Math.min(beatMs, BEAT_STRETCHED_MS) * (this.#stride - 1));
     this.#pollAtMs = this.#shedUntilMs = nowMs;
   }
 
