@@ -3,11 +3,21 @@
 import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from breathing_room.cli.settings import config_option, load_config, setting_options
-from breathing_room.core.errors import ConfigError, StoreError
+from breathing_room.cli.settings import (
+    STATELESS_SETTINGS,
+    STATELESS_VARIABLE,
+    config_option,
+    load_config,
+    load_stateless_config,
+    setting_options,
+    stateless_options,
+)
+from breathing_room.core.errors import HostError, StoreError
 from breathing_room.hosts.server.limits import Capacity
 from breathing_room.hosts.server.logs import set_up_logging
 
@@ -15,7 +25,15 @@ from breathing_room.hosts.server.logs import set_up_logging
 @click.command(epilog="Example: breathing-room serve --port 9000 --moods calm,curious --breath box")
 @config_option
 @setting_options
-def command(config_path: Path | None, **flags: str | None) -> None:
+@click.option(
+    "--stateless",
+    is_flag=True,
+    envvar=STATELESS_VARIABLE,
+    help="Be one of several writers without a memory, over one store; `breathing-room housekeep` must run beside them.",
+)
+@stateless_options
+@click.pass_context
+def command(context: click.Context, /, config_path: Path | None, *, stateless: bool, **options: Any) -> None:
     """Serve rooms, and the page, until Ctrl-C.
 
     Nothing else needs to be set up: people are kept in one file beside the server, and a restart loses nobody.
@@ -23,18 +41,39 @@ def command(config_path: Path | None, **flags: str | None) -> None:
     the command line goes before the environment, and the environment before the file. The key for signed
     visitor ids is no option: it is BREATHING_ROOM_SIGNING_KEY, or signing_key in the file.
     """
-    # Imported here, so that `--help` does not wait for an HTTP server to load.
-    from breathing_room.hosts.server.serve import serve  # noqa: PLC0415
-
+    own = {name: options.pop(name) for name in STATELESS_SETTINGS}
+    for name in own:
+        if not stateless and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --stateless")
     try:
-        config = load_config(config_path, flags)
-        set_up_logging(config.log_level)
         with contextlib.suppress(KeyboardInterrupt):
-            serve(config, on_start=_greet)
-    except ConfigError as error:
+            if stateless:
+                _serve_stateless(config_path, options, own)
+            else:
+                _serve(config_path, options)
+    except HostError as error:
         raise click.UsageError(str(error)) from None
     except StoreError as error:
         raise click.ClickException(str(error)) from None
+
+
+# The servers are imported late, so that `--help` does not wait for HTTP to load.
+
+
+def _serve(config_path: Path | None, said: dict[str, str | None]) -> None:
+    from breathing_room.hosts.server.serve import serve  # noqa: PLC0415
+
+    config = load_config(config_path, said)
+    set_up_logging(config.log_level)
+    serve(config, on_start=_greet)
+
+
+def _serve_stateless(config_path: Path | None, said: dict[str, str | None], own: dict[str, Any]) -> None:
+    from breathing_room.hosts.stateless.serve import serve_stateless  # noqa: PLC0415
+
+    config = load_stateless_config(config_path, said, own)
+    set_up_logging(config.server.log_level)
+    serve_stateless(config, on_start=_greet_stateless)
 
 
 def _greet(url: str, capacity: Capacity) -> None:
@@ -42,4 +81,10 @@ def _greet(url: str, capacity: Capacity) -> None:
     click.echo(
         f"It can hold {capacity.sockets:,} people on sockets ({capacity.files:,} open files). Ctrl-C stops it."
     )
+    sys.stdout.flush()
+
+
+def _greet_stateless(url: str) -> None:
+    click.echo(f"Breathing Room, a writer without a memory, listens on {click.style(url, bold=True)}")
+    click.echo("People are counted while `breathing-room housekeep` runs beside it. Ctrl-C stops it.")
     sys.stdout.flush()

@@ -5,8 +5,9 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -33,12 +34,24 @@ BACKLOG = 16_384
 GC_THRESHOLDS = (50_000, 20, 100)
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which parts from people before it parts from connections."""
+HOW: Final[Mapping[str, Any]] = {
+    "interface": "asgi3",
+    "lifespan": "on",
+    "log_config": None,
+    "access_log": False,  # It would hold addresses.
+    "proxy_headers": False,  # ``prefixes.py`` reads them, and only from proxies that are trusted.
+    "server_header": False,
+    "backlog": BACKLOG,
+    "timeout_graceful_shutdown": 5,
+}
+"""What uvicorn is told of every server of ours."""
 
-    def __init__(self, config: uvicorn.Config, host: Host, on_start: Callable[[], None]) -> None:
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens, and ends with status 0."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
-        self._host = host
         self._on_start = on_start
 
     @contextlib.contextmanager
@@ -58,6 +71,14 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_start()
+
+
+class RoomServer(Server):
+    """A server of rooms, which parts from people before it parts from connections."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], host: Host) -> None:
+        super().__init__(config, on_start)
+        self._host = host
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Save everything and tell everybody when to come back; then close."""
@@ -93,6 +114,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    """Say at which address a listening socket is reached."""
+    bound_to, port = listener.getsockname()[:2]
+    return f"http://[{bound_to}]:{port}" if ":" in bound_to else f"http://{bound_to}:{port}"
+
+
 def serve(config: ServerConfig, *, on_start: Callable[[str, Capacity], None]) -> None:
     """Serve until a signal ends it.
 
@@ -118,26 +145,17 @@ async def _serve(
     capacity: Capacity,
     on_start: Callable[[str, Capacity], None],
 ) -> None:
-    bound_to, port = listener.getsockname()[:2]
-    url = f"http://[{bound_to}]:{port}" if ":" in bound_to else f"http://{bound_to}:{port}"
     host = Host(config, sockets_max=capacity.sockets)
     await host.open_store()  # A store that cannot be used is said before anybody is let in.
     front = partial(Front, host)
-    server = Server(
+    server = RoomServer(
         uvicorn.Config(
             create_app(host),
             http=partial(front, upgrading=False),  # type: ignore[arg-type]  # it is only ever called
             ws=partial(front, upgrading=True),  # type: ignore[arg-type]
-            interface="asgi3",
-            lifespan="on",
-            log_config=None,
-            access_log=False,  # It would hold addresses.
-            proxy_headers=False,  # ``prefixes.py`` reads them, and only from proxies that are trusted.
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=5,
+            **HOW,
         ),
+        lambda: on_start(url_of(listener), capacity),
         host,
-        lambda: on_start(url, capacity),
     )
     await server.serve(sockets=[listener])

@@ -25,11 +25,24 @@ The size of a surge is known to the job after a minute, and to the writers after
 its reports are stored. A beat should name the mood: it lasts for one lease after it was named.
 
 ``control.py`` is what lies in the store, ``config.py`` what can be set, ``job.py`` the job, ``presence.py`` what both sides read out of
-the store; ``writer.py`` is a writer, and ``app.py`` speaks HTTP for it.
+the store; ``writer.py`` is a writer, ``app.py`` speaks HTTP for it, and ``serve.py`` runs it.
 """
 
-from breathing_room.hosts.stateless.app import stateless_app
-from breathing_room.hosts.stateless.config import StatelessConfig
-from breathing_room.hosts.stateless.job import housekeep
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from breathing_room.hosts.stateless.app import stateless_app
+    from breathing_room.hosts.stateless.config import StatelessConfig
+    from breathing_room.hosts.stateless.job import housekeep
 
 __all__ = ["StatelessConfig", "housekeep", "stateless_app"]
+
+_HOMES = {"StatelessConfig": "config", "housekeep": "job", "stateless_app": "app"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and only that: the job needs no HTTP."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from breathing_room.core.config import check_range
+from breathing_room.core.config import check_range, setting
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.policies import POLICIES, Bucketed, Every, WritePolicy
 from breathing_room.core.rate import Rate
 from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.stateless.control import REPORTS, RoomControl
 
-POLICIES_HERE: Final = (Every.name, Bucketed.name)
+POLICIES_HERE: Final = (Bucketed.name, Every.name)
 """The others remember people between reports."""
 
 
@@ -20,18 +20,19 @@ class StatelessConfig:
 
     Attributes:
         server: Rooms and HTTP; what concerns sockets and limits per address is not used.
-        policy: ``bucketed``, or ``every`` where a process does not live for ten seconds.
-        bucket_ms: How long a batch is collected: what a writer that dies takes with it.
-        propagation_ms: How late a writer may know of the control key. Half of it is the writer's own, the other half
-            the store's (Workers KV: 60 s).
-        job_ms: How often the job runs, at least.
     """
 
     server: ServerConfig = field(default_factory=ServerConfig)
-    policy: str = Bucketed.name
-    bucket_ms: int = 10_000
-    propagation_ms: int = 60_000
-    job_ms: int = 60_000
+    policy: str = setting(
+        Bucketed.name,
+        f"how reports get into the store: {' or '.join(POLICIES_HERE)}, the latter where a process does not live for ten seconds",
+    )
+    bucket_ms: int = setting(10_000, "how long a batch is collected: what a writer that dies takes with it")
+    propagation_ms: int = setting(
+        60_000,
+        "how late a writer may know what the job said: half of it is the writer's own, the other half the store's",
+    )
+    job_ms: int = setting(60_000, "how often the job runs, at least")
 
     def __post_init__(self) -> None:
         """Check every field."""

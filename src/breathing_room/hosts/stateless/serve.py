@@ -1,0 +1,39 @@
+"""Runs a writer: one process, one port. Run as many as you like over one store."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+import uvloop
+
+from breathing_room.hosts.server.serve import HOW, Server, listen, url_of
+from breathing_room.hosts.stateless.app import stateless_app
+from breathing_room.hosts.stateless.config import StatelessConfig
+from breathing_room.stores import open_store
+
+
+def serve_stateless(config: StatelessConfig, *, on_start: Callable[[str], None]) -> None:
+    """Serve until a signal ends it; what waits is then written.
+
+    Args:
+        config: How.
+        on_start: Called with the base address when the writer listens.
+
+    Raises:
+        ConfigError: The port cannot be had.
+        StoreError: The store cannot be used.
+    """
+    listener = listen(config.server.host, config.server.port)
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config, listener, on_start))
+
+
+async def _serve(config: StatelessConfig, listener: socket.socket, on_start: Callable[[str], None]) -> None:
+    # A store that cannot be used is said before anybody is let in.
+    store = await open_store(config.server.data)
+    try:
+        app = stateless_app(store, config)
+        await Server(uvicorn.Config(app, **HOW), lambda: on_start(url_of(listener))).serve(sockets=[listener])
+    finally:
+        await store.close()
