@@ -20,7 +20,7 @@ from breathing_room.hosts.server.responses import error_response
 from breathing_room.hosts.server.session import PERSON, Session
 
 
-class AsgiSocket(Session):
+class AsgiSocket(Session[RoomHost]):
     """One WebSocket of an ASGI server: one task reads, one writes."""
 
     __slots__ = ("_answers", "_closing", "_latest", "_news", "_websocket", "_writing_since_ms")

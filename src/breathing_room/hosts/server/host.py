@@ -99,7 +99,7 @@ class RoomHost:
         self.audience: dict[Listener, None] = {}
         self.opener = opener
         self.budget = Budget(room.config, now_ms=host.clock.now_ms())
-        self.pings: Timeouts[Session] = Timeouts(self.ping_ms)
+        self.pings: Timeouts[Session[RoomHost]] = Timeouts(self.ping_ms)
         self._attached = 0
         self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))
         self._fan_out: Iterator[Listener] | None = None
@@ -190,7 +190,7 @@ class RoomHost:
 
     # --- What sessions and routes ask -------------------------------------------------------------------------
 
-    def attach(self, session: Session) -> None:
+    def attach(self, session: "Session[RoomHost]") -> None:
         """A socket leads here; it is not of the audience before it says so."""
         self._attached += 1
         self.host.session_count += 1
@@ -198,7 +198,11 @@ class RoomHost:
         self.pings.start(session, now_ms)
         self.host.joining.start(session, now_ms)
 
-    def detach(self, session: Session) -> None:
+    def settle(self, session: "Session[RoomHost]") -> None:
+        """A socket has said what it is: it is late no more."""
+        self.host.joining.stop(session)
+
+    def detach(self, session: "Session[RoomHost]") -> None:
         """A socket is gone."""
         self._attached -= 1
         self.host.session_count -= 1
@@ -339,9 +343,9 @@ class Host:
         self.stopping = False
         self.prefixes = Prefixes(config.proxy_networks, config.networks_without_cap)
         self.handshakes: Timeouts[asyncio.Transport] = Timeouts(config.handshake_ms)
-        self.joining: Timeouts[Session] = Timeouts(config.join_ms)
+        self.joining: Timeouts[Session[RoomHost]] = Timeouts(config.join_ms)
         self.slow: Timeouts[Abortable] = Timeouts(config.slow_ms)
-        self.closing: Timeouts[Session] = Timeouts(CLOSING_MS)
+        self.closing: Timeouts[Session[RoomHost]] = Timeouts(CLOSING_MS)
         self.publisher: Publisher | None = None
         if config.publish_url:
             try:
@@ -523,7 +527,7 @@ class Host:
         """Count a socket that we closed."""
         self.counters.closes[code] += 1
 
-    def forget(self, session: Session) -> None:
+    def forget(self, session: "Session[RoomHost]") -> None:
         """Drop a socket that is gone from every list of deadlines."""
         self.slow.stop(session)
         self.closing.stop(session)

@@ -32,6 +32,7 @@ from breathing_room.core.wire import (
     history_body,
 )
 from breathing_room.hosts.server import compat
+from breathing_room.hosts.server.answers import etag_of_presence
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.badge import badge
 from breathing_room.hosts.server.config import ServerConfig
@@ -43,7 +44,6 @@ from breathing_room.hosts.server.openapi import openapi
 from breathing_room.hosts.server.responses import (
     cacheable,
     config_response,
-    etag_of_presence,
     json_response,
     presence_response,
 )

@@ -1,19 +1,22 @@
 """What a socket means, whatever carries it.
 
 A session turns the messages of one client into events of its room. How bytes travel is the business of its
-subclasses: ``socket.py`` writes frames to a transport, ``asgi_socket.py`` speaks ASGI. A third way is a third subclass.
+subclasses: ``socket.py`` writes frames to a transport, ``asgi_socket.py`` speaks ASGI, and the one of ``hosts/worker`` is
+kept by a network that lets the room sleep.
 """
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import MutableMapping
+from typing import Any, Generic, Protocol, TypeVar
 
+from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged, Observed
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, VisitorKey
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
 from breathing_room.hosts.server.announcement import Announcement, Dialect
-
-if TYPE_CHECKING:
-    from breathing_room.hosts.server.host import RoomHost
+from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.counters import Counters
 
 # What a session is, in the order in which it comes about.
 NEW = 0
@@ -22,7 +25,57 @@ PERSON = 2
 ENDED = 3
 
 
-class Session(ABC):
+class Shared(Protocol):
+    """What a session asks of the host of its room."""
+
+    @property
+    def config(self) -> ServerConfig:
+        """How the host works."""
+
+    @property
+    def clock(self) -> Clock:
+        """The two times."""
+
+    @property
+    def counters(self) -> Counters:
+        """What the host counts about itself."""
+
+
+class Place(Protocol):
+    """What a session asks of the room that it leads to."""
+
+    name: str
+    config: RoomConfig
+    ping_ms: int
+
+    @property
+    def host(self) -> Shared:
+        """The host that it is part of."""
+
+    @property
+    def audience(self) -> MutableMapping[Any, None]:
+        """Who is told of every change."""
+
+    def attach(self, session: Any) -> None:
+        """A socket leads here."""
+
+    def settle(self, session: Any) -> None:
+        """A socket has said what it is."""
+
+    def detach(self, session: Any) -> None:
+        """A socket is gone."""
+
+    def feed(self, event: Event) -> None:
+        """Tell the room something."""
+
+    def visitor_key(self, visitor: str) -> VisitorKey:
+        """Hash a visitor id."""
+
+
+PlaceT = TypeVar("PlaceT", bound=Place)
+
+
+class Session(ABC, Generic[PlaceT]):
     """One socket of one client.
 
     Attributes:
@@ -34,7 +87,7 @@ class Session(ABC):
 
     __slots__ = ("_senseless", "dialect", "heard_at_ms", "role", "room")
 
-    def __init__(self, room: "RoomHost", dialect: Dialect) -> None:
+    def __init__(self, room: PlaceT, dialect: Dialect) -> None:
         self.room = room
         self.dialect = dialect
         self.role = NEW
@@ -141,7 +194,7 @@ class Session(ABC):
         # The answer may have ended it already.
         if self.role == NEW:
             self.role = role
-        self.room.host.joining.stop(self)
+        self.room.settle(self)
 
     def _obey(self, text: bytes) -> None:
         match self.dialect.decode(text, self.room.config.moods):

@@ -30,7 +30,7 @@ POLITE = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
 _PING = frame(PING, b"")
 
 
-class Socket(Session, asyncio.Protocol):
+class Socket(Session[RoomHost], asyncio.Protocol):
     """One WebSocket after its handshake."""
 
     __slots__ = ("_blocked", "_closing", "_missed", "_reader", "_transport")

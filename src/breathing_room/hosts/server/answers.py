@@ -1,0 +1,88 @@
+"""The few shapes of answers over HTTP: JSON, an error, and what caches may keep. They know no framework."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from breathing_room.core.errors import PeerError
+from breathing_room.core.presence import Presence
+from breathing_room.core.wire import encode, encode_presence, error_body
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer.
+
+    Attributes:
+        status: The HTTP status.
+        body: The whole body.
+        headers: All but what the carrier adds (length, date).
+    """
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """Answer with JSON that is encoded already, for nobody to keep."""
+    return Answer(status, body, {"Content-Type": JSON, "Cache-Control": "no-store"} | dict(headers or {}))
+
+
+def error_answer(error: PeerError, headers: Mapping[str, str] | None = None) -> Answer:
+    """Answer with an error in its one shape."""
+    headers = dict(headers or {})
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 413:
+        headers["Connection"] = "close"  # What is left of the body would be taken for the next request.
+    if error.status == 426:
+        headers |= {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    return json_answer(encode(error_body(error)), status=error.status, headers=headers)
+
+
+def etag_of(body: bytes) -> str:
+    """Make a tag that changes with every byte."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def etag_of_presence(presence: Presence) -> str:
+    """Make a tag for which time moves in steps of half of ``valid_ms``.
+
+    Most revalidations are then answered by 304, and nobody is left with a presence that is no longer valid.
+    """
+    step_ms = presence.valid_ms // 2
+    return etag_of(encode_presence(replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)))
+
+
+def etag_of_config(body: Mapping[str, Any]) -> str:
+    """Make a tag for a config. The time of day changes with every answer; what matters to a cache does not."""
+    return etag_of(encode({**body, "now_ms": 0}))
+
+
+def cacheable_answer(
+    known: str | None, body: bytes, cache_control: str, *, etag: str | None = None, media_type: str = JSON
+) -> Answer:
+    """Answer with what caches may share, and 304 to whoever has it already.
+
+    Args:
+        known: ``If-None-Match`` of the request.
+        body: The answer.
+        cache_control: For how long it may be kept.
+        etag: What tells versions of it apart; None for all of its bytes.
+        media_type: What it is.
+    """
+    etag = etag or etag_of(body)
+    headers = {"ETag": etag, "Cache-Control": cache_control}
+    tags = {tag.strip().removeprefix("W/") for tag in (known or "").split(",")}
+    if etag in tags or "*" in tags:
+        return Answer(304, headers=headers)
+    return Answer(200, body, headers | {"Content-Type": media_type})
+
+
+def presence_kept(max_age_s: int) -> str:
+    """Say how long caches may keep a presence."""
+    return f"public, max-age={max_age_s}, stale-while-revalidate={max_age_s}"
