@@ -169,3 +169,8 @@ class RoomConfig:
         A beat and 90 s of retries, and never less than 2.5 beats of a page whose timers the browser throttles.
         """
         return max(self.beat_ms + 90_000, 5 * THROTTLED_BEAT_MS // 2)
+
+    @property
+    def ghost_ms(self) -> float:
+        """For how long on average somebody who left in silence is still counted: a lease after a beat that was half over."""
+        return self.beat_lease_ms - self.beat_ms / 2

@@ -21,14 +21,20 @@ Work per report is constant. A change of theta looks at every seat once; it is r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import exp, sqrt
 from typing import Final
 
 from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.estimate import Estimate
-from breathing_room.core.estimate.panel import expected_ghosts, panel_estimate, panel_variance
+from breathing_room.core.estimate.panel import (
+    PanelSums,
+    crowd_estimate,
+    expected_ghosts,
+    panel_estimate,
+    panel_variance,
+)
 from breathing_room.core.events import VisitorKey
 from breathing_room.core.rate import Rate
 from breathing_room.core.snapshot import RESTORED, SILENT, TICKETS, Leases, PanelSnapshot
@@ -186,27 +192,32 @@ class Panel:
         """Seats that are counted, by mood."""
         return self._tally
 
-    def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:
-        """Estimate the crowd behind the seats.
+    def sums(self, now_ms: int) -> PanelSums:
+        """Put down what an estimate needs to know."""
+        return PanelSums(
+            tally=tuple(self._tally),
+            restored_tally=tuple(self._restored_tally),
+            seats=self.seat_count,
+            restored=self._restored_count,
+            fresh=self._silent_count < len(self._seats),
+            lapsed=self._lapsed_counted,
+            window_ms=self._observed_ms(now_ms),
+            theta=self._theta,
+            rate=self._rate.current,
+            arrivals_per_ms=self._arrivals_at(now_ms),
+        )
 
-        Returns:
-            People, and people of each mood, all with 95 % intervals. That of a mood comes from its own seats: a share of
-            the whole would claim too much. While some seats are left from before a restart, an interval begins
-            where it would without them.
-        """
-        ghosts = self._ghosts(now_ms)
-        estimate = self._estimate(self._counted, self._restored_counted, ghosts)
-        if estimate.count < 1.0 and self._silent_count < len(self._seats):
-            # Somebody reported within the last beat: whatever is expected of ghosts, that is not nobody.
-            estimate = replace(estimate, count=1.0, high=max(estimate.high, 1.0))
-        return estimate, [
-            self._estimate(seats, restored, ghosts)
-            for seats, restored in zip(self._tally, self._restored_tally, strict=True)
-        ]
+    def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:
+        """Estimate the crowd behind the seats, and that of each mood."""
+        return crowd_estimate(self.sums(now_ms), ghost_ms=self._config.ghost_ms)
 
     def raw_estimate(self, now_ms: int) -> Estimate:
         """Estimate what the crowd would be if no prefix were capped: for the operator, who should see both."""
-        return self._estimate(self._counted + self._capped_counted, 0, self._ghosts(now_ms))
+        ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
+        seats = self._counted + self._capped_counted
+        if self._counted:
+            ghosts *= seats / self._counted
+        return panel_estimate(seats, min(ghosts, seats), self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
 
     def standard_error(self, people: float, now_ms: int) -> float:
         """Say how well a crowd of so many can be known now, in people."""
@@ -216,25 +227,16 @@ class Panel:
         )
         return sqrt(variance) / self._theta
 
-    def _estimate(self, seats: int, restored: int, expected: tuple[float, float, float]) -> Estimate:
-        """Estimate the people behind some seats, of which some were restored; ghosts are among all alike."""
-        ghosts, ghost_ms, window_ms = expected
-        if self._counted:
-            ghosts *= seats / self._counted
-        ghosts = min(ghosts, seats)  # Without a seat there is no ghost either.
-        estimate = panel_estimate(seats, ghosts, self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
-        if restored:
-            heard = self._estimate(seats - restored, 0, expected)
-            estimate = replace(estimate, low=min(estimate.low, heard.low))
-        return estimate
-
     def _ghosts(self, now_ms: int) -> tuple[float, float, float]:
         """Expect ghosts; return how many, for how long each is one, and the window in which that was seen."""
-        lease_ms = self._config.beat_lease_ms
-        ghost_ms = lease_ms - self._config.beat_ms / 2
-        window_ms = max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
+        ghost_ms, window_ms = self._config.ghost_ms, self._observed_ms(now_ms)
         ghosts = expected_ghosts(self._lapsed_counted, ghost_ms=ghost_ms, window_ms=window_ms)
         return ghosts, ghost_ms, window_ms
+
+    def _observed_ms(self, now_ms: int) -> int:
+        """For how long expiries were counted; before a whole lease is over there can be none."""
+        lease_ms = self._config.beat_lease_ms
+        return max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
 
     @property
     def _window_ms(self) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from breathing_room.core.config import MERGED, UNSPOKEN
+from breathing_room.core.config import MERGED, UNSPOKEN, RoomConfig
 
 Method: TypeAlias = Literal["counted", "sampled", "stale", "estimated", "unknown"]
 
@@ -157,3 +157,34 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
     elif figure < low:
         figure += step
     return (f"{figure:,}" if step == 1 else f"about {figure:,}"), figure
+
+
+def describe(room: str, config: RoomConfig, facts: Facts, *, at_ms: int, label_shown: int | None) -> Presence:
+    """Put facts into the shape in which they are published.
+
+    Args:
+        room: The room's name.
+        config: How it works.
+        facts: What is said of the people.
+        at_ms: When that was true.
+        label_shown: The figure that the label shows now, or None.
+    """
+    label, _ = read_label(facts.count, facts.low, facts.high, shown=label_shown)
+    *moods, unspoken = (cell and cell[0] for cell in facts.cells)
+    intervals = (cell and (cell[1], None if facts.high is None else cell[2]) for cell in facts.cells)
+    return Presence(
+        room=room,
+        count=facts.count,
+        low=facts.low,
+        high=facts.high,
+        method=facts.method,
+        rate=facts.rate,
+        epoch=at_ms // config.epoch_ms,
+        moods=dict(zip(config.moods, moods, strict=True)),
+        unspoken=unspoken,
+        mood_intervals=dict(zip((*config.moods, UNSPOKEN), intervals, strict=True)),
+        label=label,
+        as_of_ms=at_ms,
+        valid_ms=config.valid_ms,
+        next_ms=config.next_ms,
+    )

@@ -28,16 +28,13 @@ changes that took each other back are not told at all.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil, floor
 from typing import Self, assert_never
 
 from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
-from breathing_room.core.estimate import Estimate, together
 from breathing_room.core.estimate.coin import CoinCrowd
-from breathing_room.core.estimate.panel import apportion
 from breathing_room.core.events import (
     Broke,
     Connection,
@@ -54,8 +51,10 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.panel import Panel
-from breathing_room.core.presence import Cell, Facts, Presence, merge_cells, read_label
+from breathing_room.core.presence import Presence, describe, read_label
 from breathing_room.core.snapshot import RESTORED, SILENT, Leases, Snapshot
+from breathing_room.core.summary import Summary
+from breathing_room.core.summary import facts as facts_of
 from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import LEASE_ENDED
 
@@ -159,6 +158,21 @@ class Room:
     def holds(self, visitor: VisitorKey) -> bool:
         """Tell whether a visitor has a lease."""
         return visitor in self._people or self._panel.holds(visitor)
+
+    def summary(self, at_ms: int) -> Summary:
+        """Say in sums what the room knows, as of the last step.
+
+        Args:
+            at_ms: What estimates are to be of.
+        """
+        return Summary(
+            people=tuple(self._tally),
+            silent=tuple(self._silent_tally),
+            restored=self._restored_count,
+            panel=self._panel.sums(at_ms),
+            coins=self._coins.sums(at_ms),
+            unknown=self._unknown_until_ms is not None,
+        )
 
     def presence(self, *, now_ms: int) -> Presence:
         """Say who is here, as of the last step.
@@ -510,37 +524,6 @@ class Room:
 
     # --- What is told, kept and awaited -----------------------------------------------------------------------
 
-    def _facts_at(self, at_ms: int) -> Facts:
-        """What an announcement says, for comparison with the last one."""
-        count = len(self._people)
-        low, high = count - len(self._silent), count
-        cells = [
-            (people, people - silent, people)
-            for people, silent in zip(self._tally, self._silent_tally, strict=True)
-        ]
-        sockets_only = self._panel.is_idle and self._coins.is_idle
-        if not sockets_only:  # A join over a socket pays for no estimate where there is nothing to estimate.
-            panel, panel_moods = self._panel.estimate(at_ms)
-            coins, coin_moods = self._coins.estimate(at_ms)
-            polled, tossing = round(panel.count), round(coins.count)
-            count, low, high = _with((count, low, high), polled + tossing, together(panel, coins))
-            polled_by_mood = apportion(polled, self._panel.tally)
-            tossing_by_mood = apportion(tossing, self._coins.weights)
-            cells = [
-                _with(cell, polled_so + tossing_so, together(*estimates))
-                for cell, polled_so, tossing_so, *estimates in zip(
-                    cells, polled_by_mood, tossing_by_mood, panel_moods, coin_moods, strict=True
-                )
-            ]
-        told = merge_cells(cells, self.config.cell_min)
-        rate = self._panel.rate
-        if self._unknown_until_ms is not None:
-            return Facts(None, low, None, "unknown", told, rate)
-        if self._restored_count or self._panel.restored_count:
-            return Facts(count, low, high, "stale", told, rate)
-        counted = self._panel.theta == 1.0 and self._coins.is_idle
-        return Facts(count, low, high, "counted" if counted else "sampled", told, rate)
-
     def _describe(self, at_ms: int) -> None:
         """Put down what the room says until something changes.
 
@@ -549,26 +532,8 @@ class Room:
         """
         self._described_at_ms = at_ms
         self._descriptions += 1
-        self._facts = facts = self._facts_at(at_ms)
-        label, _ = read_label(facts.count, facts.low, facts.high, shown=self._label_shown)
-        *moods, unspoken = (cell and cell[0] for cell in facts.cells)
-        intervals = (cell and (cell[1], None if facts.high is None else cell[2]) for cell in facts.cells)
-        self._presence = Presence(
-            room=self.name,
-            count=facts.count,
-            low=facts.low,
-            high=facts.high,
-            method=facts.method,
-            rate=facts.rate,
-            epoch=at_ms // self.config.epoch_ms,
-            moods=dict(zip(self.config.moods, moods, strict=True)),
-            unspoken=unspoken,
-            mood_intervals=dict(zip(self._mood_index, intervals, strict=True)),
-            label=label,
-            as_of_ms=at_ms,
-            valid_ms=self.config.valid_ms,
-            next_ms=self.config.next_ms,
-        )
+        self._facts = facts = facts_of([self.summary(at_ms)], self.config)
+        self._presence = describe(self.name, self.config, facts, at_ms=at_ms, label_shown=self._label_shown)
 
     def _push_ms(self) -> int:
         """The time between two announcements: it grows with the crowd once they would cost too much."""
@@ -608,16 +573,6 @@ class Room:
             self._saved_at_ms + self.config.snapshot_ms if self._unsaved else None,
         ]
         return min((wish for wish in wishes if wish is not None), default=None)
-
-
-def _with(cell: Cell, people: int, estimate: Estimate) -> Cell:
-    """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
-    count, low, high = cell
-    return (
-        count + people,
-        low + min(people, floor(estimate.low)),
-        high + max(people, ceil(estimate.high)),
-    )
 
 
 def _check_key(visitor: VisitorKey) -> None:

@@ -17,10 +17,11 @@ and 8 times with forced first reports; just after everybody came in it is 33 tim
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Final
 
-from breathing_room.core.estimate import NOBODY, Estimate, Z
+from breathing_room.core.estimate import NOBODY, Estimate, Z, together
 from breathing_room.core.events import VisitorKey
 from breathing_room.core.snapshot import CoinSnapshot
 from breathing_room.core.visitors import KEY_BYTES
@@ -45,6 +46,68 @@ def poisson_estimate(events: int, per_person: float) -> Estimate:
     return Estimate(
         events / per_person, max(middle - half_width, 0.0) / per_person, (middle + half_width) / per_person
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinSums:
+    """What an estimate needs to know of people who flip coins.
+
+    Attributes:
+        repeats: Coins that came up within the window, by mood.
+        weights: The weights by which the people share the moods.
+        observed_ms: How much of the window was watched; 0: nobody is remembered.
+        heard: Whether somebody was heard from within the window.
+        doubted: Whether all of it is in doubt.
+    """
+
+    repeats: tuple[int, ...]
+    weights: tuple[int, ...]
+    observed_ms: int = 0
+    heard: bool = False
+    doubted: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no session is remembered: then the estimate is nobody, and certain."""
+        return not self.observed_ms
+
+
+def coin_estimate(
+    parts: Sequence[CoinSums], moods_count: int
+) -> tuple[Estimate, list[Estimate], Sequence[int]]:
+    """Estimate the people who flip coins, on one machine or on several.
+
+    Args:
+        parts: Of each machine that remembers anybody.
+        moods_count: Declared moods, and one for the unspoken.
+
+    Returns:
+        People, people of each mood, all with 95 % intervals, and the weights by which they share the moods.
+    """
+    if not parts:
+        return NOBODY, [NOBODY] * moods_count, [0] * moods_count
+    # Coins that were watched for the same time are as those of one machine.
+    groups: dict[int, list[int]] = {}
+    for part in parts:
+        group = groups.setdefault(part.observed_ms, [0] * moods_count)
+        groups[part.observed_ms] = [sum(coins) for coins in zip(group, part.repeats, strict=True)]
+    chances = [(CHANCE / BEAT_MS * observed_ms, repeats) for observed_ms, repeats in groups.items()]
+    estimate = together(*(poisson_estimate(sum(repeats), chance) for chance, repeats in chances))
+    if any(part.heard for part in parts):  # Whoever was just heard from is surely one.
+        estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
+    moods = [
+        together(*(poisson_estimate(repeats[mood], chance) for chance, repeats in chances))
+        for mood in range(moods_count)
+    ]
+    if any(part.doubted for part in parts):
+        sure, sure_moods, _ = coin_estimate([part for part in parts if not part.doubted], moods_count)
+        estimate = replace(estimate, low=min(estimate.low, sure.low))
+        moods = [
+            replace(mood, low=min(mood.low, surely.low))
+            for mood, surely in zip(moods, sure_moods, strict=True)
+        ]
+    telling = [part.weights for part in parts if any(part.repeats)] or [part.weights for part in parts]
+    return estimate, moods, [sum(weights) for weights in zip(*telling, strict=True)]
 
 
 class CoinCrowd:
@@ -157,19 +220,26 @@ class CoinCrowd:
         _, named = next(reversed(self._sessions.values()))
         return [int(mood == named) for mood in range(len(self._tally))]
 
+    def sums(self, now_ms: int) -> CoinSums:
+        """Put down what an estimate needs to know."""
+        if self._since_ms is None or not self._sessions:
+            return CoinSums(repeats=(0,) * len(self._tally), weights=(0,) * len(self._tally))
+        # Before a whole window is over there were fewer chances; less than one beat of them says nothing.
+        observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms))
+        last_heard_ms, _ = next(reversed(self._sessions.values()))
+        return CoinSums(
+            repeats=tuple(self._tally),
+            weights=tuple(self.weights),
+            observed_ms=observed_ms,
+            heard=last_heard_ms > now_ms - WINDOW_MS,
+        )
+
     def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:
         """Estimate the people who flip coins.
 
         Returns:
             People, and people of each mood, all with 95 % intervals.
         """
-        if self._since_ms is None or not self._sessions:
-            return NOBODY, [NOBODY] * len(self._tally)
-        # Before a whole window is over there were fewer chances; less than one beat of them says nothing.
-        observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms))
-        per_person = CHANCE / BEAT_MS * observed_ms
-        estimate = poisson_estimate(len(self._repeats), per_person)
-        last_heard_ms, _ = next(reversed(self._sessions.values()))
-        if last_heard_ms > now_ms - WINDOW_MS:  # Whoever was just heard from is surely one.
-            estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
-        return estimate, [poisson_estimate(coins, per_person) for coins in self._tally]
+        sums = self.sums(now_ms)
+        estimate, moods, _ = coin_estimate([] if sums.is_idle else [sums], len(self._tally))
+        return estimate, moods

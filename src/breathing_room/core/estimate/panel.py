@@ -17,7 +17,9 @@ Source: Wilson, JASA 22 (1927) 209; Little, Operations Research 9 (1961) 383. Co
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
+from typing import Self
 
 from breathing_room.core.estimate import Estimate, Z
 
@@ -75,6 +77,93 @@ def panel_estimate(
     low = (middle - half_width) / theta
     high = (middle + half_width) / theta
     return Estimate(count, min(max(low, 0.0), count), max(high, count))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelSums:
+    """What an estimate needs to know of a panel, and what it takes to add several.
+
+    Attributes:
+        tally: Counted seats by mood: those below theta that no cap holds back.
+        restored_tally: Those of them that are left from before a restart, by mood.
+        seats: Leases held of those who are counted, or will be when theta has risen.
+        restored: Those of them that are left from before a restart.
+        fresh: Whether somebody reported within the last beat.
+        lapsed: Leases below theta that ended in silence within the window.
+        window_ms: That window.
+        theta: The lowest rate that anybody may still be acting on.
+        rate: The rate in force.
+        arrivals_per_ms: Reports that arrive.
+    """
+
+    tally: tuple[int, ...]
+    restored_tally: tuple[int, ...]
+    seats: int = 0
+    restored: int = 0
+    fresh: bool = False
+    lapsed: float = 0
+    window_ms: float = 1
+    theta: float = 1.0
+    rate: float = 1.0
+    arrivals_per_ms: float = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody reports and everybody would: then the estimate is nobody, and certain."""
+        return not self.seats and self.theta == 1.0
+
+    def plus(self, other: Self) -> Self:
+        """Add the seats of another machine under the same theta.
+
+        Windows differ for a while after a start. What lapsed in the longer is taken as it would be in the shorter, so the
+        number of ghosts is right, and said to be no better known than from the shorter.
+        """
+        window_ms = min(self.window_ms, other.window_ms)
+        lapsed = sum(
+            part.lapsed if part.window_ms == window_ms else part.lapsed * window_ms / part.window_ms
+            for part in (self, other)
+        )
+        return replace(
+            self,
+            tally=tuple(map(sum, zip(self.tally, other.tally, strict=True))),
+            restored_tally=tuple(map(sum, zip(self.restored_tally, other.restored_tally, strict=True))),
+            seats=self.seats + other.seats,
+            restored=self.restored + other.restored,
+            fresh=self.fresh or other.fresh,
+            lapsed=lapsed,
+            window_ms=window_ms,
+            arrivals_per_ms=self.arrivals_per_ms + other.arrivals_per_ms,
+        )
+
+
+def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list[Estimate]]:
+    """Estimate the crowd behind a panel.
+
+    Args:
+        panel: Its sums.
+        ghost_ms: The mean time for which somebody who left in silence is still counted.
+
+    Returns:
+        People, and people of each mood, all with 95 % intervals. That of a mood comes from its own seats: a share of the whole
+        would claim too much. While some seats are left from before a restart, an interval begins where it would without
+        them.
+    """
+    counted = sum(panel.tally)
+    ghosts = expected_ghosts(panel.lapsed, ghost_ms=ghost_ms, window_ms=panel.window_ms)
+
+    def estimate(seats: int, restored: int) -> Estimate:
+        # Ghosts are among all alike; and without a seat there is no ghost either.
+        among = min(ghosts * seats / counted if counted else ghosts, seats)
+        found = panel_estimate(seats, among, panel.theta, ghost_ms=ghost_ms, window_ms=panel.window_ms)
+        return replace(found, low=min(found.low, estimate(seats - restored, 0).low)) if restored else found
+
+    crowd = estimate(counted, sum(panel.restored_tally))
+    if crowd.count < 1.0 and panel.fresh:
+        # Somebody reported within the last beat: whatever is expected of ghosts, that is not nobody.
+        crowd = replace(crowd, count=1.0, high=max(crowd.high, 1.0))
+    return crowd, [
+        estimate(seats, restored) for seats, restored in zip(panel.tally, panel.restored_tally, strict=True)
+    ]
 
 
 def apportion(total: int, weights: Sequence[float]) -> list[int]:

@@ -1,0 +1,175 @@
+"""Summaries: what a room knows of its people in sums, and what several rooms know together.
+
+A summary names nobody and does not grow with the crowd. A room says what it says from its own summary; machines that hold
+parts of one room say it from all of theirs. Both is the work of ``facts``: there is one arithmetic.
+
+Adding up. People on sockets and seats of the panel are counts, and add. Every visitor is on one machine, and asked or not by a
+ticket that no machine has a part in, so seats of several machines under one theta are a sample of all their people, as if one machine
+had them. Under different thetas, for as long as a new rate spreads, each group is an estimate of its own, and those add as
+independent estimates do. The same holds for coins and the time for which they were watched.
+
+Doubt. A machine that was not heard from lately is like one that restarts: its people are silent and its seats are left from
+before (``doubted``). So ``low`` is without them, ``high`` is with them, and the method is ``stale``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.estimate import Estimate, together
+from breathing_room.core.estimate.coin import CoinSums, coin_estimate
+from breathing_room.core.estimate.panel import PanelSums, apportion, crowd_estimate
+from breathing_room.core.presence import Cell, Facts, merge_cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A room in sums. What is by mood has a place for every declared mood, and the last for the unspoken.
+
+    Attributes:
+        people: People on sockets by mood, silent ones included.
+        silent: The silent among them.
+        restored: How many of the silent are left from before a restart.
+        panel: The seats.
+        coins: The clients that flip coins.
+        unknown: Whether there may be people of whom nothing is known.
+        arrivals_per_s: People who come in over sockets in a second, lately.
+    """
+
+    people: tuple[int, ...]
+    silent: tuple[int, ...]
+    restored: int = 0
+    panel: PanelSums
+    coins: CoinSums
+    unknown: bool = False
+    arrivals_per_s: float = 0.0
+
+    @property
+    def leases(self) -> int:
+        """Leases held."""
+        return sum(self.people) + self.panel.seats
+
+
+def doubted(summary: Summary) -> Summary:
+    """Doubt everybody: the machine was not heard from lately."""
+    panel = summary.panel
+    return replace(
+        summary,
+        silent=summary.people,
+        restored=sum(summary.people),
+        panel=replace(panel, restored_tally=panel.tally, restored=panel.seats, fresh=False),
+        coins=replace(summary.coins, doubted=True),
+    )
+
+
+def without_people(summary: Summary) -> Summary:
+    """Let go of the people on sockets: the machine is gone, and their sockets with it. Seats go on elsewhere."""
+    nobody = (0,) * len(summary.people)
+    return replace(summary, people=nobody, silent=nobody, restored=0, unknown=False, arrivals_per_s=0.0)
+
+
+def facts(
+    summaries: Sequence[Summary],
+    config: RoomConfig,
+    *,
+    moving: int = 0,
+    newcomers: int = 0,
+    stale: bool = False,
+) -> Facts:
+    """Say what several machines know of a room together.
+
+    Args:
+        summaries: One a machine, our own first.
+        config: How the room works.
+        moving: How many people at most may be among ours and still among those of others, or among two others.
+        newcomers: How many at most may have come to others since we last heard of them.
+        stale: Whether the others are known from before only.
+    """
+    own = summaries[0]
+    people = [sum(mood) for mood in zip(*(summary.people for summary in summaries), strict=True)]
+    silent = [sum(mood) for mood in zip(*(summary.silent for summary in summaries), strict=True)]
+    cells: list[Cell] = [(here, here - doubt, here) for here, doubt in zip(people, silent, strict=True)]
+    whole: Cell = (sum(people), sum(people) - sum(silent), sum(people))
+    panels = _by_theta(summary.panel for summary in summaries)
+    coins = [summary.coins for summary in summaries if not summary.coins.is_idle]
+    # A join over a socket pays for no estimate where there is nothing to estimate.
+    if coins or not all(panel.is_idle for panel in panels):
+        whole, cells = _with_estimates(whole, cells, panels, coins, config)
+    if moving or newcomers:
+        # Ours are in no doubt.
+        heard = [here - doubt for here, doubt in zip(own.people, own.silent, strict=True)]
+        whole = _widen(whole, moving, newcomers, least=sum(heard))
+        cells = [
+            _widen(cell, moving, newcomers, least=least) for cell, least in zip(cells, heard, strict=True)
+        ]
+    count, low, high = whole
+    told = merge_cells(cells, config.cell_min)
+    rate = own.panel.rate
+    if any(summary.unknown for summary in summaries):
+        return Facts(None, low, None, "unknown", told, rate)
+    if stale or any(summary.restored or summary.panel.restored for summary in summaries):
+        return Facts(count, low, high, "stale", told, rate)
+    counted = not coins and all(panel.theta == 1.0 for panel in panels)
+    return Facts(count, low, high, "counted" if counted else "sampled", told, rate)
+
+
+def _by_theta(panels: Iterable[PanelSums]) -> list[PanelSums]:
+    """Add up the panels that have the same theta."""
+    groups: dict[float, PanelSums] = {}
+    for panel in panels:
+        group = groups.get(panel.theta)
+        groups[panel.theta] = panel if group is None else group.plus(panel)
+    return list(groups.values())
+
+
+def _with_estimates(
+    whole: Cell,
+    cells: Sequence[Cell],
+    panels: Sequence[PanelSums],
+    coins: Sequence[CoinSums],
+    config: RoomConfig,
+) -> tuple[Cell, list[Cell]]:
+    """Add those who are estimated to those who are counted."""
+    polling = [crowd_estimate(panel, ghost_ms=config.ghost_ms) for panel in panels]
+    seated = _weights([(panel.tally, 1 / panel.theta) for panel in panels])
+    tossing, tossing_moods, tossed = coin_estimate(coins, len(cells))
+    polled = together(*(crowd for crowd, _ in polling))
+    polled_count, tossing_count = round(polled.count), round(tossing.count)
+    shares = zip(
+        cells,
+        apportion(polled_count, seated),
+        apportion(tossing_count, tossed),
+        zip(*(moods for _, moods in polling), strict=True),
+        tossing_moods,
+        strict=True,
+    )
+    return _with(whole, polled_count + tossing_count, together(polled, tossing)), [
+        _with(cell, polled_so + tossing_so, together(together(*estimates), tossed_so))
+        for cell, polled_so, tossing_so, estimates, tossed_so in shares
+    ]
+
+
+def _weights(tallies: Sequence[tuple[Sequence[int], float]]) -> Sequence[float]:
+    """Weigh moods by the people whom their seats stand for."""
+    if len(tallies) == 1:
+        return tallies[0][0]
+    return [
+        sum(seats * worth for seats, (_, worth) in zip(mood, tallies, strict=True))
+        for mood in zip(*(tally for tally, _ in tallies), strict=True)
+    ]
+
+
+def _with(cell: Cell, people: int, estimate: Estimate) -> Cell:
+    """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
+    count, low, high = cell
+    return (
+        count + people,
+        low + min(people, floor(estimate.low)),
+        high + max(people, ceil(estimate.high)),
+    )
+
+
+def _widen(cell: Cell, moving: int, newcomers: int, *, least: int) -> Cell:
+    count, low, high = cell
+    return count, min(low, max(low - moving, least)), high + newcomers
