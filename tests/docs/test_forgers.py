@@ -1,0 +1,132 @@
+"""The page about forgers says what the code and its settings come to."""
+
+import re
+from collections.abc import Callable, Iterable
+from math import ceil
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.estimate.coin import BEAT_MS, CHANCE, WINDOW_MS
+from breathing_room.core.events import Reported, Tossed, VisitorKey, Woken
+from breathing_room.core.room import Room
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.metrics import ALARM_SEATS_MIN, render_metrics
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "topics" / "forgers.md").read_text(encoding="utf-8")
+WORDS = " ".join(PAGE.split())
+FAKES = 1_000
+CONFIG = RoomConfig()
+SEATS = CONFIG.panel_size
+START_MS = 1_767_225_600_000
+
+
+def cap(panel_size: int) -> int:
+    """How many seats of a panel one address may fill."""
+    return Room("lobby", RoomConfig(panel_size=panel_size), now_ms=START_MS).panel.prefix_seats_max
+
+
+def forged_seats(people: int) -> int:
+    """How many seats stand for the fakes among so many people: the panel is shared out as the crowd is."""
+    return ceil(FAKES * SEATS / (people + FAKES))
+
+
+@pytest.mark.parametrize("people", [100, 1_000, 10_000, 100_000, 1_000_000])
+def test_table_is_computed(people: int) -> None:
+    """Seats, reports, addresses and the most that one address adds follow from panel, cap and beat."""
+    seats = forged_seats(people)
+    figures = [
+        people,
+        seats,
+        ceil(seats * 60_000 / CONFIG.beat_ms),
+        ceil(seats / cap(SEATS)),
+        round(people * cap(SEATS) / (SEATS - cap(SEATS))),
+    ]
+    assert f"| {' | '.join(f'{figure:,}' for figure in figures)} |" in PAGE
+
+
+def test_words_are_computed() -> None:
+    """The figures in the sentences follow from the same settings."""
+    pongs = FAKES * 1_000 // CONFIG.ping_ms
+    of_400, of_1600 = cap(SEATS), cap(1_600)
+    few, many = forged_seats(1_000), forged_seats(100_000)
+    addresses = ceil(few / of_400)
+    heartbeats = FAKES * CHANCE / (BEAT_MS / 1_000)
+    assert heartbeats == pytest.approx(1)
+    for said in (
+        f"a panel of {SEATS}, at most {of_400} seats of it for one address, a sign of life every {CONFIG.beat_ms // 1_000} s",
+        f"{FAKES:,} sockets and {pongs} pongs a second, from one address",
+        f"polled, 1,000 people there | {few} forged seats, from {addresses} addresses | {FAKES:,} ids that your application issues, and {addresses} addresses",
+        f"polled, 100,000 people there | {many} forged seats, from one address",
+        f"stateless, 1,000 people there | {few} forged seats, from one address",
+        f"pings it every {CONFIG.ping_ms // 1_000} s; {FAKES:,} of them answer {pongs} pings",
+        f"{of_400} / {SEATS - of_400} of the crowd, {of_400 / (SEATS - of_400):.0%}".replace("%", " %"),
+        f"the cap is {of_1600} seats and the most is {of_1600 / (1_600 - of_1600):.0%}".replace("%", " %"),
+        f"of {ALARM_SEATS_MIN} seats or more over half",
+        f"{forged_seats(10_000)} seats of {SEATS} from one address are a share of {forged_seats(10_000) / SEATS:.0%}".replace(
+            "%", " %"
+        ),
+        "is 1,000 people after three minutes",
+    ):
+        assert said in WORDS, said
+    assert WINDOW_MS == 180_000
+
+
+def test_metrics_are_there() -> None:
+    """Every metric that the page names is one."""
+    named = set(re.findall(r"`(breathing_room_\w+)`", PAGE))
+    text = render_metrics(Host(ServerConfig()), "")[0].decode()
+    assert len(named) >= 7
+    assert named <= set(re.findall(r"^# HELP (\w+) ", text, re.MULTILINE))
+
+
+def a_key(number: int) -> VisitorKey:
+    return VisitorKey(number.to_bytes(16))
+
+
+def settle(room: Room, reports: Callable[[float], Iterable[Reported]], now_ms: int) -> int:
+    """Have everybody report who is asked, until the rate has settled; return the time then."""
+    for _ in range(12):
+        now_ms += CONFIG.spread_ms
+        for report in reports(room.panel.rate):
+            room.step(report, now_ms=now_ms)
+    room.step(Woken(), now_ms=now_ms)
+    return now_ms
+
+
+@pytest.mark.parametrize("people", [1_000, 10_000])
+def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
+    """Forged seats with the lowest of tickets, from as many addresses as it takes, move a real room's count by the formula."""
+    chance = Random(1)
+    honest = [(a_key(number), chance.random()) for number in range(people)]
+    forged = [
+        Reported(a_key(10**9 + number), 0.0, None, bytes([number // cap(SEATS)]) * 8)
+        for number in range(forged_seats(people))
+    ]
+
+    def asked(rate: float) -> list[Reported]:
+        return [Reported(key, ticket) for key, ticket in honest if ticket < rate]
+
+    room = Room("lobby", CONFIG, now_ms=START_MS)
+    now_ms = settle(room, asked, START_MS)
+    before = room.presence(now_ms=now_ms).count
+    now_ms = settle(room, lambda rate: [*forged, *asked(rate)], now_ms)
+    after, seats = room.presence(now_ms=now_ms).count, room.panel.seat_count
+    assert before is not None
+    assert after is not None
+    error = people / SEATS**0.5  # One standard error of a panel of this size.
+    assert abs(before - people) < 3 * error
+    assert 320 <= seats <= 480
+    assert abs(after - before - people * len(forged) / (seats - len(forged))) < 3 * error
+
+
+def test_one_session_is_a_thousand_people() -> None:
+    """One session of the planning document's kind that repeats its mood once a second is 1,000 people in three minutes."""
+    room = Room("lobby", CONFIG, now_ms=START_MS)
+    for second in range(181):
+        room.step(Tossed(a_key(1), "release"), now_ms=START_MS + 1_000 * second)
+    count = room.presence(now_ms=START_MS + 180_000).count
+    assert count == pytest.approx(FAKES, rel=0.01)
