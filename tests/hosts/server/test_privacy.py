@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.core.visitors import KEY_BYTES, visitor_key
+from breathing_room.hosts.server.signing import sign_visitor
 from breathing_room.stores import SqliteStore
 from harness import START_S
 from raw_websocket import Opcode, RawSocket, await_presence, encode_frame, handshake
@@ -228,8 +231,10 @@ async def read_rows(data: Path) -> dict[str, bytes]:
         await store.close()
 
 
-def play(data: Path) -> Scene:
-    """Run the scenario, and look at everything that is left of it."""
+def play(
+    data: Path, visit: Callable[[Scene, int, Path], None], environ: dict[str, str] | None = None, **more: str
+) -> Scene:
+    """Run a server, visit it, and look at everything that is left of it."""
     scene = Client.scene = Scene()
     settings = {
         "host": "127.0.0.1",
@@ -242,6 +247,7 @@ def play(data: Path) -> Scene:
         "origins": "https://good.example",
         "default_room": "hall",  # Who flips coins is remembered for longer than this test waits for the lobby.
         "trusted_proxies": "127.0.0.1/32",
+        **more,
     }
     with (data.parent / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -251,6 +257,7 @@ def play(data: Path) -> Scene:
             env={
                 **os.environ,
                 "PYTHONWARNINGS": "ignore",
+                **(environ or {}),
                 **{f"BREATHING_ROOM_{name.upper()}": str(value) for name, value in settings.items()},
             },
         )
@@ -258,7 +265,7 @@ def play(data: Path) -> Scene:
     with closing(process.stdout):
         try:
             port = int(process.stdout.readline().decode().rpartition(":")[2])
-            look_around(scene, port, data)
+            visit(scene, port, data)
         finally:
             for client in scene.clients:
                 client.tcp.close()
@@ -304,7 +311,7 @@ def look_around(scene: Scene, port: int, data: Path) -> None:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """What was left of the scenario."""
-    return play(tmp_path_factory.mktemp("privacy") / "room.db")
+    return play(tmp_path_factory.mktemp("privacy") / "room.db", look_around)
 
 
 def found(text: str, words: Any) -> list[str]:
@@ -378,11 +385,11 @@ def test_no_agent_is_anywhere(scene: Scene, agent: str) -> None:
 def test_hashes_live_as_long_as_leases(scene: Scene) -> None:
     """
     The keyed hash of a visitor is stored while the lease lives; afterwards it is in no row, and after a stop in no byte of
-    any file.
+    any file. The hall remembers who flipped a coin there, for two hours.
     """
     assert all(key in scene.files["before"] for key in scene.keys)
     assert scene.hashes_after == 0
-    assert not [key for key in scene.rows_after if key.startswith("snapshot/")]
+    assert [key for key in scene.rows_after if key.startswith("snapshot/")] == ["snapshot/hall"]
     assert not [key for key in scene.keys if key in scene.files["after"]]
 
 
@@ -391,4 +398,117 @@ def test_metrics_have_no_labels_of_people(scene: Scene) -> None:
     The only labels of our metrics are rooms and codes.
     """
     ours = [line for line in scene.metrics.splitlines() if line.startswith("breathing_room")]
+    assert {label for line in ours for label in re.findall(r'[{,](\w+)="', line)} == {"room", "code"}
+
+
+# --- Signed ids, caps, and a bucket that is away ----------------------------------------------------------------------------
+
+SIGNING_KEY = "5ecret-signing-key-0123456789abcdef"
+SIGNED = {
+    "socket": sign_visitor(SIGNING_KEY, "lobby"),
+    "beat": sign_visitor(SIGNING_KEY, "lobby"),
+    "other-room": sign_visitor(SIGNING_KEY, "hall"),
+    "too-old": sign_visitor(SIGNING_KEY, "lobby", now_s=1_000_000_000),
+    "changed": sign_visitor(SIGNING_KEY, "lobby")[:-1] + "_",
+    "unsigned": "unsigned-5ecret-visitor",
+}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIA5ECRETACCESS",
+    "AWS_SECRET_ACCESS_KEY": "5ecret-bucket-key",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_REGION": "us-east-1",
+}
+
+
+def come_signed(scene: Scene, port: int, data: Path) -> None:
+    """Come in with signed ids and without, fill a cap and a budget, and see publishing fail."""
+    lobby = "/v1/rooms/lobby"
+    socket = upgraded(port, 0)
+    for name in ("unsigned", "other-room", "socket"):
+        socket.say("join", visitor=SIGNED[name], mood="release")
+        socket.hear_error() if name != "socket" else socket.hear("presence")
+    for path in ("beat", "leave"):
+        for name in ("unsigned", "other-room", "changed"):
+            assert asks(port, "POST", f"{lobby}/{path}", 1, {"visitor": SIGNED[name]}) == 403
+    assert asks(port, "POST", f"{lobby}/beat", 1, {"visitor": SIGNED["too-old"]}) == 403
+    assert asks(port, "POST", "/api/heartbeat", 2, {"sessionId": SIGNED["beat"]}) == 403
+    api = upgraded(port, 2, path=f"/api/room?sessionId={SIGNED['unsigned']}&mood=release")
+    api.read_more(time.monotonic() + 5)
+    # Two of one address, of whom the cap takes one.
+    for visitor in (SIGNED["beat"], sign_visitor(SIGNING_KEY, "lobby")):
+        assert asks(port, "POST", f"{lobby}/beat", 0, {"visitor": visitor}) == 200
+    deadline_s = time.monotonic() + 10
+    while not re.search(r"^breathing_room_publish_failed_total [1-9]", scene.metrics, re.MULTILINE):
+        assert time.monotonic() < deadline_s
+        with Client(port) as client:
+            scene.metrics = client.request("GET", "/metrics").body.decode()
+    scene.files["before"] = read_files(data)
+
+
+@pytest.fixture(scope="module")
+def signed_scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """What was left of it."""
+    return play(
+        tmp_path_factory.mktemp("signed") / "room.db",
+        come_signed,
+        CREDENTIALS,
+        signing_key=SIGNING_KEY,
+        publish_url="s3://bucket/presence",
+        publish_ms="1000",
+        prefix_seats_max="1",
+    )
+
+
+def test_signed_scenario_was_busy(signed_scene: Scene) -> None:
+    """
+    Ids were taken and refused, a seat was capped, and a bucket that is away was logged.
+    """
+    assert 'breathing_room_refusals_total{code="unsigned_visitor"}' in signed_scene.metrics
+    assert 'breathing_room_seats_capped{room="lobby"} 1.0' in signed_scene.metrics
+    assert "presence.json could not be published" in signed_scene.log
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_no_signed_id_is_anywhere(signed_scene: Scene, name: str) -> None:
+    """
+    No id, signed, badly signed or unsigned, nor its first part alone, is in any log line, metric, message or file.
+    """
+    for part in (SIGNED[name], SIGNED[name][:22]):
+        assert part not in signed_scene.log
+        assert part not in signed_scene.metrics
+        for data in (signed_scene.heard, *signed_scene.files.values()):
+            assert part.encode() not in data
+
+
+@pytest.mark.parametrize(
+    "secret", [SIGNING_KEY, *(CREDENTIALS[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))]
+)
+def test_no_secret_is_anywhere(signed_scene: Scene, secret: str) -> None:
+    """
+    Neither the signing key nor a credential of the bucket is in any log line, metric, message or file.
+    """
+    assert secret not in signed_scene.log
+    assert secret not in signed_scene.metrics
+    for data in (signed_scene.heard, *signed_scene.files.values()):
+        assert secret.encode() not in data
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "127.0.0.1"])
+def test_no_capped_address_is_anywhere(signed_scene: Scene, address: str) -> None:
+    """
+    No address that a cap was applied to, in words or in bytes, is in any log line, metric, message or file.
+    """
+    assert found(signed_scene.log, [address]) == []
+    assert address not in signed_scene.metrics
+    packed = ip_address(address).packed
+    for data in (signed_scene.heard, *signed_scene.files.values()):
+        assert address.encode() not in data
+        assert len(packed) == 4 or packed[:8] not in data
+
+
+def test_no_hash_of_a_prefix_is_kept(signed_scene: Scene) -> None:
+    """
+    The labels of the metrics are rooms and codes here, too: no prefix has one.
+    """
+    ours = [line for line in signed_scene.metrics.splitlines() if line.startswith("breathing_room")]
     assert {label for line in ours for label in re.findall(r'[{,](\w+)="', line)} == {"room", "code"}
