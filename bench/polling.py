@@ -1,0 +1,508 @@
+"""Shows of people without a socket: a real server, a real nginx cache before it, and a crowd over real HTTP.
+
+Each sets what the room says against the truth, what reaches the server against the budget of the panel, and what the server
+is asked against what the crowd asked the cache.
+
+scaled
+    2,000 people for ten minutes in thirty seconds: stays, beats, polls and the spread of a rate are a twentieth, and the
+    server takes twenty times as many reports a second. Not a twentieth are: the lifetime in the cache, which HTTP counts in
+    whole seconds (1 s in place of 0.25 s), and the lease of whoever goes without a word, which has a floor of 150 s. So every
+    goodbye arrives here.
+full
+    The same with nothing scaled; 92 % of the goodbyes arrive.
+surge
+    50 people, and 4,950 more within 30 s, with nothing scaled.
+coins
+    250 clients of the planning document's kind for eight minutes. Their constants cannot be scaled.
+
+The budget is what the most seats that a panel may have report in a second, before the rate falls (n + 4 sqrt n, see
+``core/rate.py``): who comes, feels otherwise, goes, and signs of life, by ``core/policies.Traffic``.
+
+``--quick`` shows that it works, with fewer people and less time; its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from sockets import machine
+
+from breathing_room.client.crowd import Crowd, Plan, look
+from breathing_room.client.http_crowd import CoinCrowd, PollCrowd
+from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.estimate.coin import CHANCE
+from breathing_room.core.policies import Traffic
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from harness import start_server
+from nginx_process import Asked, Nginx, start_nginx
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from breathing_room.client.looks import Look
+
+STAY_MS = 900_000
+SCALE = 20
+ROOM = "/v1/rooms/lobby"
+NAIVE_S = 120
+"""How long the planning document's server keeps a heartbeat."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is shown.
+
+    Attributes:
+        people: How many there are; in a surge, in the end.
+        before: How many of them are there before a surge.
+        surge_s: How long it takes.
+        duration_s: How long it lasts; after a surge, from its beginning.
+        look_s: How often it looks.
+        scale: By how much times are shorter than in life.
+        leaves_share: The share of goodbyes that arrive.
+    """
+
+    people: int
+    before: int = 0
+    surge_s: float = 0.0
+    duration_s: float
+    look_s: float
+    scale: int = 1
+    leaves_share: float = 0.92
+
+    @property
+    def stay_ms(self) -> int:
+        return STAY_MS // self.scale
+
+    @property
+    def room(self) -> RoomConfig:
+        """The room's settings, scaled."""
+        usual = RoomConfig()
+        if self.scale == 1:
+            return replace(usual, mode="poll")
+        return replace(
+            usual,
+            mode="poll",
+            beat_ms=usual.beat_ms // self.scale,
+            next_ms=usual.next_ms // self.scale,
+            # A second in the cache, which nginx may make two, another one while it is renewed, and the longest poll.
+            spread_ms=3_000 + 2_000,
+            reports_per_s=usual.panel_size // 4 * self.scale,
+        )
+
+    @property
+    def lifetime_s(self) -> int:
+        """How long a presence may be kept in a cache."""
+        return 5 if self.scale == 1 else 1
+
+    @property
+    def budget_per_s(self) -> float:
+        """Reports and goodbyes of the most seats that there may be."""
+        room = self.room
+        seats = min(self.people, room.panel_size + 4 * math.sqrt(room.panel_size))
+        traffic = Traffic(
+            seats=seats, stay_ms=self.stay_ms, beat_ms=room.beat_ms, leaves_share=self.leaves_share
+        )
+        return traffic.reports * 1_000 / DAY_MS
+
+    def flags(self) -> list[str]:
+        """Say it to a server."""
+        room = self.room
+        names = ("mode", "beat_ms", "next_ms", "spread_ms", "reports_per_s")
+        settings = [(f"--{name.replace('_', '-')}", str(getattr(room, name))) for name in names]
+        settings.append(("--presence-max-age-s", str(self.lifetime_s)))
+        return [word for setting in settings for word in setting]
+
+
+SETTINGS = {
+    "scaled": Setting(people=2_000, duration_s=30, look_s=1.5, scale=SCALE, leaves_share=1.0),
+    "full": Setting(people=2_000, duration_s=600, look_s=15),
+    "surge": Setting(people=5_000, before=50, surge_s=30, duration_s=90, look_s=2.5),
+    "coins": Setting(people=250, duration_s=480, look_s=10),
+}
+QUICK = {
+    "scaled": Setting(people=600, duration_s=10, look_s=1, scale=SCALE, leaves_share=1.0),
+    "full": Setting(people=100, duration_s=4, look_s=1),
+    "surge": Setting(
+        people=1_200, before=50, surge_s=3, duration_s=12, look_s=1, scale=SCALE, leaves_share=1.0
+    ),
+    "coins": Setting(people=40, duration_s=4, look_s=1),
+}
+
+
+@dataclass
+class Show:
+    """What was seen.
+
+    Attributes:
+        title: What it was.
+        setting: How.
+        rows: A row for each look.
+        figures: Whatever else was measured, by name.
+        goals: What had to be seen, and whether it was.
+    """
+
+    title: str
+    setting: Setting
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    goals: dict[str, bool] = field(default_factory=dict)
+
+
+@contextmanager
+def behind_a_cache(setting: Setting) -> Iterator[Nginx]:
+    """Start a server and nginx before it."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_server(Path(folder) / "room.db", "--log-level", "warning", *setting.flags())
+        try:
+            with start_nginx(Path(folder), server.port) as nginx:
+                yield nginx
+        finally:
+            server.stop()
+
+
+# --- What reached the server --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Arrivals:
+    """What reached the server, by seconds since the crowd began."""
+
+    began_at_s: float
+    asked: list[Asked]
+
+    def _times(self, *paths: str) -> list[float]:
+        return [asked.at_s - self.began_at_s for asked in self.asked if asked.path in paths]
+
+    @property
+    def reports(self) -> list[float]:
+        return self._times(f"{ROOM}/beat", f"{ROOM}/leave", "/api/heartbeat")
+
+    @property
+    def reads(self) -> list[float]:
+        return self._times(ROOM, "/api/presence")
+
+    @property
+    def configs(self) -> list[float]:
+        return self._times(f"{ROOM}/config", "/api/config")
+
+
+def between(times: Sequence[float], after_s: float, until_s: float) -> int:
+    """Count those in (after, until]."""
+    return sum(after_s < at_s <= until_s for at_s in times)
+
+
+def rows(looks: Sequence[Look], arrivals: Arrivals) -> list[dict[str, Any]]:
+    """Put each look beside what reached the server since the one before."""
+    made = []
+    for before, seen in pairwise([None, *looks]):
+        assert seen is not None
+        since_s = before.at_s if before else 0.0
+        length_s = seen.at_s - since_s
+        made.append(
+            {
+                "at_s": round(seen.at_s, 1),
+                "gathered": seen.gathered,
+                "truth": seen.truth,
+                "count": seen.count,
+                "low": seen.low,
+                "high": seen.high,
+                "held": seen.held,
+                "rate": seen.rate,
+                "reads_per_s": round(seen.rates(before).get("reads", 0.0), 1),
+                "origin_reads_per_s": round(between(arrivals.reads, since_s, seen.at_s) / length_s, 2),
+                "reports_per_s": round(between(arrivals.reports, since_s, seen.at_s) / length_s, 2),
+            }
+        )
+    return made
+
+
+def within_budget(budget_per_s: float, times: Sequence[float], after_s: float, until_s: float) -> bool:
+    """Tell whether what arrived in a window is within the budget, and four standard errors of it by chance."""
+    most = budget_per_s * (until_s - after_s)
+    return between(times, after_s, until_s) <= most + 4 * math.sqrt(most)
+
+
+# --- The shows ----------------------------------------------------------------------------------------------------
+
+
+async def run(crowd: Crowd[Any]) -> float:
+    """Let a crowd come and go; return when it began, in seconds since 1970."""
+    began_at_s = time.time()
+    await crowd.run()
+    return began_at_s
+
+
+def judge(show: Show, crowd: Crowd[Any], arrivals: Arrivals) -> None:
+    """Say what every crowd that polls has to show."""
+    setting, summary = show.setting, crowd.summary()
+    show.rows = rows(crowd.looks.all, arrivals)
+    reads = len(arrivals.reads)
+    lifetimes = setting.duration_s / setting.lifetime_s
+    show.figures |= {
+        "presences that the crowd asked for": summary["reads"],
+        "presences that the server was asked for": reads,
+        "of them per lifetime in the cache": round(reads / lifetimes, 2),
+        "reports that were shed": summary["shed"],
+        "budget, reports a second": round(setting.budget_per_s, 2),
+        "failures": summary["ends"] | summary["errors"],
+    }
+    # A lifetime that begins is one read; the first may have been begun before the crowd came, the last after it went.
+    show.goals["the server is asked at most once a lifetime"] = reads <= lifetimes + 2
+
+
+async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Show:
+    """Fill a room with people who poll."""
+    plan = Plan(
+        url=nginx.url,
+        people=setting.people,
+        stay_ms=setting.stay_ms,
+        duration_ms=round(1_000 * setting.duration_s),
+        look_ms=round(1_000 * setting.look_s),
+        leaves_share=setting.leaves_share,
+        seed=1,
+    )
+    crowd = PollCrowd(plan, await look(plan))
+    arrivals = Arrivals(await run(crowd), nginx.asked())
+    show = Show(title, setting)
+    judge(show, crowd, arrivals)
+    # All of them come at once: the rate is heard of after a lifetime and the longest poll, and they have reported by then.
+    settled_s = (crowd.tally.gathered_at_s or 0.0) - crowd.tally.began_at_s + setting.room.spread_ms / 1_000
+    until_s = setting.duration_s
+    settled = [row for row in show.rows if row["at_s"] >= settled_s]
+    if settled:
+        errors = [row["count"] / row["truth"] - 1 for row in settled]
+        steady_per_s = between(arrivals.reports, settled_s, until_s) / (until_s - settled_s)
+        show.figures |= {
+            "the rate was heard of, s": round(settled_s, 1),
+            "looks since then": len(settled),
+            "of them held the truth": sum(row["held"] for row in settled),
+            "bias, %": round(100 * sum(errors) / len(errors), 2),
+            "root of the mean square error, %": round(
+                100 * math.sqrt(sum(error**2 for error in errors) / len(errors)), 2
+            ),
+            "reports a second since then": round(steady_per_s, 2),
+        }
+        show.goals["reports stay within the budget"] = within_budget(
+            setting.budget_per_s, arrivals.reports, settled_s, until_s
+        )
+    return show
+
+
+class Newcomers(PollCrowd):
+    """Those who come to others, who come and go as well."""
+
+    residents: PollCrowd
+
+    @property
+    def truth(self) -> int:
+        return self.here + self.residents.here
+
+
+async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
+    """Let many people come to a few."""
+    few = Plan(
+        url=nginx.url, people=setting.before, stay_ms=setting.stay_ms, look_ms=0,
+        leaves_share=setting.leaves_share, seed=1,
+    )  # fmt: skip
+    residents = PollCrowd(few, await look(few))
+    staying = asyncio.create_task(residents.run())
+    await asyncio.sleep(2 * setting.lifetime_s + 1)
+    newcomers_count = setting.people - setting.before
+    many = replace(
+        few,
+        people=newcomers_count,
+        joins_per_s=newcomers_count / setting.surge_s,
+        duration_ms=round(1_000 * setting.duration_s),
+        look_ms=round(1_000 * setting.look_s),
+        seed=2,
+    )
+    newcomers = Newcomers(many, await look(many))
+    newcomers.residents = residents
+    arrivals = Arrivals(await run(newcomers), nginx.asked())
+    residents.stop()
+    await staying
+    show = Show(title, setting)
+    judge(show, newcomers, arrivals)
+    # The residents read, too, and not everything that they asked for was asked in this time.
+    show.goals.pop("the server is asked at most once a lifetime")
+    one_s, two_s = (setting.surge_s + lives * setting.lifetime_s for lives in (1, 2))
+    after = [row for row in show.rows if row["at_s"] >= two_s]
+    peak = max(between(arrivals.reports, second, second + 1) for second in range(round(setting.duration_s)))
+    show.figures |= {
+        "the most reports in a second": peak,
+        "reports a second, from a lifetime after the surge": round(
+            between(arrivals.reports, one_s, setting.duration_s) / (setting.duration_s - one_s), 2
+        ),
+        "looks from two lifetimes after it": len(after),
+        "of them held the truth": sum(row["held"] for row in after),
+    }
+    show.goals |= {
+        "reports are within the budget from a lifetime after the surge": within_budget(
+            setting.budget_per_s, arrivals.reports, one_s, setting.duration_s
+        ),
+        "the first look after two lifetimes holds the truth": bool(after) and after[0]["held"],
+    }
+    return show
+
+
+async def show_coins(setting: Setting, title: str, nginx: Nginx) -> Show:
+    """Let people come with clients that flip coins."""
+    plan = Plan(
+        url=nginx.url,
+        people=setting.people,
+        stay_ms=setting.stay_ms,
+        duration_ms=round(1_000 * setting.duration_s),
+        look_ms=round(1_000 * setting.look_s),
+        seed=1,
+    )
+    crowd = CoinCrowd(plan, await look(plan))
+    arrivals = Arrivals(await run(crowd), nginx.asked())
+    show = Show(title, setting, rows(crowd.looks.all, arrivals))
+    for row in show.rows:
+        kept = between(arrivals.reports, row["at_s"] - NAIVE_S, row["at_s"])
+        row["naive"] = round(kept / CHANCE)
+    third_minute = [row for row in show.rows if row["at_s"] >= min(120, setting.duration_s / 2)]
+    counts = [row["count"] for row in third_minute]
+    show.figures |= {
+        "looks from the third minute on": len(third_minute),
+        "of them held the truth": sum(row["held"] for row in third_minute),
+        "their counts, on average": round(sum(counts) / len(counts), 1),
+        "the naive figures, on average (biased)": round(
+            sum(row["naive"] for row in third_minute) / len(third_minute)
+        ),
+        "failures": crowd.summary()["ends"] | crowd.summary()["errors"],
+    }
+    return show
+
+
+SHOWS = {"scaled": show_crowd, "full": show_crowd, "surge": show_surge, "coins": show_coins}
+
+
+def title_of(setting: Setting, name: str) -> str:
+    """Say what is shown."""
+    kind = "clients of the planning document's kind" if name == "coins" else "people who poll"
+    who = f"{setting.people:,} {kind}"
+    if setting.before:
+        who = f"{setting.before:,} {kind}, and {setting.people - setting.before:,} more within {setting.surge_s:g} s"
+    scaled = (
+        ""
+        if setting.scale == 1
+        else f", for {setting.duration_s * setting.scale / 60:g} minutes of a scaled life"
+    )
+    return f"{who}: {setting.duration_s:g} s{scaled}"
+
+
+# --- What is printed ----------------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "at_s": "s",
+    "truth": "truth",
+    "count": "count",
+    "interval": "95 % interval",
+    "held": "",
+    "rate": "rate",
+    "reads_per_s": "reads/s, cache",
+    "origin_reads_per_s": "reads/s, server",
+    "reports_per_s": "reports/s",
+    "naive": "naive (biased)",
+}
+
+
+def print_show(show: Show) -> None:
+    """Print a show for people."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 132)
+    console.print(f"\n[bold]{show.title}[/bold]")
+    names = [name for name in COLUMNS if name != "naive" or "naive" in show.rows[-1]]
+    table = Table(*(COLUMNS[name] for name in names), box=box.SIMPLE if console.is_terminal else box.MARKDOWN)
+    for column in table.columns:
+        column.justify = "right"
+    for row in show.rows:
+        held = "holds" if row["held"] else "misses" if row["gathered"] else "joining"
+        high = "?" if row["high"] is None else f"{row['high']:,}"
+        cells = row | {"interval": f"{row['low']:,} to {high}", "held": held}
+        table.add_row(*(say(cells[name]) for name in names))
+    console.print(table)
+    for name, figure in show.figures.items():
+        console.print(f"{name}: {say(figure)}")
+    for goal, reached in show.goals.items():
+        console.print(f"{goal}: {'yes' if reached else 'no'}")
+
+
+def say(figure: Any) -> str:
+    """Say a figure."""
+    match figure:
+        case None:
+            return "unknown"
+        case dict():
+            return ", ".join(f"{name}: {count:,}" for name, count in figure.items()) or "none"
+        case int() | float():
+            return f"{figure:,}"
+        case _:
+            return str(figure)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "shows", nargs="*", metavar="SHOW", help=f"any of {', '.join(SHOWS)}; default: scaled surge"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer people, less time, figures that mean nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    options.shows = options.shows or ["scaled", "surge"]
+    for name in options.shows:
+        if name not in SHOWS:
+            parser.error(f"there is no show {name!r}; there are {', '.join(SHOWS)}")
+    return options
+
+
+def main() -> None:
+    """Show and print."""
+    options = parse()
+    where_and_when = machine() | {"cores": str(os.cpu_count())}
+    if not options.json:
+        print(" · ".join(f"{name} {value}" for name, value in where_and_when.items()))
+    shows = []
+    for name in options.shows:
+        setting = (QUICK if options.quick else SETTINGS)[name]
+        title = title_of(setting, name)
+        Console(stderr=True, highlight=False).print(title)
+        with behind_a_cache(setting) as nginx, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            show = runner.run(SHOWS[name](setting, title, nginx))
+        shows.append(show)
+        if not options.json:
+            print_show(show)
+    if options.json:
+        made = {
+            name: {"figures": show.figures, "goals": show.goals, "rows": show.rows}
+            for name, show in zip(options.shows, shows, strict=True)
+        }
+        print(json.dumps({"machine": where_and_when, "shows": made}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The shows of people without a socket: what has to be seen is seen, whatever the speed of the machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).parents[2] / "bench" / "polling.py"
+
+
+def run(*flags: str) -> subprocess.CompletedProcess[str]:
+    """Run it."""
+    return subprocess.run(
+        [sys.executable, PROGRAM, *flags], capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def show(name: str) -> dict[str, Any]:
+    """Run a quick show, and return its part of the report."""
+    done = run("--quick", "--json", name)
+    assert done.returncode == 0, done.stderr
+    seen: dict[str, Any] = json.loads(done.stdout)["shows"][name]
+    return seen
+
+
+def is_plausible(row: dict[str, Any]) -> bool:
+    """Tell whether a count is one that so many people give at this rate, but for one chance in a million."""
+    standard_error = math.sqrt(row["truth"] * (1 - row["rate"]) / row["rate"])
+    return bool(abs(row["count"] - row["truth"]) <= 5 * standard_error + 0.05 * row["truth"])
+
+
+@pytest.mark.parametrize("name", ["scaled", "surge"])
+def test_a_crowd_that_polls_is_counted_under_its_budget(name: str) -> None:
+    """
+    Not everybody is asked, the count is that of the crowd, what reports stays within the budget, and the cache answers for
+    the server but for once a lifetime.
+    """
+    seen = show(name)
+    last = seen["rows"][-1]
+    assert last["gathered"]
+    assert 0 < last["rate"] < 1
+    assert is_plausible(last)
+    assert seen["figures"]["failures"] == {}
+    reads, origin_reads = (
+        seen["figures"][f"presences that the {who} asked for"] for who in ("crowd", "server was")
+    )
+    assert 0 < origin_reads <= 14
+    assert reads >= 1_000
+    assert [reached for goal, reached in seen["goals"].items() if "budget" in goal] == [True]
+
+
+def test_clients_that_flip_coins_are_shown_beside_the_naive_figure() -> None:
+    """
+    Nothing of theirs is refused; just after they came, the naive figure is 33 times too large.
+    """
+    seen = show("coins")
+    assert seen["figures"]["failures"] == {}
+    last = seen["rows"][-1]
+    assert last["naive"] >= 33 * last["truth"]
+
+
+def test_a_show_is_printed_for_people() -> None:
+    """
+    A row for each look, and a verdict for each goal.
+    """
+    done = run("--quick", "full")
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.startswith("| ")]) == 1 + 4
+    assert "the server is asked at most once a lifetime: yes" in done.stdout
+
+
+def test_a_show_that_is_not_known_is_named() -> None:
+    """
+    With those that there are.
+    """
+    done = run("magic")
+    assert done.returncode == 2
+    assert "magic" in done.stderr
+    assert "surge" in done.stderr
