@@ -21,10 +21,11 @@ from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.events import Reported
 from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import VISITOR_ID
+from breathing_room.hosts.server.http import create_app
 from breathing_room.hosts.server.signing import CLOCKS_DIFFER_S, check_signed, sign_visitor
 from breathing_room.testing.peer import Socket
 from harness import Serve
-from inside import NOON_MS, HandClock, client_of, host_inside
+from inside import NOON_MS, HandClock, client_of, host_inside, listening
 
 NODE = shutil.which("node") or str(Path(sys.executable).with_name("node"))
 HOWTO = Path(__file__).resolve().parents[3] / "docs" / "howto" / "sign.md"
@@ -200,6 +201,34 @@ async def test_sockets_must_be_signed(serve: Serve) -> None:
     await watcher.hear("presence", lambda presence: bool(presence["count"] == 2))
     for socket in (watcher, person, stranger, other):
         socket.cut()
+
+
+async def test_mounted_sockets_must_be_signed() -> None:
+    """
+    In somebody else's application a join is held to the same.
+    """
+    async with host_inside(signing_key=KEY) as host, listening(create_app(host)) as url:
+        person = await Socket.open(url, "/v1/rooms/lobby/socket")
+        person.say("join", visitor="visitor-0123456789")
+        assert (await person.hear("error"))["error"]["code"] == "unsigned_visitor"
+        person.say("join", visitor=sign_visitor(KEY, "lobby"))
+        assert (await person.hear("presence"))["count"] == 1
+        person.cut()
+
+
+@pytest.mark.parametrize(
+    "visitor",
+    [None, 7, "", [signed()], {"id": signed()}, signed() + "\n", f"{signed()}.{signed()}", "é" * 50],
+)
+async def test_what_is_no_id_is_no_signed_id_either(visitor: object) -> None:
+    """
+    What does not have the form of an id is ``bad_visitor``, as in any room.
+    """
+    async with host_inside(signing_key=KEY) as host, client_of(host) as client:
+        for path in ("beat", "leave"):
+            answer = await client.post(f"/v1/rooms/lobby/{path}", json={"visitor": visitor})
+            assert code_of(answer) == (400, "bad_visitor")
+        assert host.presence("lobby").count == 0
 
 
 async def test_server_without_a_key_takes_any_id() -> None:
