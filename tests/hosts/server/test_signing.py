@@ -216,10 +216,19 @@ async def test_mounted_sockets_must_be_signed() -> None:
         person.cut()
 
 
-@pytest.mark.parametrize(
-    "visitor",
-    [None, 7, "", [signed()], {"id": signed()}, signed() + "\n", f"{signed()}.{signed()}", "é" * 50],
-)
+NO_ID: dict[str, object] = {
+    "nothing": None,
+    "number": 7,
+    "empty": "",
+    "list": [signed()],
+    "object": {"id": signed()},
+    "newline": signed() + "\n",
+    "dot": f"{signed()}.{signed()}",
+    "accents": "é" * 50,
+}
+
+
+@pytest.mark.parametrize("visitor", NO_ID.values(), ids=NO_ID)
 async def test_what_is_no_id_is_no_signed_id_either(visitor: object) -> None:
     """
     What does not have the form of an id is ``bad_visitor``, as in any room.
