@@ -244,6 +244,72 @@ def test_a_terminal_shows_the_crowd_come_and_go(server: ServerProcess) -> None:
         screen.until_shown("30 people, of whom 30 were there at the end")
 
 
+POLLED = ("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "0", "--beat-ms", "2000")
+
+
+def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
+    """
+    Where people poll it polls: what it read and reported is summed up, and what the room said stands beside the truth.
+    """
+    server = serve(*POLLED)
+    plan = ("--people", "100", "--stay", "0", "--mood-changes", "0", "--for", "3s", "--look", "500ms")
+    ended = subprocess.run(
+        command(server.url, *plan, "--json"), capture_output=True, text=True, timeout=60, check=True
+    )
+    summary = json.loads(ended.stdout)
+    wanted = {"mode": "poll", "people": 100, "others": 0, "joined": 100, "present": 100, "count": 100}
+    assert {name: summary[name] for name in wanted} == wanted
+    assert summary["errors"] == summary["ends"] == {}
+    assert summary["goodbyes"] == 100
+    assert 100 <= summary["reports"] <= 300
+    assert summary["reads"] >= 200
+    assert 3 <= summary["looks"] <= len(summary["rows"]) <= 7
+    last = summary["rows"][-1]
+    assert (last["truth"], last["count"], last["held"]) == (100, 100, True)
+    assert count(server) == 0
+
+
+def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
+    """
+    A row for each under a head, the summary below them; on sockets as well.
+    """
+    server = serve(*POLLED)
+    plan = ["--people", "20", "--stay", "0", "--for", "1800ms", "--look", "1s"]
+    for mode, words in (("poll", "reads/s"), ("socket", "95 % interval")):
+        result = CliRunner().invoke(main, ["crowd", server.url, *plan, "--mode", mode])
+        assert result.exit_code == 0, result.output
+        head, first, second, *rest = result.output.splitlines()
+        assert words in head
+        assert first.split()[:2] == ["0:01", "20"]
+        assert second.split()[:3] == ["0:02", "20", "20"]
+        assert "looks" in "".join(rest)
+
+
+def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
+    """
+    Of clients that speak the other app's dialect nobody is refused, and none says goodbye.
+    """
+    plan = ["--people", "30", "--stay", "0", "--mood-changes", "0", "--for", "1s", "--mode", "coin", "--json"]
+    result = CliRunner().invoke(main, ["crowd", server.url, *plan])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.output)
+    assert [summary[name] for name in ("mode", "joined", "reports", "goodbyes")] == ["coin", 30, 30, 0]
+    assert summary["errors"] == {}
+
+
+def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
+    """
+    What the room says, with its interval, and how much is read and reported; rows above the bar.
+    """
+    server = serve(*POLLED)
+    with terminal("crowd", server.url, "--people", "30", "--stay", "0", "--look", "500ms") as screen:
+        screen.until_shown(r"here.*30/30.*the room says 30 \(30 to 30\).*reads/s.*reports/s")
+        screen.until_shown(r"0:0\d +30 +30 +30 to 30 +holds")
+        screen.process.send_signal(signal.SIGTERM)
+        assert screen.until_ended() == 0
+        screen.until_shown("intervals held the truth")
+
+
 def test_help_says_how_it_is_used() -> None:
     """
     With an example.

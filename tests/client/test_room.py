@@ -98,6 +98,17 @@ async def test_the_latest_wins_over_a_slow_consumer() -> None:
             await asyncio.wait_for(anext(presences), 0.05)
 
 
+async def test_what_is_shown_on_a_socket_is_the_count() -> None:
+    """
+    At once: changes come as they happen, and there is nothing to walk over.
+    """
+    counts = (presence(), presence(count=9, high=9))
+    async with scripted(Script(says(*counts))) as url, connect(url) as room:
+        assert room.shown_count() is None
+        await first(room, lambda seen: seen.count == 9)
+        assert room.shown_count() == 9
+
+
 async def test_two_consumers_hear_the_same() -> None:
     """
     Each iteration has its own place: nobody takes a presence away from another.

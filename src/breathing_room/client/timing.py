@@ -8,11 +8,12 @@ class Timing:
     """How patient a client is. Every length is in seconds.
 
     Attributes:
-        backoff_base_s: The longest first wait after a connection was lost; it doubles with every failure.
+        backoff_base_s: The longest first wait after a connection was lost, a poll or a report came to nothing; it doubles
+            with every failure.
         backoff_cap_s: The longest wait of all.
-        beat_s: How often a beat is sent.
-        answer_s: How long the server may take to answer a handshake or a beat before the connection counts as
-            dead. With ``beat_s`` it bounds how long a broken connection goes unnoticed.
+        beat_s: How often a beat is sent on a socket. How often whoever polls looks and reports is for the room to say.
+        answer_s: How long the server may take to answer a request, a handshake or a beat before the connection counts as
+            dead. With ``beat_s`` it bounds how long a broken socket goes unnoticed.
         close_s: How long the server may take to say goodbye when we leave.
     """
 
