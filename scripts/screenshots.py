@@ -1,4 +1,4 @@
-"""Take pictures of the page, on a phone and on a desk, in every state: python scripts/screenshots.py FOLDER.
+"""Take pictures of the page, on a phone and on a desk, in every state: python scripts/screenshots.py FOLDER [NAME ...].
 
 No server is needed. The page's own files are handed to Chromium, and the room's answers are made up here, so that
 a crowd of 20,000 or a lost connection is there at once and every picture is taken at the same place in the breath.
@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import mimetypes
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from playwright.async_api import Browser, Route, WebSocketRoute, async_playwright
+from playwright.async_api import Browser, Page, Route, WebSocketRoute, async_playwright
+
+from breathing_room.core.config import MOODS, UNSPOKEN
+from breathing_room.core.presence import Cell, merge_cells, read_label
 
 WEB = Path(__file__).parent.parent / "src" / "breathing_room" / "web"
-SITE = "http://breathing.room"
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+# A name under localhost is as good as https to a browser: it offers to keep the screen on.
+SITE = "http://breathing.localhost"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -35,7 +41,7 @@ NOON_MS = 1_767_268_800_000
 CYCLE_MS = 19_000
 FULL_MS = 5_500  # a little into the hold
 EMPTY_MS = 18_000  # nearly exhaled
-MOODS = ("gratitude", "presence", "release", "connection")
+PANEL_SIZE = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,73 +51,146 @@ class Picture:
     name: str
     presence: dict[str, Any] | None
     mood: str | None = None
+    moods: tuple[str, ...] = MOODS
     breath_ms: int = FULL_MS
     age_ms: int = 0
     still: bool = False
+    locale: str = "en"
 
 
 def presence(
-    tallies: tuple[int, int, int, int],
-    unspoken: int,
-    *,
-    method: str = "counted",
-    label: str | None = None,
+    *people: int,
+    unspoken: int = 0,
+    method: Literal["counted", "sampled", "stale", "estimated", "unknown"] = "counted",
+    moods: tuple[str, ...] = MOODS,
     low: int | None = None,
     high: int | None = None,
+    cell_min: int = 0,
 ) -> dict[str, Any]:
-    """Make up what the server would say of such a crowd."""
-    count = sum(tallies) + unspoken
+    """Make up what the server would say of such a crowd: so many people in each mood."""
+    tallies = (*people, unspoken)
+    count = sum(tallies)
+    rate = min(1.0, PANEL_SIZE / max(1, count)) if method == "sampled" else 1.0
+
+    def interval(tally: int) -> Cell:
+        # The larger of two errors, the sample's; a made-up usual crowd is told as badly.
+        width = 1.96 * math.sqrt(tally * (1 - rate) / rate) if rate < 1 else 0.0
+        return tally, max(0, round(tally - width)), round(tally + width)
+
+    whole = interval(count)
+    low, high = whole[1] if low is None else low, whole[2] if high is None else high
+    cells = merge_cells([interval(tally) for tally in tallies], cell_min)
+    names = (*moods, UNSPOKEN)
     known = method != "unknown"
+    told: dict[str, Cell | None] = dict(zip(names, cells, strict=True))
     return {
         "room": "lobby",
         "count": count if known else None,
-        "low": count if low is None else low,
-        "high": (count if high is None else high) if known else None,
+        "low": low,
+        "high": high if known else None,
         "method": method,
-        "rate": 1.0,
-        "moods": dict(zip(MOODS, tallies, strict=True)),
-        "unspoken": unspoken,
-        "label": label or (f"{count:,}" if known else "unknown"),
+        "rate": rate,
+        "epoch": 20_454,
+        "moods": {mood: cell[0] if (cell := told[mood]) else None for mood in moods},
+        "unspoken": cell[0] if (cell := told[UNSPOKEN]) else None,
+        "mood_intervals": {name: cell[1:] if cell else None for name, cell in told.items()},
+        "label": read_label(count if known else None, low, high, shown=None)[0],
         "as_of_ms": NOON_MS,
         "valid_ms": 30_000,
         "next_ms": 30_000,
     }
 
 
-CROWD = presence((62, 84, 31, 49), 24)
+CROWD = presence(62, 84, 31, 49, unspoken=24)
+HUGE = presence(5120, 7204, 3110, 4404, unspoken=162, method="sampled")
+MANY = ("calm", "curious", "tired", "hopeful", "restless", "light", "heavy", "awake", "homesick", "glad")
 PICTURES = (
-    Picture(name="alone", presence=presence((0, 0, 0, 0), 1)),
-    Picture(name="alone-with-a-mood", presence=presence((0, 0, 1, 0), 0), mood="release"),
-    Picture(name="two", presence=presence((1, 0, 0, 0), 1), mood="gratitude"),
+    Picture(name="alone", presence=presence(0, 0, 0, 0, unspoken=1)),
+    Picture(name="alone-with-a-mood", presence=presence(0, 0, 1, 0), mood="release"),
+    Picture(name="two", presence=presence(1, 0, 0, 0, unspoken=1), mood="gratitude"),
+    Picture(name="twelve", presence=presence(3, 4, 1, 2, unspoken=2), mood="presence"),
     Picture(name="crowd", presence=CROWD, mood="presence"),
     Picture(name="crowd-exhaled", presence=CROWD, mood="presence", breath_ms=EMPTY_MS),
     Picture(name="crowd-inhaling", presence=CROWD, breath_ms=2_200),
-    Picture(name="crowd-gratitude", presence=presence((210, 20, 8, 6), 6), mood="gratitude"),
-    Picture(name="crowd-connection", presence=presence((20, 12, 8, 190), 20), mood="connection"),
+    Picture(name="crowd-gratitude", presence=presence(210, 20, 8, 6, unspoken=6), mood="gratitude"),
+    Picture(name="crowd-presence", presence=presence(20, 206, 8, 10, unspoken=6), mood="presence"),
+    Picture(name="crowd-release", presence=presence(9, 16, 205, 12, unspoken=8), mood="release"),
+    Picture(name="crowd-connection", presence=presence(20, 12, 8, 190, unspoken=20), mood="connection"),
+    Picture(name="crowd-unspoken", presence=presence(6, 4, 2, 8, unspoken=230)),
+    Picture(name="huge", presence=HUGE, mood="release"),
+    Picture(name="huge-exhaled", presence=HUGE, breath_ms=EMPTY_MS),
+    Picture(name="merged", presence=presence(41, 3, 29, 2, unspoken=1, cell_min=10), mood="release"),
+    Picture(name="fell-silent", presence=presence(62, 84, 31, 49, unspoken=24, low=238), mood="presence"),
     Picture(
-        name="huge", presence=presence((5120, 7204, 3110, 4404), 162, label="about 20,000"), mood="release"
+        name="estimated",
+        presence=presence(62, 84, 31, 49, unspoken=24, method="estimated", low=130, high=420),
     ),
-    Picture(name="fell-silent", presence=presence((62, 84, 31, 49), 24, low=238), mood="presence"),
     Picture(
-        name="stale-by-server", presence=presence((62, 84, 31, 49), 24, method="stale", low=130, high=250)
+        name="stale-by-server",
+        presence=presence(62, 84, 31, 49, unspoken=24, method="stale", low=130, high=250),
     ),
     Picture(name="stale-by-silence", presence=CROWD, mood="presence", age_ms=70_000),
-    Picture(name="unknown", presence=presence((2, 1, 0, 0), 1, method="unknown")),
+    Picture(name="unknown", presence=presence(2, 1, 0, 0, unspoken=1, method="unknown")),
     Picture(name="connecting", presence=None),
     Picture(name="still", presence=CROWD, mood="presence", still=True),
+    Picture(
+        name="ten-moods",
+        presence=presence(40, 31, 22, 30, 8, 19, 12, 25, 5, 33, unspoken=25, moods=MANY),
+        moods=MANY,
+        mood="hopeful",
+    ),
+    *(
+        Picture(name=f"in-{locale}", presence=HUGE, mood="release", locale=locale)
+        for locale in ("de", "fr", "es", "pl")
+    ),
 )
 
+KEPT = {("huge", "desktop"): "page.png", ("crowd", "phone"): "phone.png"}
+"""The pictures that the documentation shows."""
 
-async def serve_page(route: Route) -> None:
-    """Answer for the server: the page's files, and the room's config."""
-    path = route.request.url.removeprefix(SITE).partition("?")[0]
-    if path.endswith("/config"):
-        breath = {"pattern": "4-7-8", "phases": [["inhale", 4000], ["hold", 7000], ["exhale", 8000]]}
-        config = {"moods": MOODS, "breath": breath, "lease_ms": 60_000, "beat_ms": 30_000, "now_ms": NOON_MS}
-        await route.fulfill(json=config)
-        return
-    file = WEB / (path.lstrip("/") or "index.html")
-    await route.fulfill(body=file.read_bytes(), content_type=mimetypes.guess_type(file)[0] or "text/plain")
+
+def config(picture: Picture) -> dict[str, Any]:
+    """Make up the room's config."""
+    phases = [["inhale", 4000], ["hold", 7000], ["exhale", 8000]]
+    return {
+        "room": "lobby",
+        "mode": "socket",
+        "moods": picture.moods,
+        "breath": {"pattern": "4-7-8", "phases": phases},
+        "lease_ms": 60_000,
+        "beat_ms": 30_000,
+        "presence_url": None,
+        "now_ms": NOON_MS,
+    }
+
+
+async def answer(page: Page, picture: Picture) -> None:
+    """Answer for the server: with the page's files, the room's config, and the picture's presence."""
+
+    async def serve(route: Route) -> None:
+        path = route.request.url.removeprefix(SITE).partition("?")[0]
+        file = WEB / (path.lstrip("/") or "index.html")
+        if path.endswith("/config"):
+            await route.fulfill(json=config(picture))
+        elif file.is_file():
+            await route.fulfill(
+                body=file.read_bytes(), content_type=mimetypes.guess_type(file)[0] or "text/plain"
+            )
+        else:
+            await route.abort()
+
+    def talk(socket: WebSocketRoute) -> None:
+        def on_message(text: str | bytes) -> None:
+            message = json.loads(text)
+            if message["type"] == "join" and picture.presence:
+                socket.send(json.dumps({"type": "presence", **picture.presence}))
+            elif message["type"] == "beat":
+                socket.send(json.dumps(message | {"now_ms": message["sent_ms"]}))
+
+        socket.on_message(on_message)
+
+    await page.route(f"{SITE}/**", serve)
+    await page.route_web_socket("**/socket", talk)
 
 
 async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> Path:
@@ -121,37 +200,29 @@ async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> P
         viewport={"width": width, "height": height},
         device_scale_factor=1 if size == "desktop" else 2,
         reduced_motion="reduce" if picture.still else "no-preference",
+        locale=picture.locale,
     )
     now_ms = NOON_MS - NOON_MS % CYCLE_MS + picture.breath_ms
     await page.clock.install(time=now_ms / 1000)
-    await page.route(f"{SITE}/**", serve_page)
-
-    def answer(socket: WebSocketRoute) -> None:
-        def on_message(text: str | bytes) -> None:
-            message = json.loads(text)
-            if message["type"] == "join" and picture.presence:
-                socket.send(json.dumps({"type": "presence", **picture.presence}))
-
-        socket.on_message(on_message)
-
-    await page.route_web_socket("**/socket", answer)
+    await answer(page, picture)
     await page.goto(f"{SITE}/")
     if picture.presence:
         await page.locator("#moods button").first.wait_for()
-        await page.locator("body:not([data-state='unknown']), #source:has-text('counting')").first.wait_for()
+        await page.locator("body:not([data-method='unknown']), #people:not(:empty)").first.wait_for()
     if picture.mood:
         await page.evaluate("mood => import('/page.js').then(({room}) => room.setMood(mood))", picture.mood)
     if picture.age_ms:
+        await page.clock.run_for(CYCLE_MS)  # all lights are lit
         await page.evaluate("dispatchEvent(new Event('pagehide'))")
         await page.clock.run_for(picture.age_ms)
-        now_ms += picture.age_ms
-    # Past the colours' own fading in, and on by whole breaths to the place in the breath that was asked for.
-    await page.clock.run_for(CYCLE_MS - now_ms % CYCLE_MS + picture.breath_ms)
+        now_ms += CYCLE_MS + picture.age_ms
+    # Until every light is lit, and on by whole breaths to the place in the breath that was asked for.
+    await page.clock.run_for(2 * CYCLE_MS - now_ms % CYCLE_MS + picture.breath_ms)
     await page.evaluate(
         """breathMs => { for (const animation of document.getAnimations()) {
-             const {duration} = animation.effect.getTiming();
-             if (animation.constructor === CSSTransition || duration < 2000) animation.finish();
-             else { animation.pause(); animation.currentTime = breathMs; }
+             const {duration, iterations} = animation.effect.getTiming();
+             if (iterations !== Infinity) animation.finish();
+             else { animation.pause(); if (duration < 20_000) animation.currentTime = breathMs; }
            } }""",
         picture.breath_ms,
     )
@@ -161,19 +232,24 @@ async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> P
     return file
 
 
-async def take_all(folder: Path) -> None:
-    """Take every picture."""
+async def take_all(folder: Path, names: list[str]) -> None:
+    """Take every picture, or those of these names; those that the documentation shows are put there, too."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for picture in PICTURES:
             for size in SIZES:
-                print(await take(browser, picture, size, folder))
+                if names and picture.name not in names:
+                    continue
+                file = await take(browser, picture, size, folder)
+                print(file)
+                if kept := KEPT.get((picture.name, size)):
+                    shutil.copyfile(file, IMAGES / kept)
         await browser.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python scripts/screenshots.py FOLDER")
+    if len(sys.argv) < 2:
+        sys.exit("usage: python scripts/screenshots.py FOLDER [NAME ...]")
     where = Path(sys.argv[1])
     where.mkdir(parents=True, exist_ok=True)
-    asyncio.run(take_all(where))
+    asyncio.run(take_all(where, sys.argv[2:]))

@@ -384,6 +384,8 @@ async def test_merged_moods(polled: ServerProcess, open_page: OpenPage) -> None:
     await page.route(re.compile(r"/v1/rooms/[^/]*$"), answer)
     await page.reload()
     await people(page, "54 people breathing with you")
-    await expect(page.locator("#unspoken")).to_have_text("5 unspoken · 7 not told apart")
-    labels = [await button.get_attribute("aria-label") for button in await page.get_by_role("button").all()]
-    assert labels == ["gratitude, 30", "presence", "release, 12", "connection"]
+    await expect(page.locator("#rest")).to_have_text("5 unspoken · 7 not told apart")
+    labels = [
+        await button.get_attribute("aria-label") for button in await page.locator("#moods button").all()
+    ]
+    assert labels == ["gratitude, 30", "presence, few or none", "release, 12", "connection, few or none"]

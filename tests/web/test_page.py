@@ -69,7 +69,7 @@ async def test_who_broke_off_is_named_in_the_quiet_line(
     await people(page, "2 people breathing with you")
 
     other.socket.transport.abort()
-    await source(page, "counted · 1 fell silent just now")
+    await source(page, "counted · 1 fell silent · now")
     assert await page.locator("#people").text_content() == "2 people breathing with you"
     await people(page, "you are the first one here", within_s=4)
 
@@ -277,7 +277,8 @@ async def test_what_is_told_to_those_who_listen(open_page: OpenPage, peer: Bring
     await peer()
     await people(page, "2 people breathing with you")
     await expect(news).to_have_text("you are the first one here")
-    assert await page.locator("#orb").get_attribute("aria-hidden") == "true"
+    breath = "an orb that breathes with everyone: inhale 4 seconds, hold 7 seconds, exhale 8 seconds"
+    await expect(page.get_by_role("img", name=breath)).to_be_visible()
 
 
 # --- when the server goes ---

@@ -1,11 +1,13 @@
-"""The page's sentences and its breath, asked directly in Node."""
+"""The page's sentences in every language, asked directly in Node."""
 
+import json
 from typing import Any
 
 import pytest
 
-from breathing_room.core.breath import PATTERNS, moment
-from node import node
+from node import WEB, node
+
+LANGUAGES = sorted(file.name.split(".")[1] for file in WEB.glob("words.*.js"))
 
 
 def presence(
@@ -14,7 +16,15 @@ def presence(
     return {"count": count, "low": low, "high": high, "method": method, "label": label or f"{count:,}"}
 
 
+def say(sentence: str, *given: Any, lang: str = "en") -> Any:
+    """Let the page say something: ``sentence`` is an expression over ``words`` and ``given``."""
+    return node(
+        "words.js", f"await (async (words) => {sentence})(await it.speak([given.pop()]))", *given, lang
+    )
+
+
 ONE, CROWD = presence(1, 1, 1), presence(1001, 1001, 1001)
+SAMPLED = presence(10_240, 9_270, 11_310, "sampled", "about 10,000")
 UNKNOWN = presence(None, 3, None, "unknown", "unknown")
 
 
@@ -26,21 +36,28 @@ UNKNOWN = presence(None, 3, None, "unknown", "unknown")
         (ONE, "live", "you are the first one here"),
         (ONE, "stale", "you are here"),
         (presence(1, 0, 1), "live", "you are the first one here"),
+        (presence(1, 1, 3), "live", "you are here"),
         (presence(0, 0, 0), "live", "you are here"),
         (presence(2, 2, 2), "stale", "2 people breathing with you"),
         (CROWD, "live", "1,001 people breathing with you"),
-        (
-            presence(10_240, 9_270, 11_310, label="about 10,000"),
-            "live",
-            "about 10,000 people breathing with you",
-        ),
+        (SAMPLED, "live", "about 10,000 people breathing with you"),
+        (presence(240, 130, 420, "estimated", "about 200"), "live", "usually 200 people at this hour"),
+        (presence(1, 0, 1, "estimated"), "live", "you are here"),
     ],
 )
 def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -> None:
     """
-    The sentence never says 0, never takes a doubtful 1 for being alone, and writes 1,001 as 1,001.
+    The sentence never says 0, never takes a doubtful 1 for being alone, nor what is usual for who is here.
     """
-    assert node("words.js", "it.people(...given)", given, state) == sentence
+    assert say("words.people(...given)", given, state, given and given["count"]) == sentence
+
+
+def test_a_count_on_its_way() -> None:
+    """
+    An exact count is said as far as it has come between two polls; a rounded one moves by its own steps.
+    """
+    assert say("words.people(...given)", CROWD, "live", 990) == "990 people breathing with you"
+    assert say("words.people(...given)", SAMPLED, "live", 9_800) == "about 10,000 people breathing with you"
 
 
 @pytest.mark.parametrize(
@@ -51,63 +68,130 @@ def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -
         (UNKNOWN, "unknown", 500, "not known yet · connecting"),
         (CROWD, "live", 0, "counted · now"),
         (CROWD, "live", 500, "counted · a moment ago"),
-        (CROWD, "stale", 30_000, "last known · half a minute ago"),
+        (CROWD, "stale", 29_000, "last known · a moment ago"),
         (CROWD, "stale", 60_000, "last known · a minute ago"),
         (CROWD, "stale", 300_000, "last known · 5 minutes ago"),
-        (CROWD, "stale", 3_600_000, "last known · an hour ago"),
+        (CROWD, "stale", 3_600_000, "last known · 1 hour ago"),
         (CROWD, "stale", 10_800_000, "last known · 3 hours ago"),
-        (presence(12, 9, 12), "live", 0, "counted · 3 fell silent just now"),
+        (presence(12, 9, 12), "live", 0, "counted · 3 fell silent · now"),
+        (presence(100, 97, 103), "live", 0, "counted · 97 to 103 · now"),
         (presence(12, 4, 12, "stale"), "stale", 0, "last known · 4 to 12 · counting again"),
         (presence(12, 12, 12, "stale"), "stale", 0, "last known · counting again"),
-        (presence(10_240, 9_270, 11_310, "sampled"), "live", 0, "sampled · 9,270 to 11,310 · now"),
+        (SAMPLED, "live", 0, "estimated from a sample · ±11% at 95% · now"),
+        (presence(240, 130, 420, "estimated"), "live", 0, "estimated from what is usual · 130 to 420"),
     ],
 )
 def test_the_quiet_line(given: dict[str, Any] | None, state: str, age_ms: int, line: str) -> None:
     """
-    The quiet line says how the number was obtained and when.
+    The quiet line says how the number was obtained, how far it may be off, and when it was true.
     """
-    assert node("words.js", "it.source(...given)", given, state, age_ms) == line
+    assert say("words.source(...given)", given, state, age_ms) == line
 
 
 @pytest.mark.parametrize(
-    ("unspoken", "merged", "line"),
+    ("lang", "count", "sentence"),
     [
-        (0, 0, ""),
-        (1_200, 0, "1,200 unspoken"),
-        (0, 7, "7 not told apart"),
-        (5, 7, "5 unspoken · 7 not told apart"),
+        ("de", 2, "2 Menschen atmen mit dir"),
+        ("de", 20_000, "20.000 Menschen atmen mit dir"),
+        ("es-MX", 20_000, "20,000 personas respiran contigo"),
+        ("fr", 250, "250 personnes respirent avec vous"),
+        ("fr", 1_000_000, "1 000 000 de personnes respirent avec vous"),
+        ("es", 250, "250 personas respiran contigo"),
+        ("es", 1_000_000, "1.000.000 de personas respiran contigo"),
+        ("pl", 2, "2 osoby oddychają z tobą"),
+        ("pl", 5, "5 osób oddycha z tobą"),
+        ("pl", 12, "12 osób oddycha z tobą"),
+        ("pl", 22, "22 osoby oddychają z tobą"),
     ],
 )
-def test_those_without_a_number_of_their_own(unspoken: int, merged: int, line: str) -> None:
+def test_plurals(lang: str, count: int, sentence: str) -> None:
     """
-    Who named no mood, and who is in a mood too small to be told apart, are quietly said to be there.
+    Each language has its own plurals and writes numbers as the visitor's country does.
     """
-    assert node("words.js", "it.unspoken(...given)", unspoken, merged) == line
+    said = say("words.people(...given)", presence(count, count, count), "live", count, lang=lang)
+    assert said.replace("\u202f", " ").replace("\u00a0", " ") == sentence
 
 
-@pytest.mark.parametrize("pattern", PATTERNS.values(), ids=lambda pattern: pattern.name)
-def test_the_page_breathes_as_the_core_does(pattern: Any) -> None:
+def test_around_a_number_poles_have_one_plural() -> None:
     """
-    At any instant the page's breath is the core's: the same phase, and the same time left of it.
+    A rounded number takes the plural of "about", not of the number.
     """
-    instants = [1_767_225_600_000 + step * 137 for step in range(400)]
-    phases = [list(phase) for phase in pattern.phases]
-    here = node("breath.js", "given[0].map((now) => it.breathAt(now, given[1]))", instants, phases)
-    for now_ms, place in zip(instants, here, strict=True):
-        expected = moment(pattern, now_ms)
-        assert (place["phase"], place["leftMs"]) == (expected.phase, expected.remaining_ms)
+    given = presence(22, 20, 24, "sampled", "about 22")
+    assert say("words.people(...given)", given, "live", 22, lang="pl") == "około 22 osób oddycha z tobą"
 
 
-def test_the_lungs_fill_and_empty() -> None:
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_language_says_everything(lang: str) -> None:
     """
-    The animation is full after the inhale and through the hold, and empty after the exhale and through the rest.
+    A language has the phrases of English, each with the same places for numbers, and every form that its plurals need.
     """
-    phases = [["inhale", 4_000], ["hold", 4_000], ["exhale", 4_000], ["rest", 4_000]]
-    frames = node("breath.js", "it.keyframes(given[0], (full) => ({full}))", phases)
-    assert [(frame["offset"], frame["full"]) for frame in frames] == [
-        (0, 0),
-        (0.25, 1),
-        (0.5, 1),
-        (0.75, 0),
-        (1, 0),
+
+    def shape(phrases: Any) -> Any:
+        if isinstance(phrases, str):
+            return sorted(place for place in ("{n}", "{high}", "{level}") if place in phrases)
+        if "other" in phrases:
+            assert len({json.dumps(shape(form)) for form in phrases.values()}) == 1, phrases
+            return shape(phrases["other"])
+        return {key: shape(phrase) for key, phrase in phrases.items()}
+
+    phrases = node(f"words.{lang}.js", "it.default")
+    assert phrases["dir"] in {"ltr", "rtl"}
+    expected = shape(node("words.en.js", "it.default"))
+    assert shape(phrases) == expected
+
+
+def test_languages_are_found_by_their_file() -> None:
+    """
+    The first wished language of which there is a file is spoken; what is no language, or a path, is passed over.
+    """
+    find = "await Promise.all(given.map(async (tags) => (await it.speak(tags)).lang))"
+    wishes = [
+        ["fi", "de-AT", "fr"],
+        [None, "pl"],
+        ["../words", "e", "x_y", ""],
+        [],
+        ["fr-CA", "en"],
+        ["sv", "en-GB"],
     ]
+    assert node("words.js", find, *wishes) == ["de-AT", "pl", "en", "en", "fr-CA", "en-GB"]
+
+
+@pytest.mark.parametrize(
+    ("people", "low", "high", "tally"),
+    [
+        (31, 31, 31, "31"),
+        (7_204, 7_204, 7_204, "7,204"),
+        (12_345, 12_345, 12_345, "12K"),
+        (3_072, 2_700, 3_480, "~3,000"),
+        (3, 0, 9, "~4"),
+        (1, 0, 25, "~1"),
+    ],
+)
+def test_a_tally_is_no_finer_than_it_is_known(people: int, low: int, high: int, tally: str) -> None:
+    """
+    The number on a mood's button is rounded to its own interval, and never to 0.
+    """
+    assert say("words.tally(...given)", {"people": people, "low": low, "high": high}) == tally
+
+
+def test_what_a_button_is_called() -> None:
+    """
+    A mood's button says its name and its people to those who hear it, and of a merged mood only that few or none share it.
+    """
+    name = "given.map((part) => words.button(part))"
+    parts = [
+        {"mood": "release", "people": 31, "low": 31, "high": 31},
+        {"mood": "release", "people": 3_072, "low": 2_700, "high": 3_480},
+        {"mood": "release", "people": 0, "low": 0, "high": 0},
+        {"mood": "deep-calm", "people": None, "low": None, "high": None},
+    ]
+    assert say(name, *parts) == ["release, 31", "release, about 3,000", "release", "deep calm, few or none"]
+
+
+def test_the_breath_in_words() -> None:
+    """
+    Those who cannot see the orb are told how it breathes.
+    """
+    phases = [["inhale", 5_500], ["exhale", 5_500]]
+    said = say("words.breath(given)", *phases)
+    assert said == "an orb that breathes with everyone: inhale 5.5 seconds, exhale 5.5 seconds"

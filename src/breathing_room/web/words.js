@@ -1,58 +1,165 @@
 /**
- * Every sentence of the page, in English. Pure functions: another language is another file of this shape.
+ * Every sentence of the page. Pure but for the loading of a language.
  *
- * Two rules: a number that is not known is never shown as 0, and being alone is said only when it is counted.
+ * A language is a file, `words.de.js`, of which `words.en.js` is the pattern; it is found by its name alone. Three rules: a number
+ * that is not known is never shown as 0, being alone is said only when it is counted, and no number is shown finer than it is
+ * known.
  */
 
-export const title = (room) => (room === 'lobby' ? 'Breathing Room' : `Breathing Room · ${room}`);
+import english from './words.en.js';
 
-export const number = (count) => count.toLocaleString('en');
+/** A presence's interval holds the truth so often. */
+const LEVEL = 0.95;
 
-/** The sentence under the orb. */
-export function people(presence, state) {
-  if (state === 'unknown') {
-    return presence ? 'counting who is here' : 'looking for the others';
+/** Speak the first of these languages that there is: `await speak(['de-AT', 'fr'])`; English, if there is none. */
+export async function speak(tags) {
+  for (const tag of tags.filter(Boolean)) {
+    try {
+      const {language, baseName} = new Intl.Locale(tag);
+      const {default: phrases} = language === 'en' ? {default: english} : await import(`./words.${language}.js`);
+      return new Words(baseName, phrases);
+    } catch {
+      // It is no language, or there is no file of it.
+    }
   }
-  if (presence.count > 1) return `${presence.label} people breathing with you`;
-  return state === 'live' && presence.high === 1 ? 'you are the first one here' : 'you are here';
+  return new Words('en', english);
 }
 
-/** How the number was obtained, and when: the quiet line. `ageMs` is 0 while the connection lives. */
-export function source(presence, state, ageMs) {
-  if (!presence) return 'not known yet · connecting';
-  const {count, low, high, method} = presence;
-  if (state === 'unknown') return `not known yet · ${ageMs ? 'connecting' : 'counting'}`;
-  if (ageMs) return `${state === 'stale' ? 'last known' : method} · ${ago(ageMs)}`;
-  if (state === 'stale') return `last known · ${low < high ? `${number(low)} to ${number(high)} · ` : ''}counting again`;
-  // A count is uncertain only by those who fell silent and may come back: their leases still run.
-  if (method === 'counted' && high > low) return `counted · ${number(high - low)} fell silent just now`;
-  return low < high ? `${method} · ${number(low)} to ${number(high)} · now` : `${method} · now`;
+class Words {
+  #phrases;
+  #number;
+  #percent;
+  #compact;
+  #plural;
+  #relative;
+
+  /** In the language of a tag, such as `de-AT`, with these phrases. */
+  constructor(lang, phrases) {
+    this.lang = lang;
+    this.dir = phrases.dir;
+    this.#phrases = phrases;
+    this.#number = new Intl.NumberFormat(lang);
+    this.#percent = new Intl.NumberFormat(lang, {style: 'percent'});
+    this.#compact = new Intl.NumberFormat(lang, {notation: 'compact'});
+    this.#plural = new Intl.PluralRules(lang);
+    this.#relative = new Intl.RelativeTimeFormat(lang);
+  }
+
+  title(room) {
+    return room === 'lobby' ? 'Breathing Room' : `Breathing Room · ${room}`;
+  }
+
+  /** A phrase that says no number. */
+  say(key) {
+    return this.#phrases[key];
+  }
+
+  phase(name) {
+    return this.#phrases.phases[name] ?? name;
+  }
+
+  /** What the orb does, for those who cannot see it. */
+  breath(phases) {
+    const seconds = new Intl.NumberFormat(this.lang, {style: 'unit', unit: 'second', unitDisplay: 'long'});
+    const parts = phases.map(([name, lengthMs]) => `${this.phase(name)} ${seconds.format(lengthMs / 1_000)}`);
+    return `${this.#phrases.breath}: ${new Intl.ListFormat(this.lang, {type: 'unit'}).format(parts)}`;
+  }
+
+  /** The sentence under the orb. `shown` is the count to show now, which walks between two polls. */
+  people(presence, state, shown) {
+    const {looking, counting, first, alone, people, about_people, usual_people} = this.#phrases;
+    if (state === 'unknown') return presence ? counting : looking;
+    const {count, high, method, label} = presence;
+    if (count <= 1) return state === 'live' && high === 1 && method !== 'estimated' ? first : alone;
+    const rounded = label.startsWith('about'); // the server's own rounding, which does not jitter
+    const number = rounded ? Number(label.replace(/\D/g, '')) : shown || count;
+    if (method === 'estimated') return this.#count(usual_people, number);
+    return number === 1 ? alone : this.#count(rounded ? about_people : people, number);
+  }
+
+  /** How the number was obtained, and when: the quiet line. `ageMs` is 0 while the connection lives. */
+  source(presence, state, ageMs) {
+    const {connecting, recounting, known, last_known, now, methods} = this.#phrases;
+    if (!presence) return join(known.not_yet, connecting);
+    if (state === 'unknown') return join(known.not_yet, ageMs ? connecting : known.soon);
+    if (state === 'stale') return ageMs ? join(last_known, this.#ago(ageMs)) : join(last_known, this.#range(presence), recounting);
+    const when = ageMs ? this.#ago(ageMs) : now;
+    return join(methods[presence.method] ?? presence.method, this.#doubt(presence), presence.method === 'estimated' ? '' : when);
+  }
+
+  /** Why the page stopped asking. */
+  stopped(code) {
+    return this.#phrases.stopped[code] ?? this.#phrases.stopped.otherwise;
+  }
+
+  /** A mood's name. Those of a room's own are shown as they are. */
+  mood(name) {
+    return this.#phrases.moods[name] ?? name.replace(/[_-]/g, ' ');
+  }
+
+  /** How many feel so, in the little room of a button: 7,204, but ~2,400 where it is estimated, and 12K. */
+  tally({people, low, high}) {
+    const {figure, exact} = rounded(people, low, high);
+    return `${exact ? '' : '~'}${(figure < 10_000 ? this.#number : this.#compact).format(figure)}`;
+  }
+
+  /** What a mood's button is called to those who hear it. */
+  button({mood, people, low, high}) {
+    if (people === null) return `${this.mood(mood)}, ${this.#phrases.apart}`;
+    if (!people) return this.mood(mood);
+    const {figure, exact} = rounded(people, low, high);
+    const number = this.#number.format(figure);
+    return `${this.mood(mood)}, ${exact ? number : fill(this.#phrases.about, number)}`;
+  }
+
+  /** How many named no mood, and how many are in moods too small to be told apart. */
+  rest(unspoken, merged) {
+    const {unspoken: said, merged: together} = this.#phrases;
+    return join(unspoken.people ? fill(said, this.tally(unspoken)) : '', merged.people ? fill(together, this.tally(merged)) : '');
+  }
+
+  #count(forms, number) {
+    return fill(forms[this.#plural.select(number)] ?? forms.other, this.#number.format(number));
+  }
+
+  /** How far the truth may be from the count. */
+  #doubt({count, low, high, method}) {
+    if (low >= high) return '';
+    if (method === 'sampled' && count) {
+      // Rounded up, and to the side that is farther, so that what is said holds the whole interval.
+      const share = Math.ceil((100 * Math.max(high - count, count - low)) / count) / 100;
+      return fill(fill(this.#phrases.within, this.#percent.format(share)), this.#percent.format(LEVEL), '{level}');
+    }
+    // A count of sockets is uncertain only by those who fell silent and may come back: their leases still run.
+    if (method === 'counted' && count === high) return this.#count(this.#phrases.silent, high - low);
+    return this.#range({low, high});
+  }
+
+  #range({low, high}) {
+    return low < high ? fill(fill(this.#phrases.range, this.#number.format(low)), this.#number.format(high), '{high}') : '';
+  }
+
+  /** A length of time, as one would say it. */
+  #ago(ms) {
+    const minutes = Math.round(ms / 60_000);
+    if (minutes < 1) return this.#phrases.moment;
+    if (minutes < 2) return this.#phrases.minute;
+    return minutes < 60 ? this.#relative.format(-minutes, 'minute') : this.#relative.format(-Math.round(minutes / 60), 'hour');
+  }
 }
 
-/** Why the page stopped asking. */
-export function stopped(code) {
-  if (code === 'bad_room') return 'there can be no room of this name';
-  return code === 'closed_4501' ? 'too many pages of this room are open here' : 'the server asked this page not to come back';
+const fill = (phrase, value, place = '{n}') => phrase.replace(place, value);
+
+const join = (...parts) => parts.filter(Boolean).join(' · ');
+
+/**
+ * A tally rounded to its own precision, as the server rounds the count: to the largest of 1, 2, 5, 10, … that is at most half
+ * of its interval's width.
+ */
+function rounded(people, low, high) {
+  const half = Math.floor((high - low) / 2);
+  let step = 1;
+  for (let ten = 1; ten <= half; ten *= 10) step = [5, 2, 1].find((factor) => factor * ten <= half) * ten;
+  const figure = Math.round(people / step) * step || people;
+  return {figure, exact: step === 1};
 }
-
-/** A length of time, as one would say it. */
-function ago(ms) {
-  const minutes = Math.round(ms / 60_000);
-  if (ms < 20_000) return 'a moment ago';
-  if (ms < 45_000) return 'half a minute ago';
-  if (minutes < 2) return 'a minute ago';
-  if (minutes < 60) return `${minutes} minutes ago`;
-  return minutes < 90 ? 'an hour ago' : `${Math.round(minutes / 60)} hours ago`;
-}
-
-/** How many feel so, in the little room of a button: 7,204, but 12K. */
-export function tally(count) {
-  return count < 10_000 ? number(count) : count.toLocaleString('en', {notation: 'compact'});
-}
-
-/** What a mood's button is called to those who hear it. */
-export const mood = (name, count) => (count ? `${name}, ${number(count)}` : name);
-
-/** How many named no mood, and how many are in moods too small to be told apart. */
-export const unspoken = (count, merged = 0) =>
-  [count && `${number(count)} unspoken`, merged && `${number(merged)} not told apart`].filter(Boolean).join(' · ');

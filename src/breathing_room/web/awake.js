@@ -1,0 +1,26 @@
+/** Keeps the screen on while somebody asks for it and looks. */
+
+/** Let a button switch it. Where the browser cannot, the button stays hidden. */
+export function keepAwake(button) {
+  if (!navigator.wakeLock) return;
+  let lock = null;
+  const wanted = () => button.getAttribute('aria-pressed') === 'true';
+  const press = (pressed) => button.setAttribute('aria-pressed', pressed);
+  const hold = async () => {
+    try {
+      lock = await navigator.wakeLock.request('screen');
+      if (!wanted()) lock.release();
+    } catch {
+      press(false); // refused, as by a phone that saves its battery
+    }
+  };
+  press(false);
+  button.hidden = false;
+  button.addEventListener('click', () => {
+    press(!wanted());
+    if (wanted()) hold();
+    else lock?.release();
+  });
+  // The browser takes the lock back when the page is hidden.
+  document.addEventListener('visibilitychange', () => document.hidden || !wanted() || hold());
+}

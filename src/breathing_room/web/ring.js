@@ -1,0 +1,91 @@
+/** The mix of moods as a ring of arcs around the orb, whose colours shine into it. */
+
+import {COLOURS, drawn, shapeOf} from './shapes.js';
+import {peopleOf} from './mix.js';
+
+/** The gap between two arcs, as a share of the ring. */
+const GAP = 0.011;
+/** The ring in its own drawing, which is 200 wide. */
+const RADIUS = 94;
+
+export class Ring {
+  #svg;
+  #colours;
+  #arcs = new Map();
+  #tinted = '';
+
+  /** Draw into an SVG, and shine into an element with two layers. */
+  constructor(svg, colours) {
+    this.#svg = svg;
+    this.#colours = colours;
+  }
+
+  /** The room has these moods. */
+  furnish(moods) {
+    this.#svg.replaceChildren();
+    this.#arcs = new Map(
+      [...moods, 'unspoken', 'merged'].map((mood, index) => {
+        const hue = index < moods.length ? index % COLOURS : mood;
+        const add = (tag, attributes) => {
+          const part = drawn(tag, {'data-mood': hue, ...attributes});
+          this.#svg.append(part);
+          return part;
+        };
+        const circle = {r: RADIUS, pathLength: 1, 'stroke-dasharray': '0 1'};
+        const [arc, sure] = [add('circle', {...circle, class: 'arc'}), add('circle', {...circle, class: 'sure arc'})];
+        const mark = index < moods.length ? add('path', {d: shapeOf(index), class: 'mark'}) : null;
+        return [mood, {arc, sure, mark, hue}];
+      }),
+    );
+  }
+
+  /** Show a mix: an arc is as long as its share, and bright as far as its people are certain. */
+  show(parts) {
+    const total = peopleOf(parts);
+    const told = [];
+    let start = 0;
+    for (const {mood, people, low} of parts) {
+      const {arc, sure, mark, hue} = this.#arcs.get(mood);
+      const share = total ? people / total : 0;
+      const middle = start + share / 2;
+      const gap = share < 1 ? Math.min(GAP, share / 2) : 0;
+      const certain = people ? Math.min(1, Math.max(0, low / people)) : 0;
+      lay(arc, middle, share - gap);
+      lay(sure, middle, (share - gap) * certain);
+      if (mark) {
+        mark.style.opacity = share > 3 * GAP ? 1 : 0;
+        mark.style.transform = `rotate(${middle}turn) translateY(${-RADIUS}px) rotate(${-middle}turn)`;
+      }
+      if (share) told.push({colour: mark ? `var(--mood-${hue})` : 'var(--moonlight)', start, share});
+      start += share;
+    }
+    if (told.length) this.#tint(told);
+  }
+
+  /** Let the arcs' colours shine into the orb: each onto its side, melting into its neighbours. */
+  #tint(arcs) {
+    // A colour melts as far as the lesser of the two allows, so that few people tint little.
+    const melt = arcs.map(({share}, index) => 0.4 * Math.min(share, arcs[(index + 1) % arcs.length].share));
+    const stops = arcs.map(({colour, start, share}, index) => [colour, start + melt.at(index - 1), start + share - melt[index]]);
+    // The circle is cut open in the middle of the first arc, where the colour is the same on both sides.
+    const [colour, , to] = stops.shift();
+    const cut = arcs[0].share / 2;
+    const last = [colour, 1 + melt.at(-1), 1 + cut];
+    const turns = [[colour, cut, to], ...stops, last].map(([of, ...ends]) => [of, ...ends.map((end) => `${(end - cut).toFixed(4)}turn`)]);
+    const gradient = `conic-gradient(from ${cut.toFixed(4)}turn, ${turns.map((stop) => stop.join(' ')).join(', ')})`;
+    if (gradient === this.#tinted) return;
+    this.#tinted = gradient;
+    // A gradient cannot melt into another, but one layer can fade out over the next.
+    const [below] = this.#colours.children;
+    below.style.background = gradient;
+    this.#colours.append(below);
+    below.animate([{opacity: 0}, {opacity: 1}], 3_000);
+  }
+}
+
+/** Lay an arc of a length, in turns, about its middle. */
+function lay(circle, middle, length) {
+  circle.setAttribute('stroke-dasharray', length < 1 ? `${Math.max(0, length)} 1` : 'none');
+  circle.setAttribute('stroke-dashoffset', length / 2 - middle);
+  circle.style.opacity = length > 0 ? '' : 0;
+}
