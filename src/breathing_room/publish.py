@@ -182,8 +182,9 @@ class Publisher:
         task = asyncio.create_task(publisher.run(lambda: [presence_page(room.presence())], clock))
 
     Args:
-        url: A folder, ``file:///folder``, or a bucket: ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Credentials come from
-            the environment, as the provider's own tools read them (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …).
+        to: A folder, ``file:///folder``, or a bucket: ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Credentials come from
+            the environment, as the provider's own tools read them (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …). Or a
+            ``Target`` of the caller's own.
         publish_ms: The least time between two rounds, and the most that one may take.
         options: Settings of the bucket that go before those of the environment, by obstore's names.
 
@@ -196,12 +197,12 @@ class Publisher:
     """
 
     def __init__(
-        self, url: str, *, publish_ms: int = PUBLISH_MS, options: Mapping[str, Any] | None = None
+        self, to: str | Target, *, publish_ms: int = PUBLISH_MS, options: Mapping[str, Any] | None = None
     ) -> None:
         self.publish_ms = publish_ms
         self.published = 0
         self.failed = 0
-        self._target = open_target(url, options or {})
+        self._target = open_target(to, options or {}) if isinstance(to, str) else to
         self._last: dict[str, tuple[Page, int]] = {}
         self._looked_at_ms: int | None = None
 
@@ -226,11 +227,15 @@ class Publisher:
         Returns:
             How many pages were written.
         """
-        if self._looked_at_ms is not None and 0 <= now_ms - self._looked_at_ms < self.publish_ms:
+        if not self.is_time(now_ms):
             return 0
         self._looked_at_ms = now_ms
         due = [page for page in pages if self._is_due(page, now_ms)]
         return sum(await asyncio.gather(*(self._put(page, now_ms) for page in due)))
+
+    def is_time(self, now_ms: int) -> bool:
+        """Tell whether the last round was at least ``publish_ms`` ago."""
+        return self._looked_at_ms is None or not 0 <= now_ms - self._looked_at_ms < self.publish_ms
 
     def _is_due(self, page: Page, now_ms: int) -> bool:
         if page.path not in self._last:

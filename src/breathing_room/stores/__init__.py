@@ -1,12 +1,26 @@
 """Places to keep a few values: in memory, in one SQLite file, or in Redis."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from breathing_room.core.errors import HostError
 from breathing_room.ports import Store
-from breathing_room.stores.memory import MemoryStore
-from breathing_room.stores.redis import RedisStore, is_redis
-from breathing_room.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from breathing_room.stores.memory import MemoryStore
+    from breathing_room.stores.redis import RedisStore
+    from breathing_room.stores.sqlite import SqliteStore
 
 __all__ = ["MemoryStore", "RedisStore", "SqliteStore", "open_store"]
+
+_HOMES = {"MemoryStore": "memory", "RedisStore": "redis", "SqliteStore": "sqlite"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the store that is asked for, and only that: at an edge there is neither SQLite nor a network for Redis."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 async def open_store(where: str) -> Store:
@@ -19,6 +33,10 @@ async def open_store(where: str) -> Store:
         HostError: It names a kind of store that we do not have.
         StoreError: The file cannot be opened, or is not ours; or the Redis cannot be used.
     """
+    from breathing_room.stores.memory import MemoryStore  # noqa: PLC0415 - as above
+    from breathing_room.stores.redis import RedisStore, is_redis  # noqa: PLC0415
+    from breathing_room.stores.sqlite import SqliteStore  # noqa: PLC0415
+
     if where == ":memory:":
         return MemoryStore()
     if is_redis(where):

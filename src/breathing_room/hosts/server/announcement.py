@@ -40,6 +40,7 @@ class Announcement:
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
         self._texts: dict[Dialect, bytes] = {}
+        self._strings: dict[Dialect, str] = {}
         self._frames: dict[Dialect, bytes] = {}
 
     def text(self, dialect: Dialect) -> bytes:
@@ -47,6 +48,13 @@ class Announcement:
         made = self._texts.get(dialect)
         if made is None:
             made = self._texts[dialect] = dialect.presence(self)
+        return made
+
+    def string(self, dialect: Dialect) -> str:
+        """The message of a dialect, for whoever frames strings."""
+        made = self._strings.get(dialect)
+        if made is None:
+            made = self._strings[dialect] = self.text(dialect).decode()
         return made
 
     def frame(self, dialect: Dialect) -> bytes:

@@ -23,6 +23,11 @@ class Timeouts(Generic[Item]):
     def __iter__(self) -> Iterator[Item]:
         return iter(self._ends_at_ms)
 
+    @property
+    def next_at_ms(self) -> int | None:
+        """When the first of them ends, None while there is none."""
+        return next(iter(self._ends_at_ms.values()), None)
+
     def start(self, item: Item, now_ms: int) -> None:
         """Begin anew with an item."""
         self._ends_at_ms.pop(item, None)
