@@ -78,6 +78,9 @@ async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> N
         assert crowd.here == crowd.truth == 50
         await until(lambda: crowd.presence.count == 50)
     assert crowd.tally.goodbyes == 50
+    assert crowd.tally.sent_until_end["reports"] == crowd.tally.reports, (
+        "the last goodbyes come after the end"
+    )
     assert crowd.summary()["ends"] == crowd.summary()["errors"] == {}
     assert metric(polled, "people") == 0
 

@@ -346,6 +346,6 @@ def http_words(see: Mapping[str, Any]) -> dict[str, str]:
     """Say what a crowd over HTTP sent."""
     return {
         "read": f"{see['reads']:,} presences, {see['reads_per_s']:,}/s",
-        "reported": f"{see['reports']:,} times, and {see['goodbyes']:,} goodbyes: {see['reports_per_s']:,}/s"
+        "reported": f"{see['reports']:,} times, and {see['goodbyes']:,} goodbyes; {see['reports_per_s']:,}/s until the end"
         + (f"; {see['shed']:,} were shed" if see["shed"] else ""),
     }

@@ -170,8 +170,7 @@ class Crowd(Generic[P]):
             async with asyncio.timeout(duration_s) as self._deadline, asyncio.TaskGroup() as tasks:
                 for work in (*self._work(), self._live(), self._look_up()):
                     tasks.create_task(work)
-        self.tally.ended_at_s = asyncio.get_running_loop().time()
-        self.tally.stayed = self.here
+        self.tally.end(asyncio.get_running_loop().time(), self.here)
         await self._look_once()
         self._ending = True
         await self._leave()

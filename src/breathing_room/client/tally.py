@@ -19,7 +19,7 @@ class Tally:
         began_at_s: When it began.
         gathered_at_s: When as many as were to come had been welcomed; None before.
         ended_at_s: When it began to leave; None before.
-        stayed: How many were there when it ended; None before.
+        stayed: How many were there then; None before.
     """
 
     joined: int = 0
@@ -35,6 +35,11 @@ class Tally:
     def sent(self) -> dict[str, int]:
         """Say how much of what was sent."""
         return {}
+
+    def end(self, at_s: float, stayed: int) -> None:
+        """Note that the crowd begins to leave."""
+        self.ended_at_s = at_s
+        self.stayed = stayed
 
     def summary(self, people: int) -> dict[str, Any]:
         """Say it in plain values.
@@ -97,25 +102,31 @@ class HttpTally(Tally):
         reports: Reports sent.
         goodbyes: Goodbyes sent.
         shed: Reports that were turned away for want of budget.
+        sent_until_end: What had been sent when the crowd began to leave.
     """
 
     reads: int = 0
     reports: int = 0
     goodbyes: int = 0
     shed: int = 0
+    sent_until_end: dict[str, int] = field(default_factory=dict)
+
+    def end(self, at_s: float, stayed: int) -> None:
+        """Note that the crowd begins to leave; the goodbyes that follow are no part of what it sends while it is there."""
+        Tally.end(self, at_s, stayed)
+        self.sent_until_end = self.sent()
 
     def sent(self) -> dict[str, int]:
         """Say how much of what was sent: to a cache, and to the server."""
         return {"reads": self.reads, "reports": self.reports + self.goodbyes}
 
     def summary(self, people: int) -> dict[str, Any]:
-        """Say it in plain values; what is per second is a mean over all of the time."""
-        ran_s = None if self.ended_at_s is None else self.ended_at_s - self.began_at_s
+        """Say it in plain values; what is per second is a mean until the crowd began to leave."""
+        ran_s = (self.ended_at_s or 0.0) - self.began_at_s
         return Tally.summary(self, people) | {
             "reads": self.reads,
             "reports": self.reports,
             "goodbyes": self.goodbyes,
             "shed": self.shed,
-            "reads_per_s": round(self.reads / ran_s, 1) if ran_s else None,
-            "reports_per_s": round((self.reports + self.goodbyes) / ran_s, 1) if ran_s else None,
+            **{f"{kind}_per_s": round(count / ran_s, 1) for kind, count in self.sent_until_end.items()},
         }
