@@ -41,7 +41,11 @@ def test_functions_are_named_as_they_are_called() -> None:
     Each does what its name says, exactly.
     """
     half = given("0.5", "half")
-    assert (most(0, half).value, least(0, half).value, up(half).value) == (Decimal("0.5"), 0, 1)
+    assert [most(0, half).value, least(0, half).value, up(half).value] == [
+        Decimal("0.5"),
+        Decimal(0),
+        Decimal(1),
+    ]
     assert root(figure(16)).value == 4
     assert exp(half).value == Decimal("0.5").exp()
     assert most(0, half).formula == "max(0, half)"

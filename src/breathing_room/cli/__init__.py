@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign", "housekeep", "simulate")
+SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign", "housekeep", "simulate", "cost")
 
 
 class Subcommands(click.Group):

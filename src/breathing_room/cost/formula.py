@@ -11,7 +11,7 @@ So each formula is written once, as code, and ``--explain`` prints what was comp
     polls.numbers    10,000 × 2,592,000 / 30
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Final, TypeAlias, Union
@@ -30,37 +30,51 @@ class Figure:
 
     Attributes:
         value: The number.
-        text: What it is called, or the formula.
-        digits: The number as it is written, or the formula with numbers put in.
-        binding: How tightly both hold together.
-        parts: The figures that it was computed from.
+        parts: What it was computed from.
+        pattern: How that is written, with ``{}`` for each part.
+        holds: How tightly each part must hold together to be written without parentheses.
+        binding: How tightly the whole does.
+        name: What it is called; empty for what has no name.
         unit: What it counts; empty for a pure number.
-        origin: The formula of a figure that has a name; None for what was given.
-        source: Where what was given comes from.
+        source: Where it comes from, if it is not computed.
     """
 
     value: Decimal
-    text: str
-    digits: str
-    binding: int = WHOLE
     parts: tuple["Figure", ...] = ()
+    pattern: str = ""
+    holds: tuple[int, ...] = ()
+    binding: int = WHOLE
+    name: str = ""
     unit: str = ""
-    origin: "Figure | None" = None
     source: str = ""
 
     def named(self, name: str, unit: str = "") -> "Figure":
         """Give a name to what was computed; formulas that use it say the name."""
-        return Figure(self.value, name, number(self.value), parts=(self,), unit=unit, origin=self)
+        return replace(self, name=name, unit=unit)
+
+    @property
+    def text(self) -> str:
+        """What it is called in the formulas of others."""
+        return self.name or self.formula
 
     @property
     def formula(self) -> str:
         """How it is computed, in words."""
-        return self.text if self.origin is None else self.origin.text
+        return self._write([part.text for part in self.parts]) or self.name or number(self.value)
 
     @property
     def numbers(self) -> str:
         """How it is computed, with the numbers put in."""
-        return self.digits if self.origin is None else self.origin.digits
+        return self._write(
+            [number(part.value) if part.name else part.numbers for part in self.parts]
+        ) or number(self.value)
+
+    def _write(self, parts: list[str]) -> str:
+        fenced = (
+            f"({written})" if not part.name and part.binding < tight else written
+            for written, part, tight in zip(parts, self.parts, self.holds, strict=True)
+        )
+        return self.pattern.format(*fenced)
 
     def definitions(self) -> Iterator["Figure"]:
         """Yield the named figures that it rests on, each once and after what it rests on; itself the last."""
@@ -69,27 +83,27 @@ class Figure:
         def walk(figure: "Figure") -> Iterator["Figure"]:
             for part in figure.parts:
                 yield from walk(part)
-            if (figure.origin is not None or figure.source) and figure.text not in seen:
-                seen.add(figure.text)
+            if figure.name and figure.name not in seen:
+                seen.add(figure.name)
                 yield figure
 
         return walk(self)
 
     def __add__(self, other: Number) -> "Figure":
         other = figure(other)
-        return _join(self.value + other.value, self, " + ", other, SUM)
+        return Figure(self.value + other.value, (self, other), "{} + {}", (SUM, SUM), SUM)
 
     def __sub__(self, other: Number) -> "Figure":
         other = figure(other)
-        return _join(self.value - other.value, self, " - ", other, SUM, right=PRODUCT)
+        return Figure(self.value - other.value, (self, other), "{} - {}", (SUM, PRODUCT), SUM)
 
     def __mul__(self, other: Number) -> "Figure":
         other = figure(other)
-        return _join(self.value * other.value, self, " × ", other, PRODUCT)
+        return Figure(self.value * other.value, (self, other), "{} × {}", (PRODUCT, PRODUCT), PRODUCT)
 
     def __truediv__(self, other: Number) -> "Figure":
         other = figure(other)
-        return _join(self.value / other.value, self, " / ", other, PRODUCT, right=WHOLE)
+        return Figure(self.value / other.value, (self, other), "{} / {}", (PRODUCT, WHOLE), PRODUCT)
 
     def __radd__(self, other: Number) -> "Figure":
         return figure(other) + self
@@ -106,15 +120,12 @@ class Figure:
 
 def figure(value: Number) -> Figure:
     """Take a plain number as a figure."""
-    if isinstance(value, Figure):
-        return value
-    value = Decimal(value)
-    return Figure(value, number(value), number(value))
+    return value if isinstance(value, Figure) else Figure(Decimal(value))
 
 
 def given(value: Decimal | int | str, name: str, unit: str = "", source: str = "given") -> Figure:
     """Name a number that is not computed, and say where it comes from."""
-    return replace(figure(value), text=name, unit=unit, source=source)
+    return Figure(Decimal(value), name=name, unit=unit, source=source)
 
 
 def most(*numbers: Number) -> Figure:
@@ -142,15 +153,6 @@ def root(value: Number) -> Figure:
     return _call("sqrt", Decimal.sqrt, value)
 
 
-def total(*numbers: Number) -> Figure:
-    """Add up."""
-    first, *others = numbers
-    result = figure(first)
-    for other in others:
-        result += other
-    return result
-
-
 def number(value: Decimal) -> str:
     """Write a number for people: thousands apart; four digits where it is not whole."""
     if value == value.to_integral_value() or abs(value) >= 1_000:
@@ -173,34 +175,7 @@ def money(value: Decimal, currency: str = "USD") -> str:
 SIGNS: Final = {"USD": "$", "EUR": "€"}
 
 
-def _join(
-    value: Decimal, left: Figure, sign: str, right_hand: Figure, binding: int, *, right: int = 0
-) -> Figure:
-    tight = right or binding
-    text = (
-        _fenced(left.text, left.binding < binding)
-        + sign
-        + _fenced(right_hand.text, right_hand.binding < tight)
-    )
-    digits = (
-        _fenced(left.digits, left.binding < binding)
-        + sign
-        + _fenced(right_hand.digits, right_hand.binding < tight)
-    )
-    return Figure(value, text, digits, binding, (left, right_hand))
-
-
-def _fenced(text: str, needed: bool) -> str:  # noqa: FBT001 - private, and named by what it does
-    return f"({text})" if needed else text
-
-
-def _call(name: str, function: "object", *numbers: Number) -> Figure:
+def _call(name: str, function: Callable[..., Decimal], *numbers: Number) -> Figure:
     figures = tuple(map(figure, numbers))
-    value = function(*(each.value for each in figures))  # type: ignore[operator]
-    return Figure(
-        value,
-        f"{name}({', '.join(each.text for each in figures)})",
-        f"{name}({', '.join(each.digits for each in figures)})",
-        WHOLE,
-        figures,
-    )
+    pattern = f"{name}({', '.join('{}' for _ in figures)})"
+    return Figure(function(*(each.value for each in figures)), figures, pattern, (0,) * len(figures))

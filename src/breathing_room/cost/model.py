@@ -193,6 +193,16 @@ class Strategy(ABC):
     writes: ClassVar[str]
     reads: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be."""
+        for entry in fields(self):
+            value, most = getattr(self, entry.name), entry.metadata["most"]
+            if isinstance(value, bool):
+                continue
+            if not 0 <= value <= most or (value == 0 and not entry.metadata["zero"]):
+                least = "from 0" if entry.metadata["zero"] else "above 0 and"
+                raise ConfigError(f"{entry.name} must be {least} up to {most:,}, not {value:,}")
+
     @abstractmethod
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
         """Say how much of each item of the provider a month takes."""
@@ -297,8 +307,14 @@ def bill(strategy: Strategy, crowd: Crowd, book: Book, *, plan: str, rounding: s
     """
     if rounding not in ROUNDINGS:
         raise ConfigError(f"rounding must be one of {', '.join(ROUNDINGS)}, not {rounding!r}")
+    try:
+        return _bill(strategy, Terms(crowd), book, plan, rounding)
+    except ArithmeticError as error:
+        raise ConfigError("these times are too far apart to be computed with") from error
+
+
+def _bill(strategy: Strategy, terms: Terms, book: Book, plan: str, rounding: str) -> Bill:
     provider = book.provider(strategy.provider)
-    terms = Terms(crowd)
     plan = strategy.plan_of(terms, plan)
     if plan not in provider.plans:
         raise ConfigError(f"{provider.name}.toml has no plan {plan!r}")
@@ -313,6 +329,8 @@ def bill(strategy: Strategy, crowd: Crowd, book: Book, *, plan: str, rounding: s
                     "further calls fail until midnight UTC",
                 )
             )  # fmt: skip
+        # What a free plan names no allowance of, it does not charge for.
+        if plan == FREE and plan not in item.included:
             lines.append(Line(item, used, figure(0)))
         else:
             lines.append(Line(item, used, item.charge(used, plan, rounding)))

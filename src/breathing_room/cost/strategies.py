@@ -31,9 +31,9 @@ ONE_KEY: Final = Assumption(
 STATIC: Final = Assumption("page and config are static assets: free, and no Worker requests", WORKERS, "V")
 
 
-def knob(default: Any, unit: str, meaning: str) -> Any:
-    """Declare what can be set about a strategy."""
-    return field(default=default, metadata={"unit": unit, "meaning": meaning})
+def knob(default: Any, unit: str, meaning: str, *, zero: bool = False, most: int = 10**9) -> Any:
+    """Declare what can be set about a strategy; a number is above 0, unless 0 makes sense."""
+    return field(default=default, metadata={"unit": unit, "meaning": meaning, "zero": zero, "most": most})
 
 
 def every(month: Figure, seconds: Figure) -> Figure:
@@ -74,7 +74,7 @@ class Polled(Strategy):
 
     beat_s: Decimal = knob(Decimal(30), "s", "between two beats; the document's")
     poll_s: Decimal = knob(Decimal(10), "s", "between two polls; the document's")
-    cpu_ms: Decimal = knob(Decimal(1), "ms", "CPU time of a Worker request; assumed")
+    cpu_ms: Decimal = knob(Decimal(1), "ms", "CPU time of a Worker request; assumed", zero=True)
 
     def beats(self, terms: Terms) -> Figure:
         """Count beats: one on joining, and then one every so often."""
@@ -123,7 +123,7 @@ class Naive(Polled):
 
     def accuracy(self, terms: Terms) -> Accuracy:
         """Whoever goes stays counted for a lease: nobody says goodbye here."""
-        ghosts = ((self.set_to("lease_s") - self.set_to("beat_s") / 2) / terms.stay).named(
+        ghosts = (most(0, self.set_to("lease_s") - self.set_to("beat_s") / 2) / terms.stay).named(
             "ghosts", "a person"
         )
         return Accuracy(figure(0), ghosts.value, f"everybody, and {in_percent(ghosts)} who have gone")
@@ -138,7 +138,7 @@ class Sampled(Polled):
     writes: ClassVar[str] = "each report, to KV"
     reads: ClassVar[str] = "each poll reads KV"
 
-    sample: Decimal = knob(Decimal("0.03"), "of beats", "how many are sent; the document's")
+    sample: Decimal = knob(Decimal("0.03"), "of beats", "how many are sent; the document's", most=1)
     lease_s: Decimal = knob(Decimal(120), "s", "how long a beat counts; the document's")
 
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
@@ -177,7 +177,7 @@ class SampledCached(Sampled):
     reads: ClassVar[str] = "each poll asks a Worker, which asks a cache"
 
     poll_s: Decimal = knob(Decimal(30), "s", "between two polls; the document's")
-    cache_s: Decimal = knob(Decimal(30), "s", "how long a cached presence answers; the document's")
+    cache_s: Decimal = knob(Decimal(30), "s", "how long a cached presence answers; the document's", zero=True)
     places: Decimal = knob(
         Decimal(1), "data centers", "that people come through; each has a cache of its own; the document's"
     )
@@ -207,7 +207,7 @@ class SampledPeople(SampledCached):
 
     reports: ClassVar[str] = "3 % of the people: changes, and each beat"
 
-    sample: Decimal = knob(Decimal("0.03"), "of people", "who report; the document's")
+    sample: Decimal = knob(Decimal("0.03"), "of people", "who report; the document's", most=1)
 
     def seats_reports(self, terms: Terms) -> Figure:
         """Count reports, goodbyes included."""
@@ -234,7 +234,7 @@ class Bucketed(SampledPeople):
     writes: ClassVar[str] = "a batch every 10 s, by a Durable Object, to KV"
 
     bucket_s: Decimal = knob(
-        Decimal(10), "s", "from the first report of a batch to its write; the document's"
+        Decimal(10), "s", "from the first report of a batch to its write; the document's", zero=True
     )
 
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
@@ -374,17 +374,22 @@ class DurableObject(Strategy):
     reads: ClassVar[str] = "pushed over the socket"
 
     beat_s: Decimal = knob(Decimal(60), "s", "between two messages of a person; the vendor's example")
-    objects: int = knob(0, "objects", "that share the crowd; 0: as many as the limits ask for")
+    objects: int = knob(0, "objects", "that share the crowd; 0: as many as the limits ask for", zero=True)
     hibernating: bool = knob(True, "", "whether an object sleeps between messages")
     handler_ms: Decimal = knob(
-        Decimal(1), "ms", "to handle a message; measured in workerd: 0.65 (JavaScript) to 3 (Python)"
+        Decimal(1),
+        "ms",
+        "to handle a message; measured in workerd: 0.65 (JavaScript) to 3 (Python)",
+        zero=True,
     )
-    connect_ms: Decimal = knob(Decimal(1), "ms", "to let somebody in; likewise")
-    push_s: Decimal = knob(Decimal(30), "s", "between two pushes to everybody; 0: none")
-    send_us: Decimal = knob(Decimal(20), "us", "to send to one socket; measured in workerd: 16 to 23")
-    snapshot_s: Decimal = knob(Decimal(10), "s", "between two snapshots; 0: none")
+    connect_ms: Decimal = knob(Decimal(1), "ms", "to let somebody in; likewise", zero=True)
+    push_s: Decimal = knob(Decimal(30), "s", "between two pushes to everybody; 0: none", zero=True)
+    send_us: Decimal = knob(
+        Decimal(20), "us", "to send to one socket; measured in workerd: 16 to 23", zero=True
+    )
+    snapshot_s: Decimal = knob(Decimal(10), "s", "between two snapshots; 0: none", zero=True)
     sums_s: Decimal = knob(
-        Decimal(30), "s", "between two sums that an object tells the first of several; 0: never"
+        Decimal(30), "s", "between two sums that an object tells the first of several; 0: never", zero=True
     )
     closes_billed: bool = knob(False, "", "whether the end of a socket is a request")
 
@@ -493,24 +498,22 @@ class Fixed(Strategy):
     writes: ClassVar[str] = "each report a row of one Durable Object; the presence to R2 every 5 s"
     reads: ClassVar[str] = "R2 through the CDN, past the Worker"
 
-    panel: int = knob(400, "people", "who report, of a large crowd")
+    panel: int = knob(400, "people", "who report, of a large crowd", most=1_000_000)
     beat_s: Decimal = knob(Decimal(300), "s", "between two signs of life")
     poll_s: Decimal = knob(Decimal(30), "s", "between two polls")
     publish_s: Decimal = knob(Decimal(5), "s", "between two writes of the presence, at least")
-    cache_s: Decimal = knob(Decimal(5), "s", "how long the CDN answers with a presence")
+    cache_s: Decimal = knob(Decimal(5), "s", "how long the CDN answers with a presence", zero=True)
     config_s: Decimal = knob(Decimal(300), "s", "how long it answers with a config")
     by_alarm: bool = knob(True, "", "whether an alarm publishes; otherwise the next report does")
     mood_renews: bool = knob(True, "", "whether a change of mood is a sign of life too, as in our clients")
     cpu_ms: Decimal = knob(
-        Decimal(1), "ms", "CPU time of a report; measured in workerd: 0.65 (JavaScript) to 3 (Python)"
+        Decimal(1),
+        "ms",
+        "CPU time of a report; measured in workerd: 0.65 (JavaScript) to 3 (Python)",
+        zero=True,
     )
     places: Decimal = knob(Decimal(1), "data centers", "that read the bucket: one, with tiered cache")
     hits_billed: bool = knob(False, "", "whether a hit of the cache is a read of the bucket")
-
-    def __post_init__(self) -> None:
-        """Refuse a panel that cannot be."""
-        if not 1 <= self.panel <= 1_000_000:
-            raise ConfigError(f"the panel must be from 1 to 1,000,000, not {self.panel:,}")
 
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
         """As the protocol says."""
@@ -642,7 +645,7 @@ class SelfHosted(Strategy):
     )
     message_bytes: Decimal = knob(Decimal(272), "bytes", f"of an announcement; measured ({BENCH})")
     wire_bytes: Decimal = knob(
-        Decimal(74), "bytes", "of IP, TCP and TLS around a message; computed: 20 + 32 + 22"
+        Decimal(74), "bytes", "of IP, TCP and TLS around a message; computed: 20 + 32 + 22", zero=True
     )
     person_bytes: Decimal = knob(Decimal(1_896), "bytes", f"of memory of a person; measured ({BENCH})")
     message_us: Decimal = knob(Decimal("8.97"), "us", f"of CPU of a message; measured ({BENCH})")
@@ -729,14 +732,14 @@ class SelfHostedPolled(SelfHosted):
     reports: ClassVar[str] = "a panel of a fixed size: changes, and rarely a sign of life"
     reads: ClassVar[str] = "polls, answered by nginx's cache"
 
-    panel: int = knob(400, "people", "who report, of a large crowd")
+    panel: int = knob(400, "people", "who report, of a large crowd", most=1_000_000)
     beat_s: Decimal = knob(Decimal(300), "s", "between two signs of life")
     poll_s: Decimal = knob(Decimal(30), "s", "between two polls")
     message_bytes: Decimal = knob(
         Decimal(900), "bytes", "of an answer to a poll with its headers; a full presence, measured with curl"
     )
     wire_bytes: Decimal = knob(
-        Decimal(250), "bytes", "of IP, TCP and TLS around an answer on an open connection; assumed"
+        Decimal(250), "bytes", "of IP, TCP and TLS around an answer on an open connection; assumed", zero=True
     )
 
     def accuracy(self, terms: Terms) -> Accuracy:
@@ -796,8 +799,10 @@ class ApiGateway(Managed):
     name: ClassVar[str] = "aws-api-gateway"
     provider: ClassVar[str] = "aws"
 
-    function_ms: Decimal = knob(Decimal(10), "ms", "of a function that handles a message; assumed")
-    call_ms: Decimal = knob(Decimal(1), "ms", "of a function for each recipient of a push; assumed")
+    function_ms: Decimal = knob(Decimal(10), "ms", "of a function that handles a message; assumed", zero=True)
+    call_ms: Decimal = knob(
+        Decimal(1), "ms", "of a function for each recipient of a push; assumed", zero=True
+    )
     function_gb: Decimal = knob(Decimal("0.128"), "GB", "of memory of a function; the least there is")
 
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
