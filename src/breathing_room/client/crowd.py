@@ -171,7 +171,8 @@ class Crowd(Generic[P]):
                 for work in (*self._work(), self._live(), self._look_up()):
                     tasks.create_task(work)
         self.tally.end(asyncio.get_running_loop().time(), self.here)
-        await self._look_once()
+        if self._has_not_looked():
+            await self._look_once()
         self._ending = True
         await self._leave()
 
@@ -287,10 +288,17 @@ class Crowd(Generic[P]):
             self.stop()
 
     async def _look_up(self) -> None:
-        """Look at the room, over and over."""
+        """Look at the room, over and over, however long a look takes."""
+        loop, at_s = asyncio.get_running_loop(), self.tally.began_at_s
         while self.plan.look_ms:
-            await asyncio.sleep(self.plan.look_ms / 1000)
+            at_s += self.plan.look_ms / 1000
+            await asyncio.sleep(max(0.0, at_s - loop.time()))
             await self._look_once()
+
+    def _has_not_looked(self) -> bool:
+        """Tell whether the last look is so long ago that another one at the end says something else."""
+        ago_s = asyncio.get_running_loop().time() - self.tally.began_at_s
+        return self.looks.last is None or ago_s - self.looks.last.at_s > self.plan.look_ms / 10_000
 
     async def _look_once(self) -> None:
         try:
