@@ -436,7 +436,7 @@ def test_an_earlier_duty_comes_before_a_later_one() -> None:
 
 
 def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
-    """Goodbye over HTTP ends a lease kept by reports, and not that of somebody with an open socket."""
+    """Goodbye over HTTP ends a lease kept by reports or by a socket that broke, and not that of an open socket."""
     room = a_room()
     room.step(Reported(ANN, 0.5), now_ms=0)
     room.step(Joined("tab", BOB), now_ms=2_000)
@@ -446,6 +446,9 @@ def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
     room.step(Broke("tab"), now_ms=6_000)
     room.step(Reported(BOB, 0.5), now_ms=7_000)
     assert room.step(Withdrew(BOB), now_ms=8_000).effects == (Announce(here(8_000, 0)),)
+    room.step(Joined("tab", CAT), now_ms=10_000)
+    room.step(Broke("tab"), now_ms=12_000)
+    assert room.step(Withdrew(CAT), now_ms=14_000).effects == (Announce(here(14_000, 0)),)
 
 
 # --- Not knowing --------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class DumbRoom:
                 elif not someone.sockets:
                     someone.end_ms = min(someone.end_ms, tick(self.now_ms + self.config.grace_ms))
                     someone.broken = True
-            case Withdrew(key) if key in self.people and self.people[key].reports:
+            case Withdrew(key) if key in self.people and not self.people[key].sockets:
                 del self.people[key]
             case _:
                 pass

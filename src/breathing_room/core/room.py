@@ -378,7 +378,10 @@ class Room:
                     self._coins.report(visitor, self._mood_index[mood], self._now_ms)
                     self._changed = self._unsaved = True
             case Withdrew(visitor):
-                if self._panel.withdraw(visitor):
+                person = self._people.get(visitor)
+                if person is not None and not person.connections:
+                    self._remove(person)  # The socket broke, and nobody comes back.
+                elif self._panel.withdraw(visitor):
                     self._changed = self._unsaved = True
             case Woken():
                 pass
