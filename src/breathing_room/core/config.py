@@ -174,3 +174,7 @@ class RoomConfig:
     def ghost_ms(self) -> float:
         """For how long on average somebody who left in silence is still counted: a lease after a beat that was half over."""
         return self.beat_lease_ms - self.beat_ms / 2
+
+    def reports_share(self, arrivals_per_ms: float) -> float:
+        """Say what share of the budget of a day is spent on reports that arrive so fast; 0 where there is no budget."""
+        return arrivals_per_ms * DAY_MS / self.reports_per_day if self.reports_per_day else 0.0

@@ -89,10 +89,42 @@ class Withdrew:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A visitor came in on another machine that holds a part of this room, and is counted there from now on.
+
+    The room forgets the visitor, connections included; what becomes of those is the host's business.
+    """
+
+    visitor: VisitorKey
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """The sampling rate was set for all machines that hold a part of this room.
+
+    The rates are the one in force, and those that somebody may still act on, each with the time until when, as in a snapshot.
+    """
+
+    rates: tuple[tuple[int, float], ...]
+    changed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """The time that a step asked for has come, or any other time: it does no harm."""
 
 
 Event: TypeAlias = (
-    Joined | Observed | MoodChanged | Heard | Left | Broke | Reported | Tossed | Withdrew | Woken
+    Joined
+    | Observed
+    | MoodChanged
+    | Heard
+    | Left
+    | Broke
+    | Reported
+    | Tossed
+    | Withdrew
+    | Moved
+    | Paced
+    | Woken
 )

@@ -26,7 +26,7 @@ from math import exp, sqrt
 from typing import Final
 
 from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
-from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import (
     PanelSums,
@@ -108,11 +108,12 @@ class Panel:
         config: How the room works.
         moods_count: Declared moods, and one for the unspoken.
         now_ms: The room's time. Every later time given is at least as late.
+        paced: Whether the rate is set from outside, by ``pace``.
     """
 
-    def __init__(self, config: RoomConfig, moods_count: int, *, now_ms: int) -> None:
+    def __init__(self, config: RoomConfig, moods_count: int, *, now_ms: int, paced: bool = False) -> None:
         self._config = config
-        self._rate = Rate(config.panel_size, config.spread_ms, now_ms=now_ms)
+        self._rate = Rate(config.panel_size, config.spread_ms, now_ms=now_ms, paced=paced)
         self._theta = self._rate.current
         self._since_ms = now_ms
         self._seats: dict[VisitorKey, Seat] = {}
@@ -140,6 +141,16 @@ class Panel:
     def rate(self) -> float:
         """The share of visitors who are asked to report."""
         return self._rate.current
+
+    @property
+    def rates(self) -> tuple[tuple[int, float], ...]:
+        """The rate in force, and those that somebody may still act on, each with the time until when."""
+        return self._rate.rates
+
+    @property
+    def changed_at_ms(self) -> int:
+        """When the rate last changed."""
+        return self._rate.changed_at_ms
 
     @property
     def theta(self) -> float:
@@ -282,6 +293,19 @@ class Panel:
             self._arrived_at_ms = now_ms
         self._follow(now_ms)
         return True
+
+    def pace(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
+        """Act on a rate that was set for several panels of one room together.
+
+        Args:
+            rates: The rate in force, and those that somebody may still act on, each with the time until when.
+            changed_at_ms: When it last changed.
+            now_ms: The room's time.
+        """
+        before = self._rate.current
+        self._rate.wake(rates, changed_at_ms, now_ms)
+        self._arrivals_per_ms *= self._rate.current / before
+        self._shed(now_ms)
 
     def withdraw(self, visitor: VisitorKey) -> bool:
         """Take a goodbye, or somebody's change to a socket; return whether there was a seat."""
@@ -492,18 +516,21 @@ class Panel:
         Returns:
             Whether the rate changed.
         """
-        budget = self._config.reports_per_day
-        share = self._arrivals_at(now_ms) * DAY_MS / budget if budget else 0.0
+        share = self._config.reports_share(self._arrivals_at(now_ms))
         before = self._rate.current
         changed = self._rate.follow(self.seat_count, share, now_ms)
         if changed:
             # What arrives goes by the rate. If the average had to find that out by itself, it would hold the reports
             # of a surge against the few who are asked after it.
             self._arrivals_per_ms *= self._rate.current / before
-            for seat in [seat for seat in self._seats.values() if seat.ticket >= self._rate.current]:
-                self._remove(seat)
-            self._recount(now_ms)
+            self._shed(now_ms)
         return changed
+
+    def _shed(self, now_ms: int) -> None:
+        """Those who need not report any more lose their seats."""
+        for seat in [seat for seat in self._seats.values() if seat.ticket >= self._rate.current]:
+            self._remove(seat)
+        self._recount(now_ms)
 
     def _recount(self, now_ms: int) -> None:
         """Count those seats and expiries that lie below another theta."""

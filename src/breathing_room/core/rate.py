@@ -42,9 +42,11 @@ class Rate:
         spread_ms: How long after an announcement somebody may still act on the one before: the lifetime in caches,
             stale-while-revalidate included, and the longest poll.
         now_ms: Since when it holds.
+        paced: Whether it is set from outside, by ``wake``, and follows nothing.
     """
 
-    def __init__(self, panel_size: int, spread_ms: int, *, now_ms: int) -> None:
+    def __init__(self, panel_size: int, spread_ms: int, *, now_ms: int, paced: bool = False) -> None:
+        self.paced = paced
         self.panel_size = panel_size
         self.spread_ms = spread_ms
         self.current = 1.0
@@ -73,7 +75,7 @@ class Rate:
     def next_at_ms(self) -> int | None:
         """When theta may rise by itself or the seats should be looked at, None for never."""
         times = [self._before[0][0]] if self._before else []
-        if self.current < 1.0:
+        if self.current < 1.0 and not self.paced:
             looks = max(2, (self._looked_at_ms - self.changed_at_ms) // self.spread_ms + 1)
             times.append(self.changed_at_ms + looks * self.spread_ms)
         return min(times, default=None)
@@ -101,6 +103,8 @@ class Rate:
         Returns:
             Whether the rate changed.
         """
+        if self.paced:
+            return False
         self._looked_at_ms = now_ms
         load = max(seats / self.panel_size, reports_share)
         # What reports cost is known only some time after a change; how many seats there are, at once.

@@ -43,7 +43,9 @@ from breathing_room.core.events import (
     Joined,
     Left,
     MoodChanged,
+    Moved,
     Observed,
+    Paced,
     Reported,
     Tossed,
     VisitorKey,
@@ -95,6 +97,7 @@ class Room:
         unknown: Whether there may be people of whom the room has lost all memory. It then says so until they
             must have been heard from.
         keeps_sockets: Whether the host tells of every socket that ends, so that an open one needs no sign of life.
+        paced: Whether the sampling rate is set from outside (``Paced``): one of several machines sees too little to set it.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Room:
         now_ms: int,
         unknown: bool = False,
         keeps_sockets: bool = False,
+        paced: bool = False,
     ) -> None:
         self.name = name
         self.config = config
@@ -120,7 +124,7 @@ class Room:
         self._restored_count = 0
         self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
         self._agenda: Agenda[Person] = Agenda()
-        self._panel = Panel(config, len(self._tally), now_ms=now_ms)
+        self._panel = Panel(config, len(self._tally), now_ms=now_ms, paced=paced)
         self._coins = CoinCrowd(len(self._tally))
         self._label_shown: int | None = None
         self._descriptions = 0
@@ -352,13 +356,7 @@ class Room:
                     self._renew(person)
             case Joined(connection, visitor, mood):
                 asker = connection
-                self._panel.withdraw(visitor)
-                self._coins.forget(visitor)
-                person = self._people.get(visitor) or self._add(visitor)
-                person.connections += (connection,)
-                self._connections[connection] = person
-                self._feel(person, mood)
-                self._renew(person)
+                self._join(connection, visitor, mood)
             case Observed(connection):
                 asker = connection
             case MoodChanged(connection, mood):
@@ -366,23 +364,22 @@ class Room:
                     self._feel(person, mood)
                     self._renew(person)
             case Left(connection):
-                if (person := self._disconnect(connection)) and not person.connections:
+                if person := self._disconnect(connection):
                     self._remove(person)
             case Broke(connection):
-                if (person := self._disconnect(connection)) and not person.connections:
+                if person := self._disconnect(connection):
                     self._doubt(person)
             case Reported(visitor, ticket, mood, prefix):
                 self._report(visitor, ticket, mood, prefix)
             case Tossed(visitor, mood):
-                if visitor not in self._people:
-                    self._coins.report(visitor, self._mood_index[mood], self._now_ms)
-                    self._changed = self._unsaved = True
+                self._toss(visitor, mood)
             case Withdrew(visitor):
-                person = self._people.get(visitor)
-                if person is not None and not person.connections:
-                    self._remove(person)  # The socket broke, and nobody comes back.
-                elif self._panel.withdraw(visitor):
-                    self._changed = self._unsaved = True
+                self._withdraw(visitor)
+            case Moved(visitor):
+                self._let_go(visitor)
+            case Paced(rates, changed_at_ms):
+                self._panel.pace(rates, changed_at_ms, self._now_ms)
+                self._changed = True
             case Woken():
                 pass
             case _:
@@ -415,6 +412,16 @@ class Room:
 
     # --- People come, feel, and go ----------------------------------------------------------------------------
 
+    def _join(self, connection: Connection, visitor: VisitorKey, mood: str | None) -> None:
+        """Somebody came in over a connection."""
+        self._panel.withdraw(visitor)
+        self._coins.forget(visitor)
+        person = self._people.get(visitor) or self._add(visitor)
+        person.connections += (connection,)
+        self._connections[connection] = person
+        self._feel(person, mood)
+        self._renew(person)
+
     def _add(self, visitor: VisitorKey) -> Person:
         unspoken = len(self._tally) - 1
         person = self._people[visitor] = Person(visitor, unspoken)
@@ -436,6 +443,12 @@ class Room:
         if self._panel.report(visitor, ticket, index, self._now_ms, prefix):
             self._changed = self._unsaved = True
 
+    def _toss(self, visitor: VisitorKey, mood: str) -> None:
+        """Somebody who flips coins sent something."""
+        if visitor not in self._people:
+            self._coins.report(visitor, self._mood_index[mood], self._now_ms)
+            self._changed = self._unsaved = True
+
     def _feel(self, person: Person, mood: str | None) -> None:
         """Move a person from one mood to another, in one go."""
         if mood is None:
@@ -450,10 +463,30 @@ class Room:
             self._changed = True
 
     def _disconnect(self, connection: Connection) -> Person | None:
+        """Forget a connection; return whose last one it was, if it was anybody's."""
         person = self._connections.pop(connection, None)
-        if person is not None:
-            person.connections = tuple(other for other in person.connections if other != connection)
-        return person
+        if person is None:
+            return None
+        person.connections = tuple(other for other in person.connections if other != connection)
+        return None if person.connections else person
+
+    def _withdraw(self, visitor: VisitorKey) -> None:
+        """Somebody without a connection said goodbye."""
+        person = self._people.get(visitor)
+        if person is not None and not person.connections:
+            self._remove(person)  # The socket broke, and nobody comes back.
+        elif self._panel.withdraw(visitor):
+            self._changed = self._unsaved = True
+
+    def _let_go(self, visitor: VisitorKey) -> None:
+        """Somebody is counted elsewhere from now on."""
+        self._coins.forget(visitor)
+        if self._panel.withdraw(visitor):
+            self._changed = self._unsaved = True
+        if person := self._people.get(visitor):
+            for connection in person.connections:
+                del self._connections[connection]
+            self._remove(person)
 
     def _remove(self, person: Person) -> None:
         self._believe(person)
@@ -538,7 +571,8 @@ class Room:
         self._facts = facts = facts_of([self.summary(at_ms)], self.config)
         self._presence = describe(self.name, self.config, facts, at_ms=at_ms, label_shown=self._label_shown)
 
-    def _push_ms(self) -> int:
+    @property
+    def push_ms(self) -> int:
         """The time between two announcements: it grows with the crowd once they would cost too much."""
         return max(self.config.push_ms, len(self._connections) * 1_000 // self.config.pushes_per_s)
 
@@ -548,7 +582,7 @@ class Room:
             self._changed = False
             self._describe(self._now_ms)
             self._untold = self._told_apart or self._facts != self._announced
-        if self._untold and self._now_ms >= self._announced_at_ms + self._push_ms():
+        if self._untold and self._now_ms >= self._announced_at_ms + self.push_ms:
             self._untold = self._told_apart = False
             told = self._announced = self._facts
             self._announced_at_ms = self._now_ms
@@ -572,7 +606,7 @@ class Room:
             self._panel.next_at_ms,
             self._coins.next_at_ms,
             self._unknown_until_ms,
-            self._announced_at_ms + self._push_ms() if self._untold else None,
+            self._announced_at_ms + self.push_ms if self._untold else None,
             self._saved_at_ms + self.config.snapshot_ms if self._unsaved else None,
         ]
         return min((wish for wish in wishes if wish is not None), default=None)

@@ -18,7 +18,7 @@ Source: Wilson, JASA 22 (1927) 209; Little, Operations Research 9 (1961) 383. Co
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import inf, sqrt
 from typing import Self
 
 from breathing_room.core.estimate import Estimate, Z
@@ -90,7 +90,7 @@ class PanelSums:
         restored: Those of them that are left from before a restart.
         fresh: Whether somebody reported within the last beat.
         lapsed: Leases below theta that ended in silence within the window.
-        window_ms: That window.
+        window_ms: That window; infinite where there is nothing to see in it.
         theta: The lowest rate that anybody may still be acting on.
         rate: The rate in force.
         arrivals_per_ms: Reports that arrive.
@@ -102,7 +102,7 @@ class PanelSums:
     restored: int = 0
     fresh: bool = False
     lapsed: float = 0
-    window_ms: float = 1
+    window_ms: float = inf
     theta: float = 1.0
     rate: float = 1.0
     arrivals_per_ms: float = 0.0
