@@ -88,6 +88,9 @@ async def presence(client: httpx.AsyncClient) -> dict[str, Any]:
 
 BUCKET_MS = 1_000
 
+SLACK_S = 1.0
+"""Beside the bucket there is the time of a timer and of a put, on a busy machine."""
+
 
 def start_writer(serve: Serve, policy: str) -> ServerProcess:
     """Start a writer from the command line, over the file that all of a test share."""
@@ -162,24 +165,24 @@ async def test_kill_9_takes_no_more_than_the_last_bucket(policy: str, serve: Ser
     secret = await store.get(f"{SECRET}{control.epoch}")
     assert secret is not None
     number = 0
-    for _ in range(4):
+    for _ in range(3):
         victim = await asyncio.to_thread(start_writer, serve, policy)
         answered_at_s: dict[bytes, float] = {}
-        end_s = time.monotonic() + 1.2 + chance.random()
+        kill_at_s = float("inf")
         async with httpx.AsyncClient(base_url=victim.url) as client:
-            while time.monotonic() < end_s:
+            while time.monotonic() < kill_at_s:
                 number += 1
                 await beat(client, number)
                 key = visitor_key(visitor(number), room="lobby", secret=secret)
                 answered_at_s[key] = time.monotonic()
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.02)
+                if kill_at_s == float("inf") and answered_at_s.keys() & await stored_visitors(store):
+                    kill_at_s = time.monotonic() + chance.random()  # From the first batch on, at any moment.
             victim.kill()
             killed_at_s = time.monotonic()
         stored = await stored_visitors(store)
         lost = [killed_at_s - at_s for key, at_s in answered_at_s.items() if key not in stored]
-        # Beside the bucket there is the time of a timer and of a put.
-        assert max(lost, default=0) <= (BUCKET_MS / 1_000 + 0.5 if policy == "bucketed" else 0)
-        assert len(lost) < len(answered_at_s)
+        assert max(lost, default=0) <= (BUCKET_MS / 1_000 + SLACK_S if policy == "bucketed" else 0)
     await store.close()
 
 

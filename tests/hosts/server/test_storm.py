@@ -19,8 +19,9 @@ PUSH_MS = 1_000
 STORM_S = 2.0
 CROWD, SMALL_CROWD = 1_000, 250
 
-GROWTH_BYTES_MAX = 32
-"""How much longer a message may be among 10,000 people than among 10."""
+GROWTH_BYTES_MAX = 64
+"""How much longer a message may be among 10,000 people than among 10: by three digits for the count, each end of its interval, and each of
+five moods with its two ends, and by a comma."""
 
 
 class Client(asyncio.Protocol):

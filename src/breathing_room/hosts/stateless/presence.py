@@ -1,6 +1,7 @@
 """Who is in a room, read out of what writers and job left in the store."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil, floor
 
 from breathing_room.core.config import UNSPOKEN
@@ -9,13 +10,13 @@ from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel
 from breathing_room.core.events import VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
 from breathing_room.core.policies import Record
-from breathing_room.core.presence import Cell, Facts, Method, Presence, merge_cells, read_label
+from breathing_room.core.presence import Cell, Facts, Method, Presence, describe, merge_cells
 from breathing_room.core.tickets import TICKETS
 from breathing_room.hosts.stateless.config import StatelessConfig
 from breathing_room.hosts.stateless.control import Control, RoomControl
 
 
-def describe(
+def read_presence(
     name: str,
     config: StatelessConfig,
     control: Control | None,
@@ -33,29 +34,14 @@ def describe(
         now_ms: The time. What is published is true as of one bucket before.
     """
     settings = config.server.room_config(name)
-    names = (*settings.moods, UNSPOKEN)
     if control is None:
-        told = Facts(None, 0, None, "unknown", merge_cells([(0, 0, 0)] * len(names), settings.cell_min), 1.0)
+        nobody = [(0, 0, 0)] * (len(settings.moods) + 1)
+        facts = Facts(None, 0, None, "unknown", merge_cells(nobody, settings.cell_min), 1.0)
     else:
-        told = _facts(name, config, control.room(name), records, now_ms)
-    label, _ = read_label(told.count, told.low, told.high, shown=None)
-    *moods, unspoken = (cell and cell[0] for cell in told.cells)
-    intervals = (cell and (cell[1], None if told.high is None else cell[2]) for cell in told.cells)
-    return Presence(
-        room=name,
-        count=told.count,
-        low=told.low,
-        high=told.high,
-        method=told.method,
-        rate=told.rate,
-        epoch=now_ms // config.server.room.epoch_ms if control is None else control.epoch,
-        moods=dict(zip(settings.moods, moods, strict=True)),
-        unspoken=unspoken,
-        mood_intervals=dict(zip(names, intervals, strict=True)),
-        label=label,
-        as_of_ms=now_ms - config.silence_ms,
-        valid_ms=settings.valid_ms,
-        next_ms=settings.next_ms,
+        facts = _facts(name, config, control.room(name), records, now_ms)
+    presence = describe(name, settings, facts, at_ms=now_ms - config.silence_ms, label_shown=None)
+    return replace(
+        presence, epoch=now_ms // config.server.room.epoch_ms if control is None else control.epoch
     )
 
 

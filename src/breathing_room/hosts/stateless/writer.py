@@ -25,7 +25,7 @@ from breathing_room.core.visitors import visitor_key
 from breathing_room.core.wire import check_room, decode_report, presence_body
 from breathing_room.hosts.stateless.config import StatelessConfig
 from breathing_room.hosts.stateless.control import SECRET, Control, read_control, read_values
-from breathing_room.hosts.stateless.presence import describe
+from breathing_room.hosts.stateless.presence import read_presence
 from breathing_room.ports import Clock, Store, wall_ms
 from breathing_room.stores import open_store
 
@@ -146,7 +146,7 @@ class Writer:
         """Say who is in a room: what the store held a moment ago, and what was reported here since."""
         control = await self.control()
         view = await self._view(room)
-        return describe(room, self.config, control, view.records, now_ms=self.clock())
+        return read_presence(room, self.config, control, view.records, now_ms=self.clock())
 
     async def beat(self, room: str, body: bytes) -> dict[str, Any]:
         """Take a report, and answer with presence.
