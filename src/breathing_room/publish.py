@@ -256,7 +256,8 @@ class Publisher:
                 await self._target.put(page.path, encode(page.body), headers)
         except Exception as error:  # noqa: BLE001 - a store may fail with anything, and the room must not know
             self.failed += 1
-            log.error("%s could not be published: %s", page.path, type(error).__name__)
+            # The message may hold the address, and that a token.
+            log.error("%s could not be published: %s (debug says more)", page.path, type(error).__name__)
             log.debug("%s", error)
             return False
         self.published += 1
