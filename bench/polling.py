@@ -123,6 +123,18 @@ class Setting:
         )
         return traffic.reports * 1_000 / DAY_MS
 
+    def plan(self, url: str) -> Plan:
+        """Say it to a crowd."""
+        return Plan(
+            url=url,
+            people=self.people,
+            stay_ms=self.stay_ms,
+            duration_ms=round(1_000 * self.duration_s),
+            look_ms=round(1_000 * self.look_s),
+            leaves_share=self.leaves_share,
+            seed=1,
+        )
+
     def flags(self) -> list[str]:
         """Say it to a server."""
         room = self.room
@@ -271,15 +283,7 @@ def judge(show: Show, crowd: Crowd[Any], arrivals: Arrivals) -> None:
 
 async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Show:
     """Fill a room with people who poll."""
-    plan = Plan(
-        url=nginx.url,
-        people=setting.people,
-        stay_ms=setting.stay_ms,
-        duration_ms=round(1_000 * setting.duration_s),
-        look_ms=round(1_000 * setting.look_s),
-        leaves_share=setting.leaves_share,
-        seed=1,
-    )
+    plan = setting.plan(nginx.url)
     crowd = PollCrowd(plan, await look(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
     show = Show(title, setting)
@@ -319,22 +323,13 @@ class Newcomers(PollCrowd):
 
 async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
     """Let many people come to a few."""
-    few = Plan(
-        url=nginx.url, people=setting.before, stay_ms=setting.stay_ms, look_ms=0,
-        leaves_share=setting.leaves_share, seed=1,
-    )  # fmt: skip
+    plan = setting.plan(nginx.url)
+    few = replace(plan, people=setting.before, duration_ms=None, look_ms=0)
     residents = PollCrowd(few, await look(few))
     staying = asyncio.create_task(residents.run())
     await asyncio.sleep(2 * setting.lifetime_s + 1)
     newcomers_count = setting.people - setting.before
-    many = replace(
-        few,
-        people=newcomers_count,
-        joins_per_s=newcomers_count / setting.surge_s,
-        duration_ms=round(1_000 * setting.duration_s),
-        look_ms=round(1_000 * setting.look_s),
-        seed=2,
-    )
+    many = replace(plan, people=newcomers_count, joins_per_s=newcomers_count / setting.surge_s, seed=2)
     newcomers = Newcomers(many, await look(many))
     newcomers.residents = residents
     arrivals = Arrivals(await run(newcomers), nginx.asked())
@@ -366,14 +361,7 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
 
 async def show_coins(setting: Setting, title: str, nginx: Nginx) -> Show:
     """Let people come with clients that flip coins."""
-    plan = Plan(
-        url=nginx.url,
-        people=setting.people,
-        stay_ms=setting.stay_ms,
-        duration_ms=round(1_000 * setting.duration_s),
-        look_ms=round(1_000 * setting.look_s),
-        seed=1,
-    )
+    plan = setting.plan(nginx.url)
     crowd = CoinCrowd(plan, await look(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
     show = Show(title, setting, rows(crowd.looks.all, arrivals))

@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,7 @@ from breathing_room.client.http import ANSWER_BYTES_MAX, Answer, Line, Origin, P
 from breathing_room.client.parting import LostError
 from breathing_room.core.errors import HostError
 from scripted_http import HttpScript, answer, scripted_http
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
+from waiting import until
 
 
 async def ask(reply: Any, *, answer_s: float = 5.0, body: bytes | None = None) -> Answer:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -16,8 +16,7 @@ from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.tickets import ticket
 from harness import Serve, ServerProcess
 from scripted_http import POLLED, HttpScript, answer, error, presence, scripted_http
-
-PATIENCE_S = 20.0
+from waiting import PATIENCE_S, until
 
 FLAGS = (
     "--mode",
@@ -37,13 +36,6 @@ FLAGS = (
 def polled(serve: Serve) -> ServerProcess:
     """A server whose rooms poll, every second, with a sign of life every two."""
     return serve(*FLAGS)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

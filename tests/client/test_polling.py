@@ -8,20 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from breathing_room.client import RefusedError, Room, Timing, UnreachableError, connect
+from breathing_room.client import RefusedError, Timing, UnreachableError, connect
 from breathing_room.core.errors import PeerError
-from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.server.signing import sign_visitor
 from harness import Serve, ServerProcess
 from scripted_http import POLLED, HttpScript, answer, error, presence, scripted_http
+from waiting import PATIENCE_S, first, until
 
 QUICK = Timing(backoff_base_s=0.05, backoff_cap_s=0.2, answer_s=5.0)
 VISITOR = "a-visitor-0123456789abcdef"
 TICKET = ticket(VISITOR, room="lobby", epoch=0)
-
-# Long enough for a slow machine, and never waited for when all is well.
-PATIENCE_S = 15.0
 
 
 def script(**pages: Any) -> HttpScript:
@@ -40,22 +37,6 @@ def growing(**changes: Any) -> Callable[[], bytes]:
         return presence(as_of_ms=1_000 * asked, **changes)
 
     return answered
-
-
-async def first(room: Room, holds: Callable[[Presence], bool] = lambda _: True) -> Presence:
-    """The first presence for which something holds."""
-    async with asyncio.timeout(PATIENCE_S):
-        async for seen in room:
-            if holds(seen):
-                return seen
-    raise AssertionError("the iteration ended")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
 
 
 # --- With a server of our own making ------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,33 +17,15 @@ from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.presence import Presence
 from harness import Serve, ServerProcess
 from scripted_server import CONFIG, Script, answer_beats, breaks, closes, presence, says, scripted
+from waiting import PATIENCE_S, first, until
 
 QUICK = Timing(backoff_base_s=0.05, backoff_cap_s=0.2, answer_s=5.0)
 VISITOR = "a-visitor-0123456789abcdef"
-
-# Long enough for a slow machine, and never waited for when all is well.
-PATIENCE_S = 15.0
-
-
-async def first(room: Room, holds: Callable[[Presence], bool] = lambda _: True) -> Presence:
-    """The first presence for which something holds."""
-    async with asyncio.timeout(PATIENCE_S):
-        async for seen in room:
-            if holds(seen):
-                return seen
-    raise AssertionError("the iteration ended")
 
 
 def standing(room: Room) -> tuple[str, str | None]:
     """What a room says of itself."""
     return room.state, room.trouble
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.005)
 
 
 # --- With a server of our own making ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -14,15 +14,7 @@ from breathing_room.client.socket_crowd import SocketCrowd
 from breathing_room.core.errors import HostError
 from harness import Serve, ServerProcess
 from scripted_server import answer_beats, presence, scripted
-
-PATIENCE_S = 20.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
+from waiting import PATIENCE_S, until
 
 
 @contextlib.asynccontextmanager

@@ -168,7 +168,7 @@ class Crowd(Generic[P]):
         self.tally.began_at_s = asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(duration_s) as self._deadline, asyncio.TaskGroup() as tasks:
-                for work in (*self._work(), self._live(), self._look_up()):
+                for work in (self._gather(), *self._work(), self._live(), self._look_up()):
                     tasks.create_task(work)
         self.tally.end(asyncio.get_running_loop().time(), self.here)
         if self._has_not_looked():
@@ -199,7 +199,7 @@ class Crowd(Generic[P]):
     # --- What a kind of crowd says ----------------------------------------------------------------------------
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
-        """List what is to be done at the same time while the crowd is there."""
+        """List what else is to be done at the same time while the crowd is there."""
         raise NotImplementedError
 
     async def _glance(self) -> Presence:
@@ -227,6 +227,15 @@ class Crowd(Generic[P]):
         raise NotImplementedError
 
     # --- What all do ------------------------------------------------------------------------------------------
+
+    async def _gather(self) -> None:
+        """Let everybody come, at the pace of the plan."""
+        loop, pace = asyncio.get_running_loop(), self.plan.joins_per_s
+        for index in range(self.plan.people):
+            wait_s = 0.0 if pace is None else self.tally.began_at_s + index / pace - loop.time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            self._send_for_another()
 
     async def _live(self) -> None:
         """Let people leave and change mood: a Poisson process of both together."""

@@ -115,20 +115,11 @@ class HttpCrowd(Crowd[C], Generic[C]):
     # --- What all do ------------------------------------------------------------------------------------------
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
-        return [self._gather(), self._keep_time(), *(self._carrier() for _ in range(self._carriers))]
+        return [self._keep_time(), *(self._carrier() for _ in range(self._carriers))]
 
     @property
     def _carriers(self) -> int:
         return min(CARRIERS, self.plan.people)
-
-    async def _gather(self) -> None:
-        """Let everybody come, at the pace of the plan."""
-        loop, pace = asyncio.get_running_loop(), self.plan.joins_per_s
-        for index in range(self.plan.people):
-            wait_s = 0.0 if pace is None else self.tally.began_at_s + index / pace - loop.time()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            self._send_for_another()
 
     def _send_for_another(self) -> None:
         self._schedule(self._somebody())

@@ -130,7 +130,7 @@ class SocketCrowd(Crowd[Person]):
         self._due: asyncio.Queue[Person] = asyncio.Queue()
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
-        return [self._gather(), *(self._usher() for _ in range(min(USHERS, self.plan.people)))]
+        return [self._usher() for _ in range(min(USHERS, self.plan.people))]
 
     async def _glance(self) -> Presence:
         return self.presence
@@ -153,15 +153,6 @@ class SocketCrowd(Crowd[Person]):
 
     def _go(self, person: Person) -> None:
         person.leave()
-
-    async def _gather(self) -> None:
-        """Send everybody to the queue, at the pace of the plan."""
-        loop, pace = asyncio.get_running_loop(), self.plan.joins_per_s
-        for index in range(self.plan.people):
-            wait_s = 0.0 if pace is None else self.tally.began_at_s + index / pace - loop.time()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            self._send_for_another()
 
     async def _usher(self) -> None:
         """Take people from the queue into the room, one at a time."""
