@@ -2,4 +2,5 @@
 
 from breathing_room.cli import main
 
-main()
+if __name__ == "__main__":  # A worker of `serve --workers` imports this file, and is no command.
+    main()

@@ -62,10 +62,11 @@ def command(context: click.Context, /, config_path: Path | None, *, stateless: b
 
 def _serve(config_path: Path | None, said: dict[str, str | None]) -> None:
     from breathing_room.hosts.server.serve import serve  # noqa: PLC0415
+    from breathing_room.hosts.server.workers import serve_workers  # noqa: PLC0415
 
     config = load_config(config_path, said)
     set_up_logging(config.log_level)
-    serve(config, on_start=_greet)
+    (serve_workers if config.workers > 1 else serve)(config, on_start=_greet)
 
 
 def _serve_stateless(config_path: Path | None, said: dict[str, str | None], own: dict[str, Any]) -> None:

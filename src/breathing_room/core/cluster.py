@@ -49,6 +49,9 @@ from breathing_room.core.wire import ROOM_NAME
 MAGIC: Final = b"BRN1"
 NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
 
+LATE_TICKS: Final = 6
+"""A node that missed so many ticks is in doubt. A busy machine may be a few late."""
+
 NodeId: TypeAlias = tuple[str, int]
 """A node's name and its epoch. A node that starts again has the name of before and another epoch: it is another node."""
 

@@ -26,7 +26,7 @@ Announcements are coalesced: the first change is told at once, later ones when `
 changes that took each other back are not told at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Self, assert_never
 
@@ -194,6 +194,10 @@ class Room:
     def person(self, visitor: VisitorKey) -> Person | None:
         """Find somebody on a socket; to look at, not to touch."""
         return self._people.get(visitor)
+
+    def people(self) -> Iterable[Person]:
+        """Go through everybody on a socket; to look at, not to touch."""
+        return self._people.values()
 
     @property
     def rest_stamp(self) -> tuple[object, ...]:

@@ -66,13 +66,14 @@ class Link:
     Args:
         address: As the module has it.
         timeout_s: How long to wait for an answer.
+        retries: How often a call is tried again at once when a connection is lost: after a restart of Redis every one is.
 
     Raises:
         HostError: The address is not one, or the package that speaks to Redis is not installed.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        self.where, self.prefix, self.client = _connect(address, timeout_s)
+    def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S, retries: int = 1) -> None:
+        self.where, self.prefix, self.client = _connect(address, timeout_s, retries)
 
     def key(self, name: str) -> str:
         """Put the prefix before a name."""
@@ -153,7 +154,7 @@ def read_script(name: str) -> str:
     return files("breathing_room.stores").joinpath("lua", name).read_text(encoding="utf-8")
 
 
-def _connect(address: str, timeout_s: float) -> "tuple[str, str, Redis]":
+def _connect(address: str, timeout_s: float, retries: int) -> "tuple[str, str, Redis]":
     """Make a client; it connects when it is first used.
 
     Returns:
@@ -177,11 +178,10 @@ def _connect(address: str, timeout_s: float) -> "tuple[str, str, Redis]":
     prefix = options.pop("prefix", PREFIX)
     if not PREFIX_FORM.fullmatch(prefix):
         raise HostError("a prefix is 1 to 64 of A-Z, a-z, 0-9, _, . and -")
-    # A lost connection is tried once more at once: after a restart of Redis every pooled one is lost.
     settings: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
-        "retry": Retry(NoBackoff(), 1),
+        "retry": Retry(NoBackoff(), retries),
         "protocol": 2,
     }
     try:

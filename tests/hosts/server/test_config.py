@@ -131,6 +131,9 @@ def test_room_has_its_own_table(file: Path) -> None:
         ("join_ms", 100, 600_000),
         ("slow_ms", 100, 600_000),
         ("retry_spread_ms", 0, 600_000),
+        ("node_ms", 20, 60_000),
+        ("node_lease_ms", 100, 3_600_000),
+        ("workers", 1, 1),  # More need a Redis.
         ("epoch_ms", 60_000, 31 * 86_400_000),
         ("panel_size", 1, 1_000_000),
         ("prefix_seats_max", 0, 1_000_000),
@@ -183,6 +186,12 @@ def test_every_number_has_a_range() -> None:
         ({"presence_url": "cdn.example"}, "presence_url must begin with http"),
         ({"presence_url": "https://cdn.example/presence?key=1"}, "presence_url must begin with http"),
         ({"presence_url": "https:///presence"}, "presence_url must begin with http"),
+        ({"workers": 2}, "name one with --redis"),
+        (
+            {"redis": "redis://127.0.0.1", "node_lease_ms": 2_999},
+            "node_lease_ms must be at least 12 times node_ms",
+        ),
+        ({"node": "a b"}, "node must be"),
         ({"moods": ()}, "moods"),
         ({"moods": ("calm", "calm")}, "moods"),
         ({"moods": ("unspoken",)}, "unspoken"),

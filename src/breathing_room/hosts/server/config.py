@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, get_type_hints
 
+from breathing_room.core.cluster import LATE_TICKS, NODE_NAME
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.wire import check_room
@@ -108,6 +109,26 @@ class ServerConfig:
     retry_spread_ms: int = setting(
         5_000, "over how long clients come back after a restart; each is told its own moment"
     )
+    redis: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "meaning": "address of the Redis or Valkey over which several servers hold one room together (redis://, rediss://, unix://, redis+sentinel://); `data` is not used then. Give it in the environment if it holds a password"
+        },
+    )
+    node: str = setting("", "name of this server among those; by default the machine's name and the port")
+    node_ms: int = setting(
+        250, "how often this server tells the others what it knows; with more than a hundred of them, 1,000"
+    )
+    node_lease_ms: int = setting(
+        15_000,
+        "how long the people of a server that died stay counted, in doubt, while they come back elsewhere",
+    )
+    workers: int = setting(1, "processes that share the port, one for each core; more than one need `redis`")
+    reuse_port: bool = setting(
+        False,
+        "whether several servers of one machine may listen on the port; the kernel shares connections out",
+    )
     log_level: str = setting("info", f"how much is logged: {', '.join(LOG_LEVELS)}")
     room: RoomConfig = field(default_factory=RoomConfig)
     rooms: Mapping[str, RoomConfig] = field(default_factory=dict)
@@ -128,6 +149,20 @@ class ServerConfig:
         check_range(self, "join_ms", 100, 600_000)
         check_range(self, "slow_ms", 100, 600_000)
         check_range(self, "retry_spread_ms", 0, 600_000)
+        check_range(self, "node_ms", 20, 60_000)
+        check_range(self, "node_lease_ms", 100, 3_600_000)
+        check_range(self, "workers", 1, 1_024)
+        if self.node and not NODE_NAME.fullmatch(self.node):
+            raise ConfigError(f"node must be 1 to 64 of A-Z, a-z, 0-9, _, ., : and -, not {self.node!r}")
+        if self.redis and self.node_lease_ms < 2 * LATE_TICKS * self.node_ms:
+            raise ConfigError(
+                f"node_lease_ms must be at least {2 * LATE_TICKS} times node_ms: a server is in doubt after half of that"
+            )
+        if self.workers > 1 and not self.redis:
+            raise ConfigError(
+                "workers hold one room together over Redis: name one with --redis, such as redis://127.0.0.1:6379 or "
+                "unix:///run/redis/redis.sock. To have one: apt-get install redis-server; pip install 'breathing-room[redis]'"
+            )
         check_range(self, "signed_max_age_s", 60, 31 * 86_400)
         if self.signing_key != "":
             check_key(self.signing_key)

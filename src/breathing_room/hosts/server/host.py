@@ -17,7 +17,7 @@ from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, VisitorKey, Woken
+from breathing_room.core.events import Event, Joined, Observed, VisitorKey, Woken
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
@@ -26,6 +26,7 @@ from breathing_room.core.visitors import SECRET_BYTES, visitor_key
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
 from breathing_room.hosts.server.announcement import Announcement
 from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.server.cluster import Cluster, RoomPart
 from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.counters import Counters
 from breathing_room.hosts.server.prefixes import Prefixes
@@ -107,6 +108,10 @@ class RoomHost:
         self._timer_at_ms = 0
         self._saving: asyncio.Task[None] | None = None
         self._save_again = False
+        self.part: RoomPart | None = None
+        if host.cluster is not None:
+            self.part = RoomPart(host.cluster, self)
+            self._told = Announcement(self.part.presence())
 
     # --- Feed, perform, re-arm --------------------------------------------------------------------------------
 
@@ -118,9 +123,24 @@ class RoomHost:
         """
         if self.host.stopping:
             return  # What happens while we part is not what people did.
+        if self.part is not None:
+            self.part.feed(event)
+        else:
+            self.step(event)
+
+    def step(self, event: Event) -> None:
+        """Tell the room itself, and not the other nodes.
+
+        Raises:
+            PeerError: The room refused the event.
+        """
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
         for effect in step.effects:
-            self._perform(effect)
+            if self.part is not None and isinstance(effect, Announce):
+                if not self.announce_whole() and isinstance(event, Joined | Observed):
+                    self._perform(Tell(event.connection, effect.presence))
+            else:
+                self._perform(effect)
         self._rearm(step.wake_at_ms)
 
     def _perform(self, effect: Effect) -> None:
@@ -143,11 +163,21 @@ class RoomHost:
                     self._saving = self.host.spawn(self._save())
 
     def _say(self, presence: Presence) -> Presence:
-        """Put what is usual in place of what nobody knows, where the room is set so: all that leaves a room comes through here."""
+        """Put the whole in place of our part, and what is usual in place of what nobody knows: all that leaves a room comes through here."""
+        if self.part is not None:
+            presence = self.part.presence()
         if presence.method != "unknown" or not self.config.history_fallback or self.history is None:
             return presence
         wall_ms = self.host.clock.wall_ms()
         return estimated(presence, self.history, wall_ms=wall_ms, cell_min=self.config.cell_min)
+
+    def announce_whole(self) -> bool:
+        """Tell everybody what all nodes know together, if that has changed and it is time; return whether it was."""
+        presence = None if self.part is None else self.part.announce()
+        if presence is not None:
+            self._observe(presence)
+            self._announce(self._say(presence))
+        return presence is not None
 
     def _announce(self, presence: Presence) -> None:
         self._told = Announcement(presence)
@@ -241,10 +271,15 @@ class RoomHost:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is here, nobody watches, and nothing is left to find out."""
-        return (
-            not (self._attached or self.audience or self.room.count) and self.presence().method == "counted"
-        )
+        """Whether nobody is here, nobody watches, and nothing is left to find out or to tell."""
+        if (
+            self._attached
+            or self.audience
+            or self.room.count
+            or (self.part is not None and self.part.has_news)
+        ):
+            return False
+        return self.presence().method == "counted"
 
     # --- Store ------------------------------------------------------------------------------------------------
 
@@ -262,7 +297,12 @@ class RoomHost:
             await self.save()
 
     async def save(self) -> None:
-        """Store the room. A failure is logged and made up for by the next time."""
+        """Store the room. A failure is logged and made up for by the next time.
+
+        A part of a room is not stored: what the other nodes heard of it last is what is known after a crash.
+        """
+        if self.part is not None:
+            return
         snapshot = self.room.snapshot()
         lengths_ms = (
             *snapshot.people.left_ms,
@@ -346,6 +386,7 @@ class Host:
         self.joining: Timeouts[Session[RoomHost]] = Timeouts(config.join_ms)
         self.slow: Timeouts[Abortable] = Timeouts(config.slow_ms)
         self.closing: Timeouts[Session[RoomHost]] = Timeouts(CLOSING_MS)
+        self.cluster = Cluster(self) if config.redis else None
         self.publisher: Publisher | None = None
         if config.publish_url:
             try:
@@ -371,7 +412,9 @@ class Host:
         Raises:
             StoreError: It cannot be opened.
         """
-        self._given_store = self._given_store or await open_store(self.config.data)
+        if self._given_store is None:
+            opening = self.cluster.open_store() if self.cluster is not None else open_store(self.config.data)
+            self._given_store = await opening
         return self._given_store
 
     async def start(self) -> None:
@@ -387,7 +430,10 @@ class Host:
             self.store = await self.open_store()
             now_ms = self.clock.now_ms()
             await self._load_secrets()
-            if await self.store.get(RUNNING) is not None:
+            if self.cluster is not None:
+                await self.cluster.start()
+            alone = self.cluster is None or self.cluster.found_nobody
+            if alone and await self.store.get(RUNNING) is not None:
                 # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
                 self._crashed = True
                 self._unknown_until_ms = now_ms + self.config.room.lease_ms
@@ -395,12 +441,12 @@ class Host:
             for key in await self.store.list(NOTE):
                 await self._restore(key.removeprefix(NOTE))
             for name in set(self.config.kept_rooms) - self.rooms.keys():
-                self._open(
-                    name, Room(name, self.config.room_config(name), now_ms=now_ms, unknown=self._is_unknown())
-                )
+                self._open(name, self._fresh_room(name))
             self.ready = True
             self.spawn(self._keep_deadlines())
             self.spawn(self._keep_house())
+            if self.cluster is not None:
+                self.spawn(self.cluster.run())
             if self.publisher is not None:
                 self.spawn(self.publisher.run(self._pages, self.clock.now_ms))
 
@@ -408,6 +454,8 @@ class Host:
         """Save every room, send everybody away with a time to come back, and close the store."""
         if self.stopping or not self.ready:
             return
+        if self.cluster is not None:
+            await self.cluster.drain()
         self.stopping = True
         for room in self.rooms.values():
             room.shut()
@@ -426,7 +474,10 @@ class Host:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         try:
-            await self.store.delete(RUNNING)
+            if self.cluster is not None:
+                await self.cluster.close()
+            if self.cluster is None or not any(True for _ in self.cluster.nodes):
+                await self.store.delete(RUNNING)
             await self.store.close()
         except StoreError as error:
             log.error("the store could not be closed: %s", error)
@@ -449,6 +500,12 @@ class Host:
 
     # --- Rooms ------------------------------------------------------------------------------------------------
 
+    @property
+    def is_open(self) -> bool:
+        """Whether people may come in."""
+        draining = self.cluster is not None and self.cluster.is_draining
+        return self.ready and not self.stopping and not draining
+
     def enter(self, name: str, *, address: str | None, forwarded_for: str | None) -> RoomHost:
         """Find a room for somebody who wants in; open it if need be.
 
@@ -460,7 +517,7 @@ class Host:
         Raises:
             PeerError: The server is stopping or full, the room is not open, or there are too many of them.
         """
-        if self.stopping or not self.ready:
+        if not self.is_open:
             raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
         room = self.rooms.get(name)
         if room is not None:
@@ -477,10 +534,7 @@ class Host:
                 "too_many_rooms", "too many rooms are open on this server", status=503, retry_after_s=60
             )
         self._opened_by[opener] = self._opened_by.get(opener, 0) + 1
-        fresh = Room(
-            name, self.config.room_config(name), now_ms=self.clock.now_ms(), unknown=self._is_unknown()
-        )
-        return self._open(name, fresh, opener)
+        return self._open(name, self._fresh_room(name), opener)
 
     def presence(self, name: str) -> Presence:
         """Say who is in a room, without opening it.
@@ -493,8 +547,12 @@ class Host:
             return room.presence()
         if not self.config.open_rooms:
             raise PeerError("no_such_room", "there is no such room here", status=404)
-        now_ms = self.clock.now_ms()
-        return Room(name, self.config.room, now_ms=now_ms, unknown=self._is_unknown()).presence(now_ms=now_ms)
+        fresh = self._fresh_room(name)
+        return (
+            fresh.presence(now_ms=self.clock.now_ms())
+            if self.cluster is None
+            else self.cluster.presence(fresh)
+        )
 
     async def history(self, name: str) -> History:
         """Find the averages of a room, whether it is open or not."""
@@ -565,6 +623,16 @@ class Host:
             if room.history is not None:
                 yield history_page(name, room.history, max_age_s=max_age_s)
 
+    def _fresh_room(self, name: str) -> Room:
+        """Make a room in which nobody is."""
+        return Room(
+            name,
+            self.config.room_config(name),
+            now_ms=self.clock.now_ms(),
+            unknown=self._is_unknown(),
+            paced=self.cluster is not None,
+        )
+
     def _is_unknown(self) -> bool:
         return self.clock.now_ms() < self._unknown_until_ms
 
@@ -590,7 +658,12 @@ class Host:
 
     async def _load_secrets(self) -> None:
         """Have this epoch's secret and the last one's; older ones the store has thrown away."""
-        self.epoch = self.clock.wall_ms() // self.config.room.epoch_ms
+        epoch = self.clock.wall_ms() // self.config.room.epoch_ms
+        if self.cluster is not None:
+            self.secrets = await self.cluster.agree_on_secret(epoch)
+            self.epoch = epoch
+            return
+        self.epoch = epoch
         current = await self.store.get(f"{SECRET}{self.epoch}")
         if current is None:
             current = secrets.token_bytes(SECRET_BYTES)

@@ -186,7 +186,7 @@ class Routes:
     async def readyz(self, request: Request) -> Response:
         """Answer whether people may be sent here."""
         del request
-        if self.host.stopping or not self.host.ready:
+        if not self.host.is_open:
             raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
         return json_response(b'{"ok":true}')
 

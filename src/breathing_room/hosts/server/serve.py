@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -88,8 +89,13 @@ class RoomServer(Server):
         await super().shutdown(sockets)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """Open the listening socket.
+
+    Args:
+        host: The address.
+        port: The port; 0 takes a free one.
+        reuse_port: Whether other processes may listen on it too.
 
     Raises:
         ConfigError: The address or port cannot be had.
@@ -103,6 +109,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(f"cannot listen on {host}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind(address)
     except OSError as error:
@@ -132,7 +140,8 @@ def serve(config: ServerConfig, *, on_start: Callable[[str, Capacity], None]) ->
         StoreError: The data file cannot be used.
     """
     capacity = raise_file_limit()
-    listener = listen(config.host, config.port)
+    listener = listen(config.host, config.port, reuse_port=config.reuse_port)
+    config = replace(config, port=listener.getsockname()[1])
     gc.set_threshold(*GC_THRESHOLDS)
     gc.freeze()
     with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -83,14 +83,16 @@ class Session(ABC, Generic[PlaceT]):
         dialect: What its messages look like.
         role: NEW, OBSERVER, PERSON or ENDED.
         heard_at_ms: When something last arrived.
+        visitor: Whose it is, of a PERSON.
     """
 
-    __slots__ = ("_senseless", "dialect", "heard_at_ms", "role", "room")
+    __slots__ = ("_senseless", "dialect", "heard_at_ms", "role", "room", "visitor")
 
     def __init__(self, room: PlaceT, dialect: Dialect) -> None:
         self.room = room
         self.dialect = dialect
         self.role = NEW
+        self.visitor: VisitorKey | None = None
         self._senseless = 0
         self.heard_at_ms = room.host.clock.now_ms()
         room.attach(self)
@@ -165,10 +167,10 @@ class Session(ABC, Generic[PlaceT]):
         self._expect_new()
         host = self.room.host
         host.config.check_visitor(visitor, room=self.room.name, wall_ms=host.clock.wall_ms())
-        visitor_key = self.room.visitor_key(visitor)
+        self.visitor = self.room.visitor_key(visitor)
         self.room.audience[self] = None
         try:
-            self.room.feed(Joined(self, visitor_key, mood))
+            self.room.feed(Joined(self, self.visitor, mood))
         except PeerError:
             self.room.audience.pop(self, None)
             raise

@@ -1,0 +1,166 @@
+"""Several processes on one port: every core of a machine for one room.
+
+Each worker is a server of its own and a node of its own. They listen on the same port, and the kernel shares new connections out
+(``SO_REUSEPORT``). The parent serves nobody: it holds the port, starts whoever ends unasked again, and passes the signal to
+stop on. Workers do not stop at the same time: each lets its people go to the others first, the last to whoever starts anew.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import FrameType
+from typing import Final
+
+from breathing_room.core.errors import ConfigError, HostError, StoreError
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.limits import Capacity, raise_file_limit
+from breathing_room.hosts.server.logs import set_up_logging
+from breathing_room.hosts.server.serve import listen, serve, url_of
+from breathing_room.stores.redis import Link
+
+log = logging.getLogger("breathing_room.workers")
+
+RESTART_S: Final = 1.0
+"""How long a worker that ended unasked stays away: one that cannot work must not spin."""
+
+
+class Worker:
+    """A process that serves.
+
+    Args:
+        config: How.
+        context: What starts processes.
+    """
+
+    def __init__(self, config: ServerConfig, context: SpawnContext) -> None:
+        self._config = config
+        self._context = context
+        self.start_at_s = 0.0
+        self.process: SpawnProcess | None = None
+        self.ready: Connection | None = None
+
+    def start(self) -> None:
+        """Start it."""
+        self.ready, told = self._context.Pipe(duplex=False)
+        self.process = self._context.Process(target=_work, args=(self._config, told))
+        self.process.start()
+        told.close()
+
+    def await_ready(self) -> bool:
+        """Wait until it listens; tell whether it does."""
+        assert self.ready is not None
+        try:
+            return bool(self.ready.recv())
+        except EOFError:
+            return False
+        finally:
+            self.ready.close()
+
+    def stop(self) -> None:
+        """Ask it to end."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def join(self) -> None:
+        """Wait for its end."""
+        if self.process is not None:
+            self.process.join()
+
+
+def _work(config: ServerConfig, told: Connection) -> None:
+    """Serve: what a worker does."""
+    set_up_logging(config.log_level)
+
+    def tell(_url: str, _capacity: Capacity) -> None:
+        told.send(True)
+        told.close()
+
+    try:
+        serve(config, on_start=tell)
+    except (HostError, StoreError) as error:
+        log.error("%s", error)
+        raise SystemExit(1) from None
+
+
+def serve_workers(config: ServerConfig, *, on_start: Callable[[str, Capacity], None]) -> None:
+    """Serve with several processes until a signal ends it.
+
+    Args:
+        config: How; ``workers`` says how many.
+        on_start: Called with the base address and the capacity of all when every one of them listens.
+
+    Raises:
+        ConfigError: The port cannot be had.
+        StoreError: Redis cannot be used, or a worker could not start.
+    """
+    asyncio.run(_check(config))
+    capacity = raise_file_limit()
+    context = multiprocessing.get_context("spawn")
+    with listen(config.host, config.port, reuse_port=True) as holding:
+        port = holding.getsockname()[1]
+        each = replace(config, port=port, workers=1, reuse_port=True)
+        node = config.node or f"{socket.gethostname()}:{port}"
+        workers = [Worker(replace(each, node=f"{node}-{index}"), context) for index in range(config.workers)]
+        with _stopping(workers) as is_stopping:
+            for worker in workers:
+                worker.start()
+            if not all(worker.await_ready() for worker in workers) and not is_stopping():
+                raise StoreError("a worker could not start; it said why", temporary=False)
+            on_start(url_of(holding), Capacity(capacity.files, capacity.sockets * len(workers)))
+            _supervise(workers, is_stopping)
+
+
+async def _check(config: ServerConfig) -> None:
+    """See that Redis can be used, so that this is said once."""
+    try:
+        link = Link(config.redis)
+    except HostError as error:
+        raise ConfigError(f"redis: {error}") from None
+    try:
+        await link.check()
+    finally:
+        await link.close()
+
+
+@contextlib.contextmanager
+def _stopping(workers: list[Worker]) -> Iterator[Callable[[], bool]]:
+    """Pass signals on to the workers, and wait for them after the block."""
+    stopping = False
+
+    def stop(_number: int = 0, _frame: FrameType | None = None) -> None:
+        nonlocal stopping
+        stopping = True
+        for worker in workers:
+            worker.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: stopping
+    finally:
+        stop()
+        for worker in workers:
+            worker.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _supervise(workers: list[Worker], is_stopping: Callable[[], bool]) -> None:
+    """Start whoever ends unasked again."""
+    while not is_stopping():
+        sentinels = [worker.process.sentinel for worker in workers if worker.process is not None]
+        wait(sentinels, timeout=RESTART_S)
+        for worker in workers:
+            if worker.process is not None and not worker.process.is_alive() and not is_stopping():
+                log.error("a worker ended with status %s; it is started again", worker.process.exitcode)
+                worker.process = None
+                worker.start_at_s = time.monotonic() + RESTART_S
+            elif worker.process is None and time.monotonic() >= worker.start_at_s and not is_stopping():
+                worker.start()
