@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
+PYODIDE := build/pyodide/pyodide_dev.capnp.bin
 
 .PHONY: help run test lint check format bench docs clean
 
@@ -28,10 +29,13 @@ $(NODE_PEERS): $(VENV)/.dev package.json
 	$(BIN)/npm install --silent --no-audit --no-fund
 	@touch $@
 
+$(PYODIDE): $(NODE_PEERS) scripts/pyodide_bundle.py
+	$(BIN)/python scripts/pyodide_bundle.py node_modules/pyodide $@
+
 run: $(VENV)/.run  ## Serve the page on http://127.0.0.1:8000
 	$(BIN)/breathing-room serve $(ARGS)
 
-test: $(VENV)/.dev $(NODE_PEERS)  ## Run every test, in Chromium too
+test: $(VENV)/.dev $(NODE_PEERS) $(PYODIDE)  ## Run every test, in Chromium too
 	@./scripts/need chromium nginx gcc redis-server
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 

@@ -1,0 +1,18 @@
+"""The worker host: rooms at Cloudflare's edge, each a Durable Object, in Python.
+
+``host.py`` is its heart, as that of the server: it feeds a room, carries out its effects and sets one alarm. ``socket.py`` is how
+a session travels there; ``kept.py`` is what a room remembers while it sleeps. ``room_http.py`` answers what only the room can,
+``http.py`` everything else. ``object.py`` and ``entry.py`` are all that touches the platform: the object, and the Worker in front.
+
+Theory of operation
+-------------------
+An object is put to sleep as soon as nothing goes on in it for some ten seconds, and its memory is lost. Sockets stay open
+meanwhile, and each keeps up to 16,384 bytes *attached* to it. So whoever is behind a socket is kept there, and costs nothing; the
+rest of the room (``Room.snapshot(connected=False)``: people in doubt, the panel, what was announced) is one row, written only when its
+stamp changes. Before an event that wakes it, the room is rebuilt from both, and is as if it had never slept.
+
+The network tells of every socket that ends, so an open one needs no sign of life (``Room(keeps_sockets=True)``), and nothing ever
+wakes the object for the sake of a lease. There is one alarm: for whatever the room wants to be woken for, and none while nothing changes.
+
+A deploy, unlike a sleep, drops every socket. The room then goes on from its last snapshot, and says ``stale`` until people are back.
+"""

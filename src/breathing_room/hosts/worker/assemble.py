@@ -1,0 +1,135 @@
+"""Puts a Worker together from the installed package: the modules that it needs, and no other.
+
+The closure of the imports is read from the source, so that nothing needs to be listed, and nothing that is not pure Python can
+slip in: what is neither ours, nor of the standard library, nor of the runtime is an error.
+"""
+
+import ast
+import gzip
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from breathing_room.core.errors import HostError
+
+PACKAGE: Final = "breathing_room"
+ENTRY: Final = "breathing_room.hosts.worker.entry"
+RUNTIME: Final = frozenset({"js", "pyodide", "workers"})
+
+# https://developers.cloudflare.com/workers/platform/limits/: after compression, and before it.
+FREE_BYTES_MAX: Final = 3 * 1024 * 1024
+PAID_BYTES_MAX: Final = 10 * 1024 * 1024
+
+MAIN: Final = """\
+from breathing_room.hosts.worker.entry import BreathingRoom, Default
+
+__all__ = ["BreathingRoom", "Default"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The files of a Worker.
+
+    Attributes:
+        files: Their contents by path, all of them Python.
+    """
+
+    files: Mapping[str, bytes]
+
+    @property
+    def compressed_bytes(self) -> int:
+        """What the platform measures: all files, compressed."""
+        return sum(len(gzip.compress(content, mtime=0)) for content in self.files.values())
+
+
+def assemble(entry: str = ENTRY) -> Assembled:
+    """Put a Worker together.
+
+    Args:
+        entry: The module that it begins with.
+
+    Raises:
+        HostError: It needs something that does not run there.
+    """
+    files = {"main.py": MAIN.encode(), **_metadata()}
+    waiting, seen = [entry], set()
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        top = module.partition(".")[0]
+        if top != PACKAGE:
+            if top not in RUNTIME and top not in sys.stdlib_module_names:
+                raise HostError(f"{module} is neither pure Python of ours nor of the runtime")
+            continue
+        path = _source(module)
+        if path is None:
+            continue  # A name in a module, not a module.
+        below = path.relative_to(_root().parent).as_posix()
+        files[f"python_modules/{below}"] = path.read_bytes()
+        parent = module.rpartition(".")[0]
+        waiting += [*_imports(path), *([parent] if parent else [])]
+    return Assembled(dict(sorted(files.items())))
+
+
+def _metadata() -> Mapping[str, bytes]:
+    """Say which version it is, where the package is asked for it."""
+    name = PACKAGE.replace("_", "-")
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version(name)}\n"
+    return {f"python_modules/{PACKAGE}-{version(name)}.dist-info/METADATA": text.encode()}
+
+
+def _root() -> Path:
+    """Find the installed package."""
+    return Path(__file__).resolve().parents[2]
+
+
+def _source(module: str) -> Path | None:
+    """Find the file of one of our modules."""
+    below = _root().joinpath(*module.split(".")[1:])
+    candidates = (below / "__init__.py", below.with_suffix(".py"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Name what a module imports as it is loaded: not what is for type checkers, nor what functions import."""
+    waiting: list[ast.stmt] = list(ast.parse(path.read_bytes()).body)
+    while waiting:
+        match waiting.pop(0):
+            case ast.Import(names=names):
+                yield from (name.name for name in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield module
+                yield from (f"{module}.{name.name}" for name in names if module.startswith(PACKAGE))
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=others):
+                waiting += others
+            case ast.If(body=body, orelse=others):
+                waiting += [*body, *others]
+            case ast.Try(body=body, handlers=handlers):
+                waiting += [*body, *(statement for handler in handlers for statement in handler.body)]
+            case _:
+                pass
+
+
+def runtime_sdk() -> Mapping[str, bytes]:
+    """Find the Python side of the runtime's interface, which a Worker carries with it: the package ``workers-runtime-sdk``.
+
+    Raises:
+        HostError: It is not installed.
+    """
+    spec = find_spec("workers")
+    if spec is None or spec.origin is None:
+        raise HostError("one more package is needed: pip install 'breathing-room[cloudflare]'")
+    package = Path(spec.origin).parent
+    beside = [*package.parent.glob("_workers_sdk_*.py"), package.parent / "asgi.py"]
+    found = [path for path in (*package.rglob("*"), *beside) if path.suffix in {".py", ".js"}]
+    return {
+        f"python_modules/{path.relative_to(package.parent).as_posix()}": path.read_bytes()
+        for path in sorted(found)
+    }

@@ -1,0 +1,103 @@
+"""What can be set about a Worker: the server's settings, from the variables of ``wrangler``, and a few of its own."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from breathing_room.core.config import RoomConfig, check_range, setting
+from breathing_room.core.errors import ConfigError
+from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX, FIELDS, ROOM_FIELDS, ServerConfig
+
+SNAPSHOT_MS_MIN: Final = 2_000
+"""Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes may travel at
+different speeds."""
+
+SOCKETS_MAX: Final = 32_768
+"""Sockets that one object may hold (https://developers.cloudflare.com/durable-objects/api/state/)."""
+
+ROOMS: Final = "rooms"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """How a Worker works. Every length is in milliseconds."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    sockets_max: int = setting(
+        10_000, "sockets that one room holds; what comes over it is told to come again"
+    )
+    lazy_ms: int = setting(
+        60_000,
+        "how late a room may be woken by its alarm while nobody watches; whoever reads it sees the truth all the same",
+    )
+
+    def __post_init__(self) -> None:
+        """Check every field and how they relate."""
+        check_range(self, "sockets_max", 1, SOCKETS_MAX)
+        check_range(self, "lazy_ms", 0, 3_600_000)
+        for room in (self.server.room, *self.server.rooms.values()):
+            if room.snapshot_ms < SNAPSHOT_MS_MIN:
+                raise ConfigError(
+                    f"snapshot_ms must be at least {SNAPSHOT_MS_MIN:,} at the edge: KV takes one write a second"
+                )
+
+    @classmethod
+    def load(cls, variables: Mapping[str, str]) -> Self:
+        """Read the variables of a Worker.
+
+        Args:
+            variables: By name; only those with the prefix ``BREATHING_ROOM_`` are looked at. ``BREATHING_ROOM_ROOMS`` is the table
+                of the file's ``[rooms.…]`` in JSON.
+
+        Raises:
+            ConfigError: A name is unknown or a value is wrong.
+        """
+        ours = {
+            name.removeprefix(ENVIRONMENT_PREFIX).lower(): text
+            for name, text in variables.items()
+            if name.startswith(ENVIRONMENT_PREFIX)
+        }
+        own = {name: _whole(name, ours.pop(name)) for name in OWN if name in ours}
+        rooms = _rooms(ours.pop(ROOMS, "{}"))
+        server = ServerConfig.load(
+            flags={}, environ={f"{ENVIRONMENT_PREFIX}{name.upper()}": text for name, text in ours.items()}
+        )
+        if rooms:
+            of_all = {name: getattr(server.room, name) for name in ROOM_FIELDS}
+            kept = {name: RoomConfig(**{**of_all, **room}) for name, room in rooms.items()}
+            values = {name: getattr(server, name) for name in FIELDS.keys() - ROOM_FIELDS.keys()}
+            server = ServerConfig(**values, room=server.room, rooms=kept)
+        return cls(server=server, **own)
+
+
+OWN: Final = ("sockets_max", "lazy_ms")
+"""The settings that only a Worker has."""
+
+NAMES: Final = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in (*FIELDS, *OWN, ROOMS))
+"""Every variable that a Worker looks at."""
+
+
+def _whole(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be a whole number, not {text!r}") from None
+
+
+def _rooms(text: str) -> dict[str, dict[str, Any]]:
+    """Read the table of rooms."""
+    try:
+        rooms = json.loads(text)
+        table = {
+            str(room): {
+                name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+            }
+            for room, settings in rooms.items()
+        }
+    except (ValueError, AttributeError, RecursionError):
+        raise ConfigError('rooms must be JSON, such as {"lobby": {"moods": ["calm"]}}') from None
+    for room, settings in table.items():
+        if unknown := settings.keys() - ROOM_FIELDS.keys():
+            raise ConfigError(f"rooms: {room}: there is no setting {min(unknown)} of a room")
+    return table

@@ -1,0 +1,149 @@
+"""The Worker: the first to see a request. Most that need not wake a room end here."""
+
+import asyncio
+import json
+import logging
+from typing import Any, Final
+
+import js
+from workers import Response, WorkerEntrypoint
+
+from breathing_room.core.errors import PeerError
+from breathing_room.core.wire import RESTART
+from breathing_room.hosts.worker.clock import EdgeClock
+from breathing_room.hosts.worker.host import keep_secrets
+from breathing_room.hosts.worker.http import Routes
+from breathing_room.hosts.worker.object import BreathingRoom
+from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
+from breathing_room.hosts.worker.request import Request
+from breathing_room.stores.kv import KvStore
+
+__all__ = ["BreathingRoom", "Default"]
+
+log = logging.getLogger("breathing_room.worker")
+
+INSIDE: Final = "https://room"
+MESSAGE_HEAD: Final = '{"type":"presence",'
+
+_routes: list[Routes] = []
+
+
+def the_routes(env: Any) -> Routes:
+    """Find the handlers of this copy of the code; the first request makes them."""
+    if not _routes:
+        _routes.append(Routes(worker_config(env), EdgeClock()))
+    return _routes[0]
+
+
+class Default(WorkerEntrypoint):
+    """Answers HTTP, and passes on to a room what only the room can answer."""
+
+    async def fetch(self, request: Any) -> Any:
+        """Answer a request."""
+        routes = the_routes(self.env)
+        asked = read_request(request.js_object)
+        headers = routes.cross_origin(asked)
+        try:
+            if asked.method == "OPTIONS":
+                return respond(routes.preflight(asked), headers)
+            name, path = routes.find(asked)
+            answer = await routes.answer(name, path, asked, self._ask_room)
+            if answer is not None:
+                return respond(answer, headers, head=asked.method == "HEAD")
+            if path == "/events":
+                return await self._events(routes, name, asked, headers)
+            answered = await self._room(name).fetch(request.js_object)
+            if answered.status == 101:
+                return answered
+            response = js.Response.new(answered.body, answered)
+            for field, value in headers.items():
+                response.headers.set(field, value)
+        except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
+            return respond(routes.refuse(error), headers)
+        return response
+
+    async def scheduled(self, *_: Any) -> None:
+        """Keep house, once a minute: have the secret of the next epoch ready before anybody needs it."""
+        try:
+            kv = binding(self.env, "KV")
+            if kv is not None:
+                routes = the_routes(self.env)
+                await keep_secrets(
+                    KvStore(kv, to_object), routes.config.room.epoch_ms, routes.clock.wall_ms()
+                )
+        except Exception as error:  # noqa: BLE001 - the next minute makes up for it
+            log.error("the housekeeping failed: %s", error)
+
+    def _room(self, name: str) -> Any:
+        """Find the object of a room."""
+        return binding(self.env, "ROOMS").getByName(name)
+
+    async def _ask_room(self, name: str, path: str) -> bytes:
+        """Get something of a room."""
+        answered = await self._room(name).fetch(f"{INSIDE}/v1/rooms/{name}{path}")
+        text: str = await answered.text()
+        return text.encode()
+
+    # --- Server-Sent Events -----------------------------------------------------------------------------------
+
+    async def _events(self, routes: Routes, name: str, request: Request, headers: dict[str, str]) -> Any:
+        """Send every change as an event.
+
+        The Worker holds the stream, and listens to the room through a socket: so the room may sleep, and a stream costs it
+        what an observer costs.
+        """
+        headers = headers | {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        if request.method == "HEAD":
+            return Response(None, 200, headers=headers)
+        upgrade = to_object({"headers": {"Upgrade": "websocket"}})
+        answered = await self._room(name).fetch(f"{INSIDE}/v1/rooms/{name}/socket", upgrade)
+        if answered.status != 101:
+            raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
+        pipe = js.TransformStream.new()
+        ping_s = routes.config.room_config(name).ping_ms / 1_000
+        relaying = relay(answered.webSocket, pipe.writable.getWriter(), ping_s)
+        self.ctx.waitUntil(asyncio.ensure_future(relaying))
+        return Response(pipe.readable, 200, headers=headers)
+
+
+async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
+    """Write what a room tells an observer as an event stream, until either of them is gone."""
+    from pyodide.ffi import create_proxy  # noqa: PLC0415 - only streams need it
+
+    encoder = js.TextEncoder.new()
+    news: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def on_message(event: Any) -> None:
+        if str(event.data).startswith(MESSAGE_HEAD):
+            news.put_nowait("event: presence\ndata: {" + event.data.removeprefix(MESSAGE_HEAD) + "\n\n")
+
+    def on_close(event: Any) -> None:
+        if event.code == RESTART:
+            news.put_nowait(f"retry: {json.loads(event.reason)['retry_ms']}\n\n")
+        news.put_nowait(None)
+
+    heard, closed = create_proxy(on_message), create_proxy(on_close)
+    try:
+        websocket.addEventListener("message", heard)
+        websocket.addEventListener("close", closed)
+        websocket.accept()
+        websocket.send('{"type":"observe"}')
+        while True:
+            try:
+                async with asyncio.timeout(ping_s):
+                    text = await news.get()
+            except TimeoutError:
+                text = ": still here\n\n"  # It keeps proxies from giving up, and tells us when the reader is gone.
+            if text is None:
+                await writer.close()
+                return
+            await writer.write(encoder.encode(text))
+    except Exception as error:  # noqa: BLE001 - the reader is gone, whatever that looks like here
+        log.debug("an event stream ended: %s", error)
+    finally:
+        try:
+            websocket.close(1000, "")
+        except Exception as error:  # noqa: BLE001 - it was closed before
+            log.debug("a socket was closed already: %s", error)
+        heard.destroy()
+        closed.destroy()

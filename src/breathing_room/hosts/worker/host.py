@@ -1,0 +1,478 @@
+"""The worker host: feeds one room, carries out its effects, and sets its one alarm.
+
+``RoomHost`` is a room with its audience, and lives as long as its object is awake; ``Host`` is what it shares with all others of the
+same Worker. Neither knows the platform: that is ``object.py``.
+"""
+
+import json
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from breathing_room.core.budget import Budget
+from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.errors import HostError, StoreError
+from breathing_room.core.estimate.coin import MEMORY_MS
+from breathing_room.core.estimate.history import estimated
+from breathing_room.core.events import Connection, Event, Joined, MoodChanged, Reported, VisitorKey, Woken
+from breathing_room.core.history import WEEKS_MAX, History
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.core.snapshot import (
+    RESTORED,
+    SILENT,
+    Snapshot,
+    decode_snapshot,
+    encode_snapshot,
+    with_connected,
+)
+from breathing_room.core.visitors import SECRET_BYTES, visitor_key
+from breathing_room.core.wire import JOIN_LATE
+from breathing_room.hosts.server.announcement import Announcement
+from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.counters import Counters
+from breathing_room.hosts.server.prefixes import Prefixes
+from breathing_room.hosts.server.session import NEW, PERSON
+from breathing_room.hosts.server.timeouts import Timeouts
+from breathing_room.hosts.worker.clock import EdgeClock
+from breathing_room.hosts.worker.config import WorkerConfig
+from breathing_room.hosts.worker.kept import HISTORY, REST, SECRET, SNAPSHOT, Kept
+from breathing_room.hosts.worker.socket import EdgeSocket
+from breathing_room.ports import Store
+from breathing_room.publish import Page, Publisher, Target, presence_page
+
+log = logging.getLogger("breathing_room.worker")
+
+# The same places as those of the server's store, so that one can go on where the other stopped.
+STORED_SNAPSHOT: Final = "snapshot/"
+STORED_NOTE: Final = "note/"
+STORED_HISTORY: Final = "history/"
+STORED_SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
+
+HISTORY_TTL_MS: Final = WEEKS_MAX * 7 * 86_400_000
+
+# Whether anybody was on a socket when the rest was written: if nobody is now, a deploy or a crash dropped them.
+OCCUPIED: Final = b"\x01"
+EMPTY: Final = b"\x00"
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What the rooms of a Worker share.
+
+    Attributes:
+        worker: How the Worker works.
+        clock: The time.
+        counters: What was counted since the code was loaded.
+        prefixes: Hashes address prefixes, under a key that lives as long as that.
+        store: Where rooms are backed up, None for nowhere.
+        target: Where presences are published, None for nowhere.
+    """
+
+    worker: WorkerConfig
+    clock: Clock = field(default_factory=EdgeClock)
+    counters: Counters = field(default_factory=Counters)
+    prefixes: Prefixes
+    store: Store | None = None
+    target: Target | None = None
+
+    @property
+    def config(self) -> ServerConfig:
+        """The part that a server has, too."""
+        return self.worker.server
+
+
+class RoomHost:
+    """One room, awake.
+
+    Args:
+        host: What it shares with others.
+        name: The room's name.
+        kept: What it remembers while it sleeps.
+        set_alarm: Asks to be woken at a time, and at no other.
+        spawn: Lets something go on after the event is over, without keeping the room awake for longer than that takes.
+
+    Attributes:
+        config: How the room works.
+        room: The room itself, once ``wake`` built it.
+        audience: The sockets that are told of every change: the keys of a dict, in the order in which they came.
+        budget: The reports that it takes.
+        epoch: The number of the day, or whatever ``epoch_ms`` is.
+        publisher: Publishes its presence, None where it is not.
+    """
+
+    room: Room
+
+    def __init__(
+        self, host: Host, name: str, kept: Kept, set_alarm: Callable[[int], None], spawn: Spawn
+    ) -> None:
+        self.host = host
+        self.name = name
+        self.config = host.config.room_config(name)
+        self.ping_ms = self.config.ping_ms
+        self.audience: dict[EdgeSocket, None] = {}
+        self.sockets: dict[EdgeSocket, None] = {}
+        self.budget = Budget(self.config, now_ms=host.clock.now_ms())
+        self.epoch = -1
+        self.publisher: Publisher | None = None
+        if host.target is not None and name in host.config.kept_rooms:
+            self.publisher = Publisher(host.target, publish_ms=host.config.publish_ms)
+        self._kept = kept
+        self._set_alarm = set_alarm
+        self._spawn = spawn
+        self._secrets: list[bytes] = []
+        self._joining: Timeouts[EdgeSocket] = Timeouts(host.config.join_ms)
+        self._stamp: object = None
+        self._alarm_at_ms: int | None = None
+        self._wake_at_ms: int | None = None
+        self._noted_people: int | None = None
+        # What the room said since the averages were written, each with the time.
+        self._said: list[tuple[dict[str, int] | None, int]] = []
+
+    # --- Wake ----------------------------------------------------------------------------------------------------
+
+    async def wake(self, open_sockets: Iterable[EdgeSocket]) -> None:
+        """Go on: after a sleep as if there had been none, after a deploy or a crash from the last snapshot, or anew.
+
+        Args:
+            open_sockets: Those that the network kept, the oldest first.
+        """
+        await self.load_secrets()
+        now_ms = self.host.clock.now_ms()
+        sockets = list(open_sockets)
+        people = [session for session in sockets if session.role == PERSON]
+        rest = self._kept.get(REST)
+        try:
+            if rest is not None:
+                self.room = self._awoken(decode_snapshot(rest[1:]), people, occupied=rest[:1] == OCCUPIED)
+            else:
+                self.room = await self._restored(now_ms)
+        except HostError as error:
+            log.error("room %s: what was kept is of no use: %s", self.name, error)
+            self.room = Room(self.name, self.config, now_ms=now_ms, unknown=True, keeps_sockets=True)
+        for session in sockets:
+            if session.role == NEW:
+                self._joining.start(session, session.opened_at_ms)
+            else:
+                self.audience[session] = None
+        self._stamp = self.room.rest_stamp if rest is not None else None
+        self._said = [self._observation(self.room.presence(now_ms=now_ms), now_ms)]
+        if rest is None:
+            self.feed(Woken())
+
+    def _awoken(self, rest: Snapshot, people: list[EdgeSocket], *, occupied: bool) -> Room:
+        """Put the room together from what its sockets and its rows hold."""
+        mood_of = {session.key: session.mood for session in people if session.key is not None}
+        connections: dict[Connection, VisitorKey] = {
+            session: session.key for session in people if session.key is not None
+        }
+        lease_ms, now_ms = self.config.lease_ms, self.host.clock.now_ms()
+        snapshot = with_connected(rest, mood_of, left_ms=lease_ms)
+        if occupied and not people:
+            snapshot = self._with_dropped(rest, now_ms)
+        if rest.moods != self.config.moods:  # A deploy changed them, and dropped every socket.
+            return Room.restore(snapshot, self.config, now_ms=now_ms, keeps_sockets=True)
+        return Room.wake(snapshot, self.config, connections, keeps_sockets=True)
+
+    def _with_dropped(self, rest: Snapshot, now_ms: int) -> Snapshot:
+        """Add the people whose sockets a deploy or a crash dropped, as far as the last snapshot knows them."""
+        stored = self._kept.get(SNAPSHOT)
+        saved = None if stored is None else decode_snapshot(stored)
+        known = {key for key, *_ in rest.people}
+        dropped = (
+            {}
+            if saved is None
+            else {
+                key: mood for key, mood, flags, _ in saved.people if not flags & SILENT and key not in known
+            }
+        )
+        expires_at_ms = 0 if saved is None else saved.as_of_ms + self.config.lease_ms
+        if not dropped or expires_at_ms <= now_ms:
+            # Nobody knows who will come back.
+            return replace(rest, unknown_until_ms=now_ms + self.config.lease_ms)
+        left_ms = expires_at_ms - rest.as_of_ms
+        return with_connected(rest, dropped, left_ms=left_ms, flags=SILENT | RESTORED)
+
+    async def _restored(self, now_ms: int) -> Room:
+        """Begin where another host stopped, if it left a snapshot in the store; otherwise anew."""
+        store, config = self.host.store, self.config
+        if store is not None:
+            try:
+                note = json.loads(await store.get(STORED_NOTE + self.name) or b"null")
+                if note is not None:
+                    history = await store.get(STORED_HISTORY + self.name)
+                    if history is not None:
+                        self._kept.put(HISTORY, history)
+                    stored = await store.get(STORED_SNAPSHOT + self.name)
+                    if stored is not None:
+                        return Room.restore(
+                            decode_snapshot(stored), config, now_ms=now_ms, keeps_sockets=True
+                        )
+                    unknown = note.get("people") != 0
+                    return Room(self.name, config, now_ms=now_ms, unknown=unknown, keeps_sockets=True)
+            except (StoreError, ValueError, AttributeError) as error:
+                log.error("room %s: the store is of no use: %s", self.name, error)
+                return Room(self.name, config, now_ms=now_ms, unknown=True, keeps_sockets=True)
+        return Room(self.name, config, now_ms=now_ms, keeps_sockets=True)
+
+    # --- Feed, perform, re-arm --------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> None:
+        """Tell the room something, do what it asks for in return, and keep what changed.
+
+        Raises:
+            PeerError: The room refused the event.
+        """
+        step = self.room.step(event, now_ms=self.host.clock.now_ms())
+        match event:
+            case Joined(connection, visitor):
+                assert isinstance(connection, EdgeSocket)
+                connection.key = visitor
+                self._attach_moods(visitor)
+            case MoodChanged(connection):
+                assert isinstance(connection, EdgeSocket)
+                self._attach_moods(connection.key)
+            case Reported(visitor):
+                self._attach_moods(visitor)
+            case _:
+                pass
+        for effect in step.effects:
+            self._perform(effect)
+        self._keep_rest()
+        self._rearm(step.wake_at_ms)
+        if self.publisher is not None:
+            self._publish(self.publisher)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Tell(connection, presence):
+                assert isinstance(connection, EdgeSocket)
+                self.host.counters.answers += 1
+                connection.push(Announcement(self._say(presence)))
+            case Announce(presence):
+                self._said.append(self._observation(presence, self.host.clock.now_ms()))
+                self._announce(self._say(presence))
+            case Close(connection, code):
+                assert isinstance(connection, EdgeSocket)
+                connection.close(code)
+            case Save():
+                self._save()
+
+    def _say(self, presence: Presence) -> Presence:
+        """Put what is usual in place of what nobody knows, where the room is set so: all that leaves a room comes through here."""
+        if presence.method != "unknown" or not self.config.history_fallback:
+            return presence
+        wall_ms = self.host.clock.wall_ms()
+        return estimated(presence, self.history(), wall_ms=wall_ms, cell_min=self.config.cell_min)
+
+    def _announce(self, presence: Presence) -> None:
+        told = Announcement(presence)
+        self.host.counters.announcements += 1
+        self.host.counters.pushes += len(self.audience)
+        for session in self.audience:
+            session.push(told)
+
+    def _attach_moods(self, visitor: VisitorKey | None) -> None:
+        """Let every socket of a visitor remember the mood of the person."""
+        person = None if visitor is None else self.room.person(visitor)
+        if person is None:
+            return
+        for session in person.connections:
+            assert isinstance(session, EdgeSocket)
+            session.mood = person.mood
+            session.keep()
+
+    def _keep_rest(self) -> None:
+        """Write what no socket remembers, if it changed."""
+        stamp = self.room.rest_stamp
+        if stamp != self._stamp:
+            self._stamp = stamp
+            occupied = OCCUPIED if self.room.connection_count else EMPTY
+            self._kept.put(REST, occupied + encode_snapshot(self.room.snapshot(connected=False)))
+
+    def _rearm(self, wake_at_ms: int | None) -> None:
+        """Keep one alarm, set to the earliest wish. One that rings too early does no harm, and while nobody watches neither does one too late."""
+        self._wake_at_ms = wake_at_ms
+        if wake_at_ms is not None and not self.audience:
+            wake_at_ms = max(wake_at_ms, self.host.clock.now_ms() + self.host.worker.lazy_ms)
+        wishes = (wake_at_ms, self._joining.next_at_ms)
+        at_ms = min((wish for wish in wishes if wish is not None), default=None)
+        if at_ms is not None and (self._alarm_at_ms is None or at_ms < self._alarm_at_ms):
+            self._alarm_at_ms = at_ms
+            self._set_alarm(at_ms)
+
+    def alarm_rang(self) -> None:
+        """The time that was asked for has come."""
+        self._alarm_at_ms = None
+        for session in self._joining.ended(self.host.clock.now_ms()):
+            session.close(JOIN_LATE)
+        self.feed(Woken())
+
+    # --- What sessions and routes ask -------------------------------------------------------------------------
+
+    def attach(self, session: EdgeSocket) -> None:
+        """A socket leads here; it is not of the audience before it says so."""
+        self.sockets[session] = None
+
+    def accept(self, session: EdgeSocket) -> None:
+        """A socket was opened: it has some time to say what it is."""
+        self._joining.start(session, session.opened_at_ms)
+        self._rearm(self._wake_at_ms)
+        session.keep()
+
+    def settle(self, session: EdgeSocket) -> None:
+        """A socket has said what it is: it is late no more."""
+        self._joining.stop(session)
+        session.keep()
+
+    def detach(self, session: EdgeSocket) -> None:
+        """A socket is gone."""
+        self.sockets.pop(session, None)
+        self.audience.pop(session, None)
+        self._joining.stop(session)
+
+    def visitor_key(self, visitor: str) -> VisitorKey:
+        """Hash a visitor id; who came in under the last epoch's secret stays the same person."""
+        key, *older_keys = (visitor_key(visitor, room=self.name, secret=secret) for secret in self._secrets)
+        for older_key in older_keys:
+            if not self.room.holds(key) and self.room.holds(older_key):
+                return older_key
+        return key
+
+    def presence(self) -> Presence:
+        """Say who is here now, whether or not the alarm has rung for what is due."""
+        now_ms = self.host.clock.now_ms()
+        if self._wake_at_ms is not None and self._wake_at_ms <= now_ms:
+            self.feed(Woken())
+        return self._say(self.room.presence(now_ms=now_ms))
+
+    def history(self) -> History:
+        """Read the averages; what cannot be read is begun anew."""
+        stored = self._kept.get(HISTORY)
+        try:
+            history = History() if stored is None else History.decode(stored)
+        except HostError as error:
+            log.error("the history of room %s is of no use: %s", self.name, error)
+            history = History()
+        for people, wall_ms in self._said:
+            history.observe(people, wall_ms=wall_ms)
+        return history
+
+    # --- Store ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _observation(presence: Presence, now_ms: int) -> tuple[dict[str, int] | None, int]:
+        """Note what was said for the averages, which rest on what was published: else they would tell what was not."""
+        return (presence.people if presence.method in {"counted", "sampled"} else None), now_ms
+
+    def _save(self) -> None:
+        """Keep a snapshot, for when a deploy drops every socket, and put it into the store."""
+        snapshot = self.room.snapshot()
+        encoded = encode_snapshot(snapshot)
+        self._kept.put(SNAPSHOT, encoded)
+        now_ms = self.host.clock.now_ms()
+        self._said.append((self._said[-1][0], now_ms))
+        history = self.history().encode()
+        self._kept.put(HISTORY, history)
+        self._said = self._said[-1:]
+        if self.host.store is not None:
+            self._spawn(self._back_up(self.host.store, snapshot, encoded, history))
+
+    async def _back_up(self, store: Store, snapshot: Snapshot, encoded: bytes, history: bytes) -> None:
+        """Put a room into the store, as the server does. A failure is logged and made up for by the next time."""
+        lengths_ms = (
+            *snapshot.people.left_ms,
+            *snapshot.panel.seats.left_ms,
+            *(MEMORY_MS - age_ms for age_ms in snapshot.coins.ages_ms),
+        )
+        ttl_ms = max(lengths_ms, default=0)
+        try:
+            if ttl_ms > 0:
+                await store.put(STORED_SNAPSHOT + self.name, encoded, ttl_ms=ttl_ms)
+            else:
+                await store.delete(STORED_SNAPSHOT + self.name)
+            # The note matters when the snapshot is gone: whether anybody was there then.
+            if self._noted_people is None or (self._noted_people == 0) != (snapshot.count == 0):
+                note = json.dumps({"people": snapshot.count, "as_of_ms": snapshot.as_of_ms}).encode()
+                await store.put(STORED_NOTE + self.name, note)
+                await store.put(STORED_HISTORY + self.name, history, ttl_ms=HISTORY_TTL_MS)
+                self._noted_people = snapshot.count
+        except (StoreError, HostError) as error:  # HostError: more people than one value can hold
+            self.host.counters.snapshots_failed += 1
+            log.error("room %s could not be saved: %s", self.name, error)
+        else:
+            self.host.counters.snapshots += 1
+
+    # --- Publish ----------------------------------------------------------------------------------------------
+
+    def _publish(self, publisher: Publisher) -> None:
+        """Publish the presence, if it is time: with whatever happens, and never by alarm."""
+        now_ms = self.host.clock.now_ms()
+        if publisher.is_time(now_ms):
+            page = presence_page(
+                self._say(self.room.presence(now_ms=now_ms)), max_age_s=self.host.config.presence_max_age_s
+            )
+            self._spawn(self._publish_page(publisher, page, now_ms))
+
+    @staticmethod
+    async def _publish_page(publisher: Publisher, page: Page, now_ms: int) -> None:
+        await publisher.publish([page], now_ms=now_ms)
+
+    # --- Secrets ----------------------------------------------------------------------------------------------
+
+    async def load_secrets(self) -> None:
+        """Have this epoch's secret and the last one's, and forget older ones. It does nothing while the epoch lasts."""
+        epoch = self.host.clock.wall_ms() // self.host.config.room.epoch_ms
+        if epoch == self.epoch:
+            return
+        current = self._kept.get(f"{SECRET}{epoch}")
+        if current is None:
+            current = await self._shared_secret(epoch) or secrets.token_bytes(SECRET_BYTES)
+            self._kept.put(f"{SECRET}{epoch}", current)
+            self._kept.delete(f"{SECRET}{epoch - 2}")
+        previous = self._kept.get(f"{SECRET}{epoch - 1}") or await self._shared_secret(epoch - 1, draw=False)
+        self._secrets = [current] if previous is None else [current, previous]
+        self.epoch = epoch
+
+    async def _shared_secret(self, epoch: int, *, draw: bool = True) -> bytes | None:
+        """Find the secret that all rooms share in the store; without the housekeeping the first of them draws it."""
+        store = self.host.store
+        if store is None:
+            return None
+        try:
+            secret = await store.get(f"{STORED_SECRET}{epoch}")
+            if secret is None and draw:
+                secret = await _draw_secret(
+                    store, epoch, self.host.config.room.epoch_ms, self.host.clock.wall_ms()
+                )
+        except StoreError as error:
+            log.warning("room %s has a secret of its own, since the store fails: %s", self.name, error)
+            return None
+        return secret if secret is not None and len(secret) == SECRET_BYTES else None
+
+
+async def _draw_secret(store: Store, epoch: int, epoch_ms: int, wall_ms: int) -> bytes | None:
+    """Draw the secret of an epoch, unless another was faster; None if nobody can tell."""
+    secret = secrets.token_bytes(SECRET_BYTES)
+    try:
+        await store.put(f"{STORED_SECRET}{epoch}", secret, ttl_ms=(epoch + 2) * epoch_ms - wall_ms)
+    except StoreError:  # KV takes one write a second to one key: somebody else just wrote it.
+        return await store.get(f"{STORED_SECRET}{epoch}")
+    return secret
+
+
+async def keep_secrets(store: Store, epoch_ms: int, wall_ms: int) -> None:
+    """Have the secrets of this epoch and of the next in the store.
+
+    Raises:
+        StoreError: The store failed. Call it again a minute later.
+    """
+    epoch = wall_ms // epoch_ms
+    for number in (epoch, epoch + 1):
+        if await store.get(f"{STORED_SECRET}{number}") is None:
+            await _draw_secret(store, number, epoch_ms, wall_ms)

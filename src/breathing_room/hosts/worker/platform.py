@@ -1,0 +1,135 @@
+"""The few things that the platform has and Python has not: JavaScript's values, requests, responses, bindings."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import js
+from pyodide.ffi import to_js
+from workers import Response
+
+from breathing_room.core.errors import PeerError
+from breathing_room.hosts.server.answers import Answer
+from breathing_room.hosts.server.prefixes import Prefixes
+from breathing_room.hosts.worker.clock import EdgeClock
+from breathing_room.hosts.worker.config import NAMES, WorkerConfig
+from breathing_room.hosts.worker.host import Host
+from breathing_room.hosts.worker.request import Request
+from breathing_room.publish import Target
+from breathing_room.stores.kv import KvStore
+
+
+def to_object(value: Any) -> Any:
+    """Make a JavaScript value: an object of a dictionary, a buffer of bytes."""
+    return to_js(value, dict_converter=js.Object.fromEntries)
+
+
+def binding(env: Any, name: str) -> Any:
+    """Find a binding or a variable; None where ``wrangler`` was given none."""
+    raw = getattr(env, "_env", env)  # The SDK's wrapper would convert every argument, at ten times the price.
+    return getattr(raw, name, None)
+
+
+def worker_config(env: Any) -> WorkerConfig:
+    """Read the variables."""
+    found = {name: binding(env, name) for name in NAMES}
+    return WorkerConfig.load({name: str(value) for name, value in found.items() if value is not None})
+
+
+class Bucket:
+    """An R2 bucket, to which presences are published."""
+
+    def __init__(self, bucket: Any) -> None:
+        self._bucket = bucket
+
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
+        """Put an object with its headers, which are the bucket's answer to every reader."""
+        about = {"contentType": headers["Content-Type"], "cacheControl": headers["Cache-Control"]}
+        await self._bucket.put(path, to_js(content), to_object({"httpMetadata": about}))
+
+
+class Both:
+    """Several places to which the same is published; one that fails does not keep it from the others."""
+
+    def __init__(self, targets: list[Target]) -> None:
+        self._targets = targets
+
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
+        """Put it everywhere."""
+        failed: list[Exception] = []
+        for target in self._targets:
+            try:
+                await target.put(path, content, headers)
+            except Exception as error:  # noqa: BLE001 - each may fail with anything
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup("not published everywhere", failed)
+
+
+class Namespace:
+    """A KV namespace, to which presences are published for Workers elsewhere to read."""
+
+    def __init__(self, namespace: Any) -> None:
+        self._store = KvStore(namespace, to_object)
+
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
+        """Put a value; KV has no headers."""
+        del headers
+        await self._store.put(path, content)
+
+
+def make_host(env: Any) -> Host:
+    """Make what the rooms of a Worker share, from its bindings.
+
+    ``KV`` is where rooms are backed up; ``BUCKET`` and ``PRESENCE`` are where their presences are published, in R2 and in KV.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    worker = worker_config(env)
+    kv, bucket, presence = binding(env, "KV"), binding(env, "BUCKET"), binding(env, "PRESENCE")
+    targets: list[Target] = []
+    if bucket is not None:
+        targets.append(Bucket(bucket))
+    if presence is not None:
+        targets.append(Namespace(presence))
+    return Host(
+        worker=worker,
+        clock=EdgeClock(),
+        prefixes=Prefixes((), worker.server.networks_without_cap),
+        store=None if kv is None else KvStore(kv, to_object),
+        target=Both(targets) if targets else None,
+    )
+
+
+def read_request(request: Any) -> Request:
+    """See a JavaScript request as routes do."""
+    url = urlsplit(request.url)
+    headers = request.headers
+
+    def header(name: str) -> str | None:
+        value = headers.get(name)
+        return value if isinstance(value, str) else None
+
+    async def read(bytes_max: int) -> bytes:
+        too_large = PeerError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
+        declared = header("content-length") or ""
+        if declared.isdigit() and int(declared) > bytes_max:
+            raise too_large
+        if not request.body:
+            return b""
+        body, reader = b"", request.body.getReader()
+        while not (chunk := await reader.read()).done:
+            body += chunk.value.to_bytes()
+            if len(body) > bytes_max:
+                await reader.cancel()
+                raise too_large
+        return body
+
+    pairs = parse_qsl(url.query, keep_blank_values=True)
+    return Request(request.method, url.path, dict(reversed(pairs)), header, read)
+
+
+def respond(answer: Answer, headers: Mapping[str, str], *, head: bool = False) -> Any:
+    """Make a response."""
+    body = None if head or answer.status in {204, 304} else answer.body
+    return Response(body, answer.status, headers={**answer.headers, **headers})

@@ -1,0 +1,146 @@
+"""A WebSocket that the edge's network holds while the room sleeps.
+
+Whatever its session must remember is attached to it: who is behind it, and how they feel. So the room of a thousand people
+needs no row for any of them, and a join costs what it costs however many there are.
+"""
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.visitors import KEY_BYTES
+from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
+from breathing_room.hosts.server import compat
+from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dialect
+from breathing_room.hosts.server.session import ENDED, NEW, OBSERVER, PERSON, Session
+
+if TYPE_CHECKING:
+    from breathing_room.hosts.worker.host import RoomHost
+
+log = logging.getLogger("breathing_room.worker")
+
+NO_STATUS: Final = 1005
+POLITE: Final = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
+
+DIALECTS: Final = (PROTOCOL, compat.DIALECT)
+
+# What the runtime puts in place of bytes that are no UTF-8. Nothing that makes sense here has one.
+REPLACEMENT: Final = "\ufffd"
+
+
+class EdgeSocket(Session["RoomHost"]):
+    """One WebSocket of the edge.
+
+    Attributes:
+        websocket: The runtime's.
+        key: The visitor behind it, once it joined.
+        mood: The person's mood, as the room numbers them.
+        opened_at_ms: When it was opened.
+    """
+
+    __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "websocket")
+
+    def __init__(self, websocket: Any, room: "RoomHost", dialect: Dialect) -> None:
+        self.websocket = websocket
+        self.key: VisitorKey | None = None
+        self.mood = 0
+        self.opened_at_ms = room.host.clock.now_ms()
+        self._attached = ""
+        self._closing = False
+        super().__init__(room, dialect)
+
+    @classmethod
+    def revive(cls, websocket: Any, attached: str, room: "RoomHost") -> Self:
+        """Go on with a socket that was kept open while the room slept.
+
+        Raises:
+            ValueError: What is attached to it is not ours.
+        """
+        role, dialect, opened_at_ms, key, mood, senseless = json.loads(attached)
+        if role not in {NEW, OBSERVER, PERSON} or (role == PERSON) != (key is not None):
+            raise ValueError("a role without a visitor, or a visitor without a role")
+        session = cls(websocket, room, DIALECTS[dialect])
+        session.role = role
+        session.opened_at_ms = int(opened_at_ms)
+        session.key = None if key is None else VisitorKey(bytes.fromhex(key))
+        if session.key is not None and len(session.key) != KEY_BYTES:
+            raise ValueError("not a visitor's key")
+        session.mood = int(mood)
+        session._senseless = int(senseless)
+        session._attached = attached
+        return session
+
+    def keep(self) -> None:
+        """Attach what is to be remembered, if it changed."""
+        key = None if self.key is None or self.role != PERSON else self.key.hex()
+        dialect = DIALECTS.index(self.dialect)
+        attached = json.dumps([self.role, dialect, self.opened_at_ms, key, self.mood, self._senseless])
+        if attached != self._attached and self.role != ENDED:
+            self._attached = attached
+            self.websocket.serializeAttachment(attached)
+
+    # --- Session ----------------------------------------------------------------------------------------------
+
+    def push(self, announcement: Announcement) -> None:
+        """Send a presence."""
+        self._send(announcement.string(self.dialect))
+
+    def send(self, text: bytes) -> None:
+        """Send an answer."""
+        self._send(text.decode())
+
+    def ping(self) -> None:
+        """Do nothing: the network looks after its sockets, and tells us when one ends."""
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Begin the closing handshake."""
+        if not self._closing:
+            self._closing = True
+            self.room.host.counters.closes[code] += 1
+            self._hang_up(code, reason.decode())
+            self.ended(politely=False)
+
+    def abort(self) -> None:
+        """Part; the edge has no other way than to close."""
+        self.close(GOING_AWAY)
+
+    # --- What the runtime tells -------------------------------------------------------------------------------
+
+    def message_arrived(self, message: Any) -> None:
+        """Take a message: a string, or a buffer if it was binary."""
+        if self._closing or self.role == ENDED:
+            return
+        if not isinstance(message, str):
+            self.close(NOT_TEXT)
+        elif REPLACEMENT in message:
+            self.close(NOT_UTF8)
+        elif len(encoded := message.encode(errors="replace")) > self.room.host.config.message_bytes_max:
+            self.close(TOO_BIG)
+        else:
+            senseless = self._senseless
+            self.receive(encoded)
+            if self._senseless != senseless:
+                self.keep()
+
+    def peer_closed(self, code: int) -> None:
+        """The client began the closing handshake, answered ours, or is gone."""
+        self.ended(politely=code in POLITE)
+        if not self._closing:
+            self._closing = True
+            # A handler that does not answer leaves the client waiting; 1005 and 1006 must not be sent.
+            self._hang_up(code if code in POLITE and code != NO_STATUS else GOODBYE, "")
+
+    def _send(self, text: str) -> None:
+        if self._closing:
+            return
+        try:
+            self.websocket.send(text)
+        except Exception as error:  # noqa: BLE001 - whatever the runtime throws, the socket is gone
+            log.debug("a socket went away: %s", error)
+
+    def _hang_up(self, code: int, reason: str) -> None:
+        try:
+            self.websocket.close(code, reason)
+        except Exception as error:  # noqa: BLE001 - as above
+            log.debug("a socket was closed already: %s", error)

@@ -1,0 +1,44 @@
+"""The host's contract, kept by a Worker in workerd."""
+
+import asyncio
+import time
+
+from breathing_room.core.wire import JOIN_LATE
+from breathing_room.testing import check_host
+from breathing_room.testing.host import checks, new_room
+from breathing_room.testing.peer import PATIENCE_S, TICK_S, Socket
+from hosts.worker.conftest import JOIN_MS, PUSH_MS
+from hosts.worker.runtime import Runtime
+
+NOT_OURS = {
+    # The runtime cannot send pings, and needs none: the network notices what is dead, and closes it.
+    "a_dead_socket_is_closed",
+    # The runtime reads frames, and takes those without a mask.
+    "an_unmasked_frame_is_refused",
+    # workerd leaves TCP open after the closing handshake of a socket that never said a word; below is what holds.
+    "who_says_nothing_is_closed",
+}
+
+
+async def test_worker_keeps_every_promise_that_is_its_own(worker: Runtime) -> None:
+    """
+    A Worker passes the whole suite, but for three promises that are the runtime's to keep; nothing is logged meanwhile.
+    """
+    assert checks().keys() > NOT_OURS
+    await check_host(worker.url, push_ms=PUSH_MS, join_ms=JOIN_MS, only=checks().keys() - NOT_OURS)
+    assert worker.lines == []
+
+
+async def test_who_says_nothing_is_told_to_go(worker: Runtime) -> None:
+    """
+    Who says neither join nor observe in time gets close 4001, whatever else was said.
+    """
+    room = f"/v1/rooms/{new_room()}/socket"
+    silent, chatting = await Socket.open(worker.url, room), await Socket.open(worker.url, room)
+    chatting.say("beat")
+    deadline_s = time.monotonic() + JOIN_MS / 1_000 + PATIENCE_S
+    for socket in (silent, chatting):
+        while socket.end().code != JOIN_LATE:
+            assert time.monotonic() < deadline_s
+            await asyncio.sleep(TICK_S)
+        socket.cut()
