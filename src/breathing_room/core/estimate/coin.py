@@ -224,8 +224,9 @@ class CoinCrowd:
         """Put down what an estimate needs to know."""
         if self._since_ms is None or not self._sessions:
             return CoinSums(repeats=(0,) * len(self._tally), weights=(0,) * len(self._tally))
-        # Before a whole window is over there were fewer chances; less than one beat of them says nothing.
-        observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms))
+        # Before a whole window is over there were fewer chances; less than one beat of them says nothing. Nobody has a chance
+        # before their first beat is over: of the time since somebody came, on average half a beat is lost.
+        observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms - BEAT_MS // 2))
         last_heard_ms, _ = next(reversed(self._sessions.values()))
         return CoinSums(
             repeats=tuple(self._tally),
