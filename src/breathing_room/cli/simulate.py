@@ -85,7 +85,7 @@ def command(
     """
     if listed:
         for shipped in scenario_names():
-            click.echo(f"{shipped:<10} {load(shipped).about}")
+            click.echo(f"{shipped:<15} {load(shipped).about}")
         return
     if seeds and looks:
         raise click.UsageError("--seeds and --looks say the same in two ways: take one")
@@ -213,7 +213,10 @@ def _estimators(crowd: dict[str, Any]) -> Table:
     )
     for name, fared in crowd["estimators"].items():
         table.add_row(
-            Text(LABELS[name], style="yellow" if fared["biased"] else ""),
+            Text(
+                "the room" if name == "panel" and crowd["kinds"] != ["poll"] else LABELS[name],
+                style="yellow" if fared["biased"] else "",
+            ),
             f"{fared['ratio']:.3f}",
             _percent(fared["bias"]),
             _percent(fared["bias_error"], sign=False),

@@ -86,7 +86,7 @@ class Baselines:
         """
         said: dict[str, Estimate] = {}
         if presence.count is not None and presence.high is not None:
-            said["panel"] = Estimate(presence.count, presence.low, presence.high)
+            said["panel"] = Estimate(float(presence.count), float(presence.low), float(presence.high))
         wanted = [name for name in BIASED if name in self._names]
         if wanted:
             coins, first = self._coins(now_ms, outside, came_per_ms)

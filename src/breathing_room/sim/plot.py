@@ -36,7 +36,7 @@ STYLE: Final[Any] = {
 }
 
 NAMES: Final = {
-    "panel": "the panel, with its 95 % interval",
+    "panel": "what the room says, with its 95 % interval",
     "coin": "3 % a beat ÷ 0.03 (biased)",
     "coin_forced": "the same, first beat forced (biased)",
     "write_rate": "from joins alone",
@@ -90,7 +90,6 @@ def _time(crowd: dict[str, Any]) -> Figure:
         axis.plot(
             times, [look["truth"] for look in seen], color=INK, linewidth=1.6, label="people who were there"
         )
-        axis.set_ylim(bottom=0)
         _legend(axis)
     axes[0][0].set_title("What the room says")
     if biased:
@@ -111,7 +110,6 @@ def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
         fared = [crowd["estimators"].get(name) for crowd in crowds]
         if all(fared):
             _ratios(left, truths, fared, name)
-    left.set_ylim(0, None)
     left.set_ylabel("said / true")
     left.set_title("Mean and root mean square error")
     panels = [crowd["estimators"].get("panel") for crowd in crowds]
@@ -120,7 +118,6 @@ def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
         by_theory = [100 * fared["bound"] for fared in panels]
         right.plot(truths, by_theory, color=INK, linewidth=1.2, label="theory")
         right.plot(truths, reached, "o", color=PANEL, markersize=5, label="the panel")
-        right.set_ylim(0, None)
         right.set_ylabel("root mean square error, %")
         right.set_title("The panel's error")
         _legend(right)
@@ -139,7 +136,7 @@ def _ratios(axis: Axes, truths: Sequence[float], fared: Sequence[dict[str, Any]]
         markersize=4,
         linewidth=1.2,
         capsize=2,
-        label=NAMES[name] if name != "panel" else "the panel",
+        label="the panel" if name == "panel" else NAMES[name],
     )
 
 
@@ -147,12 +144,14 @@ def _frame(axis: Axes, below: str) -> None:
     axis.set_xlabel(below)
     axis.grid(visible=True, axis="y")
     axis.set_axisbelow(True)
-    axis.xaxis.get_major_formatter()
     axis.yaxis.set_major_formatter(_thousands())
 
 
 def _legend(axis: Axes) -> None:
-    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="best")
+    """Put a legend over the curves, with room enough for it."""
+    _, highest = axis.get_ylim()
+    axis.set_ylim(0, highest * 1.35)
+    axis.legend(frameon=False, fontsize=8, labelcolor=INK, loc="upper right")
 
 
 def _thousands() -> Callable[[float, float], str]:

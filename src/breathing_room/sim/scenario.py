@@ -47,6 +47,7 @@ class Run:
         hours: How long, after the warm-up.
         warm_up_minutes: How long before the first look.
         look_every_s: The time between two looks.
+        judged_from_minutes: Looks before that are shown and not judged.
         depth: ``auto``, ``events`` or ``crowd``.
         policy: What stands between the room and the store.
         estimators: Who counts.
@@ -58,6 +59,7 @@ class Run:
     hours: float = ranged(1.0, 0.01, 24 * 366)
     warm_up_minutes: float = ranged(60.0, 0, 24 * 60)
     look_every_s: float = ranged(60.0, 1, 86_400)
+    judged_from_minutes: float = ranged(0.0, 0, 24 * 60)
     depth: str = "auto"
     policy: str = "bucketed"
     estimators: tuple[str, ...] = ("panel", "coin", "coin_forced")
@@ -80,7 +82,8 @@ class Crowd:
 
     Attributes:
         people: How many there are at a time, on average, where the curve is 1.
-        closed: Whether exactly ``people`` come within the first minute, and nobody else.
+        closed: Whether exactly ``people`` come at the beginning, and nobody else.
+        gather_s: The time within which those of the beginning come.
         kinds: Which share of them polls, flips coins, or holds a socket.
         curve: Points of hour and factor with straight lines between them; the factor holds after the last one.
         period_hours: After how long the curve begins again; 0: never.
@@ -94,6 +97,7 @@ class Crowd:
 
     people: int = ranged(1_000, 1, PEOPLE_MAX)
     closed: bool = False
+    gather_s: int = ranged(60, 1, 60)
     kinds: Mapping[str, float] = field(default_factory=lambda: {"poll": 1.0})
     curve: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     period_hours: float = ranged(0.0, 0, 24 * 366)

@@ -9,9 +9,7 @@ from breathing_room.core.config import DAY_MS
 from breathing_room.core.policies import Traffic
 from breathing_room.sim.meter import Meter
 from breathing_room.sim.result import Look, RunResult, mood_score, score
-from breathing_room.sim.scenario import SECOND_MS, Scenario
-
-VERSION = 1
+from breathing_room.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
 
 LOOKS_MAX = 2_000
 """A result lists its looks one by one if there are no more."""
@@ -23,9 +21,11 @@ def summarize(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any
     Returns:
         The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a surge or forgers did.
     """
-    looks = [look for result in results for look in result.looks]
+    seen = [(result.seed, look) for result in results for look in result.looks]
+    looks = [look for _, look in seen if look.at_ms >= scenario.run.judged_from_minutes * MINUTE_MS]
     summary: dict[str, Any] = {
         "people": scenario.crowd.people,
+        "kinds": sorted(kind for kind, share in scenario.crowd.kinds.items() if share),
         "depth": results[0].depth,
         "individuals_below": max(result.keep for result in results),
         "seeds": [result.seed for result in results],
@@ -44,8 +44,8 @@ def summarize(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any
         summary["surge"] = surge(scenario, results)
     if scenario.forgers.share:
         summary["forgers"] = forgers(scenario, looks)
-    if len(looks) <= LOOKS_MAX:
-        summary["seen"] = [_seen(look, result.seed) for result in results for look in result.looks]
+    if len(seen) <= LOOKS_MAX:
+        summary["seen"] = [_seen(look, seed) for seed, look in seen]
     return summary
 
 
@@ -90,7 +90,7 @@ def budget_per_s(scenario: Scenario) -> float:
     crowd, room = scenario.crowd, scenario.room
     traffic = Traffic(
         seats=room.panel_size,
-        stay_ms=crowd.stay_minutes * 60_000,
+        stay_ms=crowd.stay_minutes * MINUTE_MS,
         beat_ms=room.beat_ms,
         moods_per_stay=crowd.mood_changes,
         leaves_share=0.0,
@@ -143,7 +143,7 @@ def forgers(scenario: Scenario, looks: Sequence[Look]) -> dict[str, Any]:
     """
     room = scenario.room
     cap = room.prefix_seats_max or max(64, room.panel_size // 10)
-    begun_ms = scenario.forgers.at_minutes * 60_000 + room.beat_lease_ms
+    begun_ms = scenario.forgers.at_minutes * MINUTE_MS + room.beat_lease_ms
     late = [look for look in looks if look.at_ms >= begun_ms]
     count = len(late)
     if not count:

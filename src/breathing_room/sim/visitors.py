@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.sim.scenario import MINUTE_MS, Crowd, Scenario
+from breathing_room.sim.scenario import MINUTE_MS, SECOND_MS, Crowd, Scenario
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
@@ -156,14 +156,15 @@ class Arrivals:
         self._mean_ms = stays.mean_ms
 
     def expected(self, begins_ms: int, ends_ms: int, step_ms: int) -> Floats:
-        """Say how many come in each step, on average. In the first minute come those who are there from the beginning."""
+        """Say how many come in each step, on average. At first come those who are there from the beginning."""
         edges = range(begins_ms, ends_ms + 1, step_ms)
         levels = np.array([self._scenario.level(at_ms) for at_ms in edges])
         # Within a second a level may jump: the points of a curve have that resolution.
         rises = np.maximum(np.diff(levels), 0.0)
         came: Floats = (levels[:-1] + levels[1:]) / 2 * step_ms / self._mean_ms + rises
-        if begins_ms < CHUNK_MS:
-            came += self._scenario.level(0) * step_ms / CHUNK_MS
+        gather_ms = self._scenario.crowd.gather_s * SECOND_MS
+        begin = np.minimum(np.array(edges), gather_ms)
+        came += self._scenario.level(0) * np.diff(begin) / gather_ms
         return came
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from math import gcd, log
+from math import gcd, log, sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from breathing_room.core.errors import ConfigError
+from breathing_room.core.estimate.coin import BEAT_MS, CHANCE, WINDOW_MS
 from breathing_room.core.polling import STRIDE_LEAST, STRIDE_MOST
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
@@ -170,7 +171,10 @@ class World:
         ends_ms = min(since_ms + CHUNK_MS, self.scenario.length_ms)
         step_ms = STEP_MS
         if self.crowd.closed:
-            step_ms, counts = CHUNK_MS, np.array([0 if since_ms else self.crowd.people])
+            step_ms, counts = (
+                self.crowd.gather_s * SECOND_MS,
+                np.array([0 if since_ms else self.crowd.people]),
+            )
         else:
             expected = self._arrivals.expected(since_ms, ends_ms // STEP_MS * STEP_MS, STEP_MS) * self.keep
             counts = self._arrivals_rng.poisson(expected)
@@ -433,10 +437,17 @@ class World:
                 seats=room.panel.seat_count,
                 capped=room.panel.capped_count,
                 raw_count=raw.count,
-                standard_error=room.panel.standard_error(truth, now_ms),
+                standard_error=self._standard_error(truth, now_ms),
                 estimates=self._baselines.look(now_ms, presence, outside, self._came_outside),
             )
         )
+
+    def _standard_error(self, truth: int, now_ms: int) -> float:
+        """Say how well so many people can be known: those with coins from their coins, those on sockets exactly."""
+        others = [person for person in self.others.values() if self._is_here(person, now_ms)]
+        coins = sum(isinstance(person, Tossing) for person in others)
+        polled = self.server.room.panel.standard_error(truth - len(others), now_ms)
+        return sqrt(polled**2 + coins * BEAT_MS / (CHANCE * WINDOW_MS))
 
     @staticmethod
     def _is_here(person: Polled | Tossing | Connected, now_ms: int) -> bool:
