@@ -211,6 +211,21 @@ def test_a_rate_that_falls_frees_from_reporting() -> None:
     assert ann.leave() == Goodbye(ANN), "the report may have arrived, whatever becomes of its answer"
 
 
+def test_a_report_that_nobody_wants_any_more_is_not_repeated() -> None:
+    """
+    The rate fell while it was on its way, and then it came to nothing.
+    """
+    for retry_ms in (None, 2_000):
+        ann = counted()
+        ann.due(31_000)
+        ann.feel("release", 32_000)
+        assert ann.due(32_000) == [report("release")]
+        ann.heard(presence(ANNS_TICKET, as_of_ms=2), 32_100)
+        ann.failed(report("release"), 32_200, retry_ms=retry_ms)
+        assert report("release") not in ann.due(60_000)
+        assert ann.leave() is None
+
+
 def test_an_answer_may_say_that_the_report_was_not_wanted() -> None:
     """
     The rate in it is newer than the one that was acted on: nothing is repeated, nothing is taken back.

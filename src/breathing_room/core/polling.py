@@ -220,6 +220,9 @@ class Poller:
         self._reporting = False
         at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._report_failures)
         self._report_failures += 1
+        if not self.is_asked:  # The rate fell while it was on its way: nobody wants it any more.
+            self._reported = False
+            return
         if retry_ms is None:
             self._report_at_ms = at_ms
             return

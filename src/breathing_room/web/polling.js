@@ -137,6 +137,10 @@ export class Poller {
     }
     this.#reporting = false;
     const atMs = nowMs + (retryMs ?? 0) + this.#waitMs(this.#reportFailures++);
+    if (!this.isAsked) { // The rate fell while it was on its way: nobody wants it any more.
+      this.#reported = false;
+      return;
+    }
     if (retryMs === null) {
       this.#reportAtMs = atMs;
       return;
