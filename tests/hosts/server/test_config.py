@@ -182,6 +182,8 @@ def test_every_number_has_a_range() -> None:
         ({"grace_ms": 60_001}, "grace_ms must not exceed lease_ms"),
         ({"presence_max_age_s": 31}, "presence_max_age_s must not exceed valid_ms"),
         ({"valid_ms": 4_999}, "presence_max_age_s must not exceed valid_ms"),
+        ({"mode": "poll", "spread_ms": 42_999}, "spread_ms must be at least 43,000"),
+        ({"mode": "poll", "next_ms": 90_000}, "spread_ms must be at least 109,000"),
         ({"publish_url": "/srv/www", "publish_ms": 15_001}, "publish_ms must not exceed half of valid_ms"),
         ({"presence_url": "cdn.example"}, "presence_url must begin with http"),
         ({"presence_url": "https://cdn.example/presence?key=1"}, "presence_url must begin with http"),

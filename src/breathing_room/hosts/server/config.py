@@ -196,6 +196,12 @@ class ServerConfig:
                 raise ConfigError(
                     f"{place}presence_max_age_s must not exceed valid_ms: a cache would serve what is no longer valid"
                 )
+            # A copy may be as old again while it is renewed; a poll comes up to a tenth late.
+            heard_ms = 2_000 * self.presence_max_age_s + room.next_ms * 11 // 10
+            if room.mode == "poll" and room.spread_ms < heard_ms:
+                raise ConfigError(
+                    f"{place}spread_ms must be at least {heard_ms:,}: twice presence_max_age_s and the longest poll, until when somebody may act on an old rate"
+                )
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
