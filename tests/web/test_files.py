@@ -10,7 +10,7 @@ from chromium import OpenPage, people
 from harness import ServerProcess
 from node import WEB
 
-CLIENT = re.compile(r"(client|http|interpolation|polling|socket)\.js")
+CLIENT = re.compile(r"(client|http|interpolation|polling|socket|tabs)\.js")
 
 
 @pytest.mark.asyncio(loop_scope="session")

@@ -9,7 +9,7 @@
  *
  * - It never throws into the page. What goes wrong is a `state`, or an `error` event that says why it stopped.
  * - It never invents a number: a presence that can no longer be vouched for stays, with the state `stale`.
- * - All tabs and reloads of one browser are one person.
+ * - All tabs and reloads of one browser are one person, and have one connection. A prerendered page is nobody, nor is a bot.
  * - It comes back by itself, spread out in time, and stays away when the server says so.
  *
  * Theory of operation: while the page is shown, one loop connects, lives until the connection ends, and waits. How it
@@ -21,6 +21,7 @@
 import {overHttp} from './http.js';
 import {Walk} from './interpolation.js';
 import {overSocket} from './socket.js';
+import {Tabs} from './tabs.js';
 
 /** How long an answer may take. */
 const ANSWER_MS = 10_000;
@@ -29,8 +30,10 @@ const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 /** So many sockets in a row that will not open, although HTTP works, mean that something on the way refuses them. */
 const REFUSALS_MAX = 2;
-/** A visitor id that no tab used for so long is thrown away: the next visit is somebody else. */
-const VISIT_MS = 30 * 60_000;
+/** The events that a leading tab passes on to the others. */
+const NEWS = ['presence', 'state', 'config', 'clock'];
+/** Who says of itself that it is none of us; a phone is called Cubot. */
+const BOT = /(?<!cu)bot\b|crawl|spider|slurp|facebookexternalhit|lighthouse|preview/i;
 
 /**
  * Join a room, or watch it.
@@ -43,6 +46,8 @@ const VISIT_MS = 30 * 60_000;
  * @param {string} [options.visitor]  An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server;
  *   nothing is then stored.
  * @param {boolean} [options.observe]  Look without being counted.
+ * @param {boolean} [options.storage]  False: keep nothing in the browser. Each page is then a visitor of its own.
+ * @param {number} [options.hiddenMs]  How long a page that nobody sees stays in the room. By default as long as it is open.
  * @returns {Room}
  */
 export function join(url, options) {
@@ -70,11 +75,14 @@ class Room extends EventTarget {
   transport = null;
 
   #address = '';        // of the room: …/v1/rooms/lobby
-  #key = '';            // under which the tabs share their visitor; empty: they do not
-  #visitor;
-  #observe;
-  #mode;
   #room;
+  #mode;
+  #observe;
+  #hiddenMs;
+  #visitor = '';
+  #tabs;
+  #leading = false;     // whether the connection of this browser is ours
+  #owing = false;       // whether the tab that held it went without a goodbye, and counts on us
   #clocks = [];         // the last few {offsetMs, tripMs}
   #walk = new Walk();
   #heard = false;       // a presence, since the last attempt to connect
@@ -83,31 +91,32 @@ class Room extends EventTarget {
   #refusals = 0;
   #settled = '';        // the state and the transport that were last told
   #staleTimer;
+  #hiddenTimer;
   #line = null;         // what a connection and we say to each other, while there is one
   #wake = null;         // ends a pause early
   #visit = null;        // AbortController of the loop; aborted: the person goes, politely
   #closed = new AbortController();
 
-  constructor(url, {room = 'lobby', mood = null, mode = '', visitor = '', observe = false}) {
+  constructor(url, {room = 'lobby', mood, mode, visitor = '', observe = false, storage = true, hiddenMs = Infinity}) {
     super();
     this.#room = room;
-    this.#visitor = visitor;
-    this.#observe = observe;
     this.#mode = mode;
+    this.#observe = observe || BOT.test(globalThis.navigator?.userAgent);
+    this.#hiddenMs = hiddenMs;
     try {
       const {protocol, origin, pathname} = new URL(url, globalThis.document?.baseURI);
       if (!protocol.startsWith('http')) throw new TypeError(protocol);
       const base = origin + pathname.replace(/\/*$/, '');
       this.#address = `${base}/v1/rooms/${encodeURIComponent(room)}`;
-      this.#key = visitor || observe ? '' : `breathing-room ${base}`;
+      const key = storage && !visitor && !this.#observe ? `breathing-room ${base}` : '';
+      this.#tabs = new Tabs({key, room, visitor, hear: (message) => this.#hearTab(message)});
     } catch {
       // Told a moment later, for whoever still has to add a listener.
       queueMicrotask(() => this.#fail('bad_url', `${url} is no address of a server`));
       return;
     }
-    this.mood = mood ?? this.#recall().moods[room] ?? null;
+    this.mood = mood ?? this.#tabs.recall().moods[room] ?? null;
     this.#watchThePage();
-    this.#arrive();
   }
 
   /** The server's wall time now, in milliseconds since 1970. */
@@ -133,8 +142,9 @@ class Room extends EventTarget {
     if (this.#observe) return this.#fail('not_joined', 'whoever observes has no mood');
     if (!this.#declares(mood)) return this.#fail('unknown_mood', `this room has no mood ${mood}`);
     this.mood = mood;
-    this.#remember({moods: {...this.#recall().moods, [this.#room]: mood}});
+    this.#tabs?.remember({moods: {...this.#tabs.recall().moods, [this.#room]: mood}});
     this.#emit('mood');
+    this.#tabs?.say({type: 'mood', mood});
     this.#line?.tell?.();
   }
 
@@ -147,24 +157,38 @@ class Room extends EventTarget {
   // --- the loop ---
 
   #arrive() {
-    if (this.#visit && !this.#visit.signal.aborted) return;
+    if (this.#visit || this.#closed.signal.aborted) return;
     this.#visit = new AbortController();
-    this.#stay(this.#visit.signal);
+    const {signal} = this.#visit;
+    this.#tabs.join(signal, () => this.#stay(signal));
   }
 
-  #depart() {
-    this.#visit?.abort();
+  /** Go. Where another tab stays, or `quietly`, without a goodbye: the person is not gone, the connection is. */
+  #depart({quietly = false} = {}) {
+    if (!this.#visit) return;
+    // A browser that closes closes all tabs in one instant: who cannot know whether another stays says goodbye in vain at worst,
+    // for the server heeds it only where no socket is open.
+    if (!quietly && (this.#owing || (this.transport === 'socket' && !this.#leading))) this.#sayGoodbye();
+    if (quietly || this.#tabs.hasOthers) this.#line?.drop?.();
+    this.#visit.abort();
+    this.#visit = null;
+    this.#tabs.leave({led: this.#leading});
+    this.#leading = this.#owing = false;
     this.#disconnected();
   }
 
   async #stay(signal) {
     let attempt = 0;
+    this.#leading = true;
     while (!signal.aborted) {
       this.#heard = false;
       const ending = await this.#connect(signal).catch((error) => error);
       if (signal.aborted) return; // and another loop may already run
       this.#disconnected();
-      if (ending.stop) return this.#fail(ending.code, ending.message);
+      if (ending.stop) {
+        this.#leading = false;
+        return this.#fail(ending.code, ending.message);
+      }
       if (this.#heard) attempt = 0;
       const backoffMs = Math.random() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** attempt++);
       await this.#pause(ending.retryMs ?? backoffMs, signal);
@@ -173,14 +197,12 @@ class Room extends EventTarget {
 
   /** Live through one connection; tells how it ended: `{retryMs?, stop?, code?, message?}`. */
   async #connect(signal) {
-    this.#visitor = this.#remember({}).visitor;
+    this.#visitor = this.#tabs.remember({}).visitor;
     await this.#configure();
     if (signal.aborted) return {};
     const line = (this.#line = this.#makeLine(signal));
-    if ((this.#mode || this.config.mode) === 'poll') {
-      return overHttp(line, {fallback: false});
-    }
-    if (this.#refusals < REFUSALS_MAX) {
+    if ((this.#mode ?? this.config.mode) === 'poll') return overHttp(line, {fallback: false});
+    if (this.#refusals < REFUSALS_MAX && globalThis.WebSocket) {
       const ending = await overSocket(line).catch(() => ({}));
       if (signal.aborted) return ending;
       if (!ending.opened) await this.#configure({anew: true}); // throws where HTTP fails as well
@@ -196,7 +218,7 @@ class Room extends EventTarget {
 
   /**
    * What a connection may ask of us. It sets `drop`, which gives it up without a goodbye, `tell`, which says our mood, and
-   * over HTTP `takenBack`, for when another tab said goodbye for us all. It says goodbye when `signal` is aborted.
+   * perhaps `wake`, which does at once what is overdue. It says goodbye when `signal` is aborted.
    */
   #makeLine(signal) {
     return {
@@ -206,28 +228,40 @@ class Room extends EventTarget {
       observe: this.#observe,
       config: this.config,
       self: () => ({visitor: this.#visitor, mood: this.mood ?? undefined}),
-      stay: () => this.#remember({}),
+      stay: () => {
+        this.#tabs.remember({});
+        this.#tabs.refresh();
+      },
       ask: (url, init) => this.#ask(url, init),
       hear: (presence, transport) => this.#hear(presence, transport),
+      counted: () => (this.#owing = false),
       unheard: () => this.#lose(),
       setClock: (sentMs, nowMs) => this.#setClock(sentMs, nowMs),
       fail: (code, message) => this.#fail(code, message),
       forgetMood: () => {
         this.mood = null;
         this.#emit('mood');
+        this.#tabs.say({type: 'mood', mood: null});
       },
-      sayGoodbye: () => {
-        navigator.sendBeacon(`${this.#address}/leave`, JSON.stringify({visitor: this.#visitor}));
-        // Over HTTP the server cannot see that another tab is still here; that tab says so itself.
-        this.#remember({left_at_ms: Date.now()});
-      },
+      sayGoodbye: () => this.#sayGoodbye(),
     };
+  }
+
+  #sayGoodbye() {
+    const body = JSON.stringify({visitor: this.#visitor || this.#tabs.recall().visitor});
+    const url = `${this.#address}/leave`;
+    if (globalThis.navigator?.sendBeacon) navigator.sendBeacon(url, body);
+    else fetch(url, {method: 'POST', body, keepalive: true}).catch(() => {});
   }
 
   /** Get the config, from a cache if one has it; `anew`: from the server, which also proves that HTTP works. */
   async #configure({anew = false} = {}) {
     if (this.config && !anew) return;
     const config = await (await this.#ask(`${this.#address}/config`, {cache: anew ? 'no-store' : 'default'})).json();
+    this.#adopt(config);
+  }
+
+  #adopt(config) {
     const before = this.config;
     this.config = config;
     if (JSON.stringify({...before, now_ms: 0}) === JSON.stringify({...config, now_ms: 0})) return;
@@ -255,14 +289,14 @@ class Room extends EventTarget {
 
   // --- what was heard ---
 
-  #hear({type, ...presence}, transport) {
+  #hear({type, ...presence}, transport, nowMs = Date.now()) {
     const {as_of_ms} = this.presence ?? {};
     this.transport = transport;
     this.#heard = true;
     // A cache may say what is older than an answer of the server. That is no news, unless time was set back.
     if (!this.#isPushed && presence.as_of_ms < as_of_ms && Date.now() < this.#heardAtMs + this.#liveMs) return this.#settle();
     // A copy that nobody writes any more does not become younger by being read.
-    if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#heardAtMs = Date.now();
+    if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#heardAtMs = nowMs;
     // What was polled is live until the next poll, and `valid_ms` beyond.
     const nextMs = this.#isPushed ? 0 : presence.next_ms;
     this.#liveMs = presence.valid_ms + nextMs;
@@ -298,6 +332,8 @@ class Room extends EventTarget {
     this.#settled = settled;
     this.state = state;
     this.#emit('state', state);
+    // A leading tab that nobody looks at may be slow: ask it to hurry.
+    if (state === 'stale' && !this.#leading) this.#tabs?.refresh();
   }
 
   #setClock(sentMs, nowMs) {
@@ -315,6 +351,7 @@ class Room extends EventTarget {
   }
 
   #emit(type, detail) {
+    if (this.#leading && NEWS.includes(type)) this.#passOn();
     this.dispatchEvent(new CustomEvent(type, {detail}));
   }
 
@@ -340,85 +377,74 @@ class Room extends EventTarget {
   #watchThePage() {
     const on = (target, type, listener) => target?.addEventListener?.(type, listener, {signal: this.#closed.signal});
     const {document} = globalThis;
-    // A page on its way out, or put to sleep, is nobody who breathes with us. Being closed also lets the browser
-    // keep the page for its back button, from where `pageshow` brings it back.
+    const look = () => {
+      clearTimeout(this.#hiddenTimer);
+      if (document?.hidden) {
+        if (this.#hiddenMs < Infinity) this.#hiddenTimer = setTimeout(() => this.#depart(), this.#hiddenMs);
+        return;
+      }
+      this.#arrive();
+      // Timers of a page that nobody saw, or of a computer that slept, are late.
+      this.#settle();
+      this.#line?.wake?.();
+    };
+    const come = () => {
+      if (document?.prerendering) return; // nobody has come yet
+      this.#arrive();
+      look();
+    };
+    // A page on its way out, or put aside for the back button, is nobody who breathes with us; `pageshow` brings it back.
     on(globalThis, 'pagehide', () => this.#depart());
-    on(document, 'freeze', () => this.#depart());
-    on(globalThis, 'pageshow', () => this.#arrive());
-    on(document, 'resume', () => this.#arrive());
+    on(globalThis, 'pageshow', come);
+    // One that is put to sleep may be back in a moment: the lease decides.
+    on(document, 'freeze', () => this.#depart({quietly: true}));
+    on(document, 'resume', come);
+    on(document, 'prerenderingchange', come);
+    on(document, 'visibilitychange', look);
     on(globalThis, 'offline', () => this.#line?.drop?.());
     on(globalThis, 'online', () => {
       this.#refusals = 0; // another network may let sockets through
       this.#wake?.();
     });
-    on(globalThis, 'storage', ({key, oldValue, newValue}) => {
-      if (this.#key && key === this.#key && newValue) this.#meetOtherTab(parse(oldValue), parse(newValue));
-    });
+    come();
   }
 
-  #meetOtherTab(before, after) {
-    const {visitor, moods} = this.#recall();
-    const mood = moods[this.#room] ?? null;
-    if (mood && mood !== this.mood) {
-      this.mood = mood;
+  #hearTab({type, ...said}) {
+    if (type === 'mood' && said.mood !== this.mood) {
+      this.mood = said.mood;
       this.#emit('mood');
+      this.#line?.tell?.();
+    } else if (type === 'hello' && this.#leading) {
+      this.#passOn();
+      this.#line?.wake?.();
+      // Without locks, two tabs opened in the same instant each made an id; what the store kept is who we both are.
+      if (this.#visitor && this.#visitor !== this.#tabs.recall().visitor) {
+        this.#depart({quietly: true});
+        this.#arrive();
+      }
+    } else if (type === 'news' && !this.#leading) {
+      this.#follow(said);
+    } else if (type === 'bye' && said.led) {
+      this.#owing = true;
+      this.#lose();
     }
-    if (visitor !== this.#visitor) {
-      // Two tabs opened in the same instant each made an id; what the store kept is who we both are.
-      this.#depart();
-      this.#arrive();
-    } else if (after?.left_at_ms !== before?.left_at_ms) {
-      setTimeout(() => this.#line?.takenBack?.(), 300);
+  }
+
+  #passOn() {
+    const {config, presence, transport, clockOffsetMs} = this;
+    this.#tabs.say({type: 'news', config, presence, transport, clockOffsetMs, heardAtMs: this.#heardAtMs});
+  }
+
+  #follow({config, presence, transport, clockOffsetMs, heardAtMs}) {
+    this.#owing = false;
+    if (config) this.#adopt(config);
+    if (clockOffsetMs !== this.clockOffsetMs) {
+      this.clockOffsetMs = clockOffsetMs;
+      this.#emit('clock');
     }
+    if (!transport) return this.#lose();
+    // Where no sockets pass for one tab, none pass for the next one.
+    this.#refusals = transport === 'events' ? REFUSALS_MAX : 0;
+    this.#hear(presence, transport, heardAtMs);
   }
-
-  /**
-   * What the tabs of this browser share: one visitor id, and its mood in each room.
-   *
-   * It lives in localStorage, the one place that every tab and every reload sees at once. A tab that had to ask the
-   * others (sessionStorage with a BroadcastChannel) would wait for answers at every start, and get none from a tab
-   * that sleeps: two people. It stays anonymous because it is random, another one for every server, and thrown away
-   * when no tab used it for half an hour. Where storage is blocked, each page makes its own: a reload is still one
-   * person, for a page leaves as it goes; two tabs are two.
-   */
-  #recall() {
-    const record = this.#key && parse(stored(this.#key));
-    if (/^[\w-]{16,64}$/.test(record?.visitor) && Math.abs(Date.now() - record.used_at_ms) < VISIT_MS) {
-      return {...record, moods: {...record.moods}};
-    }
-    if (record || !this.#visitor) this.#visitor = newVisitor();
-    return {visitor: this.#visitor, moods: {}};
-  }
-
-  #remember(changes) {
-    const record = {...this.#recall(), ...changes, used_at_ms: Date.now()};
-    try {
-      if (this.#key) localStorage.setItem(this.#key, JSON.stringify(record));
-    } catch {
-      // Blocked, or full: this page remembers for itself.
-    }
-    return record;
-  }
-}
-
-function stored(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
-  }
-}
-
-function parse(json) {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return null;
-  }
-}
-
-/** 128 random bits in base64url. */
-function newVisitor() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 }

@@ -42,7 +42,9 @@ export async function overHttp(line, {fallback}) {
   };
   const poll = async () => {
     const presence = await read(line.ask(page));
-    if (!lost.signal.aborted) hear(presence, streaming ? 'events' : 'polling');
+    if (lost.signal.aborted) return;
+    hear(presence, streaming ? 'events' : 'polling');
+    line.stay();
   };
   const report = async ({visitor, mood, epoch}) => {
     const sentMs = Date.now();
@@ -52,6 +54,7 @@ export async function overHttp(line, {fallback}) {
     if (lost.signal.aborted) return;
     line.setClock(sentMs, presence.as_of_ms); // no cache keeps this answer
     poller.acknowledged(presence, performance.now());
+    line.counted();
     line.hear(presence, streaming ? 'events' : 'polling');
     line.stay();
   };
@@ -78,10 +81,7 @@ export async function overHttp(line, {fallback}) {
     poller.feel(line.self().mood, performance.now());
     wake?.();
   };
-  line.takenBack = () => {
-    if (poller.isAcknowledged) poller.failed({type: 'report'}, performance.now());
-    wake?.();
-  };
+  line.wake = () => wake?.();
   if (fallback) {
     listen(line, lost.signal, (presence) => {
       streaming = true;

@@ -4,6 +4,8 @@
 const BEAT_MS = 20_000;
 /** The first beats come quickly: they find the server's time, and with it the breath. */
 const FIRST_BEATS_MS = [200, 500, 1_000, 3_000];
+/** Closed with this code the connection is lost and the person is not; without a code it would be a goodbye. */
+const LOST = 4000;
 /** How long an answer may take before the connection is given up for dead. */
 const ANSWER_MS = 10_000;
 
@@ -17,12 +19,12 @@ export function overSocket(line) {
     let patience;
 
     const say = (message) => socket.send(JSON.stringify(message));
-    const finish = (ending, ...code) => {
+    const finish = (ending, code = LOST) => {
       clearTimeout(nextBeat);
       clearTimeout(patience);
       line.signal.removeEventListener('abort', goodbye);
       socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close(...code); // without a code: the connection is lost, the person is not
+      socket.close(code);
       resolve({opened, ...ending});
     };
     const goodbye = () => finish({}, 1000);
@@ -57,6 +59,7 @@ export function overSocket(line) {
       const message = parse(data);
       if (message?.type === 'presence') {
         heard = true;
+        line.counted();
         line.hear(message, 'socket');
       } else if (message?.type === 'beat') line.setClock(message.sent_ms, message.now_ms);
       else if (message?.type === 'error') complain(message.error ?? {});

@@ -1,0 +1,273 @@
+"""The tabs of one browser: one person and one connection, whatever opens, closes, crashes and sleeps."""
+
+import asyncio
+import contextlib
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Error, Page, expect
+
+from chromium import BringPeer, OpenPage, Proxy, people, room, until, until_room
+from harness import Serve, ServerProcess
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ALONE = "you are the first one here"
+
+HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+                      document.dispatchEvent(new Event('visibilitychange')); }"""
+
+
+def sockets(proxy: Proxy) -> int:
+    """How many were ever opened."""
+    return sum(b"upgrade: websocket" in head for head in proxy.heads)
+
+
+async def sleep(page: Page, *, asleep: bool) -> None:
+    """Tell a page that the browser puts it to sleep, to save energy, or that it wakes.
+
+    Only told: a browser that is driven by a test keeps its pages awake (Chromium 156 with focus emulation, 2026-11).
+    """
+    await page.evaluate(f"document.dispatchEvent(new Event('{'freeze' if asleep else 'resume'}'))")
+
+
+async def tabs(open_page: OpenPage, proxy: Proxy, context: BrowserContext, count: int) -> list[Page]:
+    """Open tabs one after the other; each knows that it is alone in the room."""
+    pages = []
+    for _ in range(count):
+        pages.append(await open_page(proxy.url, context=context))
+        await people(pages[-1], ALONE)
+    return pages
+
+
+async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    Four tabs hold one socket; every tab hears what it says, knows the time, and can change the mood of all.
+    """
+    context = await browser.new_context()
+    pages = await tabs(open_page, proxy, context, 4)
+    observer = await peer(observe=True)
+    assert sockets(proxy) == 1
+    other = await peer()
+    for page in pages:
+        await people(page, "2 people breathing with you")
+        assert await room(page, "[room.transport, room.state, room.ageMs]") == ["socket", "live", 0]
+        await until_room(page, "room.clockOffsetMs !== 0")
+    await other.close()
+    for page in (pages[3], pages[0]):
+        await page.get_by_role("button", name="release").click()
+        await observer.until(lambda presence: presence["moods"]["release"] == 1, within_s=3)
+        for each in pages:
+            await expect(each.get_by_role("button", name="release")).to_have_attribute("aria-pressed", "true")
+        await page.get_by_role("button", name="release").click()
+        await observer.until(lambda presence: presence["unspoken"] == 1, within_s=3)
+    assert sockets(proxy) == 1
+
+
+async def test_one_person_throughout(
+    browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
+) -> None:
+    """
+    Two tabs, five reloads, one closed, the other put to sleep and woken: one person. The last one closed: none within 2 s.
+    """
+    observer = await peer(observe=True)
+    first, second = await tabs(open_page, proxy, await browser.new_context(), 2)
+    await observer.until_count(1)
+    began = len(observer.heard)
+    for page in (first, second, first, first, second):
+        await page.reload()
+        await people(page, ALONE)
+    await first.close()
+    await people(second, ALONE)
+    await sleep(second, asleep=True)
+    await asyncio.sleep(1)
+    await sleep(second, asleep=False)
+    await until_room(second, "room.transport === 'socket'")
+    await people(second, ALONE)
+    assert set(observer.counts[began:]) <= {1}
+    await second.close()
+    await observer.until_count(0, within_s=2)
+
+
+async def test_the_next_tab_takes_over(
+    browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
+) -> None:
+    """
+    When the leading tab closes, crashes or sleeps, another connects at once, and nobody sees the person go.
+    """
+    observer = await peer(observe=True)
+    first, second, third, fourth = await tabs(open_page, proxy, await browser.new_context(), 4)
+    began = len(observer.heard)
+    await first.close()
+    await until(lambda: sockets(proxy) == 2)
+    with contextlib.suppress(Error):
+        await second.goto("chrome://crash")
+    await until(lambda: sockets(proxy) == 3)
+    await sleep(third, asleep=True)
+    await until(lambda: sockets(proxy) == 4)
+    other = await peer()
+    await people(fourth, "2 people breathing with you")
+    await other.close()
+    await people(fourth, ALONE)
+    assert set(observer.counts[began:]) <= {1, 2}
+    assert await fourth.evaluate("said.every((line) => !line.startsWith('stale'))")
+
+
+async def test_a_duplicate_is_the_same_person(
+    browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
+) -> None:
+    """
+    A duplicated tab, which starts with a copy of all that the first one kept for itself, is no second person.
+    """
+    observer = await peer(observe=True)
+    context = await browser.new_context()
+    (page,) = await tabs(open_page, proxy, context, 1)
+    async with context.expect_page() as opened:
+        await page.evaluate("window.open(location.href)")
+    duplicate = await opened.value
+    await people(duplicate, ALONE)
+    assert max(count for count in observer.counts if count is not None) == 1
+
+
+async def test_all_tabs_close_in_one_instant(
+    browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
+) -> None:
+    """
+    When a browser with several tabs is closed, the person is gone within 2 s.
+    """
+    observer = await peer(observe=True)
+    pages = await tabs(open_page, proxy, await browser.new_context(), 3)
+    await observer.until_count(1)
+    await asyncio.gather(*(page.close() for page in pages))
+    await observer.until_count(0, within_s=2)
+
+
+async def test_without_locks(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    On a page without TLS there are no locks: every tab connects for itself, and they still are one person.
+    """
+    observer = await peer(observe=True)
+    context = await browser.new_context()
+    unlocked = "Object.defineProperty(navigator, 'locks', {value: undefined});"
+    opening = (open_page(proxy.url, context=context, init=unlocked) for _ in range(2))
+    first, second = await asyncio.gather(*opening)
+    for page in (first, second):
+        await people(page, ALONE)
+    assert sockets(proxy) >= 2
+    await first.get_by_role("button", name="release").click()
+    await expect(second.get_by_role("button", name="release")).to_have_attribute("aria-pressed", "true")
+    began = len(observer.heard)
+    await first.close()
+    await people(second, ALONE)
+    assert set(observer.counts[began:]) <= {1}
+    await second.close()
+    await observer.until_count(0, within_s=2)
+
+
+async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_page: OpenPage) -> None:
+    """
+    Of three tabs in a polled room one polls and reports; when it closes the next one does, without a goodbye in between.
+    """
+    server = serve("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "0")
+    proxy.port = server.port
+    pages = await tabs(open_page, proxy, await browser.new_context(), 3)
+
+    def sent(method: bytes, end: bytes = b"") -> int:
+        return sum(
+            head.startswith(method + b" /v1/rooms/room-") and end + b" http" in head for head in proxy.heads
+        )
+
+    assert (sent(b"post", b"/beat"), sent(b"post", b"/leave")) == (1, 0)
+    reads = sent(b"get")
+    await asyncio.sleep(3)
+    assert sent(b"get") - reads <= 4
+    await pages[0].close()
+    await until(lambda: sent(b"post", b"/beat") == 2)
+    assert sent(b"post", b"/leave") == 0
+    await pages[1].close()
+    await until(lambda: sent(b"post", b"/beat") == 3)
+    await asyncio.sleep(
+        2.5
+    )  # Two looks at who is still here: a tab that is slow to close may say no goodbye to the others.
+    await pages[2].close()
+    await until(lambda: sent(b"post", b"/leave") == 1)
+
+
+# --- who is somebody, and when ---
+
+JOIN = """([url, options]) => import(`${url}/client.js`).then(({join}) => { window.room = join(url, options); })"""
+
+
+async def test_a_page_that_nobody_sees(
+    server: ServerProcess, room_name: str, browser: Browser, peer: BringPeer
+) -> None:
+    """
+    A hidden page stays by default; where it was told to leave after a while it does, and is back when it is seen.
+    """
+    observer = await peer(observe=True)
+    page = await browser.new_page()
+    await page.goto(f"{server.url}/healthz")
+    for hidden_ms in (None, 600):
+        options = {"room": room_name} | ({"hiddenMs": hidden_ms} if hidden_ms else {})
+        await page.evaluate(JOIN, [server.url, options])
+        await observer.until_count(1)
+        await page.evaluate(HIDE, True)
+        await asyncio.sleep(1)
+        if hidden_ms:
+            await observer.until_count(0)
+        else:
+            assert observer.counts[-1] == 1
+        await page.evaluate(HIDE, False)
+        await observer.until_count(1, within_s=2)
+        await page.evaluate("room.leave()")
+        await observer.until_count(0)
+    await page.close()
+
+
+async def test_a_prerendered_page_is_nobody(open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    A page that the browser made ready in case somebody wants it is nobody until somebody does.
+    """
+    observer = await peer(observe=True)
+    page = await open_page(
+        init="Object.defineProperty(document, 'prerendering', {value: true, configurable: true});"
+    )
+    await asyncio.sleep(1)
+    assert observer.counts == [0]
+    await page.evaluate("""Object.defineProperty(document, 'prerendering', {value: false});
+                           document.dispatchEvent(new Event('prerenderingchange'));""")
+    await observer.until_count(1, within_s=2)
+
+
+async def test_a_bot_is_nobody(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    A crawler that says what it is sees the room and is not counted; a phone called Cubot is.
+    """
+    await peer()
+    observer = await peer(observe=True)
+    crawler = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html) Chrome/130.0.0.0 Safari/537.36"
+    page = await open_page(context=await browser.new_context(user_agent=crawler))
+    await people(page, ALONE)
+    assert await page.evaluate("localStorage.length") == 0
+    assert observer.counts[-1] == 1
+    phone = (
+        "Mozilla/5.0 (Linux; Android 13; CUBOT P80) AppleWebKit/537.36 Chrome/130.0.0.0 Mobile Safari/537.36"
+    )
+    await open_page(context=await browser.new_context(user_agent=phone))
+    await observer.until_count(2)
+
+
+async def test_nothing_is_kept(
+    server: ServerProcess, room_name: str, browser: Browser, peer: BringPeer
+) -> None:
+    """
+    Told to keep nothing, a page keeps nothing in the browser, and is a visitor of its own.
+    """
+    observer = await peer(observe=True)
+    context = await browser.new_context()
+    for count in (1, 2):
+        page = await context.new_page()
+        await page.goto(f"{server.url}/healthz")
+        await page.evaluate(JOIN, [server.url, {"room": room_name, "storage": False}])
+        await observer.until_count(count)
+        assert await page.evaluate("localStorage.length + sessionStorage.length") == 0
+    await context.close()
