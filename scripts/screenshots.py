@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.async_api import Browser, Page, Route, WebSocketRoute, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright
 
 from breathing_room.core.config import MOODS, UNSPOKEN
 from breathing_room.core.presence import Cell, merge_cells, read_label
@@ -46,14 +46,20 @@ PANEL_SIZE = 400
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One state of the page."""
+    """One state of the page.
+
+    Attributes:
+        presence: What the server says; None: nothing.
+        gone: Whether the connection was lost a minute ago.
+        still: Whether motion is reduced.
+    """
 
     name: str
     presence: dict[str, Any] | None
     mood: str | None = None
     moods: tuple[str, ...] = MOODS
     breath_ms: int = FULL_MS
-    age_ms: int = 0
+    gone: bool = False
     still: bool = False
     locale: str = "en"
 
@@ -129,7 +135,7 @@ PICTURES = (
         name="stale-by-server",
         presence=presence(62, 84, 31, 49, unspoken=24, method="stale", low=130, high=250),
     ),
-    Picture(name="stale-by-silence", presence=CROWD, mood="presence", age_ms=70_000),
+    Picture(name="stale-by-silence", presence=CROWD, mood="presence", gone=True),
     Picture(name="unknown", presence=presence(2, 1, 0, 0, unspoken=1, method="unknown")),
     Picture(name="connecting", presence=None),
     Picture(name="still", presence=CROWD, mood="presence", still=True),
@@ -164,6 +170,23 @@ def config(picture: Picture) -> dict[str, Any]:
     }
 
 
+# A socket that answers in the page itself, and at once: the page's time is made up, so nothing can come from outside in time.
+SOCKET = """
+window.WebSocket = class {
+  static OPEN = 1;
+  readyState = 1;
+  constructor() { queueMicrotask(() => this.onopen?.()); }
+  send(text) {
+    const {type, sent_ms} = JSON.parse(text);
+    const say = (message) => queueMicrotask(() => this.onmessage?.({data: JSON.stringify(message)}));
+    if (type === 'join' && PRESENCE) say({type: 'presence', ...PRESENCE});
+    if (type === 'beat') say({type, sent_ms, now_ms: sent_ms});
+  }
+  close() {}
+};
+"""
+
+
 async def answer(page: Page, picture: Picture) -> None:
     """Answer for the server: with the page's files, the room's config, and the picture's presence."""
 
@@ -179,18 +202,8 @@ async def answer(page: Page, picture: Picture) -> None:
         else:
             await route.abort()
 
-    def talk(socket: WebSocketRoute) -> None:
-        def on_message(text: str | bytes) -> None:
-            message = json.loads(text)
-            if message["type"] == "join" and picture.presence:
-                socket.send(json.dumps({"type": "presence", **picture.presence}))
-            elif message["type"] == "beat":
-                socket.send(json.dumps(message | {"now_ms": message["sent_ms"]}))
-
-        socket.on_message(on_message)
-
     await page.route(f"{SITE}/**", serve)
-    await page.route_web_socket("**/socket", talk)
+    await page.add_init_script(SOCKET.replace("PRESENCE", json.dumps(picture.presence)))
 
 
 async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> Path:
@@ -202,22 +215,19 @@ async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> P
         reduced_motion="reduce" if picture.still else "no-preference",
         locale=picture.locale,
     )
-    now_ms = NOON_MS - NOON_MS % CYCLE_MS + picture.breath_ms
-    await page.clock.install(time=now_ms / 1000)
+    # Here, whole breaths later and by then every light is lit, the picture is taken.
+    then_ms = NOON_MS - NOON_MS % CYCLE_MS + 20 * CYCLE_MS + picture.breath_ms
+    await page.clock.install(time=(then_ms - 5 * CYCLE_MS) / 1000)
     await answer(page, picture)
     await page.goto(f"{SITE}/")
-    if picture.presence:
-        await page.locator("#moods button").first.wait_for()
-        await page.locator("body:not([data-method='unknown']), #people:not(:empty)").first.wait_for()
+    await page.locator("#people:not(:empty)").wait_for()
     if picture.mood:
         await page.evaluate("mood => import('/page.js').then(({room}) => room.setMood(mood))", picture.mood)
-    if picture.age_ms:
-        await page.clock.run_for(CYCLE_MS)  # all lights are lit
+    await page.clock.pause_at((then_ms - 4 * CYCLE_MS) / 1000)
+    await page.clock.run_for(CYCLE_MS)
+    if picture.gone:
         await page.evaluate("dispatchEvent(new Event('pagehide'))")
-        await page.clock.run_for(picture.age_ms)
-        now_ms += CYCLE_MS + picture.age_ms
-    # Until every light is lit, and on by whole breaths to the place in the breath that was asked for.
-    await page.clock.run_for(2 * CYCLE_MS - now_ms % CYCLE_MS + picture.breath_ms)
+    await page.clock.run_for(3 * CYCLE_MS)
     await page.evaluate(
         """breathMs => { for (const animation of document.getAnimations()) {
              const {duration, iterations} = animation.effect.getTiming();

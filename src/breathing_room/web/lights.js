@@ -32,8 +32,8 @@ export class Lights {
   }
 
   /** Show a light for each of these people, `{mood: people}`, by and by. */
-  show(tallies) {
-    this.#wanted = brightnesses(tallies);
+  show(tallies, certainty) {
+    this.#wanted = brightnesses(tallies, certainty);
     this.#wake();
   }
 

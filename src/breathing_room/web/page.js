@@ -17,6 +17,8 @@ import {speak} from './words.js';
 
 /** How often "a moment ago" is looked at again, and a count on its way between two polls. */
 const AGE_MS = 5_000;
+/** How bright the lights are of those who were here when we last knew, and of those who usually are. */
+const [KNOWN_BEFORE, USUAL] = [0.6, 0.4];
 
 const byId = (id) => document.getElementById(id);
 const stillness = matchMedia('(prefers-reduced-motion: reduce)');
@@ -76,13 +78,15 @@ function makeButton(mood, index) {
   const button = document.createElement('button');
   button.type = 'button';
   button.dataset.mood = index % COLOURS;
-  const [label, count] = ['name', 'count'].map((part) => {
+  const [label, count, told] = ['name', 'count', 'told'].map((part) => {
     const span = document.createElement('span');
     span.className = part;
     return span;
   });
+  // The eye sees "~3,000"; the ear is told "about 3,000".
+  label.ariaHidden = count.ariaHidden = 'true';
   label.textContent = words.mood(mood);
-  button.append(glyph(index), label, count);
+  button.append(glyph(index), label, count, told);
   button.addEventListener('click', () => room.setMood(room.mood === mood ? 'unspoken' : mood));
   return button;
 }
@@ -99,7 +103,6 @@ function colourOf(mood) {
 function show() {
   const {presence, state} = room;
   document.body.dataset.state = state;
-  document.body.dataset.method = presence?.method ?? 'unknown';
   tell();
   if (room.config) showMix(mixOf(state === 'unknown' ? null : presence, room.config.moods));
 }
@@ -125,13 +128,14 @@ function showMix(parts) {
   for (const part of parts.slice(0, -2)) {
     const button = buttons.get(part.mood);
     button.setAttribute('aria-pressed', room.mood === part.mood);
-    button.setAttribute('aria-label', words.button(part));
+    button.querySelector('.told').textContent = words.button(part);
     button.querySelector('.count').textContent = part.people ? words.tally(part) : part.people === null ? '·' : '';
   }
   const [unspoken, merged] = parts.slice(-2);
   write('rest', peopleOf(parts) > 1 ? words.rest(unspoken, merged) : '');
   ring.show(parts);
-  lights.show(Object.fromEntries(parts.filter(({people}) => people).map(({mood, people}) => [mood, people])));
+  const certainty = room.presence?.method === 'estimated' ? USUAL : room.state === 'stale' ? KNOWN_BEFORE : 1;
+  lights.show(Object.fromEntries(parts.filter(({people}) => people).map(({mood, people}) => [mood, people])), certainty);
 }
 
 // --- the breath ---

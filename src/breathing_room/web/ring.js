@@ -5,6 +5,13 @@ import {peopleOf} from './mix.js';
 
 /** The gap between two arcs, as a share of the ring. */
 const GAP = 0.011;
+/**
+ * A mix that differs by less from what is drawn, in shares of the ring, is left as it is; one that differs by little more is
+ * drawn in its new place at once, which nobody sees; the rest glides there. Gliding, and melting colours into others, is what
+ * costs: a busy room changes a little every second.
+ */
+const SEEN = 0.003;
+const GLIDES = 0.02;
 /** The ring in its own drawing, which is 200 wide. */
 const RADIUS = 94;
 
@@ -12,7 +19,8 @@ export class Ring {
   #svg;
   #colours;
   #arcs = new Map();
-  #tinted = '';
+  #drawn = null;
+  #tinted = null;
 
   /** Draw into an SVG, and shine into an element with two layers. */
   constructor(svg, colours) {
@@ -23,6 +31,7 @@ export class Ring {
   /** The room has these moods. */
   furnish(moods) {
     this.#svg.replaceChildren();
+    this.#drawn = this.#tinted = null;
     this.#arcs = new Map(
       [...moods, 'unspoken', 'merged'].map((mood, index) => {
         const hue = index < moods.length ? index % COLOURS : mood;
@@ -42,6 +51,11 @@ export class Ring {
   /** Show a mix: an arc is as long as its share, and bright as far as its people are certain. */
   show(parts) {
     const total = peopleOf(parts);
+    const seen = parts.flatMap(({people, low}) => [people / total || 0, low / total || 0]);
+    const change = differ(seen, this.#drawn);
+    if (change < SEEN) return;
+    this.#svg.classList.toggle('gliding', change >= GLIDES);
+    this.#drawn = seen;
     const told = [];
     let start = 0;
     for (const {mood, people, low} of parts) {
@@ -59,7 +73,9 @@ export class Ring {
       if (share) told.push({colour: mark ? `var(--mood-${hue})` : 'var(--moonlight)', start, share});
       start += share;
     }
-    if (told.length) this.#tint(told);
+    if (!told.length || differ(seen, this.#tinted) < GLIDES) return;
+    this.#tint(told);
+    this.#tinted = seen;
   }
 
   /** Let the arcs' colours shine into the orb: each onto its side, melting into its neighbours. */
@@ -73,8 +89,6 @@ export class Ring {
     const last = [colour, 1 + melt.at(-1), 1 + cut];
     const turns = [[colour, cut, to], ...stops, last].map(([of, ...ends]) => [of, ...ends.map((end) => `${(end - cut).toFixed(4)}turn`)]);
     const gradient = `conic-gradient(from ${cut.toFixed(4)}turn, ${turns.map((stop) => stop.join(' ')).join(', ')})`;
-    if (gradient === this.#tinted) return;
-    this.#tinted = gradient;
     // A gradient cannot melt into another, but one layer can fade out over the next.
     const [below] = this.#colours.children;
     below.style.background = gradient;
@@ -89,3 +103,6 @@ function lay(circle, middle, length) {
   circle.setAttribute('stroke-dashoffset', length / 2 - middle);
   circle.style.opacity = length > 0 ? '' : 0;
 }
+
+/** How far two mixes are apart: the most that any share differs. */
+const differ = (one, other) => (other ? Math.max(...one.map((share, index) => Math.abs(share - other[index]))) : 1);

@@ -32,14 +32,17 @@ const FADE_MS = 2_500;
 export const lightsOf = (people) =>
   people <= EACH_HAS_ONE ? people : EACH_HAS_ONE + A_DOUBLING_ADDS * Math.log2(people / EACH_HAS_ONE);
 
-/** How bright each mood's lights are, 0..1, from people by mood: `{gratitude: [1, 1, 0.4]}`. */
-export function brightnesses(tallies) {
+/**
+ * How bright each mood's lights are, 0..1, from people by mood: `{gratitude: [1, 1, 0.4]}`. `certainty` is the brightness of a
+ * whole light: those of whom we only know that they were here, or usually are, shine less.
+ */
+export function brightnesses(tallies, certainty = 1) {
   const people = Object.values(tallies).reduce((sum, tally) => sum + tally, 0);
   const lightsEach = people ? lightsOf(people) / people : 0;
   return Object.fromEntries(
     Object.entries(tallies).map(([mood, tally]) => {
       const lights = tally * lightsEach;
-      return [mood, Array.from({length: Math.ceil(lights)}, (_, index) => Math.min(1, lights - index))];
+      return [mood, Array.from({length: Math.ceil(lights)}, (_, index) => certainty * Math.min(1, lights - index))];
     }),
   );
 }
