@@ -120,8 +120,6 @@ class RoomHost:
         self.budget = Budget(self.config, now_ms=host.clock.now_ms())
         self.epoch = -1
         self.publisher: Publisher | None = None
-        if host.target is not None and name in host.config.kept_rooms:
-            self.publisher = Publisher(host.target, publish_ms=host.config.publish_ms)
         self._kept = kept
         self._set_alarm = set_alarm
         self._spawn = spawn
@@ -160,10 +158,13 @@ class RoomHost:
                 self._joining.start(session, session.opened_at_ms)
             else:
                 self.audience[session] = None
+        log.debug("room %s woke, with %d sockets", self.name, len(sockets))
         self._stamp = self.room.rest_stamp if rest is not None else None
         self._said = [self._observation(self.room.presence(now_ms=now_ms), now_ms)]
         if rest is None:
             self.feed(Woken())
+        if self.host.target is not None and self.name in self.host.config.kept_rooms:
+            self.publisher = Publisher(self.host.target, publish_ms=self.host.config.publish_ms)
 
     def _awoken(self, rest: Snapshot, people: list[EdgeSocket], *, occupied: bool) -> Room:
         """Put the room together from what its sockets and its rows hold."""

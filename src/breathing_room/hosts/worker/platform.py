@@ -84,8 +84,9 @@ def make_host(env: Any) -> Host:
 
     ``KV`` is where rooms are backed up; ``BUCKET`` and ``PRESENCE`` are where their presences are published, in R2 and in KV.
     """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     worker = worker_config(env)
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    logging.getLogger("breathing_room").setLevel(worker.server.log_level.upper())
     kv, bucket, presence = binding(env, "KV"), binding(env, "BUCKET"), binding(env, "PRESENCE")
     targets: list[Target] = []
     if bucket is not None:

@@ -1,0 +1,175 @@
+"""A room at the edge sleeps, is deployed anew, and moves to a server and back; nobody is lost on the way."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from breathing_room.stores import SqliteStore
+from breathing_room.testing.host import ask
+from breathing_room.testing.peer import Socket
+from harness import Serve
+from hosts.worker.conftest import TIMES, Start
+from hosts.worker.platform_fakes import Service
+from hosts.worker.runtime import Runtime
+
+PEOPLE = 300
+ROOM = "/v1/rooms/lobby"
+
+# An object without work is put to sleep after 10 s.
+SLEEP_S = 12.5
+
+# Long enough for people to come back in, and for nothing to end while the room sleeps.
+SLOW = TIMES | {
+    "BREATHING_ROOM_LEASE_MS": "60000",
+    "BREATHING_ROOM_GRACE_MS": "60000",
+    "BREATHING_ROOM_JOIN_MS": "60000",
+    "BREATHING_ROOM_LOG_LEVEL": "debug",
+}
+
+
+async def presence(url: str) -> dict[str, Any]:
+    return (await ask(url, "GET", ROOM)).json()
+
+
+async def join(url: str, visitor: str, mood: str | None = None) -> Socket:
+    socket = await Socket.open(url, f"{ROOM}/socket")
+    socket.say("join", visitor=visitor, mood=mood)
+    await socket.hear("presence")
+    return socket
+
+
+async def people_join(url: str, mood: str, count: int = PEOPLE) -> dict[str, Socket]:
+    """Let people come in, a few at a time, so that a busy machine is patient with all of them."""
+    visitors = [secrets.token_urlsafe(16) for _ in range(count)]
+    sockets: dict[str, Socket] = {}
+    for begin in range(0, count, 20):
+        some = visitors[begin : begin + 20]
+        sockets |= zip(
+            some, await asyncio.gather(*(join(url, visitor, mood) for visitor in some)), strict=True
+        )
+    return sockets
+
+
+async def sees(url: str, **expected: Any) -> None:
+    """Ask who is here until that is as expected."""
+    deadline_s = time.monotonic() + 10
+    while (seen := await presence(url)) is not None and not seen.items() >= expected.items():
+        assert time.monotonic() < deadline_s, seen
+        await asyncio.sleep(0.05)
+
+
+def wakes(worker: Runtime) -> list[int]:
+    """List with how many sockets the room woke, each time."""
+    return [int(line.split()[-2]) for line in worker.lines if " woke, with " in line]
+
+
+def moods(**people: int) -> dict[str, int]:
+    return dict.fromkeys(("gratitude", "presence", "release", "connection"), 0) | people
+
+
+async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service) -> None:
+    """
+    The room is evicted three times and woken by a question, by a message and by a socket that breaks: each time the count is
+    right at once, nobody was dropped, and no sleep was kept from it by a timer.
+    """
+    worker = start(SLOW, services={"KV": f"kvNamespace {kv.address}"})
+    sockets = list((await people_join(worker.url, "release")).values())
+    await sees(worker.url, count=PEOPLE, low=PEOPLE, method="counted", moods=moods(release=PEOPLE))
+
+    await asyncio.sleep(SLEEP_S)
+    seen = await presence(worker.url)
+    assert (seen["count"], seen["low"], seen["high"], seen["method"]) == (PEOPLE, PEOPLE, PEOPLE, "counted")
+    assert wakes(worker) == [0, PEOPLE]
+    for socket in sockets[: PEOPLE // 2]:
+        socket.say("mood", mood="gratitude")
+    half = moods(release=PEOPLE // 2, gratitude=PEOPLE // 2)
+    await sees(worker.url, count=PEOPLE, low=PEOPLE, moods=half)
+
+    await asyncio.sleep(SLEEP_S)
+    sockets[0].say("mood", mood="connection")
+    told = half | {"gratitude": PEOPLE // 2 - 1, "connection": 1}
+    for socket in sockets:
+        await socket.hear("presence", lambda said: bool(said["moods"] == told))
+    assert wakes(worker) == [0, PEOPLE, PEOPLE]
+
+    await asyncio.sleep(SLEEP_S)
+    sockets[0].cut()
+    await sockets[1].hear("presence", lambda said: (said["count"], said["low"]) == (PEOPLE, PEOPLE - 1))
+    assert len(wakes(worker)) == 4
+    assert all(socket.is_open for socket in sockets[1:])
+    assert not [line for line in worker.lines if not line.startswith("DEBUG")]
+    for socket in sockets[1:]:
+        socket.cut()
+
+
+async def test_a_deploy_is_no_exodus_and_neither_is_a_move(
+    start: Start, serve: Serve, kv: Service, tmp_path: Path
+) -> None:
+    """
+    A deploy drops every socket, and a move to a server and back does: the people are there as last known, in doubt until each
+    comes back, and those who poll are counted as before.
+    """
+    services = {"KV": f"kvNamespace {kv.address}"}
+    worker = start(SLOW, services=services)
+    people = await people_join(worker.url, "release", 10)
+    polling = [secrets.token_urlsafe(16) for _ in range(5)]
+    for visitor in polling:
+        await ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitor, "mood": "presence"})
+    there = moods(release=10, presence=5)
+    await sees(worker.url, count=15, low=15)
+    await asyncio.sleep(2.5)  # for the snapshot
+    worker.stop()
+
+    worker = start(SLOW, services=services)
+    seen = await presence(worker.url)
+    assert (seen["count"], seen["low"], seen["high"], seen["method"], seen["moods"]) == (
+        15,
+        5,
+        15,
+        "stale",
+        there,
+    )
+    back = [await join(worker.url, visitor) for visitor in people]
+    await sees(worker.url, count=15, low=15, method="counted", moods=there)
+    await asyncio.sleep(2.5)
+    worker.stop()
+    assert {key for key in kv.values if not key.startswith("secret/")} == {
+        "snapshot/lobby",
+        "note/lobby",
+        "history/lobby",
+    }
+
+    server = await asyncio.to_thread(
+        serve, "--lease-ms", "60000", data=await stored(tmp_path / "moved.db", kv.values)
+    )
+    seen = await presence(server.url)
+    assert (seen["count"], seen["low"], seen["method"], seen["moods"]) == (15, 0, "stale", there)
+    for visitor in polling:
+        await ask(server.url, "POST", f"{ROOM}/beat", {"visitor": visitor})
+    back += [await join(server.url, visitor) for visitor in people]
+    await sees(server.url, count=15, low=15, method="counted", moods=there)
+    back.append(await join(server.url, secrets.token_urlsafe(16)))
+    await asyncio.to_thread(server.stop)
+
+    store = await SqliteStore.open(str(server.data))
+    kv.values = {key: await store.get(key) or b"" for key in await store.list("")}
+    await store.close()
+    worker = start(SLOW, services=services, folder=tmp_path / "another")
+    seen = await presence(worker.url)
+    assert (seen["count"], seen["low"], seen["method"]) == (16, 0, "stale")
+    back += [await join(worker.url, visitor) for visitor in people]
+    await sees(worker.url, count=16, low=10)
+    for socket in back:
+        socket.cut()
+
+
+async def stored(path: Path, values: Mapping[str, bytes]) -> Path:
+    """Put what KV holds into the store of a server."""
+    store = await SqliteStore.open(str(path))
+    for key, value in values.items():
+        await store.put(key, value)
+    await store.close()
+    return path
