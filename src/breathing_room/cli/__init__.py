@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign", "housekeep", "simulate", "cost")
+SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "sign", "housekeep", "simulate", "cost", "deploy")
 
 
 class Subcommands(click.Group):

@@ -11,6 +11,13 @@ from breathing_room.core.wire import encode, encode_presence, error_body
 
 JSON: Final = "application/json"
 
+# Everything that the page needs comes from here, or from where presence is published; nothing else may run in it, and no
+# site may frame it unasked.
+PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss: {origin}; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -86,3 +93,17 @@ def cacheable_answer(
 def presence_kept(max_age_s: int) -> str:
     """Say how long caches may keep a presence."""
     return f"public, max-age={max_age_s}, stale-while-revalidate={max_age_s}"
+
+
+def page_headers(presence_url: str) -> dict[str, str]:
+    """Say what may run in our page.
+
+    Args:
+        presence_url: Where presence is published, or the empty string.
+    """
+    origin = "/".join(presence_url.split("/")[:3])
+    return {
+        "Content-Security-Policy": PAGE_POLICY.format(origin=origin),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }

@@ -7,7 +7,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -32,7 +32,7 @@ from breathing_room.core.wire import (
     history_body,
 )
 from breathing_room.hosts.server import compat
-from breathing_room.hosts.server.answers import etag_of_presence
+from breathing_room.hosts.server.answers import etag_of_presence, page_headers
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.badge import badge
 from breathing_room.hosts.server.config import ServerConfig
@@ -46,13 +46,6 @@ from breathing_room.hosts.server.responses import (
     config_response,
     json_response,
     presence_response,
-)
-
-# Everything that the page needs comes from here, or from where presence is published; nothing else may run in it, and no
-# site may frame it unasked.
-PAGE_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss: {origin}; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 
 
@@ -235,15 +228,12 @@ class Page(StaticFiles):
 
     def __init__(self, *, presence_url: str) -> None:
         super().__init__(packages=[("breathing_room", "web")], html=True)
-        origin = "/".join(presence_url.split("/")[:3])
-        self._policy = PAGE_POLICY.format(origin=origin)
+        self._headers = page_headers(presence_url)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Answer with a file, and say what may run in it."""
         response = await super().get_response(path, scope)
-        response.headers["Content-Security-Policy"] = self._policy
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers.update(self._headers)
         response.headers["Cache-Control"] = "no-cache"  # Ask again each time; the ETag makes that cheap.
         return response
 

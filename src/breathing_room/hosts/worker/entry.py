@@ -63,7 +63,7 @@ class Default(WorkerEntrypoint):
         return response
 
     async def scheduled(self, *_: Any) -> None:
-        """Keep house, once a minute: have the secret of the next epoch ready before anybody needs it."""
+        """Keep house, now and then: have the secret of the next epoch ready before anybody needs it."""
         try:
             kv = binding(self.env, "KV")
             if kv is not None:
@@ -71,7 +71,7 @@ class Default(WorkerEntrypoint):
                 await keep_secrets(
                     KvStore(kv, to_object), routes.config.room.epoch_ms, routes.clock.wall_ms()
                 )
-        except Exception as error:  # noqa: BLE001 - the next minute makes up for it
+        except Exception as error:  # noqa: BLE001 - the next time makes up for it
             log.error("the housekeeping failed: %s", error)
 
     def _room(self, name: str) -> Any:

@@ -471,7 +471,7 @@ async def keep_secrets(store: Store, epoch_ms: int, wall_ms: int) -> None:
     """Have the secrets of this epoch and of the next in the store.
 
     Raises:
-        StoreError: The store failed. Call it again a minute later.
+        StoreError: The store failed. Call it again later.
     """
     epoch = wall_ms // epoch_ms
     for number in (epoch, epoch + 1):

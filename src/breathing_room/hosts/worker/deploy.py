@@ -1,0 +1,120 @@
+"""Prepares a deployment: a folder with the Worker, its page, and the configuration of ``wrangler``, all of it checked."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from breathing_room.core.errors import HostError
+from breathing_room.core.wire import encode
+from breathing_room.hosts.server.answers import JSON, page_headers
+from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX
+from breathing_room.hosts.worker.assemble import (
+    FREE_BYTES_MAX,
+    PAID_BYTES_MAX,
+    Assembled,
+    assemble,
+    runtime_sdk,
+)
+from breathing_room.hosts.worker.config import WorkerConfig
+from breathing_room.publish import config_page
+
+BYTES_MAX: Final = {"free": FREE_BYTES_MAX, "paid": PAID_BYTES_MAX}
+"""How large a Worker may be, by plan."""
+
+COMMENT: Final = re.compile(r"^\s*//.*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What was prepared.
+
+    Attributes:
+        folder: Where.
+        settings: The configuration of ``wrangler``.
+        worker: How the Worker will work.
+        compressed_bytes: What the platform will measure.
+        bytes_max: What it allows.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    worker: WorkerConfig
+    compressed_bytes: int
+    bytes_max: int
+
+
+def read_settings(plan: str) -> dict[str, Any]:
+    """Read the configuration that comes with the package, without its comments."""
+    text = (
+        files("breathing_room.hosts.worker").joinpath("wrangler", f"{plan}.jsonc").read_text(encoding="utf-8")
+    )
+    settings: dict[str, Any] = json.loads(COMMENT.sub("", text))
+    return settings
+
+
+def prepare(
+    folder: Path,
+    *,
+    plan: str,
+    variables: Mapping[str, str],
+    name: str | None = None,
+    bucket: str | None = None,
+) -> Deployment:
+    """Write a deployment.
+
+    Args:
+        folder: Where; what is there of an earlier one is written over.
+        plan: ``free`` or ``paid``.
+        variables: Settings that go before those of the plan, by the names of the environment.
+        name: What the Worker is called.
+        bucket: The R2 bucket to which presences are published; None for none.
+
+    Raises:
+        HostError: A setting is wrong, or the Worker would be too large.
+    """
+    settings = read_settings(plan)
+    settings["vars"] |= variables
+    if secret := next((key for key in variables if key == f"{ENVIRONMENT_PREFIX}SIGNING_KEY"), None):
+        raise HostError(f"{secret} is no variable but a secret: npx wrangler secret put {secret}")
+    if name is not None:
+        settings["name"] = name
+    if bucket is not None:
+        settings["r2_buckets"] = [{"binding": "BUCKET", "bucket_name": bucket}]
+    worker = WorkerConfig.load(settings["vars"])
+    assembled = Assembled({**assemble().files, **runtime_sdk()})
+    if assembled.compressed_bytes > BYTES_MAX[plan]:
+        raise HostError(
+            f"the Worker has {assembled.compressed_bytes:,} bytes, and the {plan} plan takes {BYTES_MAX[plan]:,}"
+        )
+    for path, content in assembled.files.items():
+        if path.endswith(".py"):
+            compile(content, path, "exec")
+        write(folder / path, content)
+    for page in files("breathing_room").joinpath("web").iterdir():
+        write(folder / "assets" / page.name, page.read_bytes())
+    rules = "/*\n" + _header_lines(page_headers(worker.server.presence_url))
+    if bucket is not None:
+        # With the config a file as well, a visitor who is not of the panel never touches the Worker.
+        for room in worker.server.kept_rooms:
+            url = worker.server.presence_url_of(room)
+            about = config_page(room, worker.server.room_config(room), presence_url=url)
+            path = f"v1/rooms/{room}/config"
+            write(folder / "assets" / path, encode(about.body))
+            rules += f"/{path}\n" + _header_lines({"Content-Type": JSON, "Access-Control-Allow-Origin": "*"})
+    write(folder / "assets" / "_headers", rules.encode())
+    write(folder / "wrangler.jsonc", json.dumps(settings, indent=2).encode() + b"\n")
+    return Deployment(folder, settings, worker, assembled.compressed_bytes, BYTES_MAX[plan])
+
+
+def _header_lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"  {field}: {value}\n" for field, value in headers.items())
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file, and the folders that lead to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
