@@ -27,7 +27,7 @@ def test_a_dry_run_prepares_a_worker_that_fits_the_plan(tmp_path: Path, plan: st
     assert result.exit_code == 0, result.output
     assert "Nothing was uploaded" in result.output
     settings = json.loads((tmp_path / "wrangler.jsonc").read_text(encoding="utf-8"))
-    assert settings["main"] == "main.py"
+    assert settings["main"] == "src/main.py"
     for path in (
         settings["main"],
         "python_modules/breathing_room/core/room.py",

@@ -24,6 +24,7 @@ RUNTIME: Final = frozenset({"js", "pyodide", "workers"})
 FREE_BYTES_MAX: Final = 3 * 1024 * 1024
 PAID_BYTES_MAX: Final = 10 * 1024 * 1024
 
+MAIN_FILE: Final = "main.py"
 MAIN: Final = """\
 from breathing_room.hosts.worker.entry import BreathingRoom, Default
 
@@ -56,7 +57,7 @@ def assemble(entry: str = ENTRY) -> Assembled:
     Raises:
         HostError: It needs something that does not run there.
     """
-    files = {"main.py": MAIN.encode(), **_metadata()}
+    files = {MAIN_FILE: MAIN.encode(), **_metadata()}
     waiting, seen = [entry], set()
     while waiting:
         module = waiting.pop()

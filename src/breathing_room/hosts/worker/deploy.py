@@ -14,6 +14,7 @@ from breathing_room.hosts.server.answers import JSON, page_headers
 from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX
 from breathing_room.hosts.worker.assemble import (
     FREE_BYTES_MAX,
+    MAIN_FILE,
     PAID_BYTES_MAX,
     Assembled,
     assemble,
@@ -93,7 +94,8 @@ def prepare(
     for path, content in assembled.files.items():
         if path.endswith(".py"):
             compile(content, path, "exec")
-        write(folder / path, content)
+        # Only what lies beside the main module is taken for modules, so nothing else must.
+        write(folder / ("src" if path == MAIN_FILE else "") / path, content)
     for page in files("breathing_room").joinpath("web").iterdir():
         write(folder / "assets" / page.name, page.read_bytes())
     rules = "/*\n" + _header_lines(page_headers(worker.server.presence_url))
