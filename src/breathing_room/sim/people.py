@@ -58,14 +58,14 @@ class Mind:
         now_ms: When they come.
     """
 
-    __slots__ = ("_chance", "_feelings", "changes_at_ms", "mood")
+    __slots__ = ("_chance", "_feelings", "_next_mood", "changes_at_ms", "mood")
 
     def __init__(self, feelings: Feelings, chance: Chance, now_ms: int) -> None:
         self._feelings = feelings
         self._chance = chance
-        self.mood = feelings.draw(chance)
+        self._next_mood = feelings.draw(chance)
         self.changes_at_ms = now_ms
-        self._wait()
+        self.change()
 
     @property
     def name(self) -> str:
@@ -73,19 +73,14 @@ class Mind:
         return self._feelings.names[self.mood]
 
     def change(self) -> None:
-        """Feel what comes next."""
-        former = self.mood
-        while self.mood == former and self.changes_at_ms < NEVER:
-            self.mood = self._feelings.draw(self._chance)
-            if self.mood == former:
-                self._wait()
-        self._wait()
-
-    def _wait(self) -> None:
+        """Feel what comes next, and draw what comes after it: whatever is drawn before that was felt already."""
+        self.mood = self._next_mood
         if self._feelings.between_ms is None:
             self.changes_at_ms = NEVER
-        else:
+            return
+        while self._next_mood == self.mood:
             self.changes_at_ms += 1 + round(self._chance.exponential(self._feelings.between_ms))
+            self._next_mood = self._feelings.draw(self._chance)
 
 
 class Polled:
@@ -134,8 +129,7 @@ class Polled:
             rng=Chance(world.keys[Stream.POLLER], number),
             now_ms=arrives_ms,
         )
-        # Who stays for longer than an epoch draws a second ticket, and is not reckoned with.
-        self._sleeps = departs_ms - arrives_ms <= world.config.epoch_ms
+        self._sleeps = departs_ms - arrives_ms <= world.one_ticket_ms
         self._due_at_ms = -1
         self._leaves = False
         self._begun = False

@@ -175,6 +175,11 @@ class Newcomers:
     arrives_ms: Instants
     departs_ms: Instants
 
+    @property
+    def stays_ms(self) -> Instants:
+        """How long they stay."""
+        return self.departs_ms - self.arrives_ms
+
 
 def draw_newcomers(
     rng: np.random.Generator, counts: Instants, stays: Stays, begins_ms: int, step_ms: int = STEP_MS

@@ -86,6 +86,8 @@ class World:
             stale_ms=round(wires.presence_max_age_s * SECOND_MS),
             config_max_age_ms=round(wires.config_max_age_s * SECOND_MS),
         )
+        # Who stays for longer may see an epoch after the next one, and draw another ticket: their polls are not reckoned.
+        self.one_ticket_ms = self.config.epoch_ms - round(2 * wires.presence_max_age_s * SECOND_MS)
         self.sleepers = Sleepers() if depth == "crowd" else None
         self.others: dict[int, Tossing | Connected] = {}
         self._polled: dict[int, Polled] = {}
@@ -240,7 +242,7 @@ class World:
         periods_ms = np.rint(self.config.next_ms * strides).astype(np.int64)
         rows = self.sleepers.add(numbers, tickets, new, periods_ms, epoch)
         rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.rate
-        for index in np.flatnonzero(tickets < rate):
+        for index in np.flatnonzero((tickets < rate) | (new.stays_ms > self.one_ticket_ms)):
             self._expect(rows[index])
         self._plan_first_poll()
 
@@ -261,7 +263,9 @@ class World:
             or sleepers.comes_ms[row] != now_ms
         ):
             return
-        if copy is not None and copy.rate <= sleepers.ticket[row] and now_ms < self.edge.due_at_ms:
+        stays_ms = sleepers.departs_ms[row] - now_ms
+        is_asked = copy is None or copy.rate > sleepers.ticket[row] or stays_ms > self.one_ticket_ms
+        if not is_asked and now_ms < self.edge.due_at_ms:
             sleepers.poll_at_ms[row] = now_ms
             self.plan_poll(now_ms, int(sleepers.period_ms[row]), int(sleepers.departs_ms[row]), number)
             return
@@ -359,7 +363,8 @@ class World:
         numbers, tickets = self.ids.redraw(sleepers.number[rows], new.epoch)
         sleepers.number[rows], sleepers.ticket[rows], sleepers.epoch[rows] = numbers, tickets, new.epoch
         sleepers.poll_at_ms[rows] = sleepers.comes_ms[rows]
-        for row in rows[tickets < new.rate]:
+        stays_ms = sleepers.departs_ms[rows] - sleepers.comes_ms[rows]
+        for row in rows[(tickets < new.rate) | (stays_ms > self.one_ticket_ms)]:
             self._expect(int(row))
 
     def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
