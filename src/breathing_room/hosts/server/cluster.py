@@ -373,12 +373,16 @@ class Cluster:
         Raises:
             StoreError: It cannot.
         """
-        await self._link.check()
-        await self._log.read()
-        return await RedisStore.open(self._host.config.redis)
+        try:
+            await self._link.check()
+            await self._log.read()
+            return await RedisStore.open(self._host.config.redis)
+        except BaseException:
+            await self._link.close()
+            raise
 
     async def start(self) -> None:
-        """Hear what the others said lately.
+        """Hear what the others said lately, and tell them that we are here.
 
         Raises:
             StoreError: Redis is away.
@@ -390,6 +394,7 @@ class Cluster:
             self._hear(entry, value)
         self.nodes.lapse(self.now_ms())
         self.found_nobody = not any(True for _ in self.nodes)
+        await self.tick()
 
     async def agree_on_secret(self, epoch: int) -> list[bytes]:
         """Return the secret of an epoch, on which all nodes agree, and that of the one before, if there is one.
@@ -407,8 +412,8 @@ class Cluster:
         return [current] if before is None else [current, before]
 
     async def run(self) -> None:
-        """Tick, until the server ends."""
-        while True:
+        """Tick, until the server ends; it need not be cancelled, which a call of Redis that is under way may not notice."""
+        while not self._host.stopping:
             await asyncio.sleep(self._host.config.node_ms / 1_000)
             await self.tick()
 
@@ -426,7 +431,7 @@ class Cluster:
         while self.now_ms() < give_up_at_ms and any(  # noqa: ASYNC110 - the ticks that go on are the event
             room.room.count for room in self._host.rooms.values()
         ):
-            await asyncio.sleep(self._host.config.node_ms / 2_000)
+            await asyncio.sleep(min(self._host.config.node_ms, 1_000) / 2_000)
 
     async def close(self) -> None:
         """Say goodbye if nobody is left, and let go of Redis. Otherwise the lease of this node goes on."""

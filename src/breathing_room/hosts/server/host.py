@@ -430,10 +430,12 @@ class Host:
             self.store = await self.open_store()
             now_ms = self.clock.now_ms()
             await self._load_secrets()
+            crashed = await self.store.get(RUNNING) is not None
             if self.cluster is not None:
                 await self.cluster.start()
-            alone = self.cluster is None or self.cluster.found_nobody
-            if alone and await self.store.get(RUNNING) is not None:
+                # Whoever says that a run goes on has told the others before that it is there.
+                crashed = crashed and self.cluster.found_nobody
+            if crashed:
                 # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
                 self._crashed = True
                 self._unknown_until_ms = now_ms + self.config.room.lease_ms

@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from breathing_room.hosts.server.cluster_metrics import cluster_metrics
 from breathing_room.hosts.server.host import Host, RoomHost
 
 COUNTERS = {
@@ -132,6 +133,7 @@ class HostCollector(Collector):
             refused.add_metric([name], room.room.panel.refused_count)
         yield from gauges.values()
         yield refused
+        yield from cluster_metrics(self._host)
 
 
 def render_metrics(host: Host, accept: str) -> tuple[bytes, str]:

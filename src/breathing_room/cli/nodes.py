@@ -1,0 +1,136 @@
+"""`breathing-room nodes`: who of a cluster publishes what, and how old that is."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from breathing_room.cli.snapshot import length, show
+from breathing_room.core.cluster import Message, Nodes, Order, decode, encode_order
+from breathing_room.core.errors import HostError, StoreError
+from breathing_room.stores.log import Log
+from breathing_room.stores.redis import Link
+
+COLUMNS: Final = ("node", "heard", "lease", "people", "silent", "seats", "rooms")
+
+# What is written here is not kept any longer, nor is anything thrown away: that is for the nodes.
+KEPT_MS: Final = 120_000
+
+
+@click.command(name="nodes", epilog="Example: breathing-room nodes redis://127.0.0.1:6379 --forget web-3")
+@click.argument("address", envvar="BREATHING_ROOM_REDIS", metavar="[REDIS]")
+@click.option(
+    "--forget", metavar="NODE", help="Let the others forget a node that died, before its lease ends."
+)
+@click.option(
+    "--drain", metavar="NODE", help="Let a node send its people to the others, and take no more of them."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(address: str, *, forget: str | None, drain: str | None, as_json: bool) -> None:
+    """Show the servers that hold a room together: who was heard of, how long ago, and what each tells of its people.
+
+    REDIS is the address that the servers have, or BREATHING_ROOM_REDIS. Nobody is shown, only sums.
+    """
+    orders = [Order(verb, name) for verb, name in (("forget", forget), ("drain", drain)) if name]
+    try:
+        report = asyncio.run(ask(address, orders))
+    except HostError as error:
+        raise click.UsageError(str(error)) from None
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    # No markup: a name may hold brackets.
+    console = Console(markup=False, emoji=False, highlight=False)
+    show(console, COLUMNS, [row(node) for node in report["nodes"]])
+    if report["refused"]:
+        click.echo(
+            f"{report['refused']:,} entries of the log are of no use: damaged, or of a later version",
+            err=True,
+        )
+
+
+async def ask(address: str, orders: Sequence[Order]) -> dict[str, Any]:
+    """Read what the nodes said of late, and give orders.
+
+    Args:
+        address: Where their Redis is.
+        orders: What to tell them.
+
+    Raises:
+        HostError: The address is none, or an order names a node that was not heard of.
+        StoreError: Redis is away, slow, or refuses.
+    """
+    link = Link(address)
+    try:
+        await link.check()
+        log = Log(link, kept_ms=KEPT_MS)
+        redis_ms, entries = await log.read()
+        nodes, refused = Nodes(("", 0), late_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
+        for (at_ms, _), value in entries:
+            try:
+                said = decode(value, no_moods)
+            except HostError:
+                refused += 1
+                continue
+            if isinstance(said, Message):
+                nodes.hear(said, heard_at_ms=at_ms, now_ms=redis_ms)
+            elif said.verb == "forget":
+                nodes.forget(said.name)
+        known = {node.message.node[0] for node in nodes}
+        for order in orders:
+            if order.name not in known:
+                raise HostError(
+                    f"nothing was heard of a node {order.name}; there are {', '.join(sorted(known)) or 'none'}"
+                )
+            await log.write(encode_order(order))
+    finally:
+        await link.close()
+    return {
+        "as_of_ms": redis_ms,
+        "refused": refused,
+        "nodes": sorted(
+            (
+                {
+                    "node": node.message.node[0],
+                    "epoch": node.message.node[1],
+                    "heard_ago_ms": max(0, redis_ms - node.heard_at_ms),
+                    "lease_ms": node.message.lease_ms,
+                    "rooms": {
+                        room: {
+                            "people": sum(summary.people),
+                            "silent": sum(summary.silent),
+                            "seats": summary.panel.seats,
+                            "theta": summary.panel.theta,
+                        }
+                        for room, summary in node.sums.items()
+                    },
+                }
+                for node in nodes
+            ),
+            key=lambda node: (node["node"], node["epoch"]),
+        ),
+    }
+
+
+def no_moods(room: str) -> tuple[str, ...]:
+    """Declare none: here all people of a node are unspoken."""
+    del room
+    return ()
+
+
+def row(node: dict[str, Any]) -> tuple[str, ...]:
+    """Write a node for people to read."""
+    rooms = node["rooms"].values()
+    over = node["heard_ago_ms"] > node["lease_ms"]
+    return (
+        node["node"],
+        f"{length(node['heard_ago_ms'])} ago",
+        "over" if over else f"{length(node['lease_ms'] - node['heard_ago_ms'])} left",
+        *(f"{sum(room[kind] for room in rooms):,}" for kind in ("people", "silent", "seats")),
+        ", ".join(f"{name} {room['people'] + room['seats']:,}" for name, room in node["rooms"].items()),
+    )
