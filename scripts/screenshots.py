@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright
 
 from breathing_room.core.config import MOODS, UNSPOKEN
@@ -253,7 +254,8 @@ async def take_all(folder: Path, names: list[str]) -> None:
                 file = await take(browser, picture, size, folder)
                 print(file)
                 if kept := KEPT.get((picture.name, size)):
-                    shutil.copyfile(file, IMAGES / kept)
+                    # A picture of night needs no more colours, and is a quarter of the size.
+                    Image.open(file).convert("RGB").quantize(256).save(IMAGES / kept, optimize=True)
         await browser.close()
 
 

@@ -153,7 +153,7 @@ async def test_offline_and_online(
     await people(page, "you are the first one here")
     proxy.refused = (b"http/1.1",)  # Chromium's own offline lets sockets through.
     await context.set_offline(True)
-    await source(page, "counted · a moment ago")
+    await source(page, "counted · a moment ago · connecting")
     await people(page, "you are the first one here")
     proxy.refused = ()
     await context.set_offline(False)

@@ -360,7 +360,7 @@ async def test_a_server_that_is_away(serve: Serve, open_page: OpenPage) -> None:
     server.kill()
     await until_room(page, "room.state === 'stale' && room.transport === null")
     await people(page, "you are here")
-    await source(page, "last known · a moment ago")
+    await source(page, "last known · a moment ago · connecting")
     serve(*flags, port=server.port, data=server.data)
     await until_room(page, "room.state === 'live'", within_s=30)
     await people(page, "you are the first one here")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
+from playwright.async_api import Browser, Page, Route, ViewportSize, WebSocketRoute, expect
 
 from chromium import BringPeer, OpenPage, people, source, until
 from harness import Serve, ServerProcess
@@ -13,7 +13,7 @@ from node import WEB
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AXE = WEB.parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 BUTTONS = ["gratitude", "presence", "release", "connection", "keep the screen on"]
 
 
@@ -54,7 +54,7 @@ async def test_axe_before_and_after(serve: Serve, open_page: OpenPage) -> None:
     page = await open_page(server.url)
     await people(page, "you are the first one here")
     server.kill()
-    await source(page, "last known · a moment ago")
+    await source(page, "last known · a moment ago · connecting")
     await until(lambda: page.evaluate("getComputedStyle(people).opacity < 0.71"))
     assert await violations(page) == []
 

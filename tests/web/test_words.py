@@ -52,6 +52,17 @@ def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -
     assert say("words.people(...given)", given, state, given and given["count"]) == sentence
 
 
+def test_a_line_that_is_down() -> None:
+    """
+    While there is no connection the quiet line says that, too.
+    """
+    assert say("words.source(...given)", CROWD, "live", 9_000, True) == "counted · a moment ago · connecting"
+    assert (
+        say("words.source(...given)", CROWD, "stale", 60_000, True)
+        == "last known · a minute ago · connecting"
+    )
+
+
 def test_a_count_on_its_way() -> None:
     """
     An exact count is said as far as it has come between two polls; a rounded one moves by its own steps.

@@ -109,9 +109,9 @@ function show() {
 
 /** Say who is here and how that is known; to those who listen, seldom. */
 function tell() {
-  const {presence, state, shown, ageMs} = room;
+  const {presence, state, shown, ageMs, transport} = room;
   const sentence = words.people(presence, state, shown);
-  const source = stopped ? words.stopped(stopped) : words.source(presence, state, ageMs);
+  const source = stopped ? words.stopped(stopped) : words.source(presence, state, ageMs, !transport);
   write('people', sentence);
   write('source', source);
   const told = state === 'stale' ? `${sentence}, ${source}` : sentence;

@@ -77,14 +77,20 @@ class Words {
     return number === 1 ? alone : this.#count(rounded ? about_people : people, number);
   }
 
-  /** How the number was obtained, and when: the quiet line. `ageMs` is 0 while the connection lives. */
-  source(presence, state, ageMs) {
+  /**
+   * How the number was obtained, and when: the quiet line. `ageMs` is 0 while we would be told of any change, and `lost` says that
+   * there is no connection.
+   */
+  source(presence, state, ageMs, lost = false) {
     const {connecting, recounting, known, last_known, now, methods} = this.#phrases;
     if (!presence) return join(known.not_yet, connecting);
     if (state === 'unknown') return join(known.not_yet, ageMs ? connecting : known.soon);
-    if (state === 'stale') return ageMs ? join(last_known, this.#ago(ageMs)) : join(last_known, this.#range(presence), recounting);
+    const again = lost ? connecting : '';
+    if (state === 'stale' && !ageMs) return join(last_known, this.#range(presence), recounting);
+    if (state === 'stale') return join(last_known, this.#ago(ageMs), again);
     const when = ageMs ? this.#ago(ageMs) : now;
-    return join(methods[presence.method] ?? presence.method, this.#doubt(presence), presence.method === 'estimated' ? '' : when);
+    const {method} = presence;
+    return join(methods[method] ?? method, this.#doubt(presence), method === 'estimated' ? '' : when, again);
   }
 
   /** Why the page stopped asking. */
