@@ -172,6 +172,11 @@ class Panel:
         """Leases of the address prefix that has most of them, capped ones included."""
         return max((prefix.seats for prefix in self._prefixes.values()), default=0)
 
+    def largest_prefixes(self, most: int) -> list[tuple[bytes, int]]:
+        """List the address prefixes with most leases, capped ones included: hashes, and how many each has."""
+        by_seats = sorted(self._prefixes.values(), key=lambda prefix: prefix.seats, reverse=True)
+        return [(prefix.prefix, prefix.seats) for prefix in by_seats[:most]]
+
     @property
     def prefix_seats_max(self) -> int:
         """How many seats of one prefix are counted."""

@@ -210,6 +210,9 @@ def test_every_number_has_a_range() -> None:
         ({"signing_key": "too short"}, "signing_key must be at least 32"),
         ({"signing_key": "\n" * 32}, "signing_key must be at least 32"),
         ({"signing_key": None}, "signing_key must be at least 32"),
+        ({"admin_token": "too short"}, "admin_token must be at least 32"),
+        ({"admin_token": "with space " * 8}, "admin_token must be at least 32"),
+        ({"admin_token": None}, "admin_token must be at least 32"),
     ],
 )
 def test_contradictions_are_named(wrong: dict[str, Any], named: str) -> None:
@@ -369,7 +372,7 @@ def test_secret_is_told_to_nobody(tmp_path: Path) -> None:
     for config in (load(path), load(environ={"BREATHING_ROOM_SIGNING_KEY": key})):
         assert config.signing_key == key
         assert "5ecret" not in repr(config)
-    assert {"signing_key"} == SECRETS
+    assert {"signing_key", "admin_token"} == SECRETS
     for arguments, environ in (
         (["--signing-key", key], {}),
         ([], {"BREATHING_ROOM_SIGNING_KEY": "5ecret"}),

@@ -44,6 +44,8 @@ def error_answer(error: PeerError, headers: Mapping[str, str] | None = None) -> 
     headers = dict(headers or {})
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if error.status == 413:
         headers["Connection"] = "close"  # What is left of the body would be taken for the next request.
     if error.status == 426:

@@ -28,6 +28,8 @@ from breathing_room.publish import presence_path
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
+# What a Bearer header can carry (RFC 6750, section 2.1), and too long to guess: nothing slows a guesser down.
+ADMIN_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 # RFC 1918, RFC 4193 and RFC 4291: this machine, and whoever sits in its own house.
@@ -76,6 +78,14 @@ class ServerConfig:
         repr=False,
         metadata={
             "meaning": "key under which visitor ids must be signed (`breathing-room sign`), from the environment or the file only; without one anybody may make up an id",
+            "secret": True,
+        },
+    )
+    admin_token: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "meaning": "what opens the operator's page `/admin`, from the environment or the file only, such as `openssl rand -hex 32` prints; without one the page does not exist, and each room's day (some 70 KB) is not kept",
             "secret": True,
         },
     )
@@ -166,6 +176,12 @@ class ServerConfig:
         check_range(self, "signed_max_age_s", 60, 31 * 86_400)
         if self.signing_key != "":
             check_key(self.signing_key)
+        if self.admin_token != "" and not (
+            isinstance(self.admin_token, str) and ADMIN_TOKEN.fullmatch(self.admin_token)
+        ):
+            raise ConfigError(
+                "admin_token must be at least 32 random letters, digits or -._~+/=, such as `openssl rand -hex 32` prints"
+            )
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
         if self.presence_url and not PRESENCE_URL.fullmatch(self.presence_url):

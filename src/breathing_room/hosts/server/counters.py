@@ -19,6 +19,7 @@ class Counters:
     answers: int = 0
     snapshots: int = 0
     snapshots_failed: int = 0
+    histories_failed: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     closes: Counter[int] = field(default_factory=Counter)
 

@@ -29,6 +29,7 @@ from breathing_room.hosts.server.clock import Clock
 from breathing_room.hosts.server.cluster import Cluster, RoomPart
 from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.counters import Counters
+from breathing_room.hosts.server.day import Day
 from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.session import Session
 from breathing_room.hosts.server.timeouts import Timeouts
@@ -43,6 +44,7 @@ log = logging.getLogger("breathing_room.server")
 SNAPSHOT: Final = "snapshot/"
 NOTE: Final = "note/"
 HISTORY: Final = "history/"
+DAY: Final = "day/"
 SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
 RUNNING: Final = "running"
 
@@ -84,6 +86,7 @@ class RoomHost:
         config: How it works.
         room: The room itself.
         history: Its averages; None until they are read from the store.
+        day: What its operator wants to know of today; None where nobody may ask.
         audience: The sockets and event streams that are told of every change: the keys of a dict, so that they are
             told in the order in which they came. A set would visit the kernel's sockets in an order that defeats caches.
         opener: The hash of the address prefix from which it was opened, None for none.
@@ -97,6 +100,9 @@ class RoomHost:
         self.ping_ms = room.config.ping_ms
         self.room = room
         self.history: History | None = None
+        self.day: Day | None = None
+        if host.config.admin_token:
+            self.day = Day(wall_ms=host.clock.wall_ms(), epoch_ms=host.config.room.epoch_ms)
         self.audience: dict[Listener, None] = {}
         self.opener = opener
         self.budget = Budget(room.config, now_ms=host.clock.now_ms())
@@ -127,6 +133,8 @@ class RoomHost:
             self.part.feed(event)
         else:
             self.step(event)
+        if self.day is not None:
+            self.day.came(event, wall_ms=self.host.clock.wall_ms())
 
     def step(self, event: Event) -> None:
         """Tell the room itself, and not the other nodes.
@@ -284,6 +292,8 @@ class RoomHost:
     # --- Store ------------------------------------------------------------------------------------------------
 
     def _observe(self, presence: Presence) -> None:
+        if self.day is not None:
+            self.day.look(presence, wall_ms=self.host.clock.wall_ms())
         if self.history is not None:
             known = presence.method in {"counted", "sampled"}
             # Averages rest on what was published: else they would tell what was not.
@@ -323,6 +333,7 @@ class RoomHost:
             log.error("room %s could not be saved: %s", self.name, error)
         else:
             self.host.counters.snapshots += 1
+            self.host.saved_at_ms = self.host.clock.wall_ms()
 
     async def save_history(self) -> None:
         """Store the averages."""
@@ -331,12 +342,36 @@ class RoomHost:
         self._observe(self.presence())
         try:
             await self.host.store.put(HISTORY + self.name, self.history.encode(), ttl_ms=HISTORY_TTL_MS)
+            await self._save_day()
         except StoreError as error:
+            self.host.counters.histories_failed += 1
             log.error("the history of room %s could not be saved: %s", self.name, error)
+        else:
+            self.host.saved_at_ms = self.host.clock.wall_ms()
+
+    async def _save_day(self) -> None:
+        """Store today, until it ends."""
+        if self.day is None:
+            return
+        if self.part is not None:
+            await self._merge_day(self.day)  # Other nodes keep theirs in the same place.
+        ttl_ms = max(1, self.day.ends_ms - self.host.clock.wall_ms())
+        await self.host.store.put(DAY + self.name, self.day.encode(), ttl_ms=ttl_ms)
+
+    async def _merge_day(self, day: Day) -> None:
+        """Take in what is stored of today, if it can be read."""
+        try:
+            stored = await self.host.store.get(DAY + self.name)
+            if stored is not None:
+                day.merge(stored)
+        except (StoreError, HostError) as error:
+            log.error("the day of room %s could not be read: %s", self.name, error)
 
     async def load_history(self) -> None:
         """Read the averages, and go on with them; who heard that nobody knows may now hear what is usual."""
         self.history = await self.host.stored_history(self.name)
+        if self.day is not None:
+            await self._merge_day(self.day)
         presence = self.presence()
         self._observe(presence)
         if presence.method == "estimated":
@@ -379,6 +414,8 @@ class Host:
         self.rooms: dict[str, RoomHost] = {}
         self.secrets: list[bytes] = []
         self.session_count = 0
+        self.started_at_ms = self.clock.wall_ms()
+        self.saved_at_ms: int | None = None
         self.ready = False
         self.stopping = False
         self.prefixes = Prefixes(config.proxy_networks, config.networks_without_cap)

@@ -32,6 +32,7 @@ from breathing_room.core.wire import (
     history_body,
 )
 from breathing_room.hosts.server import compat
+from breathing_room.hosts.server.admin import admin_routes
 from breathing_room.hosts.server.answers import etag_of_presence, page_headers
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.badge import badge
@@ -302,6 +303,7 @@ def create_app(host: Host) -> Starlette:
         Route("/healthz", routes.healthz),
         Route("/readyz", routes.readyz),
         Route("/openapi.json", routes.openapi),
+        *admin_routes(host),
         # One segment only: a mount of everything would hide that a path above takes another method.
         Route("/", page, methods=["GET"]),
         Route("/{file}", page, methods=["GET"]),

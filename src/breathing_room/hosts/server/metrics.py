@@ -27,6 +27,7 @@ COUNTERS = {
     "answers": "Presences sent in answer to a join or an observe.",
     "snapshots": "Rooms saved.",
     "snapshots_failed": "Rooms that could not be saved.",
+    "histories_failed": "Averages of rooms that could not be saved.",
 }
 """The plain totals of ``counters.Counters``, each with its help text."""
 

@@ -1,0 +1,171 @@
+"""Take pictures of the operator's page, on a phone and on a desk, with a made-up week: python scripts/admin_pictures.py FOLDER."""
+
+import asyncio
+import math
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Route, async_playwright
+
+from breathing_room.core.history import HOUR_MS, hour_of_week
+from breathing_room.hosts.server.admin_page import admin_page, sign_in_page
+from breathing_room.hosts.server.metrics import COUNTERS
+
+SERVER = Path(__file__).parent.parent / "src" / "breathing_room" / "hosts" / "server"
+SITE = "http://breathing.localhost"
+SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
+NOW_MS = 1_767_298_500_000
+"""2026-01-01, a Thursday, 20:15 UTC."""
+
+LOOK_MS = 300_000
+
+
+def usual(hour: int) -> float:
+    """Say how many come at an hour of a made-up week: most in the evening, fewer in the night, more on Sundays."""
+    day = hour % 24
+    evening = math.exp(-(((day - 20.5) / 3.2) ** 2)) + 0.55 * math.exp(-(((day - 7.5) / 1.6) ** 2))
+    return (18 + 290 * evening) * (1.25 if hour // 24 == 6 else 1.0)
+
+
+def people(at_ms: int) -> float:
+    """Say how many are there at an instant of a made-up day."""
+    share = at_ms % HOUR_MS / HOUR_MS
+    hour = hour_of_week(at_ms)
+    mean = (1 - share) * usual(hour) + share * usual((hour + 1) % 168)
+    return mean * (1.1 + 0.05 * math.sin(at_ms / 1_900_000) + 0.03 * math.sin(at_ms / 410_000))
+
+
+def presence(
+    room: str, count: int | None, low: int, high: int | None, method: str, *, rate: float = 1.0
+) -> dict[str, Any]:
+    """Make up what a room says."""
+    moods = {"gratitude": 62, "presence": 84, "release": 41, "connection": 57} if room == "lobby" else {}
+    return {
+        "room": room, "count": count, "low": low, "high": high, "method": method, "rate": rate, "moods": moods, "unspoken": 3,
+    }  # fmt: skip
+
+
+def look(at_ms: int) -> dict[str, Any]:
+    """Make up a look; in the night the server was away for an hour, and above 200 only a sample was asked."""
+    count = round(people(at_ms))
+    width = round(1.96 * math.sqrt(count * 3)) if count > 200 else 0
+    away = 11 * HOUR_MS < NOW_MS - at_ms < 12 * HOUR_MS
+    return {"at_ms": at_ms, "count": None if away else count, "low": count - width, "high": count + width}
+
+
+def sample() -> dict[str, Any]:
+    """Make up what ``/admin.json`` says."""
+    trail = [look(at_ms) for at_ms in range(NOW_MS - 287 * LOOK_MS, NOW_MS + 1, LOOK_MS)]
+    now = trail[-1]
+    since_ms = NOW_MS - NOW_MS % 86_400_000
+    peak = max((seen for seen in trail if seen["at_ms"] >= since_ms), key=lambda seen: seen["count"] or 0)
+
+    def row(shown: dict[str, Any], most: dict[str, Any] | None, came: int) -> dict[str, Any]:
+        sockets = {"count": came, "low": round(came * 0.97), "high": round(came * 1.03)}
+        sampled = {**sockets, "count": round(came * 1.7), "low": round(came * 1.65), "high": None}
+        today = {
+            "since_ms": since_ms,
+            "peak": most,
+            "people": sampled if shown["rate"] < 1 else sockets,
+            "people_on_sockets": sockets,
+            "rate_min": shown["rate"],
+        }
+        return {
+            "room": shown["room"],
+            "presence": shown,
+            "audience": round((shown["count"] or 0) * 0.8),
+            "today": today,
+        }
+
+    lobby = row(presence("lobby", now["count"], now["low"], now["high"], "sampled", rate=0.25), peak, 1_412)
+    rooms = [
+        lobby,
+        row(presence("morning", 38, 38, 38, "counted"), {**peak, "count": 112}, 207),
+        row(presence("library", 12, 9, 14, "stale"), {**peak, "count": 31}, 54),
+        row(presence("garden", None, 2, None, "unknown"), None, 0),
+    ]
+    week = [
+        {"hour": hour, "count": usual(hour), "moods": {}, "observed_h": 8.0}
+        for hour in range(168)
+        if hour != 51
+    ]
+    totals = dict.fromkeys(COUNTERS, 0) | {
+        "joins": 18_204, "reports": 91_377, "reports_shed": 12, "presence_reads": 240_118, "pushes": 8_114_902,
+    }  # fmt: skip
+    return {
+        "now_ms": NOW_MS,
+        "started_at_ms": NOW_MS - 9 * 86_400_000,
+        "sockets": 241,
+        "sockets_max": 19_744,
+        "totals": totals,
+        "refusals": {"bad_visitor": 14, "over_budget": 12},
+        "store": {"kind": "redis", "saved_at_ms": NOW_MS - 23_000, "failures": 0},
+        "nodes": [
+            {"node": "fra-1:8000", "people": 131, "heard_ms": 0, "state": "this server"},
+            {"node": "fra-2:8000", "people": 118, "heard_ms": 180, "state": "live"},
+            {"node": "ams-1:8000", "people": 9, "heard_ms": 4_200, "state": "late"},
+        ],
+        "rooms": rooms,
+        "room": lobby | {
+            "seats": 74,
+            "seats_capped": 3,
+            "prefix_alarm": False,
+            "prefixes": [
+                {"prefix": "9f02c41e", "seats": 11, "share": 0.143},
+                {"prefix": "04d7710b", "seats": 4, "share": 0.052},
+                {"prefix": "e81c2a90", "seats": 2, "share": 0.026},
+            ],
+            "last_day": trail,
+            "week": week,
+        },
+    }  # fmt: skip
+
+
+PAGES = {
+    "admin": lambda: admin_page(sample()),
+    "sign-in": lambda: sign_in_page("this is not the operator's token"),
+}
+
+
+def server_of(html: str) -> Callable[[Route], Awaitable[None]]:
+    """Answer for a server whose page this is."""
+
+    async def serve(route: Route) -> None:
+        name = route.request.url.rsplit("/", 1)[-1]
+        if name == "admin":
+            await route.fulfill(body=html, content_type="text/html")
+        elif name == "admin.css":
+            await route.fulfill(body=(SERVER / name).read_bytes(), content_type="text/css")
+        else:
+            await route.abort()
+
+    return serve
+
+
+async def main(folder: Path) -> None:
+    """Take them all."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for name, make in PAGES.items():
+            for size, (width, height) in SIZES.items():
+                page = await browser.new_page(
+                    viewport={"width": width, "height": height},
+                    device_scale_factor=1 if size == "desktop" else 2,
+                )
+
+                await page.route(f"{SITE}/**", server_of(make()))
+                await page.goto(f"{SITE}/admin")
+                path = folder / f"{name}-{size}.png"
+                await page.screenshot(path=path, full_page=True)
+                print(path)
+                await page.close()
+        await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
