@@ -1,5 +1,6 @@
 """What lies in the store, and where: batches of reports, secrets, and the one key that the job writes."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -99,8 +100,8 @@ async def read_control(store: Store) -> Control | None:
 async def read_values(store: Store, room: str) -> list[bytes]:
     """Read all that writers put under a room's prefix, in the order of their keys; what is damaged is left out."""
     values = []
-    for key in await store.list(f"{REPORTS}{room}/"):
-        value = await store.get(key)
+    keys = await store.list(f"{REPORTS}{room}/")
+    for key, value in zip(keys, await asyncio.gather(*map(store.get, keys)), strict=True):
         if value is None:
             continue  # Its time ended just now.
         try:

@@ -7,7 +7,9 @@ from typing import Any, Final, Self
 
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError
+from breathing_room.core.policies import Every
 from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX, FIELDS, ROOM_FIELDS, ServerConfig
+from breathing_room.hosts.stateless.config import StatelessConfig
 
 SNAPSHOT_MS_MIN: Final = 2_000
 """Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes may travel at
@@ -15,6 +17,8 @@ different speeds."""
 
 SOCKETS_MAX: Final = 32_768
 """Sockets that one object may hold (https://developers.cloudflare.com/durable-objects/api/state/)."""
+
+KEEPERS: Final = ("objects", "kv")
 
 ROOMS: Final = "rooms"
 
@@ -32,15 +36,38 @@ class WorkerConfig:
         "how late a room may be woken by its alarm while nobody watches; whoever reads it sees the truth all the same",
     )
 
+    keeper: str = setting(
+        "objects",
+        "who keeps rooms: `objects`, one for each room, or `kv`, where nobody has a memory and only a panel of those who poll is counted",
+    )
+    job_ms: int = setting(60_000, "how often the cron runs, where rooms are kept in `kv`")
+
     def __post_init__(self) -> None:
         """Check every field and how they relate."""
+        if self.keeper not in KEEPERS:
+            raise ConfigError(f"keeper must be one of {', '.join(KEEPERS)}, not {self.keeper!r}")
+        if self.keeper == "kv" and any(room.mode != "poll" for room in self.rooms):
+            raise ConfigError(
+                "mode must be poll where rooms are kept in kv: nobody is there to hold a socket"
+            )
         check_range(self, "sockets_max", 1, SOCKETS_MAX)
         check_range(self, "lazy_ms", 0, 3_600_000)
-        for room in (self.server.room, *self.server.rooms.values()):
+        _ = self.stateless
+        for room in self.rooms:
             if room.snapshot_ms < SNAPSHOT_MS_MIN:
                 raise ConfigError(
                     f"snapshot_ms must be at least {SNAPSHOT_MS_MIN:,} at the edge: KV takes one write a second"
                 )
+
+    @property
+    def rooms(self) -> tuple[RoomConfig, ...]:
+        """How rooms work: those without a table of their own, and the others."""
+        return self.server.room, *self.server.rooms.values()
+
+    @property
+    def stateless(self) -> StatelessConfig:
+        """How rooms work that are kept in KV. No process lives long enough there to collect a batch."""
+        return StatelessConfig(server=self.server, policy=Every.name, job_ms=self.job_ms)
 
     @classmethod
     def load(cls, variables: Mapping[str, str]) -> Self:
@@ -58,7 +85,9 @@ class WorkerConfig:
             for name, text in variables.items()
             if name.startswith(ENVIRONMENT_PREFIX)
         }
-        own = {name: _whole(name, ours.pop(name)) for name in OWN if name in ours}
+        own: dict[str, Any] = {name: _whole(name, ours.pop(name)) for name in OWN if name in ours}
+        if KEEPER in ours:
+            own[KEEPER] = ours.pop(KEEPER)
         rooms = _rooms(ours.pop(ROOMS, "{}"))
         server = ServerConfig.load(
             flags={}, environ={f"{ENVIRONMENT_PREFIX}{name.upper()}": text for name, text in ours.items()}
@@ -71,10 +100,12 @@ class WorkerConfig:
         return cls(server=server, **own)
 
 
-OWN: Final = ("sockets_max", "lazy_ms")
-"""The settings that only a Worker has."""
+OWN: Final = ("sockets_max", "lazy_ms", "job_ms")
+"""The settings that only a Worker has, and that are numbers."""
 
-NAMES: Final = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in (*FIELDS, *OWN, ROOMS))
+KEEPER: Final = "keeper"
+
+NAMES: Final = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in (*FIELDS, *OWN, KEEPER, ROOMS))
 """Every variable that a Worker looks at."""
 
 

@@ -10,9 +10,11 @@ from workers import Response, WorkerEntrypoint
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import RESTART
+from breathing_room.hosts.stateless.job import housekeep
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.host import keep_secrets
 from breathing_room.hosts.worker.http import Routes
+from breathing_room.hosts.worker.kv_http import KvRoutes
 from breathing_room.hosts.worker.object import BreathingRoom
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
 from breathing_room.hosts.worker.request import Request
@@ -35,6 +37,17 @@ def the_routes(env: Any) -> Routes:
     return _routes[0]
 
 
+_keepers: list[KvRoutes] = []
+
+
+def the_keeper(env: Any) -> KvRoutes | None:
+    """Find who keeps the rooms, where that is not an object for each."""
+    worker = the_routes(env).worker
+    if worker.keeper == "kv" and not _keepers:
+        _keepers.append(KvRoutes(worker, KvStore(binding(env, "KV"), to_object)))
+    return _keepers[0] if _keepers else None
+
+
 class Default(WorkerEntrypoint):
     """Answers HTTP, and passes on to a room what only the room can answer."""
 
@@ -47,7 +60,10 @@ class Default(WorkerEntrypoint):
             if asked.method == "OPTIONS":
                 return respond(routes.preflight(asked), headers)
             name, path = routes.find(asked)
-            answer = await routes.answer(name, path, asked, self._ask_room)
+            keeper = the_keeper(self.env)
+            answer = await routes.answer(name, path, asked, keeper.ask_room if keeper else self._ask_room)
+            if answer is None and keeper is not None:
+                answer = await keeper.answer(name, path, asked)
             if answer is not None:
                 return respond(answer, headers, head=asked.method == "HEAD")
             if path == "/events":
@@ -63,14 +79,14 @@ class Default(WorkerEntrypoint):
         return response
 
     async def scheduled(self, *_: Any) -> None:
-        """Keep house, now and then: have the secret of the next epoch ready before anybody needs it."""
+        """Keep house: have the secret of the next epoch ready before anybody needs it, or run the job of the stateless mode."""
         try:
-            kv = binding(self.env, "KV")
-            if kv is not None:
-                routes = the_routes(self.env)
-                await keep_secrets(
-                    KvStore(kv, to_object), routes.config.room.epoch_ms, routes.clock.wall_ms()
-                )
+            kv, routes = binding(self.env, "KV"), the_routes(self.env)
+            if routes.worker.keeper == "kv":
+                await housekeep(KvStore(kv, to_object), routes.worker.stateless)
+            elif kv is not None:
+                epoch_ms = routes.config.room.epoch_ms
+                await keep_secrets(KvStore(kv, to_object), epoch_ms, routes.clock.wall_ms())
         except Exception as error:  # noqa: BLE001 - the next time makes up for it
             log.error("the housekeeping failed: %s", error)
 

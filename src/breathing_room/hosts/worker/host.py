@@ -18,11 +18,14 @@ from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
 from breathing_room.core.events import Connection, Event, Joined, MoodChanged, Reported, VisitorKey, Woken
 from breathing_room.core.history import WEEKS_MAX, History
+from breathing_room.core.policies import live_seats
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import (
     RESTORED,
     SILENT,
+    TICKETS,
+    Leases,
     Snapshot,
     decode_snapshot,
     encode_snapshot,
@@ -37,6 +40,7 @@ from breathing_room.hosts.server.counters import Counters
 from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.session import NEW, PERSON
 from breathing_room.hosts.server.timeouts import Timeouts
+from breathing_room.hosts.stateless.control import read_control, read_values
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.config import WorkerConfig
 from breathing_room.hosts.worker.kept import HISTORY, REST, SECRET, SNAPSHOT, Kept
@@ -200,26 +204,63 @@ class RoomHost:
         return with_connected(rest, dropped, left_ms=left_ms, flags=SILENT | RESTORED)
 
     async def _restored(self, now_ms: int) -> Room:
-        """Begin where another host stopped, if it left a snapshot in the store; otherwise anew."""
+        """Begin where another host stopped, if it left something in the store; otherwise anew."""
         store, config = self.host.store, self.config
+        unknown = False
         if store is not None:
             try:
                 note = json.loads(await store.get(STORED_NOTE + self.name) or b"null")
-                if note is not None:
-                    history = await store.get(STORED_HISTORY + self.name)
-                    if history is not None:
-                        self._kept.put(HISTORY, history)
-                    stored = await store.get(STORED_SNAPSHOT + self.name)
-                    if stored is not None:
-                        return Room.restore(
-                            decode_snapshot(stored), config, now_ms=now_ms, keeps_sockets=True
-                        )
-                    unknown = note.get("people") != 0
-                    return Room(self.name, config, now_ms=now_ms, unknown=unknown, keeps_sockets=True)
+                if note is None:
+                    return await self._taken_over(store, now_ms)
+                history = await store.get(STORED_HISTORY + self.name)
+                if history is not None:
+                    self._kept.put(HISTORY, history)
+                stored = await store.get(STORED_SNAPSHOT + self.name)
+                if stored is not None:
+                    return Room.restore(decode_snapshot(stored), config, now_ms=now_ms, keeps_sockets=True)
+                unknown = note.get("people") != 0
             except (StoreError, ValueError, AttributeError) as error:
                 log.error("room %s: the store is of no use: %s", self.name, error)
-                return Room(self.name, config, now_ms=now_ms, unknown=True, keeps_sockets=True)
-        return Room(self.name, config, now_ms=now_ms, keeps_sockets=True)
+                unknown = True
+        return Room(self.name, config, now_ms=now_ms, unknown=unknown, keeps_sockets=True)
+
+    async def _taken_over(self, store: Store, now_ms: int) -> Room:
+        """Begin with the panel that the stateless mode left in the store, if it did; the secrets are the same.
+
+        So a room moves into its object when that is deployed. Writers elsewhere that were not replaced yet go on reporting to the store;
+        who comes in there is missed here until the next beat.
+        """
+        room = Room(self.name, self.config, now_ms=now_ms, keeps_sockets=True)
+        control = await read_control(store)
+        if control is None or self.name not in control.rooms:
+            return room
+        config, of_room = self.host.worker.stateless, control.rooms[self.name]
+        values = await read_values(store, self.name)
+        lease_ms = self.config.beat_lease_ms
+        rate = config.make_rate(self.name, of_room, now_ms)
+        seats = [
+            record
+            for record in live_seats(
+                values, now_ms=now_ms, lease_ms=lease_ms, silence_ms=config.silence_ms
+            ).values()
+            if record.ticket < rate.current
+        ]
+        moods = {mood: index for index, mood in enumerate(self.config.moods)}
+        leases = Leases(
+            keys=b"".join(record.visitor for record in seats),
+            mood_of=bytes(moods.get(record.mood or "", len(moods)) for record in seats),
+            flags=bytes(len(seats)),
+            left_ms=tuple(max(1, record.heard_at_ms + lease_ms - now_ms) for record in seats),
+            tickets=tuple(round(record.ticket * TICKETS) for record in seats),
+        )
+        began = room.snapshot()
+        panel = replace(
+            began.panel, seats=leases, rates=rate.rates, changed_at_ms=of_room.changed_at_ms, since_ms=now_ms
+        )
+        taken = replace(began, panel=panel, unsaved=True, described_at_ms=now_ms)
+        room = Room.wake(taken, self.config, {}, keeps_sockets=True)
+        room.step(Woken(), now_ms=now_ms)
+        return room
 
     # --- Feed, perform, re-arm --------------------------------------------------------------------------------
 

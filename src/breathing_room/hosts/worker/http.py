@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import config_body, encode
 from breathing_room.hosts.server import compat
@@ -140,6 +140,11 @@ class Routes:
             return error_answer(error, {"Allow": error.allowed})
         if isinstance(error, PeerError):
             return error_answer(error)
+        if isinstance(error, StoreError):
+            log.error("the store does not answer: %s", error)
+            return error_answer(
+                PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
+            )
         log.critical(
             "a request failed: a bug, or a room that cannot be reached: %s: %s", type(error).__name__, error
         )

@@ -1,0 +1,75 @@
+"""Rooms that KV keeps, where nobody has a memory: a panel of those who poll, and a job that the cron runs."""
+
+import asyncio
+import secrets
+from typing import Any
+
+from breathing_room.testing.host import ask, expect_refusal
+from hosts.worker.conftest import TIMES, Start
+from hosts.worker.platform_fakes import Service
+from hosts.worker.runtime import Runtime
+
+KV_MODE = TIMES | {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_KEEPER": "kv"}
+ROOM = "/v1/rooms/lobby"
+PEOPLE = 12
+
+
+async def presence(worker: Runtime) -> dict[str, Any]:
+    return (await ask(worker.url, "GET", ROOM)).json()
+
+
+async def beat(worker: Runtime, visitor: str, **more: Any) -> dict[str, Any]:
+    return (await ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitor, **more})).json()
+
+
+async def cron(worker: Runtime) -> None:
+    assert (await ask(worker.cron_url, "GET", "/")).body == b"ok"
+
+
+async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Start, kv: Service) -> None:
+    """
+    Without the job nobody is counted; with it each report is one write, goodbyes count, sockets and coins are refused; and the
+    object that is deployed over the same KV goes on with the people, with their moods, and with the count in its interval.
+    """
+    services = {"KV": f"kvNamespace {kv.address}"}
+    worker = start(KV_MODE, services=services)
+    assert (await presence(worker))["method"] == "unknown"
+    await expect_refusal(ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": "v" * 22}), "unavailable", 503)
+    await cron(worker)
+
+    visitors = [secrets.token_urlsafe(16) for _ in range(PEOPLE)]
+    writes = kv.calls["write"]
+    for visitor in visitors:
+        assert (await beat(worker, visitor, mood="release"))["in_sample"]
+    assert kv.calls["write"] == writes + PEOPLE
+    await beat(worker, visitors[0], mood="gratitude")
+    await ask(worker.url, "POST", f"{ROOM}/leave", {"visitor": visitors[-1]})
+    seen = await presence(worker)
+    assert (seen["count"], seen["method"]) == (PEOPLE - 1, "counted")
+    assert (seen["moods"]["release"], seen["moods"]["gratitude"]) == (PEOPLE - 2, 1)
+    for path in ("/socket", "/events", "/history"):
+        await expect_refusal(ask(worker.url, "GET", f"{ROOM}{path}"), "not_found", 404)
+    await expect_refusal(ask(worker.url, "POST", "/api/heartbeat", b"{}"), "cannot_count", 501)
+    assert (await ask(worker.url, "GET", f"{ROOM}/config")).json()["mode"] == "poll"
+    await cron(worker)
+    kv.failing = True
+    await expect_refusal(
+        ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitors[0]}), "unavailable", 503
+    )
+    kv.failing = False
+
+    over = start(TIMES | {"BREATHING_ROOM_MODE": "poll"}, services=services)
+    both = await asyncio.gather(presence(worker), presence(over))
+    for seen in both:
+        assert seen["low"] <= PEOPLE - 1 <= seen["high"], seen
+        assert (seen["count"], seen["moods"]["release"], seen["moods"]["gratitude"]) == (
+            PEOPLE - 1,
+            PEOPLE - 2,
+            1,
+        )
+    # Whoever reports to one of them meanwhile is one person.
+    seen = await beat(over, visitors[0])
+    assert (seen["count"], seen["moods"]["gratitude"]) == (PEOPLE - 1, 1)
+    await ask(over.url, "POST", f"{ROOM}/leave", {"visitor": visitors[0]})
+    assert (await presence(over))["count"] == PEOPLE - 2
+    assert over.lines == []
