@@ -134,7 +134,8 @@ def test_around_a_number_poles_have_one_plural() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_language_says_everything(lang: str) -> None:
     """
-    A language has the phrases of English, each with the same places for numbers, and every form that its plurals need.
+    A language has the phrases of English, each with the same places for numbers, and its sentence about people has every form
+    that a number of them takes.
     """
 
     def shape(phrases: Any) -> Any:
@@ -149,6 +150,11 @@ def test_every_language_says_everything(lang: str) -> None:
     assert phrases["dir"] in {"ltr", "rtl"}
     expected = shape(node("words.en.js", "it.default"))
     assert shape(phrases) == expected
+    rules = f"new Intl.PluralRules({json.dumps(lang)})"
+    forms = node(
+        "words.js", f"[...Array(300).keys(), 1e3, 1e6].slice(2).map((count) => {rules}.select(count))"
+    )
+    assert set(forms) <= phrases["people"].keys()
 
 
 def test_languages_are_found_by_their_file() -> None:
