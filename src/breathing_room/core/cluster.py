@@ -12,9 +12,11 @@ its messages name it is gone, and its people with it: by then they came back els
 doubt for as long as a seat has a lease, since their people go on reporting, to somebody else.
 
 *Nobody is counted twice.* A message names, by their keys, those who came in since the last one. Whoever holds the same visitor lets
-go; so the last to claim a visitor counts it, and as the log has one order, all agree who that is. Between a claim and the next
-message of whoever lets go the visitor is in the sums of both. Those are few, and known: they are the claims since the
-oldest of the last messages. The interval leaves them open: ``low`` is less by so many.
+go; so the last to claim a visitor counts it, and as the log has one order, all agree who that is. Until the others hear that
+somebody let go, the visitor is in the sums of two. Those are few, and bounded: a node read, before it spoke, all that was said before
+it spoke the last time; so they are the claims since the oldest of the last messages but one. The interval leaves them open: ``low``
+is less by so many. Most of them are people who come back: while a node is drained, or has died, its people are silent, and somebody
+else's newcomers. So the count takes newcomers for silent people of other nodes, as long as there are any.
 
 *Cut off.* A node that does not hear itself hears nobody. It goes on with the last sums that it knows: ``low`` is its own people,
 ``high`` is everybody, and as many newcomers as came before in such a time. Leases of other nodes do not end meanwhile.
@@ -290,7 +292,8 @@ class Node:
         message: Its last message.
         heard_at_ms: When that was, by our clock.
         sums: Its rooms.
-        claims: For each room, how many claims of anybody there had been by then.
+        claims: For each room, how many claims of anybody there had been when it spoke.
+        claims_read: How many of them it had surely read by then.
         is_gone: Whether its lease has ended, so that only seats are left of it.
     """
 
@@ -298,6 +301,7 @@ class Node:
     heard_at_ms: int
     sums: dict[str, Summary]
     claims: dict[str, int]
+    claims_read: dict[str, int]
     is_gone: bool = False
 
 
@@ -307,13 +311,17 @@ class Others:
 
     Attributes:
         summaries: Their sums, those added that may be.
-        claims: How many claims there had been when the one was last heard that was heard the longest ago; None if there is none.
+        claims: How many claims the one has surely read that has read the fewest; None if there is none.
+        silent: Their silent people by mood, those of nodes in doubt included.
+        silent_claims: How many claims the one of those with silent people has surely read that has read the fewest.
         newcomers: How many may have come to those who are in doubt.
         stale: Whether we are cut off.
     """
 
     summaries: tuple[Summary, ...] = ()
     claims: int | None = None
+    silent: tuple[int, ...] = ()
+    silent_claims: int = 0
     newcomers: int = 0
     stale: bool = False
 
@@ -380,11 +388,15 @@ class Nodes:
         if message.leaving:
             self._nodes.pop(message.node, None)
             return
+        claims = {room: self._claims[room] for room in message.parts}
+        before = self._nodes.get(message.node)
         self._nodes[message.node] = Node(
             message,
             min(heard_at_ms, now_ms),
             {room: part.summary for room, part in message.parts.items()},
-            {room: self._claims[room] for room in message.parts},
+            claims,
+            # Who speaks for the first time is empty: there is nobody to let go of.
+            claims if before is None else claims | before.claims,
         )
 
     def forget(self, name: str) -> list[NodeId]:
@@ -416,7 +428,8 @@ class Nodes:
     def others(self, room: str, now_ms: int) -> Others:
         """Say what is known of a room on the other nodes."""
         summaries: list[Summary] = []
-        claims: int | None = None
+        claims_read: list[int] = []
+        silent_claims: list[int] = []
         expected = 0.0
         for node in self:
             summary = node.sums.get(room)
@@ -425,11 +438,18 @@ class Nodes:
             if self.is_late(node, now_ms):
                 expected += summary.arrivals_per_s * (now_ms - node.heard_at_ms) / 1_000
                 summary = doubted(summary)
-            elif claims is None or node.claims[room] < claims:
-                claims = node.claims[room]
+            else:
+                claims_read.append(node.claims_read[room])
+            if any(summary.silent):
+                silent_claims.append(node.claims_read[room])
             summaries.append(summary)
         return Others(
-            tuple(_added(summaries)), claims, ceil(expected + Z * sqrt(expected)), self.is_cut_off(now_ms)
+            tuple(_added(summaries)),
+            claims=min(claims_read, default=None),
+            silent=tuple(map(sum, zip(*(summary.silent for summary in summaries), strict=True))),
+            silent_claims=min(silent_claims, default=0),
+            newcomers=ceil(expected + Z * sqrt(expected)),
+            stale=self.is_cut_off(now_ms),
         )
 
 
@@ -490,6 +510,8 @@ class Whole:
             [own, *others.summaries],
             self.config,
             moving=0 if others.claims is None else claims - others.claims,
+            returned=min(claims - others.silent_claims, sum(others.silent)),
+            silent=others.silent,
             newcomers=others.newcomers,
             stale=others.stale,
         )

@@ -74,6 +74,8 @@ def facts(
     config: RoomConfig,
     *,
     moving: int = 0,
+    returned: int = 0,
+    silent: Sequence[int] = (),
     newcomers: int = 0,
     stale: bool = False,
 ) -> Facts:
@@ -83,14 +85,19 @@ def facts(
         summaries: One a machine, our own first.
         config: How the room works.
         moving: How many people at most may be among ours and still among those of others, or among two others.
+        returned: How many probably are: they came in while others had silent people.
+        silent: Those silent people of others, by mood; at least as many.
         newcomers: How many at most may have come to others since we last heard of them.
         stale: Whether the others are known from before only.
     """
     own = summaries[0]
     people = [sum(mood) for mood in zip(*(summary.people for summary in summaries), strict=True)]
-    silent = [sum(mood) for mood in zip(*(summary.silent for summary in summaries), strict=True)]
-    cells: list[Cell] = [(here, here - doubt, here) for here, doubt in zip(people, silent, strict=True)]
-    whole: Cell = (sum(people), sum(people) - sum(silent), sum(people))
+    doubts = [sum(mood) for mood in zip(*(summary.silent for summary in summaries), strict=True)]
+    back = apportion(returned, silent) if returned else [0] * len(people)
+    cells: list[Cell] = [
+        (here - twice, here - doubt, here) for here, doubt, twice in zip(people, doubts, back, strict=True)
+    ]
+    whole: Cell = (sum(people) - returned, sum(people) - sum(doubts), sum(people))
     panels = _by_theta(summary.panel for summary in summaries)
     coins = [summary.coins for summary in summaries if not summary.coins.is_idle]
     # A join over a socket pays for no estimate where there is nothing to estimate.

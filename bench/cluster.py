@@ -1,0 +1,527 @@
+"""One room over several servers, each a process, with real sockets and a real Redis: what people see while things break.
+
+Every show prints what it saw as one line of JSON. In a *look* a node is asked who is in the room; the truth is known, for the
+people are ours: they come back when a server goes away, to any that is open. Run all of it, or some::
+
+    python bench/cluster.py
+    python bench/cluster.py --only spread,rolling --people 300
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import secrets
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import uvloop
+from redis.asyncio import Redis
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from breathing_room.client.parting import LostError, RefusedError
+from breathing_room.client.slim import SlimSocket, handshake
+from breathing_room.hosts.server.limits import raise_file_limit
+from redis_process import RedisProcess, free_port, redis_process
+
+PATH = "/v1/rooms/lobby/socket"
+MOODS = ("gratitude", "presence", "release", "connection")
+START_S = 60.0
+CALM_S = 120.0
+HANDSHAKES = 100
+LOOK_S = 0.1
+
+
+# --- Servers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A `breathing-room serve` that is one of several."""
+
+    name: str
+    redis_url: str
+    flags: tuple[str, ...]
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "breathing_room",
+            "serve",
+            "--port",
+            str(self.port),
+            "--node",
+            self.name,
+        ]
+        self.process = subprocess.Popen(  # noqa: ASYNC220 - a moment, before anything is measured
+            [*command, "--log-level", "error", *self.flags],
+            env={**os.environ, "BREATHING_ROOM_REDIS": self.redis_url},
+            stdout=subprocess.DEVNULL,
+            cwd=tempfile.gettempdir(),
+        )
+        await until(lambda: is_ready(self), patience_s=START_S)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    async def stop(self) -> None:
+        """End it politely."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(self.process.wait)
+
+
+@asynccontextmanager
+async def servers(redis: RedisProcess, count: int, *flags: str) -> AsyncIterator[list[Server]]:
+    """Start servers, and end them after the block."""
+    all_of = [Server(f"node-{index}", redis.url, flags) for index in range(count)]
+    try:
+        await asyncio.gather(*(server.start() for server in all_of))
+        yield all_of
+    finally:
+        for server in all_of:
+            if server.process is not None and server.process.poll() is None:
+                server.kill()
+
+
+async def is_ready(server: Server) -> bool:
+    async with httpx.AsyncClient() as client:
+        try:
+            return (await client.get(f"{server.url}/readyz")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+async def until(holds: Callable[[], Awaitable[bool]], *, patience_s: float = CALM_S) -> float:
+    """Wait until something holds; return for how long, in seconds."""
+    began_s = time.monotonic()
+    while not await holds():
+        if time.monotonic() - began_s > patience_s:
+            raise TimeoutError(f"not within {patience_s:.0f} s")
+        await asyncio.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+# --- People -------------------------------------------------------------------------------------------------------
+
+
+class Person(SlimSocket):
+    """Somebody who stays, whatever happens."""
+
+    __slots__ = ("drops", "failures", "mood", "people", "server", "visitor")
+
+    def __init__(self, people: "People", request: str) -> None:
+        super().__init__(request)
+        self.people = people
+        self.visitor = secrets.token_urlsafe(16)
+        self.mood = people.rng.choice(MOODS)
+        self.server: Server | None = None
+        self.failures = 0
+        self.drops = 0
+
+    def opened(self) -> None:
+        self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
+
+    def heard(self, message: bytes, frame_bytes: int) -> None:  # noqa: ARG002 - that is how it is called
+        self.people.messages += 1
+        if self not in self.people.inside:
+            self.people.inside.add(self)
+            self.failures = 0
+
+    def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
+        self.people.inside.discard(self)
+        self.people.ends[how] += 1
+        wait_s = parting.wait_s(self.failures, self.people.rng) if isinstance(parting, LostError) else 0.0
+        self.failures += 1
+        self.people.come_later(self, wait_s)
+
+
+class People:
+    """A crowd that is spread over several servers."""
+
+    def __init__(self, all_of: list[Server], count: int) -> None:
+        self.rng = Random(1)
+        self.open = list(all_of)
+        self.inside: set[Person] = set()
+        self.ends: Counter[str] = Counter()
+        self.messages = 0
+        self.ending = False
+        self._turns = asyncio.Semaphore(HANDSHAKES)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.everybody = [Person(self, handshake("127.0.0.1", PATH)) for _ in range(count)]
+        for index, person in enumerate(self.everybody):
+            self.come_later(person, 0.0, all_of[index % len(all_of)])
+
+    def come_later(self, person: Person, wait_s: float, server: Server | None = None) -> None:
+        if not self.ending:
+            task = asyncio.create_task(self._come(person, wait_s, server))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _come(self, person: Person, wait_s: float, server: Server | None) -> None:
+        await asyncio.sleep(wait_s)
+        async with self._turns:
+            person.server = server or self.rng.choice(self.open)
+            loop = asyncio.get_running_loop()
+            try:
+                await loop.create_connection(person.again, "127.0.0.1", person.server.port)
+            except OSError:
+                self.come_later(person, self.rng.uniform(0, 0.5))
+
+    async def gathered(self) -> bool:
+        return len(self.inside) == len(self.everybody)
+
+    def of(self, server: Server) -> list[Person]:
+        return [person for person in self.inside if person.server is server]
+
+    async def leave(self) -> None:
+        self.ending = True
+        for task in list(self._tasks):
+            task.cancel()
+        for person in self.everybody:
+            person.abort()
+        await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def crowd(all_of: list[Server], count: int) -> AsyncIterator[People]:
+    people = People(all_of, count)
+    try:
+        yield people
+    finally:
+        await people.leave()
+
+
+# --- Looks --------------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Looks at every server that answers, over and over."""
+
+    def __init__(self, all_of: list[Server], truth: int) -> None:
+        self.all_of = all_of
+        self.truth = truth
+        self.looks: list[tuple[float, str, dict[str, Any]]] = []
+        self._client = httpx.AsyncClient(timeout=5.0)
+
+    async def look(self, server: Server) -> dict[str, Any] | None:
+        try:
+            answer = await self._client.get(f"{server.url}/v1/rooms/lobby")
+        except httpx.HTTPError:
+            return None
+        return answer.json() if answer.status_code == 200 else None
+
+    async def run(self) -> None:
+        while True:
+            for server in self.all_of:
+                if (said := await self.look(server)) is not None:
+                    self.looks.append((time.monotonic(), server.name, said))
+            await asyncio.sleep(LOOK_S)
+
+    async def all_right(self) -> bool:
+        """Whether every server says the truth, in no doubt."""
+        for server in self.all_of:
+            said = await self.look(server)
+            if said is None or (said["count"], said["low"], said["high"], said["method"]) != (
+                *(self.truth,) * 3,
+                "counted",
+            ):
+                return False
+        return True
+
+    async def any_doubts(self) -> bool:
+        """Whether some server says that it knows less than it did."""
+        looks = [await self.look(server) for server in self.all_of]
+        return any(said is not None and said["method"] != "counted" for said in looks)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def summary(self) -> dict[str, Any]:
+        """Say how good what was seen was."""
+        seen = [said for _, _, said in self.looks]
+        misses = [said for said in seen if not said["low"] <= self.truth <= (said["high"] or 10**9)]
+        errors = sorted(
+            abs(said["count"] - self.truth) / self.truth for said in seen if said["count"] is not None
+        )
+        wrong = [
+            said
+            for said in seen
+            if said["method"] == "counted" and not said["low"] <= self.truth <= said["high"]
+        ]
+        return {
+            "looks": len(seen),
+            "interval_missed_truth": len(misses),
+            "wrong_as_counted": len(wrong),
+            "error_95_percent": round(errors[int(0.95 * (len(errors) - 1))], 4) if errors else None,
+            "error_worst": round(errors[-1], 4) if errors else None,
+            "methods": dict(Counter(said["method"] for said in seen)),
+        }
+
+
+@asynccontextmanager
+async def watching(all_of: list[Server], truth: int) -> AsyncIterator[Watch]:
+    watch = Watch(all_of, truth)
+    task = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await watch.close()
+
+
+# --- Shows --------------------------------------------------------------------------------------------------------
+
+
+async def spread(count: int, *, changes: int = 40) -> dict[str, Any]:
+    """Three nodes: how long after the last join all say so, and how long a mood takes from one node to another."""
+    with redis_process() as redis:
+        async with servers(redis, 3) as all_of, crowd(all_of, count) as people:
+            watch = Watch(all_of, count)
+            await until(people.gathered)
+            full_s = await until(watch.all_right)
+            waits = []
+            for index in range(changes):
+                here, there = all_of[index % 3], all_of[(index + 1) % 3]
+                person = people.of(here)[0]
+                before = (await watch.look(there) or {})["moods"]
+                person.mood = next(mood for mood in MOODS if mood != person.mood)
+                person.send(json.dumps({"type": "mood", "mood": person.mood}).encode())
+
+                async def seen(mood: str = person.mood, before: Any = before, there: Server = there) -> bool:
+                    said = await watch.look(there)
+                    return said is not None and said["moods"][mood] == before[mood] + 1
+
+                waits.append(await until(seen))
+                await asyncio.sleep(0.3)
+            await watch.close()
+            return {
+                "people": count,
+                "full_count_after_last_join_ms": round(1_000 * full_s),
+                "mood_seen_elsewhere_ms_median": round(1_000 * statistics.median(waits)),
+                "mood_seen_elsewhere_ms_worst": round(1_000 * max(waits)),
+            }
+
+
+async def kills(count: int, *, times: int = 10, lease_ms: int = 5_000) -> dict[str, Any]:
+    """Kill a node with a third of the people, over and over; another takes its place."""
+    with redis_process() as redis:
+        async with (
+            servers(redis, 3, "--node-lease-ms", str(lease_ms)) as all_of,
+            crowd(all_of, count) as people,
+        ):
+            await until(people.gathered)
+            survivors = all_of[:2]
+            right_after_s, killed, keys = [], [], []
+            asker = Redis(port=redis.port)
+            async with watching(survivors, count) as watch:
+                await until(watch.all_right)
+                watch.looks.clear()
+                for _ in range(times):
+                    victim = all_of[2]
+                    killed.append(len(people.of(victim)))
+                    people.open.remove(victim)
+                    victim.kill()
+                    killed_s = time.monotonic()
+                    await until(watch.any_doubts)
+                    await until(watch.all_right)
+                    right_after_s.append(time.monotonic() - killed_s)
+                    await victim.start()
+                    people.open.append(victim)
+                    # A third goes over to it, as a balancer would have it.
+                    for person in [person for person in people.inside if people.rng.random() < 1 / 3]:
+                        person.abort()
+                    await until(people.gathered)
+                    await until(watch.all_right)
+                    keys.append(await asker.dbsize())
+                summary = watch.summary()
+            await asker.aclose()
+            return {
+                "people": count,
+                "kills": times,
+                "on_the_node_at_least": min(killed),
+                "lease_ms": lease_ms,
+                "counted_again_ms_median": round(1_000 * statistics.median(right_after_s)),
+                "counted_again_ms_worst": round(1_000 * max(right_after_s)),
+                "redis_keys": max(keys),
+                **summary,
+            }
+
+
+async def redis_away(count: int, *, away_s: float = 30.0) -> dict[str, Any]:
+    """Redis is killed, stays away, and comes back empty."""
+    with redis_process() as redis:
+        async with servers(redis, 3) as all_of, crowd(all_of, count) as people:
+            await until(people.gathered)
+            async with watching(all_of, count) as watch:
+                await until(watch.all_right)
+                watch.looks.clear()
+                ends = sum(people.ends.values())
+                redis.kill()
+                killed_s = time.monotonic()
+                await asyncio.sleep(away_s)
+                meanwhile = [said for at_s, _, said in watch.looks if at_s > killed_s + 2.5]
+                widths = [said["high"] - said["low"] for said in meanwhile]
+                redis.start()
+                right_s = await until(watch.all_right)
+                summary = watch.summary()
+            return {
+                "people": count,
+                "away_s": away_s,
+                "sockets_dropped": sum(people.ends.values()) - ends,
+                "methods_meanwhile": dict(Counter(said["method"] for said in meanwhile)),
+                "width_first": widths[0],
+                "width_last": widths[-1],
+                "right_again_ms": round(1_000 * right_s),
+                **summary,
+            }
+
+
+async def rolling(count: int) -> dict[str, Any]:
+    """Every node is restarted in turn, while its people come back to the others."""
+    with redis_process() as redis:
+        async with servers(redis, 3) as all_of, crowd(all_of, count) as people:
+            await until(people.gathered)
+            async with watching(all_of, count) as watch:
+                await until(watch.all_right)
+                watch.looks.clear()
+                stopped_s = []
+                for server in all_of:
+                    people.open.remove(server)
+                    began_s = time.monotonic()
+                    await server.stop()
+                    stopped_s.append(time.monotonic() - began_s)
+                    await server.start()
+                    people.open.append(server)
+                    await until(people.gathered)
+                right_s = await until(watch.all_right)
+                summary = watch.summary()
+            return {
+                "people": count,
+                "stop_took_s": [round(took_s, 1) for took_s in stopped_s],
+                "right_after_the_last_ms": round(1_000 * right_s),
+                "came_back": sum(people.ends.values()),
+                **summary,
+            }
+
+
+async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, Any]:
+    """Commands that Redis takes in a second for one node, by how many people it holds."""
+    found: dict[str, Any] = {}
+    with redis_process() as redis:
+        asker = Redis(port=redis.port)
+        for size in sizes:
+            async with servers(redis, 1) as all_of, crowd(all_of, size) as people:
+                await until(people.gathered)
+                await asyncio.sleep(2)
+                before = await asker.info()
+                began_s = time.monotonic()
+                await asyncio.sleep(measured_s)
+                after = await asker.info()
+                took_s = time.monotonic() - began_s
+                found[f"{size}"] = {
+                    "commands_per_s": round(
+                        (after["total_commands_processed"] - before["total_commands_processed"]) / took_s, 1
+                    ),
+                    "bytes_in_per_s": round(
+                        (after["total_net_input_bytes"] - before["total_net_input_bytes"]) / took_s
+                    ),
+                    "bytes_out_per_s": round(
+                        (after["total_net_output_bytes"] - before["total_net_output_bytes"]) / took_s
+                    ),
+                }
+        await asker.aclose()
+    return found
+
+
+async def workers(count: int, *, stay_s: int = 10) -> dict[str, Any]:
+    """Joins and pushes a second with one worker and with two, while a client shares the same cores."""
+    found: dict[str, Any] = {"people": count, "cores": os.cpu_count()}
+    for number in (1, 2):
+        with redis_process() as redis:
+            async with servers(redis, 1, "--workers", str(number), "--push-ms", "100") as (server,):
+                run = await asyncio.create_subprocess_exec(
+                    *(
+                        sys.executable,
+                        "-m",
+                        "breathing_room",
+                        "crowd",
+                        server.url,
+                        "--json",
+                        "--people",
+                        str(count),
+                    ),
+                    *("--for", f"{stay_s}s", "--mood-changes", "1000", "--stay", "0", "--seed", "1"),
+                    stdout=subprocess.PIPE,
+                )
+                said, _ = await run.communicate()
+                await server.stop()
+        summary = json.loads(said)
+        found[f"workers_{number}"] = {
+            "joins_per_s": summary["joins_per_s"],
+            "pushes_per_s": round(summary["messages_per_person"] * count / stay_s),
+        }
+    for figure in ("joins_per_s", "pushes_per_s"):
+        one, two = (found[f"workers_{number}"][figure] for number in (1, 2))
+        found[f"{figure}_ratio"] = round(two / one, 2) if one and two else None
+    return found
+
+
+SHOWS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {
+    "spread": spread,
+    "kills": kills,
+    "redis": redis_away,
+    "rolling": rolling,
+    "commands": lambda count: commands([10, 1_000, min(10_000, 10 * count)]),
+    "workers": workers,
+}
+
+
+async def run(names: list[str], count: int) -> None:
+    print(
+        json.dumps(
+            {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+        )
+    )
+    for name in names:
+        print(json.dumps({"show": name, **await SHOWS[name](count)}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default=",".join(SHOWS), help="shows, with commas between them")
+    parser.add_argument("--people", type=int, default=3_000)
+    arguments = parser.parse_args()
+    raise_file_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(arguments.only.split(","), arguments.people))
+
+
+if __name__ == "__main__":
+    main()
