@@ -195,11 +195,13 @@ async def test_the_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> No
 async def test_it_says_who_is_there_and_who_came() -> None:
     """Three people, of whom one leaves: two are here, three came, and three were most."""
     async with host_inside(admin_token=TOKEN, push_ms=20) as host, client_of(host) as client:
+        lobby = host.rooms["lobby"]
+        await lobby.load_history()
         for number in range(3):
             await report(client, number)
-        await host.rooms["lobby"].save_history()
+        await lobby.save_history()
         await client.post("/v1/rooms/lobby/leave", json={"visitor": f"visitor-{0:010}"})
-        await host.rooms["lobby"].save_history()
+        await lobby.save_history()
         body = await seen(host)
         page = (await client.get("/admin", headers=BEARER)).text
     room = body["room"]

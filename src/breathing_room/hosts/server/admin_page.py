@@ -219,7 +219,9 @@ def _rooms(rooms: Sequence[Mapping[str, Any]], current: str) -> str:
             )
         )
     more = f'<p class="quiet">and {len(rooms) - ROOMS_SHOWN:,} more</p>' if len(rooms) > ROOMS_SHOWN else ""
-    table = _bare_table("Rooms", ("room", "now", "95 %", "method", "most today", "people today"), lines)
+    table = _bare_table(
+        "Rooms as a table", ("room", "now", "95 %", "method", "most today", "people today"), lines
+    )
     return f'<section id="rooms" aria-labelledby="rooms-title"><h2 id="rooms-title">Rooms</h2>{table}{more}</section>'
 
 
