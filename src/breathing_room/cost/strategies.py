@@ -240,7 +240,7 @@ class Bucketed(SampledPeople):
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
         """As the protocol says."""
         reports = self.seats_reports(terms)
-        batches = terms.cached(self.set_to("bucket_s"), reports).named("batches", "a month")
+        batches = self.batches(terms, reports).named("batches", "a month")
         return self.requests(terms, reports) | {
             "object_requests": reports + batches,
             "object_gb_s": MEMORY_GB * terms.month,
@@ -248,6 +248,24 @@ class Bucketed(SampledPeople):
             "kv_writes": batches,
             "kv_reads": self.kv_reads(terms),
         }
+
+    def batches(self, terms: Terms, reports: Figure) -> Figure:
+        """Count batches: a bucket, and the wait for the next report.
+
+        While the reports of all are further apart than a bucket is long, that wait is not what chance has it: signs of life are regular,
+        and two that are far enough apart never meet. Of s people on a circle of which a bucket is the part r, the share of those that can
+        is ``(s - 1)^2 / (s (s - 1 - r))``: exact for two, 0.3 % off for three.
+        """
+        bucket, seats = self.set_to("bucket_s"), self.set_to("sample") * terms.people
+        apart = (terms.month / reports).named("apart", "s between two reports")
+        if seats.value < 2:
+            return reports
+        if seats.value > 3:
+            return terms.month / (bucket + apart)
+        part = bucket / (seats * apart)
+        signs = 1 - (1 + terms.moods + terms.goodbyes) * self.set_to("sample") * terms.joins / reports
+        meet = 1 - signs * (1 - (seats - 1) * (seats - 1) / (seats * (seats - 1 - part)))
+        return terms.month / (bucket * meet.named("meet", "of reports can meet others") + apart)
 
     def assumptions(self) -> tuple[Assumption, ...]:
         """As its parts say."""
@@ -652,10 +670,16 @@ class SelfHosted(Strategy):
     join_us: Decimal = knob(Decimal(172), "us", f"of CPU of a join; measured ({BENCH})")
 
     def announcements(self, terms: Terms) -> Figure:
-        """Count changes that are told: what comes within the least time between two is told with the next."""
-        changes = (terms.joins * (2 + terms.moods)).named("changes", "a month")
-        apart = most(self.set_to("push_s"), terms.people / self.set_to("pushes_per_s"))
-        return terms.cached(apart, changes).named("announcements", "a month")
+        """Count changes that are told: one at once, those of the least time after it together at its end."""
+        # Whoever breaks off without a goodbye is in doubt first, and gone when the grace is over: two changes.
+        each = 3 + terms.moods - terms.goodbyes
+        changes = (terms.joins * each / terms.month).named("changes", "a second")
+        apart = most(self.set_to("push_s"), terms.people / self.set_to("pushes_per_s")).named(
+            "apart", "s, at least"
+        )
+        # Whether nothing changed meanwhile, and then the wait for what changes next.
+        idle = exp(0 - changes * apart) / changes
+        return (terms.month / (apart + idle)).named("announcements", "a month")
 
     def sent(self, terms: Terms) -> Figure:
         """Count messages to people: every announcement to everybody, and an answer to each join."""
@@ -747,10 +771,13 @@ class SelfHostedPolled(SelfHosted):
         return panel_accuracy(self.set_to("panel"), terms)
 
     def sent(self, terms: Terms) -> Figure:
-        """Count answers."""
+        """Count answers. That to a report says what a poll would, so the next poll is due later: by half of the time between two, on average."""
         each = terms.reports_per_stay(self.set_to("beat_s"), mood_renews=True)
-        reports = (panel_share(self.set_to("panel"), terms) * terms.joins * each).named("reports", "a month")
-        return (terms.polls(self.set_to("poll_s")) + reports).named("sent", "answers a month")
+        members = (panel_share(self.set_to("panel"), terms) * terms.joins).named(
+            "members", "of the panel join a month"
+        )
+        spared = (members * (each - 1 - terms.goodbyes) / 2).named("spared", "polls a month")
+        return (terms.polls(self.set_to("poll_s")) - spared + members * each).named("sent", "answers a month")
 
     def loads(
         self, terms: Terms, usage: Mapping[str, Figure], plan: str

@@ -1,0 +1,58 @@
+"""The model against the count: what the formulas compute is what people, policies and rooms do."""
+
+import pytest
+
+from breathing_room.cost.model import Crowd, Strategy, Terms
+from breathing_room.cost.strategies import STRATEGIES, Fixed, strategy
+from breathing_room.sim.strategies import ERROR, Count, count, per_second
+
+WITHIN = 0.02
+
+NOT_COUNTED = {"machines", "ipv4", "machine_hours", "ipv4_hours", "peak_connections"}
+"""What a month takes whoever does what: machines, and people."""
+
+
+def check(way: Strategy, crowd: Crowd) -> dict[str, Count]:
+    """Count a strategy, and hold the model against it."""
+    counted, computed = count(way, crowd, seed=1), per_second(way, crowd)
+    assert set(counted) == set(computed) - NOT_COUNTED
+    for key, found in counted.items():
+        assert found.per_s > 0, key
+        assert found.error <= ERROR * found.per_s * 1.001, f"{key}: {found}"
+        assert computed[key] == pytest.approx(found.per_s, rel=WITHIN), f"{key}: {found}"
+    return counted
+
+
+@pytest.mark.parametrize("people", [100, 1_000, 10_000])
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "client-only"])
+def test_the_model_agrees_with_the_count(name: str, people: int) -> None:
+    """
+    Every item of every strategy is within 2 % of what was counted, and the count is known to half a percent.
+    """
+    check(strategy(name), Crowd(people=people))
+
+
+def test_fixed_on_the_free_plan_agrees_too() -> None:
+    """
+    A panel of 150 that publishes on reports sends as many reports, and publishes as often, as the model says.
+    """
+    counted = check(strategy("fixed", "free"), Crowd(people=10_000))
+    assert 24 * 3_600 * counted["workers_requests"].per_s < 75_000
+
+
+def test_signs_of_life_restart_with_every_report() -> None:
+    """
+    The formula for clients whose mood is no sign of life would be wrong by 8 % for ours: the count tells the two apart.
+    """
+    crowd = Crowd(people=1_000)
+    counted = count(Fixed(), crowd, seed=1)["workers_requests"].per_s
+    other = per_second(Fixed(mood_renews=False), crowd)["workers_requests"]
+    assert other > 1.05 * counted
+
+
+def test_nobody_is_counted_where_there_is_no_backend() -> None:
+    """
+    A page without a backend takes nothing of anything.
+    """
+    assert count(strategy("client-only"), Crowd(), seed=1) == {}
+    assert strategy("client-only").usage(Terms(Crowd())) == {}
