@@ -18,8 +18,8 @@ Description = dict[str, Any]
 
 VISITOR = "visitor-0123456789"
 
-# The page and its files are for people.
-OF_THE_PAGE = {"/", "/{file}"}
+# The pages and what they are made of are for people.
+OF_THE_PAGE = {"/", "/{file}", "/cost", "/cost.css", "/cost.js", "/cost.json", "/cost.svg"}
 
 METHODS = {"get", "post"}
 

@@ -37,6 +37,7 @@ from breathing_room.hosts.server.answers import etag_of_presence, page_headers
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.badge import badge
 from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.server.cost_page import cost_routes
 from breathing_room.hosts.server.edge import check_origin, cors, error_handlers, read_body
 from breathing_room.hosts.server.events import EventStream
 from breathing_room.hosts.server.host import Host, RoomHost
@@ -304,6 +305,7 @@ def create_app(host: Host) -> Starlette:
         Route("/readyz", routes.readyz),
         Route("/openapi.json", routes.openapi),
         *admin_routes(host),
+        *cost_routes(),
         # One segment only: a mount of everything would hide that a path above takes another method.
         Route("/", page, methods=["GET"]),
         Route("/{file}", page, methods=["GET"]),
