@@ -154,6 +154,8 @@ PICTURES = (
 
 KEPT = {("huge", "desktop"): "page.png", ("crowd", "phone"): "phone.png"}
 """The pictures that the documentation shows."""
+KEPT_SIZE = (1_080, 844)
+"""No larger than this: a picture of lights is heavy."""
 
 
 def config(picture: Picture) -> dict[str, Any]:
@@ -254,8 +256,9 @@ async def take_all(folder: Path, names: list[str]) -> None:
                 file = await take(browser, picture, size, folder)
                 print(file)
                 if kept := KEPT.get((picture.name, size)):
-                    # A picture of night needs no more colours, and is a quarter of the size.
-                    Image.open(file).convert("RGB").quantize(256).save(IMAGES / kept, optimize=True)
+                    image = Image.open(file).convert("RGB")
+                    image.thumbnail(KEPT_SIZE)
+                    image.save(IMAGES / kept, optimize=True)
         await browser.close()
 
 
