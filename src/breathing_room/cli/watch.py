@@ -17,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from breathing_room.cli.operator import watch_server
 from breathing_room.client import RefusedError, Room, UnreachableError, connect
 from breathing_room.client.protocol import DEFAULT_URL, decode_pattern, http_url
 from breathing_room.core.breath import PATTERNS, Pattern, moment
@@ -51,7 +52,12 @@ PHASES: Final = {"inhale": "breathe in", "hold": "hold", "exhale": "breathe out"
 @click.option("--room", default="lobby", show_default=True, help="The room to watch.")
 @click.option("--once", is_flag=True, help="Print what is known now, and exit; with 1 when nobody answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for every change.")
-def command(url: str, *, room: str, once: bool, as_json: bool) -> None:
+@click.option(
+    "--admin",
+    is_flag=True,
+    help="Show what the operator's page shows; the token comes from BREATHING_ROOM_ADMIN_TOKEN.",
+)
+def command(url: str, *, room: str, once: bool, as_json: bool, admin: bool) -> None:
     """Watch a room without being counted, until Ctrl-C.
 
     In a terminal it shows how many people are there, how they feel, and the breath that they share. In a pipe
@@ -59,11 +65,15 @@ def command(url: str, *, room: str, once: bool, as_json: bool) -> None:
 
     URL is the server's address.
     """
+    console = Console()
+    if admin:
+        with contextlib.suppress(KeyboardInterrupt):
+            watch_server(url, room=room, once=once, as_json=as_json, console=console)
+        return
     try:
         watched = connect(url, room=room, observe=True, attempts_max=1 if once else None)
     except HostError as error:
         raise click.UsageError(str(error)) from None
-    console = Console()
     say = line if not as_json else encoded
     with contextlib.suppress(KeyboardInterrupt):  # The way to end it, and no failure.
         try:
