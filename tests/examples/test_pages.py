@@ -21,6 +21,7 @@ from chromium import FLAGS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 START_S = 30
 
@@ -67,6 +68,15 @@ async def open_page(browser: Browser, url: str) -> tuple[Page, list[str]]:
     return page, thrown
 
 
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds."""
+    await page.add_script_tag(path=AXE)
+    found = await page.evaluate(
+        "axe.run().then(({violations}) => violations.map(({id, nodes}) => `${id} ${nodes[0].html}`))"
+    )
+    return list(found)
+
+
 async def come_in(people: AsyncExitStack, url: str, room: str, count: int, mood: str = "") -> None:
     """Let so many people come into a room."""
     for number in range(count):
@@ -92,6 +102,7 @@ async def test_a_shop_is_silent_about_few_and_vague_about_many(browser: Browser)
             await expect(teapot).to_have_text("")
             await come_in(people, url, "blue-teapot", 22)
             await expect(teapot).to_have_text("23 people are looking at this")
+            assert await violations(page) == []
             await come_in(people, url, "blue-teapot", 510)
             await expect(teapot).to_have_text("500+ people are looking at this", timeout=15_000)
         await expect(teapot).to_have_text("", timeout=60_000)
@@ -117,6 +128,7 @@ async def test_react_shows_who_comes_and_how_they_feel(browser: Browser) -> None
             await page.get_by_role("button", name="release").click()
             await expect(page.get_by_role("button", name="release")).to_have_text("release: 3")
             await expect(page.get_by_role("button", name="release")).to_have_attribute("aria-pressed", "true")
+            assert await violations(page) == []
             await page.context.close()
             async with httpx.AsyncClient(base_url=url) as client:
                 await settled(client, "react", 2)
