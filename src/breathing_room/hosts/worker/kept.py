@@ -4,7 +4,13 @@ A row that is written costs a millionth of a dollar whatever its size, and a rea
 So a value is written whole, and only when it changed.
 """
 
+import logging
 from typing import Any, Final, Protocol
+
+log = logging.getLogger("breathing_room.worker")
+
+BILLED: Final = "billed:"
+"""What begins a line of the log, at the level debug, about whatever the platform bills."""
 
 REST: Final = "rest"
 SNAPSHOT: Final = "snapshot"
@@ -45,11 +51,13 @@ class Rows:
 
     def put(self, name: str, value: bytes) -> None:
         """Keep a value in place of the former one: one row."""
-        self._sql.exec(
+        written = self._sql.exec(
             "INSERT INTO kept VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             name,
             self._to_js(value),
         )
+        for _ in range(int(written.rowsWritten)):
+            log.debug("%s row %s", BILLED, name)
 
     def delete(self, name: str) -> None:
         """Forget a value; there need not be one."""

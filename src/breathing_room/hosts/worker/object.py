@@ -15,7 +15,7 @@ from breathing_room.hosts.server.announcement import PROTOCOL
 from breathing_room.hosts.server.answers import Answer, error_answer
 from breathing_room.hosts.server.session import ENDED
 from breathing_room.hosts.worker.host import Host, RoomHost
-from breathing_room.hosts.worker.kept import Rows
+from breathing_room.hosts.worker.kept import BILLED, Rows
 from breathing_room.hosts.worker.platform import make_host, read_request, respond
 from breathing_room.hosts.worker.request import Request, find_route
 from breathing_room.hosts.worker.room_http import RoomRoutes
@@ -51,6 +51,7 @@ class BreathingRoom(DurableObject):
 
     async def fetch(self, request: Any) -> Any:
         """Answer a request that the Worker passed on, a handshake included."""
+        log.debug("%s request", BILLED)
         asked = read_request(request.js_object)
         host = the_host(self.env)
         try:
@@ -68,6 +69,7 @@ class BreathingRoom(DurableObject):
 
     async def webSocketMessage(self, websocket: Any, message: Any) -> None:  # noqa: N802 - the platform's name
         """Take a message of a socket."""
+        log.debug("%s message", BILLED)
         await self._tell(websocket, lambda session: session.message_arrived(message))
 
     async def webSocketClose(self, websocket: Any, code: int, reason: str, was_clean: bool) -> None:  # noqa: FBT001, N802
@@ -83,6 +85,7 @@ class BreathingRoom(DurableObject):
     async def alarm(self, info: Any = None) -> None:
         """The time has come that the room asked for."""
         del info
+        log.debug("%s alarm", BILLED)
         try:
             (await self._awake(None)).alarm_rang()
         except Exception as error:  # noqa: BLE001
@@ -153,6 +156,7 @@ class BreathingRoom(DurableObject):
         return Response(None, 101, web_socket=client)
 
     def _set_alarm(self, at_ms: int) -> None:
+        log.debug("%s row alarm", BILLED)
         self._state.storage.setAlarm(at_ms)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,0 +1,40 @@
+"""Many come at once: what the room sends grows with people and time, and not with people times people."""
+
+import asyncio
+import secrets
+import time
+
+from breathing_room.testing.host import new_room
+from breathing_room.testing.peer import Socket
+from hosts.worker.conftest import PUSH_MS
+from hosts.worker.runtime import Runtime
+
+PEOPLE = 150
+MESSAGE_BYTES_MAX = 600
+
+
+async def test_a_storm_is_a_handful_of_messages(worker: Runtime) -> None:
+    """
+    Of those who come in at once each hears one answer, and then no more than one message per ``push_ms``, none of them longer
+    for the crowd; the last says how many there are.
+    """
+    path = f"/v1/rooms/{new_room()}/socket"
+    began_s = time.monotonic()
+
+    async def come() -> Socket:
+        socket = await Socket.open(worker.url, path)
+        socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
+        return socket
+
+    people: list[Socket] = []
+    for _ in range(0, PEOPLE, 50):  # as many as a busy machine lets in within its patience
+        people += await asyncio.gather(*(come() for _ in range(50)))
+    for socket in people:
+        await socket.hear("presence", lambda said: bool(said["count"] == PEOPLE))
+    await asyncio.sleep(2 * PUSH_MS / 1_000)
+    passed_ms = 1_000 * (time.monotonic() - began_s)
+    most = max(len(socket.texts) for socket in people)
+    assert most <= passed_ms / PUSH_MS + 2
+    assert max(len(text) for socket in people for text in socket.texts) < MESSAGE_BYTES_MAX
+    for socket in people:
+        socket.cut()
