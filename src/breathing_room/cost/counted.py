@@ -15,7 +15,7 @@ from breathing_room.core.errors import ConfigError
 from breathing_room.cost.book import BELIEVED, Book
 from breathing_room.cost.formula import Figure, given
 from breathing_room.cost.model import MONTH_DAYS, Line, cents
-from breathing_room.cost.strategies import MEMORY_GB, Fixed, SelfHosted
+from breathing_room.cost.strategies import MEMORY_GB, Fixed, SelfHosted, SelfHostedPolled
 
 PREFIX: Final = "breathing_room_"
 STARTED: Final = "process_start_time_seconds"
@@ -134,9 +134,9 @@ def project(
         "r2_writes": publishing,
     }
     each = machine.set_to("message_bytes") + machine.set_to("wire_bytes")
-    sent = (monthly("pushes") + monthly("answers")) * each + monthly("presence_reads") * given(
-        1_150, "read_bytes", "bytes", "an answer with its headers and what is around it"
-    )
+    read = SelfHostedPolled()
+    answer = read.set_to("message_bytes") + read.set_to("wire_bytes")
+    sent = (monthly("pushes") + monthly("answers")) * each + monthly("presence_reads") * answer
     as_machine = {
         "machines": given(1, "machine", "", "one"),
         "ipv4": given(1, "address", "", "one"),

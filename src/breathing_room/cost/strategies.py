@@ -760,7 +760,9 @@ class SelfHostedPolled(SelfHosted):
     beat_s: Decimal = knob(Decimal(300), "s", "between two signs of life")
     poll_s: Decimal = knob(Decimal(30), "s", "between two polls")
     message_bytes: Decimal = knob(
-        Decimal(900), "bytes", "of an answer to a poll with its headers; a full presence, measured with curl"
+        Decimal(735),
+        "bytes",
+        "of an answer with its headers, of a million people; 630 measured with curl in an empty room",
     )
     wire_bytes: Decimal = knob(
         Decimal(250), "bytes", "of IP, TCP and TLS around an answer on an open connection; assumed", zero=True
