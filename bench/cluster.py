@@ -169,6 +169,8 @@ class People:
         self.ends: Counter[str] = Counter()
         self.messages = 0
         self.ending = False
+        self.towards: Server | None = None
+        """Where everybody goes next, as a balancer would have it; None for any."""
         self._turns = asyncio.Semaphore(HANDSHAKES)
         self._tasks: set[asyncio.Task[None]] = set()
         self.everybody = [Person(self, handshake("127.0.0.1", PATH)) for _ in range(count)]
@@ -184,7 +186,7 @@ class People:
     async def _come(self, person: Person, wait_s: float, server: Server | None) -> None:
         await asyncio.sleep(wait_s)
         async with self._turns:
-            person.server = server or self.rng.choice(self.open)
+            person.server = server or self.towards or self.rng.choice(self.open)
             loop = asyncio.get_running_loop()
             try:
                 await loop.create_connection(person.again, "127.0.0.1", person.server.port)
@@ -352,10 +354,12 @@ async def kills(count: int, *, times: int = 10, lease_ms: int = 5_000) -> dict[s
                     right_after_s.append(time.monotonic() - killed_s)
                     await victim.start()
                     people.open.append(victim)
-                    # A third goes over to it, as a balancer would have it.
+                    people.towards = victim  # A third of the people, which a balancer sends there.
                     for person in [person for person in people.inside if people.rng.random() < 1 / 3]:
                         person.abort()
+                    await asyncio.sleep(0.1)
                     await until(people.gathered)
+                    people.towards = None
                     await until(watch.all_right)
                     keys.append(await asker.dbsize())
                 summary = watch.summary()
@@ -372,10 +376,10 @@ async def kills(count: int, *, times: int = 10, lease_ms: int = 5_000) -> dict[s
             }
 
 
-async def redis_away(count: int, *, away_s: float = 30.0) -> dict[str, Any]:
+async def redis_away(count: int, *, nodes: int = 3, away_s: float = 30.0) -> dict[str, Any]:
     """Redis is killed, stays away, and comes back empty."""
     with redis_process() as redis:
-        async with servers(redis, 3) as all_of, crowd(all_of, count) as people:
+        async with servers(redis, nodes) as all_of, crowd(all_of, count) as people:
             await until(people.gathered)
             async with watching(all_of, count) as watch:
                 await until(watch.all_right)
@@ -401,10 +405,10 @@ async def redis_away(count: int, *, away_s: float = 30.0) -> dict[str, Any]:
             }
 
 
-async def rolling(count: int) -> dict[str, Any]:
+async def rolling(count: int, *flags: str, nodes: int = 3) -> dict[str, Any]:
     """Every node is restarted in turn, while its people come back to the others."""
     with redis_process() as redis:
-        async with servers(redis, 3) as all_of, crowd(all_of, count) as people:
+        async with servers(redis, nodes, *flags) as all_of, crowd(all_of, count) as people:
             await until(people.gathered)
             async with watching(all_of, count) as watch:
                 await until(watch.all_right)
@@ -458,10 +462,10 @@ async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, An
     return found
 
 
-async def workers(count: int, *, stay_s: int = 10) -> dict[str, Any]:
+async def workers(count: int, *, stay_s: int = 10, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
     """Joins and pushes a second with one worker and with two, while a client shares the same cores."""
     found: dict[str, Any] = {"people": count, "cores": os.cpu_count()}
-    for number in (1, 2):
+    for number in numbers:
         with redis_process() as redis:
             async with servers(redis, 1, "--workers", str(number), "--push-ms", "100") as (server,):
                 run = await asyncio.create_subprocess_exec(
@@ -485,8 +489,8 @@ async def workers(count: int, *, stay_s: int = 10) -> dict[str, Any]:
             "joins_per_s": summary["joins_per_s"],
             "pushes_per_s": round(summary["messages_per_person"] * count / stay_s),
         }
-    for figure in ("joins_per_s", "pushes_per_s"):
-        one, two = (found[f"workers_{number}"][figure] for number in (1, 2))
+    for figure in ("joins_per_s", "pushes_per_s") if len(numbers) == 2 else ():
+        one, two = (found[f"workers_{number}"][figure] for number in numbers)
         found[f"{figure}_ratio"] = round(two / one, 2) if one and two else None
     return found
 

@@ -16,6 +16,7 @@ from breathing_room.cli import main
 from breathing_room.core.cluster import Order, encode_order
 from breathing_room.core.errors import ConfigError, StoreError
 from breathing_room.core.wire import RESTART
+from breathing_room.hosts.server import cluster
 from breathing_room.hosts.server.announcement import PROTOCOL, Announcement
 from breathing_room.hosts.server.cluster import Cluster
 from breathing_room.hosts.server.config import ServerConfig
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 TICKS: dict[str, Any] = {"node_ms": 30, "node_lease_ms": 1_000, "push_ms": 20, "retry_spread_ms": 0}
 PATIENCE_S = 15.0
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People of these tests do not come back by themselves: no node waits for them."""
+    monkeypatch.setattr(cluster, "RETURN_MS", 200)
 
 
 @pytest.fixture

@@ -66,6 +66,12 @@ log = logging.getLogger("breathing_room.cluster")
 ARRIVALS_S: Final = 60.0
 """People who come in are averaged over this time, to say how many more there may be on a node that is not heard of."""
 
+TIMEOUT_S: Final = 1.0
+"""How long a tick waits for Redis at least: a busy machine may take a while, and nobody waits for a tick."""
+
+RETURN_MS: Final = 5_000
+"""How long a node that ends waits, after the last of its people was to come back, until they are counted elsewhere."""
+
 CALM: Final = ((0, 1.0),)
 """Everybody is asked, and nobody acts on anything else."""
 
@@ -346,7 +352,7 @@ class Cluster:
         # What was said while a node was cut off for less than a lease is still there when it comes back.
         self._kept_ms = 2 * max(config.node_lease_ms, *(room.lease_ms for room in rooms))
         try:
-            self._link = Link(config.redis, timeout_s=late / 2_000, retries=0)
+            self._link = Link(config.redis, timeout_s=max(late / 2_000, TIMEOUT_S), retries=0)
         except HostError as error:
             raise ConfigError(f"redis: {error}") from None
         self._log = Log(self._link, kept_ms=self._kept_ms)
@@ -427,7 +433,7 @@ class Cluster:
         for room in self._host.rooms.values():
             for listener in [*room.pings, *room.audience]:
                 listener.close(RESTART, self._host.retry_reason())
-        give_up_at_ms = self.now_ms() + self._host.config.retry_spread_ms + self.nodes.late_ms
+        give_up_at_ms = self.now_ms() + self._host.config.retry_spread_ms + RETURN_MS
         while self.now_ms() < give_up_at_ms and any(  # noqa: ASYNC110 - the ticks that go on are the event
             room.room.count for room in self._host.rooms.values()
         ):
