@@ -59,7 +59,16 @@ EXPECTED = {
     "room": "lobby",
     "timezone": "UTC",
     "hour_0": "Monday 00:00",
-    "hours": [{"hour": 0, "count": 4.0, "moods": {"release": 1.0, "unspoken": 3.0}, "observed_h": 1.0}],
+    "hours": [
+        {
+            "hour": 0,
+            "count": 4.0,
+            "moods": {"release": 1.0, "unspoken": 3.0},
+            "observed_h": 1.0,
+            "low": None,
+            "high": None,
+        }
+    ],
 }
 
 

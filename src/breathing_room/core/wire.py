@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 from breathing_room.core.breath import Pattern
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import PeerError
+from breathing_room.core.estimate.history import predictions
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 
@@ -294,7 +295,7 @@ def config_body(
 
 def history_body(room: str, history: History) -> dict[str, Any]:
     """Say how many people are usually in a room."""
-    return {"room": room, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": history.averages()}
+    return {"room": room, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": predictions(history)}
 
 
 def breath_body(pattern: Pattern) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.estimate.history import STUDENT, estimated, history_estimate, predict
+from breathing_room.core.estimate.history import STUDENT, estimated, history_estimate, predict, predictions
 from breathing_room.core.history import HOUR_MS, HOURS, History
 from breathing_room.core.room import Room
 
@@ -46,6 +46,18 @@ def test_a_prediction_computed_by_hand() -> None:
     estimate = predict(100.0, 10_100.0, 4)
 
     assert (estimate.count, estimate.low, estimate.high) == pytest.approx((100, low, high), abs=0.01)
+
+
+def test_averages_come_with_intervals() -> None:
+    """Each hour that was seen in two weeks says where the next such hour lies, in whole people; the others do not."""
+    history = weeks(89, 109, 89, 109)
+    history.observe({"calm": 5}, wall_ms=MONDAY_MS + 20 * HOUR_MS)
+    history.observe(None, wall_ms=MONDAY_MS + 21 * HOUR_MS)
+
+    often, once = predictions(history)
+
+    assert often == {**history.averages()[0], "low": 58, "high": 142}
+    assert once == {**history.averages()[1], "low": None, "high": None}
 
 
 def test_a_crowd_varies_by_chance_at_least() -> None:

@@ -16,12 +16,12 @@ Source: the prediction interval of a normal sample, e.g. Hahn & Meeker, Statisti
 from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil, floor, sqrt
-from typing import Final
+from typing import Any, Final
 
 from breathing_room.core.config import MERGED, UNSPOKEN
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion
-from breathing_room.core.history import ALL, History
+from breathing_room.core.history import ALL, EPOCH_HOUR, HOUR_MS, HOURS, History
 from breathing_room.core.presence import Presence, merge_cells, read_label
 
 # Student's 97.5 % quantiles for 1 to 7 degrees of freedom: histories reach back 8 weeks.
@@ -67,6 +67,22 @@ def history_estimate(
         predict(usual.mean.get(mood, 0.0), usual.square.get(mood, 0.0), usual.weeks) for mood in (ALL, *moods)
     )
     return everybody, of_moods
+
+
+def predictions(history: History) -> list[dict[str, Any]]:
+    """List the averages of a room, for clients that are on their own.
+
+    Returns:
+        As ``History.averages``, and for each hour ``low`` and ``high``, the ends of a 95 % interval for the people of another
+        such hour; both None where it was not seen in two weeks.
+    """
+    hours = []
+    for average in history.averages():
+        wall_ms = (average["hour"] - EPOCH_HOUR) % HOURS * HOUR_MS
+        found = history_estimate(history, wall_ms=wall_ms, moods=())
+        low, high = (floor(found[0].low), ceil(found[0].high)) if found else (None, None)
+        hours.append(average | {"low": low, "high": high})
+    return hours
 
 
 def estimated(presence: Presence, history: History, *, wall_ms: int, cell_min: int) -> Presence:

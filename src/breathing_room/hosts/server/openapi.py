@@ -171,6 +171,8 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                                     "count": {"type": "number"},
                                     "moods": people_by_mood,
                                     "observed_h": {"type": "number"},
+                                    "low": {"type": ["integer", "null"]},
+                                    "high": {"type": ["integer", "null"]},
                                 }
                             ),
                         },
