@@ -1,5 +1,6 @@
 """The operator's page: who may see it, and that it says what is so."""
 
+import asyncio
 import json
 import logging
 import time
@@ -16,6 +17,7 @@ from breathing_room.stores.memory import MemoryStore
 from harness import Serve
 from inside import NOON_MS, HandClock, client_of, host_inside
 from raw_websocket import join
+from redis_process import redis_process
 
 TOKEN = "a-token-of-32-characters-or-more-0"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -307,3 +309,39 @@ def test_a_real_server_tells_joins_apart_from_reports(serve: Serve) -> None:
         socket.tcp.close()
     server.stop()
     assert TOKEN not in "\n".join(server.lines)
+
+
+# --- Several servers --------------------------------------------------------------------------------------------------
+
+
+async def test_nodes_are_listed_and_know_the_same_people() -> None:
+    """Two nodes list one another; a visitor who came to both is one of today's people on each, whatever either saw itself."""
+    together: dict[str, Any] = {
+        "node_ms": 30,
+        "node_lease_ms": 1_000,
+        "retry_spread_ms": 0,
+        "admin_token": TOKEN,
+    }
+    with redis_process() as redis:
+        async with (
+            host_inside(redis=redis.url, node="one", **together) as one,
+            host_inside(redis=redis.url, node="two", **together) as two,
+        ):
+            async with client_of(one) as here, client_of(two) as there:
+                for number, client in ((1, here), (2, here), (2, there), (3, there)):
+                    await report(client, number)
+            for host in (one, two):
+                await host.rooms["lobby"].load_history()
+            for host in (one, two, one):
+                await host.rooms["lobby"].save_history()
+            bodies = [await seen(one), await seen(two)]
+            deadline_s = time.monotonic() + 15
+            while len(bodies[0]["nodes"]) < 2 and time.monotonic() < deadline_s:
+                await asyncio.sleep(0.03)
+                bodies[0] = await seen(one)
+    assert [body["room"]["today"]["people"]["count"] for body in bodies] == [3, 3]
+    assert [(node["node"], node["state"]) for node in bodies[0]["nodes"]] == [
+        ("one", "this server"),
+        ("two", "live"),
+    ]
+    assert bodies[0]["store"]["kind"] == "redis"
