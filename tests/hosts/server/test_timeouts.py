@@ -13,10 +13,12 @@ def test_items_end_in_their_order() -> None:
     timeouts = Timeouts[str](100)
     timeouts.start("ann", 0)
     timeouts.start("bob", 50)
+    assert timeouts.next_at_ms == 100
     assert timeouts.ended(99) == []
     assert timeouts.ended(150) == ["ann", "bob"]
     assert timeouts.ended(1_000) == []
     assert len(timeouts) == 0
+    assert timeouts.next_at_ms is None
 
 
 def test_start_begins_anew_and_stop_forgets() -> None:

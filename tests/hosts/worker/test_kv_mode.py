@@ -4,10 +4,14 @@ import asyncio
 import secrets
 from typing import Any
 
+import pytest
+
 from breathing_room.testing.host import ask, expect_refusal
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime
+
+pytestmark = pytest.mark.timeout(300)  # Python starts twice.
 
 KV_MODE = TIMES | {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_KEEPER": "kv"}
 ROOM = "/v1/rooms/lobby"

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.host import ask
 from breathing_room.testing.peer import Socket
@@ -17,6 +19,9 @@ from hosts.worker.runtime import Runtime
 
 PEOPLE = 300
 ROOM = "/v1/rooms/lobby"
+
+# Python starts four times here, and a room falls asleep three times: on a busy machine that takes long.
+pytestmark = pytest.mark.timeout(400)
 
 # An object without work is put to sleep after 10 s.
 SLEEP_S = 12.5
