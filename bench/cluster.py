@@ -35,6 +35,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from breathing_room.client.parting import LostError, RefusedError
 from breathing_room.client.slim import SlimSocket, handshake
+from breathing_room.core.cluster import Message, Part, decode, encode_message
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.events import Joined, VisitorKey
+from breathing_room.core.room import Room
 from breathing_room.hosts.server.limits import raise_file_limit
 from redis_process import RedisProcess, free_port, redis_process
 
@@ -44,6 +48,8 @@ START_S = 60.0
 CALM_S = 120.0
 HANDSHAKES = 100
 LOOK_S = 0.1
+# What Redis puts around an entry when it sends it: its name, its field, and their lengths.
+STREAM_BYTES = 60
 
 
 # --- Servers ------------------------------------------------------------------------------------------------------
@@ -281,7 +287,16 @@ class Watch:
             "error_95_percent": round(errors[int(0.95 * (len(errors) - 1))], 4) if errors else None,
             "error_worst": round(errors[-1], 4) if errors else None,
             "methods": dict(Counter(said["method"] for said in seen)),
+            **(
+                {"missed": [self._short(look) for look in self.looks if look[2] in misses][:12]}
+                if misses
+                else {}
+            ),
         }
+
+    def _short(self, look: tuple[float, str, dict[str, Any]]) -> str:
+        at_s, name, said = look
+        return f"{at_s - self.looks[0][0]:.2f} s, {name}: {said['count']} in [{said['low']}, {said['high']}], {said['method']}"
 
 
 @asynccontextmanager
@@ -462,36 +477,71 @@ async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, An
     return found
 
 
-async def workers(count: int, *, stay_s: int = 10, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
+async def workers(count: int, *, stay_s: int = 20, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
     """Joins and pushes a second with one worker and with two, while a client shares the same cores."""
     found: dict[str, Any] = {"people": count, "cores": os.cpu_count()}
     for number in numbers:
         with redis_process() as redis:
-            async with servers(redis, 1, "--workers", str(number), "--push-ms", "100") as (server,):
-                run = await asyncio.create_subprocess_exec(
-                    *(
-                        sys.executable,
-                        "-m",
-                        "breathing_room",
-                        "crowd",
-                        server.url,
-                        "--json",
-                        "--people",
-                        str(count),
-                    ),
-                    *("--for", f"{stay_s}s", "--mood-changes", "1000", "--stay", "0", "--seed", "1"),
-                    stdout=subprocess.PIPE,
-                )
-                said, _ = await run.communicate()
+            async with servers(redis, 1, "--workers", str(number)) as (server,):
+                joins = await visit(server, count, stay_s, mood_changes=0)
                 await server.stop()
-        summary = json.loads(said)
+            async with servers(redis, 1, "--workers", str(number), "--push-ms", "100") as (server,):
+                pushes = await visit(server, count, stay_s, mood_changes=30)
+                await server.stop()
         found[f"workers_{number}"] = {
-            "joins_per_s": summary["joins_per_s"],
-            "pushes_per_s": round(summary["messages_per_person"] * count / stay_s),
+            "joins_per_s": joins["joins_per_s"],
+            "pushes_per_s": round(pushes["messages_per_person"] * count / stay_s),
         }
     for figure in ("joins_per_s", "pushes_per_s") if len(numbers) == 2 else ():
         one, two = (found[f"workers_{number}"][figure] for number in numbers)
         found[f"{figure}_ratio"] = round(two / one, 2) if one and two else None
+    return found
+
+
+async def visit(server: Server, count: int, stay_s: int, *, mood_changes: int) -> dict[str, Any]:
+    """Let a crowd of another process come and go; return what it saw."""
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "breathing_room", "crowd", server.url, "--json", "--people", str(count)),
+        *("--for", f"{stay_s}s", "--mood-changes", str(mood_changes), "--stay", "0", "--seed", "1"),
+        stdout=subprocess.PIPE,
+    )
+    said, _ = await run.communicate()
+    summary: dict[str, Any] = json.loads(said)
+    return summary
+
+
+async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s: int = 900) -> dict[str, Any]:
+    """What many nodes would cost, from the sizes of today's messages and the time that it takes to read one."""
+    del count
+    moods_of = RoomConfig().moods
+    room = Room("lobby", RoomConfig(), now_ms=0, paced=True)
+    for index in range(people):
+        room.step(Joined(index, VisitorKey(index.to_bytes(16, "big")), MOODS[index % 4]), now_ms=0)
+    part = Part(summary=room.summary(0))
+    message = Message(node=("machine-0001.example:8000", 2**47), lease_ms=15_000, parts={"lobby": part})
+    value = encode_message(message, lambda _: moods_of)
+    began_s = time.process_time()
+    for _ in range(2_000):
+        decode(value, lambda _: moods_of)
+    read_us = (time.process_time() - began_s) * 1e6 / 2_000
+    entry_bytes = len(value) + STREAM_BYTES
+    keys_per_s = 2 * people / stay_s
+    found: dict[str, Any] = {
+        "message_bytes": len(value),
+        "read_us": round(read_us, 1),
+        "nodes": nodes,
+        "people": people,
+    }
+    for tick_ms in (250, 1_000):
+        to_each = nodes * (entry_bytes * 1_000 / tick_ms + 16 * keys_per_s)
+        found[f"node_ms_{tick_ms}"] = {
+            "messages_per_s_to_each": nodes * 1_000 // tick_ms,
+            "commands_per_s_on_redis": 5 * nodes * 1_000 // tick_ms,
+            "mb_per_s_to_each": round(to_each / 1e6, 2),
+            "gb_per_s_out_of_redis": round(nodes * to_each / 1e9, 2),
+            "share_of_a_core_to_read": round(nodes * 1_000 / tick_ms * read_us / 1e6, 3),
+            "nodes_that_fill_10_gbit_per_s": round((1.25e9 / (to_each / nodes)) ** 0.5),
+        }
     return found
 
 
@@ -502,6 +552,7 @@ SHOWS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {
     "rolling": rolling,
     "commands": lambda count: commands([10, 1_000, min(10_000, 10 * count)]),
     "workers": workers,
+    "paper": paper,
 }
 
 

@@ -24,7 +24,7 @@ from breathing_room.core.cluster import (
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate.coin import WINDOW_MS
-from breathing_room.core.events import Broke, Event, Joined, Moved, Paced, Reported, Tossed, Woken
+from breathing_room.core.events import Broke, Event, Inherited, Joined, Moved, Paced, Reported, Tossed, Woken
 from breathing_room.core.room import Room
 from breathing_room.core.summary import Summary, doubted, facts, without_people
 from core.playing import ANN, BOB, damages, visitor
@@ -441,6 +441,36 @@ def test_a_room_lets_go_of_a_visitor_who_moved() -> None:
     assert room.summary(30).people == (0, 1, 0)
 
 
+def test_seats_are_inherited() -> None:
+    """
+    An heir counts the seats that it took over for what was left of their leases, once, and not those whom it counts already.
+    """
+    old, heir = a_room(), a_room()
+    for name, mood in (("ann", "calm"), ("bob", "glad"), ("cat", "glad")):
+        old.step(Reported(visitor(name), 0.5, mood), now_ms=0)
+    heir.step(Joined(1, visitor("cat"), "glad"), now_ms=0)
+    seats = old.panel.snapshot(0).seats
+    for _ in range(2):
+        heir.step(Inherited(seats), now_ms=0)
+
+    assert heir.count == 3
+    assert heir.presence(now_ms=0).moods == {"calm": 1, "glad": 2}
+    heir.step(Woken(), now_ms=CONFIG.beat_lease_ms)
+    assert heir.panel.seat_count == 0
+
+
+def test_an_heir_is_somebody_who_is_there() -> None:
+    """
+    All that leave at once have the same heir, who is in no doubt.
+    """
+    looker = Looker()
+    assert looker.nodes.heir(0) is None
+    looker.hear(a_message(THERE, a_summary(0)), a_message(ELSEWHERE, a_summary(0)), now_ms=0)
+    assert looker.nodes.heir(0) == ELSEWHERE
+    looker.hear(a_message(THERE, a_summary(0)), now_ms=LATE_MS + 1)
+    assert looker.nodes.heir(LATE_MS + 1) == THERE
+
+
 # --- What is announced ------------------------------------------------------------------------------------------------
 
 
@@ -480,13 +510,15 @@ def test_a_message_is_read_as_it_was_written() -> None:
         came=(ANN,),
         reported=(visitor("cat"),),
         gone=(BOB,),
+        seats=room.panel.snapshot(0).seats,
     )
     quiet = Part(summary=a_summary(0))
     message = Message(node=THERE, lease_ms=LEASE_MS, parts={"lobby": busy, "attic": quiet})
 
+    message = replace(message, heir=ELSEWHERE)
     read = decode(encode_message(message, moods_of), moods_of)
     assert isinstance(read, Message)
-    assert (read.node, read.lease_ms, read.parts["lobby"]) == (THERE, LEASE_MS, busy)
+    assert (read.node, read.lease_ms, read.heir, read.parts["lobby"]) == (THERE, LEASE_MS, ELSEWHERE, busy)
     assert read.parts["attic"].summary.leases == 0
     assert read.parts["attic"].summary.panel.is_idle
 

@@ -29,7 +29,7 @@ import json
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isfinite, sqrt
 from typing import Any, Final, TypeAlias
@@ -42,6 +42,7 @@ from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.events import Paced, VisitorKey
 from breathing_room.core.presence import Facts, Presence, describe, read_label
 from breathing_room.core.rate import Rate
+from breathing_room.core.snapshot import Leases
 from breathing_room.core.summary import Summary, doubted, facts, without_people
 from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import ROOM_NAME
@@ -58,6 +59,9 @@ NodeId: TypeAlias = tuple[str, int]
 """A node's name and its epoch. A node that starts again has the name of before and another epoch: it is another node."""
 
 
+NO_SEATS: Final = Leases()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What a node tells of one room.
@@ -67,12 +71,14 @@ class Part:
         came: Those who came in over a socket since the last message: they are counted here.
         reported: Those who took a seat, or gave one up that is not here; whoever has a socket of theirs counts them.
         gone: Those whose last socket here ended: whoever else has one counts them.
+        seats: The seats of the panel, for the heir to take over.
     """
 
     summary: Summary
     came: tuple[VisitorKey, ...] = ()
     reported: tuple[VisitorKey, ...] = ()
     gone: tuple[VisitorKey, ...] = ()
+    seats: Leases = NO_SEATS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +89,14 @@ class Message:
         node: Who tells it.
         lease_ms: How long it may be silent after it.
         leaving: Whether it is the last one: everybody has gone, and so will the node.
+        heir: Who shall take the seats over, of a node that is about to leave; None for nobody.
         parts: Its rooms.
     """
 
     node: NodeId
     lease_ms: int
     leaving: bool = False
+    heir: NodeId | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
 
 
@@ -114,12 +122,10 @@ def encode_message(message: Message, moods_of: Callable[[str], tuple[str, ...]])
         "epoch": epoch,
         "lease_ms": message.lease_ms,
         "leaving": message.leaving,
+        **({"heir": message.heir} if message.heir is not None else {}),
         "rooms": {room: _write_part(part, moods_of(room)) for room, part in message.parts.items()},
     }
-    parts = message.parts.values()
-    return _pack(
-        header, *(key for part in parts for keys in (part.came, part.reported, part.gone) for key in keys)
-    )
+    return _pack(header, *(column for part in message.parts.values() for column in _columns(part)))
 
 
 def encode_order(order: Order) -> bytes:
@@ -153,9 +159,10 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
         }
         keys.end()
         return Message(
-            node=(_name(header["node"]), _count(header["epoch"])),
+            node=_node_id(header["node"], header["epoch"]),
             lease_ms=_count(header["lease_ms"]),
             leaving=bool(header["leaving"]),
+            heir=_node_id(*header["heir"]) if "heir" in header else None,
             parts=parts,
         )
     except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -165,6 +172,15 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
 def _pack(header: Mapping[str, Any], *keys: bytes) -> bytes:
     encoded = json.dumps(header, separators=(",", ":")).encode()
     return b"".join((MAGIC, struct.pack("<I", len(encoded)), encoded, *keys))
+
+
+def _columns(part: Part) -> Iterator[bytes]:
+    """Write what does not stand in the header: 16 bytes a key, and 26 a seat."""
+    for keys in (part.came, part.reported, part.gone):
+        yield b"".join(keys)
+    seats = part.seats
+    numbers = (*seats.left_ms, *seats.tickets)
+    yield seats.keys + seats.mood_of + seats.flags + struct.pack(f"<{len(numbers)}I", *numbers)
 
 
 def _write_part(part: Part, moods: tuple[str, ...]) -> dict[str, Any]:
@@ -178,6 +194,8 @@ def _write_part(part: Part, moods: tuple[str, ...]) -> dict[str, Any]:
         "arrivals_per_s": round(summary.arrivals_per_s, 3),
         "keys": (len(part.came), len(part.reported), len(part.gone)),
     }
+    if len(part.seats):
+        written["seats"] = len(part.seats)
     if not panel.is_idle or panel.rate < 1.0 or panel.lapsed:
         written["panel"] = {name: getattr(panel, name) for name in PanelSums.__slots__}
     if not coins.is_idle:
@@ -231,7 +249,8 @@ def _read_part(written: dict[str, Any], keys: "_Keys", moods_here: tuple[str, ..
     )
     _no_more(summary.silent, summary.people)
     came, reported, gone = (keys.take(_count(count)) for count in written["keys"])
-    return Part(summary=summary, came=came, reported=reported, gone=gone)
+    seats = keys.take_seats(_count(written.get("seats", 0)), moods)
+    return Part(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
 
 
 def _room(name: str) -> str:
@@ -244,6 +263,10 @@ def _name(value: Any) -> str:
     if not isinstance(value, str) or not NODE_NAME.fullmatch(value):
         raise ValueError
     return value
+
+
+def _node_id(name: Any, epoch: Any) -> NodeId:
+    return _name(name), _count(epoch)
 
 
 def _count(value: Any) -> int:
@@ -271,10 +294,23 @@ class _Keys:
         self._at = at
 
     def take(self, count: int) -> tuple[VisitorKey, ...]:
-        first, self._at = self._at, self._at + count * KEY_BYTES
+        keys = self._bytes(count * KEY_BYTES)
+        return tuple(VisitorKey(keys[at : at + KEY_BYTES]) for at in range(0, len(keys), KEY_BYTES))
+
+    def take_seats(self, count: int, moods: Sequence[int]) -> Leases:
+        return Leases(
+            keys=self._bytes(count * KEY_BYTES),
+            mood_of=bytes(moods[mood] for mood in self._bytes(count)),
+            flags=self._bytes(count),
+            left_ms=struct.unpack(f"<{count}I", self._bytes(4 * count)),
+            tickets=struct.unpack(f"<{count}I", self._bytes(4 * count)),
+        )
+
+    def _bytes(self, size: int) -> bytes:
+        first, self._at = self._at, self._at + size
         if self._at > len(self._value):
             raise ValueError
-        return tuple(VisitorKey(self._value[at : at + KEY_BYTES]) for at in range(first, self._at, KEY_BYTES))
+        return self._value[first : self._at]
 
     def end(self) -> None:
         if self._at != len(self._value):
@@ -359,6 +395,10 @@ class Nodes:
     def is_late(self, node: Node, now_ms: int) -> bool:
         """Tell whether a node is in doubt."""
         return node.is_gone or now_ms - node.heard_at_ms > self.late_ms
+
+    def heir(self, now_ms: int) -> NodeId | None:
+        """Say who takes over what we leave: one that all agree on, None if nobody is there."""
+        return min((node.message.node for node in self if not self.is_late(node, now_ms)), default=None)
 
     def claim(self, room: str, count: int = 1) -> None:
         """Note that so many visitors came in, here or elsewhere, who may still be in the sums of another."""

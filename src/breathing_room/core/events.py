@@ -8,7 +8,10 @@ A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was sai
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import NewType, TypeAlias
+from typing import TYPE_CHECKING, NewType, TypeAlias
+
+if TYPE_CHECKING:
+    from breathing_room.core.snapshot import Leases
 
 VisitorKey = NewType("VisitorKey", bytes)
 Connection: TypeAlias = Hashable
@@ -110,6 +113,13 @@ class Paced:
 
 
 @dataclass(frozen=True, slots=True)
+class Inherited:
+    """Another machine that holds a part of this room ends, and hands over the seats of its panel: as in a snapshot."""
+
+    seats: "Leases"
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """The time that a step asked for has come, or any other time: it does no harm."""
 
@@ -126,5 +136,6 @@ Event: TypeAlias = (
     | Withdrew
     | Moved
     | Paced
+    | Inherited
     | Woken
 )

@@ -20,7 +20,7 @@ that mean something in this process only, so they are in no snapshot, and neithe
 Work per report is constant. A change of theta looks at every seat once; it is rare, and seats are few by design.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from math import exp, sqrt
 from typing import Final
@@ -407,6 +407,19 @@ class Panel:
             if left_ms > elapsed_ms:
                 expires_at_ms = now_ms + min(left_ms - elapsed_ms, self._config.beat_lease_ms + TICK_MS)
                 self._admit(key, ticket / TICKETS, mood_here[mood], SILENT | RESTORED, expires_at_ms)
+        self._recount(now_ms)
+
+    def inherit(self, seats: Leases, counted: Container[VisitorKey], now_ms: int) -> None:
+        """Take over the seats of another panel under the same rate, with what is left of their leases.
+
+        Args:
+            seats: Those seats.
+            counted: Visitors who are counted otherwise.
+            now_ms: The room's time.
+        """
+        for (key, mood, flags, left_ms), ticket in zip(seats, seats.tickets, strict=True):
+            if key not in self._seats and key not in counted and ticket / TICKETS < self._rate.current:
+                self._admit(key, ticket / TICKETS, mood, flags, now_ms + left_ms)
         self._recount(now_ms)
 
     def _admit(self, key: VisitorKey, ticket: float, mood: int, flags: int, expires_at_ms: int) -> None:

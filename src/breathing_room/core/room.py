@@ -40,6 +40,7 @@ from breathing_room.core.events import (
     Connection,
     Event,
     Heard,
+    Inherited,
     Joined,
     Left,
     MoodChanged,
@@ -379,11 +380,8 @@ class Room:
                 self._toss(visitor, mood)
             case Withdrew(visitor):
                 self._withdraw(visitor)
-            case Moved(visitor):
-                self._let_go(visitor)
-            case Paced(rates, changed_at_ms):
-                self._panel.pace(rates, changed_at_ms, self._now_ms)
-                self._changed = True
+            case Moved() | Paced() | Inherited():
+                self._hear(event)
             case Woken():
                 pass
             case _:
@@ -481,6 +479,20 @@ class Room:
             self._remove(person)  # The socket broke, and nobody comes back.
         elif self._panel.withdraw(visitor):
             self._changed = self._unsaved = True
+
+    def _hear(self, event: Moved | Paced | Inherited) -> None:
+        """Another machine that holds a part of the room said something."""
+        match event:
+            case Moved(visitor):
+                self._let_go(visitor)
+            case Paced(rates, changed_at_ms):
+                self._panel.pace(rates, changed_at_ms, self._now_ms)
+                self._changed = True
+            case Inherited(seats):
+                self._panel.inherit(seats, self._people, self._now_ms)
+                self._changed = self._unsaved = True
+            case _:
+                assert_never(event)
 
     def _let_go(self, visitor: VisitorKey) -> None:
         """Somebody is counted elsewhere from now on."""

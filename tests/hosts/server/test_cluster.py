@@ -402,6 +402,24 @@ async def test_a_node_drains(redis: RedisProcess) -> None:
         await eventually(lambda: list(cluster_of(a).nodes) == [])
 
 
+async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> None:
+    """People without a socket notice nothing of a drain: their seats go on on another node, and the count stays as it was."""
+    async with nodes(redis, "a", "b") as (a, b), client_of(b) as to_b:
+        for visitor in ("ann", "bob", "cat"):
+            body = {"visitor": visitor.ljust(22, "-"), "mood": "release"}
+            await to_b.post("/v1/rooms/lobby/beat", json=body)
+        await to_b.post("/v1/rooms/attic/beat", json=body)
+        await all_say(3, a, b)
+        stopping = asyncio.create_task(b.stop())
+        while not stopping.done():
+            assert says(a)[0] == 3 or says(a)[1] <= 3 <= (says(a)[2] or 0)
+            await asyncio.sleep(0.01)
+        await all_say(3, a)
+        assert a.rooms["lobby"].room.panel.seat_count == 3
+        assert a.presence("attic").count == 1
+        await eventually(lambda: list(cluster_of(a).nodes) == [])
+
+
 async def test_whoever_does_not_come_back_from_a_drain(redis: RedisProcess) -> None:
     """People who were sent away and came nowhere are in doubt until the lease of their node ends, and then gone."""
     async with nodes(redis, "a", "b") as (a, b):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.cluster import (
     LATE_TICKS,
+    NO_SEATS,
     Message,
     NodeId,
     Nodes,
@@ -40,6 +41,7 @@ from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.events import (
     Broke,
     Event,
+    Inherited,
     Joined,
     Left,
     MoodChanged,
@@ -51,6 +53,7 @@ from breathing_room.core.events import (
 )
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
+from breathing_room.core.snapshot import Leases
 from breathing_room.core.visitors import SECRET_BYTES
 from breathing_room.core.wire import RESTART
 from breathing_room.stores import RedisStore
@@ -217,6 +220,14 @@ class RoomPart:
             if visitor in self._parked and self._parked[visitor].node == node:
                 self._take_back(visitor)
 
+    def inherit(self, seats: Leases) -> None:
+        """Take over the seats of a node that is about to leave; it lets go of them when it hears so."""
+        self._room.step(Inherited(seats))
+        for visitor, *_ in seats:
+            if self._room.room.panel.holds(visitor):
+                self._reported[visitor] = None
+                self._cluster.nodes.claim(self._room.name)
+
     def lose(self, node: NodeId) -> None:
         """A node is gone: whoever was counted there and has sockets here is counted here."""
         for visitor in [visitor for visitor, parked in self._parked.items() if parked.node == node]:
@@ -231,8 +242,13 @@ class RoomPart:
 
     # --- What we say ------------------------------------------------------------------------------------------
 
-    def compose(self, now_ms: int) -> Part:
-        """Put down what the others should know."""
+    def compose(self, now_ms: int, *, hands_over: bool) -> Part:
+        """Put down what the others should know.
+
+        Args:
+            now_ms: Our time.
+            hands_over: Whether the seats of the panel are to be taken over.
+        """
         elapsed_s = (now_ms - self._composed_at_ms) / 1_000
         if elapsed_s > 0:
             faded = exp(-elapsed_s / ARRIVALS_S)
@@ -244,6 +260,7 @@ class RoomPart:
             came=tuple(self._came),
             reported=tuple(self._reported),
             gone=tuple(visitor for visitor in self._gone if not self._has_socket(visitor)),
+            seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_SEATS,
         )
         self._came, self._reported, self._gone = {}, {}, {}
         return part
@@ -251,7 +268,7 @@ class RoomPart:
     def say_again(self, part: Part) -> None:
         """Nobody may have heard this: say it again, as far as it still holds."""
         self._came |= {visitor: None for visitor in part.came if self._has_socket(visitor)}
-        self._reported |= dict.fromkeys(part.reported)
+        self._reported |= {visitor: None for visitor in part.reported if self._room.room.holds(visitor)}
         self._gone |= dict.fromkeys(part.gone)
 
     def say_all(self) -> None:
@@ -424,7 +441,7 @@ class Cluster:
             await self.tick()
 
     async def drain(self) -> None:
-        """Let everybody go to other nodes, each in its own moment, and wait until they are there.
+        """Let everybody go to other nodes, each in its own moment, hand the seats over, and wait until all are there.
 
         They stay counted here, as silent, until they are counted elsewhere. Whoever does not come back leaves them to
         the lease of this node.
@@ -459,8 +476,15 @@ class Cluster:
                 for room in self._host.rooms.values():
                     if room.part is not None:
                         room.part.say_all()
-            parts = {name: room.part.compose(now_ms) for name, room in self._host.rooms.items() if room.part}
-            message = Message(node=self.node, lease_ms=self._host.config.node_lease_ms, parts=parts)
+            heir = self.nodes.heir(now_ms) if self.is_draining else None
+            parts = {
+                name: room.part.compose(now_ms, hands_over=heir is not None)
+                for name, room in self._host.rooms.items()
+                if room.part is not None
+            }
+            message = Message(
+                node=self.node, lease_ms=self._host.config.node_lease_ms, heir=heir, parts=parts
+            )
             encoded = encode_message(message, self._moods_of)
             self._said.append((now_ms, parts))
             try:
@@ -538,6 +562,10 @@ class Cluster:
             room = self._host.rooms.get(name)
             if room is not None and room.part is not None:
                 room.part.hear(part, said.node)
+            if said.heir == self.node and len(part.seats):
+                heir = self._host.room(name)
+                assert heir.part is not None
+                heir.part.inherit(part.seats)
         if said.leaving:
             self._lose([said.node])
 

@@ -545,6 +545,10 @@ class Host:
         draining = self.cluster is not None and self.cluster.is_draining
         return self.ready and not self.stopping and not draining
 
+    def room(self, name: str) -> RoomHost:
+        """Find a room, or open it."""
+        return self.rooms.get(name) or self._open(name, self._fresh_room(name))
+
     def enter(self, name: str, *, address: str | None, forwarded_for: str | None) -> RoomHost:
         """Find a room for somebody who wants in; open it if need be.
 
