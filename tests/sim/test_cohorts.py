@@ -12,7 +12,7 @@ STEPS = 240
 SEEDS = 400
 PER_STEP = 5.0
 
-LAWS = [Exponential(900_000), LogNormal(900_000, 0.8)]
+LAWS: list[Stays] = [Exponential(900_000), LogNormal(900_000, 0.8)]
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -29,13 +29,16 @@ def by_cohorts(stays: Stays, seed: int) -> NDArray[np.int64]:
     return np.array(here)
 
 
-def one_by_one(stays: Stays, seed: int) -> NDArray[np.int64]:
+def one_by_one(stays: Stays, seed: int) -> NDArray[np.int_]:
     """The same, of individuals."""
     chance = rng(10_000 + seed)
     arrives = chance.random(chance.poisson(PER_STEP * STEPS)) * STEPS * STEP_MS
     departs = arrives + stays.draw(chance, len(arrives))
     ends = np.arange(1, STEPS + 1) * STEP_MS
-    return ((arrives[None, :] <= ends[:, None]) & (ends[:, None] < departs[None, :])).sum(axis=1)
+    here: NDArray[np.int_] = ((arrives[None, :] <= ends[:, None]) & (ends[:, None] < departs[None, :])).sum(
+        axis=1
+    )
+    return here
 
 
 @pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])

@@ -71,7 +71,7 @@ def test_people_who_are_nobody_cost_and_count_as_individuals() -> None:
     thin = [play(scenario, seed, "crowd", rate=rate, keep=1 / 16) for seed in range(20, 24)]
 
     def mean(results: list[RunResult], name: str) -> float:
-        return sum(getattr(result.meter, name) for result in results) / len(results)
+        return float(sum(getattr(result.meter, name) for result in results)) / len(results)
 
     truths = [
         sum(look.truth for result in results for look in result.looks)

@@ -49,9 +49,9 @@ def test_whoever_watches_sees_both_copies() -> None:
     seen: list[tuple[int | None, int]] = []
 
     def watch(new: Presence) -> None:
-        seen.append((edge.copy and edge.copy.as_of_ms, new.as_of_ms))
+        seen.append((None if watched.copy is None else watched.copy.as_of_ms, new.as_of_ms))
 
-    edge = Edge(
+    watched = Edge(
         lambda now_ms: replace(EMPTY, as_of_ms=now_ms),
         watch,
         Meter(),
@@ -59,8 +59,8 @@ def test_whoever_watches_sees_both_copies() -> None:
         stale_ms=10,
         config_max_age_ms=1,
     )
-    edge.presence(0)
-    edge.presence(15)
+    watched.presence(0)
+    watched.presence(15)
 
     assert seen == [(None, 0), (0, 15)]
 

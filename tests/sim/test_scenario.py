@@ -56,19 +56,6 @@ def test_every_table_is_read() -> None:
     assert scenario.of(7).crowd.people == 7
 
 
-def test_the_level_follows_the_curve_and_the_surge() -> None:
-    """Straight lines between points, the last one held or the whole repeated; a surge multiplies what it finds."""
-    held = parse(
-        "[run]\nwarm_up_minutes = 60\n[crowd]\npeople = 100\ncurve = [[0, 1], [1, 3]]\n[surge]\nin_s = 60\nfactor = 2"
-    )
-    hour_ms, minute_ms = 3_600_000, 60_000
-    assert [held.level(at_ms) for at_ms in (0, hour_ms // 2, hour_ms, hour_ms + minute_ms // 2, 5 * hour_ms)] == [
-        100, 200, 300, 450, 600,
-    ]  # fmt: skip
-    again = parse("[crowd]\npeople = 100\ncurve = [[0, 1], [1, 3]]\nperiod_hours = 2")
-    assert [again.level(hour * hour_ms) for hour in (0.5, 1, 1.5, 2, 3)] == [200, 300, 200, 100, 300]
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

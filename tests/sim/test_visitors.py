@@ -15,6 +15,7 @@ from breathing_room.sim.visitors import (
     Recorded,
     Stays,
     draw_newcomers,
+    levels_at,
     stays_of,
 )
 
@@ -73,6 +74,22 @@ def test_arrivals_keep_the_level() -> None:
     assert come(60_000, 3_600_000) == pytest.approx(59 * 60)
     assert come(3_600_000, 5_400_000) == pytest.approx(1_800 + 2 * 1_800)
     assert come(5_400_000, 7_200_000) == pytest.approx(2 * 1_800)
+
+
+def test_the_level_follows_the_curve_and_the_surge() -> None:
+    """Straight lines between points, the last one held or the whole repeated; a surge multiplies what it finds."""
+    hours = np.array([0, 0.5, 1, 1.5, 2, 3]) * 3_600_000.0
+    curve = "[crowd]\npeople = 100\ncurve = [[0, 1], [1, 3]]\n"
+    assert levels_at(parse(curve), hours).tolist() == [100, 200, 300, 300, 300, 300]
+    assert levels_at(parse(curve + "period_hours = 2"), hours).tolist() == [100, 200, 300, 200, 100, 300]
+
+    surge = parse(curve + "[run]\nwarm_up_minutes = 60\n[surge]\nin_s = 60\nfactor = 2")
+    assert levels_at(surge, np.array([3_600_000.0, 3_630_000.0, 3_660_000.0, 9e6])).tolist() == [
+        300,
+        450,
+        600,
+        600,
+    ]
 
 
 def test_newcomers_come_in_their_order() -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,12 +106,25 @@ def command(
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'breathing-room[sim]'") from None
     crowds = [scenario.of(people) for people in sizes]
-    work = [(crowd, number) for crowd in crowds for number in range(seed, seed + count)]
+    # What forgers do is seen beside the same runs without them.
+    forged = (
+        [scenario.forgers, replace(scenario.forgers, share=0.0)]
+        if scenario.forgers.share
+        else [scenario.forgers]
+    )
+    work = [
+        (replace(crowd, forgers=forgers), number)
+        for crowd in crowds
+        for forgers in forged
+        for number in range(seed, seed + count)
+    ]
     summaries = []
     try:
         with _progress(len(work)) as told:
             results = run_all(work, jobs=min(jobs, len(work)), told=told)
-            summaries = [summarize(crowd, [next(results) for _ in range(count)]) for crowd in crowds]
+            for crowd in crowds:
+                found, *without = [[next(results) for _ in range(count)] for _ in forged]
+                summaries.append(summarize(crowd, found, without_forgers=without[0] if without else ()))
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
     result = {"version": VERSION, "scenario": name, "about": scenario.about, "crowds": summaries}
@@ -257,10 +271,13 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
     if forgers.get("looks"):
         yield f"forgers         {meter['reports_forged']:,} of {meter['reports']:,} reports were forged"
         yield (
-            f"                published {_people(forgers['published'])} for {_people(forgers['truth'])}: moved by {_people(forgers['moved'])}, "
-            f"and the cap of {forgers['cap_seats']} seats allows {_people(forgers['allowed'])}"
+            f"                published {_people(forgers['published'])}, and without them {_people(forgers['published_without'])}: "
+            f"moved by {_people(forgers['moved'])}; the cap of {forgers['cap_seats']} seats allows {_people(forgers['allowed'])}"
         )
-        yield f"                without a cap it would have been {_people(forgers['raw'])}; {forgers['capped_seats']:,.0f} seats were capped"
+        yield (
+            f"                without the cap the count would have moved by {_people(forgers['raw_moved'])}; "
+            f"{forgers['capped_seats']:,.0f} seats were capped"
+        )
 
 
 def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
@@ -329,4 +346,4 @@ def _times(fared: dict[str, Any] | None) -> str:
 
 
 def _people(count: float | None) -> str:
-    return "-" if count is None else f"{count:,.0f}" if count >= 100 else f"{count:,.1f}"
+    return "-" if count is None else f"{count:,.0f}" if abs(count) >= 100 else f"{count:,.1f}"

@@ -5,7 +5,7 @@ beat of 30 s, the server keeps a report for 120 s, and divides the number of peo
 ``coin_forced`` the first beat is always sent, as that document asks for. Both are *biased*, and are here to show by how much.
 
 ``write_rate`` counts from joins alone (``core/estimate/write_rate.py``): of a fixed share of people, about a panel's worth, it is told
-when they come and, if their goodbye arrives, when they went.
+when they come and when they went.
 
 ``history`` says what is usual at this hour of the week (``core/estimate/history.py``), from what the room itself said in the weeks before.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.estimate import Estimate
+from breathing_room.core.estimate import Estimate, Z
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.estimate.history import history_estimate
 from breathing_room.core.estimate.write_rate import Survival, WriteRate
@@ -52,9 +52,7 @@ class Baselines:
         self._departs_ms = np.zeros(0, np.int64)
         self._new: list[Newcomers] = []
         share = min(keep, scenario.room.panel_size / scenario.crowd.people)
-        self._writes = (
-            Writes(share, scenario.crowd.leaves_share, rng) if "write_rate" in self._names else None
-        )
+        self._writes = Writes(share) if "write_rate" in self._names else None
         self._history = History() if "history" in self._names else None
         self._moods = (*scenario.room.moods, UNSPOKEN)
         ages_ms = np.linspace(0, 24 * stays.mean_ms, 10_001)
@@ -127,18 +125,17 @@ class Baselines:
 
 
 class Writes:
-    """Feeds ``WriteRate`` with the joins of people whose ticket is below a share.
+    """Feeds ``WriteRate`` with the joins of people whose ticket is below a share, and with their ends.
+
+    Whoever goes without a word is missed when their lease ends, and is then taken to have gone as long before as people are counted too
+    long on average. So an end is known late, and its time is right in the mean; here it is known at once, and right.
 
     Args:
         share: Theirs.
-        leaves_share: The share of goodbyes that arrive.
-        rng: Decides which.
     """
 
-    def __init__(self, share: float, leaves_share: float, rng: np.random.Generator) -> None:
+    def __init__(self, share: float) -> None:
         self._share = share
-        self._leaves_share = leaves_share
-        self._rng = rng
         self._survival = Survival()
         self._counter = WriteRate(self._survival, 1)
         # (when, 0 for coming and 1 for going, who)
@@ -159,16 +156,13 @@ class Writes:
         """Say how many are here; to the estimator's own error comes that of the share."""
         while self._ahead and self._ahead[0][0] <= now_ms:
             at_ms, goes, number = heapq.heappop(self._ahead)
-            if not goes:
-                self._survival.began(number, now_ms=at_ms)
-                self._counter.joined(number, None, now_ms=at_ms)
-            elif self._rng.random() < self._leaves_share:
+            if goes:
                 self._survival.ended(number, now_ms=at_ms)
             else:
-                # They are missed when the next sign of life does not come; until they went they were there.
-                self._survival.lost_sight(number, now_ms=at_ms)
+                self._survival.began(number, now_ms=at_ms)
+                self._counter.joined(number, None, now_ms=at_ms)
         found, _ = self._counter.estimate(now_ms=now_ms)
-        thinning = 1.96 * sqrt(found.count * (1 - self._share))
+        thinning = Z * sqrt(found.count * (1 - self._share))
         below = sqrt((found.count - found.low) ** 2 + thinning**2)
         above = sqrt((found.high - found.count) ** 2 + thinning**2)
         return Estimate(

@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from importlib import resources
-from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -228,22 +227,11 @@ class Scenario:
         begins_ms = self.warm_up_ms + round(self.surge.at_minutes * MINUTE_MS)
         return begins_ms, begins_ms + round(self.surge.in_s * SECOND_MS)
 
-    def level(self, at_ms: float) -> float:
-        """Say how many people there should be at an instant of the run."""
-        begins_ms, ends_ms = self.surge_ms
-        risen = min(max((at_ms - begins_ms) / (ends_ms - begins_ms), 0.0), 1.0)
-        return self.crowd.people * self._factor(at_ms) * (1 + (self.surge.factor - 1) * risen)
-
-    def _factor(self, at_ms: float) -> float:
-        hour = at_ms / HOUR_MS
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """The curve, its beginning put at its end where it is repeated."""
         points = self.crowd.curve
-        if self.crowd.period_hours:
-            hour %= self.crowd.period_hours
-            points = (*points, (self.crowd.period_hours, points[0][1]))
-        for (former, low), (later, high) in pairwise(points):
-            if hour < later:
-                return low + (high - low) * (hour - former) / (later - former)
-        return points[-1][1]
+        return (*points, (self.crowd.period_hours, points[0][1])) if self.crowd.period_hours else points
 
 
 # --- Reading ------------------------------------------------------------------------------------------------------

@@ -15,8 +15,15 @@ LOOKS_MAX = 2_000
 """A result lists its looks one by one if there are no more."""
 
 
-def summarize(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
+def summarize(
+    scenario: Scenario, results: Sequence[RunResult], *, without_forgers: Sequence[RunResult] = ()
+) -> dict[str, Any]:
     """Put the runs of one crowd together.
+
+    Args:
+        scenario: What happened.
+        results: The runs.
+        without_forgers: The same seeds without forgers, where there were any.
 
     Returns:
         The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a surge or forgers did.
@@ -40,10 +47,15 @@ def summarize(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any
     for name in scenario.run.estimators:
         if found := score(name, looks):
             summary["estimators"][name] = {"biased": name.startswith("coin"), **asdict(found)}
+    if (panel := summary["estimators"].get("panel")) and summary["kinds"] == ["poll"]:
+        # What is published is whole people.
+        panel["bias_before_rounding"] = sum(look.raw_count - look.truth for look in looks) / sum(
+            look.truth for look in looks
+        )
     if scenario.surge.factor > 1:
         summary["surge"] = surge(scenario, results)
     if scenario.forgers.share:
-        summary["forgers"] = forgers(scenario, looks)
+        summary["forgers"] = forgers(scenario, results, without_forgers)
     if len(seen) <= LOOKS_MAX:
         summary["seen"] = [_seen(look, seed) for seed, look in seen]
     return summary
@@ -135,29 +147,36 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
     }
 
 
-def forgers(scenario: Scenario, looks: Sequence[Look]) -> dict[str, Any]:
+def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[RunResult]) -> dict[str, Any]:
     """Say by how much forgers moved the count, with the cap on their prefix and without.
 
-    The cap lets ``seats`` of one prefix count, so it allows them to add ``seats / theta`` people. What was published may be above the
-    truth by that, and by what chance explains: it is compared on average over all looks that are later than one lease after they began.
+    What was published is compared with what is published on the same seeds without forgers: the same people with the same tickets, so that
+    most of the panel's own error falls out. Looks count that are later than one lease after the forgers began. The cap lets
+    ``cap_seats`` of one prefix count, so it allows them to add ``cap_seats / theta`` people.
     """
     room = scenario.room
     cap = room.prefix_seats_max or max(64, room.panel_size // 10)
     begun_ms = scenario.forgers.at_minutes * MINUTE_MS + room.beat_lease_ms
-    late = [look for look in looks if look.at_ms >= begun_ms]
-    count = len(late)
+    pairs = [
+        (look, other)
+        for result, clean in zip(results, without, strict=True)
+        for look, other in zip(result.looks, clean.looks, strict=True)
+        if look.at_ms >= begun_ms
+    ]
+    count = len(pairs)
     if not count:
         return {"looks": 0}
-    published = sum(look.presence.count or 0 for look in late) / count
     return {
         "looks": count,
         "cap_seats": cap,
-        "truth": sum(look.truth for look in late) / count,
-        "published": published,
-        "moved": sum((look.presence.count or 0) - look.truth for look in late) / count,
-        "allowed": sum(cap / look.theta for look in late) / count,
-        "raw": sum(look.raw_count for look in late) / count,
-        "capped_seats": sum(look.capped for look in late) / count,
+        "truth": sum(look.truth for look, _ in pairs) / count,
+        "published": sum(look.presence.count or 0 for look, _ in pairs) / count,
+        "published_without": sum(other.presence.count or 0 for _, other in pairs) / count,
+        "moved": sum((look.presence.count or 0) - (other.presence.count or 0) for look, other in pairs)
+        / count,
+        "allowed": sum(cap / look.theta for look, _ in pairs) / count,
+        "raw_moved": sum(look.raw_count - other.raw_count for look, other in pairs) / count,
+        "capped_seats": sum(look.capped for look, _ in pairs) / count,
     }
 
 

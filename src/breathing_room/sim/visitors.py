@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.sim.scenario import MINUTE_MS, SECOND_MS, Crowd, Scenario
+from breathing_room.sim.scenario import HOUR_MS, MINUTE_MS, SECOND_MS, Crowd, Scenario
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
@@ -140,6 +140,20 @@ def _normal(z: float) -> float:
     return (1 + erf(z / sqrt(2))) / 2
 
 
+def levels_at(scenario: Scenario, at_ms: NDArray[np.int64] | Floats) -> Floats:
+    """Say how many people there should be at each instant of a run."""
+    hours = at_ms / HOUR_MS
+    if scenario.crowd.period_hours:
+        hours %= scenario.crowd.period_hours
+    begins_ms, ends_ms = scenario.surge_ms
+    risen = np.clip((at_ms - begins_ms) / (ends_ms - begins_ms), 0.0, 1.0)
+    when, factors = zip(*scenario.points, strict=True)
+    levels: Floats = (
+        scenario.crowd.people * np.interp(hours, when, factors) * (1 + (scenario.surge.factor - 1) * risen)
+    )
+    return levels
+
+
 class Arrivals:
     """When people come: a Poisson stream whose rate keeps the crowd at the scenario's level.
 
@@ -154,17 +168,17 @@ class Arrivals:
     def __init__(self, scenario: Scenario, stays: Stays) -> None:
         self._scenario = scenario
         self._mean_ms = stays.mean_ms
+        self._level_at_first = float(levels_at(scenario, np.zeros(1))[0])
 
     def expected(self, begins_ms: int, ends_ms: int, step_ms: int) -> Floats:
         """Say how many come in each step, on average. At first come those who are there from the beginning."""
-        edges = range(begins_ms, ends_ms + 1, step_ms)
-        levels = np.array([self._scenario.level(at_ms) for at_ms in edges])
+        edges = np.arange(begins_ms, ends_ms + 1, step_ms)
+        levels = levels_at(self._scenario, edges)
         # Within a second a level may jump: the points of a curve have that resolution.
         rises = np.maximum(np.diff(levels), 0.0)
         came: Floats = (levels[:-1] + levels[1:]) / 2 * step_ms / self._mean_ms + rises
         gather_ms = self._scenario.crowd.gather_s * SECOND_MS
-        begin = np.minimum(np.array(edges), gather_ms)
-        came += self._scenario.level(0) * np.diff(begin) / gather_ms
+        came += self._level_at_first * np.diff(np.minimum(edges, gather_ms)) / gather_ms
         return came
 
 

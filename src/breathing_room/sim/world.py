@@ -27,7 +27,15 @@ from breathing_room.sim.scenario import EVENTS_PEOPLE_MAX, HOUR_MS, SECOND_MS, S
 from breathing_room.sim.server import ROOM, Answer, Server
 from breathing_room.sim.sleepers import AWAKE, Sleepers
 from breathing_room.sim.tickets import Ids
-from breathing_room.sim.visitors import CHUNK_MS, STEP_MS, Arrivals, Newcomers, draw_newcomers, stays_of
+from breathing_room.sim.visitors import (
+    CHUNK_MS,
+    STEP_MS,
+    Arrivals,
+    Newcomers,
+    draw_newcomers,
+    levels_at,
+    stays_of,
+)
 
 DAY_BEGINS_MS: Final = 1_767_225_600_000
 """2026-01-01 00:00 UTC: a run begins on that day."""
@@ -473,10 +481,10 @@ def begin(scenario: Scenario) -> tuple[float, float]:
     The smallest crowd that there will be calls for the highest rate. The bound is above it by a margin, and a run that goes over it
     stops and is run again with a higher one.
     """
-    levels = [scenario.level(at_ms) for at_ms in range(0, scenario.length_ms + 1, CHUNK_MS)]
+    levels = np.maximum(levels_at(scenario, np.arange(0, scenario.length_ms + 1, CHUNK_MS)), 1.0)
     panel_size = scenario.room.panel_size
-    begins = rounded(scenario.run.rate or min(1.0, 4 * panel_size / max(levels[0], 1.0)))
-    return begins, min(1.0, max(begins, KEEP_MARGIN * panel_size / max(min(levels), 1.0)))
+    rate = rounded(scenario.run.rate or min(1.0, 4 * panel_size / float(levels[0])))
+    return rate, min(1.0, max(rate, KEEP_MARGIN * panel_size / float(levels.min())))
 
 
 def simulate(scenario: Scenario, seed: int, told: Callable[[float], None] | None = None) -> RunResult:
@@ -492,16 +500,16 @@ def simulate(scenario: Scenario, seed: int, told: Callable[[float], None] | None
         UnsafeError: Something happened that never must.
     """
     only_polls = {kind for kind, share in scenario.crowd.kinds.items() if share} == {"poll"}
-    levels = [scenario.level(at_ms) for at_ms in range(0, scenario.length_ms + 1, CHUNK_MS)]
     depth = scenario.run.depth
     if depth == "auto":
-        depth = "events" if max(levels) <= EVENTS_PEOPLE_MAX or not only_polls else "crowd"
+        most = float(levels_at(scenario, np.arange(0, scenario.length_ms + 1, CHUNK_MS)).max())
+        depth = "events" if most <= EVENTS_PEOPLE_MAX or not only_polls else "crowd"
     if depth == "events":
         rate = rounded(scenario.run.rate) if scenario.run.rate else 1.0
         return World(scenario, seed, depth=depth, rate=rate).run(told)
     if not only_polls:
         raise ConfigError("depth crowd is for people who poll; take events")
-    rate, keep = begin(scenario)
+    rate, keep = (1.0, 1.0) if scenario.crowd.closed else begin(scenario)
     while True:
         try:
             return World(scenario, seed, depth=depth, keep=keep, rate=rate).run(told)

@@ -1,0 +1,98 @@
+"""How accurate the panel is: a small version of the table in ``docs/topics/estimation.md``, and of its baselines.
+
+The bounds are wider than the targets by what so few looks leave open; ``breathing-room simulate accuracy --looks 2000`` has them all.
+"""
+
+import numpy as np
+import pytest
+
+from breathing_room.core.events import Reported, VisitorKey
+from breathing_room.core.history import HOUR_MS
+from breathing_room.core.room import Room
+from breathing_room.sim.estimators import Baselines
+from breathing_room.sim.result import Look, mood_score, score
+from breathing_room.sim.scenario import load, parse
+from breathing_room.sim.visitors import Exponential
+from breathing_room.sim.world import simulate
+
+ACCURACY = load(
+    "accuracy",
+    {
+        "run": {"hours": 3.75, "estimators": ["panel", "coin", "coin_forced", "write_rate"]},
+        "room": {"panel_size": 60},  # a seventh of the work, and of what there is to know
+    },
+)
+SEEDS = {10: range(4), 40: range(4), 500: range(2), 50_000: range(2)}
+
+# On a machine that has other work to do.
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def looks() -> dict[int, list[Look]]:
+    """Play every crowd: ten or twenty looks each, three mean stays apart, with a surge before every one of them."""
+    return {
+        people: [look for seed in seeds for look in simulate(ACCURACY.of(people), seed).looks]
+        for people, seeds in SEEDS.items()
+    }
+
+
+def test_the_panel_has_no_bias_and_the_error_of_theory(looks: dict[int, list[Look]]) -> None:
+    """At each size the bias is within half a person, by which whole people are rounded, and 3.5 of its own standard errors; the error is that of theory within what so few looks know."""
+    for people, seen in looks.items():
+        panel = score("panel", seen)
+        assert panel is not None
+        assert panel.bound is not None
+        assert abs(panel.bias) <= 3.5 * panel.bias_error + 0.5 / people
+        # A root mean square of n normal errors has a relative standard error of 1 / sqrt(2 n).
+        assert panel.rmse / panel.bound == pytest.approx(
+            1, abs=3.5 / (2 * len(seen)) ** 0.5 + 0.5 / (panel.bound * people)
+        )
+
+
+def test_intervals_hold_the_truth(looks: dict[int, list[Look]]) -> None:
+    """Of 60 looks at all sizes at least 51 intervals hold, which chance alone misses once in 500 times; of moods at least 75 %."""
+    seen = [look for those in looks.values() for look in those]
+    assert len(seen) == 60
+    assert sum(look.presence.low <= look.truth <= look.presence.high for look in seen) >= 51  # type: ignore[operator]
+    moods = mood_score(seen)
+    assert moods.looks >= 4
+    assert moods.coverage is not None
+    assert moods.coverage >= 0.75
+
+
+def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int, list[Look]]) -> None:
+    """Taken literally, coins show 3.8 times the truth, and with forced first beats 8 times."""
+    for people in (500, 50_000):
+        coin, forced = (score(name, looks[people]) for name in ("coin", "coin_forced"))
+        assert coin is not None
+        assert forced is not None
+        assert coin.ratio == pytest.approx(3.8, abs=0.2)
+        assert forced.ratio == pytest.approx(8.0, abs=0.3)
+        assert coin.bound is coin.coverage is None
+
+
+def test_joins_alone_know_the_crowd(looks: dict[int, list[Look]]) -> None:
+    """Counted from joins, the crowd is right on average within three standard errors and 4 %, which stays that nobody saw end may cost."""
+    for people in (40, 500, 50_000):
+        found = score("write_rate", looks[people])
+        assert found is not None
+        assert abs(found.bias) <= 3 * found.bias_error + 0.04
+        assert found.coverage is not None
+        assert found.coverage >= 0.6
+
+
+def test_what_is_usual_is_known_after_two_weeks() -> None:
+    """From two weeks on the averages of this hour of the week are an estimate, and not before."""
+    scenario = parse("[run]\nestimators = ['history']")
+    baselines = Baselines(scenario, Exponential(900_000), np.random.Generator(np.random.PCG64(1)), 1.0)
+    room = Room("lobby", scenario.room, now_ms=0)
+    for number in range(7):
+        room.step(Reported(VisitorKey(bytes([number]) * 16), 0.5), now_ms=0)
+    presence = room.presence(now_ms=0)
+    said = [baselines.look(hour * HOUR_MS, presence, 0, 0.0) for hour in range(21 * 24)]
+
+    assert next(hour for hour, found in enumerate(said) if found) == 14 * 24
+    estimate = said[-1]["history"]
+    assert estimate.count == pytest.approx(7)
+    assert estimate.low < 7 < estimate.high

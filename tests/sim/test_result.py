@@ -1,0 +1,103 @@
+"""What runs say together, computed by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.estimate import Estimate
+from breathing_room.core.room import Room
+from breathing_room.sim.meter import Meter, StoreMeter
+from breathing_room.sim.result import Look, MoodScore, RunResult, mood_score, score
+from breathing_room.sim.scenario import parse
+from breathing_room.sim.summary import add_up, budget_per_s, summarize
+
+PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
+
+
+def a_look(truth: int, said: tuple[float, float, float], *, at_ms: int = 0, name: str = "panel") -> Look:
+    return Look(
+        at_ms=at_ms,
+        truth=truth,
+        moods=(truth, 0, 0),
+        presence=PRESENCE,
+        theta=0.5,
+        seats=1,
+        capped=0,
+        raw_count=0.0,
+        standard_error=5.0,
+        estimates={name: Estimate(*said)},
+    )
+
+
+LOOKS = [a_look(100, (110, 90, 130)), a_look(100, (90, 80, 99)), a_look(40, (40, 40, 40))]
+
+
+def test_a_score_by_hand() -> None:
+    """Errors of +10, -10 and 0 at a mean truth of 80, two of three intervals held, and a standard error of 5 people."""
+    found = score("panel", LOOKS)
+
+    assert found is not None
+    assert (found.looks, found.bias, found.ratio) == (3, 0.0, 1.0)
+    assert found.bias_error == pytest.approx(10 / 3**0.5 / 80)
+    assert found.rmse == pytest.approx((200 / 3) ** 0.5 / 80)
+    assert found.bound == pytest.approx(5 / 80)
+    assert found.coverage == pytest.approx(2 / 3)
+
+
+def test_where_nothing_was_said_there_is_no_score() -> None:
+    """An estimator that was silent, and a room that was empty, are not judged; a figure without an interval has no coverage."""
+    assert score("history", LOOKS) is None
+    assert score("panel", [a_look(0, (0, 0, 0))]) is None
+    coin = score("coin", [a_look(10, (40, 40, 40), name="coin")])
+    assert coin is not None
+    assert (coin.coverage, coin.bound, coin.ratio) == (None, None, 4.0)
+
+
+def test_moods_are_judged_where_enough_of_them_report() -> None:
+    """A mood with 20 expected seats counts, one with fewer does not, and one that is merged has no interval."""
+    intervals = {"calm": (30, 60), "glad": (0, 9), "unspoken": None}
+    look = replace(LOOKS[0], moods=(40, 39, 60), presence=replace(PRESENCE, mood_intervals=intervals))
+
+    assert mood_score([look]) == MoodScore(1, 1.0)
+    assert mood_score([replace(look, moods=(61, 40, 60))]) == MoodScore(2, 0.0)
+    assert mood_score([]) == MoodScore(0, None)
+
+
+def test_meters_add_up() -> None:
+    """Counts are summed, and of the rests between two writes the shortest is kept."""
+    total = add_up(
+        [
+            Meter(polls=2, presence_reads=1, reports=3, store=StoreMeter(puts=2, rest_ms=4_000)),
+            Meter(polls=5, config_reads=1, goodbyes=1, store=StoreMeter(puts=1, deletes=1, rest_ms=1_000)),
+            Meter(),
+        ]
+    )
+
+    assert (total["polls"], total["origin_requests"]) == (7, 6)
+    assert (total["store"]["puts"], total["store"]["rest_ms"]) == (3, 1_000)
+
+
+def test_looks_that_are_too_early_are_shown_and_not_judged() -> None:
+    """A scenario says from when on it is judged."""
+    scenario = parse("[run]\njudged_from_minutes = 2\nestimators = ['panel']")
+    run = RunResult(
+        seed=7,
+        depth="events",
+        keep=1.0,
+        hours=12.0,
+        looks=(a_look(100, (500, 500, 500)), a_look(100, (100, 90, 110), at_ms=120_000)),
+        meter=Meter(reports=10),
+        reports_by_s=(),
+    )
+    found = summarize(scenario, [run])
+
+    assert found["estimators"]["panel"]["ratio"] == 1.0
+    assert [look["count"] for look in found["seen"]] == [0, 0]
+    assert found["a_day"]["reports"] == 20.0
+
+
+def test_the_budget_is_what_a_full_panel_sends() -> None:
+    """400 seats, who come 4 times an hour, feel otherwise as often and report every five minutes: 20 reports an hour each."""
+    assert budget_per_s(parse("")) == pytest.approx(400 * 20 / 3_600)
+    assert budget_per_s(parse("[room]\nreports_per_day = 86_400")) == pytest.approx(1)
