@@ -344,7 +344,7 @@ async def spread(count: int, *, changes: int = 40) -> dict[str, Any]:
             }
 
 
-async def kills(count: int, *, times: int = 10, lease_ms: int = 5_000) -> dict[str, Any]:
+async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000) -> dict[str, Any]:
     """Kill a node with a third of the people, over and over; another takes its place."""
     with redis_process() as redis:
         async with (

@@ -255,10 +255,12 @@ class RoomPart:
             self._arrivals_per_s = self._arrivals_per_s * faded + (1 - faded) * self._arrived / elapsed_s
             self._arrived = 0
             self._composed_at_ms = now_ms
+        # Whoever came and went again is not to be taken from somebody who has a socket.
+        live = {visitor: self._has_socket(visitor) for visitor in self._came}
         part = Part(
             summary=replace(self._room.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
-            came=tuple(self._came),
-            reported=tuple(self._reported),
+            came=tuple(visitor for visitor, is_live in live.items() if is_live),
+            reported=(*self._reported, *(visitor for visitor, is_live in live.items() if not is_live)),
             gone=tuple(visitor for visitor in self._gone if not self._has_socket(visitor)),
             seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_SEATS,
         )
@@ -412,9 +414,7 @@ class Cluster:
         """
         redis_ms, entries = await self._log.read()
         self._ahead_ms = redis_ms - self.now_ms()
-        for entry, value in entries:
-            self._read_up_to = entry
-            self._hear(entry, value)
+        self._hear(entries)
         self.nodes.lapse(self.now_ms())
         self.found_nobody = not any(True for _ in self.nodes)
         await self.tick()
@@ -494,7 +494,7 @@ class Cluster:
             else:
                 self.message_bytes = len(encoded)
                 await self._take(answer)
-            self._follow()
+            self._tell()
 
     def _fail(self, error: StoreError) -> None:
         """Redis does not answer. What was said lately may be lost with it: it is said again."""
@@ -522,9 +522,7 @@ class Cluster:
             # Another Redis, whose clock is behind: what it has to say comes with the next tick.
             self._read_up_to = BEGINNING
             return
-        for entry, value in answer.entries:
-            self._read_up_to = entry
-            self._hear(entry, value)
+        self._hear(answer.entries)
         for name, room in list(self._host.rooms.items()):
             if room.part is None:
                 continue
@@ -543,31 +541,41 @@ class Cluster:
         except StoreError as error:
             log.warning("the secret of visitors' keys could not be shared: %s", error)
 
-    def _hear(self, entry: EntryId, value: bytes) -> None:
-        """Take an entry of the log."""
-        try:
-            said = decode(value, self._moods_of)
-        except HostError as error:
-            self.messages_refused += 1
-            log.debug("an entry of the log is of no use: %s", error)
-            return
-        if isinstance(said, Order):
-            self._obey(said)
-            return
-        self.messages += 1
-        self.nodes.hear(said, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
-        if said.node == self.node:
-            self.parts_told = {name: part.summary.leases for name, part in said.parts.items()}
-        for name, part in said.parts.items():
+    def _hear(self, entries: Iterable[tuple[EntryId, bytes]]) -> None:
+        """Take entries of the log: first who is where, and then who moved; else those would be missing for a moment."""
+        messages: list[Message] = []
+        for entry, value in entries:
+            self._read_up_to = entry
+            try:
+                said = decode(value, self._moods_of)
+            except HostError as error:
+                self.messages_refused += 1
+                log.debug("an entry of the log is of no use: %s", error)
+                continue
+            if isinstance(said, Order):
+                self._obey(said)
+                continue
+            messages.append(said)
+            self.nodes.hear(said, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
+        self.messages += len(messages)
+        self._look()
+        for message in messages:
+            self._follow(message)
+
+    def _follow(self, message: Message) -> None:
+        """Do what follows from a message for those who are here."""
+        if message.node == self.node:
+            self.parts_told = {name: part.summary.leases for name, part in message.parts.items()}
+        for name, part in message.parts.items():
             room = self._host.rooms.get(name)
             if room is not None and room.part is not None:
-                room.part.hear(part, said.node)
-            if said.heir == self.node and len(part.seats):
+                room.part.hear(part, message.node)
+            if message.heir == self.node and len(part.seats):
                 heir = self._host.room(name)
                 assert heir.part is not None
                 heir.part.inherit(part.seats)
-        if said.leaving:
-            self._lose([said.node])
+        if message.leaving:
+            self._lose([message.node])
 
     def _obey(self, order: Order) -> None:
         if order.verb == "forget":
@@ -582,13 +590,18 @@ class Cluster:
                 if room.part is not None:
                     room.part.lose(node)
 
-    def _follow(self) -> None:
-        """Let go of nodes whose leases ended, and tell everybody what changed."""
-        self._lose(self.nodes.lapse(self.now_ms()))
-        for room in list(self._host.rooms.values()):
+    def _look(self) -> None:
+        """Let every room know what is known of the others now."""
+        for room in self._host.rooms.values():
             if room.part is not None:
                 room.part.look()
-                room.announce_whole()
+
+    def _tell(self) -> None:
+        """Let go of nodes whose leases ended, and tell everybody what changed."""
+        self._lose(self.nodes.lapse(self.now_ms()))
+        self._look()
+        for room in list(self._host.rooms.values()):
+            room.announce_whole()
 
     # --- What routes ask --------------------------------------------------------------------------------------
 
