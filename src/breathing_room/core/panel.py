@@ -123,6 +123,8 @@ class Panel:
         self._capped_counted = 0
         self.refused_count = 0
         """Reports that were forgotten, in all, since their prefix had its share and there were too many capped seats already."""
+        nobody = (0,) * moods_count
+        self._nobody = PanelSums(tally=nobody, restored_tally=nobody)
         self._tally = [0] * moods_count
         self._counted = 0
         self._silent_count = 0
@@ -210,6 +212,8 @@ class Panel:
 
     def sums(self, now_ms: int) -> PanelSums:
         """Put down what an estimate needs to know."""
+        if not (self._seats or self._lapsed) and self._theta == self._rate.current == 1.0:
+            return self._nobody  # A join over a socket makes nothing anew.
         return PanelSums(
             tally=tuple(self._tally),
             restored_tally=tuple(self._restored_tally),

@@ -91,15 +91,20 @@ def facts(
         stale: Whether the others are known from before only.
     """
     own = summaries[0]
-    people = [sum(mood) for mood in zip(*(summary.people for summary in summaries), strict=True)]
-    doubts = [sum(mood) for mood in zip(*(summary.silent for summary in summaries), strict=True)]
-    back = apportion(returned, silent) if returned else [0] * len(people)
-    cells: list[Cell] = [
-        (here - twice, here - doubt, here) for here, doubt, twice in zip(people, doubts, back, strict=True)
-    ]
-    whole: Cell = (sum(people) - returned, sum(people) - sum(doubts), sum(people))
-    panels = _by_theta(summary.panel for summary in summaries)
-    coins = [summary.coins for summary in summaries if not summary.coins.is_idle]
+    people, doubts = own.people, own.silent
+    if len(summaries) > 1:
+        people = _sum_up(summary.people for summary in summaries)
+        doubts = _sum_up(summary.silent for summary in summaries)
+    cells: list[Cell] = [(here, here - doubt, here) for here, doubt in zip(people, doubts, strict=True)]
+    everybody = sum(people)
+    whole: Cell = (everybody - returned, everybody - sum(doubts), everybody)
+    if returned:
+        cells = [
+            (here - twice, low, high)
+            for (here, low, high), twice in zip(cells, apportion(returned, silent), strict=True)
+        ]
+    panels = _by_theta([summary.panel for summary in summaries])
+    coins = [summary.coins for summary in summaries if summary.coins.observed_ms]
     # A join over a socket pays for no estimate where there is nothing to estimate.
     if coins or not all(panel.is_idle for panel in panels):
         whole, cells = _with_estimates(whole, cells, panels, coins, config)
@@ -121,8 +126,14 @@ def facts(
     return Facts(count, low, high, "counted" if counted else "sampled", told, rate)
 
 
-def _by_theta(panels: Iterable[PanelSums]) -> list[PanelSums]:
+def _sum_up(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*tallies, strict=True)))
+
+
+def _by_theta(panels: list[PanelSums]) -> list[PanelSums]:
     """Add up the panels that have the same theta."""
+    if len(panels) == 1:
+        return panels
     groups: dict[float, PanelSums] = {}
     for panel in panels:
         group = groups.get(panel.theta)

@@ -121,6 +121,7 @@ class CoinCrowd:
         self._sessions: OrderedDict[VisitorKey, tuple[int, int]] = OrderedDict()
         self._repeats: deque[tuple[int, int]] = deque()
         self._tally = [0] * moods_count
+        self._nobody = CoinSums(repeats=(0,) * moods_count, weights=(0,) * moods_count)
         self._since_ms: int | None = None
         # Until when somebody is surely there, whatever the coins say.
         self._heard_until_ms: int | None = None
@@ -223,7 +224,7 @@ class CoinCrowd:
     def sums(self, now_ms: int) -> CoinSums:
         """Put down what an estimate needs to know."""
         if self._since_ms is None or not self._sessions:
-            return CoinSums(repeats=(0,) * len(self._tally), weights=(0,) * len(self._tally))
+            return self._nobody
         # Before a whole window is over there were fewer chances; less than one beat of them says nothing. Nobody has a chance
         # before their first beat is over: of the time since somebody came, on average half a beat is lost.
         observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms - BEAT_MS // 2))
