@@ -40,9 +40,10 @@ def looks() -> dict[int, list[Look]]:
 def test_the_panel_has_no_bias_and_the_error_of_theory(looks: dict[int, list[Look]]) -> None:
     """At each size the bias is within half a person, by which whole people are rounded, and 3.5 of its own standard errors; the error is that of theory within what so few looks know."""
     for people, seen in looks.items():
-        panel = score("panel", seen)
+        panel = score("panel", [seen], independent=True)
         assert panel is not None
         assert panel.bound is not None
+        assert panel.bias_error is not None
         assert abs(panel.bias) <= 3.5 * panel.bias_error + 0.5 / people
         # A root mean square of n normal errors has a relative standard error of 1 / sqrt(2 n).
         assert panel.rmse / panel.bound == pytest.approx(
@@ -64,7 +65,7 @@ def test_intervals_hold_the_truth(looks: dict[int, list[Look]]) -> None:
 def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int, list[Look]]) -> None:
     """Taken literally, coins show 3.8 times the truth, and with forced first beats 8 times."""
     for people in (500, 50_000):
-        coin, forced = (score(name, looks[people]) for name in ("coin", "coin_forced"))
+        coin, forced = (score(name, [looks[people]], independent=True) for name in ("coin", "coin_forced"))
         assert coin is not None
         assert forced is not None
         assert coin.ratio == pytest.approx(3.8, abs=0.2)
@@ -75,8 +76,9 @@ def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int,
 def test_joins_alone_know_the_crowd(looks: dict[int, list[Look]]) -> None:
     """Counted from joins, the crowd is right on average within three standard errors and 4 %, which stays that nobody saw end may cost."""
     for people in (40, 500, 50_000):
-        found = score("write_rate", looks[people])
+        found = score("write_rate", [looks[people]], independent=True)
         assert found is not None
+        assert found.bias_error is not None
         assert abs(found.bias) <= 3 * found.bias_error + 0.04
         assert found.coverage is not None
         assert found.coverage >= 0.6

@@ -35,7 +35,7 @@ LOOKS = [a_look(100, (110, 90, 130)), a_look(100, (90, 80, 99)), a_look(40, (40,
 
 def test_a_score_by_hand() -> None:
     """Errors of +10, -10 and 0 at a mean truth of 80, two of three intervals held, and a standard error of 5 people."""
-    found = score("panel", LOOKS)
+    found = score("panel", [LOOKS], independent=True)
 
     assert found is not None
     assert (found.looks, found.bias, found.ratio) == (3, 0.0, 1.0)
@@ -45,11 +45,22 @@ def test_a_score_by_hand() -> None:
     assert found.coverage == pytest.approx(2 / 3)
 
 
+def test_looks_at_the_same_people_are_one() -> None:
+    """Where looks of a run see the same people, how well their mean is known follows from how runs differ, and one run cannot say."""
+    runs = [[a_look(100, (110, 0, 200))] * 50, [a_look(100, (90, 0, 200))] * 50]
+    two, one = score("panel", runs, independent=False), score("panel", runs[:1], independent=False)
+
+    assert two is not None
+    assert one is not None
+    assert two.bias_error == pytest.approx(0.1)
+    assert (two.looks, one.bias_error) == (100, None)
+
+
 def test_where_nothing_was_said_there_is_no_score() -> None:
     """An estimator that was silent, and a room that was empty, are not judged; a figure without an interval has no coverage."""
-    assert score("history", LOOKS) is None
-    assert score("panel", [a_look(0, (0, 0, 0))]) is None
-    coin = score("coin", [a_look(10, (40, 40, 40), name="coin")])
+    assert score("history", [LOOKS], independent=True) is None
+    assert score("panel", [[a_look(0, (0, 0, 0))]], independent=True) is None
+    coin = score("coin", [[a_look(10, (40, 40, 40), name="coin")]], independent=True)
     assert coin is not None
     assert (coin.coverage, coin.bound, coin.ratio) == (None, None, 4.0)
 

@@ -1,11 +1,23 @@
 """Scenarios, and what is no scenario."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.sim.scenario import Scenario, load, parse, scenario_names
+from breathing_room.sim.scenario import (
+    Crowd,
+    Forgers,
+    Run,
+    Scenario,
+    Surge,
+    Wires,
+    load,
+    parse,
+    scenario_names,
+)
 
 
 @pytest.mark.parametrize("name", scenario_names())
@@ -122,3 +134,14 @@ def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
     assert (scenario.crowd.people, scenario.crowd.stay_minutes, scenario.run.hours) == (7, 2.0, 3.0)
     with pytest.raises(ConfigError, match=r"my\.toml: crowd\.people must be from 1"):
         load(str(tmp_path / "my.toml"), {"crowd": {"people": 0}})
+
+
+def test_the_example_of_the_manual_is_a_scenario() -> None:
+    """The file that ``docs/howto/simulate.md`` shows can be read, and its table names every key."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "simulate.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert parse(example).crowd.people == 300
+
+    for table in (Run, Crowd, Surge, Forgers, Wires):
+        for entry in fields(table):
+            assert f"`{entry.name}`" in page, entry.name

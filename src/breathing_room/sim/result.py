@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from statistics import fmean, stdev
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.estimate import Estimate
@@ -72,7 +73,7 @@ class Score:
     Attributes:
         looks: How many.
         bias: The mean error, as a share of the mean truth.
-        bias_error: The standard error of that.
+        bias_error: The standard error of that; None where one run's looks all see the same people.
         rmse: The root of the mean square of the error, as a share of the mean truth.
         bound: What theory allows, as such a share; None where there is no theory.
         coverage: The share of looks whose interval held the truth; None where there is no interval.
@@ -81,32 +82,39 @@ class Score:
 
     looks: int
     bias: float
-    bias_error: float
+    bias_error: float | None
     rmse: float
     bound: float | None
     coverage: float | None
     ratio: float
 
 
-def score(name: str, looks: Sequence[Look]) -> Score | None:
-    """Judge an estimator; None where it said nothing."""
-    said = [(look, look.estimates[name]) for look in looks if name in look.estimates]
-    truth = sum(look.truth for look, _ in said)
+def score(name: str, runs: Sequence[Sequence[Look]], *, independent: bool) -> Score | None:
+    """Judge an estimator; None where it said nothing.
+
+    Args:
+        name: Whose figures.
+        runs: The looks of each run.
+        independent: Whether looks of one run are so far apart that they see other people.
+    """
+    said = [[(look, look.estimates[name]) for look in looks if name in look.estimates] for looks in runs]
+    everything = [pair for pairs in said for pair in pairs]
+    truth = sum(look.truth for look, _ in everything)
     if not truth:
         return None
-    errors = [estimate.count - look.truth for look, estimate in said]
-    count = len(said)
-    mean = sum(errors) / count
-    spread = sum((error - mean) ** 2 for error in errors) / max(count - 1, 1)
-    mean_truth = truth / count
-    has_interval = any(estimate.low < estimate.high for _, estimate in said) or name == "panel"
-    held = sum(estimate.low <= look.truth <= estimate.high for look, estimate in said)
-    by_theory = sqrt(sum(look.standard_error**2 for look, _ in said) / count) / mean_truth
+    errors = [[estimate.count - look.truth for look, estimate in pairs] for pairs in said if pairs]
+    # Looks that see the same people are one look, as far as it goes how well their mean is known.
+    samples = [error for run in errors for error in run] if independent else [fmean(run) for run in errors]
+    count = len(everything)
+    mean, mean_truth = fmean(error for run in errors for error in run), truth / count
+    has_interval = any(estimate.low < estimate.high for _, estimate in everything) or name == "panel"
+    held = sum(estimate.low <= look.truth <= estimate.high for look, estimate in everything)
+    by_theory = sqrt(fmean(look.standard_error**2 for look, _ in everything)) / mean_truth
     return Score(
         looks=count,
         bias=mean / mean_truth,
-        bias_error=sqrt(spread / count) / mean_truth,
-        rmse=sqrt(sum(error * error for error in errors) / count) / mean_truth,
+        bias_error=stdev(samples) / sqrt(len(samples)) / mean_truth if len(samples) > 1 else None,
+        rmse=sqrt(fmean(error * error for run in errors for error in run)) / mean_truth,
         bound=by_theory if name == "panel" else None,
         coverage=held / count if has_interval else None,
         ratio=1 + mean / mean_truth,

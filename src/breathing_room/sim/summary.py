@@ -11,6 +11,9 @@ from breathing_room.sim.meter import Meter
 from breathing_room.sim.result import Look, RunResult, mood_score, score
 from breathing_room.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
 
+STAYS_APART = 3
+"""Looks that are so many mean stays apart see other people: of exponential stays, one in 20 lasts from one to the next."""
+
 LOOKS_MAX = 2_000
 """A result lists its looks one by one if there are no more."""
 
@@ -29,7 +32,12 @@ def summarize(
         The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a surge or forgers did.
     """
     seen = [(result.seed, look) for result in results for look in result.looks]
-    looks = [look for _, look in seen if look.at_ms >= scenario.run.judged_from_minutes * MINUTE_MS]
+    from_ms = scenario.run.judged_from_minutes * MINUTE_MS
+    runs = [[look for look in result.looks if look.at_ms >= from_ms] for result in results]
+    looks = [look for run in runs for look in run]
+    independent = (
+        scenario.run.look_every_s * SECOND_MS >= STAYS_APART * scenario.crowd.stay_minutes * MINUTE_MS
+    )
     summary: dict[str, Any] = {
         "people": scenario.crowd.people,
         "kinds": sorted(kind for kind, share in scenario.crowd.kinds.items() if share),
@@ -45,7 +53,7 @@ def summarize(
         "meter": add_up([result.meter for result in results]),
     }
     for name in scenario.run.estimators:
-        if found := score(name, looks):
+        if found := score(name, runs, independent=independent):
             summary["estimators"][name] = {"biased": name.startswith("coin"), **asdict(found)}
     if (panel := summary["estimators"].get("panel")) and summary["kinds"] == ["poll"]:
         # What is published is whole people.
