@@ -3,16 +3,10 @@
 The bounds are wider than the targets by what so few looks leave open; ``breathing-room simulate accuracy --looks 2000`` has them all.
 """
 
-import numpy as np
 import pytest
 
-from breathing_room.core.events import Reported, VisitorKey
-from breathing_room.core.history import HOUR_MS
-from breathing_room.core.room import Room
-from breathing_room.sim.estimators import Baselines
 from breathing_room.sim.result import Look, mood_score, score
-from breathing_room.sim.scenario import load, parse
-from breathing_room.sim.visitors import Exponential
+from breathing_room.sim.scenario import load
 from breathing_room.sim.world import simulate
 
 ACCURACY = load(
@@ -64,13 +58,13 @@ def test_intervals_hold_the_truth(looks: dict[int, list[Look]]) -> None:
 
 def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int, list[Look]]) -> None:
     """Taken literally, coins show 3.8 times the truth, and with forced first beats 8 times."""
-    for people in (500, 50_000):
-        coin, forced = (score(name, [looks[people]], independent=True) for name in ("coin", "coin_forced"))
-        assert coin is not None
-        assert forced is not None
-        assert coin.ratio == pytest.approx(3.8, abs=0.2)
-        assert forced.ratio == pytest.approx(8.0, abs=0.3)
-        assert coin.bound is coin.coverage is None
+    coin, forced = (score(name, [looks[50_000]], independent=True) for name in ("coin", "coin_forced"))
+
+    assert coin is not None
+    assert forced is not None
+    assert coin.ratio == pytest.approx(3.8, abs=0.1)
+    assert forced.ratio == pytest.approx(8.0, abs=0.2)
+    assert coin.bound is coin.coverage is None
 
 
 def test_joins_alone_know_the_crowd(looks: dict[int, list[Look]]) -> None:
@@ -82,19 +76,3 @@ def test_joins_alone_know_the_crowd(looks: dict[int, list[Look]]) -> None:
         assert abs(found.bias) <= 3 * found.bias_error + 0.04
         assert found.coverage is not None
         assert found.coverage >= 0.6
-
-
-def test_what_is_usual_is_known_after_two_weeks() -> None:
-    """From two weeks on the averages of this hour of the week are an estimate, and not before."""
-    scenario = parse("[run]\nestimators = ['history']")
-    baselines = Baselines(scenario, Exponential(900_000), np.random.Generator(np.random.PCG64(1)), 1.0)
-    room = Room("lobby", scenario.room, now_ms=0)
-    for number in range(7):
-        room.step(Reported(VisitorKey(bytes([number]) * 16), 0.5), now_ms=0)
-    presence = room.presence(now_ms=0)
-    said = [baselines.look(hour * HOUR_MS, presence, 0, 0.0) for hour in range(21 * 24)]
-
-    assert next(hour for hour, found in enumerate(said) if found) == 14 * 24
-    estimate = said[-1]["history"]
-    assert estimate.count == pytest.approx(7)
-    assert estimate.low < 7 < estimate.high

@@ -85,13 +85,8 @@ class Baselines:
         said: dict[str, Estimate] = {}
         if presence.count is not None and presence.high is not None:
             said["panel"] = Estimate(float(presence.count), float(presence.low), float(presence.high))
-        wanted = [name for name in BIASED if name in self._names]
-        if wanted:
-            coins, first = self._coins(now_ms, outside, came_per_ms)
-            chance = self._rng.random(len(coins)) < 1 - (1 - CHANCE) ** coins
-            for name in wanted:
-                samples = int((chance | first if name == "coin_forced" else chance).sum())
-                said[name] = Estimate(*[samples / CHANCE] * 3)
+        if any(name in self._names for name in BIASED):
+            said |= self._flip(now_ms, outside, came_per_ms)
         if self._writes is not None:
             said["write_rate"] = self._writes.estimate(now_ms)
         if self._history is not None:
@@ -100,28 +95,30 @@ class Baselines:
             self._history.observe(presence.people, wall_ms=now_ms)
         return {name: estimate for name, estimate in said.items() if name in self._names}
 
-    def _coins(
-        self, now_ms: int, outside: int, came_per_ms: float
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Say how often everybody flipped a coin within the time that reports are kept, and who came within it."""
+    def _flip(self, now_ms: int, outside: int, came_per_ms: float) -> dict[str, Estimate]:
+        """Let everybody flip the coins of the time for which reports are kept."""
         arrives_ms, departs_ms = self._arrives_ms, self._departs_ms
+        settled = 0
         if outside:
-            # Those who are no individuals are given ages: of the people in a steady room; and the leavers of late.
-            ages_ms = np.interp(self._rng.random(outside), self._age_law, self._ages_ms)
+            # Of those who are no individuals most have been here for longer, and flipped all four coins. The others are given times: those
+            # who came of late in a steady room, and those who left of late.
+            young = int(self._rng.binomial(outside, np.interp(KEPT_MS, self._ages_ms, self._age_law)))
+            settled = int(self._rng.binomial(outside - young, 1 - (1 - CHANCE) ** (KEPT_MS // BEAT_MS)))
+            latest = self._rng.random(young) * np.interp(KEPT_MS, self._ages_ms, self._age_law)
+            came_ms = now_ms - np.interp(latest, self._age_law, self._ages_ms).astype(np.int64)
             left = self._rng.poisson(came_per_ms * KEPT_MS)
-            ago_ms = self._rng.random(left) * KEPT_MS
-            came_ms = now_ms - ago_ms - self._stays.draw(self._rng, left)
-            arrives_ms = np.concatenate(
-                [arrives_ms, now_ms - ages_ms.astype(np.int64), came_ms.astype(np.int64)]
-            )
-            departs_ms = np.concatenate(
-                [departs_ms, np.full(outside, now_ms + 1), now_ms - ago_ms.astype(np.int64)]
-            )
+            left_ms = now_ms - (self._rng.random(left) * KEPT_MS).astype(np.int64)
+            stayed_ms = self._stays.draw(self._rng, left).astype(np.int64)
+            arrives_ms = np.concatenate([arrives_ms, came_ms, left_ms - stayed_ms])
+            departs_ms = np.concatenate([departs_ms, np.full(young, now_ms + 1), left_ms])
         came = arrives_ms <= now_ms
         arrives_ms, departs_ms = arrives_ms[came], departs_ms[came]
         last = (np.minimum(now_ms, departs_ms - 1) - arrives_ms) // BEAT_MS
         before = np.maximum((now_ms - KEPT_MS - arrives_ms) // BEAT_MS, 0)
-        return np.maximum(last - before, 0), arrives_ms > now_ms - KEPT_MS
+        flipped = self._rng.random(len(arrives_ms)) < 1 - (1 - CHANCE) ** np.maximum(last - before, 0)
+        first = arrives_ms > now_ms - KEPT_MS
+        samples = {"coin": flipped.sum(), "coin_forced": (flipped | first).sum()}
+        return {name: Estimate(*[(int(count) + settled) / CHANCE] * 3) for name, count in samples.items()}
 
 
 class Writes:
