@@ -41,7 +41,8 @@ class Ids:
         self._below = below
         self._common = "".join(LETTERS[index] for index in rng.integers(64, size=16))
         self._next = 0
-        self._found: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        self._numbers, self._tickets = np.empty(0, np.int64), np.empty(0)
+        self._taken = 0
         self._epoch: int | None = None
 
     def visitor(self, number: int) -> str:
@@ -62,13 +63,17 @@ class Ids:
             Their numbers, and their tickets in an epoch.
         """
         if self._epoch != epoch:
-            self._epoch, self._found = epoch, []
-        while sum(len(numbers) for numbers, _ in self._found) < count:
-            self._found.append(self._look(epoch))
-        numbers = np.concatenate([numbers for numbers, _ in self._found] or [np.empty(0, np.int64)])
-        tickets = np.concatenate([tickets for _, tickets in self._found] or [np.empty(0)])
-        self._found = [(numbers[count:], tickets[count:])]
-        return numbers[:count], tickets[:count]
+            self._epoch = epoch
+            self._numbers, self._tickets = np.empty(0, np.int64), np.empty(0)
+            self._taken = 0
+        while len(self._numbers) - self._taken < count:
+            numbers, tickets = self._look(epoch)
+            self._numbers = np.concatenate([self._numbers[self._taken :], numbers])
+            self._tickets = np.concatenate([self._tickets[self._taken :], tickets])
+            self._taken = 0
+        drawn = slice(self._taken, self._taken + count)
+        self._taken += count
+        return self._numbers[drawn], self._tickets[drawn]
 
     def redraw(self, numbers: NDArray[np.int64], epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Give tickets of another epoch to people who have not come yet: other people, where only some are handed out."""
