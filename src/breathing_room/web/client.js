@@ -15,7 +15,8 @@
  * Theory of operation: while the page is shown, one loop connects, lives until the connection ends, and waits. How it
  * connects is the room's word. `socket`: a WebSocket; where those cannot be opened although HTTP works, Server-Sent
  * Events, and where they do not arrive either, polls. `poll`: polls, and reports by those whom a panel asks. Each way
- * is a file of its own. What the wire says: docs/reference/protocol.md.
+ * is a file of its own. What the wire says: docs/reference/protocol.md. Only the page can ask for `offline`: to show, from a
+ * static file, who is usually there.
  */
 
 import {overHttp} from './http.js';
@@ -42,11 +43,13 @@ const BOT = /(?<!cu)bot\b|crawl|spider|slurp|facebookexternalhit|lighthouse|prev
  * @param {object} [options]
  * @param {string} [options.room]  The room's name.
  * @param {string} [options.mood]  The mood to come with; without it, the one that this browser last chose here.
- * @param {'socket' | 'poll'} [options.mode]  How to connect; without it, as the room's config says.
+ * @param {'socket' | 'poll' | 'offline'} [options.mode]  How to connect; without it, as the room's config says.
  * @param {string} [options.visitor]  An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server;
  *   nothing is then stored.
  * @param {boolean} [options.observe]  Look without being counted.
  * @param {boolean} [options.storage]  False: keep nothing in the browser. Each page is then a visitor of its own.
+ * @param {string | URL} [options.history]  For `offline`: where the averages are; by default where a server publishes them.
+ * @param {string | URL} [options.report]  For `offline`: who is told that somebody came, changed the mood, or went.
  * @param {number} [options.hiddenMs]  How long a page that nobody sees stays in the room. By default as long as it is open.
  * @returns {Room}
  */
@@ -63,7 +66,7 @@ export function join(url, options) {
 class Room extends EventTarget {
   /** The latest presence, as in the protocol; null until the first. */
   presence = null;
-  /** `live`, `stale` (last known), or `unknown`. */
+  /** `live`, `stale` (last known), `estimated` (from what is usual), or `unknown`. */
   state = 'unknown';
   /** The room's moods, breath and times; null until it came. */
   config = null;
@@ -71,7 +74,7 @@ class Room extends EventTarget {
   mood = null;
   /** The server's wall time minus ours, in milliseconds. */
   clockOffsetMs = 0;
-  /** How we are connected: `socket`, `events`, `polling`; null: not now. */
+  /** How we are connected: `socket`, `events`, `polling`, or `history` where there is nobody to ask; null: not now. */
   transport = null;
 
   #address = '';        // of the room: …/v1/rooms/lobby
@@ -79,6 +82,7 @@ class Room extends EventTarget {
   #mode;
   #observe;
   #hiddenMs;
+  #offline;             // where to find the averages, and whom to tell
   #visitor = '';
   #tabs;
   #leading = false;     // whether the connection of this browser is ours
@@ -97,8 +101,9 @@ class Room extends EventTarget {
   #visit = null;        // AbortController of the loop; aborted: the person goes, politely
   #closed = new AbortController();
 
-  constructor(url, {room = 'lobby', mood, mode, visitor = '', observe = false, storage = true, hiddenMs = Infinity}) {
+  constructor(url, options) {
     super();
+    const {room = 'lobby', mood, mode, visitor = '', observe = false, storage = true, hiddenMs = Infinity} = options;
     this.#room = room;
     this.#mode = mode;
     this.#observe = observe || BOT.test(globalThis.navigator?.userAgent);
@@ -108,6 +113,11 @@ class Room extends EventTarget {
       if (!protocol.startsWith('http')) throw new TypeError(protocol);
       const base = origin + pathname.replace(/\/*$/, '');
       this.#address = `${base}/v1/rooms/${encodeURIComponent(room)}`;
+      const resolved = (address) => new URL(address, globalThis.document?.baseURI).href;
+      this.#offline = {
+        url: resolved(options.history ?? `${base}/rooms/${encodeURIComponent(room)}/history.json`),
+        report: options.report && resolved(options.report),
+      };
       const key = storage && !visitor && !this.#observe ? `breathing-room ${base}` : '';
       this.#tabs = new Tabs({key, room, visitor, hear: (message) => this.#hearTab(message)});
     } catch {
@@ -166,12 +176,12 @@ class Room extends EventTarget {
   /** Go. Where another tab stays, or `quietly`, without a goodbye: the person is not gone, the connection is. */
   #depart({quietly = false} = {}) {
     if (!this.#visit) return;
-    // A browser that closes closes all tabs in one instant: who cannot know whether another stays says goodbye in vain at worst,
-    // for the server heeds it only where no socket is open.
-    if (!quietly && (this.#owing || (this.transport === 'socket' && !this.#leading))) this.#sayGoodbye();
-    if (quietly || this.#tabs.hasOthers) this.#line?.drop?.();
+    // A browser that closes closes all tabs in one instant. So who was to take over and goes at once says goodbye although another
+    // tab may stay, and so does who only heard; at worst in vain, for the server heeds it only where no socket is open.
+    if (quietly || (this.#tabs.hasOthers && !this.#owing)) this.#line?.drop?.();
     this.#visit.abort();
     this.#visit = null;
+    if (!quietly && (this.#owing || (this.transport === 'socket' && !this.#leading))) this.#sayGoodbye();
     this.#tabs.leave({led: this.#leading});
     this.#leading = this.#owing = false;
     this.#disconnected();
@@ -198,6 +208,10 @@ class Room extends EventTarget {
   /** Live through one connection; tells how it ended: `{retryMs?, stop?, code?, message?}`. */
   async #connect(signal) {
     this.#visitor = this.#tabs.remember({}).visitor;
+    if (this.#mode === 'offline') {
+      const {offline} = await import('./offline.js'); // few need it
+      return offline((this.#line = this.#makeLine(signal)), this.#offline);
+    }
     await this.#configure();
     if (signal.aborted) return {};
     const line = (this.#line = this.#makeLine(signal));
@@ -236,6 +250,7 @@ class Room extends EventTarget {
       hear: (presence, transport) => this.#hear(presence, transport),
       counted: () => (this.#owing = false),
       unheard: () => this.#lose(),
+      adopt: (config) => this.#adopt(config),
       setClock: (sentMs, nowMs) => this.#setClock(sentMs, nowMs),
       fail: (code, message) => this.#fail(code, message),
       forgetMood: () => {
@@ -248,6 +263,7 @@ class Room extends EventTarget {
   }
 
   #sayGoodbye() {
+    this.#owing = false;
     const body = JSON.stringify({visitor: this.#visitor || this.#tabs.recall().visitor});
     const url = `${this.#address}/leave`;
     if (globalThis.navigator?.sendBeacon) navigator.sendBeacon(url, body);
@@ -307,7 +323,7 @@ class Room extends EventTarget {
   }
 
   get #isPushed() {
-    return this.transport === 'socket' || this.transport === 'events';
+    return this.transport !== null && this.transport !== 'polling';
   }
 
   #disconnected() {
@@ -325,7 +341,7 @@ class Room extends EventTarget {
     const {method = 'unknown'} = this.presence ?? {};
     const validMs = this.#isPushed ? Infinity : this.#heardAtMs + this.#liveMs - Date.now();
     if (validMs > 0 && validMs < Infinity) this.#staleTimer = setTimeout(() => this.#settle(), validMs);
-    const known = method === 'stale' || validMs <= 0 ? 'stale' : 'live';
+    const known = method === 'stale' || validMs <= 0 ? 'stale' : method === 'estimated' ? method : 'live';
     const state = method === 'unknown' ? 'unknown' : known;
     const settled = `${state} ${this.transport}`;
     if (settled === this.#settled) return;
@@ -401,7 +417,7 @@ class Room extends EventTarget {
     on(document, 'resume', come);
     on(document, 'prerenderingchange', come);
     on(document, 'visibilitychange', look);
-    on(globalThis, 'offline', () => this.#line?.drop?.());
+    on(globalThis, 'offline', () => this.#mode === 'offline' || this.#line?.drop?.());
     on(globalThis, 'online', () => {
       this.#refusals = 0; // another network may let sockets through
       this.#wake?.();
