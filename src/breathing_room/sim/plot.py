@@ -105,8 +105,9 @@ def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
     for axis in (left, right):
         _frame(axis, "people who were there")
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(_thousands())
     left.axhline(1, color=INK, linewidth=1.2)
-    for name in ("coin_forced", "coin", "panel"):
+    for name in ("coin", "coin_forced", "panel"):
         fared = [crowd["estimators"].get(name) for crowd in crowds]
         if all(fared):
             _ratios(left, truths, fared, name)
