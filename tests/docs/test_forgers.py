@@ -126,7 +126,8 @@ def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
 def test_one_session_is_a_thousand_people() -> None:
     """One session of the planning document's kind that repeats its mood once a second is 1,000 people in three minutes."""
     room = Room("lobby", CONFIG, now_ms=START_MS)
-    for second in range(181):
+    # Half a beat more: whoever just came has no chance in it (core/estimate/coin.py).
+    for second in range(196):
         room.step(Tossed(a_key(1), "release"), now_ms=START_MS + 1_000 * second)
-    count = room.presence(now_ms=START_MS + 180_000).count
+    count = room.presence(now_ms=START_MS + 195_000).count
     assert count == pytest.approx(FAKES, rel=0.01)
