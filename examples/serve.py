@@ -24,16 +24,10 @@ ESBUILD = EXAMPLES.parent / "node_modules" / "esbuild" / "bin" / "esbuild"
 
 
 def build(app: Path) -> None:
-    """Turn a page's JSX into a script. The rooms' client is not in it: the browser takes that from the server."""
+    """Turn a page's TypeScript into a script. The rooms' client is in it, from the package `breathing-room`."""
     if not ESBUILD.exists():
         raise SystemExit("React comes from npm: run `npm install` first")
-    options = [
-        "--bundle",
-        "--format=esm",
-        "--jsx=automatic",
-        "--external:/breathing/*",
-        "--log-level=warning",
-    ]
+    options = ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=warning"]
     target = f"--outfile={app.parent / 'build' / 'app.js'}"
     subprocess.run([ESBUILD, app, *options, target], check=True)  # noqa: S603 - our own files
 
@@ -41,7 +35,7 @@ def build(app: Path) -> None:
 def main(name: str, port: int = 8080) -> None:
     """Build what has to be built, and serve."""
     folder = EXAMPLES / name
-    app = folder / "app.jsx"
+    app = folder / "app.tsx"
     if app.exists():
         build(app)
     rooms = breathing_room.app(data=":memory:")

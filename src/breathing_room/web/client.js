@@ -258,16 +258,21 @@ class Room extends EventTarget {
         this.#emit('mood');
         this.#tabs.say({type: 'mood', mood: null});
       },
+      beacon: (url, message) => this.#tell(url, message),
       sayGoodbye: () => this.#sayGoodbye(),
     };
   }
 
   #sayGoodbye() {
     this.#owing = false;
-    const body = JSON.stringify({visitor: this.#visitor || this.#tabs.recall().visitor});
-    const url = `${this.#address}/leave`;
+    this.#tell(`${this.#address}/leave`, {visitor: this.#visitor || this.#tabs.recall().visitor});
+  }
+
+  /** Say something to which nobody waits for an answer. */
+  #tell(url, message) {
+    const body = JSON.stringify(message);
     if (globalThis.navigator?.sendBeacon) navigator.sendBeacon(url, body);
-    else fetch(url, {method: 'POST', body, keepalive: true}).catch(() => {});
+    else fetch(url, {method: 'POST', body}).catch(() => {}); // in Node
   }
 
   /** Get the config, from a cache if one has it; `anew`: from the server, which also proves that HTTP works. */
@@ -341,6 +346,7 @@ class Room extends EventTarget {
     const {method = 'unknown'} = this.presence ?? {};
     const validMs = this.#isPushed ? Infinity : this.#heardAtMs + this.#liveMs - Date.now();
     if (validMs > 0 && validMs < Infinity) this.#staleTimer = setTimeout(() => this.#settle(), validMs);
+    this.#staleTimer?.unref?.(); // a program in Node need not wait for it
     const known = method === 'stale' || validMs <= 0 ? 'stale' : method === 'estimated' ? method : 'live';
     const state = method === 'unknown' ? 'unknown' : known;
     const settled = `${state} ${this.transport}`;

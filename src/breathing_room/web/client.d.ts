@@ -1,0 +1,111 @@
+/** How many people are here right now, and how they feel. */
+
+/** What everybody in a room is told. */
+export interface Presence {
+  room: string;
+  /** People here now; null where `method` is `unknown`. */
+  count: number | null;
+  /** The ends of a 95 % interval for it; `high` is null where `method` is `unknown`. */
+  low: number;
+  high: number | null;
+  method: 'counted' | 'sampled' | 'stale' | 'estimated' | 'unknown';
+  /** The share of visitors without a socket who are asked to report. */
+  rate: number;
+  /** The number under which a stay that begins now draws its ticket. */
+  epoch?: number;
+  /** People by mood. Null: moods of too few people, which are not told apart. */
+  moods: Record<string, number | null>;
+  unspoken: number | null;
+  mood_intervals: Record<string, [low: number, high: number | null] | null>;
+  /** The count, rounded to its own precision: `12`, `about 10,000`, `unknown`. */
+  label: string;
+  /** When this was true, in milliseconds since 1970. */
+  as_of_ms: number;
+  valid_ms: number;
+  next_ms: number;
+}
+
+/** How a room works. */
+export interface Config {
+  room: string;
+  moods: string[];
+  mode: 'socket' | 'poll' | 'offline';
+  /** How people breathe together; in `offline` mode nobody knows. */
+  breath?: {pattern: string; phases: [name: 'inhale' | 'hold' | 'exhale' | 'rest', length_ms: number][]};
+}
+
+export type State = 'live' | 'stale' | 'estimated' | 'unknown';
+export type Transport = 'socket' | 'events' | 'polling' | 'history';
+
+export interface Options {
+  /** The room's name; `lobby` by default. */
+  room?: string;
+  /** The mood to come with; without it, the one that this browser last chose here. */
+  mood?: string;
+  /** How to connect; without it, as the room's config says. `offline`: show who is usually there, with no server. */
+  mode?: 'socket' | 'poll' | 'offline';
+  /** An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server; nothing is then stored. */
+  visitor?: string;
+  /** Look without being counted. */
+  observe?: boolean;
+  /** False: keep nothing in the browser. Each page is then a visitor of its own. */
+  storage?: boolean;
+  /** How long a page that nobody sees stays in the room; by default as long as it is open. */
+  hiddenMs?: number;
+  /** For `offline`: where the averages are; by default where a server publishes them. */
+  history?: string | URL;
+  /** For `offline`: who is told that somebody came, changed the mood, or went. */
+  report?: string | URL;
+}
+
+export interface RoomEventMap {
+  /** A presence came. */
+  presence: CustomEvent<Presence>;
+  /** The state or the transport changed. */
+  state: CustomEvent<State>;
+  config: CustomEvent<null>;
+  /** The server's time is better known. */
+  clock: CustomEvent<null>;
+  /** The mood was changed, perhaps in another tab. */
+  mood: CustomEvent<null>;
+  /** Something was refused. Where it stopped the room, `transport` is null. */
+  error: CustomEvent<{code: string; message: string}>;
+}
+
+/** A room as seen from here. It never throws. */
+export interface Room extends EventTarget {
+  /** The latest presence; null until the first. */
+  readonly presence: Presence | null;
+  readonly state: State;
+  readonly config: Config | null;
+  /** The mood that we named; null: none yet. */
+  readonly mood: string | null;
+  /** How we are connected; null: not now. */
+  readonly transport: Transport | null;
+  /** The server's wall time minus ours, in milliseconds. */
+  readonly clockOffsetMs: number;
+  /** How old the presence is, in milliseconds: 0 while we would be told of any change. */
+  readonly ageMs: number;
+  /** The count to show now: between two polls it walks from one to the next, inside of the latest interval. */
+  readonly shown: number | null;
+  /** The server's wall time now, in milliseconds since 1970. */
+  now(): number;
+  /** Feel so from now on; `unspoken` takes it back. */
+  setMood(mood: string): void;
+  /** Go, for good. */
+  leave(): void;
+
+  addEventListener<Type extends keyof RoomEventMap>(
+    type: Type,
+    listener: (this: Room, event: RoomEventMap[Type]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+}
+
+/** Join a room, or watch it. */
+export function join(url: string | URL, options?: Options): Room;

@@ -1,0 +1,16 @@
+import type {Config, Options, Presence, Room, State, Transport} from './client.js';
+
+/** What is known of a room. */
+export interface Seen {
+  /** The room, as `join` gives it; null before the first effect. */
+  room: Room | null;
+  presence: Presence | null;
+  state: State;
+  config: Config | null;
+  mood: string | null;
+  transport: Transport | null;
+  setMood(mood: string): void;
+}
+
+/** Be in a room for as long as the component is shown. */
+export function usePresence(url: string | URL, options?: Options): Seen;

@@ -1,0 +1,35 @@
+/**
+ * A room in React:
+ *
+ *     const {presence, state, mood, setMood} = usePresence('https://example.org', {room: 'lobby'});
+ *     return <p>{state === 'unknown' ? '…' : `${presence.label} are here`}</p>;
+ */
+
+import {useCallback, useEffect, useState} from 'react';
+import {join} from './client.js';
+
+const NOTHING = {room: null, presence: null, state: 'unknown', config: null, mood: null, transport: null};
+
+/** Be in a room for as long as the component is shown. The options are those of `join`; with others it is another room. */
+export function usePresence(url, options = {}) {
+  const [seen, setSeen] = useState(NOTHING);
+  const place = JSON.stringify([String(url), options]);
+
+  useEffect(() => {
+    const room = join(url, options);
+    const look = () => {
+      const {presence, state, config, mood, transport} = room;
+      setSeen({room, presence, state, config, mood, transport});
+    };
+    for (const type of ['presence', 'state', 'config', 'mood']) room.addEventListener(type, look);
+    look();
+    return () => {
+      for (const type of ['presence', 'state', 'config', 'mood']) room.removeEventListener(type, look);
+      room.leave();
+    };
+  }, [place]);
+
+  const {room} = seen;
+  const setMood = useCallback((mood) => room?.setMood(mood), [room]);
+  return {...seen, setMood};
+}

@@ -1,0 +1,156 @@
+"""The element: one line of a page that says how many people are here, and when it says nothing."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
+
+from chromium import BringPeer, until
+from harness import ServerProcess
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PRESENCE: dict[str, Any] = {
+    "room": "lobby", "count": 10_240, "low": 9_270, "high": 11_310, "method": "sampled", "rate": 0.001, "epoch": 1,
+    "moods": {}, "unspoken": 10_240, "mood_intervals": {}, "label": "about 10,000", "as_of_ms": 1, "valid_ms": 30_000,
+    "next_ms": 30_000,
+}  # fmt: skip
+
+
+Show = Callable[[str], Awaitable[tuple[Page, list[str]]]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def show(browser: Browser) -> AsyncIterator[Show]:
+    """Show a page of somebody else, with this in its body; and collect what it throws."""
+    html = ""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        page = f"<!doctype html><title>A shop</title><link rel=icon href=data:,>{html}"
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n" + page.encode()
+        )
+        await writer.drain()
+        writer.close()
+
+    async def show(body: str) -> tuple[Page, list[str]]:
+        nonlocal html
+        html = body
+        page = await context.new_page()
+        thrown: list[str] = []
+        page.on("pageerror", lambda error: thrown.append(str(error)))
+        await page.goto(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        return page, thrown
+
+    context = await browser.new_context()
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    yield show
+    listening.close()
+    await context.close()
+
+
+async def test_one_line_of_html(server: ServerProcess, room_name: str, show: Show, peer: BringPeer) -> None:
+    """
+    A script tag and an element, on any site, say how many are there, from the server that the script came from.
+    """
+    page, thrown = await show(
+        f'<script type="module" src="{server.url}/element.js"></script>'
+        f'<breathing-room room="{room_name}" mood="release" label="{{label}} {{person is|people are}} here"></breathing-room>',
+    )
+    element = page.locator("breathing-room")
+    await expect(element).to_have_text("1 person is here")
+    await expect(element).to_have_attribute("state", "live")
+    other = await peer()
+    await expect(element).to_have_text("2 people are here")
+    assert other.heard[-1]["moods"]["release"] == 1
+    await element.evaluate("(it) => it.setAttribute('mood', 'gratitude')")
+    await other.until(lambda presence: presence["moods"]["gratitude"] == 1)
+    await element.evaluate("(it) => it.removeAttribute('mood')")
+    await other.until(lambda presence: presence["unspoken"] == 2)
+
+    # Moved, it stays; taken away, it leaves.
+    began = len(other.heard)
+    await element.evaluate("(it) => document.body.append(document.createElement('p'), it)")
+    await expect(element).to_have_text("2 people are here")
+    assert len(other.heard) == began
+    await element.evaluate("(it) => it.remove()")
+    await other.until_count(1)
+    assert thrown == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "count", "label", "text"),
+    [
+        ("", 10_240, "about 10,000", "about 10,000"),
+        ('label="{count} here"', 10_240, "about 10,000", "10,240 here"),
+        ('hide-below="5"', 4, "4", None),
+        ('hide-below="5"', 5, "5", "5"),
+        ('cap-above="500"', 500, "500", "500"),
+        ('cap-above="500" label="{label} {person|people}"', 501, "501", "500+ people"),
+        ('cap-above="5000" label="{count}"', 10_240, "about 10,000", "5,000+"),
+        ('label="{you are the first one here|{label} people}"', 1, "1", "you are the first one here"),
+        ('label="{you are the first one here|{label} people}"', 2, "2", "2 people"),
+        ('label="{nothing} a|b"', 2, "2", "{nothing} a|b"),
+        ("", None, "unknown", None),
+        ('label="{count}"', 0, "0", "0"),
+        ('hide-below="1"', 0, "0", None),
+    ],
+)
+async def test_what_it_says(
+    server: ServerProcess, browser: Browser, attributes: str, count: int | None, label: str, text: str | None
+) -> None:
+    """
+    The template is filled in; few are not spoken of and many are `500+`; and nothing is said of what nobody knows.
+    """
+    page = await browser.new_page()
+
+    async def answer(route: Route) -> None:
+        known = (
+            {"low": count, "high": count, "method": "sampled"}
+            if count is not None
+            else {"low": 0, "high": None, "method": "unknown"}
+        )
+        await route.fulfill(body=json.dumps(PRESENCE | {"count": count, "label": label} | known))
+
+    await page.route(re.compile(r"/v1/rooms/lobby$"), answer)
+    await page.goto(f"{server.url}/healthz")
+    await page.evaluate(
+        """([html]) => { document.body.innerHTML = html; return import('/element.js'); }""",
+        [f'<breathing-room mode="poll" observe {attributes}>…</breathing-room>'],
+    )
+    element = page.locator("breathing-room")
+    state = "unknown" if count is None else "live"
+    await expect(element).to_have_attribute("state", state)
+    await until(lambda: element.evaluate("(it) => it.room.presence !== null"))
+    if text is None:
+        await expect(element).to_be_hidden()
+        await expect(element).to_have_text("")
+    else:
+        await expect(element).to_be_visible()
+        await expect(element).to_have_text(text)
+    await page.close()
+
+
+async def test_another_room(server: ServerProcess, room_name: str, show: Show, peer: BringPeer) -> None:
+    """
+    Told another room, it leaves the one and is in the other; told another template, it says so at once.
+    """
+    observer = await peer(observe=True)
+    page, thrown = await show(
+        f'<script type="module" src="{server.url}/element.js"></script><breathing-room room="{room_name}"></breathing-room>',
+    )
+    element = page.locator("breathing-room")
+    await expect(element).to_have_text("1")
+    await observer.until_count(1)
+    await element.evaluate("(it) => it.setAttribute('label', '{count}!')")
+    await expect(element).to_have_text("1!")
+    await element.evaluate("(it, room) => it.setAttribute('room', room)", f"{room_name}-2")
+    await observer.until_count(0)
+    await expect(element).to_have_text("1!")
+    assert thrown == []

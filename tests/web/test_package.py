@@ -1,0 +1,172 @@
+"""The package on npm: what is in it, how large it is, what its types say, and that it runs in Node."""
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness import ServerProcess
+from node import NODE, WEB, node
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(sys.executable).parent
+NODES = sorted({NODE, str(HERE / "node")})
+"""That of the system, where there is one, and that of the virtual environment."""
+
+CLIENT_BYTES_MAX = 8_000
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `npm pack` packs, unpacked into the node_modules of somebody else."""
+    copy = tmp_path_factory.mktemp("repository")
+    shutil.copytree(WEB, copy / "src" / "breathing_room" / "web")
+    shutil.copy(ROOT / "LICENSE", copy)
+    (copy / "node_modules").symlink_to(ROOT / "node_modules")
+    npm = shutil.which("npm") or HERE / "npm"
+    project = tmp_path_factory.mktemp("project")
+    command = [npm, "pack", "--silent", "--pack-destination", project]
+    subprocess.run(command, cwd=copy / "src" / "breathing_room" / "web", check=True, capture_output=True)
+    (packed,) = project.glob("*.tgz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(project / "node_modules", filter="data")
+    (project / "node_modules" / "package").rename(project / "node_modules" / "breathing-room")
+    return project / "node_modules" / "breathing-room"
+
+
+def test_what_is_packed(package: Path) -> None:
+    """
+    The client, its types and the script for one line of HTML are packed; the page that the server shows is not.
+    """
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    sources = {"client", "element", "http", "interpolation", "offline", "polling", "react", "socket", "tabs"}
+    types = {"client.d.ts", "element.d.ts", "react.d.ts"}
+    others = {"package.json", "README.md", "LICENSE", "dist/client.js", "dist/element.js"}
+    assert files == {f"{name}.js" for name in sources} | types | others
+    for file in package.glob("*.js"):
+        code = re.sub(r"/\*\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+        imported = re.findall(r"\b(?:from |import\()'(.*?)'", code)
+        assert set(imported) <= {f"./{name}.js" for name in sources} | {"react"}, file.name
+    told = json.loads((package / "package.json").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (told["version"], told["license"]) == (project["version"], project["license"])
+    assert "dependencies" not in told
+
+
+def test_it_is_small(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    The whole client, minified and compressed, is below 8 KB.
+    """
+    sizes = {
+        name: len(gzip.compress((package / "dist" / name).read_bytes(), mtime=0))
+        for name in ("client.js", "element.js")
+    }
+    with capsys.disabled():
+        print(f"\nclient {sizes['client.js']:,}, with the element {sizes['element.js']:,} bytes compressed")  # noqa: T201 - the figure is what people ask for
+    assert sizes["client.js"] < CLIENT_BYTES_MAX
+
+
+def test_a_typescript_example_checks(tmp_path: Path) -> None:
+    """
+    The React example passes the strictest check, and what would be a mistake in it does not.
+    """
+    example = (ROOT / "examples" / "react" / "app.tsx").read_text()
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    flags = "--noEmit --strict --exactOptionalPropertyTypes --jsx react-jsx --module nodenext --lib es2022,dom,dom.iterable".split()  # noqa: SIM905
+
+    def check(text: str) -> str:
+        (tmp_path / "app.tsx").write_text(text)
+        command = [NODE, str(ROOT / "node_modules" / "typescript" / "bin" / "tsc"), *flags, "app.tsx"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+
+    assert check(example) == ""
+    for right, wrong in {
+        "room: 'react'": "room: 7",
+        "setMood(name)": "setMood(null)",
+        "presence.label": "presence.laebl",
+        "presence?.moods": "presence.moods",
+        "usePresence('/breathing'": "usePresence(8000",
+    }.items():
+        assert right in example
+        assert "error TS" in check(example.replace(right, wrong)), wrong
+    element = """
+        import {join} from 'breathing-room';
+        import 'breathing-room/element';
+        const room = join(new URL('https://example.org'), {mode: 'offline', history: '/history.json', storage: false});
+        room.addEventListener('error', ({detail}) => console.log(detail.code));
+        const low: number | undefined = room.presence?.low;
+        document.querySelector('breathing-room')?.room?.setMood('calm');
+    """
+    assert check(element) == ""
+
+
+def test_the_types_name_what_is_there() -> None:
+    """
+    Every property and method that the types promise is one of a room, and no other is public.
+    """
+    types = (WEB / "client.d.ts").read_text()
+    promised = re.search(r"interface Room .*?{(.*?)\n}", types, re.DOTALL)
+    assert promised
+    names = re.findall(r"^  (?:readonly )?(\w+)[:(<]", promised[1], re.MULTILINE)
+    there = node(
+        "client.js",
+        """(() => { const room = it.join('not-http://'); const own = Object.keys(room);
+            const all = Object.getOwnPropertyNames(Object.getPrototypeOf(room));
+            return [...own, ...all.filter((name) => name !== 'constructor')]; })()""",
+    )
+    assert set(names) - {"addEventListener"} == set(there)
+    options = re.search(r"interface Options {(.*?)\n}", types, re.DOTALL)
+    assert options
+    told = re.findall(r"@param .*?\[options\.(\w+)\]", (WEB / "client.js").read_text())
+    assert sorted(re.findall(r"^  (\w+)\?:", options[1], re.MULTILINE)) == sorted(told)
+
+
+PROGRAM = """
+import {join} from 'breathing-room';
+await import('breathing-room/element'); // does nothing here, and does not fail
+const room = join(process.argv[2], {room: process.argv[3]});
+const until = (isSo) => new Promise((resolve) => {
+  const look = () => isSo() && resolve();
+  room.addEventListener('presence', look);
+  look();
+});
+await until(() => room.presence?.count === 1);
+room.setMood('release');
+await until(() => room.presence.moods.release === 1);
+const {transport, state} = room;
+const watcher = join(process.argv[2], {room: process.argv[3], observe: true});
+await new Promise((resolve) => watcher.addEventListener('presence', () => watcher.presence.count === 1 && resolve(), {once: true}));
+room.leave();
+await new Promise((resolve) => watcher.addEventListener('presence', () => watcher.presence.count === 0 && resolve()));
+watcher.leave();
+console.log(JSON.stringify([transport, state, room.presence.room]));
+"""
+
+
+@pytest.mark.parametrize("program", NODES)
+def test_it_runs_in_node(package: Path, server: ServerProcess, program: str) -> None:
+    """
+    In Node 20 and later it joins, feels and leaves: over a socket where Node has one, over events where it does not, and
+    then the process can end.
+    """
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    major = int(version[1:].partition(".")[0])
+    assert major >= 20
+    script = package.parent.parent / "program.mjs"
+    script.write_text(PROGRAM)
+    done = subprocess.run(
+        [program, script, server.url, f"node-{major}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == ["socket" if major >= 22 else "events", "live", f"node-{major}"]
