@@ -4,7 +4,19 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("serve", "crowd", "watch", "snapshot", "history", "nodes", "sign", "housekeep", "simulate", "cost", "deploy")
+SUBCOMMANDS = (
+    "serve",
+    "crowd",
+    "watch",
+    "snapshot",
+    "history",
+    "nodes",
+    "sign",
+    "housekeep",
+    "simulate",
+    "cost",
+    "deploy",
+)
 
 
 class Subcommands(click.Group):
