@@ -19,7 +19,7 @@ from breathing_room.stores import SqliteStore
 from breathing_room.testing.peer import Socket
 from harness import Serve
 
-LEASE_MS = 2_000
+LEASE_MS = 6_000
 PUSH_MS = 50
 SNAPSHOT_MS = 150
 FLAGS = (
@@ -45,7 +45,7 @@ SHORT = (
     "100",
 )
 
-SLACK_S = 1.5
+SLACK_S = 4.0
 """Between what a deadline says and what a busy machine makes of it."""
 
 PEOPLE = 20
