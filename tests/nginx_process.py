@@ -67,12 +67,13 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def start_nginx(folder: Path, server_port: int) -> Iterator[Nginx]:
+def start_nginx(folder: Path, server_port: int, *, sockets: bool = True) -> Iterator[Nginx]:
     """Start nginx before a server, wait until it listens, and end it afterwards.
 
     Args:
         folder: Where its files go.
         server_port: The server's port on 127.0.0.1.
+        sockets: Whether it lets WebSockets through, as an nginx does that nobody told to.
     """
     front, counter = free_ports(2)
     log = folder / "asked.log"
@@ -90,6 +91,8 @@ def start_nginx(folder: Path, server_port: int) -> Iterator[Nginx]:
     )
     counting = COUNTER.format(counter=counter, log=log, server=server_port)
     text = text.replace("http {", f"http {{\n{folders}{counting}", 1)
+    if not sockets:
+        text = text.replace("proxy_set_header Upgrade $http_upgrade;", "")
     config = folder / "nginx.conf"
     # Started by root, nginx would work as a user who may not enter the folder.
     user = "user root;" if os.geteuid() == 0 else ""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
 
 from chromium import BringPeer, OpenPage, Proxy, people, room, source, until, until_room
 from harness import ServerProcess
+from nginx_process import start_nginx
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -99,6 +101,41 @@ async def test_events_that_a_proxy_holds_back(proxy: Proxy, open_page: OpenPage)
     await expect(page.locator("#people")).to_have_text("you are the first one here")
 
 
+async def test_behind_an_nginx_that_knows_no_sockets(
+    server: ServerProcess, open_page: OpenPage, peer: BringPeer, tmp_path: Path
+) -> None:
+    """
+    Through a real nginx that passes no upgrade on, two people are two, at once, and whoever goes is gone.
+    """
+    observer = await peer(observe=True)
+    with start_nginx(tmp_path, server.port, sockets=False) as nginx:
+        first, second = await open_page(nginx.url), await open_page(nginx.url)
+        for page in (first, second):
+            await people(page, "2 people breathing with you", within_s=20)
+            await until_room(page, "room.transport === 'events'")
+        await first.close()
+        await observer.until_count(1, within_s=2)
+        await people(second, "you are the first one here")
+        await second.close()
+        await observer.until_count(0, within_s=2)
+
+
+async def test_a_slow_network(open_page: OpenPage, peer: BringPeer) -> None:
+    """
+    With 50 KB a second and half a second to the server the page is slow to load, and counts right.
+    """
+    observer = await peer(observe=True)
+    page = await open_page()
+    session = await page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 500, "downloadThroughput": 50_000, "uploadThroughput": 50_000}
+    await session.send("Network.emulateNetworkConditions", slow)
+    await page.reload()
+    await people(page, "you are the first one here", within_s=30)
+    await page.get_by_role("button", name="release").click()
+    await observer.until(lambda presence: presence["moods"]["release"] == 1)
+    assert max(count for count in observer.counts if count is not None) == 1
+
+
 async def test_back_to_sockets(proxy: Proxy, open_page: OpenPage) -> None:
     """
     Once the connection has to be made anew, a socket is tried again.
@@ -171,6 +208,7 @@ class Room:
 
     def __init__(self) -> None:
         self.joined_at_s: list[float] = []
+        self.joined: list[dict[str, Any]] = []
         self.sockets: list[WebSocketRoute] = []
         self.said: list[dict[str, Any]] = []
         self.refusal: dict[str, Any] | None = None
@@ -190,6 +228,7 @@ class Room:
             self.said.append(message)
             if message["type"] == "join":
                 self.joined_at_s.append(time.monotonic())
+                self.joined.append(message)
                 refused = self.refusal and self.refusal["to"] == message.get("mood")
                 error = {"type": "error", "error": self.refusal}
                 socket.send(json.dumps(error if refused else {"type": "presence", **PRESENCE}))
@@ -251,6 +290,41 @@ async def test_it_stays_away(made_up: tuple[Room, Page], code: int) -> None:
     await page.clock.run_for(120_000)
     assert len(here.joined_at_s) == 1
     assert await room(page, "[room.state, room.presence.count]") == ["stale", 7]
+
+
+async def test_a_crowd_comes_back_spread_out(
+    made_up: tuple[Room, Page], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    200 clients that are each told their moment come back then, not before, and so are spread as the server wished.
+    """
+    here, page = made_up
+    crowd, spread_ms = 200, 4_000
+    await page.evaluate(
+        """(crowd) => import('/client.js').then(({join}) => {
+             for (let index = 0; index < crowd; index++) join('/', {visitor: `visitor-${String(index).padStart(16, '0')}`});
+           })""",
+        crowd,
+    )
+    await here.joins(crowd + 1, within_s=30)
+    told_ms = {}
+    closed_at_s = time.monotonic()
+    for index, (socket, join) in enumerate(zip(here.sockets[1:], here.joined[1:], strict=True)):
+        told_ms[join["visitor"]] = index * spread_ms / crowd
+        await socket.close(code=1012, reason=json.dumps({"retry_ms": told_ms[join["visitor"]]}))
+    await here.joins(2 * crowd + 1, within_s=30)
+    back_ms = {
+        join["visitor"]: 1_000 * (at_s - closed_at_s)
+        for join, at_s in zip(here.joined[crowd + 1 :], here.joined_at_s[crowd + 1 :], strict=True)
+    }
+    assert back_ms.keys() == told_ms.keys()
+    assert all(back_ms[visitor] >= told_ms[visitor] for visitor in told_ms)
+    bins = [0] * 16
+    for at_ms in back_ms.values():
+        bins[min(15, int(at_ms // 500))] += 1
+    with capsys.disabled():
+        print("\nclients back in each half second:", *bins)  # noqa: T201 - the figures are what people ask for
+    assert max(bins) < crowd / 3
 
 
 async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
