@@ -232,6 +232,8 @@ class Room:
                 refused = self.refusal and self.refusal["to"] == message.get("mood")
                 error = {"type": "error", "error": self.refusal}
                 socket.send(json.dumps(error if refused else {"type": "presence", **PRESENCE}))
+            elif message["type"] == "beat":
+                socket.send(json.dumps({**message, "now_ms": round(time.time() * 1_000)}))
 
         socket.on_message(on_message)
 

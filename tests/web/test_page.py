@@ -324,6 +324,7 @@ async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
     for page in (near, far):
         await people(page, "2 people breathing with you")
     await until_room(far, "room.clockOffsetMs < -39_000")
+    await asyncio.sleep(5)  # The first five beats take so long; the quickest of them tells the time best.
     assert await far.evaluate("Date.now() - performance.timeOrigin - performance.now()") > 39_000
     moments = [await page.evaluate(BREATH) for page in (near, far)]
 
