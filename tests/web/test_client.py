@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -208,7 +209,6 @@ class Room:
 
     def __init__(self) -> None:
         self.joined_at_s: list[float] = []
-        self.joined: list[dict[str, Any]] = []
         self.sockets: list[WebSocketRoute] = []
         self.said: list[dict[str, Any]] = []
         self.refusal: dict[str, Any] | None = None
@@ -228,7 +228,6 @@ class Room:
             self.said.append(message)
             if message["type"] == "join":
                 self.joined_at_s.append(time.monotonic())
-                self.joined.append(message)
                 refused = self.refusal and self.refusal["to"] == message.get("mood")
                 error = {"type": "error", "error": self.refusal}
                 socket.send(json.dumps(error if refused else {"type": "presence", **PRESENCE}))
@@ -301,32 +300,33 @@ async def test_a_crowd_comes_back_spread_out(
     200 clients that are each told their moment come back then, not before, and so are spread as the server wished.
     """
     here, page = made_up
-    crowd, spread_ms = 200, 4_000
+    crowd, step_ms, spread_ms = 200, 250, 4_000
+    rng = Random(7)
+    await page.clock.install()
     await page.evaluate(
         """(crowd) => import('/client.js').then(({join}) => {
-             for (let index = 0; index < crowd; index++) join('/', {visitor: `visitor-${String(index).padStart(16, '0')}`});
+             const visitor = (index) => `visitor-${String(index).padStart(16, '0')}`;
+             window.crowd = [...Array(crowd).keys()].map((index) => join('/', {visitor: visitor(index)}));
            })""",
         crowd,
     )
     await here.joins(crowd + 1, within_s=30)
-    told_ms = {}
-    closed_at_s = time.monotonic()
-    for index, (socket, join) in enumerate(zip(here.sockets[1:], here.joined[1:], strict=True)):
-        told_ms[join["visitor"]] = index * spread_ms / crowd
-        await socket.close(code=1012, reason=json.dumps({"retry_ms": told_ms[join["visitor"]]}))
-    await here.joins(2 * crowd + 1, within_s=30)
-    back_ms = {
-        join["visitor"]: 1_000 * (at_s - closed_at_s)
-        for join, at_s in zip(here.joined[crowd + 1 :], here.joined_at_s[crowd + 1 :], strict=True)
-    }
-    assert back_ms.keys() == told_ms.keys()
-    assert all(back_ms[visitor] >= told_ms[visitor] for visitor in told_ms)
-    bins = [0] * 16
-    for at_ms in back_ms.values():
-        bins[min(15, int(at_ms // 500))] += 1
+    await page.clock.pause_at(await page.evaluate("Date.now() + 1_000") / 1_000)
+    told_ms = [rng.randrange(spread_ms) for _ in range(crowd)]
+    for socket, retry_ms in zip(here.sockets[1:], told_ms, strict=True):
+        await socket.close(code=1012, reason=json.dumps({"retry_ms": retry_ms}))
+    await until(lambda: page.evaluate("crowd.every(({transport}) => transport === null)"))
+    joined = len(here.joined_at_s)
+    back: list[int] = []
+    for at_ms in range(step_ms, spread_ms + 1, step_ms):
+        await page.clock.run_for(step_ms)
+        due = sum(retry_ms <= at_ms for retry_ms in told_ms)
+        await here.joins(joined + due)
+        assert len(here.joined_at_s) == joined + due
+        back.append(due - sum(back))
     with capsys.disabled():
-        print("\nclients back in each half second:", *bins)  # noqa: T201 - the figures are what people ask for
-    assert max(bins) < crowd / 3
+        print("\nclients back in each quarter of a second:", *back)  # noqa: T201 - the figures are what people ask for
+    assert sum(back) == crowd
 
 
 async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:

@@ -173,15 +173,15 @@ class Room extends EventTarget {
     this.#tabs.join(signal, () => this.#stay(signal));
   }
 
-  /** Go. Where another tab stays, or `quietly`, without a goodbye: the person is not gone, the connection is. */
-  #depart({quietly = false} = {}) {
+  /** Go. Where another tab stays, without a goodbye: the person is not gone, the connection is. `quietly` says which. */
+  #depart({quietly} = {}) {
     if (!this.#visit) return;
     // A browser that closes closes all tabs in one instant. So who was to take over and goes at once says goodbye although another
     // tab may stay, and so does who only heard; at worst in vain, for the server heeds it only where no socket is open.
-    if (quietly || (this.#tabs.hasOthers && !this.#owing)) this.#line?.drop?.();
+    if (quietly ?? (this.#tabs.hasOthers && !this.#owing)) this.#line?.drop?.();
     this.#visit.abort();
     this.#visit = null;
-    if (!quietly && (this.#owing || (this.transport === 'socket' && !this.#leading))) this.#sayGoodbye();
+    if (quietly === undefined && (this.#owing || (this.transport === 'socket' && !this.#leading))) this.#sayGoodbye();
     this.#tabs.leave({led: this.#leading});
     this.#leading = this.#owing = false;
     this.#disconnected();
@@ -441,7 +441,7 @@ class Room extends EventTarget {
       this.#line?.wake?.();
       // Without locks, two tabs opened in the same instant each made an id; what the store kept is who we both are.
       if (this.#visitor && this.#visitor !== this.#tabs.recall().visitor) {
-        this.#depart({quietly: true});
+        this.#depart({quietly: false});
         this.#arrive();
       }
     } else if (type === 'news' && !this.#leading) {
