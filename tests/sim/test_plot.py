@@ -33,7 +33,7 @@ def test_a_result_is_drawn(
 
     assert drawn.startswith(begins)
     assert drawn == again
-    assert len(drawn) > 10_000
+    assert len(drawn) > 5_000
 
 
 def test_without_looks_there_is_an_empty_frame(crowds: list[dict[str, Any]], tmp_path: Path) -> None:

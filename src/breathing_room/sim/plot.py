@@ -30,6 +30,7 @@ STYLE: Final[Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "grid.color": "#e6eaec",
+    "svg.fonttype": "none",
     "svg.hashsalt": "breathing-room",  # else every plot has other ids in it
     "xtick.color": FAINT,
     "ytick.color": FAINT,
@@ -105,7 +106,7 @@ def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
     for axis in (left, right):
         _frame(axis, "people who were there")
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter(_thousands())
+        axis.xaxis.set_major_formatter(_short())
     left.axhline(1, color=INK, linewidth=1.2)
     for name in ("coin", "coin_forced", "panel"):
         fared = [crowd["estimators"].get(name) for crowd in crowds]
@@ -157,3 +158,12 @@ def _legend(axis: Axes) -> None:
 
 def _thousands() -> Callable[[float, float], str]:
     return lambda value, _: f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _short() -> Callable[[float, float], str]:
+    def write(value: float, _: float) -> str:
+        if value < 10_000:
+            return f"{value:,.0f}"
+        return f"{value / 1_000:,.0f} k" if value < 1_000_000 else f"{value / 1_000_000:,.0f} M"
+
+    return write
