@@ -81,8 +81,13 @@ def fenced_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
     yield from started(
         tmp_path_factory,
         *("--origins", GOOD, "--rooms-per-prefix-max", str(ROOMS_MAX), "--connections-per-visitor-max", "3"),
-        *("--lease-ms", str(LEASE_MS)),
     )
+
+
+@pytest.fixture(scope="module")
+def short_lease_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that soon gives up on the silent."""
+    yield from started(tmp_path_factory, "--lease-ms", str(LEASE_MS))
 
 
 @contextlib.contextmanager
@@ -939,14 +944,14 @@ def test_beats_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
 @pytest.mark.parametrize(
     "sends", [b"", encode_frame(Opcode.TEXT, '{"type": "beat"}')[:9]], ids=["silent", "within-a-frame"]
 )
-def test_silent_socket_is_closed_with_its_lease(fenced_server: ServerProcess, sends: bytes) -> None:
+def test_silent_socket_is_closed_with_its_lease(short_lease_server: ServerProcess, sends: bytes) -> None:
     """
     A socket that answers no ping for `lease_ms`, within a frame or not, is closed with 4000 and its person is out.
     """
-    with join(fenced_server.port, "silence") as socket:
+    with join(short_lease_server.port, "silence") as socket:
         socket.send(sends)
         assert socket.read_close_frame().close_code == 4000
-    assert get_presence(fenced_server.port, "silence")["low"] == 0
+    assert get_presence(short_lease_server.port, "silence")["low"] == 0
 
 
 READERS = 200
