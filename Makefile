@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
 PYODIDE := build/pyodide/pyodide_dev.capnp.bin
 
-.PHONY: help run test lint check format bench docs clean
+.PHONY: help run test lint check format bench docs web clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ bench: $(VENV)/.dev $(NODE_PEERS)  ## Measure, with peers and a C floor beside u
 
 docs: $(VENV)/.dev  ## Write the generated reference pages anew
 	$(BIN)/python scripts/reference.py
+
+web: $(NODE_PEERS)  ## Build the client that is handed out
+	$(BIN)/npm run --silent build --workspace src/breathing_room/web
 
 clean:  ## Remove what the other verbs made
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

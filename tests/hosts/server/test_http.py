@@ -532,8 +532,23 @@ async def test_page_says_what_may_run_in_it(client: httpx.AsyncClient, path: str
     assert again.status_code == 304
 
 
+async def test_page_is_sent_small(client: httpx.AsyncClient) -> None:
+    """
+    Who takes gzip gets it, and who does not gets the same unpacked; a cache keeps the two apart, and neither is the other's 304.
+    """
+    plain = await client.get("/client.js", headers={"Accept-Encoding": "identity"})
+    small = await client.get("/client.js", headers={"Accept-Encoding": "gzip"})
+    assert plain.text == small.text
+    assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert ("content-encoding" in plain.headers, small.headers["content-encoding"]) == (False, "gzip")
+    assert plain.headers["vary"] == small.headers["vary"] == "Accept-Encoding"
+    known = {"If-None-Match": small.headers["etag"], "Accept-Encoding": "identity"}
+    assert (await client.get("/client.js", headers=known)).status_code == 200
+    assert (await client.head("/client.js")).content == b""
+
+
 @pytest.mark.parametrize(
-    "path", ["/no.js", "/../pyproject.toml", "/%2e%2e/cli/serve.py", "/__init__.py", "/web/"]
+    "path", ["/no.js", "/../pyproject.toml", "/%2e%2e/cli/serve.py", "/__init__.py", "/web/", "/package.json"]
 )
 async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> None:
     """

@@ -14,7 +14,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breathing_room.core.config import UNSPOKEN
@@ -33,7 +32,7 @@ from breathing_room.core.wire import (
 )
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.admin import admin_routes
-from breathing_room.hosts.server.answers import etag_of_presence, page_headers
+from breathing_room.hosts.server.answers import etag_of_presence
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.badge import badge
 from breathing_room.hosts.server.config import ServerConfig
@@ -43,6 +42,7 @@ from breathing_room.hosts.server.events import EventStream
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.openapi import openapi
+from breathing_room.hosts.server.page import Page
 from breathing_room.hosts.server.responses import (
     cacheable,
     config_response,
@@ -225,21 +225,6 @@ def _peer(request: Request) -> tuple[str | None, str]:
     return request.client.host if request.client else None, forwarded_for
 
 
-class Page(StaticFiles):
-    """The page and what it is made of."""
-
-    def __init__(self, *, presence_url: str) -> None:
-        super().__init__(packages=[("breathing_room", "web")], html=True)
-        self._headers = page_headers(presence_url)
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer with a file, and say what may run in it."""
-        response = await super().get_response(path, scope)
-        response.headers.update(self._headers)
-        response.headers["Cache-Control"] = "no-cache"  # Ask again each time; the ETag makes that cheap.
-        return response
-
-
 class StartedOnDemand:
     """Starts the host with the first request: a mounted application's lifespan is not run by whoever mounts it.
 
@@ -307,8 +292,8 @@ def create_app(host: Host) -> Starlette:
         *admin_routes(host),
         *cost_routes(),
         # One segment only: a mount of everything would hide that a path above takes another method.
-        Route("/", page, methods=["GET"]),
-        Route("/{file}", page, methods=["GET"]),
+        Route("/", page.file),
+        Route("/{file}", page.file),
     ]
 
     @asynccontextmanager

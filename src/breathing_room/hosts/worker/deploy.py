@@ -12,6 +12,7 @@ from breathing_room.core.errors import HostError
 from breathing_room.core.wire import encode
 from breathing_room.hosts.server.answers import JSON, page_headers
 from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX
+from breathing_room.hosts.server.page import page_files
 from breathing_room.hosts.worker.assemble import (
     FREE_BYTES_MAX,
     MAIN_FILE,
@@ -98,8 +99,8 @@ def prepare(
             compile(content, path, "exec")
         # Only what lies beside the main module is taken for modules, so nothing else must.
         write(folder / ("src" if path == MAIN_FILE else "") / path, content)
-    for page in files("breathing_room").joinpath("web").iterdir():
-        write(folder / "assets" / page.name, page.read_bytes())
+    for file, content in page_files().items():
+        write(folder / "assets" / file, content)
     rules = "/*\n" + _header_lines(page_headers(worker.server.presence_url))
     if bucket is not None:
         # With the config a file as well, a visitor who is not of the panel never touches the Worker.
