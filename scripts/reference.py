@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+from conversation import converse, vectors
 from prometheus_client.parser import text_string_to_metric_families
 
 from breathing_room.cli import main
@@ -134,12 +135,22 @@ def python_page() -> str:
     return "\n".join(parts)
 
 
+def conversation_page() -> str:
+    """Show a conversation with a real server, and what to check a client by."""
+    return (
+        "# A conversation\n\nHeld with a real server (`breathing-room serve --push-ms 20`) when this page was made, and again by a test. `>` is to the "
+        "server, `<` from it. Instants, tags and the wait after a restart are replaced by one of their kind; nothing else is. What it all "
+        f"means: [the protocol](protocol.md).\n\n{converse()}\n\n## Numbers to check a client by\n\n{vectors()}\n"
+    )
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "command.md": command_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
     "python.md": python_page,
+    "conversation.md": conversation_page,
 }
 
 
