@@ -1,11 +1,7 @@
 """The server as one of several: it tells the others what it knows, and its people what all know together.
 
-``Cluster`` is the node: one round trip a tick, and what follows from the answer. ``RoomPart`` stands beside each open room. What
-is said and how it is added up is the business of ``core/cluster.py``; how it travels, of ``stores/log.py``.
-
-A visitor may have sockets on two nodes, tabs of one browser perhaps. The node that was told of the last one counts the visitor; on
-the other its sockets are *parked*: they hear everything, and the room knows nothing of them. When the counting node says
-that the visitor's last socket there ended, or is gone itself, or the visitor does something here, they are taken back.
+``Cluster`` is the node: one round trip a tick, and what follows from the answer. ``NodePart`` stands beside each open room
+(``part.py``). What is said and how it is added up is the business of ``core/cluster.py``; how it travels, of ``stores/log.py``.
 
 Nothing here waits for Redis but the tick itself. While Redis is away a tick fails, what it had to say waits for the next, and
 people go on as before.
@@ -17,13 +13,11 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from math import exp
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.cluster import (
     LATE_TICKS,
-    NO_SEATS,
     Message,
     NodeId,
     Nodes,
@@ -36,38 +30,23 @@ from breathing_room.core.cluster import (
     encode_pace,
     propose,
 )
-from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.events import (
-    Broke,
-    Event,
-    Inherited,
-    Joined,
-    Left,
-    MoodChanged,
-    Moved,
     Paced,
-    Reported,
-    VisitorKey,
-    Withdrew,
 )
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
-from breathing_room.core.snapshot import Leases
 from breathing_room.core.visitors import SECRET_BYTES
 from breathing_room.core.wire import RESTART
+from breathing_room.hosts.server.part import RoomPart
 from breathing_room.stores import RedisStore
 from breathing_room.stores.log import BEGINNING, EntryId, Log, Round
 from breathing_room.stores.redis import Link
 
 if TYPE_CHECKING:
     from breathing_room.hosts.server.host import Host, RoomHost
-    from breathing_room.hosts.server.session import Session
 
 log = logging.getLogger("breathing_room.cluster")
-
-ARRIVALS_S: Final = 60.0
-"""People who come in are averaged over this time, to say how many more there may be on a node that is not heard of."""
 
 TIMEOUT_S: Final = 1.0
 """How long a tick waits for Redis at least: a busy machine may take a while, and nobody waits for a tick."""
@@ -79,23 +58,8 @@ CALM: Final = ((0, 1.0),)
 """Everybody is asked, and nobody acts on anything else."""
 
 
-@dataclass(slots=True)
-class Parked:
-    """A visitor with sockets here who is counted on another node.
-
-    Attributes:
-        node: Where.
-        mood: What the visitor felt here.
-        sessions: The sockets.
-    """
-
-    node: NodeId
-    mood: str
-    sessions: "list[Session[RoomHost]]"
-
-
-class RoomPart:
-    """What is to be told and known of one open room.
+class NodePart(RoomPart):
+    """What is to be told and known of one open room, the sampling rate that holds for all included.
 
     Args:
         cluster: The node.
@@ -103,197 +67,9 @@ class RoomPart:
     """
 
     def __init__(self, cluster: "Cluster", room: "RoomHost") -> None:
+        super().__init__(cluster.nodes, room, cluster.now_ms)
         self._cluster = cluster
-        self._room = room
-        self._whole = Whole(room.name, room.config, now_ms=cluster.now_ms())
-        # To be told with the next message: the keys of dicts, for their order.
-        self._came: dict[VisitorKey, None] = {}
-        self._reported: dict[VisitorKey, None] = {}
-        self._gone: dict[VisitorKey, None] = {}
-        self._parked: dict[VisitorKey, Parked] = {}
-        self._arrivals_per_s = 0.0
-        self._arrived = 0
-        self._composed_at_ms = cluster.now_ms()
         self._pace_seen: bytes | None = None
-        self.look()
-
-    @property
-    def has_news(self) -> bool:
-        """Whether there is something that the others must know before the room may be closed."""
-        return bool(self._came or self._reported or self._gone or self._parked)
-
-    @property
-    def parked_count(self) -> int:
-        """Visitors with sockets here who are counted elsewhere."""
-        return len(self._parked)
-
-    # --- What happens here ------------------------------------------------------------------------------------
-
-    def feed(self, event: Event) -> None:
-        """Tell the room something, and note what the others must know of it."""
-        room = self._room.room
-        match event:
-            case Joined(_, visitor, mood):
-                parked = self._parked.pop(visitor, None)
-                known = room.holds(visitor)
-                if parked is not None:
-                    for session in parked.sessions:
-                        self._room.step(Joined(session, visitor, parked.mood))
-                self._room.step(event)
-                if not known:
-                    self._claim(visitor)
-                    self._arrived += 1
-            case MoodChanged(session, mood):
-                if (visitor := _visitor_of(session)) in self._parked:
-                    self._take_back(visitor, mood)
-                self._room.step(event)
-            case Left(session) | Broke(session):
-                self._part(event, session)
-            case Reported(visitor):
-                if visitor in self._parked:
-                    self._take_back(visitor)
-                known = room.holds(visitor)
-                self._room.step(event)
-                if not known and room.holds(visitor):
-                    self._reported[visitor] = None
-                    self._cluster.nodes.claim(self._room.name)
-            case Withdrew(visitor):
-                known = room.holds(visitor)
-                self._room.step(event)
-                if not known:  # The seat is on another node.
-                    self._reported[visitor] = None
-            case _:
-                self._room.step(event)
-
-    def _part(self, event: Event, session: object) -> None:
-        """A socket ended."""
-        visitor = _visitor_of(session)
-        if (parked := self._parked.get(visitor)) is not None:
-            parked.sessions = [other for other in parked.sessions if other is not session]
-            if not parked.sessions:
-                del self._parked[visitor]
-            return
-        self._room.step(event)
-        if not self._has_socket(visitor):
-            self._gone[visitor] = None
-
-    def _claim(self, visitor: VisitorKey) -> None:
-        """Tell everybody that a visitor is counted here."""
-        self._came[visitor] = None
-        self._gone.pop(visitor, None)
-        self._cluster.nodes.claim(self._room.name)
-
-    def _take_back(self, visitor: VisitorKey, mood: str | None = None, *, claim: bool = True) -> None:
-        """Count a visitor with parked sockets here."""
-        parked = self._parked.pop(visitor)
-        for session in parked.sessions:
-            self._room.step(Joined(session, visitor, mood or parked.mood))
-        if claim:
-            self._claim(visitor)
-
-    def _has_socket(self, visitor: VisitorKey) -> bool:
-        person = self._room.room.person(visitor)
-        return person is not None and bool(person.connections)
-
-    # --- What others say --------------------------------------------------------------------------------------
-
-    def hear(self, part: Part, node: NodeId) -> None:
-        """Take what a node says of this room, in the order of the log; our own words too."""
-        if node == self._cluster.node:
-            for visitor in part.came:
-                if visitor in self._parked:  # Whoever claimed the visitor did so before we did.
-                    self._take_back(visitor, claim=False)
-            return
-        for visitor in part.came:
-            if visitor in self._parked:
-                self._parked[visitor].node = node
-            elif self._has_socket(visitor):
-                self._park(visitor, node)
-            elif self._room.room.holds(visitor):
-                self._room.step(Moved(visitor))
-        for visitor in part.reported:
-            if self._has_socket(visitor):
-                self._claim(visitor)
-            elif visitor not in self._parked and self._room.room.holds(visitor):
-                self._room.step(Moved(visitor))
-        for visitor in part.gone:
-            if visitor in self._parked and self._parked[visitor].node == node:
-                self._take_back(visitor)
-
-    def inherit(self, seats: Leases) -> None:
-        """Take over the seats of a node that is about to leave; it lets go of them when it hears so."""
-        self._room.step(Inherited(seats))
-        for visitor, *_ in seats:
-            if self._room.room.panel.holds(visitor):
-                self._reported[visitor] = None
-                self._cluster.nodes.claim(self._room.name)
-
-    def lose(self, node: NodeId) -> None:
-        """A node is gone: whoever was counted there and has sockets here is counted here."""
-        for visitor in [visitor for visitor, parked in self._parked.items() if parked.node == node]:
-            self._take_back(visitor)
-
-    def _park(self, visitor: VisitorKey, node: NodeId) -> None:
-        person = self._room.room.person(visitor)
-        assert person is not None
-        mood = (*self._room.config.moods, UNSPOKEN)[person.mood]
-        self._parked[visitor] = Parked(node, mood, list(person.connections))  # type: ignore[arg-type]
-        self._room.step(Moved(visitor))
-
-    # --- What we say ------------------------------------------------------------------------------------------
-
-    def compose(self, now_ms: int, *, hands_over: bool) -> Part:
-        """Put down what the others should know.
-
-        Args:
-            now_ms: Our time.
-            hands_over: Whether the seats of the panel are to be taken over.
-        """
-        elapsed_s = (now_ms - self._composed_at_ms) / 1_000
-        if elapsed_s > 0:
-            faded = exp(-elapsed_s / ARRIVALS_S)
-            self._arrivals_per_s = self._arrivals_per_s * faded + (1 - faded) * self._arrived / elapsed_s
-            self._arrived = 0
-            self._composed_at_ms = now_ms
-        # Whoever came and went again is not to be taken from somebody who has a socket.
-        live = {visitor: self._has_socket(visitor) for visitor in self._came}
-        part = Part(
-            summary=replace(self._room.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
-            came=tuple(visitor for visitor, is_live in live.items() if is_live),
-            reported=(*self._reported, *(visitor for visitor, is_live in live.items() if not is_live)),
-            gone=tuple(visitor for visitor in self._gone if not self._has_socket(visitor)),
-            seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_SEATS,
-        )
-        self._came, self._reported, self._gone = {}, {}, {}
-        return part
-
-    def say_again(self, part: Part) -> None:
-        """Nobody may have heard this: say it again, as far as it still holds."""
-        self._came |= {visitor: None for visitor in part.came if self._has_socket(visitor)}
-        self._reported |= {visitor: None for visitor in part.reported if self._room.room.holds(visitor)}
-        self._gone |= dict.fromkeys(part.gone)
-
-    def say_all(self) -> None:
-        """Claim everybody who is here: nobody knows what was said meanwhile."""
-        self._came |= {person.key: None for person in self._room.room.people() if person.connections}
-
-    def look(self) -> None:
-        """Take in what is known of the others now."""
-        self._whole.others = self._cluster.nodes.others(self._room.name, self._cluster.now_ms())
-
-    def announce(self) -> Presence | None:
-        """Say what to tell everybody, if anything has changed and it is time."""
-        now_ms = self._cluster.now_ms()
-        own, claims = self._room.room.summary(now_ms), self._cluster.nodes.claims(self._room.name)
-        return self._whole.announce(own, claims, push_ms=self._room.room.push_ms, now_ms=now_ms)
-
-    def presence(self) -> Presence:
-        """Say who is in the whole room."""
-        now_ms = self._cluster.now_ms()
-        own, claims = self._room.room.summary(now_ms), self._cluster.nodes.claims(self._room.name)
-        return self._whole.presence(own, claims, now_ms=now_ms)
-
-    # --- The rate ---------------------------------------------------------------------------------------------
 
     def pace(self, pace: bytes, ahead_ms: int) -> bytes | None:
         """Act on the rate that holds for all, and say what it should become, None for nothing else.
@@ -303,7 +79,7 @@ class RoomPart:
             ahead_ms: How far the clock of Redis is ahead of ours.
         """
         panel, config = self._room.room.panel, self._room.config
-        now_ms, late = self._cluster.now_ms(), self._cluster.nodes.late_ms
+        now_ms, late = self._now_ms(), self._cluster.nodes.late_ms
         ours = Paced(_shifted(panel.rates, ahead_ms), panel.changed_at_ms + ahead_ms)
         if not pace:
             if panel.rate < 1.0:
@@ -329,12 +105,6 @@ class RoomPart:
             kept, [own, *self._whole.others.summaries], config, late_ms=late, now_ms=now_ms + ahead_ms
         )
         return None if proposed is None else encode_pace(proposed)
-
-
-def _visitor_of(session: object) -> VisitorKey:
-    """Say whose socket it is; only sockets of persons come here."""
-    visitor: VisitorKey = session.visitor  # type: ignore[attr-defined]
-    return visitor
 
 
 def _shifted(rates: Iterable[tuple[int, float]], ms: int) -> tuple[tuple[int, float], ...]:

@@ -26,7 +26,7 @@ from breathing_room.core.visitors import SECRET_BYTES, visitor_key
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
 from breathing_room.hosts.server.announcement import Announcement
 from breathing_room.hosts.server.clock import Clock
-from breathing_room.hosts.server.cluster import Cluster, RoomPart
+from breathing_room.hosts.server.cluster import Cluster, NodePart
 from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.counters import Counters
 from breathing_room.hosts.server.day import Day
@@ -114,9 +114,9 @@ class RoomHost:
         self._timer_at_ms = 0
         self._saving: asyncio.Task[None] | None = None
         self._save_again = False
-        self.part: RoomPart | None = None
+        self.part: NodePart | None = None
         if host.cluster is not None:
-            self.part = RoomPart(host.cluster, self)
+            self.part = NodePart(host.cluster, self)
             self._told = Announcement(self.part.presence())
 
     # --- Feed, perform, re-arm --------------------------------------------------------------------------------
