@@ -132,6 +132,9 @@ class RoomHost:
         self._stamp: object = None
         self._alarm_at_ms: int | None = None
         self._wake_at_ms: int | None = None
+        # Where changes had to wait to be told, more are likely to come. Before this time nobody can be told anything, so there is one
+        # alarm then, which no change and no snapshot moves: to move it is a row.
+        self._busy_until_ms: int | None = None
         self._noted_people: int | None = None
         # What the room said since the averages were written, each with the time.
         self._said: list[tuple[dict[str, int] | None, int]] = []
@@ -297,7 +300,10 @@ class RoomHost:
                 self.host.counters.answers += 1
                 connection.push(Announcement(self._say(presence)))
             case Announce(presence):
-                self._said.append(self._observation(presence, self.host.clock.now_ms()))
+                now_ms = self.host.clock.now_ms()
+                if self.audience and self._wake_at_ms is not None and self._wake_at_ms <= now_ms:
+                    self._busy_until_ms = now_ms + self.room.push_ms
+                self._said.append(self._observation(presence, now_ms))
                 self._announce(self._say(presence))
             case Close(connection, code):
                 assert isinstance(connection, EdgeSocket)
@@ -342,7 +348,9 @@ class RoomHost:
         self._wake_at_ms = wake_at_ms
         if wake_at_ms is not None and not self.audience:
             wake_at_ms = max(wake_at_ms, self.host.clock.now_ms() + self.host.worker.lazy_ms)
-        wishes = (wake_at_ms, self._joining.next_at_ms)
+        if self._busy_until_ms is not None and self._busy_until_ms <= self.host.clock.now_ms():
+            self._busy_until_ms = None
+        wishes = (self._busy_until_ms or wake_at_ms, self._joining.next_at_ms)
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
         if at_ms is not None and (self._alarm_at_ms is None or at_ms < self._alarm_at_ms):
             self._alarm_at_ms = at_ms
