@@ -1,21 +1,34 @@
-"""Write the reference pages that are generated from the code; with --check, only say whether they are fresh."""
+"""Write the reference pages that are generated from the code; with --check, only say whether they are fresh.
+
+Either way it fails where something that people meet is not documented: a command, an option, a setting, a path, a message, a field, a
+metric, an error or a close code.
+"""
 
 import ast
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 import click
 from conversation import converse, vectors
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.routing import Route, WebSocketRoute
 
 from breathing_room.cli import main
+from breathing_room.core import wire
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.wire import CLOSE_CODES, PRESENCE_FIELDS, config_body
+from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.config import ServerConfig, settings
+from breathing_room.hosts.server.edge import WORDS
 from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.http import create_app
 from breathing_room.hosts.server.metrics import render_metrics
+from breathing_room.hosts.server.openapi import openapi
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
@@ -27,6 +40,19 @@ PUBLIC = {
     "breathing_room.ports": ("Store",),
     "breathing_room.core.presence": ("Presence",),
 }
+
+OPERATED = ServerConfig(data=":memory:", admin_token="x" * 32)
+"""A server that has every path."""
+
+OF_PAGES = {
+    "/": "the page of the default room, or of `?room=`; `?lang=` speaks another language",
+    "/{file}": "what it is made of; `client.js` and `element.js` are for [pages of your own](../howto/embed.md)",
+    "/cost": "what a room costs, with sliders; made of `/cost.css`, `/cost.js`, `/cost.json` and `/cost.svg`",
+    "/admin": "[the operator's page](../howto/operate.md), where there is a token; made of `/admin.css` and `/admin.js`. `POST` is its form for the token",
+}
+
+OF_CLIENTS = {"bad_presence"}
+"""Codes that no server sends."""
 
 
 def settings_page() -> str:
@@ -50,45 +76,66 @@ def settings_page() -> str:
 def command_page() -> str:
     """Show what every command says about itself."""
     parts = ["# The command\n"]
-    context = click.Context(main, info_name="breathing-room", terminal_width=100, max_content_width=100)
-    parts.append(f"```\n{main.get_help(context)}\n```\n")
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None
-        inner = click.Context(command, context, info_name=name, terminal_width=100, max_content_width=100)
-        parts.append(f"## {name}\n\n```\n{command.get_help(inner)}\n```\n")
+    for context in commands():
+        heading = (
+            ""
+            if context.parent is None
+            else f"{'#' * (_depth(context) + 1)} {context.command_path.partition(' ')[2]}\n\n"
+        )
+        parts.append(f"{heading}```\n{context.get_help()}\n```\n")
     return "\n".join(parts)
+
+
+def commands() -> Iterator[click.Context]:
+    """Walk through every command, the groups first."""
+    waiting = [click.Context(main, info_name="breathing-room", terminal_width=100, max_content_width=100)]
+    while waiting:
+        context = waiting.pop(0)
+        yield context
+        if isinstance(context.command, click.Group):
+            inner = [
+                (name, context.command.get_command(context, name))
+                for name in context.command.list_commands(context)
+            ]
+            waiting[:0] = [
+                click.Context(command, context, info_name=name, terminal_width=100, max_content_width=100)
+                for name, command in inner
+                if command is not None
+            ]
+
+
+def _depth(context: click.Context) -> int:
+    return context.command_path.count(" ")
+
+
+def raised() -> set[tuple[str, str, str]]:
+    """Find the code, status and message of every PeerError that the server side raises."""
+    found = {(code, str(status), message) for status, (code, message) in WORDS.items()}
+    found.add(("internal", "500", "something went wrong here"))
+    for folder in ("core", "hosts"):
+        for path in sorted((ROOT / "src" / "breathing_room" / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Call(
+                        func=ast.Name(id="PeerError"), args=[ast.Constant(value=code), message, *_]
+                    ):
+                        statuses = [ast.unparse(word.value) for word in node.keywords if word.arg == "status"]
+                        found.add(
+                            (code, *statuses, _template(message))
+                            if statuses
+                            else (code, "400", _template(message))
+                        )
+    return {error for error in found if error[0] not in OF_CLIENTS}
 
 
 def errors_page() -> str:
     """List every PeerError that the server side raises."""
-    found: dict[str, tuple[str, str]] = {}
-    for folder in ("core", "hosts"):
-        for path in sorted((ROOT / "src" / "breathing_room" / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Name)
-                    and node.func.id == "PeerError"
-                ):
-                    code, message, *_ = node.args
-                    if isinstance(code, ast.Constant) and code.value != "bad_presence":
-                        status = next(
-                            (ast.unparse(word.value) for word in node.keywords if word.arg == "status"), "400"
-                        )
-                        text = (
-                            ast.literal_eval(message)
-                            if isinstance(message, ast.Constant)
-                            else _template(message)
-                        )
-                        found.setdefault(code.value, (status, text))
-    rows = [f"| `{code}` | {status} | {message} |" for code, (status, message) in sorted(found.items())]
-    rows += [
-        "| `not_found` | 404 | there is nothing here |",
-        "| `wrong_method` | 405 | this path takes another method |",
+    by_code: dict[tuple[str, str], list[str]] = {}
+    for code, status, message in sorted(raised()):
+        by_code.setdefault((code, status), []).append(message)
+    rows = [
+        f"| `{code}` | {status} | {'; or '.join(messages)} |" for (code, status), messages in by_code.items()
     ]
-    rows.append("| `internal` | 500 | something went wrong here |")
-    rows = sorted(set(rows))
     return (
         '# Errors\n\nEvery error has the shape `{"error": {"code", "message", "status"}}`, on HTTP as the body, on a '
         'socket inside `{"type": "error"}`. It had no effect. The message is for people and may change; the code does '
@@ -99,23 +146,55 @@ def errors_page() -> str:
 
 
 def _template(message: ast.expr) -> str:
-    """Show an f-string with its holes."""
+    """Show a string, an f-string with its holes."""
+    if isinstance(message, ast.Constant):
+        return str(message.value)
     assert isinstance(message, ast.JoinedStr)
     return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in message.values)
 
 
+def metrics() -> list[Metric]:
+    """List every metric of ours."""
+    body, _ = render_metrics(Host(ServerConfig()), "")
+    families = text_string_to_metric_families(body.decode())
+    return [family for family in families if family.name.startswith("breathing_room")]
+
+
 def metrics_page() -> str:
     """List every metric."""
-    body, _ = render_metrics(Host(ServerConfig()), "")
     rows = ["| metric | type | meaning |", "|---|---|---|"]
-    for family in text_string_to_metric_families(body.decode()):
-        if family.name.startswith("breathing_room"):
-            name = f"{family.name}_total" if family.type == "counter" else family.name
-            rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
+    for family in metrics():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
     return (
         "# Metrics\n\n`GET /metrics`, for Prometheus; `process_*` is there as well.\n\n"
         + "\n".join(rows)
         + "\n"
+    )
+
+
+def paths_page() -> str:
+    """List every path of the server."""
+    rows = ["| request | what for | answers |", "|---|---|---|"]
+    for path, item in openapi(OPERATED)["paths"].items():
+        for method in ("get", "post"):
+            if operation := item.get(method):
+                query = "&".join(
+                    f"{given['name']}=" for given in item.get("parameters", ()) if given["in"] == "query"
+                )
+                answers = ", ".join(
+                    f"{status} {answer['description']}" for status, answer in operation["responses"].items()
+                )
+                rows.append(
+                    f"| `{method.upper()} {path}{f'?{query}' if query else ''}` | {operation['summary']} | {answers.replace('default', 'else')} |"
+                )
+    pages = [f"| `{path}` | {meaning} |" for path, meaning in OF_PAGES.items()]
+    return (
+        "# Paths\n\nWhat the server answers. `/openapi.json` says the same to programs, with the schema of every body; "
+        "[the protocol](protocol.md) says what it means.\n\n"
+        + "\n".join(rows)
+        + "\n\nPages are for people:\n\n"
+        "| path | what |\n|---|---|\n" + "\n".join(pages) + "\n"
     )
 
 
@@ -147,11 +226,61 @@ def conversation_page() -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "command.md": command_page,
+    "paths.md": paths_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
     "python.md": python_page,
     "conversation.md": conversation_page,
 }
+
+
+# --- What is missing ----------------------------------------------------------------------------------------------------
+
+
+def unexplained() -> Iterator[str]:
+    """Name every command, option, argument, setting and metric that does not say what it is."""
+    for context in commands():
+        command = context.command
+        told = command.help or ""
+        if not told:
+            yield context.command_path
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and not parameter.help:
+                yield f"{context.command_path} {parameter.opts[0]}"
+            if isinstance(parameter, click.Argument):
+                words = re.findall(r"\w+", parameter.human_readable_name)
+                if not any(re.search(rf"\b{word}", told, re.IGNORECASE) for word in words):
+                    yield f"{context.command_path} {parameter.human_readable_name}"
+    yield from (f"the setting {name}" for name, _, _, meaning in settings() if not meaning)
+    yield from (f"the metric {family.name}" for family in metrics() if not family.documentation)
+
+
+def unmentioned() -> Iterator[str]:
+    """Name every close code, message, field and path that the pages leave out which are written by hand."""
+    protocol = (PAGES / "protocol.md").read_text(encoding="utf-8")
+    described = openapi(OPERATED)["paths"]
+    fields = {*PRESENCE_FIELDS, *config_body("lobby", RoomConfig(), now_ms=0)}
+    wanted = {f"the close code {code}": rf"^\| ([\d, ]+, )?{code}\b" for code in CLOSE_CODES}
+    wanted |= {f"the message {name}": rf'{{"type": "{name}"' for name in message_types()}
+    wanted |= {f"the field {name}": rf'[`"]{name}[`"]' for name in fields}
+    wanted |= {path: re.escape(path) for path in described if path.startswith(("/v1", "/api"))}
+    for what, pattern in wanted.items():
+        if not re.search(pattern, protocol, re.MULTILINE):
+            yield f"{what}, in protocol.md"
+    for route in create_app(Host(OPERATED)).routes:
+        if isinstance(route, Route | WebSocketRoute) and route.path not in described:
+            page = route.path.removesuffix(".css").removesuffix(".js")
+            if page not in OF_PAGES:
+                yield route.path
+
+
+def message_types() -> set[str]:
+    """Find the type of every message that either side may send."""
+    found: set[str] = set()
+    for module in (wire, compat):
+        source = inspect.getsource(module)
+        found |= {*re.findall(r'case "(\w+)":', source), *re.findall(r'"type": ?"(\w+)"', source)}
+    return found
 
 
 def run(*, check: bool) -> int:
@@ -166,7 +295,9 @@ def run(*, check: bool) -> int:
                 path.write_text(text, encoding="utf-8")
     if stale:
         print(("not fresh, run `make docs`: " if check else "written: ") + ", ".join(stale))
-    return int(check and bool(stale))
+    if missing := [*unexplained(), *unmentioned()]:
+        print("\n".join(["not documented:", *missing]))
+    return int((check and bool(stale)) or bool(missing))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """The documentation says what the code does."""
 
+import importlib
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+import click
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -18,6 +23,51 @@ def test_generated_pages_are_fresh() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What is documented nowhere is named, whatever it is: a command, an option, a setting, a metric, a close code, a message, a field, a path.
+    """
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    reference = importlib.import_module("reference")
+    assert [*reference.unexplained(), *reference.unmentioned()] == []
+
+    @click.command()
+    @click.argument("target")
+    @click.option("--loud")
+    def shout(target: str, loud: str) -> None:
+        del target, loud
+
+    @dataclass
+    class Nothing:
+        name: str
+        documentation = ""
+
+    monkeypatch.setattr(reference, "main", click.Group(commands={"shout": shout}, help="Make a noise."))
+    monkeypatch.setattr(reference, "settings", lambda: [("volume", int, 1, "")])
+    monkeypatch.setattr(reference, "metrics", lambda: [Nothing("shouts")])
+    path = "breathing-room shout"
+    assert [*reference.unexplained()] == [
+        path,
+        f"{path} TARGET",
+        f"{path} --loud",
+        "the setting volume",
+        "the metric shouts",
+    ]
+
+    monkeypatch.setattr(reference, "CLOSE_CODES", {1000: "", 4999: ""})
+    monkeypatch.setattr(reference, "message_types", lambda: {"join", "shout"})
+    monkeypatch.setattr(reference, "PRESENCE_FIELDS", ("count", "volume"))
+    monkeypatch.delitem(reference.OF_PAGES, "/admin")
+    assert {*reference.unmentioned()} == {
+        "the close code 4999, in protocol.md",
+        "the message shout, in protocol.md",
+        "the field volume, in protocol.md",
+        "/admin",
+        "/admin.css",
+        "/admin.js",
+    }
 
 
 def test_links_lead_somewhere() -> None:

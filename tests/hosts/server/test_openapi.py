@@ -19,15 +19,16 @@ Description = dict[str, Any]
 VISITOR = "visitor-0123456789"
 
 # The pages and what they are made of are for people.
-OF_THE_PAGE = {"/", "/{file}", "/cost", "/cost.css", "/cost.js", "/cost.json", "/cost.svg"}
+OF_THE_PAGE = {"/", "/{file}", "/cost", "/cost.css", "/cost.js", "/admin", "/admin.css", "/admin.js"}
+TOKEN = "a-token-of-32-characters-or-more-0"
 
 METHODS = {"get", "post"}
 
 
 @pytest.fixture(name="description")
 def the_description() -> Description:
-    """Describe a server with the default settings."""
-    return openapi(ServerConfig())
+    """Describe a server that has all its paths."""
+    return openapi(ServerConfig(admin_token=TOKEN))
 
 
 def schema_of(description: Description, answer: Description) -> Description:
@@ -49,7 +50,7 @@ async def test_every_route_is_described_and_nothing_else(description: Descriptio
     """
     What the application routes and what is described are the same paths with the same methods.
     """
-    async with host_inside() as host:
+    async with host_inside(admin_token=TOKEN) as host:
         routed: dict[str, set[str]] = {}
         for route in create_app(host).routes:
             if isinstance(route, WebSocketRoute):
@@ -72,6 +73,9 @@ REQUESTS = {
     "/api/presence": {},
     "/api/config": {},
     "/api/heartbeat": {"json": {"sessionId": VISITOR, "mood": "no such mood"}},
+    "/admin.json": {"headers": {"Authorization": f"Bearer {TOKEN}"}},
+    "/cost.json": {},
+    "/cost.svg": {},
     "/metrics": {},
     "/healthz": {},
     "/readyz": {},
@@ -100,7 +104,7 @@ async def test_real_answers_are_as_described(description: Description) -> None:
     What every path really answers, with somebody in the room, has the described status, type and schema; and so has what
     it answers to nonsense.
     """
-    async with host_inside() as host, client_of(host) as client:
+    async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         await client.post("/v1/rooms/lobby/beat", json={"visitor": VISITOR})
         asked = set()
         for path, item in description["paths"].items():

@@ -80,6 +80,19 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
         "/socket": {"get": handshake},
     }
     ok = _answer("Ok", "Yes")
+    crowd = [
+        {"name": name, "in": "query", "schema": {"type": "number", "default": default}}
+        for name, default in (("people", 10_000), ("stay_s", 900), ("error", 5))
+    ]
+    operator: dict[str, Any] = {}
+    if config.admin_token:
+        operator["/admin.json"] = {
+            "parameters": [room | {"in": "query", "required": False}],
+            "get": _operation(
+                "What the operator's page shows; needs the token", _answer("Admin", "Everything")
+            )
+            | {"security": [{"token": []}]},
+        }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -105,14 +118,24 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                 )
             },
             "/api/room": {"get": handshake},
+            "/cost.json": {
+                "parameters": crowd,
+                "get": _operation(
+                    "A month's bill for such a crowd, for every way to run it",
+                    _answer("Cost", "Bills") | cached,
+                ),
+            },
+            "/cost.svg": {"parameters": crowd, "get": _operation("The same as a plot", svg | cached)},
             "/metrics": {"get": _operation("Metrics for Prometheus", plain, errors=False)},
             "/healthz": {"get": _operation("Is it alive?", ok, errors=False)},
             "/readyz": {"get": _operation("May people be sent here?", ok)},
             "/openapi.json": {
                 "get": _operation("This description", {"200": {"description": "OpenAPI 3.1"}}, errors=False)
             },
-        },
+        }
+        | operator,
         "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {
                 "Presence": _object(
                     {
@@ -156,7 +179,9 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "now_ms": _WHOLE,
                     }
                 ),
-                "Report": _object({"visitor": visitor, "mood": mood}, optional=("mood",)),
+                "Report": _object(
+                    {"visitor": visitor, "mood": mood, "epoch": _WHOLE}, optional=("mood", "epoch")
+                ),
                 "Goodbye": _object({"visitor": visitor}),
                 "History": _object(
                     {
@@ -206,8 +231,32 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "version": _WHOLE,
                     }
                 ),
+                "Cost": _object(
+                    {
+                        "crowd": {"type": "object"},
+                        "error_percent": {"type": "number"},
+                        "panel": _WHOLE,
+                        "recommended": {"type": ["string", "null"]},
+                        "bills": {"type": "array", "items": {"type": "object"}},
+                        "notes": {"type": "array", "items": text},
+                    }
+                ),
+                "Admin": _object(
+                    {
+                        "room": {"type": "object"},
+                        "rooms": {"type": "array", "items": {"type": "object"}},
+                        "nodes": {"type": "array", "items": {"type": "object"}},
+                        "store": {"type": "object"},
+                        "totals": {"type": "object"},
+                        "refusals": {"type": "object"},
+                        "sockets": _WHOLE,
+                        "sockets_max": _WHOLE,
+                        "now_ms": _WHOLE,
+                        "started_at_ms": _WHOLE,
+                    }
+                ),
                 "Ok": _object({"ok": {"const": True}}),
                 "Error": _object({"error": _object({"code": text, "message": text, "status": _WHOLE})}),
-            }
+            },
         },
     }
