@@ -1,0 +1,58 @@
+"""The protocol page names the times that the clients keep."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from breathing_room.client.clock import SAMPLES
+from breathing_room.client.timing import Timing
+from breathing_room.hosts.server.config import ServerConfig
+from node import node
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
+WEB = Path(__file__).parents[2] / "src" / "breathing_room" / "web"
+
+
+def row(start: str) -> str:
+    """The row of a table that begins so."""
+    (found,) = re.findall(rf"^\| {re.escape(start)}.*$", PAGE, re.MULTILINE)
+    return str(found)
+
+
+def constant(file: str, name: str) -> Any:
+    """A constant of a script."""
+    (found,) = re.findall(rf"^const {name} = (.*);$", (WEB / file).read_text(encoding="utf-8"), re.MULTILINE)
+    return node("breath.js", found)
+
+
+def test_the_times_are_those_of_the_clients() -> None:
+    """
+    What the page says of answers, beats and backoff is what the browser client and the Python client do.
+    """
+    timing = Timing()
+    assert constant("client.js", "ANSWER_MS") == constant("socket.js", "ANSWER_MS") == timing.answer_s * 1_000
+    assert f" {timing.answer_s:g} s;" in row("an answer")
+    first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket.js", "FIRST_BEATS_MS"))
+    assert constant("socket.js", "BEAT_MS") == timing.beat_s * 1_000
+    assert f"then {first}, " in row("from one beat")
+    assert f"every {timing.beat_s:g} s, or a third of" in row("from one beat")
+    for file in ("client.js", "polling.js"):
+        assert constant(file, "BACKOFF_MS") == timing.backoff_base_s * 1_000
+        assert constant(file, "BACKOFF_MAX_MS") == timing.backoff_cap_s * 1_000
+    assert f"min({timing.backoff_cap_s:g} s, {timing.backoff_base_s:g} s · 2^attempt)" in row(
+        "before coming back"
+    )
+    assert row("refused sockets").endswith(f"| {constant('client.js', 'REFUSALS_MAX')} |")
+    assert row("the first event").endswith(f"| {constant('http.js', 'PATIENCE_MS') / 1_000:g} s |")
+    assert row("an id that nobody").endswith(f"| {constant('tabs.js', 'VISIT_MS') / 60_000:g} min |")
+    assert f"Of the last {SAMPLES} the one" in PAGE
+    assert f".slice(-{SAMPLES});" in (WEB / "client.js").read_text(encoding="utf-8")
+
+
+def test_the_limits_are_those_of_the_server() -> None:
+    """
+    What the page says of the server's patience is what it has unless it is told otherwise.
+    """
+    config = ServerConfig()
+    assert f"`observe` within {config.join_ms / 1_000:g} s is closed" in PAGE
+    assert f"at most {config.message_bytes_max:,} bytes; after {config.senseless_max} that" in PAGE
