@@ -15,7 +15,14 @@ from breathing_room.core.errors import ConfigError
 from breathing_room.cost.book import BELIEVED, Book
 from breathing_room.cost.formula import Figure, given
 from breathing_room.cost.model import MONTH_DAYS, Line, cents
-from breathing_room.cost.strategies import MEMORY_GB, Fixed, SelfHosted, SelfHostedPolled
+from breathing_room.cost.strategies import (
+    MEMORY_GB,
+    PUSH_ROWS,
+    SNAPSHOT_ROWS,
+    Fixed,
+    SelfHosted,
+    SelfHostedPolled,
+)
 
 PREFIX: Final = "breathing_room_"
 STARTED: Final = "process_start_time_seconds"
@@ -27,6 +34,7 @@ COUNTERS: Final = (
     "goodbyes",
     "presence_reads",
     "messages_in",
+    "announcements",
     "pushes",
     "answers",
     "snapshots",
@@ -120,17 +128,24 @@ def project(
     joins, reports = monthly("joins"), monthly("reports") + monthly("goodbyes")
     fixed, machine = Fixed(), SelfHosted()
     publishing = month / fixed.set_to("publish_s")
+    announcements, snapshots = monthly("announcements"), monthly("snapshots")
     as_sockets = {
         "workers_requests": joins + monthly("presence_reads") + reports,
-        "object_requests": joins + monthly("messages_in") / 20 + monthly("presence_reads") + reports,
+        "object_requests": joins
+        + monthly("messages_in") / 20
+        + monthly("presence_reads")
+        + reports
+        + announcements,
         "object_gb_s": MEMORY_GB * month,
-        "rows_written": monthly("snapshots"),
+        "rows_written": reports + (1 + PUSH_ROWS) * announcements + (1 + SNAPSHOT_ROWS) * snapshots,
+        "kv_writes": snapshots,
     }
     as_panel = {
         "workers_requests": reports,
         "object_requests": reports + publishing,
         "object_gb_s": MEMORY_GB * month,
-        "rows_written": reports + publishing,
+        "rows_written": reports + publishing + SNAPSHOT_ROWS * snapshots,
+        "kv_writes": snapshots,
         "r2_writes": publishing,
     }
     each = machine.set_to("message_bytes") + machine.set_to("wire_bytes")

@@ -23,6 +23,13 @@ OBJECTS: Final = "https://developers.cloudflare.com/durable-objects/platform/pri
 TIERED: Final = "https://developers.cloudflare.com/r2/buckets/public-buckets/"
 DEFAULT_CACHE: Final = "https://developers.cloudflare.com/cache/concepts/default-cache-behavior/"
 BENCH: Final = "docs/reference/benchmarks.md"
+EDGE: Final = "docs/howto/cloudflare.md"
+
+PUSH_ROWS: Final = 2
+"""What everybody was told; and, with the next who joins, that somebody was told more. The alarm's row comes on top."""
+
+SNAPSHOT_ROWS: Final = 3
+"""The snapshot, the averages, and when they were written. In a room over sockets there is one more, with the next change: that it is new."""
 
 COUNTED: Final = Accuracy(figure(0), Decimal(0), "everybody is counted")
 ONE_KEY: Final = Assumption(
@@ -388,7 +395,7 @@ class DurableObject(Strategy):
 
     name: ClassVar[str] = "durable-object"
     reports: ClassVar[str] = "everybody, over a socket"
-    writes: ClassVar[str] = "a snapshot every 10 s"
+    writes: ClassVar[str] = "a snapshot every 60 s, to its rows and to KV"
     reads: ClassVar[str] = "pushed over the socket"
 
     beat_s: Decimal = knob(Decimal(60), "s", "between two messages of a person; the vendor's example")
@@ -405,7 +412,9 @@ class DurableObject(Strategy):
     send_us: Decimal = knob(
         Decimal(20), "us", "to send to one socket; measured in workerd: 16 to 23", zero=True
     )
-    snapshot_s: Decimal = knob(Decimal(10), "s", "between two snapshots; 0: none", zero=True)
+    snapshot_s: Decimal = knob(
+        Decimal(60), "s", "between two snapshots, each of them a KV write too; 0: none", zero=True
+    )
     sums_s: Decimal = knob(
         Decimal(30), "s", "between two sums that an object tells the first of several; 0: never", zero=True
     )
@@ -428,7 +437,9 @@ class DurableObject(Strategy):
         """As the protocol says."""
         messages, shards = self.messages(terms), self.shards(terms)
         pushes = every(terms.month, self.set_to("push_s")).named("pushes", "a month and object")
-        alarms = (shards * pushes).named("alarms", "a month")
+        snapshots = (shards * every(terms.month, self.set_to("snapshot_s"))).named("snapshots", "a month")
+        # A snapshot is taken with whatever happens next; where nothing is pushed, an alarm sees to it.
+        alarms = ((shards * pushes) if pushes.value else snapshots).named("alarms", "a month")
         sums = ((shards - 1) * every(terms.month, self.set_to("sums_s"))).named("sums", "a month")
         requests = terms.joins + messages / 20 + alarms + sums
         if self.closes_billed:
@@ -444,7 +455,8 @@ class DurableObject(Strategy):
             "workers_cpu_ms": terms.joins * figure(1),
             "object_requests": requests,
             "object_gb_s": MEMORY_GB * awake.named("awake", "s a month"),
-            "rows_written": shards * every(terms.month, self.set_to("snapshot_s")) + alarms,
+            "rows_written": alarms + PUSH_ROWS * shards * pushes + (SNAPSHOT_ROWS + 1) * snapshots,
+            "kv_writes": snapshots,
         }
 
     def accuracy(self, terms: Terms) -> Accuracy:
@@ -479,7 +491,11 @@ class DurableObject(Strategy):
                 "V",
             ),
             Assumption("pushes cost nothing but the time to send them", OBJECTS, "V"),
-            Assumption("each push is an alarm: a request, and a row for setting it", OBJECTS, "V"),
+            Assumption(
+                "each push is an alarm, which is a request, and 3 rows; a snapshot is 4 rows and a KV write; all counted in workerd",
+                EDGE,
+                "V",
+            ),
             Assumption("the end of a socket is no request", OBJECTS, "M", replace(self, closes_billed=True)),
             Assumption("a Worker that lets somebody in takes 1 ms", "assumed", "M"),
             STATIC,
@@ -523,6 +539,10 @@ class Fixed(Strategy):
     cache_s: Decimal = knob(Decimal(5), "s", "how long the CDN answers with a presence", zero=True)
     config_s: Decimal = knob(Decimal(300), "s", "how long it answers with a config")
     by_alarm: bool = knob(True, "", "whether an alarm publishes; otherwise the next report does")
+    lazy_s: Decimal = knob(Decimal(60), "s", "between two alarms of a room that nobody watches (lazy_ms)")
+    snapshot_s: Decimal = knob(
+        Decimal(60), "s", "between two snapshots, each of them a KV write too; 0: none", zero=True
+    )
     mood_renews: bool = knob(True, "", "whether a change of mood is a sign of life too, as in our clients")
     cpu_ms: Decimal = knob(
         Decimal(1),
@@ -539,7 +559,10 @@ class Fixed(Strategy):
         reports = (panel_share(self.set_to("panel"), terms) * terms.joins * each).named("reports", "a month")
         publish = self.set_to("publish_s")
         polls = terms.polls(self.set_to("poll_s"))
-        alarms = (terms.month / publish).named("alarms", "a month") if self.by_alarm else figure(0)
+        alarms = (terms.month / (publish if self.by_alarm else self.set_to("lazy_s"))).named(
+            "alarms", "a month"
+        )
+        snapshots = every(terms.month, self.set_to("snapshot_s")).named("snapshots", "a month")
         written = alarms if self.by_alarm else terms.cached(publish, reports).named("published", "a month")
         if self.hits_billed:
             read = polls + terms.joins
@@ -555,9 +578,10 @@ class Fixed(Strategy):
         return {
             "workers_requests": reports,
             "workers_cpu_ms": reports * self.set_to("cpu_ms"),
-            "object_requests": reports + alarms if self.by_alarm else reports,
+            "object_requests": reports + alarms,
             "object_gb_s": MEMORY_GB * terms.month,
-            "rows_written": reports + alarms if self.by_alarm else reports,
+            "rows_written": reports + alarms + SNAPSHOT_ROWS * snapshots,
+            "kv_writes": snapshots,
             "r2_writes": written,
             "r2_reads": read,
         }
@@ -622,9 +646,16 @@ class Fixed(Strategy):
                 "V",
             ),
             Assumption(
-                "each report is written as a row, since an object that hibernates forgets; setting an alarm is a row, too",
-                OBJECTS,
+                "each report is written as a row, since an object that hibernates forgets; setting an alarm is a row, too; "
+                "a snapshot is 3 rows and a KV write; all counted in workerd",
+                EDGE,
                 "V",
+            ),
+            Assumption(
+                "an alarm publishes, which is the most; the Worker that comes with this package publishes with the next report",
+                EDGE,
+                "V",
+                replace(self, by_alarm=False),
             ),
             Assumption(
                 "the allowance of R2 holds on the free plan, too",
@@ -982,7 +1013,8 @@ STRATEGIES: Final[Mapping[str, type[Strategy]]] = {
 def strategy(name: str, plan: str = "paid", **settings: object) -> Strategy:
     """Make a strategy with the settings that make sense for it.
 
-    On the free plan ``fixed`` has a panel of 150 and publishes on reports, so that its daily limits leave room for a surge.
+    On the free plan, which allows 1,000 KV writes a day, a snapshot is taken every 300 s, and ``fixed`` has a panel of 150 and publishes on
+    reports, so that its daily limits leave room for a surge.
 
     Args:
         name: Which.
@@ -996,5 +1028,6 @@ def strategy(name: str, plan: str = "paid", **settings: object) -> Strategy:
         raise ConfigError(f"there is no strategy {name!r}; there are {', '.join(STRATEGIES)}")
     kind = STRATEGIES[name]
     known = kind.__dataclass_fields__
-    defaults = {"panel": 150, "by_alarm": False} if plan == FREE and kind is Fixed else {}
+    free = {"panel": 150, "by_alarm": False, "snapshot_s": Decimal(300)}
+    defaults = {key: free[key] for key in free.keys() & known.keys()} if plan == FREE else {}
     return kind(**defaults | {key: value for key, value in settings.items() if key in known})

@@ -206,7 +206,7 @@ class Part:
         }
 
     def run(
-        self, wanted: tuple[str, ...], *, person_s: float = 100_000, least_s: float = 60
+        self, wanted: tuple[str, ...], *, person_s: float = 100_000, least_s: float = 60, whole_s: float = 1
     ) -> dict[str, Count]:
         """Count until it is known well.
 
@@ -217,12 +217,13 @@ class Part:
             wanted: What has to be known well.
             person_s: How much of people's time a batch is.
             least_s: How long a batch is at least.
+            whole_s: What its length is a multiple of: the time between two of whatever a clock does, so that it is done as often in each.
         """
         for _ in range(round(self.people * (1 + self.gap_ms / self.stay_ms))):
             self.clock.at(BEGINS_MS + self.rng.randrange(self.period_ms), FIRST, self.come)
         at_ms = BEGINS_MS + 2 * self.period_ms
         self.clock.run(at_ms)
-        batch_s = max(person_s / self.people, least_s)
+        batch_s = ceil(max(person_s / self.people, least_s) / whole_s) * whole_s
         batches: list[dict[str, float]] = []
         former = self.counts()
         while len(batches) < BATCHES or any(_error(batches, name) > ERROR for name in wanted):
@@ -503,7 +504,7 @@ class Object(Part):
         for shard in range(shards):
             for every_s, action in (
                 (way.push_s, self._push),
-                (way.snapshot_s, partial(self._add, "rows")),
+                (way.snapshot_s, self._snapshot),
                 (way.sums_s if shard else 0, partial(self._add, "sums")),
             ):
                 if every_s:
@@ -533,11 +534,20 @@ class Object(Part):
         self.tally["awake_us"] += round(self._way.handler_ms * 1_000)
 
     def _push(self, now_ms: int) -> None:
-        """Send to everybody who is on this object, and set the next alarm, which is a row."""
+        """Send to everybody who is on this object, keep what was said, and to whom apart, and set the next alarm: each a row."""
         del now_ms
         self.tally["alarms"] += 1
-        self.tally["rows"] += 1
+        self.tally["rows"] += 3
         self.tally["awake_us"] += round(self._way.send_us * self.people / self._shards)
+
+    def _snapshot(self, now_ms: int) -> None:
+        """Keep a snapshot, the averages, when that was, and that there is news again; and put the first into KV."""
+        del now_ms
+        self.tally["snapshots"] += 1
+        self.tally["rows"] += 4
+        if not self._way.push_s:  # Nothing else sets an alarm.
+            self.tally["alarms"] += 1
+            self.tally["rows"] += 1
 
     def _add(self, name: str, now_ms: int) -> None:
         del now_ms
@@ -667,7 +677,7 @@ def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int) -> dict[st
 def _objects(way: ways.DurableObject, crowd: Crowd, seed: int) -> dict[str, Count]:
     shards = int(way.shards(Terms(crowd)).value)
     found = Object(crowd.people, crowd, seed, way=way, shards=shards).run(("joins", "messages"), person_s=300_000, least_s=300)  # fmt: skip
-    zero = dict.fromkeys(("alarms", "sums", "rows"), NONE) | found
+    zero = dict.fromkeys(("alarms", "sums", "rows", "snapshots"), NONE) | found
     awake = zero["awake_us"] * 1e-6 if way.hibernating else Count(float(shards), 0.0)
     return {
         "workers_requests": zero["joins"],
@@ -675,6 +685,7 @@ def _objects(way: ways.DurableObject, crowd: Crowd, seed: int) -> dict[str, Coun
         "object_requests": zero["joins"] + zero["messages"] * (1 / 20) + zero["alarms"] + zero["sums"],
         "object_gb_s": awake * float(ways.MEMORY_GB),
         "rows_written": zero["rows"],
+        "kv_writes": zero["snapshots"],
     }
 
 
@@ -686,18 +697,25 @@ def _fixed(way: ways.Fixed, crowd: Crowd, seed: int) -> dict[str, Count]:
     )  # fmt: skip
     if way.by_alarm:
         panel.regularly(ms(way.publish_s), lambda _: panel.tally.update(alarms=1, published=1))
-    reporting = panel.run(("reports",), person_s=200_000)
+    else:
+        panel.regularly(ms(way.lazy_s), lambda _: panel.tally.update(alarms=1))
+    if way.snapshot_s:  # The snapshot, the averages, and when that was.
+        panel.regularly(ms(way.snapshot_s), lambda _: panel.tally.update(snapshots=1, snapshot_rows=3))
+    reporting = panel.run(
+        ("reports",), person_s=200_000, whole_s=max(float(way.snapshot_s), float(way.lazy_s))
+    )
     # Those of the panel poll too, and so do the others; one cache answers all.
     polling = _polls(crowd.people, crowd, seed + 1, poll_s=way.poll_s, cache_s=way.cache_s)
     coming = Pollers(crowd.people, crowd, seed + 2, poll_ms=NEVER_MS, config_ms=ms(way.config_s))
     configs = coming.run((), least_s=2 * float(way.config_s))
-    alarms = reporting.get("alarms", NONE)
+    alarms, snapshots = reporting["alarms"], reporting.get("snapshots", NONE)
     return {
         "workers_requests": reporting["reports"],
         "workers_cpu_ms": reporting["reports"] * float(way.cpu_ms),
         "object_requests": reporting["reports"] + alarms,
         "object_gb_s": Count(float(ways.MEMORY_GB), 0.0),
-        "rows_written": reporting["reports"] + alarms,
+        "rows_written": reporting["reports"] + alarms + reporting.get("snapshot_rows", NONE),
+        "kv_writes": snapshots,
         "r2_writes": reporting["published"],
         "r2_reads": polling["presence_reads"] + configs["config_reads"],
     }
