@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from playwright.async_api import BrowserContext, Page, expect
@@ -10,6 +11,7 @@ from websockets.asyncio.client import ClientConnection
 
 from harness import ServerProcess
 
+AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -115,6 +117,20 @@ async def room(page: Page, expression: str) -> Any:
 async def until_room(page: Page, expression: str, *, within_s: float = 15) -> None:
     """Wait for something of the page's room. (Playwright's own way needs `eval`, which the page's policy forbids.)"""
     await until(lambda: room(page, expression), within_s=within_s)
+
+
+async def violations(page: Page) -> list[Any]:
+    """What axe-core finds. It comes in over the debugger, since the page's policy lets nothing else in."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    run = """axe.run().then(({violations, passes}) => JSON.stringify([passes.length, violations.map(({id, nodes}) =>
+             [id, nodes.map(({html, failureSummary}) => [html, failureSummary])])]))"""
+    answer = await session.send(
+        "Runtime.evaluate", {"expression": run, "awaitPromise": True, "returnByValue": True}
+    )
+    passes, found = json.loads(answer["result"]["value"])
+    assert passes > 5
+    return list(found)
 
 
 class Proxy:

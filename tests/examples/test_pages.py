@@ -17,11 +17,10 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 from websockets.asyncio.client import connect
 
-from chromium import FLAGS
+from chromium import FLAGS, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 START_S = 30
 
@@ -66,15 +65,6 @@ async def open_page(browser: Browser, url: str) -> tuple[Page, list[str]]:
     page.on("pageerror", lambda error: thrown.append(str(error)))
     await page.goto(url)
     return page, thrown
-
-
-async def violations(page: Page) -> list[str]:
-    """What axe-core finds."""
-    await page.add_script_tag(path=AXE)
-    found = await page.evaluate(
-        "axe.run().then(({violations}) => violations.map(({id, nodes}) => `${id} ${nodes[0].html}`))"
-    )
-    return list(found)
 
 
 async def come_in(people: AsyncExitStack, url: str, room: str, count: int, mood: str = "") -> None:

@@ -1,6 +1,5 @@
 """The operator's page in a browser: signed in to, kept fresh, with a keyboard, on a phone, and without a fault that axe-core finds."""
 
-import json
 import re
 from typing import Any
 
@@ -8,13 +7,11 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 from websockets.asyncio.client import connect
 
-from chromium import RECORDER, until
+from chromium import RECORDER, until, violations
 from harness import Serve, ServerProcess
-from node import WEB
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AXE = WEB.parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 TOKEN = "a-token-of-32-characters-or-more-0"
 PHONE = {"width": 390, "height": 844}
 
@@ -23,20 +20,6 @@ PHONE = {"width": 390, "height": 844}
 def watched(serve: Serve) -> ServerProcess:
     """A server that has an operator."""
     return serve("--push-ms", "20", env={"BREATHING_ROOM_ADMIN_TOKEN": TOKEN})
-
-
-async def violations(page: Page) -> list[Any]:
-    """What axe-core finds. It comes in over the debugger, since the page's policy lets nothing else in."""
-    session = await page.context.new_cdp_session(page)
-    await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-    run = """axe.run().then(({violations, passes}) => JSON.stringify([passes.length, violations.map(({id, nodes}) =>
-             [id, nodes.map(({html, failureSummary}) => [html, failureSummary])])]))"""
-    answer = await session.send(
-        "Runtime.evaluate", {"expression": run, "awaitPromise": True, "returnByValue": True}
-    )
-    passes, found = json.loads(answer["result"]["value"])
-    assert passes > 10
-    return list(found)
 
 
 async def sign_in(browser: Browser, server: ServerProcess, **how: Any) -> Page:

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from chromium import violations
 from harness import ServerProcess
 
 
@@ -74,5 +75,18 @@ async def test_it_fits_a_phone(server: ServerProcess, browser: Browser) -> None:
     box = await page.locator("#people").bounding_box()
     assert box
     assert box["height"] >= 44
+    assert strange == []
+    await page.close()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_axe_finds_nothing(server: ServerProcess, browser: Browser) -> None:
+    """
+    axe-core finds nothing wrong with it, all bills opened.
+    """
+    page, strange = await open_cost(browser, server)
+    for bill in await page.locator("summary").all():
+        await bill.click()
+    assert await violations(page) == []
     assert strange == []
     await page.close()

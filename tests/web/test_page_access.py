@@ -6,29 +6,14 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page, Route, ViewportSize, WebSocketRoute, expect
 
-from chromium import BringPeer, OpenPage, people, source, until
+from chromium import BringPeer, OpenPage, people, source, until, violations
 from harness import Serve, ServerProcess
 from node import WEB
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-AXE = WEB.parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 BUTTONS = ["gratitude", "presence", "release", "connection", "keep the screen on"]
-
-
-async def violations(page: Page) -> list[Any]:
-    """What axe-core finds. It comes in over the debugger, since the page's policy lets nothing else in."""
-    session = await page.context.new_cdp_session(page)
-    await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-    run = """axe.run().then(({violations, passes}) => JSON.stringify([passes.length, violations.map(({id, nodes}) =>
-             [id, nodes.map(({html, failureSummary}) => [html, failureSummary])])]))"""
-    answer = await session.send(
-        "Runtime.evaluate", {"expression": run, "awaitPromise": True, "returnByValue": True}
-    )
-    passes, found = json.loads(answer["result"]["value"])
-    assert passes > 20
-    return list(found)
 
 
 async def test_axe_alone_and_together(open_page: OpenPage, peer: BringPeer) -> None:

@@ -3,16 +3,20 @@
 import asyncio
 import contextlib
 import functools
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Error, Page, expect
 
-from chromium import BringPeer, OpenPage, Proxy, people, room, until, until_room
+from chromium import BringPeer, OpenPage, Proxy, people, room, until
+from devtools import chromium
 from harness import Serve, ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ALONE = "you are the first one here"
+
+HAS_SOCKET = "import('/page.js').then(({room}) => room.transport === 'socket')"
 
 HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
                       document.dispatchEvent(new Event('visibilitychange')); }"""
@@ -21,14 +25,6 @@ HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, 
 def sockets(proxy: Proxy) -> int:
     """How many were ever opened."""
     return sum(b"upgrade: websocket" in head for head in proxy.heads)
-
-
-async def sleep(page: Page, *, asleep: bool) -> None:
-    """Tell a page that the browser puts it to sleep, to save energy, or that it wakes.
-
-    Only told: a browser that is driven by a test keeps its pages awake (Chromium 156 with focus emulation, 2026-11).
-    """
-    await page.evaluate(f"document.dispatchEvent(new Event('{'freeze' if asleep else 'resume'}'))")
 
 
 async def tabs(open_page: OpenPage, proxy: Proxy, context: BrowserContext, count: int) -> list[Page]:
@@ -68,36 +64,54 @@ async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPag
     assert sockets(proxy) == 1
 
 
-async def test_one_person_throughout(
-    browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
-) -> None:
+async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPeer, tmp_path: Path) -> None:
     """
-    Two tabs, five reloads, one closed, the other put to sleep and woken: one person. The last one closed: none within 2 s.
+    Two tabs, five reloads, one really put to sleep by the browser and woken, then the other, one closed: one person. The last one
+    closed: none within 2 s.
     """
     observer = await peer(observe=True)
-    first, second = await tabs(open_page, proxy, await browser.new_context(), 2)
-    await observer.until_count(1)
-    began = len(observer.heard)
-    for page in (first, second, first, first, second):
-        await page.reload()
-        await people(page, ALONE)
-    await first.close()
-    await people(second, ALONE)
-    await sleep(second, asleep=True)
-    await asyncio.sleep(1)
-    await sleep(second, asleep=False)
-    await until_room(second, "room.transport === 'socket'")
-    await people(second, ALONE)
-    assert set(observer.counts[began:]) <= {1}
-    await second.close()
-    await observer.until_count(0, within_s=2)
+    url, is_alone = (
+        f"{proxy.url}/?room={room_name}",
+        f"document.getElementById('people')?.textContent === '{ALONE}'",
+    )
+    async with chromium(tmp_path) as browser:
+        first, second = await browser.tab(url), await browser.tab(url)
+        for tab in (first, second):
+            await tab.until(is_alone)
+        began = len(observer.heard)
+        for tab in (first, second, first, first, second):
+            await tab.reload()
+            await tab.until(is_alone)
+        for tab in (first, second):
+            await tab.evaluate("window.ticks = 0; setInterval(() => ticks++, 50)")
+        await browser.tab("about:blank")  # Only what nobody sees is put to sleep.
+        for sleeper, other in ((first, second), (second, first)):
+            await sleeper.sleep(asleep=True)
+            ticks = await sleeper.evaluate("ticks")
+            await other.until(HAS_SOCKET)
+            await asyncio.sleep(1.5)
+            assert await sleeper.evaluate("ticks") == ticks
+            await sleeper.sleep(asleep=False)
+            await sleeper.until(f"ticks > {ticks} && {is_alone}")
+        await second.close()
+        # Its goodbye is in vain while the other has a socket. Whoever then feels something has been there after it.
+        await until(lambda: any(head.startswith(b"post") and b"/leave " in head for head in proxy.heads))
+        await first.evaluate("import('/page.js').then(({room}) => room.setMood('release'))")
+        await observer.until(lambda presence: presence["moods"]["release"] == 1)
+        await first.sleep(asleep=True)
+        await asyncio.sleep(1)
+        await first.sleep(asleep=False)
+        await first.until(HAS_SOCKET)
+        assert set(observer.counts[began:]) <= {1}
+        await first.close()
+        await observer.until_count(0, within_s=2)
 
 
 async def test_the_next_tab_takes_over(
     browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    When the leading tab closes, crashes or sleeps, another connects at once, and nobody sees the person go.
+    When the leading tab closes, crashes or goes elsewhere, another connects at once, and nobody sees the person go.
     """
     observer = await peer(observe=True)
     first, second, third, fourth = await tabs(open_page, proxy, await browser.new_context(), 4)
@@ -107,7 +121,7 @@ async def test_the_next_tab_takes_over(
     with contextlib.suppress(Error):
         await second.goto("chrome://crash")
     await until(lambda: sockets(proxy) == 3)
-    await sleep(third, asleep=True)
+    await third.goto("about:blank")
     await until(lambda: sockets(proxy) == 4)
     other = await peer()
     await people(fourth, "2 people breathing with you")

@@ -1,0 +1,127 @@
+"""Chromium as a person has it: nothing emulated, so that a tab in the background is hidden and can be put to sleep.
+
+Playwright tells every page that it has the focus, and then Chromium puts none to sleep (156, 2026-11). So this speaks the DevTools
+protocol itself, as little of it as is needed.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from chromium import FLAGS, until
+
+PATIENCE_S = 60
+
+
+class DevToolsError(Exception):
+    """The browser could not do it, such as in a page that is being left."""
+
+
+class Chromium:
+    """A browser; ``tab`` opens one more."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._ids = itertools.count()
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+
+    async def listen(self) -> None:
+        """Take the answers."""
+        async for text in self._socket:
+            message = json.loads(text)
+            if answer := self._answers.pop(message.get("id"), None):
+                answer.set_result(message)
+
+    async def send(self, method: str, session: str = "", **params: Any) -> Any:
+        """Send a command, and return its result."""
+        number = next(self._ids)
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        told = {"id": number, "method": method, "params": params} | (
+            {"sessionId": session} if session else {}
+        )
+        await self._socket.send(json.dumps(told))
+        async with asyncio.timeout(PATIENCE_S):
+            message = await answer
+        if "error" in message:
+            raise DevToolsError(method, message["error"])
+        return message["result"]
+
+    async def tab(self, url: str) -> "Tab":
+        """Open a tab in front of the others."""
+        target = (await self.send("Target.createTarget", url=url))["targetId"]
+        session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        return Tab(self, target, session)
+
+
+class Tab:
+    """A tab of it."""
+
+    def __init__(self, browser: Chromium, target: str, session: str) -> None:
+        self._browser, self._target, self._session = browser, target, session
+
+    async def evaluate(self, expression: str) -> Any:
+        """Evaluate an expression, which may be a promise."""
+        told = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+        answer = await self._browser.send("Runtime.evaluate", self._session, **told)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def reload(self) -> None:
+        """Load it anew; what is evaluated from then on is of the new page."""
+        await self.evaluate("window.old = true")
+        await self._browser.send("Page.reload", self._session)
+        await self.until("!window.old")
+
+    async def until(self, expression: str) -> None:
+        """Wait until something is so."""
+
+        async def is_so() -> bool:
+            with contextlib.suppress(DevToolsError):
+                return bool(await self.evaluate(expression))
+            return False
+
+        await until(is_so, within_s=PATIENCE_S)
+
+    async def sleep(self, *, asleep: bool) -> None:
+        """Put it to sleep, or wake it."""
+        state = "frozen" if asleep else "active"
+        await self._browser.send("Page.setWebLifecycleState", self._session, state=state)
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._browser.send("Target.closeTarget", targetId=self._target)
+
+
+@asynccontextmanager
+async def chromium(profile: Path) -> AsyncIterator[Chromium]:
+    """Start a browser with a profile in an empty folder."""
+    executable = shutil.which("chromium")
+    assert executable
+    process = await asyncio.create_subprocess_exec(
+        executable, "--headless=new", *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        port_file = profile / "DevToolsActivePort"
+        await until(lambda: port_file.exists() and "\n" in port_file.read_text(), within_s=PATIENCE_S)
+        port, path = port_file.read_text().splitlines()
+        async with connect(
+            f"ws://127.0.0.1:{port}{path}", compression=None, max_size=None, ping_interval=None
+        ) as socket:
+            browser = Chromium(socket)
+            listening = asyncio.create_task(browser.listen())
+            yield browser
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
