@@ -1,4 +1,5 @@
-"""Measure a room at the edge, in workerd: a storm of joins, what a report and a read cost, and how long a sleeper takes to wake.
+"""Measure a room at the edge, in workerd: a storm of joins, what a report and a read cost, how long a
+sleeper takes to wake, and what the platform would bill.
 
     python bench/edge.py [--people 250,500,1000]
 
@@ -10,28 +11,26 @@ import argparse
 import asyncio
 import contextlib
 import platform
-import random
 import secrets
 import sys
 import tempfile
 import time
-from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+from breathing_room.cost.strategies import MEMORY_GB
 from breathing_room.testing.host import ask
 from breathing_room.testing.peer import Socket
+from hosts.worker.bill import FIXED, OBJECT, PRICED, REPORTED_BEATS, OfPanel, OnSocket, Timetable
+from hosts.worker.platform_fakes import R2, Kv, Service
 from hosts.worker.runtime import Runtime, start_runtime
 
 STORM_S = 2.0
 SETTLE_S = 3.0
 REPORTS = 300
-# A steady crowd, for what is billed.
-PEOPLE, MINUTES, TIMES_FASTER = 300, 6, 10
-STAY_S, BEAT_S, PUSH_S, SNAPSHOT_S = 900, 60, 10, 30
-
 SLEEP_S = 24.0  # ten until the last snapshot, and ten without work
 
 VARIABLES = {
@@ -116,57 +115,38 @@ async def wake(people: int) -> None:
             worker.stop()
 
 
-async def stay(worker: Runtime, until_s: float, dice: random.Random) -> None:
-    """Be one place in a steady crowd: somebody comes, feels otherwise once, beats, goes, and another one comes."""
-    while time.monotonic() < until_s:
-        begun_s = time.monotonic()
-        leaves_s = begun_s + dice.expovariate(1 / (STAY_S / TIMES_FASTER))
-        feels_s: float | None = begun_s + dice.random() * (leaves_s - begun_s)
-        socket = await knock(worker.url, "/v1/rooms/steady/socket")
-        socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
-        beat_s = begun_s + dice.random() * BEAT_S / TIMES_FASTER
-        while (now_s := time.monotonic()) < min(leaves_s, until_s):
-            if feels_s is not None and now_s >= feels_s:
-                feels_s = None
-                socket.say("mood", mood="gratitude")
-            if now_s >= beat_s:
-                beat_s += BEAT_S / TIMES_FASTER
-                socket.say("beat", sent_ms=now_s)
-            await asyncio.sleep(0.1)
-        socket.say_goodbye(1000)
-        await socket.part()
-
-
 async def operations() -> None:
-    """Count what the platform would bill for a steady crowd, and what the price model computes for it."""
-    push_s, snapshot_s = PUSH_S / TIMES_FASTER, SNAPSHOT_S / TIMES_FASTER
-    variables = VARIABLES | {
-        "BREATHING_ROOM_LOG_LEVEL": "debug",
-        "BREATHING_ROOM_PUSH_MS": f"{1_000 * push_s:.0f}",
-        "BREATHING_ROOM_SNAPSHOT_MS": f"{1_000 * snapshot_s:.0f}",
-    }
-    dice = random.Random(1)  # a crowd that is the same each time
-    with tempfile.TemporaryDirectory() as folder:
-        worker = start_runtime(Path(folder), variables)
-        try:
-            until_s = time.monotonic() + MINUTES * 60 / TIMES_FASTER
-            await asyncio.gather(*(stay(worker, until_s, dice) for _ in range(PEOPLE)))
-        finally:
-            worker.stop()
-    counted = Counter(line.partition("billed: ")[2] for line in worker.lines if "billed: " in line)
-    share = MINUTES * 60
-    joins = PEOPLE + PEOPLE * share / STAY_S
-    messages = joins + PEOPLE * share / BEAT_S + PEOPLE * share / STAY_S
-    print(
-        f"{PEOPLE} people for {MINUTES} minutes, {TIMES_FASTER} times as fast; counted, and as the crowd was drawn:"
-    )
-    print(f"{counted['request']:>8}{joins:>8.0f} requests of the object")
-    print(f"{counted['message']:>8}{messages:>8.0f} messages")
-    print(
-        f"{counted['alarm']:>8}{share / PUSH_S + share / SNAPSHOT_S:>8.0f} alarms: at most one for each push and each snapshot"
-    )
-    rows = {name.removeprefix("row "): number for name, number in counted.items() if name.startswith("row ")}
-    print(f"{sum(rows.values()):>8} rows: {rows}")
+    """Count what the platform would bill for a steady crowd over six minutes, beside what the price model computes for it."""
+    for name, timetable, kind, way in (
+        ("everybody on a socket, told every 30 s", Timetable(), OnSocket, OBJECT),
+        ("a panel that reports, published every 30 s", Timetable(beats=REPORTED_BEATS), OfPanel, FIXED),
+    ):
+        with ExitStack() as stack:
+            kv, bucket = Service().start(Kv), Service().start(R2)
+            stack.callback(kv.stop)
+            stack.callback(bucket.stop)
+            services = {"KV": f"kvNamespace {kv.address}", "BUCKET": f"r2Bucket {bucket.address}"}
+            if way is OBJECT:
+                del services["BUCKET"]
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            worker = start_runtime(Path(folder), timetable.variables(way), services=services)
+            stack.callback(worker.stop)
+            bill = await timetable.bill(worker, kv, bucket, kind, way)
+        print(
+            f"{timetable.people} people for {bill.seconds / 60:.1f} minutes, {timetable.faster:g} times as fast: {name}"
+        )
+        print(f"{'counted':>12}{'modelled':>12}")
+        for item in PRICED:
+            if item in bill.modelled:
+                print(f"{bill.counted[item]:>12,.1f}{bill.modelled[item]:>12,.1f}  {item.replace('_', ' ')}")
+        month = 30 * 86_400 / bill.seconds
+        counted_usd, modelled_usd = (month * bill.price_usd(used) for used in (bill.counted, bill.modelled))
+        print(
+            f"{counted_usd:>12.2f}{modelled_usd:>12.2f}  dollars a month, had the plan nothing included; {bill.ratio - 1:+.1%}"
+        )
+        awake_s = bill.modelled["object_gb_s"] / float(MEMORY_GB)
+        print(f"{'':>12}{awake_s:>12.1f}  seconds awake: modelled, since workerd does not say")
+        print(f"{'':>12}{'':>12}  rows: {dict(bill.rows)}")
 
 
 async def main() -> None:
