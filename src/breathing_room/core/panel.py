@@ -118,6 +118,7 @@ class Panel:
         self._since_ms = now_ms
         self._seats: dict[VisitorKey, Seat] = {}
         self._agenda: Agenda[Seat] = Agenda()
+        self._window_ms = WINDOW_LEASES * config.beat_lease_ms
         self._prefixes: dict[bytes, PrefixSeats] = {}
         self._capped_count = 0
         self._capped_counted = 0
@@ -257,10 +258,6 @@ class Panel:
         """For how long expiries were counted; before a whole lease is over there can be none."""
         lease_ms = self._config.beat_lease_ms
         return max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
-
-    @property
-    def _window_ms(self) -> int:
-        return WINDOW_LEASES * self._config.beat_lease_ms
 
     # --- What it can be told ----------------------------------------------------------------------------------
 

@@ -150,21 +150,19 @@ def _with_estimates(
 ) -> tuple[Cell, list[Cell]]:
     """Add those who are estimated to those who are counted."""
     polling = [crowd_estimate(panel, ghost_ms=config.ghost_ms) for panel in panels]
-    seated = _weights([(panel.tally, 1 / panel.theta) for panel in panels])
-    tossing, tossing_moods, tossed = coin_estimate(coins, len(cells))
-    polled = together(*(crowd for crowd, _ in polling))
-    polled_count, tossing_count = round(polled.count), round(tossing.count)
-    shares = zip(
-        cells,
-        apportion(polled_count, seated),
-        apportion(tossing_count, tossed),
-        zip(*(moods for _, moods in polling), strict=True),
-        tossing_moods,
-        strict=True,
-    )
-    return _with(whole, polled_count + tossing_count, together(polled, tossing)), [
-        _with(cell, polled_so + tossing_so, together(together(*estimates), tossed_so))
-        for cell, polled_so, tossing_so, estimates, tossed_so in shares
+    crowds, moods_of = [crowd for crowd, _ in polling], [moods for _, moods in polling]
+    polled_count = round(sum(crowd.count for crowd in crowds))
+    parts = apportion(polled_count, _weights([(panel.tally, 1 / panel.theta) for panel in panels]))
+    if coins:
+        tossing, tossing_moods, tossed = coin_estimate(coins, len(cells))
+        crowds.append(tossing)
+        moods_of.append(tossing_moods)
+        tossing_count = round(tossing.count)
+        polled_count += tossing_count
+        parts = list(map(sum, zip(parts, apportion(tossing_count, tossed), strict=True)))
+    return _with(whole, polled_count, together(*crowds)), [
+        _with(cell, part, together(*estimates))
+        for cell, part, *estimates in zip(cells, parts, *moods_of, strict=True)
     ]
 
 

@@ -31,7 +31,6 @@ NOBODY: Final = Estimate(0.0, 0.0, 0.0)
 
 def together(*estimates: Estimate) -> Estimate:
     """Add independent estimates: their variances add, and so do the squares of how far their ends are away."""
-    estimates = tuple(estimate for estimate in estimates if estimate is not NOBODY)
     if len(estimates) == 1:
         return estimates[0]
     count = sum(estimate.count for estimate in estimates)
