@@ -870,7 +870,8 @@ async def run_all(data: Path) -> dict[str, dict[str, str]]:
             run("Good", OF_FRAMES, wrong_url), run("Good", checks().keys() - in_default_room), *runs
         )
         of_default_room = await run("Good", in_default_room)
-        of_good = of_own_rooms[1] | of_default_room[1]
+        # Sixty hosts on one core may be late for a promise about time; once they are silent there is no excuse.
+        _, of_good = await run("Good", of_own_rooms[1].keys() | of_default_room[1].keys())
         return {"frames": of_frames[1], "Good": of_good, **dict(of_faults)}
 
 
