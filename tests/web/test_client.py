@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, WebSocketRoute, expect
 
 from chromium import BringPeer, OpenPage, Proxy, people, room, source, until, until_room
-from harness import ServerProcess
+from harness import Serve, ServerProcess
 from nginx_process import start_nginx
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -327,6 +328,71 @@ async def test_a_crowd_comes_back_spread_out(
     with capsys.disabled():
         print("\nclients back in each quarter of a second:", *back)  # noqa: T201 - the figures are what people ask for
     assert sum(back) == crowd
+
+
+# A crowd in one page; keeps how long each of them was told to stay away, and how long each did.
+CROWD = """([url, room, size]) => {
+  window.told = [];
+  window.away = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(address) {
+      super(address);
+      this.addEventListener('close', ({reason}) => told.push(JSON.parse(reason).retry_ms));
+    }
+  };
+  return import(`${url}/client.js`).then(({join}) => {
+    window.crowd = [...Array(size).keys()].map((index) => join(url, {room, visitor: `visitor-${index}-of-a-crowd`}));
+    for (const somebody of crowd) {
+      let lostAtMs = null;
+      somebody.addEventListener('state', () => {
+        if (!somebody.transport) lostAtMs = performance.now();
+        else if (lostAtMs !== null) away.push(performance.now() - lostAtMs);
+      });
+    }
+  });
+}"""
+
+
+async def test_a_crowd_comes_back_from_a_real_server(
+    serve: Serve,
+    proxy: Proxy,
+    room_name: str,
+    browser: Browser,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """
+    When a server stops and another takes its place, 200 clients come back spread over the time that it named, none before its
+    moment, and all are counted.
+    """
+    crowd, spread_ms, step_ms = 200, 4_000, 500
+    before = serve("--retry-spread-ms", str(spread_ms))
+    after = serve(data=tmp_path / "after.db")
+    proxy.port = before.port
+    page = await browser.new_page()
+    await page.goto(f"{proxy.url}/healthz")
+    await page.evaluate(CROWD, [proxy.url, room_name, crowd])
+    await until(
+        lambda: page.evaluate("crowd.every(({presence}) => presence?.count === crowd.length)"), within_s=60
+    )
+    proxy.port = after.port
+    before.stop()
+    await until(lambda: page.evaluate("away.length === crowd.length"), within_s=60)
+    told, away = sorted(await page.evaluate("told")), sorted(await page.evaluate("away"))
+    back = Counter(int(ms // step_ms) for ms in away)
+    with capsys.disabled():
+        print(  # noqa: T201 - the figures are what people ask for
+            f"\nclients back in each half second of {spread_ms / 1_000:g} s:",
+            *(back[step] for step in range(max(back) + 1)),
+        )
+    assert len(told) == crowd
+    assert told[0] < spread_ms / 10 < 9 * spread_ms / 10 < told[-1] <= spread_ms
+    # A timer may be a millisecond early by another clock.
+    assert all(ms >= retry_ms - 2 for retry_ms, ms in zip(told, away, strict=True))
+    await until(
+        lambda: page.evaluate("crowd.every(({presence}) => presence.count === crowd.length)"), within_s=60
+    )
+    await page.close()
 
 
 async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
