@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breathing_room.core.cluster import (
+    BEGINNING,
     MAGIC,
+    EntryId,
     Message,
     Nodes,
     Order,
@@ -52,8 +54,11 @@ def a_summary(count: int, *, arrivals_per_s: float = 0.0) -> Summary:
     return replace(room.summary(0), arrivals_per_s=arrivals_per_s)
 
 
-def a_message(node: tuple[str, int], summary: Summary, **keys: tuple[object, ...]) -> Message:
-    return Message(node=node, lease_ms=LEASE_MS, parts={"lobby": Part(summary=summary, **keys)})  # type: ignore[arg-type]
+def a_message(
+    node: tuple[str, int], summary: Summary, *, read: EntryId = BEGINNING, **keys: tuple[object, ...]
+) -> Message:
+    part = Part(summary=summary, **keys)  # type: ignore[arg-type]
+    return Message(node=node, lease_ms=LEASE_MS, read=read, parts={"lobby": part})
 
 
 def some_nodes() -> Nodes:
@@ -61,19 +66,25 @@ def some_nodes() -> Nodes:
 
 
 class Looker:
-    """A node that hears others, and says what it knows of the whole room."""
+    """A node that hears others, and says what it knows of the whole room. Who does not say otherwise has read all before."""
 
     def __init__(self, own: int = 0) -> None:
         self.nodes = some_nodes()
         self.whole = Whole("lobby", CONFIG, now_ms=0)
         self.own = a_summary(own)
+        self.claims = 0
         self.heard_itself_at_ms = 0
+        self.entry = (1, 0)
 
     def hear(self, *messages: Message, now_ms: int, hears_itself: bool = True) -> None:
-        for message in messages:
-            self.nodes.hear(message, heard_at_ms=now_ms, now_ms=now_ms)
         if hears_itself:
-            self.nodes.hear(a_message(HERE, self.own), heard_at_ms=now_ms, now_ms=now_ms)
+            claims = tuple(visitor(f"{index}") for index in range(self.claims))
+            messages = (*messages, a_message(HERE, self.own, came=claims))
+            self.claims = 0
+        for message in messages:
+            read = self.entry if message.read == BEGINNING else message.read
+            self.entry = (1, self.entry[1] + 1)
+            self.nodes.hear(replace(message, read=read), self.entry, heard_at_ms=now_ms, now_ms=now_ms)
 
     def goes_on_until(self, now_ms: int) -> None:
         """Hear itself at every tick."""
@@ -85,7 +96,7 @@ class Looker:
     def says(self, now_ms: int) -> tuple[int | None, int, int | None, str]:
         self.nodes.lapse(now_ms)
         self.whole.others = self.nodes.others("lobby", now_ms)
-        presence = self.whole.presence(self.own, self.nodes.claims("lobby"), now_ms=now_ms)
+        presence = self.whole.presence(self.own, self.claims, now_ms=now_ms)
         return presence.count, presence.low, presence.high, presence.method
 
 
@@ -346,19 +357,21 @@ def test_the_first_look_of_a_node_that_is_cut_off_from_the_start() -> None:
 
 def test_claims_are_left_open_until_everybody_has_read_them() -> None:
     """
-    Between a claim and the next message but one of the others, one of theirs may be the one who came: low is less by one.
+    Between a claim and the first message of others who read it, one of theirs may be the one who came: low is less by one.
     """
     looker = Looker(own=1)
     looker.hear(a_message(THERE, a_summary(2)), now_ms=0)
-    looker.own = a_summary(2)
-    looker.nodes.claim("lobby")
+    looker.own, looker.claims = a_summary(2), 1
     assert looker.says(10) == (4, 3, 4, "counted")
 
+    before = looker.entry
     looker.hear(a_message(THERE, a_summary(2)), now_ms=20)
-    assert looker.says(20) == (4, 3, 4, "counted"), "it may have spoken before it read"
+    assert looker.says(20) == (4, 3, 4, "counted"), "it spoke before we did"
+    looker.hear(a_message(THERE, a_summary(2), read=before), now_ms=30)
+    assert looker.says(30) == (4, 3, 4, "counted"), "it spoke before it read"
 
-    looker.hear(a_message(THERE, a_summary(1)), now_ms=30)
-    assert looker.says(30) == (3, 3, 3, "counted")
+    looker.hear(a_message(THERE, a_summary(1)), now_ms=40)
+    assert looker.says(40) == (3, 3, 3, "counted")
 
 
 def test_claims_of_others_are_left_open_too() -> None:
@@ -367,12 +380,61 @@ def test_claims_of_others_are_left_open_too() -> None:
     """
     looker = Looker(own=1)
     looker.hear(a_message(THERE, a_summary(2)), now_ms=0)
+    before = looker.entry
     looker.hear(a_message(ELSEWHERE, a_summary(2), came=(ANN, BOB)), now_ms=10)
     assert looker.says(10) == (5, 3, 5, "counted")
 
-    looker.hear(a_message(THERE, a_summary(1)), a_message(ELSEWHERE, a_summary(2)), now_ms=20)
+    looker.hear(a_message(THERE, a_summary(1), read=before), a_message(ELSEWHERE, a_summary(2)), now_ms=20)
+    assert looker.says(20) == (4, 2, 4, "counted")
     looker.hear(a_message(THERE, a_summary(0)), now_ms=30)
     assert looker.says(30) == (3, 3, 3, "counted")
+
+
+def test_a_node_that_comes_back_has_read_nothing_lately() -> None:
+    """
+    A node that was gone and speaks again may hold anybody who came to others meanwhile: until it has read who did, only our own are sure.
+    """
+    looker = Looker(own=1)
+    looker.hear(a_message(THERE, a_summary(2)), now_ms=0)
+    before = looker.entry
+    looker.own, looker.claims = a_summary(3), 2
+    looker.goes_on_until(LEASE_MS + 1)
+    assert looker.says(LEASE_MS + 1) == (3, 3, 3, "counted")
+    looker.goes_on_until(LEASE_MS + LATE_MS)
+
+    looker.hear(a_message(THERE, a_summary(2), read=before), now_ms=LEASE_MS + LATE_MS)
+    assert looker.says(LEASE_MS + LATE_MS) == (5, 3, 5, "counted")
+    looker.hear(a_message(THERE, a_summary(0)), now_ms=LEASE_MS + LATE_MS)
+    assert looker.says(LEASE_MS + LATE_MS) == (3, 3, 3, "counted")
+
+
+def test_a_place_in_a_log_that_is_lost_says_nothing() -> None:
+    """
+    A message that claims to have read what comes after it is from before the log began anew: its node has read nothing of this one.
+    """
+    looker = Looker(own=1)
+    looker.hear(a_message(THERE, a_summary(2)), now_ms=0)
+    looker.own, looker.claims = a_summary(2), 1
+    looker.hear(now_ms=10)
+    looker.hear(a_message(THERE, a_summary(2), read=(2, 0)), now_ms=10)
+    assert looker.says(10) == (4, 3, 4, "counted")
+
+    looker.entry = (0, 0)  # Another log, whose clock is behind.
+    looker.hear(a_message(THERE, a_summary(1)), now_ms=20)
+    assert looker.says(20) == (3, 3, 3, "counted")
+
+
+def test_doubt_needs_no_tick() -> None:
+    """
+    What is known of the others says until when it holds: a process that was busy for long must not show it as if it were new.
+    """
+    looker = Looker(own=1)
+    looker.hear(a_message(THERE, a_summary(2)), now_ms=10)
+    looker.hear(a_message(ELSEWHERE, a_summary(2)), now_ms=30)
+    until_ms = looker.nodes.others("lobby", 40).until_ms
+    assert until_ms == 10 + LATE_MS
+    assert looker.says(int(until_ms)) == (5, 5, 5, "counted")
+    assert looker.says(int(until_ms) + 1) == (5, 3, 5, "stale")
 
 
 def with_silent(count: int, silent: int) -> Summary:
@@ -390,12 +452,10 @@ def test_newcomers_are_taken_for_silent_people_of_others() -> None:
     looker.hear(a_message(THERE, with_silent(4, 2)), now_ms=0)
     assert looker.says(0) == (5, 3, 5, "counted")
 
-    looker.own = a_summary(2)
-    looker.nodes.claim("lobby")
+    looker.own, looker.claims = a_summary(2), 1
     assert looker.says(10) == (5, 3, 6, "counted")
 
-    looker.own = a_summary(4)
-    looker.nodes.claim("lobby", 2)
+    looker.own, looker.claims = a_summary(4), 3
     assert looker.says(20) == (6, 4, 8, "counted")
 
 
@@ -406,8 +466,7 @@ def test_newcomers_are_taken_for_people_of_a_dead_node() -> None:
     looker = Looker(own=1)
     looker.hear(a_message(THERE, a_summary(3)), now_ms=0)
     looker.goes_on_until(LATE_MS + 1)
-    looker.own = a_summary(3)
-    looker.nodes.claim("lobby", 2)
+    looker.own, looker.claims = a_summary(3), 2
 
     assert looker.says(LATE_MS + 1) == (4, 3, 6, "stale")
 
@@ -418,7 +477,7 @@ def test_our_own_are_in_no_doubt() -> None:
     """
     looker = Looker(own=3)
     looker.hear(a_message(THERE, a_summary(1)), now_ms=0)
-    looker.nodes.claim("lobby", 3)
+    looker.claims = 3
 
     assert looker.says(10) == (4, 3, 4, "counted")
 
@@ -515,10 +574,11 @@ def test_a_message_is_read_as_it_was_written() -> None:
     quiet = Part(summary=a_summary(0))
     message = Message(node=THERE, lease_ms=LEASE_MS, parts={"lobby": busy, "attic": quiet})
 
-    message = replace(message, heir=ELSEWHERE)
+    message = replace(message, heir=ELSEWHERE, read=(1_767_268_800_000, 7))
     read = decode(encode_message(message, moods_of), moods_of)
     assert isinstance(read, Message)
-    assert (read.node, read.lease_ms, read.heir, read.parts["lobby"]) == (THERE, LEASE_MS, ELSEWHERE, busy)
+    assert (read.node, read.lease_ms, read.heir, read.read) == (THERE, LEASE_MS, ELSEWHERE, message.read)
+    assert read.parts["lobby"] == busy
     assert read.parts["attic"].summary.leases == 0
     assert read.parts["attic"].summary.panel.is_idle
 

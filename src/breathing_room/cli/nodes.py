@@ -71,14 +71,14 @@ async def ask(address: str, orders: Sequence[Order]) -> dict[str, Any]:
         log = Log(link, kept_ms=KEPT_MS)
         redis_ms, entries = await log.read()
         nodes, refused = Nodes(("", 0), late_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
-        for (at_ms, _), value in entries:
+        for entry, value in entries:
             try:
                 said = decode(value, no_moods)
             except HostError:
                 refused += 1
                 continue
             if isinstance(said, Message):
-                nodes.hear(said, heard_at_ms=at_ms, now_ms=redis_ms)
+                nodes.hear(said, entry, heard_at_ms=entry[0], now_ms=redis_ms)
             elif said.verb == "forget":
                 nodes.forget(said.name)
         known = {node.message.node[0] for node in nodes}

@@ -11,12 +11,12 @@ work of a tick grows with rooms × nodes, and never with people.
 its messages name it is gone, and its people with it: by then they came back elsewhere, or never will. Its seats of the panel stay in
 doubt for as long as a seat has a lease, since their people go on reporting, to somebody else.
 
-*Nobody is counted twice.* A message names, by their keys, those who came in since the last one. Whoever holds the same visitor lets
-go; so the last to claim a visitor counts it, and as the log has one order, all agree who that is. Until the others hear that
-somebody let go, the visitor is in the sums of two. Those are few, and bounded: a node read, before it spoke, all that was said before
-it spoke the last time; so they are the claims since the oldest of the last messages but one. The interval leaves them open: ``low``
-is less by so many. Most of them are people who come back: while a node is drained, or has died, its people are silent, and somebody
-else's newcomers. So the count takes newcomers for silent people of other nodes, as long as there are any.
+*Nobody is counted twice.* A message names, by their keys, those who came in since the last one: it claims them. Whoever holds the
+same visitor lets go; so the last to claim a visitor counts it, and as the log has one order, all agree who that is. Until the others
+hear that somebody let go, the visitor is in the sums of two. Those are few, and bounded: a message says up to where its node had read
+the log, so they are the claims after the least of those places, and ours that are not in the log yet. The interval leaves them open:
+``low`` is less by so many. Most of them are people who come back: while a node is drained, or has died, its people are silent, and
+somebody else's newcomers. So the count takes newcomers for silent people of other nodes, as long as there are any.
 
 *Cut off.* A node that does not hear itself hears nobody. It goes on with the last sums that it knows: ``low`` is its own people,
 ``high`` is everybody, and as many newcomers as came before in such a time. Leases of other nodes do not end meanwhile.
@@ -28,11 +28,11 @@ announced before goes on being acted on for ``spread_ms``, and ``late_ms`` more,
 import json
 import re
 import struct
-from collections import Counter
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, isfinite, sqrt
-from typing import Any, Final, TypeAlias
+from math import ceil, inf, isfinite, sqrt
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import HostError
@@ -57,6 +57,12 @@ LATE_TICKS: Final = 6
 
 NodeId: TypeAlias = tuple[str, int]
 """A node's name and its epoch. A node that starts again has the name of before and another epoch: it is another node."""
+
+EntryId: TypeAlias = tuple[int, int]
+"""An entry of the log: when it was taken, in milliseconds by the clock of the log, and its number within that."""
+
+BEGINNING: Final[EntryId] = (0, 0)
+"""The place before all entries."""
 
 
 NO_SEATS: Final = Leases()
@@ -88,6 +94,7 @@ class Message:
     Attributes:
         node: Who tells it.
         lease_ms: How long it may be silent after it.
+        read: The last entry of the log that the node had read. Its sums do not know of what came after.
         leaving: Whether it is the last one: everybody has gone, and so will the node.
         heir: Who shall take the seats over, of a node that is about to leave; None for nobody.
         parts: Its rooms.
@@ -95,6 +102,7 @@ class Message:
 
     node: NodeId
     lease_ms: int
+    read: EntryId = BEGINNING
     leaving: bool = False
     heir: NodeId | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -121,6 +129,7 @@ def encode_message(message: Message, moods_of: Callable[[str], tuple[str, ...]])
         "node": name,
         "epoch": epoch,
         "lease_ms": message.lease_ms,
+        "read": message.read,
         "leaving": message.leaving,
         **({"heir": message.heir} if message.heir is not None else {}),
         "rooms": {room: _write_part(part, moods_of(room)) for room, part in message.parts.items()},
@@ -161,6 +170,7 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
         return Message(
             node=_node_id(header["node"], header["epoch"]),
             lease_ms=_count(header["lease_ms"]),
+            read=_entry_id(*header["read"]),
             leaving=bool(header["leaving"]),
             heir=_node_id(*header["heir"]) if "heir" in header else None,
             parts=parts,
@@ -269,6 +279,10 @@ def _node_id(name: Any, epoch: Any) -> NodeId:
     return _name(name), _count(epoch)
 
 
+def _entry_id(at_ms: Any, number: Any) -> EntryId:
+    return _count(at_ms), _count(number)
+
+
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= 2**53:
         raise ValueError
@@ -326,18 +340,16 @@ class Node:
 
     Attributes:
         message: Its last message.
+        read: The last entry that it had read by then.
         heard_at_ms: When that was, by our clock.
         sums: Its rooms.
-        claims: For each room, how many claims of anybody there had been when it spoke.
-        claims_read: How many of them it had surely read by then.
         is_gone: Whether its lease has ended, so that only seats are left of it.
     """
 
     message: Message
+    read: EntryId
     heard_at_ms: int
     sums: dict[str, Summary]
-    claims: dict[str, int]
-    claims_read: dict[str, int]
     is_gone: bool = False
 
 
@@ -347,19 +359,48 @@ class Others:
 
     Attributes:
         summaries: Their sums, those added that may be.
-        claims: How many claims the one has surely read that has read the fewest; None if there is none.
+        unread: How many claims of anybody the one had not read that had read the fewest; None if all are in doubt.
         silent: Their silent people by mood, those of nodes in doubt included.
-        silent_claims: How many claims the one of those with silent people has surely read that has read the fewest.
+        silent_unread: How many claims the one of those with silent people had not read that had read the fewest.
         newcomers: How many may have come to those who are in doubt.
         stale: Whether we are cut off.
+        until_ms: Until when this holds, if nothing more is heard: then somebody more is in doubt.
     """
 
     summaries: tuple[Summary, ...] = ()
-    claims: int | None = None
+    unread: int | None = None
     silent: tuple[int, ...] = ()
-    silent_claims: int = 0
+    silent_unread: int = 0
     newcomers: int = 0
     stale: bool = False
+    until_ms: float = inf
+
+
+class Claims:
+    """The claims of a room that somebody may not have read, in the order of the log."""
+
+    def __init__(self) -> None:
+        self._entries: list[EntryId] = []
+        self._counts: list[int] = []
+
+    def add(self, entry: EntryId, count: int) -> None:
+        """Take the claims of an entry."""
+        self._entries.append(entry)
+        self._counts.append(count)
+
+    def since(self, read: EntryId) -> int:
+        """Count those after an entry."""
+        return sum(self._counts[bisect_right(self._entries, read) :])
+
+    def trim(self, read: EntryId) -> bool:
+        """Forget those up to an entry; tell whether any are left."""
+        at = bisect_right(self._entries, read)
+        del self._entries[:at], self._counts[:at]
+        return bool(self._entries)
+
+
+UNKNOWN: Final = 2**53
+"""As many claims as there may be, where they are not told apart any more."""
 
 
 class Nodes:
@@ -377,7 +418,8 @@ class Nodes:
         self.late_ms = late_ms
         self._seat_lease_ms = seat_lease_ms
         self._nodes: dict[NodeId, Node] = {}
-        self._claims: Counter[str] = Counter()
+        self._claims: dict[str, Claims] = {}
+        self._last = self._trimmed_to = BEGINNING
         self._heard_self_at_ms = now_ms
 
     def __iter__(self) -> Iterator[Node]:
@@ -400,44 +442,36 @@ class Nodes:
         """Say who takes over what we leave: one that all agree on, None if nobody is there."""
         return min((node.message.node for node in self if not self.is_late(node, now_ms)), default=None)
 
-    def claim(self, room: str, count: int = 1) -> None:
-        """Note that so many visitors came in, here or elsewhere, who may still be in the sums of another."""
-        self._claims[room] += count
-
-    def claims(self, room: str) -> int:
-        """Tell how many there were."""
-        return self._claims[room]
-
-    def hear(self, message: Message, *, heard_at_ms: int, now_ms: int) -> None:
+    def hear(self, message: Message, entry: EntryId, *, heard_at_ms: int, now_ms: int) -> None:
         """Take a message, our own included.
 
         Args:
             message: What was said.
-            heard_at_ms: When it was put into the log, by our clock.
+            entry: Where it stands in the log.
+            heard_at_ms: When it was put there, by our clock.
             now_ms: Our time.
         """
+        heard_at_ms = min(heard_at_ms, now_ms)
+        if entry <= self._last:  # Another log, whose clock is behind.
+            self._claims.clear()
+            self._trimmed_to = BEGINNING
+        self._last = entry
+        for room, part in message.parts.items():
+            if claims := len(part.came) + len(part.reported):
+                self._claims.setdefault(room, Claims()).add(entry, claims)
         if message.node == self.own:
             if self.is_cut_off(now_ms):
                 # The others may be as they were: they get what a lease leaves after lateness to show it.
                 for node in self:
                     node.heard_at_ms = max(node.heard_at_ms, now_ms - self.late_ms - 1)
-            self._heard_self_at_ms = now_ms
-            return
-        for room, part in message.parts.items():
-            self.claim(room, len(part.came) + len(part.reported))
-        if message.leaving:
+            self._heard_self_at_ms = max(self._heard_self_at_ms, heard_at_ms)
+        elif message.leaving:
             self._nodes.pop(message.node, None)
-            return
-        claims = {room: self._claims[room] for room in message.parts}
-        before = self._nodes.get(message.node)
-        self._nodes[message.node] = Node(
-            message,
-            min(heard_at_ms, now_ms),
-            {room: part.summary for room, part in message.parts.items()},
-            claims,
-            # Who speaks for the first time is empty: there is nobody to let go of.
-            claims if before is None else claims | before.claims,
-        )
+        else:
+            # Nobody has read what comes after their own words: that place is of a log that is lost.
+            read = message.read if message.read < entry else BEGINNING
+            sums = {room: part.summary for room, part in message.parts.items()}
+            self._nodes[message.node] = Node(message, read, heard_at_ms, sums)
 
     def forget(self, name: str) -> list[NodeId]:
         """Let go of every node of a name, at an operator's word; return them."""
@@ -446,15 +480,17 @@ class Nodes:
             del self._nodes[node]
         return forgotten
 
-    def lapse(self, now_ms: int) -> list[NodeId]:
-        """Let go of nodes whose leases have ended, and return them. While we are cut off none does."""
+    def late(self, now_ms: int) -> list[NodeId]:
+        """Name those who are in doubt."""
+        return [name for name, node in self._nodes.items() if self.is_late(node, now_ms)]
+
+    def lapse(self, now_ms: int) -> None:
+        """Let go of nodes whose leases have ended, and of claims that everybody has read. While we are cut off none does."""
         if self.is_cut_off(now_ms):
-            return []
-        gone = []
+            return
         for name, node in list(self._nodes.items()):
             silent_ms = now_ms - node.heard_at_ms
             if not node.is_gone and silent_ms > node.message.lease_ms:
-                gone.append(name)
                 node.is_gone = True
                 node.sums = {
                     room: without_people(summary)
@@ -463,13 +499,24 @@ class Nodes:
                 }
             if node.is_gone and not (node.sums and silent_ms <= self._seat_lease_ms):
                 del self._nodes[name]
-        return gone
+        read = min((node.read for node in self if not node.is_gone), default=self._last)
+        if read > self._trimmed_to:
+            self._trimmed_to = read
+            self._claims = {room: claims for room, claims in self._claims.items() if claims.trim(read)}
+
+    def _unread(self, room: str, read: EntryId) -> int:
+        """Count the claims that come after an entry."""
+        if read < self._trimmed_to:
+            return UNKNOWN
+        claims = self._claims.get(room)
+        return 0 if claims is None else claims.since(read)
 
     def others(self, room: str, now_ms: int) -> Others:
         """Say what is known of a room on the other nodes."""
         summaries: list[Summary] = []
-        claims_read: list[int] = []
-        silent_claims: list[int] = []
+        read: list[EntryId] = []
+        silent_read: list[EntryId] = []
+        changes_at_ms = [self._heard_self_at_ms]
         expected = 0.0
         for node in self:
             summary = node.sums.get(room)
@@ -479,17 +526,20 @@ class Nodes:
                 expected += summary.arrivals_per_s * (now_ms - node.heard_at_ms) / 1_000
                 summary = doubted(summary)
             else:
-                claims_read.append(node.claims_read[room])
+                read.append(node.read)
+                changes_at_ms.append(node.heard_at_ms)
             if any(summary.silent):
-                silent_claims.append(node.claims_read[room])
+                silent_read.append(node.read)
             summaries.append(summary)
+        stale = self.is_cut_off(now_ms)
         return Others(
             tuple(_added(summaries)),
-            claims=min(claims_read, default=None),
+            unread=self._unread(room, min(read)) if read else None,
             silent=tuple(map(sum, zip(*(summary.silent for summary in summaries), strict=True))),
-            silent_claims=min(silent_claims, default=0),
+            silent_unread=self._unread(room, min(silent_read)) if silent_read else 0,
             newcomers=ceil(expected + Z * sqrt(expected)),
-            stale=self.is_cut_off(now_ms),
+            stale=stale,
+            until_ms=inf if stale else min(changes_at_ms) + self.late_ms,
         )
 
 
@@ -521,6 +571,20 @@ def _plus(one: Summary, other: Summary) -> Summary:
 # --- What is said -------------------------------------------------------------------------------------------------
 
 
+class Told(NamedTuple):
+    """What everybody was told last.
+
+    Attributes:
+        announced: It, or None.
+        announced_at_ms: When.
+        label_shown: The figure that the label shows, or None.
+    """
+
+    announced: Facts | None
+    announced_at_ms: int
+    label_shown: int | None
+
+
 class Whole:
     """What everybody is told of a room of which we hold a part.
 
@@ -538,19 +602,33 @@ class Whole:
         self._announced: Facts | None = None
         self._announced_at_ms = now_ms - config.push_ms
 
+    @property
+    def told(self) -> Told:
+        """What everybody was told last, to go on with after a sleep."""
+        return Told(self._announced, self._announced_at_ms, self._label_shown)
+
+    def wake(self, told: Told) -> None:
+        """Go on after a sleep."""
+        self._announced, self._announced_at_ms, self._label_shown = told
+
+    def tell_apart(self, own: Summary, claims: int) -> None:
+        """Somebody alone is told who is there. If the others do not know that, everybody will be told, even if it is taken back."""
+        if self._announced is not None and self.facts(own, claims) != self._announced:
+            self._announced = None
+
     def facts(self, own: Summary, claims: int) -> Facts:
         """Say what is known of the whole room.
 
         Args:
             own: Our part of it.
-            claims: How many visitors came in so far, here or elsewhere.
+            claims: How many visitors came in here whose claims we have not read in the log.
         """
         others = self.others
         return facts(
             [own, *others.summaries],
             self.config,
-            moving=0 if others.claims is None else claims - others.claims,
-            returned=min(claims - others.silent_claims, sum(others.silent)),
+            moving=0 if others.unread is None else others.unread + claims,
+            returned=min(others.silent_unread + claims, sum(others.silent)),
             silent=others.silent,
             newcomers=others.newcomers,
             stale=others.stale,

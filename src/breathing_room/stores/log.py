@@ -9,14 +9,10 @@ Beside it are the sampling rates, a hash with a field for each room that has one
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from breathing_room.core.cluster import EntryId
 from breathing_room.stores.redis import Link, read_script
-
-EntryId: TypeAlias = tuple[int, int]
-"""When an entry was taken, in milliseconds by the clock of Redis, and its number within that."""
-
-BEGINNING: Final[EntryId] = (0, 0)
 
 FIELD: Final = b"m"
 

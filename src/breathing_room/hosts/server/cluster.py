@@ -17,7 +17,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.cluster import (
+    BEGINNING,
     LATE_TICKS,
+    EntryId,
     Message,
     NodeId,
     Nodes,
@@ -40,7 +42,7 @@ from breathing_room.core.visitors import SECRET_BYTES
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.server.part import RoomPart
 from breathing_room.stores import RedisStore
-from breathing_room.stores.log import BEGINNING, EntryId, Log, Round
+from breathing_room.stores.log import Log, Round
 from breathing_room.stores.redis import Link
 
 if TYPE_CHECKING:
@@ -151,6 +153,8 @@ class Cluster:
         self._said: deque[tuple[int, dict[str, Part]]] = deque()
         self._is_away = False
         self.is_draining = False
+        self.is_hearing = False
+        """Whether entries of the log are being taken: what is known then is half of one moment and half of another."""
         self._ticking = asyncio.Lock()
         self.found_nobody = False
         self.ticks_failed = 0
@@ -183,6 +187,10 @@ class Cluster:
             StoreError: Redis is away.
         """
         redis_ms, entries = await self._log.read()
+        if not entries:
+            # A new cluster, or a Redis that has just come back empty: let those who may be there speak first.
+            await asyncio.sleep(self.nodes.late_ms / 1_000)
+            redis_ms, entries = await self._log.read()
         self._ahead_ms = redis_ms - self.now_ms()
         self._hear(entries)
         self.nodes.lapse(self.now_ms())
@@ -253,7 +261,11 @@ class Cluster:
                 if room.part is not None
             }
             message = Message(
-                node=self.node, lease_ms=self._host.config.node_lease_ms, heir=heir, parts=parts
+                node=self.node,
+                lease_ms=self._host.config.node_lease_ms,
+                read=self._read_up_to,
+                heir=heir,
+                parts=parts,
             )
             encoded = encode_message(message, self._moods_of)
             self._said.append((now_ms, parts))
@@ -263,7 +275,7 @@ class Cluster:
                 self._fail(error)
             else:
                 self.message_bytes = len(encoded)
-                await self._take(answer)
+                await self._take(answer, told_at_ms=now_ms)
             self._tell()
 
     def _fail(self, error: StoreError) -> None:
@@ -279,20 +291,21 @@ class Cluster:
                     room.part.say_again(part)
         self._said.clear()
 
-    async def _take(self, answer: Round) -> None:
+    async def _take(self, answer: Round, *, told_at_ms: int) -> None:
         if self._is_away:
             self._is_away = False
             log.info("the other nodes are in sight again")
             self._host.spawn(self._agree_again())
         now_ms = self._read_at_ms = self.now_ms()
-        self._ahead_ms = answer.own[0] - now_ms
+        # As if Redis had taken our entry at once: so nothing is newer than it seems, however long the answer took.
+        self._ahead_ms = answer.own[0] - told_at_ms
         while self._said and self._said[0][0] < now_ms - self.nodes.late_ms:
             self._said.popleft()
         if answer.own < self._read_up_to:
             # Another Redis, whose clock is behind: what it has to say comes with the next tick.
             self._read_up_to = BEGINNING
             return
-        self._hear(answer.entries)
+        self._hear(answer.entries, own=answer.own)
         for name, room in list(self._host.rooms.items()):
             if room.part is None:
                 continue
@@ -311,9 +324,14 @@ class Cluster:
         except StoreError as error:
             log.warning("the secret of visitors' keys could not be shared: %s", error)
 
-    def _hear(self, entries: Iterable[tuple[EntryId, bytes]]) -> None:
-        """Take entries of the log: first who is where, and then who moved; else those would be missing for a moment."""
-        messages: list[Message] = []
+    def _hear(self, entries: Iterable[tuple[EntryId, bytes]], *, own: EntryId = BEGINNING) -> None:
+        """Take entries of the log: who is where, and who moved.
+
+        Args:
+            entries: What is new.
+            own: The last that we wrote.
+        """
+        messages: list[tuple[Message, bool]] = []
         for entry, value in entries:
             self._read_up_to = entry
             try:
@@ -325,17 +343,25 @@ class Cluster:
             if isinstance(said, Order):
                 self._obey(said)
                 continue
-            messages.append(said)
-            self.nodes.hear(said, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
+            messages.append((said, entry == own))
+            self.nodes.hear(said, entry, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
         self.messages += len(messages)
+        self.is_hearing = True
+        try:
+            for message, is_last in messages:
+                self._follow(message, is_last=is_last)
+        finally:
+            self.is_hearing = False
         self._look()
-        for message in messages:
-            self._follow(message)
 
-    def _follow(self, message: Message) -> None:
-        """Do what follows from a message for those who are here."""
+    def _follow(self, message: Message, *, is_last: bool) -> None:
+        """Do what follows from a message for those who are here; the last of our own says that nothing of ours is under way."""
         if message.node == self.node:
             self.parts_told = {name: part.summary.leases for name, part in message.parts.items()}
+            for ours in self._host.rooms.values() if is_last else ():
+                if ours.part is not None:
+                    ours.part.heard_out()
+            return
         for name, part in message.parts.items():
             room = self._host.rooms.get(name)
             if room is not None and room.part is not None:
@@ -367,8 +393,9 @@ class Cluster:
                 room.part.look()
 
     def _tell(self) -> None:
-        """Let go of nodes whose leases ended, and tell everybody what changed."""
-        self._lose(self.nodes.lapse(self.now_ms()))
+        """Count whom nodes in doubt counted as far as they are here, let go of nodes whose leases ended, and tell everybody."""
+        self._lose(self.nodes.late(self.now_ms()))
+        self.nodes.lapse(self.now_ms())
         self._look()
         for room in list(self._host.rooms.values()):
             room.announce_whole()
@@ -383,7 +410,7 @@ class Cluster:
         """
         whole = Whole(room.name, room.config, now_ms=self.now_ms())
         whole.others = self.nodes.others(room.name, self.now_ms())
-        return whole.presence(room.summary(self.now_ms()), self.nodes.claims(room.name), now_ms=self.now_ms())
+        return whole.presence(room.summary(self.now_ms()), 0, now_ms=self.now_ms())
 
     def _moods_of(self, room: str) -> tuple[str, ...]:
         return self._host.config.room_config(room).moods

@@ -143,7 +143,11 @@ class RoomHost:
             PeerError: The room refused the event.
         """
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
+        # What follows from the words of other nodes is told when all of them were heard.
+        is_hearing = self.host.cluster is not None and self.host.cluster.is_hearing
         for effect in step.effects:
+            if is_hearing and isinstance(effect, Announce | Tell):
+                continue
             if self.part is not None and isinstance(effect, Announce):
                 if not self.announce_whole() and isinstance(event, Joined | Observed):
                     self._perform(Tell(event.connection, effect.presence))

@@ -30,6 +30,7 @@ from breathing_room.core.events import (
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Leases
+from breathing_room.core.summary import Summary
 
 ARRIVALS_S: Final = 60.0
 """People who come in are averaged over this time, to say how many more there may be on a node that is not heard of."""
@@ -39,12 +40,6 @@ class Peers(Protocol):
     """What is known of those who hold the other parts."""
 
     own: NodeId
-
-    def claim(self, room: str, count: int = 1) -> None:
-        """Note that so many visitors came in, who may still be in the sums of another."""
-
-    def claims(self, room: str) -> int:
-        """Tell how many there were."""
 
     def others(self, room: str, now_ms: int) -> Others:
         """Say what is known of a room elsewhere."""
@@ -94,9 +89,12 @@ class RoomPart:
         self._now_ms = now_ms
         self._whole = Whole(room.name, room.config, now_ms=now_ms())
         # To be told with the next message: the keys of dicts, for their order.
-        self._came: dict[VisitorKey, None] = {}
-        self._reported: dict[VisitorKey, None] = {}
+        self._claimed: dict[VisitorKey, None] = {}
         self._gone: dict[VisitorKey, None] = {}
+        # What was told, and not read in the log yet.
+        self._told: set[VisitorKey] = set()
+        # How many of both are not in the log yet, as far as we know.
+        self._unread = 0
         self._parked: dict[VisitorKey, Parked] = {}
         self._arrivals_per_s = 0.0
         self._arrived = 0
@@ -106,7 +104,7 @@ class RoomPart:
     @property
     def has_news(self) -> bool:
         """Whether there is something that the others must know before the room may be closed."""
-        return bool(self._came or self._reported or self._gone or self._parked)
+        return bool(self._claimed or self._told or self._gone or self._parked)
 
     @property
     def parked_count(self) -> int:
@@ -120,15 +118,12 @@ class RoomPart:
         room = self._room.room
         match event:
             case Joined(_, visitor, mood):
-                parked = self._parked.pop(visitor, None)
-                known = room.holds(visitor)
-                if parked is not None:
-                    for session in parked.sessions:
-                        self._room.step(Joined(session, visitor, parked.mood))
-                self._room.step(event)
-                if not known:
+                if not room.holds(visitor):
                     self._claim(visitor)
                     self._arrived += 1
+                if visitor in self._parked:
+                    self._take_back(visitor)
+                self._room.step(event)
             case MoodChanged(session, mood):
                 if (visitor := _visitor_of(session)) in self._parked:
                     self._take_back(visitor, mood)
@@ -138,16 +133,19 @@ class RoomPart:
             case Reported(visitor):
                 if visitor in self._parked:
                     self._take_back(visitor)
-                known = room.holds(visitor)
+                if room.holds(visitor):
+                    self._room.step(event)
+                    return
+                is_claimed = visitor in self._claimed
+                self._claim(visitor)
                 self._room.step(event)
-                if not known and room.holds(visitor):
-                    self._reported[visitor] = None
-                    self._peers.claim(self._room.name)
+                if not (is_claimed or room.holds(visitor)):
+                    del self._claimed[visitor]  # The panel has no seat for it.
+                    self._unread -= 1
             case Withdrew(visitor):
-                known = room.holds(visitor)
+                if not room.holds(visitor):  # The seat is on another node.
+                    self._claimed[visitor] = None
                 self._room.step(event)
-                if not known:  # The seat is on another node.
-                    self._reported[visitor] = None
             case _:
                 self._room.step(event)
 
@@ -164,18 +162,21 @@ class RoomPart:
             self._gone[visitor] = None
 
     def _claim(self, visitor: VisitorKey) -> None:
-        """Tell everybody that a visitor is counted here."""
-        self._came[visitor] = None
+        """Tell everybody that a visitor is counted here. It comes before the room knows, and says so: others may count it still."""
+        self._unread += visitor not in self._claimed
+        self._claimed[visitor] = None
         self._gone.pop(visitor, None)
-        self._peers.claim(self._room.name)
 
-    def _take_back(self, visitor: VisitorKey, mood: str | None = None, *, claim: bool = True) -> None:
+    def _is_claimed(self, visitor: VisitorKey) -> bool:
+        """Tell whether we claim a visitor later in the log than what we read in it now: then it stays ours."""
+        return visitor in self._claimed or visitor in self._told
+
+    def _take_back(self, visitor: VisitorKey, mood: str | None = None) -> None:
         """Count a visitor with parked sockets here."""
+        self._claim(visitor)
         parked = self._parked.pop(visitor)
         for session in parked.sessions:
             self._room.step(Joined(session, visitor, mood or parked.mood))
-        if claim:
-            self._claim(visitor)
 
     def _has_socket(self, visitor: VisitorKey) -> bool:
         person = self._room.room.person(visitor)
@@ -184,13 +185,10 @@ class RoomPart:
     # --- What others say --------------------------------------------------------------------------------------
 
     def hear(self, part: Part, node: NodeId) -> None:
-        """Take what a node says of this room, in the order of the log; our own words too."""
-        if node == self._peers.own:
-            for visitor in part.came:
-                if visitor in self._parked:  # Whoever claimed the visitor did so before we did.
-                    self._take_back(visitor, claim=False)
-            return
+        """Take what another node says of this room, in the order of the log."""
         for visitor in part.came:
+            if self._is_claimed(visitor):
+                continue
             if visitor in self._parked:
                 self._parked[visitor].node = node
             elif self._has_socket(visitor):
@@ -198,6 +196,8 @@ class RoomPart:
             elif self._room.room.holds(visitor):
                 self._room.step(Moved(visitor))
         for visitor in part.reported:
+            if self._is_claimed(visitor):
+                continue
             if self._has_socket(visitor):
                 self._claim(visitor)
             elif visitor not in self._parked and self._room.room.holds(visitor):
@@ -206,16 +206,20 @@ class RoomPart:
             if visitor in self._parked and self._parked[visitor].node == node:
                 self._take_back(visitor)
 
+    def heard_out(self) -> None:
+        """Take note that all that we told is in the log, before whatever is heard from now on."""
+        self._told.clear()
+        self._unread = len(self._claimed)
+
     def inherit(self, seats: Leases) -> None:
         """Take over the seats of a node that is about to leave; it lets go of them when it hears so."""
         self._room.step(Inherited(seats))
         for visitor, *_ in seats:
             if self._room.room.panel.holds(visitor):
-                self._reported[visitor] = None
-                self._peers.claim(self._room.name)
+                self._claim(visitor)
 
     def lose(self, node: NodeId) -> None:
-        """A node is gone: whoever was counted there and has sockets here is counted here."""
+        """A node is gone or in doubt: whoever was counted there and has sockets here is counted here."""
         for visitor in [visitor for visitor, parked in self._parked.items() if parked.node == node]:
             self._take_back(visitor)
 
@@ -241,27 +245,29 @@ class RoomPart:
             self._arrivals_per_s = self._arrivals_per_s * faded + (1 - faded) * self._arrived / elapsed_s
             self._arrived = 0
             self._composed_at_ms = now_ms
-        # Whoever came and went again is not to be taken from somebody who has a socket.
-        live = {visitor: self._has_socket(visitor) for visitor in self._came}
+        # Whoever reports, or came and went again, is not to be taken from somebody who has a socket.
+        live = {visitor: self._has_socket(visitor) for visitor in self._claimed}
         part = Part(
             summary=replace(self._room.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
             came=tuple(visitor for visitor, is_live in live.items() if is_live),
-            reported=(*self._reported, *(visitor for visitor, is_live in live.items() if not is_live)),
+            reported=tuple(visitor for visitor, is_live in live.items() if not is_live),
             gone=tuple(visitor for visitor in self._gone if not self._has_socket(visitor)),
             seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_SEATS,
         )
-        self._came, self._reported, self._gone = {}, {}, {}
+        self._told.update(self._claimed)
+        self._claimed, self._gone = {}, {}
         return part
 
     def say_again(self, part: Part) -> None:
         """Nobody may have heard this: say it again, as far as it still holds."""
-        self._came |= {visitor: None for visitor in part.came if self._has_socket(visitor)}
-        self._reported |= {visitor: None for visitor in part.reported if self._room.room.holds(visitor)}
+        self._told.clear()
+        held = (visitor for visitor in (*part.came, *part.reported) if self._room.room.holds(visitor))
+        self._claimed |= dict.fromkeys(held)
         self._gone |= dict.fromkeys(part.gone)
 
     def say_all(self) -> None:
         """Claim everybody who is here: nobody knows what was said meanwhile."""
-        self._came |= {person.key: None for person in self._room.room.people() if person.connections}
+        self._claimed |= {person.key: None for person in self._room.room.people() if person.connections}
 
     def look(self) -> None:
         """Take in what is known of the others now."""
@@ -269,15 +275,20 @@ class RoomPart:
 
     def announce(self) -> Presence | None:
         """Say what to tell everybody, if anything has changed and it is time."""
-        now_ms = self._now_ms()
-        own, claims = self._room.room.summary(now_ms), self._peers.claims(self._room.name)
+        own, claims, now_ms = self._known()
         return self._whole.announce(own, claims, push_ms=self._room.room.push_ms, now_ms=now_ms)
 
     def presence(self) -> Presence:
         """Say who is in the whole room."""
-        now_ms = self._now_ms()
-        own, claims = self._room.room.summary(now_ms), self._peers.claims(self._room.name)
+        own, claims, now_ms = self._known()
         return self._whole.presence(own, claims, now_ms=now_ms)
+
+    def _known(self) -> tuple[Summary, int, int]:
+        """Say what we know ourselves: our sums, how many claims of ours we have not read, and the time."""
+        now_ms = self._now_ms()
+        if now_ms > self._whole.others.until_ms:  # A tick is late, and somebody else with it.
+            self.look()
+        return self._room.room.summary(now_ms), self._unread, now_ms
 
 
 def _visitor_of(session: Any) -> VisitorKey:
