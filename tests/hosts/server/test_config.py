@@ -193,6 +193,10 @@ def test_every_number_has_a_range() -> None:
             {"redis": "redis://127.0.0.1", "node_lease_ms": 2_999},
             "node_lease_ms must be at least 12 times node_ms",
         ),
+        (
+            {"redis": "redis://127.0.0.1", "retry_spread_ms": 15_001},
+            "grace_ms must not be less than retry_spread_ms",
+        ),
         ({"node": "a b"}, "node must be"),
         ({"moods": ()}, "moods"),
         ({"moods": ("calm", "calm")}, "moods"),

@@ -212,6 +212,10 @@ class ServerConfig:
                 raise ConfigError(
                     f"{place}presence_max_age_s must not exceed valid_ms: a cache would serve what is no longer valid"
                 )
+            if self.redis and self.retry_spread_ms > room.grace_ms:
+                raise ConfigError(
+                    f"{place}grace_ms must not be less than retry_spread_ms: whoever a server sends to the others is counted for so long"
+                )
             # A copy may be as old again while it is renewed; a poll comes up to a tenth late.
             heard_ms = 2_000 * self.presence_max_age_s + room.next_ms * 11 // 10
             if room.mode == "poll" and room.spread_ms < heard_ms:
