@@ -201,6 +201,11 @@ class Room:
         return self._people.values()
 
     @property
+    def descriptions(self) -> int:
+        """How often there was something new to say: a number that differs whenever the summary does."""
+        return self._descriptions
+
+    @property
     def rest_stamp(self) -> tuple[object, ...]:
         """Something that differs whenever there is more to know of ``snapshot(connected=False)`` than that time passed."""
         polled = None if self._panel.is_idle and self._coins.is_idle else self._descriptions
