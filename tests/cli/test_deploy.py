@@ -85,7 +85,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("push_ms=fast", "push_ms must be a whole number"),
         ("push_ms", "NAME=VALUE is expected"),
         (f"snapshot_ms={SNAPSHOT_MS_MIN - 1}", "snapshot_ms must be at least 2,000 at the edge"),
-        ("sockets_max=40000", "sockets_max must be a whole number from 1 to 32,768"),
+        ("sockets_per_object=40000", "sockets_per_object must be a whole number from 1 to 32,768"),
         ("sockets_max=many", "sockets_max must be a whole number"),
         (f"signing_key={'k' * 32}", "wrangler secret put"),
         ("keeper=kv", "mode must be poll where rooms are kept in kv"),

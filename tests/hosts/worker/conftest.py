@@ -30,6 +30,7 @@ class Start(Protocol):
         *,
         services: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        main: str | None = None,
     ) -> Runtime: ...
 
 
@@ -39,11 +40,15 @@ def start(tmp_path: Path) -> Iterator[Start]:
     runtimes: list[Runtime] = []
 
     def start_one(
-        variables: Mapping[str, str], *, services: Mapping[str, str] | None = None, folder: Path | None = None
+        variables: Mapping[str, str],
+        *,
+        services: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        main: str | None = None,
     ) -> Runtime:
         folder = folder or tmp_path / "runtime"
         folder.mkdir(exist_ok=True)
-        runtimes.append(start_runtime(folder, variables, services=services))
+        runtimes.append(start_runtime(folder, variables, services=services, main=main))
         return runtimes[-1]
 
     yield start_one

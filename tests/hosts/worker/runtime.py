@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from breathing_room.hosts.worker.assemble import assemble, runtime_sdk
+from breathing_room.hosts.worker.assemble import MAIN_FILE, assemble, runtime_sdk
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
@@ -107,7 +107,12 @@ class Runtime:
 
 
 def start_runtime(
-    folder: Path, variables: Mapping[str, str], *, services: Mapping[str, str] | None = None, port: int = 0
+    folder: Path,
+    variables: Mapping[str, str],
+    *,
+    services: Mapping[str, str] | None = None,
+    port: int = 0,
+    main: str | None = None,
 ) -> Runtime:
     """Start a Worker and wait until it listens.
 
@@ -117,9 +122,12 @@ def start_runtime(
         services: Bindings of KV (``kvNamespace``) and R2 (``r2Bucket``) to services on this machine, such as
             ``{"KV": "kvNamespace 127.0.0.1:4000"}``.
         port: Where it listens; 0 for a free port.
+        main: The module that it begins with, None for the one that is deployed.
     """
     code = folder / "worker"
     files = {**assemble().files, **runtime_sdk()}
+    if main is not None:
+        files[MAIN_FILE] = main.encode()
     for path, content in files.items():
         target = code / path
         target.parent.mkdir(parents=True, exist_ok=True)

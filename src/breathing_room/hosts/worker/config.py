@@ -15,8 +15,11 @@ SNAPSHOT_MS_MIN: Final = 2_000
 """Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes may travel at
 different speeds."""
 
-SOCKETS_MAX: Final = 32_768
+OBJECT_SOCKETS_MAX: Final = 32_768
 """Sockets that one object may hold (https://developers.cloudflare.com/durable-objects/api/state/)."""
+
+SHARDS_MAX: Final = 100
+"""Objects that one room may have: the first one hears from each of them every ``push_ms``, in some milliseconds each."""
 
 KEEPERS: Final = ("objects", "kv")
 
@@ -29,7 +32,11 @@ class WorkerConfig:
 
     server: ServerConfig = field(default_factory=ServerConfig)
     sockets_max: int = setting(
-        10_000, "sockets that one room holds; what comes over it is told to come again"
+        100_000, "sockets that one room holds; what comes over it is told to come again"
+    )
+    sockets_per_object: int = setting(
+        10_000,
+        "sockets of a room from which on it is spread over several objects; to tell 10,000 takes an object 0.2 s, and it does one thing at a time",
     )
     lazy_ms: int = setting(
         60_000,
@@ -50,7 +57,8 @@ class WorkerConfig:
             raise ConfigError(
                 "mode must be poll where rooms are kept in kv: nobody is there to hold a socket"
             )
-        check_range(self, "sockets_max", 1, SOCKETS_MAX)
+        check_range(self, "sockets_per_object", 1, OBJECT_SOCKETS_MAX)
+        check_range(self, "sockets_max", 1, SHARDS_MAX * self.sockets_per_object)
         check_range(self, "lazy_ms", 0, 3_600_000)
         _ = self.stateless
         for room in self.rooms:
@@ -58,6 +66,11 @@ class WorkerConfig:
                 raise ConfigError(
                     f"snapshot_ms must be at least {SNAPSHOT_MS_MIN:,} at the edge: KV takes one write a second"
                 )
+
+    @property
+    def shards_max(self) -> int:
+        """The objects that one room may have."""
+        return -(-self.sockets_max // self.sockets_per_object)
 
     @property
     def rooms(self) -> tuple[RoomConfig, ...]:
@@ -100,7 +113,7 @@ class WorkerConfig:
         return cls(server=server, **own)
 
 
-OWN: Final = ("sockets_max", "lazy_ms", "job_ms")
+OWN: Final = ("sockets_max", "sockets_per_object", "lazy_ms", "job_ms")
 """The settings that only a Worker has, and that are numbers."""
 
 KEEPER: Final = "keeper"

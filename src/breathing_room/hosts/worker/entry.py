@@ -3,12 +3,14 @@
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import js
 from workers import Response, WorkerEntrypoint
 
 from breathing_room.core.errors import PeerError
+from breathing_room.core.shards import order
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.stateless.job import housekeep
 from breathing_room.hosts.worker.clock import EdgeClock
@@ -18,16 +20,28 @@ from breathing_room.hosts.worker.kv_http import KvRoutes
 from breathing_room.hosts.worker.object import BreathingRoom
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
 from breathing_room.hosts.worker.request import Request
+from breathing_room.hosts.worker.room_http import ADDRESS
+from breathing_room.hosts.worker.shards import (
+    GROW,
+    INSIDE,
+    SHARDS_HEADER,
+    WITHIN,
+    Spread,
+    object_name,
+    seed_of,
+)
 from breathing_room.stores.kv import KvStore
 
 __all__ = ["BreathingRoom", "Default"]
 
 log = logging.getLogger("breathing_room.worker")
 
-INSIDE: Final = "https://room"
 MESSAGE_HEAD: Final = '{"type":"presence",'
 
+UNAVAILABLE: Final = 503
+
 _routes: list[Routes] = []
+_spread = Spread()
 
 
 def the_routes(env: Any) -> Routes:
@@ -68,7 +82,10 @@ class Default(WorkerEntrypoint):
                 return respond(answer, headers, head=asked.method == "HEAD")
             if path == "/events":
                 return await self._events(routes, name, asked, headers)
-            answered = await self._room(name).fetch(request.js_object)
+            if path in {"/socket", "/api/room"} and (asked.header("upgrade") or "").lower() == "websocket":
+                answered = await self._enter(name, asked, lambda room: room.fetch(request.js_object))
+            else:
+                answered = await self._room(name).fetch(request.js_object)
             if answered.status == 101:
                 return answered
             response = js.Response.new(answered.body, answered)
@@ -90,9 +107,54 @@ class Default(WorkerEntrypoint):
         except Exception as error:  # noqa: BLE001 - the next time makes up for it
             log.error("the housekeeping failed: %s", error)
 
-    def _room(self, name: str) -> Any:
-        """Find the object of a room."""
-        return binding(self.env, "ROOMS").getByName(name)
+    def _room(self, name: str, shard: int = 0) -> Any:
+        """Find an object of a room."""
+        return binding(self.env, "ROOMS").getByName(object_name(name, shard))
+
+    async def _enter(self, name: str, request: Request, knock: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Open a socket on the first object of a room that has a place for it.
+
+        Args:
+            name: The room.
+            request: Who wants in.
+            knock: Asks an object.
+
+        Returns:
+            Its answer; that of the first one, if all are full.
+        """
+        routes = the_routes(self.env)
+        most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
+        seed = seed_of(request, request.header(ADDRESS)) if most > 1 else b""
+        refused: dict[int, Any] = {}
+        shards = min(_spread.shards(name, now_ms), most)
+        while True:
+            for shard in order(seed, shards):
+                if shard not in refused:
+                    answered = await self._knock(name, shard, knock)
+                    if answered is not None and answered.status != UNAVAILABLE:
+                        return answered
+                    refused[shard] = answered
+            if len(refused) >= most:
+                return refused[0]
+            known = min(_spread.shards(name, now_ms), most)
+            if known <= shards:
+                answered = await self._room(name).fetch(f"{INSIDE}{WITHIN}{GROW}{shards}")
+                known = int(await answered.text())
+                _spread.learn(name, known, now_ms)
+            shards = known
+
+    async def _knock(self, name: str, shard: int, knock: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Ask one object; None if it cannot be reached, and is not the one without which there is no room."""
+        try:
+            answered = await knock(self._room(name, shard))
+        except Exception as error:
+            if not shard:
+                raise
+            log.warning("shard %d of room %s cannot be reached: %s", shard, name, error)
+            return None
+        if not shard and isinstance(told := answered.headers.get(SHARDS_HEADER), str):
+            _spread.learn(name, int(told), the_routes(self.env).clock.now_ms())
+        return answered
 
     async def _ask_room(self, name: str, path: str) -> bytes:
         """Get something of a room."""
@@ -112,7 +174,8 @@ class Default(WorkerEntrypoint):
         if request.method == "HEAD":
             return Response(None, 200, headers=headers)
         upgrade = to_object({"headers": {"Upgrade": "websocket"}})
-        answered = await self._room(name).fetch(f"{INSIDE}/v1/rooms/{name}/socket", upgrade)
+        url = f"{INSIDE}/v1/rooms/{name}/socket"
+        answered = await self._enter(name, request, lambda room: room.fetch(url, upgrade))
         if answered.status != 101:
             raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
         pipe = js.TransformStream.new()

@@ -13,10 +13,19 @@ from typing import Any, Final
 
 from breathing_room.core.budget import Budget
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
-from breathing_room.core.errors import HostError, StoreError
+from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Connection, Event, Joined, MoodChanged, Reported, VisitorKey, Woken
+from breathing_room.core.events import (
+    Connection,
+    Event,
+    Joined,
+    MoodChanged,
+    Observed,
+    Reported,
+    VisitorKey,
+    Woken,
+)
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.policies import live_seats
 from breathing_room.core.presence import Presence
@@ -43,7 +52,9 @@ from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.hosts.stateless.control import read_control, read_values
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.config import WorkerConfig
-from breathing_room.hosts.worker.kept import HISTORY, REST, SECRET, SNAPSHOT, Kept
+from breathing_room.hosts.worker.kept import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
+from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
+from breathing_room.hosts.worker.shards import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.ports import Store
 from breathing_room.publish import Page, Publisher, Target, presence_page
@@ -100,6 +111,8 @@ class RoomHost:
         kept: What it remembers while it sleeps.
         set_alarm: Asks to be woken at a time, and at no other.
         spawn: Lets something go on after the event is over, without keeping the room awake for longer than that takes.
+        shard: Which object of the room it is in.
+        call: Asks another one; None where there is none.
 
     Attributes:
         config: How the room works.
@@ -108,14 +121,24 @@ class RoomHost:
         budget: The reports that it takes.
         epoch: The number of the day, or whatever ``epoch_ms`` is.
         publisher: Publishes its presence, None where it is not.
+        part: What stands beside it if it is one of several parts, else None.
     """
 
     room: Room
 
     def __init__(
-        self, host: Host, name: str, kept: Kept, set_alarm: Callable[[int], None], spawn: Spawn
+        self,
+        host: Host,
+        name: str,
+        kept: Kept,
+        set_alarm: Callable[[int], None],
+        spawn: Spawn,
+        *,
+        shard: int = 0,
+        call: Call | None = None,
     ) -> None:
-        self.host = host
+        # Backups and publishing are the first object's business.
+        self.host = replace(host, store=None, target=None) if shard else host
         self.name = name
         self.config = host.config.room_config(name)
         self.ping_ms = self.config.ping_ms
@@ -124,6 +147,9 @@ class RoomHost:
         self.budget = Budget(self.config, now_ms=host.clock.now_ms())
         self.epoch = -1
         self.publisher: Publisher | None = None
+        self.part: Parent | Child | None = None
+        self._shard = shard
+        self._call = call
         self._kept = kept
         self._set_alarm = set_alarm
         self._spawn = spawn
@@ -150,7 +176,7 @@ class RoomHost:
         await self.load_secrets()
         now_ms = self.host.clock.now_ms()
         sockets = list(open_sockets)
-        people = [session for session in sockets if session.role == PERSON]
+        people = [session for session in sockets if session.role == PERSON and session.parked is None]
         rest = self._kept.get(REST)
         try:
             if rest is not None:
@@ -168,10 +194,33 @@ class RoomHost:
         log.debug("room %s woke, with %d sockets", self.name, len(sockets))
         self._stamp = self.room.rest_stamp if rest is not None else None
         self._said = [self._observation(self.room.presence(now_ms=now_ms), now_ms)]
+        await self._wake_part(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
         if rest is None:
             self.feed(Woken())
+        elif self.part is not None:
+            self._settle()
         if self.host.target is not None and self.name in self.host.config.kept_rooms:
             self.publisher = Publisher(self.host.target, publish_ms=self.host.config.publish_ms)
+
+    async def _wake_part(self, sockets: list[EdgeSocket], *, dropped: bool) -> None:
+        """Go on as one of several parts, if that is what the room is."""
+        kept = self._kept.get(SHARDS)
+        if self._call is None or (kept is None and not self._shard):
+            return
+        part = Child(self, self._shard, self._call) if self._shard else Parent(self, self._call)
+        if kept is not None:
+            try:
+                part.wake(kept)
+            except HostError as error:
+                log.error("room %s: what was kept of its other parts is of no use: %s", self.name, error)
+        for session in sockets:
+            if session.parked is not None:
+                part.adopt(session)
+        if dropped:
+            part.lost_people()
+        if isinstance(part, Child) and part.spoke.is_new:
+            await part.greet()
+        self.part = part
 
     def _awoken(self, rest: Snapshot, people: list[EdgeSocket], *, occupied: bool) -> Room:
         """Put the room together from what its sockets and its rows hold."""
@@ -273,6 +322,18 @@ class RoomHost:
         Raises:
             PeerError: The room refused the event.
         """
+        if self.part is not None:
+            self.part.feed(event)
+        else:
+            self.step(event)
+        self._settle()
+
+    def step(self, event: Event) -> None:
+        """Tell the room itself, and not the other parts.
+
+        Raises:
+            PeerError: The room refused the event.
+        """
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
         match event:
             case Joined(connection, visitor):
@@ -287,11 +348,39 @@ class RoomHost:
             case _:
                 pass
         for effect in step.effects:
-            self._perform(effect)
+            if self.part is None or not isinstance(effect, Announce | Tell):
+                self._perform(effect)
+            elif self.part.is_hearing:
+                continue  # Everybody is told when all was heard.
+            elif (isinstance(effect, Tell) or not self._announce_whole()) and isinstance(
+                event, Joined | Observed
+            ):
+                self.part.tell_apart()
+                self._perform(Tell(event.connection, effect.presence))
+        self._wake_at_ms = step.wake_at_ms
+
+    def _announce_whole(self) -> bool:
+        """Tell everybody what all parts know together, if that has changed and it is time; return whether it was."""
+        presence = None if self.part is None else self.part.announce()
+        if presence is not None:
+            self._perform(Announce(presence))
+        return presence is not None
+
+    def _settle(self) -> None:
+        """Keep what changed, and see to what is due later."""
         self._keep_rest()
-        self._rearm(step.wake_at_ms)
+        if self.part is not None:
+            self._keep_part(self.part)
+        self._rearm(self._wake_at_ms)
         if self.publisher is not None:
             self._publish(self.publisher)
+
+    def _keep_part(self, part: Parent | Child) -> None:
+        if isinstance(part, Parent) and part.is_alone:
+            self.part = None
+            self._kept.delete(SHARDS)
+        elif (kept := part.keep()) is not None:
+            self._kept.put(SHARDS, kept)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -313,6 +402,8 @@ class RoomHost:
 
     def _say(self, presence: Presence) -> Presence:
         """Put what is usual in place of what nobody knows, where the room is set so: all that leaves a room comes through here."""
+        if self.part is not None:
+            presence = self.part.presence()
         if presence.method != "unknown" or not self.config.history_fallback:
             return presence
         wall_ms = self.host.clock.wall_ms()
@@ -350,7 +441,12 @@ class RoomHost:
             wake_at_ms = max(wake_at_ms, self.host.clock.now_ms() + self.host.worker.lazy_ms)
         if self._busy_until_ms is not None and self._busy_until_ms <= self.host.clock.now_ms():
             self._busy_until_ms = None
-        wishes = (self._busy_until_ms or wake_at_ms, self._joining.next_at_ms)
+        if self.part is not None:
+            self.part.stepped()
+            wake_at_ms = self.part.next_at_ms(wake_at_ms)
+        else:
+            wake_at_ms = self._busy_until_ms or wake_at_ms
+        wishes = (wake_at_ms, self._joining.next_at_ms)
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
         if at_ms is not None and (self._alarm_at_ms is None or at_ms < self._alarm_at_ms):
             self._alarm_at_ms = at_ms
@@ -362,6 +458,46 @@ class RoomHost:
         for session in self._joining.ended(self.host.clock.now_ms()):
             session.close(JOIN_LATE)
         self.feed(Woken())
+
+    # --- Other parts of the room ------------------------------------------------------------------------------
+
+    async def talk(self) -> None:
+        """Tell other objects what they should know, and everybody here what follows from what they answer."""
+        if self.part is not None:
+            await self.part.talk()
+            self._announce_whole()
+            self.part.woken()
+            self._settle()
+
+    async def answer_within(self, path: str, body: bytes) -> bytes:
+        """Answer another object of this room, or the Worker in front of all.
+
+        Args:
+            path: After ``WITHIN``.
+            body: What was sent.
+
+        Raises:
+            HostError: It makes no sense.
+        """
+        if path.startswith(SECRET_OF):
+            return await self._secret(int(path.removeprefix(SECRET_OF)))
+        if self.part is None and not self._shard and self._call is not None:
+            self.part = Parent(self, self._call)
+        if path.startswith(GROW):
+            assert isinstance(self.part, Parent)
+            shards = self.part.grow(int(path.removeprefix(GROW)), self.host.worker.shards_max)
+            self._settle()
+            return str(shards).encode()
+        assert self.part is not None
+        answer = await self.part.answer(path, body)
+        self._announce_whole()
+        self._settle()
+        return answer
+
+    @property
+    def shards(self) -> int:
+        """The objects among which people are spread, as far as the first of them knows."""
+        return self.part.hub.shards if isinstance(self.part, Parent) else 1
 
     # --- What sessions and routes ask -------------------------------------------------------------------------
 
@@ -427,13 +563,22 @@ class RoomHost:
         self._kept.put(SNAPSHOT, encoded)
         now_ms = self.host.clock.now_ms()
         self._said.append((self._said[-1][0], now_ms))
+        if self._shard:  # The averages are the first object's.
+            self._said = self._said[-1:]
+            return
         history = self.history().encode()
         self._kept.put(HISTORY, history)
         self._said = self._said[-1:]
         if self.host.store is not None:
-            self._spawn(self._back_up(self.host.store, snapshot, encoded, history))
+            elsewhere = 0 if self.part is None else self.part.elsewhere
+            if elsewhere:  # Whoever goes on from it knows nothing of those.
+                snapshot = replace(snapshot, unknown_until_ms=now_ms + self.config.lease_ms)
+                encoded = encode_snapshot(snapshot)
+            self._spawn(self._back_up(self.host.store, snapshot, encoded, history, elsewhere))
 
-    async def _back_up(self, store: Store, snapshot: Snapshot, encoded: bytes, history: bytes) -> None:
+    async def _back_up(
+        self, store: Store, snapshot: Snapshot, encoded: bytes, history: bytes, elsewhere: int
+    ) -> None:
         """Put a room into the store, as the server does. A failure is logged and made up for by the next time."""
         lengths_ms = (
             *snapshot.people.left_ms,
@@ -447,11 +592,12 @@ class RoomHost:
             else:
                 await store.delete(STORED_SNAPSHOT + self.name)
             # The note matters when the snapshot is gone: whether anybody was there then.
-            if self._noted_people is None or (self._noted_people == 0) != (snapshot.count == 0):
-                note = json.dumps({"people": snapshot.count, "as_of_ms": snapshot.as_of_ms}).encode()
+            people = snapshot.count + elsewhere
+            if self._noted_people is None or (self._noted_people == 0) != (people == 0):
+                note = json.dumps({"people": people, "as_of_ms": snapshot.as_of_ms}).encode()
                 await store.put(STORED_NOTE + self.name, note)
                 await store.put(STORED_HISTORY + self.name, history, ttl_ms=HISTORY_TTL_MS)
-                self._noted_people = snapshot.count
+                self._noted_people = people
         except (StoreError, HostError) as error:  # HostError: more people than one value can hold
             self.host.counters.snapshots_failed += 1
             log.error("room %s could not be saved: %s", self.name, error)
@@ -480,17 +626,37 @@ class RoomHost:
         epoch = self.host.clock.wall_ms() // self.host.config.room.epoch_ms
         if epoch == self.epoch:
             return
-        current = self._kept.get(f"{SECRET}{epoch}")
+        current, previous = (self._kept.get(f"{SECRET}{number}") for number in (epoch, epoch - 1))
         if current is None:
-            current = await self._shared_secret(epoch) or secrets.token_bytes(SECRET_BYTES)
+            try:
+                current = await self._shared_secret(epoch)
+            except PeerError as error:
+                if previous is None:
+                    raise
+                # That will do until the first object can be reached; a visitor who has tabs on others may be counted twice.
+                log.warning("room %s goes on with the last secret: %s", self.name, error.message)
+                self._secrets = [previous]
+                return
+            current = current or secrets.token_bytes(SECRET_BYTES)
             self._kept.put(f"{SECRET}{epoch}", current)
             self._kept.delete(f"{SECRET}{epoch - 2}")
-        previous = self._kept.get(f"{SECRET}{epoch - 1}") or await self._shared_secret(epoch - 1, draw=False)
+        if previous is None and not self._shard:  # Nobody was in another object before its first secret.
+            previous = await self._shared_secret(epoch - 1, draw=False)
         self._secrets = [current] if previous is None else [current, previous]
         self.epoch = epoch
 
+    async def _secret(self, epoch: int) -> bytes:
+        """Find a secret for another object of the room; empty if there is none."""
+        secret = self._kept.get(f"{SECRET}{epoch}")
+        if secret is None and epoch > self.epoch:  # Its clock is ahead.
+            secret = await self._shared_secret(epoch) or secrets.token_bytes(SECRET_BYTES)
+            self._kept.put(f"{SECRET}{epoch}", secret)
+        return secret or await self._shared_secret(epoch, draw=False) or b""
+
     async def _shared_secret(self, epoch: int, *, draw: bool = True) -> bytes | None:
         """Find the secret that all rooms share in the store; without the housekeeping the first of them draws it."""
+        if self._shard and self._call is not None:
+            return await self._call(0, f"{SECRET_OF}{epoch}", b"") or None
         store = self.host.store
         if store is None:
             return None

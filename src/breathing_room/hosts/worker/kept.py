@@ -15,6 +15,7 @@ BILLED: Final = "billed:"
 REST: Final = "rest"
 SNAPSHOT: Final = "snapshot"
 HISTORY: Final = "history"
+SHARDS: Final = "shards"
 SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
 
 

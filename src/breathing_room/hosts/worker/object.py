@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 
 import js
@@ -16,9 +17,17 @@ from breathing_room.hosts.server.answers import Answer, error_answer
 from breathing_room.hosts.server.session import ENDED
 from breathing_room.hosts.worker.host import Host, RoomHost
 from breathing_room.hosts.worker.kept import BILLED, Rows
-from breathing_room.hosts.worker.platform import make_host, read_request, respond
+from breathing_room.hosts.worker.platform import binding, make_host, read_request, respond, to_object
 from breathing_room.hosts.worker.request import Request, find_route
 from breathing_room.hosts.worker.room_http import RoomRoutes
+from breathing_room.hosts.worker.shards import (
+    INSIDE,
+    SHARDS_HEADER,
+    WITHIN,
+    WITHIN_BYTES_MAX,
+    object_name,
+    room_and_shard,
+)
 from breathing_room.hosts.worker.socket import EdgeSocket
 
 log = logging.getLogger("breathing_room.worker")
@@ -54,18 +63,30 @@ class BreathingRoom(DurableObject):
         log.debug("%s request", BILLED)
         asked = read_request(request.js_object)
         host = the_host(self.env)
+        headers: dict[str, str] = {}
         try:
+            if asked.path.startswith(WITHIN):
+                return await self._answer_within(asked)
             name, path = find_route(asked.method, asked.path, host.config.default_room)
             room = await self._awake(name)
+            if room.shards > 1:
+                headers[SHARDS_HEADER] = str(room.shards)
             if path in {"/socket", "/api/room"}:
-                return self._open_socket(room, asked, compat=path == "/api/room")
+                return self._open_socket(room, asked, headers, compat=path == "/api/room")
             answer = await RoomRoutes(room).answer(path, asked)
         except PeerError as error:
             host.counters.refuse(error.code)
             answer = error_answer(error)
         except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
             answer = _bug(error)
-        return respond(answer, {})
+        return respond(answer, headers)
+
+    async def _answer_within(self, request: Request) -> Any:
+        """Answer another object of the room, or the Worker."""
+        body = await request.read(WITHIN_BYTES_MAX)
+        room = await self._awake(None)
+        answer = await room.answer_within(request.path.removeprefix(WITHIN), body)
+        return respond(Answer(200, answer), {})
 
     async def webSocketMessage(self, websocket: Any, message: Any) -> None:  # noqa: N802 - the platform's name
         """Take a message of a socket."""
@@ -87,7 +108,9 @@ class BreathingRoom(DurableObject):
         del info
         log.debug("%s alarm", BILLED)
         try:
-            (await self._awake(None)).alarm_rang()
+            room = await self._awake(None)
+            await room.talk()
+            room.alarm_rang()
         except Exception as error:  # noqa: BLE001
             _bug(error)
 
@@ -109,12 +132,15 @@ class BreathingRoom(DurableObject):
         async with self._waking:
             if self._room is None:
                 state = self._state
+                own_name, shard = room_and_shard(str(state.id.name or name))
                 room = RoomHost(
                     the_host(self.env),
-                    name or state.id.name,
+                    own_name,
                     Rows(state.storage.sql, to_js),
                     set_alarm=self._set_alarm,
                     spawn=self._spawn,
+                    shard=shard,
+                    call=partial(self._call, own_name),
                 )
                 await room.wake(self._revived(room))
                 state.setWebSocketAutoResponse(js.WebSocketRequestResponsePair.new(PING, PONG))
@@ -135,10 +161,30 @@ class BreathingRoom(DurableObject):
             revived.append(session)
         return sorted(revived, key=lambda session: session.opened_at_ms)
 
-    def _open_socket(self, room: RoomHost, request: Request, *, compat: bool) -> Any:
+    async def _call(self, room: str, shard: int, path: str, body: bytes) -> bytes:
+        """Ask another object of the room.
+
+        Raises:
+            PeerError: It cannot be reached.
+        """
+        try:
+            stub = binding(self.env, "ROOMS").getByName(object_name(room, shard))
+            sent = to_object({"method": "POST", "body": body})
+            answered = await stub.fetch(f"{INSIDE}{WITHIN}{path}", sent)
+            if answered.status == 200:
+                content: bytes = (await answered.arrayBuffer()).to_bytes()
+                return content
+            reason = f"status {answered.status}"
+        except Exception as error:  # noqa: BLE001 - whatever the platform throws
+            reason = str(error)
+        raise PeerError(
+            "unavailable", f"a part of the room cannot be reached: {reason}", status=503, retry_after_s=2
+        )
+
+    def _open_socket(self, room: RoomHost, request: Request, headers: dict[str, str], *, compat: bool) -> Any:
         if (request.header("upgrade") or "").lower() != "websocket":
             raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
-        if len(room.sockets) >= room.host.worker.sockets_max:
+        if len(room.sockets) >= min(room.host.worker.sockets_max, room.host.worker.sockets_per_object):
             raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
         session_id = compat_module.read_session_id(request.query.get("sessionId")) if compat else ""
         client, server = js.WebSocketPair.new().object_values()
@@ -153,7 +199,7 @@ class BreathingRoom(DurableObject):
                 )
             except PeerError as error:
                 session.refuse(error)
-        return Response(None, 101, web_socket=client)
+        return Response(None, 101, headers=headers, web_socket=client)
 
     def _set_alarm(self, at_ms: int) -> None:
         log.debug("%s row alarm", BILLED)

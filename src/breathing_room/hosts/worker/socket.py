@@ -16,6 +16,7 @@ from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dia
 from breathing_room.hosts.server.session import ENDED, NEW, OBSERVER, PERSON, Session
 
 if TYPE_CHECKING:
+    from breathing_room.core.cluster import NodeId
     from breathing_room.hosts.worker.host import RoomHost
 
 log = logging.getLogger("breathing_room.worker")
@@ -37,14 +38,16 @@ class EdgeSocket(Session["RoomHost"]):
         key: The visitor behind it, once it joined.
         mood: The person's mood, as the room numbers them.
         opened_at_ms: When it was opened.
+        parked: The object on which its visitor is counted, if that is another one.
     """
 
-    __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "websocket")
+    __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "parked", "websocket")
 
     def __init__(self, websocket: Any, room: "RoomHost", dialect: Dialect) -> None:
         self.websocket = websocket
         self.key: VisitorKey | None = None
         self.mood = 0
+        self.parked: NodeId | None = None
         self.opened_at_ms = room.host.clock.now_ms()
         self._attached = ""
         self._closing = False
@@ -57,17 +60,20 @@ class EdgeSocket(Session["RoomHost"]):
         Raises:
             ValueError: What is attached to it is not ours.
         """
-        role, dialect, opened_at_ms, key, mood, senseless = json.loads(attached)
+        role, dialect, opened_at_ms, key, mood, senseless, *parked = json.loads(attached)
         if role not in {NEW, OBSERVER, PERSON} or (role == PERSON) != (key is not None):
             raise ValueError("a role without a visitor, or a visitor without a role")
         session = cls(websocket, room, DIALECTS[dialect])
         session.role = role
         session.opened_at_ms = int(opened_at_ms)
-        session.key = None if key is None else VisitorKey(bytes.fromhex(key))
+        session.key = session.visitor = None if key is None else VisitorKey(bytes.fromhex(key))
         if session.key is not None and len(session.key) != KEY_BYTES:
             raise ValueError("not a visitor's key")
         session.mood = int(mood)
         session._senseless = int(senseless)
+        if parked:
+            name, epoch = parked
+            session.parked = (str(name), int(epoch))
         session._attached = attached
         return session
 
@@ -75,7 +81,9 @@ class EdgeSocket(Session["RoomHost"]):
         """Attach what is to be remembered, if it changed."""
         key = None if self.key is None or self.role != PERSON else self.key.hex()
         dialect = DIALECTS.index(self.dialect)
-        attached = json.dumps([self.role, dialect, self.opened_at_ms, key, self.mood, self._senseless])
+        attached = json.dumps(
+            [self.role, dialect, self.opened_at_ms, key, self.mood, self._senseless, *(self.parked or ())]
+        )
         if attached != self._attached and self.role != ENDED:
             self._attached = attached
             self.websocket.serializeAttachment(attached)

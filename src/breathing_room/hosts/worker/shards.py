@@ -1,0 +1,552 @@
+"""A room over several objects: what stands beside the room in each of them.
+
+Which of them somebody comes to, the Worker says (``order`` of ``core/shards.py``): the first that has a place. The first object,
+``lobby``, holds everybody until it is full; then their number doubles, ``lobby#1``, ``lobby#2`` and so on, as often as all are full, and
+halves when a quarter would do. The panel, reads, averages and backups are the first one's business. What objects say to
+each other, and what follows, is that of ``core/shards.py``.
+
+A room that never was larger than one object has nothing of this, and pays for nothing of it.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from breathing_room.core.cluster import LATE_TICKS, Message, NodeId, Part, Told
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.errors import HostError
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.presence import Cell, Facts, Presence
+from breathing_room.core.room import Room
+from breathing_room.core.shards import Hub, News, Report, Spoke, pack, unpack
+from breathing_room.core.summary import Summary
+from breathing_room.hosts.server.part import Parked, RoomPart
+from breathing_room.hosts.worker.request import Request
+from breathing_room.hosts.worker.socket import EdgeSocket
+
+if TYPE_CHECKING:
+    from breathing_room.hosts.worker.host import RoomHost
+
+log = logging.getLogger("breathing_room.worker")
+
+INSIDE: Final = "https://room"
+"""The address of an object to other objects, and to the Worker."""
+
+WITHIN: Final = "/shards/"
+"""What begins the paths that objects ask each other for. No route of the Worker leads there."""
+
+WITHIN_BYTES_MAX: Final = 4_000_000
+SECRET: Final = "secret/"  # noqa: S105 - a path, no secret
+GROW: Final = "grow/"
+
+SHARDS_HEADER: Final = "breathing-room-shards"
+"""The header in which the first object tells the Worker how many there are, once there are several."""
+
+TEMPO_MS: Final = 5_000
+"""What is to be told is told after ``push_ms``, and never later than this: an object may be put to sleep after 10 s without work, and who came
+and went since the last time is only in its memory."""
+
+LEARNT_MS: Final = 60_000
+"""How long the Worker goes by what it was told; then it asks the first object for a place again, and is told anew."""
+
+CALL_S: Final = 5.0
+"""How long another object may take to answer."""
+
+Call = Callable[[int, str, bytes], Awaitable[bytes]]
+"""Asks another object of the room: its number, a path, and what to send."""
+
+
+def object_name(room: str, shard: int) -> str:
+    """Name an object. A room's name has no ``#``."""
+    return f"{room}#{shard}" if shard else room
+
+
+def room_and_shard(name: str) -> tuple[str, int]:
+    """Read back what ``object_name`` made."""
+    room, _, shard = name.partition("#")
+    return room, int(shard or 0)
+
+
+def seed_of(request: Request, address: str | None) -> bytes:
+    """Find what a visitor brings each time before saying who it is: the id that older clients name, or else the address prefix.
+
+    It is hashed at once (``order``), kept nowhere and told nobody.
+    """
+    if session_id := request.query.get("sessionId"):
+        return session_id.encode()
+    try:
+        client = ipaddress.ip_address(address or "")
+    except ValueError:
+        return b""
+    return client.packed if client.version == 4 else client.packed[:8]
+
+
+class Spread:
+    """What the Worker knows of how many objects rooms have: what each of them said of itself lately."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def shards(self, room: str, now_ms: int) -> int:
+        """Say how many there are; one where nothing else is known."""
+        shards, learnt_at_ms = self._known.get(room, (1, now_ms))
+        return shards if now_ms - learnt_at_ms < LEARNT_MS else 1
+
+    def learn(self, room: str, shards: int, now_ms: int) -> None:
+        """Remember what the first object of a room said."""
+        self._known[room] = (shards, now_ms)
+
+
+class ShardPart(RoomPart):
+    """What an object tells the others of its part of the room, and its people of all.
+
+    Args:
+        peers: What it knows of the others.
+        room: Its part.
+        call: Asks another object.
+    """
+
+    def __init__(self, peers: Hub | Spoke, room: "RoomHost", call: Call) -> None:
+        super().__init__(peers, room, room.host.clock.now_ms)
+        self._host = room
+        self._call = call
+        self._untold = False
+        self._talking = False
+        # What the others know of our part, and how often it was described when that was compared.
+        self._stamp = ""
+        self._described = -1
+        self._has_sums = True
+        self._kept_at_ms = self._now_ms()
+        self._woken_at_ms = 0
+        self._busy = False
+        self._changed = True
+        self.is_hearing = False
+        """Whether entries of the log are being taken: what is known then is half of one moment and half of another."""
+
+    @property
+    def tempo_ms(self) -> int:
+        """The least time between two things that are told to another object."""
+        return min(self._host.room.push_ms, TEMPO_MS)
+
+    def next_at_ms(self, wake_at_ms: int | None) -> int | None:
+        """Say when to be woken: for all that is to be done at once, so that one alarm in ``tempo_ms`` is enough for it.
+
+        Args:
+            wake_at_ms: When the room itself wants to be woken.
+        """
+        wishes = (
+            wake_at_ms,
+            self._woken_at_ms if self._busy else None,
+            self._whole.told.announced_at_ms + self._host.room.push_ms if self._untold else None,
+            self._kept_at_ms + self.tempo_ms if self._changed else None,
+            None if self._talking else self._talks_at_ms,
+        )
+        at_ms = min((wish for wish in wishes if wish is not None), default=None)
+        return None if at_ms is None else max(at_ms, self._woken_at_ms + self.tempo_ms)
+
+    def woken(self) -> None:
+        """The alarm rang, and what was due is done. Where there was something, more is likely to come: to move an alarm is a row."""
+        self._woken_at_ms = self._now_ms()
+        self._busy = self._changed
+
+    @property
+    def elsewhere(self) -> int:
+        """Leases that other objects hold."""
+        return sum(summary.leases for summary in self._whole.others.summaries)
+
+    @property
+    def _talks_at_ms(self) -> int | None:
+        """When to call others, None for not at all."""
+        raise NotImplementedError
+
+    @property
+    def _has_words(self) -> bool:
+        """Whether somebody came or went of whom nobody was told."""
+        return bool(self._claimed or self._gone)
+
+    async def talk(self) -> None:
+        """Call others, if there is something to tell and it is time."""
+        raise NotImplementedError
+
+    async def answer(self, path: str, body: bytes) -> bytes:
+        """Answer another object.
+
+        Args:
+            path: After ``WITHIN``.
+            body: What it sent.
+
+        Raises:
+            HostError: It makes no sense.
+        """
+        raise NotImplementedError
+
+    def stepped(self) -> None:
+        """Something happened here: see whether the others must know."""
+        if self._host.room.descriptions != self._described:
+            self._described = self._host.room.descriptions
+            self._has_sums = self._has_sums or _stamp(self._host.room.summary(self._now_ms())) != self._stamp
+
+    def compose(self, now_ms: int, *, hands_over: bool = False) -> Part:
+        """Put down what the others should know."""
+        part = super().compose(now_ms, hands_over=hands_over)
+        self._stamp, self._has_sums = _stamp(part.summary), False
+        return part
+
+    # --- What everybody is told -------------------------------------------------------------------------------
+
+    def announce(self) -> Presence | None:
+        """Say what to tell everybody, if anything has changed and it is time; if it is not yet, remember."""
+        if self._now_ms() < self._whole.told.announced_at_ms + self._host.room.push_ms:
+            self._untold = True
+            return None
+        self._untold = False
+        presence = super().announce()
+        self._changed = self._changed or presence is not None
+        return presence
+
+    def tell_apart(self) -> None:
+        """Somebody alone is told who is there."""
+        own, claims, _ = self._known()
+        self._whole.tell_apart(own, claims)
+        self._untold = True
+
+    # --- What others say --------------------------------------------------------------------------------------
+
+    def _follow(self, messages: Iterable[Message]) -> None:
+        """Do what follows from what others said for those who are here."""
+        self.is_hearing = True
+        try:
+            for message in messages:
+                if message.node == self._peers.own:
+                    self.heard_out()
+                    continue
+                if message.leaving:
+                    self.lose(message.node)
+                for part in message.parts.values():
+                    self.hear(part, message.node)
+        finally:
+            self.is_hearing = False
+        self.look()
+        self._changed = True
+
+    def hear(self, part: Part, node: NodeId) -> None:
+        """Take what another object says. Sockets remember where their visitor is counted."""
+        super().hear(part, node)
+        for visitor in part.came:
+            if (parked := self._parked.get(visitor)) is not None:
+                self._attach(parked, parked.node)
+
+    def _take_back(self, visitor: VisitorKey, mood: str | None = None) -> None:
+        self._attach(self._parked[visitor], None)
+        super()._take_back(visitor, mood)
+
+    @staticmethod
+    def _attach(parked: Parked, node: NodeId | None) -> None:
+        for session in parked.sessions:
+            assert isinstance(session, EdgeSocket)
+            session.parked = node
+            session.keep()
+
+    def adopt(self, session: EdgeSocket) -> None:
+        """Go on with a socket that was parked before a sleep."""
+        assert session.key is not None
+        assert session.parked is not None
+        mood = (*self._host.config.moods, UNSPOKEN)[session.mood]
+        self._parked.setdefault(session.key, Parked(session.parked, mood, [])).sessions.append(session)
+
+    # --- Rest -------------------------------------------------------------------------------------------------
+
+    def keep(self) -> bytes | None:
+        """Write what is to be remembered, if it changed and was not written just now."""
+        now_ms = self._now_ms()
+        if not self._changed or now_ms < self._kept_at_ms + self.tempo_ms:
+            return None
+        self._changed = False
+        self._kept_at_ms = now_ms
+        announced, announced_at_ms, label_shown = self._whole.told
+        facts = announced and (
+            *(announced.count, announced.low, announced.high, announced.method),
+            *(announced.cells, announced.rate),
+        )
+        head = {"announced": facts, "announced_at_ms": announced_at_ms, "label_shown": label_shown}
+        return pack(head | {"stamp": self._stamp}, self._sleep())
+
+    def wake(self, kept: bytes) -> None:
+        """Go on from what ``keep`` wrote.
+
+        Raises:
+            HostError: It is damaged.
+        """
+        head, (peers,) = unpack(kept)
+        try:
+            facts = head["announced"]
+            if facts is not None:
+                count, low, high, method, cells, rate = facts
+                cells = tuple(None if cell is None else _cell(*cell) for cell in cells)
+                facts = Facts(count, low, high, method, cells, rate)
+            self._whole.wake(Told(facts, int(head["announced_at_ms"]), head["label_shown"]))
+        except (LookupError, ValueError, TypeError) as error:
+            raise HostError("damaged words of a part") from error
+        self._wake(peers)
+        self.look()
+        self._changed = self._has_sums = False
+        self._stamp = str(head.get("stamp"))
+        self.stepped()
+
+    def _sleep(self) -> bytes:
+        raise NotImplementedError
+
+    def _wake(self, peers: bytes) -> None:
+        raise NotImplementedError
+
+    def _moods_of(self, room: str) -> tuple[str, ...]:
+        del room
+        return self._host.config.moods
+
+
+def _cell(count: int, low: int, high: int) -> Cell:
+    return int(count), int(low), int(high)
+
+
+def _stamp(summary: Summary) -> str:
+    """Say what others would learn from a summary, but not how it ages."""
+    panel, coins = summary.panel, summary.coins
+    people = (summary.people, summary.silent, summary.restored, summary.unknown)
+    return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, coins.repeats))
+
+
+def _late_ms(room: "RoomHost") -> int:
+    return LATE_TICKS * min(room.config.push_ms, TEMPO_MS)
+
+
+def _nobody(room: "RoomHost", now_ms: int) -> Summary:
+    return Room(room.name, room.config, now_ms=now_ms).summary(now_ms)
+
+
+class Parent(ShardPart):
+    """The part of the first object: it adds up, and tells.
+
+    Args:
+        room: Its part.
+        call: Asks another object.
+    """
+
+    def __init__(self, room: "RoomHost", call: Call) -> None:
+        now_ms = room.host.clock.now_ms()
+        self.hub = Hub(
+            room.name,
+            ("0", now_ms),
+            _nobody(room, now_ms),
+            late_ms=_late_ms(room),
+            lease_ms=room.config.lease_ms,
+            now_ms=now_ms,
+        )
+        super().__init__(self.hub, room, call)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the room is one object again, and there is nothing left to tell or to remember."""
+        return not (self.hub.children or self.hub.shards > 1 or self._untold or self._parked)
+
+    @property
+    def _talks_at_ms(self) -> int | None:
+        return self.hub.next_at_ms(self.tempo_ms)
+
+    def grow(self, full: int, most: int) -> int:
+        """Spread people over more objects, if all of those are full that are in use.
+
+        Args:
+            full: How many were found full.
+            most: How many there may be.
+
+        Returns:
+            How many there are.
+        """
+        if full >= self.hub.shards:
+            self.hub.shards = min(2 * self.hub.shards, most)
+            self._changed = True
+        return self.hub.shards
+
+    def stepped(self) -> None:
+        """Something happened here: see whether the children must know, and whether fewer of them would do."""
+        super().stepped()
+        hub, now_ms = self.hub, self._now_ms()
+        if self._has_sums or self._has_words:
+            hub.touch(now_ms)
+        sockets = len(self._host.sockets) + hub.sockets
+        if hub.shards > 1 and 4 * sockets < hub.shards * self._host.host.worker.sockets_per_object:
+            hub.shards //= 2
+            self._changed = True
+
+    def _speak(self, now_ms: int) -> Summary:
+        """Put our own words into the log; it is ours, so that they are read at once."""
+        has_words = self._has_words
+        part = self.compose(now_ms)
+        if has_words:
+            self.hub.say(part, now_ms)
+            self.heard_out()
+        return part.summary
+
+    async def answer(self, path: str, body: bytes) -> bytes:
+        """Take a report, and answer with news."""
+        now_ms, shard = self._now_ms(), int(path)
+        report = Report.decode(body, self._moods_of)
+        said, say_all = self.hub.hear(shard, report, now_ms)
+        self._follow(said)
+        own = self._speak(now_ms)
+        news = self.hub.news(shard, own, now_ms, say_all=say_all)
+        self.hub.told(shard, news.version)
+        self._settle()
+        return news.encode(self._moods_of)
+
+    async def talk(self) -> None:
+        """Tell children what they would not hear in time by telling us something."""
+        if self._talking:
+            return
+        self._talking = True
+        try:
+            now_ms = self._now_ms()
+            due = self.hub.due(now_ms, self.tempo_ms)
+            if due:
+                own = self._speak(now_ms)
+                await asyncio.gather(*(self._tell(shard, own, now_ms) for shard in due))
+        finally:
+            self._talking = False
+        if due:
+            self._settle()
+
+    async def _tell(self, shard: int, own: Summary, now_ms: int) -> None:
+        news = self.hub.news(shard, own, now_ms)
+        try:
+            async with asyncio.timeout(CALL_S):
+                answered = await self._call(shard, "0", news.encode(self._moods_of))
+            report = Report.decode(answered, self._moods_of) if answered else None
+        except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
+            log.warning("shard %d of room %s cannot be reached: %s", shard, self._host.name, error)
+            if shard in self.hub.children:
+                self.hub.fail(shard, self._now_ms())
+            return
+        self.hub.told(shard, news.version)
+        if report is not None:
+            self._follow(self.hub.hear(shard, report, self._now_ms())[0])
+        else:
+            self.hub.reached(shard, self._now_ms())
+
+    def _settle(self) -> None:
+        """Let go of those who are gone."""
+        self._follow(self.hub.lapse(self._now_ms()))
+
+    def lost_people(self) -> None:
+        """A deploy or a crash took our sockets, and perhaps those of others."""
+        self.hub.suspect(self._now_ms())
+        self.look()
+        self._changed = True
+
+    def _sleep(self) -> bytes:
+        return self.hub.sleep(self._moods_of)
+
+    def _wake(self, peers: bytes) -> None:
+        self.hub.wake(peers, self._moods_of)
+
+
+class Child(ShardPart):
+    """The part of any other object: it tells the first one, and hears from it.
+
+    Args:
+        room: Its part.
+        shard: The number of the object.
+        call: Asks another object.
+    """
+
+    def __init__(self, room: "RoomHost", shard: int, call: Call) -> None:
+        now_ms = room.host.clock.now_ms()
+        self.spoke = Spoke(room.name, (str(shard), now_ms), _nobody(room, now_ms), late_ms=_late_ms(room))
+        self._shard = shard
+        self._talked_at_ms = 0
+        self._sockets_told = 0
+        super().__init__(self.spoke, room, call)
+
+    @property
+    def _talks_at_ms(self) -> int | None:
+        has_news = self._has_words or self._has_sums or self.spoke.is_failing
+        return self._talked_at_ms + self.tempo_ms if has_news else None
+
+    def stepped(self) -> None:
+        """Something happened here: see whether the parent must know."""
+        super().stepped()
+        if bool(self._host.sockets) != bool(self._sockets_told):
+            self._has_sums = True  # The parent forgets whoever has none.
+
+    async def answer(self, path: str, body: bytes) -> bytes:
+        """Take news, and answer with a report, unless there is more to tell than sums: an answer may be lost."""
+        del path
+        self._hear(News.decode(body, self._moods_of))
+        if self._has_words:
+            return b""
+        now_ms = self._talked_at_ms = self._now_ms()
+        return self._report(now_ms, self.compose(now_ms))
+
+    async def talk(self) -> None:
+        """Tell the parent what is new, and hear what is new elsewhere."""
+        at_ms = self._talks_at_ms
+        if self._talking or at_ms is None or self._now_ms() < at_ms:
+            return
+        try:
+            await self.greet()
+        except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
+            log.warning("the first object of room %s cannot be reached: %s", self._host.name, error)
+
+    async def greet(self) -> None:
+        """Call the parent.
+
+        Raises:
+            Exception: Whatever the platform throws. What there was to say is said again.
+        """
+        self._talking = True
+        now_ms = self._now_ms()
+        part = self.compose(now_ms)
+        try:
+            async with asyncio.timeout(CALL_S):
+                answered = await self._call(0, str(self._shard), self._report(now_ms, part))
+            news = News.decode(answered, self._moods_of)
+        except BaseException:
+            self.say_again(part)
+            self.spoke.fail(self._now_ms())
+            self.look()
+            self._has_sums = self._changed = True
+            raise
+        finally:
+            self._talking = False
+            self._talked_at_ms = self._now_ms()
+        self._hear(news)
+
+    def _report(self, now_ms: int, part: Part) -> bytes:
+        # Who is new is so for the sake of somebody who is about to come in.
+        self._sockets_told = len(self._host.sockets) or int(self.spoke.is_new)
+        return self.spoke.report(part, self._sockets_told, now_ms).encode(self._moods_of)
+
+    def _hear(self, news: News) -> None:
+        self._follow(self.spoke.hear(news))
+        if news.say_all:
+            for visitor in list(self._parked):
+                self._take_back(visitor)
+            self.say_all()
+
+    def _known(self) -> tuple[Summary, int, int]:
+        own, claims, now_ms = super()._known()
+        # The panel is the parent's, and so is the rate that everybody is told.
+        return replace(own, panel=replace(own.panel, rate=self.spoke.rate)), claims, now_ms
+
+    def lost_people(self) -> None:
+        """A deploy or a crash took our sockets: we are somebody else from now on, so that nobody counts on us for theirs."""
+        self.spoke.own = (self.spoke.own[0], self._now_ms())
+        self._has_sums = self._changed = True
+
+    def _sleep(self) -> bytes:
+        return self.spoke.sleep(self._moods_of)
+
+    def _wake(self, peers: bytes) -> None:
+        self.spoke.wake(peers, self._moods_of)

@@ -1,0 +1,180 @@
+"""A room over several objects in the real runtime: everybody hears of everybody, through sleep and failure."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from breathing_room.core.wire import GOODBYE
+from breathing_room.testing.host import ask
+from breathing_room.testing.peer import RefusedError, Socket
+from hosts.worker.conftest import Start
+from hosts.worker.runtime import Runtime
+from hosts.worker.test_sleep import ROOM, SLEEP_S, SLOW, moods, presence
+
+# A crowd comes in, four objects fall asleep together, and one of them cannot be reached for a while.
+pytestmark = pytest.mark.timeout(400)
+
+PATIENCE_S = 60.0
+PEOPLE, PER_OBJECT, OBJECTS = 200, 50, 4
+SHARDED = SLOW | {
+    "BREATHING_ROOM_SOCKETS_PER_OBJECT": str(PER_OBJECT),
+    "BREATHING_ROOM_SOCKETS_MAX": str(PER_OBJECT * OBJECTS),
+}
+
+# The Worker with a switch: while it is on, an object can be reached by nobody and reaches nobody.
+FAILING = """\
+from workers import Response
+
+from breathing_room.hosts.worker.entry import BreathingRoom as Object
+from breathing_room.hosts.worker.entry import Default as Worker
+
+
+class Default(Worker):
+    async def fetch(self, request):
+        url = request.js_object.url
+        if "/fail/" in url:
+            return await self._room("lobby", int(url.rpartition("/")[2])).fetch(request.js_object)
+        return await super().fetch(request)
+
+
+class BreathingRoom(Object):
+    fails = False
+
+    async def fetch(self, request):
+        url = request.js_object.url
+        if "/fail/" in url:
+            self.fails = "/on/" in url
+            return Response("")
+        if "/shards/" in url and self.fails:
+            return Response("injected", status=500)
+        return await super().fetch(request)
+
+    async def _call(self, *asked):
+        if self.fails:
+            raise RuntimeError("injected")
+        return await super()._call(*asked)
+
+
+__all__ = ["BreathingRoom", "Default"]
+"""
+
+
+async def come(url: str, *, older: bool) -> Socket:
+    """Come in, as one of our clients or as one of the older app, whose id decides where."""
+    visitor = secrets.token_urlsafe(16)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(AssertionError):  # A busy machine did not answer in time.
+            if older:
+                return await Socket.open(url, f"/api/room?sessionId={visitor}&mood=release")
+            socket = await Socket.open(url, f"{ROOM}/socket")
+            socket.say("join", visitor=visitor, mood="release")
+            return socket
+    raise AssertionError("the room cannot be reached")
+
+
+def said(socket: Socket) -> Mapping[str, Any]:
+    """Find the presence that a socket heard last."""
+    heard: dict[str, Any] = next(
+        (json.loads(text) for text in reversed(socket.texts) if b'"type":"presence"' in _bytes(text)), {}
+    )
+    return heard
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
+async def until(is_so: Callable[[], bool], what: Callable[[], object]) -> None:
+    """Wait for something."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, what()
+        await asyncio.sleep(0.05)
+
+
+async def all_hear(sockets: list[Socket], **expected: Any) -> None:
+    """Wait until this is what every socket heard last."""
+    await until(
+        lambda: all(said(socket).items() >= expected.items() for socket in sockets),
+        lambda: {json.dumps({key: said(socket).get(key) for key in expected}) for socket in sockets},
+    )
+
+
+async def sees(url: str, **expected: Any) -> None:
+    """Ask who is there until that is as expected."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not (seen := await presence(url)).items() >= expected.items():
+        assert time.monotonic() < deadline_s, seen
+        await asyncio.sleep(0.05)
+
+
+def wakes(worker: Runtime) -> list[int]:
+    """List with how many sockets objects woke."""
+    return [int(line.split()[-2]) for line in worker.lines if " woke, with " in line]
+
+
+async def test_two_hundred_people_over_four_objects(start: Start) -> None:
+    """
+    All hear of all: of those who came, of moods, of goodbyes, also when all four objects were asleep, and after one could
+    not be reached; the fifth object is refused; nobody is dropped.
+    """
+    worker = start(SHARDED, main=FAILING)
+    with contextlib.ExitStack() as stack:
+        ours: list[Socket] = []
+        older: list[Socket] = []
+        for _ in range(0, PEOPLE, 20):
+            some = await asyncio.gather(*(come(worker.url, older=index % 2 == 0) for index in range(20)))
+            for socket in some:
+                stack.callback(socket.cut)
+            older += some[::2]
+            ours += some[1::2]
+        whole = {"count": PEOPLE, "low": PEOPLE, "high": PEOPLE, "method": "counted"}
+        await sees(worker.url, **whole, moods=moods(release=PEOPLE))
+        await all_hear(ours, **whole, moods=moods(release=PEOPLE))
+        await all_hear(older, count=PEOPLE)
+        assert wakes(worker) == [0] * OBJECTS
+        with pytest.raises(RefusedError) as refused:
+            await Socket.open(worker.url, f"{ROOM}/socket")
+        assert refused.value.answer.status == 503
+
+        # All of them sleep: a look wakes the first one, a mood another, and what follows from it all.
+        for _ in range(3):
+            await asyncio.sleep(SLEEP_S)
+            await sees(worker.url, **whole)
+            if len(wakes(worker)) > OBJECTS:
+                break
+        assert wakes(worker)[OBJECTS:] == [PER_OBJECT]
+        for socket in older[:3]:
+            socket.say("mood", mood="gratitude")
+        now = moods(release=PEOPLE - 3, gratitude=3)
+        await all_hear(ours, **whole, moods=now)
+        await until(lambda: wakes(worker)[OBJECTS:] == [PER_OBJECT] * OBJECTS, lambda: wakes(worker))
+
+        for socket in ours[:10]:
+            socket.say_goodbye(GOODBYE)
+            await socket.part()
+        gone, ours = ours[:10], ours[10:]
+        assert not any(socket.is_open for socket in gone)
+        left = PEOPLE - len(gone)
+        whole = {"count": left, "low": left, "high": left, "method": "counted"}
+        await all_hear(ours, **whole)
+
+        await ask(worker.url, "POST", "/fail/on/2", b"")
+        for socket in ours:
+            socket.say("mood", mood="connection")
+        await sees(worker.url, method="stale", count=left)
+        doubtful = await presence(worker.url)
+        assert left - PER_OBJECT <= doubtful["low"] < left <= doubtful["high"]
+        await ask(worker.url, "POST", "/fail/off/2", b"")
+        now = moods(connection=len(ours), release=len(older) - 3, gratitude=3)
+        await sees(worker.url, **whole, moods=now)
+        await all_hear(ours, **whole, moods=now)
+        assert all(socket.is_open for socket in (*ours, *older))
+        assert not [line for line in worker.lines if not line.startswith(("DEBUG", "WARNING"))]
