@@ -1,7 +1,9 @@
 """One room over several servers, each a process, with real sockets and a real Redis: what people see while things break.
 
-Every show prints what it saw as one line of JSON. In a *look* a node is asked who is in the room; the truth is known, for the
-people are ours: they come back when a server goes away, to any that is open. Run all of it, or some::
+Every show prints what it saw as one line of JSON, and under ``holds`` what it is to show and whether that is so; the program fails
+if something does not hold. In a *look* a node is asked who is in the room; the truth is known, for the people are ours: they come
+back when a server goes away, to any that is open. So it is the same at every instant, however long a look takes; but whoever is
+away for longer than ``grace_ms`` (``longest_away_s``) is not present by our own rules. Run all of it, or some::
 
     python bench/cluster.py
     python bench/cluster.py --only spread,rolling --people 300
@@ -48,6 +50,9 @@ START_S = 60.0
 CALM_S = 120.0
 HANDSHAKES = 100
 LOOK_S = 0.1
+PUSH_MS = 1_000
+# The log, the secrets of two days, the rates, whether a run goes on, the averages and the index.
+KEYS_MAX = 7
 # What Redis puts around an entry when it sends it: its name, its field, and their lengths.
 STREAM_BYTES = 60
 
@@ -86,7 +91,9 @@ class Server:
             stdout=subprocess.DEVNULL,
             cwd=tempfile.gettempdir(),
         )
-        await until(lambda: is_ready(self), patience_s=START_S)
+        # Making a client takes longer than a question.
+        async with httpx.AsyncClient(verify=False) as client:
+            await until(lambda: is_ready(client, self), patience_s=START_S, step_s=0.1)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -113,21 +120,22 @@ async def servers(redis: RedisProcess, count: int, *flags: str) -> AsyncIterator
                 server.kill()
 
 
-async def is_ready(server: Server) -> bool:
-    async with httpx.AsyncClient() as client:
-        try:
-            return (await client.get(f"{server.url}/readyz")).status_code == 200
-        except httpx.HTTPError:
-            return False
+async def is_ready(client: httpx.AsyncClient, server: Server) -> bool:
+    try:
+        return (await client.get(f"{server.url}/readyz")).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
-async def until(holds: Callable[[], Awaitable[bool]], *, patience_s: float = CALM_S) -> float:
+async def until(
+    holds: Callable[[], Awaitable[bool]], *, patience_s: float = CALM_S, step_s: float = 0.02
+) -> float:
     """Wait until something holds; return for how long, in seconds."""
     began_s = time.monotonic()
     while not await holds():
         if time.monotonic() - began_s > patience_s:
             raise TimeoutError(f"not within {patience_s:.0f} s")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(step_s)
     return time.monotonic() - began_s
 
 
@@ -137,7 +145,7 @@ async def until(holds: Callable[[], Awaitable[bool]], *, patience_s: float = CAL
 class Person(SlimSocket):
     """Somebody who stays, whatever happens."""
 
-    __slots__ = ("drops", "failures", "mood", "people", "server", "visitor")
+    __slots__ = ("failures", "left_at_s", "mood", "people", "server", "visitor")
 
     def __init__(self, people: "People", request: str) -> None:
         super().__init__(request)
@@ -146,7 +154,7 @@ class Person(SlimSocket):
         self.mood = people.rng.choice(MOODS)
         self.server: Server | None = None
         self.failures = 0
-        self.drops = 0
+        self.left_at_s = 0.0
 
     def opened(self) -> None:
         self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
@@ -156,9 +164,14 @@ class Person(SlimSocket):
         if self not in self.people.inside:
             self.people.inside.add(self)
             self.failures = 0
+            if self.left_at_s:
+                away_s = time.monotonic() - self.left_at_s
+                self.people.longest_away_s = max(self.people.longest_away_s, away_s)
 
     def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
-        self.people.inside.discard(self)
+        if self in self.people.inside:
+            self.people.inside.remove(self)
+            self.left_at_s = time.monotonic()
         self.people.ends[how] += 1
         wait_s = parting.wait_s(self.failures, self.people.rng) if isinstance(parting, LostError) else 0.0
         self.failures += 1
@@ -174,6 +187,7 @@ class People:
         self.inside: set[Person] = set()
         self.ends: Counter[str] = Counter()
         self.messages = 0
+        self.longest_away_s = 0.0
         self.ending = False
         self.towards: Server | None = None
         """Where everybody goes next, as a balancer would have it; None for any."""
@@ -299,6 +313,14 @@ class Watch:
         return f"{at_s - self.looks[0][0]:.2f} s, {name}: {said['count']} in [{said['low']}, {said['high']}], {said['method']}"
 
 
+def no_wrong_figure(summary: dict[str, Any]) -> dict[str, bool]:
+    """Say whether every look held the truth, and whether it did where it left no doubt."""
+    return {
+        "interval_holds_the_truth": summary["interval_missed_truth"] == 0,
+        "none_wrong_as_counted": summary["wrong_as_counted"] == 0,
+    }
+
+
 @asynccontextmanager
 async def watching(all_of: list[Server], truth: int) -> AsyncIterator[Watch]:
     watch = Watch(all_of, truth)
@@ -314,16 +336,16 @@ async def watching(all_of: list[Server], truth: int) -> AsyncIterator[Watch]:
 # --- Shows --------------------------------------------------------------------------------------------------------
 
 
-async def spread(count: int, *, changes: int = 40) -> dict[str, Any]:
-    """Three nodes: how long after the last join all say so, and how long a mood takes from one node to another."""
+async def spread(count: int, *, changes: int = 40, nodes: int = 3) -> dict[str, Any]:
+    """Several nodes: how long after the last join all say so, and how long a mood takes from one node to another."""
     with redis_process() as redis:
-        async with servers(redis, 3) as all_of, crowd(all_of, count) as people:
+        async with servers(redis, nodes) as all_of, crowd(all_of, count) as people:
             watch = Watch(all_of, count)
             await until(people.gathered)
             full_s = await until(watch.all_right)
             waits = []
             for index in range(changes):
-                here, there = all_of[index % 3], all_of[(index + 1) % 3]
+                here, there = all_of[index % nodes], all_of[(index + 1) % nodes]
                 person = people.of(here)[0]
                 before = (await watch.look(there) or {})["moods"]
                 person.mood = next(mood for mood in MOODS if mood != person.mood)
@@ -341,25 +363,25 @@ async def spread(count: int, *, changes: int = 40) -> dict[str, Any]:
                 "full_count_after_last_join_ms": round(1_000 * full_s),
                 "mood_seen_elsewhere_ms_median": round(1_000 * statistics.median(waits)),
                 "mood_seen_elsewhere_ms_worst": round(1_000 * max(waits)),
+                "holds": {"all_say_so_within_2_s": full_s <= 2, "moods_within_2_s": max(waits) <= 2},
             }
 
 
-async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000) -> dict[str, Any]:
-    """Kill a node with a third of the people, over and over; another takes its place."""
+async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000, nodes: int = 3) -> dict[str, Any]:
+    """Kill a node with its share of the people, over and over; another takes its place."""
     with redis_process() as redis:
         async with (
-            servers(redis, 3, "--node-lease-ms", str(lease_ms)) as all_of,
+            servers(redis, nodes, "--node-lease-ms", str(lease_ms)) as all_of,
             crowd(all_of, count) as people,
         ):
             await until(people.gathered)
-            survivors = all_of[:2]
+            *survivors, victim = all_of
             right_after_s, killed, keys = [], [], []
             asker = Redis(port=redis.port)
             async with watching(survivors, count) as watch:
                 await until(watch.all_right)
                 watch.looks.clear()
                 for _ in range(times):
-                    victim = all_of[2]
                     killed.append(len(people.of(victim)))
                     people.open.remove(victim)
                     victim.kill()
@@ -369,8 +391,8 @@ async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000) -> dict[
                     right_after_s.append(time.monotonic() - killed_s)
                     await victim.start()
                     people.open.append(victim)
-                    people.towards = victim  # A third of the people, which a balancer sends there.
-                    for person in [person for person in people.inside if people.rng.random() < 1 / 3]:
+                    people.towards = victim  # A share of the people, which a balancer sends there.
+                    for person in [person for person in people.inside if people.rng.random() < 1 / nodes]:
                         person.abort()
                     await asyncio.sleep(0.1)
                     await until(people.gathered)
@@ -387,7 +409,13 @@ async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000) -> dict[
                 "counted_again_ms_median": round(1_000 * statistics.median(right_after_s)),
                 "counted_again_ms_worst": round(1_000 * max(right_after_s)),
                 "redis_keys": max(keys),
+                "longest_away_s": round(people.longest_away_s, 1),
                 **summary,
+                "holds": {
+                    **no_wrong_figure(summary),
+                    "right_within_a_lease_and_a_push": 1_000 * max(right_after_s) <= lease_ms + PUSH_MS,
+                    "keys_bounded": max(keys) <= KEYS_MAX,
+                },
             }
 
 
@@ -404,7 +432,10 @@ async def redis_away(count: int, *, nodes: int = 3, away_s: float = 30.0) -> dic
                 killed_s = time.monotonic()
                 await asyncio.sleep(away_s)
                 meanwhile = [said for at_s, _, said in watch.looks if at_s > killed_s + 2.5]
-                widths = [said["high"] - said["low"] for said in meanwhile]
+                widths: dict[str, list[int]] = {}
+                for at_s, name, said in watch.looks:
+                    if at_s > killed_s + 2.5:
+                        widths.setdefault(name, []).append(said["high"] - said["low"])
                 redis.start()
                 right_s = await until(watch.all_right)
                 summary = watch.summary()
@@ -413,10 +444,17 @@ async def redis_away(count: int, *, nodes: int = 3, away_s: float = 30.0) -> dic
                 "away_s": away_s,
                 "sockets_dropped": sum(people.ends.values()) - ends,
                 "methods_meanwhile": dict(Counter(said["method"] for said in meanwhile)),
-                "width_first": widths[0],
-                "width_last": widths[-1],
+                "width_first": max(seen[0] for seen in widths.values()),
+                "width_last": max(seen[-1] for seen in widths.values()),
                 "right_again_ms": round(1_000 * right_s),
                 **summary,
+                "holds": {
+                    **no_wrong_figure(summary),
+                    "no_socket_dropped": sum(people.ends.values()) == ends,
+                    "stale_meanwhile": {said["method"] for said in meanwhile} == {"stale"},
+                    "never_narrower": all(seen == sorted(seen) for seen in widths.values()),
+                    "right_within_3_s": right_s <= 3,
+                },
             }
 
 
@@ -444,7 +482,12 @@ async def rolling(count: int, *flags: str, nodes: int = 3) -> dict[str, Any]:
                 "stop_took_s": [round(took_s, 1) for took_s in stopped_s],
                 "right_after_the_last_ms": round(1_000 * right_s),
                 "came_back": sum(people.ends.values()),
+                "longest_away_s": round(people.longest_away_s, 1),
                 **summary,
+                "holds": {
+                    **no_wrong_figure(summary),
+                    "within_5_percent_in_95_percent_of_looks": summary["error_95_percent"] <= 0.05,
+                },
             }
 
 
@@ -474,7 +517,8 @@ async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, An
                     ),
                 }
         await asker.aclose()
-    return found
+    rates = [figures["commands_per_s"] for figures in found.values()]
+    return {**found, "holds": {"flat": max(rates) <= 1.25 * min(rates)}}
 
 
 async def workers(count: int, *, stay_s: int = 20, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
@@ -556,14 +600,19 @@ SHOWS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {
 }
 
 
-async def run(names: list[str], count: int) -> None:
+async def run(names: list[str], count: int) -> bool:
+    """Run shows; tell whether everything holds."""
     print(
         json.dumps(
             {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
         )
     )
+    all_hold = True
     for name in names:
-        print(json.dumps({"show": name, **await SHOWS[name](count)}), flush=True)
+        seen = await SHOWS[name](count)
+        print(json.dumps({"show": name, **seen}), flush=True)
+        all_hold &= all(seen.get("holds", {}).values())
+    return all_hold
 
 
 def main() -> None:
@@ -573,9 +622,13 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SHOWS), help="shows, with commas between them")
     parser.add_argument("--people", type=int, default=3_000)
     arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    if strange := set(names) - SHOWS.keys():
+        parser.error(f"there is no show {', '.join(sorted(strange))}; there are {', '.join(SHOWS)}")
     raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(arguments.only.split(","), arguments.people))
+        if not runner.run(run(names, arguments.people)):
+            sys.exit("something does not hold")
 
 
 if __name__ == "__main__":
