@@ -391,15 +391,18 @@ async def test_a_node_drains(redis: RedisProcess) -> None:
         await eventually(lambda: all(socket.closed == RESTART for socket in sockets))
         async with client_of(b) as client:
             assert (await client.get("/readyz")).status_code == 503
+        guests = []
         for index in range(5):
             count, low, high, method = says(a)
             assert low <= 5 <= (high or 0)
             assert method == "counted"
             assert count is not None
-            join(a, f"{index}")
+            guests.append(join(a, f"{index}"))
         await stopping
         await all_say(5, a)
         await eventually(lambda: list(cluster_of(a).nodes) == [])
+        for guest in guests:
+            guest.ended(politely=True)  # Else the other one would wait for them, too.
 
 
 async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> None:
