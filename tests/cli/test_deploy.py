@@ -39,6 +39,15 @@ def test_a_dry_run_prepares_a_worker_that_fits_the_plan(tmp_path: Path, plan: st
     assert not (tmp_path / "assets" / "v1").exists()
 
 
+def test_a_namespace_that_there_is_can_be_bound(tmp_path: Path) -> None:
+    """
+    Whoever moves on from another Worker names its namespace.
+    """
+    assert deploy(tmp_path, "--kv", "0123abcd", "--dry-run").exit_code == 0
+    settings = json.loads((tmp_path / "wrangler.jsonc").read_text(encoding="utf-8"))
+    assert settings["kv_namespaces"] == [{"binding": "KV", "id": "0123abcd"}]
+
+
 def test_a_fixed_deployment_publishes_and_serves_its_config_as_a_file(tmp_path: Path) -> None:
     """
     With ``--fixed`` clients poll, the bucket is bound, and the config names the address of the presence.
@@ -88,6 +97,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("sockets_per_object=40000", "sockets_per_object must be a whole number from 1 to 32,768"),
         ("sockets_max=many", "sockets_max must be a whole number"),
         (f"signing_key={'k' * 32}", "wrangler secret put"),
+        (f"admin_token={'t' * 32}", "wrangler secret put"),
         ("keeper=kv", "mode must be poll where rooms are kept in kv"),
         ("keeper=me", "keeper must be one of objects, kv"),
         ("rooms=[", "rooms must be JSON"),

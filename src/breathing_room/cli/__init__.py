@@ -16,6 +16,7 @@ SUBCOMMANDS = (
     "simulate",
     "cost",
     "deploy",
+    "migrate",
 )
 
 

@@ -36,6 +36,11 @@ def command() -> None:
     help="Count a panel of those who poll, and publish the presence to this R2 bucket: the bill does not grow with the crowd.",
 )
 @click.option(
+    "--kv",
+    metavar="ID",
+    help="The KV namespace for backups, if it is to be one that there is: an older Worker's, or that of another host.",
+)
+@click.option(
     "--to",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -45,7 +50,14 @@ def command() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Prepare and check everything, and upload nothing.")
 def cloudflare(
-    plan: str, name: str | None, settings: tuple[str, ...], bucket: str | None, folder: Path, *, dry_run: bool
+    *,
+    plan: str,
+    name: str | None,
+    settings: tuple[str, ...],
+    bucket: str | None,
+    kv: str | None,
+    folder: Path,
+    dry_run: bool,
 ) -> None:
     """Put rooms at Cloudflare's edge, as Durable Objects.
 
@@ -58,7 +70,7 @@ def cloudflare(
             raise click.BadParameter(f"NAME=VALUE is expected, not {setting!r}", param_hint="--set")
         variables[f"{ENVIRONMENT_PREFIX}{key.strip().upper().replace('-', '_')}"] = value
     try:
-        deployment = prepare(folder, plan=plan, variables=variables, name=name, bucket=bucket)
+        deployment = prepare(folder, plan=plan, variables=variables, name=name, bucket=bucket, kv=kv)
     except HostError as error:
         raise click.UsageError(str(error)) from None
     report(deployment)

@@ -27,6 +27,9 @@ from breathing_room.publish import config_page
 BYTES_MAX: Final = {"free": FREE_BYTES_MAX, "paid": PAID_BYTES_MAX}
 """How large a Worker may be, by plan."""
 
+SECRETS: Final = frozenset({f"{ENVIRONMENT_PREFIX}SIGNING_KEY", f"{ENVIRONMENT_PREFIX}ADMIN_TOKEN"})
+"""What must not lie in a file."""
+
 COMMENT: Final = re.compile(r"^\s*//.*$", re.MULTILINE)
 
 
@@ -65,6 +68,7 @@ def prepare(
     variables: Mapping[str, str],
     name: str | None = None,
     bucket: str | None = None,
+    kv: str | None = None,
 ) -> Deployment:
     """Write a deployment.
 
@@ -74,18 +78,21 @@ def prepare(
         variables: Settings that go before those of the plan, by the names of the environment.
         name: What the Worker is called.
         bucket: The R2 bucket to which presences are published; None for none.
+        kv: The id of the KV namespace for backups; None for one that ``wrangler`` makes.
 
     Raises:
         HostError: A setting is wrong, or the Worker would be too large.
     """
     settings = read_settings(plan)
     settings["vars"] |= variables
-    if secret := next((key for key in variables if key == f"{ENVIRONMENT_PREFIX}SIGNING_KEY"), None):
+    if secret := next((key for key in variables if key in SECRETS), None):
         raise HostError(f"{secret} is no variable but a secret: npx wrangler secret put {secret}")
     if name is not None:
         settings["name"] = name
     if bucket is not None:
         settings["r2_buckets"] = [{"binding": "BUCKET", "bucket_name": bucket}]
+    if kv is not None:
+        settings["kv_namespaces"] = [{"binding": "KV", "id": kv}]
     worker = WorkerConfig.load(settings["vars"])
     if worker.keeper == "kv":
         settings["triggers"]["crons"] = [every_minutes(worker.job_ms, plan)]

@@ -24,6 +24,7 @@ from breathing_room.core.events import (
     Observed,
     Reported,
     VisitorKey,
+    Withdrew,
     Woken,
 )
 from breathing_room.core.history import WEEKS_MAX, History
@@ -52,6 +53,7 @@ from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.hosts.stateless.control import read_control, read_values
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.config import WorkerConfig
+from breathing_room.hosts.worker.follower import FOLLOWS, Follower, Progress
 from breathing_room.hosts.worker.kept import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
 from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
 from breathing_room.hosts.worker.shards import SECRET as SECRET_OF
@@ -121,6 +123,7 @@ class RoomHost:
         budget: The reports that it takes.
         epoch: The number of the day, or whatever ``epoch_ms`` is.
         publisher: Publishes its presence, None where it is not.
+        follower: Keeps it together with what is left of it in KV, None where nothing is.
         part: What stands beside it if it is one of several parts, else None.
     """
 
@@ -147,6 +150,7 @@ class RoomHost:
         self.budget = Budget(self.config, now_ms=host.clock.now_ms())
         self.epoch = -1
         self.publisher: Publisher | None = None
+        self.follower: Follower | None = None
         self.part: Parent | Child | None = None
         self._shard = shard
         self._call = call
@@ -194,6 +198,8 @@ class RoomHost:
         log.debug("room %s woke, with %d sockets", self.name, len(sockets))
         self._stamp = self.room.rest_stamp if rest is not None else None
         self._said = [self._observation(self.room.presence(now_ms=now_ms), now_ms)]
+        if self.host.store is not None and self._kept.get(FOLLOWS) is not None:
+            self.follower = Follower(self.name, self.host.store, self.host.worker.stateless, now_ms=now_ms)
         await self._wake_part(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
         if rest is None:
             self.feed(Woken())
@@ -279,13 +285,13 @@ class RoomHost:
     async def _taken_over(self, store: Store, now_ms: int) -> Room:
         """Begin with the panel that the stateless mode left in the store, if it did; the secrets are the same.
 
-        So a room moves into its object when that is deployed. Writers elsewhere that were not replaced yet go on reporting to the store;
-        who comes in there is missed here until the next beat.
+        So a room moves into its object when that is deployed. As long as writers elsewhere go on reporting to the store, it follows them.
         """
         room = Room(self.name, self.config, now_ms=now_ms, keeps_sockets=True)
         control = await read_control(store)
         if control is None or self.name not in control.rooms:
             return room
+        self._kept.put(FOLLOWS, b"")
         config, of_room = self.host.worker.stateless, control.rooms[self.name]
         values = await read_values(store, self.name)
         lease_ms = self.config.beat_lease_ms
@@ -446,15 +452,28 @@ class RoomHost:
             wake_at_ms = self.part.next_at_ms(wake_at_ms)
         else:
             wake_at_ms = self._busy_until_ms or wake_at_ms
-        wishes = (wake_at_ms, self._joining.next_at_ms)
+        follow_at_ms = None if self.follower is None else self.follower.next_at_ms
+        wishes = (wake_at_ms, self._joining.next_at_ms, follow_at_ms)
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
         if at_ms is not None and (self._alarm_at_ms is None or at_ms < self._alarm_at_ms):
             self._alarm_at_ms = at_ms
             self._set_alarm(at_ms)
 
+    def report(self, event: Reported | Withdrew) -> None:
+        """Tell the room what somebody without a socket said.
+
+        Raises:
+            PeerError: The room refused it.
+        """
+        if self.follower is not None:
+            self.follower.note(event, self.host.clock.now_ms())
+        self.feed(event)
+
     def alarm_rang(self) -> None:
         """The time that was asked for has come."""
         self._alarm_at_ms = None
+        if self.follower is not None and self.follower.next_at_ms <= self.host.clock.now_ms():
+            self._spawn(self._follow(self.follower))
         for session in self._joining.ended(self.host.clock.now_ms()):
             session.close(JOIN_LATE)
         self.feed(Woken())
@@ -537,6 +556,12 @@ class RoomHost:
             self.feed(Woken())
         return self._say(self.room.presence(now_ms=now_ms))
 
+    def progress(self) -> Progress:
+        """Say how far the room is on its way out of KV."""
+        if self.follower is not None:
+            return self.follower.progress(self.room)
+        return Progress(following=False, seats=self.room.panel.seat_count, elsewhere=0)
+
     def history(self) -> History:
         """Read the averages; what cannot be read is begun anew."""
         stored = self._kept.get(HISTORY)
@@ -603,6 +628,21 @@ class RoomHost:
             log.error("room %s could not be saved: %s", self.name, error)
         else:
             self.host.counters.snapshots += 1
+
+    # --- Follow -----------------------------------------------------------------------------------------------
+
+    async def _follow(self, follower: Follower) -> None:
+        """Hear those who still report to the stateless mode, and let them hear us; a failure is made up for by the next time."""
+        try:
+            for event in await follower.follow(self.room, self.host.clock.now_ms()):
+                self.feed(event)
+        except (StoreError, HostError) as error:
+            log.error("room %s could not follow what is in KV: %s", self.name, error)
+        if follower.over:
+            self.follower = None
+            self._kept.delete(FOLLOWS)
+            log.debug("room %s follows no more", self.name)
+        self._rearm(self._wake_at_ms)
 
     # --- Publish ----------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ OF_A_ROOM: Final[Mapping[str, str]] = {
     "/events": "GET",
     "/history": "GET",
     "/badge.svg": "GET",
+    "/migration": "GET",
     "/socket": "GET",
 }
 """What can be asked of a room, and how."""

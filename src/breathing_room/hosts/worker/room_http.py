@@ -1,5 +1,7 @@
 """What only the room itself can answer over HTTP. The Worker in front (``http.py``) answers the rest, and keeps what caches may keep."""
 
+import hmac
+from dataclasses import asdict
 from typing import Final
 
 from breathing_room.core.config import UNSPOKEN
@@ -45,6 +47,8 @@ class RoomRoutes:
                 return await self.beat(request)
             case "/leave":
                 return await self.leave(request)
+            case "/migration":
+                return self.migration(request)
             case "/history":
                 return json_answer(encode(history_body(self.room.name, self.room.history())))
             case "/api/heartbeat":
@@ -65,7 +69,7 @@ class RoomRoutes:
             prefix = self.host.prefixes.capped(
                 request.header(ADDRESS), None, wall_ms=self.host.clock.wall_ms()
             )
-            room.feed(Reported(room.visitor_key(report.visitor), drawn, report.mood, prefix))
+            room.report(Reported(room.visitor_key(report.visitor), drawn, report.mood, prefix))
         else:
             self.host.counters.reports_outside += 1
         return json_answer(encode_presence(room.presence()))
@@ -76,8 +80,24 @@ class RoomRoutes:
         visitor = check_visitor(body.get("visitor"))
         wall_ms = self.host.clock.wall_ms()
         self.host.config.check_visitor(visitor, room=self.room.name, wall_ms=wall_ms, leaving=True)
-        self.room.feed(Withdrew(self.room.visitor_key(visitor)))
+        self.room.report(Withdrew(self.room.visitor_key(visitor)))
         return Answer(204)
+
+    def migration(self, request: Request) -> Answer:
+        """Answer how far the room is on its way out of KV, to whoever holds the operator's token.
+
+        Raises:
+            PeerError: ``not_found``, ``token_needed`` or ``wrong_token``.
+        """
+        token = self.host.config.admin_token
+        if not token:
+            raise PeerError("not_found", "there is nothing here", status=404)
+        scheme, _, shown = (request.header("authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise PeerError("token_needed", "show the operator's token to see this", status=401)
+        if not hmac.compare_digest(shown.strip().encode(), token.encode()):
+            raise PeerError("wrong_token", "this is not the operator's token", status=403)
+        return json_answer(encode(asdict(self.room.progress())))
 
     async def heartbeat(self, request: Request) -> Answer:
         """Take a heartbeat of the planning document's app."""

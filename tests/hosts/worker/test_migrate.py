@@ -1,0 +1,205 @@
+"""A room moves from KV into its object while people report to both, and `breathing-room migrate` sees it through."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from breathing_room.core.tickets import ticket
+from breathing_room.hosts.stateless.control import CONTROL, RoomControl, decode_control, encode_control
+from breathing_room.testing.host import ask, expect_refusal
+from hosts.worker.conftest import TIMES, Start
+from hosts.worker.platform_fakes import Service
+from hosts.worker.runtime import Runtime
+
+pytestmark = pytest.mark.timeout(400)  # Python starts three times.
+
+ROOM = "/v1/rooms/lobby"
+JOB_MS = 6_000
+PANEL = 30
+PEOPLE = 300
+RATE = PANEL / PEOPLE
+TOKEN = secrets.token_hex(32)
+POLLED = TIMES | {
+    "BREATHING_ROOM_MODE": "poll",
+    "BREATHING_ROOM_PANEL_SIZE": str(PANEL),
+    "BREATHING_ROOM_JOB_MS": str(JOB_MS),
+    "BREATHING_ROOM_ADMIN_TOKEN": TOKEN,
+    # To read a room in KV is to read every report.
+    "BREATHING_ROOM_PRESENCE_MAX_AGE_S": "1",
+}
+OLD = POLLED | {"BREATHING_ROOM_KEEPER": "kv"}
+TURNS = 80
+PATIENCE_S = 120
+
+
+async def wake(worker: Runtime) -> None:
+    """Wait until Python has started, which takes long on a busy machine."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(AssertionError):
+                await ask(worker.url, "GET", "/healthz")
+                return
+
+
+async def presence(worker: Runtime) -> dict[str, Any]:
+    return (await ask(worker.url, "GET", ROOM)).json()
+
+
+@dataclass(eq=False)
+class Person:
+    """Somebody of the crowd: of each slice of the tickets there is one all the time, so that every share of them is what it should be."""
+
+    slice: int
+    visitor: str
+    drawn: float
+    at: Runtime
+
+    @classmethod
+    def of(cls, index: int, epoch: int, at: Runtime) -> "Person":
+        """Draw somebody with a ticket of that slice."""
+        while True:
+            visitor = secrets.token_urlsafe(16)
+            drawn = ticket(visitor, room="lobby", epoch=epoch)
+            if index <= drawn * PEOPLE < index + 1:
+                return cls(index, visitor, drawn, at)
+
+    async def report(self, path: str = "beat", **more: str) -> dict[str, Any]:
+        """Report where they are; whoever does not take it leaves them as they were."""
+        answer = await ask(self.at.url, "POST", f"{ROOM}/{path}", {"visitor": self.visitor, **more})
+        assert answer.status in {200, 204}, answer
+        return answer.json() if answer.status == 200 else {}
+
+
+class Looks:
+    """Every look at either of them, while there are as many people as always."""
+
+    def __init__(self, *workers: Runtime) -> None:
+        self.workers = workers
+        self.enough = asyncio.Event()
+        self.seen: list[dict[str, Any]] = []
+
+    async def go_on(self) -> None:
+        """Look until it is enough."""
+        while not self.enough.is_set():
+            for worker in self.workers:
+                self.seen.append(await presence(worker))
+            await asyncio.sleep(0.1)
+
+
+async def job(worker: Runtime, enough: asyncio.Event) -> None:
+    """Run the cron of the old Worker, as often as it should be."""
+    while not enough.is_set():
+        assert (await ask(worker.cron_url, "GET", "/")).body == b"ok"
+        await asyncio.sleep(JOB_MS / 3_000)
+
+
+async def migrate(old: Runtime, new: Runtime, token: str = TOKEN) -> tuple[int, str]:
+    """Run the command."""
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "breathing_room", "migrate", old.url, new.url, "--every", "1s"),
+        env=os.environ | {"BREATHING_ROOM_ADMIN_TOKEN": token},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            said, _ = await program.communicate()
+    except BaseException:
+        program.kill()
+        await program.wait()
+        raise
+    assert program.returncode is not None
+    return program.returncode, said.decode()
+
+
+async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path) -> None:
+    """
+    People come, feel otherwise and go on both sides and move from one to the other, the command watches, and at every look at
+    either side the interval holds how many there are.
+    """
+    services = {"KV": f"kvNamespace {kv.address}"}
+    old = start(OLD, services=services)
+    new = start(POLLED, services=services, folder=tmp_path / "new")
+    for worker in (old, new):
+        await wake(worker)
+    enough = asyncio.Event()
+    # The job had time to find out how many to ask.
+    assert (await ask(old.cron_url, "GET", "/")).body == b"ok"
+    control = decode_control(kv.values[CONTROL])
+    asked = RoomControl(rates=((0, RATE),), changed_at_ms=control.as_of_ms, since_ms=control.as_of_ms)
+    kv.values[CONTROL] = encode_control(replace(control, rooms={"lobby": asked}))
+    people = [Person.of(index, control.epoch, old) for index in range(PEOPLE)]
+    panel = deque(person for person in people if person.drawn < RATE)
+    assert len(panel) == PANEL
+    for person in panel:
+        assert (await person.report(mood="release"))["in_sample"]
+
+    looks = Looks(old, new)
+    async with asyncio.TaskGroup() as doing:
+        working = doing.create_task(job(old, enough))
+        moving = doing.create_task(migrate(old, new))
+        looking = doing.create_task(looks.go_on())
+        try:
+            for turn in range(TURNS):
+                # Somebody goes and another one comes, more and more of them to the new one; and one of those who stay moves there.
+                gone = panel.popleft()
+                await gone.report("leave")
+                came = Person.of(gone.slice, control.epoch, new if turn >= TURNS // 4 or turn % 2 else old)
+                await came.report(mood="release")
+                panel.append(came)
+                if turn >= TURNS // 4:
+                    panel[turn % len(panel)].at = new
+                await panel[turn % len(panel)].report(mood="gratitude")
+            for person in panel:
+                person.at = new
+                await person.report()
+            code, said = await moving
+            assert code == 0, said
+        finally:
+            looks.enough.set()
+            enough.set()
+        await asyncio.gather(working, looking)
+
+    assert len(looks.seen) > 20
+    for seen in looks.seen:
+        assert seen["low"] <= PEOPLE <= seen["high"], seen
+    lines = said.splitlines()
+    assert lines[-1].startswith("Nobody reports to the old one any more")
+    assert "THEY DISAGREE" not in said
+    assert any("report to the old one: 0" not in line for line in lines[:-1])
+
+    # The old one is deleted, and its job with it: nobody follows it any longer, and who is there stays there.
+    old.stop()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with asyncio.timeout(PATIENCE_S):
+        while (await ask(new.url, "GET", f"{ROOM}/migration", headers=headers)).json()["following"]:  # noqa: ASYNC110 - it is elsewhere
+            await asyncio.sleep(0.5)
+    seen = await presence(new)
+    assert seen["low"] <= PEOPLE <= seen["high"]
+    assert new.lines == []
+
+
+async def test_progress_is_the_operators(start: Start, tmp_path: Path) -> None:
+    """
+    Only who holds the token is told how far a room is, and where there is nothing to move the command says so.
+    """
+    worker = start(POLLED)
+    await wake(worker)
+    path = f"{ROOM}/migration"
+    await expect_refusal(ask(worker.url, "GET", path), "token_needed", 401)
+    wrong = {"Authorization": f"Bearer {TOKEN[::-1]}x"}
+    await expect_refusal(ask(worker.url, "GET", path, headers=wrong), "wrong_token", 403)
+    code, said = await migrate(worker, worker)
+    assert code == 1
+    assert "follows nobody" in said
+    without = start(TIMES, folder=tmp_path / "without")
+    await wake(without)
+    await expect_refusal(ask(without.url, "GET", path), "not_found", 404)
