@@ -555,24 +555,31 @@ async def visit(server: Server, count: int, stay_s: int, *, mood_changes: int) -
 
 
 async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s: int = 900) -> dict[str, Any]:
-    """What many nodes would cost, from the sizes of today's messages and the time that it takes to read one."""
+    """What many nodes would cost, from the sizes of today's messages and the time that it takes to send and to read one."""
     del count
     moods_of = RoomConfig().moods
     room = Room("lobby", RoomConfig(), now_ms=0, paced=True)
     for index in range(people):
         room.step(Joined(index, VisitorKey(index.to_bytes(16, "big")), MOODS[index % 4]), now_ms=0)
     part = Part(summary=room.summary(0))
-    message = Message(node=("machine-0001.example:8000", 2**47), lease_ms=15_000, parts={"lobby": part})
+    message = Message(
+        node=("machine-0001.example:8000", 2**47),
+        lease_ms=15_000,
+        read=(1_767_268_800_000, 0),
+        parts={"lobby": part},
+    )
     value = encode_message(message, lambda _: moods_of)
     began_s = time.process_time()
     for _ in range(2_000):
         decode(value, lambda _: moods_of)
     read_us = (time.process_time() - began_s) * 1e6 / 2_000
+    send_us = await sending_us(value)
     entry_bytes = len(value) + STREAM_BYTES
     keys_per_s = 2 * people / stay_s
     found: dict[str, Any] = {
         "message_bytes": len(value),
         "read_us": round(read_us, 1),
+        "send_us": round(send_us, 2),
         "nodes": nodes,
         "people": people,
     }
@@ -584,9 +591,30 @@ async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s:
             "mb_per_s_to_each": round(to_each / 1e6, 2),
             "gb_per_s_out_of_redis": round(nodes * to_each / 1e9, 2),
             "share_of_a_core_to_read": round(nodes * 1_000 / tick_ms * read_us / 1e6, 3),
+            "cores_of_redis_to_send": round(nodes**2 * 1_000 / tick_ms * send_us / 1e6, 1),
             "nodes_that_fill_10_gbit_per_s": round((1.25e9 / (to_each / nodes)) ** 0.5),
+            "nodes_that_fill_a_core_of_redis": round((1e6 / (send_us * 1_000 / tick_ms)) ** 0.5),
         }
     return found
+
+
+async def sending_us(value: bytes, *, entries: int = 1_000, times: int = 50) -> float:
+    """Microseconds of its one core that Redis takes to send an entry of the log to one reader, of many at once."""
+    with redis_process() as redis:
+        asker = Redis(port=redis.port)
+        for _ in range(entries):
+            await asker.xadd("log", {"m": value})
+
+        async def cpu_s() -> float:
+            used = await asker.info("cpu")
+            return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+
+        began_s = await cpu_s()
+        for _ in range(times):
+            await asker.xread({"log": "0-0"})
+        took_s = await cpu_s() - began_s
+        await asker.aclose()
+    return took_s * 1e6 / (entries * times)
 
 
 SHOWS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {

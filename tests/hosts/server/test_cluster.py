@@ -523,6 +523,19 @@ async def test_a_wrong_address(address: str) -> None:
         await host_inside(redis=address, **TICKS).__aenter__()
 
 
+@pytest.mark.parametrize("user", ["", ":wrong@"])
+async def test_a_wrong_password(user: str) -> None:
+    """A node that Redis does not let in does not start, and says what to look at, without the password."""
+    with redis_process("--requirepass", "hunter2") as server:
+        address = server.url.replace("redis://", f"redis://{user}")
+        with pytest.raises(StoreError, match="password") as refused:
+            await host_inside(redis=address, **TICKS).__aenter__()
+        assert "wrong@" not in str(refused.value)
+        right = server.url.replace("redis://", "redis://:hunter2@")
+        async with host_inside(redis=right, node="a", **TICKS) as host:
+            assert says(host)[3] == "counted"
+
+
 async def test_a_redis_that_is_not_there() -> None:
     """A node does not start without its Redis: it could not tell what it does not know."""
     with pytest.raises(StoreError, match="cannot be reached"):
