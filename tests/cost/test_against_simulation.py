@@ -1,9 +1,11 @@
 """The model against the count: what the formulas compute is what people, policies and rooms do."""
 
+from decimal import Decimal
+
 import pytest
 
 from breathing_room.cost.model import Crowd, Strategy, Terms
-from breathing_room.cost.strategies import STRATEGIES, Fixed, strategy
+from breathing_room.cost.strategies import STRATEGIES, DurableObject, Fixed, strategy
 from breathing_room.sim.strategies import ERROR, Count, count, per_second
 
 WITHIN = 0.02
@@ -39,6 +41,15 @@ def test_fixed_on_the_free_plan_agrees_too() -> None:
     """
     counted = check(strategy("fixed", "free"), Crowd(people=10_000))
     assert 24 * 3_600 * counted["workers_requests"].per_s < 75_000
+
+
+@pytest.mark.timeout(900)
+def test_several_objects_cost_what_they_tell_each_other() -> None:
+    """
+    A crowd that takes four objects is counted and computed alike, whether they tell sums as often as they push or more often.
+    """
+    for push_s in (2, 30):
+        check(DurableObject(push_s=Decimal(push_s), sockets=3_000), Crowd(people=10_000))
 
 
 def test_signs_of_life_restart_with_every_report() -> None:

@@ -31,6 +31,9 @@ PUSH_ROWS: Final = 2
 SNAPSHOT_ROWS: Final = 3
 """The snapshot, the averages, and when they were written. In a room over sockets there is one more, with the next change: that it is new."""
 
+OBJECTS_MAX: Final = 100
+"""Objects that one room of the Worker may have."""
+
 COUNTED: Final = Accuracy(figure(0), Decimal(0), "everybody is counted")
 ONE_KEY: Final = Assumption(
     "what people read is one KV key, which every report rewrites", "the planning document's own plan", "V"
@@ -399,7 +402,10 @@ class DurableObject(Strategy):
     reads: ClassVar[str] = "pushed over the socket"
 
     beat_s: Decimal = knob(Decimal(60), "s", "between two messages of a person; the vendor's example")
-    objects: int = knob(0, "objects", "that share the crowd; 0: as many as the limits ask for", zero=True)
+    objects: int = knob(0, "objects", "that share the crowd; 0: as many as it takes", zero=True)
+    sockets: int = knob(
+        10_000, "sockets", "that an object holds before there are twice as many (sockets_per_object)"
+    )
     hibernating: bool = knob(True, "", "whether an object sleeps between messages")
     handler_ms: Decimal = knob(
         Decimal(1),
@@ -416,7 +422,10 @@ class DurableObject(Strategy):
         Decimal(60), "s", "between two snapshots, each of them a KV write too; 0: none", zero=True
     )
     sums_s: Decimal = knob(
-        Decimal(30), "s", "between two sums that an object tells the first of several; 0: never", zero=True
+        Decimal(5),
+        "s",
+        "between two sums that an object tells the first of several, or push_s if that is less; 0: never",
+        zero=True,
     )
     closes_billed: bool = knob(False, "", "whether the end of a socket is a request")
 
@@ -430,8 +439,14 @@ class DurableObject(Strategy):
         """Say how many objects there are."""
         if self.objects:
             return self.set_to("objects")
-        a_second = (self.messages(terms) + terms.joins) / terms.month
-        return most(1, up(terms.people / 32_768), up(a_second / 1_000)).named("objects", "")
+        needed = int(up(terms.people / self.sockets).value)
+        return figure(min(1 << (needed - 1).bit_length(), OBJECTS_MAX)).named("objects", "")
+
+    @property
+    def tempo(self) -> Figure:
+        """How often an object tells the first of several its sums."""
+        sums_s = self.set_to("sums_s")
+        return least(sums_s, self.set_to("push_s")) if self.push_s else sums_s
 
     def usage(self, terms: Terms) -> Mapping[str, Figure]:
         """As the protocol says."""
@@ -440,12 +455,17 @@ class DurableObject(Strategy):
         snapshots = (shards * every(terms.month, self.set_to("snapshot_s"))).named("snapshots", "a month")
         # A snapshot is taken with whatever happens next; where nothing is pushed, an alarm sees to it.
         alarms = ((shards * pushes) if pushes.value else snapshots).named("alarms", "a month")
-        sums = ((shards - 1) * every(terms.month, self.set_to("sums_s"))).named("sums", "a month")
+        told, sums = figure(0), figure(0)
+        if self.sums_s and shards.value > 1:
+            # What is pushed is so with the alarm for telling sums.
+            told = (shards * every(terms.month, self.tempo)).named("alarms", "a month")
+            alarms, sums = told, ((shards - 1) * every(terms.month, self.tempo)).named("sums", "a month")
         requests = terms.joins + messages / 20 + alarms + sums
         if self.closes_billed:
             requests += terms.joins
         if self.hibernating:
-            handling = messages * self.set_to("handler_ms") + terms.joins * self.set_to("connect_ms")
+            handling = (messages + 2 * sums) * self.set_to("handler_ms")
+            handling += terms.joins * self.set_to("connect_ms")
             sending = terms.people * pushes * self.set_to("send_us") / 1_000
             awake = least((handling + sending) / 1_000, shards * terms.month)
         else:
@@ -455,8 +475,8 @@ class DurableObject(Strategy):
             "workers_cpu_ms": terms.joins * figure(1),
             "object_requests": requests,
             "object_gb_s": MEMORY_GB * awake.named("awake", "s a month"),
-            "rows_written": alarms + PUSH_ROWS * shards * pushes + (SNAPSHOT_ROWS + 1) * snapshots,
-            "kv_writes": snapshots,
+            "rows_written": alarms + told + PUSH_ROWS * shards * pushes + (SNAPSHOT_ROWS + 1) * snapshots,
+            "kv_writes": every(terms.month, self.set_to("snapshot_s")),
         }
 
     def accuracy(self, terms: Terms) -> Accuracy:
@@ -493,6 +513,11 @@ class DurableObject(Strategy):
             Assumption("pushes cost nothing but the time to send them", OBJECTS, "V"),
             Assumption(
                 "each push is an alarm, which is a request, and 3 rows; a snapshot is 4 rows and a KV write; all counted in workerd",
+                EDGE,
+                "V",
+            ),
+            Assumption(
+                "each of several objects has an alarm and two rows for telling sums, and a call of the first one; only that is backed up in KV",
                 EDGE,
                 "V",
             ),

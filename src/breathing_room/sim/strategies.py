@@ -501,11 +501,12 @@ class Object(Part):
         super().__init__(people, crowd, seed, beat_ms=ms(way.beat_s))
         self._way = way
         self._shards = shards
+        self._tells = shards > 1 and bool(way.sums_s)
         for shard in range(shards):
             for every_s, action in (
                 (way.push_s, self._push),
-                (way.snapshot_s, self._snapshot),
-                (way.sums_s if shard else 0, partial(self._add, "sums")),
+                (way.snapshot_s, partial(self._snapshot, shard)),
+                (way.tempo.value if self._tells else 0, partial(self._tell, shard)),
             ):
                 if every_s:
                     self.regularly(ms(every_s), action)
@@ -536,22 +537,29 @@ class Object(Part):
     def _push(self, now_ms: int) -> None:
         """Send to everybody who is on this object, keep what was said, and to whom apart, and set the next alarm: each a row."""
         del now_ms
-        self.tally["alarms"] += 1
-        self.tally["rows"] += 3
+        self.tally["rows"] += 2
+        if not self._tells:
+            self.tally["alarms"] += 1
+            self.tally["rows"] += 1
         self.tally["awake_us"] += round(self._way.send_us * self.people / self._shards)
 
-    def _snapshot(self, now_ms: int) -> None:
-        """Keep a snapshot, the averages, when that was, and that there is news again; and put the first into KV."""
+    def _snapshot(self, shard: int, now_ms: int) -> None:
+        """Keep a snapshot, the averages, when that was, and that there is news again; the first object puts its own into KV."""
         del now_ms
-        self.tally["snapshots"] += 1
+        self.tally["snapshots"] += not shard
         self.tally["rows"] += 4
-        if not self._way.push_s:  # Nothing else sets an alarm.
+        if not (self._way.push_s or self._tells):  # Nothing else sets an alarm.
             self.tally["alarms"] += 1
             self.tally["rows"] += 1
 
-    def _add(self, name: str, now_ms: int) -> None:
+    def _tell(self, shard: int, now_ms: int) -> None:
+        """Tell the first object, and keep what it said; that one keeps what it heard. The next alarm is a row, too."""
         del now_ms
-        self.tally[name] += 1
+        self.tally["alarms"] += 1
+        self.tally["rows"] += 2
+        if shard:
+            self.tally["sums"] += 1
+            self.tally["awake_us"] += round(2 * self._way.handler_ms * 1_000)
 
 
 class Connections(Part):
