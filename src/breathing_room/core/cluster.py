@@ -359,7 +359,7 @@ class Others:
 
     Attributes:
         summaries: Their sums, those added that may be.
-        unread: How many claims of anybody the one had not read that had read the fewest; None if all are in doubt.
+        unread: How many claims of anybody the one had not read that had read the fewest; None if nobody but those in doubt holds anybody.
         silent: Their silent people by mood, those of nodes in doubt included.
         silent_unread: How many claims the one of those with silent people had not read that had read the fewest.
         newcomers: How many may have come to those who are in doubt.
@@ -526,8 +526,9 @@ class Nodes:
                 expected += summary.arrivals_per_s * (now_ms - node.heard_at_ms) / 1_000
                 summary = doubted(summary)
             else:
-                read.append(node.read)
                 changes_at_ms.append(node.heard_at_ms)
+                if summary.leases:  # Who holds nobody has nobody to let go of.
+                    read.append(node.read)
             if any(summary.silent):
                 silent_read.append(node.read)
             summaries.append(summary)
