@@ -77,3 +77,37 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
     await ask(over.url, "POST", f"{ROOM}/leave", {"visitor": visitors[0]})
     assert (await presence(over))["count"] == PEOPLE - 2
     assert over.lines == []
+
+
+async def test_an_object_collects_what_is_reported(start: Start, kv: Service) -> None:
+    """
+    With the policy ``bucketed`` many reports are one write some seconds later, in which goodbyes count; whoever reports hears of all
+    others at once; and while KV refuses to be read nobody is told that they were counted.
+    """
+    services = {"KV": f"kvNamespace {kv.address}"}
+    worker = start(
+        KV_MODE | {"BREATHING_ROOM_POLICY": "bucketed", "BREATHING_ROOM_BUCKET_MS": "3000"}, services=services
+    )
+    await cron(worker)
+    visitors = [secrets.token_urlsafe(16) for _ in range(PEOPLE)]
+    writes = kv.calls["write"]
+    for number, visitor in enumerate(visitors, 1):
+        seen = await beat(worker, visitor, mood="release")
+        assert (seen["in_sample"], seen["count"]) == (True, number)
+    await ask(worker.url, "POST", f"{ROOM}/leave", {"visitor": visitors[-1]})
+    async with asyncio.timeout(30):
+        while (await presence(worker))["count"] != PEOPLE - 1:  # noqa: ASYNC110 - it is elsewhere
+            await asyncio.sleep(0.1)
+    seen = await presence(worker)
+    assert (seen["method"], seen["moods"]["release"]) == ("counted", PEOPLE - 1)
+    # One batch, and on a busy machine some more; each report a write would be one more than there are people.
+    batches = kv.calls["write"] - writes
+    assert batches <= PEOPLE // 2
+    assert batches == len([key for key in kv.values if key.startswith("reports/lobby/")])
+    await asyncio.sleep(1.1)  # The presence that was read is not kept any longer.
+    kv.failing = True
+    await expect_refusal(
+        ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitors[0]}), "unavailable", 503
+    )
+    kv.failing = False
+    assert not [line for line in worker.lines if line.startswith("CRITICAL")]

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.policies import Every
+from breathing_room.core.policies import Bucketed, Every
 from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX, FIELDS, ROOM_FIELDS, ServerConfig
 from breathing_room.hosts.stateless.config import StatelessConfig
 
@@ -48,6 +48,11 @@ class WorkerConfig:
         "who keeps rooms: `objects`, one for each room, or `kv`, where nobody has a memory and only a panel of those who poll is counted",
     )
     job_ms: int = setting(60_000, "how often the cron runs, where rooms are kept in `kv`")
+    policy: str = setting(
+        Every.name,
+        "how reports get into `kv`: `every`, each a write, or `bucketed`, where one object for each room collects them and writes batches",
+    )
+    bucket_ms: int = setting(10_000, "how long a batch is collected: what an object that dies takes with it")
 
     def __post_init__(self) -> None:
         """Check every field and how they relate."""
@@ -78,9 +83,16 @@ class WorkerConfig:
         return self.server.room, *self.server.rooms.values()
 
     @property
+    def collects(self) -> bool:
+        """Whether rooms are kept in KV, and objects collect what is reported."""
+        return self.keeper == "kv" and self.policy == Bucketed.name
+
+    @property
     def stateless(self) -> StatelessConfig:
-        """How rooms work that are kept in KV. No process lives long enough there to collect a batch."""
-        return StatelessConfig(server=self.server, policy=Every.name, job_ms=self.job_ms)
+        """How rooms work that are kept in KV."""
+        return StatelessConfig(
+            server=self.server, policy=self.policy, bucket_ms=self.bucket_ms, job_ms=self.job_ms
+        )
 
     @classmethod
     def load(cls, variables: Mapping[str, str]) -> Self:
@@ -99,8 +111,7 @@ class WorkerConfig:
             if name.startswith(ENVIRONMENT_PREFIX)
         }
         own: dict[str, Any] = {name: _whole(name, ours.pop(name)) for name in OWN if name in ours}
-        if KEEPER in ours:
-            own[KEEPER] = ours.pop(KEEPER)
+        own |= {name: ours.pop(name) for name in CHOICES if name in ours}
         rooms = _rooms(ours.pop(ROOMS, "{}"))
         server = ServerConfig.load(
             flags={}, environ={f"{ENVIRONMENT_PREFIX}{name.upper()}": text for name, text in ours.items()}
@@ -113,12 +124,13 @@ class WorkerConfig:
         return cls(server=server, **own)
 
 
-OWN: Final = ("sockets_max", "sockets_per_object", "lazy_ms", "job_ms")
+OWN: Final = ("sockets_max", "sockets_per_object", "lazy_ms", "job_ms", "bucket_ms")
 """The settings that only a Worker has, and that are numbers."""
 
-KEEPER: Final = "keeper"
+CHOICES: Final = ("keeper", "policy")
+"""The others."""
 
-NAMES: Final = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in (*FIELDS, *OWN, KEEPER, ROOMS))
+NAMES: Final = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in (*FIELDS, *OWN, *CHOICES, ROOMS))
 """Every variable that a Worker looks at."""
 
 

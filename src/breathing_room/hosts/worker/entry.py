@@ -36,6 +36,9 @@ __all__ = ["BreathingRoom", "Default"]
 
 log = logging.getLogger("breathing_room.worker")
 
+COLLECTED: Final = frozenset({"/beat", "/leave"})
+"""What goes to an object where rooms are kept in KV, if there it is collected."""
+
 MESSAGE_HEAD: Final = '{"type":"presence",'
 
 UNAVAILABLE: Final = 503
@@ -76,7 +79,7 @@ class Default(WorkerEntrypoint):
             name, path = routes.find(asked)
             keeper = the_keeper(self.env)
             answer = await routes.answer(name, path, asked, keeper.ask_room if keeper else self._ask_room)
-            if answer is None and keeper is not None:
+            if answer is None and keeper is not None and not (routes.worker.collects and path in COLLECTED):
                 answer = await keeper.answer(name, path, asked)
             if answer is not None:
                 return respond(answer, headers, head=asked.method == "HEAD")

@@ -4,7 +4,8 @@ It is the stateless mode (``hosts/stateless``) at an edge. Each report that the 
 The presence that was read is kept for ``presence_max_age_s``, so who reports is in it a little later. What the platform makes of it:
 
 - A report is a write, and a write costs 33 times what a request of an object does. A thousand a day are free: with the job that
-  is no panel at all. This mode is for those on a paid plan who must not have Durable Objects.
+  is no panel at all. This mode is for those on a paid plan who must not have Durable Objects. With the policy ``bucketed`` reports go
+  to one object for each room, which writes those of ten seconds as one; what it collected dies with it.
 - To read a room is to read a key for every report of the last lease and two turns of the job, of at most a thousand operations in one
   call: a panel of about 400 with the usual beat. So it pays to keep the presence for longer, and the panel small.
 - What is written here shows elsewhere up to a minute later.
@@ -28,13 +29,15 @@ PRESENCES_MAX: Final = 1_000
 class KvRoutes:
     """The handlers, over a store.
 
-    Each request has a writer of its own, since nothing that waits may be shared between two of them; what was read is shared.
+    In a Worker each request has a writer of its own, since nothing that waits may be shared between two of them; what was read is shared.
+    In an object all have one, which collects.
     """
 
-    def __init__(self, worker: WorkerConfig, store: Store) -> None:
+    def __init__(self, worker: WorkerConfig, store: Store, *, collects: bool = False) -> None:
         self.worker = worker
         self.clock = EdgeClock()
         self._store = store
+        self._collecting = EdgeWriter(store, worker, {}) if collects else None
         self._presences: dict[str, tuple[Presence, int]] = {}
 
     async def answer(self, name: str, asked: str, request: Request) -> Answer:
@@ -72,7 +75,7 @@ class KvRoutes:
         return encode_presence(await (await self._writer()).presence(name))
 
     async def _writer(self) -> "EdgeWriter":
-        writer = EdgeWriter(self._store, self.worker, self._presences)
+        writer = self._collecting or EdgeWriter(self._store, self.worker, self._presences)
         await writer.start()
         return writer
 

@@ -10,13 +10,14 @@ import js
 from pyodide.ffi import to_js
 from workers import DurableObject, Response
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.hosts.server import compat as compat_module
 from breathing_room.hosts.server.announcement import PROTOCOL
 from breathing_room.hosts.server.answers import Answer, error_answer
 from breathing_room.hosts.server.session import ENDED
 from breathing_room.hosts.worker.host import Host, RoomHost
 from breathing_room.hosts.worker.kept import BILLED, Rows
+from breathing_room.hosts.worker.kv_http import KvRoutes
 from breathing_room.hosts.worker.platform import binding, make_host, read_request, respond, to_object
 from breathing_room.hosts.worker.request import Request, find_route
 from breathing_room.hosts.worker.room_http import RoomRoutes
@@ -53,6 +54,7 @@ class BreathingRoom(DurableObject):
         super().__init__(ctx, env)
         self._state = getattr(ctx, "_ctx", ctx)  # The SDK's wrapper would convert every argument.
         self._room: RoomHost | None = None
+        self._collecting: KvRoutes | None = None
         self._waking = asyncio.Lock()
         self._sockets: dict[int, EdgeSocket] = {}
 
@@ -68,6 +70,8 @@ class BreathingRoom(DurableObject):
             if asked.path.startswith(WITHIN):
                 return await self._answer_within(asked)
             name, path = find_route(asked.method, asked.path, host.config.default_room)
+            if host.worker.collects:
+                return respond(await self._collector(host).answer(name, path, asked), headers)
             room = await self._awake(name)
             if room.shards > 1:
                 headers[SHARDS_HEADER] = str(room.shards)
@@ -77,9 +81,21 @@ class BreathingRoom(DurableObject):
         except PeerError as error:
             host.counters.refuse(error.code)
             answer = error_answer(error)
+        except StoreError as error:
+            log.error("the store does not answer: %s", error)
+            answer = error_answer(
+                PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
+            )
         except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
             answer = _bug(error)
         return respond(answer, headers)
+
+    def _collector(self, host: Host) -> KvRoutes:
+        """Find who collects the reports of this room, where it is kept in KV."""
+        if self._collecting is None:
+            assert host.store is not None
+            self._collecting = KvRoutes(host.worker, host.store, collects=True)
+        return self._collecting
 
     async def _answer_within(self, request: Request) -> Any:
         """Answer another object of the room, or the Worker."""
