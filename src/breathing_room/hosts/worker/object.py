@@ -193,9 +193,8 @@ class BreathingRoom(DurableObject):
             reason = f"status {answered.status}"
         except Exception as error:  # noqa: BLE001 - whatever the platform throws
             reason = str(error)
-        raise PeerError(
-            "unavailable", f"a part of the room cannot be reached: {reason}", status=503, retry_after_s=2
-        )
+        log.warning("%s cannot be reached: %s", object_name(room, shard), reason)
+        raise PeerError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
 
     def _open_socket(self, room: RoomHost, request: Request, headers: dict[str, str], *, compat: bool) -> Any:
         if (request.header("upgrade") or "").lower() != "websocket":

@@ -425,7 +425,7 @@ class Parent(ShardPart):
                 answered = await self._call(shard, "0", news.encode(self._moods_of))
             report = Report.decode(answered, self._moods_of) if answered else None
         except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
-            log.warning("shard %d of room %s cannot be reached: %s", shard, self._host.name, error)
+            log.debug("shard %d of room %s was not told: %s", shard, self._host.name, error)
             if shard in self.hub.children:
                 self.hub.fail(shard, self._now_ms())
             return
@@ -497,7 +497,7 @@ class Child(ShardPart):
         try:
             await self.greet()
         except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
-            log.warning("the first object of room %s cannot be reached: %s", self._host.name, error)
+            log.debug("the first object of room %s was not told: %s", self._host.name, error)
 
     async def greet(self) -> None:
         """Call the parent.
