@@ -1,7 +1,8 @@
-"""Take pictures of the page, on a phone and on a desk, in every state: python scripts/screenshots.py FOLDER [NAME ...].
+"""Take pictures of every page, on a phone and on a desk, in every state: python scripts/screenshots.py FOLDER [NAME ...].
 
-No server is needed. The page's own files are handed to Chromium, and the room's answers are made up here, so that
-a crowd of 20,000 or a lost connection is there at once and every picture is taken at the same place in the breath.
+No server is needed. The pages' own files are handed to Chromium, and the room's answers are made up here, so that
+a crowd of 20,000 or a lost connection is there at once and every picture is taken at the same place in the breath. Besides the
+states of the page there are ``admin``, ``sign-in`` and ``cost``.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
+from operator_sample import sample
 from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright
 
 from breathing_room.core.config import MOODS, UNSPOKEN
 from breathing_room.core.presence import Cell, merge_cells, read_label
+from breathing_room.hosts.server.admin_page import admin_page, sign_in_page
+from breathing_room.hosts.server.cost_page import cost_body, cost_plot, decode_query
 
 WEB = Path(__file__).parent.parent / "src" / "breathing_room" / "web"
+SERVER = WEB.parent / "hosts" / "server"
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 # A name under localhost is as good as https to a browser: it offers to keep the screen on.
 SITE = "http://breathing.localhost"
@@ -37,6 +43,7 @@ FLAGS = (
 )
 SIZES = {"phone": (390, 844), "sideways": (844, 390), "desktop": (1440, 900)}
 NOON_MS = 1_767_268_800_000
+DAY = "2026-01-01"
 """The day on which every picture is taken."""
 
 CYCLE_MS = 19_000
@@ -152,10 +159,12 @@ PICTURES = (
     ),
 )
 
-KEPT = {("huge", "desktop"): "page.png", ("crowd", "phone"): "phone.png"}
-"""The pictures that the documentation shows."""
-KEPT_SIZE = (1_080, 844)
-"""No larger than this: a picture of lights is heavy."""
+KEPT = {
+    "huge-desktop": ("page.png", 1_080),
+    "crowd-phone": ("phone.png", 390),
+    "admin-desktop": ("admin.png", 1_080),
+}
+"""The pictures that the documentation shows, and how wide there: a picture of lights is heavy."""
 
 
 def config(picture: Picture) -> dict[str, Any]:
@@ -245,20 +254,66 @@ async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> P
     return file
 
 
+OPERATOR = {
+    "admin": lambda: admin_page(sample()),
+    "sign-in": lambda: sign_in_page("this is not the operator's token"),
+}
+
+
+async def answer_others(route: Route) -> None:
+    """Answer for the server: with the operator's page, and with the page of costs as it is."""
+    url = urlsplit(route.request.url)
+    name = url.path.lstrip("/")
+    asked = decode_query(dict(parse_qsl(url.query))) if name.startswith("cost.") else ()
+    file = SERVER / ("cost.html" if name == "cost" else name)
+    if name in OPERATOR:
+        await route.fulfill(body=OPERATOR[name](), content_type="text/html")
+    elif name == "cost.json":
+        await route.fulfill(body=cost_body(*asked, DAY), content_type="application/json")
+    elif name == "cost.svg":
+        await route.fulfill(body=cost_plot(*asked, DAY), content_type="image/svg+xml")
+    elif file.is_file() and file.suffix != ".py":
+        await route.fulfill(path=file)
+    else:
+        await route.abort()
+
+
+async def take_other(browser: Browser, name: str, size: str, folder: Path) -> Path:
+    """Take a picture of a whole page that is not the room's; returns its file."""
+    width, height = SIZES[size]
+    page = await browser.new_page(
+        viewport={"width": width, "height": height}, device_scale_factor=1 if size == "desktop" else 2
+    )
+    await page.route(f"{SITE}/**", answer_others)
+    await page.goto(f"{SITE}/{name}", wait_until="networkidle")
+    file = folder / f"{name}-{size}.png"
+    await page.screenshot(path=file, full_page=True)
+    await page.close()
+    return file
+
+
+def keep(file: Path) -> None:
+    """Tell of a picture; one that the documentation shows is put there, too."""
+    print(file, flush=True)
+    if file.stem in KEPT:
+        name, width = KEPT[file.stem]
+        image = Image.open(file).convert("RGB")
+        image.thumbnail((width, image.height))
+        image.save(IMAGES / name, optimize=True)
+
+
 async def take_all(folder: Path, names: list[str]) -> None:
-    """Take every picture, or those of these names; those that the documentation shows are put there, too."""
+    """Take every picture, or those of these names."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for picture in PICTURES:
             for size in SIZES:
-                if names and picture.name not in names:
-                    continue
-                file = await take(browser, picture, size, folder)
-                print(file)
-                if kept := KEPT.get((picture.name, size)):
-                    image = Image.open(file).convert("RGB")
-                    image.thumbnail(KEPT_SIZE)
-                    image.save(IMAGES / kept, optimize=True)
+                if picture.name in names or not names:
+                    keep(await take(browser, picture, size, folder))
+        for name in (*OPERATOR, "cost"):
+            for size in ("phone", "desktop"):
+                if name in names or not names:
+                    keep(await take_other(browser, name, size, folder))
         await browser.close()
 
 

@@ -54,10 +54,13 @@ class Chromium:
             raise DevToolsError(method, message["error"])
         return message["result"]
 
-    async def tab(self, url: str) -> "Tab":
-        """Open a tab in front of the others."""
-        target = (await self.send("Target.createTarget", url=url))["targetId"]
+    async def tab(self, url: str, *, init: str = "") -> "Tab":
+        """Open a tab in front of the others; ``init`` runs before the scripts of its pages."""
+        target = (await self.send("Target.createTarget", url="about:blank"))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
+        await self.send("Page.enable", session)
+        await self.send("Page.addScriptToEvaluateOnNewDocument", session, source=init)
+        await self.send("Page.navigate", session, url=url)
         return Tab(self, target, session)
 
 
@@ -71,7 +74,8 @@ class Tab:
         """Evaluate an expression, which may be a promise."""
         told = {"expression": expression, "awaitPromise": True, "returnByValue": True}
         answer = await self._browser.send("Runtime.evaluate", self._session, **told)
-        assert "exceptionDetails" not in answer, answer
+        if "exceptionDetails" in answer:
+            raise DevToolsError(expression, answer["exceptionDetails"])
         return answer["result"].get("value")
 
     async def reload(self) -> None:
@@ -88,7 +92,12 @@ class Tab:
                 return bool(await self.evaluate(expression))
             return False
 
-        await until(is_so, within_s=PATIENCE_S)
+        try:
+            await until(is_so, within_s=PATIENCE_S)
+        except AssertionError:
+            raise AssertionError(
+                f"{expression} is not so; {await self.evaluate('document.body.innerText')}"
+            ) from None
 
     async def sleep(self, *, asleep: bool) -> None:
         """Put it to sleep, or wake it."""
@@ -118,9 +127,11 @@ async def chromium(profile: Path) -> AsyncIterator[Chromium]:
         ) as socket:
             browser = Chromium(socket)
             listening = asyncio.create_task(browser.listen())
-            yield browser
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            try:
+                yield browser
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

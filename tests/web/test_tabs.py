@@ -16,6 +16,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ALONE = "you are the first one here"
 
+# Whether a page holds the connection.
+LEADS = """window.leads = false;
+  window.WebSocket = class extends WebSocket { constructor(address) { super(address); window.leads = true; } };"""
 HAS_SOCKET = "import('/page.js').then(({room}) => room.transport === 'socket')"
 
 HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
@@ -25,6 +28,11 @@ HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, 
 def sockets(proxy: Proxy) -> int:
     """How many were ever opened."""
     return sum(b"upgrade: websocket" in head for head in proxy.heads)
+
+
+def has_opened(proxy: Proxy, count: int) -> bool:
+    """Whether so many sockets were ever opened."""
+    return sockets(proxy) == count
 
 
 async def tabs(open_page: OpenPage, proxy: Proxy, context: BrowserContext, count: int) -> list[Page]:
@@ -70,40 +78,50 @@ async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPe
     closed: none within 2 s.
     """
     observer = await peer(observe=True)
-    url, is_alone = (
-        f"{proxy.url}/?room={room_name}",
-        f"document.getElementById('people')?.textContent === '{ALONE}'",
-    )
+    url, is_alone = f"{proxy.url}/?room={room_name}", f"people.textContent === '{ALONE}'"
     async with chromium(tmp_path) as browser:
-        first, second = await browser.tab(url), await browser.tab(url)
+        first, second = await browser.tab(url, init=LEADS), await browser.tab(url, init=LEADS)
         for tab in (first, second):
             await tab.until(is_alone)
         began = len(observer.heard)
-        for tab in (first, second, first, first, second):
-            await tab.reload()
-            await tab.until(is_alone)
+
+        for _ in range(4):
+            leading = first if await first.evaluate("leads") else second
+            await leading.reload()
+            await leading.until(is_alone)
+        leading, following = (first, second) if await first.evaluate("leads") else (second, first)
+
+        async def is_gone(mood: str) -> None:
+            """Wait until the goodbye of the other tab was said, in vain, for there is a socket, and we were heard after it."""
+            await until(lambda: any(head.startswith(b"post") and b"/leave " in head for head in proxy.heads))
+            proxy.heads.clear()
+            await leading.evaluate(f"import('/page.js').then(({{room}}) => room.setMood('{mood}'))")
+            await observer.until(lambda presence: presence["moods"][mood] == 1)
+
+        await following.reload()
+        await following.until(is_alone)
+        await is_gone("gratitude")
         for tab in (first, second):
             await tab.evaluate("window.ticks = 0; setInterval(() => ticks++, 50)")
         await browser.tab("about:blank")  # Only what nobody sees is put to sleep.
-        for sleeper, other in ((first, second), (second, first)):
+        for sleeper in (leading, following):  # each leads then, and the other takes over
+            opened = sockets(proxy)
             await sleeper.sleep(asleep=True)
             ticks = await sleeper.evaluate("ticks")
-            await other.until(HAS_SOCKET)
-            await asyncio.sleep(1.5)
+            await until(functools.partial(has_opened, proxy, opened + 1))
+            await asyncio.sleep(1)
             assert await sleeper.evaluate("ticks") == ticks
             await sleeper.sleep(asleep=False)
             await sleeper.until(f"ticks > {ticks} && {is_alone}")
-        await second.close()
-        # Its goodbye is in vain while the other has a socket. Whoever then feels something has been there after it.
-        await until(lambda: any(head.startswith(b"post") and b"/leave " in head for head in proxy.heads))
-        await first.evaluate("import('/page.js').then(({room}) => room.setMood('release'))")
-        await observer.until(lambda presence: presence["moods"]["release"] == 1)
-        await first.sleep(asleep=True)
+            await sleeper.until(HAS_SOCKET)
+        await following.close()
+        await is_gone("release")
+        await leading.sleep(asleep=True)
         await asyncio.sleep(1)
-        await first.sleep(asleep=False)
-        await first.until(HAS_SOCKET)
+        await leading.sleep(asleep=False)
+        await leading.until(HAS_SOCKET)
         assert set(observer.counts[began:]) <= {1}
-        await first.close()
+        await leading.close()
         await observer.until_count(0, within_s=2)
 
 

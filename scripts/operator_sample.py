@@ -1,22 +1,11 @@
-"""Take pictures of the operator's page, on a phone and on a desk, with a made-up week: python scripts/admin_pictures.py FOLDER."""
+"""A made-up week, as the operator's page shows it in pictures."""
 
-import asyncio
 import math
-import shutil
-import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Route, async_playwright
-
 from breathing_room.core.history import HOUR_MS, hour_of_week
-from breathing_room.hosts.server.admin_page import admin_page, sign_in_page
 from breathing_room.hosts.server.metrics import COUNTERS
 
-SERVER = Path(__file__).parent.parent / "src" / "breathing_room" / "hosts" / "server"
-SITE = "http://breathing.localhost"
-SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 NOW_MS = 1_767_298_500_000
 """2026-01-01, a Thursday, 20:15 UTC."""
 
@@ -42,9 +31,9 @@ def presence(
     room: str, count: int | None, low: int, high: int | None, method: str, *, rate: float = 1.0
 ) -> dict[str, Any]:
     """Make up what a room says."""
-    moods = {"gratitude": 62, "presence": 84, "release": 41, "connection": 57} if room == "lobby" else {}
+    moods = {"gratitude": 84, "presence": 113, "release": 55, "connection": 77} if room == "lobby" else {}
     return {
-        "room": room, "count": count, "low": low, "high": high, "method": method, "rate": rate, "moods": moods, "unspoken": 3,
+        "room": room, "count": count, "low": low, "high": high, "method": method, "rate": rate, "moods": moods, "unspoken": 4,
     }  # fmt: skip
 
 
@@ -122,50 +111,3 @@ def sample() -> dict[str, Any]:
             "week": week,
         },
     }  # fmt: skip
-
-
-PAGES = {
-    "admin": lambda: admin_page(sample()),
-    "sign-in": lambda: sign_in_page("this is not the operator's token"),
-}
-
-
-def server_of(html: str) -> Callable[[Route], Awaitable[None]]:
-    """Answer for a server whose page this is."""
-
-    async def serve(route: Route) -> None:
-        name = route.request.url.rsplit("/", 1)[-1]
-        if name == "admin":
-            await route.fulfill(body=html, content_type="text/html")
-        elif name == "admin.css":
-            await route.fulfill(body=(SERVER / name).read_bytes(), content_type="text/css")
-        else:
-            await route.abort()
-
-    return serve
-
-
-async def main(folder: Path) -> None:
-    """Take them all."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        for name, make in PAGES.items():
-            for size, (width, height) in SIZES.items():
-                page = await browser.new_page(
-                    viewport={"width": width, "height": height},
-                    device_scale_factor=1 if size == "desktop" else 2,
-                )
-
-                await page.route(f"{SITE}/**", server_of(make()))
-                await page.goto(f"{SITE}/admin")
-                path = folder / f"{name}-{size}.png"
-                await page.screenshot(path=path, full_page=True)
-                print(path)
-                await page.close()
-        await browser.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
