@@ -1,0 +1,129 @@
+"""`breathing-room migrate`, against a Worker that says what it is told to; ``hosts/worker/test_migrate.py`` runs it against real ones."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from breathing_room.cli import main
+
+TOKEN = "t" * 32
+SEEN = {"count": 100, "low": 90, "high": 110, "method": "sampled"}
+NOBODY_KNOWS = {"count": None, "low": None, "high": None, "method": "unknown"}
+
+
+class Workers(http.server.ThreadingHTTPServer):
+    """An old Worker below ``/old`` and a new one below ``/new``.
+
+    Attributes:
+        old: What the old one publishes; None breaks it.
+        new: What the new one publishes.
+        elsewhere: How many report to the old one, look by look.
+        following: Whether the new one follows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.old: dict[str, Any] | None = SEEN
+        self.new = SEEN
+        self.elsewhere = [0]
+        self.following = True
+
+    def run(self, *flags: str) -> Result:
+        url = f"http://127.0.0.1:{self.server_address[1]}"
+        arguments = ["migrate", f"{url}/old", f"{url}/new", "--every", "1ms", *flags]
+        return CliRunner(env={"BREATHING_ROOM_ADMIN_TOKEN": TOKEN}).invoke(main, arguments)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers for both."""
+
+    server: Workers
+
+    def do_GET(self) -> None:
+        workers = self.server
+        if self.path.endswith("/migration"):
+            assert self.headers["Authorization"] == f"Bearer {TOKEN}"
+            elsewhere = workers.elsewhere.pop(0) if len(workers.elsewhere) > 1 else workers.elsewhere[0]
+            self.answer({"following": workers.following, "seats": 40, "elsewhere": elsewhere})
+        else:
+            self.answer(workers.old if self.path.startswith("/old") else workers.new)
+
+    def answer(self, body: dict[str, Any] | None) -> None:
+        content = b"" if body is None else json.dumps(body).encode()
+        self.send_response(500 if body is None else 200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    with Workers() as workers:
+        thread = threading.Thread(target=workers.serve_forever)
+        thread.start()
+        yield workers
+        workers.shutdown()
+        thread.join()
+
+
+def test_it_ends_when_nobody_has_reported_to_the_old_one_for_three_looks(workers: Workers) -> None:
+    """
+    Each look is a line; whoever reports to the old one in between makes it begin to count anew.
+    """
+    workers.elsewhere = [7, 0, 0, 1, 0]
+    done = workers.run()
+    assert done.exit_code == 0, done.output
+    *looks, last = done.output.splitlines()
+    assert [int(look.rpartition(" ")[2]) for look in looks] == [7, 0, 0, 1, 0, 0, 0]
+    assert "old: 100 (90 to 110, sampled)  new: 100 (90 to 110, sampled)" in looks[0]
+    assert last.startswith("Nobody reports to the old one any more")
+
+
+def test_one_look_says_by_its_status_whether_it_is_done(workers: Workers) -> None:
+    """
+    With ``--once`` a script can ask.
+    """
+    workers.elsewhere = [3]
+    assert workers.run("--once").exit_code == 3
+    workers.elsewhere = [0]
+    assert workers.run("--once").exit_code == 0
+
+
+def test_what_contradicts_is_said(workers: Workers) -> None:
+    """
+    Two intervals without a common count are said to disagree; who does not know, or does not answer, contradicts nobody.
+    """
+    workers.new = SEEN | {"count": 200, "low": 150, "high": 250}
+    assert "THEY DISAGREE" in workers.run("--once").output
+    workers.old = NOBODY_KNOWS
+    output = workers.run("--once").output
+    assert "old: unknown" in output
+    assert "DISAGREE" not in output
+    workers.old = None
+    output = workers.run("--once").output
+    assert "old: does not answer" in output
+    assert "DISAGREE" not in output
+
+
+def test_what_cannot_be_moved_is_refused(workers: Workers) -> None:
+    """
+    A new one that follows nobody, a room that has no such name, and an operator without a token.
+    """
+    workers.following = False
+    refused = workers.run()
+    assert refused.exit_code == 1
+    assert "follows nobody" in refused.output
+    assert workers.run("--room", "no room").exit_code == 2
+    without = CliRunner(env={"BREATHING_ROOM_ADMIN_TOKEN": ""}).invoke(
+        main, ["migrate", "http://a", "http://b"]
+    )
+    assert without.exit_code == 2
+    assert "BREATHING_ROOM_ADMIN_TOKEN" in without.output
