@@ -352,11 +352,11 @@ class Hub:
 
     def reached(self, shard: int, now_ms: int) -> None:
         """A child answered a call, and had nothing to report, or will by itself."""
-        child = self._children[shard]
-        child.talked_at_ms = now_ms
-        if child.failing_since_ms is not None:
-            child.failing_since_ms = None
-            self.touch(now_ms)
+        if child := self._children.get(shard):
+            child.talked_at_ms = now_ms
+            if child.failing_since_ms is not None:
+                child.failing_since_ms = None
+                self.touch(now_ms)
 
     def told(self, shard: int, version: int) -> None:
         """A child knows this version, or will ask again."""
@@ -365,12 +365,12 @@ class Hub:
 
     def fail(self, shard: int, now_ms: int) -> None:
         """A child could not be called."""
-        child = self._children[shard]
-        child.talked_at_ms = now_ms
-        if child.failing_since_ms is None:
-            child.failing_since_ms = now_ms
-        if self._is_late(child, now_ms):
-            self.touch(now_ms)
+        if child := self._children.get(shard):
+            child.talked_at_ms = now_ms
+            if child.failing_since_ms is None:
+                child.failing_since_ms = now_ms
+            if self._is_late(child, now_ms):
+                self.touch(now_ms)
 
     def suspect(self, now_ms: int) -> None:
         """The parent lost its people, and so may the children have: all are in doubt until they are heard from."""

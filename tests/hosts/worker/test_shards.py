@@ -1,6 +1,7 @@
 """A room over several objects, without a platform: who is told what, who sleeps, and what a failure leaves."""
 
 import asyncio
+import itertools
 import json
 from decimal import Decimal
 from random import Random
@@ -165,6 +166,25 @@ async def test_a_visitor_with_tabs_on_two_objects_is_one_person() -> None:
     await agree(objects, counted(12, release=12))
 
 
+@pytest.mark.parametrize("shards", list(itertools.product(range(3), repeat=3)))
+async def test_tabs_that_come_and_go_at_once_leave_no_doubt(shards: tuple[int, int, int]) -> None:
+    """
+    Three tabs of one visitor on any objects; one says goodbye and one breaks, at once or a little later: one person is there, and after
+    five pushes that is certain.
+    """
+    for gaps_ms in itertools.product((0, PUSH_MS // 4, 2 * PUSH_MS), repeat=2):
+        objects = Objects(sockets_per_object=2, **TIMES)
+        tabs = []
+        for shard in shards:
+            tabs.append(await objects.join("ann", "release", shard=shard))
+            await objects.pass_ms(gaps_ms[0])
+        await objects.part(tabs[0])
+        await objects.pass_ms(gaps_ms[1])
+        await objects.part(tabs[1], BROKEN)
+        await objects.pass_ms(5 * PUSH_MS)
+        assert await objects.presence() == counted(1, release=1), gaps_ms
+
+
 async def test_who_comes_back_to_another_object_is_not_counted_twice() -> None:
     """
     A socket that broke leaves a silent person for a while; the person comes in elsewhere meanwhile.
@@ -287,6 +307,24 @@ async def test_the_panel_is_the_first_objects_and_a_socket_anywhere_ends_a_seat(
         assert await objects.presence() == expected
         assert what_all_hear(objects) == [expected]
         parent.feed(Reported(parent.visitor_key("ann".ljust(16, "-")), 0.5, "presence"))
+
+
+async def test_a_sampled_crowd_is_announced_by_all_objects_alike() -> None:
+    """
+    Where the panel is full, every object says what the first one does: the estimate, its interval, and the rate.
+    """
+    objects = Objects(sockets_per_object=5, panel_size=5, **TIMES)
+    await crowd(objects, 12)
+    parent = await objects.awake(0)
+    for index in range(40):
+        parent.feed(Reported(parent.visitor_key(f"polling-{index}".ljust(16, "-")), index / 40, "presence"))
+    await objects.pass_ms(8 * PUSH_MS)
+    said = parent.presence()
+    assert (said.method, said.rate) == ("sampled", parent.room.panel.rate)
+    assert said.rate < 1
+    assert {wire.said["rate"] for wire in objects.wires} == {said.rate}
+    assert {wire.said["method"] for wire in objects.wires} == {"sampled"}
+    assert all(said.low <= wire.said["count"] <= (said.high or 0) for wire in objects.wires)
 
 
 async def test_a_room_shrinks_to_one_object_and_forgets_the_others() -> None:

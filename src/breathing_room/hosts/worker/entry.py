@@ -124,9 +124,14 @@ class Default(WorkerEntrypoint):
 
         Returns:
             Its answer; that of the first one, if all are full.
+
+        Raises:
+            PeerError: All were full just now.
         """
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
+        if _spread.is_full(name, now_ms):
+            raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
         seed = seed_of(request, request.header(ADDRESS)) if most > 1 else b""
         refused: dict[int, Any] = {}
         shards = min(_spread.shards(name, now_ms), most)
@@ -138,6 +143,8 @@ class Default(WorkerEntrypoint):
                         return answered
                     refused[shard] = answered
             if len(refused) >= most:
+                if most > 1:
+                    _spread.found_full(name, now_ms)
                 return refused[0]
             known = min(_spread.shards(name, now_ms), most)
             if known <= shards:

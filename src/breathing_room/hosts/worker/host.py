@@ -482,10 +482,10 @@ class RoomHost:
 
     async def talk(self) -> None:
         """Tell other objects what they should know, and everybody here what follows from what they answer."""
-        if self.part is not None:
-            await self.part.talk()
+        if (part := self.part) is not None:
+            await part.talk()  # Meanwhile the others may have gone, and the room be one object again.
             self._announce_whole()
-            self.part.woken()
+            part.woken()
             self._settle()
 
     async def answer_within(self, path: str, body: bytes) -> bytes:

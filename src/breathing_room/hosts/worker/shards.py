@@ -52,6 +52,9 @@ and went since the last time is only in its memory."""
 LEARNT_MS: Final = 60_000
 """How long the Worker goes by what it was told; then it asks the first object for a place again, and is told anew."""
 
+FULL_MS: Final = 1_000
+"""How long the Worker sends everybody away after all objects of a room were full."""
+
 CALL_S: Final = 5.0
 """How long another object may take to answer."""
 
@@ -85,10 +88,11 @@ def seed_of(request: Request, address: str | None) -> bytes:
 
 
 class Spread:
-    """What the Worker knows of how many objects rooms have: what each of them said of itself lately."""
+    """What the Worker knows of how many objects rooms have, and which are full: what each of them said of itself lately."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int]] = {}
+        self._full_at_ms: dict[str, int] = {}
 
     def shards(self, room: str, now_ms: int) -> int:
         """Say how many there are; one where nothing else is known."""
@@ -98,6 +102,14 @@ class Spread:
     def learn(self, room: str, shards: int, now_ms: int) -> None:
         """Remember what the first object of a room said."""
         self._known[room] = (shards, now_ms)
+
+    def is_full(self, room: str, now_ms: int) -> bool:
+        """Tell whether all objects of a room were full just now: a hundred are not to be asked for each who wants in."""
+        return now_ms - self._full_at_ms.get(room, 0) < FULL_MS
+
+    def found_full(self, room: str, now_ms: int) -> None:
+        """Remember that there is no place left."""
+        self._full_at_ms[room] = now_ms
 
 
 class ShardPart(RoomPart):
@@ -426,8 +438,7 @@ class Parent(ShardPart):
             report = Report.decode(answered, self._moods_of) if answered else None
         except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
             log.debug("shard %d of room %s was not told: %s", shard, self._host.name, error)
-            if shard in self.hub.children:
-                self.hub.fail(shard, self._now_ms())
+            self.hub.fail(shard, self._now_ms())
             return
         self.hub.told(shard, news.version)
         if report is not None:
@@ -529,7 +540,10 @@ class Child(ShardPart):
         return self.spoke.report(part, self._sockets_told, now_ms).encode(self._moods_of)
 
     def _hear(self, news: News) -> None:
-        self._follow(self.spoke.hear(news))
+        fresh = self.spoke.hear(news)
+        self._follow(fresh)
+        if fresh:  # Until we say so, nobody knows that our sums heed it.
+            self._has_sums = True
         if news.say_all:
             for visitor in list(self._parked):
                 self._take_back(visitor)
