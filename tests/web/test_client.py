@@ -180,24 +180,30 @@ async def test_a_line_that_fell_silent(proxy: Proxy, open_page: OpenPage) -> Non
     await until(live)
 
 
-async def test_offline_and_online(
+async def test_offline_for_a_minute(
     browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    Offline, the page keeps what it knew and says so; online again, it is back at once and still one person.
+    Offline, the page keeps what it knew and says how old that is; online again, it is back at once and still one person.
     """
     observer = await peer(observe=True)
     context = await browser.new_context()
     page = await open_page(proxy.url, context=context)
+    await page.clock.install()
+    await page.reload()
     await people(page, "you are the first one here")
     proxy.refused = (b"http/1.1",)  # Chromium's own offline lets sockets through.
     await context.set_offline(True)
     await source(page, "counted · a moment ago · connecting")
     await people(page, "you are the first one here")
+    await page.clock.run_for(62_000)
+    await source(page, "last known · a minute ago · connecting")
+    await people(page, "you are here")
     proxy.refused = ()
     await context.set_offline(False)
-    await until_room(page, "room.transport === 'socket'", within_s=3)
+    await until_room(page, "room.transport === 'socket'", within_s=10)
     await source(page, "counted · now")
+    await people(page, "you are the first one here")
     assert set(observer.counts) == {0, 1}
     assert observer.counts[-1] == 1
 
