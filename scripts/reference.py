@@ -9,6 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.http import create_app
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.openapi import openapi
+from breathing_room.hosts.worker.config import WorkerConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
@@ -69,8 +71,19 @@ def settings_page() -> str:
         + "\n".join(rows)
         + "\n\nThe file may set the "
         "settings of rooms for one room alone:\n\n```toml\nport = 9000\nlease_ms = 30_000\n\n[rooms.lobby]\n"
-        'moods = ["calm", "curious"]\n```\n'
+        'moods = ["calm", "curious"]\n```\n\n## Of a Worker\n\nThe [Worker](../howto/cloudflare.md) takes those settings that make sense '
+        "there, and these (`breathing-room deploy cloudflare --set lazy_ms=0`):\n\n"
+        + "\n".join(own_of_worker())
+        + "\n"
     )
+
+
+def own_of_worker() -> Iterator[str]:
+    """List the settings that only a Worker has."""
+    yield from ("| setting | default | meaning |", "|---|---|---|")
+    for field in fields(WorkerConfig):
+        if field.name != "server":
+            yield f"| `{field.name}` | `{field.default}` | {field.metadata['meaning']} |"
 
 
 def command_page() -> str:
