@@ -7,12 +7,12 @@ states of the page there are ``admin``, ``sign-in`` and ``cost``.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import math
 import mimetypes
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -317,9 +317,18 @@ async def take_all(folder: Path, names: list[str]) -> None:
         await browser.close()
 
 
+def main() -> None:
+    """Read the command line, and take the pictures."""
+    names = [*(picture.name for picture in PICTURES), *OPERATOR, "cost"]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("folder", type=Path, help="where the pictures are put")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"all by default: {', '.join(names)}")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(names):
+        parser.error(f"there is no picture called {' or '.join(sorted(unknown))}")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take_all(arguments.folder, arguments.names))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: python scripts/screenshots.py FOLDER [NAME ...]")
-    where = Path(sys.argv[1])
-    where.mkdir(parents=True, exist_ok=True)
-    asyncio.run(take_all(where, sys.argv[2:]))
+    main()
