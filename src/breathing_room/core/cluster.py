@@ -28,7 +28,6 @@ announced before goes on being acted on for ``spread_ms``, and ``late_ms`` more,
 import json
 import re
 import struct
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, sqrt
@@ -380,22 +379,19 @@ class Claims:
     """The claims of a room that somebody may not have read, in the order of the log."""
 
     def __init__(self) -> None:
-        self._entries: list[EntryId] = []
-        self._counts: list[int] = []
+        self._entries: list[tuple[EntryId, int]] = []
 
     def add(self, entry: EntryId, count: int) -> None:
         """Take the claims of an entry."""
-        self._entries.append(entry)
-        self._counts.append(count)
+        self._entries.append((entry, count))
 
     def since(self, read: EntryId) -> int:
         """Count those after an entry."""
-        return sum(self._counts[bisect_right(self._entries, read) :])
+        return sum(count for entry, count in self._entries if entry > read)
 
     def trim(self, read: EntryId) -> bool:
         """Forget those up to an entry; tell whether any are left."""
-        at = bisect_right(self._entries, read)
-        del self._entries[:at], self._counts[:at]
+        self._entries = [(entry, count) for entry, count in self._entries if entry > read]
         return bool(self._entries)
 
 
