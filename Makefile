@@ -1,8 +1,10 @@
 # Every verb we type. `make run` and `make test` need git, Python >= 3.11, make and a package registry.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-# Most tests wait for something, so more of them than there are cores run at a time.
+# Most tests wait for something, so more of them than there are cores run at a time. Whatever fails is run once more, and listed:
+# browsers, runtimes and crowds share the cores, and one of them may come too late. What is broken fails twice.
 JOBS ?= 3
+RERUNS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
@@ -39,7 +41,7 @@ run: $(VENV)/.run  ## Serve the page on http://127.0.0.1:8000
 
 test: $(VENV)/.dev $(NODE_PEERS) $(PYODIDE)  ## Run every test, in Chromium too
 	@./scripts/need chromium nginx gcc openssl redis-server systemd-analyze:systemd
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --reruns $(RERUNS) $(ARGS)
 
 lint: $(VENV)/.dev  ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check
