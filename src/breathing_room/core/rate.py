@@ -12,6 +12,9 @@ than chance explains (four standard deviations).
 While not everybody is asked, the seats are looked at regularly, and not only when one reports: if nobody is left to
 report, nothing else would ever raise the rate again.
 
+A rise costs a little bias. It comes when few answer; those then count less beside the newly asked, so an estimate that was too low by
+chance is mended, and one that was too high is not. That adds about ``1 / panel_size`` of the crowd, and fades as stays end.
+
 What was announced goes on being acted on for a while: caches serve it, tabs sleep. ``theta`` is the lowest rate that anybody
 may still be acting on, so everybody whose ticket lies below it has been asked, whichever rate they saw.
 """
