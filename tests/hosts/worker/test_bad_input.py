@@ -8,6 +8,7 @@ import time
 import pytest
 
 from breathing_room.core.wire import NOT_UTF8, SENSELESS, TOO_BIG
+from breathing_room.hosts.worker.shards import GROW, WITHIN
 from breathing_room.testing.host import ask, expect_error, expect_refusal, new_room
 from breathing_room.testing.peer import RefusedError, Socket
 from hosts.worker.conftest import TIMES, Start
@@ -33,6 +34,10 @@ async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> Non
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/"), "bad_room", 400)
     await expect_refusal(ask(worker.url, "GET", "//"), "not_found", 404)
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/../../etc"), "not_found", 404)
+    # What objects tell each other comes from nobody else.
+    await expect_refusal(ask(worker.url, "POST", f"{WITHIN}{GROW}1"), "not_found", 404)
+    await expect_refusal(ask(worker.url, "POST", f"{room}{WITHIN}{GROW}1"), "not_found", 404)
+    await expect_refusal(ask(worker.url, "POST", f"{room}/..{WITHIN}{GROW}1"), "not_found", 404)
     head = await ask(worker.url, "OPTIONS", room, headers={"Origin": "https://a.example"})
     assert (head.status, head.headers["access-control-allow-origin"]) == (200, "*")
     assert worker.lines == []
