@@ -194,6 +194,7 @@ def _seen(look: Look, seed: int) -> dict[str, Any]:
         "at_s": look.at_ms / SECOND_MS,
         "truth": look.truth,
         "count": look.presence.count,
+        "before_rounding": round(look.raw_count, 2),
         "low": look.presence.low,
         "high": look.presence.high,
         "method": look.presence.method,
