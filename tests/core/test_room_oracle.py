@@ -1,7 +1,6 @@
 """The fast room agrees with a dumb one, which scans everybody at every step."""
 
 from dataclasses import dataclass, field, replace
-from math import ceil, floor
 
 from hypothesis import given, settings
 
@@ -152,13 +151,13 @@ class DumbRoom:
         for mood, part in zip(moods, polled, strict=True):
             among = self.estimate([someone for someone in reporting if someone.mood == mood], len(reporting))
             sure = sum(someone.mood == mood and not someone.broken for someone in others)
-            most = sum(someone.mood == mood for someone in others) + max(part, ceil(among.high))
-            intervals[mood] = (sure + min(part, floor(among.low)), None if unknown else most)
+            most = sum(someone.mood == mood for someone in others) + max(part, round(among.high))
+            intervals[mood] = (sure + min(part, round(among.low)), None if unknown else most)
         count, unspoken = sum(tally.values()), tally.pop(UNSPOKEN)
-        low = sum(not someone.broken for someone in others) + min(sum(polled), floor(panel.low))
+        low = sum(not someone.broken for someone in others) + min(sum(polled), round(panel.low))
         if unknown:
             return None, low, None, "unknown", tally, unspoken, intervals
-        high = len(others) + max(sum(polled), ceil(panel.high))
+        high = len(others) + max(sum(polled), round(panel.high))
         stale = any(someone.restored for someone in self.people.values())
         return count, low, high, "stale" if stale else "counted", tally, unspoken, intervals
 

@@ -14,7 +14,6 @@ before (``doubted``). So ``low`` is without them, ``high`` is with them, and the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, floor
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate, together
@@ -179,11 +178,8 @@ def _weights(tallies: Sequence[tuple[Sequence[int], float]]) -> Sequence[float]:
 def _with(cell: Cell, people: int, estimate: Estimate) -> Cell:
     """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
     count, low, high = cell
-    return (
-        count + people,
-        low + min(people, floor(estimate.low)),
-        high + max(people, ceil(estimate.high)),
-    )
+    people, least, most = estimate.whole(people)
+    return count + people, low + least, high + most
 
 
 def _widen(cell: Cell, moving: int, newcomers: int, *, least: int) -> Cell:

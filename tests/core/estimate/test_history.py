@@ -56,7 +56,7 @@ def test_averages_come_with_intervals() -> None:
 
     often, once = predictions(history)
 
-    assert often == {**history.averages()[0], "low": 58, "high": 142}
+    assert often == {**history.averages()[0], "low": 59, "high": 141}
     assert once == {**history.averages()[1], "low": None, "high": None}
 
 
@@ -87,8 +87,8 @@ def test_an_unknown_count_is_estimated_and_says_so() -> None:
     presence = estimated(unknown, weeks(90, 110, 90, 110), wall_ms=MONDAY_MS, cell_min=0)
     assert (presence.method, presence.count, presence.label) == ("estimated", 101, "about 100")
     assert (presence.moods, presence.unspoken) == ({"calm": 100, "glad": 1}, 0)
-    assert presence.mood_intervals["calm"] == (58, 142)
-    assert presence.high == 143
+    assert presence.mood_intervals["calm"] == (59, 141)
+    assert presence.high == 142
     crowded = replace(unknown, low=200)
     assert estimated(crowded, weeks(90, 110), wall_ms=MONDAY_MS, cell_min=0).low == 200
 

@@ -15,7 +15,7 @@ Source: the prediction interval of a normal sample, e.g. Hahn & Meeker, Statisti
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil, floor, sqrt
+from math import sqrt
 from typing import Any, Final
 
 from breathing_room.core.config import MERGED, UNSPOKEN
@@ -80,7 +80,7 @@ def predictions(history: History) -> list[dict[str, Any]]:
     for average in history.averages():
         wall_ms = (average["hour"] - EPOCH_HOUR) % HOURS * HOUR_MS
         found = history_estimate(history, wall_ms=wall_ms, moods=())
-        low, high = (floor(found[0].low), ceil(found[0].high)) if found else (None, None)
+        low, high = (round(found[0].low), round(found[0].high)) if found else (None, None)
         hours.append(average | {"low": low, "high": high})
     return hours
 
@@ -100,12 +100,9 @@ def estimated(presence: Presence, history: History, *, wall_ms: int, cell_min: i
         return presence
     everybody, of_moods = found
     count = max(round(everybody.count), presence.low)
-    low, high = max(floor(everybody.low), presence.low), max(ceil(everybody.high), count)
+    low, high = max(round(everybody.low), presence.low), max(round(everybody.high), count)
     parts = apportion(count, [mood.count for mood in of_moods])
-    cells = [
-        (part, min(part, floor(mood.low)), max(part, ceil(mood.high)))
-        for part, mood in zip(parts, of_moods, strict=True)
-    ]
+    cells = [mood.whole(part) for part, mood in zip(parts, of_moods, strict=True)]
     # What was not told apart then cannot be told apart now.
     was_merged = history.usual(wall_ms).mean.get(MERGED, 0.0) > 0
     *told, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, cell_min)

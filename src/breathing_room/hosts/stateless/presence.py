@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import ceil, floor
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.estimate import Estimate
@@ -10,7 +9,7 @@ from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel
 from breathing_room.core.events import VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
 from breathing_room.core.policies import Record
-from breathing_room.core.presence import Cell, Facts, Method, Presence, describe, merge_cells
+from breathing_room.core.presence import Facts, Method, Presence, describe, merge_cells
 from breathing_room.core.tickets import TICKETS
 from breathing_room.hosts.stateless.config import StatelessConfig
 from breathing_room.hosts.stateless.control import Control, RoomControl
@@ -75,12 +74,9 @@ def _facts(
         share = ghosts * of_seats / seats if seats else 0.0  # Ghosts are among all moods alike.
         return panel_estimate(of_seats, share, theta, ghost_ms=ghost_ms, window_ms=window_ms)
 
-    def cell(count: int, estimate: Estimate) -> Cell:
-        return count, min(count, floor(estimate.low)), max(count, ceil(estimate.high))
-
     everybody = people(seats)
-    count, low, high = cell(round(everybody.count), everybody)
+    count, low, high = everybody.whole(round(everybody.count))
     parts = apportion(count, list(tally.values()))
-    cells = [cell(part, people(of_mood)) for part, of_mood in zip(parts, tally.values(), strict=True)]
+    cells = [people(of_mood).whole(part) for part, of_mood in zip(parts, tally.values(), strict=True)]
     method: Method = "counted" if theta == 1.0 else "sampled"
     return Facts(count, low, high, method, merge_cells(cells, settings.cell_min), rate.current)
