@@ -282,7 +282,7 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
 
 def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
     table = _table(
-        "people", "looks", "truth", "bias", "± its own error", "RMSE", "theory", "RMSE / theory", "interval held",
+        "people", "looks", "truth", "bias", "before rounding", "± its own error", "RMSE", "theory", "RMSE / theory", "interval held",
         "moods held", "of looks", "coin (biased)", "first beat forced (biased)", left=0,
     )  # fmt: skip
     for crowd in crowds:
@@ -295,6 +295,7 @@ def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
             *(
                 (
                     _percent(panel["bias"]),
+                    _percent(panel.get("bias_before_rounding")),
                     _percent(panel["bias_error"], sign=False),
                     _percent(panel["rmse"], sign=False),
                     _percent(panel["bound"], sign=False),
@@ -302,7 +303,7 @@ def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
                     _percent(panel["coverage"], sign=False),
                 )
                 if panel
-                else ["-"] * 6
+                else ["-"] * 7
             ),
             _percent(moods["coverage"], sign=False),
             f"{moods['looks']:,}",
