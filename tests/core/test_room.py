@@ -260,6 +260,15 @@ def test_a_large_crowd_is_told_less_often() -> None:
     assert room.step(Woken(), now_ms=50) == Step((Announce(here(50, 5, release=1)),), wake_at_ms=60_000)
 
 
+def test_observers_are_of_the_audience() -> None:
+    """Announcements cost what observers get of them too, of whom the host tells."""
+    room = a_room(replace(CONFIG, push_ms=20, pushes_per_s=100))
+    room.step(Joined("tab", ANN), now_ms=0)
+    room.audience_size = 5
+
+    assert room.step(MoodChanged("tab", "release"), now_ms=10) == Step((), wake_at_ms=50)
+
+
 def test_the_clock_may_step_back() -> None:
     """An instant before the last one counts as the last one: no lease grows shorter or longer."""
     room = a_room(now_ms=100_000)

@@ -113,6 +113,8 @@ class Room:
     ) -> None:
         self.name = name
         self.config = config
+        self.audience_size = 0
+        """Connections that are told of every change, observers included, if the host says; those who joined it knows by itself."""
         self._keeps_sockets = keeps_sockets
         self._now_ms = now_ms
         self._people: dict[VisitorKey, Person] = {}
@@ -594,8 +596,9 @@ class Room:
 
     @property
     def push_ms(self) -> int:
-        """The time between two announcements: it grows with the crowd once they would cost too much."""
-        return max(self.config.push_ms, len(self._connections) * 1_000 // self.config.pushes_per_s)
+        """The time between two announcements: it grows with the audience once they would cost too much."""
+        listeners = max(self.audience_size, len(self._connections))
+        return max(self.config.push_ms, listeners * 1_000 // self.config.pushes_per_s)
 
     def _tell(self, asker: Connection | None, effects: list[Effect]) -> None:
         """Announce what changed, if it is time, and at least answer whoever asked."""

@@ -74,7 +74,7 @@ async def until(store: Kept, people: int) -> None:
 @pytest.fixture
 async def host() -> AsyncIterator[Host]:
     """A host in memory."""
-    async with host_inside(push_ms=20, snapshot_ms=100) as host:
+    async with host_inside(push_ms=20, pushes_per_s=100_000, snapshot_ms=100) as host:
         yield host
 
 
@@ -94,6 +94,25 @@ async def test_everybody_of_a_large_audience_is_told(host: Host) -> None:
     assert all(listener.heard == [1] for listener in audience)
     assert host.counters.pushes == len(audience)
     room.audience.clear()
+
+
+async def test_a_large_audience_is_told_less_often() -> None:
+    """
+    Whoever only listens counts for how often everybody is told: 30 of them at 100 messages a second, every 300 ms.
+    """
+    async with host_inside(push_ms=20, pushes_per_s=100) as host:
+        room = host.rooms["lobby"]
+        audience = [Listener() for _ in range(30)]
+        come(room)
+        room.audience.update(dict.fromkeys(audience))
+        told_at_s = asyncio.get_running_loop().time()
+        come(room, "visitor-somebody-else")
+        async with asyncio.timeout(5):
+            while audience[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
+                await asyncio.sleep(0.01)
+        assert asyncio.get_running_loop().time() - told_at_s >= 0.29
+        assert all(listener.heard == [2] for listener in audience)
+        room.audience.clear()
 
 
 async def test_news_during_a_long_telling_reach_everybody(host: Host) -> None:

@@ -142,6 +142,7 @@ class RoomHost:
         Raises:
             PeerError: The room refused the event.
         """
+        self.room.audience_size = len(self.audience)
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
         # What follows from the words of other nodes is told when all of them were heard.
         is_hearing = self.host.cluster is not None and self.host.cluster.is_hearing

@@ -340,6 +340,7 @@ class RoomHost:
         Raises:
             PeerError: The room refused the event.
         """
+        self.room.audience_size = len(self.audience)
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
         match event:
             case Joined(connection, visitor):
