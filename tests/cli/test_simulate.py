@@ -62,8 +62,8 @@ def test_a_sweep_is_a_table_by_size(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "a.json").read_text())
     assert [(crowd["people"], crowd["looks"]) for crowd in found["crowds"]] == [(5, 12), (30, 12)]
-    assert "interval" in result.stdout
-    assert "reads at the origin" in result.stdout
+    assert "unrounded" in result.stdout
+    assert "reports/day" in result.stdout
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
 
 

@@ -26,7 +26,7 @@ VERSION: Final = 1
 LABELS: Final = {
     "panel": "panel",
     "coin": "coin (biased)",
-    "coin_forced": "coin, first beat forced (biased)",
+    "coin_forced": "first beat forced (biased)",
     "write_rate": "write_rate",
     "history": "history (estimated)",
 }
@@ -194,7 +194,8 @@ def _show(result: dict[str, Any]) -> None:
         console.print(result["about"])
     crowds = result["crowds"]
     if len(crowds) > 1:
-        console.print(_sweep(crowds), _sweep_a_day(crowds), sep="")
+        console.print("\nHow right the panel is; held: of its 95 % intervals, those that held the truth.")
+        console.print(_sweep(crowds), _sweep_beside(crowds), _sweep_a_day(crowds), sep="")
         return
     (crowd,) = crowds
     runs = len(crowd["seeds"])
@@ -208,23 +209,14 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _table(*columns: str, left: int = 1) -> Table:
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < left else "right")
     return table
 
 
 def _estimators(crowd: dict[str, Any]) -> Table:
-    table = _table(
-        "estimator",
-        "says / truth",
-        "bias",
-        "± its own error",
-        "RMSE",
-        "theory",
-        "RMSE / theory",
-        "95 % interval held",
-    )
+    table = _table("estimator", "says / truth", "bias", "± error", "RMSE", "theory", "ratio", "held")
     for name, fared in crowd["estimators"].items():
         table.add_row(
             Text(
@@ -281,32 +273,33 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
 
 
 def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
-    table = _table(
-        "people", "looks", "truth", "bias", "before rounding", "± its own error", "RMSE", "theory", "RMSE / theory", "interval held",
-        "moods held", "of looks", "coin (biased)", "first beat forced (biased)", left=0,
-    )  # fmt: skip
+    """Compare crowds. Shares are in percent, and the heads are short: the table is to fit a terminal."""
+    table = _table("people", "bias %", "unrounded", "± %", "RMSE %", "theory", "ratio", "held %", left=0)
     for crowd in crowds:
-        panel = crowd["estimators"].get("panel")
-        moods = crowd["moods"]
+        if panel := crowd["estimators"].get("panel"):
+            table.add_row(
+                f"{crowd['people']:,}",
+                _share(panel["bias"], sign=True),
+                _share(panel.get("bias_before_rounding"), sign=True),
+                _share(panel["bias_error"]),
+                _share(panel["rmse"]),
+                _share(panel["bound"]),
+                _ratio(panel),
+                _share(panel["coverage"], digits=1),
+            )
+    return table
+
+
+def _sweep_beside(crowds: Sequence[dict[str, Any]]) -> Table:
+    table = _table(
+        "people", "looks", "moods held %", "of", "coin (biased)", "first beat forced (biased)", left=0
+    )
+    for crowd in crowds:
         table.add_row(
             f"{crowd['people']:,}",
             f"{crowd['looks']:,}",
-            _people(crowd["truth"]),
-            *(
-                (
-                    _percent(panel["bias"]),
-                    _percent(panel.get("bias_before_rounding")),
-                    _percent(panel["bias_error"], sign=False),
-                    _percent(panel["rmse"], sign=False),
-                    _percent(panel["bound"], sign=False),
-                    _ratio(panel),
-                    _percent(panel["coverage"], sign=False),
-                )
-                if panel
-                else ["-"] * 7
-            ),
-            _percent(moods["coverage"], sign=False),
-            f"{moods['looks']:,}",
+            _share(crowd["moods"]["coverage"], digits=1),
+            f"{crowd['moods']['looks']:,}",
             *(_times(crowd["estimators"].get(name)) for name in ("coin", "coin_forced")),
         )
     return table
@@ -315,11 +308,11 @@ def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
 def _sweep_a_day(crowds: Sequence[dict[str, Any]]) -> Table:
     table = _table(
         "people",
-        "reports a day",
+        "reports/day",
         "goodbyes",
         "polls",
-        "reads at the origin",
-        "configs at the origin",
+        "reads",
+        "configs",
         "writes",
         left=0,
     )
@@ -332,10 +325,12 @@ def _sweep_a_day(crowds: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def _share(share: float | None, *, sign: bool = False, digits: int = 2) -> str:
+    return "-" if share is None else f"{100 * share:{'+' if sign else ''},.{digits}f}"
+
+
 def _percent(share: float | None, *, sign: bool = True) -> str:
-    if share is None:
-        return "-"
-    return f"{100 * share:{'+' if sign else ''},.2f} %"
+    return "-" if share is None else f"{_share(share, sign=sign)} %"
 
 
 def _ratio(fared: dict[str, Any]) -> str:
