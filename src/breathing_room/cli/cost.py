@@ -11,7 +11,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -604,9 +604,11 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in (columns, *rows):
             click.echo("\t".join(row))
         return
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in RIGHT else "left", overflow="fold")
+        # A name is there to be typed again.
+        justify: Literal["left", "right"] = "right" if column in RIGHT else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == "strategy")
     for row in rows:
         table.add_row(*row)
     console.print(table)
