@@ -70,7 +70,7 @@ def test_the_interval_holds_the_truth_in_95_of_100(people: int, theta: float) ->
 
 @pytest.mark.parametrize("ghosts", [0.25, 0.5, 1, 2, 5, 10])
 def test_an_interval_in_whole_people_holds_in_95_of_100(ghosts: float) -> None:
-    """Where everybody is asked and a few have gone in silence, 93 to 97 % hold; with their ends rounded outwards 98 % would."""
+    """Where everybody is asked and a few have gone in silence, 93 to 97 % hold; with their ends rounded outwards up to 98 % would."""
     ghost_ms, window_ms = 240, 1_560
     seats, held, outwards = 1_000, 0.0, 0.0
     expected_lapses = ghosts * window_ms / ghost_ms

@@ -28,8 +28,8 @@ class Estimate:
     def whole(self, people: int) -> tuple[int, int, int]:
         """Say it in whole people, as it is published.
 
-        The ends go to the nearest person. Outwards would make it wider by one on average, which is much where only a few
-        ghosts are in doubt: such intervals would hold in 98 of 100 looks.
+        The ends go to the nearest person. Outwards would make it wider by one on average, which is much where only a few ghosts
+        are in doubt (``docs/decisions/0015-ends-go-to-the-nearest.md``).
 
         Args:
             people: How many we say there are.
