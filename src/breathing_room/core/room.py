@@ -114,7 +114,7 @@ class Room:
         self.name = name
         self.config = config
         self.audience_size = 0
-        """Connections that are told of every change, observers included, if the host says; those who joined it knows by itself."""
+        """Connections that are told of every change. The host says it: of those who only observe the room keeps nothing."""
         self._keeps_sockets = keeps_sockets
         self._now_ms = now_ms
         self._people: dict[VisitorKey, Person] = {}
