@@ -7,8 +7,9 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ from breathing_room.core.policies import (
     merge,
 )
 from breathing_room.ports import Clock, Store, check_put
-from breathing_room.stores import MemoryStore, SqliteStore
+from breathing_room.stores import MemoryStore, RedisStore, SqliteStore
+from redis_process import RedisProcess, redis_process
 
 START_MS = 1_767_225_600_000
 LEASE_MS = 150_000
@@ -257,6 +259,32 @@ def test_a_crash_on_disk_loses_what_is_documented(name: str) -> None:
                 return await SqliteStore.open(lives[opened - 1] / "room.db", clock=clock)
 
             asyncio.run(two_lives(name, traces, crashes, open_store, lasts=True))
+
+    check()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisProcess]:
+    """A Redis for all of them."""
+    with redis_process() as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisProcess) -> None:
+    """Whenever the process dies, Redis gives back everybody as of the last ``loss_ms``."""
+    prefixes = count()
+
+    @settings(deadline=None, max_examples=30)
+    @given(two_traces, two_crashes)
+    def check(traces: list[list[Happening]], crashes: list[int]) -> None:
+        address = f"{redis.url}?prefix={name}-{next(prefixes)}"
+
+        async def open_store(_clock: Clock) -> Store:
+            # Its keys expire by its own clock, so none does within a test: what is too old must be known by what it says.
+            return await RedisStore.open(address)
+
+        asyncio.run(two_lives(name, traces, crashes, open_store, lasts=True))
 
     check()
 
