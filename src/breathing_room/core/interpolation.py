@@ -6,6 +6,7 @@ walked from: the first count after an unknown one is shown at once, and nobody s
 """
 
 from dataclasses import dataclass
+from math import floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Walk:
         if self.end is None or self.start is None or now_ms >= self.began_at_ms + self.length_ms:
             return self.end
         gone = max(0, now_ms - self.began_at_ms) / self.length_ms
-        return self.start + round((self.end - self.start) * gone)
+        # Halves go up, as `Math.round` has them, so that the browser shows the same; `round` would take the even number.
+        return self.start + floor((self.end - self.start) * gone + 0.5)
 
     def toward(self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int) -> "Walk":
         """Turn to a new presence.

@@ -8,7 +8,9 @@ export function keepAwake(button) {
   const press = (pressed) => button.setAttribute('aria-pressed', pressed);
   const hold = async () => {
     try {
-      lock = await navigator.wakeLock.request('screen');
+      const given = await navigator.wakeLock.request('screen');
+      lock?.release(); // one that was asked for before, by a quick finger or before the page was hidden
+      lock = given;
       if (!wanted()) lock.release();
     } catch {
       press(false); // refused, as by a phone that saves its battery
