@@ -1,6 +1,8 @@
 """The panel: seats, whom they stand for, and what a report costs."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 from hypothesis import given
@@ -253,6 +255,107 @@ def test_capped_seats_are_bounded_and_leave_nothing() -> None:
     panel.come_due(CAPPED.beat_lease_ms)
     assert (panel.seat_count, panel.capped_count, panel.largest_prefix_seats) == (0, 0, 0)
     assert len(panel.snapshot(CAPPED.beat_lease_ms).lapsed) == 3
+
+
+def stay(panel: Panel) -> Panel:
+    """Leave a panel as it is."""
+    return panel
+
+
+def sleep(panel: Panel) -> Panel:
+    """Put a panel to sleep and wake it: a snapshot names no prefix."""
+    other = Panel(panel._config, 2, now_ms=0)
+    other.wake(panel.snapshot(0), now_ms=0)
+    return other
+
+
+def restart(panel: Panel) -> Panel:
+    """Restart a panel that is meant to be smaller, as after a change of the config."""
+    other = Panel(replace(panel._config, panel_size=panel._config.panel_size - 20), 2, now_ms=0)
+    other.restore(panel.snapshot(0), (0, 1), elapsed_ms=0, now_ms=0)
+    return other
+
+
+def hand_over(panel: Panel) -> Panel:
+    """Have another replica take over the seats."""
+    other = Panel(panel._config, 2, now_ms=0)
+    other.inherit(panel.snapshot(0).seats, (), 0)
+    return other
+
+
+@pytest.mark.parametrize("prefixes", [[None], range(100)], ids=["without a prefix", "from other prefixes"])
+@pytest.mark.parametrize("between", [stay, sleep, restart, hand_over])
+def test_seats_that_move_to_a_full_prefix_are_capped_seats_too(
+    prefixes: Sequence[int | None], between: Callable[[Panel], Panel]
+) -> None:
+    """A move counts against the bound on capped seats, however a seat came to have the prefix that it leaves.
+
+    The bound was looked at for newcomers only. A hundred seats that moved to a prefix with its share, and with a hundred
+    capped seats already, made two hundred capped.
+    """
+    panel = Panel(replace(CONFIG, prefix_seats_max=10), 2, now_ms=0)
+    for index, prefix in zip(range(100), cycle(prefixes)):
+        report_from(panel, None if prefix is None else bytes([prefix]), range(index, index + 1))
+    panel = between(panel)
+    most = panel._config.panel_size
+    assert report_from(panel, b"full", range(100, 110 + most)) == 10 + most
+
+    assert (panel.seat_count, panel.capped_count, panel.refused_count) == (110, most, 0)
+    report_from(panel, b"full", range(100))
+
+    assert (panel.seat_count, panel.capped_count, panel.refused_count) == (10, most, 100)
+    assert not any(panel.holds(key(index)) for index in range(100))
+    assert panel.tally == [10, 0]
+    assert len(panel.snapshot(0).lapsed) == 0
+
+
+def test_a_day_that_ends_gives_each_address_another_prefix_and_no_more_seats() -> None:
+    """The hashes of prefixes change once a day: the seats of one address move to its new hash one after another."""
+    panel = Panel(CAPPED, 2, now_ms=0)
+    report_from(panel, b"today", range(200))
+    assert (panel.seat_count, panel.capped_count) == (3, 100)
+
+    for index in range(200):
+        report_from(panel, b"tomorrow", range(index, index + 1))
+        assert panel.capped_count <= CAPPED.panel_size
+        assert panel.seat_count <= 6
+    assert (panel.seat_count, panel.capped_count) == (3, 100)
+    assert panel.largest_prefixes(2) == [(b"tomorrow", 103)]
+
+
+moves = st.tuples(
+    st.sampled_from([*["report"] * 8, "withdraw", "sleep", "restart", "inherit"]),
+    st.integers(0, 9),
+    st.sampled_from([None, b"here", b"there"]),
+)
+
+
+@given(st.lists(moves, min_size=20, max_size=40), st.integers(1, 3), st.integers(1, 3))
+def test_capped_seats_are_bounded_whatever_happens(
+    told: list[tuple[str, int, bytes | None]], panel_size: int, share: int
+) -> None:
+    """Reports from here and there, leaves, sleep, restarts and seats of other replicas never cap more than a panel."""
+    config = replace(CONFIG, panel_size=panel_size, prefix_seats_max=share)
+    panel = Panel(config, 2, now_ms=0)
+    other = Panel(config, 2, now_ms=0)
+    other.report(key(20), 0.0, 0, 0)
+    for what, index, prefix in told:
+        match what:
+            case "report":
+                panel.report(key(index), 0.0, 0, 0, prefix)
+            case "withdraw":
+                panel.withdraw(key(index))
+            case "inherit":
+                panel.inherit(other.snapshot(0).seats, (), 0)
+            case "sleep":
+                panel = sleep(panel)
+            case _:
+                later = Panel(replace(config, panel_size=1), 2, now_ms=0)
+                later.restore(panel.snapshot(0), (0, 1), elapsed_ms=0, now_ms=0)
+                panel = later
+        assert panel.capped_count == sum(seat.capped for seat in panel._seats.values())
+        assert panel.capped_count <= panel._config.panel_size
+        assert all(seats.counted <= share for seats in panel._prefixes.values())
 
 
 def test_seats_are_capped_by_a_tenth_of_a_large_panel() -> None:

@@ -433,6 +433,19 @@ def test_a_person_who_loses_the_socket_can_go_on_by_reports() -> None:
     assert room.step(Woken(), now_ms=60_000) == Step((), 170_000)  # the first place of the socket's lease
 
 
+def test_a_seat_that_is_lost_to_a_full_prefix_is_announced() -> None:
+    """A visitor who moves to a prefix with its share, and with as many capped seats as are kept, is counted no longer."""
+    room = a_room(replace(CONFIG, panel_size=2, prefix_seats_max=1))
+    room.step(Reported(ANN, 0.0), now_ms=0)
+    for index in range(3):
+        room.step(Reported(visitor(f"{index}"), 0.0, None, b"full"), now_ms=0)
+    assert room.step(Woken(), now_ms=1_000).effects == (Announce(here(1_000, 2)),)
+    assert (room.panel.seat_count, room.panel.capped_count) == (2, 2)
+
+    assert room.step(Reported(ANN, 0.0, None, b"full"), now_ms=5_000).effects == (Announce(here(5_000, 1)),)
+    assert (room.panel.seat_count, room.panel.capped_count, room.holds(ANN)) == (1, 2, False)
+
+
 def test_an_earlier_duty_comes_before_a_later_one() -> None:
     """Who had a long socket lease and now reports is looked after when the report is overdue, not a day later."""
     room = a_room(replace(CONFIG, lease_ms=86_400_000, grace_ms=86_400_000))

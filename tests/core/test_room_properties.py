@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from breathing_room.core.agenda import Agenda
@@ -144,7 +144,18 @@ def check_coins(coins: CoinCrowd) -> None:
         assert [at_ms for at_ms, _ in times] == sorted(at_ms for at_ms, _ in times)
 
 
+# Seats that move to a prefix which has its share already; once two were capped, where one is allowed.
+ZERO, ONE, TWO = (visitor(f"crowd {index}") for index in range(3))
+MOVES_TO_A_FULL_PREFIX: Trace = [
+    (0, Reported(ZERO, 0.0, None)),
+    (0, Reported(ONE, 0.0, None, b"p")),
+    (0, Reported(TWO, 0.0, None, b"p")),
+    (0, Reported(ZERO, 0.0, None, b"p")),
+]
+
+
 @given(starts | narrow_starts, traces(anything | crowds | forgers))
+@example(NARROW, MOVES_TO_A_FULL_PREFIX)
 def test_the_state_fits_together(start: Start, trace: Trace) -> None:
     """Sums are kept, not recomputed, and yet are right after every step; nobody is missing from the agenda."""
     host = start.host()

@@ -12,10 +12,12 @@ Seats below theta are counted; the others wait until everybody has heard of the 
 which a visitor who comes back after all is forgiven.
 
 Who forges reports chooses the ids, and with them the tickets. So one address prefix fills no more than
-``prefix_seats_max`` seats. Those beyond are *capped*: they are kept, so that an operator sees what the count would be with them, but
-they are not counted, do not move the rate, and leave no ghosts. There are never more of them than seats that the panel is
-meant to have; further ones are refused. When a counted seat of a prefix goes, a capped one takes its place. Prefixes are hashes
-that mean something in this process only, so they are in no snapshot, and neither are the capped.
+``prefix_seats_max`` seats. Those beyond are *capped*: they are kept, so that an operator sees what the count would be with
+them, but they are not counted, do not move the rate, and leave no ghosts. There are never more of them than seats that the
+panel is meant to have; further ones are refused, and a seat that moves to such a prefix is removed. (Seats do move: they
+have no prefix after a restart, and another one when the address or the key of the hashes changes.) When a counted seat of
+a prefix goes, a capped one takes its place. Prefixes are hashes that mean something in this process only, so they are in
+no snapshot, and neither are the capped.
 
 Work per report is constant. A change of theta looks at every seat once; it is rare, and seats are few by design.
 """
@@ -123,7 +125,7 @@ class Panel:
         self._capped_count = 0
         self._capped_counted = 0
         self.refused_count = 0
-        """Reports that were forgotten, in all, since their prefix had its share and there were too many capped seats already."""
+        """Reports that were refused, in all, since their prefix had its share and there were too many capped seats already."""
         nobody = (0,) * moods_count
         self._nobody = PanelSums(tally=nobody, restored_tally=nobody)
         self._tally = [0] * moods_count
@@ -274,7 +276,8 @@ class Panel:
             prefix: Which address prefix it came from; None where no cap applies.
 
         Returns:
-            Whether anything was kept of it. If not, it was not in the sample, or its prefix has more than its share.
+            Whether the panel changed. If not, the visitor is not in the sample, or is a newcomer of a prefix that has more
+            than its share.
         """
         if ticket >= self._rate.current:
             return False
@@ -286,6 +289,10 @@ class Panel:
             seat = self._add(visitor, ticket, prefix)
         elif prefix != (seat.prefix and seat.prefix.prefix):
             self._detach(seat)
+            if not self._has_place(prefix):  # As for a newcomer, or moves would get around the bound.
+                self.refused_count += 1
+                self._remove(seat)
+                return True
             self._attach(seat, prefix)
         if mood is not None and mood != seat.mood:
             self._weigh(seat, -1)
