@@ -1,0 +1,170 @@
+"""The map of where everything went: nothing of commit fcd8191 is homeless, and the script that reads the map answers."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = (Path(__file__).with_name("modules_fcd8191.txt")).read_text(encoding="utf-8").split()
+
+MAP = """\
+old,symbol,new,new_symbol,how,note
+src/breathing_room/core/agenda.py,,src/breathing_room/core/deadlines.py,,moves,
+src/breathing_room/core/agenda.py,Agenda,src/breathing_room/core/deadlines.py,DeadlineQueue,moves,
+src/breathing_room/core/cluster.py,,src/breathing_room/core/delta.py;src/breathing_room/core/broadcaster.py,,splits,
+src/breathing_room/core/cluster.py,Part,src/breathing_room/core/delta.py,RoomDelta,moves,
+src/breathing_room/core/cluster.py,Whole,gone,,goes,the broadcaster
+src/breathing_room/hosts/cluster.py,,src/breathing_room/hosts/node.py,,moves,
+src/breathing_room/hosts/cost.py,,gone,,goes,a command
+src/breathing_room/core/room.py,,src/breathing_room/core/room.py,,stays,
+"""
+
+
+@pytest.fixture
+def where(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The script as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    return importlib.import_module("where")
+
+
+@pytest.fixture
+def tree(where: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A small tree in which the agenda has moved, the cluster is half split, and the rest is as it was."""
+    monkeypatch.setattr(where, "ROOT", tmp_path)
+    core, hosts = tmp_path / "src/breathing_room/core", tmp_path / "src/breathing_room/hosts"
+    core.mkdir(parents=True)
+    hosts.mkdir()
+    (core / "deadlines.py").write_text(
+        "TICK_MS = 100\n\n\nclass DeadlineQueue:\n    def put(self) -> None: ...\n"
+    )
+    (core / "delta.py").write_text("class RoomDelta: ...\n")
+    (core / "room.py").write_text("@final\nclass Room:\n    def step(self) -> None: ...\n")
+    (hosts / "cluster.py").write_text("class Cluster: ...\n")
+    (tmp_path / "moves.csv").write_text(MAP)
+    return tmp_path
+
+
+@pytest.fixture
+def ask(where: Any, tree: Path) -> Any:
+    """Asks the script about the small tree."""
+    moves = where.read_moves(tree / "moves.csv")
+    return lambda *arguments: list(where.where(arguments, moves))
+
+
+def test_every_module_has_one_row_of_its_own(where: Any) -> None:
+    """Each of the 169 modules of the commit stands in the map exactly once, with a home or with what replaces it."""
+    rows = [move for move in where.read_moves() if not move.symbol]
+    modules = [move.old for move in rows if move.old.startswith("src/") and move.old.endswith(".py")]
+
+    assert len(MODULES) == 169
+    assert sorted(modules) == MODULES
+    assert [move.old for move in rows if not (move.homes or move.note)] == []
+
+
+def test_how_a_module_goes_agrees_with_its_homes(where: Any) -> None:
+    """What stays has its own path as its home, what splits has several, and what moves has another one."""
+    for move in where.read_moves():
+        if move.symbol:
+            continue
+        fits = {
+            "stays": move.homes == (move.old,),
+            "splits": len(set(move.homes)) > 1,
+            "moves": len(move.homes) == 1 and move.old not in move.homes,
+            "merges": len(move.homes) == 1 and move.old not in move.homes,
+            "goes": not move.homes,
+        }
+        assert fits[move.how], move
+
+
+def test_a_symbol_stands_behind_the_row_of_its_file(where: Any) -> None:
+    """Each symbol of the map belongs to a file of the map, and stands there once."""
+    moves = where.read_moves()
+    files = {move.old for move in moves if not move.symbol}
+    symbols = [(move.old, move.symbol) for move in moves if move.symbol]
+
+    assert {old for old, _ in symbols} <= files
+    assert len(set(symbols)) == len(symbols)
+
+
+def test_what_left_its_place_is_where_the_map_says(where: Any) -> None:
+    """A source file that is not in its old place is in all of its homes."""
+    for move in where.read_moves():
+        if not move.symbol and move.old.startswith("src/") and not (ROOT / move.old).exists():
+            assert [home for home in move.homes if not (ROOT / home).exists()] == [], move.old
+
+
+def test_a_file_that_moved(ask: Any) -> None:
+    """A file that moved is answered with its home, however much of its path is given."""
+    answer = ["src/breathing_room/core/agenda.py -> src/breathing_room/core/deadlines.py"]
+
+    assert ask("agenda.py") == answer
+    assert ask("src/breathing_room/core/agenda.py") == answer
+    assert ask("breathing_room.core.agenda") == answer
+
+
+def test_a_file_on_its_way(ask: Any) -> None:
+    """Of a file that did not move yet, or not all of it, the answer says so."""
+    core = "src/breathing_room/core/"
+    assert ask("hosts/cluster.py") == [
+        "src/breathing_room/hosts/cluster.py has not moved yet; it goes to src/breathing_room/hosts/node.py"
+    ]
+    assert ask("core/cluster.py") == [
+        f"{core}cluster.py -> {core}delta.py, {core}broadcaster.py (not there yet)"
+    ]
+
+
+def test_what_goes_is_answered_by_what_replaces_it(ask: Any) -> None:
+    """A file, a class or a method that goes is answered by what replaces it."""
+    assert ask("hosts/cost.py") == ["src/breathing_room/hosts/cost.py is gone  (a command)"]
+    assert ask("Whole") == ["src/breathing_room/core/cluster.py Whole goes  (the broadcaster)"]
+    assert ask("core/cluster.py", "Whole.facts")[1:] == [
+        "src/breathing_room/core/cluster.py Whole.facts goes  (the broadcaster)"
+    ]
+
+
+def test_a_symbol_is_found_under_its_new_name(ask: Any) -> None:
+    """A class and its methods are found where they are defined now, a class that has another name now included."""
+    moved = "src/breathing_room/core/agenda.py {} -> src/breathing_room/core/deadlines.py:{}"
+
+    assert ask("Agenda") == [moved.format("Agenda", "4 DeadlineQueue")]
+    assert ask("core/agenda.py", "Agenda.put")[1:] == [moved.format("Agenda.put", "5 DeadlineQueue.put")]
+    assert ask("core/agenda.py", "TICK_MS")[1:] == [moved.format("TICK_MS", "1 TICK_MS")]
+    assert ask("step") == ["src/breathing_room/core/room.py:3 Room.step"]
+
+
+def test_a_line_is_answered_by_what_stood_there(where: Any) -> None:
+    """A line of the commit is answered by the innermost function around it; one between two, by the file alone."""
+    source = "A = 1\n\n\n@wraps\nclass Room:\n    def step(self):\n        pass\n"
+    found = list(where.definitions(where.ast.parse(source)))
+
+    assert found == [("A", 1, 1), ("Room", 4, 7), ("Room.step", 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["core/agent.py"], "fcd8191 has no core/agent.py; near it: src/breathing_room/core/agenda.py"),
+        (["cluster.py"], "may be src/breathing_room/core/cluster.py, src/breathing_room/hosts/cluster.py: say more"),
+        (["core/agenda.py", "Agent"], "Agent is neither in the map nor in .*near it: Agenda"),
+        (["Agent"], "neither the map nor the tree has Agent; near it: Agenda"),
+        (["agenda.py:1"], "git fetch --unshallow"),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_names_what_is_near(
+    ask: Any, where: Any, arguments: list[str], message: str
+) -> None:
+    """A wrong path, symbol or line is answered with what was wrong, and what is near it or what to do."""
+    with pytest.raises(where.NotFoundError, match=message):
+        ask(*arguments)
+
+
+def test_the_command_ends_with_a_status(where: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints answers and ends with 0, says on standard error what is not there and ends with 1, and shows how to ask."""
+    assert where.main(["hosts/server/session.py"]) == 0
+    assert "hosts/common/rooms/connection.py" in capsys.readouterr().out
+    assert where.main(["hosts/server/sesion.py"]) == 1
+    assert "near it: src/breathing_room/hosts/server/session.py" in capsys.readouterr().err
+    assert where.main([]) == 2
+    assert "python scripts/where.py" in capsys.readouterr().out
