@@ -40,7 +40,7 @@ run: $(VENV)/.run  ## Serve the page on http://127.0.0.1:8000
 	$(BIN)/breathing-room serve $(ARGS)
 
 test: $(VENV)/.dev $(NODE_PEERS) $(PYODIDE)  ## Run every test, in Chromium too
-	@./scripts/need chromium nginx gcc openssl redis-server systemd-analyze:systemd
+	@./scripts/need "chromium-headless-shell|chromium" nginx gcc openssl redis-server systemd-analyze:systemd
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --reruns $(RERUNS) $(ARGS)
 
 lint: $(VENV)/.dev  ## Format, lint, strict types, import contracts

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 import time
 from datetime import UTC, datetime
 
 from playwright.async_api import Browser, async_playwright
-from screenshots import CROWD, FLAGS, HUGE, SITE, SIZES, Picture, answer
+from screenshots import CROWD, EXECUTABLE, FLAGS, HUGE, SITE, SIZES, Picture, answer
 
 # Somebody comes, goes or changes the mood, once a second: as often as a room tells.
 BUSY = """
@@ -72,7 +71,7 @@ async def share(
 async def measure(seconds: float) -> None:
     """Print the shares of every room on every screen."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         load = os.getloadavg()[0]
         print(
             f"{datetime.now(UTC):%Y-%m-%d}, Chromium {browser.version}, {os.cpu_count()} cores, load {load:.1f}"

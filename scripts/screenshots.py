@@ -32,6 +32,7 @@ SERVER = WEB.parent / "hosts" / "server"
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 # A name under localhost is as good as https to a browser: it offers to keep the screen on.
 SITE = "http://breathing.localhost"
+EXECUTABLE = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -305,7 +306,7 @@ def keep(file: Path) -> None:
 async def take_all(folder: Path, names: list[str]) -> None:
     """Take every picture, or those of these names."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         for picture in PICTURES:
             for size in SIZES:
                 if picture.name in names or not names:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,11 @@ from websockets.asyncio.client import ClientConnection
 
 from harness import ServerProcess
 
+# The shell is the same engine without a browser around it: its windows, their processes and their rendering cost more than our page.
+EXECUTABLE = shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
+assert EXECUTABLE, (
+    "these tests need Chromium; on Debian: apt-get install chromium-headless-shell, elsewhere: chromium"
+)
 AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = (
     "--no-sandbox",

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from chromium import FLAGS, until
+from chromium import EXECUTABLE, FLAGS, until
 
 PATIENCE_S = 60
 
@@ -112,10 +111,8 @@ class Tab:
 @asynccontextmanager
 async def chromium(profile: Path) -> AsyncIterator[Chromium]:
     """Start a browser with a profile in an empty folder."""
-    executable = shutil.which("chromium")
-    assert executable
     process = await asyncio.create_subprocess_exec(
-        executable, "--headless=new", *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
+        EXECUTABLE, "--headless", *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -2,7 +2,6 @@
 
 import http.server
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from chromium import FLAGS
+from chromium import EXECUTABLE, FLAGS
 from harness import ServerProcess
 
 README = (Path(__file__).resolve().parent.parent.parent / "README.md").read_text(encoding="utf-8")
@@ -65,7 +64,7 @@ async def test_the_web_snippet(site: str) -> None:
     A page of another site with the five lines shows how many people are there.
     """
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         page = await browser.new_page()
         await page.goto(site)
         await expect(page.locator("p")).to_have_text("1 people are here with you", timeout=15_000)

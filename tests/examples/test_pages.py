@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 from websockets.asyncio.client import connect
 
-from chromium import FLAGS, violations
+from chromium import EXECUTABLE, FLAGS, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,7 +52,7 @@ def started(name: str) -> Iterator[str]:
 async def browser() -> AsyncIterator[Browser]:
     """The Chromium of the system."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         yield browser
         await browser.close()
 

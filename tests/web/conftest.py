@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -11,7 +10,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from websockets.asyncio.client import connect
 
-from chromium import FLAGS, RECORDER, BringPeer, OpenPage, Peer, Proxy
+from chromium import EXECUTABLE, FLAGS, RECORDER, BringPeer, OpenPage, Peer, Proxy
 from harness import ServerProcess, start_server
 
 
@@ -32,10 +31,8 @@ def room_name() -> str:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The Chromium of the system."""
-    executable = shutil.which("chromium")
-    assert executable, "these tests need chromium; on Debian or Ubuntu: apt-get install chromium"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         yield browser
         await browser.close()
 
