@@ -31,10 +31,60 @@ def test_for_people_to_read() -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "\x1b" not in result.stdout
-    assert "1 run of 1.20 h, depth events, 12 looks" in result.stdout
+    assert "1 run: measured 12 min after 1 h of warm-up, depth events, 12 looks" in result.stdout
     assert "coin (biased)" in result.stdout
     assert "reports a day" in result.stdout
     assert "writes a day" in result.stdout
+
+
+def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
+    """
+    U5: the bare command printed a coverage of 76.67 % from 60 looks at the same people, which read as a refutation.
+
+    Fewer than 20 independent samples give neither coverage nor a ratio to theory, in the table and in JSON, and the output
+    says on how many it rests and what to do.
+    """
+    shown = run(*SHORT).stdout
+    (row,) = (line.split() for line in shown.splitlines() if line.startswith(" panel"))
+    assert row[-3:] == ["1", "-", "-"]
+    assert "12 looks see 1 independent sample" in " ".join(shown.split())
+    assert "--seeds 20" in shown
+    assert "covered the truth" not in shown
+
+    (crowd,) = json.loads(run(*SHORT, "--json", "-").stdout)["crowds"]
+    assert crowd["estimators"]["panel"]["independent_samples"] == 1
+    assert crowd["estimators"]["panel"]["coverage"] is None
+    assert crowd["moods"]["coverage"] is None
+
+
+def test_twenty_seeds_are_a_measure_of_coverage() -> None:
+    """U5: what the hint asks for gives a coverage, and no hint."""
+    shown = run("steady", "--people", "10", "--hours", "0.1", "--seeds", "20").stdout
+    (row,) = (line.split() for line in shown.splitlines() if line.startswith(" panel"))
+    samples, ratio, covered, percent = row[-4:]
+    assert (samples, percent) == ("20", "%")
+    assert float(ratio) > 0
+    assert float(covered) > 50
+    assert "--seeds 20" not in shown
+
+
+def test_a_sweep_says_on_how_many_samples_each_row_rests() -> None:
+    """U5: a sweep leaves the coverage of a row blank as well, and says so below."""
+    shown = run("steady", "--people", "5", "--people", "30", "--hours", "0.1").stdout
+    rows = [
+        line.split() for line in shown.split("covered %")[1].splitlines() if line.strip()[:2] in {"5 ", "30"}
+    ]
+    assert [row[-3:] for row in rows[:2]] == [["1", "-", "-"]] * 2
+    assert "--seeds 20" in shown
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [("2", "measured 2 h after 1 h of warm-up"), ("0.2", "measured 12 min after 1 h of warm-up")],
+)
+def test_the_time_that_is_said_is_the_time_that_was_asked_for(hours: str, said: str) -> None:
+    """U5: --hours 2 was announced as a run of 3.00 h, with the warm-up in it."""
+    assert said in run("steady", "--people", "5", "--hours", hours).stdout
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

@@ -1,6 +1,7 @@
 """What runs say together, computed by hand."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -8,9 +9,9 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.room import Room
 from breathing_room.sim.meter import Meter, StoreMeter
-from breathing_room.sim.result import Look, MoodScore, RunResult, mood_score, score
+from breathing_room.sim.result import Look, MoodScore, RunResult, independent_samples, mood_score, score
 from breathing_room.sim.scenario import parse
-from breathing_room.sim.summary import add_up, budget_per_s, summarize
+from breathing_room.sim.summary import add_up, budget_per_s, independent_after_ms, summarize
 
 PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
 
@@ -54,6 +55,58 @@ def test_looks_at_the_same_people_are_one() -> None:
     assert one is not None
     assert two.bias_error == pytest.approx(0.1)
     assert (two.looks, one.bias_error) == (100, None)
+
+
+def test_looks_are_independent_samples_where_they_see_other_people() -> None:
+    """U5: of looks a minute apart, those three quarters of an hour after the last one that counts are samples; each run begins with one."""
+    minute_ms = 60_000
+    hour = [a_look(100, (100, 90, 110), at_ms=minute * minute_ms) for minute in range(60)]
+
+    assert independent_samples([hour], apart_ms=45 * minute_ms) == 2
+    assert independent_samples([hour, hour, []], apart_ms=45 * minute_ms) == 4
+    assert independent_samples([hour], apart_ms=minute_ms) == 60
+    assert independent_samples([hour, hour], apart_ms=inf) == 2
+
+
+@pytest.mark.parametrize(
+    ("crowd", "apart_ms"),
+    [
+        ("stay_minutes = 10", 1_800_000.0),
+        ("kinds = { coin = 1.0 }", 180_000.0),
+        ("kinds = { coin = 0.5, poll = 0.5 }", 2_700_000.0),
+        ("closed = true", inf),
+    ],
+)
+def test_when_a_look_sees_other_people_depends_on_the_crowd(crowd: str, apart_ms: float) -> None:
+    """U5: after three mean stays; where all flip coins, after one window of them; where the same people stay, never."""
+    assert independent_after_ms(parse(f"[crowd]\n{crowd}")) == apart_ms
+
+
+@pytest.mark.parametrize(("samples", "coverage"), [(19, None), (20, 1.0)])
+def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, coverage: float | None) -> None:
+    """U5: looks that are 15 minutes apart are one sample in three; of fewer than 20 there is no coverage, of the moods as little."""
+    scenario = parse("[run]\nlook_every_s = 900\nestimators = ['panel']")
+    intervals = {"calm": (30, 130), "glad": None, "unspoken": None}
+    looks = [
+        replace(
+            a_look(100, (100, 90, 110), at_ms=900_000 * number),
+            presence=replace(PRESENCE, mood_intervals=intervals),
+        )
+        for number in range(3 * samples - 2)
+    ]
+    run = RunResult(
+        seed=1, depth="events", keep=1.0, hours=99.0, looks=tuple(looks), meter=Meter(), reports_by_s=()
+    )
+    found = summarize(scenario, [run])
+
+    assert found["looks"] == 3 * samples - 2
+    assert found["independent_samples"] == found["estimators"]["panel"]["independent_samples"] == samples
+    assert found["estimators"]["panel"]["coverage"] == coverage
+    assert found["moods"] == {
+        "looks": 3 * samples - 2,
+        "independent_samples": samples,
+        "coverage": coverage,
+    }
 
 
 def test_where_nothing_was_said_there_is_no_score() -> None:

@@ -73,4 +73,6 @@ def test_a_cache_keeps_reads_from_the_origin() -> None:
 
     assert day["presence_reads"] == pytest.approx(17_280, rel=0.02)
     assert day["polls"] == pytest.approx(2_000 * 2_880, rel=0.1)
-    assert found["estimators"]["panel"]["coverage"] >= 0.6
+    # The looks of one run see one panel: no measure of the interval, and not called one. Most of them are covered all the same.
+    assert found["estimators"]["panel"]["coverage"] is None
+    assert sum(look["low"] <= look["truth"] <= look["high"] for look in found["seen"]) >= 0.6 * found["looks"]

@@ -17,6 +17,7 @@ from rich.text import Text
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.policies import POLICIES
 from breathing_room.sim.scenario import DEPTHS, ESTIMATORS, HOUR_MS, SECOND_MS, Scenario, load, scenario_names
+from breathing_room.sim.summary import SAMPLES_MIN, summarize
 
 PIPE_LETTERS: Final = 150
 """How wide a table is where nobody can tell us."""
@@ -99,7 +100,6 @@ def command(
     count = seeds or (-(-looks // _looks_a_run(scenario)) if looks else 1)
     try:
         from breathing_room.sim.batch import run_all  # noqa: PLC0415 - numpy is an extra
-        from breathing_room.sim.summary import summarize  # noqa: PLC0415
 
         if plot_path:
             from breathing_room.sim.plot import plot  # noqa: PLC0415 - so is matplotlib
@@ -194,18 +194,51 @@ def _show(result: dict[str, Any]) -> None:
         console.print(result["about"])
     crowds = result["crowds"]
     if len(crowds) > 1:
-        console.print("\nHow right the panel is; held: of its 95 % intervals, those that held the truth.")
+        console.print(
+            "\nHow right the panel is; covered: of its 95 % intervals, those that the truth was in; samples: independent ones."
+        )
         console.print(_sweep(crowds), _sweep_beside(crowds), _sweep_a_day(crowds), sep="")
+        _show_hint(console, crowds)
         return
     (crowd,) = crowds
-    runs = len(crowd["seeds"])
     console.print(
-        f"{runs:,} {'run' if runs == 1 else 'runs'} of {crowd['hours'] / runs:,.2f} h, depth {crowd['depth']}, "
-        f"{crowd['looks']:,} looks, {_people(crowd['truth'])} people on average"
+        f"{_runs(crowd)}, depth {crowd['depth']}, {crowd['looks']:,} looks, {_people(crowd['truth'])} people on average"
     )
     console.print(_estimators(crowd))
+    _show_hint(console, crowds)
     for line in _lines(crowd):
         console.print(line)
+
+
+def _runs(crowd: dict[str, Any]) -> str:
+    """Say how many runs there were and how long each was measured: the warm-up comes before that."""
+    count = len(crowd["seeds"])
+    warm_up = crowd["warm_up_hours"] / count
+    measured = crowd["hours"] / count - warm_up
+    after = f"after {_length(warm_up)} of warm-up" if warm_up else "without a warm-up"
+    runs = "1 run" if count == 1 else f"{count:,} runs"
+    return f"{runs}: measured {_length(measured)} {after}"
+
+
+def _length(hours: float) -> str:
+    return f"{hours:.4g} h" if hours >= 1 else f"{60 * hours:.4g} min"
+
+
+def _show_hint(console: Console, crowds: Sequence[dict[str, Any]]) -> None:
+    """Say where there are too few independent samples to judge an interval, and what to do about it."""
+    few = [crowd for crowd in crowds if 0 < crowd["independent_samples"] < SAMPLES_MIN]
+    if not few:
+        return
+    samples = {crowd["independent_samples"] for crowd in few}
+    most = max(samples)
+    number = f"{most:,}" if len(samples) == 1 else f"{min(samples):,} to {most:,}"
+    looks = f"{few[0]['looks']:,} looks see" if len(few) == 1 else "The looks at a crowd see"
+    console.print(
+        f"{looks} {number} independent {'sample' if most == 1 else 'samples'}: looks that are close together see much the same "
+        f"people.\nThat is no measure of the error or of the interval, so 'ratio' and 'covered' stay blank below {SAMPLES_MIN} "
+        f"samples. Try --seeds {SAMPLES_MIN}\n",
+        soft_wrap=True,
+    )
 
 
 def _table(*columns: str, left: int = 1) -> Table:
@@ -216,7 +249,9 @@ def _table(*columns: str, left: int = 1) -> Table:
 
 
 def _estimators(crowd: dict[str, Any]) -> Table:
-    table = _table("estimator", "says / truth", "bias", "± error", "RMSE", "theory", "ratio", "held")
+    table = _table(
+        "estimator", "says / truth", "bias", "± error", "RMSE", "theory", "samples", "ratio", "covered"
+    )
     for name, fared in crowd["estimators"].items():
         table.add_row(
             Text(
@@ -228,6 +263,7 @@ def _estimators(crowd: dict[str, Any]) -> Table:
             _percent(fared["bias_error"], sign=False),
             _percent(fared["rmse"], sign=False),
             _percent(fared["bound"], sign=False),
+            f"{fared['independent_samples']:,}",
             _ratio(fared),
             _percent(fared["coverage"], sign=False),
         )
@@ -237,8 +273,11 @@ def _estimators(crowd: dict[str, Any]) -> Table:
 def _lines(crowd: dict[str, Any]) -> Iterator[str]:
     """Say what the table does not, a line for each thing."""
     moods = crowd["moods"]
-    if moods["looks"]:
-        yield f"moods           {_percent(moods['coverage'], sign=False)} of {moods['looks']:,} intervals held the truth"
+    if moods["coverage"] is not None:
+        yield (
+            f"moods           {_percent(moods['coverage'], sign=False)} of {moods['looks']:,} intervals covered the truth, "
+            f"from {moods['independent_samples']:,} independent samples"
+        )
     day = {name: f"{count:,.0f}" for name, count in crowd["a_day"].items()}
     meter = crowd["meter"]
     yield (
@@ -274,7 +313,9 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
 
 def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
     """Compare crowds. Shares are in percent, and the heads are short: the table is to fit a terminal."""
-    table = _table("people", "bias %", "unrounded", "± %", "RMSE %", "theory", "ratio", "held %", left=0)
+    table = _table(
+        "people", "bias %", "unrounded", "± %", "RMSE %", "theory", "samples", "ratio", "covered %", left=0
+    )
     for crowd in crowds:
         if panel := crowd["estimators"].get("panel"):
             table.add_row(
@@ -284,6 +325,7 @@ def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
                 _share(panel["bias_error"]),
                 _share(panel["rmse"]),
                 _share(panel["bound"]),
+                f"{panel['independent_samples']:,}",
                 _ratio(panel),
                 _share(panel["coverage"], digits=1),
             )
@@ -292,7 +334,7 @@ def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
 
 def _sweep_beside(crowds: Sequence[dict[str, Any]]) -> Table:
     table = _table(
-        "people", "looks", "moods held %", "of", "coin (biased)", "first beat forced (biased)", left=0
+        "people", "looks", "moods covered %", "of", "coin (biased)", "first beat forced (biased)", left=0
     )
     for crowd in crowds:
         table.add_row(
@@ -334,7 +376,9 @@ def _percent(share: float | None, *, sign: bool = True) -> str:
 
 
 def _ratio(fared: dict[str, Any]) -> str:
-    return f"{fared['rmse'] / fared['bound']:.3f}" if fared["bound"] else "-"
+    """Set the error against theory, where it rests on enough samples to be one."""
+    known = fared["bound"] and fared["independent_samples"] >= SAMPLES_MIN
+    return f"{fared['rmse'] / fared['bound']:.3f}" if known else "-"
 
 
 def _times(fared: dict[str, Any] | None) -> str:

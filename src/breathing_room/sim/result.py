@@ -1,6 +1,6 @@
 """What a run found, and what many runs say together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
@@ -64,6 +64,25 @@ class RunResult:
     looks: tuple[Look, ...]
     meter: Meter
     reports_by_s: tuple[int, ...]
+
+
+def independent_samples(runs: Iterable[Sequence[Look]], *, apart_ms: float) -> int:
+    """Count the looks that see different people: those of different runs, and those of one run at least ``apart_ms`` apart.
+
+    Looks that are closer see much the same panel, so a hundred of them are one sample of the estimator's error.
+
+    Args:
+        runs: The looks of each run, in their order.
+        apart_ms: After how long a look sees other people; infinite where the same people stay.
+    """
+    count = 0
+    for looks in runs:
+        last_at_ms: float | None = None
+        for look in looks:
+            if last_at_ms is None or look.at_ms - last_at_ms >= apart_ms:
+                last_at_ms = look.at_ms
+                count += 1
+    return count
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +153,19 @@ class MoodScore:
     coverage: float | None
 
 
+def judged_moods(look: Look) -> Iterator[tuple[int, tuple[int, int | None]]]:
+    """Yield the true number of people and the published interval of each mood that is judged at a look."""
+    for mood, truth in zip((*look.presence.moods, UNSPOKEN), look.moods, strict=True):
+        interval = look.presence.mood_intervals[mood]
+        if interval is not None and truth * look.theta >= SEATS_MIN:
+            yield truth, interval
+
+
 def mood_score(looks: Iterable[Look]) -> MoodScore:
     """Judge the intervals of moods."""
     count = held = 0
     for look in looks:
-        for mood, truth in zip((*look.presence.moods, UNSPOKEN), look.moods, strict=True):
-            interval = look.presence.mood_intervals[mood]
-            if interval is None or truth * look.theta < SEATS_MIN:
-                continue
-            low, high = interval
+        for truth, (low, high) in judged_moods(look):
             count += 1
             held += low <= truth and (high is None or truth <= high)
     return MoodScore(count, held / count if count else None)

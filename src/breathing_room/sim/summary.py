@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from math import sqrt
+from math import inf, sqrt
 from typing import Any
 
 from breathing_room.core.config import DAY_MS
+from breathing_room.core.estimate.coin import WINDOW_MS
 from breathing_room.core.policies import Traffic
 from breathing_room.sim.meter import Meter
-from breathing_room.sim.result import Look, RunResult, mood_score, score
+from breathing_room.sim.result import Look, RunResult, independent_samples, judged_moods, mood_score, score
 from breathing_room.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
 
 STAYS_APART = 3
 """Looks that are so many mean stays apart see other people: of exponential stays, one in 20 lasts from one to the next."""
+
+SAMPLES_MIN = 20
+"""The share of intervals that covered the truth is given from so many independent samples on.
+
+Of 20, one 95 % interval is expected to miss, and the share has a standard error of 5 %. Of fewer, one that misses or none says
+nothing of the interval.
+"""
 
 LOOKS_MAX = 2_000
 """A result lists its looks one by one if there are no more."""
@@ -35,9 +43,8 @@ def summarize(
     from_ms = scenario.run.judged_from_minutes * MINUTE_MS
     runs = [[look for look in result.looks if look.at_ms >= from_ms] for result in results]
     looks = [look for run in runs for look in run]
-    independent = (
-        scenario.run.look_every_s * SECOND_MS >= STAYS_APART * scenario.crowd.stay_minutes * MINUTE_MS
-    )
+    apart_ms = independent_after_ms(scenario)
+    independent = scenario.run.look_every_s * SECOND_MS >= apart_ms
     summary: dict[str, Any] = {
         "people": scenario.crowd.people,
         "kinds": sorted(kind for kind, share in scenario.crowd.kinds.items() if share),
@@ -45,16 +52,25 @@ def summarize(
         "individuals_below": max(result.keep for result in results),
         "seeds": [result.seed for result in results],
         "hours": sum(result.hours for result in results),
+        "warm_up_hours": len(results) * scenario.run.warm_up_minutes / 60,
         "looks": len(looks),
+        "independent_samples": independent_samples(runs, apart_ms=apart_ms),
         "truth": sum(look.truth for look in looks) / len(looks) if looks else None,
         "estimators": {},
-        "moods": asdict(mood_score(looks)),
+        "moods": mood_coverage(runs, apart_ms=apart_ms),
         "a_day": a_day(results),
         "meter": add_up([result.meter for result in results]),
     }
     for name in scenario.run.estimators:
         if found := score(name, runs, independent=independent):
-            summary["estimators"][name] = {"biased": name.startswith("coin"), **asdict(found)}
+            spoken = [[look for look in run if name in look.estimates] for run in runs]
+            samples = independent_samples(spoken, apart_ms=apart_ms)
+            summary["estimators"][name] = {
+                "biased": name.startswith("coin"),
+                **asdict(found),
+                "independent_samples": samples,
+                "coverage": found.coverage if samples >= SAMPLES_MIN else None,
+            }
     if (panel := summary["estimators"].get("panel")) and summary["kinds"] == ["poll"]:
         # What is published is whole people.
         panel["bias_before_rounding"] = sum(look.raw_count - look.truth for look in looks) / sum(
@@ -67,6 +83,30 @@ def summarize(
     if len(seen) <= LOOKS_MAX:
         summary["seen"] = [_seen(look, seed) for seed, look in seen]
     return summary
+
+
+def independent_after_ms(scenario: Scenario) -> float:
+    """Return after how long a look sees other people, so that its error has nothing to do with that of the look before.
+
+    A panel is renewed as stays end. Clients that flip coins flip them anew, so one window of the estimator is enough; in a closed
+    crowd the same people stay, and a run is one sample.
+    """
+    crowd = scenario.crowd
+    if {kind for kind, share in crowd.kinds.items() if share} == {"coin"}:
+        return WINDOW_MS
+    return inf if crowd.closed else STAYS_APART * crowd.stay_minutes * MINUTE_MS
+
+
+def mood_coverage(runs: Sequence[Sequence[Look]], *, apart_ms: float) -> dict[str, Any]:
+    """Judge the intervals of moods; without a coverage where too few independent samples were judged."""
+    judged = [[look for look in run if any(judged_moods(look))] for run in runs]
+    samples = independent_samples(judged, apart_ms=apart_ms)
+    found = mood_score(look for run in judged for look in run)
+    return {
+        "looks": found.looks,
+        "independent_samples": samples,
+        "coverage": found.coverage if samples >= SAMPLES_MIN else None,
+    }
 
 
 def add_up(meters: Sequence[Meter]) -> dict[str, Any]:
