@@ -132,6 +132,7 @@ class Setting:
             duration_ms=round(1_000 * self.duration_s),
             look_ms=round(1_000 * self.look_s),
             leaves_share=self.leaves_share,
+            alone=True,
             seed=1,
         )
 
@@ -233,11 +234,11 @@ def rows(looks: Sequence[Look], arrivals: Arrivals) -> list[dict[str, Any]]:
             {
                 "at_s": round(seen.at_s, 1),
                 "gathered": seen.gathered,
-                "truth": seen.truth,
+                "truth": seen.own,
                 "count": seen.count,
                 "low": seen.low,
                 "high": seen.high,
-                "held": seen.held,
+                "covered": seen.verdict == "covered",
                 "rate": seen.rate,
                 "reads_per_s": round(seen.rates(before).get("reads", 0.0), 1),
                 "origin_reads_per_s": round(between(arrivals.reads, since_s, seen.at_s) / length_s, 2),
@@ -298,7 +299,7 @@ async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Show:
         show.figures |= {
             "the rate was heard of, s": round(settled_s, 1),
             "looks since then": len(settled),
-            "of them held the truth": sum(row["held"] for row in settled),
+            "of them covered the truth": sum(row["covered"] for row in settled),
             "bias, %": round(100 * sum(errors) / len(errors), 2),
             "root of the mean square error, %": round(
                 100 * math.sqrt(sum(error**2 for error in errors) / len(errors)), 2
@@ -316,9 +317,12 @@ class Newcomers(PollCrowd):
 
     residents: PollCrowd
 
-    @property
-    def truth(self) -> int:
-        return self.here + self.residents.here
+    def own(self, since_s: float) -> tuple[int, int, int]:
+        here, fewest, most = (
+            ours + theirs
+            for ours, theirs in zip(super().own(since_s), self.residents.own(since_s), strict=True)
+        )
+        return here, fewest, most
 
 
 async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
@@ -348,13 +352,13 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
             between(arrivals.reports, one_s, setting.duration_s) / (setting.duration_s - one_s), 2
         ),
         "looks from two lifetimes after it": len(after),
-        "of them held the truth": sum(row["held"] for row in after),
+        "of them covered the truth": sum(row["covered"] for row in after),
     }
     show.goals |= {
         "reports are within the budget from a lifetime after the surge": within_budget(
             setting.budget_per_s, arrivals.reports, one_s, setting.duration_s
         ),
-        "the first look after two lifetimes holds the truth": bool(after) and after[0]["held"],
+        "the first look after two lifetimes covers the truth": bool(after) and after[0]["covered"],
     }
     return show
 
@@ -372,7 +376,7 @@ async def show_coins(setting: Setting, title: str, nginx: Nginx) -> Show:
     counts = [row["count"] for row in third_minute]
     show.figures |= {
         "looks from the third minute on": len(third_minute),
-        "of them held the truth": sum(row["held"] for row in third_minute),
+        "of them covered the truth": sum(row["covered"] for row in third_minute),
         "their counts, on average": round(sum(counts) / len(counts), 1),
         "the naive figures, on average (biased)": round(
             sum(row["naive"] for row in third_minute) / len(third_minute)
@@ -406,7 +410,7 @@ COLUMNS = {
     "truth": "truth",
     "count": "count",
     "interval": "95 % interval",
-    "held": "",
+    "covered": "",
     "rate": "rate",
     "reads_per_s": "reads/s, cache",
     "origin_reads_per_s": "reads/s, server",
@@ -424,9 +428,9 @@ def print_show(show: Show) -> None:
     for column in table.columns:
         column.justify = "right"
     for row in show.rows:
-        held = "holds" if row["held"] else "misses" if row["gathered"] else "joining"
+        covered = "covered" if row["covered"] else "outside" if row["gathered"] else "joining"
         high = "?" if row["high"] is None else f"{row['high']:,}"
-        cells = row | {"interval": f"{row['low']:,} to {high}", "held": held}
+        cells = row | {"interval": f"{row['low']:,} to {high}", "covered": covered}
         table.add_row(*(say(cells[name]) for name in names))
     console.print(table)
     for name, figure in show.figures.items():

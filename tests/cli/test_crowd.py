@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,7 +229,7 @@ def test_the_summary_is_for_people_too(server: ServerProcess) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "5 people, of whom 5 were there at the end" in result.output
-    assert "5 at last; there were 5" in result.output
+    assert "5 at last; this crowd was 5" in result.output
     assert count(server) == 0
 
 
@@ -265,7 +266,7 @@ def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     assert summary["reads"] >= 200
     assert 3 <= summary["looks"] <= len(summary["rows"]) <= 7
     last = summary["rows"][-1]
-    assert (last["truth"], last["count"], last["held"]) == (100, 100, True)
+    assert (last["own"], last["count"], last["verdict"]) == (100, 100, "covered")
     assert count(server) == 0
 
 
@@ -283,6 +284,106 @@ def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
         assert first.split()[:2] == ["0:01", "20"]
         assert second.split()[:3] == ["0:02", "20", "20"]
         assert "looks" in "".join(rest)
+
+
+@pytest.fixture
+def crowd_of_20(server: ServerProcess) -> Iterator[subprocess.Popen[str]]:
+    """A crowd of 20 on sockets that prints a row every 200 ms until it is interrupted."""
+    process = subprocess.Popen(
+        command(server.url, "--people", "20", "--stay", "0", "--mood-changes", "0", "--look", "200ms"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
+    """Read what a process prints up to the first line that matches."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if re.search(pattern, line):
+            return lines
+    raise AssertionError("\n".join(lines))
+
+
+def test_a_count_with_another_visitor_in_it_is_not_called_wrong(
+    server: ServerProcess, crowd_of_20: subprocess.Popen[str]
+) -> None:
+    """
+    U5: one browser more than our own 20 made a right count of 21 MISSES in every row, and an error in the last line.
+
+    The rows before the other visitor came are covered. From then on none is judged, and the summary says why.
+    """
+    before = read_until(crowd_of_20, r" 20 +20 +20 to 20 ")
+
+    async def visit() -> list[str]:
+        async with connect(server.url):
+            return await asyncio.to_thread(read_until, crowd_of_20, r" 21 +21 to 21 ")
+
+    (*_, shared) = asyncio.run(visit())
+    crowd_of_20.send_signal(signal.SIGINT)
+    out, err = crowd_of_20.communicate(timeout=PATIENCE_S)
+    assert crowd_of_20.returncode == 0, err
+    assert "MISSES" not in shared + out
+    assert "covered" in before[-1]
+    assert "not judged" in shared
+    assert "others are here: not judged" in out
+    assert "bias" not in out
+
+
+def test_a_crowd_that_comes_to_others_judges_no_count(server: ServerProcess) -> None:
+    """
+    U5: the room's people of before were taken for still there, so that the room was called wrong when they left.
+
+    The crowd knows its own people only: a count of its own 10, when the other has left, is as little judged as one of 11.
+    """
+
+    async def visit_first() -> str:
+        async with connect(server.url) as visitor:
+            await anext(aiter(visitor))
+            running = await asyncio.create_subprocess_exec(
+                *command(server.url, "--people", "10", "--stay", "0", "--look", "200ms", "--json"),
+                stdout=subprocess.PIPE,
+            )
+            async for seen in visitor:
+                if seen.count == 11:
+                    break
+        await asyncio.to_thread(until_count, server, 10, within_s=PATIENCE_S)
+        running.send_signal(signal.SIGINT)
+        out, _ = await running.communicate()
+        return out.decode()
+
+    summary = json.loads(asyncio.run(visit_first()))
+    assert (summary["others"], summary["others_since_ms"]) == (1, 0)
+    assert (summary["covered"], summary["outside"], summary["bias"], summary["error"]) == (0, 0, None, None)
+    assert {row["verdict"] for row in summary["rows"]} <= {"joining", "others"}
+
+
+def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) -> None:
+    """
+    U5: with --alone the caller vouches that there are no others, and what the room counts too many is an error.
+    """
+
+    async def visit_first() -> str:
+        async with connect(server.url) as visitor:
+            await anext(aiter(visitor))
+            plan = ["--people", "10", "--stay", "0", "--for", "1500ms", "--alone", "--json"]
+            running = await asyncio.create_subprocess_exec(
+                *command(server.url, *plan), stdout=subprocess.PIPE
+            )
+            out, _ = await running.communicate()
+            return out.decode()
+
+    summary = json.loads(asyncio.run(visit_first()))
+    assert (summary["looks"], summary["covered"], summary["outside"]) == (1, 0, 1)
+    assert summary["bias"] == pytest.approx(0.1)
 
 
 def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
@@ -304,10 +405,10 @@ def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
     server = serve(*POLLED)
     with terminal("crowd", server.url, "--people", "30", "--stay", "0", "--look", "500ms") as screen:
         screen.until_shown(r"here.*30/30.*the room says 30 \(30 to 30\).*reads/s.*reports/s")
-        screen.until_shown(r"0:0\d +30 +30 +30 to 30 +holds")
+        screen.until_shown(r"0:0\d +30 +30 +30 to 30 +covered")
         screen.process.send_signal(signal.SIGTERM)
         assert screen.until_ended() == 0
-        screen.until_shown("intervals held the truth")
+        screen.until_shown("intervals covered this crowd, 0 outside")
 
 
 def test_help_says_how_it_is_used() -> None:

@@ -38,6 +38,7 @@ class Stage(Crowd[Person]):
             plan, Sight(rules, replace(NOBODY, count=others, low=others, high=others), ("calm", "glad"))
         )
         self.tally = Tally()
+        self.there = others
         self.came_at_s: list[float] = []
         self.moods_said: list[str] = []
         self.away = False
@@ -52,7 +53,12 @@ class Stage(Crowd[Person]):
     async def _glance(self) -> Presence:
         if self.away:
             raise LostError("away")
-        return replace(NOBODY, count=self.truth, low=self.truth, high=self.truth)
+        count = self.here + self.there
+        return replace(NOBODY, count=count, low=count, high=count)
+
+    def _in_flight_s(self, presence: Presence) -> float:
+        del presence
+        return 2.0
 
     async def _leave(self) -> None:
         for person in list(self._inside):
@@ -74,6 +80,7 @@ class Stage(Crowd[Person]):
     def _go(self, person: Person) -> None:
         person.here = False
         self._exit(person)
+        self._has_left(person)
 
 
 def play(stage: Stage) -> Stage:
@@ -117,14 +124,51 @@ def test_one_seed_is_one_crowd() -> None:
 
 
 def test_a_look_sets_what_the_room_says_beside_the_truth() -> None:
-    """Looks come at the plan's interval and one more at the end, those who were there before are part of the truth, and a room that cannot be read is no look."""
-    stage = play(Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000), others=7))
+    """Looks come at the plan's interval and one more at the end, the crowd's own number is part of each, and a room that cannot be read is no look."""
+    stage = play(Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000)))
     assert [round(look.at_s) for look in stage.looks.all] == [10, 20, 30, 35]
-    assert all(look.held and look.truth == 107 and look.gathered for look in stage.looks.all)
-    assert stage.summary()["others"] == 7
+    assert all(look.verdict == "covered" and look.own == 100 and look.gathered for look in stage.looks.all)
+    assert (stage.summary()["others"], stage.summary()["others_since_ms"]) == (0, None)
     lost = Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000))
     lost.away = True
     assert play(lost).summary()["count"] is None
+
+
+@pytest.mark.parametrize("remain", [7, 0])
+def test_where_others_were_before_no_count_is_judged(remain: int) -> None:
+    """U5: of seven who were there before it is not known whether they stay: neither 107 nor 100 is called right or wrong."""
+    stage = Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000), others=7)
+    stage.there = remain
+    summary = play(stage).summary()
+    assert [look.verdict for look in stage.looks.all] == ["others"] * 4
+    assert (summary["others"], summary["others_since_ms"], summary["bias"]) == (7, 0, None)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_can_be(alone: bool) -> None:  # noqa: FBT001
+    """U5: one visitor from the second 15 on is others from the look after that, also when it has left; for a caller who knows better it is an error."""
+
+    async def run() -> Stage:
+        stage = Stage(replace(PLAN, look_ms=10_000, duration_ms=45_000, alone=alone))
+        running = asyncio.create_task(stage.run())
+        for there in (1, 0):
+            await asyncio.sleep(15)
+            stage.there = there
+        await running
+        return stage
+
+    stage = run_virtually(run())
+    summary = stage.summary()
+    verdicts = [look.verdict for look in stage.looks.all]
+    if alone:
+        assert verdicts[:2] == ["covered", "outside"]
+        assert verdicts[-1] == "covered"
+        assert summary["others_since_ms"] is None
+        assert summary["bias"] > 0
+    else:
+        assert verdicts == ["covered", "others", "others", "others", "others"]
+        assert summary["others_since_ms"] == 20_000
+        assert (summary["covered"], summary["outside"], summary["bias"]) == (1, 0, None)
 
 
 def test_stopping_lets_all_leave() -> None:

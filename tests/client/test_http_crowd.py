@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,7 +12,15 @@ import pytest
 
 from breathing_room.client import connect
 from breathing_room.client.crowd import Plan, look
-from breathing_room.client.http_crowd import CARRIERS, Call, CoinCaller, CoinCrowd, HttpCrowd, PollCrowd
+from breathing_room.client.http_crowd import (
+    CARRIERS,
+    IN_FLIGHT_S,
+    Call,
+    CoinCaller,
+    CoinCrowd,
+    HttpCrowd,
+    PollCrowd,
+)
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.tickets import ticket
 from harness import Serve, ServerProcess
@@ -67,7 +76,7 @@ async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> N
     In a room where everybody is asked, every report is taken, and every goodbye.
     """
     async with gathered(PollCrowd, Plan(url=polled.url, people=50, stay_ms=0)) as crowd:
-        assert crowd.here == crowd.truth == 50
+        assert crowd.here == 50
         await until(lambda: crowd.presence.count == 50)
     assert crowd.tally.goodbyes == 50
     assert crowd.tally.sent_until_end["reports"] == crowd.tally.reports, (
@@ -75,6 +84,46 @@ async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> N
     )
     assert crowd.summary()["ends"] == crowd.summary()["errors"] == {}
     assert metric(polled, "people") == 0
+
+
+async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> None:
+    """
+    U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd; before that it is covered.
+    """
+    plan = Plan(url=polled.url, people=20, stay_ms=0, mood_changes=0, look_ms=200)
+    async with gathered(PollCrowd, plan) as crowd:
+        await until(lambda: crowd.looks.last is not None and crowd.looks.last.count == 20)
+        assert crowd.looks.last.verdict == "covered"
+        async with connect(polled.url):
+            await until(lambda: crowd.looks.last.count == 21)
+            assert crowd.looks.last.verdict == "others"
+    assert crowd.summary()["outside"] == 0
+    assert crowd.summary()["bias"] is None
+
+
+async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    U5: a presence of 5 s ago counts those of then, by whatever clock the server has, and for no longer than it is valid.
+    """
+    now = 1_000
+    monkeypatch.setattr("breathing_room.client.http_crowd.now_ms", lambda: now)
+    script = HttpScript({"config": answer(POLLED), "lobby": presence(valid_ms=30_000)})
+    async with scripted_http(script) as url:
+        plan = Plan(url=url, people=1)
+        crowd = PollCrowd(plan, await look(plan))
+    at_first = crowd.presence.as_of_ms
+    now = 6_000
+
+    def age_s(as_of_ms: int, **changes: Any) -> float:
+        seen = replace(crowd.presence, as_of_ms=as_of_ms, **changes)
+        return crowd._in_flight_s(seen) - IN_FLIGHT_S
+
+    assert age_s(at_first + 5_000) == 0
+    assert age_s(at_first) == 5
+    assert age_s(at_first, valid_ms=1_000) == 1
+    assert age_s(at_first - 60_000) == 30
+    assert age_s(at_first + 6_000) == 0, "the first one came from a cache, and was a second old"
+    assert age_s(at_first) == 6
 
 
 async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) -> None:

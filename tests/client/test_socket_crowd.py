@@ -47,6 +47,36 @@ async def test_everybody_is_counted_and_hears_it(server: ServerProcess) -> None:
     assert summary["ends"] == summary["errors"] == {}
 
 
+async def test_a_room_that_counts_too_few_is_outside() -> None:
+    """
+    U5: others can only add to a crowd. A room that says 3 of 20 people is wrong, with others in it (it said 3 before) as without.
+    """
+
+    async def stuck(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(presence(low=3, count=3, high=3))
+        await answer_beats(socket)
+
+    async with scripted(stuck) as url, gathered(Plan(url=url, people=20, stay_ms=0, look_ms=100)) as crowd:
+        await until(lambda: crowd.looks.all[-1:] != [] and crowd.looks.all[-1].own_low == 20)
+        assert crowd.others_since_s == 0
+        assert crowd.looks.all[-1].verdict == "outside"
+
+
+async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> None:
+    """
+    U5: with ten joins and leaves a second the count is now and then one of a moment ago, and no look calls it wrong, nor are others
+    supposed.
+    """
+    plan = Plan(url=server.url, people=40, stay_ms=4_000, look_ms=50, seed=1)
+    async with gathered(plan) as crowd:
+        await until(lambda: crowd.tally.left > 30)
+    summary = crowd.summary()
+    assert summary["others_since_ms"] is None
+    assert summary["outside"] == 0
+    assert summary["covered"] == summary["looks"] > 20
+
+
 async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
     """
     When the crowd has left, the room is empty: nobody lingers for the grace of a broken socket.

@@ -124,7 +124,7 @@ def above_zero(text: str) -> float:
     default="10s",
     show_default=True,
     metavar="DURATION",
-    help="How often what the room says is set against the truth; 0: only at the end.",
+    help="How often what the room says is set against the number of people in this crowd; 0: only at the end.",
 )
 @click.option(
     "--for",
@@ -132,6 +132,11 @@ def above_zero(text: str) -> float:
     type=duration,
     metavar="DURATION",
     help="How long it all lasts, joining included. Default: until Ctrl-C.",
+)
+@click.option(
+    "--alone",
+    is_flag=True,
+    help="There are no other visitors: a count above this crowd is outside, and not a sign that others are here.",
 )
 @click.option("--seed", type=int, metavar="N", help="Makes moods and stays the same every time.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
@@ -145,6 +150,10 @@ def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
     On sockets everybody holds one. People who poll share a hundred connections; how often they look and report is for
     the room's settings to say, so whoever wants to see ten minutes in half a minute shortens those, and --stay. Clients that
     flip coins go by the constants of their kind, and cannot be hurried.
+
+    What the room says is judged where it can be: its interval covers the number of people in this crowd, or that is outside of it.
+    A join or leave that is still in flight counts as either. Other visitors are noticed when the room is not empty before, or counts
+    more than this crowd; how many there are in truth is not known then, and counts are not judged, except those below this crowd.
 
     URL is the server's address.
     """
@@ -269,28 +278,48 @@ def span(low: int, high: int | None) -> str:
     return f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
 
 
+VERDICTS: Final = {
+    "joining": "joining",
+    "covered": "covered",
+    "outside": "outside",
+    "others": "not judged",
+}
+
+
 def print_row(seen: Look, before: Look | None) -> None:
-    """Print what the room said beside the truth."""
+    """Print what the room said beside how many people of the crowd were there."""
     rates = seen.rates(before)
     if before is None:
-        cells = ("time", "truth", "count", "95 % interval", "", "rate", *(f"{name}/s" for name in rates))
+        cells = (
+            "time",
+            "ours",
+            "count",
+            "95 % interval",
+            "verdict",
+            "rate",
+            *(f"{name}/s" for name in rates),
+        )
         click.echo(row(cells))
-    minutes, seconds = divmod(round(seen.at_s), 60)
-    held = "holds" if seen.held else "MISSES" if seen.gathered else "joining"
     cells = (
-        f"{minutes}:{seconds:02}",
-        f"{seen.truth:,}",
+        clock(seen.at_s),
+        f"{seen.own:,}",
         said(seen.count),
         span(seen.low, seen.high),
-        held,
+        VERDICTS[seen.verdict],
         f"{seen.rate:.3g}",
     )
     click.echo(row((*cells, *(f"{rate:,.1f}" for rate in rates.values()))))
 
 
+def clock(length_s: float) -> str:
+    """Say a time since the beginning in minutes and seconds."""
+    minutes, seconds = divmod(round(length_s), 60)
+    return f"{minutes}:{seconds:02}"
+
+
 def row(cells: Sequence[str]) -> str:
     """Set cells in their columns."""
-    widths = (7, 9, 9, 20, 9, 8, 10, 11)
+    widths = (7, 9, 9, 20, 12, 8, 10, 11)
     return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
 
 
@@ -306,7 +335,6 @@ def counts(counter: Mapping[str, int]) -> str:
 
 def words(see: Mapping[str, Any]) -> str:
     """Say a summary for people, a line for each thing."""
-    there = see["present"] + see["others"]
     rows = {
         "joined": f"{see['joined']:,} people, of whom {see['present']:,} were there at the end"
         + (f"; {see['left']:,} went before, when their stay was over" if see["left"] else "")
@@ -315,26 +343,41 @@ def words(see: Mapping[str, Any]) -> str:
         if see["gathered_ms"] is None
         else f"in {see['gathered_ms'] / 1000:,.2f} s"
         + (f", {see['joins_per_s']:,} joins/s" if see["joins_per_s"] else ""),
-        "the room said": f"{said(see['count'])} at last; there were {there:,}"
-        + (f", {see['others']:,} of them before the crowd" if see["others"] else ""),
+        "the room said": f"{said(see['count'])} at last; this crowd was {see['present']:,}"
+        + (f", and {see['others']:,} were there before it" if see["others"] else ""),
         **(socket_words(see) if see["mode"] == "socket" else http_words(see)),
         "moods changed": f"{see['mood_changes']:,} times",
         "lost": counts(see["ends"]) or ("nobody" if see["mode"] == "socket" else "nothing"),
     }
     if see["looks"]:
-        rows["looks"] = (
-            f"{see['looks']:,} after everybody had come; {see['held']:,} intervals held the truth"
-            + ("" if see["bias"] is None else f"; bias {see['bias']:+.1%}, error {see['error']:.1%}")
-        )
+        rows["looks"] = judgement(see)
     if see["errors"]:
         rows["not understood"] = counts(see["errors"])
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
+def judgement(see: Mapping[str, Any]) -> str:
+    """Say how the intervals fared since all of the crowd had joined; or why that is not known."""
+    covered, outside = f"{see['covered']:,} intervals covered this crowd", f"{see['outside']:,} outside"
+    since_ms = see["others_since_ms"]
+    if since_ms is None:
+        bias = "" if see["bias"] is None else f"; bias {see['bias']:+.1%}, error {see['error']:.1%}"
+        return f"{see['looks']:,} after all had joined: {covered}, {outside}{bias}"
+    when = (
+        f"from {clock(since_ms / 1000)} on, when the room counted more than this crowd"
+        if since_ms
+        else "they were there before"
+    )
+    below = f"; {outside}: below this crowd" if see["outside"] else ""
+    return f"others are here: not judged ({when}){below}"
+
+
 def socket_words(see: Mapping[str, Any]) -> dict[str, str]:
     """Say what a crowd on sockets saw."""
     return {
-        "full count": "heard by nobody"
+        "full count": (
+            "heard by nobody" if see["others_since_ms"] is None else "not measured: others are here"
+        )
         if not see["full_count_heard_by"]
         else f"heard by {see['full_count_heard_by']:,}, in the median {see['full_count_ms_median']:,} ms"
         f" and at worst {see['full_count_ms_worst']:,} ms after the last join",

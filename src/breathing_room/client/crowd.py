@@ -7,7 +7,11 @@ Poisson process, and both are memoryless: instead of a timer for everybody there
 at the sum of all rates and each time picks somebody at random. That has the same law.
 
 How people come in, hear of the room and say goodbye is for the kinds of crowd to say: ``SocketCrowd`` over sockets,
-``PollCrowd`` and ``CoinCrowd`` over HTTP. All of them look up now and then, and set what the room says against the truth.
+``PollCrowd`` and ``CoinCrowd`` over HTTP. All of them look up now and then, and set what the room says against their own number.
+
+A crowd knows its own people and nobody else. Other people are, or may be, in the room if it was not known to be empty before, or
+if it counts more than ours can be. From then on counts are not judged, except those below our own number: others can only add. A
+caller who knows that there are no others says so (``Plan.alone``), and a count above ours is an error.
 """
 
 import asyncio
@@ -18,6 +22,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
+from breathing_room.client.headcount import Headcount
 from breathing_room.client.http import Line
 from breathing_room.client.looks import Look, Looks
 from breathing_room.client.parting import LostError, UnreachableError
@@ -48,8 +53,9 @@ class Plan:
         mood_changes: The mean number of times that somebody changes mood in one stay.
         joins_per_s: How fast the crowd gathers; None for as fast as it can.
         duration_ms: When it ends, counted from its beginning; None for when it is stopped.
-        look_ms: How often what the room says is set against the truth.
+        look_ms: How often what the room says is set against the number of people in the crowd.
         leaves_share: The share of goodbyes that arrive, of people who poll.
+        alone: Whether the caller knows that there is no other visitor: what the room counts beyond the crowd is an error then.
         seed: Where moods, stays and waits come from. Visitor ids do not: two crowds are never the same people.
     """
 
@@ -63,6 +69,7 @@ class Plan:
     duration_ms: int | None = None
     look_ms: int = 10_000
     leaves_share: float = 1.0
+    alone: bool = False
     seed: int | None = None
 
 
@@ -141,21 +148,25 @@ class Crowd(Generic[P]):
         self.presence = sight.presence
         """What the room said last, before the crowd began to leave."""
         self.others = sight.presence.low
-        """People who were in the room already."""
+        """People who were in the room already, at least."""
+        self.others_since_s: float | None = None if plan.alone or sight.presence.high == 0 else 0.0
+        """When other people were noticed, in seconds since the crowd began: 0 where they may have been there before."""
         self.here = 0
         """People who were welcomed and have not gone."""
         self.looks = Looks()
         self.rng = Random(plan.seed)  # noqa: S311 - a crowd keeps no secret
         self._inside: list[P] = []
+        self._own = Headcount()
+        self._expected = 0
+        self._leaving: set[P] = set()
         self._given_up = 0
         self._ending = False
         self._empty = asyncio.Event()
         self._deadline: asyncio.Timeout | None = None
 
-    @property
-    def truth(self) -> int:
-        """How many there are, with those who were there before."""
-        return self.here + self.others
+    def own(self, since_s: float) -> tuple[int, int, int]:
+        """Return how many of our own people are here, and the fewest and the most that there were since an instant of the loop's clock."""
+        return self.here, *self._own.since(since_s)
 
     @property
     def is_ending(self) -> bool:
@@ -185,11 +196,12 @@ class Crowd(Generic[P]):
 
     def summary(self) -> dict[str, Any]:
         """Say what the crowd saw, in plain values; before the end as well."""
-        last = self.looks.last
+        last, since_s = self.looks.last, self.others_since_s
         return {
             "mode": self.mode,
             "people": self.plan.people,
             "others": self.others,
+            "others_since_ms": None if since_s is None else round(1000 * since_s),
             "present": self.here if self.tally.stayed is None else self.tally.stayed,
             "count": None if last is None else last.count,
             **self.tally.summary(self.plan.people),
@@ -208,6 +220,10 @@ class Crowd(Generic[P]):
         Raises:
             LostError: It cannot be read.
         """
+        raise NotImplementedError
+
+    def _in_flight_s(self, presence: Presence) -> float:
+        """Return how old a presence may be, with the time that a join or leave takes to reach the room."""
         raise NotImplementedError
 
     async def _leave(self) -> None:
@@ -235,6 +251,8 @@ class Crowd(Generic[P]):
             wait_s = 0.0 if pace is None else self.tally.began_at_s + index / pace - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
+            self._expected += 1
+            self._note()
             self._send_for_another()
 
     async def _live(self) -> None:
@@ -262,12 +280,25 @@ class Crowd(Generic[P]):
         if leaves:
             self.here -= 1
             self.tally.left += 1
+            self._leaving.add(person)
+            self._note()
             self._go(person)
             self._send_for_another()
         elif others := [mood for mood in self.moods if mood != person.mood]:
             person.mood = self.rng.choice(others)
             self.tally.mood_changes += 1
             self._feel(person)
+
+    def _note(self) -> None:
+        """Note how many of our own people the room may count from now on."""
+        now_s = asyncio.get_running_loop().time()
+        self._own.note(now_s, fewest=self.here, most=self._expected + len(self._leaving))
+
+    def _has_left(self, person: P) -> None:
+        """Note that the room has heard that a person left, or never will."""
+        if person in self._leaving:
+            self._leaving.discard(person)
+            self._note()
 
     def _enter(self, person: P) -> None:
         """Note that somebody is inside."""
@@ -278,6 +309,7 @@ class Crowd(Generic[P]):
         """Note that the room has taken somebody in, who is here now."""
         assert person.here
         self.here += 1
+        self._note()
         if self.tally.gathered_at_s is None and self.tally.joined >= self.plan.people:
             self.tally.gathered_at_s = asyncio.get_running_loop().time()
 
@@ -288,11 +320,15 @@ class Crowd(Generic[P]):
             if last is not person:
                 self._inside[person.place], last.place = last, person.place
             person.place = -1
-        self.here -= person.here
+        if person.here:
+            self.here -= 1
+            self._note()
 
-    def _give_up(self) -> None:
-        """Note that somebody was sent away for good; when everybody was, there is nothing left to wait for."""
+    def _give_up(self, *, replaced: bool = False) -> None:
+        """Note that a person was sent away for good; when as many were as were to come, there is nothing left to wait for."""
         self._given_up += 1
+        self._expected -= not replaced
+        self._note()
         if self._given_up == self.plan.people:
             self.stop()
 
@@ -315,11 +351,17 @@ class Crowd(Generic[P]):
         except LostError:
             return  # Who cannot see anything has nothing to compare.
         tally, now_s = self.tally, asyncio.get_running_loop().time()
+        own, fewest, most = self.own(now_s - self._in_flight_s(presence))
+        if presence.low > most and self.others_since_s is None and not self.plan.alone:
+            self.others_since_s = now_s - tally.began_at_s
         self.looks.add(
             Look(
                 at_s=now_s - tally.began_at_s,
                 gathered=tally.gathered_at_s is not None,
-                truth=self.truth,
+                own=own,
+                own_low=fewest,
+                own_high=most,
+                others=self.others_since_s is not None,
                 count=presence.count,
                 low=presence.low,
                 high=presence.high,

@@ -37,6 +37,9 @@ from breathing_room.core.wire import encode
 # Twice what keeps a core busy on either side: 3,000 requests a second at 15 ms each are 45 on their way.
 CARRIERS: Final = 100
 
+IN_FLIGHT_S: Final = 2.0
+"""A report follows the answer to the first poll, behind what the carriers have in hand."""
+
 
 class Caller:
     """Somebody who comes, asks and goes over HTTP.
@@ -92,6 +95,7 @@ class HttpCrowd(Crowd[C], Generic[C]):
         self._woken = asyncio.Event()
         self._sent: asyncio.Queue[tuple[C, Any]] = asyncio.Queue()
         self._line = Line(Timing().answer_s)
+        self._least_delay_ms = now_ms() - sight.presence.as_of_ms
 
     # --- What a kind of caller says ---------------------------------------------------------------------------
 
@@ -171,8 +175,10 @@ class HttpCrowd(Crowd[C], Generic[C]):
         except RefusedError as refusal:
             self.tally.errors[refusal.code] += 1
             self._exit(person)
+            replaced = person.gone
             person.here, person.gone = False, True
-            self._give_up()
+            self._has_left(person)
+            self._give_up(replaced=replaced)
             return
         else:
             if not (person.here or person.gone):
@@ -199,6 +205,15 @@ class HttpCrowd(Crowd[C], Generic[C]):
         except RefusedError as refusal:
             raise LostError(refusal.message) from None
         return self.presence
+
+    def _in_flight_s(self, presence: Presence) -> float:
+        """Return the age of a presence, which a cache may serve for as long as it is valid, and some more for reports on their way.
+
+        The clock of the server need not be ours: the presence that seemed the youngest so far is taken for fresh.
+        """
+        delay_ms = now_ms() - presence.as_of_ms
+        self._least_delay_ms = min(self._least_delay_ms, delay_ms)
+        return IN_FLIGHT_S + min(delay_ms - self._least_delay_ms, presence.valid_ms) / 1000
 
     async def _leave(self) -> None:
         """Let everybody say goodbye, each over the next line that is free."""
@@ -268,7 +283,10 @@ class PollCrowd(HttpCrowd[PollingCaller]):
         match request:
             case Goodbye():
                 self.tally.goodbyes += 1
-                await line.ask(self._pages.leave, goodbye_body(request))
+                try:
+                    await line.ask(self._pages.leave, goodbye_body(request))
+                finally:
+                    self._has_left(person)
                 return
             case _ if person.gone:
                 poller.failed(request, now_ms())  # Nobody is there any more to send it.
@@ -290,6 +308,8 @@ class PollCrowd(HttpCrowd[PollingCaller]):
         goodbye = person.poller.leave()
         if goodbye is not None and self.rng.random() < self.plan.leaves_share:
             self._sent.put_nowait((person, goodbye))
+        else:
+            self._has_left(person)
 
 
 # --- People who flip coins ----------------------------------------------------------------------------------------
@@ -381,6 +401,7 @@ class CoinCrowd(HttpCrowd[CoinCaller]):
 
     def _part(self, person: CoinCaller) -> None:
         """Go without a word: this kind has none."""
+        self._has_left(person)
 
 
 def _sample_rate(body: bytes) -> float:

@@ -1,21 +1,27 @@
-"""What a room says, beside the truth."""
+"""What a room says, beside how many people of our own are in it."""
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from breathing_room.core.presence import Method
+
+Verdict: TypeAlias = Literal["joining", "covered", "outside", "others"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """One look at a room that somebody fills.
+    """What a room said at an instant, beside what is known of who was in it.
 
     Attributes:
         at_s: When, in seconds since the crowd began.
-        gathered: Whether everybody had come by then.
-        truth: How many there were.
+        gathered: Whether all of the crowd had joined by then.
+        own: How many of our own people there were.
+        own_low: The fewest that there were within the time that a change may be in flight.
+        own_high: The most, with those on their way in or out.
+        others: Whether other people were there, or may have been.
         count: What the room said.
         low: The lower end of its interval.
         high: The upper end.
@@ -26,7 +32,10 @@ class Look:
 
     at_s: float
     gathered: bool
-    truth: int
+    own: int
+    own_low: int
+    own_high: int
+    others: bool
     count: int | None
     low: int
     high: int | None
@@ -35,9 +44,19 @@ class Look:
     sent: Mapping[str, int]
 
     @property
-    def held(self) -> bool:
-        """Whether the interval held the truth."""
-        return self.low <= self.truth and (self.high is None or self.truth <= self.high)
+    def verdict(self) -> Verdict:
+        """What can be said of the interval.
+
+        ``covered`` or ``outside`` where the room is ours alone; ``others`` where it is not, for then the true number is not known.
+        Others can only add to ours, so an interval that ends below our own people is ``outside`` in any company.
+        """
+        if not self.gathered:
+            return "joining"
+        if self.high is not None and self.high < self.own_low:
+            return "outside"
+        if self.others:
+            return "others"
+        return "covered" if self.low <= self.own_high else "outside"
 
     def rates(self, before: "Look | None") -> dict[str, float]:
         """Say how much of what was sent per second since the look before this one, or since the beginning."""
@@ -72,18 +91,26 @@ class Looks:
         self.on_look(look, before)
 
     def summary(self) -> dict[str, Any]:
-        """Judge the looks since everybody had come, in plain values.
+        """Judge the looks since all of the crowd had joined, in plain values.
 
         Returns:
-            How many there were and how many held the truth; the mean of ``count / truth - 1`` as ``bias``, and the root of
-            its mean square as ``error``, of those that gave a count; and the looks themselves.
+            How many there were, how many intervals were ``covered`` or ``outside``; the mean of ``count / own - 1`` as ``bias``, and
+            the root of its mean square as ``error``, of those that gave a count, or None where others were in it; and the looks
+            themselves.
         """
-        judged = [look for look in self.all if look.gathered]
-        errors = [look.count / look.truth - 1 for look in judged if look.count is not None and look.truth]
+        gathered = [look for look in self.all if look.gathered]
+        verdicts = Counter(look.verdict for look in gathered)
+        alone = not any(look.others for look in self.all)
+        errors = (
+            [look.count / look.own - 1 for look in gathered if look.count is not None and look.own]
+            if alone
+            else []
+        )
         return {
-            "looks": len(judged),
-            "held": sum(look.held for look in judged),
+            "looks": len(gathered),
+            "covered": verdicts["covered"],
+            "outside": verdicts["outside"],
             "bias": round(statistics.fmean(errors), 4) if errors else None,
             "error": round(statistics.fmean(error**2 for error in errors) ** 0.5, 4) if errors else None,
-            "rows": [asdict(look) | {"held": look.held} for look in self.all],
+            "rows": [asdict(look) | {"verdict": look.verdict} for look in self.all],
         }

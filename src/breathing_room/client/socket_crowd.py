@@ -29,6 +29,12 @@ from breathing_room.core.presence import Presence
 USHERS: Final = 100
 HANDSHAKE_S: Final = 10.0
 
+IN_FLIGHT_S: Final = 2.0
+"""A presence is announced once a second, so one may be missing a change and the next be on its way."""
+
+PUSHES_PER_S: Final = 10_000
+"""Large crowds are told less often. Half of what a server sends by default: as long again for the next one to arrive."""
+
 
 class Stage(Enum):
     """How far somebody has come."""
@@ -135,6 +141,11 @@ class SocketCrowd(Crowd[Person]):
     async def _glance(self) -> Presence:
         return self.presence
 
+    def _in_flight_s(self, presence: Presence) -> float:
+        """Return two announcements' time. How old the last one is does not matter: where nothing changes there is no other."""
+        del presence
+        return max(IN_FLIGHT_S, self.plan.people / PUSHES_PER_S)
+
     async def _leave(self) -> None:
         for person in self._inside:
             person.leave()
@@ -206,6 +217,7 @@ class SocketCrowd(Crowd[Person]):
     def misses(self, person: Person, how: str, parting: LostError | RefusedError | None) -> None:
         """Note that somebody's connection is gone, and see whether they come back."""
         self._exit(person)
+        self._has_left(person)
         stage, person.stage = person.stage, Stage.AWAY
         person.settle()
         if stage is not Stage.LEAVING:
