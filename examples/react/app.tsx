@@ -2,13 +2,14 @@
 
 import {createRoot} from 'react-dom/client';
 import {usePresence} from 'breathing-room/react';
+import {sentence} from 'breathing-room/sentence';
 
 function Room() {
-  const {presence, state, config, mood, setMood} = usePresence('/breathing', {room: 'react'});
+  const {room, presence, state, config, mood, setMood} = usePresence('/breathing', {room: 'react'});
   return (
     <>
       <h1>A room in React</h1>
-      <p role="status">{presence ? `${presence.label} here (${state})` : 'looking for the room'}</p>
+      <p role="status">{sentence(room) ? `${sentence(room)} (${state})` : 'looking for the room'}</p>
       {config?.moods.map((name) => (
         <button key={name} aria-pressed={name === mood} onClick={() => setMood(name)}>
           {name}: {presence?.moods[name] ?? 0}

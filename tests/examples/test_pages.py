@@ -109,10 +109,10 @@ async def test_react_shows_who_comes_and_how_they_feel(browser: Browser) -> None
     """The component follows the room, its buttons name a mood, and who closes the page is gone."""
     with started("react") as url:
         page, thrown = await open_page(browser, url)
-        await expect(page.get_by_role("status")).to_have_text("1 here (live)")
+        await expect(page.get_by_role("status")).to_have_text("you are the first one here (live)")
         async with AsyncExitStack() as people:
             await come_in(people, url, "react", 2, "release")
-            await expect(page.get_by_role("status")).to_have_text("3 here (live)")
+            await expect(page.get_by_role("status")).to_have_text("2 people are here with you (live)")
             await expect(page.get_by_role("button", name="release")).to_have_text("release: 2")
             await page.get_by_role("button", name="release").click()
             await expect(page.get_by_role("button", name="release")).to_have_text("release: 3")

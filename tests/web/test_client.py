@@ -59,7 +59,7 @@ async def test_without_sockets(browser: Browser, proxy: Proxy, open_page: OpenPa
     assert abs(await room(page, "room.clockOffsetMs")) < 500  # half of one round trip on a busy machine
 
     other = await peer()
-    await expect(page.locator("#people")).to_have_text("2 people breathing with you")
+    await expect(page.locator("#people")).to_have_text("1 person breathing with you")
     await other.close()
 
     await page.get_by_role("button", name="release").click()
@@ -113,7 +113,7 @@ async def test_behind_an_nginx_that_knows_no_sockets(
     with start_nginx(tmp_path, server.port, sockets=False) as nginx:
         first, second = await open_page(nginx.url), await open_page(nginx.url)
         for page in (first, second):
-            await people(page, "2 people breathing with you", within_s=20)
+            await people(page, "1 person breathing with you", within_s=20)
             await until_room(page, "room.transport === 'events'")
         await first.close()
         await observer.until_count(1, within_s=2)

@@ -87,11 +87,13 @@ async def test_one_line_of_html(server: ServerProcess, room_name: str, show: Sho
 @pytest.mark.parametrize(
     ("attributes", "count", "label", "text"),
     [
-        ("", 10_240, "about 10,000", "about 10,000"),
+        ("", 10_240, "about 10,000", "about 10,000 people are here"),
+        ("", 1, "1", "1 person is here"),
+        ('label="{label}"', 10_240, "about 10,000", "about 10,000"),
         ('label="{count} here"', 10_240, "about 10,000", "10,240 here"),
         ('hide-below="5"', 4, "4", None),
-        ('hide-below="5"', 5, "5", "5"),
-        ('cap-above="500"', 500, "500", "500"),
+        ('hide-below="5"', 5, "5", "5 people are here"),
+        ('cap-above="500" label="{label}"', 500, "500", "500"),
         ('cap-above="500" label="{label} {person|people}"', 501, "501", "500+ people"),
         ('cap-above="5000" label="{count}"', 10_240, "about 10,000", "5,000+"),
         ('label="{you are the first one here|{label} people}"', 1, "1", "you are the first one here"),
@@ -146,7 +148,7 @@ async def test_another_room(server: ServerProcess, room_name: str, show: Show, p
         f'<script type="module" src="{server.url}/element.js"></script><breathing-room room="{room_name}"></breathing-room>',
     )
     element = page.locator("breathing-room")
-    await expect(element).to_have_text("1")
+    await expect(element).to_have_text("you are the first one here")
     await observer.until_count(1)
     await element.evaluate("(it) => it.setAttribute('label', '{count}!')")
     await expect(element).to_have_text("1!")

@@ -101,7 +101,7 @@ async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, pe
     await people(first, "you are the first one here")
     second, third = await open_page(polled.url), await open_page(polled.url)
     for page in (first, second, third):
-        await people(page, "3 people breathing with you")
+        await people(page, "2 people breathing with you")
     for page, left in ((second, 2), (third, 1), (first, 0)):
         await page.close()
         await observer.until_count(left, within_s=2)
@@ -272,7 +272,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
     page = await browser.new_page()
     asked = watch(page, "/presence.json", "/beat", "/rooms/lobby")
     await page.goto(server.url)
-    await people(page, "500 people breathing with you")
+    await people(page, "499 people breathing with you")
     await until_room(page, "room.state === 'stale'")
     assert await room(page, "[room.transport, room.shown]") == ["polling", 500]
     assert set(asked) == {"/presence.json"}
@@ -383,7 +383,7 @@ async def test_merged_moods(polled: ServerProcess, open_page: OpenPage) -> None:
 
     await page.route(re.compile(r"/v1/rooms/[^/]*$"), answer)
     await page.reload()
-    await people(page, "54 people breathing with you")
+    await people(page, "53 people breathing with you")
     await expect(page.locator("#rest")).to_have_text("5 unspoken · 7 not told apart")
     labels = await page.locator("#moods .told").all_text_contents()
     assert labels == ["gratitude, 30", "presence, few or none", "release, 12", "connection, few or none"]

@@ -43,9 +43,25 @@ def test_what_is_packed(package: Path) -> None:
     The client, its types and the script for one line of HTML are packed; the page that the server shows is not.
     """
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
-    sources = {"client", "element", "http", "interpolation", "offline", "polling", "react", "socket", "tabs"}
-    types = {"client.d.ts", "element.d.ts", "react.d.ts"}
-    others = {"package.json", "README.md", "LICENSE", "dist/client.js", "dist/element.js"}
+    sources = {
+        "client",
+        "element",
+        "http",
+        "interpolation",
+        "offline",
+        "others",
+        "polling",
+        "react",
+        "sentence",
+    }
+    sources |= {"socket", "tabs"} | {file.stem for file in WEB.glob("words.*.js")}
+    types = {"client.d.ts", "element.d.ts", "react.d.ts", "sentence.d.ts"}
+    others = {
+        "package.json",
+        "README.md",
+        "LICENSE",
+        *(f"dist/{name}.js" for name in ("client", "element", "sentence")),
+    }
     assert files == {f"{name}.js" for name in sources} | types | others
     for file in package.glob("*.js"):
         code = re.sub(r"/\*\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -82,7 +98,7 @@ def test_a_typescript_example_checks(tmp_path: Path) -> None:
     for right, wrong in {
         "room: 'react'": "room: 7",
         "setMood(name)": "setMood(null)",
-        "presence.label": "presence.laebl",
+        "sentence(room": "sentence(presence",
         "presence?.moods": "presence.moods",
         "usePresence('/breathing'": "usePresence(8000",
     }.items():
@@ -91,8 +107,10 @@ def test_a_typescript_example_checks(tmp_path: Path) -> None:
     element = """
         import {join} from 'breathing-room';
         import 'breathing-room/element';
+        import {sentence} from 'breathing-room/sentence';
         const room = join(new URL('https://example.org'), {mode: 'offline', history: '/history.json', storage: false});
         room.addEventListener('error', ({detail}) => console.log(detail.code));
+        const said: string = sentence(room, {label: '{others}', lang: document.documentElement.lang, capAbove: 500});
         const low: number | undefined = room.presence?.low;
         document.querySelector('breathing-room')?.room?.setMood('calm');
     """

@@ -52,7 +52,7 @@ async def test_alone_and_together(open_page: OpenPage, peer: BringPeer) -> None:
     await source(page, "counted · now")
 
     other = await peer()
-    await people(page, "2 people breathing with you", within_s=2)
+    await people(page, "1 person breathing with you", within_s=2)
 
     await other.close()
     await people(page, "you are the first one here", within_s=2)
@@ -67,11 +67,11 @@ async def test_who_broke_off_is_named_in_the_quiet_line(
     server = serve("--grace-ms", "6000")
     page = await open_page(server.url)
     other = await peer(server=server)
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
 
     other.socket.transport.abort()
     await source(page, "counted · 1 fell silent · now")
-    assert await page.locator("#people").text_content() == "2 people breathing with you"
+    assert await page.locator("#people").text_content() == "1 person breathing with you"
     await people(page, "you are the first one here", within_s=20)
 
 
@@ -163,8 +163,8 @@ async def test_two_browsers_are_two_people(open_page: OpenPage) -> None:
     Another browser is another person.
     """
     first, second = await open_page(), await open_page()
-    await people(first, "2 people breathing with you")
-    await people(second, "2 people breathing with you")
+    await people(first, "1 person breathing with you")
+    await people(second, "1 person breathing with you")
 
 
 async def test_without_storage(open_page: OpenPage, peer: BringPeer) -> None:
@@ -265,25 +265,25 @@ async def test_a_restart_is_no_exodus(serve: Serve, open_page: OpenPage) -> None
     flags = ("--valid-ms", "1000", "--presence-max-age-s", "1", "--snapshot-ms", "100")
     server = serve(*flags)
     page, other = await open_page(server.url), await open_page(server.url)
-    await people(page, "2 people breathing with you")
-    await people(other, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
+    await people(other, "1 person breathing with you")
     await page.evaluate("said.length = 0")
     await asyncio.sleep(0.3)  # What is not in a snapshot yet may be lost; this is not about that.
 
     server.kill()
     await source(page, "last known · a moment ago · connecting")
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
     again = serve(*flags, port=server.port, data=server.data)
     assert again.url == server.url
     await source(page, "counted · now", within_s=20)
     await source(other, "counted · now", within_s=20)
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
 
     said = await page.evaluate("said")
     states = [line.partition(" | ")[0] for line in said]
     assert set(states) <= {"live", "stale"}
     assert states[-1] == "live"
-    assert all("| 2 people breathing with you |" in line for line in said), said
+    assert all("| 1 person breathing with you |" in line for line in said), said
 
 
 async def test_a_server_that_is_gone_for_20_s(proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
@@ -293,7 +293,7 @@ async def test_a_server_that_is_gone_for_20_s(proxy: Proxy, open_page: OpenPage,
     """
     page = await open_page(proxy.url)
     await peer()
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
     await page.evaluate("said.length = 0")
     proxy.refused = (b"http/1.1",)
     proxy.sever()
@@ -304,7 +304,7 @@ async def test_a_server_that_is_gone_for_20_s(proxy: Proxy, open_page: OpenPage,
     await source(page, "counted · now", within_s=60)
     said = await page.evaluate("said")
     assert {line.partition(" | ")[0] for line in said} <= {"stale", "live"}
-    assert all("| 2 people breathing with you |" in line for line in said), said
+    assert all("| 1 person breathing with you |" in line for line in said), said
 
 
 # --- the breath ---
@@ -322,7 +322,7 @@ async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
       };"""
     near, far = await open_page(), await open_page(init=shifted)
     for page in (near, far):
-        await people(page, "2 people breathing with you")
+        await people(page, "1 person breathing with you")
     await until_room(far, "room.clockOffsetMs < -39_000")
     await asyncio.sleep(5)  # The first five beats take so long; the quickest of them tells the time best.
     assert await far.evaluate("Date.now() - performance.timeOrigin - performance.now()") > 39_000

@@ -25,7 +25,7 @@ async def test_axe_alone_and_together(open_page: OpenPage, peer: BringPeer) -> N
     assert await violations(page) == []
     for mood in ("gratitude", "release", "release"):
         await peer(mood=mood)
-    await people(page, "4 people breathing with you")
+    await people(page, "3 people breathing with you")
     await page.get_by_role("button", name="presence").click()
     await expect(page.get_by_role("button", name="presence, 1")).to_have_attribute("aria-pressed", "true")
     assert await violations(page) == []
@@ -92,7 +92,7 @@ async def test_what_is_told_to_those_who_listen(open_page: OpenPage, peer: Bring
     news = page.locator("[aria-live=polite]")
     await expect(news).to_have_text("you are the first one here")
     await peer()
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
     await expect(news).to_have_text("you are the first one here")
     breath = "an orb that breathes with everyone: inhale 4 seconds, hold 7 seconds, exhale 8 seconds"
     await expect(page.get_by_role("img", name=breath)).to_be_visible()
@@ -105,7 +105,7 @@ async def test_stillness(browser: Browser, open_page: OpenPage, peer: BringPeer)
     context = await browser.new_context(reduced_motion="reduce")
     page = await open_page(context=context)
     await peer(mood="release")
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
     await page.get_by_role("button", name="gratitude").click()
     await until(lambda: page.evaluate("body.getAnimations().length > 0"))
     moved = "document.getAnimations().flatMap(({effect}) => effect.getKeyframes().flatMap(Object.keys))"
@@ -290,5 +290,5 @@ async def test_a_screen_that_may_not_stay_on(open_page: OpenPage) -> None:
     await toggle.click()
     await expect(toggle).to_have_attribute("aria-pressed", "false")
     cannot = await open_page(init="Object.defineProperty(navigator, 'wakeLock', {value: undefined});")
-    await people(cannot, "2 people breathing with you")
+    await people(cannot, "1 person breathing with you")
     await expect(cannot.get_by_role("button", name="keep the screen on")).to_have_count(0)

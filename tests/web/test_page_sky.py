@@ -50,7 +50,7 @@ async def test_everybody_sees_the_same_sky(open_page: OpenPage, peer: BringPeer)
         await peer(mood=mood)
     second = await open_page(init=shifted)
     for page in (first, second):
-        await people(page, "7 people breathing with you")
+        await people(page, "6 people breathing with you")
     await until_room(second, "room.clockOffsetMs < -39_000")
     for page in (first, second):
         assert await settled(page) > 0
@@ -71,13 +71,13 @@ async def test_nothing_is_painted_while_nobody_comes_or_goes(open_page: OpenPage
     await people(page, "you are the first one here")
     before = await settled(page)
     await peer(mood="release")
-    await people(page, "2 people breathing with you")
+    await people(page, "1 person breathing with you")
     after = await settled(page)
     assert after > before
 
     await page.evaluate(HIDE, True)
     await peer(mood="gratitude")
-    await people(page, "3 people breathing with you")
+    await people(page, "2 people breathing with you")
     assert await settled(page) == after
     await page.evaluate(HIDE, False)
     await until(lambda: page.evaluate(f"painted > {after}"))
@@ -91,7 +91,7 @@ async def test_lights_appear_gently(open_page: OpenPage, peer: BringPeer) -> Non
     page = await open_page(init=COUNTER)
     for mood in ("gratitude", "presence", "connection"):
         await peer(mood=mood)
-    await people(page, "4 people breathing with you")
+    await people(page, "3 people breathing with you")
     await settled(page)
     # Every picture of the sky from now on, as the strongest of each layer's colours, pixel for pixel.
     await page.evaluate("""(() => {
@@ -107,7 +107,7 @@ async def test_lights_appear_gently(open_page: OpenPage, peer: BringPeer) -> Non
       };
     })()""")
     await peer(mood="release")
-    await people(page, "5 people breathing with you")
+    await people(page, "4 people breathing with you")
     await settled(page)
     steps, least, changed, everything = await page.evaluate("""(() => {
       let [least, changed, everything] = [0, new Set(), 0];

@@ -54,7 +54,7 @@ async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPag
     assert sockets(proxy) == 1
     other = await peer()
     for page in pages:
-        await people(page, "2 people breathing with you")
+        await people(page, "1 person breathing with you")
         assert await room(page, "[room.transport, room.state, room.ageMs]") == ["socket", "live", 0]
     await other.close()
 
@@ -142,7 +142,7 @@ async def test_the_next_tab_takes_over(
     await third.goto("about:blank")
     await until(lambda: sockets(proxy) == 4)
     other = await peer()
-    await people(fourth, "2 people breathing with you")
+    await people(fourth, "1 person breathing with you")
     await other.close()
     await people(fourth, ALONE)
     assert set(observer.counts[began:]) <= {1, 2}

@@ -38,8 +38,10 @@ UNKNOWN = presence(None, 3, None, "unknown", "unknown")
         (presence(1, 0, 1), "live", "you are the first one here"),
         (presence(1, 1, 3), "live", "you are here"),
         (presence(0, 0, 0), "live", "you are here"),
-        (presence(2, 2, 2), "stale", "2 people breathing with you"),
-        (CROWD, "live", "1,001 people breathing with you"),
+        (presence(2, 2, 2), "stale", "1 person breathing with you"),
+        (presence(3, 3, 3), "live", "2 people breathing with you"),
+        (presence(20, 0, 20, "stale", "about 20"), "stale", "about 19 people breathing with you"),
+        (CROWD, "live", "1,000 people breathing with you"),
         (SAMPLED, "live", "about 10,000 people breathing with you"),
         (presence(240, 130, 420, "estimated", "about 200"), "live", "usually 200 people at this hour"),
         (presence(1, 0, 1, "estimated"), "live", "you are here"),
@@ -47,7 +49,7 @@ UNKNOWN = presence(None, 3, None, "unknown", "unknown")
 )
 def test_the_sentence(given: dict[str, Any] | None, state: str, sentence: str) -> None:
     """
-    The sentence never says 0, never takes a doubtful 1 for being alone, nor what is usual for who is here.
+    U3: the sentence counts the others, never says 0, never takes a doubtful 1 for being alone, nor what is usual for who is here.
     """
     assert say("words.people(...given)", given, state, given and given["count"]) == sentence
 
@@ -67,7 +69,7 @@ def test_a_count_on_its_way() -> None:
     """
     An exact count is said as far as it has come between two polls; a rounded one moves by its own steps.
     """
-    assert say("words.people(...given)", CROWD, "live", 990) == "990 people breathing with you"
+    assert say("words.people(...given)", CROWD, "live", 990) == "989 people breathing with you"
     assert say("words.people(...given)", SAMPLED, "live", 9_800) == "about 10,000 people breathing with you"
 
 
@@ -100,27 +102,51 @@ def test_the_quiet_line(given: dict[str, Any] | None, state: str, age_ms: int, l
 
 
 @pytest.mark.parametrize(
-    ("lang", "count", "sentence"),
+    ("lang", "others", "sentence"),
     [
+        ("en", 0, "you are the first one here"),
+        ("en", 1, "1 person breathing with you"),
+        ("en", 2, "2 people breathing with you"),
+        ("en", 12_345, "12,345 people breathing with you"),
+        ("de", 0, "du bist als Erstes hier"),
+        ("de", 1, "1 Mensch atmet mit dir"),
         ("de", 2, "2 Menschen atmen mit dir"),
+        ("de", 12_345, "12.345 Menschen atmen mit dir"),
         ("de", 20_000, "20.000 Menschen atmen mit dir"),
         ("es-MX", 20_000, "20,000 personas respiran contigo"),
+        ("fr", 0, "la première présence ici, c\u2019est vous"),
+        ("fr", 1, "1 personne respire avec vous"),
+        ("fr", 2, "2 personnes respirent avec vous"),
         ("fr", 250, "250 personnes respirent avec vous"),
+        ("fr", 12_345, "12 345 personnes respirent avec vous"),
         ("fr", 1_000_000, "1 000 000 de personnes respirent avec vous"),
+        ("es", 1, "1 persona respira contigo"),
         ("es", 250, "250 personas respiran contigo"),
         ("es", 1_000_000, "1.000.000 de personas respiran contigo"),
+        ("pl", 0, "na razie nie ma tu nikogo poza tobą"),
+        ("pl", 1, "1 osoba oddycha z tobą"),
         ("pl", 2, "2 osoby oddychają z tobą"),
         ("pl", 5, "5 osób oddycha z tobą"),
         ("pl", 12, "12 osób oddycha z tobą"),
         ("pl", 22, "22 osoby oddychają z tobą"),
+        ("pl", 12_345, "12 345 osób oddycha z tobą"),
     ],
 )
-def test_plurals(lang: str, count: int, sentence: str) -> None:
+def test_plurals(lang: str, others: int, sentence: str) -> None:
     """
-    Each language has its own plurals and writes numbers as the visitor's country does.
+    U3, U4: each language has its own plurals for the number of others, and writes numbers as the visitor's country does.
     """
+    count = others + 1
     said = say("words.people(...given)", presence(count, count, count), "live", count, lang=lang)
     assert said.replace("\u202f", " ").replace("\u00a0", " ") == sentence
+
+
+def test_a_page_that_is_not_counted() -> None:
+    """
+    U3: a page that only observes is with no one, and says how many are here.
+    """
+    assert say("words.people(...given)", ONE, "live", 1, False) == "1 person is here"
+    assert say("words.people(...given)", SAMPLED, "live", 10_240, False) == "about 10,000 people are here"
 
 
 def test_around_a_number_poles_have_one_plural() -> None:
@@ -134,8 +160,8 @@ def test_around_a_number_poles_have_one_plural() -> None:
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_every_language_says_everything(lang: str) -> None:
     """
-    A language has the phrases of English, each with the same places for numbers, and its sentence about people has every form
-    that a number of them takes.
+    U3, U4: a language has the phrases of English, each with the same places for numbers, and its sentences about people have every
+    form that a number of them takes, 1 as well.
     """
 
     def shape(phrases: Any) -> Any:
@@ -146,15 +172,16 @@ def test_every_language_says_everything(lang: str) -> None:
             return shape(phrases["other"])
         return {key: shape(phrase) for key, phrase in phrases.items()}
 
-    phrases = node(f"words.{lang}.js", "it.default")
+    here, phrases = node(f"words.{lang}.js", "[it.here, it.default]")
     assert phrases["dir"] in {"ltr", "rtl"}
-    expected = shape(node("words.en.js", "it.default"))
-    assert shape(phrases) == expected
+    expected = node("words.en.js", "[it.here, it.default]")
+    assert [shape(here), shape(phrases)] == [shape(part) for part in expected]
     rules = f"new Intl.PluralRules({json.dumps(lang)})"
     forms = node(
-        "words.js", f"[...Array(300).keys(), 1e3, 1e6].slice(2).map((count) => {rules}.select(count))"
+        "words.js", f"[...Array(300).keys(), 1e3, 1e6].slice(1).map((count) => {rules}.select(count))"
     )
-    assert set(forms) <= phrases["people"].keys()
+    for sentence in (phrases["people"], here["with_you"], here["here"], here["usual_people"]):
+        assert set(forms) <= sentence.keys()
 
 
 def test_languages_are_found_by_their_file() -> None:

@@ -4,7 +4,7 @@
 
     async with breathing_room.connect("https://example.org", mood="gratitude") as room:
         async for presence in room:
-            print(presence.label, "breathing with you")
+            print(presence.label, "people are here")
 """
 
 from breathing_room.client.parting import RefusedError, UnreachableError

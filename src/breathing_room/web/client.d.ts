@@ -17,7 +17,7 @@ export interface Presence {
   moods: Record<string, number | null>;
   unspoken: number | null;
   mood_intervals: Record<string, [low: number, high: number | null] | null>;
-  /** The count, rounded to its own precision: `12`, `about 10,000`, `unknown`. */
+  /** The count, rounded to its own precision, always in English: `12`, `about 10,000`, `unknown`. For a page use `sentence`. */
   label: string;
   /** When this was true, in milliseconds since 1970. */
   as_of_ms: number;
@@ -88,6 +88,10 @@ export interface Room extends EventTarget {
   readonly ageMs: number;
   /** The count to show now: between two polls it walks from one to the next, inside of the latest interval. */
   readonly shown: number | null;
+  /** Whether the count has us in it: it counts no observer, and what is usual counts none of those who are here now. */
+  readonly counted: boolean;
+  /** How many others are here, not rounded; null while no count is known. */
+  readonly others: number | null;
   /** The server's wall time now, in milliseconds since 1970. */
   now(): number;
   /** Feel so from now on; `unspoken` takes it back. */

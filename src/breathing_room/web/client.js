@@ -3,7 +3,7 @@
  *
  *     import {join} from 'https://example.org/client.js';
  *     const room = join('https://example.org', {room: 'lobby'});
- *     room.addEventListener('presence', () => show(room.presence.label, room.state));
+ *     room.addEventListener('presence', () => show(room.others, room.state)); // in words: sentence.js
  *
  * No dependency, nothing to build. Its promises:
  *
@@ -145,6 +145,17 @@ class Room extends EventTarget {
    */
   get shown() {
     return this.#walk.at(performance.now());
+  }
+
+  /** Whether the count has us in it: it counts no observer, and what is usual counts none of those who are here now. */
+  get counted() {
+    return !this.#observe && this.presence?.method !== 'estimated';
+  }
+
+  /** How many others are here, not rounded; null while no count is known. */
+  get others() {
+    const count = this.presence?.count ?? null;
+    return count && Math.max(0, count - this.counted);
   }
 
   /** Feel so from now on; `unspoken` takes it back. */

@@ -1,6 +1,7 @@
 import {type Room, join} from './client.js';
 
 export {join};
+export {sentence} from './sentence.js';
 
 /** `<breathing-room>`: how many people are here, in one line of a page. */
 export class BreathingRoom extends HTMLElement {

@@ -1,20 +1,22 @@
 /**
- * `<breathing-room>`: how many people are here, in one line of a page.
+ * `<breathing-room>`: how many others are here, in one line of a page and in its language.
  *
  *     <script type="module" src="https://example.org/element.js"></script>
+ *     <breathing-room></breathing-room>
  *     <breathing-room label="{label} {person is|people are} looking at this" hide-below="5" cap-above="500"></breathing-room>
  *
  * Attributes: `server` (by default where the script came from), `room`, `mood`, `mode`, `observe`, `history`, as for `join`;
- * `label`, what to say: `{label}` is the rounded count, `{count}` the count, and `{one|more}` one of two words;
- * `hide-below`, the fewest people that are spoken of, and `cap-above`, the most: from there on it says `500+`.
+ * `label`, `lang`, `hide-below` and `cap-above`, as for `sentence`: what to say, in which language, and of how many. The language is
+ * that of the nearest `lang` around the element.
  *
  * The element is `hidden` while there is nothing to say: nothing known, or too few. Its attribute `state` is the room's, for
  * styles such as `breathing-room[state=stale] { opacity: .6 }`; its property `room` is what `join` gave.
  */
 
 import {join} from './client.js';
+import {languageAt, sentence} from './sentence.js';
 
-export {join};
+export {join, sentence};
 
 /** Another value of these means another room. */
 const PLACES = ['server', 'room', 'mode', 'observe', 'history'];
@@ -23,7 +25,7 @@ const HERE = new URL('.', import.meta.url);
 const Element = globalThis.HTMLElement ?? class {};
 
 export class BreathingRoom extends Element {
-  static observedAttributes = [...PLACES, 'mood', 'label', 'hide-below', 'cap-above'];
+  static observedAttributes = [...PLACES, 'mood', 'label', 'lang', 'hide-below', 'cap-above'];
 
   /** The room, as `join` gives it; null while the element is on no page. */
   room = null;
@@ -64,19 +66,16 @@ export class BreathingRoom extends Element {
 
   #show() {
     if (!this.room) return; // its last words
-    const {presence, state} = this.room;
-    this.setAttribute('state', state);
-    this.hidden = state === 'unknown' || presence.count < Number(this.getAttribute('hide-below'));
-    this.textContent = this.hidden ? '' : this.#sentence(presence);
-  }
-
-  #sentence({count, label}) {
-    const most = Number(this.getAttribute('cap-above')) || Infinity;
-    const capped = count > most && `${most.toLocaleString('en')}+`;
-    return (this.getAttribute('label') ?? '{label}')
-      .replaceAll('{label}', capped || label)
-      .replaceAll('{count}', capped || count.toLocaleString('en'))
-      .replace(/{([^{}|]*)\|([^{}|]*)}/g, (_, one, more) => (count === 1 ? one : more));
+    const given = (name) => this.getAttribute(name) ?? undefined;
+    this.setAttribute('state', this.room.state);
+    const options = {
+      label: given('label'),
+      lang: languageAt(this),
+      hideBelow: Number(given('hide-below')) || 0,
+      capAbove: Number(given('cap-above')) || Infinity,
+    };
+    this.textContent = sentence(this.room, options);
+    this.hidden = !this.textContent;
   }
 }
 

@@ -109,8 +109,8 @@ function show() {
 
 /** Say who is here and how that is known; to those who listen, seldom. */
 function tell() {
-  const {presence, state, shown, ageMs, transport} = room;
-  const sentence = words.people(presence, state, shown);
+  const {presence, state, shown, counted, ageMs, transport} = room;
+  const sentence = words.people(presence, state, shown, counted);
   const source = stopped ? words.stopped(stopped) : words.source(presence, state, ageMs, !transport);
   write('people', sentence);
   write('source', source);

@@ -1,8 +1,8 @@
 /**
  * A room in React:
  *
- *     const {presence, state, mood, setMood} = usePresence('https://example.org', {room: 'lobby'});
- *     return <p>{state === 'unknown' ? '…' : `${presence.label} are here`}</p>;
+ *     const {room, presence, state, mood, setMood} = usePresence('https://example.org', {room: 'lobby'});
+ *     return <p>{sentence(room)}</p>; // of 'breathing-room/sentence': empty until a number is known
  */
 
 import {useCallback, useEffect, useState} from 'react';

@@ -1,21 +1,27 @@
 /** German. */
+
+export const here = {
+  first: 'du bist als Erstes hier',
+  alone: 'du bist hier',
+  with_you: {one: '{n} Mensch ist mit dir hier', other: '{n} Menschen sind mit dir hier'},
+  here: {one: '{n} Mensch ist hier', other: '{n} Menschen sind hier'},
+  usual_people: {one: 'um diese Zeit meist {n} Mensch', other: 'um diese Zeit meist {n} Menschen'},
+  about: 'etwa {n}',
+  about_form: '',
+};
+
 export default {
   dir: 'ltr',
 
   looking: 'auf der Suche nach den anderen',
   counting: 'wir zählen, wer da ist',
-  first: 'du bist als Erstes hier',
-  alone: 'du bist hier',
-  people: {other: '{n} Menschen atmen mit dir'},
-  about_people: {other: 'etwa {n} Menschen atmen mit dir'},
-  usual_people: {other: 'um diese Zeit meist {n} Menschen'},
+  people: {one: '{n} Mensch atmet mit dir', other: '{n} Menschen atmen mit dir'},
 
   breath: 'eine Kugel, die mit allen atmet',
   phases: {inhale: 'einatmen', hold: 'halten', exhale: 'ausatmen', rest: 'ruhen'},
 
   ask: 'wie fühlst du dich?',
   moods: {gratitude: 'dankbar', presence: 'ganz da', release: 'loslassend', connection: 'verbunden'},
-  about: 'etwa {n}',
   apart: 'wenige oder niemand',
   unspoken: '{n} ohne Angabe',
   merged: '{n} nicht unterschieden',

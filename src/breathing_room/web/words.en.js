@@ -1,18 +1,28 @@
 /**
  * English, and the pattern of every language. Forms of a plural are those of `Intl.PluralRules`, `other` at least; `{n}` is a
- * number, written as the language writes it. Nothing here is said of 0 people, and `people` is never said of 1.
+ * number, written as the language writes it.
  */
+
+// How many are here: on the page, and in `<breathing-room>` on a page that gives it no words of its own. `with_you` counts the others, who
+// are at least 1; `here` is for those who only observe.
+export const here = {
+  first: 'you are the first one here',
+  alone: 'you are here',
+  with_you: {one: '{n} person is here with you', other: '{n} people are here with you'},
+  here: {one: '{n} person is here', other: '{n} people are here'},
+  usual_people: {one: 'usually {n} person at this hour', other: 'usually {n} people at this hour'},
+  about: 'about {n}',
+  about_form: '', // the plural form after `about`, where it is not that of the number
+};
+
+// The rest is the page's.
 export default {
   dir: 'ltr',
 
   // The sentence under the orb.
   looking: 'looking for the others',
   counting: 'counting who is here',
-  first: 'you are the first one here',
-  alone: 'you are here',
-  people: {other: '{n} people breathing with you'},
-  about_people: {other: 'about {n} people breathing with you'},
-  usual_people: {other: 'usually {n} people at this hour'},
+  people: {one: '{n} person breathing with you', other: '{n} people breathing with you'},
 
   // The orb, and its quiet word.
   breath: 'an orb that breathes with everyone',
@@ -21,7 +31,6 @@ export default {
   // The moods.
   ask: 'how do you feel?',
   moods: {gratitude: 'gratitude', presence: 'presence', release: 'release', connection: 'connection'},
-  about: 'about {n}',
   apart: 'few or none',
   unspoken: '{n} unspoken',
   merged: '{n} not told apart',

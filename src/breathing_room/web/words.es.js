@@ -1,21 +1,39 @@
 /** Spanish: a million takes «de». */
+
+export const here = {
+  first: 'la primera persona aquí eres tú',
+  alone: 'estás aquí',
+  with_you: {
+    one: '{n} persona está aquí contigo',
+    many: '{n} de personas están aquí contigo',
+    other: '{n} personas están aquí contigo',
+  },
+  here: {one: '{n} persona está aquí', many: '{n} de personas están aquí', other: '{n} personas están aquí'},
+  usual_people: {
+    one: 'lo habitual a esta hora: {n} persona',
+    many: 'lo habitual a esta hora: {n} de personas',
+    other: 'lo habitual a esta hora: {n} personas',
+  },
+  about: 'cerca de {n}',
+  about_form: '',
+};
+
 export default {
   dir: 'ltr',
 
   looking: 'buscando a los demás',
   counting: 'contando quién está aquí',
-  first: 'la primera persona aquí eres tú',
-  alone: 'estás aquí',
-  people: {many: '{n} de personas respiran contigo', other: '{n} personas respiran contigo'},
-  about_people: {many: 'unos {n} de personas respiran contigo', other: 'unas {n} personas respiran contigo'},
-  usual_people: {many: 'lo habitual a esta hora: {n} de personas', other: 'lo habitual a esta hora: {n} personas'},
+  people: {
+    one: '{n} persona respira contigo',
+    many: '{n} de personas respiran contigo',
+    other: '{n} personas respiran contigo',
+  },
 
   breath: 'una esfera que respira con todos',
   phases: {inhale: 'inhala', hold: 'retén', exhale: 'exhala', rest: 'descansa'},
 
   ask: '¿cómo te sientes?',
   moods: {gratitude: 'gratitud', presence: 'presencia', release: 'soltar', connection: 'conexión'},
-  about: 'unas {n}',
   apart: 'pocas personas o ninguna',
   unspoken: '{n} sin decirlo',
   merged: '{n} sin distinguir',

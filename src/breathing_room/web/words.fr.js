@@ -1,21 +1,39 @@
 /** French: a million takes «de». */
+
+export const here = {
+  first: 'la première présence ici, c’est vous',
+  alone: 'vous êtes là',
+  with_you: {
+    one: '{n} personne est ici avec vous',
+    many: '{n} de personnes sont ici avec vous',
+    other: '{n} personnes sont ici avec vous',
+  },
+  here: {one: '{n} personne est ici', many: '{n} de personnes sont ici', other: '{n} personnes sont ici'},
+  usual_people: {
+    one: 'd’habitude {n} personne à cette heure',
+    many: 'd’habitude {n} de personnes à cette heure',
+    other: 'd’habitude {n} personnes à cette heure',
+  },
+  about: 'environ {n}',
+  about_form: '',
+};
+
 export default {
   dir: 'ltr',
 
   looking: 'à la recherche des autres',
   counting: 'on compte qui est là',
-  first: 'la première présence ici, c’est vous',
-  alone: 'vous êtes là',
-  people: {many: '{n} de personnes respirent avec vous', other: '{n} personnes respirent avec vous'},
-  about_people: {many: 'environ {n} de personnes respirent avec vous', other: 'environ {n} personnes respirent avec vous'},
-  usual_people: {many: 'd’habitude {n} de personnes à cette heure', other: 'd’habitude {n} personnes à cette heure'},
+  people: {
+    one: '{n} personne respire avec vous',
+    many: '{n} de personnes respirent avec vous',
+    other: '{n} personnes respirent avec vous',
+  },
 
   breath: 'une sphère qui respire avec tout le monde',
   phases: {inhale: 'inspirez', hold: 'retenez', exhale: 'expirez', rest: 'repos'},
 
   ask: 'comment vous sentez-vous ?',
   moods: {gratitude: 'gratitude', presence: 'présence', release: 'lâcher-prise', connection: 'lien'},
-  about: 'environ {n}',
   apart: 'peu de personnes ou aucune',
   unspoken: '{n} sans le dire',
   merged: '{n} regroupés',

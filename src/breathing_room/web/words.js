@@ -6,7 +6,8 @@
  * known.
  */
 
-import english from './words.en.js';
+import {Counting, fill, othersOf} from './others.js';
+import * as english from './words.en.js';
 
 /** A presence's interval holds the truth so often. */
 const LEVEL = 0.95;
@@ -16,8 +17,7 @@ export async function speak(tags) {
   for (const tag of tags.filter(Boolean)) {
     try {
       const {language, baseName} = new Intl.Locale(tag);
-      const {default: phrases} = language === 'en' ? {default: english} : await import(`./words.${language}.js`);
-      return new Words(baseName, phrases);
+      return new Words(baseName, language === 'en' ? english : await import(`./words.${language}.js`));
     } catch {
       // It is no language, or there is no file of it.
     }
@@ -27,21 +27,19 @@ export async function speak(tags) {
 
 class Words {
   #phrases;
-  #number;
+  #counting;
   #percent;
   #compact;
-  #plural;
   #relative;
 
-  /** In the language of a tag, such as `de-AT`, with these phrases. */
-  constructor(lang, phrases) {
+  /** In the language of a tag, such as `de-AT`, with what its file has. */
+  constructor(lang, {here, default: phrases}) {
     this.lang = lang;
     this.dir = phrases.dir;
-    this.#phrases = phrases;
-    this.#number = new Intl.NumberFormat(lang);
+    this.#phrases = {...here, ...phrases};
+    this.#counting = new Counting(lang, here);
     this.#percent = new Intl.NumberFormat(lang, {style: 'percent'});
     this.#compact = new Intl.NumberFormat(lang, {notation: 'compact'});
-    this.#plural = new Intl.PluralRules(lang);
     this.#relative = new Intl.RelativeTimeFormat(lang);
   }
 
@@ -65,16 +63,21 @@ class Words {
     return `${this.#phrases.breath}: ${new Intl.ListFormat(this.lang, {type: 'unit'}).format(parts)}`;
   }
 
-  /** The sentence under the orb. `shown` is the count to show now, which walks between two polls. */
-  people(presence, state, shown) {
-    const {looking, counting, first, alone, people, about_people, usual_people} = this.#phrases;
+  /**
+   * The sentence under the orb: how many others are here. `shown` is the count to show now, which walks between two polls, and
+   * `counted` whether the count has the reader in it.
+   */
+  people(presence, state, shown, counted = true) {
+    const {looking, counting, first, alone, people, here, usual_people} = this.#phrases;
     if (state === 'unknown') return presence ? counting : looking;
-    const {count, high, method, label} = presence;
-    if (count <= 1) return state === 'live' && high === 1 && method !== 'estimated' ? first : alone;
-    const rounded = label.startsWith('about'); // the server's own rounding, which does not jitter
-    const number = rounded ? Number(label.replace(/\D/g, '')) : shown || count;
-    if (method === 'estimated') return this.#count(usual_people, number);
-    return number === 1 ? alone : this.#count(rounded ? about_people : people, number);
+    if (presence.method === 'estimated') {
+      const usual = othersOf(presence, false, shown);
+      return usual.exact > 1 ? this.#counting.phrase(usual_people, {...usual, about: false}) : alone;
+    }
+    const others = othersOf(presence, counted, shown);
+    if (!counted) return this.#counting.phrase(here, others);
+    if (others.number) return this.#counting.phrase(people, others);
+    return others.certain && state === 'live' ? first : alone;
   }
 
   /**
@@ -106,7 +109,7 @@ class Words {
   /** How many feel so, in the little room of a button: 7,204, but ~2,400 where it is estimated, and 12K. */
   tally({people, low, high}) {
     const {figure, exact} = rounded(people, low, high);
-    return `${exact ? '' : '~'}${(figure < 10_000 ? this.#number : this.#compact).format(figure)}`;
+    return `${exact ? '' : '~'}${figure < 10_000 ? this.#counting.write(figure) : this.#compact.format(figure)}`;
   }
 
   /** What a mood's button is called to those who hear it. */
@@ -114,7 +117,7 @@ class Words {
     if (people === null) return `${this.mood(mood)}, ${this.#phrases.apart}`;
     if (!people) return this.mood(mood);
     const {figure, exact} = rounded(people, low, high);
-    const number = this.#number.format(figure);
+    const number = this.#counting.write(figure);
     return `${this.mood(mood)}, ${exact ? number : fill(this.#phrases.about, number)}`;
   }
 
@@ -122,10 +125,6 @@ class Words {
   rest(unspoken, merged) {
     const {unspoken: said, merged: together} = this.#phrases;
     return join(unspoken.people ? fill(said, this.tally(unspoken)) : '', merged.people ? fill(together, this.tally(merged)) : '');
-  }
-
-  #count(forms, number) {
-    return fill(forms[this.#plural.select(number)] ?? forms.other, this.#number.format(number));
   }
 
   /** How far the truth may be from the count. */
@@ -137,12 +136,12 @@ class Words {
       return fill(fill(this.#phrases.within, this.#percent.format(share)), this.#percent.format(LEVEL), '{level}');
     }
     // A count of sockets is uncertain only by those who fell silent and may come back: their leases still run.
-    if (method === 'counted' && count === high) return this.#count(this.#phrases.silent, high - low);
+    if (method === 'counted' && count === high) return this.#counting.phrase(this.#phrases.silent, {number: high - low});
     return this.#range({low, high});
   }
 
   #range({low, high}) {
-    return low < high ? fill(fill(this.#phrases.range, this.#number.format(low)), this.#number.format(high), '{high}') : '';
+    return low < high ? fill(fill(this.#phrases.range, this.#counting.write(low)), this.#counting.write(high), '{high}') : '';
   }
 
   /** A length of time, as one would say it. */
@@ -153,8 +152,6 @@ class Words {
     return minutes < 60 ? this.#relative.format(-minutes, 'minute') : this.#relative.format(-Math.round(minutes / 60), 'hour');
   }
 }
-
-const fill = (phrase, value, place = '{n}') => phrase.replace(place, value);
 
 const join = (...parts) => parts.filter(Boolean).join(' · ');
 
