@@ -129,7 +129,7 @@ async def test_what_it_says(
     element = page.locator("breathing-room")
     state = "unknown" if count is None else "live"
     await expect(element).to_have_attribute("state", state)
-    await until(lambda: element.evaluate("(it) => it.room.presence !== null"))
+    await until(lambda: element.evaluate("(it) => it.joinedRoom.presence !== null"))
     if text is None:
         await expect(element).to_be_hidden()
         await expect(element).to_have_text("")
@@ -155,4 +155,75 @@ async def test_another_room(server: ServerProcess, room_name: str, show: Show, p
     await element.evaluate("(it, room) => it.setAttribute('room', room)", f"{room_name}-2")
     await observer.until_count(0)
     await expect(element).to_have_text("1!")
+    assert thrown == []
+
+
+async def test_attributes_and_properties_agree(server: ServerProcess, show: Show) -> None:
+    """
+    A property reads and writes its attribute: null, an empty text and what is false take it away, and nothing is kept beside it (U1).
+    """
+    page, thrown = await show(f'<script type="module" src="{server.url}/element.js"></script>')
+    await page.evaluate("customElements.whenDefined('breathing-room').then(() => undefined)")
+
+    async def after(name: str, values: str) -> list[list[Any]]:
+        """Set a property to each value, and return the attribute and the property then."""
+        read = """([name, values]) => eval(values).map((value) => {
+            const it = document.createElement('breathing-room');
+            it.setAttribute(name, 'before');
+            const property = name.replace(/-(.)/, (_, letter) => letter.toUpperCase());
+            it[property] = value;
+            return Object.hasOwn(it, property) ? ['its own'] : [it.getAttribute(name), it[property]];
+        })"""
+        answer: list[list[Any]] = await page.evaluate(read, [name, values])
+        return answer
+
+    for name in ("server", "room", "mode", "history", "mood", "label"):
+        set_to = await after(name, "['a', 7, 0, '', null, undefined, false]")
+        assert set_to == [["a", "a"], ["7", "7"], ["0", "0"], *[[None, None]] * 4], name
+    for name in ("hide-below", "cap-above"):
+        set_to = await after(name, "[5, '5', 0, '', null, undefined, false, NaN]")
+        assert set_to == [["5", 5], ["5", 5], ["0", 0], *[[None, None]] * 5], name
+    set_to = await after("observe", "[true, 'true', 'false', 0, '', null, undefined, false]")
+    assert set_to == [["", True], ["true", True], ["false", False], *[[None, False]] * 5]
+    assert (await after("server", "[new URL('https://example.org')]"))[0][0] == "https://example.org/"
+    assert await page.evaluate("document.createElement('breathing-room').joinedRoom") is None
+    assert thrown == []
+
+
+async def test_many_changes_at_once_are_one(server: ServerProcess, room_name: str, show: Show) -> None:
+    """
+    What was set before the script came counts; what changes in one moment, and back, is one change; and moved, another server's
+    address or put back after a while, it is in one room at a time (U1).
+    """
+    page, thrown = await show(
+        f'<p>A shop</p><script>document.body.append(Object.assign(document.createElement("breathing-room"), {{room: "{room_name}", hideBelow: 1, label: "{{count}}"}}))'
+        f'</script><script type="module" src="{server.url}/element.js"></script>',
+    )
+    element = page.locator("breathing-room")
+    await expect(element).to_have_text("1")
+    opened: list[str] = []
+    page.on("websocket", lambda socket: opened.append(socket.url.split("/")[-2]))
+    await page.reload()
+    await expect(element).to_have_text("1")
+    await expect(element).to_have_attribute("room", room_name)
+    await expect(element).to_have_attribute("hide-below", "1")
+
+    await element.evaluate(
+        "(it, room) => { window.it = it; it.room = 'elsewhere'; it.remove(); it.mode = 'poll'; it.room = room; it.mode = null; document.body.prepend(it); }",
+        room_name,
+    )
+    await element.evaluate("(it) => it.label = 'still {count}'")
+    await expect(element).to_have_text("still 1")
+    assert opened == [room_name]
+
+    await element.evaluate("(it) => it.remove()")
+    await until(lambda: page.evaluate("it.joinedRoom === null"))
+    await page.evaluate("document.body.append(it)")
+    await expect(element).to_have_text("still 1")
+    await element.evaluate("(it, url) => it.server = url", server.url.replace("127.0.0.1", "localhost"))
+    await until(lambda: len(opened) == 3)
+    await expect(element).to_have_text("still 1")
+    assert opened == [room_name] * 3
+    await element.evaluate("(it) => it.server = 'no://address'")
+    await expect(element).to_be_hidden()
     assert thrown == []

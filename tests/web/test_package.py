@@ -112,9 +112,17 @@ def test_a_typescript_example_checks(tmp_path: Path) -> None:
         room.addEventListener('error', ({detail}) => console.log(detail.code));
         const said: string = sentence(room, {label: '{others}', lang: document.documentElement.lang, capAbove: 500});
         const low: number | undefined = room.presence?.low;
-        document.querySelector('breathing-room')?.room?.setMood('calm');
+        document.querySelector('breathing-room')?.joinedRoom?.setMood('calm');
     """
     assert check(element) == ""
+    tag = """
+        import type {} from 'breathing-room/react';
+        export const element = (
+          <breathing-room server={new URL('https://example.org')} room={7} observe={false} hide-below={5} label="{label}" />
+        );
+    """
+    assert check(tag) == ""
+    assert "error TS" in check(tag.replace("hide-below={5}", "hide-below={[]}"))
 
 
 def test_the_types_name_what_is_there() -> None:
@@ -136,6 +144,21 @@ def test_the_types_name_what_is_there() -> None:
     assert options
     told = re.findall(r"@param .*?\[options\.(\w+)\]", (WEB / "client.js").read_text())
     assert sorted(re.findall(r"^  (\w+)\?:", options[1], re.MULTILINE)) == sorted(told)
+
+
+def test_the_types_of_the_element_name_what_is_there() -> None:
+    """
+    Every property that the types promise is one of the element, and can be set where they say so; and no other is public.
+    """
+    types = (WEB / "element.d.ts").read_text()
+    promised = {kind: re.findall(rf"^  {kind} (\w+)\(", types, re.MULTILINE) for kind in ("get", "set")}
+    there = node(
+        "element.js",
+        """['get', 'set'].map((kind) => Object.entries(Object.getOwnPropertyDescriptors(it.BreathingRoom.prototype))
+            .filter(([, property]) => property[kind]).map(([name]) => name).sort())""",
+    )
+    assert there == [sorted(promised["get"]), sorted(promised["set"])]
+    assert set(promised["get"]) - set(promised["set"]) == {"joinedRoom"}
 
 
 PROGRAM = """

@@ -9,8 +9,15 @@
  * `label`, `lang`, `hide-below` and `cap-above`, as for `sentence`: what to say, in which language, and of how many. The language is
  * that of the nearest `lang` around the element.
  *
+ * Each is a property too (`hideBelow`, `capAbove`), since frameworks set one or the other: a property reads and writes its
+ * attribute and holds nothing of its own. An empty value is as good as none.
+ *
  * The element is `hidden` while there is nothing to say: nothing known, or too few. Its attribute `state` is the room's, for
- * styles such as `breathing-room[state=stale] { opacity: .6 }`; its property `room` is what `join` gave.
+ * styles such as `breathing-room[state=stale] { opacity: .6 }`; its property `joinedRoom` is what `join` gave.
+ *
+ * Theory of operation: a change of any kind (an attribute, into the page, out of it) schedules one microtask, which compares
+ * what is wanted with what is, and joins or leaves. A framework sets one property at a time, and moves an element by taking it
+ * out and putting it back; either is one change, and a move is none.
  */
 
 import {join} from './client.js';
@@ -18,65 +25,120 @@ import {languageAt, sentence} from './sentence.js';
 
 export {join, sentence};
 
+const text = (value) => value || null;
+const number = (value) => (value ? Number(value) : null);
+const flag = (value) => value !== null && value !== 'false';
+
+/** What each attribute means as a property. */
+const ATTRIBUTES = {
+  server: text, room: text, mode: text, observe: flag, history: text,
+  mood: text, label: text, 'hide-below': number, 'cap-above': number,
+};
 /** Another value of these means another room. */
-const PLACES = ['server', 'room', 'mode', 'observe', 'history'];
+const PLACE = ['server', 'room', 'mode', 'observe', 'history'];
 const HERE = new URL('.', import.meta.url);
 // Node has no elements, and need not fail when a page is rendered there.
 const Element = globalThis.HTMLElement ?? class {};
 
+const propertyOf = (attribute) => attribute.replace(/-(.)/, (_, letter) => letter.toUpperCase());
+
 export class BreathingRoom extends Element {
-  static observedAttributes = [...PLACES, 'mood', 'label', 'lang', 'hide-below', 'cap-above'];
+  static observedAttributes = [...Object.keys(ATTRIBUTES), 'lang'];
 
-  /** The room, as `join` gives it; null while the element is on no page. */
-  room = null;
+  #room = null;       // as `join` gave it; null while on no page
+  #place = null;      // where that is, in JSON
+  #mood = null;       // the one that was asked for last
+  #scheduled = false;
 
-  connectedCallback() {
-    if (!this.room) this.#join();
-  }
-
-  disconnectedCallback() {
-    // It may only be moved.
-    queueMicrotask(() => this.isConnected || this.#leave());
-  }
-
-  attributeChangedCallback(name, before, value) {
-    if (!this.room || before === value) return;
-    if (PLACES.includes(name)) {
-      this.#leave();
-      this.#join();
-    } else if (name === 'mood') {
-      this.room.setMood(value ?? 'unspoken');
-    } else {
-      this.#show();
+  constructor() {
+    super();
+    // What a page set before this script came is a property of the object itself, and would hide ours.
+    for (const name of Object.keys(ATTRIBUTES).map(propertyOf)) {
+      if (!Object.hasOwn(this, name)) continue;
+      const value = this[name];
+      delete this[name];
+      this[name] = value;
     }
   }
 
-  #join() {
-    const given = (name) => this.getAttribute(name) ?? undefined;
-    const [room, mood, mode, history] = ['room', 'mood', 'mode', 'history'].map(given);
-    this.room = join(given('server') ?? HERE, {room, mood, mode, history, observe: this.hasAttribute('observe')});
-    for (const type of ['presence', 'state']) this.room.addEventListener(type, () => this.#show());
+  /** The room, as `join` gives it; null while the element is on no page. */
+  get joinedRoom() {
+    return this.#room;
+  }
+
+  connectedCallback() {
+    this.#schedule();
+  }
+
+  disconnectedCallback() {
+    this.#schedule();
+  }
+
+  attributeChangedCallback() {
+    this.#schedule();
+  }
+
+  #schedule() {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#update();
+    });
+  }
+
+  /** Be in the room that is asked for, with the mood that is asked for, and say so. */
+  #update() {
+    const place = this.isConnected ? JSON.stringify(PLACE.map((name) => this[name])) : null;
+    const {mood} = this;
+    if (place !== this.#place) {
+      this.#leave();
+      this.#place = place;
+      if (place) this.#join();
+    } else if (mood !== this.#mood) {
+      this.#room?.setMood(mood ?? 'unspoken');
+    }
+    this.#mood = mood;
     this.#show();
   }
 
+  #join() {
+    const given = (name) => this[name] ?? undefined;
+    const [room, mood, mode, history] = ['room', 'mood', 'mode', 'history'].map(given);
+    const joined = join(this.server ?? HERE, {room, mood, mode, history, observe: this.observe});
+    for (const type of ['presence', 'state']) joined.addEventListener(type, () => this.#room === joined && this.#show());
+    this.#room = joined;
+  }
+
   #leave() {
-    this.room?.leave();
-    this.room = null;
+    const left = this.#room;
+    this.#room = null; // its last words are not shown
+    left?.leave();
   }
 
   #show() {
-    if (!this.room) return; // its last words
-    const given = (name) => this.getAttribute(name) ?? undefined;
-    this.setAttribute('state', this.room.state);
-    const options = {
-      label: given('label'),
-      lang: languageAt(this),
-      hideBelow: Number(given('hide-below')) || 0,
-      capAbove: Number(given('cap-above')) || Infinity,
-    };
-    this.textContent = sentence(this.room, options);
+    if (!this.#room) return;
+    const {label, hideBelow, capAbove} = this;
+    const options = {label: label ?? undefined, lang: languageAt(this), hideBelow: hideBelow || 0, capAbove: capAbove || Infinity};
+    this.setAttribute('state', this.#room.state);
+    this.textContent = sentence(this.#room, options);
     this.hidden = !this.textContent;
   }
+}
+
+for (const [attribute, meaning] of Object.entries(ATTRIBUTES)) {
+  Object.defineProperty(BreathingRoom.prototype, propertyOf(attribute), {
+    configurable: true,
+    enumerable: true,
+    get() {
+      return meaning(this.getAttribute(attribute));
+    },
+    set(value) {
+      // A room may be called 0; a flag that is 0 is off.
+      if (value || (value === 0 && meaning !== flag)) this.setAttribute(attribute, value === true ? '' : value);
+      else this.removeAttribute(attribute);
+    },
+  });
 }
 
 globalThis.customElements?.get('breathing-room') ?? globalThis.customElements?.define('breathing-room', BreathingRoom);

@@ -1,4 +1,6 @@
+import type {DetailedHTMLProps, HTMLAttributes} from 'react';
 import type {Config, Options, Presence, Room, State, Transport} from './client.js';
+import type {BreathingRoom, BreathingRoomAttributes} from './element.js';
 
 /** What is known of a room. */
 export interface Seen {
@@ -14,3 +16,12 @@ export interface Seen {
 
 /** Be in a room for as long as the component is shown. */
 export function usePresence(url: string | URL, options?: Options): Seen;
+
+/** The tag, for pages in TypeScript; `import type {} from 'breathing-room/react'` is enough. */
+declare module 'react' {
+  namespace JSX {
+    interface IntrinsicElements {
+      'breathing-room': DetailedHTMLProps<HTMLAttributes<BreathingRoom>, BreathingRoom> & BreathingRoomAttributes;
+    }
+  }
+}
