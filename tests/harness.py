@@ -42,10 +42,16 @@ class ServerProcess:
         return self.process.wait(timeout=20)
 
 
-def start_server(data: Path, *flags: str, port: int = 0, env: dict[str, str] | None = None) -> ServerProcess:
+def start_server(
+    data: Path,
+    *flags: str,
+    port: int = 0,
+    env: dict[str, str] | None = None,
+    python: str = sys.executable,
+) -> ServerProcess:
     """Start a server and wait until it listens; what it prints is kept in ``lines``."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "breathing_room", "serve", "--port", str(port), "--data", str(data), *flags],
+        [python, "-m", "breathing_room", "serve", "--port", str(port), "--data", str(data), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
