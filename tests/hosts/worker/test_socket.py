@@ -1,0 +1,165 @@
+"""A WebSocket that the network holds while the room sleeps."""
+
+import json
+from typing import Any
+
+import pytest
+
+from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
+from breathing_room.hosts.server.announcement import PROTOCOL, Announcement
+from breathing_room.hosts.server.session import ENDED, OBSERVER, PERSON
+from breathing_room.hosts.worker.host import RoomHost
+from breathing_room.hosts.worker.socket import EdgeSocket
+from hosts.worker.objects import BROKEN, Objects, Wire
+
+TIMES = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 15_000}
+
+
+@pytest.fixture
+async def room() -> RoomHost:
+    return await Objects(sockets_per_object=50, **TIMES).awake(0)
+
+
+def opened(room: RoomHost) -> tuple[EdgeSocket, Wire]:
+    wire = Wire(0)
+    socket = EdgeSocket(wire, room, PROTOCOL)
+    room.accept(socket)
+    return socket, wire
+
+
+def joined(room: RoomHost, visitor: str = "visitor-0123456789") -> tuple[EdgeSocket, Wire]:
+    socket, wire = opened(room)
+    socket.message_arrived(json.dumps({"type": "join", "visitor": visitor, "mood": "release"}))
+    return socket, wire
+
+
+@pytest.mark.parametrize("act", ["opened", "joined", "observer", "senseless"])
+async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost) -> None:
+    """What is attached to a socket is all that it takes to go on with it: role, visitor, mood, age and patience."""
+    socket, wire = opened(room) if act != "joined" else joined(room)
+    if act == "observer":
+        socket.message_arrived('{"type":"observe"}')
+    if act == "senseless":
+        socket.message_arrived("{")
+    again = EdgeSocket.revive(wire, wire.attached, room)
+    for name in (
+        "role",
+        "key",
+        "visitor",
+        "mood",
+        "opened_at_ms",
+        "parked",
+        "_senseless",
+        "dialect",
+        "_attached",
+    ):
+        assert getattr(again, name) == getattr(socket, name), name
+    assert len(wire.attached) < 16_384
+
+
+async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: RoomHost) -> None:
+    """The object on which a visitor is counted is attached too."""
+    socket, wire = joined(room)
+    socket.parked = ("shard-2", 7)
+    socket.keep()
+    assert EdgeSocket.revive(wire, wire.attached, room).parked == ("shard-2", 7)
+
+
+async def test_what_did_not_change_is_not_attached_again(room: RoomHost) -> None:
+    """To attach is a call of the platform: it is made when something changed, and never after the end."""
+    socket, wire = joined(room)
+    wire.attached = ""
+    socket.keep()
+    assert wire.attached == ""
+    socket.mood += 1
+    socket.keep()
+    assert wire.attached
+    socket.peer_closed(GOODBYE)
+    wire.attached = ""
+    socket.mood += 1
+    socket.keep()
+    assert wire.attached == ""
+
+
+@pytest.mark.parametrize(
+    "attached",
+    [
+        "",
+        "{",
+        "[]",
+        "[9,0,0,null,0,0]",
+        "[2,0,0,null,0,0]",
+        '[1,0,0,"00",0,0]',
+        '[2,0,0,"00",0,0]',
+        '[2,0,0,"zz",0,0]',
+    ],
+)
+async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost) -> None:
+    """An attachment that is damaged, has no such role, or has a person without a visitor, is an error."""
+    with pytest.raises(ValueError):  # noqa: PT011 - of JSON, of unpacking, or ours
+        EdgeSocket.revive(Wire(0), attached, room)
+
+
+@pytest.mark.parametrize(
+    ("message", "code"), [(b"binary", NOT_TEXT), ("bad \ufffd", NOT_UTF8), ("x" * 100_000, TOO_BIG)]
+)
+async def test_a_message_that_cannot_be_text_closes(message: Any, code: int, room: RoomHost) -> None:
+    """Binary messages, replaced bytes and messages that are too long end the socket with their code; what follows is not read."""
+    socket, wire = opened(room)
+    socket.message_arrived(message)
+    socket.message_arrived('{"type":"observe"}')
+    assert (wire.closed, socket.role, room.host.counters.closes[code]) == (code, ENDED, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "answer", "left"),
+    [
+        (GOODBYE, GOODBYE, True),
+        (GOING_AWAY, GOING_AWAY, True),
+        (1005, GOODBYE, True),
+        (BROKEN, GOODBYE, False),
+        (4_000, GOODBYE, False),
+    ],
+)
+async def test_how_a_client_closes_decides_whether_it_left(
+    code: int,
+    answer: int,
+    left: bool,  # noqa: FBT001
+    room: RoomHost,
+) -> None:
+    """1000, 1001 and no code are a leave, any other is a loss; each is answered by a code that may be sent."""
+    socket, wire = joined(room)
+    socket.peer_closed(code)
+    presence = room.presence()
+    assert (presence.count, presence.low) == ((0, 0) if left else (1, 0))
+    assert wire.closed == answer
+
+
+async def test_a_close_is_said_once(room: RoomHost) -> None:
+    """After a close nothing is sent or closed again, whichever side began."""
+    socket, wire = joined(room)
+    socket.close(TOO_BIG)
+    heard = len(wire.heard)
+    socket.abort()
+    socket.send(b"{}")
+    socket.push(Announcement(room.presence()))
+    socket.peer_closed(TOO_BIG)
+    assert (wire.closed, len(wire.heard)) == (TOO_BIG, heard)
+
+
+async def test_a_socket_that_is_gone_is_no_error(room: RoomHost) -> None:
+    """What the runtime throws when a socket has gone away is the socket's end, and not the room's."""
+
+    class Gone(Wire):
+        def send(self, text: str) -> None:
+            raise RuntimeError(text)
+
+        def close(self, code: int, reason: str) -> None:
+            raise RuntimeError(reason, code)
+
+    socket = EdgeSocket(Gone(0), room, PROTOCOL)
+    socket.message_arrived('{"type":"observe"}')
+    assert socket.role == OBSERVER
+    socket.close(TOO_BIG)
+    assert socket.role == ENDED
+    assert joined(room)[0].role == PERSON
