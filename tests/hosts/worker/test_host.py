@@ -1,0 +1,127 @@
+"""One room at the edge, awake and asleep, without a platform; several objects of a room are in ``test_shards.py``."""
+
+import logging
+
+import pytest
+
+from breathing_room.core.config import DAY_MS
+from breathing_room.core.errors import StoreError
+from breathing_room.core.snapshot import decode_snapshot
+from breathing_room.core.visitors import SECRET_BYTES
+from breathing_room.hosts.worker.host import keep_secrets
+from breathing_room.hosts.worker.kept import REST, SNAPSHOT
+from breathing_room.stores import MemoryStore
+from hosts.worker.objects import BROKEN, Objects
+
+TIMES = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 15_000, "snapshot_ms": 10_000}
+
+
+def an_edge(**settings: int) -> Objects:
+    return Objects(sockets_per_object=50, **{**TIMES, **settings})
+
+
+async def test_a_sleep_changes_nothing_and_costs_nothing() -> None:
+    """A room that lost its memory says the same when it wakes, wrote nothing in order to sleep, and goes on with its sockets."""
+    objects = an_edge()
+    wires = [await objects.join(f"visitor-{number}", "release") for number in range(5)]
+    await objects.calm()
+    before, written = await objects.presence(), objects[0].written
+    objects.sleep()
+    assert await objects.presence() == before
+    assert objects[0].written == written
+    await objects.tell(wires[0], "mood", mood="gratitude")
+    await objects.calm()
+    assert (await objects.presence())["moods"] == {"gratitude": 1, "release": 4}
+    assert all(wire.said["moods"]["gratitude"] == 1 for wire in wires)
+
+
+async def test_people_on_sockets_are_in_no_row_until_they_are_in_doubt() -> None:
+    """Who is behind a socket is attached to it, and a row has only those whose sockets broke; so a join costs no row for anyone else."""
+    objects = an_edge()
+    wires = [await objects.join(f"visitor-{number}") for number in range(4)]
+    assert decode_snapshot(objects[0].rows[REST][1:]).count == 0
+    await objects.part(wires[0], BROKEN)
+    assert decode_snapshot(objects[0].rows[REST][1:]).count == 1
+    assert (await objects.presence())["count"] == 4
+
+
+async def test_after_a_deploy_the_count_is_the_last_known_until_all_are_back() -> None:
+    """When all sockets were dropped the room goes on from its snapshot as stale, and who comes back is counted once."""
+    objects = an_edge()
+    for number in range(3):
+        await objects.join(f"visitor-{number}")
+    await objects.calm()
+    assert SNAPSHOT in objects[0].rows
+    objects[0].crash()
+    presence = await objects.presence()
+    assert (presence["count"], presence["low"], presence["method"]) == (3, 0, "stale")
+    for number in range(3):
+        await objects.join(f"visitor-{number}")
+    assert await objects.presence() == {"count": 3, "low": 3, "high": 3, "method": "counted", "moods": {}}
+
+
+@pytest.mark.parametrize("kept", [b"", b"\x01damaged", b"\x00"])
+async def test_what_was_kept_and_cannot_be_read_is_unknown(
+    kept: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A room whose row is damaged says that it does not know, not that nobody is there, and that is logged."""
+    objects = an_edge()
+    objects[0].rows[REST] = kept
+    with caplog.at_level(logging.ERROR):
+        presence = await objects.presence()
+    assert (presence["count"], presence["method"]) == (None, "unknown")
+    assert "of no use" in caplog.text
+
+
+async def test_nobody_has_to_be_watched_while_nobody_watches() -> None:
+    """Without a subscriber the alarm is set late, and a read says the truth of then all the same."""
+    objects = an_edge()
+    wire = await objects.join("visitor-0")
+    await objects.calm()
+    await objects.part(wire, BROKEN)
+    assert objects[0].alarm_at_ms is not None
+    assert objects[0].alarm_at_ms >= objects.clock.at_ms + objects.worker.lazy_ms
+    assert (await objects.presence())["count"] == 1
+    objects.clock.at_ms += TIMES["grace_ms"] + 1_000
+    assert (await objects.presence())["count"] == 0
+
+
+async def test_a_visitor_stays_the_same_over_the_change_of_the_epoch() -> None:
+    """Who came in under the last epoch's secret is the same visitor under the new one, and the one of two epochs ago is forgotten."""
+    objects = an_edge(lease_ms=DAY_MS // 2)
+    await objects.join("visitor-0")
+    await objects.pass_ms(DAY_MS)
+    await objects.join("visitor-0")
+    assert (await objects.presence())["count"] == 1
+    first = {name for name in objects[0].rows if name.startswith("secret/")}
+    await objects.pass_ms(DAY_MS)
+    await objects.awake(0)
+    assert first - objects[0].rows.keys()
+
+
+async def test_a_store_that_fails_costs_the_backup_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    """When the backup cannot be written the room goes on, and counts and logs that."""
+
+    class Full(MemoryStore):
+        async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
+            del key, value, ttl_ms
+            raise StoreError("full", temporary=True)
+
+    objects = an_edge()
+    objects.keep_in(Full())
+    with caplog.at_level(logging.WARNING):
+        await objects.join("visitor-0")
+        await objects.calm()
+    assert (await objects.presence())["count"] == 1
+    assert objects.host.counters.snapshots_failed > 0
+    assert "could not be saved" in caplog.text
+
+
+async def test_secrets_are_kept_ahead_of_their_epoch() -> None:
+    """The housekeeping puts the secrets of this epoch and the next into the store once, each of the right length."""
+    store, now_ms = MemoryStore(), 20_000 * DAY_MS + 5
+    await keep_secrets(store, DAY_MS, now_ms)
+    found = [await store.get(f"secret/{epoch}") for epoch in (20_000, 20_001)]
+    assert [secret and len(secret) for secret in found] == [SECRET_BYTES] * 2
+    await keep_secrets(store, DAY_MS, now_ms + 1)
+    assert [await store.get(f"secret/{epoch}") for epoch in (20_000, 20_001)] == found
