@@ -69,6 +69,8 @@ def test_the_earliest_poll_is_found_as_a_search_would() -> None:
         ]
         assert sleepers.first_poll(from_ms) == min(polls, default=None)
     assert Sleepers().first_poll(0) is None
+    alone, _ = a_few((0.5, 0, 10, 20))
+    assert [alone.first_poll(from_ms) for from_ms in (0, 5, 11)] == [(0, 100), (10, 100), None]
 
 
 def test_who_went_without_a_poller_is_found() -> None:
