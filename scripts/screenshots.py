@@ -2,7 +2,8 @@
 
 No server is needed. The pages' own files are handed to Chromium, and the room's answers are made up here, so that
 a crowd of 20,000 or a lost connection is there at once and every picture is taken at the same place in the breath. Besides the
-states of the page there are ``admin``, ``sign-in`` and ``cost``.
+states of the page there are ``admin``, ``sign-in`` and ``cost``, and ``words``: the page and the element in four languages, with no others,
+one, two and many.
 """
 
 from __future__ import annotations
@@ -164,6 +165,8 @@ KEPT = {
     "huge-desktop": ("page.png", 1_080),
     "crowd-phone": ("phone.png", 390),
     "admin-desktop": ("admin.png", 1_080),
+    "words-page": ("words-page.png", 948),
+    "words-element": ("words-element.png", 1_080),
 }
 """The pictures that the documentation shows, and how wide there: a picture of lights is heavy."""
 
@@ -233,7 +236,8 @@ async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> P
     await page.clock.install(time=(then_ms - 5 * CYCLE_MS) / 1000)
     await answer(page, picture)
     await page.goto(f"{SITE}/")
-    await page.locator("#people:not(:empty)").wait_for()
+    known = picture.presence and picture.presence["method"] != "unknown"
+    await page.locator(f"body{':not([data-state=unknown])' if known else ''} #people:not(:empty)").wait_for()
     if picture.mood:
         await page.evaluate("mood => import('/page.js').then(({room}) => room.setMood(mood))", picture.mood)
     await page.clock.pause_at((then_ms - 4 * CYCLE_MS) / 1000)
@@ -251,6 +255,82 @@ async def take(browser: Browser, picture: Picture, size: str, folder: Path) -> P
     )
     file = folder / f"{picture.name}-{size}.png"
     await page.screenshot(path=file, animations="allow")
+    await page.close()
+    return file
+
+
+LANGUAGES = ("en", "de", "pl", "fr")
+OTHERS = (0, 1, 2, 12_345)
+# From below the word in the orb to the sentence: the whole orbs would weigh twice as much.
+PAGE_CROP = (0, 534, 780, 1_010)
+PAGE_CELL = (234, 143)
+PAGE_GAP = 4
+
+
+def with_others(others: int) -> dict[str, Any]:
+    """Make up the presence of a room in which there are so many besides the reader, who named no mood."""
+    quarter, rest = divmod(others, 4)
+    return presence(*(quarter + (index < rest) for index in range(4)), unspoken=1)
+
+
+async def take_words_of_page(browser: Browser, folder: Path) -> Path:
+    """Put the page's orb and sentence on one sheet: a row for each language, a column for each number of others."""
+    width, height = PAGE_CELL
+    sheet = Image.new(
+        "RGB", ((width + PAGE_GAP) * len(OTHERS), (height + PAGE_GAP) * len(LANGUAGES)), "white"
+    )
+    for row, locale in enumerate(LANGUAGES):
+        for column, others in enumerate(OTHERS):
+            picture = Picture(name=f"words-{locale}-{others}", presence=with_others(others), locale=locale)
+            cell = Image.open(await take(browser, picture, "phone", folder)).convert("RGB")
+            small = cell.crop(PAGE_CROP).resize(PAGE_CELL, Image.Resampling.LANCZOS)
+            sheet.paste(small, (column * (width + PAGE_GAP), row * (height + PAGE_GAP)))
+    file = folder / "words-page.png"
+    sheet.crop((0, 0, sheet.width - PAGE_GAP, sheet.height - PAGE_GAP)).save(file)
+    return file
+
+
+WORDS_STYLE = """
+body { margin: 0; padding: 20px 24px; width: 1032px; background: #fff; color: #1c2333; font: 15px/1.4 "DejaVu Sans", sans-serif }
+table { border-collapse: collapse; width: 100% }
+th, td { padding: 10px 12px; border: 1px solid #ccd3e2; text-align: left; font-weight: normal }
+th { color: #40507a; background: #f3f5fa }
+"""
+
+
+async def take_words_of_element(browser: Browser, folder: Path) -> Path:
+    """Take a picture of a table of elements: a row for each number of others, a column for each language."""
+    head = "".join(f"<th>lang=&quot;{lang}&quot;</th>" for lang in LANGUAGES)
+    rows = "".join(
+        f"<tr><th>{others:,}</th>"
+        + "".join(
+            f'<td lang="{lang}"><breathing-room mode="poll" room="with-{others}"></breathing-room></td>'
+            for lang in LANGUAGES
+        )
+        for others in OTHERS
+    )
+    html = f"""<!doctype html><title>Words</title><style>{WORDS_STYLE}</style>
+        <table><tr><th>others</th>{head}</tr>{rows}</table><script type="module" src="/element.js"></script>"""
+
+    async def serve(route: Route) -> None:
+        *_, place, name = urlsplit(route.request.url).path.split("/")
+        if name == "words":
+            await route.fulfill(body=html, content_type="text/html")
+        elif name == "config":
+            await route.fulfill(json=config(PICTURES[0]))
+        elif place == "rooms":
+            await route.fulfill(json=with_others(int(name.removeprefix("with-"))) | {"rate": 1e-9})
+        elif (WEB / name).is_file():
+            await route.fulfill(path=WEB / name)
+        else:
+            await route.abort()
+
+    page = await browser.new_page(viewport={"width": 1080, "height": 320})
+    await page.route(f"{SITE}/**", serve)
+    await page.goto(f"{SITE}/words")
+    await page.wait_for_function("() => !document.querySelector('breathing-room:not([state=live])')")
+    file = folder / "words-element.png"
+    await page.screenshot(path=file, full_page=True)
     await page.close()
     return file
 
@@ -315,12 +395,15 @@ async def take_all(folder: Path, names: list[str]) -> None:
             for size in ("phone", "desktop"):
                 if name in names or not names:
                     keep(await take_other(browser, name, size, folder))
+        if "words" in names or not names:
+            keep(await take_words_of_page(browser, folder))
+            keep(await take_words_of_element(browser, folder))
         await browser.close()
 
 
 def main() -> None:
     """Read the command line, and take the pictures."""
-    names = [*(picture.name for picture in PICTURES), *OPERATOR, "cost"]
+    names = [*(picture.name for picture in PICTURES), *OPERATOR, "cost", "words"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("folder", type=Path, help="where the pictures are put")
     parser.add_argument("names", nargs="*", metavar="name", help=f"all by default: {', '.join(names)}")
