@@ -76,11 +76,6 @@ def accepting(*messages: bytes, heard: list[tuple[int, bytes]] | None = None) ->
     return talk
 
 
-@pytest.fixture(autouse=True)
-def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peer, "PATIENCE_S", 1.0)
-
-
 @pytest.mark.parametrize(
     ("body", "media_type"),
     [(b'{"a":1}', "text/plain"), (b"[1]", "application/json"), (b"{", "application/json")],
@@ -143,7 +138,7 @@ async def test_events_are_read_one_by_one_without_comments() -> None:
         exchange.close()
 
 
-async def test_messages_are_found_by_their_type() -> None:
+async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other types are read over, a message in fragments is whole, each message is found once, and all texts are kept as they came."""
     fragments = bytes((TEXT, 12)) + b'{"type":"b",' + bytes((0x80, 6)) + b'"n":1}'
     said = (frame(TEXT, b'{"type":"a"}'), fragments, frame(TEXT, b'{"type":"b","n":2}'))
@@ -152,8 +147,10 @@ async def test_messages_are_found_by_their_type() -> None:
         assert await socket.hear("b") == {"type": "b", "n": 1}
         assert await socket.hear("b", lambda message: message["n"] == 2) == {"type": "b", "n": 2}
         assert socket.texts == ['{"type":"a"}', '{"type":"b","n":1}', '{"type":"b","n":2}']
+        monkeypatch.setattr(peer, "PATIENCE_S", 0.01)
         with pytest.raises(AssertionError, match="no b that was due"):
             await socket.hear("b")
+        monkeypatch.undo()
         socket.cut()
         assert (await socket.ended()).code == 1006
 
