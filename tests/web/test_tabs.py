@@ -288,7 +288,7 @@ async def test_a_bot_is_nobody(browser: Browser, open_page: OpenPage, peer: Brin
     observer = await peer(observe=True)
     crawler = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html) Chrome/130.0.0.0 Safari/537.36"
     page = await open_page(context=await browser.new_context(user_agent=crawler))
-    await people(page, ALONE)
+    await people(page, "1 person is here")
     assert await page.evaluate("localStorage.length") == 0
     assert observer.counts[-1] == 1
     phone = (
