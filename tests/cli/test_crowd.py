@@ -270,6 +270,20 @@ def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     assert count(server) == 0
 
 
+@pytest.mark.parametrize("mode", ["socket", "poll", "coin"])
+def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
+    """
+    U2: without --room a crowd of every kind fills the server's default room.
+    """
+    server = serve("--default-room", "evening", "--open-rooms", "false", *POLLED[2:])
+    plan = ("--people", "20", "--stay", "0", "--mood-changes", "0", "--for", "2s", "--look", "500ms")
+    result = CliRunner().invoke(main, ["crowd", server.url, *plan, "--mode", mode, "--json"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.output)
+    assert (summary["joined"], summary["errors"]) == (20, {})
+    assert summary["count"] == 20 or mode == "coin", "coins take minutes to be counted"
+
+
 def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
     """
     A row for each under a head, the summary below them; on sockets as well.

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from breathing_room.cli import history, main
 from breathing_room.core.history import History
 from breathing_room.hosts.server import host
+from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.stores import SqliteStore
 from harness import Serve
 
@@ -106,6 +107,18 @@ def test_file_and_server_say_the_same(serve: Serve, data: Path) -> None:
     assert json.loads(run("--data", str(data)).stdout) == answered
 
 
+def test_the_default_room_is_the_servers(serve: Serve, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    U2: without --room it is the default room of the server that is asked, and beside a file that which the server is given.
+    """
+    fill(data, "history/evening", usual().encode())
+    server = serve("--default-room", "evening", "--open-rooms", "false", data=data)
+    evening = EXPECTED | {"room": "evening"}
+    assert json.loads(run("--url", server.url).stdout) == evening
+    monkeypatch.setenv("BREATHING_ROOM_DEFAULT_ROOM", "evening")
+    assert json.loads(run("--data", str(data)).stdout) == evening
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -170,7 +183,7 @@ def test_answer_that_is_no_history_is_refused(body: bytes, status: int) -> None:
     Whatever else answers at the address, the command says so and writes nothing.
     """
     with answering(body, status) as url:
-        done = run("--url", url)
+        done = run("--url", url, "--room", "lobby")
     assert (done.exit_code, done.stdout) == (1, "")
     assert url in done.stderr
 
@@ -180,3 +193,4 @@ def test_places_are_those_of_the_server() -> None:
     The command looks where the server keeps it.
     """
     assert history.HISTORY == host.HISTORY
+    assert ServerConfig().default_room == history.SERVER_DEFAULT_ROOM

@@ -113,6 +113,18 @@ def test_what_contradicts_is_said(workers: Workers) -> None:
     assert "DISAGREE" not in output
 
 
+def test_two_default_rooms_are_not_taken_for_one(workers: Workers) -> None:
+    """
+    U2: without --room it is the default room of both; where they differ, the command asks for a name.
+    """
+    workers.old, workers.new = SEEN | {"room": "lobby"}, SEEN | {"room": "evening"}
+    refused = workers.run("--once")
+    assert refused.exit_code == 1
+    assert "lobby and evening: name one with --room" in refused.output
+    workers.old = workers.new
+    assert workers.run("--once").exit_code == 0
+
+
 def test_what_cannot_be_moved_is_refused(workers: Workers) -> None:
     """
     A new one that follows nobody, a room that has no such name, and an operator without a token.

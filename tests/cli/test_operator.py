@@ -45,6 +45,14 @@ def test_once_shows_the_server(watched: ServerProcess) -> None:
         assert words in result.output
 
 
+def test_the_default_room_is_the_servers(serve: Serve) -> None:
+    """U2: without --room the operator sees the server's default room."""
+    server = serve("--default-room", "evening", "--open-rooms", "false", env={TOKEN_VARIABLE: TOKEN})
+    result = run(server.url, "--once", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["room"]["room"] == "evening"
+
+
 def test_json_is_what_the_server_answers(watched: ServerProcess) -> None:
     """One JSON object for each look, with the keys of /admin.json."""
     result = run(watched.url, "--once", "--json")

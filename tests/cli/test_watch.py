@@ -137,6 +137,18 @@ def test_once_as_json_is_the_presence(server: ServerProcess) -> None:
     assert json.loads(result.output).keys() == httpx.get(f"{server.url}/v1/rooms/lobby").json().keys()
 
 
+def test_the_default_room_is_the_servers(serve: Serve) -> None:
+    """
+    U2: without --room the server's default room is watched, in a pipe as on a terminal.
+    """
+    server = serve("--default-room", "evening", "--open-rooms", "false")
+    result = CliRunner().invoke(main, ["watch", server.url, "--once"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"Z evening: 0 \(", result.output)
+    with terminal("watch", server.url) as screen:
+        screen.until_shown("evening.*0 people.*(breathe|hold)")
+
+
 def test_once_without_a_server_fails(unused_tcp_port: int) -> None:
     """
     The exit status is 1, and the message is a sentence.

@@ -501,6 +501,17 @@ async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None
         assert (await first(ann, lambda seen: seen.count == 1)).low == 1
 
 
+@pytest.mark.parametrize("mode", ["socket", "poll"])
+async def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
+    """
+    U2: a client that names no room is in the server's default room, also where there is no other (``open_rooms = false``).
+    """
+    server = serve("--default-room", "evening", "--open-rooms", "false", "--mode", mode)
+    async with connect(server.url, timing=QUICK) as room:
+        seen = await asyncio.wait_for(first(room, lambda presence: presence.count == 1), PATIENCE_S)
+    assert seen.room == "evening"
+
+
 async def test_an_observer_is_not_counted(server: ServerProcess) -> None:
     """
     It sees the room, and the room does not see it.

@@ -36,8 +36,19 @@ def test_what_our_server_says_is_understood() -> None:
     config = RoomConfig(mode="poll", moods=("calm",), beat_ms=1_000)
     said = json.loads(encode(config_body("lobby", config, now_ms=0)))
     assert decode_rules(said, BASE, "lobby") == Rules(
-        BASE, "poll", ("calm",), 1_000, "https://example.org/here/v1/rooms/lobby"
+        BASE, "lobby", "poll", ("calm",), 1_000, "https://example.org/here/v1/rooms/lobby"
     )
+
+
+def test_a_config_names_the_room_that_a_client_left_to_the_server() -> None:
+    """
+    Without a name of the client's own it is that of the config; where that is none, the config makes no sense.
+    """
+    assert decode_rules(CONFIG | {"room": "evening"}, BASE, None).room == "evening"
+    assert decode_rules(CONFIG | {"room": "evening"}, BASE, "lobby").room == "lobby"
+    for room in (None, 3, "", "_default", "No Room"):
+        with pytest.raises(ValueError, match="name"):
+            decode_rules(CONFIG | {"room": room}, BASE, None)
 
 
 def test_a_room_that_names_no_mode_has_sockets() -> None:

@@ -20,6 +20,7 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.wire import (
     CLOSE_CODES,
+    DEFAULT_ROOM,
     PRESENCE_FIELDS,
     Beat,
     Join,
@@ -42,6 +43,7 @@ from breathing_room.core.wire import (
     error_message,
     may_come_back,
     presence_message,
+    resolve_room,
     retry_reason,
 )
 from core.playing import visitor
@@ -304,6 +306,14 @@ def test_a_room_name_is_refused(name: str) -> None:
     error = refusal(check_room, name)
 
     assert (error.code, error.status) == ("bad_room", 400)
+
+
+def test_the_alias_stands_for_the_default_room() -> None:
+    """In a path ``_default`` is the default room, any other name that room itself, and no room can have the alias for its name."""
+    assert resolve_room(DEFAULT_ROOM, "evening") == "evening"
+    assert resolve_room("lobby", "evening") == "lobby"
+    assert refusal(resolve_room, "_other", "evening").code == "bad_room"
+    assert refusal(check_room, DEFAULT_ROOM).code == "bad_room"
 
 
 def test_names_alone_are_checked_too() -> None:

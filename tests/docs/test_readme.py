@@ -111,7 +111,7 @@ async def shows_the_others(html: str, place: str) -> None:
                 await answered.wait()
                 await route.continue_()
 
-            await page.route("**/v1/rooms/lobby/config", hold)
+            await page.route("**/v1/rooms/*/config", hold)
             await page.goto(url)
             await asked.wait()
             assert await page.inner_text("body") == ""

@@ -84,6 +84,23 @@ async def presence(client: httpx.AsyncClient) -> dict[str, Any]:
     return dict((await client.get("/v1/rooms/lobby")).json())
 
 
+async def test_the_default_room_has_an_alias() -> None:
+    """U2: ``_default`` stands for the name of the default room in every path of a writer, also where there is no other room."""
+    config = a_config(server={"default_room": "evening", "open_rooms": False}, policy="every")
+    store, clock = MemoryStore(), Clock()
+    await housekeep(store, config, clock=clock)
+    async with a_writer(store, config, clock=clock) as client:
+        room = "/v1/rooms/_default"
+        assert (await client.get(f"{room}/config")).json()["room"] == "evening"
+        answer = await client.post(f"{room}/beat", json={"visitor": visitor(1)})
+        assert (answer.status_code, answer.json()["room"], answer.json()["count"]) == (200, "evening", 1)
+        for name in ("_default", "evening"):
+            assert (await client.get(f"/v1/rooms/{name}")).json()["count"] == 1
+        assert (await client.post(f"{room}/leave", json={"visitor": visitor(1)})).status_code == 204
+        assert (await client.get("/v1/rooms/evening")).json()["count"] == 0
+        assert (await client.get("/v1/rooms/lobby")).status_code == 404
+
+
 # --- Several processes, one file ----------------------------------------------------------------------------------
 
 BUCKET_MS = 1_000

@@ -768,6 +768,25 @@ class InvitesBack(Good):
         return 4003 if code == 4501 else code
 
 
+@caught_by("the_default_room_has_an_alias")
+class KnowsNoAlias(Good):
+    """It takes the alias for the name of a room, and refuses it."""
+
+    def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
+        return {**scope, "path": scope["path"].replace("/_default", "/-default")}, body
+
+
+@caught_by("the_default_room_has_an_alias")
+class OpensARoomOfThatName(Good):
+    """It has another room under the alias than under the name of the default room."""
+
+    def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
+        return {**scope, "path": scope["path"].replace("/_default", "/default")}, body
+
+    def answered(self, answer: Answer) -> Answer:
+        return replace(answer, body=answer.body.replace(b'"room":"default"', b'"room":"lobby"'))
+
+
 @caught_by("api_presence_answers")
 class ListsUsersThere(Good):
     """It lists who is here, as that app did."""

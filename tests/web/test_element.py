@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from chromium import BringPeer, until
-from harness import ServerProcess
+from harness import Serve, ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -81,6 +81,19 @@ async def test_one_line_of_html(server: ServerProcess, room_name: str, show: Sho
     assert len(other.heard) == began
     await element.evaluate("(it) => it.remove()")
     await other.until_count(1)
+    assert thrown == []
+
+
+@pytest.mark.parametrize("mode", ["socket", "poll"])
+async def test_the_default_room_is_the_servers(serve: Serve, show: Show, mode: str) -> None:
+    """
+    U2: an element that names no room counts in the server's default room, also where there is no other.
+    """
+    server = serve("--default-room", "evening", "--open-rooms", "false", "--mode", mode)
+    page, thrown = await show(
+        f'<script type="module" src="{server.url}/element.js"></script><breathing-room label="{{count}} here"></breathing-room>'
+    )
+    await expect(page.locator("breathing-room")).to_have_text("1 here")
     assert thrown == []
 
 

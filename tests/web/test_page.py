@@ -90,6 +90,34 @@ async def test_rooms_are_apart(
     await elsewhere.close()
 
 
+async def test_the_default_room_is_the_servers(serve: Serve, browser: Browser) -> None:
+    """
+    U2: the page without ``?room=`` is that of the server's default room, also where there is no other, at no further round trip.
+    """
+    server = serve("--default-room", "evening", "--open-rooms", "false")
+    context = await browser.new_context()
+    page = await context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(server.url)))
+    page.on("websocket", lambda socket: asked.append(socket.url.removeprefix(server.websocket_url)))
+    await page.goto(server.url)
+    await people(page, "you are the first one here")
+    assert await page.title() == "Breathing Room"
+    assert [path for path in asked if path.startswith("/v1")] == [
+        "/v1/rooms/_default/config",
+        "/v1/rooms/evening/socket",
+    ]
+
+    named = await context.new_page()
+    await named.goto(f"{server.url}/?room=evening")
+    await people(named, "you are the first one here")
+    await page.get_by_role("button", name="release").click()
+    await expect(named.get_by_role("button", name="release")).to_have_attribute("aria-pressed", "true")
+    await page.reload()
+    await expect(page.get_by_role("button", name="release")).to_have_attribute("aria-pressed", "true")
+    await context.close()
+
+
 async def test_a_room_that_cannot_be(server: ServerProcess, open_page: OpenPage) -> None:
     """
     A name that is no room's is said to be so, and not asked for again and again.

@@ -63,7 +63,7 @@ def above_zero(text: str) -> float:
     epilog="Example: breathing-room crowd http://127.0.0.1:8000 --people 1000 --stay 15m --for 1m --leaves 0.92",
 )
 @click.argument("url", default=DEFAULT_URL, metavar="[URL]")
-@click.option("--room", default="lobby", show_default=True, help="The room to fill.")
+@click.option("--room", metavar="NAME", help="The room to fill. Default: the server's default room.")
 @click.option(
     "--mode",
     type=click.Choice(list(CROWDS)),

@@ -13,12 +13,13 @@ import click
 from breathing_room.client.protocol import http_url
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.history import History
-from breathing_room.core.wire import check_room, encode, history_body
+from breathing_room.core.wire import DEFAULT_ROOM, check_room, encode, history_body
 from breathing_room.publish import write_whole
 from breathing_room.stores import SqliteStore
 
-# As in the server, whose file takes long to import.
+# As in the server, whose files take long to import.
 HISTORY: Final = "history/"
+SERVER_DEFAULT_ROOM: Final = "lobby"
 
 ANSWER_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 1 << 20
@@ -42,19 +43,27 @@ def command() -> None:
     help="The file that the server keeps; it may be running.",
 )
 @click.option("--url", help="A server's address, to ask in place of a file.")
-@click.option("--room", default="lobby", show_default=True, help="The room.")
+@click.option(
+    "--room",
+    metavar="NAME",
+    envvar="BREATHING_ROOM_DEFAULT_ROOM",
+    help="The room. Default: with --url the server's default room, otherwise lobby.",
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), default="-", show_default=True, help="Where to; - prints it."
 )
-def export(data: Path, url: str | None, room: str, output: Path) -> None:
+def export(data: Path, url: str | None, room: str | None, output: Path) -> None:
     """Write the averages of a room as one JSON object, for clients that cannot reach a server.
 
     It is what GET /v1/rooms/ROOM/history answers. A page that is offline may show it, labelled as what is usual; it is
     nobody's presence, and names nobody.
     """
     try:
-        check_room(room)
-        body = encode(asked(url, room) if url is not None else asyncio.run(stored(data, room)))
+        if room is not None:
+            check_room(room)
+        body = encode(
+            asked(url, room) if url is not None else asyncio.run(stored(data, room or SERVER_DEFAULT_ROOM))
+        )
         if output == Path("-"):
             click.echo(body)
         else:
@@ -84,24 +93,30 @@ async def stored(path: Path, room: str) -> dict[str, Any]:
     return history_body(room, History.decode(value))
 
 
-def asked(url: str, room: str) -> dict[str, Any]:
-    """Ask a server for the averages.
+def asked(url: str, room: str | None) -> dict[str, Any]:
+    """Ask a server for the averages of a room, or with None of its default room.
 
     Raises:
         HostError: The address is none, or what answers there is no history.
     """
-    address = http_url(url, f"/v1/rooms/{room}/history")
+    address = http_url(url, f"/v1/rooms/{room or DEFAULT_ROOM}/history")
     try:
         # `http_url` made this address: it is no file.
         with urllib.request.urlopen(address, timeout=ANSWER_S) as answer:  # noqa: S310
             body = json.loads(answer.read(ANSWER_BYTES_MAX))
     except HTTPError as error:
         error.close()
-        raise HostError(f"{url} has no history of room {room}: status {error.code}") from None
+        raise HostError(
+            f"{url} has no history of {f'room {room}' if room else 'its default room'}: status {error.code}"
+        ) from None
     except (OSError, HTTPException) as error:
         raise HostError(f"no answer from {url}: {error}") from None
     except (ValueError, RecursionError):
         raise HostError(f"what answers at {url} is no history") from None
-    if not isinstance(body, dict) or body.get("room") != room or not isinstance(body.get("hours"), list):
+    if (
+        not isinstance(body, dict)
+        or body.get("room") != (room or body.get("room"))
+        or not isinstance(body.get("hours"), list)
+    ):
         raise HostError(f"what answers at {url} is no history")
     return body

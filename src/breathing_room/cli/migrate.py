@@ -14,7 +14,7 @@ from breathing_room.cli.housekeep import Length
 from breathing_room.cli.operator import ANSWER_S, BYTES_MAX, TOKEN_VARIABLE, fetch, span
 from breathing_room.client.protocol import http_url
 from breathing_room.core.errors import HostError, PeerError
-from breathing_room.core.wire import check_room
+from breathing_room.core.wire import DEFAULT_ROOM, check_room
 
 CALM_LOOKS: Final = 3
 """Looks in a row at which nobody reports to the old one any more, before it is called done."""
@@ -41,7 +41,7 @@ class Look:
         """Ask both.
 
         Raises:
-            ClickException: The new one does not answer, or not to this token.
+            ClickException: The new one does not answer, or not to this token; or the rooms differ.
             UsageError: An address is none.
         """
         try:
@@ -57,6 +57,10 @@ class Look:
             new = _presence(addresses[1])
         except OSError as error:
             raise click.ClickException(f"no answer from {addresses[1]}: {error}") from None
+        if old is not None and old.get("room") != new.get("room"):
+            raise click.ClickException(
+                f"the default rooms differ, {old.get('room')} and {new.get('room')}: name one with --room"
+            )
         return cls(old, new, progress["following"], progress["elsewhere"])
 
     @property
@@ -83,12 +87,12 @@ class Look:
 )
 @click.argument("old_url")
 @click.argument("new_url")
-@click.option("--room", default="lobby", show_default=True, help="The room's name.")
+@click.option("--room", metavar="NAME", help="The room's name. Default: the default room of both.")
 @click.option(
     "--every", "every_ms", type=Length(), default="5s", show_default=True, help="How often to look."
 )
 @click.option("--once", is_flag=True, help="Look once: exit status 0 if it is done, 3 if not.")
-def command(old_url: str, new_url: str, room: str, every_ms: int, *, once: bool) -> None:
+def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once: bool) -> None:
     """Move a room from Workers KV (`keeper=kv`) into its Durable Object, while both answer.
 
     OLD_URL is the Worker that keeps rooms in KV, NEW_URL one without `keeper=kv` over the same namespace, with the operator's token as
@@ -100,7 +104,7 @@ def command(old_url: str, new_url: str, room: str, every_ms: int, *, once: bool)
     if not token:
         raise click.UsageError(f"the operator's token is expected in {TOKEN_VARIABLE}")
     try:
-        check_room(room)
+        room = DEFAULT_ROOM if room is None else check_room(room)
     except PeerError as error:
         raise click.UsageError(str(error)) from None
     calm = 0

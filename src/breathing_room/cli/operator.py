@@ -35,12 +35,12 @@ ROOMS_SHOWN: Final = 12
 TOTALS: Final = ("joins", "reports", "reports_shed", "pushes", "snapshots_failed", "histories_failed")
 
 
-def watch_server(url: str, *, room: str, once: bool, as_json: bool, console: Console) -> None:
+def watch_server(url: str, *, room: str | None, once: bool, as_json: bool, console: Console) -> None:
     """Show a server over and over, until Ctrl-C.
 
     Args:
         url: The server's address.
-        room: The room that is shown at length.
+        room: The room that is shown at length; None for the server's default room.
         once: Whether to show it once only.
         as_json: Whether to print what the server answers.
         console: Where to.
@@ -52,7 +52,7 @@ def watch_server(url: str, *, room: str, once: bool, as_json: bool, console: Con
     if not token:
         raise click.UsageError(f"the operator's token is expected in {TOKEN_VARIABLE}")
     try:
-        address = f"{http_url(url, '/admin.json')}?{urlencode({'room': room})}"
+        address = http_url(url, "/admin.json") + ("" if room is None else f"?{urlencode({'room': room})}")
     except HostError as error:
         raise click.UsageError(str(error)) from None
     if as_json or once or not console.is_terminal:

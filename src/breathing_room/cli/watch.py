@@ -19,7 +19,7 @@ from rich.text import Text
 
 from breathing_room.cli.operator import watch_server
 from breathing_room.client import RefusedError, Room, UnreachableError, connect
-from breathing_room.client.protocol import DEFAULT_URL, decode_pattern, http_url
+from breathing_room.client.protocol import DEFAULT_URL, config_url, decode_pattern
 from breathing_room.core.breath import PATTERNS, Pattern, moment
 from breathing_room.core.errors import HostError
 from breathing_room.core.presence import Presence
@@ -49,7 +49,7 @@ PHASES: Final = {"inhale": "breathe in", "hold": "hold", "exhale": "breathe out"
     name="watch", epilog="Example: breathing-room watch https://example.org --room lobby --json | jq .count"
 )
 @click.argument("url", default=DEFAULT_URL, metavar="[URL]")
-@click.option("--room", default="lobby", show_default=True, help="The room to watch.")
+@click.option("--room", metavar="NAME", help="The room to watch. Default: the server's default room.")
 @click.option("--once", is_flag=True, help="Print what is known now, and exit; with 1 when nobody answers.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for every change.")
 @click.option(
@@ -57,7 +57,7 @@ PHASES: Final = {"inhale": "breathe in", "hold": "hold", "exhale": "breathe out"
     is_flag=True,
     help="Show what the operator's page shows; the token comes from BREATHING_ROOM_ADMIN_TOKEN.",
 )
-def command(url: str, *, room: str, once: bool, as_json: bool, admin: bool) -> None:
+def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: bool) -> None:
     """Watch a room without being counted, until Ctrl-C.
 
     In a terminal it shows how many people are there, how they feel, and the breath that they share. In a pipe
@@ -82,7 +82,7 @@ def command(url: str, *, room: str, once: bool, as_json: bool, admin: bool) -> N
             elif as_json or not console.is_terminal:
                 asyncio.run(print_changes(watched, say))
             else:
-                asyncio.run(show(watched, console, http_url(url, f"/v1/rooms/{room}/config")))
+                asyncio.run(show(watched, console, config_url(url, room)))
         except UnreachableError as error:
             raise click.ClickException(f"no answer from {url}: {error}") from None
         except RefusedError as error:

@@ -46,7 +46,7 @@ class Plan:
 
     Attributes:
         url: The server's address.
-        room: The room's name.
+        room: The room's name; None for the server's default room.
         people: How many there are at a time.
         stay_ms: The mean of an exponential stay, after which somebody else comes; 0 to stay until the end.
         moods: What people feel, drawn evenly; empty for every mood that the room declares.
@@ -60,7 +60,7 @@ class Plan:
     """
 
     url: str
-    room: str = "lobby"
+    room: str | None = None
     people: int = 1000
     stay_ms: int = USUAL_STAY_MS
     moods: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ async def look(plan: Plan) -> Sight:
         line.close()
     for mood in plan.moods:
         if mood not in rules.moods:
-            raise HostError(f"the moods of {plan.room} are {', '.join(rules.moods)}; {mood} is none of them")
+            raise HostError(f"the moods of {rules.room} are {', '.join(rules.moods)}; {mood} is none of them")
     return Sight(rules, presence, plan.moods or rules.moods)
 
 

@@ -263,15 +263,15 @@ class PollCrowd(HttpCrowd[PollingCaller]):
 
     def __init__(self, plan: Plan, sight: Sight) -> None:
         super().__init__(plan, sight)
-        self._beat_ms = sight.rules.beat_ms
-        self._pages = Pages.of(sight.rules, plan.room)
+        self._rules = sight.rules
+        self._pages = Pages.of(sight.rules)
 
     def _somebody(self) -> PollingCaller:
         mood = self.rng.choice(self.moods)
         poller = Poller(
             secrets.token_urlsafe(VISITOR_BYTES),
-            room=self.plan.room,
-            beat_ms=self._beat_ms,
+            room=self._rules.room,
+            beat_ms=self._rules.beat_ms,
             mood=mood,
             rng=self.rng,
             now_ms=now_ms(),

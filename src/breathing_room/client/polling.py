@@ -51,9 +51,9 @@ class Pages:
     leave: Page
 
     @classmethod
-    def of(cls, rules: Rules, room: str) -> Self:
+    def of(cls, rules: Rules) -> Self:
         """Find them."""
-        beat, leave = (http_url(rules.base, f"/v1/rooms/{room}/{verb}") for verb in ("beat", "leave"))
+        beat, leave = (http_url(rules.base, f"/v1/rooms/{rules.room}/{verb}") for verb in ("beat", "leave"))
         return cls(Page.of(rules.presence_url), Page.of(beat), Page.of(leave))
 
 
@@ -118,7 +118,6 @@ class Polling:
 
     Args:
         rules: How the room works.
-        room: The room's name.
         visitor: Our id; None to look only.
         mood: How we feel.
         timing: How patient to be.
@@ -132,7 +131,6 @@ class Polling:
     def __init__(
         self,
         rules: Rules,
-        room: str,
         *,
         visitor: str | None,
         mood: str | None,
@@ -144,9 +142,9 @@ class Polling:
     ) -> None:
         self._rules = rules
         self._check(mood)
-        self._pages = Pages.of(rules, room)
+        self._pages = Pages.of(rules)
         self._poller = Poller(
-            visitor, room=room, beat_ms=rules.beat_ms, mood=mood, rng=rng, now_ms=now_ms(),
+            visitor, room=rules.room, beat_ms=rules.beat_ms, mood=mood, rng=rng, now_ms=now_ms(),
             backoff_ms=round(1000 * timing.backoff_base_s), backoff_max_ms=round(1000 * timing.backoff_cap_s),
         )  # fmt: skip
         self._timing = timing

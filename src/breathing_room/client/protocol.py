@@ -16,7 +16,7 @@ from breathing_room.core.breath import Pattern, PhaseName
 from breathing_room.core.config import MOOD_NAME
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.presence import Method, Presence
-from breathing_room.core.wire import ROOM_NAME
+from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 """Where ``breathing-room serve`` listens when it is not told otherwise."""
@@ -52,15 +52,32 @@ def http_url(base: str, path: str) -> str:
     return _join(base, path, {"http": "http", "ws": "http", "https": "https", "wss": "https"})
 
 
+def config_url(base: str, room: str | None) -> str:
+    """Find the config of a room, or with None of the server's default room; ``base`` as in `http_url`.
+
+    Raises:
+        HostError: The address or the room's name is not one.
+    """
+    return http_url(base, f"/v1/rooms/{DEFAULT_ROOM if room is None else _check_name(room)}/config")
+
+
+def _check_name(room: str) -> str:
+    if not ROOM_NAME.fullmatch(room):
+        raise HostError("a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit")
+    return room
+
+
 def socket_url(base: str, room: str) -> str:
     """Find the WebSocket of a room; ``base`` as in `http_url`.
 
     Raises:
         HostError: The address or the room's name is not one.
     """
-    if not ROOM_NAME.fullmatch(room):
-        raise HostError("a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit")
-    return _join(base, f"/v1/rooms/{room}/socket", {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"})
+    return _join(
+        base,
+        f"/v1/rooms/{_check_name(room)}/socket",
+        {"http": "ws", "ws": "ws", "https": "wss", "wss": "wss"},
+    )
 
 
 def _join(base: str, path: str, schemes: Mapping[str, str]) -> str:

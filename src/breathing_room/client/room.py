@@ -34,7 +34,7 @@ from breathing_room.client.parting import (
     refused,
 )
 from breathing_room.client.polling import Polling, now_ms
-from breathing_room.client.protocol import socket_url
+from breathing_room.client.protocol import config_url, socket_url
 from breathing_room.client.rules import Rules, ask_rules
 from breathing_room.client.timing import Timing
 from breathing_room.core.errors import HostError, PeerError
@@ -58,7 +58,7 @@ MESSAGE_BYTES_MAX: Final = 65_536  # A presence has some 300 bytes.
 def connect(
     url: str,
     *,
-    room: str = "lobby",
+    room: str | None = None,
     mood: str | None = None,
     visitor: str | None = None,
     observe: bool = False,
@@ -70,7 +70,7 @@ def connect(
 
     Args:
         url: The server's address: ``http://``, ``https://``, ``ws://`` or ``wss://``.
-        room: The room's name.
+        room: The room's name; None for the server's default room.
         mood: One of the room's moods; None to name none.
         visitor: Our id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits, or one that was signed for us (``breathing-room
             sign``); drawn anew by default. Connections with the same id are one person.
@@ -89,7 +89,7 @@ def connect(
         raise HostError("an observer is not counted, and has neither an id nor a mood")
     if visitor is not None and not VISITOR_ID.fullmatch(visitor):
         raise HostError("a visitor's id is 16 to 64 of A-Z, a-z, 0-9, - and _")
-    socket_url(url, room)  # Whatever is wrong with them is said at once.
+    config_url(url, room)  # Whatever is wrong with them is said at once.
     return Room(
         url,
         room,
@@ -115,7 +115,7 @@ class Room:
     def __init__(
         self,
         url: str,
-        name: str,
+        name: str | None,
         *,
         mood: str | None,
         visitor: str | None,
@@ -290,13 +290,12 @@ class Room:
         if rules.mode == "poll":
             await self._poll(rules)
         else:
-            await self._hold_socket(socket_url(rules.base, self._name))
+            await self._hold_socket(socket_url(rules.base, rules.room))
 
     async def _poll(self, rules: Rules) -> None:
         self._failures = 0
         polling = self._conversation = Polling(
             rules,
-            self._name,
             visitor=self._visitor,
             mood=self._mood,
             timing=self._timing,

@@ -10,6 +10,7 @@ from breathing_room.client.parting import LostError, refused
 from breathing_room.client.protocol import http_url
 from breathing_room.core.config import MOOD_NAME, MOODS_MAX
 from breathing_room.core.errors import HostError
+from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
 
 Mode: TypeAlias = Literal["socket", "poll"]
 
@@ -27,6 +28,7 @@ class Rules:
 
     Attributes:
         base: The server's address, after whatever redirections led to it.
+        room: The room's name.
         mode: Whether people come in over a ``socket`` or by ``poll``.
         moods: What can be felt.
         beat_ms: How often a sign of life is due of those who poll.
@@ -34,25 +36,26 @@ class Rules:
     """
 
     base: str
+    room: str
     mode: Mode
     moods: tuple[str, ...]
     beat_ms: int
     presence_url: str
 
 
-async def ask_rules(line: Line, base: str, room: str) -> Rules:
+async def ask_rules(line: Line, base: str, room: str | None) -> Rules:
     """Ask a server how a room works.
 
     Args:
         line: Over which to ask.
         base: The server's address.
-        room: The room's name.
+        room: The room's name; None for the server's default room.
 
     Raises:
         RefusedError: It does not know such a room.
         LostError: It did not answer, or with something else.
     """
-    path = f"/v1/rooms/{room}/config"
+    path = f"/v1/rooms/{room or DEFAULT_ROOM}/config"
     url = http_url(base, path)
     for _ in range(MOVES_MAX):
         answer = await line.ask(Page.of(url))
@@ -70,7 +73,7 @@ def _moved(url: str, location: str, path: str) -> str:
     return moved
 
 
-def _read(answer: Answer, base: str, room: str) -> Rules:
+def _read(answer: Answer, base: str, room: str | None) -> Rules:
     if answer.status != 200:
         raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
     try:
@@ -79,13 +82,13 @@ def _read(answer: Answer, base: str, room: str) -> Rules:
         raise LostError("no room there") from None
 
 
-def decode_rules(config: Any, base: str, room: str) -> Rules:
+def decode_rules(config: Any, base: str, room: str | None) -> Rules:
     """Read a room's config.
 
     Args:
         config: As the server published it.
         base: The server's address.
-        room: The room's name.
+        room: The room's name; None where the config has to name it.
 
     Raises:
         ValueError: It makes no sense.
@@ -100,10 +103,14 @@ def decode_rules(config: Any, base: str, room: str) -> Rules:
             pass
         case _:
             raise ValueError("not a config")
+    if room is None:
+        room = config.get("room")
+        if not isinstance(room, str) or not ROOM_NAME.fullmatch(room):
+            raise ValueError("a config without the room's name")
     mode, presence_url = config.get("mode", "socket"), config.get("presence_url")
     if mode not in {"socket", "poll"} or not isinstance(presence_url, str | None):
         raise ValueError("a config that nobody can follow")
     own = http_url(base, f"/v1/rooms/{room}")
     url = own if presence_url is None else urljoin(own, presence_url)
     Page.of(url)
-    return Rules(base, mode, tuple(moods), beat_ms, url)
+    return Rules(base, room, mode, tuple(moods), beat_ms, url)

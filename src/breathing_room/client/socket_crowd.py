@@ -127,7 +127,7 @@ class SocketCrowd(Crowd[Person]):
 
     def __init__(self, plan: Plan, sight: Sight) -> None:
         super().__init__(plan, sight)
-        parts = urlsplit(socket_url(sight.rules.base, plan.room))
+        parts = urlsplit(socket_url(sight.rules.base, sight.rules.room))
         self.request = handshake(parts.netloc.rpartition("@")[2], parts.path)
         self.tally: SocketTally = SocketTally()
         self._host = parts.hostname or ""

@@ -63,6 +63,9 @@ def may_come_back(close_code: int) -> bool:
 ROOM_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 VISITOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
+DEFAULT_ROOM: Final = "_default"
+"""Stands in every path for the server's default room. It does not match ``ROOM_NAME``, so no room can have this name."""
+
 
 def check_room(name: str) -> str:
     """Return a room's name if it is one.
@@ -75,6 +78,19 @@ def check_room(name: str) -> str:
             "bad_room", "a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit"
         )
     return name
+
+
+def resolve_room(name: str, default_room: str) -> str:
+    """Return the room that a path names.
+
+    Args:
+        name: A room's name, or ``DEFAULT_ROOM``.
+        default_room: The name of the server's default room.
+
+    Raises:
+        PeerError: ``bad_room``.
+    """
+    return default_room if name == DEFAULT_ROOM else check_room(name)
 
 
 def check_visitor(value: object) -> str:

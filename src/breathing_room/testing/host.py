@@ -24,6 +24,7 @@ from xml.parsers import expat
 from breathing_room.core.breath import PATTERNS
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.wire import (
+    DEFAULT_ROOM,
     GOING_AWAY,
     GOODBYE,
     JOIN_LATE,
@@ -31,6 +32,7 @@ from breathing_room.core.wire import (
     NOT_UTF8,
     PROTOCOL_ERROR,
     RESTART,
+    ROOM_NAME,
     SENSELESS,
     TOO_BIG,
     TOO_MANY_SOCKETS,
@@ -1127,6 +1129,31 @@ def expect_compat_presence(body: Message, t: Trial) -> None:
     expect(that=is_whole(body["count"]) and is_whole(body["timestamp"]), seen=body)
     expect(that=tuple(body["moods"]) == t.terms.moods, seen=body["moods"])
     expect(that=(body["users"], body["countryCounts"]) == ([], {}), seen=body)
+
+
+@promise("default room")
+async def the_default_room_has_an_alias(t: Trial) -> None:
+    """``_default`` stands for the name of the default room in every path: the config names that room, and who joins either is in both."""
+    t.room = DEFAULT_ROOM
+    name = (await t.get("/config")).json()["room"]
+    expect(that=isinstance(name, str) and ROOM_NAME.fullmatch(name) is not None, seen=f"room: {name!r}")
+    before = (await t.presence())["count"]
+    expect(that=(await t.presence())["room"] == name, seen=await t.presence())
+    await t.join()
+    await t.sees(count=before + 1)
+    t.room = name
+    await t.sees(count=before + 1)
+    await t.join()
+    t.room = DEFAULT_ROOM
+    await t.sees(count=before + 2)
+    visitor = new_visitor()
+    told = await t.beat(visitor)
+    expect(that=(told["room"], told["count"]) == (name, before + 3), seen=short_presence(told))
+    answer = await t.post("/leave", {"visitor": visitor})
+    expect(that=answer.status == 204, seen=answer)
+    await t.sees(count=before + 2)
+    badge = await t.get("/badge.svg")
+    expect(that=badge.status == 200 and b"<svg" in badge.body, seen=badge)
 
 
 @promise("default room")

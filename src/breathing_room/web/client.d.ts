@@ -38,7 +38,7 @@ export type State = 'live' | 'stale' | 'estimated' | 'unknown';
 export type Transport = 'socket' | 'events' | 'polling' | 'history';
 
 export interface Options {
-  /** The room's name; `lobby` by default. */
+  /** The room's name; without it, the server's default room (in `offline` mode `lobby`). */
   room?: string;
   /** The mood to come with; without it, the one that this browser last chose here. */
   mood?: string;

@@ -2,7 +2,7 @@
  * Breathing Room in a web page: how many people are here right now, and how they feel.
  *
  *     import {join} from 'https://example.org/client.js';
- *     const room = join('https://example.org', {room: 'lobby'});
+ *     const room = join('https://example.org');
  *     room.addEventListener('presence', () => show(room.others, room.state)); // in words: sentence.js
  *
  * No dependency, nothing to build. Its promises:
@@ -24,6 +24,8 @@ import {Walk} from './interpolation.js';
 import {overSocket} from './socket.js';
 import {Tabs} from './tabs.js';
 
+/** Stands for the name of the server's default room, until the config says that. */
+const DEFAULT_ROOM = '_default';
 /** How long an answer may take. */
 const ANSWER_MS = 10_000;
 /** Full jitter: wait a random time up to 1 s, 2 s, 4 s, … 30 s. */
@@ -41,7 +43,7 @@ const BOT = /(?<!cu)bot\b|crawl|spider|slurp|facebookexternalhit|lighthouse|prev
  *
  * @param {string | URL} url  Where the server is.
  * @param {object} [options]
- * @param {string} [options.room]  The room's name.
+ * @param {string} [options.room]  The room's name; without it, the server's default room (in `offline` mode `lobby`).
  * @param {string} [options.mood]  The mood to come with; without it, the one that this browser last chose here.
  * @param {'socket' | 'poll' | 'offline'} [options.mode]  How to connect; without it, as the room's config says.
  * @param {string} [options.visitor]  An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server;
@@ -77,7 +79,7 @@ class Room extends EventTarget {
   /** How we are connected: `socket`, `events`, `polling`, or `history` where there is nobody to ask; null: not now. */
   transport = null;
 
-  #address = '';        // of the room: …/v1/rooms/lobby
+  #base = '';           // the server's address
   #room;
   #mode;
   #observe;
@@ -103,29 +105,30 @@ class Room extends EventTarget {
 
   constructor(url, options) {
     super();
-    const {room = 'lobby', mood, mode, visitor = '', observe = false, storage = true, hiddenMs = Infinity} = options;
-    this.#room = room;
+    const {room, mood, mode, visitor = '', observe = false, storage = true, hiddenMs = Infinity} = options;
+    // Without a server there is no one room that is its default.
+    this.#room = room || (mode === 'offline' ? 'lobby' : DEFAULT_ROOM);
     this.#mode = mode;
     this.#observe = observe || BOT.test(globalThis.navigator?.userAgent);
     this.#hiddenMs = hiddenMs;
     try {
       const {protocol, origin, pathname} = new URL(url, globalThis.document?.baseURI);
       if (!protocol.startsWith('http')) throw new TypeError(protocol);
-      const base = origin + pathname.replace(/\/*$/, '');
-      this.#address = `${base}/v1/rooms/${encodeURIComponent(room)}`;
+      this.#base = origin + pathname.replace(/\/*$/, '');
       const resolved = (address) => new URL(address, globalThis.document?.baseURI).href;
       this.#offline = {
-        url: resolved(options.history ?? `${base}/rooms/${encodeURIComponent(room)}/history.json`),
+        url: resolved(options.history ?? `${this.#base}/rooms/${encodeURIComponent(this.#room)}/history.json`),
         report: options.report && resolved(options.report),
       };
-      const key = storage && !visitor && !this.#observe ? `breathing-room ${base}` : '';
-      this.#tabs = new Tabs({key, room, visitor, hear: (message) => this.#hearTab(message)});
+      const key = storage && !visitor && !this.#observe ? `breathing-room ${this.#base}` : '';
+      this.#tabs = new Tabs({key, visitor, hear: (message) => this.#hearTab(message)});
     } catch {
       // Told a moment later, for whoever still has to add a listener.
       queueMicrotask(() => this.#fail('bad_url', `${url} is no address of a server`));
       return;
     }
-    this.mood = mood ?? this.#tabs.recall().moods[room] ?? null;
+    this.mood = mood ?? null;
+    if (this.#isNamed) this.#recallMood();
     this.#watchThePage();
   }
 
@@ -163,7 +166,7 @@ class Room extends EventTarget {
     if (this.#observe) return this.#fail('not_joined', 'whoever observes has no mood');
     if (!this.#declares(mood)) return this.#fail('unknown_mood', `this room has no mood ${mood}`);
     this.mood = mood;
-    this.#tabs?.remember({moods: {...this.#tabs.recall().moods, [this.#room]: mood}});
+    if (this.#isNamed) this.#tabs?.remember({moods: {...this.#tabs.recall().moods, [this.#room]: mood}});
     this.#emit('mood');
     this.#tabs?.say({type: 'mood', mood});
     this.#line?.tell?.();
@@ -181,7 +184,11 @@ class Room extends EventTarget {
     if (this.#visit || this.#closed.signal.aborted) return;
     this.#visit = new AbortController();
     const {signal} = this.#visit;
-    this.#tabs.join(signal, () => this.#stay(signal));
+    const join = () => {
+      if (!signal.aborted) this.#tabs.join(this.#room, signal, () => this.#stay(signal));
+    };
+    if (this.#isNamed) join();
+    else this.#persist(signal, () => this.#configure().then(join));
   }
 
   /** Go. Where another tab stays, without a goodbye: the person is not gone, the connection is. `quietly` says which. */
@@ -198,13 +205,18 @@ class Room extends EventTarget {
     this.#disconnected();
   }
 
-  async #stay(signal) {
-    let attempt = 0;
+  #stay(signal) {
     this.#leading = true;
+    return this.#persist(signal, () => this.#connect(signal));
+  }
+
+  /** Call `act` again and again, with a backoff, until it returns nothing, or an ending that says to stop. */
+  async #persist(signal, act) {
+    let attempt = 0;
     while (!signal.aborted) {
       this.#heard = false;
-      const ending = await this.#connect(signal).catch((error) => error);
-      if (signal.aborted) return; // and another loop may already run
+      const ending = await act().catch((error) => error);
+      if (!ending || signal.aborted) return; // and another loop may already run
       this.#disconnected();
       if (ending.stop) {
         this.#leading = false;
@@ -248,7 +260,7 @@ class Room extends EventTarget {
   #makeLine(signal) {
     return {
       signal,
-      address: this.#address,
+      address: this.#address(),
       room: this.#room,
       observe: this.#observe,
       config: this.config,
@@ -276,7 +288,7 @@ class Room extends EventTarget {
 
   #sayGoodbye() {
     this.#owing = false;
-    this.#tell(`${this.#address}/leave`, {visitor: this.#visitor || this.#tabs.recall().visitor});
+    this.#tell(`${this.#address()}/leave`, {visitor: this.#visitor || this.#tabs.recall().visitor});
   }
 
   /** Say something to which nobody waits for an answer. */
@@ -289,12 +301,29 @@ class Room extends EventTarget {
   /** Get the config, from a cache if one has it; `anew`: from the server, which also proves that HTTP works. */
   async #configure({anew = false} = {}) {
     if (this.config && !anew) return;
-    const config = await (await this.#ask(`${this.#address}/config`, {cache: anew ? 'no-store' : 'default'})).json();
+    const config = await (await this.#ask(`${this.#address()}/config`, {cache: anew ? 'no-store' : 'default'})).json();
     this.#adopt(config);
+  }
+
+  #address() {
+    return `${this.#base}/v1/rooms/${encodeURIComponent(this.#room)}`;
+  }
+
+  get #isNamed() {
+    return this.#room !== DEFAULT_ROOM;
+  }
+
+  /** Take the mood that this browser last chose in this room, unless one is given. */
+  #recallMood() {
+    this.mood ??= this.#tabs.recall().moods[this.#room] ?? null;
   }
 
   #adopt(config) {
     const before = this.config;
+    if (!this.#isNamed) {
+      this.#room = config.room;
+      this.#recallMood();
+    }
     this.config = config;
     if (JSON.stringify({...before, now_ms: 0}) === JSON.stringify({...config, now_ms: 0})) return;
     if (this.mood && !this.#declares(this.mood)) {

@@ -23,7 +23,7 @@ const [KNOWN_BEFORE, USUAL] = [0.6, 0.4];
 const byId = (id) => document.getElementById(id);
 const stillness = matchMedia('(prefers-reduced-motion: reduce)');
 const asked = new URLSearchParams(location.search);
-const name = asked.get('room') || 'lobby';
+const name = asked.get('room') ?? ''; // without one it is the server's default room
 
 export const room = join(new URL('.', import.meta.url), {room: name});
 let stopped = '';

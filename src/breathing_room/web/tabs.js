@@ -12,7 +12,7 @@ const VISIT_MS = 30 * 60_000;
 
 export class Tabs {
   #key;                     // under which the visitor is kept; empty: nothing is shared
-  #name;                    // of the lock and the channel
+  #name = '';               // of the lock and the channel
   #visitor;
   #hear;
   #id = Math.random();
@@ -21,9 +21,8 @@ export class Tabs {
   #answered = new Set();    // those of them that were heard since the last refresh
 
   /** `visitor` is an id of the page's own, and `hear` is given what other tabs say. */
-  constructor({key, room, visitor, hear}) {
+  constructor({key, visitor, hear}) {
     this.#key = key && storage() ? key : '';
-    this.#name = `${key} ${room}`;
     this.#visitor = visitor;
     this.#hear = hear;
   }
@@ -33,8 +32,9 @@ export class Tabs {
     return this.#others.size > 0;
   }
 
-  /** Take part until `signal` is aborted, and `lead` when it is our turn. Then call `leave`. */
-  async join(signal, lead) {
+  /** Take part in a room until `signal` is aborted, and `lead` when it is our turn. Then call `leave`. */
+  async join(room, signal, lead) {
+    this.#name = `${this.#key} ${room}`;
     if (this.#key && globalThis.BroadcastChannel) {
       this.#channel = new BroadcastChannel(this.#name);
       this.#channel.onmessage = ({data}) => this.#meet(data);

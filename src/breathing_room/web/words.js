@@ -43,8 +43,9 @@ class Words {
     this.#relative = new Intl.RelativeTimeFormat(lang);
   }
 
+  /** The page's title; without a room, that of the default one. */
   title(room) {
-    return room === 'lobby' ? 'Breathing Room' : `Breathing Room · ${room}`;
+    return room ? `Breathing Room · ${room}` : 'Breathing Room';
   }
 
   /** A phrase that says no number. */

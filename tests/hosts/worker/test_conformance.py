@@ -5,7 +5,7 @@ import time
 
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.testing import check_host
-from breathing_room.testing.host import checks, new_room
+from breathing_room.testing.host import ask, checks, expect_refusal, new_room, new_visitor
 from breathing_room.testing.peer import PATIENCE_S, TICK_S, Socket
 from hosts.worker.conftest import JOIN_MS, PUSH_MS, TIMES, Start
 from hosts.worker.platform_fakes import Service
@@ -30,6 +30,26 @@ async def test_worker_keeps_every_promise_that_is_its_own(start: Start, kv: Serv
     assert checks().keys() > NOT_OURS
     await check_host(worker.url, push_ms=PUSH_MS, join_ms=JOIN_MS, only=checks().keys() - NOT_OURS)
     assert worker.lines == []
+
+
+async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> None:
+    """
+    U2: where ``default_room`` is set and no room is open to everybody, the alias and the paths under ``/api`` lead into that room.
+    """
+    rooms = {"BREATHING_ROOM_DEFAULT_ROOM": "evening", "BREATHING_ROOM_OPEN_ROOMS": "false"}
+    worker = start(TIMES | rooms, services={"KV": f"kvNamespace {kv.address}"})
+    assert (await ask(worker.url, "GET", "/v1/rooms/_default/config")).json()["room"] == "evening"
+    await expect_refusal(ask(worker.url, "GET", "/v1/rooms/lobby/config"), "no_such_room", 404)
+    person = await Socket.open(worker.url, "/v1/rooms/_default/socket")
+    person.say("join", visitor=new_visitor())
+    assert (await person.hear("presence"))["room"] == "evening"
+    for path in ("/v1/rooms/_default", "/v1/rooms/evening", "/api/presence"):
+        assert (await ask(worker.url, "GET", path)).json()["count"] == 1, path
+    body = {"visitor": new_visitor()}
+    told = (await ask(worker.url, "POST", "/v1/rooms/_default/beat", body)).json()
+    assert (told["room"], told["count"]) == ("evening", 2)
+    assert (await ask(worker.url, "GET", "/v1/rooms/_default/badge.svg")).status == 200
+    person.cut()
 
 
 async def test_who_says_nothing_is_told_to_go(worker: Runtime) -> None:

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import check_room, encode, presence_body
+from breathing_room.core.wire import DEFAULT_ROOM, encode, presence_body, resolve_room
 from breathing_room.hosts.server.admin_page import admin_page, sign_in_page
 from breathing_room.hosts.server.edge import check_origin, read_body
 from breathing_room.hosts.server.host import Host, RoomHost
@@ -138,7 +138,7 @@ class AdminRoutes:
         return _file(self._files["admin.js"], "text/javascript")
 
     def _body(self, request: Request) -> dict[str, Any]:
-        name = check_room(request.query_params.get("room", self.host.config.default_room))
+        name = resolve_room(request.query_params.get("room", DEFAULT_ROOM), self.host.config.default_room)
         room = self.host.rooms.get(name)
         if room is None:
             raise PeerError("no_such_room", "there is no such room here", status=404)

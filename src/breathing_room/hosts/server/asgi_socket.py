@@ -11,7 +11,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Heard
-from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG, check_room
+from breathing_room.core.wire import (
+    DEFAULT_ROOM,
+    GOING_AWAY,
+    GOODBYE,
+    NOT_TEXT,
+    NOT_UTF8,
+    TOO_BIG,
+    resolve_room,
+)
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dialect
 from breathing_room.hosts.server.host import Host, RoomHost
@@ -151,7 +159,7 @@ class AsgiSocket(Session[RoomHost]):
         if name is None:
             compat.read_session_id(websocket.query_params.get("sessionId"))
         room = host.enter(
-            host.config.default_room if name is None else check_room(name),
+            resolve_room(DEFAULT_ROOM if name is None else name, host.config.default_room),
             address=websocket.client.host if websocket.client else None,
             forwarded_for=headers.get("x-forwarded-for"),
         )

@@ -53,7 +53,9 @@ class ServerConfig:
     host: str = setting("127.0.0.1", "address to listen on; 0.0.0.0 or :: for every one")
     port: int = setting(8000, "port to listen on; 0 takes a free one")
     data: str = setting("breathing-room.db", "file that survives a restart; :memory: keeps nothing")
-    default_room: str = setting("lobby", "the room of the page, and of the paths under /api")
+    default_room: str = setting(
+        "lobby", "the room of the page and of every client that names none, and of the paths under /api"
+    )
     open_rooms: bool = setting(
         True, "whether a room opens when somebody comes in, or only the rooms of the file do"
     )

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import check_room, encode, error_body
+from breathing_room.core.wire import encode, error_body, resolve_room
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.announcement import PROTOCOL
 from breathing_room.hosts.server.host import Host
@@ -300,7 +300,7 @@ class Front(asyncio.Protocol):
 
         ours = SOCKET_PATH.fullmatch(url.path)
         if ours:
-            name = check_room(ours[1].decode("latin-1"))
+            name = resolve_room(ours[1].decode("latin-1"), host.config.default_room)
         elif url.path == COMPAT_PATH:
             name = host.config.default_room
             query = parse_qs((url.query or b"").decode("latin-1"))

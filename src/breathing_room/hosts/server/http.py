@@ -21,7 +21,6 @@ from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Reported, Tossed, Withdrew
 from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import (
-    check_room,
     check_visitor,
     config_body,
     decode_object,
@@ -29,6 +28,7 @@ from breathing_room.core.wire import (
     encode,
     encode_presence,
     history_body,
+    resolve_room,
 )
 from breathing_room.hosts.server import compat
 from breathing_room.hosts.server.admin import admin_routes
@@ -64,13 +64,13 @@ class Routes:
 
     async def presence(self, request: Request) -> Response:
         """Answer who is here, for caches to share."""
-        presence = self.host.presence(check_room(request.path_params["room"]))
+        presence = self.host.presence(self._room(request))
         self.host.counters.presence_reads += 1
         return presence_response(request, presence, max_age_s=self.host.config.presence_max_age_s)
 
     async def config(self, request: Request) -> Response:
         """Answer how a room works."""
-        name = check_room(request.path_params["room"])
+        name = self._room(request)
         self.host.presence(name)  # Where rooms are not open to everybody, an unknown one is an error.
         settings, presence_url = self.host.config.room_config(name), self.host.config.presence_url_of(name)
         body = config_body(name, settings, now_ms=self.host.clock.wall_ms(), presence_url=presence_url)
@@ -79,7 +79,7 @@ class Routes:
     async def beat(self, request: Request) -> Response:
         """Take a sign of life of somebody without a socket."""
         self._check_origin(request)
-        name = check_room(request.path_params["room"])
+        name = self._room(request)
         body = await self._body(request)
         config = self.host.config.room_config(name)
         report = decode_report(body, config.moods, epoch=self.host.epoch)
@@ -98,7 +98,7 @@ class Routes:
     async def leave(self, request: Request) -> Response:
         """Take a goodbye of somebody without a socket."""
         self._check_origin(request)
-        name = check_room(request.path_params["room"])
+        name = self._room(request)
         visitor = check_visitor(decode_object(await self._body(request)).get("visitor"))
         self._check_visitor(visitor, name, leaving=True)
         room = self.host.rooms.get(name)
@@ -110,7 +110,7 @@ class Routes:
         """Send every change as a Server-Sent Event. Whoever listens is not counted by listening."""
         self._check_origin(request)
         self.host.check_capacity()
-        room = self._enter(request, check_room(request.path_params["room"]))
+        room = self._enter(request, self._room(request))
         # nginx would collect events until its buffer is full.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
@@ -124,14 +124,14 @@ class Routes:
 
     async def history(self, request: Request) -> Response:
         """Answer the averages by hour of the week."""
-        name = check_room(request.path_params["room"])
+        name = self._room(request)
         self.host.presence(name)
         body = history_body(name, await self.host.history(name))
         return cacheable(request, encode(body), self._config_max_age)
 
     async def badge(self, request: Request) -> Response:
         """Draw a badge with the label."""
-        presence = self.host.presence(check_room(request.path_params["room"]))
+        presence = self.host.presence(self._room(request))
         svg = badge(presence).encode()
         return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
 
@@ -191,6 +191,9 @@ class Routes:
         return json_response(self._openapi)
 
     # --- What handlers share ----------------------------------------------------------------------------------
+
+    def _room(self, request: Request) -> str:
+        return resolve_room(request.path_params["room"], self.host.config.default_room)
 
     def _enter(self, request: Request, name: str) -> RoomHost:
         address, forwarded_for = _peer(request)

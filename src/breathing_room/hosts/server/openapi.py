@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import Any
 
 from breathing_room.core.config import MODES, UNSPOKEN
-from breathing_room.core.wire import ROOM_NAME, VISITOR_ID
+from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME, VISITOR_ID
 from breathing_room.hosts.server.compat import SESSION_ID_CHARACTERS_MAX
 from breathing_room.hosts.server.config import ServerConfig
 
@@ -57,7 +57,7 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
         "name": "room",
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "pattern": f"^{ROOM_NAME.pattern}$"},
+        "schema": {"type": "string", "pattern": f"^({DEFAULT_ROOM}|{ROOM_NAME.pattern})$"},
     }
     handshake = _operation(
         "Open a WebSocket; docs/reference/protocol.md has its messages",

@@ -22,7 +22,7 @@ from breathing_room.core.policies import (
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 from breathing_room.core.visitors import visitor_key
-from breathing_room.core.wire import check_room, decode_report, presence_body
+from breathing_room.core.wire import check_room, decode_report, presence_body, resolve_room
 from breathing_room.hosts.stateless.config import StatelessConfig
 from breathing_room.hosts.stateless.control import SECRET, Control, read_control, read_values
 from breathing_room.hosts.stateless.presence import read_presence
@@ -122,15 +122,16 @@ class Writer:
     # --- What the routes ask ----------------------------------------------------------------------------------
 
     def check_open(self, room: str) -> str:
-        """Return the name of a room that people may be in.
+        """Return the name of a room that people may be in, given that name or ``DEFAULT_ROOM``.
 
         Raises:
             PeerError: It is no name, or no room here.
         """
         server = self.config.server
-        if not (server.open_rooms or check_room(room) in {server.default_room, *server.rooms}):
+        name = resolve_room(room, server.default_room)
+        if not (server.open_rooms or name in server.kept_rooms):
             raise PeerError("no_such_room", "there is no such room here", status=404)
-        return check_room(room)
+        return name
 
     async def control(self) -> Control | None:
         """Tell what the job said, at most half of ``propagation_ms`` ago."""

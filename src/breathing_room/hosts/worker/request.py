@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import check_room
+from breathing_room.core.wire import DEFAULT_ROOM, resolve_room
 from breathing_room.hosts.server.origins import origin_allowed
 
 ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
@@ -85,10 +85,10 @@ def find_route(method: str, path: str, default_room: str) -> tuple[str, str]:
         PeerError: There is nothing, or it takes another method, or what should be a room's name is none.
     """
     found = ROOM_PATH.fullmatch(path)
-    name, asked = (default_room, path) if found is None else (found[1], found[2] or "")
+    name, asked = (DEFAULT_ROOM, path) if found is None else (found[1], found[2] or "")
     takes = (OF_ALL if found is None else OF_A_ROOM).get(asked)
     if takes is None:
         raise PeerError("not_found", "there is nothing here", status=404)
     if method != takes and not (method == "HEAD" and takes == "GET"):
         raise WrongMethodError("GET, HEAD" if takes == "GET" else takes)
-    return check_room(name), asked
+    return resolve_room(name, default_room), asked
