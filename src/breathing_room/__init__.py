@@ -8,13 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from breathing_room.client import connect
+    from breathing_room.client import RefusedError, Room, UnreachableError, connect
+    from breathing_room.core.presence import Presence
     from breathing_room.hosts.server.http import app
     from breathing_room.hosts.server.signing import sign_visitor
 
-__all__ = ["app", "connect", "sign_visitor"]
+__all__ = ["Presence", "RefusedError", "Room", "UnreachableError", "app", "connect", "sign_visitor"]
 
 _HOMES = {
+    "Presence": "breathing_room.core.presence",
+    "RefusedError": "breathing_room.client",
+    "Room": "breathing_room.client",
+    "UnreachableError": "breathing_room.client",
     "app": "breathing_room.hosts.server.http",
     "connect": "breathing_room.client",
     "sign_visitor": "breathing_room.hosts.server.signing",
@@ -26,3 +31,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List what is public, for completion and ``help``."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

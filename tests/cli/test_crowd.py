@@ -183,7 +183,10 @@ def test_nobody_can_join_where_no_server_is(unused_tcp_port: int) -> None:
     """
     result = CliRunner().invoke(main, ["crowd", f"http://127.0.0.1:{unused_tcp_port}"])
     assert result.exit_code == 1
-    assert "nobody could join: connection refused" in result.output
+    assert (
+        f"nobody could join: no answer from http://127.0.0.1:{unused_tcp_port}: connection refused"
+        in result.output
+    )
 
 
 @pytest.mark.parametrize(

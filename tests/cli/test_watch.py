@@ -203,7 +203,7 @@ def test_a_lost_server_is_waited_for(serve: Serve) -> None:
     with watching(server.url) as (process, out, err):
         out.until("lobby: 0 ")
         server.kill()
-        err.until("^no connection .*; trying again$")
+        err.until(rf"^no connection \({server.url}: .+\); trying again$")
         serve("--lease-ms", "1000", "--grace-ms", "500", port=server.port)
         err.until("^connected$")
         join(server, "watched-0123456789abcdef")

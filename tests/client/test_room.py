@@ -2,10 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import logging
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -339,6 +343,69 @@ async def test_attempts_may_be_limited(unused_tcp_port: int) -> None:
             await first(room)
 
 
+async def test_a_wrong_address_is_warned_of(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    U9: the first attempt that fails is a warning with address and reason; those after it are none, a password is never shown.
+    """
+    address = f"127.0.0.1:{unused_tcp_port}"
+    timing = Timing(backoff_base_s=0.01, backoff_cap_s=0.01)
+    async with connect(f"http://ann:secret@{address}/here", timing=timing, attempts_max=3) as room:
+        with pytest.raises(UnreachableError) as raised:
+            await first(room)
+        assert repr(room) == f"<Room at http://{address}/here: unknown; connection refused>"
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warned == [f"no connection to http://{address}/here: connection refused; trying again"]
+    assert str(raised.value) == f"no answer from http://{address}/here: connection refused"
+    assert (raised.value.url, raised.value.reason) == (f"http://{address}/here", "connection refused")
+    assert "secret" not in caplog.text
+
+
+def test_a_script_with_a_wrong_address_does_not_wait_in_silence(unused_tcp_port: int) -> None:
+    """
+    U9: a script that configures no logging prints why it waits.
+    """
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    script = f"""
+import asyncio, breathing_room
+
+async def main():
+    async with breathing_room.connect({url!r}) as room:
+        async for presence in room:
+            print(presence.label)
+
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        watchdog = threading.Timer(PATIENCE_S, process.kill)
+        watchdog.start()
+        assert process.stderr.readline() == f"no connection to {url}: connection refused; trying again\n"
+        watchdog.cancel()
+        process.kill()
+
+
+async def test_a_lost_connection_is_warned_of_when_it_cannot_be_mended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    U9: a connection that ends is information; the first attempt after it that fails is the one warning.
+    """
+    async with contextlib.AsyncExitStack() as serving:
+        url = await serving.enter_async_context(scripted(Script(says(presence()))))
+        with caplog.at_level(logging.INFO, logger="breathing_room.client"):
+            async with connect(url, timing=QUICK, attempts_max=3) as room:
+                await first(room)
+                assert repr(room) == f"<Room lobby at {url}: 3 (counted)>"
+                await serving.aclose()
+                with pytest.raises(UnreachableError):
+                    await first(room, lambda _: False)
+    said = [
+        (record.levelname, record.getMessage()) for record in caplog.records if "connection" in record.msg
+    ]
+    assert [level for level, _ in said] == ["INFO", "WARNING"]
+    assert said[1][1] == f"no connection to {url}: connection refused; trying again"
+
+
 async def test_what_is_no_server_of_ours_is_refused(server: ServerProcess) -> None:
     """
     An address below which there is no room says so instead of being tried for ever.
@@ -481,7 +548,9 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
         if not record.name.startswith("websockets.server")
     )
     assert VISITOR not in text
-    assert "127.0.0.1" not in text
+    # The address that the program itself gave is named (U9); what a server says is not repeated.
+    assert url in text
+    assert "127.0.0.1" not in text.replace(url, "")
 
 
 # --- With the real server -----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
 import urllib.request
 from collections import deque
@@ -65,6 +66,8 @@ def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: boo
 
     URL is the server's address.
     """
+    # What the client warns of is said here in our own words, and would run into what a terminal shows.
+    logging.getLogger("breathing_room.client").addHandler(logging.NullHandler())
     console = Console()
     if admin:
         with contextlib.suppress(KeyboardInterrupt):
@@ -84,7 +87,7 @@ def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: boo
             else:
                 asyncio.run(show(watched, console, config_url(url, room)))
         except UnreachableError as error:
-            raise click.ClickException(f"no answer from {url}: {error}") from None
+            raise click.ClickException(str(error)) from None
         except RefusedError as error:
             raise click.ClickException(f"{url} does not want us: {error}") from None
 
@@ -110,10 +113,15 @@ async def worry(room: Room) -> None:
     """Say on standard error when the connection is lost."""
     said = None
     while True:
-        if room.trouble != said:
-            said = room.trouble
+        if (trouble := trouble_of(room)) != said:
+            said = trouble
             click.echo("connected" if said is None else f"no connection ({said}); trying again", err=True)
         await asyncio.sleep(REFRESH_S)
+
+
+def trouble_of(room: Room) -> str | None:
+    """Name the server and why there is no connection to it; None while there is nothing wrong."""
+    return None if room.trouble is None else f"{room.url}: {room.trouble}"
 
 
 async def show(watched: Room, console: Console, config_url: str) -> None:
@@ -134,7 +142,7 @@ async def show(watched: Room, console: Console, config_url: str) -> None:
                     sample_at_s = time.monotonic() + SAMPLE_S
                     trend.append(room.presence.count if room.state == "live" else None)
                 live.update(
-                    view(room.presence, room.trouble, room.server_now_ms(), pattern, trend), refresh=True
+                    view(room.presence, trouble_of(room), room.server_now_ms(), pattern, trend), refresh=True
                 )
                 await asyncio.sleep(REFRESH_S)
         await listening

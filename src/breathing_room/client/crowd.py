@@ -26,6 +26,7 @@ from breathing_room.client.headcount import Headcount
 from breathing_room.client.http import Line
 from breathing_room.client.looks import Look, Looks
 from breathing_room.client.parting import LostError, UnreachableError
+from breathing_room.client.protocol import shown_url
 from breathing_room.client.room import connect
 from breathing_room.client.rules import Rules, ask_rules
 from breathing_room.client.tally import Tally
@@ -102,7 +103,7 @@ async def look(plan: Plan) -> Sight:
     try:
         rules = await ask_rules(line, plan.url, plan.room)
     except LostError as lost:
-        raise UnreachableError(lost.trouble) from None
+        raise UnreachableError(shown_url(plan.url), lost.trouble) from None
     finally:
         line.close()
     for mood in plan.moods:

@@ -33,7 +33,17 @@ class RefusedError(PeerError):
 
 
 class UnreachableError(BreathingRoomError):
-    """So many attempts in a row as were allowed have failed."""
+    """As many attempts in a row as ``attempts_max`` allows have failed.
+
+    Args:
+        url: The server's address, without user name and password.
+        reason: Why the last attempt failed, in a few words.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"no answer from {url}: {reason}")
+        self.url = url
+        self.reason = reason
 
 
 class LostError(BreathingRoomError):

@@ -52,6 +52,12 @@ def http_url(base: str, path: str) -> str:
     return _join(base, path, {"http": "http", "ws": "http", "https": "https", "wss": "https"})
 
 
+def shown_url(base: str) -> str:
+    """Return a server's address as it may be shown and logged: without user name and password."""
+    parts = urlsplit(base)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def config_url(base: str, room: str | None) -> str:
     """Find the config of a room, or with None of the server's default room; ``base`` as in `http_url`.
 

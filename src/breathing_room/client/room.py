@@ -34,7 +34,7 @@ from breathing_room.client.parting import (
     refused,
 )
 from breathing_room.client.polling import Polling, now_ms
-from breathing_room.client.protocol import config_url, socket_url
+from breathing_room.client.protocol import config_url, shown_url, socket_url
 from breathing_room.client.rules import Rules, ask_rules
 from breathing_room.client.timing import Timing
 from breathing_room.core.errors import HostError, PeerError
@@ -124,7 +124,7 @@ class Room:
         rng: Random,
     ) -> None:
         self._url = url
-        self._name = name
+        self._asked_name = self._name = name
         self._mood = mood
         self._visitor = visitor
         self._attempts_max = attempts_max
@@ -140,6 +140,23 @@ class Room:
         self._version = 0
         self._changed = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        """Show the room's name, the server's address, the count, and what is wrong."""
+        name = "" if self._name is None else f" {self._name}"
+        label = "unknown" if self._presence is None else f"{self._presence.label} ({self._presence.method})"
+        trouble = "" if self._trouble is None else f"; {self._trouble}"
+        return f"<Room{name} at {self.url}: {label}{trouble}>"
+
+    @property
+    def url(self) -> str:
+        """The server's address as it was given, without user name and password."""
+        return shown_url(self._url)
+
+    @property
+    def name(self) -> str | None:
+        """The room's name; None for the server's default room until the server has named it."""
+        return self._name
 
     @property
     def presence(self) -> Presence | None:
@@ -268,11 +285,14 @@ class Room:
         Raises:
             UnreachableError: There were.
         """
-        if self._trouble is None:
-            logger.info("no connection: %s", lost)
-        self._trouble = lost.trouble
+        begins, self._trouble = self._trouble is None, lost.trouble
         if self._attempts_max is not None and self._failures >= self._attempts_max:
-            raise UnreachableError(lost.trouble) from None
+            raise UnreachableError(self.url, lost.trouble) from None
+        if self._failures == 1:
+            # A program that waits for the first presence shows nothing else: Python prints warnings by itself.
+            logger.warning("no connection to %s: %s; trying again", self.url, lost)
+        elif begins:
+            logger.info("connection lost: %s", lost)
 
     async def _visit(self) -> None:
         """Ask how the room works, and be there as it says. It returns when the server has seen us off.
@@ -284,9 +304,10 @@ class Room:
         """
         line = Line(self._timing.answer_s)
         try:
-            rules = await ask_rules(line, self._url, self._name)
+            rules = await ask_rules(line, self._url, self._asked_name)
         finally:
             line.close()
+        self._name = rules.room
         if rules.mode == "poll":
             await self._poll(rules)
         else:
