@@ -1,16 +1,15 @@
 # Every verb we type. `make run` and `make test` need git, Python >= 3.11, make and a package registry.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-# Most tests wait for something, so more of them than there are cores run at a time. Whatever fails is run once more, and listed:
-# browsers, runtimes and crowds share the cores, and one of them may come too late. What is broken fails twice.
+# Most tests of `make test` wait for something, so more of them than there are cores run at a time.
 JOBS ?= 3
-RERUNS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
+PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --dist worksteal
 PYODIDE := build/pyodide/pyodide_dev.capnp.bin
 
-.PHONY: help run test lint check format bench docs web clean
+.PHONY: help run quick test soak programs lint check format bench docs web clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,9 +38,17 @@ $(PYODIDE): $(NODE_PEERS) scripts/pyodide_bundle.py
 run: $(VENV)/.run  ## Serve the page on http://127.0.0.1:8000
 	$(BIN)/breathing-room serve $(ARGS)
 
-test: $(VENV)/.dev $(NODE_PEERS) $(PYODIDE)  ## Run every test, in Chromium too
+quick: $(VENV)/.dev  ## Run the tests that start no program and wait for nothing: under a minute
+	TEST_TIER=quick $(PYTEST) -m 'not slow' --numprocesses 2 --durations 10 $(ARGS)
+
+test: programs  ## Run every test, in Chromium too: under ten minutes
+	TEST_TIER=test $(PYTEST) --numprocesses $(JOBS) --durations 10 $(ARGS)
+
+soak: programs  ## Look longer than there is time for in `make test`, and print figures: some hours
+	TEST_TIER=soak $(PYTEST) -m soak --capture no --timeout 7200 $(ARGS)
+
+programs: $(VENV)/.dev $(NODE_PEERS) $(PYODIDE)
 	@./scripts/need "chromium-headless-shell|chromium" nginx gcc openssl redis-server systemd-analyze:systemd
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --reruns $(RERUNS) $(ARGS)
 
 lint: $(VENV)/.dev  ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check

@@ -34,6 +34,7 @@ import uvloop
 from redis.asyncio import Redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from breathing_room.client.parting import LostError, RefusedError
 from breathing_room.client.slim import SlimSocket, handshake

@@ -49,7 +49,7 @@ from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.estimate.coin import CHANCE
 from breathing_room.core.policies import Traffic
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
 from harness import start_server
 from nginx_process import Asked, Nginx, start_nginx

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
+import tiers
 from harness import Serve, ServerProcess, start_server
+
+if tiers.TIER == "quick":
+    tiers.guard()
+    collect_ignore = list(tiers.SLOW_FOLDERS)  # To read them takes longer than most tests.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put every test into its tiers."""
+    for item in items:
+        tiers.mark(item)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import sys
 import pytest
 
 import breathing_room
+from breathing_room import client
+from breathing_room.core.presence import Presence
 
 
 def test_the_three_names_are_what_they_say() -> None:
@@ -13,7 +15,6 @@ def test_the_three_names_are_what_they_say() -> None:
     from breathing_room.client.room import connect  # noqa: PLC0415 - beside the name that is tested
     from breathing_room.hosts.server.signing import sign_visitor  # noqa: PLC0415
 
-    assert sorted(breathing_room.__all__) == ["app", "connect", "sign_visitor"]
     assert breathing_room.connect is connect
     assert breathing_room.sign_visitor is sign_visitor
     assert callable(breathing_room.app)
@@ -25,6 +26,7 @@ def test_a_name_that_is_not_there_is_said() -> None:
         breathing_room.join  # noqa: B018 - to look is the test
 
 
+@pytest.mark.slow
 def test_the_package_itself_loads_nothing() -> None:
     """In a fresh interpreter the package brings no event loop and no network: the core must load where there is neither."""
     script = "import sys, breathing_room.core.room; print(*sorted({'asyncio', 'socket', 'starlette', 'websockets'} & set(sys.modules)))"
@@ -35,3 +37,34 @@ def test_the_package_itself_loads_nothing() -> None:
         check=True,
     )
     assert done.stdout.split() == []
+
+
+def test_everything_public_is_found_by_completion() -> None:
+    """U9: ``dir`` lists what is public, and no helper; each name is there."""
+    public = [name for name in dir(breathing_room) if not name.startswith("__")]
+    assert public == [
+        "Presence",
+        "RefusedError",
+        "Room",
+        "UnreachableError",
+        "app",
+        "connect",
+        "sign_visitor",
+    ]
+    assert all(getattr(breathing_room, name).__doc__ for name in public)
+
+
+def test_the_types_of_a_program_are_at_the_top() -> None:
+    """U9: what a program annotates and catches is the same object at the top as where it is defined."""
+    assert breathing_room.Room is client.Room
+    assert breathing_room.RefusedError is client.RefusedError
+    assert breathing_room.UnreachableError is client.UnreachableError
+    assert breathing_room.Presence is Presence
+
+
+@pytest.mark.slow
+def test_listing_imports_nothing() -> None:
+    """A listing loads no network: the core must be usable where there is none."""
+    script = "import sys, breathing_room; dir(breathing_room); print('asyncio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

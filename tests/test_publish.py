@@ -239,6 +239,7 @@ def s3() -> Iterator[str]:
     process.wait()
 
 
+@pytest.mark.slow
 async def test_a_bucket_answers_readers_with_the_right_headers(
     s3: str, caplog: pytest.LogCaptureFixture
 ) -> None:

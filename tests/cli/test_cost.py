@@ -335,6 +335,7 @@ def test_a_price_file_without_a_source_is_refused(tmp_path: Path) -> None:
     assert "acme.toml: items.calls.source is missing" in result.output
 
 
+@pytest.mark.slow
 def test_no_plotting_library_is_needed(tmp_path: Path) -> None:
     """
     A plot is drawn without matplotlib and without numpy, which the base install does not have.

@@ -21,6 +21,7 @@ from breathing_room.cli.crowd import duration
 from breathing_room.client import connect
 from harness import Serve, ServerProcess
 from terminal import terminal
+from tiers import figure, longer
 
 PATIENCE_S = 20.0
 
@@ -435,3 +436,38 @@ def test_help_says_how_it_is_used() -> None:
     result = CliRunner().invoke(main, ["crowd", "--help"])
     assert result.exit_code == 0
     assert "Example: breathing-room crowd" in result.output
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", ["socket", "poll"])
+def test_a_crowd_is_counted_for_as_long_as_it_stays(serve: Serve, mode: str) -> None:
+    """
+    People come, change mood and leave for some seconds, or for ten minutes: the interval of nearly every observation covers them.
+    """
+    server = serve("--beat-ms", "2000") if mode == "poll" else serve()
+    people, stay, lasts, every = longer(("60", "6s", "8s", "1s"), ("2000", "2m", "10m", "5s"))
+    ended = subprocess.run(
+        command(
+            *(
+                server.url,
+                "--mode",
+                mode,
+                "--people",
+                people,
+                "--stay",
+                stay,
+                "--for",
+                lasts,
+                "--look",
+                every,
+            ),
+            *("--alone", "--seed", "1", "--json"),
+        ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    figure(ended.stdout)
+    seen = json.loads(ended.stdout)
+    assert seen["covered"] + seen["outside"] >= 4
+    assert seen["outside"] <= 0.1 * (seen["covered"] + seen["outside"])

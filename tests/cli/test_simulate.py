@@ -166,6 +166,7 @@ def test_a_result_that_cannot_be_written(tmp_path: Path) -> None:
     assert "No such file" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("missing", "arguments"), [("numpy", ""), ("matplotlib", "--plot a.svg")])
 def test_without_the_extra(missing: str, arguments: str, tmp_path: Path) -> None:
     """Where numpy, or for a plot matplotlib, is not installed, the command says how to install it; --list works all the same."""

@@ -135,6 +135,7 @@ def test_in_a_pipe(data: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_on_a_terminal(data: Path) -> None:
     """On a terminal two tables are drawn, without colours where NO_COLOR is set, and with brackets as they are."""
     seen = on_a_terminal(data)
@@ -145,6 +146,7 @@ def test_on_a_terminal(data: Path) -> None:
     assert "[b]attic[/b]" in seen
 
 
+@pytest.mark.slow
 def test_nobody_is_shown(data: Path) -> None:
     """No form of output holds a visitor's key or a secret, in any usual notation."""
     shown = run().stdout + run("--json").stdout + on_a_terminal(data)
@@ -183,6 +185,7 @@ def test_usage() -> None:
     assert run("--yaml").exit_code == 2
 
 
+@pytest.mark.slow
 def test_nothing_stored(tmp_path: Path) -> None:
     """A new file has no rooms and no keys, and says so."""
     asyncio.run(open_and_close(tmp_path / "new.db"))

@@ -11,24 +11,35 @@ from pathlib import Path
 import pytest
 
 from breathing_room.hosts.server.frames import FrameReader
+from tiers import figure, longer
+
+SECONDS = longer(2, 600)
 
 FUZZ = Path(__file__).parents[2] / "fuzz"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("program", "inputs_min"), [("frame_reader", 1_000), ("socket_frames", 100)])
 def test_invariant_holds(program: str, inputs_min: int) -> None:
     """
-    Two seconds of one seed break nothing.
+    Two seconds of one seed break nothing, nor do ten minutes of a fresh one.
     """
     done = subprocess.run(
-        [sys.executable, str(FUZZ / f"{program}.py"), "--seconds", "2", "--seed", "7"],
+        [
+            sys.executable,
+            str(FUZZ / f"{program}.py"),
+            "--seconds",
+            str(SECONDS),
+            *longer(("--seed", "7"), ()),
+        ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=60 + 2 * SECONDS,
         check=False,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+    figure(f"{program}: {done.stdout.splitlines()[-1]}")
     summary = re.search(r"^([\d,]+) inputs, and the invariant held: ", done.stdout, re.MULTILINE)
     assert summary, done.stdout
     assert int(summary[1].replace(",", "")) >= inputs_min

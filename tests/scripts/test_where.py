@@ -142,6 +142,7 @@ def test_a_line_is_answered_by_what_stood_there(where: Any) -> None:
     assert found == [("A", 1, 1), ("Room", 4, 7), ("Room.step", 6, 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from breathing_room.sim.batch import run_all
 from breathing_room.sim.scenario import parse
 
@@ -28,6 +30,7 @@ def test_results_come_in_the_order_of_the_work() -> None:
     assert max(told[:-4]) <= 4
 
 
+@pytest.mark.slow
 def test_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
     """A run that is killed leaves no process behind."""
     (tmp_path / "long.toml").write_text("[run]\nhours = 1_000\n[crowd]\npeople = 500")

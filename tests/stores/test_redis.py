@@ -88,6 +88,7 @@ async def test_expired_keys_leave_the_index(redis: RedisProcess) -> None:
 # --- Ways to a Redis --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_unix_socket(tmp_path: Path) -> None:
     """A Redis is reached over a Unix socket."""
     path = tmp_path / "redis.sock"
@@ -98,6 +99,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
         await store.close()
 
 
+@pytest.mark.slow
 async def test_tls_and_a_password(tmp_path: Path) -> None:
     """A Redis is reached over TLS with a password; a certificate that nobody vouches for is not believed."""
     certificate, key = write_certificate(tmp_path)
@@ -168,6 +170,7 @@ async def test_a_redis_that_is_away() -> None:
     assert error.temporary
 
 
+@pytest.mark.slow
 async def test_a_wrong_password() -> None:
     """A wrong password, and none where one is needed, are told apart from a server that is away."""
     with redis_process("--requirepass", "open sesame") as server:
@@ -237,6 +240,7 @@ async def test_keys_of_another_program(redis: RedisProcess) -> None:
         await closable.close()
 
 
+@pytest.mark.slow
 async def test_it_comes_back() -> None:
     """While the server is away calls fail for now; when it is back the same store works."""
     with redis_process() as server:
@@ -253,6 +257,7 @@ async def test_it_comes_back() -> None:
         await store.close()
 
 
+@pytest.mark.slow
 async def test_a_server_without_memory() -> None:
     """A server that is full says so for now: somebody may free memory."""
     with redis_process("--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as server:

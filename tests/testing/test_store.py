@@ -390,6 +390,7 @@ async def test_real_time_will_do() -> None:
     await check_store(make)
 
 
+@pytest.mark.slow
 def test_the_suite_does_not_rest_on_assert() -> None:
     """A bad store is caught under ``python -O`` as well."""
     program = """

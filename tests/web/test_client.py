@@ -569,7 +569,8 @@ async def test_on_another_site(
     A page of another site imports the module from the server and joins with a mood, over a socket or without.
     """
     observer = await peer(observe=True)
-    page = await browser.new_page()
+    context = await browser.new_context()
+    page = await context.new_page()
     await page.goto(shop)
     assert await page.evaluate(JOIN, [server.url, {"room": room_name, "mood": "release"}]) == 1
     await observer.until(lambda presence: presence["moods"]["release"] == 1)
@@ -585,6 +586,7 @@ async def test_on_another_site(
     assert not any(head.startswith(b"options") for head in proxy.heads)
     await page.close()
     await observer.until_count(0, within_s=2)
+    await context.close()
 
 
 async def test_an_observer_is_not_counted(

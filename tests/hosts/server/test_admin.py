@@ -314,6 +314,7 @@ def test_a_real_server_tells_joins_apart_from_reports(serve: Serve) -> None:
 # --- Several servers --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_nodes_are_listed_and_know_the_same_people() -> None:
     """Two nodes list one another; a visitor who came to both is one of today's people on each, whatever either saw itself."""
     together: dict[str, Any] = {

@@ -256,6 +256,7 @@ async def stopped(running: UvicornProcess) -> float:
     return time.monotonic() - began_s
 
 
+@pytest.mark.slow
 async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> None:
     """
     When somebody's own server stops, mounted rooms are saved, and nothing looks like a crash afterwards.
@@ -277,6 +278,7 @@ async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> 
     assert (presence["method"], presence["count"]) == ("stale", 1)
 
 
+@pytest.mark.slow
 async def test_listener_does_not_hold_the_server_up(tmp_path: Path) -> None:
     """
     Somebody's own server stops though an event stream of a mounted room is open.

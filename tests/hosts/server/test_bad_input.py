@@ -31,6 +31,8 @@ from raw_websocket import (
     open_socket,
 )
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1 << 20
 
 HANDSHAKE_MS = 400

@@ -525,6 +525,7 @@ async def test_a_wrong_address(address: str) -> None:
         await host_inside(redis=address, **TICKS).__aenter__()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", ["", ":wrong@"])
 async def test_a_wrong_password(user: str) -> None:
     """A node that Redis does not let in does not start, and says what to look at, without the password."""

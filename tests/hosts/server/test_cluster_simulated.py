@@ -5,12 +5,14 @@ import asyncio
 import pytest
 
 from simulated_cluster import SimulatedCluster
+from tiers import longer
 from virtual_loop import run_virtually
 
 # A run of a minute takes a second. What the seeds of a night found is fixed; these few are to find what is broken anew.
-SEEDS = range(6)
+SEEDS = range(longer(6, 300))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_wrong_figure_is_shown(seed: int) -> None:
     """
@@ -28,6 +30,7 @@ def test_no_wrong_figure_is_shown(seed: int) -> None:
     assert lived.looks > 1_000
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", SEEDS)
 def test_moves_alone_leave_no_doubt(seed: int) -> None:
     """

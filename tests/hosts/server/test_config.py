@@ -315,6 +315,7 @@ def run(*arguments: str, folder: Path, **environ: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_help_lists_every_setting(tmp_path: Path) -> None:
     """
     `--help` has an option for every setting, with its default, but for those that are secret.
@@ -334,6 +335,7 @@ def test_help_lists_every_setting(tmp_path: Path) -> None:
         assert not shown or f"[default: {shown}]" in re.sub(r"\s+", " ", found[1]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "environ", "text", "named"),
     [
@@ -366,6 +368,7 @@ def test_wrong_setting_ends_with_status_2(
     assert [path.name for path in tmp_path.iterdir()] == ["room.toml"]
 
 
+@pytest.mark.slow
 def test_secret_is_told_to_nobody(tmp_path: Path) -> None:
     """
     A signing key comes from the environment or the file; it is no flag, the config does not show it, and a wrong one is not

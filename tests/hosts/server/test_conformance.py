@@ -4,6 +4,8 @@ import asyncio
 import time
 from pathlib import Path
 
+import pytest
+
 from breathing_room.testing import check_host
 from harness import Serve
 from uvicorn_process import uvicorn_process
@@ -42,6 +44,7 @@ async def test_server_keeps_every_promise(serve: Serve) -> None:
     assert not [line for line in server.lines if "ERROR" in line or "CRITICAL" in line or "Traceback" in line]
 
 
+@pytest.mark.slow
 async def test_mounted_application_keeps_every_promise(tmp_path: Path) -> None:
     """
     ``breathing_room.app()``, mounted in FastAPI below a path and run by a plain uvicorn, passes the suite as well.

@@ -80,27 +80,36 @@ def test_a_character_may_be_cut_between_fragments() -> None:
 @pytest.mark.parametrize(
     ("data", "code"),
     [
-        (frame(TEXT, b"unmasked"), PROTOCOL_ERROR),
-        (bytes((FIN | 0x40 | TEXT, 0x80)) + MASK, PROTOCOL_ERROR),  # a reserved bit
-        (bytes((FIN | 0x3, 0x80)) + MASK, PROTOCOL_ERROR),  # a reserved opcode
-        (bytes((FIN | 0xB, 0x80)) + MASK, PROTOCOL_ERROR),  # a reserved control opcode
-        (sent(BINARY, b"x"), NOT_TEXT),
-        (sent(CONTINUATION, b"x"), PROTOCOL_ERROR),  # of nothing
-        (sent(TEXT, b"a", fin=False) + sent(TEXT, b"b"), PROTOCOL_ERROR),  # a message inside another
-        (bytes((PING, 0x80)) + MASK, PROTOCOL_ERROR),  # a control frame in fragments
-        (
+        pytest.param(frame(TEXT, b"unmasked"), PROTOCOL_ERROR, id="unmasked"),
+        pytest.param(bytes((FIN | 0x40 | TEXT, 0x80)) + MASK, PROTOCOL_ERROR, id="reserved-bit"),
+        pytest.param(bytes((FIN | 0x3, 0x80)) + MASK, PROTOCOL_ERROR, id="reserved-opcode"),
+        pytest.param(bytes((FIN | 0xB, 0x80)) + MASK, PROTOCOL_ERROR, id="reserved-control-opcode"),
+        pytest.param(sent(BINARY, b"x"), NOT_TEXT, id="binary"),
+        pytest.param(sent(CONTINUATION, b"x"), PROTOCOL_ERROR, id="continuation-of-nothing"),
+        pytest.param(
+            sent(TEXT, b"a", fin=False) + sent(TEXT, b"b"), PROTOCOL_ERROR, id="message-inside-another"
+        ),
+        pytest.param(bytes((PING, 0x80)) + MASK, PROTOCOL_ERROR, id="control-frame-in-fragments"),
+        pytest.param(
             bytes((FIN | PING, 0xFE)) + b"\0\x7e" + MASK + b"x" * 126,
             PROTOCOL_ERROR,
-        ),  # a control frame of 126 bytes
-        (
+            id="control-frame-of-126-bytes",
+        ),
+        pytest.param(
             bytes((FIN | TEXT, 0xFE)) + b"\0\x7d" + MASK,
             PROTOCOL_ERROR,
-        ),  # a length in more bytes than it needs
-        (bytes((FIN | TEXT, 0xFF)) + b"\0" * 6 + b"\xff\xff" + MASK, PROTOCOL_ERROR),
-        (
+            id="length-in-more-bytes-than-needed",
+        ),
+        pytest.param(
+            bytes((FIN | TEXT, 0xFF)) + b"\0" * 6 + b"\xff\xff" + MASK,
+            PROTOCOL_ERROR,
+            id="short-length-in-8-bytes",
+        ),
+        pytest.param(
             bytes((FIN | TEXT, 0xFF)) + b"\x80" + b"\0" * 7 + MASK,
             PROTOCOL_ERROR,
-        ),  # the highest bit of a length
+            id="highest-bit-of-a-length",
+        ),
     ],
 )
 def test_what_breaks_the_protocol_has_its_code(data: bytes, code: int) -> None:

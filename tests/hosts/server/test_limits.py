@@ -14,6 +14,8 @@ import pytest
 from breathing_room.hosts.server.limits import RESERVED, raise_file_limit
 from raw_websocket import RawSocket, handshake, join
 
+pytestmark = pytest.mark.slow
+
 HARD = 512
 HOLDS = 256
 

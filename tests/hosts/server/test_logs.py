@@ -94,6 +94,7 @@ def test_message_of_an_exception_is_not_logged() -> None:
     assert "test_message_of_an_exception_is_not_logged" in said
 
 
+@pytest.mark.slow
 def test_everything_goes_through_one_handler() -> None:
     """
     After `set_up_logging` every logger, uvicorn's too, ends in the one handler that redacts.

@@ -24,6 +24,8 @@ from breathing_room.stores import SqliteStore
 from harness import START_S
 from raw_websocket import Opcode, RawSocket, await_presence, encode_frame, handshake
 
+pytestmark = pytest.mark.slow
+
 LEASE_MS, GRACE_MS = 5_000, 200
 
 # Who is there. Each is somebody else, so that what is found tells who let it out.

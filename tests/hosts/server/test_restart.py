@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from breathing_room.core.wire import RESTART
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.peer import Socket
 from harness import Serve
+from tiers import longer
 
 LEASE_MS = 6_000
 PUSH_MS = 50
@@ -49,7 +51,7 @@ SLACK_S = 4.0
 """Between what a deadline says and what a busy machine makes of it."""
 
 PEOPLE = 20
-ROUNDS = 10
+ROUNDS = longer(10, 200)
 
 Presence = dict[str, Any]
 
@@ -150,9 +152,10 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
             assert isinstance(result, asyncio.CancelledError), result
 
 
+@pytest.mark.soak
 async def test_ten_crashes_in_a_row_lose_nobody(serve: Serve) -> None:
     """
-    Through ten crashes nobody is ever shown another number than that of the people who are there: not 0, and no wrong
+    Through ten crashes in a row, or more, nobody is ever shown another number than that of the people who are there: not 0, and no wrong
     count of any method; and everybody is counted again within one lease.
     """
     chance = random.Random(247)

@@ -79,6 +79,8 @@ from raw_websocket import (
     open_socket,
 )
 
+pytestmark = pytest.mark.slow
+
 MESSAGE_BYTES_MAX = 70_000
 """Above the default, so that lengths of 16 and of 64 bits have legal uses."""
 

@@ -70,6 +70,7 @@ def test_second_start_on_a_port_says_so(server: ServerProcess, tmp_path: Path) -
     assert "--port" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_address_that_cannot_be_had_is_named(tmp_path: Path, host: str) -> None:
     """
@@ -80,6 +81,7 @@ def test_address_that_cannot_be_had_is_named(tmp_path: Path, host: str) -> None:
     assert host in said
 
 
+@pytest.mark.slow
 def test_bad_data_file_is_named(tmp_path: Path) -> None:
     """
     A data file that is not ours, in no folder, or a folder itself is named, and what is in it is left alone.
@@ -120,6 +122,7 @@ def has_ipv6() -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", *(["::1"] if has_ipv6() else [])])
 def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
     """

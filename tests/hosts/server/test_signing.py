@@ -258,6 +258,7 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
     return CliRunner().invoke(main, ["sign", *arguments], env=env)
 
 
+@pytest.mark.slow
 def test_command_prints_one_id(tmp_path: Path) -> None:
     """
     `breathing-room sign ROOM` prints an id that counts in that room, with the key of the environment or of the file.
@@ -272,6 +273,7 @@ def test_command_prints_one_id(tmp_path: Path) -> None:
         check_signed(KEY, "lobby", done.stdout.rstrip("\n"), now_s=2**31, max_age_s=None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "env", "said"),
     [
@@ -299,6 +301,7 @@ def example(language: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 async def test_examples_of_the_how_to_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The Python and the JavaScript of the how-to issue ids that a server takes, another one each time.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-HOWTO = Path(__file__).resolve().parent.parent / "docs" / "howto" / "nginx.md"
+HOWTO = Path(__file__).resolve().parents[2] / "docs" / "howto" / "nginx.md"
 
 # Between the cache and the server: it changes nothing, and writes down whatever the cache asks for.
 COUNTER = """

@@ -17,7 +17,7 @@ EXECUTABLE = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 assert EXECUTABLE, (
     "these tests need Chromium; on Debian: apt-get install chromium-headless-shell, elsewhere: chromium"
 )
-AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -1,0 +1,63 @@
+"""The three tiers of tests.
+
+``make quick``: what runs within this process and waits for nothing, as often as code is written.
+``make test``: everything that must hold; what CI runs.
+``make soak``: those that look longer than there is time for in ``make test``: more draws, more repeats, more people. Run by hand;
+their figures are printed.
+
+A test is *slow*, and not in ``make quick``, if it starts a program (a server of its own, a browser, the runtime of the edge, Redis,
+nginx, Node) or waits for real time to pass. A test that asks for a fixture that starts one is slow without being marked.
+A test is *soak* if it looks longer in ``make soak``: it asks ``longer`` how long. In ``make test`` it runs a slice of that.
+"""
+
+import os
+import sys
+from typing import TypeVar
+
+import pytest
+
+TIER = os.environ.get("TEST_TIER", "test")
+
+SLOW_FIXTURES = frozenset({"browser", "redis", "server", "serve", "shop", "start", "worker"})
+"""Fixtures that start a program. What asks for one of them in turn starts it, too."""
+
+SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "web")
+"""Folders of ``tests`` in which nearly every test starts a program."""
+
+STARTS = frozenset({"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"})
+
+Longer = TypeVar("Longer")
+
+
+def longer(in_test: Longer, in_soak: Longer) -> Longer:
+    """Return how long a test of the marker ``soak`` looks: the first value in ``make test``, the second in ``make soak``."""
+    return in_soak if TIER == "soak" else in_test
+
+
+def figure(text: str) -> None:
+    """Print what was measured, in ``make soak``."""
+    if TIER == "soak":
+        print(f"\n{text}", flush=True)  # noqa: T201 - this is what the tier is for
+
+
+def mark(item: pytest.Item) -> None:
+    """Mark a test as slow by what it asks for, or where it stands; and as soak if its examples are drawn."""
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
+    if item.get_closest_marker("hypothesis"):
+        item.add_marker("soak")
+
+
+def guard() -> None:
+    """Let no test of ``make quick`` start a program.
+
+    Raises:
+        RuntimeError: From whatever starts one, in the test that does.
+    """
+
+    def watch(event: str, _arguments: object) -> None:
+        if event in STARTS and "PYTEST_CURRENT_TEST" in os.environ:
+            raise RuntimeError("a test of `make quick` started a program: mark it `@pytest.mark.slow`")
+
+    sys.addaudithook(watch)
