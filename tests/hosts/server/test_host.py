@@ -309,6 +309,30 @@ async def test_idle_room_is_closed_and_comes_back_counted(host: Host) -> None:
     assert host.enter("passing", address=None, forwarded_for=None).presence().method == "counted"
 
 
+async def test_room_that_is_joined_while_another_is_closed_stays_open(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Closing a room waits for the store; a room that was idle before that wait and is joined during it is not closed.
+
+    It was: its connections stayed in a room that no other request could find, so that the page showed 1 and the server answered 0.
+    """
+    first, second = (host.enter(name, address=None, forwarded_for=None) for name in ("first", "second"))
+    await first.load_history()
+    put = host.store.put
+
+    async def put_and_be_joined(key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
+        if key.endswith("/first"):
+            come(host.enter("second", address=None, forwarded_for=None))
+        await put(key, value, ttl_ms=ttl_ms)
+
+    monkeypatch.setattr(host.store, "put", put_and_be_joined)
+    await host._close_idle_rooms()
+    assert "first" not in host.rooms
+    assert host.rooms["second"] is second
+    assert host.presence("second").count == 1
+
+
 async def test_after_a_crash_every_new_room_is_unknown() -> None:
     """
     After a run that did not say goodbye a room of which nothing is stored may have had people: it is unknown for one lease.

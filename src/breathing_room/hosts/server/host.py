@@ -647,9 +647,10 @@ class Host:
         return opened
 
     async def _close_idle_rooms(self) -> None:
-        for room in [
-            room for room in self.rooms.values() if room.is_idle and room.name not in self.config.kept_rooms
-        ]:
+        for room in list(self.rooms.values()):
+            # Asked in its turn: while the room before it was stored, a connection may have joined this one.
+            if not room.is_idle or room.name in self.config.kept_rooms:
+                continue
             del self.rooms[room.name]
             room.shut()
             if room.opener is not None and room.opener in self._opened_by:
