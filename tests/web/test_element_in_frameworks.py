@@ -6,6 +6,7 @@ The story of U1: frameworks set a property where the element has one of that nam
 
 import asyncio
 import functools
+import re
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -103,13 +104,23 @@ class App:
 
     async def until_counts(self, sockets: int, **counts: int) -> None:
         """Wait until the server has so many sockets, and these rooms so many people."""
+        seen: dict[str, Any] = {}
 
         async def are_there() -> bool:
             metrics = (await self._http.get("/metrics")).text
-            people = {room: (await self.presence(room))["count"] for room in counts}
-            return f"\nbreathing_room_sockets {sockets}.0\n" in metrics and people == counts
+            (open_now,) = re.findall(r"^breathing_room_sockets (\d+)", metrics, re.MULTILINE)
+            seen["sockets"] = int(open_now)
+            for room in counts:
+                seen[room] = (await self.presence(room))["count"]
+            return seen == {"sockets": sockets, **counts}
 
-        await until(are_there)
+        try:
+            await until(are_there)
+        except AssertionError as error:
+            page = await self.elements.evaluate_all("all => all.map((it) => it.outerHTML)")
+            raise AssertionError(
+                f"{error}: {seen}, opened {self.opened}, page {page}, {self.complaints}"
+            ) from None
 
 
 @pytest_asyncio.fixture(
