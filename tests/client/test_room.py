@@ -360,6 +360,7 @@ async def test_a_wrong_address_is_warned_of(unused_tcp_port: int, caplog: pytest
     assert "secret" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_script_with_a_wrong_address_does_not_wait_in_silence(unused_tcp_port: int) -> None:
     """
     U9: a script that configures no logging prints why it waits.
