@@ -42,18 +42,21 @@ CROSS_CUTTING = {
     "hosts/server/test_bad_input.py": "every way in, with what nobody should send",
     "hosts/server/test_cached_reads.py": "behind a real nginx",
     "hosts/server/test_conformance.py": "the shipped suite against this host",
+    "hosts/server/test_data_file_fcd8191.py": "what a server of a past commit stored, through all layers",
     "hosts/server/test_independent_clients.py": "clients of other authors",
     "hosts/server/test_privacy.py": "holds for everything that leaves the server",
     "hosts/server/test_restart.py": "a server that dies and comes back",
     "hosts/server/test_rfc6455.py": "the RFC, from outside",
     "hosts/server/test_storm.py": "many at once",
     "hosts/server/test_usual.py": "history in place of an unknown count, through all layers",
+    "hosts/stateless/test_store_fcd8191.py": "what writers of a past commit stored, through all layers",
     "hosts/worker/test_bad_input.py": "every way into workerd",
     "hosts/worker/test_bill.py": "what workerd counts against the price model",
     "hosts/worker/test_conformance.py": "the shipped suite against this host",
     "hosts/worker/test_fixed.py": "panel, object and CDN together",
     "hosts/worker/test_kv_mode.py": "rooms in KV, in workerd",
     "hosts/worker/test_migrate.py": "from KV into an object, with the command",
+    "hosts/worker/test_rows_fcd8191.py": "what objects of a past commit stored, through all layers",
     "hosts/worker/test_sharding.py": "several objects in workerd",
     "hosts/worker/test_sleep.py": "sleep and deploys in workerd",
     "hosts/worker/test_storm.py": "many at once",
@@ -135,6 +138,20 @@ def belongs(test: str, mirrors: set[str]) -> bool:
     words = path.stem.split("_")
     names = ("_".join(words[:length]) for length in range(2, len(words) + 1))
     return any(path.with_name(f"{name}.py").as_posix() in mirrors for name in names)
+
+
+def test_generators_of_fixtures_keep_the_names_of_their_commit() -> None:
+    """A script in `tests/fixtures` runs with the code of a past commit: a rename in `src` must not reach it."""
+    known = set((TESTS / "scripts" / "modules_fcd8191.txt").read_text(encoding="utf-8").split())
+    imported = {
+        node.module
+        for file in (TESTS / "fixtures" / "fcd8191").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(SRC.name)
+    }
+    paths = {name: f"src/{name.replace('.', '/')}" for name in imported}
+    assert [name for name, path in paths.items() if not {f"{path}.py", f"{path}/__init__.py"} & known] == []
+    assert "breathing_room.core.room" in imported
 
 
 def test_every_test_file_belongs_to_something() -> None:

@@ -1,0 +1,167 @@
+"""Snapshots of rooms that commit fcd8191 wrote: what is in them, and how a room goes on from each.
+
+The stories are acted out as in ``tests/fixtures/fcd8191/write_room.py``; each scene must end as it did there.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.events import (
+    Broke,
+    Connection,
+    Event,
+    Heard,
+    Joined,
+    Left,
+    MoodChanged,
+    Reported,
+    Tossed,
+    VisitorKey,
+    Withdrew,
+    Woken,
+)
+from breathing_room.core.room import Room
+from breathing_room.core.snapshot import RESTORED, SILENT, decode_snapshot, encode_snapshot
+from breathing_room.core.wire import presence_body
+from written import FOLDER, line, read
+
+CONFIG = RoomConfig(push_ms=1_000, beat_ms=60_000, panel_size=20, spread_ms=10_000)
+CONFIGS = {
+    "crowded": CONFIG,
+    "restarted": CONFIG,
+    "unknown": CONFIG,
+    "private": replace(CONFIG, cell_min=5),
+}
+STORIES = read("stories.json")["room"]
+
+
+def key(name: str) -> VisitorKey:
+    return VisitorKey(name.encode().ljust(16, b"."))
+
+
+def stored(name: str) -> bytes:
+    return (FOLDER / "room" / f"{name}.brs1").read_bytes()
+
+
+class Player:
+    """Acts a story out on a room, and grants its wishes to be woken."""
+
+    def __init__(self, room: Room, at_ms: int) -> None:
+        self.room, self.at_ms, self.began_ms = room, at_ms, at_ms
+        self.wake_at_ms: int | None = None
+        self.done: list[str] = []
+
+    def play(self, story: list[list[Any]]) -> list[str]:
+        return [self.act(*scene) for scene in story]
+
+    def act(self, name: str, *arguments: Any) -> str:
+        """Act out one scene; return the presence, the leases held and the effects."""
+        self.done = []
+        if name == "wait":
+            until_ms = self.at_ms + arguments[0]
+            while self.wake_at_ms is not None and self.wake_at_ms <= until_ms:
+                self.at_ms = max(self.at_ms, self.wake_at_ms)
+                self.step(Woken())
+            self.at_ms = until_ms
+        else:
+            self.step(event(name, *arguments))
+        said = line(presence_body(self.room.presence(now_ms=self.at_ms)), self.began_ms)
+        return f"{said}; {self.room.count} leases; {', '.join(self.done) or 'nothing'}"
+
+    def step(self, event: Event) -> None:
+        step = self.room.step(event, now_ms=self.at_ms)
+        self.wake_at_ms = step.wake_at_ms
+        self.done += [f"{in_words(effect)} +{self.at_ms - self.began_ms}" for effect in step.effects]
+
+
+def event(name: str, who: str = "", *more: Any) -> Event:
+    """Make an event of a scene."""
+    match name:
+        case "join":
+            return Joined(who, key(more[0]), more[1])
+        case "mood":
+            return MoodChanged(who, more[0])
+        case "beat":
+            return Heard(who)
+        case "leave":
+            return Left(who)
+        case "break":
+            return Broke(who)
+        case "report":
+            return Reported(key(who), more[0], more[1])
+        case "toss":
+            return Tossed(key(who), more[0])
+        case "withdraw":
+            return Withdrew(key(who))
+        case "wake":
+            return Woken()
+    raise ValueError(name)
+
+
+def in_words(effect: Effect) -> str:
+    """Name an effect as the fixtures do."""
+    match effect:
+        case Announce():
+            return "all"
+        case Tell(connection):
+            return f"to {connection}"
+        case Close(connection, code):
+            return f"close {connection} {code}"
+        case Save():
+            return "save"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) -> None:
+    """Every lease, seat, session, coin and rate is read, and encoding them again gives the same bytes."""
+    snapshot = decode_snapshot(stored(name))
+    seats = snapshot.panel.seats
+    assert read(f"room/{name}.json")["holds"] == {
+        "leases of connections": len(snapshot.people),
+        "suspect leases": sum(bool(flag & SILENT) for flag in snapshot.people.flags),
+        "restored leases": sum(bool(flag & RESTORED) for flag in snapshot.people.flags),
+        "seats": len(seats),
+        "suspect seats": sum(bool(flag & SILENT) for flag in seats.flags),
+        "restored seats": sum(bool(flag & RESTORED) for flag in seats.flags),
+        "lapsed seats": len(snapshot.panel.lapsed),
+        "rates": len(snapshot.panel.rates),
+        "sessions": len(snapshot.coins.mood_of),
+        "coins": len(snapshot.coins.repeat_mood_of),
+    }
+    assert encode_snapshot(snapshot) == stored(name)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_room_wakes_from_it_as_if_it_had_never_slept(name: str) -> None:
+    """A room that wakes with its connections goes on as the room did then that had no need to sleep."""
+    written = read(f"room/{name}.json")
+    connections: dict[Connection, VisitorKey] = {
+        connection: key(visitor) for connection, visitor in written["connections"].items()
+    }
+    room = Room.wake(decode_snapshot(stored(name)), CONFIGS[name], connections)
+    assert Player(room, written["at_ms"]).play(STORIES["after a rest"]) == written["after a rest"]
+
+
+@pytest.mark.parametrize("down_ms", [0, 30_000, 3_600_000])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_room_is_restored_from_it_as_it_was_then(name: str, down_ms: int) -> None:
+    """A room that lost its connections begins again at once, within leases, or long after, as it did then."""
+    written = read(f"room/{name}.json")
+    at_ms = written["at_ms"] + down_ms
+    room = Room.restore(decode_snapshot(stored(name)), CONFIGS[name], now_ms=at_ms)
+    played = Player(room, at_ms).play(STORIES["after a restart"])
+    assert played == written[f"after a restart of {down_ms} ms"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_mood_that_is_no_longer_declared_becomes_unspoken(name: str) -> None:
+    """A room that declares other moods is restored as it was then: visitors of a mood that went are unspoken."""
+    written = read(f"room/{name}.json")
+    config = replace(CONFIG, moods=("release", "joy"))
+    room = Room.restore(decode_snapshot(stored(name)), config, now_ms=written["at_ms"])
+    played = Player(room, written["at_ms"]).play(STORIES["with other moods"])
+    assert played == written["with other moods"]
