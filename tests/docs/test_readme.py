@@ -169,7 +169,13 @@ def listening(command: Sequence[str], folder: Path, env: dict[str, str]) -> Iter
         stderr=subprocess.STDOUT,
         text=True,
         cwd=folder,
-        env=os.environ | env,
+        # What this run's own make was given is not for another one.
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MAKE", "MFLAGS", "ARGS"))
+        }
+        | env,
         start_new_session=True,
     ) as process:
         assert process.stdout

@@ -1,9 +1,11 @@
 """Logs that name nobody."""
 
 import logging
+import logging.config
 import sys
 
 import pytest
+from uvicorn.config import LOGGING_CONFIG
 
 from breathing_room.hosts.server.logs import REDACTED, RedactingFormatter, redact, set_up_logging
 from harness import Serve
@@ -94,11 +96,11 @@ def test_message_of_an_exception_is_not_logged() -> None:
     assert "test_message_of_an_exception_is_not_logged" in said
 
 
-@pytest.mark.slow
 def test_everything_goes_through_one_handler() -> None:
     """
-    After `set_up_logging` every logger, uvicorn's too, ends in the one handler that redacts.
+    After `set_up_logging` every logger, uvicorn's too, ends in the one handler that redacts, also where uvicorn was configured before.
     """
+    logging.config.dictConfig(LOGGING_CONFIG)
     root, uvicorn_logger = logging.getLogger(), logging.getLogger("uvicorn.error")
     handlers, level, uvicorn_level = root.handlers, root.level, uvicorn_logger.level
     try:

@@ -70,5 +70,9 @@ def set_up_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        # A uvicorn that was configured earlier in this process has handlers of its own, which do not redact.
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
     # uvicorn's other lines repeat ours, or let anybody who sends rubbish fill the log; the metrics count that.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
