@@ -1,9 +1,11 @@
 """What every test may ask for."""
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import tiers
 from harness import Serve, ServerProcess, start_server
@@ -11,6 +13,28 @@ from harness import Serve, ServerProcess, start_server
 if tiers.TIER == "quick":
     tiers.guard()
     collect_ignore = list(tiers.SLOW_FOLDERS)  # To read them takes longer than most tests.
+
+# A red run of `make quick` or `make test` is red again when it is repeated: what is drawn follows from the source of each test.
+# `make soak` draws afresh, and more. Neither has a deadline: a busy machine is slow, and that is no failure.
+EXAMPLES = {"quick": 50, "test": 100, "soak": 1_000}
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=EXAMPLES[tiers.TIER])
+settings.register_profile("soak", deadline=None, max_examples=EXAMPLES["soak"], print_blob=True)
+settings.load_profile("soak" if tiers.TIER == "soak" else "fixed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed of a soak before Hypothesis and the processes of xdist ask for it."""
+    profile = config.option.hypothesis_profile or settings.get_current_profile_name()
+    if profile == "soak" and config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(secrets.randbits(32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how property tests are drawn, such that a run can be repeated."""
+    seed = config.option.hypothesis_seed
+    drawn = f"--hypothesis-seed={seed}" if seed else "a seed from the source of each test"
+    return f"property tests: profile {settings.get_current_profile_name()}, {settings().max_examples} examples, {drawn}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.cluster import (
@@ -118,7 +118,6 @@ def played(events: Sequence[Event], *, paced: Paced | None) -> Room:
     return room
 
 
-@settings(deadline=None)
 @given(people)
 def test_sockets_on_several_nodes_are_as_on_one(crowd: list[tuple[int, str | None, bool]]) -> None:
     """
@@ -136,7 +135,6 @@ def test_sockets_on_several_nodes_are_as_on_one(crowd: list[tuple[int, str | Non
     assert facts([room.summary(200) for room in several], CONFIG) == facts([one.summary(200)], CONFIG)
 
 
-@settings(deadline=None)
 @given(people, st.sampled_from([1.0, 0.5, 0.3, 0.04]), st.integers(1, 200))
 def test_a_panel_on_several_nodes_is_as_on_one(
     crowd: list[tuple[int, str | None, bool]], rate: float, later_s: int
@@ -613,6 +611,7 @@ def test_orders() -> None:
         assert decode(encode_order(Order(verb, "there")), moods_of) == Order(verb, "there")
 
 
+@pytest.mark.soak
 def test_damage_is_found_or_harmless() -> None:
     """
     Whatever happens to a byte of a message, reading it ends in a message or in a HostError.

@@ -355,7 +355,10 @@ def test_capped_seats_are_bounded_whatever_happens(
                 panel = later
         assert panel.capped_count == sum(seat.capped for seat in panel._seats.values())
         assert panel.capped_count <= panel._config.panel_size
-        assert all(seats.counted <= share for seats in panel._prefixes.values())
+        for seats in panel._prefixes.values():
+            held = [seat for seat in panel._seats.values() if seat.prefix is seats]
+            assert seats.counted == sum(not seat.capped for seat in held) <= share
+            assert set(seats.capped) == {seat for seat in held if seat.capped}
 
 
 def test_seats_are_capped_by_a_tenth_of_a_large_panel() -> None:

@@ -228,7 +228,6 @@ two_crashes = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(list)
 def test_a_crash_in_memory_loses_what_is_documented(name: str) -> None:
     """Whenever the process dies, the memory store gives back everybody as of the last ``loss_ms``."""
 
-    @settings(deadline=None, max_examples=150)
     @given(two_traces, two_crashes)
     def check(traces: list[list[Happening]], crashes: list[int]) -> None:
         async def open_store(clock: Clock) -> Store:
@@ -243,7 +242,7 @@ def test_a_crash_in_memory_loses_what_is_documented(name: str) -> None:
 def test_a_crash_on_disk_loses_what_is_documented(name: str) -> None:
     """Whenever the process dies, its files, as they lie there, give back everybody as of the last ``loss_ms``."""
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=settings().max_examples // 5)
     @given(two_traces, two_crashes)
     def check(traces: list[list[Happening]], crashes: list[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -275,7 +274,7 @@ def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisPr
     """Whenever the process dies, Redis gives back everybody as of the last ``loss_ms``."""
     prefixes = count()
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=settings().max_examples // 3)
     @given(two_traces, two_crashes)
     def check(traces: list[list[Happening]], crashes: list[int]) -> None:
         address = f"{redis.url}?prefix={name}-{next(prefixes)}"

@@ -163,7 +163,7 @@ class DumbRoom:
 
 
 @given(starts, traces(events | restarts, clock_steps_back=False) | traces())
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 def test_the_fast_room_agrees_with_the_dumb_one(start: Start, trace: Trace) -> None:
     """Count, interval, method and moods are what scanning everybody gives, after every step of any trace."""
     host, dumb = start.host(), DumbRoom(start)

@@ -266,7 +266,7 @@ bursts = st.lists(st.lists(few_events, max_size=8), min_size=1, max_size=5)
 
 
 @given(starts | sleepy_starts, bursts)
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_what_clients_last_heard_is_what_is(start: Start, bursts: list[list[Event]]) -> None:
     """Once nothing changed for the time between two announcements, every open connection knows how things are."""
     host = start.host()
@@ -448,7 +448,7 @@ def stored_in(saved: bytes | None) -> set[tuple[bytes, int]]:
     traces(anything, clock_steps_back=False),
     st.lists(st.integers(0, 200_000), min_size=1, max_size=3),
 )
-@settings(max_examples=50)
+@settings(max_examples=settings().max_examples // 2)
 def test_restarts_in_a_row_lose_nobody(start: Start, trace: Trace, downs_ms: list[int]) -> None:
     """Restarting again before anybody came back is like having been down for all of the time."""
     once, often = play(start.host(), trace), play(start.host(), trace)
@@ -468,7 +468,7 @@ def test_the_traces_reach_what_they_are_about() -> None:
     seen: set[str] = set()
 
     @given(starts, traces(anything))
-    @settings(max_examples=200, database=None, derandomize=True)
+    @settings(max_examples=100, database=None, derandomize=True)
     def look(start: Start, trace: Trace) -> None:
         host = start.host()
         for pause_ms, happening in trace:

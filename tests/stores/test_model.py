@@ -89,7 +89,7 @@ def test_memory_is_a_dict_with_time(trace: list[tuple[object, ...]]) -> None:
     asyncio.run(play(trace, open_store, lasts=False))
 
 
-@settings(deadline=None, max_examples=60)  # A disk may take its time.
+@settings(max_examples=settings().max_examples // 2)  # A disk takes its time.
 @given(st.lists(steps, max_size=40))
 def test_sqlite_is_a_dict_with_time(trace: list[tuple[object, ...]]) -> None:
     """Whatever is done in whatever order, closing and opening included, the file answers as the model does."""

@@ -415,7 +415,7 @@ events = st.lists(
 
 
 @given(events)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 def test_whatever_happens_all_agree_on_the_truth_in_the_end(happened: list[tuple[str, Any, Any]]) -> None:
     """
     People come, feel and go on any object, with tabs on several; objects fall asleep after any event that left them nothing to tell, and cannot
