@@ -12,7 +12,7 @@ two (a room tells them together) the next one comes some time later, and so many
 
 A strategy is counted in *parts* that have nothing to do with one another, such as those who poll and those who report: one of many who
 poll needs few of their polls to be known well, and one of few who report needs many reports. Each part goes on, batch by batch, until the
-standard error of every count (from the spread between batches) is at most ``ERROR`` of it.
+standard error of every count (from the spread between batches) is at most the share of it that was asked for, ``ERROR`` by default.
 """
 
 from collections import Counter
@@ -206,16 +206,23 @@ class Part:
         }
 
     def run(
-        self, wanted: tuple[str, ...], *, person_s: float = 100_000, least_s: float = 60, whole_s: float = 1
+        self,
+        wanted: tuple[str, ...],
+        *,
+        error: float,
+        person_s: float = 100_000,
+        least_s: float = 60,
+        whole_s: float = 1,
     ) -> dict[str, Count]:
         """Count until it is known well.
 
         Everybody comes at a moment of their own. Exponential stays do not remember when they began, so after one round of what is done
-        regularly the crowd is as it will always be; reports that follow changes of mood take some stays.
+        regularly the crowd is as it will always be; reports that follow changes of mood take a stay.
 
         Args:
             wanted: What has to be known well.
-            person_s: How much of people's time a batch is.
+            error: The standard error that each of them may have, as a share of it.
+            person_s: How much of people's time a batch is, where the error may be ``ERROR``; it grows with the square of what is asked for.
             least_s: How long a batch is at least.
             whole_s: What its length is a multiple of: the time between two of whatever a clock does, so that it is done as often in each.
         """
@@ -223,10 +230,11 @@ class Part:
             self.clock.at(BEGINS_MS + self.rng.randrange(self.period_ms), FIRST, self.come)
         at_ms = BEGINS_MS + 2 * self.period_ms
         self.clock.run(at_ms)
+        person_s *= (ERROR / error) ** 2
         batch_s = ceil(max(person_s / self.people, least_s) / whole_s) * whole_s
         batches: list[dict[str, float]] = []
         former = self.counts()
-        while len(batches) < BATCHES or any(_error(batches, name) > ERROR for name in wanted):
+        while len(batches) < BATCHES or any(_error(batches, name) > error for name in wanted):
             assert len(batches) < BATCHES_MAX, "what varies so much cannot be counted"
             at_ms += round(batch_s * SECOND_MS)
             self.clock.run(at_ms)
@@ -328,6 +336,7 @@ class Pollers(Part):
         super().__init__(people, crowd, seed, gap_ms=30 * SECOND_MS if publish_ms else 0)
         self._poll_ms = poll_ms
         self._report_ms = report_ms
+        self._config_ms = config_ms
         self._asked = asked
         self._policy = policy
         self._publish_ms = publish_ms
@@ -348,8 +357,9 @@ class Pollers(Part):
 
     @property
     def period_ms(self) -> int:
-        """Who reports takes some stays until changes of mood have mixed with signs of life."""
-        return round(2 * self.stay_ms) if self._asked else min(self._poll_ms, round(2 * self.stay_ms))
+        """Who reports takes a stay until changes of mood have mixed with heartbeats."""
+        stay_ms = round(self.stay_ms)
+        return stay_ms if self._asked else min(self._poll_ms, self._config_ms, stay_ms)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
         """Somebody comes, reads the config and begins to poll."""
@@ -447,7 +457,7 @@ class Sockets(Part):
     @property
     def period_ms(self) -> int:
         """Nothing is done regularly but announcements; but places must have been empty as often as they will be."""
-        return 10 * self.gap_ms
+        return 4 * self.gap_ms
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
         """Somebody joins."""
@@ -568,12 +578,16 @@ class Connections(Part):
     def __init__(self, people: int, crowd: Crowd, seed: int, *, push_ms: int) -> None:
         super().__init__(people, crowd, seed)
         self._came_at_ms: dict[int, int] = {}
+        self._ages = Deck(self.rng)
         self.regularly(push_ms, self._push)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Somebody connects."""
+        """Count a connection, and when it began: those of the beginning have been there for a while."""
         super().enter(number, now_ms, departs_ms)
-        self._came_at_ms[number] = now_ms
+        # What is over of an exponential stay has the law of the whole, as has what is left. Without it, minutes would be too few
+        # until the last connection of the beginning has ended.
+        age_ms = self._ages.exponential(self.stay_ms) if number <= self.people else 0.0
+        self._came_at_ms[number] = now_ms - round(age_ms)
 
     def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
         """Somebody is gone; a minute that was begun counts whole."""
@@ -594,46 +608,50 @@ def ms(seconds: object) -> int:
     return round(float(str(seconds)) * SECOND_MS)
 
 
-def count(way: Strategy, crowd: Crowd, seed: int) -> dict[str, Count]:
+def count(way: Strategy, crowd: Crowd, seed: int, *, error: float = ERROR) -> dict[str, Count]:
     """Act a strategy out, and count what it takes of each item of the price book, in a second.
 
     Args:
         way: The strategy.
         crowd: Who is there.
         seed: Where chance comes from.
+        error: The standard error that a count may have, as a share of it. Half of it takes four times as long.
     """
     match way:
         case ways.Naive() | ways.Sampled() | ways.WriteMinimal() if not isinstance(way, ways.SampledPeople):
-            return _keys(way, crowd, seed)
+            return _keys(way, crowd, seed, error)
         case ways.SampledPeople():
-            return _sampled_people(way, crowd, seed)
+            return _sampled_people(way, crowd, seed, error)
         case ways.ClientOnly():
             return {}
         case ways.DurableObject():
-            return _objects(way, crowd, seed)
+            return _objects(way, crowd, seed, error)
         case ways.Fixed():
-            return _fixed(way, crowd, seed)
+            return _fixed(way, crowd, seed, error)
         case ways.SelfHosted():
-            return _self_hosted(way, crowd, seed)
+            return _self_hosted(way, crowd, seed, error)
         case ways.Managed():
-            return _managed(way, crowd, seed)
+            return _managed(way, crowd, seed, error)
     raise AssertionError(way)
 
 
-def _polls(people: int, crowd: Crowd, seed: int, *, poll_s: object, cache_s: object = 0) -> dict[str, Count]:
+def _polls(
+    people: int, crowd: Crowd, seed: int, error: float, *, poll_s: object, cache_s: object = 0
+) -> dict[str, Count]:
     """Count what people ask who poll and are not asked, and what a cache lets through."""
     asking = Pollers(people, crowd, seed, poll_ms=ms(poll_s), cache_ms=ms(cache_s))
-    return asking.run(("polls", "presence_reads"), person_s=40_000, least_s=2 * ms(cache_s) / SECOND_MS)
+    whole_s = max(1.0, float(str(cache_s)))
+    return asking.run(("polls", "presence_reads"), error=error, person_s=40_000, least_s=0, whole_s=whole_s)
 
 
-def _keys(way: ways.Naive | ways.Sampled, crowd: Crowd, seed: int) -> dict[str, Count]:
+def _keys(way: ways.Naive | ways.Sampled, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     minimal, naive = isinstance(way, ways.WriteMinimal), isinstance(way, ways.Naive)
     reporting = Keys(
         crowd.people, crowd, seed, beat_ms=0 if minimal else ms(way.beat_s), sample=1.0 if naive else float(getattr(way, "sample", 1)),
         moods=naive or minimal, joins=minimal,
-    ).run(("reports",), person_s=1_000_000 if minimal else 50_000)  # fmt: skip
+    ).run(("reports",), error=error, person_s=1_000_000 if minimal else 50_000, least_s=0)  # fmt: skip
     cache_s = way.cache_s if isinstance(way, ways.SampledCached) else 0
-    polling = _polls(crowd.people, crowd, seed + 1, poll_s=way.poll_s, cache_s=cache_s)
+    polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=way.poll_s, cache_s=cache_s)
     requests = polling["polls"] + reporting["reports"]
     return {
         "workers_requests": requests,
@@ -643,7 +661,7 @@ def _keys(way: ways.Naive | ways.Sampled, crowd: Crowd, seed: int) -> dict[str, 
     }
 
 
-def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int) -> dict[str, Count]:
+def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     seats = round(float(way.sample) * crowd.people)
     policy: WritePolicy
     if isinstance(way, ways.Bucketed):
@@ -654,11 +672,14 @@ def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int) -> dict[st
     panel = Pollers(
         seats, crowd, seed, poll_ms=ms(way.poll_s), report_ms=ms(way.beat_s), asked=True, policy=policy
     )
-    wanted = ("reports", "puts", "deletes") if isinstance(way, ways.Lazy) else ("reports", "puts")
     if isinstance(way, ways.Lazy):
         panel.regularly(ms(way.job_s), panel.list_keys)
-    reporting = panel.run(wanted, person_s=400_000 if isinstance(way, ways.Lazy) else 100_000)
-    polling = _polls(crowd.people - seats, crowd, seed + 1, poll_s=way.poll_s, cache_s=way.cache_s)
+        reporting = panel.run(
+            ("reports", "puts", "deletes"), error=error, person_s=400_000, whole_s=float(way.window_s)
+        )
+    else:
+        reporting = panel.run(("reports", "puts"), error=error, person_s=100_000, whole_s=float(way.bucket_s))
+    polling = _polls(crowd.people - seats, crowd, seed + 1, error, poll_s=way.poll_s, cache_s=way.cache_s)
     requests = polling["polls"] + reporting["polls"] + reporting["reports"]
     if isinstance(way, ways.Lazy):
         requests += reporting["runs"]
@@ -682,9 +703,9 @@ def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int) -> dict[st
     }
 
 
-def _objects(way: ways.DurableObject, crowd: Crowd, seed: int) -> dict[str, Count]:
+def _objects(way: ways.DurableObject, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     shards = int(way.shards(Terms(crowd)).value)
-    found = Object(crowd.people, crowd, seed, way=way, shards=shards).run(("joins", "messages"), person_s=300_000, least_s=300)  # fmt: skip
+    found = Object(crowd.people, crowd, seed, way=way, shards=shards).run(("joins", "messages"), error=error, person_s=300_000, least_s=60, whole_s=60)  # fmt: skip
     zero = dict.fromkeys(("alarms", "sums", "rows", "snapshots"), NONE) | found
     awake = zero["awake_us"] * 1e-6 if way.hibernating else Count(float(shards), 0.0)
     return {
@@ -697,7 +718,7 @@ def _objects(way: ways.DurableObject, crowd: Crowd, seed: int) -> dict[str, Coun
     }
 
 
-def _fixed(way: ways.Fixed, crowd: Crowd, seed: int) -> dict[str, Count]:
+def _fixed(way: ways.Fixed, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     seats = min(way.panel, crowd.people)
     panel = Pollers(
         seats, crowd, seed, poll_ms=ms(way.poll_s), report_ms=ms(way.beat_s), asked=True,
@@ -710,12 +731,12 @@ def _fixed(way: ways.Fixed, crowd: Crowd, seed: int) -> dict[str, Count]:
     if way.snapshot_s:  # The snapshot, the averages, and when that was.
         panel.regularly(ms(way.snapshot_s), lambda _: panel.tally.update(snapshots=1, snapshot_rows=3))
     reporting = panel.run(
-        ("reports",), person_s=200_000, whole_s=max(float(way.snapshot_s), float(way.lazy_s))
+        ("reports",), error=error, person_s=200_000, whole_s=max(float(way.snapshot_s), float(way.lazy_s))
     )
     # Those of the panel poll too, and so do the others; one cache answers all.
-    polling = _polls(crowd.people, crowd, seed + 1, poll_s=way.poll_s, cache_s=way.cache_s)
+    polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=way.poll_s, cache_s=way.cache_s)
     coming = Pollers(crowd.people, crowd, seed + 2, poll_ms=NEVER_MS, config_ms=ms(way.config_s))
-    configs = coming.run((), least_s=2 * float(way.config_s))
+    configs = coming.run((), error=error, least_s=float(way.config_s))
     alarms, snapshots = reporting["alarms"], reporting.get("snapshots", NONE)
     return {
         "workers_requests": reporting["reports"],
@@ -729,27 +750,27 @@ def _fixed(way: ways.Fixed, crowd: Crowd, seed: int) -> dict[str, Count]:
     }
 
 
-def _self_hosted(way: ways.SelfHosted, crowd: Crowd, seed: int) -> dict[str, Count]:
+def _self_hosted(way: ways.SelfHosted, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     if isinstance(way, ways.SelfHostedPolled):
         seats = min(way.panel, crowd.people)
         panel = Pollers(seats, crowd, seed, poll_ms=ms(way.poll_s), report_ms=ms(way.beat_s), asked=True)
-        reporting = panel.run(("reports",), person_s=200_000)
+        reporting = panel.run(("reports",), error=error, person_s=200_000)
         sent = reporting["reports"] + reporting["polls"]
         if crowd.people > seats:
-            sent += _polls(crowd.people - seats, crowd, seed + 1, poll_s=way.poll_s)["polls"]
+            sent += _polls(crowd.people - seats, crowd, seed + 1, error, poll_s=way.poll_s)["polls"]
     else:
         sent = Sockets(
             crowd.people, crowd, seed, push_ms=ms(way.push_s), pushes_per_s=int(way.pushes_per_s)
-        ).run(("sent",), person_s=500_000)["sent"]  # fmt: skip
+        ).run(("sent",), error=error, person_s=500_000, least_s=10)["sent"]  # fmt: skip
     egress = sent * float(way.message_bytes + way.wire_bytes)
     if isinstance(way, ways.SelfHostedEc2):
         return {"egress_gb": egress * 1e-9}
     return {"egress_tb": egress * 1e-12}
 
 
-def _managed(way: ways.Managed, crowd: Crowd, seed: int) -> dict[str, Count]:
+def _managed(way: ways.Managed, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     found = Connections(crowd.people, crowd, seed, push_ms=ms(way.push_s)).run(
-        ("joins", "minutes"), person_s=2_000_000
+        ("joins", "minutes"), error=error, person_s=2_000_000
     )
     joins, moods, pushes = found["joins"], found["moods"], found["pushes"]
     match way:
