@@ -27,6 +27,7 @@ from breathing_room.core.events import (
 from breathing_room.core.presence import Method, Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
+from tiers import longer
 
 
 def visitor(name: str) -> VisitorKey:
@@ -311,10 +312,17 @@ def name_afresh(trace: Trace) -> Trace:
 # --- What can happen to bytes -------------------------------------------------------------------------------------
 
 
+OTHER_BYTES = longer(17, 1)
+
+
 def damages(value: bytes) -> Iterator[bytes]:
-    """List every truncation of a value, and every change of one of its bytes."""
+    """List every truncation of a value, and wrong bytes in each place: those with one bit flipped, and one in 17 others.
+
+    The others are different ones in each place. In ``make soak`` there are all of them.
+    """
     for at in range(len(value)):
         yield value[:at]
-        for byte in range(256):
-            if byte != value[at]:
-                yield value[:at] + bytes([byte]) + value[at + 1 :]
+        flipped = {value[at] ^ 1 << bit for bit in range(8)}
+        others = range(at % OTHER_BYTES, 256, OTHER_BYTES)
+        for byte in sorted(flipped.union(others) - {value[at]}):
+            yield value[:at] + bytes([byte]) + value[at + 1 :]

@@ -259,6 +259,7 @@ def test_a_damaged_history_is_refused(value: bytes) -> None:
         History.decode(value)
 
 
+@pytest.mark.soak
 def test_every_damage_of_one_byte_is_survived() -> None:
     """A history with one wrong byte is refused, or read as one that can be continued and published."""
     value = observed((0.3, {"calm": 4, "unspoken": 1}), (1.2, {"calm": 2}), (2, {})).encode()

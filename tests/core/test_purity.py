@@ -108,6 +108,7 @@ def loaded_by(module: str) -> dict[str, str | None]:
     return loaded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_importing_a_module_loads_nothing_that_reaches_outside(module: str) -> None:
     """A fresh interpreter that imports a module of the core has loaded no I/O, chance, clock, logging or third party.
@@ -129,6 +130,7 @@ def test_importing_a_module_loads_nothing_that_reaches_outside(module: str) -> N
     ]
 
 
+@pytest.mark.slow
 def test_the_check_would_notice() -> None:
     """The helper sees what a module drags in: the check above can fail."""
     assert {"asyncio", "socket", "ssl", "logging", "random"} <= set(loaded_by("asyncio, random"))

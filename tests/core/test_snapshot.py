@@ -228,12 +228,14 @@ def test_a_lease_beyond_the_column_is_cut() -> None:
     assert decode_snapshot(encode_snapshot(snapshot)).people.left_ms == (2**32 - 1, 2**32 - 1)
 
 
+@pytest.mark.soak
 def test_every_damage_of_one_byte_is_survived() -> None:
     """A snapshot that is cut anywhere, or has any one wrong byte, is refused or restores to a room that adds up."""
     value = encode_snapshot(a_room_with_coins(TODAY_MS).snapshot())
-    read = 0
+    read = tried = 0
 
     for damaged in damages(value):
+        tried += len(damaged) == len(value)
         try:
             snapshot = decode_snapshot(damaged)
         except HostError:
@@ -242,7 +244,8 @@ def test_every_damage_of_one_byte_is_survived() -> None:
         check_restored(snapshot)
         read += 1
 
-    assert read > 3 * 22 * 200, "most of what is wrong in the columns can be read"
+    columns = 3 * 22 / len(value)
+    assert read / tried > columns * 200 / 255, "most of what is wrong in the columns can be read"
 
 
 def written(header: object = None, columns: bytes = b"", **changes: Any) -> bytes:

@@ -10,7 +10,7 @@ from breathing_room.sim.world import World
 
 STEADY = """
 [run]
-hours = 0.5
+hours = 0.35
 warm_up_minutes = 10
 look_every_s = 30
 [crowd]
@@ -48,7 +48,7 @@ def test_depths_are_equal_to_the_last_bit(name: str) -> None:
     ]
     assert crowd.reports_by_s == events.reports_by_s
     assert crowd.meter == events.meter
-    assert len(events.looks) == 60
+    assert len(events.looks) == 42
     assert events.meter.reports > 0
 
 

@@ -11,6 +11,7 @@ import pytest
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import NOBODY, Estimate
 from breathing_room.core.estimate.write_rate import AGE_MAX_MS, STEP_MS, STEPS, Survival, WriteRate
+from tiers import longer
 
 STAY_MS = 900_000
 HOUR_MS = 3_600_000
@@ -74,18 +75,20 @@ def look(
     return truth, estimate, recent / STAY_MS * fmean(completed)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("stays", [exponential, log_normal])
 @pytest.mark.parametrize("arrivals", [steady, growing])
 def test_the_interval_holds_the_truth(stays: Stays, arrivals: Callable[[float], float]) -> None:
-    """Of 200 crowds of 300 the interval holds at least 91 %, and the bias is within three of its own standard errors."""
-    looks = [look(300, stays, arrivals, seed, tracked=0.3) for seed in range(200)]
+    """Of 100 crowds of 300 the interval holds at least 88, and the bias is within three of its own standard errors."""
+    crowds = longer(100, 1_000)
+    looks = [look(300, stays, arrivals, seed, tracked=0.3) for seed in range(crowds)]
     held = fmean(estimate.low <= truth <= estimate.high for truth, estimate, _ in looks)
     bias = sum(estimate.count for _, estimate, _ in looks) / sum(truth for truth, _, _ in looks) - 1
     standard_error = stdev(estimate.count / truth for truth, estimate, _ in looks) / sqrt(len(looks))
-    # 200 looks at 95 % have a standard error of 1.5 %.
-    assert held >= 0.91
+    # Chance alone is three standard errors below 95 %, 88.5 % of 100, once in 680 times; an interval that holds 80 % is found as often as not.
+    assert held >= 0.95 - 3.2 * sqrt(0.95 * 0.05 / crowds)
     assert abs(bias) <= 3 * standard_error
-    assert standard_error <= 0.01
+    assert standard_error <= 0.014 * sqrt(100 / crowds)
 
 
 def test_a_growing_room_misleads_the_plain_write_rate() -> None:
