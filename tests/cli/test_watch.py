@@ -1,6 +1,7 @@
 """`breathing-room watch`, as it is typed."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,13 +19,17 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from breathing_room.cli import main
+from breathing_room.cli.operator import TOKEN_VARIABLE
 from breathing_room.cli.watch import ago, bar, breath, encoded, fetch_pattern, line, sparkline, view
 from breathing_room.core.breath import PATTERNS
 from breathing_room.core.presence import Presence
 from harness import Serve, ServerProcess
+from program import program
 from terminal import terminal
 
 PATIENCE_S = 20.0
+
+TOKEN = "a-token-of-32-characters-or-more-0"
 
 NOW_MS = 1_767_225_600_000
 PRESENCE = Presence(
@@ -185,6 +190,26 @@ def test_a_pipe_gets_a_line_for_every_change(server: ServerProcess) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
         assert err.lines == []
+
+
+@pytest.mark.parametrize("flags", [(), ("--admin",)], ids=["a room", "a server"])
+def test_ctrl_c_ends_what_a_script_started_in_the_background(serve: Serve, flags: tuple[str, ...]) -> None:
+    """
+    A shell without job control lets its background jobs ignore SIGINT; "until Ctrl-C" holds for them as for `crowd` and `serve`.
+    """
+    server = serve(env={TOKEN_VARIABLE: TOKEN})
+    watch = [sys.executable, "-m", "breathing_room", "watch", *flags, server.url]
+    with program(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *watch],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, TOKEN_VARIABLE: TOKEN},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, complaints) == (0, "")
 
 
 def test_a_pipe_gets_json_when_asked_for(server: ServerProcess) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import signal
 import time
 import urllib.request
 from collections import deque
@@ -69,6 +70,8 @@ def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: boo
     # What the client warns of is said here in our own words, and would run into what a terminal shows.
     logging.getLogger("breathing_room.client").addHandler(logging.NullHandler())
     console = Console()
+    # What a shell without job control runs in the background starts with SIGINT ignored, and Python leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if admin:
         with contextlib.suppress(KeyboardInterrupt):
             watch_server(url, room=room, once=once, as_json=as_json, console=console)
