@@ -17,6 +17,7 @@ from rich.console import Console
 from breathing_room.cli import main
 from breathing_room.cli.operator import LETTERS, TOKEN_VARIABLE, trend, view
 from harness import Serve, ServerProcess
+from program import program
 from terminal import terminal
 
 TOKEN = "a-token-of-32-characters-or-more-0"
@@ -83,20 +84,19 @@ def test_what_cannot_be_watched(server: ServerProcess, watched: ServerProcess, u
 
 def test_in_a_pipe_it_goes_on_until_ctrl_c(watched: ServerProcess, tmp_path: Path) -> None:
     """In a pipe it prints a look at a time, and Ctrl-C ends it without a word."""
-    process = subprocess.Popen(
+    with program(
         [sys.executable, "-m", "breathing_room", "watch", "--admin", watched.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         cwd=tmp_path,
         env={**os.environ, TOKEN_VARIABLE: TOKEN},
-    )
-    assert process.stdout is not None
-    while "people today" not in process.stdout.readline():
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=20)
-    assert (process.returncode, complaints) == (0, "")
+    ) as process:
+        assert process.stdout is not None
+        while "people today" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=20)
+        assert (process.returncode, complaints) == (0, "")
 
 
 def test_on_a_terminal_it_is_drawn(watched: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:

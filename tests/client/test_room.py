@@ -20,6 +20,7 @@ from breathing_room.client import RefusedError, Room, Timing, UnreachableError, 
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.presence import Presence
 from harness import Serve, ServerProcess
+from program import program
 from scripted_server import CONFIG, Script, answer_beats, breaks, closes, presence, says, scripted
 from waiting import PATIENCE_S, first, until
 
@@ -376,13 +377,12 @@ async def main():
 
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True) as process:
+    with program([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         watchdog = threading.Timer(PATIENCE_S, process.kill)
         watchdog.start()
         assert process.stderr.readline() == f"no connection to {url}: connection refused; trying again\n"
         watchdog.cancel()
-        process.kill()
 
 
 async def test_a_lost_connection_is_warned_of_when_it_cannot_be_mended(

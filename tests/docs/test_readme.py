@@ -21,7 +21,9 @@ from playwright.async_api import Route, async_playwright, expect
 
 from chromium import EXECUTABLE, FLAGS
 from harness import ServerProcess, start_server
+from program import program
 from redis_process import free_port, redis_process
+from waiting import PATIENCE_S
 from wheel import ROOT, Wheel, installed
 
 # The first test builds and installs; registries may be slow.
@@ -67,14 +69,12 @@ def test_the_python_snippet(wheel: Wheel, server: ServerProcess) -> None:
     """
     Whoever runs the five lines is in the room and hears so.
     """
-    program = subprocess.Popen(
-        [wheel.python, "-u", "-c", snippet("python", server)], stdout=subprocess.PIPE, text=True
-    )
-    assert program.stdout
-    assert program.stdout.readline() == "1 {'gratitude': 1, 'presence': 0, 'release': 0, 'connection': 0}\n"
-    program.kill()
-    program.wait()
-    program.stdout.close()
+    command = [wheel.python, "-u", "-c", snippet("python", server)]
+    with program(command, stdout=subprocess.PIPE) as running:
+        assert running.stdout
+        assert (
+            running.stdout.readline() == "1 {'gratitude': 1, 'presence': 0, 'release': 0, 'connection': 0}\n"
+        )
 
 
 @contextmanager
@@ -218,14 +218,14 @@ def crowd(wheel: Wheel, words: Sequence[str], folder: Path) -> None:
     wanted = int(words[words.index("--people") + 1])
     server = start_server(folder / "room.db", python=wheel.python)
     try:
-        with subprocess.Popen(
-            [wheel.command, *words, server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        with program(
+            [wheel.command, *words, server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as running:
             while httpx.get(f"{server.url}/v1/rooms/lobby").json()["count"] != wanted:
                 assert running.poll() is None
                 time.sleep(0.1)
             running.send_signal(signal.SIGINT)
-            out, err = running.communicate()
+            out, err = running.communicate(timeout=PATIENCE_S)
         assert (running.returncode, err) == (0, "")
         assert f"this crowd was {wanted:,}" in out
     finally:
@@ -236,13 +236,13 @@ def watch(wheel: Wheel, words: Sequence[str], folder: Path) -> None:
     """It says what our server's room holds, until Ctrl-C."""
     server = start_server(folder / "room.db", python=wheel.python)
     try:
-        with subprocess.Popen(
-            [wheel.command, *words, server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        with program(
+            [wheel.command, *words, server.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as running:
             assert running.stdout
             assert "lobby" in running.stdout.readline()
             running.send_signal(signal.SIGINT)
-            _, err = running.communicate()
+            _, err = running.communicate(timeout=PATIENCE_S)
         assert (running.returncode, err) == (0, "")
     finally:
         server.kill()

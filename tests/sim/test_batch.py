@@ -1,7 +1,6 @@
 """Many runs in several processes."""
 
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import pytest
 
 from breathing_room.sim.batch import run_all
 from breathing_room.sim.scenario import parse
+from program import program
 
 SHORT = parse(
     "[run]\nhours = 0.05\nwarm_up_minutes = 1\nlook_every_s = 60\nestimators = ['panel']\n[crowd]\npeople = 20"
@@ -35,7 +35,7 @@ def test_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
     """A run that is killed leaves no process behind."""
     (tmp_path / "long.toml").write_text("[run]\nhours = 1_000\n[crowd]\npeople = 500")
     command = [sys.executable, "-m", "breathing_room", "simulate", "long.toml", "--seeds", "2", "--jobs", "2"]
-    with subprocess.Popen(command, cwd=tmp_path) as process:
+    with program(command, cwd=tmp_path) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         wait_for(
             lambda: len(children.read_text().split()) >= 3
