@@ -29,7 +29,7 @@ async def test_worker_keeps_every_promise_that_is_its_own(start: Start, kv: Serv
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"})
     assert checks().keys() > NOT_OURS
     await check_host(worker.url, push_ms=PUSH_MS, join_ms=JOIN_MS, only=checks().keys() - NOT_OURS)
-    assert worker.lines == []
+    assert not worker.lines, "\n".join(worker.lines)
 
 
 async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> None:

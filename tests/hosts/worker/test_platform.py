@@ -14,6 +14,10 @@ from breathing_room.hosts.server.answers import Answer
 NAME = "breathing_room.hosts.worker.platform"
 
 
+class JsError(Exception):
+    """What the runtime raises for an error of JavaScript."""
+
+
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Import the module where the runtime's are stand-ins."""
@@ -28,7 +32,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         return SimpleNamespace(body=body, status=status, headers=headers)
 
     module("js", Object=SimpleNamespace(fromEntries=dict))
-    module("pyodide", ffi=module("pyodide.ffi", to_js=lambda value, **_: value))
+    module("pyodide", ffi=module("pyodide.ffi", to_js=lambda value, **_: value, JsException=JsError))
     module("workers", Response=response)
     sys.modules.pop(NAME, None)
     yield importlib.import_module(NAME)
@@ -113,6 +117,19 @@ async def test_a_body_over_its_limit_is_refused(declared: str | None, platform: 
         await platform.read_request(raw).read(3)
     assert error.value.status == 413
     assert raw.cancelled == ([] if declared == "4" else [True])
+
+
+async def test_half_a_body_is_the_clients_error(platform: Any) -> None:
+    """A client that hangs up in the middle of a body is refused as cut off, as a server does; it is no bug."""
+
+    async def lose_the_connection() -> Any:
+        raise JsError("Error: Network connection lost.")
+
+    raw = a_request(b"ab")
+    raw.body.getReader().read = lose_the_connection
+    with pytest.raises(PeerError) as error:
+        await platform.read_request(raw).read(3)
+    assert (error.value.code, error.value.status) == ("cut_off", 400)
 
 
 def test_a_response_without_a_body_has_none(platform: Any) -> None:

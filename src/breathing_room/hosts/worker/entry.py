@@ -43,6 +43,10 @@ MESSAGE_HEAD: Final = '{"type":"presence",'
 
 UNAVAILABLE: Final = 503
 
+STREAM_PING_S_MAX: Final = 20.0
+"""The longest silence of an event stream. Only a write that fails shows that the reader is gone, and 30 s after it is, the
+platform cancels what ``waitUntil`` still waits for (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil)."""
+
 _routes: list[Routes] = []
 _spread = Spread()
 
@@ -188,8 +192,10 @@ class Default(WorkerEntrypoint):
         answered = await self._enter(name, request, lambda room: room.fetch(url, upgrade))
         if answered.status != 101:
             raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
-        pipe = js.TransformStream.new()
-        ping_s = routes.config.room_config(name).ping_ms / 1_000
+        # Not a TransformStream: when the reader is gone its writes wait forever (workerd 1.20261117.1, 2026-11-30, and
+        # https://github.com/cloudflare/workerd/issues/5611). Those of an IdentityTransformStream fail.
+        pipe = js.IdentityTransformStream.new()
+        ping_s = min(routes.config.room_config(name).ping_ms / 1_000, STREAM_PING_S_MAX)
         relaying = relay(answered.webSocket, pipe.writable.getWriter(), ping_s)
         self.ctx.waitUntil(asyncio.ensure_future(relaying))
         return Response(pipe.readable, 200, headers=headers)

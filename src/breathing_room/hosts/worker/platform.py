@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import js
-from pyodide.ffi import to_js
+from pyodide.ffi import JsException, to_js
 from workers import Response
 
 from breathing_room.core.errors import PeerError
@@ -119,7 +119,7 @@ def read_request(request: Any) -> Request:
         if not request.body:
             return b""
         body, reader = b"", request.body.getReader()
-        while not (chunk := await reader.read()).done:
+        while not (chunk := await read_chunk(reader)).done:
             body += chunk.value.to_bytes()
             if len(body) > bytes_max:
                 await reader.cancel()
@@ -128,6 +128,18 @@ def read_request(request: Any) -> Request:
 
     pairs = parse_qsl(url.query, keep_blank_values=True)
     return Request(request.method, url.path, dict(reversed(pairs)), header, read)
+
+
+async def read_chunk(reader: Any) -> Any:
+    """Read the next chunk of a body.
+
+    Raises:
+        PeerError: The client hung up before the end of the body.
+    """
+    try:
+        return await reader.read()
+    except JsException:
+        raise PeerError("cut_off", "the body did not arrive whole") from None
 
 
 def respond(answer: Answer, headers: Mapping[str, str], *, head: bool = False) -> Any:
