@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 import js
-from pyodide.ffi import to_js
+from pyodide.ffi import create_proxy, to_js
 from workers import DurableObject, Response
 
 from breathing_room.core.errors import PeerError, StoreError
@@ -57,6 +57,7 @@ class BreathingRoom(DurableObject):
         self._collecting: KvRoutes | None = None
         self._waking = asyncio.Lock()
         self._sockets: dict[int, EdgeSocket] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- What the platform calls ------------------------------------------------------------------------------
 
@@ -221,7 +222,15 @@ class BreathingRoom(DurableObject):
         self._state.storage.setAlarm(at_ms)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._state.waitUntil(asyncio.ensure_future(work))
+        # The event loop holds tasks weakly, so what waits could be collected before its end.
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Without a proxy of its own the task is out of reach before waitUntil of an object awaits it; that of a Worker
+        # makes one itself (workerd 1.20261117.1, workers-runtime-sdk 1.9.5, 2026-11-30).
+        awaited = create_proxy(task)
+        task.add_done_callback(lambda _: awaited.destroy())
+        self._state.waitUntil(awaited)
 
 
 def _bug(error: Exception) -> Answer:

@@ -1,0 +1,71 @@
+"""The Durable Object of a room in workerd."""
+
+import asyncio
+import time
+
+from breathing_room.testing.host import ask, new_room
+from breathing_room.testing.peer import PATIENCE_S, TICK_S
+from hosts.worker.conftest import TIMES, Start
+from hosts.worker.platform_fakes import Service
+
+WAITING = """\
+import asyncio
+import gc
+import weakref
+
+from workers import Response
+
+from breathing_room.hosts.worker.entry import BreathingRoom as Object
+from breathing_room.hosts.worker.entry import Default as Worker
+
+waiting, done = weakref.WeakSet(), []
+
+
+async def work():
+    future = asyncio.get_running_loop().create_future()
+    waiting.add(future)
+    await future
+    del future
+    done.append(True)
+
+
+class BreathingRoom(Object):
+    async def fetch(self, request):
+        self._spawn(work())
+        return await super().fetch(request)
+
+
+class Default(Worker):
+    async def fetch(self, request):
+        path = request.js_object.url.rpartition("/")[2]
+        if path == "collect":
+            gc.collect()
+            return Response(str(len(waiting)))
+        if path == "finish":
+            for future in list(waiting):
+                future.set_result(None)
+            return Response("")
+        if path == "done":
+            gc.collect()
+            return Response(f"{len(done)} done, {len(waiting)} waiting")
+        return await super().fetch(request)
+"""
+"""Objects that begin some work with every request, to which nothing but the object itself refers."""
+
+
+async def test_work_that_goes_on_after_an_answer_is_not_collected(start: Start, kv: Service) -> None:
+    """
+    What a room does after its answer, such as a backup, is held until it is done, and no longer.
+
+    The event loop holds tasks weakly and an object's ``waitUntil`` held none, so work that waited could be collected.
+    """
+    worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=WAITING)
+    await ask(worker.url, "GET", f"/v1/rooms/{new_room()}")
+    assert (await ask(worker.url, "GET", "/collect")).body == b"1", "\n".join(worker.lines)
+    assert (await ask(worker.url, "GET", "/collect")).body == b"1", "\n".join(worker.lines)
+    await ask(worker.url, "GET", "/finish")
+    deadline_s = time.monotonic() + PATIENCE_S
+    while (seen := (await ask(worker.url, "GET", "/done")).body) != b"1 done, 0 waiting":
+        assert time.monotonic() < deadline_s, seen
+        await asyncio.sleep(TICK_S)
+    assert not worker.lines, "\n".join(worker.lines)
