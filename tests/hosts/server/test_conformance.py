@@ -23,12 +23,13 @@ TIMES = {
 # What ASGI cannot say is the ASGI server's to do: it pings, and it has to be told how often.
 PINGS = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
 
-SECONDS_MAX = 20
+SECONDS_MAX = 90
+"""Patience for a busy machine: alone on two cores it takes 8 s."""
 
 
 async def test_server_keeps_every_promise(serve: Serve) -> None:
     """
-    `breathing-room serve` passes the whole suite, restarts included, in less than 20 s.
+    `breathing-room serve` passes the whole suite, restarts included, in less than 90 s.
     """
     flags = [flag for name, value in TIMES.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
     server = serve(*flags)
