@@ -19,8 +19,6 @@ TESTED_ELSEWHERE = {
         "it only calls the command, as every test does that starts a process",
     ),
     "hosts/server/cost.js": ("web/test_cost_page.py", "the sliders of a page, which are moved in a browser"),
-    "hosts/worker/entry.py": ("hosts/worker/test_conformance.py", "it imports what only workerd has"),
-    "hosts/worker/object.py": ("hosts/worker/test_sleep.py", "it imports what only workerd has"),
     "sim/strategies.py": ("cost/test_against_simulation.py", "it is the oracle of the cost model"),
     "sim/world.py": ("sim/test_depths.py", "its two depths are held to each other, to the last bit"),
     "stores/__init__.py": ("stores/test_open_store.py", "`open_store` is all that it has"),
