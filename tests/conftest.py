@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import gc
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put every test into its tiers."""
     for item in items:
         tiers.mark(item)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collection made to no garbage collection any more: it stays, and to go through it takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from breathing_room.hosts.worker.assemble import assemble
 from breathing_room.hosts.worker.config import SNAPSHOT_MS_MIN, WorkerConfig
 from breathing_room.hosts.worker.deploy import BYTES_MAX, read_settings
 
+pytestmark = pytest.mark.slow  # It computes for seconds.
+
 
 def deploy(folder: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["deploy", "cloudflare", "--to", str(folder), *arguments])

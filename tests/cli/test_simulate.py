@@ -57,6 +57,7 @@ def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
     assert crowd["moods"]["coverage"] is None
 
 
+@pytest.mark.slow
 def test_twenty_seeds_are_a_measure_of_coverage() -> None:
     """U5: what the hint asks for gives a coverage, and no hint."""
     shown = run("steady", "--people", "10", "--hours", "0.1", "--seeds", "20").stdout
@@ -87,6 +88,7 @@ def test_the_time_that_is_said_is_the_time_that_was_asked_for(hours: str, said: 
     assert said in run("steady", "--people", "5", "--hours", hours).stdout
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes() -> None:
     """Twice the same seed, in one process or two, is the same JSON to the last byte; another seed is not."""
     once, again, two_jobs, other = (
@@ -102,6 +104,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert len(crowd["seen"]) == crowd["looks"] == 24
 
 
+@pytest.mark.slow
 def test_a_sweep_is_a_table_by_size(tmp_path: Path) -> None:
     """Several crowds make one table of accuracy and one of what they cost a day, a JSON file and a plot."""
     result = run(

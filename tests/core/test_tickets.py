@@ -31,6 +31,7 @@ def test_a_ticket_is_that_of_the_formula(visitor: str, room: str, epoch: int) ->
     assert ticket(visitor, room=room, epoch=epoch) == by_hand(f"{room}\0{epoch}\0{visitor}".encode())
 
 
+@pytest.mark.slow
 def test_tickets_are_uniform() -> None:
     """Of 100,000 ids that follow one another every hundredth of [0, 1) holds a hundredth (chi-squared, 99 degrees)."""
     people = 100_000

@@ -278,6 +278,7 @@ async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
         }
 
 
+@pytest.mark.slow
 async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
     """The job lowers the rate, writers follow within the propagation time, and reports above it are not kept."""
     clock, config = Clock(), a_config(panel_size=100, spread_ms=75_000, policy="every")
@@ -332,6 +333,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         assert config.make_rate("lobby", control.rooms["lobby"], clock.now_ms).theta(clock.now_ms) == raised
 
 
+@pytest.mark.slow
 async def test_ghosts_are_seen_by_the_job() -> None:
     """People who vanish without a word are counted until their leases end, and then only in what they say of others."""
     clock, config = Clock(), a_config(policy="every", beat_ms=60_000)

@@ -6,7 +6,7 @@
 their figures are printed.
 
 A test is *slow*, and not in ``make quick``, if it starts a program (a server of its own, a browser, the runtime of the edge, Redis,
-nginx, Node) or waits for real time to pass. A test that asks for a fixture that starts one is slow without being marked.
+nginx, Node), waits for real time to pass, or computes for seconds, as campaigns of the simulator do. A test that asks for a fixture that starts one is slow without being marked.
 A test is *soak* if it looks longer in ``make soak``: it asks ``longer`` how long. In ``make test`` it runs a slice of that.
 """
 
@@ -18,8 +18,8 @@ import pytest
 
 TIER = os.environ.get("TEST_TIER", "test")
 
-SLOW_FIXTURES = frozenset({"browser", "redis", "server", "serve", "shop", "start", "worker"})
-"""Fixtures that start a program. What asks for one of them in turn starts it, too."""
+SLOW_FIXTURES = frozenset({"browser", "redis", "results", "server", "serve", "shop", "start", "worker"})
+"""Fixtures that start a program, or wait. What asks for one of them in turn is slow, too."""
 
 SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "web")
 """Folders of ``tests`` in which nearly every test starts a program."""
