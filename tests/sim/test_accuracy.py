@@ -22,7 +22,7 @@ ACCURACY = load(
 SIZES = (10, 40, 500, 50_000)
 RUNS = longer(2, 10)
 
-pytestmark = [pytest.mark.soak, pytest.mark.slow]  # It computes for seconds.
+pytestmark = pytest.mark.soak
 
 
 def least_covered(looks: int) -> int:

@@ -8,8 +8,6 @@ from breathing_room.sim.cohorts import Cohorts, leaving_law
 from breathing_room.sim.visitors import Exponential, LogNormal, Stays
 from tiers import longer
 
-pytestmark = pytest.mark.slow  # It computes for seconds.
-
 STEP_MS = 30_000
 STEPS = 240
 SEEDS = longer(200, 2_000)

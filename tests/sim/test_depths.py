@@ -8,8 +8,6 @@ from breathing_room.sim.result import RunResult
 from breathing_room.sim.scenario import Scenario, parse
 from breathing_room.sim.world import World
 
-pytestmark = pytest.mark.slow  # It computes for seconds.
-
 STEADY = """
 [run]
 hours = 0.35

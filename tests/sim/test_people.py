@@ -80,7 +80,6 @@ def test_lost_packets_are_made_up_for() -> None:
     assert all(abs(look.presence.count - look.truth) <= 6 for look in looks)  # type: ignore[operator]
 
 
-@pytest.mark.slow
 def test_forgers_send_their_share() -> None:
     """Of all reports that arrive, half or three quarters are forged, as was asked for, and ids that lapse are renewed in time."""
     for share in (0.5, 0.75):

@@ -10,8 +10,6 @@ from breathing_room.sim.scenario import load
 from breathing_room.sim.summary import summarize
 from breathing_room.sim.world import simulate
 
-pytestmark = pytest.mark.slow  # It computes for seconds.
-
 
 @pytest.fixture(scope="module")
 def crowds() -> list[dict[str, Any]]:

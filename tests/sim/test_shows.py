@@ -12,8 +12,6 @@ from breathing_room.sim.summary import summarize
 from breathing_room.sim.world import simulate
 from tiers import longer
 
-pytestmark = pytest.mark.slow  # It computes for seconds.
-
 
 @cache
 def play_clean(seed: int, people: int, run: frozenset[tuple[str, Any]]) -> RunResult:

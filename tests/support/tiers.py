@@ -21,8 +21,8 @@ TIER = os.environ.get("TEST_TIER", "test")
 SLOW_FIXTURES = frozenset({"browser", "redis", "results", "server", "serve", "shop", "start", "worker"})
 """Fixtures that start a program, or wait. What asks for one of them in turn is slow, too."""
 
-SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "web")
-"""Folders of ``tests`` in which nearly every test starts a program."""
+SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "sim", "web")
+"""Folders of ``tests`` in which nearly every test starts a program, or simulates a crowd."""
 
 STARTS = frozenset({"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"})
 
