@@ -224,6 +224,7 @@ two_traces = st.tuples(trace_of_reports, trace_of_reports).map(list)
 two_crashes = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(list)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_crash_in_memory_loses_what_is_documented(name: str) -> None:
     """Whenever the process dies, the memory store gives back everybody as of the last ``loss_ms``."""
@@ -238,6 +239,7 @@ def test_a_crash_in_memory_loses_what_is_documented(name: str) -> None:
     check()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_crash_on_disk_loses_what_is_documented(name: str) -> None:
     """Whenever the process dies, its files, as they lie there, give back everybody as of the last ``loss_ms``."""
@@ -269,6 +271,7 @@ def redis() -> Iterator[RedisProcess]:
         yield server
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisProcess) -> None:
     """Whenever the process dies, Redis gives back everybody as of the last ``loss_ms``."""

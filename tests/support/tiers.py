@@ -45,7 +45,7 @@ def mark(item: pytest.Item) -> None:
     folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
     if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
         item.add_marker("slow")
-    if item.get_closest_marker("hypothesis"):
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker("soak")
 
 

@@ -770,7 +770,7 @@ def _self_hosted(way: ways.SelfHosted, crowd: Crowd, seed: int, error: float) ->
 
 def _managed(way: ways.Managed, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
     found = Connections(crowd.people, crowd, seed, push_ms=ms(way.push_s)).run(
-        ("joins", "minutes"), error=error, person_s=2_000_000
+        ("joins", "minutes"), error=error, person_s=2_000_000, whole_s=float(way.push_s)
     )
     joins, moods, pushes = found["joins"], found["moods"], found["pushes"]
     match way:
