@@ -6,7 +6,8 @@ JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
-PYTEST := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --dist worksteal
+# Where Python may not keep its compiled files, each process of the tests compiles them all.
+PYTEST := PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --dist worksteal
 PYODIDE := build/pyodide/pyodide_dev.capnp.bin
 
 .PHONY: help run quick test soak programs lint check format bench docs web clean
