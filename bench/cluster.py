@@ -37,12 +37,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from breathing_room.client.parting import LostError, RefusedError
-from breathing_room.client.slim import SlimSocket, handshake
 from breathing_room.core.cluster import Message, Part, decode, encode_message
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.events import Joined, VisitorKey
 from breathing_room.core.room import Room
-from breathing_room.hosts.server.limits import raise_file_limit
+from breathing_room.hosts.common.access.limits import raise_file_limit
+from breathing_room.lab.load.slim_socket import SlimSocket, handshake
 from redis_process import RedisProcess, free_port, redis_process
 
 PATH = "/v1/rooms/lobby/socket"

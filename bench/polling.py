@@ -43,11 +43,11 @@ from rich.console import Console
 from rich.table import Table
 from sockets import machine
 
-from breathing_room.client.crowd import Crowd, Plan, look
-from breathing_room.client.http_crowd import CoinCrowd, PollCrowd
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.estimate.coin import CHANCE
 from breathing_room.core.policies import Traffic
+from breathing_room.lab.load.generator import Crowd, Plan, look
+from breathing_room.lab.load.http_load import CoinCrowd, PollCrowd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -57,7 +57,7 @@ from nginx_process import Asked, Nginx, start_nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from breathing_room.client.looks import Look
+    from breathing_room.lab.load.observations import Look
 
 STAY_MS = 900_000
 SCALE = 20

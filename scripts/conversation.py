@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from breathing_room.core.breath import PATTERNS, moment
-from breathing_room.core.interpolation import Walk
+from breathing_room.core.client_rules.interpolation import Walk
 from breathing_room.core.tickets import ticket
 
 PATIENCE_S: Final = 30

@@ -23,14 +23,14 @@ from breathing_room.cli import main
 from breathing_room.core import wire
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.wire import CLOSE_CODES, PRESENCE_FIELDS, config_body
-from breathing_room.hosts.server import compat
-from breathing_room.hosts.server.config import ServerConfig, settings
-from breathing_room.hosts.server.edge import WORDS
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.http.middleware import WORDS
+from breathing_room.hosts.common.http.openapi import openapi
+from breathing_room.hosts.common.settings import ServerConfig, settings
 from breathing_room.hosts.server.host import Host
-from breathing_room.hosts.server.http import create_app
 from breathing_room.hosts.server.metrics import render_metrics
-from breathing_room.hosts.server.openapi import openapi
-from breathing_room.hosts.worker.config import WorkerConfig
+from breathing_room.hosts.server.routes import create_app
+from breathing_room.hosts.worker.settings import WorkerConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
@@ -321,7 +321,7 @@ def unmentioned() -> Iterator[str]:
 def message_types() -> set[str]:
     """Find the type of every message that either side may send."""
     found: set[str] = set()
-    for module in (wire, compat):
+    for module in (wire, document_api):
         source = inspect.getsource(module)
         found |= {*re.findall(r'case "(\w+)":', source), *re.findall(r'"type": ?"(\w+)"', source)}
     return found

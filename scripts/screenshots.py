@@ -25,7 +25,7 @@ from playwright.async_api import Browser, Page, Route, async_playwright
 
 from breathing_room.core.config import MOODS, UNSPOKEN
 from breathing_room.core.presence import Cell, merge_cells, read_label
-from breathing_room.hosts.server.admin_page import admin_page, sign_in_page
+from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
 from breathing_room.hosts.server.cost_page import cost_body, cost_plot, decode_query
 
 WEB = Path(__file__).parent.parent / "src" / "breathing_room" / "web"

@@ -13,7 +13,7 @@ from breathing_room.core.presence import Presence
 def test_the_three_names_are_what_they_say() -> None:
     """``connect`` joins a room, ``app`` can be mounted, and ``sign_visitor`` issues ids; each is that of its own module."""
     from breathing_room.client.room import connect  # noqa: PLC0415 - beside the name that is tested
-    from breathing_room.hosts.server.signing import sign_visitor  # noqa: PLC0415
+    from breathing_room.hosts.common.access.signing import sign_visitor  # noqa: PLC0415
 
     assert breathing_room.connect is connect
     assert breathing_room.sign_visitor is sign_visitor

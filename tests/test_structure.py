@@ -14,13 +14,16 @@ SRC = Path(breathing_room.__file__).parent
 TESTS = Path(__file__).parent
 
 TESTED_ELSEWHERE = {
+    "hosts/server/admin.js": ("web/test_admin_page.py", "a script of a page, which is used in a browser"),
     "__main__.py": (
         "cli/test_watch.py",
         "it only calls the command, as every test does that starts a process",
     ),
     "hosts/server/cost.js": ("web/test_cost_page.py", "the sliders of a page, which are moved in a browser"),
-    "sim/strategies.py": ("cost/test_against_simulation.py", "it is the oracle of the cost model"),
-    "sim/world.py": ("sim/test_depths.py", "its two depths are held to each other, to the last bit"),
+    "lab/sim/simulation.py": (
+        "lab/sim/test_depths.py",
+        "its two depths are held to each other, to the last bit",
+    ),
     "stores/__init__.py": ("stores/test_open_store.py", "`open_store` is all that it has"),
     "web/words.*.js": (
         "web/test_words.py",
@@ -34,9 +37,9 @@ OTHER_ROOTS = ("bench", "deploy", "docs", "examples", "fuzz", "scripts")
 
 CROSS_CUTTING = {
     "core/test_purity.py": "holds for every module of the core",
-    "cost/test_against_simulation.py": "the model against what the simulator counts",
-    "cost/test_docs.py": "figures in the documentation",
-    "cost/test_vendors.py": "the vendors' own examples",
+    "lab/cost/test_against_simulation.py": "the model against what the simulator counts",
+    "lab/cost/test_docs.py": "figures in the documentation",
+    "lab/cost/test_vendors.py": "the vendors' own examples",
     "hosts/server/test_bad_input.py": "every way in, with what nobody should send",
     "hosts/server/test_cached_reads.py": "behind a real nginx",
     "hosts/server/test_conformance.py": "the shipped suite against this host",
@@ -58,9 +61,9 @@ CROSS_CUTTING = {
     "hosts/worker/test_sharding.py": "several objects in workerd",
     "hosts/worker/test_sleep.py": "sleep and deploys in workerd",
     "hosts/worker/test_storm.py": "many at once",
-    "sim/test_accuracy.py": "the table of the documentation",
-    "sim/test_depths.py": "one behaviour at two depths",
-    "sim/test_shows.py": "the shipped scenarios",
+    "lab/sim/test_accuracy.py": "the table of the documentation",
+    "lab/sim/test_depths.py": "one behaviour at two depths",
+    "lab/sim/test_shows.py": "the shipped scenarios",
     "stores/test_model.py": "every store against a dict",
     "stores/test_open_store.py": "a store by its setting",
     "test_structure.py": "this file",

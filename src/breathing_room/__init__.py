@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from breathing_room.client import RefusedError, Room, UnreachableError, connect
     from breathing_room.core.presence import Presence
-    from breathing_room.hosts.server.http import app
-    from breathing_room.hosts.server.signing import sign_visitor
+    from breathing_room.hosts.common.access.signing import sign_visitor
+    from breathing_room.hosts.server.routes import app
 
 __all__ = ["Presence", "RefusedError", "Room", "UnreachableError", "app", "connect", "sign_visitor"]
 
@@ -20,9 +20,9 @@ _HOMES = {
     "RefusedError": "breathing_room.client",
     "Room": "breathing_room.client",
     "UnreachableError": "breathing_room.client",
-    "app": "breathing_room.hosts.server.http",
+    "app": "breathing_room.hosts.server.routes",
     "connect": "breathing_room.client",
-    "sign_visitor": "breathing_room.hosts.server.signing",
+    "sign_visitor": "breathing_room.hosts.common.access.signing",
 }
 
 

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from breathing_room.cli import cost, main
-from breathing_room.cost.strategies import STRATEGIES
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.lab.cost.strategies import STRATEGIES
 from harness import ServerProcess
 
 METRICS = """# HELP breathing_room_joins_total People who came in over a socket.

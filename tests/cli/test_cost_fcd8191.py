@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from breathing_room.cli import cost, main
-from breathing_room.cost.strategies import STRATEGIES
+from breathing_room.lab.cost.strategies import STRATEGIES
 from written import FOLDER
 
 

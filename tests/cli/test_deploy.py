@@ -10,8 +10,8 @@ from breathing_room.cli import main
 from breathing_room.core.errors import HostError
 from breathing_room.hosts.worker import assemble as assembling
 from breathing_room.hosts.worker.assemble import assemble
-from breathing_room.hosts.worker.config import SNAPSHOT_MS_MIN, WorkerConfig
 from breathing_room.hosts.worker.deploy import BYTES_MAX, read_settings
+from breathing_room.hosts.worker.settings import SNAPSHOT_MS_MIN, WorkerConfig
 
 pytestmark = pytest.mark.slow  # It computes for seconds.
 
@@ -169,7 +169,7 @@ def test_a_worker_holds_nothing_that_does_not_run_there(monkeypatch: pytest.Monk
         path for path in files if "sqlite" in path or "uvicorn" in path or path.endswith("server/http.py")
     ]
     with pytest.raises(HostError, match="starlette"):
-        assemble("breathing_room.hosts.server.http")
+        assemble("breathing_room.hosts.server.routes")
     monkeypatch.setattr(assembling, "find_spec", lambda _name: None)
     with pytest.raises(HostError, match="cloudflare"):
         assembling.runtime_sdk()

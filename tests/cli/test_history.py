@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import history, main
 from breathing_room.core.history import History
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server import host
-from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.stores import SqliteStore
 from harness import Serve
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import housekeep, main
 from breathing_room.core.errors import StoreError
+from breathing_room.hosts.common.store_mode.records import Control, RoomControl, read_control
 from breathing_room.hosts.stateless import StatelessConfig
-from breathing_room.hosts.stateless.control import Control, RoomControl, read_control
 from breathing_room.stores import MemoryStore, SqliteStore
 
 

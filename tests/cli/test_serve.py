@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import main
 from breathing_room.core.errors import ConfigError, StoreError
+from breathing_room.hosts.common.access.limits import Capacity
 from breathing_room.hosts.server import serve as server_module
 from breathing_room.hosts.server import workers as workers_module
-from breathing_room.hosts.server.limits import Capacity
 from breathing_room.hosts.stateless import serve as stateless_module
 
 Started = list[tuple[str, Any]]

@@ -17,7 +17,7 @@ from breathing_room.cli.settings import (
     stateless_options,
 )
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.server.config import SECRETS, settings
+from breathing_room.hosts.common.settings import SECRETS, settings
 
 
 @click.command()

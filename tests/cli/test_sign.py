@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import main
 from breathing_room.core.errors import PeerError
-from breathing_room.hosts.server.signing import check_signed
+from breathing_room.hosts.common.access.signing import check_signed
 
 KEY = "a-signing-key-of-at-least-32-characters"
 

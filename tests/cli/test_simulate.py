@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from breathing_room.cli import main
-from breathing_room.sim.scenario import scenario_names
+from breathing_room.lab.sim.scenario import scenario_names
 
 SHORT = ("steady", "--people", "40", "--hours", "0.2")
 

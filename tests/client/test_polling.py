@@ -12,7 +12,7 @@ from breathing_room.client import RefusedError, Room, Timing, UnreachableError, 
 from breathing_room.client.parting import LostError
 from breathing_room.core.errors import PeerError
 from breathing_room.core.tickets import ticket
-from breathing_room.hosts.server.signing import sign_visitor
+from breathing_room.hosts.common.access.signing import sign_visitor
 from harness import Serve, ServerProcess
 from scripted_http import POLLED, HttpScript, answer, error, presence, scripted_http
 from waiting import PATIENCE_S, first, until

@@ -22,7 +22,7 @@ MODULES: Final = sorted(
 
 # Value tools: nothing in them waits, opens, draws, tells the time or remembers.
 ALLOWED: Final = {
-    "collections", "dataclasses", "hashlib", "heapq", "json", "math", "re", "struct", "typing",
+    "base64", "collections", "dataclasses", "hashlib", "heapq", "json", "math", "re", "struct", "typing",
 }  # fmt: skip
 
 # What a module of the standard library could drag in by a back door, and a pure core never needs.

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from breathing_room.core.agenda import TICK_MS, Agenda
 from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.deadlines import TICK_MS, Agenda
 from breathing_room.core.effects import Announce, Close, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.events import (

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
 
-from breathing_room.core.agenda import TICK_MS
 from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.deadlines import TICK_MS
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import (

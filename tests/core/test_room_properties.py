@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from breathing_room.core.agenda import Agenda
 from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.deadlines import Agenda
 from breathing_room.core.effects import Announce, Close
 from breathing_room.core.estimate.coin import CoinCrowd
 from breathing_room.core.events import (

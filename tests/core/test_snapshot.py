@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Broke, Event, Joined, Reported, Tossed, VisitorKey, Woken
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.panel import ARRIVALS_MS
 from breathing_room.core.presence import Facts, Method
 from breathing_room.core.room import Room
@@ -27,7 +28,6 @@ from breathing_room.core.snapshot import (
     decode_snapshot,
     encode_snapshot,
 )
-from breathing_room.core.visitors import KEY_BYTES
 from core.playing import (
     ANN,
     BOB,

@@ -21,7 +21,7 @@ from compose_spec import PyCompose
 
 from breathing_room.cli import main
 from breathing_room.core.wire import RESTART
-from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, parse
 from harness import Serve, ServerProcess
 from redis_process import free_port, redis_process
 from waiting import until

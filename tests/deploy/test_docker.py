@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from compose_spec import PyCompose
 
-from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, parse
 from redis_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ from typing import Any
 
 from breathing_room.client.clock import SAMPLES
 from breathing_room.client.timing import Timing
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.settings import ServerConfig
 from node import node
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from breathing_room.cli import main
-from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, parse
 
 HOWTO = Path(__file__).resolve().parent.parent.parent / "docs" / "howto" / "systemd.md"
 

@@ -15,13 +15,12 @@ import pytest
 
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.errors import ConfigError, HostError, StoreError
+from breathing_room.core.identity import visitor_key
 from breathing_room.core.policies import merge
 from breathing_room.core.tickets import ticket
-from breathing_room.core.visitors import visitor_key
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.signing import sign_visitor
-from breathing_room.hosts.stateless import StatelessConfig, housekeep, stateless_app
-from breathing_room.hosts.stateless.control import (
+from breathing_room.hosts.common.access.signing import sign_visitor
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.records import (
     CONTROL,
     REPORTS,
     SECRET,
@@ -32,6 +31,7 @@ from breathing_room.hosts.stateless.control import (
     read_control,
     read_values,
 )
+from breathing_room.hosts.stateless import StatelessConfig, housekeep, stateless_app
 from breathing_room.stores import MemoryStore, SqliteStore
 from harness import Serve, ServerProcess
 

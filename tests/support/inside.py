@@ -11,10 +11,10 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-from breathing_room.hosts.server.clock import Clock
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.host import Host
-from breathing_room.hosts.server.http import create_app
+from breathing_room.hosts.server.routes import create_app
 from breathing_room.ports import Store
 
 NOON_MS = 1_767_268_800_000

@@ -14,13 +14,13 @@ from breathing_room.core.cluster import EntryId
 from breathing_room.core.errors import StoreError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import RESTART, retry_reason
-from breathing_room.hosts.server.announcement import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.connection import Session
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.cluster import TIMEOUT_S
-from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.hosts.server.session import Session
+from breathing_room.logs.redis_stream import Log, Round
 from breathing_room.stores import MemoryStore
-from breathing_room.stores.log import Log, Round
 from virtual_loop import VirtualClock
 
 AHEAD_MS: Final = 777

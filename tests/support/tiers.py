@@ -21,7 +21,7 @@ TIER = os.environ.get("TEST_TIER", "test")
 SLOW_FIXTURES = frozenset({"browser", "redis", "results", "server", "serve", "shop", "start", "worker"})
 """Fixtures that start a program, or wait. What asks for one of them in turn is slow, too."""
 
-SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "sim", "web")
+SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "lab/sim", "web")
 """Folders of ``tests`` in which nearly every test starts a program, or simulates a crowd."""
 
 STARTS = frozenset({"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "subprocess.Popen"})
@@ -42,8 +42,9 @@ def figure(text: str) -> None:
 
 def mark(item: pytest.Item) -> None:
     """Mark a test as slow by what it asks for, or where it stands; and as soak if its examples are drawn."""
-    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-    if folder in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+    file = item.path.relative_to(item.config.rootpath / "tests").as_posix()
+    in_slow_folder = any(file.startswith(f"{folder}/") for folder in SLOW_FOLDERS)
+    if in_slow_folder or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
         item.add_marker("slow")
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         item.add_marker("soak")

@@ -5,7 +5,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.common.rooms.clock import Clock
 from inside import NOON_MS
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ import breathing_room
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.events import Reported, VisitorKey, Woken
 from breathing_room.hosts.server.host import Host
-from breathing_room.hosts.server.http import create_app
+from breathing_room.hosts.server.routes import create_app
 from breathing_room.testing import BrokenPromiseError, check_host, checks
 from breathing_room.testing.host import PROMISES
 from harness import Serve

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from breathing_room.core.interpolation import Walk
+from breathing_room.core.client_rules.interpolation import Walk
 from node import node
 
 

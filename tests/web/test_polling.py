@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.interpolation import Walk
-from breathing_room.core.polling import NEVER, POLL, Poller, Report
+from breathing_room.core.client_rules.interpolation import Walk
+from breathing_room.core.client_rules.polling import NEVER, POLL, Poller, Report
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 from node import node

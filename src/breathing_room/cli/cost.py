@@ -20,15 +20,15 @@ from rich.table import Table
 
 from breathing_room.cli.crowd import duration
 from breathing_room.core.errors import ConfigError
-from breathing_room.cost.book import BELIEVED, PRO_RATA, ROUNDINGS, UP, Book, read_book
-from breathing_room.cost.budget import choices
-from breathing_room.cost.counted import project, read_metrics
-from breathing_room.cost.document import claims, summary
-from breathing_room.cost.formula import Figure, money, number
-from breathing_room.cost.model import Bill, Crowd, Strategy, bill, breaks_at
-from breathing_room.cost.plot import PLOTTED, plot
-from breathing_room.cost.report import broken_words, describe, notes, otherwise, worst_grade
-from breathing_room.cost.strategies import STRATEGIES, strategy
+from breathing_room.lab.cost.book import BELIEVED, PRO_RATA, ROUNDINGS, UP, Book, read_book
+from breathing_room.lab.cost.budget import choices
+from breathing_room.lab.cost.counted import project, read_metrics
+from breathing_room.lab.cost.document import claims, summary
+from breathing_room.lab.cost.formula import Figure, money, number
+from breathing_room.lab.cost.model import Bill, Crowd, Strategy, bill, breaks_at
+from breathing_room.lab.cost.plot import PLOTTED, plot
+from breathing_room.lab.cost.report import broken_words, describe, notes, otherwise, worst_grade
+from breathing_room.lab.cost.strategies import STRATEGIES, strategy
 
 RIGHT: Final = frozenset({"a month", "people", "used", "charge", "KV", "Durable Objects", "fixed"})
 """Columns of numbers."""

@@ -13,15 +13,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from breathing_room.client.crowd import Crowd, Plan, look
-from breathing_room.client.http_crowd import CoinCrowd, PollCrowd
-from breathing_room.client.looks import Look
 from breathing_room.client.parting import RefusedError, UnreachableError
 from breathing_room.client.protocol import DEFAULT_URL
-from breathing_room.client.socket_crowd import SocketCrowd
-from breathing_room.client.tally import SocketTally
 from breathing_room.core.errors import HostError
-from breathing_room.hosts.server.limits import raise_file_limit
+from breathing_room.hosts.common.access.limits import raise_file_limit
+from breathing_room.lab.load.generator import Crowd, Plan, look
+from breathing_room.lab.load.http_load import CoinCrowd, PollCrowd
+from breathing_room.lab.load.observations import Look
+from breathing_room.lab.load.socket_load import SocketCrowd
+from breathing_room.lab.load.stats import SocketTally
 
 CROWDS: Final[Mapping[str, type[Crowd[Any]]]] = {
     crowd.mode: crowd for crowd in (SocketCrowd, PollCrowd, CoinCrowd)

@@ -13,9 +13,9 @@ import click
 
 from breathing_room.cli.settings import config_option, load_stateless_config, stateless_options
 from breathing_room.core.errors import ConfigError, HostError, StoreError
-from breathing_room.hosts.stateless.config import StatelessConfig
-from breathing_room.hosts.stateless.control import Control
-from breathing_room.hosts.stateless.job import housekeep
+from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.records import Control
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.ports import Store
 from breathing_room.stores import open_store
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from breathing_room.cli.snapshot import length, show
 from breathing_room.core.cluster import Message, Nodes, Order, decode, encode_order
 from breathing_room.core.errors import HostError, StoreError
-from breathing_room.stores.log import Log
+from breathing_room.logs.redis_stream import Log
 from breathing_room.stores.redis import Link
 
 COLUMNS: Final = ("node", "heard", "lease", "people", "silent", "seats", "rooms")

@@ -18,8 +18,8 @@ from breathing_room.cli.settings import (
     stateless_options,
 )
 from breathing_room.core.errors import HostError, StoreError
-from breathing_room.hosts.server.limits import Capacity
-from breathing_room.hosts.server.logs import set_up_logging
+from breathing_room.hosts.common.access.limits import Capacity
+from breathing_room.hosts.server.logging import set_up_logging
 
 
 @click.command(epilog="Example: breathing-room serve --port 9000 --moods calm,curious --breath box")

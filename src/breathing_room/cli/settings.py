@@ -9,14 +9,8 @@ from typing import Any, Final, TypeVar
 import click
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.server.config import (
-    ENVIRONMENT_PREFIX,
-    SECRETS,
-    ServerConfig,
-    parse,
-    settings,
-)
-from breathing_room.hosts.stateless.config import StatelessConfig
+from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, SECRETS, ServerConfig, parse, settings
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 

@@ -6,7 +6,7 @@ import click
 
 from breathing_room.cli.settings import config_option, load_config
 from breathing_room.core.errors import ConfigError, PeerError
-from breathing_room.hosts.server.signing import sign_visitor
+from breathing_room.hosts.common.access.signing import sign_visitor
 
 
 @click.command(name="sign", epilog="Example: BREATHING_ROOM_SIGNING_KEY=… breathing-room sign lobby")

@@ -16,8 +16,16 @@ from rich.text import Text
 
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.policies import POLICIES
-from breathing_room.sim.scenario import DEPTHS, ESTIMATORS, HOUR_MS, SECOND_MS, Scenario, load, scenario_names
-from breathing_room.sim.summary import SAMPLES_MIN, summarize
+from breathing_room.lab.sim.scenario import (
+    DEPTHS,
+    ESTIMATORS,
+    HOUR_MS,
+    SECOND_MS,
+    Scenario,
+    load,
+    scenario_names,
+)
+from breathing_room.lab.sim.summary import SAMPLES_MIN, summarize
 
 PIPE_LETTERS: Final = 150
 """How wide a table is where nobody can tell us."""
@@ -99,10 +107,10 @@ def command(
         raise click.UsageError(str(error)) from None
     count = seeds or (-(-looks // _looks_a_run(scenario)) if looks else 1)
     try:
-        from breathing_room.sim.batch import run_all  # noqa: PLC0415 - numpy is an extra
+        from breathing_room.lab.sim.batch import run_all  # noqa: PLC0415 - numpy is an extra
 
         if plot_path:
-            from breathing_room.sim.plot import plot  # noqa: PLC0415 - so is matplotlib
+            from breathing_room.lab.sim.plot import plot  # noqa: PLC0415 - so is matplotlib
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: pip install 'breathing-room[sim]'") from None
     crowds = [scenario.of(people) for people in sizes]

@@ -1,6 +1,6 @@
 """Being in a room without a socket: what a ``Poller`` asks for, carried over HTTP.
 
-The behaviour is that of ``core/polling.py``; here are the requests, the clock, and what becomes of an answer. ``carry`` is one
+The behaviour is that of ``core/client_rules/polling.py``; here are the requests, the clock, and what becomes of an answer. ``carry`` is one
 request of anybody, for a crowd as well; ``Polling`` is the stay of one.
 """
 
@@ -21,8 +21,8 @@ from breathing_room.client.parting import LostError, RefusedError, refused
 from breathing_room.client.protocol import decode_presence, http_url
 from breathing_room.client.rules import Rules
 from breathing_room.client.timing import Timing
+from breathing_room.core.client_rules.polling import NEVER, Goodbye, Poll, Poller, Report, Request
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.polling import NEVER, Goodbye, Poll, Poller, Report, Request
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
 

@@ -37,8 +37,8 @@ from breathing_room.client.polling import Polling, now_ms
 from breathing_room.client.protocol import config_url, shown_url, socket_url
 from breathing_room.client.rules import Rules, ask_rules
 from breathing_room.client.timing import Timing
+from breathing_room.core.client_rules.interpolation import Walk
 from breathing_room.core.errors import HostError, PeerError
-from breathing_room.core.interpolation import Walk
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import VISITOR_ID
 

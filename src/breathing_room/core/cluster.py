@@ -39,11 +39,11 @@ from breathing_room.core.estimate import Z
 from breathing_room.core.estimate.coin import CoinSums
 from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.events import Paced, VisitorKey
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.presence import Facts, Presence, describe, read_label
 from breathing_room.core.rate import Rate
 from breathing_room.core.snapshot import Leases
 from breathing_room.core.summary import Summary, doubted, facts, without_people
-from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import ROOM_NAME
 
 # --- What nodes tell each other -----------------------------------------------------------------------------------

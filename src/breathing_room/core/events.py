@@ -1,7 +1,7 @@
 """What a room can be told: facts, in the past tense.
 
 A *connection* is a live socket, named by whatever the host likes (anything hashable). A *visitor* is a person,
-named by a keyed hash that ``visitors.py`` makes; several connections of one visitor are one person.
+named by a keyed hash that ``identity.py`` makes; several connections of one visitor are one person.
 
 A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was said.
 """

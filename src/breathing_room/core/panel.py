@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from math import exp, sqrt
 from typing import Final
 
-from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.config import RoomConfig
+from breathing_room.core.deadlines import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import (
     PanelSums,

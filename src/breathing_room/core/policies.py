@@ -43,8 +43,8 @@ from typing import ClassVar, Final, Literal, TypeAlias
 from breathing_room.core.config import DAY_MS, UNSPOKEN
 from breathing_room.core.errors import ConfigError, HostError
 from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.tickets import TICKETS
-from breathing_room.core.visitors import KEY_BYTES
 
 KEY_REST_MS: Final = 1_000
 """The least time between two writes to one key."""

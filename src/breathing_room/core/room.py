@@ -30,8 +30,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Self, assert_never
 
-from breathing_room.core.agenda import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.deadlines import NOT_DUE, TICK_MS, Agenda, on_grid
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.estimate.coin import CoinCrowd
@@ -53,12 +53,12 @@ from breathing_room.core.events import (
     Withdrew,
     Woken,
 )
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.panel import Panel
 from breathing_room.core.presence import Presence, describe, read_label
 from breathing_room.core.snapshot import RESTORED, SILENT, Leases, Snapshot
 from breathing_room.core.summary import Summary
 from breathing_room.core.summary import facts as facts_of
-from breathing_room.core.visitors import KEY_BYTES
 from breathing_room.core.wire import LEASE_ENDED
 
 

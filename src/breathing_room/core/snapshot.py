@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.presence import Cell, Facts
-from breathing_room.core.visitors import KEY_BYTES
 
 MAGIC: Final = b"BRS1"
 

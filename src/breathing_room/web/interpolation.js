@@ -1,7 +1,7 @@
 /**
  * What to show between two polls: a count that walks from one presence to the next.
  *
- * The same as `core/interpolation.py`. What is shown always lies in the interval of the latest presence; a walk goes one
+ * The same as `core/client_rules/interpolation.py`. What is shown always lies in the interval of the latest presence; a walk goes one
  * way and takes until the next poll; what was not known is not walked from, so nobody sees a room fill up from 0.
  */
 export class Walk {

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from breathing_room.core.events import Reported
-from breathing_room.hosts.server.announcement import PROTOCOL
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.host import Host
-from breathing_room.hosts.server.http import create_app
+from breathing_room.hosts.server.routes import create_app
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.peer import Exchange, RefusedError, Socket
 from inside import client_of, host_inside, listening

@@ -16,13 +16,13 @@ from breathing_room.cli import main
 from breathing_room.core.cluster import Order, encode_order
 from breathing_room.core.errors import ConfigError, StoreError
 from breathing_room.core.wire import RESTART
+from breathing_room.hosts.common.rooms.connection import Session
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server import cluster
-from breathing_room.hosts.server.announcement import PROTOCOL, Announcement
 from breathing_room.hosts.server.cluster import Cluster
-from breathing_room.hosts.server.config import ServerConfig
 from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.hosts.server.session import Session
-from breathing_room.stores.log import Log
+from breathing_room.logs.redis_stream import Log
 from breathing_room.stores.redis import Link
 from inside import client_of, host_inside
 from redis_process import RedisProcess, free_port, redis_process

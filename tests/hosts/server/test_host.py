@@ -11,8 +11,8 @@ from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.events import Reported, Withdrew
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.hosts.server.announcement import Announcement
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.host import SLICE, Host, RoomHost
 from breathing_room.stores import MemoryStore
 from inside import HandClock, client_of, host_inside

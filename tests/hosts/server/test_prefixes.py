@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.prefixes import DAY_MS, UNKNOWN, Prefixes
 
 PROXY = "127.0.0.1"

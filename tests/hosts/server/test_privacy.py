@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from breathing_room.core.identity import KEY_BYTES, visitor_key
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.core.visitors import KEY_BYTES, visitor_key
-from breathing_room.hosts.server.signing import sign_visitor
+from breathing_room.hosts.common.access.signing import sign_visitor
 from breathing_room.stores import SqliteStore
 from harness import START_S
 from raw_websocket import Opcode, RawSocket, await_presence, encode_frame, handshake
@@ -50,11 +50,11 @@ ADDRESSES = ("203.0.113.77", "203.0.113.78", "198.51.100.9", "2001:db8:77::9", "
 
 PROGRAM = """
 import logging, os, sys
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.http import Routes
-from breathing_room.hosts.server.logs import set_up_logging
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.server.routes import Routes
+from breathing_room.hosts.server.logging import set_up_logging
 from breathing_room.hosts.server.serve import serve
-from breathing_room.hosts.server.session import Session
+from breathing_room.hosts.common.rooms.connection import Session
 
 set_up_logging("debug")
 for name in ("", "asyncio", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "breathing_room.server"):

@@ -9,10 +9,10 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, LEASE_ENDED, PROTOCOL_ERROR
-from breathing_room.hosts.server.announcement import PROTOCOL
+from breathing_room.hosts.common.rooms.connection import ENDED
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.server.frames import CLOSE, FIN, PING, PONG, TEXT, close_frame, frame
 from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.hosts.server.session import ENDED
 from breathing_room.hosts.server.socket import Socket
 from inside import host_inside
 

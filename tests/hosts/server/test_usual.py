@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from breathing_room.core.history import History
-from breathing_room.hosts.server.announcement import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.stores import MemoryStore, SqliteStore
 from breathing_room.testing.peer import Socket
 from harness import Serve

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from breathing_room.core.errors import ConfigError, StoreError
+from breathing_room.hosts.common.access.limits import Capacity
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server import workers
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.limits import Capacity
 from breathing_room.hosts.server.workers import Worker, serve_workers
 
 CONFIG = ServerConfig(workers=3, redis="redis://127.0.0.1:6379", port=0)

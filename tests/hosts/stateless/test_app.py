@@ -3,10 +3,10 @@
 import httpx
 import pytest
 
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.stateless.app import stateless_app
-from breathing_room.hosts.stateless.config import StatelessConfig
-from breathing_room.hosts.stateless.job import housekeep
 from breathing_room.stores import MemoryStore
 
 ROOM = "/v1/rooms/lobby"

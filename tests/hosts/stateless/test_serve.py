@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from breathing_room.core.errors import ConfigError, StoreError
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.server.serve import Server, listen, url_of
 from breathing_room.hosts.stateless import serve
-from breathing_room.hosts.stateless.config import StatelessConfig
 from breathing_room.hosts.stateless.serve import serve_stateless
 from breathing_room.stores import open_store
 

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.hosts.server.config import ServerConfig
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.stateless.app import stateless_app
-from breathing_room.hosts.stateless.config import StatelessConfig
-from breathing_room.hosts.stateless.job import housekeep
 from breathing_room.stores import MemoryStore
 from inside import HandClock
 from written import ask, read

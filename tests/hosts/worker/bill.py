@@ -15,10 +15,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from breathing_room.cost.book import read_book
-from breathing_room.cost.model import Crowd, Terms
-from breathing_room.cost.strategies import DurableObject, Fixed
-from breathing_room.sim.strategies import per_second
+from acted_strategies import per_second
+from breathing_room.lab.cost.book import read_book
+from breathing_room.lab.cost.model import Crowd, Terms
+from breathing_room.lab.cost.strategies import DurableObject, Fixed
 from breathing_room.testing.host import ask
 from breathing_room.testing.peer import Socket
 from hosts.worker.platform_fakes import Service

@@ -30,11 +30,11 @@ def test_it_has_what_a_room_needs_and_nothing_of_other_hosts() -> None:
         "core/room.py",
         "core/wire.py",
         "hosts/worker/entry.py",
-        "hosts/worker/object.py",
+        "hosts/worker/durable_object.py",
         "__init__.py",
     } <= modules
     assert not [path for path in modules if path.startswith(("cli/", "sim/", "cost/", "client/", "testing/"))]
-    assert "hosts/server/http.py" not in modules
+    assert "hosts/server/routes.py" not in modules
 
 
 def test_every_import_of_it_is_in_it() -> None:
@@ -77,4 +77,4 @@ def test_its_size_is_what_the_platform_measures() -> None:
 def test_what_does_not_run_there_is_refused() -> None:
     """An import that is neither ours, nor of the standard library, nor of the runtime is named."""
     with pytest.raises(HostError, match="starlette"):
-        assemble("breathing_room.hosts.server.http")
+        assemble("breathing_room.hosts.server.routes")

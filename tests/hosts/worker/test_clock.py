@@ -2,7 +2,7 @@
 
 import pytest
 
-from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.worker import clock
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.errors import StoreError
+from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.core.visitors import SECRET_BYTES
+from breathing_room.hosts.worker.hibernation import REST, SNAPSHOT
 from breathing_room.hosts.worker.host import keep_secrets
-from breathing_room.hosts.worker.kept import REST, SNAPSHOT
 from breathing_room.stores import MemoryStore
 from hosts.worker.objects import BROKEN, Objects
 

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from breathing_room.core.tickets import ticket
-from breathing_room.hosts.stateless.control import CONTROL, RoomControl, decode_control, encode_control
+from breathing_room.hosts.common.store_mode.records import (
+    CONTROL,
+    RoomControl,
+    decode_control,
+    encode_control,
+)
 from breathing_room.testing.host import ask, expect_refusal
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.errors import PeerError
-from breathing_room.hosts.server.answers import Answer
+from breathing_room.hosts.common.http.responses import Answer
 
 NAME = "breathing_room.hosts.worker.platform"
 

@@ -15,8 +15,8 @@ from breathing_room.core.events import Reported
 from breathing_room.core.shards import order
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.core.wire import GOODBYE
-from breathing_room.cost.strategies import PUSH_ROWS, DurableObject
-from breathing_room.hosts.worker.kept import SHARDS
+from breathing_room.hosts.worker.hibernation import SHARDS
+from breathing_room.lab.cost.strategies import PUSH_ROWS, DurableObject
 from breathing_room.stores import MemoryStore
 from hosts.worker.objects import BROKEN, Objects, Wire
 

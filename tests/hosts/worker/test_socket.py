@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
-from breathing_room.hosts.server.announcement import PROTOCOL, Announcement
-from breathing_room.hosts.server.session import ENDED, OBSERVER, PERSON
+from breathing_room.hosts.common.rooms.connection import ENDED, OBSERVER, PERSON
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
 from breathing_room.hosts.worker.host import RoomHost
 from breathing_room.hosts.worker.socket import EdgeSocket
 from hosts.worker.objects import BROKEN, Objects, Wire

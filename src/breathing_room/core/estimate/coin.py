@@ -23,8 +23,8 @@ from typing import Final
 
 from breathing_room.core.estimate import NOBODY, Estimate, Z, together
 from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.snapshot import CoinSnapshot
-from breathing_room.core.visitors import KEY_BYTES
 
 CHANCE: Final = 0.03
 BEAT_MS: Final = 30_000

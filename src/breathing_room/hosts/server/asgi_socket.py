@@ -20,12 +20,12 @@ from breathing_room.core.wire import (
     TOO_BIG,
     resolve_room,
 )
-from breathing_room.hosts.server import compat
-from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dialect
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.http.origins import origin_allowed
+from breathing_room.hosts.common.rooms.connection import PERSON, Session
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
 from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.hosts.server.origins import origin_allowed
 from breathing_room.hosts.server.responses import error_response
-from breathing_room.hosts.server.session import PERSON, Session
 
 
 class AsgiSocket(Session[RoomHost]):
@@ -123,12 +123,12 @@ class AsgiSocket(Session[RoomHost]):
             await websocket.send_denial_response(error_response(error))
             return
         await websocket.accept()
-        if session.dialect is compat.DIALECT:
+        if session.dialect is document_api.DIALECT:
             query = websocket.query_params
             try:
                 session.join(
-                    compat.read_session_id(query.get("sessionId")),
-                    compat.read_mood(query.get("mood"), session.room.config.moods),
+                    document_api.read_session_id(query.get("sessionId")),
+                    document_api.read_mood(query.get("mood"), session.room.config.moods),
                 )
             except PeerError as error:
                 session.refuse(error)
@@ -146,7 +146,7 @@ class AsgiSocket(Session[RoomHost]):
 
     @classmethod
     def _enter(cls, host: Host, websocket: WebSocket) -> "AsgiSocket":
-        """Check a handshake as ``front.py`` does.
+        """Check a handshake as ``listener.py`` does.
 
         Raises:
             PeerError: It is refused.
@@ -157,10 +157,10 @@ class AsgiSocket(Session[RoomHost]):
         host.check_capacity()
         name = websocket.path_params.get("room")
         if name is None:
-            compat.read_session_id(websocket.query_params.get("sessionId"))
+            document_api.read_session_id(websocket.query_params.get("sessionId"))
         room = host.enter(
             resolve_room(DEFAULT_ROOM if name is None else name, host.config.default_room),
             address=websocket.client.host if websocket.client else None,
             forwarded_for=headers.get("x-forwarded-for"),
         )
-        return cls(websocket, room, compat.DIALECT if name is None else PROTOCOL)
+        return cls(websocket, room, document_api.DIALECT if name is None else PROTOCOL)

@@ -1,7 +1,7 @@
 """The server as one of several: it tells the others what it knows, and its people what all know together.
 
 ``Cluster`` is the node: one round trip a tick, and what follows from the answer. ``NodePart`` stands beside each open room
-(``part.py``). What is said and how it is added up is the business of ``core/cluster.py``; how it travels, of ``stores/log.py``.
+(``core/replication/replica.py``). What is said and how it is added up is the business of ``core/cluster.py``; how it travels, of ``logs/redis_stream.py``.
 
 Nothing here waits for Redis but the tick itself. While Redis is away a tick fails, what it had to say waits for the next, and
 people go on as before.
@@ -36,13 +36,13 @@ from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.events import (
     Paced,
 )
+from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.presence import Presence
+from breathing_room.core.replication.replica import RoomPart
 from breathing_room.core.room import Room
-from breathing_room.core.visitors import SECRET_BYTES
 from breathing_room.core.wire import RESTART
-from breathing_room.hosts.server.part import RoomPart
+from breathing_room.logs.redis_stream import Log, Round
 from breathing_room.stores import RedisStore
-from breathing_room.stores.log import Log, Round
 from breathing_room.stores.redis import Link
 
 if TYPE_CHECKING:

@@ -18,12 +18,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from breathing_room.core.errors import PeerError
-from breathing_room.cost.book import read_book
-from breathing_room.cost.model import Bill, Crowd, Strategy, bill, breaks_at
-from breathing_room.cost.plot import PLOTTED, plot
-from breathing_room.cost.report import describe, notes
-from breathing_room.cost.strategies import strategy
 from breathing_room.hosts.server.responses import cacheable
+from breathing_room.lab.cost.book import read_book
+from breathing_room.lab.cost.model import Bill, Crowd, Strategy, bill, breaks_at
+from breathing_room.lab.cost.plot import PLOTTED, plot
+from breathing_room.lab.cost.report import describe, notes
+from breathing_room.lab.cost.strategies import strategy
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "

@@ -1,7 +1,7 @@
 """The server host: feeds rooms, carries out their effects, and re-arms one timer each.
 
 ``RoomHost`` is one room with its audience; ``Host`` is all of them with what they share: the clock, the store, the
-secrets, the deadlines. Neither knows how bytes travel (``session.py``), nor anything of HTTP.
+secrets, the deadlines. Neither knows how bytes travel (``hosts/common/rooms/connection.py``), nor anything of HTTP.
 """
 
 import asyncio
@@ -12,26 +12,26 @@ import secrets
 from collections.abc import Coroutine, Iterator
 from typing import Final, Protocol
 
-from breathing_room.core.budget import Budget
+from breathing_room.core.daily import Day
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
 from breathing_room.core.events import Event, Joined, Observed, VisitorKey, Woken
 from breathing_room.core.history import WEEKS_MAX, History
+from breathing_room.core.identity import SECRET_BYTES, visitor_key
 from breathing_room.core.presence import Presence
+from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
-from breathing_room.core.visitors import SECRET_BYTES, visitor_key
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
-from breathing_room.hosts.server.announcement import Announcement
-from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.rooms.connection import Session
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.cluster import Cluster, NodePart
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.counters import Counters
-from breathing_room.hosts.server.day import Day
 from breathing_room.hosts.server.prefixes import Prefixes
-from breathing_room.hosts.server.session import Session
 from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.ports import Store
 from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from breathing_room.hosts.server.config import Network
+from breathing_room.hosts.common.settings import Network
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

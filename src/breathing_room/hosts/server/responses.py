@@ -1,4 +1,4 @@
-"""The shapes of ``answers.py`` as Starlette has responses."""
+"""The shapes of ``hosts/common/http/responses.py`` as Starlette has responses."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode, encode_presence
-from breathing_room.hosts.server.answers import (
+from breathing_room.hosts.common.http.responses import (
     JSON,
     Answer,
     cacheable_answer,

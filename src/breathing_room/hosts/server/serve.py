@@ -15,11 +15,11 @@ import uvloop
 from uvicorn.server import HANDLED_SIGNALS
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.front import Front
+from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.host import Host
-from breathing_room.hosts.server.http import create_app
-from breathing_room.hosts.server.limits import Capacity, raise_file_limit
+from breathing_room.hosts.server.listener import Front
+from breathing_room.hosts.server.routes import create_app
 
 log = logging.getLogger("breathing_room.server")
 

@@ -10,7 +10,8 @@ from then until it could, presences are skipped, and the latest is sent afterwar
 import asyncio
 
 from breathing_room.core.wire import GOING_AWAY, GOODBYE
-from breathing_room.hosts.server.announcement import Announcement, Dialect
+from breathing_room.hosts.common.rooms.connection import ENDED, Session
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
 from breathing_room.hosts.server.frames import (
     CLOSE,
     NO_STATUS,
@@ -24,7 +25,6 @@ from breathing_room.hosts.server.frames import (
     read_close,
 )
 from breathing_room.hosts.server.host import RoomHost
-from breathing_room.hosts.server.session import ENDED, Session
 
 POLITE = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
 _PING = frame(PING, b"")

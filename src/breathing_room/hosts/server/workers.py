@@ -20,9 +20,9 @@ from types import FrameType
 from typing import Final
 
 from breathing_room.core.errors import ConfigError, HostError, StoreError
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.limits import Capacity, raise_file_limit
-from breathing_room.hosts.server.logs import set_up_logging
+from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.server.logging import set_up_logging
 from breathing_room.hosts.server.serve import listen, serve, url_of
 from breathing_room.stores.redis import Link
 

@@ -24,25 +24,29 @@ report from a repeat: that takes a memory of sessions, of hours. Their heartbeat
 The size of a surge is known to the job after a minute, and to the writers after ``propagation_ms`` more; until then all
 its reports are stored. A beat should name the mood: it lasts for one lease after it was named.
 
-``control.py`` is what lies in the store, ``config.py`` what can be set, ``job.py`` the job, ``presence.py`` what both sides read out of
-the store; ``writer.py`` is a writer, ``app.py`` speaks HTTP for it, and ``serve.py`` runs it.
+``hosts/common/store_mode/records.py`` is what lies in the store, ``hosts/common/store_mode/settings.py`` what can be set, ``hosts/common/store_mode/controller.py`` the job, ``hosts/common/store_mode/presence.py`` what both sides read out of
+the store; ``hosts/common/store_mode/writer.py`` is a writer, ``app.py`` speaks HTTP for it, and ``serve.py`` runs it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from breathing_room.hosts.common.store_mode.controller import housekeep
+    from breathing_room.hosts.common.store_mode.settings import StatelessConfig
     from breathing_room.hosts.stateless.app import stateless_app
-    from breathing_room.hosts.stateless.config import StatelessConfig
-    from breathing_room.hosts.stateless.job import housekeep
 
 __all__ = ["StatelessConfig", "housekeep", "stateless_app"]
 
-_HOMES = {"StatelessConfig": "config", "housekeep": "job", "stateless_app": "app"}
+_HOMES = {
+    "StatelessConfig": "breathing_room.hosts.common.store_mode.settings",
+    "housekeep": "breathing_room.hosts.common.store_mode.controller",
+    "stateless_app": "breathing_room.hosts.stateless.app",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and only that: the job needs no HTTP."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import uvicorn
 import uvloop
 
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.server.serve import HOW, Server, listen, url_of
 from breathing_room.hosts.stateless.app import stateless_app
-from breathing_room.hosts.stateless.config import StatelessConfig
 from breathing_room.stores import open_store
 
 

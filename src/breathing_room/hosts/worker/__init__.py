@@ -1,8 +1,8 @@
 """The worker host: rooms at Cloudflare's edge, each a Durable Object, in Python.
 
 ``host.py`` is its heart, as that of the server: it feeds a room, carries out its effects and sets one alarm. ``socket.py`` is how
-a session travels there; ``kept.py`` is what a room remembers while it sleeps. ``room_http.py`` answers what only the room can,
-``http.py`` everything else. ``object.py`` and ``entry.py`` are all that touches the platform: the object, and the Worker in front.
+a session travels there; ``hibernation.py`` is what a room remembers while it sleeps. ``room_http.py`` answers what only the room can,
+``routes.py`` everything else. ``durable_object.py`` and ``entry.py`` are all that touches the platform: the object, and the Worker in front.
 
 Theory of operation
 -------------------

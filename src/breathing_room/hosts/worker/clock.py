@@ -1,6 +1,6 @@
 """The edge's one time: a machine that sleeps and moves has no other clock than the wall's."""
 
-from breathing_room.hosts.server.clock import Clock
+from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.ports import wall_ms
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.wire import encode
-from breathing_room.hosts.server.answers import JSON, page_headers
-from breathing_room.hosts.server.config import ENVIRONMENT_PREFIX
+from breathing_room.hosts.common.http.responses import JSON, page_headers
+from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX
 from breathing_room.hosts.server.page import page_files
 from breathing_room.hosts.worker.assemble import (
     FREE_BYTES_MAX,
@@ -21,7 +21,7 @@ from breathing_room.hosts.worker.assemble import (
     assemble,
     runtime_sdk,
 )
-from breathing_room.hosts.worker.config import WorkerConfig
+from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.publish import config_page
 
 BYTES_MAX: Final = {"free": FREE_BYTES_MAX, "paid": PAID_BYTES_MAX}

@@ -12,15 +12,15 @@ from workers import Response, WorkerEntrypoint
 from breathing_room.core.errors import PeerError
 from breathing_room.core.shards import order
 from breathing_room.core.wire import RESTART
-from breathing_room.hosts.stateless.job import housekeep
+from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.worker.clock import EdgeClock
+from breathing_room.hosts.worker.durable_object import BreathingRoom
 from breathing_room.hosts.worker.host import keep_secrets
-from breathing_room.hosts.worker.http import Routes
-from breathing_room.hosts.worker.kv_http import KvRoutes
-from breathing_room.hosts.worker.object import BreathingRoom
+from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.room_http import ADDRESS
+from breathing_room.hosts.worker.routes import Routes
 from breathing_room.hosts.worker.shards import (
     GROW,
     INSIDE,

@@ -1,7 +1,7 @@
 """The worker host: feeds one room, carries out its effects, and sets its one alarm.
 
 ``RoomHost`` is a room with its audience, and lives as long as its object is awake; ``Host`` is what it shares with all others of the
-same Worker. Neither knows the platform: that is ``object.py``.
+same Worker. Neither knows the platform: that is ``durable_object.py``.
 """
 
 import json
@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from breathing_room.core.budget import Budget
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
@@ -28,8 +27,10 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.history import WEEKS_MAX, History
+from breathing_room.core.identity import SECRET_BYTES, visitor_key
 from breathing_room.core.policies import live_seats
 from breathing_room.core.presence import Presence
+from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import (
     RESTORED,
@@ -41,20 +42,19 @@ from breathing_room.core.snapshot import (
     encode_snapshot,
     with_connected,
 )
-from breathing_room.core.visitors import SECRET_BYTES, visitor_key
 from breathing_room.core.wire import JOIN_LATE
-from breathing_room.hosts.server.announcement import Announcement
-from breathing_room.hosts.server.clock import Clock
-from breathing_room.hosts.server.config import ServerConfig
-from breathing_room.hosts.server.counters import Counters
+from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.rooms.connection import NEW, PERSON
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
+from breathing_room.hosts.common.store_mode.records import read_control, read_values
 from breathing_room.hosts.server.prefixes import Prefixes
-from breathing_room.hosts.server.session import NEW, PERSON
 from breathing_room.hosts.server.timeouts import Timeouts
-from breathing_room.hosts.stateless.control import read_control, read_values
 from breathing_room.hosts.worker.clock import EdgeClock
-from breathing_room.hosts.worker.config import WorkerConfig
-from breathing_room.hosts.worker.follower import FOLLOWS, Follower, Progress
-from breathing_room.hosts.worker.kept import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
+from breathing_room.hosts.worker.hibernation import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
+from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
 from breathing_room.hosts.worker.shards import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket

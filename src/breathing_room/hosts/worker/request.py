@@ -7,7 +7,7 @@ from typing import Final
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import DEFAULT_ROOM, resolve_room
-from breathing_room.hosts.server.origins import origin_allowed
+from breathing_room.hosts.common.http.origins import origin_allowed
 
 ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
 

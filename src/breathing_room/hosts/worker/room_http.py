@@ -1,4 +1,4 @@
-"""What only the room itself can answer over HTTP. The Worker in front (``http.py``) answers the rest, and keeps what caches may keep."""
+"""What only the room itself can answer over HTTP. The Worker in front (``routes.py``) answers the rest, and keeps what caches may keep."""
 
 import hmac
 from dataclasses import asdict
@@ -16,8 +16,8 @@ from breathing_room.core.wire import (
     encode_presence,
     history_body,
 )
-from breathing_room.hosts.server import compat
-from breathing_room.hosts.server.answers import Answer, json_answer
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.http.responses import Answer, json_answer
 from breathing_room.hosts.worker.host import RoomHost
 from breathing_room.hosts.worker.request import Request
 
@@ -102,7 +102,7 @@ class RoomRoutes:
     async def heartbeat(self, request: Request) -> Answer:
         """Take a heartbeat of the planning document's app."""
         body = await request.read(self.host.config.body_bytes_max)
-        heartbeat = compat.decode_heartbeat(body, self.room.config.moods)
+        heartbeat = document_api.decode_heartbeat(body, self.room.config.moods)
         if self.host.config.signing_key:
             raise PeerError(
                 "unsigned_visitor",
@@ -112,7 +112,7 @@ class RoomRoutes:
         self.host.counters.reports += 1
         self._spend()
         self.room.feed(Tossed(self.room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
-        return json_answer(encode(compat.presence_body(self.room.presence())))
+        return json_answer(encode(document_api.presence_body(self.room.presence())))
 
     def _spend(self) -> None:
         """Pay for a report.

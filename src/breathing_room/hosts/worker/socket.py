@@ -9,11 +9,11 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from breathing_room.core.events import VisitorKey
-from breathing_room.core.visitors import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
-from breathing_room.hosts.server import compat
-from breathing_room.hosts.server.announcement import PROTOCOL, Announcement, Dialect
-from breathing_room.hosts.server.session import ENDED, NEW, OBSERVER, PERSON, Session
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, PERSON, Session
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
 
 if TYPE_CHECKING:
     from breathing_room.core.cluster import NodeId
@@ -24,7 +24,7 @@ log = logging.getLogger("breathing_room.worker")
 NO_STATUS: Final = 1005
 POLITE: Final = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
 
-DIALECTS: Final = (PROTOCOL, compat.DIALECT)
+DIALECTS: Final = (PROTOCOL, document_api.DIALECT)
 
 # What the runtime puts in place of bytes that are no UTF-8. Nothing that makes sense here has one.
 REPLACEMENT: Final = "\ufffd"

@@ -1,0 +1,67 @@
+"""How many reports a room takes on one server: what comes over it is shed, never queued.
+
+The bucket holds tokens, fills by itself, and every report that is kept costs one. It sits between the ticket and the room:
+
+- A report outside the sample costs no token beyond the request itself. Its answer is the rate, and whoever has heard the rate
+  does not report again; refused, it would only come back.
+- A report in the sample is what costs work: a hash, a lease, an estimate, a share of the next snapshot. Over the
+  budget it is refused before any of that. Its client polls before it tries again (``core/client_rules/polling.py``) and
+  then hears of the rate, which has fallen meanwhile.
+- A goodbye is never shed: it makes room.
+
+Why the defaults: a panel of n sends about n / 165 reports a second (208,000 a day for 400), so a quarter of it is forty times as
+many. When a crowd of N comes all at once, about ``n (1 + ln(N / n))`` of its reports fall into the sample before the rate has
+fallen: the bucket holds two panels, a whole class of 800 within one second, and the next quarter follows every second.
+"""
+
+from typing import Final
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import PeerError
+
+PANEL_MIN: Final = 100
+"""A panel that is smaller than this costs a machine nothing: it has the budget of one of this size."""
+
+RETRY_S_MAX: Final = 30
+
+
+class Budget:
+    """The tokens of one room.
+
+    Args:
+        config: How the room works.
+        now_ms: The host's time. Every later time given is at least as late.
+
+    Attributes:
+        per_s: Tokens that come in a second.
+        burst: Tokens that it holds at most.
+        retry_after_s: When to come again: half of the bucket is full by then.
+    """
+
+    __slots__ = ("_as_of_ms", "_tokens", "burst", "per_s", "retry_after_s")
+
+    def __init__(self, config: RoomConfig, *, now_ms: int) -> None:
+        panel_size = max(config.panel_size, PANEL_MIN)
+        self.per_s = config.reports_per_s or panel_size // 4
+        self.burst = 2 * panel_size
+        self.retry_after_s = min(-(-self.burst // (2 * self.per_s)), RETRY_S_MAX)
+        self._tokens = float(self.burst)
+        self._as_of_ms = now_ms
+
+    def spend(self, now_ms: int) -> None:
+        """Take a token.
+
+        Raises:
+            PeerError: ``over_budget``: there is none.
+        """
+        came = max(0, now_ms - self._as_of_ms) * self.per_s / 1_000
+        self._tokens = min(self._tokens + came, self.burst)
+        self._as_of_ms = now_ms
+        if self._tokens < 1:
+            raise PeerError(
+                "over_budget",
+                "more people report than this room takes in a second; poll, then report again",
+                status=429,
+                retry_after_s=self.retry_after_s,
+            )
+        self._tokens -= 1

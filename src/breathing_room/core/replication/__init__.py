@@ -1,0 +1,1 @@
+"""One room over several replicas: machines over a log, or objects around a coordinator."""

@@ -1,0 +1,1 @@
+"""What all hosts share, and none of them owns: it knows no platform."""

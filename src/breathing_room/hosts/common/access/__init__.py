@@ -1,0 +1,1 @@
+"""Who may come in: signatures, address prefixes, limits."""

@@ -1,0 +1,90 @@
+"""The paths of the app that the planning document was written for, so that its clients work here unchanged.
+
+Everything that this dialect needs is in this file. It speaks of the default room; an unknown mood is read as
+``presence``, as that app did; ids may have any form up to 128 characters; there is never anybody in ``users``.
+"""
+
+from typing import Any, Final
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.errors import PeerError
+from breathing_room.core.presence import Presence
+from breathing_room.core.wire import Beat, Join, Message, Mood, decode_object, encode, error_message
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+
+SESSION_ID_CHARACTERS_MAX: Final = 128
+
+CONFIG: Final = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": True, "version": 2}
+
+
+def presence_body(presence: Presence) -> dict[str, Any]:
+    """Write a presence as that app did.
+
+    It has no word for a count that is not known. We then say how many we know of, and at least the one who asks.
+    """
+    count = max(1, presence.low) if presence.count is None else presence.count
+    return {
+        "count": count,
+        # It has no word for moods that are not told apart either.
+        "moods": {mood: people or 0 for mood, people in presence.moods.items()},
+        "users": [],
+        "countryCounts": {},
+        "timestamp": presence.as_of_ms,
+    }
+
+
+def read_mood(value: object, moods: tuple[str, ...]) -> str:
+    """Read a mood; any other is ``presence``, where the room declares that."""
+    if isinstance(value, str) and value in moods:
+        return value
+    return "presence" if "presence" in moods else UNSPOKEN
+
+
+def read_session_id(value: object) -> str:
+    """Read a visitor id of that app.
+
+    Raises:
+        PeerError: ``bad_visitor``.
+    """
+    if (
+        not isinstance(value, str)
+        or not 1 <= len(value) <= SESSION_ID_CHARACTERS_MAX
+        or not value.isprintable()
+    ):
+        raise PeerError(
+            "bad_visitor", f"sessionId must be 1 to {SESSION_ID_CHARACTERS_MAX} printable characters"
+        )
+    return value
+
+
+def decode_heartbeat(body: bytes, moods: tuple[str, ...]) -> Join:
+    """Read the body of a heartbeat.
+
+    Raises:
+        PeerError: It makes no sense.
+    """
+    value = decode_object(body)
+    return Join(read_session_id(value.get("sessionId")), read_mood(value.get("mood"), moods))
+
+
+def _decode(text: bytes, moods: tuple[str, ...]) -> Message:
+    value = decode_object(text)
+    match value.get("type"):
+        case "mood":
+            return Mood(read_mood(value.get("mood"), moods))
+        case "ping":
+            return Beat(None)
+        case _:
+            raise PeerError("unknown_type", "type must be mood or ping")
+
+
+def _presence(announcement: Announcement) -> bytes:
+    return encode({"type": "presence"} | presence_body(announcement.presence))
+
+
+DIALECT: Final = Dialect(
+    decode=_decode,
+    presence=_presence,
+    beat=lambda _sent_ms, _now_ms: b'{"type":"pong"}',
+    error=error_message,
+)

@@ -1,0 +1,1 @@
+"""Rooms as hosts run them, whatever the platform."""

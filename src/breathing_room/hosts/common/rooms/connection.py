@@ -1,0 +1,215 @@
+"""What a socket means, whatever carries it.
+
+A session turns the messages of one client into events of its room. How bytes travel is the business of its
+subclasses: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py`` speaks ASGI, and the one of ``hosts/worker`` is
+kept by a network that lets the room sleep.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import MutableMapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import PeerError
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, VisitorKey
+from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
+from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+from breathing_room.hosts.common.settings import ServerConfig
+
+# What a session is, in the order in which it comes about.
+NEW = 0
+OBSERVER = 1
+PERSON = 2
+ENDED = 3
+
+
+class Shared(Protocol):
+    """What a session asks of the host of its room."""
+
+    @property
+    def config(self) -> ServerConfig:
+        """How the host works."""
+
+    @property
+    def clock(self) -> Clock:
+        """The two times."""
+
+    @property
+    def counters(self) -> Counters:
+        """What the host counts about itself."""
+
+
+class Place(Protocol):
+    """What a session asks of the room that it leads to."""
+
+    name: str
+    config: RoomConfig
+    ping_ms: int
+
+    @property
+    def host(self) -> Shared:
+        """The host that it is part of."""
+
+    @property
+    def audience(self) -> MutableMapping[Any, None]:
+        """Who is told of every change."""
+
+    def attach(self, session: Any) -> None:
+        """A socket leads here."""
+
+    def settle(self, session: Any) -> None:
+        """A socket has said what it is."""
+
+    def detach(self, session: Any) -> None:
+        """A socket is gone."""
+
+    def feed(self, event: Event) -> None:
+        """Tell the room something."""
+
+    def visitor_key(self, visitor: str) -> VisitorKey:
+        """Hash a visitor id."""
+
+
+PlaceT = TypeVar("PlaceT", bound=Place)
+
+
+class Session(ABC, Generic[PlaceT]):
+    """One socket of one client.
+
+    Attributes:
+        room: The room that the socket leads to.
+        dialect: What its messages look like.
+        role: NEW, OBSERVER, PERSON or ENDED.
+        heard_at_ms: When something last arrived.
+        visitor: Whose it is, of a PERSON.
+    """
+
+    __slots__ = ("_senseless", "dialect", "heard_at_ms", "role", "room", "visitor")
+
+    def __init__(self, room: PlaceT, dialect: Dialect) -> None:
+        self.room = room
+        self.dialect = dialect
+        self.role = NEW
+        self.visitor: VisitorKey | None = None
+        self._senseless = 0
+        self.heard_at_ms = room.host.clock.now_ms()
+        room.attach(self)
+
+    # --- What the carrier does --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def push(self, announcement: Announcement) -> None:
+        """Send a presence; to a slow reader only the latest."""
+
+    @abstractmethod
+    def send(self, text: bytes) -> None:
+        """Send an answer; a slow reader may miss it."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+
+    @abstractmethod
+    def close(self, code: int, reason: bytes = b"") -> None:
+        """Say goodbye and end the socket."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """End the socket at once."""
+
+    # --- What the carrier tells -------------------------------------------------------------------------------
+
+    def heard(self) -> None:
+        """Something arrived: a sign of life."""
+        now_ms = self.room.host.clock.now_ms()
+        # A third of a lease is soon enough to renew it; a client that chatters costs no more than one that pongs.
+        if now_ms - self.heard_at_ms >= self.room.ping_ms // 2:
+            self.heard_at_ms = now_ms
+            if self.role == PERSON:
+                self.room.feed(Heard(self))
+
+    def receive(self, text: bytes) -> None:
+        """A whole message arrived."""
+        counters = self.room.host.counters
+        counters.messages_in += 1
+        try:
+            self._obey(text)
+        except PeerError as error:
+            self.refuse(error)
+
+    def refuse(self, error: PeerError) -> None:
+        """Tell the client that its message made no sense; after too many of them, part."""
+        self.room.host.counters.refuse(error.code)
+        self._senseless += 1
+        self.send(self.dialect.error(error))
+        if error.code == "too_many_sockets":
+            self.close(TOO_MANY_SOCKETS)
+        elif self._senseless >= self.room.host.config.senseless_max:
+            self.close(SENSELESS)
+
+    def ended(self, *, politely: bool) -> None:
+        """The socket is gone, or as good as gone. Only the first call counts."""
+        role, self.role = self.role, ENDED
+        if role == ENDED:
+            return
+        self.room.detach(self)
+        if role == PERSON:
+            self.room.feed(Left(self) if politely else Broke(self))
+
+    def join(self, visitor: str, mood: str | None) -> None:
+        """Count whoever is behind this socket.
+
+        Raises:
+            PeerError: The socket said join or observe before, nobody signed the visitor, or it has too many sockets.
+        """
+        self._expect_new()
+        host = self.room.host
+        host.config.check_visitor(visitor, room=self.room.name, wall_ms=host.clock.wall_ms())
+        self.visitor = self.room.visitor_key(visitor)
+        self.room.audience[self] = None
+        try:
+            self.room.feed(Joined(self, self.visitor, mood))
+        except PeerError:
+            self.room.audience.pop(self, None)
+            raise
+        self._became(PERSON)
+        self.room.host.counters.joins += 1
+
+    def observe(self) -> None:
+        """Show the room to whoever is behind this socket.
+
+        Raises:
+            PeerError: The socket said join or observe before.
+        """
+        self._expect_new()
+        self.room.audience[self] = None
+        self.room.feed(Observed(self))
+        self._became(OBSERVER)
+
+    def _expect_new(self) -> None:
+        if self.role != NEW:
+            raise PeerError("already_joined", "this socket said join or observe before", status=409)
+
+    def _became(self, role: int) -> None:
+        # The answer may have ended it already.
+        if self.role == NEW:
+            self.role = role
+        self.room.settle(self)
+
+    def _obey(self, text: bytes) -> None:
+        match self.dialect.decode(text, self.room.config.moods):
+            case Join(visitor, mood):
+                self.join(visitor, mood)
+            case Observe():
+                self.observe()
+            case Mood(mood):
+                if self.role != PERSON:
+                    raise PeerError("not_joined", "say join before you name a mood", status=409)
+                self.room.feed(MoodChanged(self, mood))
+            case Beat(sent_ms):
+                self.send(self.dialect.beat(sent_ms, self.room.host.clock.wall_ms()))
+            case Leave():
+                self.ended(politely=True)
+                self.close(GOODBYE)

@@ -1,0 +1,97 @@
+"""The job: the one voice that says the rate, and what was seen of leases that ended in silence."""
+
+import secrets
+from math import exp
+
+from breathing_room.core.config import DAY_MS
+from breathing_room.core.identity import SECRET_BYTES
+from breathing_room.core.panel import ARRIVALS_MS, WINDOW_LEASES
+from breathing_room.core.policies import decode_records, merge
+from breathing_room.core.tickets import TICKETS
+from breathing_room.hosts.common.store_mode.records import (
+    CONTROL,
+    REPORTS,
+    SECRET,
+    Control,
+    RoomControl,
+    encode_control,
+    read_control,
+    read_values,
+)
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.ports import Clock, Store, wall_ms
+
+
+async def housekeep(
+    store: Store, config: StatelessConfig | None = None, *, clock: Clock = wall_ms
+) -> Control:
+    """Look after rates, silent expiries and the epoch, once. Exactly one process calls it, every ``job_ms``.
+
+    Returns:
+        What it wrote.
+
+    Raises:
+        StoreError: The store failed. Call it again the next time.
+    """
+    config = config or StatelessConfig()
+    now_ms = clock()
+    before = await read_control(store)
+    epoch_ms = config.server.room.epoch_ms
+    epoch = now_ms // epoch_ms if before is None else max(before.epoch, now_ms // epoch_ms)
+    # The next epoch's secret is there before anybody needs it, and the last one's as long as somebody may.
+    for number in (epoch, epoch + 1):
+        if await store.get(f"{SECRET}{number}") is None:
+            ttl_ms = (number + 2) * epoch_ms - now_ms
+            await store.put(f"{SECRET}{number}", secrets.token_bytes(SECRET_BYTES), ttl_ms=ttl_ms)
+    before = before or Control(as_of_ms=now_ms, epoch=epoch)
+    names = {key.removeprefix(REPORTS).partition("/")[0] for key in await store.list(REPORTS)}
+    rooms = {}
+    for name in sorted(names | before.rooms.keys()):
+        room = _follow(config, name, before, await read_values(store, name), now_ms)
+        # Of a room where nothing is going on there is nothing to say.
+        if name in names or room.lapsed or len(room.rates) > 1 or room.rates[0][1] < 1.0:
+            rooms[name] = room
+    control = Control(as_of_ms=now_ms, epoch=epoch, rooms=rooms)
+    await store.put(CONTROL, encode_control(control))
+    return control
+
+
+def _follow(
+    config: StatelessConfig, name: str, before: Control, values: list[bytes], now_ms: int
+) -> RoomControl:
+    """Say anew what there is to say about a room."""
+    room = before.room(name)
+    settings = config.server.room_config(name)
+    lease_ms = settings.beat_lease_ms + config.silence_ms
+    records = [record for record in merge(values).values() if record.here]
+    rate = config.make_rate(name, room, now_ms)
+    window_ms = WINDOW_LEASES * settings.beat_lease_ms
+    lapsed = [(at_ms, drawn) for at_ms, drawn in room.lapsed if at_ms > now_ms - window_ms]
+    for record in records:
+        ended_at_ms = record.heard_at_ms + lease_ms
+        if before.as_of_ms < ended_at_ms <= now_ms:
+            lapsed.append((ended_at_ms, round(record.ticket * TICKETS)))
+    passed_ms = now_ms - before.as_of_ms
+    heard_after_ms, heard_until_ms = before.as_of_ms - config.silence_ms, now_ms - config.silence_ms
+    arrived = sum(
+        heard_after_ms < record.heard_at_ms <= heard_until_ms
+        for value in values
+        for record in decode_records(value)
+    )
+    kept = exp(-passed_ms / ARRIVALS_MS)
+    arrivals_per_ms = room.arrivals_per_ms * kept + (
+        arrived / passed_ms * (1 - kept) if passed_ms > 0 else 0.0
+    )
+    budget = settings.reports_per_day
+    seats = sum(record.heard_at_ms + lease_ms > now_ms and record.ticket < rate.current for record in records)
+    rate.theta(now_ms)  # Lets go of rates that nobody acts on any more.
+    was = rate.current
+    if rate.follow(seats, arrivals_per_ms * DAY_MS / budget if budget else 0.0, now_ms):
+        arrivals_per_ms *= rate.current / was  # Fewer are asked from now on.
+    return RoomControl(
+        rates=rate.rates,
+        changed_at_ms=rate.changed_at_ms,
+        since_ms=room.since_ms,
+        lapsed=tuple(sorted(lapsed)),
+        arrivals_per_ms=arrivals_per_ms,
+    )

@@ -1,0 +1,192 @@
+"""A room on its way out of KV: while writers of the stateless mode still take reports, it hears them, and they hear it.
+
+The object of a room that was found in KV is one more writer there: six times between two runs of the job it puts what was reported to it under a prefix of its
+own, and reads what others put. The latest record of a visitor counts, whoever wrote it, so whoever reports now here and now there is one person,
+and both sides publish the same crowd, some seconds late, and as late as KV is. The rate is the job's, on both sides. When the job has not run for a
+while, nobody is left to follow.
+
+Nothing here needs to outlast a sleep: what was read can be read again, and a record that the room has acted on already changes nothing.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from breathing_room.core.errors import HostError
+from breathing_room.core.events import Event, Paced, Reported, VisitorKey, Withdrew
+from breathing_room.core.policies import Record, decode_records, encode_records, later
+from breathing_room.core.room import Room
+from breathing_room.hosts.common.store_mode.records import REPORTS, read_control
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.ports import Store
+
+log = logging.getLogger("breathing_room.worker")
+
+FOLLOWS: Final = "follows"
+"""Where an object remembers that it follows."""
+
+WRITER: Final = "object"
+
+ROUNDS: Final = 6
+"""How often it puts and reads between two runs of the job: every 10 s."""
+
+JOBS_MISSED_MAX: Final = 3
+"""Runs of the job that may be missed before it is taken to have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a room has come.
+
+    Attributes:
+        following: Whether the job still runs, so that somebody may still report elsewhere.
+        seats: People of the panel.
+        elsewhere: Those of them who reported elsewhere last.
+    """
+
+    following: bool
+    seats: int
+    elsewhere: int
+
+
+class Follower:
+    """Keeps a room and the writers in KV together.
+
+    Args:
+        name: The room's name.
+        store: What the writers share.
+        config: How they work.
+        now_ms: The time.
+
+    Attributes:
+        every_ms: How often it follows.
+        next_at_ms: When to call ``follow``.
+        over: Whether there is nobody left to follow.
+    """
+
+    def __init__(self, name: str, store: Store, config: StatelessConfig, *, now_ms: int) -> None:
+        self.next_at_ms = now_ms
+        self.every_ms = config.job_ms // ROUNDS
+        self.over = False
+        self._name = name
+        self._store = store
+        self._config = config
+        self._lease_ms = config.server.room_config(name).beat_lease_ms
+        self._untold: dict[VisitorKey, Record] = {}
+        self._read: dict[str, list[Record]] = {}
+        # The record of each visitor that was acted on last.
+        self._acted: dict[VisitorKey, Record] = {}
+        self._elsewhere: set[VisitorKey] = set()
+
+    def note(self, event: Reported | Withdrew, now_ms: int) -> None:
+        """Take down what was reported here."""
+        match event:
+            case Reported(visitor, ticket, mood):
+                record = Record(visitor, ticket, mood, now_ms)
+            case Withdrew(visitor):
+                record = Record(visitor, 0.0, None, now_ms, here=False)
+        self._acted[visitor] = record
+        self._elsewhere.discard(visitor)
+        self._untold[visitor] = later(self._untold.get(visitor), record)
+
+    async def follow(self, room: Room, now_ms: int) -> list[Event]:
+        """Tell writers what was reported here, and find what was reported there.
+
+        Args:
+            room: The room, to look at.
+            now_ms: The time.
+
+        Returns:
+            What to feed to the room.
+
+        Raises:
+            StoreError: The store failed. What was to be told is told the next time.
+        """
+        self.next_at_ms = now_ms + self.every_ms
+        control = await read_control(self._store)
+        self.over = control is None or now_ms - control.as_of_ms > JOBS_MISSED_MAX * self._config.job_ms
+        if control is None or self.over:
+            return []
+        await self._tell(now_ms)
+        events: list[Event] = []
+        known_ms = _heard_at_ms(room, self._lease_ms)
+        of_room = control.room(self._name)
+        rate = self._config.make_rate(self._name, of_room, now_ms)
+        for record in (await self._records()).values():
+            visitor, acted = record.visitor, self._acted.get(record.visitor)
+            lives = (
+                record.here and record.heard_at_ms + self._lease_ms > now_ms and record.ticket < rate.current
+            )
+            # A room whose own rate had been lower let some people go whom it needs now.
+            was_shed = lives and acted is not None and acted.here and not room.panel.holds(visitor)
+            heard_at_ms = known_ms.get(visitor, 0) if acted is None else acted.heard_at_ms
+            if record.heard_at_ms <= heard_at_ms and not was_shed:
+                continue
+            self._acted[visitor] = record
+            if lives:
+                mood = record.mood if record.mood in room.config.moods else None
+                events.append(Reported(visitor, record.ticket, mood, None))
+            elif not record.here:
+                events.append(Withdrew(visitor))
+        # Two rates would make two panels of one.
+        paced = [] if rate.current == room.panel.rate else [Paced(rate.rates, of_room.changed_at_ms)]
+        return [*paced, *events]
+
+    def progress(self, room: Room) -> Progress:
+        """Say how far it is."""
+        elsewhere = sum(room.panel.holds(visitor) for visitor in self._elsewhere)
+        return Progress(not self.over, room.panel.seat_count, elsewhere)
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    async def _tell(self, now_ms: int) -> None:
+        """Put what was reported here where the writers look."""
+        if not self._untold:
+            return
+        told = dict(self._untold)
+        ttl_ms = self._lease_ms + self.every_ms + 2 * self._config.job_ms
+        key = f"{REPORTS}{self._name}/{WRITER}/{now_ms:013}"
+        await self._store.put(key, encode_records(told.values()), ttl_ms=ttl_ms)
+        for visitor, record in told.items():
+            if self._untold.get(visitor) is record:  # Otherwise there was more meanwhile.
+                del self._untold[visitor]
+
+    async def _records(self) -> dict[VisitorKey, Record]:
+        """Read what is new, and find the latest record of everybody; a value never changes."""
+        prefix = f"{REPORTS}{self._name}/"
+        keys = await self._store.list(prefix)
+        read: dict[str, list[Record]] = {}
+        for key in keys:
+            records = self._read.get(key)
+            if records is None and (value := await self._store.get(key)) is not None:
+                try:
+                    records = decode_records(value)
+                except HostError as error:
+                    log.error("%s: %s", key, error)
+                    records = []
+            if records is not None:
+                read[key] = records
+        self._read = read
+        latest: dict[VisitorKey, Record] = {}
+        ours: dict[VisitorKey, bool] = {}
+        for key, records in read.items():
+            for record in records:
+                former = latest.get(record.visitor)
+                if former is None or record.heard_at_ms >= former.heard_at_ms:
+                    ours[record.visitor] = key.startswith(f"{prefix}{WRITER}/")
+                latest[record.visitor] = later(former, record)
+        self._elsewhere = {
+            visitor for visitor, own in ours.items() if not own and visitor not in self._untold
+        }
+        self._acted = {
+            visitor: record
+            for visitor, record in self._acted.items()
+            if visitor in latest or visitor in self._untold
+        }
+        return latest
+
+
+def _heard_at_ms(room: Room, lease_ms: int) -> dict[VisitorKey, int]:
+    """Say when each seat was heard from last, as far as its lease tells."""
+    snapshot = room.snapshot()
+    return {key: snapshot.as_of_ms + left_ms - lease_ms for key, _, _, left_ms in snapshot.panel.seats}

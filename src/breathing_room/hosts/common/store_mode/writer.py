@@ -1,0 +1,286 @@
+"""A writer: takes reports, puts them into the store under its own name, and answers with presences."""
+
+import asyncio
+import logging
+import secrets
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final
+
+from breathing_room.core.errors import HostError, PeerError, StoreError
+from breathing_room.core.identity import visitor_key
+from breathing_room.core.policies import (
+    Every,
+    Kind,
+    Put,
+    Record,
+    SeatReport,
+    WritePolicy,
+    Writes,
+    decode_records,
+    later,
+    merge,
+)
+from breathing_room.core.presence import Presence
+from breathing_room.core.tickets import ticket
+from breathing_room.core.wire import check_room, decode_report, presence_body, resolve_room
+from breathing_room.hosts.common.store_mode.presence import read_presence
+from breathing_room.hosts.common.store_mode.records import SECRET, Control, read_control, read_values
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.ports import Clock, Store, wall_ms
+from breathing_room.stores import open_store
+
+if TYPE_CHECKING:
+    from breathing_room.core.events import VisitorKey
+
+log = logging.getLogger("breathing_room.stateless")
+
+RETRIES_MAX: Final = 6
+"""How often a put that failed is tried again, after 1, 2, 4, … s: a minute in all."""
+
+
+class View:
+    """What a writer read of a room a moment ago; it can be thrown away at any time."""
+
+    def __init__(self) -> None:
+        self.records: dict[VisitorKey, Record] = {}
+        self.read_at_ms: int | None = None
+        self.reading = asyncio.Lock()
+        self._meanwhile: list[Record] = []
+
+    def add(self, record: Record) -> None:
+        """Put in what was reported here since."""
+        self.records[record.visitor] = later(self.records.get(record.visitor), record)
+        self._meanwhile.append(record)
+
+    async def read(self, store: Store, room: str, held: list[Record]) -> None:
+        """Read it anew.
+
+        Args:
+            store: The store.
+            room: The room's name.
+            held: What is not in the store yet.
+        """
+        # While we read, some of that gets there, and more is reported: it must not be missed.
+        self._meanwhile = held
+        self.records = merge(await read_values(store, room))
+        for record in self._meanwhile:
+            self.records[record.visitor] = later(self.records.get(record.visitor), record)
+        self._meanwhile = []
+
+
+class Writer:
+    """Takes reports and answers with presences.
+
+    Args:
+        store: A store, or what ``open_store`` opens.
+        config: How writers and job work.
+        name: What no other writer is called; by default drawn at random.
+        clock: Tells the wall time. All writers' clocks must agree to a second or so.
+    """
+
+    def __init__(
+        self, store: Store | str, config: StatelessConfig, *, name: str | None = None, clock: Clock = wall_ms
+    ) -> None:
+        self.config = config
+        self.name = check_room(name or secrets.token_hex(8))
+        self.clock = clock
+        self._given = store
+        self._store: Store
+        self._opening = asyncio.Lock()
+        self.ready = False
+        self.puts_failed = 0
+        self._control: Control | None = None
+        self._control_read_at_ms = 0
+        self._reading = asyncio.Lock()
+        self._secrets: dict[int, bytes] = {}
+        self._policies: dict[str, WritePolicy] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._views: dict[str, View] = {}
+        self._in_flight: dict[asyncio.Task[bool], tuple[str, Put]] = {}
+
+    async def start(self) -> None:
+        """Open the store.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        async with self._opening:
+            if not self.ready:
+                self._store = await open_store(self._given) if isinstance(self._given, str) else self._given
+                self.ready = True
+
+    async def stop(self) -> None:
+        """Write what waits, and close the store if we opened it."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for room, policy in self._policies.items():
+            self._carry_out(room, policy.flush(now_ms=self.clock()))
+        await asyncio.gather(*self._in_flight, return_exceptions=True)
+        if isinstance(self._given, str) and self.ready:
+            await self._store.close()
+
+    # --- What the routes ask ----------------------------------------------------------------------------------
+
+    def check_open(self, room: str) -> str:
+        """Return the name of a room that people may be in, given that name or ``DEFAULT_ROOM``.
+
+        Raises:
+            PeerError: It is no name, or no room here.
+        """
+        server = self.config.server
+        name = resolve_room(room, server.default_room)
+        if not (server.open_rooms or name in server.kept_rooms):
+            raise PeerError("no_such_room", "there is no such room here", status=404)
+        return name
+
+    async def control(self) -> Control | None:
+        """Tell what the job said, at most half of ``propagation_ms`` ago."""
+        async with self._reading:
+            now_ms = self.clock()
+            due_at_ms = self._control_read_at_ms + self.config.propagation_ms // 2
+            if self._control is None or now_ms >= due_at_ms:
+                self._control = await read_control(self._store) or self._control
+                self._control_read_at_ms = now_ms
+        return self._control
+
+    async def presence(self, room: str) -> Presence:
+        """Say who is in a room: what the store held a moment ago, and what was reported here since."""
+        control = await self.control()
+        view = await self._view(room)
+        return read_presence(room, self.config, control, view.records, now_ms=self.clock())
+
+    async def beat(self, room: str, body: bytes) -> dict[str, Any]:
+        """Take a report, and answer with presence.
+
+        Raises:
+            PeerError: It makes no sense, nobody signed it, or nobody can be counted now.
+        """
+        control = await self._control_or_refuse()
+        server, now_ms = self.config.server, self.clock()
+        report = decode_report(body, server.room_config(room).moods, epoch=control.epoch)
+        server.check_visitor(report.visitor, room=room, wall_ms=now_ms)
+        drawn = ticket(report.visitor, room=room, epoch=report.epoch)
+        in_sample = drawn < self.config.make_rate(room, control.room(room), now_ms).current
+        if in_sample:
+            await self._tell(room, report.visitor, report.epoch, "beat", report.mood)
+        return presence_body(await self.presence(room)) | {"in_sample": in_sample}
+
+    async def leave(self, room: str, visitor: str) -> None:
+        """Take a goodbye. It does not say in which epoch the stay began, so it is said for both.
+
+        Raises:
+            PeerError: Nobody signed it, or nobody can be counted now.
+        """
+        control = await self._control_or_refuse()
+        self.config.server.check_visitor(visitor, room=room, wall_ms=self.clock(), leaving=True)
+        rates = self.config.make_rate(room, control.room(room), self.clock()).rates
+        for epoch in (control.epoch, control.epoch - 1):
+            # Whoever was in no sample has nothing to take back.
+            if ticket(visitor, room=room, epoch=epoch) < max(rate for _, rate in rates) and (
+                epoch == control.epoch or await self._secret(epoch) is not None
+            ):
+                await self._tell(room, visitor, epoch, "leave", None)
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    async def _control_or_refuse(self) -> Control:
+        control = await self.control()
+        if control is None:
+            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        return control
+
+    async def _secret(self, epoch: int) -> bytes | None:
+        if epoch not in self._secrets:
+            secret = await self._store.get(f"{SECRET}{epoch}")
+            if secret is None:
+                return None
+            self._secrets = {number: held for number, held in self._secrets.items() if number >= epoch - 1}
+            self._secrets[epoch] = secret
+        return self._secrets[epoch]
+
+    async def _tell(self, room: str, visitor: str, epoch: int, kind: Kind, mood: str | None) -> None:
+        """Tell the policy; where it collects nothing, wait until the store has it."""
+        secret = await self._secret(epoch)
+        if secret is None:
+            raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+        key = visitor_key(visitor, room=room, secret=secret)
+        report = SeatReport(key, ticket(visitor, room=room, epoch=epoch), mood, kind)
+        now_ms = self.clock()
+        tasks = self._carry_out(room, self._policy(room).report(report, now_ms=now_ms))
+        if (view := self._views.get(room)) is not None:
+            view.add(Record(key, report.ticket, mood, now_ms, kind != "leave"))
+        if self.config.policy == Every.name and not all(await asyncio.gather(*map(asyncio.shield, tasks))):
+            raise PeerError("unavailable", "the report could not be kept", status=503, retry_after_s=5)
+
+    def _policy(self, room: str) -> WritePolicy:
+        policy = self._policies.get(room)
+        if policy is None:
+            if len(self._policies) >= self.config.server.rooms_max:
+                self._policies = {name: held for name, held in self._policies.items() if held.unwritten()}
+            if len(self._policies) >= self.config.server.rooms_max:
+                raise PeerError(
+                    "too_many_rooms", "too many rooms are open on this server", status=503, retry_after_s=60
+                )
+            policy = self._policies[room] = self.config.make_policy(room, self.name)
+        return policy
+
+    async def _view(self, room: str) -> View:
+        """Read a room, if it was not read just now."""
+        if len(self._views) >= self.config.server.rooms_max:
+            self._views.clear()
+        view = self._views.setdefault(room, View())
+        max_age_ms = 1_000 * self.config.server.presence_max_age_s
+        async with view.reading:
+            if view.read_at_ms is None or self.clock() - view.read_at_ms >= max_age_ms:
+                await view.read(self._store, room, self._held(room))
+                view.read_at_ms = self.clock()
+        return view
+
+    def _held(self, room: str) -> list[Record]:
+        """List what was reported here and is not in the store yet."""
+        policy = self._policies.get(room)
+        on_the_way = [put.value for name, put in self._in_flight.values() if name == room]
+        return [record for value in on_the_way for record in decode_records(value)] + (
+            policy.unwritten() if policy is not None else []
+        )
+
+    def _carry_out(self, room: str, writes: Writes) -> list[asyncio.Task[bool]]:
+        """Put what is to be put, and set the room's timer."""
+        loop = asyncio.get_running_loop()
+        tasks = []
+        for order in writes.orders:
+            assert isinstance(order, Put)  # Who remembers nobody deletes nothing.
+            task = loop.create_task(self._put(order))
+            self._in_flight[task] = (room, order)
+            tasks.append(task)
+        if (timer := self._timers.pop(room, None)) is not None:
+            timer.cancel()
+        if writes.wake_at_ms is not None:
+            delay_s = max(0, writes.wake_at_ms - self.clock()) / 1_000
+            self._timers[room] = loop.call_later(delay_s, self._wake, room)
+        return tasks
+
+    def _wake(self, room: str) -> None:
+        self._timers.pop(room, None)
+        if (policy := self._policies.get(room)) is not None:
+            self._carry_out(room, policy.wake(now_ms=self.clock()))
+
+    async def _put(self, order: Put) -> bool:
+        """Put a value, again and again if need be; tell whether it is in the store."""
+        task = asyncio.current_task()
+        try:
+            for attempt in count():
+                try:
+                    await self._store.put(order.key, order.value, ttl_ms=order.ttl_ms)
+                except (StoreError, HostError) as error:  # HostError: more than one value can hold
+                    if isinstance(error, HostError) or not error.temporary or attempt == RETRIES_MAX:
+                        self.puts_failed += 1
+                        log.error("reports were lost: %s", error)
+                        return False
+                    await asyncio.sleep(2.0**attempt)
+                else:
+                    return True
+            raise AssertionError
+        finally:
+            assert task is not None
+            self._in_flight.pop(task, None)

@@ -1,0 +1,343 @@
+"""JSON over HTTP, event streams and the page, as an ASGI application.
+
+``app()`` can be mounted in anybody's own application; ``serve.py`` runs it with the slim sockets in front.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.errors import PeerError
+from breathing_room.core.events import Reported, Tossed, Withdrew
+from breathing_room.core.tickets import ticket
+from breathing_room.core.wire import (
+    check_visitor,
+    config_body,
+    decode_object,
+    decode_report,
+    encode,
+    encode_presence,
+    history_body,
+    resolve_room,
+)
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.http.badge import badge
+from breathing_room.hosts.common.http.middleware import check_origin, cors, error_handlers, read_body
+from breathing_room.hosts.common.http.openapi import openapi
+from breathing_room.hosts.common.http.responses import etag_of_presence
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.server.admin.routes import admin_routes
+from breathing_room.hosts.server.asgi_socket import AsgiSocket
+from breathing_room.hosts.server.cost_page import cost_routes
+from breathing_room.hosts.server.event_stream import EventStream
+from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server.metrics import render_metrics
+from breathing_room.hosts.server.page import Page
+from breathing_room.hosts.server.responses import (
+    cacheable,
+    config_response,
+    json_response,
+    presence_response,
+)
+
+
+class Routes:
+    """The handlers, over one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._openapi = encode(openapi(host.config))
+        self._presence_max_age = f"public, max-age={host.config.presence_max_age_s}"
+        self._config_max_age = f"public, max-age={host.config.config_max_age_s}"
+
+    # --- Rooms ------------------------------------------------------------------------------------------------
+
+    async def presence(self, request: Request) -> Response:
+        """Answer who is here, for caches to share."""
+        presence = self.host.presence(self._room(request))
+        self.host.counters.presence_reads += 1
+        return presence_response(request, presence, max_age_s=self.host.config.presence_max_age_s)
+
+    async def config(self, request: Request) -> Response:
+        """Answer how a room works."""
+        name = self._room(request)
+        self.host.presence(name)  # Where rooms are not open to everybody, an unknown one is an error.
+        settings, presence_url = self.host.config.room_config(name), self.host.config.presence_url_of(name)
+        body = config_body(name, settings, now_ms=self.host.clock.wall_ms(), presence_url=presence_url)
+        return config_response(request, body, max_age_s=self.host.config.config_max_age_s)
+
+    async def beat(self, request: Request) -> Response:
+        """Take a sign of life of somebody without a socket."""
+        self._check_origin(request)
+        name = self._room(request)
+        body = await self._body(request)
+        config = self.host.config.room_config(name)
+        report = decode_report(body, config.moods, epoch=self.host.epoch)
+        self._check_visitor(report.visitor, name)
+        room = self._enter(request, name)
+        drawn = ticket(report.visitor, room=name, epoch=report.epoch)
+        self.host.counters.reports += 1
+        if drawn < room.room.panel.rate:
+            self._spend(room)
+            prefix = self.host.prefixes.capped(*_peer(request), wall_ms=self.host.clock.wall_ms())
+            room.feed(Reported(room.visitor_key(report.visitor), drawn, report.mood, prefix))
+        else:
+            self.host.counters.reports_outside += 1
+        return json_response(encode_presence(room.presence()))
+
+    async def leave(self, request: Request) -> Response:
+        """Take a goodbye of somebody without a socket."""
+        self._check_origin(request)
+        name = self._room(request)
+        visitor = check_visitor(decode_object(await self._body(request)).get("visitor"))
+        self._check_visitor(visitor, name, leaving=True)
+        room = self.host.rooms.get(name)
+        if room is not None:
+            room.feed(Withdrew(room.visitor_key(visitor)))
+        return Response(status_code=204)
+
+    async def events(self, request: Request) -> Response:
+        """Send every change as a Server-Sent Event. Whoever listens is not counted by listening."""
+        self._check_origin(request)
+        self.host.check_capacity()
+        room = self._enter(request, self._room(request))
+        # nginx would collect events until its buffer is full.
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":
+            return Response(headers=headers, media_type="text/event-stream")
+        return StreamingResponse(EventStream(room).chunks(), headers=headers, media_type="text/event-stream")
+
+    async def no_socket(self, request: Request) -> Response:
+        """Refuse a request that should have been a handshake."""
+        del request
+        raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
+
+    async def history(self, request: Request) -> Response:
+        """Answer the averages by hour of the week."""
+        name = self._room(request)
+        self.host.presence(name)
+        body = history_body(name, await self.host.history(name))
+        return cacheable(request, encode(body), self._config_max_age)
+
+    async def badge(self, request: Request) -> Response:
+        """Draw a badge with the label."""
+        presence = self.host.presence(self._room(request))
+        svg = badge(presence).encode()
+        return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
+
+    # --- The other app's paths --------------------------------------------------------------------------------
+
+    async def compat_presence(self, request: Request) -> Response:
+        """Answer presence as the planning document's app did."""
+        presence = self.host.presence(self.host.config.default_room)
+        self.host.counters.presence_reads += 1
+        body = encode(document_api.presence_body(presence))
+        return cacheable(request, body, self._presence_max_age, etag=etag_of_presence(presence))
+
+    async def compat_config(self, request: Request) -> Response:
+        """Answer that app's config."""
+        return cacheable(request, encode(document_api.CONFIG), self._config_max_age)
+
+    async def compat_heartbeat(self, request: Request) -> Response:
+        """Take that app's heartbeat. Where ids have to be signed it is refused: one signed id could send any number of coins."""
+        self._check_origin(request)
+        body = await self._body(request)
+        name = self.host.config.default_room
+        heartbeat = document_api.decode_heartbeat(body, self.host.config.room_config(name).moods)
+        if self.host.config.signing_key:
+            raise PeerError(
+                "unsigned_visitor",
+                "clients that flip coins cannot be counted where ids are signed",
+                status=403,
+            )
+        room = self._enter(request, name)
+        self.host.counters.reports += 1
+        self._spend(room)
+        room.feed(Tossed(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
+        return json_response(encode(document_api.presence_body(room.presence())))
+
+    # --- Operations -------------------------------------------------------------------------------------------
+
+    async def metrics(self, request: Request) -> Response:
+        """Answer in the text format of Prometheus."""
+        body, content_type = render_metrics(self.host, request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+    async def healthz(self, request: Request) -> Response:
+        """Answer: whoever can is alive."""
+        del request
+        return json_response(b'{"ok":true}')
+
+    async def readyz(self, request: Request) -> Response:
+        """Answer whether people may be sent here."""
+        del request
+        if not self.host.is_open:
+            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        return json_response(b'{"ok":true}')
+
+    async def openapi(self, request: Request) -> Response:
+        """Answer the description of this interface."""
+        del request
+        return json_response(self._openapi)
+
+    # --- What handlers share ----------------------------------------------------------------------------------
+
+    def _room(self, request: Request) -> str:
+        return resolve_room(request.path_params["room"], self.host.config.default_room)
+
+    def _enter(self, request: Request, name: str) -> RoomHost:
+        address, forwarded_for = _peer(request)
+        return self.host.enter(name, address=address, forwarded_for=forwarded_for)
+
+    def _check_visitor(self, visitor: str, room: str, *, leaving: bool = False) -> None:
+        wall_ms = self.host.clock.wall_ms()
+        self.host.config.check_visitor(visitor, room=room, wall_ms=wall_ms, leaving=leaving)
+
+    def _spend(self, room: RoomHost) -> None:
+        """Pay for a report.
+
+        Raises:
+            PeerError: ``over_budget``.
+        """
+        try:
+            room.budget.spend(self.host.clock.now_ms())
+        except PeerError:
+            self.host.counters.reports_shed += 1
+            raise
+
+    def _check_origin(self, request: Request) -> None:
+        check_origin(request, self.host.config.origins)
+
+    async def _body(self, request: Request) -> bytes:
+        return await read_body(request, self.host.config.body_bytes_max)
+
+
+def _peer(request: Request) -> tuple[str | None, str]:
+    """Say where a request came from: the peer's address, and what it passes on of those behind it."""
+    forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for"))
+    return request.client.host if request.client else None, forwarded_for
+
+
+class StartedOnDemand:
+    """Starts the host with the first request: a mounted application's lifespan is not run by whoever mounts it.
+
+    Nor is it told that the server stops. uvicorn (0.54, 2026-11) waits for every response to end before it says
+    anything, so an event stream would hold it up for ever; and it ends by the signal that stopped it, so nothing can
+    be saved afterwards. But it can be asked: its handler of the signal is a method of the server that is to stop.
+    """
+
+    def __init__(self, app: ASGIApp, host: Host) -> None:
+        self.app = app
+        self.host = host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on."""
+        if scope["type"] != "lifespan" and not self.host.ready:
+            await self.host.start()
+            self.host.spawn(self._stop_with_the_server())
+        await self.app(scope, receive, send)
+
+    async def _stop_with_the_server(self) -> None:
+        try:
+            while not _server_is_stopping():  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.05)  # uvicorn itself looks every 0.1 s.
+        finally:
+            await self.host.stop()
+
+
+def _server_is_stopping() -> bool:
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return bool(getattr(server, "should_exit", False))
+
+
+def create_app(host: Host) -> Starlette:
+    """Make the application over a host.
+
+    Args:
+        host: It need not be started.
+    """
+    routes = Routes(host)
+
+    async def socket(websocket: Any) -> None:
+        await AsgiSocket.run(host, websocket)
+
+    page = Page(presence_url=host.config.presence_url)
+    room = "/v1/rooms/{room}"
+    table: list[BaseRoute] = [
+        Route(room, routes.presence),
+        Route(f"{room}/config", routes.config),
+        Route(f"{room}/beat", routes.beat, methods=["POST"]),
+        Route(f"{room}/leave", routes.leave, methods=["POST"]),
+        Route(f"{room}/events", routes.events),
+        Route(f"{room}/history", routes.history),
+        Route(f"{room}/badge.svg", routes.badge),
+        WebSocketRoute(f"{room}/socket", socket),
+        Route(f"{room}/socket", routes.no_socket),
+        Route("/api/presence", routes.compat_presence),
+        Route("/api/config", routes.compat_config),
+        Route("/api/heartbeat", routes.compat_heartbeat, methods=["POST"]),
+        WebSocketRoute("/api/room", socket),
+        Route("/api/room", routes.no_socket),
+        Route("/metrics", routes.metrics),
+        Route("/healthz", routes.healthz),
+        Route("/readyz", routes.readyz),
+        Route("/openapi.json", routes.openapi),
+        *admin_routes(host),
+        *cost_routes(),
+        # One segment only: a mount of everything would hide that a path above takes another method.
+        Route("/", page.file),
+        Route("/{file}", page.file),
+    ]
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await host.start()
+        try:
+            yield
+        finally:
+            await host.stop()
+
+    app = Starlette(
+        routes=table,
+        middleware=[
+            Middleware(StartedOnDemand, host=host),
+            cors(host.config.origins),
+        ],
+        exception_handlers=error_handlers(host.counters.refuse),
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # A path is right or wrong; a redirect would lose a beacon's body.
+    app.state.host = host
+    return app
+
+
+def app(config: ServerConfig | None = None, **settings: Any) -> Starlette:
+    """Make an application to mount in your own.
+
+    Two lines do it, in FastAPI as in Starlette::
+
+        import breathing_room
+        app.mount("/presence", breathing_room.app(data="presence.db"))
+
+    Args:
+        config: How it works; None for the defaults.
+        **settings: Or the settings one by one, by the names that ``breathing-room serve --help`` lists.
+
+    Returns:
+        A Starlette application. It starts with its first request, and saves its rooms when its event loop ends.
+
+    Raises:
+        ConfigError: A setting is unknown or out of its range.
+    """
+    config = config or ServerConfig.load(flags=settings, environ={})
+    return create_app(Host(config))

@@ -1,0 +1,238 @@
+"""The Durable Object of a room: what the platform calls, and what it is asked for."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Final
+
+import js
+from pyodide.ffi import create_proxy, to_js
+from workers import DurableObject, Response
+
+from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.hosts.common.http import document_api as compat_module
+from breathing_room.hosts.common.http.responses import Answer, error_answer
+from breathing_room.hosts.common.rooms.connection import ENDED
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
+from breathing_room.hosts.worker.hibernation import BILLED, Rows
+from breathing_room.hosts.worker.host import Host, RoomHost
+from breathing_room.hosts.worker.kv_routes import KvRoutes
+from breathing_room.hosts.worker.platform import binding, make_host, read_request, respond, to_object
+from breathing_room.hosts.worker.request import Request, find_route
+from breathing_room.hosts.worker.room_http import RoomRoutes
+from breathing_room.hosts.worker.shards import (
+    INSIDE,
+    SHARDS_HEADER,
+    WITHIN,
+    WITHIN_BYTES_MAX,
+    object_name,
+    room_and_shard,
+)
+from breathing_room.hosts.worker.socket import EdgeSocket
+
+log = logging.getLogger("breathing_room.worker")
+
+# A client of the planning document's app pings so. The network answers, and the room sleeps on.
+PING: Final = '{"type":"ping"}'
+PONG: Final = '{"type":"pong"}'
+
+_hosts: list[Host] = []
+
+
+def the_host(env: Any) -> Host:
+    """Find what all rooms share in this copy of the code; the first room makes it."""
+    if not _hosts:
+        _hosts.append(make_host(env))
+    return _hosts[0]
+
+
+class BreathingRoom(DurableObject):
+    """One room."""
+
+    def __init__(self, ctx: Any, env: Any) -> None:
+        super().__init__(ctx, env)
+        self._state = getattr(ctx, "_ctx", ctx)  # The SDK's wrapper would convert every argument.
+        self._room: RoomHost | None = None
+        self._collecting: KvRoutes | None = None
+        self._waking = asyncio.Lock()
+        self._sockets: dict[int, EdgeSocket] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- What the platform calls ------------------------------------------------------------------------------
+
+    async def fetch(self, request: Any) -> Any:
+        """Answer a request that the Worker passed on, a handshake included."""
+        log.debug("%s request", BILLED)
+        asked = read_request(request.js_object)
+        host = the_host(self.env)
+        headers: dict[str, str] = {}
+        try:
+            if asked.path.startswith(WITHIN):
+                return await self._answer_within(asked)
+            name, path = find_route(asked.method, asked.path, host.config.default_room)
+            if host.worker.collects:
+                return respond(await self._collector(host).answer(name, path, asked), headers)
+            room = await self._awake(name)
+            if room.shards > 1:
+                headers[SHARDS_HEADER] = str(room.shards)
+            if path in {"/socket", "/api/room"}:
+                return self._open_socket(room, asked, headers, compat=path == "/api/room")
+            answer = await RoomRoutes(room).answer(path, asked)
+        except PeerError as error:
+            host.counters.refuse(error.code)
+            answer = error_answer(error)
+        except StoreError as error:
+            log.error("the store does not answer: %s", error)
+            answer = error_answer(
+                PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
+            )
+        except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
+            answer = _bug(error)
+        return respond(answer, headers)
+
+    def _collector(self, host: Host) -> KvRoutes:
+        """Find who collects the reports of this room, where it is kept in KV."""
+        if self._collecting is None:
+            assert host.store is not None
+            self._collecting = KvRoutes(host.worker, host.store, collects=True)
+        return self._collecting
+
+    async def _answer_within(self, request: Request) -> Any:
+        """Answer another object of the room, or the Worker."""
+        body = await request.read(WITHIN_BYTES_MAX)
+        room = await self._awake(None)
+        answer = await room.answer_within(request.path.removeprefix(WITHIN), body)
+        return respond(Answer(200, answer), {})
+
+    async def webSocketMessage(self, websocket: Any, message: Any) -> None:  # noqa: N802 - the platform's name
+        """Take a message of a socket."""
+        log.debug("%s message", BILLED)
+        await self._tell(websocket, lambda session: session.message_arrived(message))
+
+    async def webSocketClose(self, websocket: Any, code: int, reason: str, was_clean: bool) -> None:  # noqa: FBT001, N802
+        """A socket was closed, or its client is gone."""
+        del reason, was_clean
+        await self._tell(websocket, lambda session: session.peer_closed(int(code)))
+
+    async def webSocketError(self, websocket: Any, error: Any) -> None:  # noqa: N802
+        """A socket broke."""
+        del error
+        await self._tell(websocket, lambda session: session.peer_closed(1006))
+
+    async def alarm(self, info: Any = None) -> None:
+        """The time has come that the room asked for."""
+        del info
+        log.debug("%s alarm", BILLED)
+        try:
+            room = await self._awake(None)
+            await room.talk()
+            room.alarm_rang()
+        except Exception as error:  # noqa: BLE001
+            _bug(error)
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    async def _tell(self, websocket: Any, what: Any) -> None:
+        try:
+            await self._awake(None)
+            session = self._sockets.get(websocket.js_id)
+            if session is not None:
+                what(session)
+                if session.role == ENDED:
+                    self._sockets.pop(websocket.js_id, None)
+        except Exception as error:  # noqa: BLE001
+            _bug(error)
+
+    async def _awake(self, name: str | None) -> RoomHost:
+        """Find the room; the first call of a life wakes it."""
+        async with self._waking:
+            if self._room is None:
+                state = self._state
+                own_name, shard = room_and_shard(str(state.id.name or name))
+                room = RoomHost(
+                    the_host(self.env),
+                    own_name,
+                    Rows(state.storage.sql, to_js),
+                    set_alarm=self._set_alarm,
+                    spawn=self._spawn,
+                    shard=shard,
+                    call=partial(self._call, own_name),
+                )
+                await room.wake(self._revived(room))
+                state.setWebSocketAutoResponse(js.WebSocketRequestResponsePair.new(PING, PONG))
+                self._room = room
+        await self._room.load_secrets()
+        return self._room
+
+    def _revived(self, room: RoomHost) -> list[EdgeSocket]:
+        """Go on with the sockets that the network kept."""
+        revived = []
+        for websocket in self._state.getWebSockets():
+            try:
+                session = EdgeSocket.revive(websocket, websocket.deserializeAttachment(), room)
+            except (ValueError, TypeError, IndexError) as error:
+                log.error("a socket with an attachment that is not ours: %s", error)
+                continue
+            self._sockets[websocket.js_id] = session
+            revived.append(session)
+        return sorted(revived, key=lambda session: session.opened_at_ms)
+
+    async def _call(self, room: str, shard: int, path: str, body: bytes) -> bytes:
+        """Ask another object of the room.
+
+        Raises:
+            PeerError: It cannot be reached.
+        """
+        try:
+            stub = binding(self.env, "ROOMS").getByName(object_name(room, shard))
+            sent = to_object({"method": "POST", "body": body})
+            answered = await stub.fetch(f"{INSIDE}{WITHIN}{path}", sent)
+            if answered.status == 200:
+                content: bytes = (await answered.arrayBuffer()).to_bytes()
+                return content
+            reason = f"status {answered.status}"
+        except Exception as error:  # noqa: BLE001 - whatever the platform throws
+            reason = str(error)
+        log.warning("%s cannot be reached: %s", object_name(room, shard), reason)
+        raise PeerError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
+
+    def _open_socket(self, room: RoomHost, request: Request, headers: dict[str, str], *, compat: bool) -> Any:
+        if (request.header("upgrade") or "").lower() != "websocket":
+            raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
+        if len(room.sockets) >= min(room.host.worker.sockets_max, room.host.worker.sockets_per_object):
+            raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
+        session_id = compat_module.read_session_id(request.query.get("sessionId")) if compat else ""
+        client, server = js.WebSocketPair.new().object_values()
+        self._state.acceptWebSocket(server)
+        session = EdgeSocket(server, room, compat_module.DIALECT if compat else PROTOCOL)
+        self._sockets[server.js_id] = session
+        room.accept(session)
+        if compat:
+            try:
+                session.join(
+                    session_id, compat_module.read_mood(request.query.get("mood"), room.config.moods)
+                )
+            except PeerError as error:
+                session.refuse(error)
+        return Response(None, 101, headers=headers, web_socket=client)
+
+    def _set_alarm(self, at_ms: int) -> None:
+        log.debug("%s row alarm", BILLED)
+        self._state.storage.setAlarm(at_ms)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        # The event loop holds tasks weakly, so what waits could be collected before its end.
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Without a proxy of its own the task is out of reach before waitUntil of an object awaits it; that of a Worker
+        # makes one itself (workerd 1.20261117.1, workers-runtime-sdk 1.9.5, 2026-11-30).
+        awaited = create_proxy(task)
+        task.add_done_callback(lambda _: awaited.destroy())
+        self._state.waitUntil(awaited)
+
+
+def _bug(error: Exception) -> Answer:
+    log.critical("a bug", exc_info=error)
+    return error_answer(PeerError("internal", "something went wrong here", status=500))

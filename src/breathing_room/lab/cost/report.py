@@ -1,0 +1,91 @@
+"""A bill as plain values: for JSON, for tables, and for the page."""
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any, Final
+
+from breathing_room.lab.cost.book import GRADES, Book, old
+from breathing_room.lab.cost.model import Assumption, Bill, Crowd, Load, bill, cents
+
+UNVERIFIED: Final = "M"
+
+
+def describe(made: Bill, breaks: dict[str, int]) -> dict[str, Any]:
+    """Say a bill; money as text, to the cent.
+
+    Args:
+        made: The bill.
+        breaks: At how many people which limit breaks.
+    """
+    error = made.accuracy.error
+    return {
+        "strategy": made.strategy.name,
+        "reports": made.strategy.reports,
+        "writes": made.strategy.writes,
+        "reads": made.strategy.reads,
+        "provider": made.strategy.provider,
+        "plan": made.plan,
+        "currency": made.currency,
+        "total": str(cents(made.total)),
+        "total_usd": str(made.total_usd),
+        "base": str(cents(made.base)),
+        "grade": worst_grade(made),
+        "items": [
+            {
+                "item": line.item.key,
+                "title": line.item.title,
+                "unit": line.item.unit,
+                "used": round(line.used.value),
+                "charge": str(cents(line.charge.value)),
+                "source": line.item.source.url,
+                "checked": line.item.source.checked.isoformat(),
+                "grade": line.item.source.grade,
+            }
+            for line in made.lines
+        ],
+        "limits": [
+            {
+                "title": load.title,
+                "load": float(round(load.load.value, 3)),
+                "most": float(load.most),
+                "unit": load.unit,
+                "broken": load.is_broken,
+                "broken_from_people": breaks.get(load.title),
+                "then": load.then,
+                "source": load.source.url,
+            }
+            for load in made.loads
+        ],
+        "accuracy": {
+            "error": None if error is None else float(round(error.value, 5)),
+            "bias": None if made.accuracy.bias is None else float(round(made.accuracy.bias, 3)),
+            "words": made.accuracy.words,
+        },
+        "unverified": [entry.text for entry in made.strategy.assumptions() if entry.grade == UNVERIFIED],
+    }
+
+
+def notes(bills: Iterable[Bill], today: date) -> list[str]:
+    """Say what the bills rest on that is not the vendor's own text, or was read long ago."""
+    sources = tuple(dict.fromkeys(source for made in bills for source in made.sources))
+    found = [f"{source.grade}  {source.url}, {source.checked}" for source in sources if source.grade != "V"]
+    return sorted(found, reverse=True) + old(sources, today)
+
+
+def worst_grade(made: Bill) -> str:
+    """Name the worst grade of the prices of a bill: V, T or M."""
+    grades = {made.base_source.grade, *(line.item.source.grade for line in made.lines)}
+    return next(grade for grade in reversed(GRADES) if grade in grades)
+
+
+def broken_words(load: Load, at_people: int | None) -> str:
+    """Say a limit that is broken."""
+    from_people = "" if at_people is None else f", from {at_people:,} people"
+    return f"{load.title}{from_people}"
+
+
+def otherwise(assumption: Assumption, crowd: Crowd, book: Book, *, plan: str, rounding: str) -> Bill | None:
+    """Price what holds if an assumption does not; None where the bill does not depend on it."""
+    if assumption.otherwise is None:
+        return None
+    return bill(assumption.otherwise, crowd, book, plan=plan, rounding=rounding)

@@ -1,0 +1,1 @@
+"""The load generator: many visitors in one room, from one process."""

@@ -1,0 +1,235 @@
+"""A crowd on sockets.
+
+People who are due to join stand in a queue, and a few ushers each take one, connect, and wait until the room
+has answered: that bounds the handshakes in flight, whether a crowd joins, is replaced, or comes back after a
+restart.
+"""
+
+import asyncio
+import contextlib
+import json
+import secrets
+import ssl
+from collections.abc import Coroutine, Iterable
+from enum import Enum, auto
+from functools import lru_cache
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit
+
+from breathing_room.client.parting import LostError, RefusedError, broken, is_final
+from breathing_room.client.protocol import decode, socket_url
+from breathing_room.client.room import VISITOR_BYTES
+from breathing_room.core.errors import PeerError
+from breathing_room.core.presence import Presence
+from breathing_room.lab.load.generator import GOODBYE_S, Crowd, Plan, Sight
+from breathing_room.lab.load.slim_socket import SlimSocket, handshake
+from breathing_room.lab.load.stats import SocketTally
+
+# Twice what keeps a core busy on either side: 5,000 joins a second at 10 ms each are 50 in flight.
+USHERS: Final = 100
+HANDSHAKE_S: Final = 10.0
+
+IN_FLIGHT_S: Final = 2.0
+"""A presence is announced once a second, so one may be missing a change and the next be on its way."""
+
+PUSHES_PER_S: Final = 10_000
+"""Large crowds are told less often. Half of what a server sends by default: as long again for the next one to arrive."""
+
+
+class Stage(Enum):
+    """How far somebody has come."""
+
+    AWAY = auto()
+    JOINING = auto()
+    HERE = auto()
+    LEAVING = auto()
+
+
+class Person(SlimSocket):
+    """Somebody in a crowd."""
+
+    __slots__ = ("crowd", "early", "failures", "mood", "place", "settled", "stage", "visitor", "welcomed")
+
+    def __init__(self, crowd: "SocketCrowd") -> None:
+        super().__init__(crowd.request)
+        self.crowd = crowd
+        self.visitor = secrets.token_urlsafe(VISITOR_BYTES)
+        self.mood = crowd.rng.choice(crowd.moods)
+        self.stage = Stage.AWAY
+        self.place = -1
+        self.failures = 0
+        self.early = False  # Of the first crowd, and has not heard of everybody yet.
+        self.welcomed = False
+        self.settled: asyncio.Future[None] | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether the room has welcomed us, and we have not gone."""
+        return self.stage is Stage.HERE
+
+    def feel(self) -> None:
+        """Tell our mood."""
+        self.send(json.dumps({"type": "mood", "mood": self.mood}).encode())
+
+    def leave(self) -> None:
+        """Say goodbye."""
+        self.stage = Stage.LEAVING
+        self.say_goodbye()
+
+    def opened(self) -> None:
+        """Join."""
+        self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
+        self.stage = Stage.JOINING
+        self.crowd.enters(self)
+
+    def settle(self) -> None:
+        """Let the usher go on."""
+        if self.settled is not None and not self.settled.done():
+            self.settled.set_result(None)
+
+    def heard(self, message: bytes, frame_bytes: int) -> None:
+        """Count a message, and what it says of the room."""
+        tally = self.crowd.tally
+        tally.messages += 1
+        tally.bytes += frame_bytes
+        match read(message):
+            case Presence() as presence:
+                self.crowd.hears(self, presence)
+            case PeerError(code=code, status=status):
+                tally.errors[code] += 1
+                if self.stage is Stage.JOINING and is_final(status):
+                    self.refuse(code)
+
+    def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
+        """Tell the crowd."""
+        self.crowd.misses(self, how, parting)
+
+
+@lru_cache(maxsize=64)
+def read(message: bytes) -> Presence | PeerError | None:
+    """Read a presence or an error; None for the rest. The same bytes go to everybody, so they are read once."""
+    try:
+        decoded = decode(message)
+    except ValueError as error:
+        return PeerError("malformed", str(error), status=500)
+    return decoded if isinstance(decoded, Presence | PeerError) else None
+
+
+class SocketCrowd(Crowd[Person]):
+    """People on sockets.
+
+    Args:
+        plan: What they do.
+        sight: What there is before they come.
+    """
+
+    mode: ClassVar[str] = "socket"
+
+    def __init__(self, plan: Plan, sight: Sight) -> None:
+        super().__init__(plan, sight)
+        parts = urlsplit(socket_url(sight.rules.base, sight.rules.room))
+        self.request = handshake(parts.netloc.rpartition("@")[2], parts.path)
+        self.tally: SocketTally = SocketTally()
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if parts.scheme == "wss" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "wss" else None
+        self._due: asyncio.Queue[Person] = asyncio.Queue()
+
+    def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
+        return [self._usher() for _ in range(min(USHERS, self.plan.people))]
+
+    async def _glance(self) -> Presence:
+        return self.presence
+
+    def _in_flight_s(self, presence: Presence) -> float:
+        """Return two announcements' time. How old the last one is does not matter: where nothing changes there is no other."""
+        del presence
+        return max(IN_FLIGHT_S, self.plan.people / PUSHES_PER_S)
+
+    async def _leave(self) -> None:
+        for person in self._inside:
+            person.leave()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                if self._inside:
+                    await self._empty.wait()
+        for person in self._inside:
+            person.abort()
+
+    def _send_for_another(self) -> None:
+        self._due.put_nowait(Person(self))
+
+    def _feel(self, person: Person) -> None:
+        person.feel()
+
+    def _go(self, person: Person) -> None:
+        person.leave()
+
+    async def _usher(self) -> None:
+        """Take people from the queue into the room, one at a time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            person = await self._due.get()
+            person.settled = loop.create_future()
+            try:
+                async with asyncio.timeout(HANDSHAKE_S):
+                    await loop.create_connection(person.again, self._host, self._port, ssl=self._tls)
+                    await person.settled
+            except (OSError, TimeoutError) as error:
+                lost = broken(error)
+                if person.connected:
+                    person.give_up(lost.trouble)
+                else:
+                    self.misses(person, lost.trouble, lost)
+            finally:
+                if person.stage is Stage.AWAY:
+                    person.abort()
+
+    def enters(self, person: Person) -> None:
+        """Note that somebody has sent the join."""
+        self._enter(person)
+        if self.tally.gathered_at_s is None:
+            person.early = True
+            self.tally.last_join_at_s = asyncio.get_running_loop().time()
+
+    def hears(self, person: Person, presence: Presence) -> None:
+        """Note that somebody was told of the room, and welcomed if it is the first time."""
+        if not self.is_ending:
+            self.presence = presence
+        if person.stage is Stage.JOINING:
+            person.stage = Stage.HERE
+            self._take_in(person)
+        full = self.plan.people + self.others
+        if person.early and presence.count is not None and presence.count >= full:
+            person.early = False
+            self.tally.full_at_s.append(asyncio.get_running_loop().time())
+
+    def _take_in(self, person: Person) -> None:
+        if person.welcomed:
+            self.tally.returned += 1
+        else:
+            self.tally.joined += 1
+        person.welcomed = True
+        person.failures = 0
+        self._welcome(person)
+        person.settle()
+
+    def misses(self, person: Person, how: str, parting: LostError | RefusedError | None) -> None:
+        """Note that somebody's connection is gone, and see whether they come back."""
+        self._exit(person)
+        self._has_left(person)
+        stage, person.stage = person.stage, Stage.AWAY
+        person.settle()
+        if stage is not Stage.LEAVING:
+            self.tally.ends[how] += 1
+        if self.is_ending:
+            if not self._inside:
+                self._empty.set()
+        elif stage is Stage.LEAVING:
+            pass  # Somebody else was sent for already.
+        elif isinstance(parting, LostError):
+            wait_s = parting.wait_s(person.failures, self.rng)
+            person.failures += 1
+            asyncio.get_running_loop().call_later(wait_s, self._due.put_nowait, person)
+        else:
+            self._give_up()

@@ -1,0 +1,59 @@
+"""What must never happen, looked at whenever a run goes by it.
+
+A run that breaks one of these stops with ``UnsafeError``: it found a mistake, and nothing that it measured counts.
+"""
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.policies import KEY_REST_MS
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.lab.sim.meter import StoreMeter
+
+
+class UnsafeError(AssertionError):
+    """Something happened that never must."""
+
+
+def check_presence(presence: Presence) -> None:
+    """See that what is published makes sense: an interval around the count, and moods that sum to it.
+
+    Raises:
+        UnsafeError: It does not.
+    """
+    count, low, high = presence.count, presence.low, presence.high
+    if count is not None and high is not None:
+        if not 0 <= low <= count <= high:
+            raise UnsafeError(f"{count} people in an interval from {low} to {high}")
+        if sum(presence.people.values()) != count:
+            raise UnsafeError(f"moods that do not sum to the count: {presence.people}, {count}")
+    if not 0 < presence.rate <= 1:
+        raise UnsafeError(f"a rate of {presence.rate}")
+    for mood, value in {**presence.moods, UNSPOKEN: presence.unspoken}.items():
+        interval = presence.mood_intervals[mood]
+        if (value is None) != (interval is None):
+            raise UnsafeError(f"{mood} has an interval and no value, or the other way round")
+        if value is not None and interval is not None and not interval[0] <= value <= (interval[1] or value):
+            raise UnsafeError(f"{value} people of mood {mood} in an interval of {interval}")
+
+
+def check_room(room: Room, now_ms: int) -> None:
+    """See that theta is no higher than the rate, and that no lease is overdue.
+
+    Raises:
+        UnsafeError: It is not so.
+    """
+    panel = room.panel
+    if not 0 < panel.theta <= panel.rate:
+        raise UnsafeError(f"theta {panel.theta} over the rate {panel.rate}")
+    if panel.next_at_ms is not None and panel.next_at_ms < now_ms:
+        raise UnsafeError(f"the panel was to be looked after {now_ms - panel.next_at_ms} ms ago")
+
+
+def check_store(meter: StoreMeter) -> None:
+    """See that no key was written twice within its rest.
+
+    Raises:
+        UnsafeError: One was.
+    """
+    if meter.rest_ms is not None and meter.rest_ms < KEY_REST_MS:
+        raise UnsafeError(f"a key was written {meter.rest_ms} ms after the last time")

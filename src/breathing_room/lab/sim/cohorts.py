@@ -1,0 +1,66 @@
+"""People who will never be asked: so many who come in one step of time and go in another.
+
+Theory of operation
+-------------------
+Of a Poisson stream of arrivals, those who stay for a certain number of steps are a Poisson stream too, independent of those who stay
+for another number. So each step of arrivals is one Poisson draw per length of stay, whatever the size of the crowd; and the number of
+people who are there at the end of a step has exactly the law, in time too, that it would have if they were drawn one by one.
+
+With a survival function S, those who come at a random instant of a step are still there at its j-th end after it with probability
+``Q_j = ∫ S(j d - u) du / d`` over the step d; they go in step j with ``Q_j - Q_(j+1)``.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from breathing_room.lab.sim.visitors import Floats, Stays
+
+TAIL: Final = 1e-7
+"""Stays that are longer than all but so many are cut off there."""
+
+
+class Cohorts:
+    """A crowd without individuals.
+
+    Args:
+        stays: How long they stay.
+        step_ms: The length of a step.
+        rng: Their chance.
+    """
+
+    def __init__(self, stays: Stays, step_ms: int, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._goes_in = leaving_law(stays, step_ms)
+        self._leaving = np.zeros(len(self._goes_in), dtype=np.int64)
+        self._step = 0
+        self.here = 0
+
+    def step(self, expected: float) -> int:
+        """Let a step pass; return how many came, those included who went again before its end.
+
+        Args:
+            expected: How many come, on average.
+        """
+        came = self._rng.poisson(expected * self._goes_in)
+        at = self._step % len(self._leaving)
+        ahead = len(came) - at
+        self._leaving[at:] += came[:ahead]
+        self._leaving[:at] += came[ahead:]
+        count = int(came.sum())
+        self.here += count - int(self._leaving[at])
+        self._leaving[at] = 0
+        self._step += 1
+        return count
+
+
+def leaving_law(stays: Stays, step_ms: int) -> Floats:
+    """Say in which step after their own people go: a probability for each, together 1."""
+    steps = 2
+    while True:
+        lasts = np.diff(stays.up_to(np.arange(steps + 1, dtype=np.float64) * step_ms)) / step_ms
+        if lasts[-1] < TAIL or steps > 100_000:
+            break
+        steps *= 2
+    lasts = np.concatenate([[1.0], lasts[lasts >= TAIL], [0.0]])
+    return -np.diff(lasts)

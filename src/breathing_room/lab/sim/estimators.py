@@ -1,0 +1,169 @@
+"""Estimators beside the room's own, for comparison, fed with the same people.
+
+``coin`` and ``coin_forced`` are the planning document's figure, taken literally: each client reports with a chance of 3 % at every
+beat of 30 s, the server keeps a report for 120 s, and divides the number of people of whom it has one by 0.03. In
+``coin_forced`` the first beat is always sent, as that document asks for. Both are *biased*, and are here to show by how much.
+
+``write_rate`` counts from joins alone (``core/estimate/write_rate.py``): of a fixed share of people, about a panel's worth, it is told
+when they come and when they went.
+
+``history`` says what is usual at this hour of the week (``core/estimate/history.py``), from what the room itself said in the weeks before.
+"""
+
+import heapq
+from math import sqrt
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.estimate import Estimate, Z
+from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
+from breathing_room.core.estimate.history import history_estimate
+from breathing_room.core.estimate.write_rate import Survival, WriteRate
+from breathing_room.core.history import History
+from breathing_room.core.presence import Presence
+from breathing_room.lab.sim.scenario import Scenario
+from breathing_room.lab.sim.visitors import Newcomers, Stays
+
+KEPT_MS: Final = 120_000
+"""How long the document's server keeps a report: four beats."""
+
+BIASED: Final = ("coin", "coin_forced")
+"""Those that are shown as a warning."""
+
+
+class Baselines:
+    """All of them, over the people of one run.
+
+    Args:
+        scenario: Which of them, and for what crowd.
+        stays: How long people stay.
+        rng: The chance of coins.
+        keep: Up to which ticket people are individuals.
+    """
+
+    def __init__(self, scenario: Scenario, stays: Stays, rng: np.random.Generator, keep: float) -> None:
+        self._names = scenario.run.estimators
+        self._stays = stays
+        self._rng = rng
+        self._arrives_ms = np.zeros(0, np.int64)
+        self._departs_ms = np.zeros(0, np.int64)
+        self._new: list[Newcomers] = []
+        share = min(keep, scenario.room.panel_size / scenario.crowd.people)
+        self._writes = Writes(share) if "write_rate" in self._names else None
+        self._history = History() if "history" in self._names else None
+        self._moods = (*scenario.room.moods, UNSPOKEN)
+        ages_ms = np.linspace(0, 24 * stays.mean_ms, 10_001)
+        self._ages_ms, self._age_law = ages_ms, stays.up_to(ages_ms) / stays.mean_ms
+
+    def come(self, new: Newcomers, tickets: NDArray[np.float64]) -> None:
+        """People will come."""
+        self._new.append(new)
+        if self._writes is not None:
+            self._writes.come(new, tickets)
+
+    def here(self, now_ms: int) -> int:
+        """Count the individuals who are here."""
+        self._arrives_ms = np.concatenate([self._arrives_ms, *(new.arrives_ms for new in self._new)])
+        self._departs_ms = np.concatenate([self._departs_ms, *(new.departs_ms for new in self._new)])
+        self._new = []
+        of_late = self._departs_ms > now_ms - KEPT_MS
+        self._arrives_ms, self._departs_ms = self._arrives_ms[of_late], self._departs_ms[of_late]
+        return int(((self._arrives_ms <= now_ms) & (now_ms < self._departs_ms)).sum())
+
+    def look(self, now_ms: int, presence: Presence, outside: int, came_per_ms: float) -> dict[str, Estimate]:
+        """Let everybody say how many are here.
+
+        Args:
+            now_ms: The time.
+            presence: What the room says.
+            outside: People who are no individuals.
+            came_per_ms: How many of those have come of late.
+        """
+        said: dict[str, Estimate] = {}
+        if presence.count is not None and presence.high is not None:
+            said["panel"] = Estimate(float(presence.count), float(presence.low), float(presence.high))
+        if any(name in self._names for name in BIASED):
+            said |= self._flip(now_ms, outside, came_per_ms)
+        if self._writes is not None:
+            said["write_rate"] = self._writes.estimate(now_ms)
+        if self._history is not None:
+            if found := history_estimate(self._history, wall_ms=now_ms, moods=self._moods):
+                said["history"] = found[0]
+            self._history.observe(presence.people, wall_ms=now_ms)
+        return {name: estimate for name, estimate in said.items() if name in self._names}
+
+    def _flip(self, now_ms: int, outside: int, came_per_ms: float) -> dict[str, Estimate]:
+        """Let everybody flip the coins of the time for which reports are kept."""
+        arrives_ms, departs_ms = self._arrives_ms, self._departs_ms
+        settled = 0
+        if outside:
+            # Of those who are no individuals most have been here for longer, and flipped all four coins. The others are given times: those
+            # who came of late in a steady room, and those who left of late.
+            young = int(self._rng.binomial(outside, np.interp(KEPT_MS, self._ages_ms, self._age_law)))
+            settled = int(self._rng.binomial(outside - young, 1 - (1 - CHANCE) ** (KEPT_MS // BEAT_MS)))
+            latest = self._rng.random(young) * np.interp(KEPT_MS, self._ages_ms, self._age_law)
+            came_ms = now_ms - np.interp(latest, self._age_law, self._ages_ms).astype(np.int64)
+            left = self._rng.poisson(came_per_ms * KEPT_MS)
+            left_ms = now_ms - (self._rng.random(left) * KEPT_MS).astype(np.int64)
+            stayed_ms = self._stays.draw(self._rng, left).astype(np.int64)
+            arrives_ms = np.concatenate([arrives_ms, came_ms, left_ms - stayed_ms])
+            departs_ms = np.concatenate([departs_ms, np.full(young, now_ms + 1), left_ms])
+        came = arrives_ms <= now_ms
+        arrives_ms, departs_ms = arrives_ms[came], departs_ms[came]
+        last = (np.minimum(now_ms, departs_ms - 1) - arrives_ms) // BEAT_MS
+        before = np.maximum((now_ms - KEPT_MS - arrives_ms) // BEAT_MS, 0)
+        flipped = self._rng.random(len(arrives_ms)) < 1 - (1 - CHANCE) ** np.maximum(last - before, 0)
+        first = arrives_ms > now_ms - KEPT_MS
+        samples = {"coin": flipped.sum(), "coin_forced": (flipped | first).sum()}
+        return {name: Estimate(*[(int(count) + settled) / CHANCE] * 3) for name, count in samples.items()}
+
+
+class Writes:
+    """Feeds ``WriteRate`` with the joins of people whose ticket is below a share, and with their ends.
+
+    Whoever goes without a word is missed when their lease ends, and is then taken to have gone as long before as people are counted too
+    long on average. So an end is known late, and its time is right in the mean; here it is known at once, and right.
+
+    Args:
+        share: Theirs.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._survival = Survival()
+        self._counter = WriteRate(self._survival, 1)
+        # (when, 0 for coming and 1 for going, who)
+        self._ahead: list[tuple[int, int, int]] = []
+        self._number = 0
+
+    def come(self, new: Newcomers, tickets: NDArray[np.float64]) -> None:
+        """People will come, and go."""
+        told = tickets < self._share
+        for arrives_ms, departs_ms in zip(
+            new.arrives_ms[told].tolist(), new.departs_ms[told].tolist(), strict=True
+        ):
+            self._number += 1
+            heapq.heappush(self._ahead, (arrives_ms, 0, self._number))
+            heapq.heappush(self._ahead, (departs_ms, 1, self._number))
+
+    def estimate(self, now_ms: int) -> Estimate:
+        """Say how many are here; to the estimator's own error comes that of the share."""
+        while self._ahead and self._ahead[0][0] <= now_ms:
+            at_ms, goes, number = heapq.heappop(self._ahead)
+            if goes:
+                self._survival.ended(number, now_ms=at_ms)
+            else:
+                self._survival.began(number, now_ms=at_ms)
+                self._counter.joined(number, None, now_ms=at_ms)
+        found, _ = self._counter.estimate(now_ms=now_ms)
+        thinning = Z * sqrt(found.count * (1 - self._share))
+        below = sqrt((found.count - found.low) ** 2 + thinning**2)
+        above = sqrt((found.high - found.count) ** 2 + thinning**2)
+        return Estimate(
+            found.count / self._share,
+            max(found.count - below, 0) / self._share,
+            (found.count + above) / self._share,
+        )

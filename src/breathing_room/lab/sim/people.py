@@ -1,0 +1,465 @@
+"""The people: those who poll, those who flip coins, those on sockets, and forgers."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from breathing_room.core.client_rules.polling import NEVER, Poll, Poller, Request
+from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
+from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged
+from breathing_room.core.presence import Presence
+from breathing_room.lab.sim.chance import Chance, Stream
+from breathing_room.lab.sim.clock import LAST
+from breathing_room.lab.sim.idle_pool import AWAKE
+from breathing_room.lab.sim.scenario import MINUTE_MS, Crowd
+from breathing_room.lab.sim.server import ROOM, Answer, Outdated, Shed, key_of
+
+if TYPE_CHECKING:
+    from breathing_room.lab.sim.simulation import World
+
+FORGED_PREFIX: Final = b"forged"
+
+
+class Feelings:
+    """How moods come and go.
+
+    Somebody comes in a mood drawn from the weights, and at random instants draws anew. So at any time, whatever is known of who is
+    there, moods are spread by the weights. What is drawn again and again is often what it was; the rate of drawing makes up for that.
+
+    Args:
+        crowd: How likely each mood is, and how many changes a stay has.
+        config: The room's moods.
+    """
+
+    def __init__(self, crowd: Crowd, config: RoomConfig) -> None:
+        self.names = (*config.moods, UNSPOKEN)
+        weights = crowd.moods or dict.fromkeys(config.moods, 1.0)
+        whole = sum(weights.values())
+        self.weights = np.array([weights.get(mood, 0.0) / whole for mood in self.names])
+        differs = 1 - float((self.weights**2).sum())
+        changes = crowd.mood_changes / differs if differs > 1e-9 else 0.0
+        self.between_ms = crowd.stay_minutes * MINUTE_MS / changes if changes else None
+        self._edges = np.cumsum(self.weights).tolist()
+
+    def draw(self, chance: Chance) -> int:
+        """Draw a mood."""
+        drawn = chance.random() * self._edges[-1]
+        return next(index for index, edge in enumerate(self._edges) if drawn < edge)
+
+
+class Mind:
+    """What somebody feels, and when that changes.
+
+    Args:
+        feelings: How moods come and go.
+        chance: Theirs.
+        now_ms: When they come.
+    """
+
+    __slots__ = ("_chance", "_feelings", "_next_mood", "changes_at_ms", "mood")
+
+    def __init__(self, feelings: Feelings, chance: Chance, now_ms: int) -> None:
+        self._feelings = feelings
+        self._chance = chance
+        self._next_mood = feelings.draw(chance)
+        self.changes_at_ms = now_ms
+        self.change()
+
+    @property
+    def name(self) -> str:
+        """The mood's name."""
+        return self._feelings.names[self.mood]
+
+    def change(self) -> None:
+        """Feel what comes next, and draw what comes after it: whatever is drawn before that was felt already."""
+        self.mood = self._next_mood
+        if self._feelings.between_ms is None:
+            self.changes_at_ms = NEVER
+            return
+        while self._next_mood == self.mood:
+            self.changes_at_ms += 1 + round(self._chance.exponential(self._feelings.between_ms))
+            self._next_mood = self._feelings.draw(self._chance)
+
+
+class Polled:
+    """Somebody who polls: a ``Poller``, a mind, and packets.
+
+    Args:
+        world: Where they live.
+        row: Their row among the sleepers.
+        number: Theirs.
+        arrives_ms: When they come.
+        departs_ms: When they go.
+        ticket: The one that they will find that they hold.
+        epoch: That in which it was drawn.
+    """
+
+    __slots__ = (
+        "_begun", "_chance", "_due_at_ms", "_leaves", "_poller", "_row", "_sleeps", "_ticket", "_world", "arrives_ms",
+        "departs_ms", "epoch", "is_gone", "mind", "number",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        world: "World",
+        *,
+        row: int,
+        number: int,
+        arrives_ms: int,
+        departs_ms: int,
+        ticket: float,
+        epoch: int,
+    ) -> None:
+        self._world = world
+        self._row = row
+        self.number = number
+        self.arrives_ms = arrives_ms
+        self.departs_ms = departs_ms
+        self._ticket = ticket
+        self.epoch = epoch
+        self.mind = Mind(world.feelings, Chance(world.keys[Stream.MOODS], number), arrives_ms)
+        self._chance = Chance(world.keys[Stream.NETWORK], number)
+        self._poller = Poller(
+            world.ids.visitor(number),
+            room=ROOM,
+            beat_ms=world.config.beat_ms,
+            mood=self._mood,
+            rng=Chance(world.keys[Stream.POLLER], number),
+            now_ms=arrives_ms,
+        )
+        self._sleeps = departs_ms - arrives_ms <= world.one_ticket_ms
+        self._due_at_ms = -1
+        self._leaves = False
+        self._begun = False
+        self.is_gone = False
+
+    def expect(self, at_ms: int) -> None:
+        """Come at an instant."""
+        self._due_at_ms = at_ms
+        self._world.clock.at(at_ms, self.number, self.act)
+
+    def act(self, now_ms: int) -> None:
+        """Do what is due."""
+        if now_ms != self._due_at_ms or self.is_gone:
+            return  # Another plan was made since.
+        self._due_at_ms = -1
+        self._catch_up(now_ms)
+        if now_ms >= self.departs_ms:
+            self._depart(now_ms)
+            return
+        self.feel(now_ms)
+        for request in self._poller.due(now_ms):
+            self._send(request, now_ms)
+        self._settle()
+
+    def rouse(self, before_ms: int) -> None:
+        """Wake up: what the next poll says may matter. All polls before an instant were as the last one."""
+        self._catch_up(before_ms)
+        self._plan(self._poller.next_at_ms)
+
+    def feel(self, now_ms: int) -> None:
+        """Feel what one does by now."""
+        while self.mind.changes_at_ms <= now_ms:
+            self.mind.change()
+            self._poller.feel(self._mood, now_ms)
+
+    @property
+    def _mood(self) -> str | None:
+        name = self.mind.name
+        return None if name == UNSPOKEN else name
+
+    # --- Sleep ------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Plan the next act, and sleep until then if polls will change nothing."""
+        poller, sleepers = self._poller, self._world.sleepers
+        next_at_ms = poller.next_at_ms
+        if sleepers is not None and self._may_sleep():
+            next_at_ms = poller.report_at_ms
+            sleepers.poll_at_ms[self._row] = poller.poll_at_ms
+            sleepers.asked[self._row] = poller.is_asked
+            self._world.plan_poll(
+                poller.poll_at_ms, int(sleepers.period_ms[self._row]), self.departs_ms, self.number
+            )
+        self._plan(next_at_ms)
+
+    def _may_sleep(self) -> bool:
+        poller = self._poller
+        copy = self._world.edge.copy
+        if copy is None or not self._sleeps or poller.poll_at_ms == NEVER:
+            return False
+        asked = self._ticket < copy.rate
+        heard = poller.is_acknowledged and poller.report_at_ms < NEVER
+        return asked == poller.is_asked and (heard if asked else not poller.is_reporting)
+
+    def _catch_up(self, before_ms: int) -> None:
+        """Wake up, if asleep. Of the polls that passed, one does for all."""
+        sleepers = self._world.sleepers
+        if sleepers is None or sleepers.poll_at_ms[self._row] == AWAKE:
+            return
+        passed = sleepers.passed(self._row, min(before_ms, self.departs_ms))
+        poll_at_ms = int(sleepers.poll_at_ms[self._row]) + (passed - 1) * int(sleepers.period_ms[self._row])
+        sleepers.poll_at_ms[self._row] = AWAKE
+        if passed:
+            self._world.meter.polls += passed
+            self._begun = True
+            self._poller.due(poll_at_ms)
+            self._poller.heard(self._world.copy_of(self.epoch), poll_at_ms)
+
+    def _plan(self, next_at_ms: int) -> None:
+        if self._poller.is_asked or self._poller.is_reporting:
+            next_at_ms = min(next_at_ms, self.mind.changes_at_ms)
+        next_at_ms = min(next_at_ms, self.departs_ms)
+        if next_at_ms != self._due_at_ms:
+            self.expect(next_at_ms)
+
+    # --- Packets ----------------------------------------------------------------------------------------------
+
+    def _send(self, request: Request, now_ms: int) -> None:
+        network = self._world.network
+        if network.is_perfect:
+            self._hear(request, self._ask(request, now_ms), now_ms)
+            return
+        there_ms = now_ms + self._delay_ms()
+        late_ms = now_ms + network.timeout_ms
+        if self._is_lost():
+            self._later(late_ms, request, None)
+            return
+
+        def arrive(now_ms: int) -> None:
+            answer = self._ask(request, now_ms)
+            back_ms = now_ms + self._delay_ms()
+            if self._is_lost() or back_ms > late_ms:
+                self._later(late_ms, request, None)
+            else:
+                self._later(back_ms, request, answer)
+
+        self._world.clock.at(there_ms, self.number, arrive)
+
+    def _ask(self, request: Request, now_ms: int) -> Answer:
+        if isinstance(request, Poll):
+            return self._world.edge.presence(now_ms)
+        return self._world.report(request.visitor, request.mood, request.epoch, now_ms)
+
+    def _later(self, at_ms: int, request: Request, answer: Answer | None) -> None:
+        def hear(now_ms: int) -> None:
+            if self.is_gone:
+                return
+            self._catch_up(now_ms)
+            self.feel(now_ms)
+            self._hear(request, answer, now_ms)
+            if self._leaves:
+                self._depart(now_ms)
+            else:
+                self._settle()
+
+        self._world.clock.at(at_ms, self.number, hear)
+
+    def _hear(self, request: Request, answer: Answer | None, now_ms: int) -> None:
+        match answer:
+            case Presence():
+                if isinstance(request, Poll):
+                    self._begin(answer.epoch)
+                    self._poller.heard(answer, now_ms)
+                else:
+                    self._poller.acknowledged(answer, now_ms)
+            case Shed(retry_ms):
+                self._poller.failed(request, now_ms, retry_ms=retry_ms)
+            case Outdated():
+                self._poller.outdated(now_ms)
+            case None:
+                self._poller.failed(request, now_ms)
+
+    def _begin(self, epoch: int) -> None:
+        """Hear a presence for the first time: it says in which epoch the stay begins."""
+        if self._begun:
+            return
+        self._begun = True
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self._ticket = float(self._world.ids.tickets(np.array([self.number]), epoch)[0])
+            if (sleepers := self._world.sleepers) is not None:
+                sleepers.ticket[self._row] = self._ticket
+
+    def _delay_ms(self) -> int:
+        return round(self._chance.exponential(self._world.network.delay_ms))
+
+    def _is_lost(self) -> bool:
+        return self._chance.random() < self._world.network.loss_share
+
+    # --- Going ------------------------------------------------------------------------------------------------
+
+    def _depart(self, now_ms: int) -> None:
+        """Go, and say so. A goodbye does not overtake a report that is on its way."""
+        if self._poller.is_reporting and not self._leaves:
+            self._leaves = True
+            return
+        self.is_gone = True
+        goodbye = self._poller.leave()
+        arrives = (
+            Chance(self._world.keys[Stream.GOODBYE], self.number).random() < self._world.crowd.leaves_share
+        )
+        if goodbye is not None and arrives:
+            self._world.server.goodbye(goodbye.visitor, now_ms)
+        self._world.gone(self._row, self)
+
+
+class Tossing:
+    """Somebody with a client of the planning document's kind.
+
+    It reports when its user comes or feels otherwise; and every 30 s it flips a coin, and reports or asks for the presence.
+
+    Args:
+        world: Where they live.
+        number: Theirs.
+        arrives_ms: When they come.
+        departs_ms: When they go, without a word.
+    """
+
+    def __init__(self, world: "World", number: int, arrives_ms: int, departs_ms: int) -> None:
+        self._world = world
+        self._visitor = world.ids.visitor(number)
+        self.number = number
+        self.mind = Mind(world.feelings, Chance(world.keys[Stream.MOODS], number), arrives_ms)
+        self._chance = Chance(world.keys[Stream.COINS], number)
+        self.arrives_ms = arrives_ms
+        self.departs_ms = departs_ms
+        self._beats_at_ms = arrives_ms
+        self._forced = True
+        world.clock.at(arrives_ms, number, self.act)
+
+    def act(self, now_ms: int) -> None:
+        """Do what is due."""
+        if now_ms >= self.departs_ms:
+            self._world.others.pop(self.number, None)
+            return
+        self._world.others[self.number] = self
+        if self.mind.changes_at_ms <= now_ms:
+            self.feel(now_ms)
+            self._world.server.toss(self._visitor, self.mind.name, now_ms)
+        if self._beats_at_ms <= now_ms:
+            if self._forced or self._chance.random() < CHANCE:
+                self._world.server.toss(self._visitor, self.mind.name, now_ms)
+            else:
+                self._world.edge.presence(now_ms)
+            self._forced = False
+            self._beats_at_ms += BEAT_MS
+        next_at_ms = min(self._beats_at_ms, self.mind.changes_at_ms, self.departs_ms)
+        self._world.clock.at(next_at_ms, self.number, self.act)
+
+    def feel(self, now_ms: int) -> None:
+        """Feel what one does by now."""
+        while self.mind.changes_at_ms <= now_ms:
+            self.mind.change()
+
+
+class Connected:
+    """Somebody on a socket, who answers pings and says goodbye unless the socket breaks.
+
+    Args:
+        world: Where they live.
+        number: Theirs.
+        arrives_ms: When they come.
+        departs_ms: When they go.
+    """
+
+    def __init__(self, world: "World", number: int, arrives_ms: int, departs_ms: int) -> None:
+        self._world = world
+        self.number = number
+        self.mind = Mind(world.feelings, Chance(world.keys[Stream.MOODS], number), arrives_ms)
+        self.arrives_ms = arrives_ms
+        self.departs_ms = departs_ms
+        self._pinged_at_ms = -1
+        world.clock.at(arrives_ms, number, self.act)
+
+    def act(self, now_ms: int) -> None:
+        """Do what is due."""
+        world = self._world
+        world.meter.messages_in += 1
+        if self._pinged_at_ms < 0:
+            world.meter.connects += 1
+            world.others[self.number] = self
+            self._pinged_at_ms = now_ms
+            key = key_of(world.ids.visitor(self.number))
+            world.server.feed(Joined(self.number, key, self.mind.name), now_ms)
+        elif now_ms >= self.departs_ms:
+            del world.others[self.number]
+            polite = Chance(world.keys[Stream.GOODBYE], self.number).random() < world.crowd.leaves_share
+            world.server.feed(Left(self.number) if polite else Broke(self.number), now_ms)
+            return
+        elif self.mind.changes_at_ms <= now_ms:
+            self.feel(now_ms)
+            world.server.feed(MoodChanged(self.number, self.mind.name), now_ms)
+            self._pinged_at_ms = now_ms
+        else:
+            world.meter.messages_out += 1
+            world.server.feed(Heard(self.number), now_ms)
+            self._pinged_at_ms = now_ms
+        next_at_ms = min(self._pinged_at_ms + world.config.ping_ms, self.mind.changes_at_ms, self.departs_ms)
+        world.clock.at(next_at_ms, self.number, self.act)
+
+    def feel(self, now_ms: int) -> None:
+        """Feel what one does by now."""
+        while self.mind.changes_at_ms <= now_ms:
+            self.mind.change()
+
+
+class Forgers:
+    """Forged reports, from one address prefix: so many that they are a given share of all that arrive.
+
+    They renew what they have as long as they can, and go on to other ids when a lease would have ended meanwhile. Where ids are
+    chosen they take those with the lowest tickets; where ids are signed they take what they are given, and report with
+    whichever of them are in the sample.
+
+    Args:
+        world: Where they live.
+        share: Theirs of all reports.
+        chosen: Whether they choose their ids.
+        from_ms: When they begin.
+    """
+
+    def __init__(self, world: "World", share: float, *, chosen: bool, from_ms: int) -> None:
+        self._world = world
+        self._per_report = share / (1 - share)
+        self._owed = 0.0
+        self._from_ms = from_ms
+        self._chosen = chosen
+        self._ids = world.forged_ids
+        self._heard_at_ms: dict[int, int] = {}
+        self._epoch = -1
+        self._fresh: list[int] = []
+
+    def match(self, epoch: int, now_ms: int) -> None:
+        """Answer one report with as many as it takes."""
+        if now_ms < self._from_ms:
+            return
+        self._owed += self._per_report
+        while self._owed >= 1:
+            self._owed -= 1
+            self._world.meter.reports_forged += 1
+            visitor = self._ids.visitor(self._pick(now_ms, epoch))
+            # After all who are there, so that forgers are not between them.
+            self._world.clock.at(now_ms, LAST - 1, partial(self._forge, visitor, epoch))
+
+    def _forge(self, visitor: str, epoch: int, now_ms: int) -> None:
+        self._world.server.report(visitor, None, epoch, now_ms, prefix=FORGED_PREFIX)
+
+    def _pick(self, now_ms: int, epoch: int) -> int:
+        """Take the id that was silent longest, if it is about to lapse; otherwise another one."""
+        if epoch != self._epoch:
+            self._epoch, self._heard_at_ms, self._fresh = epoch, {}, []
+        if self._heard_at_ms:
+            number, heard_at_ms = next(iter(self._heard_at_ms.items()))
+            if now_ms - heard_at_ms >= self._world.config.beat_ms:
+                del self._heard_at_ms[number]
+                self._heard_at_ms[number] = now_ms
+                return number
+        if not self._fresh:
+            numbers, tickets = self._ids.draw(4_096 if self._chosen else 256, epoch)
+            order = np.argsort(tickets)[::-1] if self._chosen else range(len(numbers) - 1, -1, -1)
+            self._fresh = [int(numbers[index]) for index in order]
+        number = self._fresh.pop()
+        self._heard_at_ms[number] = now_ms
+        return number

@@ -1,0 +1,179 @@
+"""The server: a real room, one write policy, a store that counts, and what a host does between them."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+from breathing_room.core.effects import Announce, Save, Tell
+from breathing_room.core.errors import PeerError
+from breathing_room.core.events import Event, Reported, Tossed, VisitorKey, Withdrew, Woken
+from breathing_room.core.identity import SECRET_BYTES, visitor_key
+from breathing_room.core.policies import POLICIES, Kind, Put, SeatReport, Writes
+from breathing_room.core.presence import Presence
+from breathing_room.core.rate import rounded
+from breathing_room.core.rate_limit import Budget
+from breathing_room.core.room import Room
+from breathing_room.core.tickets import ticket
+from breathing_room.lab.sim.checkers import check_presence
+from breathing_room.lab.sim.clock import FIRST, Clock
+from breathing_room.lab.sim.meter import Meter
+from breathing_room.lab.sim.scenario import SECOND_MS, Scenario
+from breathing_room.lab.sim.store import MeteredStore, finish
+from breathing_room.stores.memory import MemoryStore
+
+ROOM: Final = "lobby"
+SECRET: Final = bytes(SECRET_BYTES)
+"""Nobody has to be kept from guessing who simulated people are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """The room took no more reports."""
+
+    retry_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The stay began in an epoch that is over."""
+
+
+Answer: TypeAlias = Presence | Shed | Outdated
+
+
+class Server:
+    """Takes requests, feeds the room, wakes it, and carries out the orders of the policy.
+
+    Args:
+        scenario: How the room works, and which policy writes.
+        clock: Tells the time.
+        meter: Where everything is counted.
+        rate: The rate at which the room begins.
+    """
+
+    def __init__(self, scenario: Scenario, clock: Clock, meter: Meter, *, rate: float) -> None:
+        self._clock = clock
+        self._meter = meter
+        config = scenario.room
+        self.room = _begin(scenario, rate, clock.now_ms)
+        self._budget = Budget(config, now_ms=clock.now_ms)
+        self._store = MeteredStore(
+            MemoryStore(clock=lambda: clock.now_ms), meter.store, clock=lambda: clock.now_ms
+        )
+        self._policy = POLICIES[scenario.run.policy](f"reports/{ROOM}/", lease_ms=config.beat_lease_ms)
+        self._wakes: list[int | None] = [None, None]
+        self.reports_by_s: dict[int, int] = {}
+
+    # --- Requests ---------------------------------------------------------------------------------------------
+
+    def presence(self, now_ms: int) -> Presence:
+        """Answer who is here."""
+        presence = self.room.presence(now_ms=now_ms)
+        check_presence(presence)
+        return presence
+
+    def report(
+        self, visitor: str, mood: str | None, epoch: int, now_ms: int, *, prefix: bytes | None = None
+    ) -> Answer:
+        """Take a report of somebody who polls."""
+        self._meter.reports += 1
+        second = now_ms // SECOND_MS
+        self.reports_by_s[second] = self.reports_by_s.get(second, 0) + 1
+        today = now_ms // self.room.config.epoch_ms
+        if not today - 1 <= epoch <= today:
+            self._meter.reports_outdated += 1
+            return Outdated()
+        drawn = ticket_of(visitor, epoch)
+        if drawn < self.room.panel.rate:
+            try:
+                self._budget.spend(now_ms)
+            except PeerError as refusal:
+                self._meter.reports_shed += 1
+                return Shed((refusal.retry_after_s or 0) * SECOND_MS)
+            self._meter.reports_kept += 1
+            key = key_of(visitor)
+            kind: Kind = "beat" if self.room.panel.holds(key) else "join"
+            self.feed(Reported(key, drawn, mood, prefix), now_ms)
+            self._write(self._policy.report(SeatReport(key, drawn, mood, kind), now_ms=now_ms))
+        else:
+            self._meter.reports_outside += 1
+        return self.presence(now_ms)
+
+    def goodbye(self, visitor: str, now_ms: int) -> None:
+        """Take a goodbye of somebody who polls."""
+        self._meter.goodbyes += 1
+        key = key_of(visitor)
+        if self.room.panel.holds(key):
+            self.feed(Withdrew(key), now_ms)
+            self._write(self._policy.report(SeatReport(key, 0.0, None, "leave"), now_ms=now_ms))
+
+    def toss(self, visitor: str, mood: str, now_ms: int) -> None:
+        """Take a report of somebody who flips coins."""
+        self._meter.tosses += 1
+        self.feed(Tossed(key_of(visitor), mood), now_ms)
+
+    def feed(self, event: Event, now_ms: int) -> None:
+        """Tell the room something."""
+        step = self.room.step(event, now_ms=now_ms)
+        for effect in step.effects:
+            match effect:
+                case Announce():
+                    self._meter.messages_out += self.room.connection_count
+                case Tell():
+                    self._meter.messages_out += 1
+                case Save():
+                    self._meter.saves += 1
+                case _:
+                    pass
+        self._plan(0, step.wake_at_ms)
+
+    # --- Inside -----------------------------------------------------------------------------------------------
+
+    def _write(self, writes: Writes) -> None:
+        for order in writes.orders:
+            if isinstance(order, Put):
+                finish(self._store.put(order.key, order.value, ttl_ms=order.ttl_ms))
+            else:
+                finish(self._store.delete(order.key))
+        self._plan(1, writes.wake_at_ms)
+
+    def _plan(self, which: int, wake_at_ms: int | None) -> None:
+        """Wake the room (0) or the policy (1) at an instant, in place of every earlier wish."""
+        if wake_at_ms != self._wakes[which]:
+            self._wakes[which] = wake_at_ms
+            if wake_at_ms is not None:
+                self._clock.at(wake_at_ms, FIRST, self._wake_policy if which else self._wake_room)
+
+    def _wake_room(self, now_ms: int) -> None:
+        if self._wakes[0] == now_ms:
+            self._wakes[0] = None
+            self._meter.wakes += 1
+            self.feed(Woken(), now_ms)
+
+    def _wake_policy(self, now_ms: int) -> None:
+        if self._wakes[1] == now_ms:
+            self._wakes[1] = None
+            self._meter.wakes += 1
+            self._write(self._policy.wake(now_ms=now_ms))
+
+
+def _begin(scenario: Scenario, rate: float, now_ms: int) -> Room:
+    """Make a room that has a rate already, as one that slept and is woken has."""
+    room = Room(ROOM, scenario.room, now_ms=now_ms)
+    if rate == 1.0:
+        return room
+    snapshot = room.snapshot()
+    panel = replace(snapshot.panel, rates=((0, rounded(rate)),))
+    return Room.wake(replace(snapshot, panel=panel), scenario.room, {})
+
+
+@lru_cache(maxsize=65_536)
+def ticket_of(visitor: str, epoch: int) -> float:
+    """Compute somebody's ticket. Who reports does so again and again, and a run has the time that a server has not."""
+    return ticket(visitor, room=ROOM, epoch=epoch)
+
+
+@lru_cache(maxsize=65_536)
+def key_of(visitor: str) -> VisitorKey:
+    """Make the key under which the room knows somebody."""
+    return visitor_key(visitor, room=ROOM, secret=SECRET)

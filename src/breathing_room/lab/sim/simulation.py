@@ -1,0 +1,517 @@
+"""A run: the world in which a scenario happens."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from math import gcd, log, sqrt
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breathing_room.core.client_rules.polling import STRIDE_LEAST, STRIDE_MOST
+from breathing_room.core.errors import ConfigError
+from breathing_room.core.estimate.coin import BEAT_MS, CHANCE, WINDOW_MS
+from breathing_room.core.presence import Presence
+from breathing_room.core.rate import rounded
+from breathing_room.lab.sim.chance import Stream, first_draws, stream_key
+from breathing_room.lab.sim.checkers import check_room, check_store
+from breathing_room.lab.sim.clock import FIRST, LAST, Clock
+from breathing_room.lab.sim.cohorts import Cohorts
+from breathing_room.lab.sim.estimators import Baselines
+from breathing_room.lab.sim.idle_pool import AWAKE, Sleepers
+from breathing_room.lab.sim.meter import Meter
+from breathing_room.lab.sim.network import Edge, Network
+from breathing_room.lab.sim.people import Connected, Feelings, Forgers, Polled, Tossing
+from breathing_room.lab.sim.result import Look, RunResult
+from breathing_room.lab.sim.scenario import EVENTS_PEOPLE_MAX, HOUR_MS, SECOND_MS, Scenario
+from breathing_room.lab.sim.server import ROOM, Answer, Server
+from breathing_room.lab.sim.tickets import Ids
+from breathing_room.lab.sim.visitors import (
+    CHUNK_MS,
+    STEP_MS,
+    Arrivals,
+    Newcomers,
+    draw_newcomers,
+    levels_at,
+    stays_of,
+)
+
+DAY_BEGINS_MS: Final = 1_767_225_600_000
+"""2026-01-01 00:00 UTC: a run begins on that day."""
+
+TOLD_MS: Final = 60_000
+"""How often whoever waits is told how far a run is."""
+
+KEEP_MARGIN: Final = 4.0
+"""People are kept as individuals up to a ticket of so many times the rate that the smallest crowd calls for."""
+
+
+class RateOverBoundError(Exception):
+    """A rate was announced at which people would be asked who do not exist."""
+
+
+class World:
+    """One run of a scenario.
+
+    Args:
+        scenario: What happens.
+        seed: Where all chance comes from.
+        depth: ``events`` or ``crowd``.
+        keep: People with a ticket from here on are cohorts; 1: everybody is somebody.
+        rate: The rate at which the room begins.
+    """
+
+    def __init__(
+        self, scenario: Scenario, seed: int, *, depth: str, keep: float = 1.0, rate: float = 1.0
+    ) -> None:
+        self.scenario = scenario
+        self.crowd = scenario.crowd
+        self.config = scenario.room
+        self.depth = depth
+        self.seed = seed
+        self.keep = keep
+        self.begins_ms = DAY_BEGINS_MS + round(scenario.run.starts_at_h * HOUR_MS)
+        self.ends_ms = self.begins_ms + scenario.length_ms
+        self.meter = Meter()
+        self.clock = Clock(self.begins_ms)
+        self.keys = {stream: stream_key(seed, stream) for stream in Stream}
+        rngs = [np.random.Generator(np.random.PCG64(part)) for part in np.random.SeedSequence(seed).spawn(6)]
+        self._arrivals_rng, self._cohorts_rng, self._looks_rng, self._polls_rng, *ids_rngs = rngs
+        self.ids = Ids(ROOM, ids_rngs[0], below=keep)
+        self.forged_ids = Ids(ROOM, ids_rngs[1])
+        self.feelings = Feelings(scenario.crowd, self.config)
+        self._stays = stays_of(scenario.crowd)
+        self._arrivals = Arrivals(scenario, self._stays)
+        wires = scenario.wires
+        self.network = Network(wires.loss_share, wires.delay_ms)
+        self.server = Server(scenario, self.clock, self.meter, rate=rate)
+        self.edge = Edge(
+            self.server.presence,
+            self._before_change,
+            self.meter,
+            max_age_ms=round(wires.presence_max_age_s * SECOND_MS),
+            stale_ms=round(wires.presence_max_age_s * SECOND_MS),
+            config_max_age_ms=round(wires.config_max_age_s * SECOND_MS),
+        )
+        # Who stays for longer may see an epoch after the next one, and draw another ticket: their polls are not reckoned.
+        self.one_ticket_ms = self.config.epoch_ms - round(2 * wires.presence_max_age_s * SECOND_MS)
+        self.sleepers = Sleepers() if depth == "crowd" else None
+        self.others: dict[int, Tossing | Connected] = {}
+        self._polled: dict[int, Polled] = {}
+        self._purge_at_ms = self.begins_ms
+        self._planned: tuple[int, int] = (AWAKE, 0)
+        self._look_ms = round(scenario.run.look_every_s * SECOND_MS)
+        self._step_ms = gcd(self._look_ms, scenario.warm_up_ms or CHUNK_MS, CHUNK_MS)
+        self._outside = Cohorts(self._stays, self._step_ms, self._cohorts_rng) if keep < 1.0 else None
+        self._came_outside = 0.0
+        self._polls_outside = 0.0
+        polls_per_stay = log(STRIDE_MOST / STRIDE_LEAST) / (STRIDE_MOST - STRIDE_LEAST)
+        self._polls_per_ms = polls_per_stay / self.config.next_ms
+        self._baselines = Baselines(scenario, self._stays, self._looks_rng, keep)
+        forgers = scenario.forgers
+        self._forgers = (
+            Forgers(
+                self,
+                forgers.share,
+                chosen=forgers.tickets == "chosen",
+                from_ms=self.begins_ms + scenario.warm_up_ms + round(forgers.at_minutes * 60_000),
+            )
+            if forgers.share
+            else None
+        )
+        self._looks: list[Look] = []
+
+    # --- A run ------------------------------------------------------------------------------------------------
+
+    def run(self, told: Callable[[float], None] | None = None) -> RunResult:
+        """Let it happen.
+
+        Args:
+            told: Called now and then with the share of the time that has passed.
+
+        Raises:
+            RateOverBoundError: People would have been asked who do not exist.
+            UnsafeError: Something happened that never must.
+        """
+        for at_ms in range(self.begins_ms, self.ends_ms, CHUNK_MS):
+            self.clock.at(at_ms, FIRST, self._come)
+        if self._outside is not None:
+            for at_ms in range(self.begins_ms + self._step_ms, self.ends_ms, self._step_ms):
+                self.clock.at(at_ms, FIRST, self._pass_outside)
+        first_ms = self.begins_ms + self.scenario.warm_up_ms
+        for at_ms in range(first_ms + self._look_ms, self.ends_ms + 1, self._look_ms):
+            self.clock.at(at_ms, LAST, self._look)
+        for at_ms in range(self.begins_ms, self.ends_ms, TOLD_MS):
+            if told is not None:
+                told((at_ms - self.begins_ms) / self.scenario.length_ms)
+            self.clock.run(min(at_ms + TOLD_MS, self.ends_ms + 1))
+        self.clock.run(self.ends_ms + 1)
+        self._settle_meter()
+        check_store(self.meter.store)
+        seconds = range(self.begins_ms // SECOND_MS, self.ends_ms // SECOND_MS)
+        return RunResult(
+            seed=self.seed,
+            depth=self.depth,
+            keep=self.keep,
+            hours=self.scenario.length_ms / HOUR_MS,
+            looks=tuple(self._looks),
+            meter=self.meter,
+            reports_by_s=tuple(self.server.reports_by_s.get(second, 0) for second in seconds),
+        )
+
+    def report(self, visitor: str, mood: str | None, epoch: int, now_ms: int) -> Answer:
+        """Carry a report to the server."""
+        answer = self.server.report(visitor, mood, epoch, now_ms)
+        if self._forgers is not None:
+            self._forgers.match(epoch, now_ms)
+        return answer
+
+    def copy_of(self, epoch: int) -> Presence:
+        """The presence that the edge has, as whoever came in an epoch saw it."""
+        copy = self.edge.copy
+        assert copy is not None
+        return copy if copy.epoch == epoch else replace(copy, epoch=epoch)
+
+    # --- People come and go -----------------------------------------------------------------------------------
+
+    def _come(self, now_ms: int) -> None:
+        """Let the people of the next minute come, each at a time of their own."""
+        since_ms = now_ms - self.begins_ms
+        ends_ms = min(since_ms + CHUNK_MS, self.scenario.length_ms)
+        step_ms = STEP_MS
+        if self.crowd.closed:
+            step_ms, counts = (
+                self.crowd.gather_s * SECOND_MS,
+                np.array([0 if since_ms else self.crowd.people]),
+            )
+        else:
+            expected = self._arrivals.expected(since_ms, ends_ms // STEP_MS * STEP_MS, STEP_MS) * self.keep
+            counts = self._arrivals_rng.poisson(expected)
+        new = draw_newcomers(self._arrivals_rng, counts, self._stays, now_ms, step_ms)
+        stays_ms = np.minimum(new.departs_ms, self.ends_ms) - new.arrives_ms
+        self.meter.person_ms += int(stays_ms.sum())
+        epoch = self._epoch(now_ms)
+        numbers, tickets = self.ids.draw(len(new.arrives_ms), epoch)
+        self._baselines.come(new, tickets)
+        if self._outside is None:
+            self.edge.configs(len(numbers), new.arrives_ms.tolist())
+        else:
+            # In so large a crowd somebody comes in every instant.
+            self.edge.configs(len(numbers), range(now_ms, now_ms + CHUNK_MS, STEP_MS))
+        kinds = self._kinds(numbers)
+        for index in np.flatnonzero(kinds):
+            kind = Tossing if kinds[index] == 1 else Connected
+            kind(self, int(numbers[index]), int(new.arrives_ms[index]), int(new.departs_ms[index]))
+        polled = kinds == 0
+        self._admit(
+            numbers[polled],
+            tickets[polled],
+            Newcomers(new.arrives_ms[polled], new.departs_ms[polled]),
+            epoch,
+        )
+        if self._purge_at_ms <= now_ms:
+            self._purge(now_ms)
+
+    def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Say of each whether they poll (0), flip coins (1), or hold a socket (2)."""
+        shares = np.array([self.crowd.kinds.get(kind, 0.0) for kind in ("poll", "coin", "socket")])
+        edges = np.cumsum(shares / shares.sum())[:-1]
+        return np.searchsorted(edges, first_draws(self.keys[Stream.KIND], numbers), side="right")
+
+    def _epoch(self, now_ms: int) -> int:
+        """The epoch in which a stay that begins now begins, as far as can be told."""
+        copy = self.edge.copy
+        return now_ms // self.config.epoch_ms if copy is None else copy.epoch
+
+    def _admit(
+        self,
+        numbers: NDArray[np.int64],
+        tickets: NDArray[np.float64],
+        new: Newcomers,
+        epoch: int,
+    ) -> None:
+        if self.sleepers is None:
+            lists = (column.tolist() for column in (numbers, new.arrives_ms, new.departs_ms, tickets))
+            for number, arrives_ms, departs_ms, ticket in zip(*lists, strict=True):
+                person = self._polled[number] = Polled(
+                    self,
+                    row=0,
+                    number=number,
+                    arrives_ms=arrives_ms,
+                    departs_ms=departs_ms,
+                    ticket=ticket,
+                    epoch=epoch,
+                )
+                person.expect(arrives_ms)
+            return
+        drawn = first_draws(self.keys[Stream.POLLER], numbers)
+        strides = STRIDE_LEAST + (STRIDE_MOST - STRIDE_LEAST) * drawn
+        periods_ms = np.rint(self.config.next_ms * strides).astype(np.int64)
+        rows = self.sleepers.add(numbers, tickets, new, periods_ms, epoch)
+        rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.rate
+        for index in np.flatnonzero((tickets < rate) | (new.stays_ms > self.one_ticket_ms)):
+            self._expect(rows[index])
+        self._plan_first_poll()
+
+    def _expect(self, row: int) -> None:
+        """Look at somebody when they come: they may be asked."""
+        assert self.sleepers is not None
+        number, at_ms = int(self.sleepers.number[row]), int(self.sleepers.comes_ms[row])
+        self.sleepers.poll_at_ms[row] = AWAKE
+        self.clock.at(at_ms, number, partial(self._arrive, row, number))
+
+    def _arrive(self, row: int, number: int, now_ms: int) -> None:
+        """Somebody comes who may be asked."""
+        sleepers, copy = self.sleepers, self.edge.copy
+        assert sleepers is not None
+        if (
+            sleepers.number[row] != number
+            or sleepers.persons[row] is not None
+            or sleepers.comes_ms[row] != now_ms
+        ):
+            return
+        stays_ms = sleepers.departs_ms[row] - now_ms
+        is_asked = copy is None or copy.rate > sleepers.ticket[row] or stays_ms > self.one_ticket_ms
+        if not is_asked and now_ms < self.edge.due_at_ms:
+            sleepers.poll_at_ms[row] = now_ms
+            self.plan_poll(now_ms, int(sleepers.period_ms[row]), int(sleepers.departs_ms[row]), number)
+            return
+        self._person(row).expect(now_ms)
+
+    def _person(self, row: int) -> Polled:
+        """Make a person of a row."""
+        sleepers = self.sleepers
+        assert sleepers is not None
+        person = Polled(
+            self,
+            row=row,
+            number=int(sleepers.number[row]),
+            arrives_ms=int(sleepers.comes_ms[row]),
+            departs_ms=int(sleepers.departs_ms[row]),
+            ticket=float(sleepers.ticket[row]),
+            epoch=int(sleepers.epoch[row]),
+        )
+        sleepers.persons[row] = person
+        self._polled[person.number] = person
+        return person
+
+    def gone(self, row: int, person: Polled) -> None:
+        """Somebody has gone."""
+        del self._polled[person.number]
+        if self.sleepers is not None:
+            self.sleepers.free(row)
+
+    def _purge(self, now_ms: int) -> None:
+        """Let go of those who went without ever having been somebody, and count their polls."""
+        self._purge_at_ms = now_ms + 5 * CHUNK_MS
+        if self.sleepers is None:
+            return
+        for row in self.sleepers.gone(now_ms):
+            if self.sleepers.poll_at_ms[row] < AWAKE:
+                self.meter.polls += self.sleepers.passed(row, int(self.sleepers.departs_ms[row]))
+            self.sleepers.free(row)
+
+    def _pass_outside(self, now_ms: int) -> None:
+        """Let a step pass for those who are nobody."""
+        assert self._outside is not None
+        ends_ms = now_ms - self.begins_ms
+        expected = float(self._arrivals.expected(ends_ms - self._step_ms, ends_ms, STEP_MS).sum()) * (
+            1 - self.keep
+        )
+        before = self._outside.here
+        came = self._outside.step(expected)
+        person_ms = (before + self._outside.here) / 2 * self._step_ms
+        self.meter.person_ms += round(person_ms)
+        self.meter.config_fetches += came
+        # One poll on coming, and one a period; the last period of a stay is on average half over.
+        self._polls_outside += came / 2 + person_ms * self._polls_per_ms
+        self._came_outside = expected / self._step_ms
+
+    # --- The edge ---------------------------------------------------------------------------------------------
+
+    def _before_change(self, new: Presence) -> None:
+        """The edge has a new copy: wake whom it concerns, and seek the poll that will have it fetched anew."""
+        if new.rate > self.keep:
+            raise RateOverBoundError(f"a rate of {new.rate}, over {self.keep}")
+        if self.sleepers is None:
+            return
+        copy, now_ms = self.edge.copy, self.clock.now_ms
+        if copy is not None:
+            for row in self.sleepers.concerned(copy.rate, new.rate):
+                self._rouse(int(row), now_ms)
+            if copy.epoch != new.epoch:
+                self._draw_again(new, now_ms)
+        self._plan_first_poll()
+
+    def _rouse(self, row: int, now_ms: int) -> None:
+        sleepers = self.sleepers
+        assert sleepers is not None
+        number = int(sleepers.number[row])
+        before_ms = now_ms + (number <= self.clock.rank)
+        if sleepers.departs_ms[row] < before_ms:
+            return
+        person = sleepers.persons[row]
+        if person is None and sleepers.poll_at_ms[row] >= before_ms:
+            self._expect(row)
+            return
+        if person is None:
+            person = self._person(row)
+        person.rouse(before_ms)
+
+    def _draw_again(self, new: Presence, now_ms: int) -> None:
+        """A new epoch is seen: those who have not come yet will draw their tickets in it."""
+        sleepers = self.sleepers
+        assert sleepers is not None
+        ahead = (sleepers.comes_ms > now_ms) | (
+            (sleepers.comes_ms == now_ms) & (sleepers.number > self.clock.rank)
+        )
+        rows = np.flatnonzero(ahead & (sleepers.departs_ms < AWAKE) & (sleepers.epoch != new.epoch))
+        rows = rows[np.argsort(sleepers.number[rows])]
+        numbers, tickets = self.ids.redraw(sleepers.number[rows], new.epoch)
+        sleepers.number[rows], sleepers.ticket[rows], sleepers.epoch[rows] = numbers, tickets, new.epoch
+        sleepers.poll_at_ms[rows] = sleepers.comes_ms[rows]
+        stays_ms = sleepers.departs_ms[rows] - sleepers.comes_ms[rows]
+        for row in rows[(tickets < new.rate) | (stays_ms > self.one_ticket_ms)]:
+            self._expect(int(row))
+
+    def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
+        """Somebody falls asleep: perhaps theirs is the poll that has the copy fetched anew."""
+        ahead_ms = max(self.edge.due_at_ms - poll_at_ms, 0)
+        at_ms = poll_at_ms + -(-ahead_ms // period_ms) * period_ms
+        if at_ms < departs_ms:
+            self._plan_refresh(at_ms, number)
+
+    def _plan_first_poll(self) -> None:
+        """Seek the earliest poll of sleepers, and of those who are nobody, that has the copy fetched anew."""
+        assert self.sleepers is not None
+        self._planned = (AWAKE, 0)
+        if self.edge.copy is None:
+            return
+        due_at_ms = max(self.edge.due_at_ms, self.clock.now_ms)
+        if first := self.sleepers.first_poll(due_at_ms):
+            self._plan_refresh(*first)
+        if self._outside is not None:
+            per_ms = self._outside.here * self._polls_per_ms + self._came_outside
+            if per_ms > 0:
+                self._plan_refresh(due_at_ms + round(self._polls_rng.exponential(1 / per_ms)), LAST - 2)
+
+    def _plan_refresh(self, at_ms: int, number: int) -> None:
+        if (at_ms, number) < self._planned:
+            self._planned = (at_ms, number)
+            self.clock.at(at_ms, number, self._refresh)
+
+    def _refresh(self, now_ms: int) -> None:
+        """Let the poll come that has the copy fetched anew."""
+        if self._planned != (now_ms, self.clock.rank) or now_ms < self.edge.due_at_ms:
+            return
+        self._planned = (AWAKE, 0)
+        if self.clock.rank == LAST - 2:
+            self.edge.refresh(now_ms)
+            return
+        assert self.sleepers is not None
+        found = np.flatnonzero(
+            (self.sleepers.number == self.clock.rank) & (self.sleepers.poll_at_ms <= now_ms)
+        )
+        for row in found:
+            if self.sleepers.departs_ms[row] > now_ms:
+                person = self.sleepers.persons[row] or self._person(int(row))
+                person.rouse(now_ms)
+                return
+        self._plan_first_poll()
+
+    # --- Looking ----------------------------------------------------------------------------------------------
+
+    def _look(self, now_ms: int) -> None:
+        """Compare what is said with what is true."""
+        room = self.server.room
+        check_room(room, now_ms)
+        presence = self.server.presence(now_ms)
+        outside = self._outside.here if self._outside is not None else 0
+        here = self._baselines.here(now_ms)
+        truth = here + outside
+        people = [*self._polled.values(), *self.others.values()]
+        moods = np.zeros(len(self.feelings.names), np.int64)
+        known = 0
+        for person in people:
+            if self._is_here(person, now_ms):
+                person.feel(now_ms)
+                moods[person.mind.mood] += 1
+                known += 1
+        moods += self._looks_rng.multinomial(truth - known, self.feelings.weights)
+        raw = room.panel.raw_estimate(now_ms)
+        self._looks.append(
+            Look(
+                at_ms=now_ms - self.begins_ms - self.scenario.warm_up_ms,
+                truth=truth,
+                moods=tuple(moods.tolist()),
+                presence=presence,
+                theta=room.panel.theta,
+                seats=room.panel.seat_count,
+                capped=room.panel.capped_count,
+                raw_count=raw.count,
+                standard_error=self._standard_error(truth, now_ms),
+                estimates=self._baselines.look(now_ms, presence, outside, self._came_outside),
+            )
+        )
+
+    def _standard_error(self, truth: int, now_ms: int) -> float:
+        """Say how well so many people can be known: those with coins from their coins, those on sockets exactly."""
+        others = [person for person in self.others.values() if self._is_here(person, now_ms)]
+        coins = sum(isinstance(person, Tossing) for person in others)
+        polled = self.server.room.panel.standard_error(truth - len(others), now_ms)
+        return sqrt(polled**2 + coins * BEAT_MS / (CHANCE * WINDOW_MS))
+
+    @staticmethod
+    def _is_here(person: Polled | Tossing | Connected, now_ms: int) -> bool:
+        return person.arrives_ms <= now_ms < person.departs_ms
+
+    def _settle_meter(self) -> None:
+        """Count the polls of those who still sleep, and of those who are nobody."""
+        if self.sleepers is not None:
+            for row in np.flatnonzero(self.sleepers.poll_at_ms < AWAKE):
+                before_ms = min(int(self.sleepers.departs_ms[row]), self.ends_ms + 1)
+                self.meter.polls += self.sleepers.passed(int(row), before_ms)
+        self.meter.polls += round(self._polls_outside)
+
+
+def begin(scenario: Scenario) -> tuple[float, float]:
+    """Say at which rate a room begins, and up to which ticket people are kept as individuals.
+
+    The smallest crowd that there will be calls for the highest rate. The bound is above it by a margin, and a run that goes over it
+    stops and is run again with a higher one.
+    """
+    levels = np.maximum(levels_at(scenario, np.arange(0, scenario.length_ms + 1, CHUNK_MS)), 1.0)
+    panel_size = scenario.room.panel_size
+    rate = rounded(scenario.run.rate or min(1.0, 4 * panel_size / float(levels[0])))
+    return rate, min(1.0, max(rate, KEEP_MARGIN * panel_size / float(levels.min())))
+
+
+def simulate(scenario: Scenario, seed: int, told: Callable[[float], None] | None = None) -> RunResult:
+    """Run a scenario once.
+
+    Args:
+        scenario: What happens; one crowd.
+        seed: Where all chance comes from. The same seed gives the same result.
+        told: Called now and then with the share of the time that has passed.
+
+    Raises:
+        ConfigError: The depth cannot carry it.
+        UnsafeError: Something happened that never must.
+    """
+    only_polls = {kind for kind, share in scenario.crowd.kinds.items() if share} == {"poll"}
+    depth = scenario.run.depth
+    if depth == "auto":
+        most = float(levels_at(scenario, np.arange(0, scenario.length_ms + 1, CHUNK_MS)).max())
+        depth = "events" if most <= EVENTS_PEOPLE_MAX or not only_polls else "crowd"
+    if depth == "events":
+        rate = rounded(scenario.run.rate) if scenario.run.rate else 1.0
+        return World(scenario, seed, depth=depth, rate=rate).run(told)
+    if not only_polls:
+        raise ConfigError("depth crowd is for people who poll; take events")
+    rate, keep = (1.0, 1.0) if scenario.crowd.closed else begin(scenario)
+    while True:
+        try:
+            return World(scenario, seed, depth=depth, keep=keep, rate=rate).run(told)
+        except RateOverBoundError:
+            keep = min(1.0, 2 * keep)

@@ -1,0 +1,255 @@
+"""What many runs say together, as one object for machines: nothing in it depends on when or where it was computed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from math import inf, sqrt
+from typing import Any
+
+from breathing_room.core.config import DAY_MS
+from breathing_room.core.estimate.coin import WINDOW_MS
+from breathing_room.core.policies import Traffic
+from breathing_room.lab.sim.meter import Meter
+from breathing_room.lab.sim.result import (
+    Look,
+    RunResult,
+    independent_samples,
+    judged_moods,
+    mood_score,
+    score,
+)
+from breathing_room.lab.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
+
+STAYS_APART = 3
+"""Looks that are so many mean stays apart see other people: of exponential stays, one in 20 lasts from one to the next."""
+
+SAMPLES_MIN = 20
+"""The share of intervals that covered the truth is given from so many independent samples on.
+
+Of 20, one 95 % interval is expected to miss, and the share has a standard error of 5 %. Of fewer, one that misses or none says
+nothing of the interval.
+"""
+
+LOOKS_MAX = 2_000
+"""A result lists its looks one by one if there are no more."""
+
+
+def summarize(
+    scenario: Scenario, results: Sequence[RunResult], *, without_forgers: Sequence[RunResult] = ()
+) -> dict[str, Any]:
+    """Put the runs of one crowd together.
+
+    Args:
+        scenario: What happened.
+        results: The runs.
+        without_forgers: The same seeds without forgers, where there were any.
+
+    Returns:
+        The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a surge or forgers did.
+    """
+    seen = [(result.seed, look) for result in results for look in result.looks]
+    from_ms = scenario.run.judged_from_minutes * MINUTE_MS
+    runs = [[look for look in result.looks if look.at_ms >= from_ms] for result in results]
+    looks = [look for run in runs for look in run]
+    apart_ms = independent_after_ms(scenario)
+    independent = scenario.run.look_every_s * SECOND_MS >= apart_ms
+    summary: dict[str, Any] = {
+        "people": scenario.crowd.people,
+        "kinds": sorted(kind for kind, share in scenario.crowd.kinds.items() if share),
+        "depth": results[0].depth,
+        "individuals_below": max(result.keep for result in results),
+        "seeds": [result.seed for result in results],
+        "hours": sum(result.hours for result in results),
+        "warm_up_hours": len(results) * scenario.run.warm_up_minutes / 60,
+        "looks": len(looks),
+        "independent_samples": independent_samples(runs, apart_ms=apart_ms),
+        "truth": sum(look.truth for look in looks) / len(looks) if looks else None,
+        "estimators": {},
+        "moods": mood_coverage(runs, apart_ms=apart_ms),
+        "a_day": a_day(results),
+        "meter": add_up([result.meter for result in results]),
+    }
+    for name in scenario.run.estimators:
+        if found := score(name, runs, independent=independent):
+            spoken = [[look for look in run if name in look.estimates] for run in runs]
+            samples = independent_samples(spoken, apart_ms=apart_ms)
+            summary["estimators"][name] = {
+                "biased": name.startswith("coin"),
+                **asdict(found),
+                "independent_samples": samples,
+                "coverage": found.coverage if samples >= SAMPLES_MIN else None,
+            }
+    if (panel := summary["estimators"].get("panel")) and summary["kinds"] == ["poll"]:
+        # What is published is whole people.
+        panel["bias_before_rounding"] = sum(look.raw_count - look.truth for look in looks) / sum(
+            look.truth for look in looks
+        )
+    if scenario.surge.factor > 1:
+        summary["surge"] = surge(scenario, results)
+    if scenario.forgers.share:
+        summary["forgers"] = forgers(scenario, results, without_forgers)
+    if len(seen) <= LOOKS_MAX:
+        summary["seen"] = [_seen(look, seed) for seed, look in seen]
+    return summary
+
+
+def independent_after_ms(scenario: Scenario) -> float:
+    """Return after how long a look sees other people, so that its error has nothing to do with that of the look before.
+
+    A panel is renewed as stays end. Clients that flip coins flip them anew, so one window of the estimator is enough; in a closed
+    crowd the same people stay, and a run is one sample.
+    """
+    crowd = scenario.crowd
+    if {kind for kind, share in crowd.kinds.items() if share} == {"coin"}:
+        return WINDOW_MS
+    return inf if crowd.closed else STAYS_APART * crowd.stay_minutes * MINUTE_MS
+
+
+def mood_coverage(runs: Sequence[Sequence[Look]], *, apart_ms: float) -> dict[str, Any]:
+    """Judge the intervals of moods; without a coverage where too few independent samples were judged."""
+    judged = [[look for look in run if any(judged_moods(look))] for run in runs]
+    samples = independent_samples(judged, apart_ms=apart_ms)
+    found = mood_score(look for run in judged for look in run)
+    return {
+        "looks": found.looks,
+        "independent_samples": samples,
+        "coverage": found.coverage if samples >= SAMPLES_MIN else None,
+    }
+
+
+def add_up(meters: Sequence[Meter]) -> dict[str, Any]:
+    """Add what was counted; the rest between two writes to a key is the least."""
+    total: dict[str, Any] = {
+        entry.name: sum(getattr(meter, entry.name) for meter in meters)
+        for entry in fields(Meter)
+        if entry.name != "store"
+    }
+    stores = [asdict(meter.store) for meter in meters]
+    rests = [store.pop("rest_ms") for store in stores]
+    total["store"] = {name: sum(store[name] for store in stores) for name in stores[0]}
+    total["store"]["rest_ms"] = min((rest for rest in rests if rest is not None), default=None)
+    total["origin_requests"] = sum(meter.origin_requests for meter in meters)
+    return total
+
+
+def a_day(results: Sequence[RunResult]) -> dict[str, float]:
+    """Project what was counted to a day."""
+    days = sum(result.hours for result in results) / 24
+    meters = [result.meter for result in results]
+    counted = {
+        "reports": sum(meter.reports for meter in meters),
+        "goodbyes": sum(meter.goodbyes for meter in meters),
+        "tosses": sum(meter.tosses for meter in meters),
+        "polls": sum(meter.polls for meter in meters),
+        "presence_reads": sum(meter.presence_reads for meter in meters),
+        "config_fetches": sum(meter.config_fetches for meter in meters),
+        "config_reads": sum(meter.config_reads for meter in meters),
+        "writes": sum(meter.store.writes for meter in meters),
+        "wakes": sum(meter.wakes for meter in meters),
+    }
+    return {name: round(count / days, 1) for name, count in counted.items()}
+
+
+def budget_per_s(scenario: Scenario) -> float:
+    """Say how many reports a second a full, steady panel sends, goodbyes not counted.
+
+    That is what the room's ``reports_per_day`` allows, where it allows less.
+    """
+    crowd, room = scenario.crowd, scenario.room
+    traffic = Traffic(
+        seats=room.panel_size,
+        stay_ms=crowd.stay_minutes * MINUTE_MS,
+        beat_ms=room.beat_ms,
+        moods_per_stay=crowd.mood_changes,
+        leaves_share=0.0,
+    )
+    per_day = min(traffic.reports, room.reports_per_day or traffic.reports)
+    return per_day * SECOND_MS / DAY_MS
+
+
+def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
+    """Judge a surge: after one cache lifetime, are reports under budget; after two, is the truth in the interval?
+
+    A cache lifetime is max-age and as long again for stale-while-revalidate. Reports are averaged over the lifetime that begins
+    when the first one after the surge is over, and may exceed the budget by what chance explains: three standard deviations of a
+    Poisson count.
+    """
+    lifetime_ms = round(2 * SECOND_MS * scenario.wires.presence_max_age_s)
+    _, ends_ms = scenario.surge_ms
+    from_s, length_s = (ends_ms + lifetime_ms) // SECOND_MS, lifetime_ms // SECOND_MS
+    budget = budget_per_s(scenario)
+    allowed = budget + 3 * sqrt(budget / length_s)
+    arriving, peaks, under, held = [], [], 0, 0
+    for result in results:
+        arrived = sum(result.reports_by_s[from_s : from_s + length_s]) / length_s
+        arriving.append(arrived)
+        peaks.append(max(result.reports_by_s[scenario.surge_ms[0] // SECOND_MS :], default=0))
+        under += arrived <= allowed
+        at_ms = ends_ms + 2 * lifetime_ms - scenario.warm_up_ms
+        look = min(
+            (look for look in result.looks if look.at_ms <= at_ms), key=lambda look: at_ms - look.at_ms
+        )
+        panel = look.estimates["panel"]
+        held += panel.low <= look.truth <= panel.high
+    return {
+        "lifetime_s": lifetime_ms / SECOND_MS,
+        "budget_per_s": round(budget, 3),
+        "allowed_per_s": round(allowed, 3),
+        "runs": len(results),
+        "peak_per_s": max(peaks),
+        "arriving_per_s": round(sum(arriving) / len(arriving), 3),
+        "under_budget": under,
+        "truth_in_interval": held,
+    }
+
+
+def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[RunResult]) -> dict[str, Any]:
+    """Say by how much forgers moved the count, with the cap on their prefix and without.
+
+    What was published is compared with what is published on the same seeds without forgers: the same people with the same tickets, so that
+    most of the panel's own error falls out. Looks count that are later than one lease after the forgers began. The cap lets
+    ``cap_seats`` of one prefix count, so it allows them to add ``cap_seats / theta`` people.
+    """
+    room = scenario.room
+    cap = room.prefix_seats_max or max(64, room.panel_size // 10)
+    begun_ms = scenario.forgers.at_minutes * MINUTE_MS + room.beat_lease_ms
+    pairs = [
+        (look, other)
+        for result, clean in zip(results, without, strict=True)
+        for look, other in zip(result.looks, clean.looks, strict=True)
+        if look.at_ms >= begun_ms
+    ]
+    count = len(pairs)
+    if not count:
+        return {"looks": 0}
+    return {
+        "looks": count,
+        "cap_seats": cap,
+        "truth": sum(look.truth for look, _ in pairs) / count,
+        "published": sum(look.presence.count or 0 for look, _ in pairs) / count,
+        "published_without": sum(other.presence.count or 0 for _, other in pairs) / count,
+        "moved": sum((look.presence.count or 0) - (other.presence.count or 0) for look, other in pairs)
+        / count,
+        "allowed": sum(cap / look.theta for look, _ in pairs) / count,
+        "raw_moved": sum(look.raw_count - other.raw_count for look, other in pairs) / count,
+        "capped_seats": sum(look.capped for look, _ in pairs) / count,
+    }
+
+
+def _seen(look: Look, seed: int) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "at_s": look.at_ms / SECOND_MS,
+        "truth": look.truth,
+        "count": look.presence.count,
+        "before_rounding": round(look.raw_count, 2),
+        "low": look.presence.low,
+        "high": look.presence.high,
+        "method": look.presence.method,
+        "rate": look.presence.rate,
+        "theta": look.theta,
+        "seats": look.seats,
+        "estimates": {
+            name: [round(estimate.count, 2), round(estimate.low, 2), round(estimate.high, 2)]
+            for name, estimate in look.estimates.items()
+        },
+    }

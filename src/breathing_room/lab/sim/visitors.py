@@ -1,0 +1,205 @@
+"""How people come and how long they stay."""
+
+from dataclasses import dataclass
+from math import erf, log, sqrt
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from breathing_room.core.errors import ConfigError
+from breathing_room.lab.sim.scenario import HOUR_MS, MINUTE_MS, SECOND_MS, Crowd, Scenario
+
+Floats = NDArray[np.float64]
+Instants = NDArray[np.int64]
+
+CHUNK_MS: Final = 60_000
+"""Arrivals are drawn a minute at a time."""
+
+STEP_MS: Final = 1_000
+"""Within a step of it arrivals are as likely at one instant as at another."""
+
+
+class Stays(Protocol):
+    """How long people stay."""
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean of them."""
+        ...
+
+    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+        """Draw stays, in ms."""
+        ...
+
+    def up_to(self, age_ms: Floats) -> Floats:
+        """Say how much of a stay lies before each age, on average: the integral of the survival function, in ms."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Who leaves next has nothing to do with how long they are here."""
+
+    mean_ms: float
+
+    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+        """Draw stays, in ms."""
+        return rng.exponential(self.mean_ms, count)
+
+    def up_to(self, age_ms: Floats) -> Floats:
+        """As the protocol says."""
+        return self.mean_ms * -np.expm1(-age_ms / self.mean_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """Many short stays and a few long ones."""
+
+    mean_ms: float
+    sigma: float
+
+    @property
+    def mu(self) -> float:
+        """The mean of the logarithm."""
+        return log(self.mean_ms) - self.sigma**2 / 2
+
+    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+        """Draw stays, in ms."""
+        return rng.lognormal(self.mu, self.sigma, count)
+
+    def up_to(self, age_ms: Floats) -> Floats:
+        """As the protocol says: the mean of min(stay, age)."""
+        with np.errstate(divide="ignore"):
+            z = (np.log(age_ms) - self.mu) / self.sigma
+        below = np.array([_normal(value) for value in z])
+        part = np.array([_normal(value - self.sigma) for value in z])
+        reached: Floats = self.mean_ms * part + age_ms * (1 - below)
+        return reached
+
+
+class Recorded:
+    """Stays that were observed, drawn from a file.
+
+    Args:
+        stays_ms: Them.
+    """
+
+    def __init__(self, stays_ms: Floats) -> None:
+        self._stays_ms = np.sort(stays_ms)
+        self._sums_ms = np.concatenate([[0.0], np.cumsum(self._stays_ms)])
+        self.mean_ms = float(stays_ms.mean())
+
+    @classmethod
+    def read(cls, path: Path) -> "Recorded":
+        """Read a file of one stay in seconds per line.
+
+        Raises:
+            ConfigError: It cannot be read, or a line is no time above 0.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"crowd.stay: cannot read {path}: {error}") from None
+        try:
+            stays_s = np.array([float(line) for line in lines])
+        except ValueError:
+            raise ConfigError(f"crowd.stay: {path} must hold one stay in seconds per line") from None
+        if not len(stays_s) or not np.all(np.isfinite(stays_s) & (stays_s > 0)):
+            raise ConfigError(f"crowd.stay: {path} must hold stays above 0")
+        return cls(stays_s * 1_000)
+
+    def draw(self, rng: np.random.Generator, count: int) -> Floats:
+        """Draw stays, in ms."""
+        drawn: Floats = rng.choice(self._stays_ms, count)
+        return drawn
+
+    def up_to(self, age_ms: Floats) -> Floats:
+        """As the protocol says."""
+        over = np.searchsorted(self._stays_ms, age_ms)
+        return (self._sums_ms[over] + age_ms * (len(self._stays_ms) - over)) / len(self._stays_ms)
+
+
+def stays_of(crowd: Crowd) -> Stays:
+    """Make the law of a crowd's stays.
+
+    Raises:
+        ConfigError: A file of them cannot be read.
+    """
+    mean_ms = crowd.stay_minutes * MINUTE_MS
+    if crowd.stay == "exponential":
+        return Exponential(mean_ms)
+    if crowd.stay == "log-normal":
+        return LogNormal(mean_ms, crowd.stay_sigma)
+    return Recorded.read(Path(crowd.stay))
+
+
+def _normal(z: float) -> float:
+    """The distribution function of the normal distribution."""
+    return (1 + erf(z / sqrt(2))) / 2
+
+
+def levels_at(scenario: Scenario, at_ms: NDArray[np.int64] | Floats) -> Floats:
+    """Say how many people there should be at each instant of a run."""
+    hours = at_ms / HOUR_MS
+    if scenario.crowd.period_hours:
+        hours %= scenario.crowd.period_hours
+    begins_ms, ends_ms = scenario.surge_ms
+    risen = np.clip((at_ms - begins_ms) / (ends_ms - begins_ms), 0.0, 1.0)
+    when, factors = zip(*scenario.points, strict=True)
+    levels: Floats = (
+        scenario.crowd.people * np.interp(hours, when, factors) * (1 + (scenario.surge.factor - 1) * risen)
+    )
+    return levels
+
+
+class Arrivals:
+    """When people come: a Poisson stream whose rate keeps the crowd at the scenario's level.
+
+    Whoever goes is replaced, at ``level / mean stay``; where the level rises, those come besides who are missing. Where it falls
+    nobody is sent away: the crowd falls as its stays end.
+
+    Args:
+        scenario: Whose.
+        stays: How long they stay.
+    """
+
+    def __init__(self, scenario: Scenario, stays: Stays) -> None:
+        self._scenario = scenario
+        self._mean_ms = stays.mean_ms
+        self._level_at_first = float(levels_at(scenario, np.zeros(1))[0])
+
+    def expected(self, begins_ms: int, ends_ms: int, step_ms: int) -> Floats:
+        """Say how many come in each step, on average. At first come those who are there from the beginning."""
+        edges = np.arange(begins_ms, ends_ms + 1, step_ms)
+        levels = levels_at(self._scenario, edges)
+        # Within a second a level may jump: the points of a curve have that resolution.
+        rises = np.maximum(np.diff(levels), 0.0)
+        came: Floats = (levels[:-1] + levels[1:]) / 2 * step_ms / self._mean_ms + rises
+        gather_ms = self._scenario.crowd.gather_s * SECOND_MS
+        came += self._level_at_first * np.diff(np.minimum(edges, gather_ms)) / gather_ms
+        return came
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomers:
+    """Those who come within a stretch of time, in the order in which they come."""
+
+    arrives_ms: Instants
+    departs_ms: Instants
+
+    @property
+    def stays_ms(self) -> Instants:
+        """How long they stay."""
+        return self.departs_ms - self.arrives_ms
+
+
+def draw_newcomers(
+    rng: np.random.Generator, counts: Instants, stays: Stays, begins_ms: int, step_ms: int = STEP_MS
+) -> Newcomers:
+    """Draw those who come from ``begins_ms`` on, so many in each step."""
+    begins = np.repeat(begins_ms + step_ms * np.arange(len(counts)), counts)
+    arrives_ms = np.sort(begins + rng.integers(step_ms, size=len(begins)))
+    stays_ms = np.maximum(1, np.rint(stays.draw(rng, len(begins)))).astype(np.int64)
+    return Newcomers(arrives_ms, arrives_ms + stays_ms)

@@ -1,0 +1,1 @@
+"""The ordered log that replicas share."""

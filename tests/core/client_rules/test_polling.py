@@ -1,0 +1,458 @@
+"""What a client that polls does, as a ledger; and what holds whatever happens to it."""
+
+from random import Random
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breathing_room.core.client_rules.polling import (
+    BACKOFF_MAX_MS,
+    NEVER,
+    POLL,
+    STRIDE_LEAST,
+    STRIDE_MOST,
+    Goodbye,
+    Poll,
+    Poller,
+    Report,
+    Request,
+)
+from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.presence import Presence
+from breathing_room.core.tickets import ticket
+
+ANN: Final = "ann-0123456789abcdef"
+BEAT_MS: Final = 300_000
+NEXT_MS: Final = 30_000
+ANNS_TICKET: Final = ticket(ANN, room="lobby", epoch=7)
+
+
+class Middle:
+    """Chance without surprises: always the middle."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        return (a + b) / 2
+
+
+def presence(rate: float = 1.0, *, epoch: int = 7, as_of_ms: int = 0) -> Presence:
+    values: dict[str, Any] = {"moods": {}, "unspoken": 9, "mood_intervals": {}, "label": "9"}
+    return Presence(
+        room="lobby", count=9, low=9, high=9, method="counted", rate=rate, epoch=epoch, as_of_ms=as_of_ms,
+        valid_ms=30_000, next_ms=NEXT_MS, **values,
+    )  # fmt: skip
+
+
+def poller(visitor: str = ANN, *, mood: str | None = None) -> Poller:
+    return Poller(visitor, room="lobby", beat_ms=BEAT_MS, mood=mood, rng=Middle(), now_ms=0)
+
+
+def counted(mood: str | None = None) -> Poller:
+    """Somebody who polled at 0, and whose report was taken at 1,000."""
+    ann = poller(mood=mood)
+    ann.due(0)
+    ann.heard(presence(), 0)
+    ann.due(0)
+    ann.acknowledged(presence(as_of_ms=1), 1_000)
+    return ann
+
+
+def report(mood: str | None = None, epoch: int = 7) -> Report:
+    return Report(ANN, mood, epoch)
+
+
+# --- The ledger ---------------------------------------------------------------------------------------------------
+
+
+def test_whoever_is_asked_looks_reports_and_gives_a_rare_sign_of_life() -> None:
+    """
+    A poll at once, a report as soon as the rate is known, the next poll after next_ms and the next report after a beat.
+    """
+    ann = poller(mood="release")
+    assert ann.next_at_ms == 0
+    assert ann.due(0) == [POLL]
+    assert (ann.due(0), ann.next_at_ms) == ([], NEVER)
+    ann.heard(presence(), 200)
+    assert ann.due(200) == [report("release")]
+    assert ann.next_at_ms == 200 + NEXT_MS
+    ann.acknowledged(presence(as_of_ms=1), 300)
+    assert ann.is_acknowledged
+    assert ann.next_at_ms == 300 + NEXT_MS, "the answer says what a poll would"
+    for at_ms in range(300 + NEXT_MS, 300 + BEAT_MS, NEXT_MS):
+        assert ann.due(at_ms) == [POLL]
+        ann.heard(presence(as_of_ms=at_ms), at_ms)
+    assert ann.due(300 + BEAT_MS) == [report("release"), POLL]
+
+
+def test_whoever_is_not_asked_only_reads() -> None:
+    """
+    Not on coming, not on a change of mood, not after a beat; and there is nothing to take back.
+    """
+    ann = poller()
+    ann.due(0)
+    ann.heard(presence(ANNS_TICKET), 0)
+    ann.feel("release", 1)
+    assert not ann.is_asked
+    assert ann.is_told
+    for at_ms in range(NEXT_MS, 2 * BEAT_MS, NEXT_MS):
+        assert ann.due(at_ms) == [POLL]
+        ann.heard(presence(ANNS_TICKET), at_ms)
+    assert ann.leave() is None
+
+
+def test_a_change_of_mood_is_reported_at_once() -> None:
+    """
+    And a sign of life is due a beat later. The same mood again is no change.
+    """
+    ann = counted("release")
+    ann.feel("release", 5_000)
+    assert ann.due(5_000) == []
+    ann.feel("gratitude", 5_000)
+    assert not ann.is_told
+    assert ann.due(5_000) == [report("gratitude")]
+    ann.acknowledged(presence(as_of_ms=2), 5_100)
+    assert ann.is_told
+    assert report("gratitude") not in ann.due(5_099 + BEAT_MS)
+    assert report("gratitude") in ann.due(5_100 + BEAT_MS)
+
+
+def test_a_mood_that_changes_behind_a_report_is_told_after_it() -> None:
+    """
+    One report at a time: the second one goes when the first is acknowledged.
+    """
+    ann = counted()
+    ann.feel("release", 5_000)
+    assert ann.due(5_000) == [report("release")]
+    ann.feel("gratitude", 5_001)
+    assert (ann.due(5_001), ann.is_reporting) == ([], True)
+    ann.acknowledged(presence(as_of_ms=2), 5_100)
+    assert ann.due(5_100) == [report("gratitude")]
+
+
+def test_a_report_that_came_to_nothing_is_repeated() -> None:
+    """
+    After waits that double: the middle of up to 1, 2, 4 s. What is polled meanwhile does not cut them short.
+    """
+    ann = poller()
+    ann.due(0)
+    ann.heard(presence(), 0)
+    at_ms = 0
+    for wait_ms in (500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000):
+        assert ann.due(at_ms) == [report()]
+        ann.failed(report(), at_ms)
+        ann.heard(presence(), at_ms)
+        assert ann.due(at_ms + wait_ms - 1) == []
+        at_ms += wait_ms
+
+
+def test_a_report_that_was_shed_looks_first() -> None:
+    """
+    After the time that the server asked for it polls; and reports if the rate still asks for it.
+    """
+    for rate, reports in ((1.0, [report()]), (ANNS_TICKET, [])):
+        ann = poller()
+        ann.due(0)
+        ann.heard(presence(), 0)
+        ann.due(0)
+        ann.failed(report(), 0, retry_ms=2_000)
+        assert ann.due(2_499) == []
+        assert ann.due(2_500) == [POLL]
+        ann.heard(presence(rate), 2_600)
+        assert ann.due(2_600) == reports
+
+
+def test_a_poll_on_its_way_does_not_cut_the_wait_of_a_shed_report_short() -> None:
+    """
+    It does for the looking; the report waits for its time.
+    """
+    ann = counted()
+    assert ann.due(1_000 + NEXT_MS) == [POLL]
+    ann.feel("release", 40_000)
+    ann.due(40_000)
+    ann.failed(report("release"), 40_000, retry_ms=10_000)
+    ann.heard(presence(as_of_ms=2), 40_100)
+    assert ann.due(50_499) == []
+    assert ann.due(50_500) == [report("release")]
+
+
+def test_a_poll_that_came_to_nothing_is_repeated() -> None:
+    """
+    After a wait of its own, and not before the server's word.
+    """
+    ann = poller()
+    ann.due(0)
+    ann.failed(POLL, 0)
+    assert ann.next_at_ms == 500
+    ann.due(500)
+    ann.failed(POLL, 500, retry_ms=7_000)
+    assert ann.next_at_ms == 500 + 7_000 + 1_000
+    ann.due(8_500)
+    ann.heard(presence(), 8_500)
+    ann.due(8_500)
+    ann.due(8_500 + NEXT_MS)
+    ann.failed(POLL, 50_000)
+    assert ann.next_at_ms == 50_500, "a poll that was answered starts the waits over"
+
+
+def test_a_rate_that_falls_frees_from_reporting() -> None:
+    """
+    The seat is given up on both sides: no sign of life, no goodbye. When the rate rises again it is a new report.
+    """
+    ann = counted()
+    assert ann.leave() == Goodbye(ANN)
+    ann.due(31_000)
+    ann.heard(presence(ANNS_TICKET, as_of_ms=2), 31_000)
+    assert not ann.is_acknowledged
+    assert ann.leave() is None
+    ann.due(61_000)
+    ann.heard(presence(1.0, as_of_ms=3), 61_000)
+    assert ann.due(61_000) == [report()]
+    assert ann.leave() == Goodbye(ANN), "the report may have arrived, whatever becomes of its answer"
+
+
+def test_a_report_that_nobody_wants_any_more_is_not_repeated() -> None:
+    """
+    The rate fell while it was on its way, and then it came to nothing.
+    """
+    for retry_ms in (None, 2_000):
+        ann = counted()
+        ann.due(31_000)
+        ann.feel("release", 32_000)
+        assert ann.due(32_000) == [report("release")]
+        ann.heard(presence(ANNS_TICKET, as_of_ms=2), 32_100)
+        ann.failed(report("release"), 32_200, retry_ms=retry_ms)
+        assert report("release") not in ann.due(60_000)
+        assert ann.leave() is None
+
+
+def test_an_answer_may_say_that_the_report_was_not_wanted() -> None:
+    """
+    The rate in it is newer than the one that was acted on: nothing is repeated, nothing is taken back.
+    """
+    ann = poller()
+    ann.due(0)
+    ann.heard(presence(), 0)
+    ann.due(0)
+    ann.acknowledged(presence(ANNS_TICKET, as_of_ms=1), 100)
+    assert not ann.is_acknowledged
+    assert ann.leave() is None
+    assert ann.due(29_000) == []
+
+
+def test_what_a_cache_kept_too_long_says_nothing_of_the_rate() -> None:
+    """
+    The newest presence counts, in whichever order they arrive.
+    """
+    ann = counted()
+    ann.due(31_000)
+    ann.heard(presence(ANNS_TICKET, as_of_ms=0), 31_000)
+    assert ann.is_asked
+    assert ann.is_acknowledged
+
+
+def test_a_stay_keeps_its_epoch_for_as_long_as_the_server_takes_it() -> None:
+    """
+    The next epoch changes nothing; with the one after it a new stay begins, under a new ticket.
+    """
+    ann = counted()
+    ann.feel("release", 2_000)
+    ann.heard(presence(epoch=8, as_of_ms=2), 2_000)
+    assert ann.due(2_000) == [report("release", epoch=7)]
+    ann.acknowledged(presence(epoch=8, as_of_ms=3), 2_000)
+    ann.heard(presence(epoch=9, as_of_ms=4), 3_000)
+    assert ann.due(3_000) == [report("release", epoch=9)]
+
+
+def test_a_stay_that_the_server_calls_outdated_begins_anew() -> None:
+    """
+    It looks again, and reports under the epoch that it finds.
+    """
+    ann = counted()
+    ann.feel("release", 5_000)
+    ann.due(5_000)
+    ann.outdated(5_000)
+    assert ann.due(5_499) == []
+    assert ann.due(5_500) == [POLL]
+    ann.heard(presence(epoch=9, as_of_ms=2), 5_600)
+    assert ann.due(5_600) == [report("release", epoch=9)]
+
+
+def test_whoever_only_looks_is_never_asked() -> None:
+    """
+    It has no id, and so no ticket; at any rate.
+    """
+    nobody = Poller(None, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Middle(), now_ms=0)
+    assert nobody.due(0) == [POLL]
+    nobody.heard(presence(1.0), 0)
+    assert nobody.due(NEXT_MS) == [POLL]
+    assert nobody.leave() is None
+
+
+@given(st.integers())
+def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
+    """
+    Each keeps its own from poll to poll, within a tenth of next_ms.
+    """
+    ann = Poller(ANN, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Random(seed), now_ms=0)
+    lengths_ms = set()
+    at_ms = 0
+    for _ in range(3):
+        assert ann.due(at_ms) == [POLL]
+        ann.heard(presence(ANNS_TICKET), at_ms)
+        lengths_ms.add(ann.next_at_ms - at_ms)
+        at_ms = ann.next_at_ms
+    (length_ms,) = lengths_ms
+    assert STRIDE_LEAST * NEXT_MS <= length_ms <= STRIDE_MOST * NEXT_MS
+
+
+@given(st.integers(500, DAY_MS), st.integers())
+def test_signs_of_life_drift_apart_and_are_never_late(beat_ms: int, seed: int) -> None:
+    """
+    Those who came together do not report together a beat later; and nobody is taken for silent by that.
+    """
+    ann = Poller(ANN, room="lobby", beat_ms=beat_ms, mood=None, rng=Random(seed), now_ms=0)
+    ann.due(0)
+    ann.heard(presence(), 0)
+    ann.due(0)
+    ann.acknowledged(presence(as_of_ms=1), 0)
+    at_ms = 0
+    while report() not in ann.due(at_ms):
+        at_ms = ann._report_at_ms
+    assert at_ms >= 0.9 * beat_ms - 1
+    assert at_ms < RoomConfig(beat_ms=beat_ms).fresh_ms
+
+
+# --- Whatever happens ---------------------------------------------------------------------------------------------
+
+MOODS: Final = ("gratitude", "release", None)
+
+
+class Life:
+    """A poller among a server, a network and moods that all do as they like; it checks every request that is made."""
+
+    def __init__(self, seed: int) -> None:
+        self.now_ms = 0
+        self.mood: str | None = None
+        self.rate = 1.0
+        self.epoch = 7
+        self.as_of_ms = 0
+        self.poller = Poller(ANN, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Random(seed), now_ms=0)
+        self.on_their_way: list[Request] = []
+        self.heard_rate = 0.0
+        self.heard_as_of_ms = -1
+        self.shed_until_ms: int | None = None
+        self.looked_since_shed = True
+        self.server_mood: str | None = None
+
+    def presence(self) -> Presence:
+        self.as_of_ms += 1
+        return presence(self.rate, epoch=self.epoch, as_of_ms=self.as_of_ms)
+
+    def learn(self, seen: Presence) -> Presence:
+        if seen.as_of_ms >= self.heard_as_of_ms:
+            self.heard_as_of_ms, self.heard_rate = seen.as_of_ms, seen.rate
+        return seen
+
+    def act(self) -> None:
+        """Let it send what is due."""
+        for request in self.poller.due(self.now_ms):
+            assert type(request) not in {type(other) for other in self.on_their_way}, (
+                "one of a kind at a time"
+            )
+            self.on_their_way.append(request)
+            if isinstance(request, Report):
+                assert ticket(ANN, room="lobby", epoch=request.epoch) < self.heard_rate, "it was asked"
+                assert request.mood == self.mood
+                assert self.looked_since_shed
+                assert self.shed_until_ms is None or self.now_ms >= self.shed_until_ms
+        assert self.poller.next_at_ms > self.now_ms
+
+    def answer(self, fate: str) -> None:
+        """Answer what has been on its way longest."""
+        if not self.on_their_way:
+            return
+        request = self.on_their_way.pop(0)
+        match request, fate:
+            case Poll(), "good" | "outdated":
+                self.looked_since_shed = True
+                self.poller.heard(self.learn(self.presence()), self.now_ms)
+            case Report(mood=mood), "good":
+                self.server_mood = mood
+                self.poller.acknowledged(self.learn(self.presence()), self.now_ms)
+            case Report(), "outdated":
+                self.epoch += 2
+                self.poller.outdated(self.now_ms)
+            case Report(), "shed":
+                self.shed_until_ms = self.now_ms + 5_000
+                self.looked_since_shed = False
+                self.poller.failed(request, self.now_ms, retry_ms=5_000)
+            case _:
+                retry_ms = 5_000 if fate == "shed" else None
+                self.poller.failed(request, self.now_ms, retry_ms=retry_ms)
+
+
+happenings = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.integers(0, 2 * NEXT_MS)),
+        st.tuples(st.just("next"), st.just(0)),
+        st.tuples(st.just("answer"), st.sampled_from(["good", "good", "good", "lost", "shed", "outdated"])),
+        st.tuples(st.just("mood"), st.sampled_from(MOODS)),
+        st.tuples(st.just("rate"), st.sampled_from([1.0, ANNS_TICKET, ANNS_TICKET + 1e-6, 0.01])),
+    ),
+    max_size=60,
+)
+
+
+@given(happenings, st.integers())
+def test_whatever_happens_reports_are_wanted_and_in_the_end_acknowledged(
+    story: list[tuple[str, Any]], seed: int
+) -> None:
+    """
+    One report at a time, only by those who are asked as far as they heard, with the mood of that moment, and after a
+    shed one not before a look and the server's time. Once all is calm the server knows whom it asked, and their mood.
+    """
+    life = Life(seed)
+    for what, how in story:
+        match what:
+            case "wait":
+                life.now_ms += how
+            case "next":
+                life.now_ms = max(life.now_ms, min(life.poller.next_at_ms, life.now_ms + BEAT_MS))
+            case "answer":
+                life.answer(how)
+            case "mood":
+                life.mood = how
+                life.poller.feel(how, life.now_ms)
+            case "rate":
+                life.rate = how
+        life.act()
+
+    calm_at_ms = life.now_ms
+    while life.now_ms < calm_at_ms + BEAT_MS + 2 * BACKOFF_MAX_MS + 2 * NEXT_MS:
+        while life.on_their_way:
+            life.answer("good")
+            life.act()
+        life.now_ms = life.poller.next_at_ms
+        life.act()
+    while life.on_their_way:
+        life.answer("good")
+    asked = life.rate > ticket(ANN, room="lobby", epoch=life.poller._epoch or 0)
+    assert (life.poller.is_asked, life.poller.is_acknowledged) == (asked, asked)
+    assert (life.poller.leave() is not None) == asked
+    if asked:
+        assert life.server_mood == life.mood
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.3, 0.05])
+def test_a_crowd_reports_in_the_share_of_the_rate(rate: float) -> None:
+    """
+    Of 4,000 visitors as many report as the rate says, within four standard errors.
+    """
+    asked = 0
+    for number in range(4_000):
+        somebody = poller(f"somebody-{number:08}-{number * 7_919 % 4_000:08}")
+        somebody.due(0)
+        somebody.heard(presence(rate), 0)
+        asked += len(somebody.due(0))
+    assert abs(asked - 4_000 * rate) <= 4 * (4_000 * rate * (1 - rate)) ** 0.5

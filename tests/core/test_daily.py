@@ -1,0 +1,198 @@
+"""A room's day: who came, when most were there, and what is forgotten when it ends."""
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.daily import LOOK_MS, LOOKS, Day, Look, People
+from breathing_room.core.errors import HostError
+from breathing_room.core.events import Event, Joined, Left, Reported, Tossed, VisitorKey
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.stores.memory import MemoryStore
+from inside import NOON_MS, HandClock, client_of, host_inside
+
+DAY_MS = 86_400_000
+MIDNIGHT_MS = NOON_MS + DAY_MS // 2
+TOKEN = "a-token-of-32-characters-or-more-0"
+
+
+def a_day(wall_ms: int = NOON_MS) -> Day:
+    """Begin one."""
+    return Day(wall_ms=wall_ms, epoch_ms=DAY_MS)
+
+
+def visitor(number: int) -> VisitorKey:
+    """Make a key as uniform as a real one."""
+    return VisitorKey(hashlib.blake2b(str(number).encode(), digest_size=16).digest())
+
+
+def tell(day: Day, *events: Event, wall_ms: int = NOON_MS) -> None:
+    """Tell a day what happened."""
+    for event in events:
+        day.came(event, wall_ms=wall_ms)
+
+
+def presence(count: int, **facts: Any) -> Presence:
+    """Make up a presence."""
+    empty = Room("lobby", RoomConfig(), now_ms=NOON_MS).presence(now_ms=NOON_MS)
+    return replace(empty, **{"count": count, "low": count, "high": count} | facts)
+
+
+def test_who_comes_twice_is_one() -> None:
+    """Two sockets, a reload, a report and a coin of the same visitor are one different person; leaving changes nothing."""
+    day = a_day()
+    ann, bob = visitor(1), visitor(2)
+    tell(
+        day,
+        Joined(1, ann),
+        Joined(2, ann),
+        Left(1),
+        Reported(ann, 0.5),
+        Joined(3, bob),
+        Tossed(bob, "release"),
+    )
+    assert day.people(wall_ms=NOON_MS).count == 2
+    assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
+    tell(day, Reported(visitor(3), 0.5))
+    assert day.people(wall_ms=NOON_MS).count == 3
+    assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
+
+
+def test_a_crowd_is_within_its_interval() -> None:
+    """5,000 who came are told with an interval that holds them, and is not wider than 8 %."""
+    day = a_day()
+    tell(day, *(Joined(number, visitor(number)) for number in range(5_000)))
+    people = day.people(wall_ms=NOON_MS)
+    assert people.high is not None
+    assert people.low <= 5_000 <= people.high
+    assert people.high - people.low < 0.08 * 5_000
+
+
+def test_a_sample_leaves_the_number_open() -> None:
+    """As soon as only some are asked to report, the figure is a lower end without an upper one, until the day ends."""
+    day = a_day()
+    tell(day, Joined(1, visitor(1)), Reported(visitor(2), 0.1))
+    day.look(presence(2, rate=0.25), wall_ms=NOON_MS)
+    day.look(presence(2), wall_ms=NOON_MS + 1)
+    assert day.people(wall_ms=NOON_MS) == People(2, 2, None)
+    assert day.people_on_sockets(wall_ms=NOON_MS).high is not None
+    assert day.rate_min == 0.25
+    tell(day, Joined(1, visitor(1)), wall_ms=MIDNIGHT_MS)
+    assert day.people(wall_ms=MIDNIGHT_MS).high is not None
+
+
+def test_midnight_forgets() -> None:
+    """At midnight UTC the peak and everybody who came are forgotten; the trail of 24 hours goes on."""
+    day = a_day()
+    tell(day, Joined(1, visitor(1)))
+    day.look(presence(7), wall_ms=MIDNIGHT_MS - 1)
+    assert day.people(wall_ms=MIDNIGHT_MS - 1).count == 1
+    assert day.people(wall_ms=MIDNIGHT_MS) == People(0, 0, 0)
+    assert day.peak is None
+    assert day.since_ms == MIDNIGHT_MS
+    day.look(presence(2), wall_ms=MIDNIGHT_MS)
+    assert day.peak == Look(MIDNIGHT_MS, 2, 2, 2)
+    assert [look.count for look in day.trail] == [7, 2]
+
+
+def test_the_trail_keeps_the_last_look_of_five_minutes() -> None:
+    """A busy room has a look every five minutes, and not more than a day of them; what nobody knew is a gap."""
+    day = a_day()
+    day.look(presence(1), wall_ms=NOON_MS)
+    day.look(presence(2), wall_ms=NOON_MS + LOOK_MS - 1)
+    day.look(presence(9, method="estimated"), wall_ms=NOON_MS + LOOK_MS)
+    assert [look.count for look in day.trail] == [2, None]
+    for number in range(2, LOOKS + 50):
+        day.look(presence(3), wall_ms=NOON_MS + number * LOOK_MS)
+    now_ms = NOON_MS + (LOOKS + 49) * LOOK_MS
+    looks = day.trail_body(wall_ms=now_ms)
+    assert len(looks) == LOOKS
+    assert now_ms - looks[0]["at_ms"] < DAY_MS
+    assert len(day.trail_body(wall_ms=now_ms + DAY_MS // 2)) == LOOKS // 2
+
+
+def test_what_was_written_goes_on() -> None:
+    """After a restart the day goes on with who came before, and with the higher of both peaks."""
+    before, after = a_day(), a_day()
+    tell(before, Joined(1, visitor(1)), Reported(visitor(2), 0.5))
+    before.look(presence(5, rate=0.5), wall_ms=NOON_MS)
+    tell(after, Joined(1, visitor(1)), Joined(2, visitor(3)))
+    after.look(presence(3), wall_ms=NOON_MS + 1)
+    after.merge(before.encode())
+    assert after.people(wall_ms=NOON_MS) == People(3, 3, None)
+    assert after.people_on_sockets(wall_ms=NOON_MS).count == 2
+    assert after.peak == Look(NOON_MS, 5, 5, 5)
+
+
+def test_another_day_says_nothing() -> None:
+    """What was written of yesterday changes nothing today."""
+    yesterday, today = a_day(), a_day(MIDNIGHT_MS)
+    tell(yesterday, Joined(1, visitor(1)))
+    fresh = today.encode()
+    today.merge(yesterday.encode())
+    assert today.encode() == fresh
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"version": 2},
+        {"on_sockets": "AAAA"},
+        {"reporters": "no base64"},
+        {"peak": {"at_ms": 1, "count": 5, "low": 9, "high": 5}},
+        {"peak": {"at_ms": 1}},
+        {"peak": 7},
+        {"rate_min": "low"},
+    ],
+)
+def test_what_is_damaged_is_refused(damage: dict[str, Any]) -> None:
+    """A value that no day wrote is refused, and nothing of it is taken in."""
+    day = a_day()
+    fresh = day.encode()
+    with pytest.raises(HostError):
+        day.merge(json.dumps(json.loads(fresh) | damage).encode())
+    assert day.encode() == fresh
+    with pytest.raises(HostError):
+        day.merge(b"no JSON")
+
+
+async def test_a_host_keeps_the_day_over_a_restart() -> None:
+    """Who reported before a restart is still among today's people after it, and gone at midnight."""
+    store, clock = MemoryStore(clock=lambda: clock.ms), HandClock()
+    for run in range(2):
+        kept = KeptOpen(store)
+        async with (
+            host_inside(store=kept, clock=clock, admin_token=TOKEN) as host,
+            client_of(host) as client,
+        ):
+            await client.post("/v1/rooms/lobby/beat", json={"visitor": f"visitor-{run}-0123456789"})
+            day = host.rooms["lobby"].day
+            assert day is not None
+            await host.rooms["lobby"].load_history()
+            assert day.people(wall_ms=clock.ms).count == run + 1
+    clock.ms = MIDNIGHT_MS
+    assert await store.list("day/") == []
+
+
+async def test_no_token_no_day() -> None:
+    """Where nobody may ask, nothing is kept."""
+    async with host_inside() as host, client_of(host) as client:
+        await client.post("/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789"})
+        assert host.rooms["lobby"].day is None
+        await host.rooms["lobby"].save_history()
+        assert await host.store.list("day/") == []
+
+
+class KeptOpen:
+    """A store that outlives its host."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.get, self.put, self.list, self.delete = store.get, store.put, store.list, store.delete
+
+    async def close(self) -> None:
+        """Do nothing."""

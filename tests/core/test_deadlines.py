@@ -1,0 +1,69 @@
+"""Deadlines that are moved far more often than they are met."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from breathing_room.core.deadlines import NOT_DUE, TICK_MS, Agenda, on_grid
+
+
+class Thing:
+    """Something that can stand on an agenda."""
+
+    def __init__(self) -> None:
+        self.due_at_ms = NOT_DUE
+
+
+@given(st.integers(-(10**13), 10**13))
+def test_the_grid_never_comes_early(at_ms: int) -> None:
+    """The grid's instant is a multiple of the tick, not before the one asked for, and less than a tick after it."""
+    assert on_grid(at_ms) % TICK_MS == 0
+    assert 0 <= on_grid(at_ms) - at_ms < TICK_MS
+
+
+moves = st.tuples(st.sampled_from(["put", "no_later_than", "off"]), st.integers(0, 4), st.integers(1, 20))
+
+
+@given(st.lists(moves), st.lists(st.integers(0, 21 * TICK_MS)))
+def test_an_item_comes_due_once_where_it_was_put_last(
+    moved: list[tuple[str, int, int]], looks: list[int]
+) -> None:
+    """Whatever was moved before: each item comes out at its own time, the earliest first, and never when taken off."""
+    agenda: Agenda[Thing] = Agenda()
+    things = [Thing() for _ in range(5)]
+    expected: dict[int, int] = {}
+    for how, index, tick in moved:
+        at_ms = tick * TICK_MS
+        if how == "off":
+            things[index].due_at_ms = NOT_DUE
+            expected.pop(index, None)
+        elif how == "put":
+            agenda.put(things[index], at_ms)
+            expected[index] = at_ms
+        else:
+            agenda.no_later_than(things[index], at_ms)
+            expected[index] = min(at_ms, expected.get(index, at_ms))
+
+    seen: list[tuple[int, int]] = []
+    for now_ms in [*sorted(looks), 21 * TICK_MS]:
+        for thing, at_ms in agenda.come_due(now_ms):
+            assert at_ms <= now_ms
+            thing.due_at_ms = NOT_DUE
+            seen.append((at_ms, things.index(thing)))
+
+    assert sorted(seen) == sorted((at_ms, index) for index, at_ms in expected.items())
+    assert [at_ms for at_ms, _ in seen] == sorted(at_ms for at_ms, _ in seen)
+    assert agenda.next_at_ms is None
+
+
+def test_an_item_may_be_put_back_while_others_come_due() -> None:
+    """Whoever looks after an item may put it forward; it comes out again in the same look if that is due as well."""
+    agenda: Agenda[Thing] = Agenda()
+    thing = Thing()
+    agenda.put(thing, TICK_MS)
+    seen = []
+    for item, at_ms in agenda.come_due(3 * TICK_MS):
+        seen.append(at_ms)
+        agenda.put(item, at_ms + TICK_MS)
+
+    assert seen == [TICK_MS, 2 * TICK_MS, 3 * TICK_MS]
+    assert agenda.next_at_ms == 4 * TICK_MS

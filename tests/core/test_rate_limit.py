@@ -1,0 +1,133 @@
+"""How many reports a room takes."""
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import PeerError
+from breathing_room.core.rate_limit import RETRY_S_MAX, Budget
+from breathing_room.core.tickets import ticket
+from inside import HandClock, client_of, host_inside
+
+
+def refusal(budget: Budget, now_ms: int) -> PeerError | None:
+    """Spend a token; return the error if there was none."""
+    try:
+        budget.spend(now_ms)
+    except PeerError as error:
+        return error
+    return None
+
+
+def spent(budget: Budget, now_ms: int) -> int:
+    """Spend until the budget refuses, and say how much that was."""
+    count = 0
+    while (error := refusal(budget, now_ms)) is None:
+        count += 1
+    assert (error.code, error.status, error.retry_after_s) == ("over_budget", 429, budget.retry_after_s)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("settings", "burst", "per_s", "retry_after_s"),
+    [
+        ({}, 800, 100, 4),
+        ({"panel_size": 1_600}, 3_200, 400, 4),
+        ({"panel_size": 1}, 200, 25, 4),
+        ({"reports_per_s": 1_000}, 800, 1_000, 1),
+        ({"reports_per_s": 1}, 800, 1, RETRY_S_MAX),
+    ],
+)
+def test_budget_follows_the_panel(
+    settings: dict[str, int], burst: int, per_s: int, retry_after_s: int
+) -> None:
+    """
+    A burst of two panels is taken at once, then so many reports a second; who comes over it is told a few whole seconds.
+    """
+    budget = Budget(RoomConfig(**settings), now_ms=0)  # type: ignore[arg-type]
+    assert budget.retry_after_s == retry_after_s
+    assert spent(budget, 0) == burst
+    assert spent(budget, 1_000) == min(per_s, burst)
+    assert spent(budget, 3_000) == min(2 * per_s, burst)
+    assert spent(budget, 10_000_000) == burst
+
+
+def test_clock_that_steps_back_gives_nothing() -> None:
+    """
+    Time that runs backwards neither fills the bucket nor empties it.
+    """
+    budget = Budget(RoomConfig(), now_ms=10_000)
+    assert spent(budget, 10_000) == 800
+    assert spent(budget, 0) == 0
+    assert spent(budget, 1_000) == 100
+
+
+def a_visitor(number: int, *, below: float) -> str:
+    """Name a visitor of the lobby's first day with a ticket below a rate, or above it."""
+    return next(
+        name
+        for attempt in range(10_000)
+        if (ticket(name := f"visitor-{number:04}-{attempt:06}", room="lobby", epoch=20_454) < abs(below))
+        is (below > 0)
+    )
+
+
+async def test_over_budget_is_shed_and_goodbyes_are_not() -> None:
+    """
+    What comes over the budget is answered 429 with a whole number of seconds, counted and forgotten; a goodbye is
+    always taken, and as many reports as fit are taken a second later.
+    """
+    clock = HandClock()
+    beat, leave = "/v1/rooms/lobby/beat", "/v1/rooms/lobby/leave"
+    async with host_inside(clock=clock, panel_size=100, reports_per_s=5) as host, client_of(host) as client:
+        assert host.epoch == 20_454
+        budget = host.rooms["lobby"].budget
+        for _ in range(budget.burst - 1):
+            budget.spend(clock.ms)
+        assert (await client.post(beat, json={"visitor": "visitor-0123456789"})).status_code == 200
+        for _ in range(3):
+            shed = await client.post(beat, json={"visitor": "visitor-9876543210"})
+            assert (shed.status_code, shed.json()["error"]["code"]) == (429, "over_budget")
+            assert shed.headers["retry-after"] == str(budget.retry_after_s) == "20"
+        coin = await client.post("/api/heartbeat", json={"sessionId": "s1"})
+        assert coin.status_code == 429
+        assert host.presence("lobby").count == 1
+        assert (await client.post(leave, json={"visitor": "visitor-0123456789"})).status_code == 204
+        assert host.presence("lobby").count == 0
+        assert (host.counters.reports_shed, host.counters.refusals["over_budget"]) == (4, 4)
+        clock.ms += 1_000
+        answers = [await client.post(beat, json={"visitor": f"visitor-{n:012}"}) for n in range(6)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+        assert host.presence("lobby").count == 5
+
+
+async def test_report_outside_the_sample_costs_nothing() -> None:
+    """
+    With the bucket empty, whoever is not in the sample is answered with the rate all the same: it is what silences them.
+    """
+    clock = HandClock()
+    async with (
+        host_inside(clock=clock, panel_size=10, reports_per_s=1) as host,
+        client_of(host) as client,
+    ):
+        number = 0
+        while (rate := host.rooms["lobby"].room.panel.rate) == 1.0:
+            number += 1
+            body = {"visitor": a_visitor(number, below=1.0)}
+            assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 200
+        spent(host.rooms["lobby"].budget, clock.ms)
+        inside, outside = a_visitor(0, below=rate), a_visitor(0, below=-rate)
+        assert (await client.post("/v1/rooms/lobby/beat", json={"visitor": inside})).status_code == 429
+        answer = await client.post("/v1/rooms/lobby/beat", json={"visitor": outside})
+        assert (answer.status_code, answer.json()["rate"]) == (200, rate)
+        assert host.counters.reports_outside == 1
+
+
+async def test_rooms_have_budgets_of_their_own() -> None:
+    """
+    A storm in one room costs the others nothing.
+    """
+    async with host_inside(clock=HandClock()) as host, client_of(host) as client:
+        spent(host.rooms["lobby"].budget, host.clock.now_ms())
+        body = {"visitor": "visitor-0123456789"}
+        assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 429
+        assert (await client.post("/v1/rooms/garden/beat", json=body)).status_code == 200

@@ -1,0 +1,202 @@
+"""What a socket means, whatever carries it: messages in, events of the room out."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import PeerError
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, VisitorKey
+from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS
+from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Session
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.settings import ServerConfig
+from inside import HandClock
+
+VISITOR = "visitor-0123456789"
+
+
+@dataclass
+class FakeHost:
+    config: ServerConfig = field(default_factory=lambda: ServerConfig(senseless_max=3))
+    clock: HandClock = field(default_factory=HandClock)
+    counters: Counters = field(default_factory=Counters)
+
+
+class FakeRoom:
+    """A room that notes its events, and refuses on demand."""
+
+    def __init__(self) -> None:
+        self.name = "lobby"
+        self.config = RoomConfig(moods=("calm", "glad"))
+        self.ping_ms = 20_000
+        self.host = FakeHost()
+        self.audience: dict[Any, None] = {}
+        self.sockets: set[Any] = set()
+        self.settled: list[Any] = []
+        self.events: list[Event] = []
+        self.refusal: PeerError | None = None
+
+    def attach(self, session: Any) -> None:
+        self.sockets.add(session)
+
+    def settle(self, session: Any) -> None:
+        self.settled.append(session)
+
+    def detach(self, session: Any) -> None:
+        self.sockets.discard(session)
+        self.audience.pop(session, None)
+
+    def feed(self, event: Event) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.events.append(event)
+
+    def visitor_key(self, visitor: str) -> VisitorKey:
+        return VisitorKey(visitor.encode())
+
+
+class FakeSession(Session[FakeRoom]):
+    """A socket that notes what is sent."""
+
+    def __init__(self, room: FakeRoom) -> None:
+        super().__init__(room, PROTOCOL)
+        self.sent: list[dict[str, Any]] = []
+        self.closed: list[int] = []
+
+    def push(self, announcement: Announcement) -> None:
+        self.sent.append(json.loads(announcement.text(self.dialect)))
+
+    def send(self, text: bytes) -> None:
+        self.sent.append(json.loads(text))
+
+    def ping(self) -> None:
+        """Nothing is pinged here."""
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        del reason
+        self.closed.append(code)
+        self.ended(politely=False)
+
+    def abort(self) -> None:
+        """Nothing is cut here."""
+
+    def say(self, type: str, **more: Any) -> None:  # noqa: A002 - the name on the wire
+        self.receive(json.dumps({"type": type, **more}).encode())
+
+    @property
+    def errors(self) -> list[str]:
+        return [message["error"]["code"] for message in self.sent if message["type"] == "error"]
+
+
+@pytest.fixture
+def room() -> FakeRoom:
+    return FakeRoom()
+
+
+def joined(room: FakeRoom) -> FakeSession:
+    session = FakeSession(room)
+    session.say("join", visitor=VISITOR)
+    return session
+
+
+def test_a_join_is_an_event_and_makes_a_subscriber(room: FakeRoom) -> None:
+    """A join counts its visitor under a hash, subscribes the socket, and settles it; the mood goes along."""
+    session = FakeSession(room)
+    assert (session.role, session in room.sockets, room.audience) == (NEW, True, {})
+    session.say("join", visitor=VISITOR, mood="calm")
+    assert room.events == [Joined(session, VisitorKey(VISITOR.encode()), "calm")]
+    assert (session.role, list(room.audience), room.settled) == (PERSON, [session], [session])
+    assert room.host.counters.joins == 1
+
+
+def test_a_refused_join_leaves_no_trace(room: FakeRoom) -> None:
+    """A join that the room refuses subscribes nothing and counts nothing, and the socket may try again."""
+    room.refusal = PeerError("busy", "later")
+    session = joined(room)
+    assert (session.role, room.audience, room.host.counters.joins, session.errors) == (NEW, {}, 0, ["busy"])
+    room.refusal = None
+    session.say("join", visitor=VISITOR)
+    assert session.role == PERSON
+
+
+def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
+    """An observer gets every change, is no visitor, has no mood, and is gone without an event."""
+    session = FakeSession(room)
+    session.say("observe")
+    session.say("mood", mood="calm")
+    session.say("leave")
+    assert room.events == [Observed(session)]
+    assert (session.errors, room.audience, session.closed) == (["not_joined"], {}, [GOODBYE])
+
+
+def test_a_socket_is_one_thing_once(room: FakeRoom) -> None:
+    """A second join or observe is refused, whichever came first, and changes nothing."""
+    session = joined(room)
+    session.say("observe")
+    session.say("join", visitor="another-visitor-1")
+    assert session.errors == ["already_joined", "already_joined"]
+    assert (len(room.events), session.visitor) == (1, VisitorKey(VISITOR.encode()))
+
+
+def test_a_mood_needs_a_person_and_the_room(room: FakeRoom) -> None:
+    """A mood is an event of a visitor who joined; one that the room does not have is refused."""
+    session = joined(room)
+    session.say("mood", mood="glad")
+    session.say("mood", mood="grey")
+    assert room.events[1:] == [MoodChanged(session, "glad")]
+    assert session.errors == ["unknown_mood"]
+
+
+def test_a_heartbeat_is_answered_with_the_time(room: FakeRoom) -> None:
+    """The answer carries the sender's time back and the server's shared time."""
+    session = FakeSession(room)
+    session.say("beat", sent_ms=5)
+    assert session.sent == [{"type": "beat", "sent_ms": 5, "now_ms": room.host.clock.wall_ms()}]
+
+
+def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
+    """What arrives is a sign that the client lives, and becomes an event only when half a ping time has passed since the last."""
+    session = joined(room)
+    for _ in range(4):
+        room.host.clock.ms += room.ping_ms // 4
+        session.heard()
+    assert room.events[1:] == [Heard(session)] * 2
+    assert session.heard_at_ms == room.host.clock.now_ms()
+
+
+@pytest.mark.parametrize(("politely", "event"), [(True, Left), (False, Broke)])
+def test_only_the_first_end_counts(politely: bool, event: type[Left | Broke], room: FakeRoom) -> None:  # noqa: FBT001
+    """How a socket ended is what its first end says; later ones change nothing."""
+    session = joined(room)
+    session.ended(politely=politely)
+    session.ended(politely=not politely)
+    assert room.events[1:] == [event(session)]
+    assert (session.role, room.sockets, room.audience) == (ENDED, set(), {})
+
+
+def test_a_leave_ends_the_visit_before_the_socket(room: FakeRoom) -> None:
+    """A leave counts the visitor out as one who left, and then closes with the code that says so."""
+    session = joined(room)
+    session.say("leave")
+    assert (room.events[1:], session.closed) == ([Left(session)], [GOODBYE])
+
+
+def test_too_much_nonsense_closes(room: FakeRoom) -> None:
+    """Each message without sense is answered; at the limit the socket is closed for good, and every one was counted."""
+    session = joined(room)
+    for text in (b"{", b"[]", b'{"type":"dance"}'):
+        assert session.closed == []
+        session.receive(text)
+    assert session.closed == [SENSELESS]
+    assert (len(session.errors), sum(room.host.counters.refusals.values())) == (3, 3)
+    assert room.host.counters.messages_in == 4
+
+
+def test_a_visitor_with_too_many_sockets_is_closed_at_once(room: FakeRoom) -> None:
+    """That error ends the socket with its own code, so that the client does not come back."""
+    room.refusal = PeerError("too_many_sockets", "no", status=409)
+    assert joined(room).closed == [TOO_MANY_SOCKETS]

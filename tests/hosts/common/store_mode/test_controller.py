@@ -1,0 +1,126 @@
+"""The job, turn by turn, over a store in memory."""
+
+from collections.abc import Iterable
+
+from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.policies import Every, Record, encode_records
+from breathing_room.core.tickets import TICKETS
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.records import CONTROL, SECRET, Control, read_control
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.stores import MemoryStore
+
+START_MS = 20_000 * DAY_MS + 1_000
+CONFIG = StatelessConfig(
+    policy=Every.name, server=ServerConfig(room=RoomConfig(beat_ms=60_000, panel_size=100, spread_ms=10_000))
+)
+LEASE_MS = CONFIG.server.room.beat_lease_ms
+
+
+class Desk:
+    """A store, a clock, and the job over both."""
+
+    def __init__(self, config: StatelessConfig = CONFIG) -> None:
+        self.config = config
+        self.now_ms = START_MS
+        self.store = MemoryStore(clock=lambda: self.now_ms)
+
+    async def turn(self, later_ms: int = 0) -> Control:
+        self.now_ms += later_ms
+        return await housekeep(self.store, self.config, clock=lambda: self.now_ms)
+
+    async def report(
+        self, numbers: Iterable[int], *, room: str = "lobby", ticket: float = 0.0, here: bool = True
+    ) -> None:
+        """Put one batch down, as a writer does."""
+        records = [
+            Record(VisitorKey(number.to_bytes(16)), ticket or number / 10_000, None, self.now_ms, here=here)
+            for number in numbers
+        ]
+        await self.store.put(
+            f"reports/{room}/a/{self.now_ms}-{ticket}-{here}", encode_records(records), ttl_ms=DAY_MS
+        )
+
+
+async def test_what_is_returned_is_what_is_stored() -> None:
+    """A turn writes what it returns, and before any report it has nothing to say of any room."""
+    desk = Desk()
+    control = await desk.turn()
+    assert control == await read_control(desk.store) == Control(as_of_ms=START_MS, epoch=20_000)
+
+
+async def test_secrets_are_drawn_once_and_one_epoch_ahead() -> None:
+    """There is a secret for this epoch and the next before any visitor needs it; a later turn keeps it; an old one goes when no stay can need it."""
+    desk = Desk()
+    await desk.turn()
+    first = [await desk.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)]
+    assert len({*first, None}) == 3
+    await desk.turn(60_000)
+    assert [await desk.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)] == first
+    await desk.turn(DAY_MS)
+    assert await desk.store.get(f"{SECRET}20000") == first[0]
+    await desk.turn(DAY_MS)
+    assert await desk.store.get(f"{SECRET}20000") is None
+
+
+async def test_a_clock_that_steps_back_takes_no_epoch_back() -> None:
+    """An epoch that was announced stays, also when the clock of a later turn is behind."""
+    desk = Desk()
+    await desk.turn(DAY_MS)
+    assert (await desk.turn(-DAY_MS)).epoch == 20_001
+
+
+async def test_a_panel_that_is_too_large_gets_a_lower_rate() -> None:
+    """Four times as many seats as the panel may have lower the rate to about a quarter, and the former rate counts until the new one has spread."""
+    desk = Desk()
+    await desk.turn()
+    await desk.report(range(400))
+    room = (await desk.turn(1_000)).room("lobby")
+    assert 0.15 < room.rates[0][1] < 0.35
+    assert room.changed_at_ms == desk.now_ms
+    assert 1.0 in {rate for _, rate in room.rates[1:]}
+
+
+async def test_a_lease_that_ends_in_silence_is_noted_once() -> None:
+    """A visitor who stops reporting is noted when the lease ends, with the ticket and nothing else, and not again; one who leaves is not."""
+    desk = Desk()
+    await desk.turn()
+    await desk.report([1], ticket=0.5)
+    await desk.report([2], ticket=0.25, here=False)
+    began_ms = desk.now_ms
+    assert (await desk.turn(LEASE_MS - 1)).room("lobby").lapsed == ()
+    lapsed = (await desk.turn(60_000)).room("lobby").lapsed
+    assert lapsed == ((began_ms + LEASE_MS, TICKETS // 2),)
+    assert (await desk.turn(60_000)).room("lobby").lapsed == lapsed
+
+
+async def test_arrivals_are_averaged_over_the_time_that_passed() -> None:
+    """Reports since the last turn count once each, whether a turn comes after a second or after a minute."""
+    desk = Desk()
+    await desk.turn()
+    for number in range(10):
+        desk.now_ms += 1_000
+        await desk.report([number])
+    room = (await desk.turn()).room("lobby")
+    assert 0 < room.arrivals_per_ms < 10 / 10_000
+    same = (await desk.turn()).room("lobby")
+    assert same.arrivals_per_ms == room.arrivals_per_ms
+    assert (await desk.turn(3_600_000)).room("lobby").arrivals_per_ms < room.arrivals_per_ms / 100
+
+
+async def test_a_room_that_is_over_is_said_no_more() -> None:
+    """When the last report and the last silent end are past, nothing is said of a room: the control does not grow with names."""
+    desk = Desk()
+    await desk.report([1], room="garden")
+    assert "garden" in (await desk.turn()).rooms
+    assert "garden" not in (await desk.turn(2 * DAY_MS)).rooms
+
+
+async def test_a_damaged_control_is_begun_again() -> None:
+    """A control that cannot be read is written again from what is in the store."""
+    desk = Desk()
+    await desk.report([1])
+    await desk.store.put(CONTROL, b"{")
+    assert (await desk.turn()).rooms.keys() == {"lobby"}

@@ -1,0 +1,216 @@
+"""A room on its way out of KV: what is reported on one side is known on the other, whatever is lost in between."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import StoreError
+from breathing_room.core.events import Reported, VisitorKey, Withdrew
+from breathing_room.core.identity import visitor_key
+from breathing_room.core.room import Room
+from breathing_room.core.tickets import ticket
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, Follower
+from breathing_room.hosts.common.store_mode.records import CONTROL, SECRET
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.writer import Writer
+from breathing_room.stores.memory import MemoryStore
+
+ROOM = "lobby"
+CONFIG = StatelessConfig(
+    server=ServerConfig(room=RoomConfig(mode="poll", panel_size=30), presence_max_age_s=0), policy="every"
+)
+NAMES = (f"visitor-{number:012}" for number in count())
+
+
+class Both:
+    """A writer in KV and a room with its follower, over one store and one clock."""
+
+    def __init__(self) -> None:
+        self.now_ms = 1_767_225_600_000
+        self.store = MemoryStore(clock=lambda: self.now_ms)
+        self.writer = Writer(self.store, CONFIG, name="old", clock=lambda: self.now_ms)
+        self.room = Room(ROOM, CONFIG.server.room, now_ms=self.now_ms, keeps_sockets=True)
+        self.follower = Follower(ROOM, self.store, CONFIG, now_ms=self.now_ms)
+
+    async def begin(self) -> None:
+        await self.writer.start()
+        await housekeep(self.store, CONFIG, clock=lambda: self.now_ms)
+
+    def forget(self) -> None:
+        """Sleep: the room comes back, and the follower begins anew."""
+        self.follower = Follower(ROOM, self.store, CONFIG, now_ms=self.now_ms)
+
+    async def old(self, visitor: str, mood: str | None = None) -> None:
+        """Report to the writer."""
+        self.now_ms += 10
+        await self.writer.beat(ROOM, json.dumps({"visitor": visitor, "mood": mood}).encode())
+
+    async def old_leave(self, visitor: str) -> None:
+        """Say goodbye to the writer."""
+        self.now_ms += 10
+        await self.writer.leave(ROOM, visitor)
+
+    async def new(self, visitor: str, mood: str | None = None, *, leaves: bool = False) -> None:
+        """Report to the object, or say goodbye to it."""
+        self.now_ms += 10
+        key = await self.key(visitor)
+        event = (
+            Withdrew(key)
+            if leaves
+            else Reported(key, ticket(visitor, room=ROOM, epoch=self.epoch), mood, None)
+        )
+        self.follower.note(event, self.now_ms)
+        self.room.step(event, now_ms=self.now_ms)
+
+    async def key(self, visitor: str) -> VisitorKey:
+        secret = await self.store.get(f"{SECRET}{self.epoch}")
+        assert secret
+        return visitor_key(visitor, room=ROOM, secret=secret)
+
+    @property
+    def epoch(self) -> int:
+        return self.now_ms // CONFIG.server.room.epoch_ms
+
+    async def follow(self) -> None:
+        """Let some time pass, and follow."""
+        self.now_ms += self.follower.every_ms
+        for event in await self.follower.follow(self.room, self.now_ms):
+            self.room.step(event, now_ms=self.now_ms)
+
+    async def counts(self) -> tuple[int | None, int | None]:
+        """Ask both who is there."""
+        old = await self.writer.presence(ROOM)
+        return old.count, self.room.presence(now_ms=self.now_ms).count
+
+
+@pytest.fixture
+async def both() -> Both:
+    both = Both()
+    await both.begin()
+    return both
+
+
+@pytest.fixture
+def visitors() -> Iterator[str]:
+    return NAMES
+
+
+async def test_each_side_knows_what_was_reported_to_the_other(both: Both, visitors: Iterator[str]) -> None:
+    """
+    People who come, feel otherwise and go on either side are counted once on both, with the mood that they named last.
+    """
+    ann, bob, cy, dee = (next(visitors) for _ in range(4))
+    await both.old(ann, "release")
+    await both.new(bob, "gratitude")
+    await both.follow()
+    assert await both.counts() == (2, 2)
+    await both.old(cy, "release")
+    await both.new(dee)
+    await both.new(ann, "gratitude")  # She has moved, and is still one person.
+    await both.old(bob)
+    await both.follow()
+    assert await both.counts() == (4, 4)
+    moods = both.room.presence(now_ms=both.now_ms).moods
+    assert moods == (await both.writer.presence(ROOM)).moods
+    assert (moods["gratitude"], moods["release"]) == (2, 1)
+    await both.old_leave(ann)
+    await both.new(cy, leaves=True)
+    await both.follow()
+    assert await both.counts() == (2, 2)
+
+
+async def test_progress_ends_when_everybody_reports_to_the_object(
+    both: Both, visitors: Iterator[str]
+) -> None:
+    """
+    Whoever reported to the writer last is named as elsewhere, until they report to the object or go.
+    """
+    ann, bob = next(visitors), next(visitors)
+    await both.old(ann)
+    await both.old(bob)
+    await both.follow()
+    assert both.follower.progress(both.room).elsewhere == 2
+    await both.new(ann)
+    assert both.follower.progress(both.room).elsewhere == 1
+    await both.old_leave(bob)
+    await both.follow()
+    progress = both.follower.progress(both.room)
+    assert (progress.following, progress.seats, progress.elsewhere) == (True, 1, 0)
+
+
+async def test_a_sleep_brings_nobody_back_who_has_gone(both: Both, visitors: Iterator[str]) -> None:
+    """
+    A follower that has forgotten all reads it again, and changes nothing about who is there.
+    """
+    ann, bob = next(visitors), next(visitors)
+    await both.old(ann)
+    await both.old(bob)
+    await both.follow()
+    await both.new(ann, leaves=True)
+    await both.follow()
+    both.forget()
+    await both.follow()
+    assert await both.counts() == (1, 1)
+
+
+async def test_what_could_not_be_told_is_told_the_next_time(
+    both: Both, visitors: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    While the store fails each side goes on by itself, and then both agree again.
+    """
+
+    async def fail(*_args: object, **_more: object) -> None:
+        raise StoreError("injected", temporary=True)
+
+    await both.new(next(visitors))
+    with monkeypatch.context() as patch:
+        patch.setattr(both.store, "put", fail)
+        with pytest.raises(StoreError, match="injected"):
+            await both.follow()
+    assert await both.counts() == (0, 1)
+    await both.follow()
+    assert await both.counts() == (1, 1)
+
+
+async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None:
+    """
+    A room that begins to ask fewer people before the job does counts right all the same, and has those back whom it let go.
+    """
+    people = 2 * CONFIG.server.room.panel_size
+    tickets = []
+    for visitor in (next(visitors) for _ in range(people)):
+        tickets.append(ticket(visitor, room=ROOM, epoch=both.epoch))
+        await both.old(visitor)
+    for look in range(4):
+        await both.follow()
+        assert look or both.room.panel.rate < 1
+        for seen in (await both.writer.presence(ROOM), both.room.presence(now_ms=both.now_ms)):
+            assert seen.low is not None
+            assert seen.high is not None
+            assert seen.low <= people <= seen.high
+    rate = (await housekeep(both.store, CONFIG, clock=lambda: both.now_ms)).rooms[ROOM].rates[0][1]
+    for _ in range(2):
+        await both.follow()
+    assert both.room.panel.rate == rate < 1
+    assert both.room.panel.seat_count == sum(drawn < rate for drawn in tickets)
+
+
+async def test_it_is_over_when_the_job_has_stopped(both: Both) -> None:
+    """
+    Nobody follows a job that has not run for a while, and one that was deleted.
+    """
+    await both.follow()
+    assert not both.follower.over
+    both.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.job_ms
+    await both.follow()
+    assert both.follower.over
+    both.forget()
+    await both.store.delete(CONTROL)
+    await both.follow()
+    assert both.follower.over

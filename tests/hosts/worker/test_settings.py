@@ -1,0 +1,96 @@
+"""What can be set about a Worker."""
+
+from typing import Any
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import ConfigError
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.worker.settings import (
+    CHOICES,
+    NAMES,
+    OWN,
+    SHARDS_MAX,
+    SNAPSHOT_MS_MIN,
+    WorkerConfig,
+)
+
+
+def load(**variables: str) -> WorkerConfig:
+    return WorkerConfig.load({f"BREATHING_ROOM_{name.upper()}": text for name, text in variables.items()})
+
+
+def test_variables_are_settings_of_server_and_worker() -> None:
+    """Each variable sets its field, whether the server has it too or not; those of other programs are passed over."""
+    config = WorkerConfig.load(
+        {
+            "BREATHING_ROOM_LEASE_MS": "40000",
+            "BREATHING_ROOM_SOCKETS_MAX": "50",
+            "BREATHING_ROOM_LAZY_MS": "7",
+            "PATH": "/bin",
+        }
+    )
+    assert (config.server.room.lease_ms, config.sockets_max, config.lazy_ms) == (40_000, 50, 7)
+    assert load(mode="poll", keeper="kv", policy="bucketed").collects
+    assert not load(policy="bucketed").collects
+
+
+def test_rooms_of_the_table_are_the_others_with_changes() -> None:
+    """A room of the table is set as all are but for what the table says, and lists are taken as such."""
+    config = load(lease_ms="40000", rooms='{"garden": {"moods": ["calm"], "push_ms": 500}}')
+    garden = config.server.rooms["garden"]
+    assert (garden.moods, garden.push_ms, garden.lease_ms) == (("calm",), 500, 40_000)
+    assert config.server.room.moods != ("calm",)
+    assert config.rooms == (config.server.room, garden)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"leese_ms": "1"}, "leese_ms"),
+        ({"sockets_max": "many"}, "sockets_max must be a whole number, not 'many'"),
+        ({"rooms": "{"}, "rooms must be JSON"),
+        ({"rooms": "[]"}, "rooms must be JSON"),
+        ({"rooms": '{"garden": 3}'}, "rooms must be JSON"),
+        ({"rooms": '{"garden": {"port": 1}}'}, "garden: there is no setting port of a room"),
+        ({"keeper": "r2"}, "keeper must be one of objects, kv, not 'r2'"),
+        ({"keeper": "kv"}, "mode must be poll"),
+        ({"policy": "lazy"}, "policy must be one of"),
+        ({"snapshot_ms": str(SNAPSHOT_MS_MIN - 1)}, "snapshot_ms must be at least 2,000"),
+        ({"sockets_per_object": "32769"}, "sockets_per_object"),
+        ({"sockets_per_object": "10", "sockets_max": str(10 * SHARDS_MAX + 1)}, "sockets_max"),
+        ({"job_ms": "1"}, "job_ms"),
+    ],
+)
+def test_what_is_wrong_is_named(variables: dict[str, str], said: str) -> None:
+    """An unknown variable, a value of another kind and settings that do not fit together are refused in words."""
+    with pytest.raises(ConfigError, match=said):
+        load(**variables)
+
+
+@pytest.mark.parametrize(
+    ("sockets", "each", "objects"), [(10, 10, 1), (11, 10, 2), (1, 10_000, 1), (100, 1, 100)]
+)
+def test_as_many_objects_as_sockets_need(sockets: int, each: int, objects: int) -> None:
+    """A room has as many objects as it takes to hold its sockets, the last one perhaps not full."""
+    assert WorkerConfig(sockets_max=sockets, sockets_per_object=each).shards_max == objects
+
+
+def test_every_room_is_held_to_the_limits_of_the_edge() -> None:
+    """What KV cannot keep up with is refused for a single room as well as for all."""
+    rooms: dict[str, Any] = {"garden": RoomConfig(snapshot_ms=SNAPSHOT_MS_MIN - 1)}
+    with pytest.raises(ConfigError, match="snapshot_ms"):
+        WorkerConfig(server=ServerConfig(rooms=rooms))
+    with pytest.raises(ConfigError, match="mode must be poll"):
+        WorkerConfig(
+            keeper="kv", server=ServerConfig(room=RoomConfig(mode="poll"), rooms={"garden": RoomConfig()})
+        )
+
+
+def test_the_names_are_all_that_a_worker_looks_at() -> None:
+    """Every setting can come as a variable, each under one name, and rooms in KV get the same as writers anywhere."""
+    assert len(set(NAMES)) == len(NAMES)
+    assert {f"BREATHING_ROOM_{name.upper()}" for name in (*OWN, *CHOICES, "rooms", "lease_ms")} <= set(NAMES)
+    stateless = WorkerConfig(policy="bucketed", bucket_ms=500, job_ms=120_000).stateless
+    assert (stateless.policy, stateless.bucket_ms, stateless.job_ms) == ("bucketed", 500, 120_000)

@@ -1,0 +1,208 @@
+"""The people of a plan, from coming to going, without a server and on a loop whose time jumps."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from breathing_room.client.parting import LostError
+from breathing_room.client.rules import Rules
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.lab.load.generator import Crowd, Plan, Sight
+from breathing_room.lab.load.stats import Tally
+from virtual_loop import run_virtually
+
+NOBODY = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
+PLAN = Plan(url="http://room.example", people=100, stay_ms=0, mood_changes=0.0, look_ms=0, seed=1)
+
+
+@dataclass(eq=False)
+class Person:
+    mood: str
+    place: int = -1
+    here: bool = True
+
+
+class Stage(Crowd[Person]):
+    """A crowd whose room is a number that a test sets."""
+
+    mode = "stage"
+
+    def __init__(self, plan: Plan, others: int = 0) -> None:
+        rules = Rules.__new__(Rules)
+        super().__init__(
+            plan, Sight(rules, replace(NOBODY, count=others, low=others, high=others), ("calm", "glad"))
+        )
+        self.tally = Tally()
+        self.there = others
+        self.came_at_s: list[float] = []
+        self.moods_said: list[str] = []
+        self.away = False
+        self.refuses = False
+
+    def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
+        async def stay_open() -> None:
+            await asyncio.Event().wait()
+
+        return (stay_open(),)
+
+    async def _glance(self) -> Presence:
+        if self.away:
+            raise LostError("away")
+        count = self.here + self.there
+        return replace(NOBODY, count=count, low=count, high=count)
+
+    def _in_flight_s(self, presence: Presence) -> float:
+        del presence
+        return 2.0
+
+    async def _leave(self) -> None:
+        for person in list(self._inside):
+            self._exit(person)
+
+    def _send_for_another(self) -> None:
+        self.came_at_s.append(asyncio.get_running_loop().time())
+        if self.refuses:
+            self._give_up()
+            return
+        person = Person(self.rng.choice(self.moods))
+        self._enter(person)
+        self.tally.joined += 1
+        self._welcome(person)
+
+    def _feel(self, person: Person) -> None:
+        self.moods_said.append(person.mood)
+
+    def _go(self, person: Person) -> None:
+        person.here = False
+        self._exit(person)
+        self._has_left(person)
+
+
+def play(stage: Stage) -> Stage:
+    async def run() -> None:
+        await stage.run()
+
+    run_virtually(run())
+    return stage
+
+
+def test_it_gathers_at_the_pace_of_the_plan() -> None:
+    """A hundred people at ten a second take ten seconds, evenly, and the time is noted when the last was let in."""
+    stage = play(Stage(replace(PLAN, joins_per_s=10.0, duration_ms=60_000)))
+    assert stage.came_at_s == pytest.approx([index / 10 for index in range(100)])
+    assert stage.tally.summary(100)["gathered_ms"] == 9_900
+    assert stage.tally.summary(100)["joins_per_s"] == 10
+
+
+def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
+    """Stays are exponential with the plan's mean: in ten mean stays ten times the crowd has left, and as many came."""
+    stage = play(Stage(replace(PLAN, stay_ms=10_000, duration_ms=100_000)))
+    assert stage.tally.left == pytest.approx(1_000, abs=5 * 1_000**0.5)
+    assert stage.tally.joined == stage.tally.left + 100
+    assert stage.tally.stayed == 100
+
+
+def test_moods_change_as_often_as_planned_and_always_to_another() -> None:
+    """With three changes a stay and two moods, each change says the other mood."""
+    stage = play(Stage(replace(PLAN, stay_ms=20_000, mood_changes=3.0, duration_ms=60_000)))
+    assert stage.tally.mood_changes == len(stage.moods_said) == pytest.approx(900, abs=5 * 900**0.5)
+    assert set(stage.moods_said) == {"calm", "glad"}
+
+
+def test_one_seed_is_one_crowd() -> None:
+    """The same seed gives the same moods at the same times, and another seed others."""
+    first, again, other = (
+        play(Stage(replace(PLAN, stay_ms=10_000, mood_changes=2.0, duration_ms=20_000, seed=seed))).moods_said
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_a_look_sets_what_the_room_says_beside_the_truth() -> None:
+    """Looks come at the plan's interval and one more at the end, the crowd's own number is part of each, and a room that cannot be read is no look."""
+    stage = play(Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000)))
+    assert [round(look.at_s) for look in stage.looks.all] == [10, 20, 30, 35]
+    assert all(look.verdict == "covered" and look.own == 100 and look.gathered for look in stage.looks.all)
+    assert (stage.summary()["others"], stage.summary()["others_since_ms"]) == (0, None)
+    lost = Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000))
+    lost.away = True
+    assert play(lost).summary()["count"] is None
+
+
+@pytest.mark.parametrize("remain", [7, 0])
+def test_where_others_were_before_no_count_is_judged(remain: int) -> None:
+    """U5: of seven who were there before it is not known whether they stay: neither 107 nor 100 is called right or wrong."""
+    stage = Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000), others=7)
+    stage.there = remain
+    summary = play(stage).summary()
+    assert [look.verdict for look in stage.looks.all] == ["others"] * 4
+    assert (summary["others"], summary["others_since_ms"], summary["bias"]) == (7, 0, None)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_can_be(alone: bool) -> None:  # noqa: FBT001
+    """U5: one visitor from the second 15 on is others from the look after that, also when it has left; for a caller who knows better it is an error."""
+
+    async def run() -> Stage:
+        stage = Stage(replace(PLAN, look_ms=10_000, duration_ms=45_000, alone=alone))
+        running = asyncio.create_task(stage.run())
+        for there in (1, 0):
+            await asyncio.sleep(15)
+            stage.there = there
+        await running
+        return stage
+
+    stage = run_virtually(run())
+    summary = stage.summary()
+    verdicts = [look.verdict for look in stage.looks.all]
+    if alone:
+        assert verdicts[:2] == ["covered", "outside"]
+        assert verdicts[-1] == "covered"
+        assert summary["others_since_ms"] is None
+        assert summary["bias"] > 0
+    else:
+        assert verdicts == ["covered", "others", "others", "others", "others"]
+        assert summary["others_since_ms"] == 20_000
+        assert (summary["covered"], summary["outside"], summary["bias"]) == (1, 0, None)
+
+
+def test_stopping_lets_all_leave() -> None:
+    """A crowd without an end leaves when it is stopped, and how many were there then is kept."""
+
+    async def run() -> Stage:
+        stage = Stage(PLAN)
+        running = asyncio.create_task(stage.run())
+        await asyncio.sleep(5)
+        assert not stage.is_ending
+        stage.stop()
+        await running
+        return stage
+
+    stage = run_virtually(run())
+    assert stage.is_ending
+    assert (stage.tally.stayed, stage.here) == (100, 0)
+
+
+def test_a_crowd_that_nobody_lets_in_ends() -> None:
+    """When everyone was turned away for good there is nothing left to wait for."""
+    stage = Stage(PLAN)
+    stage.refuses = True
+    assert play(stage).tally.stayed == 0
+
+
+def test_who_leaves_makes_room_for_the_last() -> None:
+    """A person who goes is taken out of the list in one move, and every other one is still found where it says."""
+    stage = Stage(PLAN)
+    people = [Person("calm") for _ in range(5)]
+    for person in people:
+        stage._enter(person)
+    for person in (people[1], people[4], people[0], people[0]):
+        person.here = False
+        stage._exit(person)
+    assert sorted(person.place for person in people) == [-1, -1, -1, 0, 1]
+    assert all(stage._inside[person.place] is person for person in people if person.place >= 0)

@@ -1,0 +1,301 @@
+"""Crowds without sockets."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from breathing_room.client import connect
+from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
+from breathing_room.core.tickets import ticket
+from breathing_room.lab.load.generator import Plan, look
+from breathing_room.lab.load.http_load import (
+    CARRIERS,
+    IN_FLIGHT_S,
+    Call,
+    CoinCaller,
+    CoinCrowd,
+    HttpCrowd,
+    PollCrowd,
+)
+from harness import Serve, ServerProcess
+from scripted_http import POLLED, HttpScript, answer, error, presence, scripted_http
+from waiting import PATIENCE_S, until
+
+FLAGS = (
+    "--mode",
+    "poll",
+    "--next-ms",
+    "1000",
+    "--presence-max-age-s",
+    "1",
+    "--valid-ms",
+    "3000",
+    "--beat-ms",
+    "2000",
+)
+
+
+@pytest.fixture
+def polled(serve: Serve) -> ServerProcess:
+    """A server whose rooms poll, every second, with a sign of life every two."""
+    return serve(*FLAGS)
+
+
+@contextlib.asynccontextmanager
+async def gathered(kind: type[HttpCrowd[Any]], plan: Plan) -> AsyncIterator[Any]:
+    """A crowd that is there, and goes afterwards."""
+    crowd = kind(plan, await look(plan))
+    running = asyncio.create_task(crowd.run())
+    try:
+        await until(lambda: crowd.tally.gathered_at_s is not None or running.done())
+        yield crowd
+    finally:
+        crowd.stop()
+        await running
+
+
+def metric(server: ServerProcess, name: str) -> float:
+    """Read a figure from /metrics."""
+    for line in httpx.get(f"{server.url}/metrics").text.splitlines():
+        if line.startswith((f"breathing_room_{name} ", f"breathing_room_{name}{{")):
+            return float(line.rsplit(" ", 1)[1])
+    raise AssertionError(name)
+
+
+# --- People who poll ----------------------------------------------------------------------------------------------
+
+
+async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> None:
+    """
+    In a room where everybody is asked, every report is taken, and every goodbye.
+    """
+    async with gathered(PollCrowd, Plan(url=polled.url, people=50, stay_ms=0)) as crowd:
+        assert crowd.here == 50
+        await until(lambda: crowd.presence.count == 50)
+    assert crowd.tally.goodbyes == 50
+    assert crowd.tally.sent_until_end["reports"] == crowd.tally.reports, (
+        "the last goodbyes come after the end"
+    )
+    assert crowd.summary()["ends"] == crowd.summary()["errors"] == {}
+    assert metric(polled, "people") == 0
+
+
+async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> None:
+    """
+    U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd; before that it is covered.
+    """
+    plan = Plan(url=polled.url, people=20, stay_ms=0, mood_changes=0, look_ms=200)
+    async with gathered(PollCrowd, plan) as crowd:
+        await until(lambda: crowd.looks.last is not None and crowd.looks.last.count == 20)
+        assert crowd.looks.last.verdict == "covered"
+        async with connect(polled.url):
+            await until(lambda: crowd.looks.last.count == 21)
+            assert crowd.looks.last.verdict == "others"
+    assert crowd.summary()["outside"] == 0
+    assert crowd.summary()["bias"] is None
+
+
+async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    U5: a presence of 5 s ago counts those of then, by whatever clock the server has, and for no longer than it is valid.
+    """
+    now = 1_000
+    monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: now)
+    script = HttpScript({"config": answer(POLLED), "lobby": presence(valid_ms=30_000)})
+    async with scripted_http(script) as url:
+        plan = Plan(url=url, people=1)
+        crowd = PollCrowd(plan, await look(plan))
+    at_first = crowd.presence.as_of_ms
+    now = 6_000
+
+    def age_s(as_of_ms: int, **changes: Any) -> float:
+        seen = replace(crowd.presence, as_of_ms=as_of_ms, **changes)
+        return crowd._in_flight_s(seen) - IN_FLIGHT_S
+
+    assert age_s(at_first + 5_000) == 0
+    assert age_s(at_first) == 5
+    assert age_s(at_first, valid_ms=1_000) == 1
+    assert age_s(at_first - 60_000) == 30
+    assert age_s(at_first + 6_000) == 0, "the first one came from a cache, and was a second old"
+    assert age_s(at_first) == 6
+
+
+async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) -> None:
+    """
+    Ten people for four seconds: about four reads each, and a report on coming with one or two signs of life.
+    """
+    plan = Plan(url=polled.url, people=10, stay_ms=0, mood_changes=0, duration_ms=4_500, look_ms=0)
+    crowd = PollCrowd(plan, await look(plan))
+    await crowd.run()
+    assert 20 <= crowd.tally.reports <= 30
+    assert 20 <= crowd.tally.reads <= 50
+    assert metric(polled, "reports_total") == crowd.tally.reports
+
+
+async def test_who_leaves_is_replaced_and_some_goodbyes_are_lost(polled: ServerProcess) -> None:
+    """
+    The crowd keeps its size; of a thousand goodbyes as many arrive as the plan says, within four standard errors.
+    """
+    plan = Plan(url=polled.url, people=40, stay_ms=300, leaves_share=0.6, seed=1)
+    async with gathered(PollCrowd, plan) as crowd:
+        await until(lambda: crowd.tally.left >= 400)
+        await until(lambda: crowd.here >= 30)
+    assert crowd.tally.joined >= 400
+    said = crowd.tally.goodbyes / (crowd.tally.left + crowd.tally.stayed)
+    assert abs(said - 0.6) < 4 * (0.6 * 0.4 / 400) ** 0.5 + 0.05, (
+        "those who left before they reported say none"
+    )
+    assert crowd.summary()["errors"] == {}
+
+
+async def test_moods_of_the_plan_are_told(polled: ServerProcess) -> None:
+    """
+    At the beginning and after every change.
+    """
+    plan = Plan(
+        url=polled.url, people=30, stay_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
+    )
+    async with gathered(PollCrowd, plan) as crowd, connect(polled.url, observe=True) as observer:
+        await until(lambda: crowd.tally.mood_changes > 20 and crowd.tally.reports > 50)
+        async with asyncio.timeout(PATIENCE_S):
+            async for seen in observer:
+                if seen.count == 30:
+                    break
+        assert (seen.moods["release"] or 0) + (seen.moods["gratitude"] or 0) == 30
+
+
+async def test_only_those_report_who_are_asked() -> None:
+    """
+    Of 400 at a rate of 0.1 just those whose tickets are below it, and no more connections than carriers.
+    """
+    script = HttpScript(
+        {
+            "config": answer(POLLED),
+            "lobby": presence(rate=0.1, next_ms=1_000),
+            "beat": presence(rate=0.1),
+            "leave": b"HTTP/1.1 204 X\r\n\r\n",
+        }
+    )
+    async with (
+        scripted_http(script) as url,
+        gathered(PollCrowd, Plan(url=url, people=400, stay_ms=0)) as crowd,
+    ):
+        # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
+        await until(lambda: len(script.of("lobby")) > 1_200)
+        assert crowd.here == 400
+    reported = {beat.body["visitor"] for beat in script.of("beat")}
+    assert all(ticket(visitor, room="lobby", epoch=0) < 0.1 for visitor in reported)
+    assert len(script.of("beat")) == len(script.of("leave")) == len(reported)
+    assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
+    # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the goodbyes.
+    assert script.connections <= 2 * CARRIERS + 3
+
+
+async def test_what_was_shed_is_counted_and_tried_again() -> None:
+    """
+    A report over the server's budget is no error, and is taken the next time.
+    """
+    shed = error("over_budget", 429, Retry_After="1")
+    script = HttpScript(
+        {"config": answer(POLLED), "lobby": presence(), "beat": [shed, presence()], "leave": answer({})}
+    )
+    async with scripted_http(script) as url, gathered(PollCrowd, Plan(url=url, people=1)) as crowd:
+        await until(lambda: len(script.of("beat")) == 2)
+    assert (crowd.tally.shed, crowd.tally.reports) == (1, 2)
+
+
+async def test_a_crowd_that_nobody_wants_gives_up() -> None:
+    """
+    When everybody was sent away for good there is nothing left to wait for.
+    """
+    script = HttpScript({"config": answer(POLLED), "lobby": [presence(), error("no_such_room", 404)]})
+    async with scripted_http(script) as url:
+        plan = Plan(url=url, people=20)
+        crowd = PollCrowd(plan, await look(plan))
+        async with asyncio.timeout(PATIENCE_S):
+            await crowd.run()
+    assert crowd.summary()["joined"] == 0
+    assert crowd.tally.errors == {"no_such_room": 20}
+
+
+async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
+    """
+    While it is away everybody tries again; when it is back they are counted.
+    """
+    server = serve(*FLAGS)
+    async with gathered(PollCrowd, Plan(url=server.url, people=30, stay_ms=0)) as crowd:
+        await until(lambda: crowd.presence.count == 30)
+        server.kill()
+        await until(lambda: crowd.tally.ends.total() >= 30)
+        serve(*FLAGS, port=server.port)
+        before = crowd.tally.reads
+        # How many there were before nobody knows; who has reported since is sure to be there.
+        await until(lambda: crowd.tally.reads > before + 60 and crowd.presence.low == 30)
+        assert crowd.here == 30
+
+
+# --- People who flip coins ----------------------------------------------------------------------------------------
+
+
+async def test_a_coin_decides_each_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Forced on coming and on a change of mood; then every 30 s three in a hundred are heartbeats, the others reads.
+    """
+    monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: 0)
+    somebody = CoinCaller("release", reads_config=True, rng=Random(1))
+    assert somebody.next_at_ms == 0
+    assert list(somebody.due(0)) == [Call.CONFIG, Call.HEARTBEAT]
+    assert somebody.next_at_ms == BEAT_MS
+    somebody.feel()
+    assert list(somebody.due(10)) == [Call.HEARTBEAT]
+    beats = 20_000
+    calls = [call for beat in range(1, beats + 1) for call in somebody.due(beat * BEAT_MS)]
+    assert len(calls) == beats
+    heads = calls.count(Call.HEARTBEAT)
+    assert abs(heads - beats * CHANCE) <= 4 * (beats * CHANCE * (1 - CHANCE)) ** 0.5
+    assert calls.count(Call.PRESENCE) == beats - heads
+
+
+async def test_half_of_the_coins_are_the_servers() -> None:
+    """
+    Half read the chance from the config, half have it built in; all come with a heartbeat and go without a word.
+    """
+    script = HttpScript(
+        {
+            "config": answer(CONFIG_OF_BOTH),
+            "lobby": presence(),
+            "heartbeat": answer({"count": 1}),
+            "presence": answer({"count": 1}),
+        }
+    )
+    async with (
+        scripted_http(script) as url,
+        gathered(CoinCrowd, Plan(url=url, people=40, stay_ms=0)) as crowd,
+    ):
+        await until(lambda: len(script.of("heartbeat")) == 40)
+        chances = sorted(person.chance for person in crowd._inside)
+    assert chances == [CHANCE] * 20 + [0.5] * 20
+    assert len({beat.body["sessionId"] for beat in script.of("heartbeat")}) == 40
+    assert len([one for one in script.of("config") if one.path == "/api/config"]) == 20
+    assert crowd.tally.goodbyes == 0
+
+
+CONFIG_OF_BOTH = POLLED | {"sampleRate": 0.5}
+
+
+async def test_the_real_server_knows_their_paths(server: ServerProcess) -> None:
+    """
+    Nothing is refused, and a handful that just came is counted as a handful at the most.
+    """
+    async with gathered(CoinCrowd, Plan(url=server.url, people=5, stay_ms=0)) as crowd:
+        await until(lambda: crowd.tally.reports == 5)
+        await crowd._look_once()
+    assert crowd.summary()["errors"] == crowd.summary()["ends"] == {}
+    assert crowd.looks.last is not None
+    assert crowd.looks.last.low <= 5

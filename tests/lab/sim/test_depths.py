@@ -1,0 +1,109 @@
+"""Two depths, one behaviour."""
+
+from dataclasses import replace
+
+import pytest
+
+from breathing_room.lab.sim.result import RunResult
+from breathing_room.lab.sim.scenario import Scenario, parse
+from breathing_room.lab.sim.simulation import World
+
+STEADY = """
+[run]
+hours = 0.35
+warm_up_minutes = 10
+look_every_s = 30
+[crowd]
+people = {people}
+"""
+
+SCENARIOS = {
+    "three people": STEADY.format(people=3) + "stay_minutes = 5",
+    "everybody is asked": STEADY.format(people=150),
+    "one in five is asked": STEADY.format(people=800) + "[room]\npanel_size = 150",
+    "a crowd that comes and goes": STEADY.format(people=300)
+    + "curve = [[0, 1], [0.25, 1], [0.27, 4], [0.3, 0.2]]\nstay_minutes = 4\n[room]\npanel_size = 60",
+    "a surge": STEADY.format(people=50) + "[surge]\nat_minutes = 5\nfactor = 40\n[room]\npanel_size = 60",
+    "epochs that end": STEADY.format(people=200)
+    + "stay_minutes = 3\n[room]\npanel_size = 50\nepoch_ms = 420_000\nbeat_ms = 60_000",
+    "stays as long as an epoch": STEADY.format(people=60) + "[room]\npanel_size = 20\nepoch_ms = 600_000",
+    "log-normal stays": STEADY.format(people=200) + 'stay = "log-normal"\n[room]\npanel_size = 40',
+    "forgers": STEADY.format(people=300) + "[forgers]\nshare = 0.5\n[room]\npanel_size = 100",
+}
+
+
+def play(scenario: Scenario, seed: int, depth: str, *, keep: float = 1.0, rate: float = 1.0) -> RunResult:
+    return World(scenario, seed, depth=depth, keep=keep, rate=rate).run()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_depths_are_equal_to_the_last_bit(name: str) -> None:
+    """On one seed both give the same presences at every look, reports in every second, and operations of every kind."""
+    scenario = parse(SCENARIOS[name])
+    events, crowd = play(scenario, 11, "events"), play(scenario, 11, "crowd")
+
+    assert [look.presence for look in crowd.looks] == [look.presence for look in events.looks]
+    assert [(look.truth, look.theta, look.seats) for look in crowd.looks] == [
+        (look.truth, look.theta, look.seats) for look in events.looks
+    ]
+    assert crowd.reports_by_s == events.reports_by_s
+    assert crowd.meter == events.meter
+    assert len(events.looks) == 42
+    assert events.meter.reports > 0
+
+
+def test_an_imperfect_network_is_one_behaviour_too() -> None:
+    """Where packets are lost and late, depth crowd loses only those of polls that matter: reports arrive as often, within 10 %."""
+    scenario = parse(
+        STEADY.format(people=400) + "[wires]\nloss_share = 0.05\ndelay_ms = 200\n[room]\npanel_size = 100"
+    )
+    events, crowd = (play(scenario, 3, depth) for depth in ("events", "crowd"))
+
+    assert crowd.meter.reports == pytest.approx(events.meter.reports, rel=0.1)
+    assert crowd.meter.polls == pytest.approx(events.meter.polls, rel=0.02)
+
+
+def test_people_who_are_nobody_cost_and_count_as_individuals() -> None:
+    """With all but one in 16 as cohorts, a crowd has the same size, reports, reads and polls within what chance explains."""
+    scenario = parse(STEADY.format(people=4_000) + "[room]\npanel_size = 60\npush_ms = 60_000")
+    rate = 0.03
+    whole = [play(scenario, seed, "crowd", rate=rate) for seed in range(4)]
+    thin = [play(scenario, seed, "crowd", rate=rate, keep=1 / 16) for seed in range(20, 24)]
+
+    def mean(results: list[RunResult], name: str) -> float:
+        return float(sum(getattr(result.meter, name) for result in results)) / len(results)
+
+    truths = [
+        sum(look.truth for result in results for look in result.looks)
+        / sum(len(result.looks) for result in results)
+        for results in (whole, thin)
+    ]
+    # One stay of 4,000 people, and a third: four runs know the mean to 0.7 %.
+    assert truths[1] == pytest.approx(truths[0], rel=0.03)
+    assert mean(thin, "person_ms") == pytest.approx(mean(whole, "person_ms"), rel=0.03)
+    polls_per_ms = [mean(results, "polls") / mean(results, "person_ms") for results in (whole, thin)]
+    assert polls_per_ms[1] == pytest.approx(polls_per_ms[0], rel=0.002)
+    assert mean(thin, "config_fetches") == pytest.approx(mean(whole, "config_fetches"), rel=0.03)
+    assert mean(thin, "presence_reads") == pytest.approx(mean(whole, "presence_reads"), rel=0.01)
+    # About 660 reports a run, of 60 people who report up to seven times each.
+    assert mean(thin, "reports") == pytest.approx(mean(whole, "reports"), rel=0.2)
+    errors = [abs(look.presence.count - look.truth) / look.truth for result in thin for look in result.looks]  # type: ignore[operator]
+    assert 0.02 < sum(errors) / len(errors) < 0.25
+
+
+def test_a_rate_that_nobody_could_follow_is_found() -> None:
+    """When a rate would ask people who do not exist, the run is played again with more of them."""
+    from breathing_room.lab.sim import simulation  # noqa: PLC0415
+
+    scenario = parse(STEADY.format(people=2_000) + "[room]\npanel_size = 60")
+    scenario = replace(scenario, run=replace(scenario.run, depth="crowd", hours=0.05))
+    with pytest.raises(simulation.RateOverBoundError):
+        play(scenario, 1, "crowd", keep=0.02, rate=0.03)
+    margin, simulation.KEEP_MARGIN = simulation.KEEP_MARGIN, 0.1  # type: ignore[misc]
+    try:
+        result = simulation.simulate(replace(scenario, run=replace(scenario.run, rate=0.001)), 1)
+    finally:
+        simulation.KEEP_MARGIN = margin  # type: ignore[misc]
+
+    assert result.keep >= 0.001
+    assert all(look.presence.rate <= result.keep for look in result.looks)

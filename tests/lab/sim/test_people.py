@@ -1,0 +1,95 @@
+"""The people, and what they feel."""
+
+from statistics import fmean
+
+import pytest
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.lab.sim.chance import Chance, Stream, stream_key
+from breathing_room.lab.sim.people import Feelings, Mind
+from breathing_room.lab.sim.scenario import Crowd, parse
+from breathing_room.lab.sim.simulation import World
+
+KEY = stream_key(1, Stream.MOODS)
+
+
+def test_moods_are_always_spread_by_their_weights() -> None:
+    """On coming, after a while and after a long time, each mood has its share within five standard errors."""
+    crowd = Crowd(moods={"gratitude": 5, "release": 3, "unspoken": 2}, mood_changes=2.0)
+    feelings = Feelings(crowd, RoomConfig())
+    minds = [Mind(feelings, Chance(KEY, number), 0) for number in range(20_000)]
+    for at_ms in (0, 200_000, 3_600_000):
+        for mind in minds:
+            while mind.changes_at_ms <= at_ms:
+                mind.change()
+        names = [mind.name for mind in minds]
+        for mood, share in (("gratitude", 0.5), ("release", 0.3), ("unspoken", 0.2), ("presence", 0.0)):
+            assert abs(names.count(mood) / 20_000 - share) <= 5 * (share * (1 - share) / 20_000) ** 0.5
+
+
+@pytest.mark.parametrize("moods", [{}, {"gratitude": 9, "release": 1}])
+def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
+    """Whatever the weights, a mean stay has as many changes as were asked for, and each is to another mood."""
+    feelings = Feelings(Crowd(moods=moods, mood_changes=1.5), RoomConfig())
+    changes = []
+    for number in range(4_000):
+        mind, count = Mind(feelings, Chance(KEY, number), 0), 0
+        while mind.changes_at_ms <= 900_000:
+            former = mind.mood
+            mind.change()
+            assert mind.mood != former
+            count += 1
+        changes.append(count)
+
+    assert fmean(changes) == pytest.approx(1.5, abs=0.1)
+
+
+@pytest.mark.parametrize("crowd", [Crowd(mood_changes=0), Crowd(moods={"release": 1})])
+def test_some_never_feel_otherwise(crowd: Crowd) -> None:
+    """Without changes, or with one mood to choose from, a mind stays as it is."""
+    mind = Mind(Feelings(crowd, RoomConfig()), Chance(KEY, 1), 0)
+    assert mind.changes_at_ms > 10**15
+
+
+def test_every_kind_of_people_is_counted() -> None:
+    """Those who poll, those on sockets and those who flip coins together: the count is near, and each cost what they cost."""
+    scenario = parse(
+        "[run]\nhours = 0.5\nwarm_up_minutes = 15\n[crowd]\npeople = 300\nkinds = { poll = 1, socket = 1, coin = 1 }"
+    )
+    result = World(scenario, 4, depth="events").run()
+    looks = result.looks
+
+    assert fmean(look.presence.count / look.truth for look in looks) == pytest.approx(1, abs=0.1)  # type: ignore[operator]
+    assert sum(look.presence.low <= look.truth <= look.presence.high for look in looks) >= 24  # type: ignore[operator]
+    assert all(sum(look.moods) == look.truth for look in looks)
+    meter = result.meter
+    assert meter.connects == pytest.approx(100 + 300, rel=0.25)
+    assert meter.messages_out > meter.connects
+    # A first report, one change of mood in a stay, and 3 % of 30 beats.
+    assert meter.tosses == pytest.approx(400 + 300 + 0.03 * 100 * 90, rel=0.25)
+    assert meter.polls > 100 * 90
+
+
+def test_lost_packets_are_made_up_for() -> None:
+    """With one packet in ten lost, everybody who is asked is still counted: reports are repeated until they are acknowledged."""
+    scenario = parse(
+        "[run]\nhours = 0.25\nwarm_up_minutes = 15\n[crowd]\npeople = 100\nleaves_share = 1\n[wires]\nloss_share = 0.1\ndelay_ms = 100"
+    )
+    looks = World(scenario, 5, depth="events").run().looks
+
+    assert all(abs(look.presence.count - look.truth) <= 6 for look in looks)  # type: ignore[operator]
+
+
+def test_forgers_send_their_share() -> None:
+    """Of all reports that arrive, half or three quarters are forged, as was asked for, and ids that lapse are renewed in time."""
+    for share in (0.5, 0.75):
+        scenario = parse(
+            f"[run]\nhours = 0.3\nwarm_up_minutes = 5\n[crowd]\npeople = 100\n[forgers]\nshare = {share}\ntickets = 'drawn'"
+        )
+        world = World(scenario, 6, depth="events")
+        meter = world.run().meter
+        late = sum(
+            world.server.reports_by_s.get(second, 0)
+            for second in range(world.begins_ms // 1_000 + 300, world.ends_ms // 1_000)
+        )
+        assert meter.reports_forged / late == pytest.approx(share, abs=0.02)

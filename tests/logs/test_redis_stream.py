@@ -1,0 +1,119 @@
+"""The log of a cluster, over a client that answers as Redis does; a real one is under ``test_cluster.py``."""
+
+from typing import Any, Self
+
+from breathing_room.logs.redis_stream import FIELD, Log, Round
+
+
+class Pipeline:
+    """A round trip: what was asked, and what a test answers."""
+
+    def __init__(self, redis: "FakeRedis") -> None:
+        self._redis = redis
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **options: self._redis.asked.append((name, arguments, options))
+
+    async def execute(self) -> Any:
+        return self._redis.answers.pop(0)
+
+
+class FakeRedis:
+    """A client of Redis whose answers a test puts down."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.scripts: list[dict[str, Any]] = []
+
+    def register_script(self, text: str) -> Any:
+        assert "HGET" in text.upper()
+
+        async def swap(**given: Any) -> Any:
+            self.scripts.append(given)
+            return self.answers.pop(0)
+
+        return swap
+
+    def pipeline(self, *, transaction: bool) -> Pipeline:
+        assert not transaction
+        return Pipeline(self)
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            self.asked.append((name, arguments, options))
+            return self.answers.pop(0)
+
+        return call
+
+
+class FakeLink:
+    """A way to it, under a prefix."""
+
+    def __init__(self, client: FakeRedis) -> None:
+        self.client = client
+
+    def key(self, name: str) -> str:
+        return f"p:{name}"
+
+    async def call(self, call: Any) -> Any:
+        return await call
+
+
+def a_log(*answers: Any) -> tuple[Log, FakeRedis]:
+    redis = FakeRedis(*answers)
+    link: Any = FakeLink(redis)
+    return Log(link, kept_ms=60_000), redis
+
+
+async def test_a_tick_writes_and_reads_in_one_trip() -> None:
+    """One round trip writes our entry, reads what is new in order, ours among it, and brings the rates of all rooms."""
+    entries = [(b"100-0", {FIELD: b"theirs"}), (b"100-1", {FIELD: b"ours"})]
+    log, redis = a_log([b"100-1", [[b"p:log", entries]], {b"lobby": b"pace"}, 1, 1])
+    found = await log.tell(b"ours", since=(90, 2))
+    assert found == Round((100, 1), (((100, 0), b"theirs"), ((100, 1), b"ours")), {"lobby": b"pace"})
+    names = [name for name, *_ in redis.asked]
+    assert names == ["xadd", "xread", "hgetall", "pexpire", "pexpire"]
+    assert redis.asked[1][1] == ({"p:log": "90-2"},)
+
+
+async def test_old_entries_are_thrown_away_by_the_time_of_redis() -> None:
+    """What is older than is kept, counted from the last entry that was read, is trimmed; before the first was read nothing is."""
+    for since, oldest in (((100_000, 0), 40_000), ((0, 0), 0)):
+        log, redis = a_log([b"1-0", [], {}, 1, 1])
+        assert (await log.tell(b"", since=since)).entries == ()
+        assert redis.asked[0][2]["minid"] == oldest
+        assert [arguments[1] for name, arguments, _ in redis.asked if name == "pexpire"] == [60_000, 60_000]
+
+
+async def test_an_entry_of_another_program_is_empty() -> None:
+    """Entries without our field, or without any, are read as empty, which is refused as damaged and moves the place on."""
+    log, _ = a_log([(7, 500_999), [(b"1-0", {b"other": b"x"}), (b"1-1", {}), (b"2-0", {FIELD: b"y"})]])
+    assert await log.read() == (7_500, (((1, 0), b""), ((1, 1), b""), ((2, 0), b"y")))
+
+
+async def test_the_first_secret_is_that_of_all() -> None:
+    """A node's secret is taken if there was none, and otherwise the one that was there is; it is kept for as long as was asked."""
+    log, redis = a_log(None, b"theirs", b"theirs", None)
+    assert await log.secret(3, b"mine", ttl_ms=5) == b"mine"
+    assert await log.secret(3, b"mine", ttl_ms=5) == b"theirs"
+    assert redis.asked[0] == ("set", ("p:secret/3", b"mine"), {"nx": True, "get": True, "px": 5})
+    assert [await log.known_secret(3), await log.known_secret(3)] == [b"theirs", None]
+
+
+async def test_a_rate_is_set_only_over_the_one_that_was_seen() -> None:
+    """The change names what it replaces, and says whether it was so; an operator's entry is written by itself."""
+    log, redis = a_log(1, 0, b"1-0")
+    assert [await log.set_pace("lobby", b"", b"new"), await log.set_pace("lobby", b"old", b"")] == [
+        True,
+        False,
+    ]
+    assert redis.scripts[0] == {"keys": ["p:paces"], "args": ["lobby", b"", b"new"]}
+    await log.write(b"order")
+    assert redis.asked == [("xadd", ("p:log", {FIELD: b"order"}), {})]
