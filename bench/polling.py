@@ -16,7 +16,7 @@ coins
     250 clients of the planning document's kind for eight minutes. Their constants cannot be scaled.
 
 The budget is what the most seats that a panel may have report in a second, before the rate falls (n + 4 sqrt n, see
-``core/rate.py``): who comes, feels otherwise, goes, and signs of life, by ``core/policies.Traffic``.
+``core/rate.py``): who comes, feels otherwise, goes, and signs of life, by ``core/write_policies/records.Traffic``.
 
 ``--quick`` shows that it works, with fewer people and less time; its figures mean nothing.
 """
@@ -45,7 +45,7 @@ from sockets import machine
 
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.estimate.coin import CHANCE
-from breathing_room.core.policies import Traffic
+from breathing_room.core.write_policies.records import Traffic
 from breathing_room.lab.load.generator import Crowd, Plan, look
 from breathing_room.lab.load.http_load import CoinCrowd, PollCrowd
 

@@ -16,8 +16,8 @@ import pytest
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.identity import visitor_key
-from breathing_room.core.policies import merge
 from breathing_room.core.tickets import ticket
+from breathing_room.core.write_policies.records import merge
 from breathing_room.hosts.common.access.signing import sign_visitor
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.records import (

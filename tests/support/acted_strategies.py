@@ -1,7 +1,7 @@
 """The cost model's strategies, acted out and counted: what ``lab/cost/strategies.py`` computes, and no formula of it.
 
 People come, feel, report, poll and go, one by one, on the simulator's clock. Who polls or sits in a panel is a ``core/client_rules/polling.py`` ``Poller``; what is
-written goes through ``core/policies.py`` into a store that counts; caches are ``network.Edge``; sockets join a ``core/room.py`` room.
+written goes through ``core/write_policies`` into a store that counts; caches are ``network.Edge``; sockets join a ``core/room.py`` room.
 
 Theory of operation
 -------------------
@@ -28,10 +28,11 @@ from breathing_room.core.client_rules.polling import Poll, Poller
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.effects import Announce, Tell
 from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
-from breathing_room.core.policies import Bucketed as BucketedPolicy
-from breathing_room.core.policies import Kind, Put, SeatReport, WritePolicy, Writes
-from breathing_room.core.policies import Lazy as LazyPolicy
 from breathing_room.core.room import Room
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.lazy import LazyPolicy
+from breathing_room.core.write_policies.policy import WritePolicy
+from breathing_room.core.write_policies.records import Kind, Put, SeatReport, Writes
 from breathing_room.lab.cost import strategies as ways
 from breathing_room.lab.cost.model import MONTH_DAYS, Crowd, Strategy, Terms
 from breathing_room.lab.sim.clock import FIRST, Clock

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.policies import POLICIES
+from breathing_room.core.write_policies import POLICIES
 from breathing_room.lab.sim.scenario import (
     DEPTHS,
     ESTIMATORS,

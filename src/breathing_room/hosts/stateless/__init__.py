@@ -8,7 +8,7 @@ Theory of operation
 A *writer* (``stateless_app``) takes reports and puts them into the store under its own name, each of them (policy ``every``) or
 one batch every ten seconds (``bucketed``). No key has two writers and none is read in order to be written, so nothing can be
 lost between two of them. Whoever wants the presence reads all that lies under the room's prefix and merges it by visitor
-(``core/policies.py``): who reports now here, now there, is one person. A writer that dies takes its batch with it, and nothing else.
+(``core/write_policies``): who reports now here, now there, is one person. A writer that dies takes its batch with it, and nothing else.
 
 The rate, and what was seen of leases that ended in silence, must be said by one voice: the *job* (``housekeep``), which runs once
 a minute wherever there is a scheduler, and of which there must be one. It alone writes the key ``control``; writers only read it,

@@ -28,7 +28,6 @@ from breathing_room.core.events import (
 )
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.identity import SECRET_BYTES, visitor_key
-from breathing_room.core.policies import live_seats
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
@@ -43,6 +42,7 @@ from breathing_room.core.snapshot import (
     with_connected,
 )
 from breathing_room.core.wire import JOIN_LATE
+from breathing_room.core.write_policies.records import live_seats
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.connection import NEW, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters

@@ -7,7 +7,8 @@ from typing import Any, Final, Self
 
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.policies import Bucketed, Every
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, FIELDS, ROOM_FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 
@@ -49,7 +50,7 @@ class WorkerConfig:
     )
     job_ms: int = setting(60_000, "how often the cron runs, where rooms are kept in `kv`")
     policy: str = setting(
-        Every.name,
+        EveryPolicy.name,
         "how reports get into `kv`: `every`, each a write, or `bucketed`, where one object for each room collects them and writes batches",
     )
     bucket_ms: int = setting(10_000, "how long a batch is collected: what an object that dies takes with it")
@@ -85,7 +86,7 @@ class WorkerConfig:
     @property
     def collects(self) -> bool:
         """Whether rooms are kept in KV, and objects collect what is reported."""
-        return self.keeper == "kv" and self.policy == Bucketed.name
+        return self.keeper == "kv" and self.policy == BucketedPolicy.name
 
     @property
     def stateless(self) -> StatelessConfig:

@@ -1,7 +1,7 @@
 """The simulator: the real room, the real write policies and the real clients, on a clock that does not wait.
 
 Nothing that counts is written here a second time. A run feeds ``core/room.py`` with events and wakes it when it asks for that, lets
-people act by ``core/client_rules/polling.py``, and hands the orders of ``core/policies.py`` to a store that counts. What is simulated is the
+people act by ``core/client_rules/polling.py``, and hands the orders of ``core/write_policies`` to a store that counts. What is simulated is the
 outside: who comes, how long they stay, what the network loses, what a cache answers.
 
 Theory of operation

@@ -4,9 +4,9 @@ A run that breaks one of these stops with ``UnsafeError``: it found a mistake, a
 """
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.policies import KEY_REST_MS
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
+from breathing_room.core.write_policies.records import KEY_REST_MS
 from breathing_room.lab.sim.meter import StoreMeter
 
 

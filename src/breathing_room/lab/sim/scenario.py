@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.policies import POLICIES
+from breathing_room.core.write_policies import POLICIES
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000

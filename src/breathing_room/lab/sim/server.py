@@ -8,12 +8,13 @@ from breathing_room.core.effects import Announce, Save, Tell
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Event, Reported, Tossed, VisitorKey, Withdrew, Woken
 from breathing_room.core.identity import SECRET_BYTES, visitor_key
-from breathing_room.core.policies import POLICIES, Kind, Put, SeatReport, Writes
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
 from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
 from breathing_room.core.tickets import ticket
+from breathing_room.core.write_policies import POLICIES
+from breathing_room.core.write_policies.records import Kind, Put, SeatReport, Writes
 from breathing_room.lab.sim.checkers import check_presence
 from breathing_room.lab.sim.clock import FIRST, Clock
 from breathing_room.lab.sim.meter import Meter

@@ -7,7 +7,7 @@ from typing import Any
 
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.estimate.coin import WINDOW_MS
-from breathing_room.core.policies import Traffic
+from breathing_room.core.write_policies.records import Traffic
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.result import (
     Look,

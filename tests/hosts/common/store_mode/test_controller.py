@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.events import VisitorKey
-from breathing_room.core.policies import Every, Record, encode_records
 from breathing_room.core.tickets import TICKETS
+from breathing_room.core.write_policies.every import EveryPolicy
+from breathing_room.core.write_policies.records import Record, encode_records
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.common.store_mode.records import CONTROL, SECRET, Control, read_control
@@ -14,7 +15,8 @@ from breathing_room.stores import MemoryStore
 
 START_MS = 20_000 * DAY_MS + 1_000
 CONFIG = StatelessConfig(
-    policy=Every.name, server=ServerConfig(room=RoomConfig(beat_ms=60_000, panel_size=100, spread_ms=10_000))
+    policy=EveryPolicy.name,
+    server=ServerConfig(room=RoomConfig(beat_ms=60_000, panel_size=100, spread_ms=10_000)),
 )
 LEASE_MS = CONFIG.server.room.beat_lease_ms
 

@@ -6,9 +6,11 @@ import pytest
 
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.events import VisitorKey
-from breathing_room.core.policies import Bucketed, Every, Record
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import TICKETS
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.every import EveryPolicy
+from breathing_room.core.write_policies.records import Record
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.presence import read_presence
 from breathing_room.hosts.common.store_mode.records import Control, RoomControl
@@ -16,7 +18,7 @@ from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 
 NOW_MS = 20_000 * DAY_MS
 CONFIG = StatelessConfig(
-    policy=Every.name,
+    policy=EveryPolicy.name,
     server=ServerConfig(room=RoomConfig(moods=("calm", "glad"), beat_ms=60_000, next_ms=30_000)),
 )
 LEASE_MS = CONFIG.server.room.beat_lease_ms
@@ -95,7 +97,7 @@ def test_silent_ends_lower_the_count(silent: int) -> None:
 
 def test_a_bucket_makes_the_presence_older_and_leases_longer() -> None:
     """Where reports are written in batches the presence is of one batch before, and a lease lasts so much longer."""
-    bucketed = replace(CONFIG, policy=Bucketed.name, bucket_ms=10_000)
+    bucketed = replace(CONFIG, policy=BucketedPolicy.name, bucket_ms=10_000)
     seen = reading(
         a_record(1, age_ms=LEASE_MS + 9_999), a_record(2, age_ms=LEASE_MS + 10_000), config=bucketed
     )

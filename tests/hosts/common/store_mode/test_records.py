@@ -8,8 +8,8 @@ import pytest
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import VisitorKey
-from breathing_room.core.policies import Record, encode_records
 from breathing_room.core.wire import encode
+from breathing_room.core.write_policies.records import Record, encode_records
 from breathing_room.hosts.common.store_mode.records import (
     CONTROL,
     Control,

@@ -6,7 +6,9 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.policies import Bucketed, Every, Lazy
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.every import EveryPolicy
+from breathing_room.core.write_policies.lazy import LazyPolicy
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.records import RoomControl
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
@@ -17,7 +19,7 @@ NOW_MS = 1_767_268_800_000
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"policy": Lazy.name}, "policy must be one of bucketed, every"),
+        ({"policy": LazyPolicy.name}, "policy must be one of bucketed, every"),
         ({"bucket_ms": 99}, "bucket_ms"),
         ({"propagation_ms": 3_600_001}, "propagation_ms"),
         ({"job_ms": 999}, "job_ms"),
@@ -32,21 +34,21 @@ def test_a_setting_out_of_its_range_is_named(wrong: dict[str, Any], said: str) -
 def test_each_writer_has_keys_of_its_own() -> None:
     """The policy of a writer writes under its room and its name, which no other writer has, and keeps reports for a lease and two jobs."""
     config = StatelessConfig(
-        policy=Every.name, job_ms=30_000, server=ServerConfig(room=RoomConfig(beat_ms=60_000))
+        policy=EveryPolicy.name, job_ms=30_000, server=ServerConfig(room=RoomConfig(beat_ms=60_000))
     )
     one, other = (config.make_policy("lobby", name) for name in ("a", "b"))
-    assert isinstance(one, Every)
+    assert isinstance(one, EveryPolicy)
     assert one.prefix == "reports/lobby/a/" != other.prefix
     assert one.linger_ms == 60_000
 
 
 def test_only_a_bucket_delays_a_report() -> None:
     """A batch is as late as it is long; reports that are written one by one are not late."""
-    bucketed = StatelessConfig(policy=Bucketed.name, bucket_ms=2_000)
+    bucketed = StatelessConfig(policy=BucketedPolicy.name, bucket_ms=2_000)
     assert bucketed.silence_ms == 2_000
-    assert StatelessConfig(policy=Every.name, bucket_ms=2_000).silence_ms == 0
+    assert StatelessConfig(policy=EveryPolicy.name, bucket_ms=2_000).silence_ms == 0
     policy = bucketed.make_policy("lobby", "a")
-    assert isinstance(policy, Bucketed)
+    assert isinstance(policy, BucketedPolicy)
     assert policy.bucket_ms == 2_000
 
 

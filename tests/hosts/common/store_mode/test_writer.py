@@ -10,7 +10,9 @@ import pytest
 
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.errors import PeerError, StoreError
-from breathing_room.core.policies import Bucketed, Every, decode_records
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.every import EveryPolicy
+from breathing_room.core.write_policies.records import decode_records
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.common.store_mode.records import REPORTS
@@ -45,7 +47,7 @@ class Watched(MemoryStore):
 
 
 class Desk:
-    def __init__(self, policy: str = Every.name, **server: Any) -> None:
+    def __init__(self, policy: str = EveryPolicy.name, **server: Any) -> None:
         self.now_ms = 20_000 * DAY_MS
         self.store = Watched(lambda: self.now_ms)
         room = RoomConfig(beat_ms=60_000, panel_size=server.pop("panel_size", 100))
@@ -78,7 +80,7 @@ def a_beat(number: int, **more: Any) -> bytes:
 
 async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
     """Who reported here is in what this writer says at once, whether or not the store was read since, and leaves likewise."""
-    desk = Desk(Bucketed.name)
+    desk = Desk(BucketedPolicy.name)
     await desk.job()
     async with desk.writer() as writer:
         assert (await writer.presence("lobby")).count == 0

@@ -6,8 +6,8 @@ from math import exp
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.panel import ARRIVALS_MS, WINDOW_LEASES
-from breathing_room.core.policies import decode_records, merge
 from breathing_room.core.tickets import TICKETS
+from breathing_room.core.write_policies.records import decode_records, merge
 from breathing_room.hosts.common.store_mode.records import (
     CONTROL,
     REPORTS,

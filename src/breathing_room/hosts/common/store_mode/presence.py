@@ -8,9 +8,9 @@ from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
-from breathing_room.core.policies import Record
 from breathing_room.core.presence import Facts, Method, Presence, describe, merge_cells
 from breathing_room.core.tickets import TICKETS
+from breathing_room.core.write_policies.records import Record
 from breathing_room.hosts.common.store_mode.records import Control, RoomControl
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 

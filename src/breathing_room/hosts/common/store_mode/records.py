@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.policies import decode_records
 from breathing_room.core.wire import encode
+from breathing_room.core.write_policies.records import decode_records
 from breathing_room.ports import Store
 
 log = logging.getLogger("breathing_room.stateless")

@@ -5,12 +5,15 @@ from typing import Final
 
 from breathing_room.core.config import check_range, setting
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.policies import POLICIES, Bucketed, Every, WritePolicy
 from breathing_room.core.rate import Rate
+from breathing_room.core.write_policies import POLICIES
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.every import EveryPolicy
+from breathing_room.core.write_policies.policy import WritePolicy
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.records import REPORTS, RoomControl
 
-POLICIES_HERE: Final = (Bucketed.name, Every.name)
+POLICIES_HERE: Final = (BucketedPolicy.name, EveryPolicy.name)
 """The others remember people between reports."""
 
 
@@ -24,7 +27,7 @@ class StatelessConfig:
 
     server: ServerConfig = field(default_factory=ServerConfig)
     policy: str = setting(
-        Bucketed.name,
+        BucketedPolicy.name,
         f"how reports get into the store: {' or '.join(POLICIES_HERE)}, the latter where a process does not live for ten seconds",
     )
     bucket_ms: int = setting(10_000, "how long a batch is collected: what a writer that dies takes with it")
@@ -47,14 +50,14 @@ class StatelessConfig:
     @property
     def silence_ms(self) -> int:
         """How late a sign of life may be in the store."""
-        return self.bucket_ms if self.policy == Bucketed.name else 0
+        return self.bucket_ms if self.policy == BucketedPolicy.name else 0
 
     def make_policy(self, room: str, writer: str) -> WritePolicy:
         """Make the policy of one writer in one room."""
         prefix = f"{REPORTS}{room}/{writer}/"
         lease_ms, linger_ms = self.server.room_config(room).beat_lease_ms, 2 * self.job_ms
-        if self.policy == Bucketed.name:
-            return Bucketed(prefix, lease_ms=lease_ms, linger_ms=linger_ms, bucket_ms=self.bucket_ms)
+        if self.policy == BucketedPolicy.name:
+            return BucketedPolicy(prefix, lease_ms=lease_ms, linger_ms=linger_ms, bucket_ms=self.bucket_ms)
         return POLICIES[self.policy](prefix, lease_ms=lease_ms, linger_ms=linger_ms)
 
     def make_rate(self, room: str, control: "RoomControl", now_ms: int) -> Rate:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.identity import visitor_key
-from breathing_room.core.policies import (
-    Every,
+from breathing_room.core.presence import Presence
+from breathing_room.core.tickets import ticket
+from breathing_room.core.wire import check_room, decode_report, presence_body, resolve_room
+from breathing_room.core.write_policies.every import EveryPolicy
+from breathing_room.core.write_policies.policy import WritePolicy
+from breathing_room.core.write_policies.records import (
     Kind,
     Put,
     Record,
     SeatReport,
-    WritePolicy,
     Writes,
     decode_records,
     later,
     merge,
 )
-from breathing_room.core.presence import Presence
-from breathing_room.core.tickets import ticket
-from breathing_room.core.wire import check_room, decode_report, presence_body, resolve_room
 from breathing_room.hosts.common.store_mode.presence import read_presence
 from breathing_room.hosts.common.store_mode.records import SECRET, Control, read_control, read_values
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
@@ -209,7 +209,9 @@ class Writer:
         tasks = self._carry_out(room, self._policy(room).report(report, now_ms=now_ms))
         if (view := self._views.get(room)) is not None:
             view.add(Record(key, report.ticket, mood, now_ms, kind != "leave"))
-        if self.config.policy == Every.name and not all(await asyncio.gather(*map(asyncio.shield, tasks))):
+        if self.config.policy == EveryPolicy.name and not all(
+            await asyncio.gather(*map(asyncio.shield, tasks))
+        ):
             raise PeerError("unavailable", "the report could not be kept", status=503, retry_after_s=5)
 
     def _policy(self, room: str) -> WritePolicy:

@@ -13,49 +13,33 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.errors import ConfigError, HostError
 from breathing_room.core.events import VisitorKey
-from breathing_room.core.policies import (
+from breathing_room.core.write_policies import POLICIES
+from breathing_room.core.write_policies.on_change import OnChangePolicy
+from breathing_room.core.write_policies.policy import WritePolicy
+from breathing_room.core.write_policies.records import (
     KEY_REST_MS,
-    POLICIES,
-    Bucketed,
     Delete,
-    Every,
-    InOneValue,
     Kind,
-    Lazy,
-    OnChange,
     Put,
     Record,
     SeatReport,
     Traffic,
-    WritePolicy,
     Writes,
-    decode_records,
-    encode_records,
-    later,
     live_seats,
-    merge,
 )
 from breathing_room.ports import Clock, Store, check_put
 from breathing_room.stores import MemoryStore, RedisStore, SqliteStore
+from core.write_policies.reporting import ANN, BOB, CEM, LEASE_MS, MOODS, PREFIX, START_MS, TICKETS
 from redis_process import RedisProcess, redis_process
-
-START_MS = 1_767_225_600_000
-LEASE_MS = 150_000
-PREFIX = "reports/lobby/room/"
-MOODS = ("release", "gratitude", UNSPOKEN)
-ANN, BOB, CEM = (VisitorKey(bytes([number]) * 16) for number in (1, 2, 3))
-TICKETS = {ANN: 0.25, BOB: 0.5, CEM: 0.75}
 
 
 def a_policy(name: str, seats: dict[VisitorKey, Record] | None = None) -> WritePolicy:
     if name == "on_change":  # Renewals within the length of a trace.
-        return OnChange(PREFIX, lease_ms=LEASE_MS, seats=seats, renew_ms=200_000)
+        return OnChangePolicy(PREFIX, lease_ms=LEASE_MS, seats=seats, renew_ms=200_000)
     return POLICIES[name](PREFIX, lease_ms=LEASE_MS, seats=seats)
 
 
@@ -289,187 +273,6 @@ def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisPr
         asyncio.run(two_lives(name, traces, crashes, open_store, lasts=True))
 
     check()
-
-
-# --- Each policy's orders -----------------------------------------------------------------------------------------
-
-
-def report(
-    policy: WritePolicy, at_ms: int, kind: Kind, mood: str | None = None, visitor: VisitorKey = ANN
-) -> Writes:
-    return policy.report(SeatReport(visitor, TICKETS[visitor], mood, kind), now_ms=START_MS + at_ms)
-
-
-def said(writes: Writes) -> list[list[tuple[int, str | None, bool]]]:
-    """What was put, as (time, mood, here), value by value; a deletion is an empty list."""
-    return [
-        [(record.heard_at_ms - START_MS, record.mood, record.here) for record in decode_records(order.value)]
-        if isinstance(order, Put)
-        else []
-        for order in writes.orders
-    ]
-
-
-def test_every_writes_each_report_to_a_key_of_its_own() -> None:
-    """Three reports of one millisecond are three writes; a goodbye is one as well."""
-    policy = Every(PREFIX, lease_ms=LEASE_MS)
-    answers = [report(policy, 0, kind, "release") for kind in ("join", "mood", "leave")]
-    assert [said(answer) for answer in answers] == [
-        [[(0, "release", True)]], [[(0, "release", True)]], [[(0, "release", False)]],
-    ]  # fmt: skip
-    assert len({answer.orders[0].key for answer in answers}) == 3
-    assert [answer.wake_at_ms for answer in answers] == [None, None, None]
-
-
-def test_lazy_writes_a_visitor_once_in_a_window() -> None:
-    """The first report is written at once, a change at the window's end, a repeat not at all."""
-    policy = Lazy(PREFIX, lease_ms=LEASE_MS, window_ms=60_000)
-    assert said(report(policy, 1_000, "join", "release")) == [[(1_000, "release", True)]]
-    assert report(policy, 20_000, "beat") == Writes((), None)
-    assert report(policy, 30_000, "mood", "gratitude") == Writes((), START_MS + 60_000)
-    assert said(policy.wake(now_ms=START_MS + 60_000)) == [[(30_000, "gratitude", True)]]
-    assert report(policy, 60_100, "beat") == Writes((), START_MS + 61_000)
-    assert said(policy.wake(now_ms=START_MS + 61_000)) == [[(60_100, "gratitude", True)]]
-
-
-def test_bucketed_writes_one_batch() -> None:
-    """All who report within ten seconds of the first are one value, each once, under a new key each time."""
-    policy = Bucketed(PREFIX, lease_ms=LEASE_MS)
-    assert report(policy, 500, "join", "release") == Writes((), START_MS + 10_500)
-    report(policy, 900, "join", visitor=BOB)
-    report(policy, 9_000, "beat")
-    assert {record.visitor for record in policy.unwritten()} == {ANN, BOB}
-    first = policy.wake(now_ms=START_MS + 10_500)
-    assert said(first) == [[(9_000, "release", True), (900, UNSPOKEN, True)]]
-    assert (policy.unwritten(), first.wake_at_ms) == ([], None)
-    report(policy, 11_000, "leave")
-    second = policy.flush(now_ms=START_MS + 11_001)
-    assert said(second) == [[(11_000, None, False)]]
-    assert first.orders[0].key != second.orders[0].key
-
-
-def test_on_change_writes_changes_and_renews_rarely() -> None:
-    """A beat is written only when the last write is old; a lease that ends and a goodbye delete."""
-    policy = OnChange(PREFIX, lease_ms=LEASE_MS, renew_ms=200_000)
-    assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
-    assert said(report(policy, 100_000, "beat")) == []
-    assert said(report(policy, 120_000, "mood", "release")) == []
-    assert said(report(policy, 130_000, "mood", "gratitude")) == [[(130_000, "gratitude", True)]]
-    assert said(report(policy, 250_000, "beat")) == []
-    assert said(report(policy, 330_000, "beat")) == [[(330_000, "gratitude", True)]]
-    asleep = report(policy, 400_000, "join", "release", visitor=BOB)
-    assert asleep.wake_at_ms == START_MS + 330_000 + LEASE_MS
-    assert policy.wake(now_ms=START_MS + 330_000 + LEASE_MS).orders == (Delete(f"{PREFIX}{ANN.hex()}"),)
-    assert report(policy, 490_000, "leave", visitor=BOB).orders == (Delete(f"{PREFIX}{BOB.hex()}"),)
-
-
-def test_snapshot_writes_everybody_into_one_value() -> None:
-    """The first report is written at once, the next when ten seconds have passed, and an empty room is deleted."""
-    policy = InOneValue(PREFIX, lease_ms=LEASE_MS)
-    assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
-    assert report(policy, 400, "join", visitor=BOB) == Writes((), START_MS + 10_000)
-    assert said(policy.wake(now_ms=START_MS + 10_000)) == [[(0, "release", True), (400, UNSPOKEN, True)]]
-    report(policy, 10_100, "leave")
-    report(policy, 10_200, "leave", visitor=BOB)
-    assert policy.wake(now_ms=START_MS + 20_000).orders == (Delete(f"{PREFIX}snapshot"),)
-
-
-def test_a_snapshot_goes_on_from_the_last() -> None:
-    """A new process that is told of the old seats does not write over them."""
-    old = Record(ANN, 0.25, "release", START_MS)
-    policy = InOneValue(PREFIX, lease_ms=LEASE_MS, seats={ANN: old})
-    assert said(report(policy, 5_000, "join", "gratitude", visitor=BOB)) == [
-        [(0, "release", True), (5_000, "gratitude", True)]
-    ]
-
-
-def test_an_order_too_soon_is_merged() -> None:
-    """Of three changes within a second the first is written, and the last a second later."""
-    policy = OnChange(PREFIX, lease_ms=LEASE_MS)
-    assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
-    assert report(policy, 300, "mood", "gratitude") == Writes((), START_MS + 1_000)
-    assert report(policy, 600, "leave").orders == ()
-    assert policy.wake(now_ms=START_MS + 999).orders == ()
-    assert policy.wake(now_ms=START_MS + 1_000).orders == (Delete(f"{PREFIX}{ANN.hex()}"),)
-
-
-def test_time_that_runs_backwards_stands_still() -> None:
-    """A clock that steps back neither breaks a key's rest nor makes a record older than the last."""
-    policy = OnChange(PREFIX, lease_ms=LEASE_MS)
-    report(policy, 5_000, "join", "release")
-    assert report(policy, 0, "mood", "gratitude") == Writes((), START_MS + 6_000)
-    assert said(policy.wake(now_ms=START_MS + 6_000)) == [[(5_000, "gratitude", True)]]
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: Lazy(PREFIX, lease_ms=LEASE_MS, window_ms=4_999),
-        lambda: OnChange(PREFIX, lease_ms=LEASE_MS, renew_ms=999),
-        lambda: InOneValue(PREFIX, lease_ms=LEASE_MS, snapshot_ms=0),
-    ],
-)
-def test_a_policy_faster_than_its_keys_is_refused(make: Callable[[], WritePolicy]) -> None:
-    """Times that would write a key more than once a second are a clear error."""
-    with pytest.raises(ConfigError, match="must be at least"):
-        make()
-
-
-# --- Records ------------------------------------------------------------------------------------------------------
-
-records = st.builds(
-    Record,
-    st.sampled_from([ANN, BOB, CEM]),
-    st.integers(0, 2**32 - 1).map(lambda number: number / 2**32),
-    st.none() | st.sampled_from(MOODS),
-    st.integers(0, 2**50),
-    st.booleans(),
-)
-
-
-@given(st.lists(records))
-def test_records_come_back_as_they_were(some: list[Record]) -> None:
-    """Writing and reading changes nothing."""
-    assert decode_records(encode_records(some)) == some
-
-
-@given(
-    st.binary()
-    | st.sampled_from(
-        [b"[[1]]", b"{}", b'[["00",0,null,0,true]]', b'[["' + b"0" * 32 + b'",-1,null,0,true]]']
-    )
-)
-@example(b"[" * 100_000)
-@example(b'[["' + b"0" * 32 + b'",0,7,0,true]]')
-@example(b'[["' + b"0" * 32 + b'",0,null,0,1]]')
-def test_damaged_records_are_a_clear_error(value: bytes) -> None:
-    """Whatever bytes there are, they are records or a ``HostError``."""
-    try:
-        assert encode_records(decode_records(value))
-    except HostError as error:
-        assert str(error) == "damaged records"  # noqa: PT017 - most bytes are none, a few are
-
-
-@given(st.lists(records, max_size=12), st.randoms(use_true_random=False))
-def test_who_writes_where_does_not_matter(some: list[Record], chance: random.Random) -> None:
-    """However records are dealt out to writers, the merged seats are the same, but for ties of one millisecond."""
-    some = list({(record.visitor, record.heard_at_ms): record for record in some}.values())
-    in_order = merge([encode_records(sorted(some, key=lambda record: record.heard_at_ms))])
-    dealt: list[list[Record]] = [[], [], []]
-    for record in sorted(some, key=lambda record: record.heard_at_ms):
-        chance.choice(dealt).append(record)
-    merged = merge(map(encode_records, dealt))
-    assert {key: (seat.heard_at_ms, seat.here, seat.ticket) for key, seat in merged.items()} == {
-        key: (seat.heard_at_ms, seat.here, seat.ticket) for key, seat in in_order.items()
-    }
-
-
-def test_a_mood_stays_until_another_is_named() -> None:
-    """A later record without a mood keeps the earlier one's, in whatever order they are read; a goodbye ends it."""
-    came, beat = Record(ANN, 0.25, "release", 10), Record(ANN, 0.25, None, 20)
-    assert later(came, beat) == later(beat, came) == Record(ANN, 0.25, "release", 20)
-    gone = Record(ANN, 0.25, None, 30, here=False)
-    assert later(later(came, gone), Record(ANN, 0.25, None, 40)).mood is None
 
 
 # --- How much is written ------------------------------------------------------------------------------------------

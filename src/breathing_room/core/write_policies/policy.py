@@ -1,0 +1,190 @@
+"""The port of all write policies, and what those share that remember the seats of the room."""
+
+from collections.abc import Iterable
+from dataclasses import InitVar, dataclass, field
+from typing import ClassVar
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.errors import ConfigError
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.write_policies.records import (
+    KEY_REST_MS,
+    Delete,
+    Order,
+    Put,
+    Record,
+    SeatReport,
+    Seats,
+    Traffic,
+    Writes,
+    encode_records,
+    later,
+)
+
+
+class OrderQueue:
+    """Gives orders, at most one a second for one key."""
+
+    def __init__(self) -> None:
+        self._orders: list[Order] = []
+        # The keys of the last second, the oldest first, and what waits for them.
+        self._written_at_ms: dict[str, int] = {}
+        self._waiting: dict[str, Order] = {}
+
+    @property
+    def next_at_ms(self) -> int | None:
+        """When to call ``come_due``, None for never. It may come to nothing."""
+        return next(iter(self._written_at_ms.values())) + KEY_REST_MS if self._waiting else None
+
+    def come_due(self, now_ms: int) -> None:
+        """Give the orders whose second is over."""
+        while self._written_at_ms:
+            key, written_at_ms = next(iter(self._written_at_ms.items()))
+            if written_at_ms + KEY_REST_MS > now_ms:
+                break
+            del self._written_at_ms[key]
+            if (order := self._waiting.pop(key, None)) is not None:
+                self.write(order, now_ms)
+
+    def write(self, order: Order, now_ms: int) -> None:
+        """Give an order, or have it wait in place of the one that waits."""
+        if order.key in self._written_at_ms:
+            self._waiting[order.key] = order
+        else:
+            self._orders.append(order)
+            self._written_at_ms[order.key] = now_ms
+
+    def lift(self) -> tuple[Order, ...]:
+        """Hand over the orders given so far."""
+        orders, self._orders = tuple(self._orders), []
+        return orders
+
+
+@dataclass(kw_only=True, eq=False)
+class WritePolicy:
+    """What all policies share.
+
+    Attributes:
+        prefix: What every key begins with. Two policies at work must not share one.
+        lease_ms: How long a seat lasts after a report.
+        linger_ms: How long records stay in the store after their lease, for readers that want to see it end.
+        seats: What ``live_seats`` rebuilt of a former run. Only policies that remember need it.
+        loss_ms: A crash takes what was reported within so long before it, at most.
+        silence_ms: A heartbeat that is read back may be older by so much than the last one.
+    """
+
+    name: ClassVar[str]
+    prefix: str = field(kw_only=False)
+    lease_ms: int
+    linger_ms: int = 0
+    seats: InitVar[Seats | None] = None
+    loss_ms: int = field(default=0, init=False)
+    silence_ms: int = field(default=0, init=False)
+
+    def __post_init__(self, seats: Seats | None) -> None:
+        del seats
+        self._now_ms = 0
+        self._queue = OrderQueue()
+
+    def report(self, report: SeatReport, *, now_ms: int) -> Writes:
+        """Take a report. Time that runs backwards stands still."""
+        self._pass_time(now_ms)
+        # Whoever comes in and names no mood has none, whatever it was the last time.
+        mood = UNSPOKEN if report.kind == "join" and report.mood is None else report.mood
+        self._take(Record(report.visitor, report.ticket, mood, self._now_ms, report.kind != "leave"))
+        return self._writes()
+
+    def wake(self, *, now_ms: int) -> Writes:
+        """Do what is due. An early or late call does no harm."""
+        self._pass_time(now_ms)
+        return self._writes()
+
+    def flush(self, *, now_ms: int) -> Writes:
+        """Write what waits, before a polite end. What must wait for its key's second still does."""
+        self._pass_time(now_ms)
+        self._flush()
+        return self._writes()
+
+    def unwritten(self) -> list[Record]:
+        """List what is known here and not yet ordered to be written."""
+        return []
+
+    def writes_per_day(self, traffic: Traffic) -> float:
+        """Say what it writes, at most or on average."""
+        raise NotImplementedError
+
+    # What a policy is made of.
+
+    def _take(self, record: Record) -> None:
+        raise NotImplementedError
+
+    def _come_due(self) -> None:
+        """Do what is due now."""
+
+    def _flush(self) -> None:
+        """Do now whatever will be due."""
+
+    def _next_at_ms(self) -> int | None:
+        return None
+
+    # What it is made with.
+
+    def _pass_time(self, now_ms: int) -> None:
+        self._now_ms = max(self._now_ms, now_ms)
+        self._queue.come_due(self._now_ms)
+        self._come_due()
+
+    def _writes(self) -> Writes:
+        wishes = (self._queue.next_at_ms, self._next_at_ms())
+        wake_at_ms = min((wish for wish in wishes if wish is not None), default=None)
+        return Writes(self._queue.lift(), wake_at_ms)
+
+    def _put(self, key: str, records: Iterable[Record]) -> None:
+        ttl_ms = self.lease_ms + self.silence_ms + self.linger_ms
+        self._queue.write(Put(key, encode_records(records), ttl_ms), self._now_ms)
+
+    def _delete(self, key: str) -> None:
+        self._queue.write(Delete(key), self._now_ms)
+
+
+class RememberingPolicy(WritePolicy):
+    """A policy that remembers the seats of the room."""
+
+    def __post_init__(self, seats: Seats | None) -> None:
+        super().__post_init__(seats)
+        # The one who was silent longest comes first.
+        self._seats = dict(sorted((seats or {}).items(), key=lambda seat: seat[1].heard_at_ms))
+
+    def _key_of(self, visitor: VisitorKey) -> str:
+        return f"{self.prefix}{visitor.hex()}"
+
+    def _remember(self, record: Record) -> tuple[Record | None, Record]:
+        """Take note of a record; return what was known of its visitor, and what is known now."""
+        former = self._seats.pop(record.visitor, None)
+        record = later(former, record)
+        if record.here:
+            self._seats[record.visitor] = record
+        return former, record
+
+    def _lapsed(self) -> list[Record]:
+        """Forget those whose leases have ended, and return them."""
+        lapsed = []
+        while self._seats:
+            record = next(iter(self._seats.values()))
+            if record.heard_at_ms + self.lease_ms > self._now_ms:
+                break
+            lapsed.append(self._seats.pop(record.visitor))
+        return lapsed
+
+
+def at_least(name: str, value_ms: int, least_ms: int) -> int:
+    """Return a length of time, if it is long enough for every key to have its rest within.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if value_ms < least_ms:
+        raise ConfigError(
+            f"{name} must be at least {least_ms:,}, since no key is written more than once a second"
+        )
+    return value_ms

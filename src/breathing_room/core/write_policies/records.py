@@ -1,0 +1,213 @@
+"""What all write policies share: reports in, orders out, and records in the store.
+
+All of them write the same thing, *records*, so one function reads back what any of them left behind.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
+
+from breathing_room.core.config import DAY_MS
+from breathing_room.core.errors import HostError
+from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.tickets import TICKETS
+
+KEY_REST_MS: Final = 1_000
+"""The least time between two writes to one key."""
+
+# --- What goes in, and what comes out ---------------------------------------------------------------------------
+
+Kind: TypeAlias = Literal["join", "beat", "mood", "leave"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeatReport:
+    """A visitor of the panel reported.
+
+    Attributes:
+        visitor: Whose report it is.
+        ticket: In [0, 1).
+        mood: None says nothing about it.
+        kind: Why it came. Who cannot tell says ``beat``.
+    """
+
+    visitor: VisitorKey
+    ticket: float
+    mood: str | None = None
+    kind: Kind = "beat"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Keep a value for so long."""
+
+    key: str
+    value: bytes
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Forget a value."""
+
+    key: str
+
+
+Order: TypeAlias = Put | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """The answer to a report.
+
+    Attributes:
+        orders: What to do with the store, in this order.
+        wake_at_ms: When the policy wants to be woken, None for never; it replaces every earlier wish.
+    """
+
+    orders: tuple[Order, ...]
+    wake_at_ms: int | None
+
+
+# --- Records ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a store holds of a visitor.
+
+    Attributes:
+        visitor: Who.
+        ticket: In [0, 1), a multiple of 2^-32.
+        mood: The mood that was named, or None.
+        heard_at_ms: When.
+        here: False after a goodbye.
+    """
+
+    visitor: VisitorKey
+    ticket: float
+    mood: str | None
+    heard_at_ms: int
+    here: bool = True
+
+
+Seats: TypeAlias = Mapping[VisitorKey, Record]
+
+
+def later(former: Record | None, record: Record) -> Record:
+    """Put two records of a visitor together: the later one counts; a mood stays until another is named or they go."""
+    if former is None:
+        return record
+    if record.heard_at_ms < former.heard_at_ms:
+        former, record = record, former
+    keeps_mood = record.mood is None and record.here and former.here
+    return replace(record, mood=former.mood) if keeps_mood else record
+
+
+def encode_records(records: Iterable[Record]) -> bytes:
+    """Write records as one value, about 75 bytes each."""
+    rows = [
+        [record.visitor.hex(), round(record.ticket * TICKETS), record.mood, record.heard_at_ms, record.here]
+        for record in records
+    ]
+    return json.dumps(rows, separators=(",", ":")).encode()
+
+
+def decode_records(value: bytes) -> list[Record]:
+    """Read records.
+
+    Raises:
+        HostError: These are none.
+    """
+    try:
+        return [_record(*row) for row in json.loads(value)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise HostError("damaged records") from error
+
+
+def _record(visitor: str, ticket: int, mood: str | None, heard_at_ms: int, here: bool) -> Record:  # noqa: FBT001 - a row
+    key = bytes.fromhex(visitor)
+    well_typed = type(ticket) is int and type(heard_at_ms) is int and type(here) is bool
+    if not (well_typed and len(key) == KEY_BYTES and 0 <= ticket < TICKETS and isinstance(mood, str | None)):
+        raise ValueError
+    return Record(VisitorKey(key), ticket / TICKETS, mood, heard_at_ms, here)
+
+
+def merge(values: Iterable[bytes]) -> dict[VisitorKey, Record]:
+    """Put together all that a store holds under a room's prefix.
+
+    Args:
+        values: In the order of their keys.
+
+    Returns:
+        The latest record of every visitor, goodbyes and lapsed leases included.
+
+    Raises:
+        HostError: A value is damaged.
+    """
+    merged: dict[VisitorKey, Record] = {}
+    for value in values:
+        for record in decode_records(value):
+            merged[record.visitor] = later(merged.get(record.visitor), record)
+    return merged
+
+
+def live_seats(
+    values: Iterable[bytes], *, now_ms: int, lease_ms: int, silence_ms: int
+) -> dict[VisitorKey, Record]:
+    """Rebuild the live seats of a room, whatever policy wrote them.
+
+    Args:
+        values: All that a store holds under the room's prefix, in the order of their keys.
+        now_ms: The time.
+        lease_ms: How long a seat lasts after a report.
+        silence_ms: That of the policy.
+
+    Raises:
+        HostError: A value is damaged.
+    """
+    heard_after_ms = now_ms - lease_ms - silence_ms
+    return {
+        visitor: record
+        for visitor, record in merge(values).items()
+        if record.here and record.heard_at_ms > heard_after_ms
+    }
+
+
+# --- How much is written ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """How a steady crowd reports.
+
+    Attributes:
+        seats: Those who report: the count times the rate, which is the panel's size in a large crowd.
+        stay_ms: How long they stay, on average.
+        beat_ms: How often a seat gives a sign of life.
+        moods_per_stay: Changes of mood in a stay.
+        leaves_share: The share of goodbyes that arrive.
+    """
+
+    seats: float
+    stay_ms: float
+    beat_ms: float
+    moods_per_stay: float = 1.0
+    leaves_share: float = 0.92
+
+    @property
+    def joins(self) -> float:
+        """A day."""
+        return self.seats * DAY_MS / self.stay_ms
+
+    @property
+    def changes(self) -> float:
+        """Joins, moods and goodbyes a day."""
+        return self.joins * (1 + self.moods_per_stay + self.leaves_share)
+
+    @property
+    def reports(self) -> float:
+        """Changes and signs of life a day."""
+        return self.changes + self.seats * DAY_MS / self.beat_ms

@@ -1,0 +1,22 @@
+"""The policy that writes batches."""
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.write_policies.bucketed import BucketedPolicy
+from breathing_room.core.write_policies.records import Writes
+from core.write_policies.reporting import ANN, BOB, LEASE_MS, PREFIX, START_MS, report, said
+
+
+def test_bucketed_writes_one_batch() -> None:
+    """All who report within ten seconds of the first are one value, each once, under a new key each time."""
+    policy = BucketedPolicy(PREFIX, lease_ms=LEASE_MS)
+    assert report(policy, 500, "join", "release") == Writes((), START_MS + 10_500)
+    report(policy, 900, "join", visitor=BOB)
+    report(policy, 9_000, "beat")
+    assert {record.visitor for record in policy.unwritten()} == {ANN, BOB}
+    first = policy.wake(now_ms=START_MS + 10_500)
+    assert said(first) == [[(9_000, "release", True), (900, UNSPOKEN, True)]]
+    assert (policy.unwritten(), first.wake_at_ms) == ([], None)
+    report(policy, 11_000, "leave")
+    second = policy.flush(now_ms=START_MS + 11_001)
+    assert said(second) == [[(11_000, None, False)]]
+    assert first.orders[0].key != second.orders[0].key

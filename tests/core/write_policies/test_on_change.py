@@ -1,0 +1,20 @@
+"""The policy that writes changes."""
+
+from breathing_room.core.write_policies.on_change import OnChangePolicy
+from breathing_room.core.write_policies.records import Delete
+from core.write_policies.reporting import ANN, BOB, LEASE_MS, PREFIX, START_MS, report, said
+
+
+def test_on_change_writes_changes_and_renews_rarely() -> None:
+    """A beat is written only when the last write is old; a lease that ends and a goodbye delete."""
+    policy = OnChangePolicy(PREFIX, lease_ms=LEASE_MS, renew_ms=200_000)
+    assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
+    assert said(report(policy, 100_000, "beat")) == []
+    assert said(report(policy, 120_000, "mood", "release")) == []
+    assert said(report(policy, 130_000, "mood", "gratitude")) == [[(130_000, "gratitude", True)]]
+    assert said(report(policy, 250_000, "beat")) == []
+    assert said(report(policy, 330_000, "beat")) == [[(330_000, "gratitude", True)]]
+    asleep = report(policy, 400_000, "join", "release", visitor=BOB)
+    assert asleep.wake_at_ms == START_MS + 330_000 + LEASE_MS
+    assert policy.wake(now_ms=START_MS + 330_000 + LEASE_MS).orders == (Delete(f"{PREFIX}{ANN.hex()}"),)
+    assert report(policy, 490_000, "leave", visitor=BOB).orders == (Delete(f"{PREFIX}{BOB.hex()}"),)

@@ -1,0 +1,64 @@
+"""Records as they are written, read back and put together."""
+
+import random
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from breathing_room.core.errors import HostError
+from breathing_room.core.write_policies.records import Record, decode_records, encode_records, later, merge
+from core.write_policies.reporting import ANN, BOB, CEM, MOODS
+
+records = st.builds(
+    Record,
+    st.sampled_from([ANN, BOB, CEM]),
+    st.integers(0, 2**32 - 1).map(lambda number: number / 2**32),
+    st.none() | st.sampled_from(MOODS),
+    st.integers(0, 2**50),
+    st.booleans(),
+)
+
+
+@given(st.lists(records))
+def test_records_come_back_as_they_were(some: list[Record]) -> None:
+    """Writing and reading changes nothing."""
+    assert decode_records(encode_records(some)) == some
+
+
+@given(
+    st.binary()
+    | st.sampled_from(
+        [b"[[1]]", b"{}", b'[["00",0,null,0,true]]', b'[["' + b"0" * 32 + b'",-1,null,0,true]]']
+    )
+)
+@example(b"[" * 100_000)
+@example(b'[["' + b"0" * 32 + b'",0,7,0,true]]')
+@example(b'[["' + b"0" * 32 + b'",0,null,0,1]]')
+def test_damaged_records_are_a_clear_error(value: bytes) -> None:
+    """Whatever bytes there are, they are records or a ``HostError``."""
+    try:
+        assert encode_records(decode_records(value))
+    except HostError as error:
+        assert str(error) == "damaged records"  # noqa: PT017 - most bytes are none, a few are
+
+
+@given(st.lists(records, max_size=12), st.randoms(use_true_random=False))
+def test_who_writes_where_does_not_matter(some: list[Record], chance: random.Random) -> None:
+    """However records are dealt out to writers, the merged seats are the same, but for ties of one millisecond."""
+    some = list({(record.visitor, record.heard_at_ms): record for record in some}.values())
+    in_order = merge([encode_records(sorted(some, key=lambda record: record.heard_at_ms))])
+    dealt: list[list[Record]] = [[], [], []]
+    for record in sorted(some, key=lambda record: record.heard_at_ms):
+        chance.choice(dealt).append(record)
+    merged = merge(map(encode_records, dealt))
+    assert {key: (seat.heard_at_ms, seat.here, seat.ticket) for key, seat in merged.items()} == {
+        key: (seat.heard_at_ms, seat.here, seat.ticket) for key, seat in in_order.items()
+    }
+
+
+def test_a_mood_stays_until_another_is_named() -> None:
+    """A later record without a mood keeps the earlier one's, in whatever order they are read; a goodbye ends it."""
+    came, beat = Record(ANN, 0.25, "release", 10), Record(ANN, 0.25, None, 20)
+    assert later(came, beat) == later(beat, came) == Record(ANN, 0.25, "release", 20)
+    gone = Record(ANN, 0.25, None, 30, here=False)
+    assert later(later(came, gone), Record(ANN, 0.25, None, 40)).mood is None
