@@ -25,6 +25,10 @@ TESTED_ELSEWHERE = {
         "its two depths are held to each other, to the last bit",
     ),
     "stores/__init__.py": ("stores/test_open_store.py", "`open_store` is all that it has"),
+    "testing/host_checks/*.py": (
+        "testing/test_host.py",
+        "every check is held to a host that breaks its promise, all of them on one server",
+    ),
     "web/words.*.js": (
         "web/test_words.py",
         "the phrases of one language; every language is held to the same",

@@ -24,7 +24,7 @@ from breathing_room.core.events import Reported, VisitorKey, Woken
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.testing import BrokenPromiseError, check_host, checks
-from breathing_room.testing.host import PROMISES
+from breathing_room.testing.host_checks import PROMISES
 from harness import Serve
 from inside import HandClock, host_inside, listening
 

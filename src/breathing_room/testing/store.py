@@ -65,7 +65,7 @@ async def check_store(
     broken: list[BrokenPromiseError] = []
     for name, promise in PROMISES.items():
         try:
-            await check_promise(promise, Trial(await make(), advance, ttl_ms, lag_ms, keys))
+            await check_promise(promise, StoreCheckContext(await make(), advance, ttl_ms, lag_ms, keys))
         except Exception as error:  # noqa: BLE001 -- a store may raise anything where it should not
             seen = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
             broken.append(BrokenPromiseError(name, f"{promise.__doc__} But: {seen}"))
@@ -74,7 +74,7 @@ async def check_store(
         raise ExceptionGroup(f"{len(broken)} of the {len(PROMISES)} promises of a store are broken", broken)
 
 
-async def check_promise(promise: "Promise", trial: "Trial") -> None:
+async def check_promise(promise: "Promise", trial: "StoreCheckContext") -> None:
     """Run one check, and close its store."""
     try:
         await promise(trial)
@@ -83,7 +83,7 @@ async def check_promise(promise: "Promise", trial: "Trial") -> None:
 
 
 @dataclass(frozen=True)
-class Trial:
+class StoreCheckContext:
     """One store under one check, and what may be asked of it.
 
     It raises and does not ``assert``, which ``python -O`` would leave out.
@@ -149,7 +149,7 @@ def short(value: object) -> str:
     return text if len(text) <= 160 else f"{text[:156]} ..."
 
 
-Promise: TypeAlias = Callable[[Trial], Awaitable[None]]
+Promise: TypeAlias = Callable[[StoreCheckContext], Awaitable[None]]
 PROMISES: Final[dict[str, Promise]] = {}
 
 
@@ -163,14 +163,14 @@ def promise(check: Promise) -> Promise:
 
 
 @promise
-async def a_new_store_is_empty(t: Trial) -> None:
+async def a_new_store_is_empty(t: StoreCheckContext) -> None:
     """A new store has no keys, and a key that was never put reads None."""
     await t.lists("", [])
     await t.reads("a", None)
 
 
 @promise
-async def what_was_put_is_read(t: Trial) -> None:
+async def what_was_put_is_read(t: StoreCheckContext) -> None:
     """What was put is read, byte for byte."""
     await t.put("a", bytes(range(256)))
     await t.put("b", b"\xff\x00")
@@ -179,7 +179,7 @@ async def what_was_put_is_read(t: Trial) -> None:
 
 
 @promise
-async def empty_is_a_value(t: Trial) -> None:
+async def empty_is_a_value(t: StoreCheckContext) -> None:
     """An empty value is a value, and not the absence of one."""
     await t.put("a", b"")
     await t.reads("a", b"")
@@ -187,7 +187,7 @@ async def empty_is_a_value(t: Trial) -> None:
 
 
 @promise
-async def the_largest_value_is_kept(t: Trial) -> None:
+async def the_largest_value_is_kept(t: StoreCheckContext) -> None:
     """A value of the largest size is kept."""
     value = bytes(range(256)) * (VALUE_BYTES_MAX // 256)
     await t.put("a", value)
@@ -195,7 +195,7 @@ async def the_largest_value_is_kept(t: Trial) -> None:
 
 
 @promise
-async def a_put_replaces(t: Trial) -> None:
+async def a_put_replaces(t: StoreCheckContext) -> None:
     """A put replaces the value of its key, and of no other."""
     await t.put("a", b"a long first value")
     await t.put("b", b"other")
@@ -206,7 +206,7 @@ async def a_put_replaces(t: Trial) -> None:
 
 
 @promise
-async def puts_at_once_are_all_kept(t: Trial) -> None:
+async def puts_at_once_are_all_kept(t: StoreCheckContext) -> None:
     """Puts that are under way at the same time are all kept."""
     keys = [f"{index:02}" for index in range(20)]
     await asyncio.gather(*(t.store.put(key, key.encode()) for key in keys))
@@ -219,7 +219,7 @@ async def puts_at_once_are_all_kept(t: Trial) -> None:
 
 
 @promise
-async def an_expired_value_is_gone(t: Trial) -> None:
+async def an_expired_value_is_gone(t: StoreCheckContext) -> None:
     """A value whose time is over is not read and not listed."""
     await t.store.put("a", b"short", ttl_ms=t.ttl_ms)
     await t.store.put("b", b"for ever")
@@ -229,7 +229,7 @@ async def an_expired_value_is_gone(t: Trial) -> None:
 
 
 @promise
-async def a_living_value_is_kept(t: Trial) -> None:
+async def a_living_value_is_kept(t: StoreCheckContext) -> None:
     """A value whose time is not over is read and listed."""
     await t.store.put("a", b"long", ttl_ms=t.long_ms)
     await t.store.put("b", b"a century", ttl_ms=TTL_MS_MAX)
@@ -240,7 +240,7 @@ async def a_living_value_is_kept(t: Trial) -> None:
 
 
 @promise
-async def a_put_renews_the_time_to_live(t: Trial) -> None:
+async def a_put_renews_the_time_to_live(t: StoreCheckContext) -> None:
     """A put sets the time to live anew, and without one it takes the former one back."""
     await t.store.put("longer", b"1", ttl_ms=t.ttl_ms + t.lag_ms)
     await t.store.put("ever", b"1", ttl_ms=t.ttl_ms + t.lag_ms)
@@ -255,7 +255,7 @@ async def a_put_renews_the_time_to_live(t: Trial) -> None:
 
 
 @promise
-async def an_expired_key_can_be_put_again(t: Trial) -> None:
+async def an_expired_key_can_be_put_again(t: StoreCheckContext) -> None:
     """A key whose time is over can be put again."""
     await t.store.put("a", b"1", ttl_ms=t.ttl_ms)
     await t.expire()
@@ -268,7 +268,7 @@ async def an_expired_key_can_be_put_again(t: Trial) -> None:
 
 
 @promise
-async def a_deleted_value_is_gone(t: Trial) -> None:
+async def a_deleted_value_is_gone(t: StoreCheckContext) -> None:
     """A deleted value is not read and not listed, and the others are."""
     await t.put("a", b"1")
     await t.put("ab", b"2")
@@ -281,7 +281,7 @@ async def a_deleted_value_is_gone(t: Trial) -> None:
 
 
 @promise
-async def deleting_nothing_does_no_harm(t: Trial) -> None:
+async def deleting_nothing_does_no_harm(t: StoreCheckContext) -> None:
     """Deleting what is not there, or not any more, does no harm."""
     await t.delete("a")
     await t.put("a", b"1")
@@ -294,7 +294,7 @@ async def deleting_nothing_does_no_harm(t: Trial) -> None:
 
 
 @promise
-async def a_list_has_the_keys_with_its_prefix(t: Trial) -> None:
+async def a_list_has_the_keys_with_its_prefix(t: StoreCheckContext) -> None:
     """A list has the keys that begin with its prefix, the prefix itself among them, and no others."""
     for key in ("room/a", "room/ab", "room/b", "broom/a", "Room/a", "room"):
         await t.put(key, b"1")
@@ -305,7 +305,7 @@ async def a_list_has_the_keys_with_its_prefix(t: Trial) -> None:
 
 
 @promise
-async def a_prefix_is_literal(t: Trial) -> None:
+async def a_prefix_is_literal(t: StoreCheckContext) -> None:
     """No character of a prefix is a wildcard."""
     for key in ("ab", "a%", "a_", "a*", "a?", "a[b]", "a\\b", "a'b", 'a"b'):
         await t.put(key, b"1")
@@ -314,7 +314,7 @@ async def a_prefix_is_literal(t: Trial) -> None:
 
 
 @promise
-async def a_list_is_sorted(t: Trial) -> None:
+async def a_list_is_sorted(t: StoreCheckContext) -> None:
     """A list is sorted by code points, which is the order of the bytes in UTF-8, and not that of UTF-16."""
     keys = ["A", "B", "a", "a b", "aa", "b", "z", "é", "\uffee", "\U0001f9d8"]
     for key in keys[::2] + keys[1::2]:
@@ -323,7 +323,7 @@ async def a_list_is_sorted(t: Trial) -> None:
 
 
 @promise
-async def a_long_list_is_whole(t: Trial) -> None:
+async def a_long_list_is_whole(t: StoreCheckContext) -> None:
     """A list has every key once, however many there are."""
     keys = [f"{index:06}" for index in range(t.keys)]
     for key in keys:
@@ -334,7 +334,7 @@ async def a_long_list_is_whole(t: Trial) -> None:
 
 
 @promise
-async def a_list_belongs_to_its_caller(t: Trial) -> None:
+async def a_list_belongs_to_its_caller(t: StoreCheckContext) -> None:
     """Who changes a list that was returned does not change the store."""
     await t.put("a", b"1")
     (await t.store.list("")).clear()
@@ -345,7 +345,7 @@ async def a_list_belongs_to_its_caller(t: Trial) -> None:
 
 
 @promise
-async def keys_are_told_apart(t: Trial) -> None:
+async def keys_are_told_apart(t: StoreCheckContext) -> None:
     """Keys that only look alike are different keys, up to the longest."""
     keys = [
         "a",
@@ -372,7 +372,7 @@ async def keys_are_told_apart(t: Trial) -> None:
 
 
 @promise
-async def a_bad_key_is_refused(t: Trial) -> None:
+async def a_bad_key_is_refused(t: StoreCheckContext) -> None:
     """What cannot be a key is refused by every method, with no effect."""
     bad: list[Any] = [
         "k" * (KEY_BYTES_MAX + 1),
@@ -395,7 +395,7 @@ async def a_bad_key_is_refused(t: Trial) -> None:
 
 
 @promise
-async def a_bad_value_is_refused(t: Trial) -> None:
+async def a_bad_value_is_refused(t: StoreCheckContext) -> None:
     """What cannot be a value is refused, and the former value stays."""
     await t.put("a", b"1")
     bad: list[Any] = [bytes(VALUE_BYTES_MAX + 1), "text", bytearray(b"2"), memoryview(b"2"), None, 2]
@@ -406,7 +406,7 @@ async def a_bad_value_is_refused(t: Trial) -> None:
 
 
 @promise
-async def a_bad_time_to_live_is_refused(t: Trial) -> None:
+async def a_bad_time_to_live_is_refused(t: StoreCheckContext) -> None:
     """What cannot be a time to live is refused, and the former value stays."""
     await t.put("a", b"1")
     bad: list[Any] = [0, -1, TTL_MS_MAX + 1, 1_000.5, True, "1000"]
@@ -420,14 +420,14 @@ async def a_bad_time_to_live_is_refused(t: Trial) -> None:
 
 
 @promise
-async def closing_twice_does_nothing(t: Trial) -> None:
+async def closing_twice_does_nothing(t: StoreCheckContext) -> None:
     """A second close does nothing."""
     await t.store.close()
     await t.store.close()
 
 
 @promise
-async def a_closed_store_is_closed(t: Trial) -> None:
+async def a_closed_store_is_closed(t: StoreCheckContext) -> None:
     """After close every other call is refused."""
     await t.put("a", b"1")
     await t.store.close()

@@ -19,7 +19,7 @@ from acted_strategies import per_second
 from breathing_room.lab.cost.book import read_book
 from breathing_room.lab.cost.model import Crowd, Terms
 from breathing_room.lab.cost.strategies import DurableObject, Fixed
-from breathing_room.testing.host import ask
+from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import Socket
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime

@@ -5,7 +5,8 @@ import time
 
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.testing import check_host
-from breathing_room.testing.host import ask, checks, expect_refusal, new_room, new_visitor
+from breathing_room.testing.host import checks
+from breathing_room.testing.host_context import ask, expect_refusal, new_room, new_visitor
 from breathing_room.testing.peer import PATIENCE_S, TICK_S, Socket
 from hosts.worker.conftest import JOIN_MS, PUSH_MS, TIMES, Start
 from hosts.worker.platform_fakes import Service

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from breathing_room.testing.host import ask, new_room
+from breathing_room.testing.host_context import ask, new_room
 from breathing_room.testing.peer import PATIENCE_S, TICK_S
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service

@@ -5,7 +5,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from breathing_room.testing.host import ask, new_room, new_visitor
+from breathing_room.testing.host_context import ask, new_room, new_visitor
 from breathing_room.testing.peer import PATIENCE_S, TICK_S, Exchange, connect
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service

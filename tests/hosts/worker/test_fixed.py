@@ -5,7 +5,7 @@ import json
 import secrets
 from itertools import pairwise
 
-from breathing_room.testing.host import ask
+from breathing_room.testing.host_context import ask
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service
 

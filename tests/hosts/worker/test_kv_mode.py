@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.testing.host import ask, expect_refusal
+from breathing_room.testing.host_context import ask, expect_refusal
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime

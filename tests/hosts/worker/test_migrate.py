@@ -19,7 +19,7 @@ from breathing_room.hosts.common.store_mode.records import (
     decode_control,
     encode_control,
 )
-from breathing_room.testing.host import ask, expect_refusal
+from breathing_room.testing.host_context import ask, expect_refusal
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime

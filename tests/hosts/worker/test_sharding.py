@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.wire import GOODBYE
-from breathing_room.testing.host import ask
+from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import RefusedError, Socket
 from hosts.worker.conftest import Start
 from hosts.worker.runtime import Runtime

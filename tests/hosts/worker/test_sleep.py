@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from breathing_room.stores import SqliteStore
-from breathing_room.testing.host import ask
+from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import Socket
 from harness import Serve
 from hosts.worker.conftest import TIMES, Start

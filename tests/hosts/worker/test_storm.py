@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 
-from breathing_room.testing.host import new_room
+from breathing_room.testing.host_context import new_room
 from breathing_room.testing.peer import Socket
 from hosts.worker.conftest import PUSH_MS
 from hosts.worker.runtime import Runtime

@@ -1,0 +1,74 @@
+"""What a host promises to the clients of the planning document's app."""
+
+from typing import Final
+
+from breathing_room.core.wire import GOODBYE
+from breathing_room.testing.host_context import (
+    HostCheckContext,
+    Promise,
+    adding_to,
+    expect,
+    expect_refusal,
+    is_whole,
+    new_visitor,
+)
+from breathing_room.testing.peer import Message, read_object
+
+PROMISES: Final[dict[str, Promise]] = {}
+promise = adding_to(PROMISES)
+
+
+def expect_compat_presence(body: Message, t: HostCheckContext) -> None:
+    """Expect a presence as that app has it."""
+    keys = body.keys() - {"type"}
+    expect(that=keys == {"count", "moods", "users", "countryCounts", "timestamp"}, seen=body)
+    expect(that=is_whole(body["count"]) and is_whole(body["timestamp"]), seen=body)
+    expect(that=tuple(body["moods"]) == t.terms.moods, seen=body["moods"])
+    expect(that=(body["users"], body["countryCounts"]) == ([], {}), seen=body)
+
+
+@promise("default room")
+async def api_presence_answers(t: HostCheckContext) -> None:
+    """``GET /api/presence`` answers how many are in the default room, and never who."""
+    expect_compat_presence((await t.get("/api/presence")).json(), t)
+
+
+@promise("default room")
+async def api_config_answers(t: HostCheckContext) -> None:
+    """``GET /api/config`` answers what that app's clients ask for."""
+    config = (await t.get("/api/config")).json()
+    expected = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": True, "version": 2}
+    expect(that=config == expected, seen=config)
+
+
+@promise("default room")
+async def api_heartbeat_counts(t: HostCheckContext) -> None:
+    """``POST /api/heartbeat`` counts a session once, and reads a mood that it does not know as presence."""
+    before = (await t.get("/api/presence")).json()["count"]
+    session = new_visitor()
+    for mood in (t.terms.moods[0], "no such mood"):
+        body = (await t.post("/api/heartbeat", {"sessionId": session, "mood": mood})).json()
+        expect_compat_presence(body, t)
+        expect(that=body["count"] == before + 1, seen=f"{body['count']} after one came to {before}")
+    await expect_refusal(t.post("/api/heartbeat", {"mood": t.terms.moods[0]}), "bad_visitor", 400)
+    await expect_refusal(t.post("/api/heartbeat", b"{"), "bad_json", 400)
+
+
+@promise("default room")
+async def api_room_converses(t: HostCheckContext) -> None:
+    """``/api/room`` joins with its query, tells presence in that app's words, takes moods and answers pings."""
+    before = (await t.get("/api/presence")).json()
+    mood, other = t.terms.moods[0], t.terms.moods[-1]
+    person = await t.socket(f"/api/room?sessionId={new_visitor()}&mood={mood}")
+    await person.hear("presence", lambda said: bool(said["count"] == before["count"] + 1))
+    for text in person.texts:
+        expect_compat_presence(read_object(text), t)
+    person.say("mood", mood=other)
+    await person.hear("presence", lambda said: bool(said["moods"][other] == before["moods"][other] + 1))
+    person.say("ping")
+    answer = await person.hear("pong")
+    expect(that=answer == {"type": "pong"}, seen=answer)
+    person.say_goodbye(GOODBYE)
+    await person.ended()
+    after = (await t.get("/api/presence")).json()
+    expect(that=after["count"] == before["count"], seen=f"{after['count']} after, {before['count']} before")

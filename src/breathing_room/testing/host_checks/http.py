@@ -1,0 +1,249 @@
+"""What a host promises over HTTP: what may be asked of a room, reports, event streams, errors."""
+
+import json
+from typing import Final
+from xml.parsers import expat
+
+from breathing_room.core.breath import PATTERNS
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
+from breathing_room.testing.host_context import (
+    HostCheckContext,
+    Promise,
+    adding_to,
+    ask,
+    expect,
+    expect_age,
+    expect_error,
+    expect_presence,
+    expect_refusal,
+    holds,
+    is_whole,
+    new_visitor,
+    short_presence,
+)
+from breathing_room.testing.peer import Message, RefusedError, read_object
+
+PROMISES: Final[dict[str, Promise]] = {}
+promise = adding_to(PROMISES)
+
+
+# --- Config, history, badge -----------------------------------------------------------------------------------------------
+
+
+@promise("own room")
+async def a_config_is_whole(t: HostCheckContext) -> None:
+    """The config names the moods, the breath, the times and the server's clock, and caches may keep it."""
+    answer = await t.get("/config")
+    expect_age(answer)
+    config = answer.json()
+    keys = "room moods mode breath beat_ms next_ms lease_ms grace_ms presence_url now_ms".split()  # noqa: SIM905
+    expect(that=not set(keys) - config.keys(), seen=f"missing: {sorted(set(keys) - config.keys())}")
+    expect(that=config["room"] == t.room and config["mode"] == "socket", seen=config)
+    expect(that=all(is_whole(config[key]) for key in keys if key.endswith("_ms")), seen=config)
+    moods = config["moods"]
+    expect(that=bool(moods) and all(isinstance(mood, str) and mood != UNSPOKEN for mood in moods), seen=moods)
+    pattern, phases = config["breath"]["pattern"], config["breath"]["phases"]
+    known = PATTERNS[pattern].phases if pattern in PATTERNS else None
+    expect(that=known is not None and [list(phase) for phase in known] == phases, seen=config["breath"])
+
+
+@promise("own room")
+async def a_history_has_hours_of_the_week(t: HostCheckContext) -> None:
+    """The history is a list of averages, each with its hour of the week."""
+    hours = (await t.get("/history")).json().get("hours")
+    expect(that=isinstance(hours, list), seen=f"hours: {hours!r}")
+    for hour in hours or []:
+        expect(
+            that=hour["hour"] in range(168) and hour["count"] >= 0 and isinstance(hour["moods"], dict),
+            seen=hour,
+        )
+
+
+@promise("own room")
+async def a_badge_shows_the_label(t: HostCheckContext) -> None:
+    """The badge is a well-formed picture with the label in it."""
+    await t.join()
+    await t.join()
+    answer = await t.get("/badge.svg")
+    expect(that=answer.headers.get("content-type", "").startswith("image/svg+xml"), seen=dict(answer.headers))
+    words: list[str] = []
+    parser = expat.ParserCreate()
+    parser.CharacterDataHandler = words.append
+    try:
+        parser.Parse(answer.body, True)
+    except expat.ExpatError as error:
+        raise AssertionError(f"not well-formed: {error}") from None
+    expect(that="2" in words, seen=f"the label 2 is not among {words}")
+
+
+# --- HTTP: people without a socket ----------------------------------------------------------------------------------------
+
+
+@promise("own room")
+async def a_beat_joins(t: HostCheckContext) -> None:
+    """A beat over HTTP counts its visitor, with a mood or without, and is answered by the presence."""
+    presence = await t.beat(new_visitor(), mood=t.terms.moods[-1])
+    expect(that=holds(presence, {"count": 1, "moods": {t.terms.moods[-1]: 1}}), seen=short_presence(presence))
+    presence = await t.beat(new_visitor())
+    expect(that=holds(presence, {"count": 2, "unspoken": 1}), seen=short_presence(presence))
+    await t.sees(count=2)
+
+
+@promise("own room")
+async def a_beat_is_no_second_person(t: HostCheckContext) -> None:
+    """A visitor who beats again, or who has a socket as well, is one person."""
+    visitor = new_visitor()
+    await t.beat(visitor)
+    await t.beat(visitor)
+    await t.join(visitor)
+    presence = await t.beat(visitor)
+    expect(that=presence["count"] == 1, seen=short_presence(presence))
+
+
+@promise("own room")
+async def a_beat_changes_the_mood_or_leaves_it(t: HostCheckContext) -> None:
+    """A beat with a mood changes it, one without leaves it as it was."""
+    visitor, moods = new_visitor(), (*t.terms.moods, UNSPOKEN)
+    await t.beat(visitor, mood=moods[0])
+    presence = await t.beat(visitor)
+    expect(that=holds(presence, {"count": 1, "moods": {moods[0]: 1}}), seen=short_presence(presence))
+    presence = await t.beat(visitor, mood=moods[1])
+    wanted = {"moods": {}, "unspoken": 1} if moods[1] == UNSPOKEN else {"moods": {moods[1]: 1}, "unspoken": 0}
+    expect(that=holds(presence, wanted), seen=short_presence(presence))
+    presence = await t.beat(visitor, mood=UNSPOKEN)
+    expect(that=holds(presence, {"count": 1, "moods": {}, "unspoken": 1}), seen=short_presence(presence))
+
+
+@promise("own room")
+async def a_leave_is_at_once(t: HostCheckContext) -> None:
+    """A goodbye over HTTP is answered 204 whatever its content type, and the person is out at once."""
+    for content_type in ("text/plain;charset=UTF-8", "application/json", "application/x-www-form-urlencoded"):
+        visitor = new_visitor()
+        await t.beat(visitor)
+        body = json.dumps({"visitor": visitor}).encode()
+        answer = await t.post("/leave", body, {"Content-Type": content_type})
+        expect(that=answer.status == 204 and answer.body == b"", seen=f"{answer} for {content_type}")
+        presence = await t.presence()
+        expect(that=presence["count"] == 0, seen=short_presence(presence))
+
+
+@promise("own room")
+async def a_stranger_may_leave(t: HostCheckContext) -> None:
+    """The goodbye of somebody who is not there is no error, and changes nothing."""
+    await t.join()
+    answer = await t.post("/leave", {"visitor": new_visitor()})
+    expect(that=answer.status == 204, seen=answer)
+    await t.sees(count=1)
+
+
+# --- HTTP: event streams --------------------------------------------------------------------------------------------------
+
+
+@promise("own room")
+async def an_event_stream_tells_presence(t: HostCheckContext) -> None:
+    """The event stream begins with the presence and tells every change, as events of that name."""
+    stream = await t.stream()
+    head = await stream.head()
+    kind = head.headers.get("content-type", "")
+    expect(that=head.status == 200 and kind.startswith("text/event-stream"), seen=f"{head.status}, {kind!r}")
+    expected = {"count": 0}
+    for _ in range(3):
+        event = await stream.event()
+        if event is None or event.get("event") != "presence":
+            raise AssertionError(f"an event of the type presence was due: {event}")
+        presence = read_object(event["data"])
+        expect_presence(presence, t)
+        if presence["count"] == 1:
+            return
+        expect(that=holds(presence, expected), seen=short_presence(presence))
+        await t.join()
+    raise AssertionError("the stream did not tell that somebody came")
+
+
+@promise("own room")
+async def a_listener_is_not_counted(t: HostCheckContext) -> None:
+    """Whoever listens to the event stream is not counted by listening."""
+    stream = await t.stream()
+    await stream.event()
+    await t.settle()
+    await t.sees(count=0, low=0, high=0)
+
+
+# --- HTTP: errors ---------------------------------------------------------------------------------------------------------
+
+
+@promise("own room")
+async def a_bad_body_is_an_error(t: HostCheckContext) -> None:
+    """A body that makes no sense is refused in the one shape of errors, and counts nobody."""
+    visitor = new_visitor()
+    bad: tuple[tuple[bytes | Message, str], ...] = (
+        (b"", "bad_json"),
+        (b"{", "bad_json"),
+        (b"[]", "not_an_object"),
+        ({}, "bad_visitor"),
+        ({"visitor": 7}, "bad_visitor"),
+        ({"visitor": "short"}, "bad_visitor"),
+        ({"visitor": "v" * 65}, "bad_visitor"),
+        ({"visitor": f"{visitor}\n"}, "bad_visitor"),
+    )
+    for body, code in bad:
+        await expect_refusal(t.post("/beat", body), code, 400)
+        await expect_refusal(t.post("/leave", body), code, 400)
+    await expect_refusal(t.post("/beat", {"visitor": visitor, "mood": "no such mood"}), "unknown_mood", 400)
+    await t.sees(count=0)
+
+
+@promise("own room")
+async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
+    """What cannot be a room's name is refused, by HTTP and in a handshake."""
+    for name in ("UPPER", "-dash", "a" * 65, "a%20b"):
+        t.room = name
+        await expect_refusal(t.get(), "bad_room", 400)
+        await expect_refusal(t.post("/beat", {"visitor": new_visitor()}), "bad_room", 400)
+        try:
+            await t.socket()
+        except RefusedError as refused:
+            expect(that=refused.answer.status == 400, seen=refused.answer)
+            expect_error(refused.answer.json()["error"], "bad_room", 400)
+        else:
+            raise AssertionError(f"a socket led into the room {name!r}")
+
+
+@promise("own room")
+async def a_wrong_path_is_an_error(t: HostCheckContext) -> None:
+    """What is not there is 404, and a wrong method is 405 with those that are right, both in the one shape."""
+    await expect_refusal(t.get("/nothing"), "not_found", 404)
+    for method, path in (("GET", "/beat"), ("GET", "/leave"), ("POST", ""), ("POST", "/config")):
+        answer = await ask(t.base_url, method, t.path(path))
+        seen = f"{answer.status} and Allow: {answer.headers.get('allow')} for {method} {path}"
+        expect(that=answer.status == 405 and "allow" in answer.headers, seen=seen)
+        expect_error(answer.json().get("error"), "wrong_method", 405)
+
+
+# --- Rooms by name -----------------------------------------------------------------------------------------------------
+
+
+@promise("default room")
+async def the_default_room_has_an_alias(t: HostCheckContext) -> None:
+    """``_default`` stands for the name of the default room in every path: the config names that room, and who joins either is in both."""
+    t.room = DEFAULT_ROOM
+    name = (await t.get("/config")).json()["room"]
+    expect(that=isinstance(name, str) and ROOM_NAME.fullmatch(name) is not None, seen=f"room: {name!r}")
+    before = (await t.presence())["count"]
+    expect(that=(await t.presence())["room"] == name, seen=await t.presence())
+    await t.join()
+    await t.sees(count=before + 1)
+    t.room = name
+    await t.sees(count=before + 1)
+    await t.join()
+    t.room = DEFAULT_ROOM
+    await t.sees(count=before + 2)
+    visitor = new_visitor()
+    told = await t.beat(visitor)
+    expect(that=(told["room"], told["count"]) == (name, before + 3), seen=short_presence(told))
+    answer = await t.post("/leave", {"visitor": visitor})
+    expect(that=answer.status == 204, seen=answer)
+    await t.sees(count=before + 2)
+    badge = await t.get("/badge.svg")
+    expect(that=badge.status == 200 and b"<svg" in badge.body, seen=badge)

@@ -1,0 +1,329 @@
+"""What every check of a host is given: the host, a room of its own, and what may be expected of both."""
+
+import asyncio
+import json
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.wire import GOODBYE
+from breathing_room.testing.peer import PATIENCE_S, TICK_S, Answer, Exchange, Message, Socket
+from breathing_room.testing.store import Advance, short, wait
+
+Restart: TypeAlias = Callable[[], Awaitable[None]]
+"""Stops the host politely, starts it again at the same address, and returns when it answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostTerms:
+    """What a host says of itself, or is said to keep to."""
+
+    moods: tuple[str, ...]
+    lease_ms: int
+    grace_ms: int
+    push_ms: int
+    join_ms: int
+    message_bytes_max: int
+
+
+async def ask(
+    base_url: str,
+    method: str,
+    path: str,
+    body: bytes | Message = b"",
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send a request, JSON when the body is a dictionary, and read the answer."""
+    if isinstance(body, dict):
+        body = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", **(headers or {})}
+    exchange = await Exchange.begin(base_url, method, path, body, headers)
+    try:
+        return await exchange.answer()
+    finally:
+        exchange.close()
+
+
+def new_room() -> str:
+    """Name a room that nobody was ever in."""
+    return f"check-{secrets.token_hex(8)}"
+
+
+def new_visitor() -> str:
+    """Make a visitor id."""
+    return secrets.token_urlsafe(16)
+
+
+@dataclass
+class HostCheckContext:
+    """One host under one check, in a room that nobody else is in.
+
+    Its checks raise and do not ``assert``, which ``python -O`` would leave out.
+    """
+
+    base_url: str
+    terms: HostTerms
+    advance: Advance
+    restart: Restart | None = None
+    room: str = field(default_factory=new_room)
+    _sockets: list[Socket] = field(default_factory=list)
+    _streams: list[Exchange] = field(default_factory=list)
+    _reporters: set[str] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the room as it was found."""
+        for stream in self._streams:
+            stream.close()
+        for socket in self._sockets:
+            socket.say_goodbye(GOODBYE)
+        for socket in self._sockets:
+            await socket.part()
+        for visitor in self._reporters:
+            await self.post("/leave", {"visitor": visitor})
+
+    # HTTP.
+
+    async def get(self, path: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask for something of the room."""
+        return await ask(self.base_url, "GET", self.path(path), headers=headers)
+
+    async def post(
+        self, path: str, body: bytes | Message, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send something to the room."""
+        return await ask(self.base_url, "POST", self.path(path), body, headers)
+
+    async def presence(self) -> Message:
+        """Ask who is here."""
+        return (await self.get()).json()
+
+    async def sees(self, **expected: Any) -> None:
+        """Ask who is here until that is as expected."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not holds(presence := await self.presence(), expected):
+            if time.monotonic() > deadline_s:
+                raise AssertionError(f"GET still answers {short_presence(presence)}, not {expected}")
+            await asyncio.sleep(TICK_S)
+            if self.clock_in_hand:
+                await self.tick()
+
+    async def beat(self, visitor: str, **more: Any) -> Message:
+        """Report over HTTP."""
+        self._reporters.add(visitor)
+        return (await self.post("/beat", {"visitor": visitor, **more})).json()
+
+    async def stream(self) -> Exchange:
+        """Listen to the event stream."""
+        exchange = await Exchange.begin(self.base_url, "GET", self.path("/events"))
+        self._streams.append(exchange)
+        return exchange
+
+    def path(self, path: str) -> str:
+        """Find a path of the room; one of ``/api`` is the whole host's."""
+        return path if path.startswith("/api/") else f"/v1/rooms/{self.room}{path}"
+
+    # Sockets.
+
+    async def socket(self, path: str = "/socket") -> Socket:
+        """Open a socket that has said nothing yet."""
+        socket = await Socket.open(self.base_url, self.path(path))
+        if self.clock_in_hand:
+            socket.tick = self.tick
+        self._sockets.append(socket)
+        return socket
+
+    async def join(self, visitor: str | None = None, **more: Any) -> Socket:
+        """Open a socket and join; the answer has been read."""
+        socket = await self.socket()
+        socket.say("join", visitor=visitor or new_visitor(), **more)
+        await socket.hear("presence")
+        return socket
+
+    async def observe(self) -> Socket:
+        """Open a socket and observe; the answer has been read."""
+        socket = await self.socket()
+        socket.say("observe")
+        await socket.hear("presence")
+        return socket
+
+    # Time.
+
+    @property
+    def clock_in_hand(self) -> bool:
+        """Whether no time passes for the host but by ``advance``."""
+        return self.advance is not wait
+
+    async def tick(self) -> None:
+        """Let pass what may pass between a change and its announcement."""
+        await self.advance(self.terms.push_ms)
+
+    async def settle(self) -> None:
+        """Wait until everybody must have been told of everything."""
+        await self.advance(2 * self.terms.push_ms)
+        await asyncio.sleep(0.05)
+
+    async def live(self, length_ms: int) -> None:
+        """Let time pass in steps, so that pings and their answers get through meanwhile."""
+        for _ in range(12):
+            await self.advance(length_ms // 12)
+            await asyncio.sleep(0.01)
+
+
+# --- What is expected ---------------------------------------------------------------------------------------------------
+
+
+def expect(*, that: bool, seen: object) -> None:
+    """Fail unless something is so.
+
+    Raises:
+        AssertionError: It is not; ``seen`` is.
+    """
+    if not that:
+        raise AssertionError(short(seen))
+
+
+def holds(presence: Message, expected: Mapping[str, Any]) -> bool:
+    """Tell whether a presence says what is expected; moods that are not named must have nobody."""
+    moods = expected.get("moods")
+    if moods is not None and {mood: people for mood, people in presence["moods"].items() if people} != moods:
+        return False
+    return all(presence[name] == value for name, value in expected.items() if name != "moods")
+
+
+def says(**expected: Any) -> Callable[[Message], bool]:
+    """Make a test for a presence."""
+    return lambda presence: holds(presence, expected)
+
+
+def short_presence(presence: Message) -> str:
+    """Show a presence in a line."""
+    return ", ".join(
+        f"{name} {presence.get(name)}" for name in ("count", "low", "high", "method", "moods", "unspoken")
+    )
+
+
+def is_whole(value: object) -> bool:
+    """Tell whether a value is a whole number, and not negative."""
+    return type(value) is int and value >= 0
+
+
+def holds_cell(interval: Any, people: Any) -> bool:
+    """Tell whether the people of a mood lie in their interval; a mood that is merged with others has neither."""
+    match interval:
+        case None:
+            return people is None
+        case [low, high] if is_whole(low) and is_whole(people):
+            return low <= people and (high is None or (is_whole(high) and people <= high))
+    return False
+
+
+LABEL: Final = re.compile(r"(about )?\d{1,3}(,\d{3})*")
+KEYS: Final = frozenset(
+    "room count low high method rate epoch moods unspoken mood_intervals label as_of_ms valid_ms next_ms".split()  # noqa: SIM905
+)
+
+
+def expect_presence(presence: Message, t: HostCheckContext) -> None:
+    """Expect a presence that is whole and contradicts itself nowhere."""
+    keys = presence.keys() - {"type"}
+    expect(
+        that=keys == KEYS, seen=f"missing: {sorted(KEYS - keys)}, not of a presence: {sorted(keys - KEYS)}"
+    )
+    count, low, high, method = (presence[name] for name in ("count", "low", "high", "method"))
+    expect(that=presence["room"] == t.room, seen=f"the room is called {presence['room']!r}")
+    expect(that=method in {"counted", "sampled", "stale", "estimated", "unknown"}, seen=f"method {method!r}")
+    whole = (low, presence["as_of_ms"], presence["valid_ms"], presence["next_ms"])
+    expect(that=all(map(is_whole, whole)), seen=f"numbers that are not whole: {presence}")
+    people = presence["moods"]
+    expect(
+        that=tuple(people) == t.terms.moods, seen=f"the moods are {list(people)}, not {list(t.terms.moods)}"
+    )
+    cells, intervals = {**people, UNSPOKEN: presence["unspoken"]}, presence["mood_intervals"]
+    expect(that=intervals.keys() == cells.keys(), seen=f"intervals of {list(intervals)}")
+    for mood, cell in cells.items():
+        expect(that=holds_cell(intervals[mood], cell), seen=f"{mood}: {cell} in {intervals[mood]}")
+    rate = presence["rate"]
+    expect(that=type(rate) in {int, float} and 0 < rate <= 1, seen=f"rate {rate!r}")
+    expect(that=is_whole(presence["epoch"]), seen=f"epoch {presence['epoch']!r}")
+    total, label = sum(cell or 0 for cell in cells.values()), presence["label"]
+    merged = None in cells.values()
+    if method == "unknown":
+        expect(
+            that=(count, high, label) == (None, None, "unknown"),
+            seen=f"unknown, but {short_presence(presence)}",
+        )
+        expect(that=merged or total == low, seen=f"moods that sum to {total}, not to low {low}")
+        return
+    expect(that=is_whole(count) and is_whole(high) and low <= count <= high, seen=short_presence(presence))
+    expect(
+        that=total <= count if merged else total == count,
+        seen=f"moods that sum to {total}, not to the count {count}",
+    )
+    expect(that=bool(LABEL.fullmatch(label)), seen=f"label {label!r}")
+    expect(that=low < high or label == f"{count:,}", seen=f"label {label!r} for exactly {count}")
+
+
+def expect_error(error: object, code: str, status: int) -> None:
+    """Expect the inside of an error."""
+    if not isinstance(error, dict) or error.keys() != {"code", "message", "status"}:
+        raise AssertionError(f"this has not the shape of an error: {short(error)}")
+    expect(that=(error["code"], error["status"]) == (code, status), seen=f"{error}, not {code} with {status}")
+    expect(that=isinstance(error["message"], str) and error["message"] != "", seen=f"no message: {error}")
+
+
+async def expect_refusal(answer: Awaitable[Answer], code: str, status: int) -> None:
+    """Expect an answer that is an error of the one shape."""
+    got = await answer
+    expect(that=got.status == status, seen=f"status {got.status}, not {status}: {got.body[:120]!r}")
+    body = got.json()
+    expect(that=body.keys() == {"error"}, seen=f"this has not the shape of an error: {body}")
+    expect_error(body["error"], code, status)
+
+
+def expect_age(answer: Answer) -> None:
+    """Expect that caches may keep an answer for a while."""
+    cache = answer.headers.get("cache-control", "")
+    expect(
+        that=bool(re.search(r"max-age=\d+", cache)) and "no-store" not in cache,
+        seen=f"Cache-Control: {cache!r}",
+    )
+
+
+# --- The promises -------------------------------------------------------------------------------------------------------
+
+Scope: TypeAlias = Literal["own room", "default room", "restart"]
+SCOPES: Final[tuple[Scope, ...]] = ("own room", "default room", "restart")
+
+Check: TypeAlias = Callable[[HostCheckContext], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A sentence of the protocol, the check that holds a host to it, and what the check touches."""
+
+    sentence: str
+    check: Check
+    scope: Scope
+
+
+def adding_to(promises: dict[str, Promise]) -> Callable[[Scope], Callable[[Check], Check]]:
+    """Make a decorator that adds a check to a family of promises. Its docstring is the promise, in a sentence."""
+
+    def promise(scope: Scope) -> Callable[[Check], Check]:
+        def add(check: Check) -> Check:
+            promises[check.__name__] = Promise(check.__doc__ or "", check, scope)
+            return check
+
+        return add
+
+    return promise
