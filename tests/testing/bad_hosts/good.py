@@ -1,0 +1,213 @@
+"""A good host that passes everything on, for bad hosts to spoil in one point."""
+
+import asyncio
+import contextlib
+import json
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from breathing_room.core.events import Reported, VisitorKey
+from breathing_room.hosts.server.host import Host
+
+PUSH_MS = 100
+JOIN_MS = 400
+TIMES = {"lease_ms": 1_500, "grace_ms": 500, "push_ms": PUSH_MS, "join_ms": JOIN_MS}
+
+Told = dict[str, Any]
+"""A message of a socket."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request.
+
+    Attributes:
+        what: What was asked for, such as ``/beat``; the path where it was not about a room.
+        to_json: Whether the request had a body in JSON.
+        status: The status.
+        headers: The headers, names in lower case.
+        body: The body.
+    """
+
+    what: str
+    to_json: bool
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def saying(self, body: Told) -> "Answer":
+        """Change the body."""
+        return replace(self, body=json.dumps(body).encode())
+
+
+class Good:
+    """A host that passes everything on as it is. What a subclass overrides is its fault."""
+
+    def __init__(self, app: ASGIApp, host: Host) -> None:
+        self.app = app
+        self.host = host
+
+    def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
+        """Change a request."""
+        return scope, body
+
+    def answered(self, answer: Answer) -> Answer:
+        """Change the answer to a request."""
+        return answer
+
+    def streamed(self, chunk: bytes) -> bytes:
+        """Change a piece of an event stream."""
+        return chunk
+
+    def said(self, message: Told) -> Told | None:
+        """Change or swallow what a client says over a socket."""
+        return message
+
+    def told(self, message: Told) -> list[Told]:
+        """Change, swallow or multiply what a client is told over a socket."""
+        return [message]
+
+    def closed(self, code: int) -> int:
+        """Change the code with which the host closes."""
+        return code
+
+    def parted(self, code: int) -> int | None:
+        """Change or swallow how a client went."""
+        return code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.http if scope["type"] == "http" else self.websocket)(scope, receive, send)
+
+    async def http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            part = await receive()
+            body, more = body + part.get("body", b""), part.get("more_body", False)
+        scope, body = self.asked(scope, body)
+        pieces: list[Message] = [{"type": "http.request", "body": body}]
+        begun: Message = {}
+        answered = bytearray()
+        to_json = (b"content-type", b"application/json") in scope["headers"]
+
+        async def receive_again() -> Message:
+            return pieces.pop() if pieces else await receive()
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = message
+                if is_stream():
+                    await send(message)
+            elif is_stream():
+                await send({**message, "body": self.streamed(message["body"])})
+            else:
+                answered.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    await finish()
+
+        def is_stream() -> bool:
+            return any(
+                value.startswith(b"text/event-stream")
+                for name, value in begun["headers"]
+                if name == b"content-type"
+            )
+
+        async def finish() -> None:
+            headers = {name.decode(): value.decode() for name, value in begun["headers"]}
+            answer = self.answered(
+                Answer(self.room_of(scope)[1], to_json, begun["status"], headers, bytes(answered))
+            )
+            if "content-length" in answer.headers:
+                answer.headers["content-length"] = str(len(answer.body))
+            raw = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+            await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+            await send({"type": "http.response.body", "body": answer.body})
+
+        await self.app(scope, receive_again, send_on)
+
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_changed() -> Message:
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    code = self.parted(message["code"])
+                    if code is None:
+                        await asyncio.Event().wait()
+                    return {**message, "code": code}
+                with contextlib.suppress(ValueError, TypeError):
+                    said = json.loads(message.get("text") or "")
+                    changed = self.said({**said})
+                    if changed is None:
+                        continue
+                    if changed != said:
+                        return {**message, "text": json.dumps(changed)}
+                return message
+
+        async def send_changed(message: Message) -> None:
+            if message["type"] == "websocket.close":
+                await send({**message, "code": self.closed(message["code"])})
+            elif message["type"] == "websocket.send":
+                for told in self.told(json.loads(message["text"])):
+                    await send({**message, "text": json.dumps(told)})
+            else:
+                await send(message)
+
+        scope, _ = self.asked(scope, b"")
+        await self.app(scope, receive_changed, send_changed)
+
+    # What faults are made of.
+
+    @staticmethod
+    def room_of(scope: Scope) -> tuple[str, str]:
+        """Find the room and what is asked of it in a path."""
+        found = re.search(r"/v1/rooms/([^/]+)(/[a-z.]+)?$", scope["path"])
+        return (found[1], found[2] or "") if found else ("", scope["path"])
+
+    @staticmethod
+    def redirected(scope: Scope, end: str, new_end: str) -> Scope:
+        """Send a request somewhere else."""
+        path = scope["path"].removesuffix(end) + new_end
+        return {**scope, "path": path, "raw_path": path.encode()}
+
+    def come_in(self, room: str) -> None:
+        """Count somebody who is not there."""
+        entered = self.host.enter(room, address=None, forwarded_for=None)
+        entered.feed(Reported(VisitorKey(secrets.token_bytes(16)), 0.5))
+
+
+def fresh(message: Told) -> Told:
+    """Take a message for that of somebody else."""
+    return {**message, "visitor": secrets.token_urlsafe(16)}
+
+
+class Presences(Good):
+    """Changes every presence, whatever carries it."""
+
+    def change(self, presence: Told) -> Told:
+        return presence
+
+    def answered(self, answer: Answer) -> Answer:
+        if answer.status == 200 and answer.what in {"", "/beat"}:
+            return answer.saying(self.change(json.loads(answer.body)))
+        return answer
+
+    def told(self, message: Told) -> list[Told]:
+        return [self.change(message) if message["type"] == "presence" else message]
+
+
+def noting(caught_by: dict[type[Good], str]) -> Callable[[str], Callable[[type[Good]], type[Good]]]:
+    """Make a decorator that says which promise a bad host breaks."""
+
+    def breaks(promise: str) -> Callable[[type[Good]], type[Good]]:
+        def note(fault: type[Good]) -> type[Good]:
+            caught_by[fault] = promise
+            return fault
+
+        return note
+
+    return breaks
