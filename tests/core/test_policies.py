@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import ConfigError, HostError
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.policies import (
     KEY_REST_MS,
     POLICIES,

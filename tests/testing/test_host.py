@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import breathing_room
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.events import Reported, VisitorKey, Woken
+from breathing_room.core.events import Reported, Woken
+from breathing_room.core.identity import VisitorKey
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.testing import BrokenPromiseError, check_host, checks

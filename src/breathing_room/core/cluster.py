@@ -38,8 +38,8 @@ from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
 from breathing_room.core.estimate.coin import CoinSums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.events import Paced, VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.events import Paced
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.presence import Facts, Presence, describe, read_label
 from breathing_room.core.rate import Rate
 from breathing_room.core.snapshot import Leases

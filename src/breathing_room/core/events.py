@@ -6,15 +6,13 @@ named by a keyed hash that ``identity.py`` makes; several connections of one vis
 A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was said.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NewType, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from breathing_room.core.identity import Connection, VisitorKey
 
 if TYPE_CHECKING:
     from breathing_room.core.snapshot import Leases
-
-VisitorKey = NewType("VisitorKey", bytes)
-Connection: TypeAlias = Hashable
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ from breathing_room.core.estimate.panel import (
     panel_estimate,
     panel_variance,
 )
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.rate import Rate
 from breathing_room.core.snapshot import RESTORED, SILENT, TICKETS, Leases, PanelSnapshot
 

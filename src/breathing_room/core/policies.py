@@ -42,8 +42,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from breathing_room.core.config import DAY_MS, UNSPOKEN
 from breathing_room.core.errors import ConfigError, HostError
-from breathing_room.core.events import VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.tickets import TICKETS
 
 KEY_REST_MS: Final = 1_000

@@ -20,8 +20,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.presence import Cell, Facts
 
 MAGIC: Final = b"BRS1"

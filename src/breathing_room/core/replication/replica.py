@@ -16,7 +16,6 @@ from breathing_room.core.cluster import NO_SEATS, NodeId, Others, Part, Whole
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Inherited,
     Joined,
@@ -24,9 +23,9 @@ from breathing_room.core.events import (
     MoodChanged,
     Moved,
     Reported,
-    VisitorKey,
     Withdrew,
 )
+from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Leases

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from breathing_room.core.cluster import LATE_TICKS, Message, NodeId, Part, Told
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Cell, Facts, Presence
 from breathing_room.core.replication.replica import Parked, RoomPart
 from breathing_room.core.room import Room

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from breathing_room.core.config import DAY_MS, RoomConfig
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.policies import Every, Record, encode_records
 from breathing_room.core.tickets import TICKETS
 from breathing_room.hosts.common.settings import ServerConfig
