@@ -23,8 +23,9 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.leases import RESTORED, SILENT
 from breathing_room.core.room import Room
-from breathing_room.core.snapshot import RESTORED, SILENT, decode_snapshot, encode_snapshot
+from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import presence_body
 from written import FOLDER, line, read
 

@@ -40,9 +40,9 @@ from breathing_room.core.estimate.coin import CoinSums
 from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.events import Paced
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
+from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Facts, Presence, describe, read_label
 from breathing_room.core.rate import Rate
-from breathing_room.core.snapshot import Leases
 from breathing_room.core.summary import Summary, doubted, facts, without_people
 from breathing_room.core.wire import ROOM_NAME
 
@@ -64,9 +64,6 @@ BEGINNING: Final[EntryId] = (0, 0)
 """The place before all entries."""
 
 
-NO_SEATS: Final = Leases()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What a node tells of one room.
@@ -83,7 +80,7 @@ class Part:
     came: tuple[VisitorKey, ...] = ()
     reported: tuple[VisitorKey, ...] = ()
     gone: tuple[VisitorKey, ...] = ()
-    seats: Leases = NO_SEATS
+    seats: Leases = NO_LEASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

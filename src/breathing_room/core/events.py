@@ -7,12 +7,10 @@ A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was sai
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from breathing_room.core.identity import Connection, VisitorKey
-
-if TYPE_CHECKING:
-    from breathing_room.core.snapshot import Leases
+from breathing_room.core.leases import Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,7 @@ class Paced:
 class Inherited:
     """Another machine that holds a part of this room ends, and hands over the seats of its panel: as in a snapshot."""
 
-    seats: "Leases"
+    seats: Leases
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,50 +15,16 @@ Integers are little-endian. Every column is as long as the header's ``counts`` s
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
+from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Cell, Facts
 
 MAGIC: Final = b"BRS1"
-
-SILENT: Final = 1
-RESTORED: Final = 2
-
-TICKETS: Final = 2**32
-"""Tickets are multiples of 1 / TICKETS."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leases:
-    """Leases in columns.
-
-    Attributes:
-        keys: The visitors' keys, one after another.
-        mood_of: One byte each: an index into the declared moods; one past the last: unspoken.
-        flags: One byte each, of SILENT and RESTORED.
-        left_ms: What was left of each; of those that have lapsed, how long ago that was.
-        tickets: Each one's ticket times TICKETS; empty for people on sockets.
-    """
-
-    keys: bytes = b""
-    mood_of: bytes = b""
-    flags: bytes = b""
-    left_ms: tuple[int, ...] = ()
-    tickets: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.mood_of)
-
-    def __iter__(self) -> Iterator[tuple[VisitorKey, int, int, int]]:
-        """Go through keys, moods, flags and what is left."""
-        for index, (mood, flags, left_ms) in enumerate(
-            zip(self.mood_of, self.flags, self.left_ms, strict=True)
-        ):
-            yield VisitorKey(self.keys[index * KEY_BYTES : (index + 1) * KEY_BYTES]), mood, flags, left_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +41,8 @@ class PanelSnapshot:
         arrived_at_ms: When the last one did.
     """
 
-    seats: Leases = Leases()
-    lapsed: Leases = Leases()
+    seats: Leases = NO_LEASES
+    lapsed: Leases = NO_LEASES
     since_ms: int
     rates: tuple[tuple[int, float], ...]
     changed_at_ms: int
