@@ -29,7 +29,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil, inf, isfinite, sqrt
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -43,7 +43,7 @@ from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Facts, Presence, describe, read_label
 from breathing_room.core.rate import Rate
-from breathing_room.core.summary import Summary, doubted, facts, without_people
+from breathing_room.core.summary import NO_PEERS, PeerState, Summary, add_up, doubted, facts, without_people
 from breathing_room.core.wire import ROOM_NAME
 
 # --- What nodes tell each other -----------------------------------------------------------------------------------
@@ -349,29 +349,6 @@ class Node:
     is_gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What is known of the other nodes' parts of a room, for the length of a tick.
-
-    Attributes:
-        summaries: Their sums, those added that may be.
-        unread: How many claims of anybody the one had not read that had read the fewest; None if nobody but those in doubt holds anybody.
-        silent: Their silent people by mood, those of nodes in doubt included.
-        silent_unread: How many claims the one of those with silent people had not read that had read the fewest.
-        newcomers: How many may have come to those who are in doubt.
-        stale: Whether we are cut off.
-        until_ms: Until when this holds, if nothing more is heard: then somebody more is in doubt.
-    """
-
-    summaries: tuple[Summary, ...] = ()
-    unread: int | None = None
-    silent: tuple[int, ...] = ()
-    silent_unread: int = 0
-    newcomers: int = 0
-    stale: bool = False
-    until_ms: float = inf
-
-
 class Claims:
     """The claims of a room that somebody may not have read, in the order of the log."""
 
@@ -504,7 +481,7 @@ class Nodes:
         claims = self._claims.get(room)
         return 0 if claims is None else claims.since(read)
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what is known of a room on the other nodes."""
         summaries: list[Summary] = []
         read: list[EntryId] = []
@@ -526,8 +503,8 @@ class Nodes:
                 silent_read.append(node.read)
             summaries.append(summary)
         stale = self.is_cut_off(now_ms)
-        return Others(
-            tuple(_added(summaries)),
+        return PeerState(
+            add_up(summaries),
             unread=self._unread(room, min(read)) if read else None,
             silent=tuple(map(sum, zip(*(summary.silent for summary in summaries), strict=True))),
             silent_unread=self._unread(room, min(silent_read)) if silent_read else 0,
@@ -535,31 +512,6 @@ class Nodes:
             stale=stale,
             until_ms=inf if stale else min(changes_at_ms) + self.late_ms,
         )
-
-
-def _added(summaries: Iterable[Summary]) -> Iterator[Summary]:
-    """Add those that may be added without a loss, so that who speaks to every newcomer adds two and not a thousand."""
-    sums: dict[float, Summary] = {}
-    for summary in summaries:
-        if not summary.coins.is_idle:
-            yield summary
-            continue
-        theta = summary.panel.theta
-        other = sums.get(theta)
-        sums[theta] = summary if other is None else _plus(other, summary)
-    yield from sums.values()
-
-
-def _plus(one: Summary, other: Summary) -> Summary:
-    return replace(
-        one,
-        people=tuple(map(sum, zip(one.people, other.people, strict=True))),
-        silent=tuple(map(sum, zip(one.silent, other.silent, strict=True))),
-        restored=one.restored + other.restored,
-        panel=one.panel.plus(other.panel),
-        unknown=one.unknown or other.unknown,
-        arrivals_per_s=one.arrivals_per_s + other.arrivals_per_s,
-    )
 
 
 # --- What is said -------------------------------------------------------------------------------------------------
@@ -591,7 +543,7 @@ class Whole:
     def __init__(self, room: str, config: RoomConfig, *, now_ms: int) -> None:
         self.room = room
         self.config = config
-        self.others = Others()
+        self.others = NO_PEERS
         self._label_shown: int | None = None
         self._announced: Facts | None = None
         self._announced_at_ms = now_ms - config.push_ms

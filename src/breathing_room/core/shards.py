@@ -29,14 +29,13 @@ from breathing_room.core.cluster import (
     EntryId,
     Message,
     NodeId,
-    Others,
     Part,
     decode,
     encode_message,
 )
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
-from breathing_room.core.summary import Summary, doubted
+from breathing_room.core.summary import PeerState, Summary, doubted
 
 MAGIC: Final = b"BRK1"
 
@@ -143,7 +142,7 @@ class News:
     """
 
     version: int
-    others: Others
+    others: PeerState
     message: Message
     entries: tuple[Message, ...] = ()
     rate: float = 1.0
@@ -173,7 +172,7 @@ class News:
         try:
             message, *entries = (_message(said, moods_of) for said in values)
             (part,) = message.parts.values()
-            others = Others(
+            others = PeerState(
                 (part.summary,),
                 unread=None if head["unread"] is None else int(head["unread"]),
                 silent=part.summary.silent,
@@ -414,14 +413,14 @@ class Hub:
                 said.append(self._lose(shard))
         return said
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what the parent knows of the children together."""
         del room
         return self._add_up(0, None, now_ms)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _add_up(self, without: int, own: Summary | None, now_ms: int) -> Others:
+    def _add_up(self, without: int, own: Summary | None, now_ms: int) -> PeerState:
         """Add all parts but one. Only the parent has a panel."""
         total = own or self._nobody
         people, silent = list(total.people), list(total.silent)
@@ -456,7 +455,7 @@ class Hub:
             unknown=unknown,
             arrivals_per_s=arrivals_per_s,
         )
-        return Others(
+        return PeerState(
             (added,),
             unread=self._claims.since(min(read)) if read else None,
             silent=added.silent,
@@ -644,11 +643,11 @@ class Spoke:
         if self._failing_since_ms is None:
             self._failing_since_ms = now_ms
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what the child knows of the others; once it is cut off, from before only."""
         del room
         if self._news is None:
-            return Others((replace(self._nobody, unknown=True),), stale=True)
+            return PeerState((replace(self._nobody, unknown=True),), stale=True)
         others, since_ms = self._news.others, self._failing_since_ms
         if since_ms is None:
             return others

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp
 from typing import Any, Final, Protocol
 
-from breathing_room.core.cluster import NodeId, Others, Part, Whole
+from breathing_room.core.cluster import NodeId, Part, Whole
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.events import (
     Broke,
@@ -29,7 +29,7 @@ from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
-from breathing_room.core.summary import Summary
+from breathing_room.core.summary import PeerState, Summary
 
 ARRIVALS_S: Final = 60.0
 """People who come in are averaged over this time, to say how many more there may be on a node that is not heard of."""
@@ -40,7 +40,7 @@ class Peers(Protocol):
 
     own: NodeId
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what is known of a room elsewhere."""
 
 
