@@ -27,12 +27,12 @@ announced before goes on being acted on for ``spread_ms``, and ``late_ms`` more,
 
 import json
 import re
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, sqrt
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from breathing_room.core.codec import DAMAGE, ColumnReader, lease_columns, read, split_keys, write
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
@@ -116,7 +116,7 @@ VERBS: Final = ("forget", "drain")
 
 
 def encode_message(message: Message, moods_of: Callable[[str], tuple[str, ...]]) -> bytes:
-    """Write a message: a magic word, the length of a JSON header, the header, and the keys that it counts.
+    """Write a message: a header, and the keys that it counts.
 
     A room of people on sockets takes some 150 bytes of it, and each key 16.
     """
@@ -130,12 +130,12 @@ def encode_message(message: Message, moods_of: Callable[[str], tuple[str, ...]])
         **({"heir": message.heir} if message.heir is not None else {}),
         "rooms": {room: _write_part(part, moods_of(room)) for room, part in message.parts.items()},
     }
-    return _pack(header, *(column for part in message.parts.values() for column in _columns(part)))
+    return write(MAGIC, header, *(column for part in message.parts.values() for column in _columns(part)))
 
 
 def encode_order(order: Order) -> bytes:
     """Write an order."""
-    return _pack({order.verb: order.name})
+    return write(MAGIC, {order.verb: order.name})
 
 
 def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message | Order:
@@ -148,21 +148,15 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
     Raises:
         HostError: It is not ours, damaged, or of a later version.
     """
-    if value[:4] != MAGIC:
-        raise HostError(
-            "a message of a later version" if value[:3] == MAGIC[:3] else "not a message of a node"
-        )
     try:
-        (header_bytes,) = struct.unpack_from("<I", value, 4)
-        header = json.loads(value[8 : 8 + header_bytes])
+        header, columns = read(MAGIC, value, "a message of a node")
         for verb in VERBS:
             if verb in header:
                 return Order(verb, _name(header[verb]))
-        keys = _Keys(value, 8 + header_bytes)
         parts = {
-            _room(room): _read_part(part, keys, moods_of(room)) for room, part in header["rooms"].items()
+            _room(room): _read_part(part, columns, moods_of(room)) for room, part in header["rooms"].items()
         }
-        keys.end()
+        columns.end()
         return Message(
             node=_node_id(header["node"], header["epoch"]),
             lease_ms=_count(header["lease_ms"]),
@@ -171,22 +165,15 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
             heir=_node_id(*header["heir"]) if "heir" in header else None,
             parts=parts,
         )
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except DAMAGE as error:
         raise HostError("a damaged message of a node") from error
-
-
-def _pack(header: Mapping[str, Any], *keys: bytes) -> bytes:
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join((MAGIC, struct.pack("<I", len(encoded)), encoded, *keys))
 
 
 def _columns(part: Part) -> Iterator[bytes]:
     """Write what does not stand in the header: 16 bytes a key, and 26 a seat."""
     for keys in (part.came, part.reported, part.gone):
         yield b"".join(keys)
-    seats = part.seats
-    numbers = (*seats.left_ms, *seats.tickets)
-    yield seats.keys + seats.mood_of + seats.flags + struct.pack(f"<{len(numbers)}I", *numbers)
+    yield from lease_columns(part.seats)
 
 
 def _write_part(part: Part, moods: tuple[str, ...]) -> dict[str, Any]:
@@ -211,7 +198,7 @@ def _write_part(part: Part, moods: tuple[str, ...]) -> dict[str, Any]:
     return written
 
 
-def _read_part(written: dict[str, Any], keys: "_Keys", moods_here: tuple[str, ...]) -> Part:
+def _read_part(written: dict[str, Any], columns: ColumnReader, moods_here: tuple[str, ...]) -> Part:
     here = {mood: index for index, mood in enumerate((*moods_here, UNSPOKEN))}
     moods = [here.get(str(mood), len(here) - 1) for mood in (*written["moods"], UNSPOKEN)]
 
@@ -254,8 +241,11 @@ def _read_part(written: dict[str, Any], keys: "_Keys", moods_here: tuple[str, ..
         arrivals_per_s=_number(written["arrivals_per_s"]),
     )
     _no_more(summary.silent, summary.people)
-    came, reported, gone = (keys.take(_count(count)) for count in written["keys"])
-    seats = keys.take_seats(_count(written.get("seats", 0)), moods)
+    came, reported, gone = (split_keys(columns.take(_count(count) * KEY_BYTES)) for count in written["keys"])
+    seats = NO_LEASES
+    if count := _count(written.get("seats", 0)):
+        seats = columns.leases(count, len(moods) - 1, tickets=True)
+        seats = replace(seats, mood_of=bytes(moods[mood] for mood in seats.mood_of))
     return Part(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
 
 
@@ -294,37 +284,6 @@ def _number(value: Any, *, least: float = 0.0, most: float = 2.0**53) -> float:
 def _no_more(some: Iterable[int], all_of: Iterable[int]) -> None:
     if any(few > many for few, many in zip(some, all_of, strict=True)):
         raise ValueError
-
-
-class _Keys:
-    """Takes keys from a value, one after another."""
-
-    def __init__(self, value: bytes, at: int) -> None:
-        self._value = value
-        self._at = at
-
-    def take(self, count: int) -> tuple[VisitorKey, ...]:
-        keys = self._bytes(count * KEY_BYTES)
-        return tuple(VisitorKey(keys[at : at + KEY_BYTES]) for at in range(0, len(keys), KEY_BYTES))
-
-    def take_seats(self, count: int, moods: Sequence[int]) -> Leases:
-        return Leases(
-            keys=self._bytes(count * KEY_BYTES),
-            mood_of=bytes(moods[mood] for mood in self._bytes(count)),
-            flags=self._bytes(count),
-            left_ms=struct.unpack(f"<{count}I", self._bytes(4 * count)),
-            tickets=struct.unpack(f"<{count}I", self._bytes(4 * count)),
-        )
-
-    def _bytes(self, size: int) -> bytes:
-        first, self._at = self._at, self._at + size
-        if self._at > len(self._value):
-            raise ValueError
-        return self._value[first : self._at]
-
-    def end(self) -> None:
-        if self._at != len(self._value):
-            raise ValueError
 
 
 # --- Who is there -------------------------------------------------------------------------------------------------

@@ -15,13 +15,11 @@ twice: a claim is unread until every part has reported after it. What was lost o
 before it was acknowledged. If the parent lost its memory, or forgot a child, the child claims all of its people anew.
 """
 
-import json
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil, inf, sqrt
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from breathing_room.core.cluster import (
     BEGINNING,
@@ -33,11 +31,10 @@ from breathing_room.core.cluster import (
     decode,
     encode_message,
 )
+from breathing_room.core.codec import pack, unpack
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
 from breathing_room.core.summary import PeerState, Summary, doubted
-
-MAGIC: Final = b"BRK1"
 
 LOG_KEYS_MAX: Final = 50_000
 """Keys that the log may hold for a child that cannot be reached, 16 bytes each: a row of the edge has at most 2 MB. Beyond it the child
@@ -61,34 +58,6 @@ def order(seed: bytes, shards: int) -> Sequence[int]:
 
 
 # --- What travels -------------------------------------------------------------------------------------------------
-
-
-def pack(head: Mapping[str, Any], *values: bytes) -> bytes:
-    """Write a JSON object and some values as one: a magic word, the length of the header, the header with their sizes, and they."""
-    header = json.dumps({**head, "sizes": [len(value) for value in values]}, separators=(",", ":")).encode()
-    return b"".join((MAGIC, struct.pack("<I", len(header)), header, *values))
-
-
-def unpack(value: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """Read back what ``pack`` wrote.
-
-    Raises:
-        HostError: It is not ours, or damaged.
-    """
-    try:
-        if value[:4] != MAGIC:
-            raise ValueError  # noqa: TRY301 - one way to say that it is damaged
-        (size,) = struct.unpack_from("<I", value, 4)
-        head, at = json.loads(value[8 : 8 + size]), 8 + size
-        values = []
-        for size in head.pop("sizes"):
-            values.append(value[at : at + size])
-            at += size
-        if at != len(value):
-            raise ValueError  # noqa: TRY301
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise HostError("damaged words of a shard") from error
-    return head, values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.cluster import LATE_TICKS, Message, NodeId, Part, Told
+from breathing_room.core.codec import pack, unpack
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Cell, Facts, Presence
 from breathing_room.core.replication.replica import Parked, RoomPart
 from breathing_room.core.room import Room
-from breathing_room.core.shards import Hub, News, Report, Spoke, pack, unpack
+from breathing_room.core.shards import Hub, News, Report, Spoke
 from breathing_room.core.summary import Summary
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.socket import EdgeSocket
