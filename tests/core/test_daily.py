@@ -149,6 +149,7 @@ def test_another_day_says_nothing() -> None:
         {"peak": {"at_ms": 1}},
         {"peak": 7},
         {"rate_min": "low"},
+        {"rate_min": 10**400},
     ],
 )
 def test_what_is_damaged_is_refused(damage: dict[str, Any]) -> None:

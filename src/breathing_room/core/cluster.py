@@ -608,7 +608,7 @@ def decode_pace(value: bytes) -> Paced:
             (_count(until_ms), _number(rate, least=1e-9, most=1)) for until_ms, rate in pace["rates"]
         )
         if not rates:
-            raise ValueError  # noqa: TRY301 - one way to say that it is damaged
+            raise ValueError
         return Paced(rates, _count(pace["changed_at_ms"]))
-    except (ValueError, LookupError, TypeError) as error:
+    except DAMAGE as error:
         raise HostError("a damaged sampling rate") from error

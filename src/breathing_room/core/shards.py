@@ -31,7 +31,7 @@ from breathing_room.core.cluster import (
     decode,
     encode_message,
 )
-from breathing_room.core.codec import pack, unpack
+from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
 from breathing_room.core.summary import PeerState, Summary, doubted
@@ -93,7 +93,7 @@ class Report:
                 sockets=int(head["sockets"]),
                 message=_message(values[0], moods_of),
             )
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("a damaged report") from error
 
 
@@ -156,7 +156,7 @@ class News:
                 rate=float(head["rate"]),
                 say_all=bool(head["say_all"]),
             )
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged news") from error
 
 
@@ -538,7 +538,7 @@ class Hub:
                     sums, known, strict=True
                 )
             }
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged words of a parent") from error
 
 
@@ -653,7 +653,7 @@ class Spoke:
             (name, epoch), (born_at_ms, last) = head["own"], head["read"]
             self.own, self.read = (str(name), int(epoch)), (int(born_at_ms), int(last))
             self._number, self._failing_since_ms = int(head["number"]), head["failing_since_ms"]
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged words of a child") from error
         self._news = News.decode(values[0], moods_of) if values else None
 

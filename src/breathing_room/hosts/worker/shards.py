@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.cluster import LATE_TICKS, Message, NodeId, Part, Told
-from breathing_room.core.codec import pack, unpack
+from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
 from breathing_room.core.identity import VisitorKey
@@ -293,15 +293,16 @@ class ShardPart(RoomPart):
         Raises:
             HostError: It is damaged.
         """
-        head, (peers,) = unpack(kept)
+        head, values = unpack(kept)
         try:
+            (peers,) = values
             facts = head["announced"]
             if facts is not None:
                 count, low, high, method, cells, rate = facts
                 cells = tuple(None if cell is None else _cell(*cell) for cell in cells)
                 facts = Facts(count, low, high, method, cells, rate)
             self._whole.wake(Told(facts, int(head["announced_at_ms"]), head["label_shown"]))
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged words of a part") from error
         self._wake(peers)
         self.look()
