@@ -39,7 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from breathing_room.client.parting import LostError, RefusedError
 from breathing_room.core.cluster import Message, Part, decode, encode_message
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.events import Joined, VisitorKey
+from breathing_room.core.events import Joined
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.access.limits import raise_file_limit
 from breathing_room.lab.load.slim_socket import SlimSocket, handshake

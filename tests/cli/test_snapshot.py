@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import main, snapshot
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.events import Joined, VisitorKey
+from breathing_room.core.events import Joined
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import encode_snapshot
 from breathing_room.hosts.server import host

@@ -11,7 +11,6 @@ from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tel
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Heard,
     Joined,
@@ -20,10 +19,10 @@ from breathing_room.core.events import (
     Observed,
     Reported,
     Tossed,
-    VisitorKey,
     Withdrew,
     Woken,
 )
+from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.presence import Method, Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot

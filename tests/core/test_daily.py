@@ -10,7 +10,8 @@ import pytest
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.daily import LOOK_MS, LOOKS, Day, Look, People
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Event, Joined, Left, Reported, Tossed, VisitorKey
+from breathing_room.core.events import Event, Joined, Left, Reported, Tossed
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.stores.memory import MemoryStore
@@ -148,6 +149,7 @@ def test_another_day_says_nothing() -> None:
         {"peak": {"at_ms": 1}},
         {"peak": 7},
         {"rate_min": "low"},
+        {"rate_min": 10**400},
     ],
 )
 def test_what_is_damaged_is_refused(damage: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import NOBODY, Estimate
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.panel import Panel, Seat
 from breathing_room.core.tickets import ticket
 

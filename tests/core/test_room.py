@@ -12,7 +12,6 @@ from breathing_room.core.effects import Announce, Close, Save, Step, Tell
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Heard,
     Joined,
@@ -21,10 +20,10 @@ from breathing_room.core.events import (
     Observed,
     Reported,
     Tossed,
-    VisitorKey,
     Withdrew,
     Woken,
 )
+from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Person, Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot

@@ -1,13 +1,13 @@
 """The room of a host that tells of every socket that ends: an open one needs no sign of life."""
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import assume, given
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Step
-from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, VisitorKey, Woken
+from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot, with_connected
 from core.playing import (
@@ -25,6 +25,9 @@ from core.playing import (
     starts,
     traces,
 )
+
+if TYPE_CHECKING:
+    from breathing_room.core.identity import VisitorKey
 
 DAY_MS = 86_400_000
 

@@ -10,17 +10,16 @@ from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Heard,
     Joined,
     Left,
     MoodChanged,
     Reported,
-    VisitorKey,
     Withdrew,
     Woken,
 )
+from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
 from core.playing import START_MS, Restart, Said, Start, Trace, events, happen, restarts, said, starts, traces
 

@@ -14,7 +14,6 @@ from breathing_room.core.effects import Announce, Close
 from breathing_room.core.estimate.coin import CoinCrowd
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Joined,
     Left,
@@ -22,9 +21,9 @@ from breathing_room.core.events import (
     Observed,
     Reported,
     Tossed,
-    VisitorKey,
     Woken,
 )
+from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.panel import Panel, Seat
 from breathing_room.core.room import Person, Room
 from breathing_room.core.snapshot import decode_snapshot

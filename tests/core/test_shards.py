@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.cluster import BEGINNING, Message, Part
+from breathing_room.core.codec import pack, unpack
 from breathing_room.core.config import MOODS, RoomConfig
 from breathing_room.core.errors import HostError
 from breathing_room.core.room import Room
@@ -153,3 +154,23 @@ def test_damaged_words_are_refused(data: st.DataObject) -> None:
         read(written[:at], moods_of)
     with contextlib.suppress(HostError):
         read(written[:at] + changed + written[at + 1 :], moods_of)
+
+
+def test_an_infinite_number_is_refused() -> None:
+    """
+    JSON as Python reads it has infinities; where a whole number should be, one is damage like any other, and not an error of its own.
+    """
+    hub, one = a_hub(), a_spoke(1)
+    news, _ = exchange(hub, one, Part(summary=people(3), came=(ANN,)))
+    report = one.report(Part(summary=people(3)), 1, NOW_MS)
+    for read, written, fields in (
+        (Report.decode, report.encode(moods_of), ("number", "sockets")),
+        (News.decode, news.encode(moods_of), ("version", "unread", "silent_unread", "newcomers")),
+        (a_hub().wake, hub.sleep(moods_of), ("shards", "version")),
+        (a_spoke(1).wake, one.sleep(moods_of), ("number",)),
+    ):
+        header, values = unpack(written)
+        for name in fields:
+            assert name in header
+            with pytest.raises(HostError):
+                read(pack(header | {name: float("inf")}, *values), moods_of)

@@ -11,23 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Broke, Event, Joined, Reported, Tossed, VisitorKey, Woken
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.events import Broke, Event, Joined, Reported, Tossed, Woken
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
+from breathing_room.core.leases import RESTORED, SILENT, Leases
 from breathing_room.core.panel import ARRIVALS_MS
 from breathing_room.core.presence import Facts, Method
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import (
     MAGIC,
-    RESTORED,
-    SILENT,
-    TICKETS,
     CoinSnapshot,
-    Leases,
     PanelSnapshot,
     Snapshot,
     decode_snapshot,
     encode_snapshot,
 )
+from breathing_room.core.tickets import TICKETS
 from core.playing import (
     ANN,
     BOB,

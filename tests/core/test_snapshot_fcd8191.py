@@ -12,7 +12,6 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Heard,
     Joined,
@@ -20,12 +19,13 @@ from breathing_room.core.events import (
     MoodChanged,
     Reported,
     Tossed,
-    VisitorKey,
     Withdrew,
     Woken,
 )
+from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.leases import RESTORED, SILENT
 from breathing_room.core.room import Room
-from breathing_room.core.snapshot import RESTORED, SILENT, decode_snapshot, encode_snapshot
+from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import presence_body
 from written import FOLDER, line, read
 

@@ -6,7 +6,7 @@ from typing import Any
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate.coin import CoinSums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.summary import Summary, doubted, facts, without_people
+from breathing_room.core.summary import NO_PEERS, Summary, add_up, doubted, facts, without_people
 
 CONFIG = RoomConfig(moods=("calm", "glad"))
 NO_COINS = CoinSums(repeats=(0, 0, 0), weights=(0, 0, 0))
@@ -111,3 +111,47 @@ def test_small_moods_are_merged_as_the_room_is_set() -> None:
     assert shown.cells == ((20, 20, 20), (6, 6, 6), (1, 1, 1))
     assert merged.cells == ((20, 20, 20), None, None)
     assert shown.count == merged.count == 27
+
+
+def test_added_up_the_summaries_of_peers_give_the_same_facts() -> None:
+    """Added up or one by one, the summaries of peers lead to the same facts; one is left for each rate of their panels."""
+    own = a_summary((1, 0, 1), panel=seats(6, 2, 0, theta=0.5))
+    peers = [
+        a_summary((4, 3, 2), (1, 0, 1), panel=seats(30, 10, 4, theta=0.5), arrivals_per_s=0.5),
+        a_summary((0, 2, 0), panel=seats(3, 0, 1, theta=0.25)),
+        a_summary((1, 0, 5), (0, 0, 2), restored=2, panel=seats(10, 20, 6, theta=0.5), arrivals_per_s=0.25),
+    ]
+    added = add_up(peers)
+
+    assert facts([own, *added], CONFIG) == facts([own, *peers], CONFIG)
+    assert [summary.panel.theta for summary in added] == [0.5, 0.25]
+    assert (added[0].people, added[0].silent, added[0].restored) == ((5, 3, 7), (1, 0, 3), 2)
+    assert added[0].arrivals_per_s == 0.75
+
+
+def test_summaries_with_coins_are_not_added_up() -> None:
+    """A summary with coins stays by itself and unchanged, since the times for which coins were watched do not add."""
+    coins = CoinSums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
+    with_coins = a_summary((1, 0, 0), coins=coins)
+    plain, other = a_summary((2, 0, 0)), a_summary((0, 3, 0))
+
+    assert add_up([plain, with_coins, other]) == (with_coins, a_summary((2, 3, 0)))
+
+
+def test_an_unknown_peer_is_not_lost_among_others() -> None:
+    """If one of the summaries is unknown, their sum is."""
+    (added,) = add_up([a_summary((2, 0, 0)), a_summary((0, 0, 0), unknown=True)])
+
+    assert added.unknown
+
+
+def test_no_peers_change_nothing() -> None:
+    """Without peers there is nothing to add, nothing to leave open, and no time at which that changes."""
+    assert (NO_PEERS.summaries, NO_PEERS.unread, NO_PEERS.silent_unread, NO_PEERS.newcomers) == (
+        (),
+        None,
+        0,
+        0,
+    )
+    assert not NO_PEERS.stale
+    assert NO_PEERS.until_ms == float("inf")

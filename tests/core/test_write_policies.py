@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.write_policies import POLICIES
 from breathing_room.core.write_policies.on_change import OnChangePolicy
 from breathing_room.core.write_policies.policy import WritePolicy

@@ -10,7 +10,8 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE, WINDOW_MS
-from breathing_room.core.events import Reported, Tossed, VisitorKey, Woken
+from breathing_room.core.events import Reported, Tossed, Woken
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.host import Host

@@ -27,23 +27,23 @@ announced before goes on being acted on for ``spread_ms``, and ``late_ms`` more,
 
 import json
 import re
-import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil, inf, isfinite, sqrt
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from breathing_room.core.codec import DAMAGE, ColumnReader, lease_columns, read, split_keys, write
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
 from breathing_room.core.estimate.coin import CoinSums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.events import Paced, VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.events import Paced
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
+from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Facts, Presence, describe, read_label
 from breathing_room.core.rate import Rate
-from breathing_room.core.snapshot import Leases
-from breathing_room.core.summary import Summary, doubted, facts, without_people
+from breathing_room.core.summary import NO_PEERS, PeerState, Summary, add_up, doubted, facts, without_people
 from breathing_room.core.wire import ROOM_NAME
 
 # --- What nodes tell each other -----------------------------------------------------------------------------------
@@ -64,9 +64,6 @@ BEGINNING: Final[EntryId] = (0, 0)
 """The place before all entries."""
 
 
-NO_SEATS: Final = Leases()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """What a node tells of one room.
@@ -83,7 +80,7 @@ class Part:
     came: tuple[VisitorKey, ...] = ()
     reported: tuple[VisitorKey, ...] = ()
     gone: tuple[VisitorKey, ...] = ()
-    seats: Leases = NO_SEATS
+    seats: Leases = NO_LEASES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +116,7 @@ VERBS: Final = ("forget", "drain")
 
 
 def encode_message(message: Message, moods_of: Callable[[str], tuple[str, ...]]) -> bytes:
-    """Write a message: a magic word, the length of a JSON header, the header, and the keys that it counts.
+    """Write a message: a header, and the keys that it counts.
 
     A room of people on sockets takes some 150 bytes of it, and each key 16.
     """
@@ -133,12 +130,12 @@ def encode_message(message: Message, moods_of: Callable[[str], tuple[str, ...]])
         **({"heir": message.heir} if message.heir is not None else {}),
         "rooms": {room: _write_part(part, moods_of(room)) for room, part in message.parts.items()},
     }
-    return _pack(header, *(column for part in message.parts.values() for column in _columns(part)))
+    return write(MAGIC, header, *(column for part in message.parts.values() for column in _columns(part)))
 
 
 def encode_order(order: Order) -> bytes:
     """Write an order."""
-    return _pack({order.verb: order.name})
+    return write(MAGIC, {order.verb: order.name})
 
 
 def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message | Order:
@@ -151,21 +148,15 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
     Raises:
         HostError: It is not ours, damaged, or of a later version.
     """
-    if value[:4] != MAGIC:
-        raise HostError(
-            "a message of a later version" if value[:3] == MAGIC[:3] else "not a message of a node"
-        )
     try:
-        (header_bytes,) = struct.unpack_from("<I", value, 4)
-        header = json.loads(value[8 : 8 + header_bytes])
+        header, columns = read(MAGIC, value, "a message of a node")
         for verb in VERBS:
             if verb in header:
                 return Order(verb, _name(header[verb]))
-        keys = _Keys(value, 8 + header_bytes)
         parts = {
-            _room(room): _read_part(part, keys, moods_of(room)) for room, part in header["rooms"].items()
+            _room(room): _read_part(part, columns, moods_of(room)) for room, part in header["rooms"].items()
         }
-        keys.end()
+        columns.end()
         return Message(
             node=_node_id(header["node"], header["epoch"]),
             lease_ms=_count(header["lease_ms"]),
@@ -174,22 +165,15 @@ def decode(value: bytes, moods_of: Callable[[str], tuple[str, ...]]) -> Message 
             heir=_node_id(*header["heir"]) if "heir" in header else None,
             parts=parts,
         )
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except DAMAGE as error:
         raise HostError("a damaged message of a node") from error
-
-
-def _pack(header: Mapping[str, Any], *keys: bytes) -> bytes:
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    return b"".join((MAGIC, struct.pack("<I", len(encoded)), encoded, *keys))
 
 
 def _columns(part: Part) -> Iterator[bytes]:
     """Write what does not stand in the header: 16 bytes a key, and 26 a seat."""
     for keys in (part.came, part.reported, part.gone):
         yield b"".join(keys)
-    seats = part.seats
-    numbers = (*seats.left_ms, *seats.tickets)
-    yield seats.keys + seats.mood_of + seats.flags + struct.pack(f"<{len(numbers)}I", *numbers)
+    yield from lease_columns(part.seats)
 
 
 def _write_part(part: Part, moods: tuple[str, ...]) -> dict[str, Any]:
@@ -214,7 +198,7 @@ def _write_part(part: Part, moods: tuple[str, ...]) -> dict[str, Any]:
     return written
 
 
-def _read_part(written: dict[str, Any], keys: "_Keys", moods_here: tuple[str, ...]) -> Part:
+def _read_part(written: dict[str, Any], columns: ColumnReader, moods_here: tuple[str, ...]) -> Part:
     here = {mood: index for index, mood in enumerate((*moods_here, UNSPOKEN))}
     moods = [here.get(str(mood), len(here) - 1) for mood in (*written["moods"], UNSPOKEN)]
 
@@ -257,8 +241,11 @@ def _read_part(written: dict[str, Any], keys: "_Keys", moods_here: tuple[str, ..
         arrivals_per_s=_number(written["arrivals_per_s"]),
     )
     _no_more(summary.silent, summary.people)
-    came, reported, gone = (keys.take(_count(count)) for count in written["keys"])
-    seats = keys.take_seats(_count(written.get("seats", 0)), moods)
+    came, reported, gone = (split_keys(columns.take(_count(count) * KEY_BYTES)) for count in written["keys"])
+    seats = NO_LEASES
+    if count := _count(written.get("seats", 0)):
+        seats = columns.leases(count, len(moods) - 1, tickets=True)
+        seats = replace(seats, mood_of=bytes(moods[mood] for mood in seats.mood_of))
     return Part(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
 
 
@@ -299,37 +286,6 @@ def _no_more(some: Iterable[int], all_of: Iterable[int]) -> None:
         raise ValueError
 
 
-class _Keys:
-    """Takes keys from a value, one after another."""
-
-    def __init__(self, value: bytes, at: int) -> None:
-        self._value = value
-        self._at = at
-
-    def take(self, count: int) -> tuple[VisitorKey, ...]:
-        keys = self._bytes(count * KEY_BYTES)
-        return tuple(VisitorKey(keys[at : at + KEY_BYTES]) for at in range(0, len(keys), KEY_BYTES))
-
-    def take_seats(self, count: int, moods: Sequence[int]) -> Leases:
-        return Leases(
-            keys=self._bytes(count * KEY_BYTES),
-            mood_of=bytes(moods[mood] for mood in self._bytes(count)),
-            flags=self._bytes(count),
-            left_ms=struct.unpack(f"<{count}I", self._bytes(4 * count)),
-            tickets=struct.unpack(f"<{count}I", self._bytes(4 * count)),
-        )
-
-    def _bytes(self, size: int) -> bytes:
-        first, self._at = self._at, self._at + size
-        if self._at > len(self._value):
-            raise ValueError
-        return self._value[first : self._at]
-
-    def end(self) -> None:
-        if self._at != len(self._value):
-            raise ValueError
-
-
 # --- Who is there -------------------------------------------------------------------------------------------------
 
 
@@ -350,29 +306,6 @@ class Node:
     heard_at_ms: int
     sums: dict[str, Summary]
     is_gone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Others:
-    """What is known of the other nodes' parts of a room, for the length of a tick.
-
-    Attributes:
-        summaries: Their sums, those added that may be.
-        unread: How many claims of anybody the one had not read that had read the fewest; None if nobody but those in doubt holds anybody.
-        silent: Their silent people by mood, those of nodes in doubt included.
-        silent_unread: How many claims the one of those with silent people had not read that had read the fewest.
-        newcomers: How many may have come to those who are in doubt.
-        stale: Whether we are cut off.
-        until_ms: Until when this holds, if nothing more is heard: then somebody more is in doubt.
-    """
-
-    summaries: tuple[Summary, ...] = ()
-    unread: int | None = None
-    silent: tuple[int, ...] = ()
-    silent_unread: int = 0
-    newcomers: int = 0
-    stale: bool = False
-    until_ms: float = inf
 
 
 class Claims:
@@ -507,7 +440,7 @@ class Nodes:
         claims = self._claims.get(room)
         return 0 if claims is None else claims.since(read)
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what is known of a room on the other nodes."""
         summaries: list[Summary] = []
         read: list[EntryId] = []
@@ -529,8 +462,8 @@ class Nodes:
                 silent_read.append(node.read)
             summaries.append(summary)
         stale = self.is_cut_off(now_ms)
-        return Others(
-            tuple(_added(summaries)),
+        return PeerState(
+            add_up(summaries),
             unread=self._unread(room, min(read)) if read else None,
             silent=tuple(map(sum, zip(*(summary.silent for summary in summaries), strict=True))),
             silent_unread=self._unread(room, min(silent_read)) if silent_read else 0,
@@ -538,31 +471,6 @@ class Nodes:
             stale=stale,
             until_ms=inf if stale else min(changes_at_ms) + self.late_ms,
         )
-
-
-def _added(summaries: Iterable[Summary]) -> Iterator[Summary]:
-    """Add those that may be added without a loss, so that who speaks to every newcomer adds two and not a thousand."""
-    sums: dict[float, Summary] = {}
-    for summary in summaries:
-        if not summary.coins.is_idle:
-            yield summary
-            continue
-        theta = summary.panel.theta
-        other = sums.get(theta)
-        sums[theta] = summary if other is None else _plus(other, summary)
-    yield from sums.values()
-
-
-def _plus(one: Summary, other: Summary) -> Summary:
-    return replace(
-        one,
-        people=tuple(map(sum, zip(one.people, other.people, strict=True))),
-        silent=tuple(map(sum, zip(one.silent, other.silent, strict=True))),
-        restored=one.restored + other.restored,
-        panel=one.panel.plus(other.panel),
-        unknown=one.unknown or other.unknown,
-        arrivals_per_s=one.arrivals_per_s + other.arrivals_per_s,
-    )
 
 
 # --- What is said -------------------------------------------------------------------------------------------------
@@ -594,7 +502,7 @@ class Whole:
     def __init__(self, room: str, config: RoomConfig, *, now_ms: int) -> None:
         self.room = room
         self.config = config
-        self.others = Others()
+        self.others = NO_PEERS
         self._label_shown: int | None = None
         self._announced: Facts | None = None
         self._announced_at_ms = now_ms - config.push_ms
@@ -700,7 +608,7 @@ def decode_pace(value: bytes) -> Paced:
             (_count(until_ms), _number(rate, least=1e-9, most=1)) for until_ms, rate in pace["rates"]
         )
         if not rates:
-            raise ValueError  # noqa: TRY301 - one way to say that it is damaged
+            raise ValueError
         return Paced(rates, _count(pace["changed_at_ms"]))
-    except (ValueError, LookupError, TypeError) as error:
+    except DAMAGE as error:
         raise HostError("a damaged sampling rate") from error

@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from breathing_room.core.codec import DAMAGE
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate.distinct import Sketch
 from breathing_room.core.events import Event, Joined, Reported, Tossed
@@ -169,7 +170,7 @@ class Day:
             peak = None if body["peak"] is None else _look(**body["peak"])
             rate_min = float(body["rate_min"])
             is_today = (body["epoch"], body["epoch_ms"]) == (self._epoch, self._epoch_ms)
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except DAMAGE as error:
             raise HostError("a damaged day") from error
         if not is_today:
             return

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from breathing_room.core.events import Connection
+from breathing_room.core.identity import Connection
 from breathing_room.core.presence import Presence
 
 

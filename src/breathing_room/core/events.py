@@ -6,15 +6,11 @@ named by a keyed hash that ``identity.py`` makes; several connections of one vis
 A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was said.
 """
 
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NewType, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from breathing_room.core.snapshot import Leases
-
-VisitorKey = NewType("VisitorKey", bytes)
-Connection: TypeAlias = Hashable
+from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.leases import Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +112,7 @@ class Paced:
 class Inherited:
     """Another machine that holds a part of this room ends, and hands over the seats of its panel: as in a snapshot."""
 
-    seats: "Leases"
+    seats: Leases
 
 
 @dataclass(frozen=True, slots=True)

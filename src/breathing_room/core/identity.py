@@ -1,12 +1,18 @@
-"""Who somebody is, without knowing who: keyed hashes of visitor ids.
+"""Identity of visitors and connections: a visitor is a keyed hash of its id, a connection an object of the host.
 
 A visitor id is a random value that the client made. Even so it is never stored: a room sees a keyed hash under
-a secret that is drawn anew every epoch. Once a secret is thrown away, nothing stored can be tied to a visitor.
+a secret that is drawn afresh every epoch. Once a secret is thrown away, nothing stored can be tied to a visitor.
 """
 
 import hashlib
+from collections.abc import Hashable
+from typing import NewType, TypeAlias
 
-from breathing_room.core.events import VisitorKey
+VisitorKey = NewType("VisitorKey", bytes)
+"""A visitor in one room during one epoch, as ``visitor_key`` names it; several connections may be of one visitor."""
+
+Connection: TypeAlias = Hashable
+"""A live socket, named by an object of the host's choice."""
 
 KEY_BYTES = 16
 """128 bits: a room of 10 million sees two visitors merged with a chance of 1 in 10^25."""

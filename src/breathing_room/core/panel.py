@@ -37,9 +37,11 @@ from breathing_room.core.estimate.panel import (
     panel_estimate,
     panel_variance,
 )
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
+from breathing_room.core.leases import RESTORED, SILENT, Leases
 from breathing_room.core.rate import Rate
-from breathing_room.core.snapshot import RESTORED, SILENT, TICKETS, Leases, PanelSnapshot
+from breathing_room.core.snapshot import PanelSnapshot
+from breathing_room.core.tickets import TICKETS
 
 # Silent expiries are counted over this many leases: the more, the better known their rate; the fewer, the sooner it
 # follows a change.

@@ -37,7 +37,6 @@ from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.estimate.coin import CoinCrowd
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Heard,
     Inherited,
@@ -49,14 +48,14 @@ from breathing_room.core.events import (
     Paced,
     Reported,
     Tossed,
-    VisitorKey,
     Withdrew,
     Woken,
 )
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES, Connection, VisitorKey
+from breathing_room.core.leases import RESTORED, SILENT, Leases
 from breathing_room.core.panel import Panel
 from breathing_room.core.presence import Presence, describe, read_label
-from breathing_room.core.snapshot import RESTORED, SILENT, Leases, Snapshot
+from breathing_room.core.snapshot import Snapshot
 from breathing_room.core.summary import Summary
 from breathing_room.core.summary import facts as facts_of
 from breathing_room.core.wire import LEASE_ENDED

@@ -15,13 +15,11 @@ twice: a claim is unread until every part has reported after it. What was lost o
 before it was acknowledged. If the parent lost its memory, or forgot a child, the child claims all of its people anew.
 """
 
-import json
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import ceil, inf, sqrt
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from breathing_room.core.cluster import (
     BEGINNING,
@@ -29,16 +27,14 @@ from breathing_room.core.cluster import (
     EntryId,
     Message,
     NodeId,
-    Others,
     Part,
     decode,
     encode_message,
 )
+from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate import Z
-from breathing_room.core.summary import Summary, doubted
-
-MAGIC: Final = b"BRK1"
+from breathing_room.core.summary import PeerState, Summary, doubted
 
 LOG_KEYS_MAX: Final = 50_000
 """Keys that the log may hold for a child that cannot be reached, 16 bytes each: a row of the edge has at most 2 MB. Beyond it the child
@@ -62,34 +58,6 @@ def order(seed: bytes, shards: int) -> Sequence[int]:
 
 
 # --- What travels -------------------------------------------------------------------------------------------------
-
-
-def pack(head: Mapping[str, Any], *values: bytes) -> bytes:
-    """Write a JSON object and some values as one: a magic word, the length of the header, the header with their sizes, and they."""
-    header = json.dumps({**head, "sizes": [len(value) for value in values]}, separators=(",", ":")).encode()
-    return b"".join((MAGIC, struct.pack("<I", len(header)), header, *values))
-
-
-def unpack(value: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """Read back what ``pack`` wrote.
-
-    Raises:
-        HostError: It is not ours, or damaged.
-    """
-    try:
-        if value[:4] != MAGIC:
-            raise ValueError  # noqa: TRY301 - one way to say that it is damaged
-        (size,) = struct.unpack_from("<I", value, 4)
-        head, at = json.loads(value[8 : 8 + size]), 8 + size
-        values = []
-        for size in head.pop("sizes"):
-            values.append(value[at : at + size])
-            at += size
-        if at != len(value):
-            raise ValueError  # noqa: TRY301
-    except (struct.error, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise HostError("damaged words of a shard") from error
-    return head, values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +93,7 @@ class Report:
                 sockets=int(head["sockets"]),
                 message=_message(values[0], moods_of),
             )
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("a damaged report") from error
 
 
@@ -143,7 +111,7 @@ class News:
     """
 
     version: int
-    others: Others
+    others: PeerState
     message: Message
     entries: tuple[Message, ...] = ()
     rate: float = 1.0
@@ -173,7 +141,7 @@ class News:
         try:
             message, *entries = (_message(said, moods_of) for said in values)
             (part,) = message.parts.values()
-            others = Others(
+            others = PeerState(
                 (part.summary,),
                 unread=None if head["unread"] is None else int(head["unread"]),
                 silent=part.summary.silent,
@@ -188,7 +156,7 @@ class News:
                 rate=float(head["rate"]),
                 say_all=bool(head["say_all"]),
             )
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged news") from error
 
 
@@ -414,14 +382,14 @@ class Hub:
                 said.append(self._lose(shard))
         return said
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what the parent knows of the children together."""
         del room
         return self._add_up(0, None, now_ms)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _add_up(self, without: int, own: Summary | None, now_ms: int) -> Others:
+    def _add_up(self, without: int, own: Summary | None, now_ms: int) -> PeerState:
         """Add all parts but one. Only the parent has a panel."""
         total = own or self._nobody
         people, silent = list(total.people), list(total.silent)
@@ -456,7 +424,7 @@ class Hub:
             unknown=unknown,
             arrivals_per_s=arrivals_per_s,
         )
-        return Others(
+        return PeerState(
             (added,),
             unread=self._claims.since(min(read)) if read else None,
             silent=added.silent,
@@ -570,7 +538,7 @@ class Hub:
                     sums, known, strict=True
                 )
             }
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged words of a parent") from error
 
 
@@ -644,11 +612,11 @@ class Spoke:
         if self._failing_since_ms is None:
             self._failing_since_ms = now_ms
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what the child knows of the others; once it is cut off, from before only."""
         del room
         if self._news is None:
-            return Others((replace(self._nobody, unknown=True),), stale=True)
+            return PeerState((replace(self._nobody, unknown=True),), stale=True)
         others, since_ms = self._news.others, self._failing_since_ms
         if since_ms is None:
             return others
@@ -685,7 +653,7 @@ class Spoke:
             (name, epoch), (born_at_ms, last) = head["own"], head["read"]
             self.own, self.read = (str(name), int(epoch)), (int(born_at_ms), int(last))
             self._number, self._failing_since_ms = int(head["number"]), head["failing_since_ms"]
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged words of a child") from error
         self._news = News.decode(values[0], moods_of) if values else None
 

@@ -1,8 +1,8 @@
 """A room at rest: everything that it would need to go on as if nothing had happened.
 
 Leases are kept in columns, 22 bytes each for people on sockets and 26 for seats of the panel, so that a snapshot of
-100,000 people is taken in milliseconds and written as one value. The encoding is a magic word, the length of a JSON
-header, the header, and the columns of each kind of lease::
+100,000 people is taken in milliseconds and written as one value. The encoding is that of ``codec.py``, with the columns of
+each kind of lease::
 
     b"BRS1" | u32 header length | header | people | seats | lapsed seats | sessions | repeats
     people:    16 B keys | 1 B moods | 1 B flags | u32 lease left, ms
@@ -10,56 +10,20 @@ header, the header, and the columns of each kind of lease::
     sessions:  16 B keys | 1 B moods | u32 age, ms
     repeats:   1 B moods | u32 age, ms
 
-Integers are little-endian. Every column is as long as the header's ``counts`` say.
+Every column is as long as the header's ``counts`` say.
 """
 
-import json
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
+from breathing_room.core.codec import DAMAGE, lease_columns, pack_u32, read, write
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import VisitorKey
+from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Cell, Facts
 
 MAGIC: Final = b"BRS1"
-
-SILENT: Final = 1
-RESTORED: Final = 2
-
-TICKETS: Final = 2**32
-"""Tickets are multiples of 1 / TICKETS."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leases:
-    """Leases in columns.
-
-    Attributes:
-        keys: The visitors' keys, one after another.
-        mood_of: One byte each: an index into the declared moods; one past the last: unspoken.
-        flags: One byte each, of SILENT and RESTORED.
-        left_ms: What was left of each; of those that have lapsed, how long ago that was.
-        tickets: Each one's ticket times TICKETS; empty for people on sockets.
-    """
-
-    keys: bytes = b""
-    mood_of: bytes = b""
-    flags: bytes = b""
-    left_ms: tuple[int, ...] = ()
-    tickets: tuple[int, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.mood_of)
-
-    def __iter__(self) -> Iterator[tuple[VisitorKey, int, int, int]]:
-        """Go through keys, moods, flags and what is left."""
-        for index, (mood, flags, left_ms) in enumerate(
-            zip(self.mood_of, self.flags, self.left_ms, strict=True)
-        ):
-            yield VisitorKey(self.keys[index * KEY_BYTES : (index + 1) * KEY_BYTES]), mood, flags, left_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +40,8 @@ class PanelSnapshot:
         arrived_at_ms: When the last one did.
     """
 
-    seats: Leases = Leases()
-    lapsed: Leases = Leases()
+    seats: Leases = NO_LEASES
+    lapsed: Leases = NO_LEASES
     since_ms: int
     rates: tuple[tuple[int, float], ...]
     changed_at_ms: int
@@ -194,13 +158,17 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         *(len(snapshot.people), len(panel.seats), len(panel.lapsed)),
         *(len(coins.mood_of), len(coins.repeat_mood_of)),
     ]
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    parts = [MAGIC, struct.pack("<I", len(encoded)), encoded]
-    for leases in (snapshot.people, panel.seats, panel.lapsed):
-        parts += [leases.keys, leases.mood_of, leases.flags, _pack(leases.left_ms), _pack(leases.tickets)]
-    parts += [coins.keys, coins.mood_of, _pack(coins.ages_ms)]
-    parts += [coins.repeat_mood_of, _pack(coins.repeat_ages_ms)]
-    return b"".join(parts)
+    return write(
+        MAGIC,
+        header,
+        *(
+            column
+            for leases in (snapshot.people, panel.seats, panel.lapsed)
+            for column in lease_columns(leases)
+        ),
+        *(coins.keys, coins.mood_of, pack_u32(coins.ages_ms)),
+        *(coins.repeat_mood_of, pack_u32(coins.repeat_ages_ms)),
+    )
 
 
 def decode_snapshot(value: bytes) -> Snapshot:
@@ -209,25 +177,20 @@ def decode_snapshot(value: bytes) -> Snapshot:
     Raises:
         HostError: It is not one of ours, cut short, damaged, or of a later version.
     """
-    if value[:4] != MAGIC:
-        later = value[:3] == MAGIC[:3]
-        raise HostError("a snapshot of a later version" if later else "not a snapshot")
     try:
-        (header_bytes,) = struct.unpack_from("<I", value, 4)
-        header = json.loads(value[8 : 8 + header_bytes])
+        header, columns = read(MAGIC, value, "a snapshot")
         panel = header["panel"]
         moods = tuple(map(str, header["moods"]))
-        columns = _Columns(value, 8 + header_bytes, len(moods))
         people_count, seat_count, lapsed_count, session_count, repeat_count = header["counts"]
-        people = columns.leases(people_count, tickets=False)
-        seats = columns.leases(seat_count, tickets=True)
-        lapsed = columns.leases(lapsed_count, tickets=True)
+        people = columns.leases(people_count, len(moods), tickets=False)
+        seats = columns.leases(seat_count, len(moods), tickets=True)
+        lapsed = columns.leases(lapsed_count, len(moods), tickets=True)
         since_ms = header["coins"]["since_ms"]
         coins = CoinSnapshot(
             keys=columns.keys(session_count),
-            mood_of=columns.moods(session_count),
+            mood_of=columns.moods(session_count, len(moods)),
             ages_ms=columns.numbers(session_count),
-            repeat_mood_of=columns.moods(repeat_count),
+            repeat_mood_of=columns.moods(repeat_count, len(moods)),
             repeat_ages_ms=columns.numbers(repeat_count),
             since_ms=None if since_ms is None else int(since_ms),
         )
@@ -258,7 +221,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             unsaved=bool(header["unsaved"]),
             label_shown=None if header["label_shown"] is None else int(header["label_shown"]),
         )
-    except (struct.error, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+    except DAMAGE as error:
         raise HostError("a damaged snapshot") from error
 
 
@@ -271,51 +234,3 @@ def _rates(value: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
     if not rates or not all(0 < rate <= 1 for _, rate in rates):
         raise ValueError
     return rates
-
-
-def _pack(numbers: tuple[int, ...]) -> bytes:
-    return struct.pack(f"<{len(numbers)}I", *(min(number, 0xFFFF_FFFF) for number in numbers))
-
-
-class _Columns:
-    """Takes columns from a value, one after another."""
-
-    def __init__(self, value: bytes, at: int, moods_count: int) -> None:
-        self._value = value
-        self._at = at
-        self._moods_count = moods_count
-
-    def leases(self, count: int, *, tickets: bool) -> Leases:
-        return Leases(
-            keys=self.keys(count),
-            mood_of=self.moods(count),
-            flags=self._bytes(count),
-            left_ms=self.numbers(count),
-            tickets=self.numbers(count) if tickets else (),
-        )
-
-    def keys(self, count: int) -> bytes:
-        keys = self._bytes(count * KEY_BYTES)
-        if len({keys[index : index + KEY_BYTES] for index in range(0, len(keys), KEY_BYTES)}) != count:
-            raise ValueError
-        return keys
-
-    def moods(self, count: int) -> bytes:
-        moods = self._bytes(count)
-        if moods and max(moods) > self._moods_count:
-            raise ValueError
-        return moods
-
-    def numbers(self, count: int) -> tuple[int, ...]:
-        return struct.unpack(f"<{count}I", self._bytes(4 * count))
-
-    def end(self) -> None:
-        if self._at != len(self._value):
-            raise ValueError
-
-    def _bytes(self, size: int) -> bytes:
-        part = self._value[self._at : self._at + size]
-        if size < 0 or len(part) != size:
-            raise ValueError
-        self._at += size
-        return part

@@ -14,6 +14,8 @@ before (``doubted``). So ``low`` is without them, ``high`` is with them, and the
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
+from typing import Final
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate, together
@@ -50,6 +52,33 @@ class Summary:
         return sum(self.people) + self.panel.seats
 
 
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """What is known of the parts of a room that peers hold, until the next look.
+
+    Attributes:
+        summaries: Their sums, with those added up that may be.
+        unread: How many claims were not read by the peer that has read the fewest, of those that are in no doubt and hold leases;
+            None without such a peer.
+        silent: Their silent people by mood, those of peers in doubt included.
+        silent_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
+        newcomers: How many at most may have come to the peers that are in doubt.
+        stale: Whether all of this is from before, because this machine is cut off.
+        until_ms: Until when this holds if nothing more is received: then another peer is in doubt.
+    """
+
+    summaries: tuple[Summary, ...] = ()
+    unread: int | None = None
+    silent: tuple[int, ...] = ()
+    silent_unread: int = 0
+    newcomers: int = 0
+    stale: bool = False
+    until_ms: float = inf
+
+
+NO_PEERS: Final = PeerState()
+
+
 def doubted(summary: Summary) -> Summary:
     """Doubt everybody: the machine was not heard from lately."""
     panel = summary.panel
@@ -66,6 +95,35 @@ def without_people(summary: Summary) -> Summary:
     """Let go of the people on sockets: the machine is gone, and their sockets with it. Seats go on elsewhere."""
     nobody = (0,) * len(summary.people)
     return replace(summary, people=nobody, silent=nobody, restored=0, unknown=False, arrivals_per_s=0.0)
+
+
+def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
+    """Add summaries where nothing is lost by it, so that each presence of a room is of two summaries and not of a thousand.
+
+    Those with coins stay as they are, and come first; of the others, one is left for each theta of the panel.
+    """
+    apart: list[Summary] = []
+    sums: dict[float, Summary] = {}
+    for summary in summaries:
+        if not summary.coins.is_idle:
+            apart.append(summary)
+            continue
+        theta = summary.panel.theta
+        other = sums.get(theta)
+        sums[theta] = summary if other is None else _plus(other, summary)
+    return (*apart, *sums.values())
+
+
+def _plus(one: Summary, other: Summary) -> Summary:
+    return replace(
+        one,
+        people=_sum_up((one.people, other.people)),
+        silent=_sum_up((one.silent, other.silent)),
+        restored=one.restored + other.restored,
+        panel=one.panel.plus(other.panel),
+        unknown=one.unknown or other.unknown,
+        arrivals_per_s=one.arrivals_per_s + other.arrivals_per_s,
+    )
 
 
 def facts(

@@ -15,6 +15,7 @@ from typing import Final
 
 MASK: Final = 0xFFFF_FFFF
 TICKETS: Final = 2**32
+"""Tickets are multiples of 1 / TICKETS: each is kept as a whole number of them."""
 
 
 def _mix(value: int) -> int:

@@ -15,7 +15,7 @@ from breathing_room.core.estimate.coin import (
     CoinCrowd,
     poisson_estimate,
 )
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 
 
 def session(index: int) -> VisitorKey:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from breathing_room.core.cluster import BEGINNING, EntryId, Message, Nodes, Part
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Announce
-from breathing_room.core.events import Broke, Event, Joined, Reported, VisitorKey
+from breathing_room.core.events import Broke, Event, Joined, Reported
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.replication.replica import RoomPart
 from breathing_room.core.room import Room
 from core.playing import ANN, BOB

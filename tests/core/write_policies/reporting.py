@@ -1,7 +1,7 @@
 """Reports to a write policy, and what it ordered to be written."""
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.write_policies.policy import WritePolicy
 from breathing_room.core.write_policies.records import Kind, Put, SeatReport, Writes, decode_records
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.events import Joined, VisitorKey
+from breathing_room.core.events import Joined
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence, presence_message
 from harness import Serve

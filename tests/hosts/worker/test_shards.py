@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import logging
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breathing_room.core.codec import pack, unpack
 from breathing_room.core.events import Reported
 from breathing_room.core.shards import order
 from breathing_room.core.snapshot import decode_snapshot
@@ -325,6 +327,30 @@ async def test_a_sampled_crowd_is_announced_by_all_objects_alike() -> None:
     assert {wire.said["rate"] for wire in objects.wires} == {said.rate}
     assert {wire.said["method"] for wire in objects.wires} == {"sampled"}
     assert all(said.low <= wire.said["count"] <= (said.high or 0) for wire in objects.wires)
+
+
+@pytest.mark.parametrize("damage", ["cut", "without peers", "infinite"])
+async def test_a_damaged_row_about_the_other_parts_is_logged_and_does_no_more(
+    damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    An object whose row about the others cannot be read wakes all the same, says so in the log, and knows its own sockets.
+    """
+    objects = Objects(sockets_per_object=5, **TIMES)
+    await crowd(objects, 12)
+    await objects.calm()
+    objects.sleep()
+    rows = objects[0].rows
+    header, values = unpack(rows[SHARDS])
+    rows[SHARDS] = {
+        "cut": rows[SHARDS][:-1],
+        "without peers": pack(header),
+        "infinite": pack(header | {"announced_at_ms": float("inf")}, *values),
+    }[damage]
+    with caplog.at_level(logging.ERROR):
+        parent = await objects.awake(0)
+    assert "what was kept of its other parts is of no use" in caplog.text
+    assert parent.room.count == len(objects[0].wires) > 0
 
 
 async def test_a_room_shrinks_to_one_object_and_forgets_the_others() -> None:

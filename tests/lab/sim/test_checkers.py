@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.events import Reported, VisitorKey
+from breathing_room.core.events import Reported
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.checkers import UnsafeError, check_presence, check_room, check_store
 from breathing_room.lab.sim.meter import StoreMeter

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
-from breathing_room.core.events import Reported, VisitorKey
+from breathing_room.core.events import Reported
 from breathing_room.core.history import HOUR_MS
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.estimators import KEPT_MS, Baselines, Writes
 from breathing_room.lab.sim.scenario import parse

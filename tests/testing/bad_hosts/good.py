@@ -11,7 +11,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from breathing_room.core.events import Reported, VisitorKey
+from breathing_room.core.events import Reported
+from breathing_room.core.identity import VisitorKey
 from breathing_room.hosts.server.host import Host
 
 PUSH_MS = 100

@@ -22,8 +22,7 @@ from math import sqrt
 from typing import Final
 
 from breathing_room.core.estimate import NOBODY, Estimate, Z, together
-from breathing_room.core.events import VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.snapshot import CoinSnapshot
 
 CHANCE: Final = 0.03

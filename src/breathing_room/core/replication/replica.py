@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from math import exp
 from typing import Any, Final, Protocol
 
-from breathing_room.core.cluster import NO_SEATS, NodeId, Others, Part, Whole
+from breathing_room.core.cluster import NodeId, Part, Whole
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.events import (
     Broke,
-    Connection,
     Event,
     Inherited,
     Joined,
@@ -24,13 +23,13 @@ from breathing_room.core.events import (
     MoodChanged,
     Moved,
     Reported,
-    VisitorKey,
     Withdrew,
 )
+from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
-from breathing_room.core.snapshot import Leases
-from breathing_room.core.summary import Summary
+from breathing_room.core.summary import PeerState, Summary
 
 ARRIVALS_S: Final = 60.0
 """People who come in are averaged over this time, to say how many more there may be on a node that is not heard of."""
@@ -41,7 +40,7 @@ class Peers(Protocol):
 
     own: NodeId
 
-    def others(self, room: str, now_ms: int) -> Others:
+    def others(self, room: str, now_ms: int) -> PeerState:
         """Say what is known of a room elsewhere."""
 
 
@@ -252,7 +251,7 @@ class RoomPart:
             came=tuple(visitor for visitor, is_live in live.items() if is_live),
             reported=tuple(visitor for visitor, is_live in live.items() if not is_live),
             gone=tuple(visitor for visitor in self._gone if not self._has_socket(visitor)),
-            seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_SEATS,
+            seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_LEASES,
         )
         self._told.update(self._claimed)
         self._claimed, self._gone = {}, {}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from breathing_room.core.config import DAY_MS
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.write_policies.policy import WritePolicy
 from breathing_room.core.write_policies.records import Record, Seats, Traffic, later
 

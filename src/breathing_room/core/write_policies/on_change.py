@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from breathing_room.core.config import DAY_MS
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.write_policies.policy import RememberingPolicy, at_least
 from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seats, Traffic
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.write_policies.records import (
     KEY_REST_MS,
     Delete,

@@ -10,8 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.tickets import TICKETS
 
 KEY_REST_MS: Final = 1_000

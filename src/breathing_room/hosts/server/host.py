@@ -17,9 +17,9 @@ from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, Observed, VisitorKey, Woken
+from breathing_room.core.events import Event, Joined, Observed, Woken
 from breathing_room.core.history import WEEKS_MAX, History
-from breathing_room.core.identity import SECRET_BYTES, visitor_key
+from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room

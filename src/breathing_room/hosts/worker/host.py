@@ -15,32 +15,15 @@ from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import (
-    Connection,
-    Event,
-    Joined,
-    MoodChanged,
-    Observed,
-    Reported,
-    VisitorKey,
-    Withdrew,
-    Woken,
-)
+from breathing_room.core.events import Event, Joined, MoodChanged, Observed, Reported, Withdrew, Woken
 from breathing_room.core.history import WEEKS_MAX, History
-from breathing_room.core.identity import SECRET_BYTES, visitor_key
+from breathing_room.core.identity import SECRET_BYTES, Connection, VisitorKey, visitor_key
+from breathing_room.core.leases import RESTORED, SILENT, Leases
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
-from breathing_room.core.snapshot import (
-    RESTORED,
-    SILENT,
-    TICKETS,
-    Leases,
-    Snapshot,
-    decode_snapshot,
-    encode_snapshot,
-    with_connected,
-)
+from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot, with_connected
+from breathing_room.core.tickets import TICKETS
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.core.write_policies.records import live_seats
 from breathing_room.hosts.common.rooms.clock import Clock

@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.cluster import LATE_TICKS, Message, NodeId, Part, Told
+from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Cell, Facts, Presence
 from breathing_room.core.replication.replica import Parked, RoomPart
 from breathing_room.core.room import Room
-from breathing_room.core.shards import Hub, News, Report, Spoke, pack, unpack
+from breathing_room.core.shards import Hub, News, Report, Spoke
 from breathing_room.core.summary import Summary
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.socket import EdgeSocket
@@ -292,15 +293,16 @@ class ShardPart(RoomPart):
         Raises:
             HostError: It is damaged.
         """
-        head, (peers,) = unpack(kept)
+        head, values = unpack(kept)
         try:
+            (peers,) = values
             facts = head["announced"]
             if facts is not None:
                 count, low, high, method, cells, rate = facts
                 cells = tuple(None if cell is None else _cell(*cell) for cell in cells)
                 facts = Facts(count, low, high, method, cells, rate)
             self._whole.wake(Told(facts, int(head["announced_at_ms"]), head["label_shown"]))
-        except (LookupError, ValueError, TypeError) as error:
+        except DAMAGE as error:
             raise HostError("damaged words of a part") from error
         self._wake(peers)
         self.look()

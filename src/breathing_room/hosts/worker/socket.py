@@ -8,8 +8,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from breathing_room.core.events import VisitorKey
-from breathing_room.core.identity import KEY_BYTES
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, PERSON, Session

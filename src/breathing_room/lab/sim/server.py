@@ -6,8 +6,8 @@ from typing import Final, TypeAlias
 
 from breathing_room.core.effects import Announce, Save, Tell
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Event, Reported, Tossed, VisitorKey, Withdrew, Woken
-from breathing_room.core.identity import SECRET_BYTES, visitor_key
+from breathing_room.core.events import Event, Reported, Tossed, Withdrew, Woken
+from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
 from breathing_room.core.rate_limit import Budget

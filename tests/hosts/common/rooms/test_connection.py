@@ -8,7 +8,8 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, VisitorKey
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS
 from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Session
 from breathing_room.hosts.common.rooms.counters import Counters

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from breathing_room.core.config import DAY_MS, RoomConfig
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.tickets import TICKETS
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.records import Record, encode_records

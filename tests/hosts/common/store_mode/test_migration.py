@@ -8,8 +8,8 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import StoreError
-from breathing_room.core.events import Reported, VisitorKey, Withdrew
-from breathing_room.core.identity import visitor_key
+from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.identity import VisitorKey, visitor_key
 from breathing_room.core.room import Room
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.common.settings import ServerConfig

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from breathing_room.core.config import DAY_MS, RoomConfig
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import TICKETS
 from breathing_room.core.write_policies.bucketed import BucketedPolicy

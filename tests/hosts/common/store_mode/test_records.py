@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import encode
 from breathing_room.core.write_policies.records import Record, encode_records
 from breathing_room.hosts.common.store_mode.records import (

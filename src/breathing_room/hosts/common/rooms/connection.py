@@ -11,7 +11,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, VisitorKey
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.counters import Counters

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Event, Paced, Reported, VisitorKey, Withdrew
+from breathing_room.core.events import Event, Paced, Reported, Withdrew
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.write_policies.records import Record, decode_records, encode_records, later
 from breathing_room.hosts.common.store_mode.records import REPORTS, read_control

@@ -6,7 +6,7 @@ from dataclasses import replace
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
-from breathing_room.core.events import VisitorKey
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
 from breathing_room.core.presence import Facts, Method, Presence, describe, merge_cells
 from breathing_room.core.tickets import TICKETS

@@ -30,7 +30,7 @@ from breathing_room.ports import Clock, Store, wall_ms
 from breathing_room.stores import open_store
 
 if TYPE_CHECKING:
-    from breathing_room.core.events import VisitorKey
+    from breathing_room.core.identity import VisitorKey
 
 log = logging.getLogger("breathing_room.stateless")
 
