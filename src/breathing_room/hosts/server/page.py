@@ -9,8 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from breathing_room.hosts.common.http.middleware import cacheable
 from breathing_room.hosts.common.http.responses import page_headers
-from breathing_room.hosts.server.responses import cacheable
 
 MEDIA_TYPES: Final = {
     ".css": "text/css",

@@ -18,11 +18,10 @@ from starlette.routing import BaseRoute, Route
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import DEFAULT_ROOM, encode, presence_body, resolve_room
-from breathing_room.hosts.common.http.middleware import check_origin, read_body
+from breathing_room.hosts.common.http.middleware import check_origin, json_response, read_body
 from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import COUNTERS, room_gauges
-from breathing_room.hosts.server.responses import json_response
 
 COOKIE: Final = "breathing-room-admin"
 COOKIE_S: Final = 12 * 3_600
