@@ -25,13 +25,13 @@ from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
+from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.connection import Session
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.cluster import Cluster, NodePart
-from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.ports import Store
 from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page

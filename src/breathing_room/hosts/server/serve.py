@@ -40,7 +40,7 @@ HOW: Final[Mapping[str, Any]] = {
     "lifespan": "on",
     "log_config": None,
     "access_log": False,  # It would hold addresses.
-    "proxy_headers": False,  # ``prefixes.py`` reads them, and only from proxies that are trusted.
+    "proxy_headers": False,  # ``access/forwarded.py`` reads them, and only from proxies that are trusted.
     "server_header": False,
     "backlog": BACKLOG,
     "timeout_graceful_shutdown": 5,

@@ -43,6 +43,7 @@ from breathing_room.core.snapshot import (
     with_connected,
 )
 from breathing_room.core.wire import JOIN_LATE
+from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.connection import NEW, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
@@ -50,7 +51,6 @@ from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
 from breathing_room.hosts.common.store_mode.records import read_control, read_values
-from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.hibernation import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept

@@ -10,8 +10,8 @@ from pyodide.ffi import JsException, to_js
 from workers import Response
 
 from breathing_room.core.errors import PeerError
+from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http.responses import Answer
-from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.host import Host
 from breathing_room.hosts.worker.request import Request
