@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
@@ -51,7 +52,6 @@ from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
 from breathing_room.hosts.common.store_mode.records import read_control, read_values
-from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.hibernation import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
 from breathing_room.hosts.worker.settings import WorkerConfig
@@ -158,7 +158,7 @@ class RoomHost:
         self._set_alarm = set_alarm
         self._spawn = spawn
         self._secrets: list[bytes] = []
-        self._joining: Timeouts[EdgeSocket] = Timeouts(host.config.join_ms)
+        self._joining: FixedTimeouts[EdgeSocket] = FixedTimeouts(host.config.join_ms)
         self._stamp: object = None
         self._alarm_at_ms: int | None = None
         self._wake_at_ms: int | None = None
