@@ -51,7 +51,7 @@ from breathing_room.hosts.server.cost_page import cost_routes
 from breathing_room.hosts.server.event_stream import EventStream
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
-from breathing_room.hosts.server.page import Page
+from breathing_room.hosts.server.page import PageRoutes
 
 
 class Routes:
@@ -274,7 +274,7 @@ def create_app(host: Host) -> Starlette:
     async def socket(websocket: Any) -> None:
         await AsgiSocket.run(host, websocket)
 
-    page = Page(presence_url=host.config.presence_url)
+    page = PageRoutes(presence_url=host.config.presence_url)
     room = "/v1/rooms/{room}"
     table: list[BaseRoute] = [
         Route(room, routes.presence),

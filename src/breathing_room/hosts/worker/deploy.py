@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.wire import encode
+from breathing_room.hosts.common.http.page_files import page_files
 from breathing_room.hosts.common.http.responses import JSON, page_headers
 from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX
-from breathing_room.hosts.server.page import page_files
 from breathing_room.hosts.worker.assemble import (
     FREE_BYTES_MAX,
     MAIN_FILE,
