@@ -21,9 +21,10 @@ from typing import Final
 
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
+from breathing_room.hosts.common.http.asgi_server import listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.logging import set_up_logging
-from breathing_room.hosts.server.serve import listen, serve, url_of
+from breathing_room.hosts.server.serve import serve
 from breathing_room.stores.redis import Link
 
 log = logging.getLogger("breathing_room.workers")
