@@ -83,7 +83,7 @@ class AsgiSocket(Session[RoomHost]):
                 await self._websocket.send_text(answer.decode())
             if self._latest is not None:
                 announcement, self._latest = self._latest, None
-                await self._websocket.send_text(announcement.text(self.dialect).decode())
+                await self._websocket.send_text(announcement.form(self.dialect, bytes.decode))
             if self._closing is not None:
                 code, reason = self._closing
                 await self._websocket.close(code, reason.decode())
