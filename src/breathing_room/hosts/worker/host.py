@@ -45,14 +45,13 @@ from breathing_room.core.snapshot import (
 )
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.hosts.common.access.prefixes import Prefixes
-from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.rooms.clock import Clock, WallClock
 from breathing_room.hosts.common.rooms.connection import NEW, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
 from breathing_room.hosts.common.store_mode.records import read_control, read_values
-from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.hibernation import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
@@ -92,7 +91,7 @@ class Host:
     """
 
     worker: WorkerConfig
-    clock: Clock = field(default_factory=EdgeClock)
+    clock: Clock = field(default_factory=WallClock)
     counters: Counters = field(default_factory=Counters)
     prefixes: Prefixes
     store: Store | None = None

@@ -12,7 +12,7 @@ from workers import Response
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http.responses import Answer
-from breathing_room.hosts.worker.clock import EdgeClock
+from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.worker.host import Host
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.settings import NAMES, WorkerConfig
@@ -95,7 +95,7 @@ def make_host(env: Any) -> Host:
         targets.append(Namespace(presence))
     return Host(
         worker=worker,
-        clock=EdgeClock(),
+        clock=WallClock(),
         prefixes=Prefixes((), worker.server.networks_without_cap),
         store=None if kv is None else KvStore(kv, to_object),
         target=Both(targets) if targets else None,
