@@ -22,10 +22,9 @@ from typing import Any, Final, Self, get_type_hints
 from breathing_room.core.cluster import LATE_TICKS, NODE_NAME
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
-from breathing_room.core.wire import check_room
+from breathing_room.core.wire import check_room, presence_path
 from breathing_room.hosts.common.access.forwarded import Network
 from breathing_room.hosts.common.access.signing import check_key, check_signed
-from breathing_room.publish import presence_path
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")

@@ -31,10 +31,16 @@ from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.connection import Session
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.publishing import (
+    PublishedFile,
+    Publisher,
+    config_file,
+    history_file,
+    presence_file,
+)
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.cluster import Cluster, NodePart
 from breathing_room.ports import Store
-from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page
 from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
@@ -662,15 +668,15 @@ class Host:
                 await self.store.delete(SNAPSHOT + room.name)
                 await self.store.delete(NOTE + room.name)
 
-    def _pages(self) -> Iterator[Page]:
+    def _pages(self) -> Iterator[PublishedFile]:
         """Say what there is to publish."""
         for name in self.config.kept_rooms:
             room, presence_url = self.rooms[name], self.config.presence_url_of(name)
             max_age_s = self.config.config_max_age_s
-            yield presence_page(room.presence(), max_age_s=self.config.presence_max_age_s)
-            yield config_page(name, room.config, presence_url=presence_url, max_age_s=max_age_s)
+            yield presence_file(room.presence(), max_age_s=self.config.presence_max_age_s)
+            yield config_file(name, room.config, presence_url=presence_url, max_age_s=max_age_s)
             if room.history is not None:
-                yield history_page(name, room.history, max_age_s=max_age_s)
+                yield history_file(name, room.history, max_age_s=max_age_s)
 
     def _fresh_room(self, name: str) -> Room:
         """Make a room in which nobody is."""

@@ -49,6 +49,7 @@ from breathing_room.hosts.common.rooms.clock import Clock, WallClock
 from breathing_room.hosts.common.rooms.connection import NEW, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
 from breathing_room.hosts.common.store_mode.records import read_control, read_values
@@ -57,8 +58,7 @@ from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
 from breathing_room.hosts.worker.shards import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
-from breathing_room.ports import Store
-from breathing_room.publish import Page, Publisher, Target, presence_page
+from breathing_room.ports import PublishTarget, Store
 
 log = logging.getLogger("breathing_room.worker")
 
@@ -95,7 +95,7 @@ class Host:
     counters: Counters = field(default_factory=Counters)
     prefixes: Prefixes
     store: Store | None = None
-    target: Target | None = None
+    target: PublishTarget | None = None
 
     @property
     def config(self) -> ServerConfig:
@@ -650,13 +650,13 @@ class RoomHost:
         """Publish the presence, if it is time: with whatever happens, and never by alarm."""
         now_ms = self.host.clock.now_ms()
         if publisher.is_time(now_ms):
-            page = presence_page(
+            page = presence_file(
                 self._say(self.room.presence(now_ms=now_ms)), max_age_s=self.host.config.presence_max_age_s
             )
             self._spawn(self._publish_page(publisher, page, now_ms))
 
     @staticmethod
-    async def _publish_page(publisher: Publisher, page: Page, now_ms: int) -> None:
+    async def _publish_page(publisher: Publisher, page: PublishedFile, now_ms: int) -> None:
         await publisher.publish([page], now_ms=now_ms)
 
     # --- Secrets ----------------------------------------------------------------------------------------------
