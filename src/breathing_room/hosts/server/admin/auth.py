@@ -1,4 +1,4 @@
-"""Who may see the operator's page: whoever shows the ``admin_token``.
+"""Who may see the operator's page: those who show the ``admin_token``.
 
 The token comes in ``Authorization: Bearer``, or once through a form, which leaves a cookie. The cookie holds a keyed hash and not
 the token, so a browser never keeps what the config does; another token makes every cookie worthless. Comparing takes the same

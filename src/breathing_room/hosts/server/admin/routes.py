@@ -1,4 +1,4 @@
-"""The operator's page: what one server knows of its rooms and of itself, for whoever holds the ``admin_token``.
+"""The operator's page: what one server knows of its rooms and of itself, for those who hold the ``admin_token``.
 
 Without a token in the config none of these paths exists. ``auth.py`` says who may see, ``body.py`` what there is to see, and
 ``page.py`` how it looks. Nothing here is logged.
