@@ -1,4 +1,4 @@
-"""What a host needs from outside: a place to keep a few values, and the time.
+"""What a host needs from outside: a place to keep a few values, one to publish files, and the time.
 
 Rules for every store
 ---------------------
@@ -19,7 +19,7 @@ that cannot keep so short a time (Workers KV: 60 s) rounds it up, never down.
 
 import builtins
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
 from breathing_room.core.errors import HostError
@@ -71,6 +71,17 @@ class Store(Protocol):
     async def close(self) -> None:
         """Let go of everything outside. A second call does nothing."""
         ...
+
+
+class PublishTarget(Protocol):
+    """Where published files go."""
+
+    async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
+        """Put a whole file in place of the former one.
+
+        Raises:
+            Exception: Whatever the outside fails with.
+        """
 
 
 def check_key(key: str) -> None:

@@ -2,16 +2,14 @@
 
 import asyncio
 import itertools
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.stores import RedisStore, open_store
-from breathing_room.stores.redis import Link, is_redis
+from breathing_room.stores.redis_link import RedisLink
 from breathing_room.testing import check_store
 from redis_process import RedisProcess, free_port, redis_process, sentinel_process, write_certificate
 
@@ -57,7 +55,7 @@ async def test_a_setting_opens_it(redis: RedisProcess) -> None:
 
 async def test_all_its_keys_are_under_its_prefix(redis: RedisProcess) -> None:
     """Whatever is put, every key of Redis begins with the prefix, and after the deletes none is left."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     store = await RedisStore.open(f"{redis.url}?prefix=mine")
     await store.put("a", b"1")
     await store.put("b", b"1", ttl_ms=50_000)
@@ -79,7 +77,7 @@ async def test_expired_keys_leave_the_index(redis: RedisProcess) -> None:
     await asyncio.sleep(0.05)
 
     assert await store.list("") == ["b"]
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     assert await link.client.zcard("expiring:index") == 1
     await store.close()
     await link.close()
@@ -152,15 +150,6 @@ async def test_a_wrong_address(address: str) -> None:
     assert "hunter2" not in str(error.value)
 
 
-def test_what_names_a_redis() -> None:
-    """Addresses are told from the names of files by their scheme."""
-    assert is_redis("redis://localhost")
-    assert is_redis("REDISS+sentinel://a,b/name")
-    assert is_redis("unix:///run/redis.sock")
-    assert not is_redis("redis")
-    assert not is_redis("file://redis.db")
-
-
 async def test_a_redis_that_is_away() -> None:
     """A server that is not there is said to be away, for now."""
     port = free_port()
@@ -183,46 +172,9 @@ async def test_a_wrong_password() -> None:
     assert not none.temporary
 
 
-@asynccontextmanager
-async def pretending(answer: bytes | None) -> AsyncIterator[int]:
-    """Answer every command with the same, or with nothing, and yield the port."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            if answer is not None:
-                # A pipeline of commands wants as many answers; each begins with an asterisk on a line of its own.
-                writer.write(answer * data.count(b"*"))
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-async def test_a_redis_too_old() -> None:
-    """A server before 7.0 is refused by its version."""
-    info = b"# Server\r\nredis_version:6.2.14\r\n"
-    async with pretending(b"$%d\r\n%s\r\n" % (len(info), info)) as port:
-        error = await error_of(f"redis://127.0.0.1:{port}")
-
-    assert "is Redis 6.2.14; 7.0 or later is needed" in str(error)
-    assert not error.temporary
-
-
-async def test_a_redis_that_does_not_answer() -> None:
-    """A server that says nothing holds nobody up for longer than the time-out."""
-    async with pretending(None) as port:
-        link = Link(f"redis://127.0.0.1:{port}", timeout_s=0.05)
-        with pytest.raises(StoreError, match="does not answer in time") as error:
-            await link.check()
-        await link.close()
-
-    assert error.value.temporary
-
-
 async def test_keys_of_another_program(redis: RedisProcess) -> None:
     """Keys of another kind under our prefix are told of and left alone."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     await link.client.rpush("shared:value/a", b"1")
     await link.client.set("taken:index", b"2")
     mine = await RedisStore.open(f"{redis.url}?prefix=shared")
@@ -266,15 +218,3 @@ async def test_a_server_without_memory() -> None:
             await store.put("a", bytes(2_000_000))
         assert error.value.temporary
         await store.close()
-
-
-async def test_nobody_listens() -> None:
-    """An address that nobody could connect to at once fails within the time-out, not after minutes."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        link = Link(f"redis://127.0.0.1:{full.getsockname()[1]}", timeout_s=0.05)
-        with pytest.raises(StoreError) as error:
-            await link.check()
-        assert error.value.temporary
-        await link.close()

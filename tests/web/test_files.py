@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 from playwright.async_api import Browser
 
-from breathing_room.hosts.server.page import page_files
+from breathing_room.hosts.common.http.page_files import page_files
 from chromium import OpenPage, people
 from harness import ServerProcess
 from node import WEB

@@ -14,8 +14,8 @@ from breathing_room.client.protocol import http_url
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.history import History
 from breathing_room.core.wire import DEFAULT_ROOM, check_room, encode, history_body
-from breathing_room.publish import write_whole
 from breathing_room.stores import SqliteStore
+from breathing_room.targets.folder import write_whole
 
 # As in the server, whose files take long to import.
 HISTORY: Final = "history/"

@@ -12,7 +12,7 @@ from breathing_room.cli.snapshot import length, show
 from breathing_room.core.cluster import Message, Nodes, Order, decode, encode_order
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.logs.redis_stream import Log
-from breathing_room.stores.redis import Link
+from breathing_room.stores.redis_link import RedisLink
 
 COLUMNS: Final = ("node", "heard", "lease", "people", "silent", "seats", "rooms")
 
@@ -65,7 +65,7 @@ async def ask(address: str, orders: Sequence[Order]) -> dict[str, Any]:
         HostError: The address is none, or an order names a node that was not heard of.
         StoreError: Redis is away, slow, or refuses.
     """
-    link = Link(address)
+    link = RedisLink(address)
     try:
         await link.check()
         log = Log(link, kept_ms=KEPT_MS)

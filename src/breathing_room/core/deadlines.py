@@ -22,6 +22,7 @@ class Due(Protocol):
 
 
 Item = TypeVar("Item", bound=Due)
+Key = TypeVar("Key")
 
 
 def on_grid(at_ms: int) -> int:
@@ -63,3 +64,46 @@ class Agenda(Generic[Item]):
             for item in self._waiting.pop(at_ms):
                 if item.due_at_ms == at_ms:  # otherwise taken off, or moved to an earlier place since
                     yield item, at_ms
+
+
+class FixedTimeouts(Generic[Key]):
+    """Items, each to be handed back ``length_ms`` after it was put in, unless it is taken out before, at O(1) each.
+
+    Deadlines of one length end in the order in which they began, so a dict that keeps its order is a queue from which
+    anything can be taken out.
+    """
+
+    def __init__(self, length_ms: int) -> None:
+        self.length_ms = length_ms
+        self._ends_at_ms: dict[Key, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._ends_at_ms)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._ends_at_ms)
+
+    @property
+    def next_at_ms(self) -> int | None:
+        """When the first of them ends, None while there is none."""
+        return next(iter(self._ends_at_ms.values()), None)
+
+    def start(self, item: Key, now_ms: int) -> None:
+        """Begin anew with an item."""
+        self._ends_at_ms.pop(item, None)
+        self._ends_at_ms[item] = now_ms + self.length_ms
+
+    def stop(self, item: Key) -> None:
+        """Forget an item; it need not be there."""
+        self._ends_at_ms.pop(item, None)
+
+    def ended(self, now_ms: int) -> list[Key]:
+        """Take out every item whose time is over, the oldest first."""
+        over: list[Key] = []
+        for item, ends_at_ms in self._ends_at_ms.items():
+            if ends_at_ms > now_ms:
+                break
+            over.append(item)
+        for item in over:
+            del self._ends_at_ms[item]
+        return over

@@ -93,6 +93,11 @@ def resolve_room(name: str, default_room: str) -> str:
     return default_room if name == DEFAULT_ROOM else check_room(name)
 
 
+def presence_path(room: str) -> str:
+    """Say where the presence of a room is published, below the address of the publisher."""
+    return f"rooms/{room}/presence.json"
+
+
 def check_visitor(value: object) -> str:
     """Return a visitor id if it is one.
 

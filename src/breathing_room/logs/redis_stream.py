@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from breathing_room.core.cluster import EntryId
-from breathing_room.stores.redis import Link, read_script
+from breathing_room.stores.redis_link import RedisLink, read_script
 
 FIELD: Final = b"m"
 
@@ -43,12 +43,12 @@ class Log:
         kept_ms: How long entries are kept at least.
     """
 
-    def __init__(self, link: Link, *, kept_ms: int) -> None:
+    def __init__(self, link: RedisLink, *, kept_ms: int) -> None:
         self._link = link
         self._kept_ms = kept_ms
         self._key = link.key("log")
         self._paces = link.key("paces")
-        self._swap = link.client.register_script(read_script("swap.lua"))
+        self._swap = link.client.register_script(read_script(__package__, "swap.lua"))
 
     async def tell(self, value: bytes, *, since: EntryId) -> Round:
         """Write an entry, and read what is new.

@@ -34,7 +34,8 @@ async def open_store(where: str) -> Store:
         StoreError: The file cannot be opened, or is not ours; or the Redis cannot be used.
     """
     from breathing_room.stores.memory import MemoryStore  # noqa: PLC0415 - as above
-    from breathing_room.stores.redis import RedisStore, is_redis  # noqa: PLC0415
+    from breathing_room.stores.redis import RedisStore  # noqa: PLC0415
+    from breathing_room.stores.redis_link import is_redis  # noqa: PLC0415
     from breathing_room.stores.sqlite import SqliteStore  # noqa: PLC0415
 
     if where == ":memory:":

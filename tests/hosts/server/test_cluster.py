@@ -23,7 +23,7 @@ from breathing_room.hosts.server import cluster
 from breathing_room.hosts.server.cluster import Cluster
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.logs.redis_stream import Log
-from breathing_room.stores.redis import Link
+from breathing_room.stores.redis_link import RedisLink
 from inside import client_of, host_inside
 from redis_process import RedisProcess, free_port, redis_process
 
@@ -296,7 +296,7 @@ async def test_a_node_that_dies(redis: RedisProcess) -> None:
 
 async def test_no_zombies_after_many_deaths(redis: RedisProcess) -> None:
     """Ten nodes in a row die with people on them: the count is right, and Redis keeps no more than before."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     async with nodes(redis, "a", node_lease_ms=400) as (a,):
         join(a, "ann")
         await all_say(1, a)
@@ -343,7 +343,7 @@ async def test_a_node_alone_is_cut_off(redis: RedisProcess) -> None:
         await all_say(2, a, b)
         way, cluster_of(b)._log = (
             cluster_of(b)._log,
-            Log(Link(f"redis://127.0.0.1:{free_port()}"), kept_ms=1_000),
+            Log(RedisLink(f"redis://127.0.0.1:{free_port()}"), kept_ms=1_000),
         )
         await eventually(lambda: says(a)[3] == says(b)[3] == "stale")
         await all_say(1, a)
@@ -355,7 +355,7 @@ async def test_a_node_alone_is_cut_off(redis: RedisProcess) -> None:
 
 async def test_a_redis_that_is_slow_holds_nobody_up(redis: RedisProcess) -> None:
     """While Redis does not answer, people come in, speak, hear and go as always."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     async with nodes(redis, "a", "b") as (a, b):
         await all_say(0, a, b)
         await link.client.client_pause(1_000)
@@ -438,7 +438,7 @@ async def test_whoever_does_not_come_back_from_a_drain(redis: RedisProcess) -> N
 
 async def test_an_operator_forgets_and_drains(redis: RedisProcess) -> None:
     """At an operator's word a dead node is forgotten at once, and a living one sends its people away and stays."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     orders = Log(link, kept_ms=60_000)
     async with nodes(redis, "a", node_lease_ms=60_000) as (a,):
         async with nodes(redis, "b", node_lease_ms=60_000) as (b,):
@@ -481,7 +481,7 @@ async def test_all_nodes_announce_one_rate(redis: RedisProcess) -> None:
 
 async def test_bad_entries_are_ignored(redis: RedisProcess) -> None:
     """Damage, later versions and other programs' entries in the log are counted and do nothing."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     async with nodes(redis, "a", "b") as (a, b):
         join(a, "ann")
         await all_say(1, a, b)
@@ -496,7 +496,7 @@ async def test_bad_entries_are_ignored(redis: RedisProcess) -> None:
 
 async def test_keys_of_another_program(redis: RedisProcess, caplog: pytest.LogCaptureFixture) -> None:
     """Where another program has our keys a node does not start; one that runs loses nobody, and says what is wrong."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     async with nodes(redis, "a") as (a,):
         socket = join(a, "ann")
         await all_say(1, a)
@@ -548,7 +548,7 @@ async def test_a_redis_that_is_not_there() -> None:
 # --- Costs ------------------------------------------------------------------------------------------------------------
 
 
-async def commands(link: Link, host: Host) -> float:
+async def commands(link: RedisLink, host: Host) -> float:
     """Count the commands of Redis for one tick of a node, when only that one ticks."""
     before = (await link.client.info("stats"))["total_commands_processed"]
     for _ in range(10):
@@ -558,7 +558,7 @@ async def commands(link: Link, host: Host) -> float:
 
 async def test_commands_do_not_grow_with_people(redis: RedisProcess) -> None:
     """A tick is as many commands for 500 people as for none, and its message hardly longer."""
-    link = Link(redis.url)
+    link = RedisLink(redis.url)
     await link.client.xadd("breathing-room:log", {"m": b""})  # Else a node waits for others to speak.
     async with nodes(redis, "a", node_ms=60_000, node_lease_ms=720_000) as (a,):
         join(a, "ann")

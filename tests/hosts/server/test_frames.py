@@ -20,6 +20,7 @@ from breathing_room.hosts.server.frames import (
     close_frame,
     frame,
     read_close,
+    text_frame,
 )
 
 MAX = 70_000
@@ -48,6 +49,7 @@ def test_every_length_survives_both_ways(length: int) -> None:
     payload = random.Random(length).randbytes(length).hex()[:length].encode()
     assert read(sent(TEXT, payload)) == [(TEXT, payload)]
     assert frame(TEXT, payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+    assert text_frame(payload) == frame(TEXT, payload)
 
 
 def test_it_does_not_matter_how_bytes_are_cut() -> None:

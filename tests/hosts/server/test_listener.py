@@ -14,11 +14,11 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from breathing_room.core.errors import PeerError
+from breathing_room.hosts.common.http.asgi_server import HOW
 from breathing_room.hosts.server.frames import CLOSE, FIN
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.listener import Front, Http, Request, accept_key, refusal
 from breathing_room.hosts.server.routes import create_app
-from breathing_room.hosts.server.serve import HOW
 from breathing_room.hosts.server.socket import Socket
 from inside import host_inside
 

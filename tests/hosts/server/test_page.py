@@ -8,30 +8,22 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 import breathing_room
-from breathing_room.hosts.server.page import MEDIA_TYPES, Page, page_files
+from breathing_room.hosts.server.page import PageRoutes
 
 WEB = Path(breathing_room.__file__).parent / "web"
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page(presence_url="https://cdn.example/{room}.json")
+def page() -> PageRoutes:
+    return PageRoutes(presence_url="https://cdn.example/{room}.json")
 
 
-def client_of_page(page: Page) -> httpx.AsyncClient:
+def client_of_page(page: PageRoutes) -> httpx.AsyncClient:
     app = Starlette(routes=[Route("/", page.file), Route("/{file}", page.file)])
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://room.example")
 
 
-def test_what_was_built_goes_before_its_source() -> None:
-    """Every file of the page is there; of the client the one that was built; and nothing of another kind, such as types or packages."""
-    files = page_files()
-    assert files["client.js"] == (WEB / "dist" / "client.js").read_bytes() != (WEB / "client.js").read_bytes()
-    assert files["page.js"] == (WEB / "page.js").read_bytes()
-    assert {Path(name).suffix for name in files} == set(MEDIA_TYPES)
-
-
-async def test_a_file_is_compressed_for_those_who_take_it(page: Page) -> None:
+async def test_a_file_is_compressed_for_those_who_take_it(page: PageRoutes) -> None:
     """Compressed or not, the bytes are the file's; caches keep both apart; and each has its own tag, for which 304 is answered."""
     async with client_of_page(page) as client:
         tags = set()
@@ -47,7 +39,7 @@ async def test_a_file_is_compressed_for_those_who_take_it(page: Page) -> None:
         assert len(tags) == 2
 
 
-async def test_the_page_itself_and_what_may_run_in_it(page: Page) -> None:
+async def test_the_page_itself_and_what_may_run_in_it(page: PageRoutes) -> None:
     """Without a name the page is meant, and it may only reach itself and where presence is published."""
     async with client_of_page(page) as client:
         answer = await client.get("/")
@@ -56,7 +48,7 @@ async def test_the_page_itself_and_what_may_run_in_it(page: Page) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_nothing_but_files_of_the_page_is_handed_out(page: Page) -> None:
+async def test_nothing_but_files_of_the_page_is_handed_out(page: PageRoutes) -> None:
     """Names that are no file of the page are 404, paths that lead out of it included."""
     async with client_of_page(page) as client:
         for name in ("package.json", "client.d.ts", "..%2f..%2fcli%2fserve.py", "dist", "%2e%2e"):
@@ -65,5 +57,5 @@ async def test_nothing_but_files_of_the_page_is_handed_out(page: Page) -> None:
 
 def test_a_file_is_always_the_same() -> None:
     """Two servers hand out the same bytes, so that a client that moves between them keeps its copy."""
-    one, other = (Page(presence_url="")._files["style.css"] for _ in range(2))
+    one, other = (PageRoutes(presence_url="")._files["style.css"] for _ in range(2))
     assert one == other

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from breathing_room.core.errors import ConfigError, StoreError
+from breathing_room.hosts.common.http.asgi_server import AsgiServer, listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
-from breathing_room.hosts.server.serve import Server, listen, url_of
 from breathing_room.hosts.stateless import serve
 from breathing_room.hosts.stateless.serve import serve_stateless
 from breathing_room.stores import open_store
@@ -42,12 +42,12 @@ async def test_it_answers_when_it_says_that_it_listens(
     monkeypatch.setattr(serve, "open_store", watched)
     servers: list[Any] = []
 
-    class Watched(Server):
+    class Watched(AsgiServer):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             servers.append(self)
 
-    monkeypatch.setattr(serve, "Server", Watched)
+    monkeypatch.setattr(serve, "AsgiServer", Watched)
     config, listens = a_config(tmp_path / "room.db"), asyncio.get_running_loop().create_future()
     with listen("127.0.0.1", 0) as listener:
         running = asyncio.create_task(serve._serve(config, listener, listens.set_result))

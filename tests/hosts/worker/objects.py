@@ -12,11 +12,11 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
 from breathing_room.core.shards import order
 from breathing_room.core.wire import GOODBYE
+from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.connection import ENDED
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.prefixes import Prefixes
 from breathing_room.hosts.worker.host import Host, RoomHost
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW

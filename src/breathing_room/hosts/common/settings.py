@@ -17,14 +17,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias, get_type_hints
+from typing import Any, Final, Self, get_type_hints
 
 from breathing_room.core.cluster import LATE_TICKS, NODE_NAME
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
-from breathing_room.core.wire import check_room
+from breathing_room.core.wire import check_room, presence_path
+from breathing_room.hosts.common.access.forwarded import Network
 from breathing_room.hosts.common.access.signing import check_key, check_signed
-from breathing_room.publish import presence_path
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
@@ -42,8 +42,6 @@ PRIVATE_NETWORKS: Final = (
     "fc00::/7",
     "fe80::/10",
 )
-
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

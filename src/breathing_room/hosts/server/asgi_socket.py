@@ -21,11 +21,11 @@ from breathing_room.core.wire import (
     resolve_room,
 )
 from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.http.middleware import error_response
 from breathing_room.hosts.common.http.origins import origin_allowed
 from breathing_room.hosts.common.rooms.connection import PERSON, Session
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
 from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.hosts.server.responses import error_response
 
 
 class AsgiSocket(Session[RoomHost]):
@@ -83,7 +83,7 @@ class AsgiSocket(Session[RoomHost]):
                 await self._websocket.send_text(answer.decode())
             if self._latest is not None:
                 announcement, self._latest = self._latest, None
-                await self._websocket.send_text(announcement.text(self.dialect).decode())
+                await self._websocket.send_text(announcement.form(self.dialect, bytes.decode))
             if self._closing is not None:
                 code, reason = self._closing
                 await self._websocket.close(code, reason.decode())

@@ -43,7 +43,7 @@ from breathing_room.core.room import Room
 from breathing_room.core.wire import RESTART
 from breathing_room.logs.redis_stream import Log, Round
 from breathing_room.stores import RedisStore
-from breathing_room.stores.redis import Link
+from breathing_room.stores.redis_link import RedisLink
 
 if TYPE_CHECKING:
     from breathing_room.hosts.server.host import Host, RoomHost
@@ -143,7 +143,7 @@ class Cluster:
         # What was said while a node was cut off for less than a lease is still there when it comes back.
         self._kept_ms = 2 * max(config.node_lease_ms, *(room.lease_ms for room in rooms))
         try:
-            self._link = Link(config.redis, timeout_s=max(late / 2_000, TIMEOUT_S), retries=0)
+            self._link = RedisLink(config.redis, timeout_s=max(late / 2_000, TIMEOUT_S), retries=0)
         except HostError as error:
             raise ConfigError(f"redis: {error}") from None
         self._log = Log(self._link, kept_ms=self._kept_ms)

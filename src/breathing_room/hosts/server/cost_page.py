@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from breathing_room.core.errors import PeerError
-from breathing_room.hosts.server.responses import cacheable
+from breathing_room.hosts.common.http.middleware import cacheable
 from breathing_room.lab.cost.book import read_book
 from breathing_room.lab.cost.model import Bill, Crowd, Strategy, bill, breaks_at
 from breathing_room.lab.cost.plot import PLOTTED, plot

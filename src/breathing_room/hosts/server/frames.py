@@ -44,6 +44,11 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return bytes((FIN | opcode, 127)) + _U64.pack(length) + payload
 
 
+def text_frame(text: bytes) -> bytes:
+    """Write one message of text."""
+    return frame(TEXT, text)
+
+
 def close_frame(code: int, reason: bytes = b"") -> bytes:
     """Write a close frame; a reason has at most 123 bytes."""
     return frame(CLOSE, _U16.pack(code) + reason)

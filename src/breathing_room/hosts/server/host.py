@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Iterator
 from typing import Final, Protocol
 
 from breathing_room.core.daily import Day
+from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
@@ -25,16 +26,21 @@ from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
+from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.connection import Session
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.publishing import (
+    PublishedFile,
+    Publisher,
+    config_file,
+    history_file,
+    presence_file,
+)
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.cluster import Cluster, NodePart
-from breathing_room.hosts.server.prefixes import Prefixes
-from breathing_room.hosts.server.timeouts import Timeouts
 from breathing_room.ports import Store
-from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page
 from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
@@ -106,7 +112,7 @@ class RoomHost:
         self.audience: dict[Listener, None] = {}
         self.opener = opener
         self.budget = Budget(room.config, now_ms=host.clock.now_ms())
-        self.pings: Timeouts[Session[RoomHost]] = Timeouts(self.ping_ms)
+        self.pings: FixedTimeouts[Session[RoomHost]] = FixedTimeouts(self.ping_ms)
         self._attached = 0
         self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))
         self._fan_out: Iterator[Listener] | None = None
@@ -424,10 +430,10 @@ class Host:
         self.ready = False
         self.stopping = False
         self.prefixes = Prefixes(config.proxy_networks, config.networks_without_cap)
-        self.handshakes: Timeouts[asyncio.Transport] = Timeouts(config.handshake_ms)
-        self.joining: Timeouts[Session[RoomHost]] = Timeouts(config.join_ms)
-        self.slow: Timeouts[Abortable] = Timeouts(config.slow_ms)
-        self.closing: Timeouts[Session[RoomHost]] = Timeouts(CLOSING_MS)
+        self.handshakes: FixedTimeouts[asyncio.Transport] = FixedTimeouts(config.handshake_ms)
+        self.joining: FixedTimeouts[Session[RoomHost]] = FixedTimeouts(config.join_ms)
+        self.slow: FixedTimeouts[Abortable] = FixedTimeouts(config.slow_ms)
+        self.closing: FixedTimeouts[Session[RoomHost]] = FixedTimeouts(CLOSING_MS)
         self.cluster = Cluster(self) if config.redis else None
         self.publisher: Publisher | None = None
         if config.publish_url:
@@ -662,15 +668,15 @@ class Host:
                 await self.store.delete(SNAPSHOT + room.name)
                 await self.store.delete(NOTE + room.name)
 
-    def _pages(self) -> Iterator[Page]:
+    def _pages(self) -> Iterator[PublishedFile]:
         """Say what there is to publish."""
         for name in self.config.kept_rooms:
             room, presence_url = self.rooms[name], self.config.presence_url_of(name)
             max_age_s = self.config.config_max_age_s
-            yield presence_page(room.presence(), max_age_s=self.config.presence_max_age_s)
-            yield config_page(name, room.config, presence_url=presence_url, max_age_s=max_age_s)
+            yield presence_file(room.presence(), max_age_s=self.config.presence_max_age_s)
+            yield config_file(name, room.config, presence_url=presence_url, max_age_s=max_age_s)
             if room.history is not None:
-                yield history_page(name, room.history, max_age_s=max_age_s)
+                yield history_file(name, room.history, max_age_s=max_age_s)
 
     def _fresh_room(self, name: str) -> Room:
         """Make a room in which nobody is."""

@@ -1,40 +1,18 @@
-"""The page, and the client for the pages of others: the files of ``web/``, as they are handed out."""
+"""The page, and the client for the pages of others, as they are handed out."""
 
 import gzip
-from importlib.resources import files
 from pathlib import PurePath
-from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from breathing_room.hosts.common.http.middleware import cacheable
+from breathing_room.hosts.common.http.page_files import MEDIA_TYPES, page_files
 from breathing_room.hosts.common.http.responses import page_headers
-from breathing_room.hosts.server.responses import cacheable
-
-MEDIA_TYPES: Final = {
-    ".css": "text/css",
-    ".html": "text/html",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
 
 
-def page_files() -> dict[str, bytes]:
-    """Read every file, by its name.
-
-    What ``make web`` built, the client in one small file, goes before the source of that name.
-    """
-    web = files("breathing_room").joinpath("web")
-    return {
-        file.name: file.read_bytes()
-        for folder in (web, web.joinpath("dist"))
-        for file in folder.iterdir()
-        if PurePath(file.name).suffix in MEDIA_TYPES
-    }
-
-
-class Page:
+class PageRoutes:
     """Hands the files out, each compressed once for everybody.
 
     Args:

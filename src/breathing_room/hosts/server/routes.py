@@ -32,7 +32,16 @@ from breathing_room.core.wire import (
 )
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.badge import badge
-from breathing_room.hosts.common.http.middleware import check_origin, cors, error_handlers, read_body
+from breathing_room.hosts.common.http.middleware import (
+    cacheable,
+    check_origin,
+    config_response,
+    cors,
+    error_handlers,
+    json_response,
+    presence_response,
+    read_body,
+)
 from breathing_room.hosts.common.http.openapi import openapi
 from breathing_room.hosts.common.http.responses import etag_of_presence
 from breathing_room.hosts.common.settings import ServerConfig
@@ -42,13 +51,7 @@ from breathing_room.hosts.server.cost_page import cost_routes
 from breathing_room.hosts.server.event_stream import EventStream
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
-from breathing_room.hosts.server.page import Page
-from breathing_room.hosts.server.responses import (
-    cacheable,
-    config_response,
-    json_response,
-    presence_response,
-)
+from breathing_room.hosts.server.page import PageRoutes
 
 
 class Routes:
@@ -271,7 +274,7 @@ def create_app(host: Host) -> Starlette:
     async def socket(websocket: Any) -> None:
         await AsgiSocket.run(host, websocket)
 
-    page = Page(presence_url=host.config.presence_url)
+    page = PageRoutes(presence_url=host.config.presence_url)
     room = "/v1/rooms/{room}"
     table: list[BaseRoute] = [
         Route(room, routes.presence),

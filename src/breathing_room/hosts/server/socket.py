@@ -23,6 +23,7 @@ from breathing_room.hosts.server.frames import (
     close_frame,
     frame,
     read_close,
+    text_frame,
 )
 from breathing_room.hosts.server.host import RoomHost
 
@@ -51,12 +52,12 @@ class Socket(Session[RoomHost], asyncio.Protocol):
         if self._blocked:
             self._missed = True
         elif not self._closing:
-            self._transport.write(announcement.frame(self.dialect))
+            self._transport.write(announcement.form(self.dialect, text_frame))
 
     def send(self, text: bytes) -> None:
         """Write an answer, unless the reader is slow: then it has enough to read."""
         if not (self._blocked or self._closing):
-            self._transport.write(frame(TEXT, text))
+            self._transport.write(text_frame(text))
 
     def ping(self) -> None:
         """Write a ping."""

@@ -21,10 +21,11 @@ from typing import Final
 
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
+from breathing_room.hosts.common.http.asgi_server import listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.logging import set_up_logging
-from breathing_room.hosts.server.serve import listen, serve, url_of
-from breathing_room.stores.redis import Link
+from breathing_room.hosts.server.serve import serve
+from breathing_room.stores.redis_link import RedisLink
 
 log = logging.getLogger("breathing_room.workers")
 
@@ -121,7 +122,7 @@ def serve_workers(config: ServerConfig, *, on_start: Callable[[str, Capacity], N
 async def _check(config: ServerConfig) -> None:
     """See that Redis can be used, so that this is said once."""
     try:
-        link = Link(config.redis)
+        link = RedisLink(config.redis)
     except HostError as error:
         raise ConfigError(f"redis: {error}") from None
     try:

@@ -12,10 +12,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import check_visitor, config_body, decode_object, encode
-from breathing_room.hosts.common.http.middleware import check_origin, cors, error_handlers, read_body
+from breathing_room.hosts.common.http.middleware import (
+    check_origin,
+    config_response,
+    cors,
+    error_handlers,
+    json_response,
+    presence_response,
+    read_body,
+)
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
-from breathing_room.hosts.server.responses import config_response, json_response, presence_response
 from breathing_room.ports import Clock, Store, wall_ms
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import uvicorn
 import uvloop
 
+from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
-from breathing_room.hosts.server.serve import HOW, Server, listen, url_of
 from breathing_room.hosts.stateless.app import stateless_app
 from breathing_room.stores import open_store
 
@@ -34,6 +34,8 @@ async def _serve(config: StatelessConfig, listener: socket.socket, on_start: Cal
     store = await open_store(config.server.data)
     try:
         app = stateless_app(store, config)
-        await Server(uvicorn.Config(app, **HOW), lambda: on_start(url_of(listener))).serve(sockets=[listener])
+        await AsgiServer(uvicorn.Config(app, **HOW), lambda: on_start(url_of(listener))).serve(
+            sockets=[listener]
+        )
     finally:
         await store.close()

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.wire import encode
+from breathing_room.hosts.common.http.page_files import page_files
 from breathing_room.hosts.common.http.responses import JSON, page_headers
+from breathing_room.hosts.common.rooms.publishing import config_file
 from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX
-from breathing_room.hosts.server.page import page_files
 from breathing_room.hosts.worker.assemble import (
     FREE_BYTES_MAX,
     MAIN_FILE,
@@ -22,7 +23,6 @@ from breathing_room.hosts.worker.assemble import (
     runtime_sdk,
 )
 from breathing_room.hosts.worker.settings import WorkerConfig
-from breathing_room.publish import config_page
 
 BYTES_MAX: Final = {"free": FREE_BYTES_MAX, "paid": PAID_BYTES_MAX}
 """How large a Worker may be, by plan."""
@@ -113,7 +113,7 @@ def prepare(
         # With the config a file as well, a visitor who is not of the panel never touches the Worker.
         for room in worker.server.kept_rooms:
             url = worker.server.presence_url_of(room)
-            about = config_page(room, worker.server.room_config(room), presence_url=url)
+            about = config_file(room, worker.server.room_config(room), presence_url=url)
             path = f"v1/rooms/{room}/config"
             write(folder / "assets" / path, encode(about.body))
             rules += f"/{path}\n" + _header_lines({"Content-Type": JSON, "Access-Control-Allow-Origin": "*"})

@@ -12,8 +12,8 @@ from workers import Response, WorkerEntrypoint
 from breathing_room.core.errors import PeerError
 from breathing_room.core.shards import order
 from breathing_room.core.wire import RESTART
+from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.durable_object import BreathingRoom
 from breathing_room.hosts.worker.host import keep_secrets
 from breathing_room.hosts.worker.kv_routes import KvRoutes
@@ -54,7 +54,7 @@ _spread = Spread()
 def the_routes(env: Any) -> Routes:
     """Find the handlers of this copy of the code; the first request makes them."""
     if not _routes:
-        _routes.append(Routes(worker_config(env), EdgeClock()))
+        _routes.append(Routes(worker_config(env), WallClock()))
     return _routes[0]
 
 

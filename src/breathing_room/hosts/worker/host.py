@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.estimate.coin import MEMORY_MS
@@ -26,23 +27,21 @@ from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snaps
 from breathing_room.core.tickets import TICKETS
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.core.write_policies.records import live_seats
-from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.access.prefixes import Prefixes
+from breathing_room.hosts.common.rooms.clock import Clock, WallClock
 from breathing_room.hosts.common.rooms.connection import NEW, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
 from breathing_room.hosts.common.store_mode.records import read_control, read_values
-from breathing_room.hosts.server.prefixes import Prefixes
-from breathing_room.hosts.server.timeouts import Timeouts
-from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.hibernation import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
 from breathing_room.hosts.worker.shards import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
-from breathing_room.ports import Store
-from breathing_room.publish import Page, Publisher, Target, presence_page
+from breathing_room.ports import PublishTarget, Store
 
 log = logging.getLogger("breathing_room.worker")
 
@@ -75,11 +74,11 @@ class Host:
     """
 
     worker: WorkerConfig
-    clock: Clock = field(default_factory=EdgeClock)
+    clock: Clock = field(default_factory=WallClock)
     counters: Counters = field(default_factory=Counters)
     prefixes: Prefixes
     store: Store | None = None
-    target: Target | None = None
+    target: PublishTarget | None = None
 
     @property
     def config(self) -> ServerConfig:
@@ -141,7 +140,7 @@ class RoomHost:
         self._set_alarm = set_alarm
         self._spawn = spawn
         self._secrets: list[bytes] = []
-        self._joining: Timeouts[EdgeSocket] = Timeouts(host.config.join_ms)
+        self._joining: FixedTimeouts[EdgeSocket] = FixedTimeouts(host.config.join_ms)
         self._stamp: object = None
         self._alarm_at_ms: int | None = None
         self._wake_at_ms: int | None = None
@@ -634,13 +633,13 @@ class RoomHost:
         """Publish the presence, if it is time: with whatever happens, and never by alarm."""
         now_ms = self.host.clock.now_ms()
         if publisher.is_time(now_ms):
-            page = presence_page(
+            page = presence_file(
                 self._say(self.room.presence(now_ms=now_ms)), max_age_s=self.host.config.presence_max_age_s
             )
             self._spawn(self._publish_page(publisher, page, now_ms))
 
     @staticmethod
-    async def _publish_page(publisher: Publisher, page: Page, now_ms: int) -> None:
+    async def _publish_page(publisher: Publisher, page: PublishedFile, now_ms: int) -> None:
         await publisher.publish([page], now_ms=now_ms)
 
     # --- Secrets ----------------------------------------------------------------------------------------------

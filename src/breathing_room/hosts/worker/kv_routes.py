@@ -17,8 +17,8 @@ from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import check_visitor, decode_object, encode, encode_presence
 from breathing_room.hosts.common.http.responses import Answer, json_answer
+from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.common.store_mode.writer import Writer
-from breathing_room.hosts.worker.clock import EdgeClock
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.ports import Store
@@ -35,7 +35,7 @@ class KvRoutes:
 
     def __init__(self, worker: WorkerConfig, store: Store, *, collects: bool = False) -> None:
         self.worker = worker
-        self.clock = EdgeClock()
+        self.clock = WallClock()
         self._store = store
         self._collecting = EdgeWriter(store, worker, {}) if collects else None
         self._presences: dict[str, tuple[Presence, int]] = {}

@@ -10,13 +10,13 @@ from pyodide.ffi import JsException, to_js
 from workers import Response
 
 from breathing_room.core.errors import PeerError
+from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http.responses import Answer
-from breathing_room.hosts.server.prefixes import Prefixes
-from breathing_room.hosts.worker.clock import EdgeClock
+from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.worker.host import Host
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.settings import NAMES, WorkerConfig
-from breathing_room.publish import Target
+from breathing_room.ports import PublishTarget
 from breathing_room.stores.kv import KvStore
 
 
@@ -52,7 +52,7 @@ class Bucket:
 class Both:
     """Several places to which the same is published; one that fails does not keep it from the others."""
 
-    def __init__(self, targets: list[Target]) -> None:
+    def __init__(self, targets: list[PublishTarget]) -> None:
         self._targets = targets
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
@@ -88,14 +88,14 @@ def make_host(env: Any) -> Host:
     logging.basicConfig(format="%(levelname)s %(message)s")
     logging.getLogger("breathing_room").setLevel(worker.server.log_level.upper())
     kv, bucket, presence = binding(env, "KV"), binding(env, "BUCKET"), binding(env, "PRESENCE")
-    targets: list[Target] = []
+    targets: list[PublishTarget] = []
     if bucket is not None:
         targets.append(Bucket(bucket))
     if presence is not None:
         targets.append(Namespace(presence))
     return Host(
         worker=worker,
-        clock=EdgeClock(),
+        clock=WallClock(),
         prefixes=Prefixes((), worker.server.networks_without_cap),
         store=None if kv is None else KvStore(kv, to_object),
         target=Both(targets) if targets else None,

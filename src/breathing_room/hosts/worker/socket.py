@@ -91,7 +91,7 @@ class EdgeSocket(Session["RoomHost"]):
 
     def push(self, announcement: Announcement) -> None:
         """Send a presence."""
-        self._send(announcement.string(self.dialect))
+        self._send(announcement.form(self.dialect, bytes.decode))
 
     def send(self, text: bytes) -> None:
         """Send an answer."""

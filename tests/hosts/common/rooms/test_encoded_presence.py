@@ -8,9 +8,13 @@ from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
-from breathing_room.hosts.server.frames import TEXT, frame
 
 PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
+
+
+def framed(text: bytes) -> bytes:
+    """Stands for what a host's sockets put around a text."""
+    return b"\x81" + text
 
 
 def test_a_form_is_encoded_once_however_many_ask() -> None:
@@ -24,8 +28,8 @@ def test_a_form_is_encoded_once_however_many_ask() -> None:
     announcement, dialect = Announcement(PRESENCE), replace(PROTOCOL, presence=presence)
     for _ in range(3):
         assert announcement.text(dialect) is announcement.text(dialect)
-        assert announcement.string(dialect) is announcement.string(dialect)
-        assert announcement.frame(dialect) is announcement.frame(dialect)
+        assert announcement.form(dialect, bytes.decode) is announcement.form(dialect, bytes.decode)
+        assert announcement.form(dialect, framed) is announcement.form(dialect, framed)
         assert announcement.body is announcement.body
     assert encoded == [announcement]
 
@@ -34,8 +38,8 @@ def test_all_forms_say_the_same() -> None:
     """The frame holds the text, the string is the text, and the message is the body with its type."""
     announcement = Announcement(PRESENCE)
     text = announcement.text(PROTOCOL)
-    assert announcement.string(PROTOCOL).encode() == text
-    assert announcement.frame(PROTOCOL) == frame(TEXT, text)
+    assert announcement.form(PROTOCOL, bytes.decode).encode() == text
+    assert announcement.form(PROTOCOL, framed) == framed(text)
     assert announcement.body == encode_presence(PRESENCE)
     assert json.loads(text) == {"type": "presence"} | json.loads(announcement.body)
 
@@ -44,4 +48,4 @@ def test_each_dialect_has_its_own_text() -> None:
     """Sockets of the planning document's app and ours share the announcement, and get different messages."""
     announcement = Announcement(PRESENCE)
     assert announcement.text(document_api.DIALECT) != announcement.text(PROTOCOL)
-    assert announcement.frame(document_api.DIALECT) == frame(TEXT, announcement.text(document_api.DIALECT))
+    assert announcement.form(document_api.DIALECT, framed) == framed(announcement.text(document_api.DIALECT))

@@ -1,13 +1,14 @@
 """What every HTTP surface of ours does at its edge, whichever host is behind it.
 
 It reads a body up to a limit, looks at where a page comes from, lets pages of other sites ask, and puts every error into
-the one shape that errors have.
+the one shape that errors have. And it has the answers of ``responses.py`` as Starlette has them; that module itself
+needs no Starlette, for the Worker has none.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -18,8 +19,19 @@ from starlette.responses import Response
 from starlette.types import Message, Send
 
 from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.presence import Presence
+from breathing_room.core.wire import encode, encode_presence
 from breathing_room.hosts.common.http.origins import origin_allowed
-from breathing_room.hosts.server.responses import error_response
+from breathing_room.hosts.common.http.responses import (
+    JSON,
+    Answer,
+    cacheable_answer,
+    error_answer,
+    etag_of_config,
+    etag_of_presence,
+    json_answer,
+    presence_kept,
+)
 
 log = logging.getLogger("breathing_room.http")
 
@@ -29,6 +41,41 @@ WORDS: Final = {
     404: ("not_found", "there is nothing here"),
     405: ("wrong_method", "this path takes another method"),
 }
+
+
+def _response(answer: Answer) -> Response:
+    headers = dict(answer.headers)
+    media_type = headers.pop("Content-Type", None)
+    return Response(answer.body, answer.status, headers, media_type=media_type)
+
+
+def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with JSON that is encoded already, for nobody to keep."""
+    return _response(json_answer(body, status=status, headers=headers))
+
+
+def error_response(error: PeerError, headers: dict[str, str] | None = None) -> Response:
+    """Answer with an error in its one shape."""
+    return _response(error_answer(error, headers))
+
+
+def cacheable(
+    request: Request, body: bytes, cache_control: str, *, etag: str | None = None, media_type: str = JSON
+) -> Response:
+    """Answer with what caches may share, and 304 to whoever has it already; ``cacheable_answer`` says how."""
+    known = request.headers.get("if-none-match")
+    return _response(cacheable_answer(known, body, cache_control, etag=etag, media_type=media_type))
+
+
+def presence_response(request: Request, presence: Presence, *, max_age_s: int) -> Response:
+    """Answer who is here, for caches to share."""
+    kept = presence_kept(max_age_s)
+    return cacheable(request, encode_presence(presence), kept, etag=etag_of_presence(presence))
+
+
+def config_response(request: Request, body: Mapping[str, Any], *, max_age_s: int) -> Response:
+    """Answer how a room works, for caches to share."""
+    return cacheable(request, encode(body), f"public, max-age={max_age_s}", etag=etag_of_config(body))
 
 
 def check_origin(request: Request, allowed: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The server's two times.
+"""The two times of a host.
 
 *Now* drives leases: milliseconds since 1970 by a clock that does not jump. It is anchored to the wall clock once and
 then follows the monotonic one, so that a corrected wall clock cannot end a thousand leases at once. *Wall* is
@@ -6,6 +6,8 @@ shared with clients: it drives the breath and the hour of the week.
 """
 
 import time
+
+from breathing_room.ports import wall_ms
 
 
 class Clock:
@@ -20,4 +22,15 @@ class Clock:
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970-01-01 UTC, as the machine has it now."""
-        return time.time_ns() // 1_000_000
+        return wall_ms()
+
+
+class WallClock(Clock):
+    """Reads the wall clock for both times: a machine that sleeps and moves has no other. A room clamps one that steps back."""
+
+    def __init__(self) -> None:
+        pass
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970-01-01 UTC. At the edge it stands still while a call computes."""
+        return wall_ms()

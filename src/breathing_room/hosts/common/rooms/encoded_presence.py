@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
@@ -14,7 +15,8 @@ from breathing_room.core.wire import (
     error_message,
     presence_message,
 )
-from breathing_room.hosts.server.frames import TEXT, frame
+
+Form = TypeVar("Form")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +42,7 @@ class Announcement:
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
         self._texts: dict[Dialect, bytes] = {}
-        self._strings: dict[Dialect, str] = {}
-        self._frames: dict[Dialect, bytes] = {}
+        self._forms: dict[tuple[Dialect, Callable[[bytes], Any]], Any] = {}
 
     def text(self, dialect: Dialect) -> bytes:
         """The message of a dialect."""
@@ -50,18 +51,17 @@ class Announcement:
             made = self._texts[dialect] = dialect.presence(self)
         return made
 
-    def string(self, dialect: Dialect) -> str:
-        """The message of a dialect, for whoever frames strings."""
-        made = self._strings.get(dialect)
-        if made is None:
-            made = self._strings[dialect] = self.text(dialect).decode()
-        return made
+    def form(self, dialect: Dialect, make: Callable[[bytes], Form]) -> Form:
+        """The message of a dialect as a connection carries it: framed, or as a string.
 
-    def frame(self, dialect: Dialect) -> bytes:
-        """The message of a dialect as a WebSocket frame."""
-        made = self._frames.get(dialect)
+        Args:
+            dialect: Which.
+            make: Makes it of the text; called once however many connections ask.
+        """
+        key = dialect, make
+        made: Form | None = self._forms.get(key)
         if made is None:
-            made = self._frames[dialect] = frame(TEXT, self.text(dialect))
+            made = self._forms[key] = make(self.text(dialect))
         return made
 
     @cached_property

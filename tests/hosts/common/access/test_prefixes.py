@@ -4,8 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
+from breathing_room.hosts.common.access.prefixes import DAY_MS, UNKNOWN, Prefixes
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.prefixes import DAY_MS, UNKNOWN, Prefixes
 
 PROXY = "127.0.0.1"
 TRUSTED = (ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8"), ip_network("fd00::/8"))

@@ -27,10 +27,16 @@ from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
-from breathing_room.publish import Page, Publisher, config_page, history_page, presence_page
+from breathing_room.hosts.common.rooms.publishing import (
+    PublishedFile,
+    Publisher,
+    config_file,
+    history_file,
+    presence_file,
+)
 from harness import Serve, ServerProcess
 
-HOWTO = Path(__file__).resolve().parents[1] / "docs" / "howto" / "publish.md"
+HOWTO = Path(__file__).resolve().parents[4] / "docs" / "howto" / "publish.md"
 START_MS = 1_767_225_600_000
 
 
@@ -45,8 +51,8 @@ def a_presence(count: int, at_ms: int) -> Presence:
     return Presence(**{name: getattr(empty, name) for name in empty.__slots__} | changes)
 
 
-def a_page(count: int, at_ms: int) -> Page:
-    return presence_page(a_presence(count, at_ms))
+def a_page(count: int, at_ms: int) -> PublishedFile:
+    return presence_file(a_presence(count, at_ms))
 
 
 async def publish(publisher: Publisher, count: int, at_ms: int) -> int:
@@ -62,7 +68,7 @@ async def test_a_folder_holds_what_the_server_answers(tmp_path: Path) -> None:
     history = History()
     history.observe({"release": 3}, wall_ms=START_MS)
     history.observe({"release": 3}, wall_ms=START_MS + 60_000)
-    pages = [a_page(7, 0), config_page("lobby", RoomConfig()), history_page("lobby", history)]
+    pages = [a_page(7, 0), config_file("lobby", RoomConfig()), history_file("lobby", history)]
     assert await publisher.publish(pages, now_ms=START_MS) == 3
     folder = tmp_path / "public" / "rooms" / "lobby"
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "history.json", "presence.json"]
@@ -193,21 +199,13 @@ async def test_the_example_of_the_how_to_runs(tmp_path: Path) -> None:
     assert (presence["count"], presence["as_of_ms"]) == (0, START_MS)
 
 
-@pytest.mark.parametrize("url", ["gopher://bucket", "s3://", "ftp://user:secret@bucket/x"])
-def test_an_address_that_makes_no_sense(url: str) -> None:
-    """It is refused at once, and no password is repeated."""
-    with pytest.raises(HostError, match="cannot publish") as refused:
-        Publisher(url)
-    assert "secret" not in str(refused.value)
-
-
 @pytest.mark.parametrize(
     "path", ["../x.json", "/etc/x.json", "a/../b.json", "rooms/lobby/.json", "x", "a//b.json"]
 )
 def test_a_page_stays_where_it_belongs(path: str) -> None:
     """A path that leads elsewhere is refused."""
     with pytest.raises(HostError, match="path"):
-        Page(path, {}, 5)
+        PublishedFile(path, {}, 5)
 
 
 # --- A bucket, at a real S3 server --------------------------------------------------------------------------------
@@ -275,7 +273,7 @@ async def test_a_page_at_rest_is_not_written_again(tmp_path: Path) -> None:
 
     async def publish_after(at_ms: int) -> int:
         history.observe({"release": 3}, wall_ms=START_MS + at_ms)
-        return await publisher.publish([history_page("lobby", history)], now_ms=START_MS + at_ms)
+        return await publisher.publish([history_file("lobby", history)], now_ms=START_MS + at_ms)
 
     written = [await publish_after(at_ms) for at_ms in range(0, 605_000, 5_000)]
     assert [index * 5_000 for index, count in enumerate(written) if count] == [0, 300_000, 600_000]

@@ -10,14 +10,11 @@ drawn anew every day, so a hash means nothing tomorrow or to anybody else.
 """
 
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final
 
-from breathing_room.hosts.common.settings import Network
-
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+from breathing_room.hosts.common.access.forwarded import Address, Network, client_address
 
 DAY_MS: Final = 86_400_000
 UNKNOWN: Final = b"unknown"
@@ -48,7 +45,7 @@ class Prefixes:
         Returns:
             Eight bytes, or ``UNKNOWN``.
         """
-        client = self._client(address, forwarded_for)
+        client = client_address(address, forwarded_for, self._trusted)
         return UNKNOWN if client is None else self._hash(client, wall_ms)
 
     def capped(self, address: str | None, forwarded_for: str | None, *, wall_ms: int) -> bytes | None:
@@ -62,7 +59,7 @@ class Prefixes:
         Returns:
             Eight bytes; None for uncapped networks, and for a peer without an address, which is a program beside us.
         """
-        client = self._client(address, forwarded_for)
+        client = client_address(address, forwarded_for, self._trusted)
         if client is None or any(client in network for network in self._uncapped):
             return None
         return self._hash(client, wall_ms)
@@ -73,23 +70,3 @@ class Prefixes:
             self._key = secrets.token_bytes(32)
         prefix = client.packed if client.version == 4 else client.packed[:8]
         return hashlib.blake2b(prefix, digest_size=8, key=self._key).digest()
-
-    def _client(self, address: str | None, forwarded_for: str | None) -> Address | None:
-        """Walk back through the proxies that we trust: the first address that is not one of them is the client's."""
-        hops = [hop.strip() for hop in (forwarded_for or "").split(",") if hop.strip()]
-        client = _parse(address)
-        while client is not None and hops and any(client in network for network in self._trusted):
-            before = _parse(hops.pop())
-            if before is None:
-                break  # A proxy that passes on rubbish is itself the best that we know.
-            client = before
-        return client
-
-
-def _parse(address: str | None) -> Address | None:
-    try:
-        parsed = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    # A listener of both kinds sees IPv4 peers as ::ffff:192.0.2.1.
-    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -1,0 +1,26 @@
+"""The files of ``web/``: the page, and the client for the pages of others."""
+
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Final
+
+MEDIA_TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+def page_files() -> dict[str, bytes]:
+    """Read every file, by its name.
+
+    What ``make web`` built, the client in one small file, goes before the source of that name.
+    """
+    web = files("breathing_room").joinpath("web")
+    return {
+        file.name: file.read_bytes()
+        for folder in (web, web.joinpath("dist"))
+        for file in folder.iterdir()
+        if PurePath(file.name).suffix in MEDIA_TYPES
+    }

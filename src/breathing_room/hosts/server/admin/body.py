@@ -1,0 +1,100 @@
+"""What there is to see on the operator's page: the server, its rooms, its store and the nodes beside it."""
+
+from typing import Any, Final
+
+from breathing_room.core.wire import presence_body
+from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server.metrics import COUNTERS, room_gauges
+
+PREFIXES_SHOWN: Final = 5
+PREFIX_BYTES: Final = 4
+"""Enough of a hash to tell two of five apart, and to be of no other use."""
+
+
+def admin_body(host: Host, room: RoomHost) -> dict[str, Any]:
+    """Say what the page shows: the server, a row for every room, and one room at length.
+
+    Args:
+        host: The server.
+        room: The room at length.
+    """
+    wall_ms = host.clock.wall_ms()
+    rooms = sorted((room_row(other, wall_ms) for other in host.rooms.values()), key=_most_first)
+    return {
+        "now_ms": wall_ms,
+        "started_at_ms": host.started_at_ms,
+        "sockets": host.session_count,
+        "sockets_max": host.sockets_max,
+        "totals": {name: getattr(host.counters, name) for name in COUNTERS},
+        "refusals": dict(host.counters.refusals.most_common()),
+        "store": store_body(host),
+        "nodes": node_rows(host),
+        "rooms": rooms,
+        "room": room_body(room, wall_ms),
+    }
+
+
+def _most_first(row: dict[str, Any]) -> tuple[int, str]:
+    return -(row["presence"]["count"] or 0), row["room"]
+
+
+def room_row(room: RoomHost, wall_ms: int) -> dict[str, Any]:
+    """Say of a room what fits a row."""
+    assert room.day is not None
+    return {
+        "room": room.name,
+        "presence": presence_body(room.presence()),
+        "audience": len(room.audience),
+        "today": room.day.body(wall_ms=wall_ms),
+    }
+
+
+def room_body(room: RoomHost, wall_ms: int) -> dict[str, Any]:
+    """Say of a room everything."""
+    assert room.day is not None
+    gauges = room_gauges(room)
+    panel = room.room.panel
+    seats = panel.seat_count + panel.capped_count
+    return room_row(room, wall_ms) | {
+        "seats": panel.seat_count,
+        "seats_capped": panel.capped_count,
+        "prefix_alarm": bool(gauges["prefix_alarm"]),
+        "prefixes": [
+            {"prefix": prefix[:PREFIX_BYTES].hex(), "seats": held, "share": round(held / seats, 4)}
+            for prefix, held in panel.largest_prefixes(PREFIXES_SHOWN)
+        ],
+        "last_day": room.day.trail_body(wall_ms=wall_ms),
+        "week": [] if room.history is None else room.history.averages(),
+    }
+
+
+def store_body(host: Host) -> dict[str, Any]:
+    """Say how the store fares."""
+    return {
+        "kind": type(host.store).__name__.removesuffix("Store").lower(),
+        "saved_at_ms": host.saved_at_ms,
+        "failures": host.counters.snapshots_failed + host.counters.histories_failed,
+    }
+
+
+def node_rows(host: Host) -> list[dict[str, Any]]:
+    """List the nodes of a cluster, this one first; none where there is no cluster."""
+    cluster = host.cluster
+    if cluster is None:
+        return []
+    now_ms = host.clock.now_ms()
+    own = {
+        "node": cluster.node[0],
+        "people": sum(room.room.count for room in host.rooms.values()),
+        "heard_ms": 0,
+        "state": "cut off" if cluster.nodes.is_cut_off(now_ms) else "this server",
+    }
+    return [own] + [
+        {
+            "node": node.message.node[0],
+            "people": sum(summary.leases for summary in node.sums.values()),
+            "heard_ms": max(0, now_ms - node.heard_at_ms),
+            "state": "gone" if node.is_gone else "late" if cluster.nodes.is_late(node, now_ms) else "live",
+        }
+        for node in cluster.nodes
+    ]
