@@ -50,7 +50,7 @@ class FakeLog:
 
 @pytest.fixture(autouse=True)
 def log(monkeypatch: pytest.MonkeyPatch) -> type[FakeLog]:
-    monkeypatch.setattr(nodes, "Link", FakeLink)
+    monkeypatch.setattr(nodes, "RedisLink", FakeLink)
     monkeypatch.setattr(nodes, "Log", FakeLog)
     monkeypatch.setattr(FakeLink, "away", False)
     monkeypatch.setattr(FakeLink, "closed", 0)

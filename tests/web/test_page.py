@@ -16,7 +16,9 @@ BREATH = """import('/page.js').then(({breath}) => new Promise((resolve) => reque
   const at_ms = performance.timeOrigin + performance.now();
   const {phase, positionMs: position_ms} = breath();
   const [orb] = document.getElementById('body').getAnimations();
-  resolve({at_ms, phase, position_ms, drawn_ms: orb.currentTime % 19000});
+  // A busy machine draws late: what is drawn is of the frame's time, and not of now.
+  const late_ms = performance.now() - document.timeline.currentTime;
+  resolve({at_ms, phase, position_ms, drawn_ms: (orb.currentTime + late_ms) % 19000});
 })))"""
 
 
@@ -338,6 +340,11 @@ async def test_a_server_that_is_gone_for_20_s(proxy: Proxy, open_page: OpenPage,
 # --- the breath ---
 
 
+def apart_ms(one_ms: float, other_ms: float) -> float:
+    """Return how far two places in the breath are from each other."""
+    return abs((one_ms - other_ms + 9_500) % 19_000 - 9_500)
+
+
 async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
     """
     Two browsers whose clocks are 40 s apart draw the same breath within 50 ms, and it is the server's.
@@ -355,9 +362,6 @@ async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
     await asyncio.sleep(5)  # The first five beats take so long; the quickest of them tells the time best.
     assert await far.evaluate("Date.now() - performance.timeOrigin - performance.now()") > 39_000
     moments = [await page.evaluate(BREATH) for page in (near, far)]
-
-    def apart_ms(one_ms: float, other_ms: float) -> float:
-        return abs((one_ms - other_ms + 9_500) % 19_000 - 9_500)
 
     # Each place in the breath, taken back to one instant.
     first, second = (moment["position_ms"] - moment["at_ms"] for moment in moments)
@@ -383,4 +387,4 @@ async def test_nothing_runs_unseen(open_page: OpenPage) -> None:
     assert await page.evaluate(endless) == 0
     await page.evaluate(hide, False)
     moment = await page.evaluate(BREATH)
-    assert abs(moment["drawn_ms"] - moment["position_ms"]) < 50
+    assert apart_ms(moment["drawn_ms"], moment["position_ms"]) < 50
