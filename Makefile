@@ -67,7 +67,7 @@ bench: $(VENV)/.dev $(NODE_PEERS)  ## Measure, with peers and a C floor beside u
 	@./scripts/need gcc
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python bench/sockets.py $(ARGS)
 
-docs: $(VENV)/.dev  ## Write the generated reference pages anew
+docs: $(VENV)/.dev  ## Write the generated reference pages
 	$(BIN)/python scripts/reference.py
 
 web: $(NODE_PEERS)  ## Build the client that is handed out

@@ -1,4 +1,7 @@
-"""The log of a cluster, over a client that answers as Redis does; a real one is under ``test_cluster.py``."""
+"""The log of a cluster, over a client that answers as Redis does.
+
+A real Redis is under ``hosts/server/test_cluster.py``.
+"""
 
 from typing import Any, Self
 

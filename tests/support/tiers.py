@@ -2,12 +2,17 @@
 
 ``make quick``: what runs within this process and waits for nothing, as often as code is written.
 ``make test``: everything that must hold; what CI runs.
-``make soak``: those that look longer than there is time for in ``make test``: more draws, more repeats, more people. Run by hand;
-their figures are printed.
+``make soak``: those that look longer than there is time for in ``make test``: more draws, more repeats, more
+people. Run by hand; their figures are printed.
 
-A test is *slow*, and not in ``make quick``, if it starts a program (a server of its own, a browser, the runtime of the edge, Redis,
-nginx, Node), waits for real time to pass, or computes for seconds, as campaigns of the simulator do. A test that asks for a fixture that starts one is slow without being marked.
-A test is *soak* if it looks longer in ``make soak``: it asks ``longer`` how long. In ``make test`` it runs a slice of that.
+A test is *slow*, and not in ``make quick``, if it starts a program (a server of its own, a browser, the
+runtime of the edge, Redis, nginx, Node), waits for real time to pass, or computes for seconds, as campaigns
+of the simulator do. A test that asks for a fixture that starts a program, or stands in one of
+``SLOW_FOLDERS``, is slow without being marked.
+
+A test is *soak* if it looks longer in ``make soak``: it asks ``longer`` how long. In ``make test`` it runs a
+slice of that. A property test is soak without being marked: it draws from a fixed seed in ``make test``, and
+afresh in ``make soak``.
 """
 
 import os
@@ -54,7 +59,7 @@ def guard() -> None:
     """Let no test of ``make quick`` start a program.
 
     Raises:
-        RuntimeError: From whatever starts one, in the test that does.
+        RuntimeError: In the test that starts one, from the call that does.
     """
 
     def watch(event: str, _arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""Suites that hold a store or a host to its contract, for whoever writes a new one."""
+"""Suites that hold a store or a host to its contract, for authors of a new one."""
 
 from breathing_room.testing.host import check_host, checks
 from breathing_room.testing.store import BrokenPromiseError, check_store

@@ -24,8 +24,9 @@ report from a repeat: that takes a memory of sessions, of hours. Their heartbeat
 The size of a surge is known to the job after a minute, and to the writers after ``propagation_ms`` more; until then all
 its reports are stored. A beat should name the mood: it lasts for one lease after it was named.
 
-``hosts/common/store_mode/records.py`` is what lies in the store, ``hosts/common/store_mode/settings.py`` what can be set, ``hosts/common/store_mode/controller.py`` the job, ``hosts/common/store_mode/presence.py`` what both sides read out of
-the store; ``hosts/common/store_mode/writer.py`` is a writer, ``app.py`` speaks HTTP for it, and ``serve.py`` runs it.
+In ``hosts/common/store_mode``, ``records.py`` is what lies in the store, ``settings.py`` what can be set,
+``controller.py`` the job, ``presence.py`` what both sides read out of the store, and ``writer.py`` a writer.
+Here ``app.py`` speaks HTTP for a writer, and ``serve.py`` runs it.
 """
 
 from importlib import import_module

@@ -1,8 +1,11 @@
 """The worker host: rooms at Cloudflare's edge, each a Durable Object, in Python.
 
-``host.py`` is its heart, as that of the server: it feeds a room, carries out its effects and sets one alarm. ``socket.py`` is how
-a session travels there; ``hibernation.py`` is what a room remembers while it sleeps. ``room_http.py`` answers what only the room can,
-``routes.py`` everything else. ``durable_object.py`` and ``entry.py`` are all that touches the platform: the object, and the Worker in front.
+``host.py`` is its heart, as that of the server: it feeds a room, carries out its effects and sets one alarm.
+``socket.py`` is how a session travels there; ``hibernation.py`` is what a room remembers while it sleeps.
+``room_http.py`` answers what only the room can, ``routes.py`` everything else, and ``kv_routes.py`` where
+rooms are kept in KV alone; ``shards.py`` is a room over several objects. What touches the platform is
+``durable_object.py``, ``entry.py`` (the Worker before the objects) and ``platform.py``. ``assemble.py`` and
+``deploy.py`` run elsewhere: they put a Worker together.
 
 Theory of operation
 -------------------

@@ -1,1 +1,1 @@
-"""Rooms as hosts run them, whatever the platform."""
+"""Rooms as hosts run them, on every platform."""

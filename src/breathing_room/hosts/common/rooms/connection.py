@@ -1,8 +1,8 @@
 """What a socket means, whatever carries it.
 
 A session turns the messages of one client into events of its room. How bytes travel is the business of its
-subclasses: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py`` speaks ASGI, and the one of ``hosts/worker`` is
-kept by a network that lets the room sleep.
+subclasses: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py`` speaks
+ASGI, and the socket of ``hosts/worker/socket.py`` is kept by a network that lets the room sleep.
 """
 
 from abc import ABC, abstractmethod

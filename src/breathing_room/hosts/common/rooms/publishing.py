@@ -90,7 +90,8 @@ class Publisher:
     A host runs it beside itself::
 
         publisher = Publisher("s3://bucket/presence")
-        task = asyncio.create_task(publisher.run(lambda: [presence_file(room.presence())], clock))
+        files = lambda: [presence_file(room.presence(now_ms=clock()))]
+        task = asyncio.create_task(publisher.run(files, clock))
 
     Args:
         to: A folder, ``file:///folder``, or a bucket: ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Credentials come from
