@@ -102,9 +102,10 @@ async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, pe
     second, third = await open_page(polled.url), await open_page(polled.url)
     for page in (first, second, third):
         await people(page, "2 people breathing with you")
+    await observer.until_count(3)
     for page, left in ((second, 2), (third, 1), (first, 0)):
         await page.close()
-        await observer.until_count(left, within_s=2)
+        await observer.until_count(left, within_s=5)
     assert sockets == []
     assert max(count for count in observer.counts if count is not None) == 3
 
