@@ -191,7 +191,9 @@ async def test_only_those_report_who_are_asked() -> None:
         assert crowd.here == 400
     reported = {beat.body["visitor"] for beat in script.of("beat")}
     assert all(ticket(visitor, room="lobby", epoch=0) < 0.1 for visitor in reported)
-    assert len(script.of("beat")) == len(script.of("leave")) == len(reported)
+    assert {leave.body["visitor"] for leave in script.of("leave")} == reported
+    # On a busy machine one may report a second time; who looks three times and reports each time would be seen.
+    assert len(reported) <= len(script.of("beat")) <= len(reported) + 2
     assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
     # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the goodbyes.
     assert script.connections <= 2 * CARRIERS + 3
