@@ -3,8 +3,8 @@
 PYTHON ?= python3
 # Most tests of `make test` wait for something, so more of them than there are cores run at a time.
 JOBS ?= 3
-# A test that fails is run once more, and listed: one that passes then is a defect to mend. RERUNS=0 gives no second try.
-RERUNS ?= 1
+# A test that fails is run again, twice at most, and listed: one that passes then is a defect to mend. RERUNS=0 gives no second try.
+RERUNS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
