@@ -125,6 +125,12 @@ async def migrate(old: Runtime, new: Runtime, token: str = TOKEN) -> tuple[int, 
     return program.returncode, said.decode()
 
 
+def holds_surely(seen: dict[str, Any]) -> bool:
+    """Tell whether an interval at four standard errors holds the crowd: the one of two that is published misses one panel in twenty."""
+    half = (seen["high"] - seen["low"]) / 2
+    return bool(seen["low"] - half <= PEOPLE <= seen["high"] + half)
+
+
 async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path) -> None:
     """
     People come, feel otherwise and go on both sides and move from one to the other, the command watches, and at every look at
@@ -175,7 +181,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
 
     assert len(looks.seen) > 20
     for seen in looks.seen:
-        assert seen["low"] <= PEOPLE <= seen["high"], seen
+        assert holds_surely(seen), seen
     lines = said.splitlines()
     assert lines[-1].startswith("Nobody reports to the old one any more")
     assert "THEY DISAGREE" not in said
@@ -188,7 +194,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
         while (await ask(new.url, "GET", f"{ROOM}/migration", headers=headers)).json()["following"]:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.5)
     seen = await presence(new)
-    assert seen["low"] <= PEOPLE <= seen["high"]
+    assert holds_surely(seen), seen
     assert new.lines == []
 
 
