@@ -5,26 +5,14 @@ every announcement is held against it. A seed says all that happens.
 """
 
 import asyncio
-import json
 from collections.abc import Coroutine
 from random import Random
 from typing import Any, Final, Self
 
 from breathing_room.core.cluster import EntryId
-from breathing_room.core.errors import StoreError
 from breathing_room.core.presence import Presence
-from breathing_room.core.wire import RESTART, retry_reason
-from breathing_room.hosts.common.rooms.connection import Session
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
-from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.cluster import TIMEOUT_S
-from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.logs.redis_stream import Log, Round
-from breathing_room.stores import MemoryStore
+from room_adapter import SimulatedHost, Tab
 from virtual_loop import VirtualClock
-
-AHEAD_MS: Final = 777
-"""How far the clock of the log is ahead."""
 
 FAULTS: Final = ("breaks", "bounces", "tabs_open", "drain", "kill", "stall", "cut")
 
@@ -44,124 +32,6 @@ class SharedLog:
         entry = max((at_ms, 0), (last[0], last[1] + 1))
         self.entries.append((entry, value))
         return entry
-
-
-class Way(Log):
-    """A node's way to the log."""
-
-    def __init__(self, cluster: "SimulatedCluster", shared: SharedLog) -> None:
-        self._cluster = cluster
-        self._shared = shared
-        self._rng = cluster.rng
-        self.is_cut = False
-        self.stalled_until_s = 0.0
-        """Until when the process of the node does nothing: answers wait for it, and so do people."""
-
-    async def _travel(self) -> None:
-        await asyncio.sleep(self._rng.choice([0.0, 0.001, self._rng.uniform(0, self._cluster.slow_s)]))
-
-    async def tell(self, value: bytes, *, since: EntryId) -> Round:
-        sent_at_s = self._cluster.now_s
-        await self._travel()
-        if self.is_cut or self._rng.random() < self._cluster.loss:
-            await asyncio.sleep(TIMEOUT_S)
-            raise StoreError("lost on the way there", temporary=True)
-        own = self._shared.add(self._cluster.clock.now_ms() + AHEAD_MS, value)
-        await asyncio.sleep(self._rng.choice([0.0, 0.002]))  # Others may get in between.
-        entries = tuple(entry for entry in self._shared.entries if entry[0] > since)
-        answer = Round(own, entries, dict(self._shared.paces))
-        if self._rng.random() < self._cluster.loss:
-            await asyncio.sleep(TIMEOUT_S)
-        await self._travel()
-        await asyncio.sleep(max(0.0, self.stalled_until_s - self._cluster.now_s))
-        if self.is_cut or self._cluster.now_s >= sent_at_s + TIMEOUT_S:
-            raise StoreError("lost on the way back", temporary=True)
-        return answer
-
-    async def read(self) -> tuple[int, tuple[tuple[EntryId, bytes], ...]]:
-        await self._travel()
-        return self._cluster.clock.now_ms() + AHEAD_MS, tuple(self._shared.entries)
-
-    async def write(self, value: bytes) -> None:
-        await self._travel()
-        if self.is_cut:
-            raise StoreError("lost on the way there", temporary=True)
-        self._shared.add(self._cluster.clock.now_ms() + AHEAD_MS, value)
-
-    async def set_pace(self, room: str, before: bytes, after: bytes) -> bool:
-        if self._shared.paces.get(room, b"") != before:
-            return False
-        self._shared.paces[room] = after
-        return True
-
-    async def secret(self, epoch: int, mine: bytes, *, ttl_ms: int) -> bytes:
-        del ttl_ms
-        return self._shared.secrets.setdefault(epoch, mine)
-
-    async def known_secret(self, epoch: int) -> bytes | None:
-        return self._shared.secrets.get(epoch)
-
-
-class SimulatedHost(Host):
-    """A node."""
-
-    def __init__(self, cluster: "SimulatedCluster", name: str, settings: dict[str, Any]) -> None:
-        flags = {"data": ":memory:", "redis": "redis://nowhere.invalid", "node": name, **settings}
-        config = ServerConfig.load(flags=flags, environ={})
-        super().__init__(config, MemoryStore(), clock=cluster.clock)
-        assert self.cluster is not None
-        self.node = self.cluster
-        self.name = name
-        self.way = self.node._log = Way(cluster, cluster.shared)
-        self._rng = cluster.rng
-
-    def retry_reason(self) -> bytes:
-        return retry_reason(self._rng.randrange(self.config.retry_spread_ms + 1))
-
-    def says(self) -> tuple[int | None, int, int | None, str]:
-        presence = self.presence("lobby")
-        return presence.count, presence.low, presence.high, presence.method
-
-    def sees(self, other: "SimulatedHost") -> bool:
-        """Tell whether it has heard of a node that is not gone."""
-        return any(node.message.node == other.node.node and not node.is_gone for node in self.node.nodes)
-
-    def die(self) -> None:
-        """End as kill -9 would."""
-        self.stopping = True
-        for task in list(self._tasks):
-            task.cancel()
-        for room in self.rooms.values():
-            room.shut()
-
-
-class Tab(Session[RoomHost]):
-    """A socket of somebody."""
-
-    __slots__ = ("cluster", "host", "owner")
-
-    def __init__(self, cluster: "SimulatedCluster", host: SimulatedHost, owner: int) -> None:
-        self.cluster = cluster
-        self.host = host
-        self.owner = owner
-        super().__init__(host.enter("lobby", address=None, forwarded_for=None), PROTOCOL)
-
-    def push(self, announcement: Announcement) -> None:
-        self.cluster.look(self.host, announcement.presence)
-
-    def send(self, text: bytes) -> None:
-        pass
-
-    def ping(self) -> None:
-        self.heard()  # It answers.
-
-    def close(self, code: int, reason: bytes = b"") -> None:
-        self.ended(politely=False)
-        wait_s = json.loads(reason)["retry_ms"] / 1_000 if code == RESTART else 0.0
-        self.cluster.lost(self, wait_s)
-
-    def abort(self) -> None:
-        self.ended(politely=False)
 
 
 class SimulatedCluster:

@@ -11,7 +11,8 @@ from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.hosts.worker.hibernation import REST, SNAPSHOT
 from breathing_room.hosts.worker.host import keep_secrets
 from breathing_room.stores import MemoryStore
-from hosts.worker.objects import BROKEN, Objects
+from hosts.worker.objects import BROKEN
+from room_adapter import Objects
 
 TIMES = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 15_000, "snapshot_ms": 10_000}
 

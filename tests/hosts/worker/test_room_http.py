@@ -9,7 +9,7 @@ from breathing_room.core.errors import PeerError
 from breathing_room.hosts.worker.host import RoomHost
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.room_http import RoomRoutes
-from hosts.worker.objects import Objects
+from room_adapter import Objects
 
 TOKEN = "a-token-of-32-characters-or-more-0"
 VISITOR = "visitor-0123456789"

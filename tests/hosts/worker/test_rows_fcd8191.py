@@ -8,7 +8,8 @@ import pytest
 
 from breathing_room.core.events import Reported
 from breathing_room.core.wire import history_body, presence_body
-from hosts.worker.objects import Objects, Wire
+from hosts.worker.objects import Wire
+from room_adapter import Objects
 from written import line, read
 
 STORIES = read("stories.json")["worker"]

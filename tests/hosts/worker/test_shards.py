@@ -20,7 +20,8 @@ from breathing_room.core.wire import GOODBYE
 from breathing_room.hosts.worker.hibernation import SHARDS
 from breathing_room.lab.cost.strategies import PUSH_ROWS, DurableObject
 from breathing_room.stores import MemoryStore
-from hosts.worker.objects import BROKEN, Objects, Wire
+from hosts.worker.objects import BROKEN, Wire
+from room_adapter import Objects
 
 MOODS = ("gratitude", "presence", "release", "connection")
 PUSH_MS, LEASE_MS, GRACE_MS = 1_000, 60_000, 15_000

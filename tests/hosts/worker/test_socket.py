@@ -10,7 +10,8 @@ from breathing_room.hosts.common.rooms.connection import ENDED, OBSERVER, PERSON
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
 from breathing_room.hosts.worker.host import RoomHost
 from breathing_room.hosts.worker.socket import EdgeSocket
-from hosts.worker.objects import BROKEN, Objects, Wire
+from hosts.worker.objects import BROKEN, Wire
+from room_adapter import Objects
 
 TIMES = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 15_000}
 
