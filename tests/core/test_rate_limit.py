@@ -4,12 +4,12 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.rate_limit import RETRY_S_MAX, Budget
+from breathing_room.core.rate_limit import RETRY_S_MAX, TokenBucket
 from breathing_room.core.tickets import ticket
 from inside import HandClock, client_of, host_inside
 
 
-def refusal(budget: Budget, now_ms: int) -> PeerError | None:
+def refusal(budget: TokenBucket, now_ms: int) -> PeerError | None:
     """Spend a token; return the error if there was none."""
     try:
         budget.spend(now_ms)
@@ -18,7 +18,7 @@ def refusal(budget: Budget, now_ms: int) -> PeerError | None:
     return None
 
 
-def spent(budget: Budget, now_ms: int) -> int:
+def spent(budget: TokenBucket, now_ms: int) -> int:
     """Spend until the budget refuses, and say how much that was."""
     count = 0
     while (error := refusal(budget, now_ms)) is None:
@@ -43,7 +43,7 @@ def test_budget_follows_the_panel(
     """
     A burst of two panels is taken at once, then so many reports a second; who comes over it is told a few whole seconds.
     """
-    budget = Budget(RoomConfig(**settings), now_ms=0)  # type: ignore[arg-type]
+    budget = TokenBucket(RoomConfig(**settings), now_ms=0)  # type: ignore[arg-type]
     assert budget.retry_after_s == retry_after_s
     assert spent(budget, 0) == burst
     assert spent(budget, 1_000) == min(per_s, burst)
@@ -55,7 +55,7 @@ def test_clock_that_steps_back_gives_nothing() -> None:
     """
     Time that runs backwards neither fills the bucket nor empties it.
     """
-    budget = Budget(RoomConfig(), now_ms=10_000)
+    budget = TokenBucket(RoomConfig(), now_ms=10_000)
     assert spent(budget, 10_000) == 800
     assert spent(budget, 0) == 0
     assert spent(budget, 1_000) == 100

@@ -25,7 +25,7 @@ PANEL_MIN: Final = 100
 RETRY_S_MAX: Final = 30
 
 
-class Budget:
+class TokenBucket:
     """The tokens of one room.
 
     Args:

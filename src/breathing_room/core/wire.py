@@ -230,6 +230,17 @@ class Report:
     epoch: int
 
 
+def check_epoch(value: object, epoch: int) -> int:
+    """Return the epoch in which a visit began, if it is the current one or the one before.
+
+    Raises:
+        PeerError: ``bad_epoch``.
+    """
+    if type(value) is not int or not epoch - 1 <= value <= epoch:
+        raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+    return value
+
+
 def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
     """Read the body of a beat over HTTP.
 
@@ -243,9 +254,7 @@ def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
     """
     value = decode_object(body)
     mood = value.get("mood")
-    began = value.get("epoch", epoch)
-    if type(began) is not int or not epoch - 1 <= began <= epoch:
-        raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+    began = check_epoch(value.get("epoch", epoch), epoch)
     visitor = check_visitor(value.get("visitor"))
     return Report(visitor, None if mood is None else check_mood(mood, moods), began)
 

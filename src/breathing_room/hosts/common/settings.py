@@ -14,17 +14,18 @@ import dataclasses
 import ipaddress
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self, get_type_hints
 
+from breathing_room.core.admission import Admission
 from breathing_room.core.cluster import LATE_TICKS, NODE_NAME
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.wire import check_room, presence_path
 from breathing_room.hosts.common.access.forwarded import Network
-from breathing_room.hosts.common.access.signing import check_key, check_signed
+from breathing_room.hosts.common.access.signing import check_key, check_signed, verifier
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
@@ -247,6 +248,22 @@ class ServerConfig:
     def room_config(self, name: str) -> RoomConfig:
         """Say how a room works."""
         return self.rooms.get(name, self.room)
+
+    def admission(
+        self, room: str, *, now_ms: int, wall_ms: Callable[[], int], has_memory: bool = True
+    ) -> Admission:
+        """Make what decides which reports and connections come into a room.
+
+        Args:
+            room: The room's name.
+            now_ms: The host's time.
+            wall_ms: Returns the milliseconds since 1970-01-01 UTC.
+            has_memory: Whether a process remembers the room between two requests.
+        """
+        verify = None
+        if self.signing_key:
+            verify = verifier(self.signing_key, room, max_age_s=self.signed_max_age_s, wall_ms=wall_ms)
+        return Admission(room, self.room_config(room), verify, now_ms=now_ms, has_memory=has_memory)
 
     def check_visitor(self, visitor: str, *, room: str, wall_ms: int, leaving: bool = False) -> None:
         """Refuse a visitor whose id nobody signed, where ids have to be signed.

@@ -22,7 +22,7 @@ from breathing_room.core.events import Event, Joined, Observed, Woken
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.core.presence import Presence
-from breathing_room.core.rate_limit import Budget
+from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
@@ -111,7 +111,7 @@ class RoomHost:
             self.day = Day(wall_ms=host.clock.wall_ms(), epoch_ms=host.config.room.epoch_ms)
         self.audience: dict[Listener, None] = {}
         self.opener = opener
-        self.budget = Budget(room.config, now_ms=host.clock.now_ms())
+        self.budget = TokenBucket(room.config, now_ms=host.clock.now_ms())
         self.pings: FixedTimeouts[Session[RoomHost]] = FixedTimeouts(self.ping_ms)
         self._attached = 0
         self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import check_visitor, config_body, decode_object, encode
+from breathing_room.core.admission import admit_while, refuse_legacy_report
+from breathing_room.core.wire import config_body, encode_presence
 from breathing_room.hosts.common.http.middleware import (
     check_origin,
     config_response,
@@ -50,24 +50,20 @@ class Routes:
         """Take a report."""
         self._check_origin(request)
         room = self.writer.check_open(request.path_params["room"])
-        answer = await self.writer.beat(room, await self._body(request))
-        return json_response(encode(answer))
+        presence = await self.writer.beat(room, await self._body(request))
+        return json_response(encode_presence(presence))
 
     async def leave(self, request: Request) -> Response:
         """Take a goodbye."""
         self._check_origin(request)
         room = self.writer.check_open(request.path_params["room"])
-        await self.writer.leave(room, check_visitor(decode_object(await self._body(request)).get("visitor")))
+        await self.writer.leave(room, await self._body(request))
         return Response(status_code=204)
 
     async def heartbeat(self, request: Request) -> Response:
         """Refuse the planning document's clients, who cannot be counted without a memory of them."""
         del request
-        raise PeerError(
-            "cannot_count",
-            "clients that flip coins cannot be counted without a memory of sessions, which this server has not",
-            status=501,
-        )
+        refuse_legacy_report()
 
     async def healthz(self, request: Request) -> Response:
         """Answer: whoever can is alive."""
@@ -77,8 +73,7 @@ class Routes:
     async def readyz(self, request: Request) -> Response:
         """Answer whether people can be counted: the store is there, and the job has run."""
         del request
-        if await self.writer.control() is None:
-            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        admit_while(await self.writer.control() is not None)
         return json_response(b'{"ok":true}')
 
     def _check_origin(self, request: Request) -> None:

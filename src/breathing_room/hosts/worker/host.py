@@ -21,7 +21,7 @@ from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.identity import SECRET_BYTES, Connection, VisitorKey, visitor_key
 from breathing_room.core.leases import RESTORED, SILENT, Leases
 from breathing_room.core.presence import Presence
-from breathing_room.core.rate_limit import Budget
+from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot, with_connected
 from breathing_room.core.tickets import TICKETS
@@ -129,7 +129,7 @@ class RoomHost:
         self.ping_ms = self.config.ping_ms
         self.audience: dict[EdgeSocket, None] = {}
         self.sockets: dict[EdgeSocket, None] = {}
-        self.budget = Budget(self.config, now_ms=host.clock.now_ms())
+        self.budget = TokenBucket(self.config, now_ms=host.clock.now_ms())
         self.epoch = -1
         self.publisher: Publisher | None = None
         self.follower: Follower | None = None

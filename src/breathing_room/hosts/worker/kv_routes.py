@@ -13,9 +13,10 @@ The presence that was read is kept for ``presence_max_age_s``, so who reports is
 
 from typing import Final
 
+from breathing_room.core.admission import refuse_legacy_report
 from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
-from breathing_room.core.wire import check_visitor, decode_object, encode, encode_presence
+from breathing_room.core.wire import encode_presence
 from breathing_room.hosts.common.http.responses import Answer, json_answer
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.common.store_mode.writer import Writer
@@ -50,19 +51,14 @@ class KvRoutes:
         match asked:
             case "/beat":
                 writer = await self._writer()
-                return json_answer(encode(await writer.beat(name, await request.read(bytes_max))))
+                return json_answer(encode_presence(await writer.beat(name, await request.read(bytes_max))))
             case "/leave":
-                visitor = check_visitor(decode_object(await request.read(bytes_max)).get("visitor"))
-                await (await self._writer()).leave(name, visitor)
+                writer = await self._writer()
+                await writer.leave(name, await request.read(bytes_max))
                 return Answer(204)
             case "/api/heartbeat":
-                raise PeerError(
-                    "cannot_count",
-                    "clients that flip coins cannot be counted without a memory of sessions, which this server has not",
-                    status=501,
-                )
-            case _:
-                raise PeerError("not_found", "there is nothing here", status=404)
+                refuse_legacy_report()
+        raise PeerError("not_found", "there is nothing here", status=404)
 
     async def ask_room(self, name: str, path: str) -> bytes:
         """Get a presence; of averages there are none.

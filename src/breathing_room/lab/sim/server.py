@@ -4,15 +4,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, TypeAlias
 
+from breathing_room.core.admission import Admission
 from breathing_room.core.effects import Announce, Save, Tell
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Event, Reported, Tossed, Withdrew, Woken
 from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
-from breathing_room.core.rate_limit import Budget
 from breathing_room.core.room import Room
 from breathing_room.core.tickets import ticket
+from breathing_room.core.wire import Report, check_epoch
 from breathing_room.core.write_policies import POLICIES
 from breathing_room.core.write_policies.records import Kind, Put, SeatReport, Writes
 from breathing_room.lab.sim.checkers import check_presence
@@ -55,13 +56,12 @@ class Server:
     def __init__(self, scenario: Scenario, clock: Clock, meter: Meter, *, rate: float) -> None:
         self._clock = clock
         self._meter = meter
-        config = scenario.room
         self.room = _begin(scenario, rate, clock.now_ms)
-        self._budget = Budget(config, now_ms=clock.now_ms)
+        self._admission = Admission(ROOM, scenario.room, None, now_ms=clock.now_ms)
         self._store = MeteredStore(
             MemoryStore(clock=lambda: clock.now_ms), meter.store, clock=lambda: clock.now_ms
         )
-        self._policy = POLICIES[scenario.run.policy](f"reports/{ROOM}/", lease_ms=config.beat_lease_ms)
+        self._policy = POLICIES[scenario.run.policy](f"reports/{ROOM}/", lease_ms=scenario.room.beat_lease_ms)
         self._wakes: list[int | None] = [None, None]
         self.reports_by_s: dict[int, int] = {}
 
@@ -80,22 +80,26 @@ class Server:
         self._meter.reports += 1
         second = now_ms // SECOND_MS
         self.reports_by_s[second] = self.reports_by_s.get(second, 0) + 1
-        today = now_ms // self.room.config.epoch_ms
-        if not today - 1 <= epoch <= today:
-            self._meter.reports_outdated += 1
-            return Outdated()
-        drawn = ticket_of(visitor, epoch)
-        if drawn < self.room.panel.rate:
-            try:
-                self._budget.spend(now_ms)
-            except PeerError as refusal:
-                self._meter.reports_shed += 1
-                return Shed((refusal.retry_after_s or 0) * SECOND_MS)
+        try:
+            check_epoch(epoch, now_ms // self.room.config.epoch_ms)
+            report = self._admission.admit(
+                Report(visitor, mood, epoch),
+                drawn=ticket_of(visitor, epoch),
+                rate=self.room.panel.rate,
+                now_ms=now_ms,
+            )
+        except PeerError as refusal:
+            if refusal.retry_after_s is None:
+                self._meter.reports_outdated += 1
+                return Outdated()
+            self._meter.reports_shed += 1
+            return Shed(refusal.retry_after_s * SECOND_MS)
+        if report.in_panel:
             self._meter.reports_kept += 1
             key = key_of(visitor)
             kind: Kind = "beat" if self.room.panel.holds(key) else "join"
-            self.feed(Reported(key, drawn, mood, prefix), now_ms)
-            self._write(self._policy.report(SeatReport(key, drawn, mood, kind), now_ms=now_ms))
+            self.feed(Reported(key, report.ticket, mood, prefix), now_ms)
+            self._write(self._policy.report(SeatReport(key, report.ticket, mood, kind), now_ms=now_ms))
         else:
             self._meter.reports_outside += 1
         return self.presence(now_ms)

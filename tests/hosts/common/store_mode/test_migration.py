@@ -53,7 +53,7 @@ class Both:
     async def old_leave(self, visitor: str) -> None:
         """Say goodbye to the writer."""
         self.now_ms += 10
-        await self.writer.leave(ROOM, visitor)
+        await self.writer.leave(ROOM, json.dumps({"visitor": visitor}).encode())
 
     async def new(self, visitor: str, mood: str | None = None, *, leaves: bool = False) -> None:
         """Report to the object, or say goodbye to it."""

@@ -84,9 +84,9 @@ async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
     await desk.job()
     async with desk.writer() as writer:
         assert (await writer.presence("lobby")).count == 0
-        assert (await writer.beat("lobby", a_beat(1, mood="release")))["count"] == 1
-        assert (await writer.beat("lobby", a_beat(1, mood="gratitude")))["moods"]["gratitude"] == 1
-        await writer.leave("lobby", f"visitor-{1:016}")
+        assert (await writer.beat("lobby", a_beat(1, mood="release"))).count == 1
+        assert (await writer.beat("lobby", a_beat(1, mood="gratitude"))).moods["gratitude"] == 1
+        await writer.leave("lobby", a_beat(1))
         assert (await writer.presence("lobby")).count == 0
         assert await desk.stored() == []
     assert await desk.stored() == [1]
@@ -123,7 +123,7 @@ async def test_without_a_job_reports_are_refused() -> None:
     """As long as the job has not run nobody can be counted: reports and leaves get 503 with a time to try again."""
     desk = Desk()
     async with desk.writer() as writer:
-        for refused in (writer.beat("lobby", a_beat(1)), writer.leave("lobby", f"visitor-{1:016}")):
+        for refused in (writer.beat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):
             with pytest.raises(PeerError) as error:
                 await refused
             assert (error.value.code, error.value.status, error.value.retry_after_s) == (
@@ -166,7 +166,7 @@ async def test_an_epoch_of_long_ago_begins_a_new_stay() -> None:
     desk.now_ms += DAY_MS
     await desk.job()
     async with desk.writer() as writer:
-        assert (await writer.beat("lobby", a_beat(1, epoch=20_000)))["count"] == 1
+        assert (await writer.beat("lobby", a_beat(1, epoch=20_000))).count == 1
         with pytest.raises(PeerError) as error:
             await writer.beat("lobby", a_beat(2, epoch=19_990))
         assert error.value.code == "bad_epoch"

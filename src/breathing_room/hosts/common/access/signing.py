@@ -23,8 +23,10 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Callable
 from typing import Final
 
+from breathing_room.core.admission import Verify
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.wire import check_room
 
@@ -86,6 +88,22 @@ def check_signed(key: str, room: str, visitor: str, *, now_s: int, max_age_s: in
         "visitor must be an id that was signed for this room, not too long ago",
         status=403,
     )
+
+
+def verifier(key: str, room: str, *, max_age_s: int, wall_ms: Callable[[], int]) -> Verify:
+    """Make the check of visitor ids that admission asks for.
+
+    Args:
+        key: The server's ``signing_key``.
+        room: The room's name.
+        max_age_s: How long ago an id may have been issued.
+        wall_ms: Returns the milliseconds since 1970-01-01 UTC.
+    """
+
+    def verify(visitor: str, leaving: bool) -> None:  # noqa: FBT001 - as ``Verify`` has it
+        check_signed(key, room, visitor, now_s=wall_ms() // 1_000, max_age_s=None if leaving else max_age_s)
+
+    return verify
 
 
 def check_key(key: str) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import secrets
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from breathing_room.core.admission import Admission, admit_another_room, admit_room, admit_while
 from breathing_room.core.errors import HostError, PeerError, StoreError
 from breathing_room.core.identity import visitor_key
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
-from breathing_room.core.wire import check_room, decode_report, presence_body, resolve_room
+from breathing_room.core.wire import check_room, resolve_room
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.policy import WritePolicy
 from breathing_room.core.write_policies.records import (
@@ -129,8 +130,7 @@ class Writer:
         """
         server = self.config.server
         name = resolve_room(room, server.default_room)
-        if not (server.open_rooms or name in server.kept_rooms):
-            raise PeerError("no_such_room", "there is no such room here", status=404)
+        admit_room(is_known=name in server.kept_rooms, open_rooms=server.open_rooms)
         return name
 
     async def control(self) -> Control | None:
@@ -149,30 +149,28 @@ class Writer:
         view = await self._view(room)
         return read_presence(room, self.config, control, view.records, now_ms=self.clock())
 
-    async def beat(self, room: str, body: bytes) -> dict[str, Any]:
+    async def beat(self, room: str, body: bytes) -> Presence:
         """Take a report, and answer with presence.
 
         Raises:
             PeerError: It makes no sense, nobody signed it, or nobody can be counted now.
         """
         control = await self._control_or_refuse()
-        server, now_ms = self.config.server, self.clock()
-        report = decode_report(body, server.room_config(room).moods, epoch=control.epoch)
-        server.check_visitor(report.visitor, room=room, wall_ms=now_ms)
-        drawn = ticket(report.visitor, room=room, epoch=report.epoch)
-        in_sample = drawn < self.config.make_rate(room, control.room(room), now_ms).current
-        if in_sample:
+        now_ms, admission = self.clock(), self.admission(room)
+        rate = self.config.make_rate(room, control.room(room), now_ms).current
+        report = admission.admit(admission.decode(body, epoch=control.epoch), rate=rate, now_ms=now_ms)
+        if report.in_panel:
             await self._tell(room, report.visitor, report.epoch, "beat", report.mood)
-        return presence_body(await self.presence(room)) | {"in_sample": in_sample}
+        return await self.presence(room)
 
-    async def leave(self, room: str, visitor: str) -> None:
-        """Take a goodbye. It does not say in which epoch the stay began, so it is said for both.
+    async def leave(self, room: str, body: bytes) -> None:
+        """Take a leave. It does not say in which epoch the visit began, so it is written for both.
 
         Raises:
-            PeerError: Nobody signed it, or nobody can be counted now.
+            PeerError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
         """
+        visitor = self.admission(room).leave(body)
         control = await self._control_or_refuse()
-        self.config.server.check_visitor(visitor, room=room, wall_ms=self.clock(), leaving=True)
         rates = self.config.make_rate(room, control.room(room), self.clock()).rates
         for epoch in (control.epoch, control.epoch - 1):
             # Whoever was in no sample has nothing to take back.
@@ -181,12 +179,16 @@ class Writer:
             ):
                 await self._tell(room, visitor, epoch, "leave", None)
 
+    def admission(self, room: str) -> Admission:
+        """Return what decides which reports come in. It has no memory: a writer may end with the request, and there may be many."""
+        return self.config.server.admission(room, now_ms=self.clock(), wall_ms=self.clock, has_memory=False)
+
     # --- Inside -----------------------------------------------------------------------------------------------
 
     async def _control_or_refuse(self) -> Control:
         control = await self.control()
-        if control is None:
-            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        admit_while(control is not None)
+        assert control is not None
         return control
 
     async def _secret(self, epoch: int) -> bytes | None:
@@ -219,10 +221,7 @@ class Writer:
         if policy is None:
             if len(self._policies) >= self.config.server.rooms_max:
                 self._policies = {name: held for name, held in self._policies.items() if held.unwritten()}
-            if len(self._policies) >= self.config.server.rooms_max:
-                raise PeerError(
-                    "too_many_rooms", "too many rooms are open on this server", status=503, retry_after_s=60
-                )
+            admit_another_room(len(self._policies), self.config.server.rooms_max)
             policy = self._policies[room] = self.config.make_policy(room, self.name)
         return policy
 
