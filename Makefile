@@ -73,7 +73,7 @@ docs: $(VENV)/.dev  ## Write the generated reference pages
 	$(BIN)/python scripts/reference.py
 
 web: $(NODE_PEERS)  ## Build the client that is handed out
-	$(BIN)/npm run --silent build --workspace src/breathing_room/web
+	$(BIN)/npm run --silent build --workspace src/breathing_room/web/client
 
 clean:  ## Remove what the other verbs made
 	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -28,8 +28,9 @@ from breathing_room.core.presence import Cell, merge_cells, read_label
 from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
 from breathing_room.hosts.server.cost_page import cost_body, cost_plot, decode_query
 
-WEB = Path(__file__).parent.parent / "src" / "breathing_room" / "web"
-SERVER = WEB.parent / "hosts" / "server"
+SOURCE = Path(__file__).parent.parent / "src" / "breathing_room"
+WEB = SOURCE / "web"
+SERVER = SOURCE / "hosts" / "server"
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 # A name under localhost is as good as https to a browser: it offers to keep the screen on.
 SITE = "http://breathing.localhost"
@@ -203,12 +204,17 @@ window.WebSocket = class {
 """
 
 
+def file_of_page(name: str) -> Path:
+    """Where the source of a file is: the page's and the client's are served as one folder."""
+    return next((file for file in (WEB / "page" / name, WEB / "client" / name) if file.is_file()), WEB / name)
+
+
 async def answer(page: Page, picture: Picture) -> None:
     """Answer for the server: with the page's files, the room's config, and the picture's presence."""
 
     async def serve(route: Route) -> None:
         path = route.request.url.removeprefix(SITE).partition("?")[0]
-        file = WEB / (path.lstrip("/") or "index.html")
+        file = file_of_page(path.lstrip("/") or "index.html")
         if path.endswith("/config"):
             await route.fulfill(json=config(picture))
         elif file.is_file():
@@ -320,8 +326,8 @@ async def take_words_of_element(browser: Browser, folder: Path) -> Path:
             await route.fulfill(json=config(PICTURES[0]))
         elif place == "rooms":
             await route.fulfill(json=with_others(int(name.removeprefix("with-"))) | {"rate": 1e-9})
-        elif (WEB / name).is_file():
-            await route.fulfill(path=WEB / name)
+        elif file_of_page(name).is_file():
+            await route.fulfill(path=file_of_page(name))
         else:
             await route.abort()
 
@@ -346,7 +352,11 @@ async def answer_others(route: Route) -> None:
     url = urlsplit(route.request.url)
     name = url.path.lstrip("/")
     asked = decode_query(dict(parse_qsl(url.query))) if name.startswith("cost.") else ()
-    file = SERVER / ("cost.html" if name == "cost" else name)
+    file = (
+        WEB / "admin" / name
+        if name.startswith("admin.")
+        else SERVER / ("cost.html" if name == "cost" else name)
+    )
     if name in OPERATOR:
         await route.fulfill(body=OPERATOR[name](), content_type="text/html")
     elif name == "cost.json":

@@ -14,7 +14,7 @@ SRC = Path(breathing_room.__file__).parent
 TESTS = Path(__file__).parent
 
 TESTED_ELSEWHERE = {
-    "hosts/server/admin.js": ("web/test_admin_page.py", "a script of a page, which is used in a browser"),
+    "web/admin/admin.js": ("web/test_admin_page.py", "a script of a page, which is used in a browser"),
     "__main__.py": (
         "cli/test_watch.py",
         "it only calls the command, as every test does that starts a process",
@@ -29,8 +29,8 @@ TESTED_ELSEWHERE = {
         "testing/test_host.py",
         "every check is held to a host that breaks its promise, all of them on one server",
     ),
-    "web/words.*.js": (
-        "web/test_words.py",
+    "web/client/words.*.js": (
+        "web/page/test_words.py",
         "the phrases of one language; every language is held to the same",
     ),
 }
@@ -72,11 +72,11 @@ CROSS_CUTTING = {
     "stores/test_open_store.py": "a store by its setting",
     "test_structure.py": "this file",
     "web/test_admin_page.py": "the operator's page in a browser",
-    "web/test_battery.py": "what the open page costs a browser",
-    "web/test_colours.py": "the colors of the style sheet",
+    "web/page/test_battery.py": "what the open page costs a browser",
+    "web/page/test_colours.py": "the colors of the style sheet",
     "web/test_cost_page.py": "the cost page in a browser",
     "web/test_files.py": "all files of the page",
-    "web/test_package.py": "the package on npm",
+    "web/client/test_package.py": "the package on npm",
 }
 """Tests of no single module, and of what."""
 

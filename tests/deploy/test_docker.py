@@ -282,7 +282,7 @@ def test_the_context_is_what_is_copied() -> None:
         "src/breathing_room/__pycache__/a.pyc",
     ):
         assert not is_sent(PurePosixPath(name)), name
-    for name in ("src/breathing_room/web/node_modules/a.js", "src/room.db", "src/room.db-wal"):
+    for name in ("src/breathing_room/web/client/node_modules/a.js", "src/room.db", "src/room.db-wal"):
         assert not is_sent(PurePosixPath(name)), name
 
 

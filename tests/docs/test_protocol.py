@@ -7,10 +7,9 @@ from typing import Any
 from breathing_room.client.clock import SAMPLES
 from breathing_room.client.timing import Timing
 from breathing_room.hosts.common.settings import ServerConfig
-from node import node
+from node import CLIENT, node
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
-WEB = Path(__file__).parents[2] / "src" / "breathing_room" / "web"
 
 
 def row(start: str) -> str:
@@ -21,7 +20,9 @@ def row(start: str) -> str:
 
 def constant(file: str, name: str) -> Any:
     """A constant of a script."""
-    (found,) = re.findall(rf"^const {name} = (.*);$", (WEB / file).read_text(encoding="utf-8"), re.MULTILINE)
+    (found,) = re.findall(
+        rf"^const {name} = (.*);$", (CLIENT / file).read_text(encoding="utf-8"), re.MULTILINE
+    )
     return node("breath.js", found)
 
 
@@ -30,10 +31,14 @@ def test_the_times_are_those_of_the_clients() -> None:
     What the page says of answers, beats and backoff is what the browser client and the Python client do.
     """
     timing = Timing()
-    assert constant("client.js", "ANSWER_MS") == constant("socket.js", "ANSWER_MS") == timing.answer_s * 1_000
+    assert (
+        constant("client.js", "ANSWER_MS")
+        == constant("socket_transport.js", "ANSWER_MS")
+        == timing.answer_s * 1_000
+    )
     assert f" {timing.answer_s:g} s;" in row("an answer")
-    first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket.js", "FIRST_BEATS_MS"))
-    assert constant("socket.js", "BEAT_MS") == timing.beat_s * 1_000
+    first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "FIRST_BEATS_MS"))
+    assert constant("socket_transport.js", "BEAT_MS") == timing.beat_s * 1_000
     assert f"then {first}, " in row("from one beat")
     assert f"every {timing.beat_s:g} s, or a third of" in row("from one beat")
     for file in ("client.js", "polling.js"):
@@ -43,10 +48,10 @@ def test_the_times_are_those_of_the_clients() -> None:
         "before coming back"
     )
     assert row("refused sockets").endswith(f"| {constant('client.js', 'REFUSALS_MAX')} |")
-    assert row("the first event").endswith(f"| {constant('http.js', 'PATIENCE_MS') / 1_000:g} s |")
+    assert row("the first event").endswith(f"| {constant('poll_transport.js', 'PATIENCE_MS') / 1_000:g} s |")
     assert row("an id that nobody").endswith(f"| {constant('tabs.js', 'VISIT_MS') / 60_000:g} min |")
     assert f"Of the last {SAMPLES} the one" in PAGE
-    assert f".slice(-{SAMPLES});" in (WEB / "client.js").read_text(encoding="utf-8")
+    assert f".slice(-{SAMPLES});" in (CLIENT / "client.js").read_text(encoding="utf-8")
 
 
 def test_the_limits_are_those_of_the_server() -> None:

@@ -307,4 +307,4 @@ def test_what_is_installed_is_the_wheel(wheel: Wheel, tmp_path: Path) -> None:
     package = Path(found.stdout.strip())
     assert package.is_relative_to(wheel.bin.parent)
     assert (package / "py.typed").exists()
-    assert (package / "web" / "dist" / "element.js").exists()
+    assert (package / "web" / "client" / "dist" / "element.js").exists()

@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 from breathing_room.hosts.common.http.page_files import page_files
 from chromium import OpenPage, people
 from harness import ServerProcess
-from node import WEB
+from node import PAGE
 
 CLIENT_BYTES_MAX = 8_000
 ELEMENT_BYTES_MAX = 10_000
@@ -64,7 +64,7 @@ def test_no_inline_script_or_style() -> None:
     """
     The policy allows none, so that there is none.
     """
-    page = (WEB / "index.html").read_text(encoding="utf-8")
+    page = (PAGE / "index.html").read_text(encoding="utf-8")
     assert "style=" not in page
     assert "<style" not in page
     assert page.count("<script") == page.count('<script type="module" src=') == 1

@@ -1,16 +1,12 @@
 """The page's files, as they are handed out."""
 
-from pathlib import Path
-
 import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-import breathing_room
 from breathing_room.hosts.server.page import PageRoutes
-
-WEB = Path(breathing_room.__file__).parent / "web"
+from node import PAGE
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +25,7 @@ async def test_a_file_is_compressed_for_those_who_take_it(page: PageRoutes) -> N
         tags = set()
         for encoding in ("gzip, br", "identity"):
             answer = await client.get("/page.js", headers={"Accept-Encoding": encoding})
-            assert answer.content == (WEB / "page.js").read_bytes()
+            assert answer.content == (PAGE / "page.js").read_bytes()
             assert answer.headers["content-type"].startswith("text/javascript")
             assert answer.headers["vary"] == "Accept-Encoding"
             assert ("content-encoding" in answer.headers) == encoding.startswith("gzip")
@@ -43,7 +39,7 @@ async def test_the_page_itself_and_what_may_run_in_it(page: PageRoutes) -> None:
     """Without a name the page is meant, and it may only reach itself and where presence is published."""
     async with client_of_page(page) as client:
         answer = await client.get("/")
-        assert answer.content == (WEB / "index.html").read_bytes()
+        assert answer.content == (PAGE / "index.html").read_bytes()
         assert "https://cdn.example;" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
 

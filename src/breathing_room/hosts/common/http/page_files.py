@@ -1,4 +1,4 @@
-"""The files of ``web/``: the page, and the client for the pages of others."""
+"""The files of ``web/page`` and ``web/client``: the page, and the client for the pages of others."""
 
 from importlib.resources import files
 from pathlib import PurePath
@@ -13,14 +13,14 @@ MEDIA_TYPES: Final = {
 
 
 def page_files() -> dict[str, bytes]:
-    """Read every file, by its name.
+    """Read every file, by its name: both folders are served as one.
 
     What ``make web`` built, the client in one small file, goes before the source of that name.
     """
     web = files("breathing_room").joinpath("web")
     return {
         file.name: file.read_bytes()
-        for folder in (web, web.joinpath("dist"))
-        for file in folder.iterdir()
+        for folder in ("client", "page", "client/dist")
+        for file in web.joinpath(folder).iterdir()
         if PurePath(file.name).suffix in MEDIA_TYPES
     }

@@ -1,7 +1,7 @@
 """Charts as SVG, made where the numbers are: no script, one text for whoever cannot see them.
 
 Both are drawn on ``WIDTH`` units, about a phone's width in pixels, so that their words stay readable there. How they look is said
-by ``hosts/server/admin.css``; what is a matter of numbers is said here. Times are UTC.
+by ``web/admin/admin.css``; what is a matter of numbers is said here. Times are UTC.
 """
 
 import time

@@ -33,7 +33,7 @@ class AdminRoutes:
         self.host = host
         self._auth = AdminAuth(host.config.admin_token)
         self._files = {
-            name: files("breathing_room.hosts.server").joinpath(name).read_bytes()
+            name: files("breathing_room").joinpath("web", "admin", name).read_bytes()
             for name in ("admin.css", "admin.js")
         }
 

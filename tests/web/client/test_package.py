@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from harness import ServerProcess
-from node import NODE, WEB, node
+from node import CLIENT, NODE, node
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+HOME = CLIENT.relative_to(ROOT)
 HERE = Path(sys.executable).parent
 NODES = sorted({NODE, str(HERE / "node")})
 """That of the system, where there is one, and that of the virtual environment."""
@@ -24,13 +25,13 @@ NODES = sorted({NODE, str(HERE / "node")})
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `npm pack` packs, unpacked into the node_modules of somebody else."""
     copy = tmp_path_factory.mktemp("repository")
-    shutil.copytree(WEB, copy / "src" / "breathing_room" / "web")
+    shutil.copytree(CLIENT, copy / HOME)
     shutil.copy(ROOT / "LICENSE", copy)
     (copy / "node_modules").symlink_to(ROOT / "node_modules")
     npm = shutil.which("npm") or HERE / "npm"
     project = tmp_path_factory.mktemp("project")
     command = [npm, "pack", "--silent", "--pack-destination", project]
-    subprocess.run(command, cwd=copy / "src" / "breathing_room" / "web", check=True, capture_output=True)
+    subprocess.run(command, cwd=copy / HOME, check=True, capture_output=True)
     (packed,) = project.glob("*.tgz")
     with tarfile.open(packed) as archive:
         archive.extractall(project / "node_modules", filter="data")
@@ -46,15 +47,15 @@ def test_what_is_packed(package: Path) -> None:
     sources = {
         "client",
         "element",
-        "http",
         "interpolation",
         "offline",
         "others",
+        "poll_transport",
         "polling",
         "react",
         "sentence",
     }
-    sources |= {"socket", "tabs"} | {file.stem for file in WEB.glob("words.*.js")}
+    sources |= {"socket_transport", "tabs"} | {file.stem for file in CLIENT.glob("words.*.js")}
     types = {"client.d.ts", "element.d.ts", "react.d.ts", "sentence.d.ts"}
     others = {
         "package.json",
@@ -78,7 +79,7 @@ def test_what_is_handed_out_is_what_was_built(package: Path) -> None:
     The client that our servers hand out is that of npm, built from the sources as they are: after a change, `make web`.
     """
     for file in (package / "dist").iterdir():
-        assert (WEB / "dist" / file.name).read_bytes() == file.read_bytes(), file.name
+        assert (CLIENT / "dist" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_a_typescript_example_checks(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_the_types_name_what_is_there() -> None:
     """
     Every property and method that the types promise is one of a room, and no other is public.
     """
-    types = (WEB / "client.d.ts").read_text()
+    types = (CLIENT / "client.d.ts").read_text()
     promised = re.search(r"interface Room .*?{(.*?)\n}", types, re.DOTALL)
     assert promised
     names = re.findall(r"^  (?:readonly )?(\w+)[:(<]", promised[1], re.MULTILINE)
@@ -142,7 +143,7 @@ def test_the_types_name_what_is_there() -> None:
     assert set(names) - {"addEventListener"} == set(there)
     options = re.search(r"interface Options {(.*?)\n}", types, re.DOTALL)
     assert options
-    told = re.findall(r"@param .*?\[options\.(\w+)\]", (WEB / "client.js").read_text())
+    told = re.findall(r"@param .*?\[options\.(\w+)\]", (CLIENT / "client.js").read_text())
     assert sorted(re.findall(r"^  (\w+)\?:", options[1], re.MULTILINE)) == sorted(told)
 
 
@@ -150,7 +151,7 @@ def test_the_types_of_the_element_name_what_is_there() -> None:
     """
     Every property that the types promise is one of the element, and can be set where they say so; and no other is public.
     """
-    types = (WEB / "element.d.ts").read_text()
+    types = (CLIENT / "element.d.ts").read_text()
     promised = {kind: re.findall(rf"^  {kind} (\w+)\(", types, re.MULTILINE) for kind in ("get", "set")}
     there = node(
         "element.js",

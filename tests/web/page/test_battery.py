@@ -17,7 +17,7 @@ async def test_the_open_page_rests(
     """
     While 250 people breathe and nobody comes or goes, the main thread is at work for less than 5 % of the time.
     """
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "scripts"))
     battery = importlib.import_module("battery")
     picture = battery.Picture(name="quiet", presence=battery.CROWD)
     task, script = await battery.share(browser, picture, "phone", 5.0, busy=False)

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
 from harness import ServerProcess
-from node import WEB, node
+from node import CLIENT, node
 
 OTHERS = (0, 1, 2, 12_345)
 SENTENCES = {
@@ -220,7 +220,7 @@ def test_every_language_of_the_page_is_here() -> None:
     """
     A language that the page speaks is one that the sentence speaks.
     """
-    languages = [file.name.split(".")[1] for file in WEB.glob("words.*.js")]
+    languages = [file.name.split(".")[1] for file in CLIENT.glob("words.*.js")]
     first = [node(f"words.{lang}.js", "it.here.first") for lang in languages]
     assert say(*((seen(exactly(1)), {"lang": lang}) for lang in languages)) == first
     assert len(set(first)) == len(languages)

@@ -18,7 +18,7 @@ from breathing_room.core.history import HOUR_MS, HOURS, History
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import history_body
 from chromium import until
-from node import WEB, node
+from node import CLIENT, node
 
 WEEK_MS = HOURS * HOUR_MS
 MONDAY_MS = 4 * 24 * HOUR_MS
@@ -103,7 +103,7 @@ class Files(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[str, Path, type[Files]]]:
     """A static site with the client's files; its address, its folder, and what it was asked and told."""
-    for file in WEB.glob("*.js"):
+    for file in CLIENT.glob("*.js"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "index.html").write_text("<!doctype html><link rel=icon href=data:,><title>A page</title>")
 

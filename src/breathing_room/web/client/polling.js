@@ -2,7 +2,7 @@
  * Somebody without a socket: when to look, when to report, when to say goodbye.
  *
  * The same as `core/client_rules/polling.py` and `core/tickets.py`, in the same words and order; tests hold one against the other.
- * Nothing here knows how it is carried: `http.js` does that. No coin is flipped: whoever holds a ticket below the
+ * Nothing here knows how it is carried: `poll_transport.js` does that. No coin is flipped: whoever holds a ticket below the
  * announced rate is asked to report, and the ticket is drawn once, for the whole stay.
  */
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from node import WEB, node
+from node import PAGE, node
 
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
@@ -73,7 +73,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-STYLE = (WEB / "style.css").read_text(encoding="utf-8")
+STYLE = (PAGE / "style.css").read_text(encoding="utf-8")
 
 
 def colours() -> list[str]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from node import WEB, node
+from node import CLIENT, node
 
 STAGE = """
     const fs = await import('node:fs');
@@ -25,7 +25,7 @@ STAGE = """
         return room;
       };`;
     const url = (text) => 'data:text/javascript,' + encodeURIComponent(text);
-    const source = fs.readFileSync(new URL('react.js', WEB), 'utf8')
+    const source = fs.readFileSync(new URL('react.js', CLIENT), 'utf8')
       .replace("'react'", JSON.stringify(url(hooks))).replace("'./client.js'", JSON.stringify(url(client)));
     const [{usePresence}, {render, unmount}, {rooms}] = [await import(url(source)), await import(url(hooks)), await import(url(client))];
     const show = (options) => render(() => usePresence('https://room.example', options));
@@ -33,7 +33,7 @@ STAGE = """
 
 
 def run(steps: str) -> Any:
-    stage = STAGE.replace("WEB)", f"{json.dumps(WEB.as_uri() + '/')})")
+    stage = STAGE.replace("CLIENT)", f"{json.dumps(CLIENT.as_uri() + '/')})")
     return node("shapes.js", f"await (async () => {{ {stage} {steps} }})()")
 
 

@@ -19,9 +19,9 @@
  * static file, who is usually there.
  */
 
-import {overHttp} from './http.js';
+import {overHttp} from './poll_transport.js';
 import {Walk} from './interpolation.js';
-import {overSocket} from './socket.js';
+import {overSocket} from './socket_transport.js';
 import {Tabs} from './tabs.js';
 
 /** Stands for the name of the server's default room, until the config says that. */

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from node import WEB, node
+from node import CLIENT, node
 
-LANGUAGES = sorted(file.name.split(".")[1] for file in WEB.glob("words.*.js"))
+LANGUAGES = sorted(file.name.split(".")[1] for file in CLIENT.glob("words.*.js"))
 
 
 def presence(

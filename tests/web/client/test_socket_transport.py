@@ -42,7 +42,7 @@ STAGE = """
 
 
 def run(steps: str, *given: Any) -> Any:
-    return node("socket.js", f"await (async () => {{ {STAGE} {steps} }})()", *given)
+    return node("socket_transport.js", f"await (async () => {{ {STAGE} {steps} }})()", *given)
 
 
 def test_it_joins_first_and_an_observer_joins_nothing() -> None:

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, Route, ViewportSize, WebSocketRo
 
 from chromium import BringPeer, OpenPage, people, source, until, violations
 from harness import Serve, ServerProcess
-from node import WEB
+from node import CLIENT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -154,7 +154,7 @@ async def test_one_more_language_is_one_more_file(server: ServerProcess, open_pa
     page = await open_page()
 
     async def answer(route: Route) -> None:
-        english = (WEB / "words.en.js").read_text(encoding="utf-8")
+        english = (CLIENT / "words.en.js").read_text(encoding="utf-8")
         await route.fulfill(body=english.replace("'ltr'", "'rtl'"), content_type="text/javascript")
 
     await page.route("**/words.he.js", answer)
