@@ -61,3 +61,16 @@ def test_every_time_to_live_within_its_range_is_taken() -> None:
         check_put("a", b"", ttl_ms)
     assert wall_ms() + TTL_MS_MAX < 2**53
     assert abs(wall_ms() - time.time() * 1_000) < 1_000
+
+
+@pytest.mark.parametrize("short_ns", [0, 64, 128])
+def test_the_time_is_the_millisecond_that_the_clock_means(
+    short_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A clock whose nanoseconds are a rounded floating-point number, as Python's is at the edge, is read as the millisecond that it has.
+
+    It was read as the one before, so that an alarm rang a millisecond before its time.
+    """
+    monkeypatch.setattr(time, "time_ns", lambda: 1_796_075_603_605_000_000 - short_ns)
+    assert wall_ms() == 1_796_075_603_605

@@ -170,6 +170,7 @@ class Object:
     rows: dict[str, bytes] = field(default_factory=dict)
     wires: list[Wire] = field(default_factory=list)
     alarm_at_ms: int | None = None
+    ringing_at_ms: int | None = None
     room: EdgeRoomHost | None = None
     sessions: dict[Wire, EdgeSocket] = field(default_factory=dict)
     alarms: int = 0
@@ -182,8 +183,9 @@ class Object:
         self.rows[name] = value
         self.written += 1
 
-    def set_alarm(self, at_ms: int) -> None:
-        self.alarm_at_ms = at_ms
+    def set_alarm(self, clock: HandClock, at_ms: int) -> None:
+        """Set the alarm, but for one at the time at which it rings just now, or earlier: the platform takes that for done."""
+        self.alarm_at_ms = None if max(at_ms, clock.at_ms) == self.ringing_at_ms else at_ms
         self.written += 1
 
     def delete(self, name: str) -> None:
@@ -237,7 +239,7 @@ class Objects:
                 self.host,
                 "lobby",
                 one,
-                set_alarm=one.set_alarm,
+                set_alarm=partial(one.set_alarm, self.clock),
                 spawn=self._work.append,
                 shard=shard,
                 call=partial(self._call, shard),
@@ -311,14 +313,19 @@ class Objects:
             shard, one = min(due, key=lambda found: found[1].alarm_at_ms or 0)
             assert one.alarm_at_ms is not None
             self.clock.at_ms = max(self.clock.at_ms, one.alarm_at_ms)
-            one.alarm_at_ms = None
+            one.alarm_at_ms, one.ringing_at_ms = None, one.alarm_at_ms
             one.alarms += 1
             room = await self.awake(shard)
             await room.talk()
             room.alarm_rang()
+            one.ringing_at_ms = None
             for wire in list(one.wires):
                 self._tidy(wire)
+            await self._finish_work()
         self.clock.at_ms = until_ms
+        await self._finish_work()
+
+    async def _finish_work(self) -> None:
         while self._work:
             await self._work.pop(0)
 

@@ -3,9 +3,10 @@
 import asyncio
 import time
 
+from breathing_room.core.wire import JOIN_LATE
 from breathing_room.testing.host_context import ask, new_room
-from breathing_room.testing.peer import PATIENCE_S, TICK_S
-from hosts.worker.conftest import TIMES, Start
+from breathing_room.testing.peer import PATIENCE_S, TICK_S, Socket
+from hosts.worker.conftest import JOIN_MS, TIMES, Start
 from hosts.worker.platform_fakes import Service
 
 WAITING = """\
@@ -52,6 +53,25 @@ class Default(Worker):
 """
 """Objects that begin some work with every request, to which nothing but the object itself refers."""
 
+FAILING = """\
+from breathing_room.hosts.worker.entry import BreathingRoom as Object
+from breathing_room.hosts.worker.entry import Default
+
+alarms = []
+
+
+class BreathingRoom(Object):
+    async def alarm(self, info=None):
+        alarms.append(True)
+        await super().alarm(info)
+
+    async def _awake(self, name):
+        if len(alarms) == 1 and name is None:
+            raise RuntimeError("injected")
+        return await super()._awake(name)
+"""
+"""Objects whose first alarm fails."""
+
 
 async def test_work_that_goes_on_after_an_answer_is_not_collected(start: Start, kv: Service) -> None:
     """
@@ -69,3 +89,19 @@ async def test_work_that_goes_on_after_an_answer_is_not_collected(start: Start, 
         assert time.monotonic() < deadline_s, seen
         await asyncio.sleep(TICK_S)
     assert not worker.lines, "\n".join(worker.lines)
+
+
+async def test_an_alarm_that_fails_rings_again(start: Start, kv: Service) -> None:
+    """
+    A room whose alarm fails does later what was due: here, it closes a socket that never says what it is.
+
+    It waited for the alarm that had failed, and set no other until it slept.
+    """
+    worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=FAILING)
+    silent = await Socket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
+    deadline_s = time.monotonic() + 2 * JOIN_MS / 1_000 + 4 * PATIENCE_S
+    while silent.end().code != JOIN_LATE:
+        assert time.monotonic() < deadline_s
+        await asyncio.sleep(TICK_S)
+    silent.cut()
+    assert "injected" in "\n".join(worker.lines)

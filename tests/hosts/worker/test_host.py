@@ -8,6 +8,9 @@ from breathing_room.core.config import DAY_MS
 from breathing_room.core.errors import StoreError
 from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.snapshot import decode_snapshot
+from breathing_room.core.wire import JOIN_LATE
+from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, ROUNDS
+from breathing_room.hosts.common.store_mode.records import CONTROL, Control, RoomControl, encode_control
 from breathing_room.hosts.worker.hibernation import REST, SNAPSHOT
 from breathing_room.hosts.worker.host import keep_secrets
 from breathing_room.stores import MemoryStore
@@ -126,3 +129,45 @@ async def test_secrets_are_kept_ahead_of_their_epoch() -> None:
     assert [secret and len(secret) for secret in found] == [SECRET_BYTES] * 2
     await keep_secrets(store, DAY_MS, now_ms + 1)
     assert [await store.get(f"secret/{epoch}") for epoch in (20_000, 20_001)] == found
+
+
+async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_alarm_for_each() -> None:
+    """
+    A room that moves out of KV follows in the same rhythm until the job has ended, and its alarm rings once for each round.
+
+    The alarm was set again to the millisecond at which it rang, since the round was only about to begin. The platform takes that
+    for done, so in about one of three moves under load the room followed no more, and no other alarm of it rang either.
+    """
+    objects = an_edge()
+    store, began_at_ms = MemoryStore(clock=objects.clock.now_ms), objects.clock.at_ms
+    room = RoomControl(changed_at_ms=began_at_ms, since_ms=began_at_ms)
+    control = Control(as_of_ms=began_at_ms, epoch=began_at_ms // DAY_MS, rooms={"lobby": room})
+    await store.put(CONTROL, encode_control(control))
+    objects.keep_in(store)
+    assert (await objects.awake(0)).progress().following
+    job_ms = objects.worker.job_ms
+    await objects.pass_ms(JOBS_MISSED_MAX * job_ms)
+    assert (await objects.awake(0)).progress().following
+    assert objects[0].alarms == pytest.approx(JOBS_MISSED_MAX * ROUNDS, abs=JOBS_MISSED_MAX)
+    await objects.pass_ms(2 * job_ms // ROUNDS)
+    assert not (await objects.awake(0)).progress().following
+
+
+async def test_an_alarm_that_rings_early_is_set_again_and_to_another_time() -> None:
+    """
+    An alarm that rings before its time, by the clock of the object, is set to a later millisecond and does then what it is for.
+
+    That clock read a millisecond less than the platform's in three of eight, and the platform takes an alarm that is set, as it
+    rings, to the time at which it rings for done.
+    """
+    objects = an_edge()
+    wire = await objects.open("visitor-0")
+    one, rings_at_ms = objects[0], objects[0].alarm_at_ms
+    assert one.room is not None
+    assert rings_at_ms is not None
+    objects.clock.at_ms = rings_at_ms - 1
+    one.alarm_at_ms, one.ringing_at_ms = None, rings_at_ms
+    one.room.alarm_rang()
+    one.ringing_at_ms = None
+    await objects.pass_ms(2)
+    assert wire.closed == JOIN_LATE

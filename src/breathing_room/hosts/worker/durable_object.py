@@ -30,12 +30,15 @@ from breathing_room.hosts.worker.shards import (
     room_and_shard,
 )
 from breathing_room.hosts.worker.socket import EdgeSocket
+from breathing_room.ports import wall_ms
 
 log = logging.getLogger("breathing_room.worker")
 
 # A client of the planning document's app pings so. The network answers, and the room sleeps on.
 PING: Final = '{"type":"ping"}'
 PONG: Final = '{"type":"pong"}'
+
+ALARM_AGAIN_MS: Final = 5_000
 
 _hosts: list[Host] = []
 
@@ -130,6 +133,8 @@ class BreathingRoom(DurableObject):
             room.alarm_rang()
         except Exception as error:  # noqa: BLE001
             _bug(error)
+            # The platform takes this alarm for done, and the room sets no other before it has rung.
+            self._set_alarm(wall_ms() + ALARM_AGAIN_MS)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 

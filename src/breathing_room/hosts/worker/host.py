@@ -143,6 +143,8 @@ class RoomHost:
         self._joining: FixedTimeouts[EdgeSocket] = FixedTimeouts(host.config.join_ms)
         self._stamp: object = None
         self._alarm_at_ms: int | None = None
+        # The platform loses an alarm that is set, as it rings, to the millisecond at which it rings (workerd 1.20261117.1, 2026-11-30).
+        self._rang_at_ms = 0
         self._wake_at_ms: int | None = None
         # Where changes had to wait to be told, more are likely to come. Before this time nobody can be told anything, so there is one
         # alarm then, which no change and no snapshot moves: to move it is a row.
@@ -438,7 +440,10 @@ class RoomHost:
         follow_at_ms = None if self.follower is None else self.follower.next_at_ms
         wishes = (wake_at_ms, self._joining.next_at_ms, follow_at_ms)
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
-        if at_ms is not None and (self._alarm_at_ms is None or at_ms < self._alarm_at_ms):
+        if at_ms is None:
+            return
+        at_ms = max(at_ms, self._rang_at_ms + 1)
+        if self._alarm_at_ms is None or at_ms < self._alarm_at_ms:
             self._alarm_at_ms = at_ms
             self._set_alarm(at_ms)
 
@@ -454,10 +459,14 @@ class RoomHost:
 
     def alarm_rang(self) -> None:
         """The time that was asked for has come."""
+        now_ms = self.host.clock.now_ms()
+        self._rang_at_ms = max(now_ms, self._alarm_at_ms or 0)
         self._alarm_at_ms = None
-        if self.follower is not None and self.follower.next_at_ms <= self.host.clock.now_ms():
+        if self.follower is not None and self.follower.next_at_ms <= now_ms:
+            # Before it begins, so that the alarm that is set now is the next round's, however this one ends.
+            self.follower.begin_round(now_ms)
             self._spawn(self._follow(self.follower))
-        for session in self._joining.ended(self.host.clock.now_ms()):
+        for session in self._joining.ended(now_ms):
             session.close(JOIN_LATE)
         self.feed(Woken())
 

@@ -61,7 +61,7 @@ class Follower:
 
     Attributes:
         every_ms: How often it follows.
-        next_at_ms: When to call ``follow``.
+        next_at_ms: When the next round is due: ``begin_round``, then ``follow``.
         over: Whether there is nobody left to follow.
     """
 
@@ -90,6 +90,10 @@ class Follower:
         self._elsewhere.discard(visitor)
         self._untold[visitor] = later(self._untold.get(visitor), record)
 
+    def begin_round(self, now_ms: int) -> None:
+        """Set the time of the next round."""
+        self.next_at_ms = now_ms + self.every_ms
+
     async def follow(self, room: Room, now_ms: int) -> list[Event]:
         """Tell writers what was reported here, and find what was reported there.
 
@@ -103,7 +107,6 @@ class Follower:
         Raises:
             StoreError: The store failed. What was to be told is told the next time.
         """
-        self.next_at_ms = now_ms + self.every_ms
         control = await read_control(self._store)
         self.over = control is None or now_ms - control.as_of_ms > JOBS_MISSED_MAX * self._config.job_ms
         if control is None or self.over:
