@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import history, main
 from breathing_room.core.history import History
+from breathing_room.hosts.common.rooms import room_store
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server import host
 from breathing_room.stores import SqliteStore
 from harness import Serve
 
@@ -192,5 +192,5 @@ def test_places_are_those_of_the_server() -> None:
     """
     The command looks where the server keeps it.
     """
-    assert history.HISTORY == host.HISTORY
+    assert history.HISTORY == room_store.HISTORY
     assert ServerConfig().default_room == history.SERVER_DEFAULT_ROOM

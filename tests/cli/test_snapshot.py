@@ -22,7 +22,7 @@ from breathing_room.core.events import Joined
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import encode_snapshot
-from breathing_room.hosts.server import host
+from breathing_room.hosts.common.rooms import room_store
 from breathing_room.stores import SqliteStore
 from harness import Serve
 
@@ -208,7 +208,7 @@ def test_the_environment_names_the_file(data: Path) -> None:
 
 def test_keys_are_those_of_the_server() -> None:
     """The command looks for rooms where the server stores them."""
-    assert snapshot.SNAPSHOT == host.SNAPSHOT
+    assert snapshot.SNAPSHOT == room_store.SNAPSHOT
 
 
 def test_beside_a_server_and_after_its_death(serve: Serve) -> None:

@@ -19,11 +19,11 @@ from breathing_room.core.identity import visitor_key
 from breathing_room.core.tickets import ticket
 from breathing_room.core.write_policies.records import merge
 from breathing_room.hosts.common.access.signing import sign_visitor
+from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.records import (
     CONTROL,
     REPORTS,
-    SECRET,
     Control,
     RoomControl,
     decode_control,

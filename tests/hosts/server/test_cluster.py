@@ -189,7 +189,7 @@ async def test_visitors_have_the_same_key_everywhere(redis: RedisProcess) -> Non
                 for name in "abcdef"
             )
         )
-        assert len({host.secrets[0] for host in hosts}) == 1
+        assert len({host.secrets.current[0] for host in hosts}) == 1
 
 
 # --- Nobody is counted twice ------------------------------------------------------------------------------------------

@@ -261,14 +261,14 @@ async def test_new_secret_keeps_the_people() -> None:
         come(room)
         before = room.visitor_key(VISITOR)
         clock.ms += DAY_MS
-        await host._load_secrets()
-        assert len(host.secrets) == 2
+        await host.load_secrets()
+        assert len(host.secrets.current) == 2
         assert room.visitor_key(VISITOR) == before
         newcomer = room.visitor_key("newcomer-0123456789")
         come(room)
         assert room.room.count == 1
         clock.ms += DAY_MS
-        await host._load_secrets()
+        await host.load_secrets()
         assert room.visitor_key("newcomer-0123456789") != newcomer
         assert len(await store.list("secret/")) == 2
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from breathing_room.hosts.worker.hibernation import BILLED, Rows
+from breathing_room.core.errors import StoreError
+from breathing_room.hosts.common.rooms.secrets import draw_secret
+from breathing_room.hosts.worker.hibernation import BILLED, KeptSecrets, Rows
 
 
 class Array(list[Any]):
@@ -61,3 +63,73 @@ def test_each_write_is_one_row_in_the_log(caplog: pytest.LogCaptureFixture) -> N
         rows.put("rest", b"one")
         rows.put("rest", b"two")
     assert [record.getMessage() for record in caplog.records] == [f"{BILLED} row rest"] * 2
+
+
+class Others:
+    """Those on whose secrets an object agrees."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, bytes] = {}
+        self.fails = False
+        self.asked = 0
+
+    async def agree(self, epoch: int, proposed: bytes) -> bytes:
+        found = await self.find(epoch)
+        return self.known.setdefault(epoch, found or proposed)
+
+    async def find(self, epoch: int) -> bytes | None:
+        self.asked += 1
+        if self.fails:
+            raise StoreError("away", temporary=True)
+        return self.known.get(epoch)
+
+
+@pytest.fixture
+def others() -> Others:
+    return Others()
+
+
+async def test_a_secret_is_asked_for_once(others: Others) -> None:
+    """The secret on which an object agreed is a row: an object that woke asks no other for it."""
+    rows = Rows(Sql(), bytes)
+    secret = draw_secret()
+    others.known[7] = secret
+    assert await KeptSecrets(rows, others).agree(7, draw_secret()) == secret
+    asked = others.asked
+    assert await KeptSecrets(rows, others).agree(7, draw_secret()) == secret
+    assert (await KeptSecrets(rows, others).find(7), others.asked) == (secret, asked)
+
+
+async def test_the_secret_of_two_epochs_ago_is_forgotten(others: Others) -> None:
+    """With the secret of a new epoch the row of the last but one goes."""
+    rows = Rows(Sql(), bytes)
+    secrets = KeptSecrets(rows, others)
+    for epoch in (7, 8, 9):
+        await secrets.agree(epoch, draw_secret())
+    assert [rows.get(f"secret/{epoch}") is None for epoch in (7, 8, 9)] == [True, False, False]
+
+
+async def test_an_object_whose_store_fails_has_a_secret_of_its_own(
+    others: Others, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the store fails an object goes on with what it drew, which it keeps, and that is logged."""
+    others.fails = True
+    secrets, proposed = KeptSecrets(Rows(Sql(), bytes), others), draw_secret()
+    assert await secrets.find(7) is None
+    assert await secrets.agree(7, proposed) == proposed
+    others.fails = False
+    assert await secrets.agree(7, draw_secret()) == proposed
+    assert "the secret is the object's own, since the store fails" in caplog.text
+
+
+async def test_other_objects_are_given_secrets_that_there_are(others: Others) -> None:
+    """An object whose clock is ahead is given the secret of the next epoch, and one that asks for a former one what there is."""
+    rows = Rows(Sql(), bytes)
+    secrets, former = KeptSecrets(rows, others), draw_secret()
+    await secrets.agree(7, draw_secret())
+    assert await secrets.share(7, 7) == rows.get("secret/7")
+    assert await secrets.share(6, 7) == b""
+    others.known[6] = former
+    assert await secrets.share(6, 7) == former
+    ahead = await secrets.share(8, 7)
+    assert ahead == rows.get("secret/8") == others.known[8]

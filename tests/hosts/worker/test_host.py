@@ -6,13 +6,11 @@ import pytest
 
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.errors import StoreError
-from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, ROUNDS
 from breathing_room.hosts.common.store_mode.records import CONTROL, Control, RoomControl, encode_control
 from breathing_room.hosts.worker.hibernation import REST, SNAPSHOT
-from breathing_room.hosts.worker.host import keep_secrets
 from breathing_room.stores import MemoryStore
 from hosts.worker.objects import BROKEN
 from room_adapter import Objects
@@ -119,16 +117,6 @@ async def test_a_store_that_fails_costs_the_backup_and_nothing_else(caplog: pyte
     assert (await objects.presence())["count"] == 1
     assert objects.host.counters.snapshots_failed > 0
     assert "could not be saved" in caplog.text
-
-
-async def test_secrets_are_kept_ahead_of_their_epoch() -> None:
-    """The housekeeping puts the secrets of this epoch and the next into the store once, each of the right length."""
-    store, now_ms = MemoryStore(), 20_000 * DAY_MS + 5
-    await keep_secrets(store, DAY_MS, now_ms)
-    found = [await store.get(f"secret/{epoch}") for epoch in (20_000, 20_001)]
-    assert [secret and len(secret) for secret in found] == [SECRET_BYTES] * 2
-    await keep_secrets(store, DAY_MS, now_ms + 1)
-    assert [await store.get(f"secret/{epoch}") for epoch in (20_000, 20_001)] == found
 
 
 async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_alarm_for_each() -> None:

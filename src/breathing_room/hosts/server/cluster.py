@@ -12,7 +12,7 @@ import logging
 import secrets
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +36,6 @@ from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.events import (
     Paced,
 )
-from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.presence import Presence
 from breathing_room.core.replication.replica import RoomPart
 from breathing_room.core.room import Room
@@ -114,6 +113,35 @@ def _shifted(rates: Iterable[tuple[int, float]], ms: int) -> tuple[tuple[int, fl
     return tuple((until_ms and max(0, until_ms + ms), rate) for until_ms, rate in rates)
 
 
+class LogSecrets:
+    """Secrets beside the log, on which all nodes agree.
+
+    Args:
+        log: Finds the log.
+        ttl_ms: How long a secret is kept.
+    """
+
+    def __init__(self, log: Callable[[], Log], *, ttl_ms: int) -> None:
+        self._log = log
+        self._ttl_ms = ttl_ms
+
+    async def agree(self, epoch: int, proposed: bytes) -> bytes:
+        """Return the secret of an epoch: the proposed one, unless there is one already.
+
+        Raises:
+            StoreError: Redis is away.
+        """
+        return await self._log().secret(epoch, proposed, ttl_ms=self._ttl_ms)
+
+    async def find(self, epoch: int) -> bytes | None:
+        """Return the secret of an epoch, if there is one.
+
+        Raises:
+            StoreError: Redis is away.
+        """
+        return await self._log().known_secret(epoch)
+
+
 class Cluster:
     """A server as a node.
 
@@ -147,6 +175,7 @@ class Cluster:
         except HostError as error:
             raise ConfigError(f"redis: {error}") from None
         self._log = Log(self._link, kept_ms=self._kept_ms)
+        self.secret_source = LogSecrets(lambda: self._log, ttl_ms=2 * config.room.epoch_ms)
         self._read_up_to: EntryId = BEGINNING
         self._read_at_ms = self.now_ms()
         self._ahead_ms = 0
@@ -196,21 +225,6 @@ class Cluster:
         self.nodes.lapse(self.now_ms())
         self.found_nobody = not any(True for _ in self.nodes)
         await self.tick()
-
-    async def agree_on_secret(self, epoch: int) -> list[bytes]:
-        """Return the secret of an epoch, on which all nodes agree, and that of the one before, if there is one.
-
-        Raises:
-            StoreError: Redis is away.
-        """
-        ttl_ms = 2 * self._host.config.room.epoch_ms
-        held = self._host.secrets[:1] if epoch == self._host.epoch else []
-        mine = held[0] if held else secrets.token_bytes(SECRET_BYTES)
-        current = await self._log.secret(epoch, mine, ttl_ms=ttl_ms)
-        if held and current != mine:
-            return [current, mine]  # Redis lost its memory, and somebody new was faster than we.
-        before = await self._log.known_secret(epoch - 1)
-        return [current] if before is None else [current, before]
 
     async def run(self) -> None:
         """Tick, until the server ends; it need not be cancelled, which a call of Redis that is under way may not notice."""
@@ -320,7 +334,7 @@ class Cluster:
     async def _agree_again(self) -> None:
         """See that the secret is where others find it, after Redis was away."""
         try:
-            self._host.secrets = await self.agree_on_secret(self._host.epoch)
+            await self._host.secrets.load(self.secret_source, self._host.epoch)
         except StoreError as error:
             log.warning("the secret of visitors' keys could not be shared: %s", error)
 

@@ -6,7 +6,6 @@ secrets, the deadlines. Neither knows how bytes travel (``hosts/common/rooms/con
 
 import asyncio
 import contextlib
-import json
 import logging
 import secrets
 from collections.abc import Coroutine, Iterator
@@ -16,15 +15,14 @@ from breathing_room.core.daily import Day
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
 from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
-from breathing_room.core.estimate.coin import MEMORY_MS
 from breathing_room.core.estimate.history import estimated
 from breathing_room.core.events import Event, Joined, Observed, Woken
-from breathing_room.core.history import WEEKS_MAX, History
-from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
+from breathing_room.core.history import History
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.room import Room
-from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
+from breathing_room.core.snapshot import encode_snapshot
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock
@@ -38,6 +36,8 @@ from breathing_room.hosts.common.rooms.publishing import (
     history_file,
     presence_file,
 )
+from breathing_room.hosts.common.rooms.room_store import RoomStore
+from breathing_room.hosts.common.rooms.secrets import Secrets, SecretSource, StoreSecrets
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.cluster import Cluster, NodePart
 from breathing_room.ports import Store
@@ -45,13 +45,7 @@ from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
 
-# What is kept where. Snapshots hold keyed hashes of visitor ids, so they are gone when the last lease in them ends and the
-# last session of somebody who flips coins is forgotten; the note beside each says how many people that were, so that a restart knows what it does not know.
-SNAPSHOT: Final = "snapshot/"
-NOTE: Final = "note/"
-HISTORY: Final = "history/"
-DAY: Final = "day/"
-SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
+# The key of the mark of a run that goes on.
 RUNNING: Final = "running"
 
 # A fan-out to 10,000 sockets takes some 100 ms. In slices of this many, joins and beats get through in between.
@@ -61,9 +55,6 @@ SLICE: Final = 512
 CLOSING_MS: Final = 2_000
 
 HISTORY_MS: Final = 60_000
-
-# Averages of a room that nobody came to for as many weeks as they reach back say nothing any more.
-HISTORY_TTL_MS: Final = WEEKS_MAX * 7 * 86_400_000
 
 
 class Abortable(Protocol):
@@ -260,14 +251,8 @@ class RoomHost:
         self.host.joining.stop(session)
 
     def visitor_key(self, visitor: str) -> VisitorKey:
-        """Hash a visitor id; who came in under the last epoch's secret stays the same person."""
-        key, *older_keys = (
-            visitor_key(visitor, room=self.name, secret=secret) for secret in self.host.secrets
-        )
-        for older_key in older_keys:
-            if not self.room.holds(key) and self.room.holds(older_key):
-                return older_key
-        return key
+        """Hash a visitor id; a visitor who came in under the last secret keeps that key."""
+        return self.host.secrets.visitor_key(visitor, room=self.name, holds=self.room.holds)
 
     def presence(self) -> Presence:
         """Say who is here now."""
@@ -325,64 +310,28 @@ class RoomHost:
         if self.part is not None:
             return
         snapshot = self.room.snapshot()
-        lengths_ms = (
-            *snapshot.people.left_ms,
-            *snapshot.panel.seats.left_ms,
-            *(MEMORY_MS - age_ms for age_ms in snapshot.coins.ages_ms),
-        )
-        ttl_ms = max(lengths_ms, default=0)
-        note = json.dumps({"people": snapshot.count, "as_of_ms": snapshot.as_of_ms}).encode()
-        try:
-            if ttl_ms > 0:
-                encoded = await asyncio.to_thread(encode_snapshot, snapshot)
-                await self.host.store.put(SNAPSHOT + self.name, encoded, ttl_ms=ttl_ms)
-            else:
-                await self.host.store.delete(SNAPSHOT + self.name)
-            await self.host.store.put(NOTE + self.name, note)
-        except (StoreError, HostError) as error:  # HostError: more people than one value can hold
-            self.host.counters.snapshots_failed += 1
-            log.error("room %s could not be saved: %s", self.name, error)
-        else:
-            self.host.counters.snapshots += 1
+        encoded = await asyncio.to_thread(encode_snapshot, snapshot)
+        if await self.host.room_store.save(snapshot, encoded):
             self.host.saved_at_ms = self.host.clock.wall_ms()
 
     async def save_history(self) -> None:
-        """Store the averages."""
+        """Store the averages, and today."""
         if self.history is None:
             return
         self._observe(self.presence())
-        try:
-            await self.host.store.put(HISTORY + self.name, self.history.encode(), ttl_ms=HISTORY_TTL_MS)
-            await self._save_day()
-        except StoreError as error:
-            self.host.counters.histories_failed += 1
-            log.error("the history of room %s could not be saved: %s", self.name, error)
-        else:
+        if self.day is not None and self.part is not None:
+            await self.host.room_store.merge_day(
+                self.name, self.day
+            )  # Other nodes keep theirs in the same place.
+        wall_ms = self.host.clock.wall_ms()
+        if await self.host.room_store.save_history(self.name, self.history, self.day, wall_ms=wall_ms):
             self.host.saved_at_ms = self.host.clock.wall_ms()
-
-    async def _save_day(self) -> None:
-        """Store today, until it ends."""
-        if self.day is None:
-            return
-        if self.part is not None:
-            await self._merge_day(self.day)  # Other nodes keep theirs in the same place.
-        ttl_ms = max(1, self.day.ends_ms - self.host.clock.wall_ms())
-        await self.host.store.put(DAY + self.name, self.day.encode(), ttl_ms=ttl_ms)
-
-    async def _merge_day(self, day: Day) -> None:
-        """Take in what is stored of today, if it can be read."""
-        try:
-            stored = await self.host.store.get(DAY + self.name)
-            if stored is not None:
-                day.merge(stored)
-        except (StoreError, HostError) as error:
-            log.error("the day of room %s could not be read: %s", self.name, error)
 
     async def load_history(self) -> None:
         """Read the averages, and go on with them; who heard that nobody knows may now hear what is usual."""
-        self.history = await self.host.stored_history(self.name)
+        self.history = await self.host.room_store.history(self.name) or History()
         if self.day is not None:
-            await self._merge_day(self.day)
+            await self.host.room_store.merge_day(self.name, self.day)
         presence = self.presence()
         self._observe(presence)
         if presence.method == "estimated":
@@ -423,7 +372,7 @@ class Host:
         self.clock = clock or Clock()
         self.counters = Counters()
         self.rooms: dict[str, RoomHost] = {}
-        self.secrets: list[bytes] = []
+        self.secrets = Secrets()
         self.session_count = 0
         self.started_at_ms = self.clock.wall_ms()
         self.saved_at_ms: int | None = None
@@ -444,7 +393,6 @@ class Host:
         self._opened_by: dict[bytes, int] = {}
         self._crashed = False
         self._unknown_until_ms = 0
-        self.epoch = -1
         self._tasks: set[asyncio.Task[None]] = set()
         pings_ms = [room.ping_ms // 4 for room in (config.room, *config.rooms.values())]
         waits_ms = [config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4]
@@ -476,8 +424,15 @@ class Host:
                 return
             self.loop = asyncio.get_running_loop()
             self.store = await self.open_store()
+            self.room_store = RoomStore(self.store, self.counters)
+            epoch_ms = self.config.room.epoch_ms
+            self.secret_source: SecretSource = (
+                StoreSecrets(self.store, epoch_ms=epoch_ms, clock=self.clock.wall_ms)
+                if self.cluster is None
+                else self.cluster.secret_source
+            )
             now_ms = self.clock.now_ms()
-            await self._load_secrets()
+            await self.load_secrets()
             crashed = await self.store.get(RUNNING) is not None
             if self.cluster is not None:
                 await self.cluster.start()
@@ -488,8 +443,8 @@ class Host:
                 self._crashed = True
                 self._unknown_until_ms = now_ms + self.config.room.lease_ms
             await self.store.put(RUNNING, b"1")
-            for key in await self.store.list(NOTE):
-                await self._restore(key.removeprefix(NOTE))
+            for name in await self.room_store.names():
+                await self._restore(name)
             for name in set(self.config.kept_rooms) - self.rooms.keys():
                 self._open(name, self._fresh_room(name))
             self.ready = True
@@ -611,18 +566,9 @@ class Host:
     async def history(self, name: str) -> History:
         """Find the averages of a room, whether it is open or not."""
         room = self.rooms.get(name)
-        return (
-            room.history if room is not None and room.history is not None else await self.stored_history(name)
-        )
-
-    async def stored_history(self, name: str) -> History:
-        """Read the averages of a room; what cannot be read is begun anew."""
-        try:
-            stored = await self.store.get(HISTORY + name)
-            return History() if stored is None else History.decode(stored)
-        except (StoreError, HostError) as error:
-            log.error("the history of room %s could not be read: %s", name, error)
-            return History()
+        if room is not None and room.history is not None:
+            return room.history
+        return await self.room_store.history(name) or History()
 
     def check_capacity(self) -> None:
         """Refuse another socket when there is no file left for it.
@@ -665,8 +611,7 @@ class Host:
                     del self._opened_by[room.opener]
             await room.save_history()
             if room.name not in self.rooms:  # It may have been opened again meanwhile.
-                await self.store.delete(SNAPSHOT + room.name)
-                await self.store.delete(NOTE + room.name)
+                await self.room_store.forget(room.name)
 
     def _pages(self) -> Iterator[PublishedFile]:
         """Say what there is to publish."""
@@ -693,38 +638,28 @@ class Host:
 
     async def _restore(self, name: str) -> None:
         """Open a room as the last run left it."""
-        config = self.config.room_config(name)
         now_ms = self.clock.now_ms()
-        room = Room(name, config, now_ms=now_ms, unknown=True)
-        try:
-            note = json.loads(await self.store.get(NOTE + name) or b"{}")
-            stored = await self.store.get(SNAPSHOT + name)
-            if stored is not None:
-                room = Room.restore(decode_snapshot(stored), config, now_ms=now_ms)
-            elif note.get("people") == 0 and not self._crashed:
-                room = Room(name, config, now_ms=now_ms)
-        except (HostError, ValueError, AttributeError) as error:
-            log.error("the snapshot of room %s is of no use: %s", name, error)
+        restored = await self.room_store.restore(name)
+        room = restored.room(self.config.room_config(name), now_ms=now_ms, crashed=self._crashed)
         if room.count or name in self.config.kept_rooms or room.presence(now_ms=now_ms).method != "counted":
             log.info("room %s: restored %d people", name, room.count)
             self._open(name, room)
 
     # --- Secrets ----------------------------------------------------------------------------------------------
 
-    async def _load_secrets(self) -> None:
-        """Have this epoch's secret and the last one's; older ones the store has thrown away."""
+    @property
+    def epoch(self) -> int:
+        """The epoch of the secret in use."""
+        return self.secrets.epoch
+
+    async def load_secrets(self) -> None:
+        """Have this epoch's secret and the last one's; older ones the store has thrown away.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
         epoch = self.clock.wall_ms() // self.config.room.epoch_ms
-        if self.cluster is not None:
-            self.secrets = await self.cluster.agree_on_secret(epoch)
-            self.epoch = epoch
-            return
-        self.epoch = epoch
-        current = await self.store.get(f"{SECRET}{self.epoch}")
-        if current is None:
-            current = secrets.token_bytes(SECRET_BYTES)
-            await self.store.put(f"{SECRET}{self.epoch}", current, ttl_ms=2 * self.config.room.epoch_ms)
-        previous = await self.store.get(f"{SECRET}{self.epoch - 1}")
-        self.secrets = [current] if previous is None else [current, previous]
+        await self.secrets.load(self.secret_source, epoch)
 
     # --- Deadlines --------------------------------------------------------------------------------------------
 
@@ -752,7 +687,7 @@ class Host:
             await asyncio.sleep(1)
             try:
                 if self.clock.wall_ms() // self.config.room.epoch_ms != self.epoch:
-                    await self._load_secrets()
+                    await self.load_secrets()
                 await self._close_idle_rooms()
             except StoreError as error:
                 log.error("the store does not answer: %s", error)

@@ -13,9 +13,9 @@ from breathing_room.core.errors import PeerError
 from breathing_room.core.shards import order
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.clock import WallClock
+from breathing_room.hosts.common.rooms.secrets import keep_secrets
 from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.worker.durable_object import BreathingRoom
-from breathing_room.hosts.worker.host import keep_secrets
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
 from breathing_room.hosts.worker.request import Request
@@ -110,7 +110,10 @@ class Default(WorkerEntrypoint):
                 await housekeep(KvStore(kv, to_object), routes.worker.stateless)
             elif kv is not None:
                 epoch_ms = routes.config.room.epoch_ms
-                await keep_secrets(KvStore(kv, to_object), epoch_ms, routes.clock.wall_ms())
+                clock = routes.clock.wall_ms
+                await keep_secrets(
+                    KvStore(kv, to_object), epoch=clock() // epoch_ms, epoch_ms=epoch_ms, clock=clock
+                )
         except Exception as error:  # noqa: BLE001 - the next time makes up for it
             log.error("the housekeeping failed: %s", error)
 

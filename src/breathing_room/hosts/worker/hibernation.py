@@ -7,6 +7,9 @@ So a value is written whole, and only when it changed.
 import logging
 from typing import Any, Final, Protocol
 
+from breathing_room.core.errors import StoreError
+from breathing_room.hosts.common.rooms.secrets import SecretSource, draw_secret
+
 log = logging.getLogger("breathing_room.worker")
 
 BILLED: Final = "billed:"
@@ -63,3 +66,64 @@ class Rows:
     def delete(self, name: str) -> None:
         """Forget a value; there need not be one."""
         self._sql.exec("DELETE FROM kept WHERE name = ?", name)
+
+
+class KeptSecrets:
+    """The secrets of an object: each is a row, so that an object that wakes asks no other for it.
+
+    Args:
+        kept: The rows.
+        shared: Where the object finds those on which it agrees with others; None for its own alone.
+    """
+
+    def __init__(self, kept: Kept, shared: SecretSource | None) -> None:
+        self._kept = kept
+        self._shared = shared
+
+    async def agree(self, epoch: int, proposed: bytes) -> bytes:
+        """Return the secret of an epoch: that of the row, that of the others, or the proposed one. Older rows go.
+
+        Raises:
+            PeerError: The others cannot be reached.
+        """
+        if (found := self._kept.get(f"{SECRET}{epoch}")) is not None:
+            return found
+        agreed = await self._agree(epoch, proposed)
+        self._kept.delete(f"{SECRET}{epoch - 2}")
+        return agreed
+
+    async def find(self, epoch: int) -> bytes | None:
+        """Return the secret of an epoch, if there is one."""
+        found = self._kept.get(f"{SECRET}{epoch}")
+        if found is not None or self._shared is None:
+            return found
+        try:
+            return await self._shared.find(epoch)
+        except StoreError as error:
+            log.warning("a former secret may be missing, since the store fails: %s", error)
+            return None
+
+    async def share(self, epoch: int, own_epoch: int) -> bytes:
+        """Return the secret of an epoch for another object of the room; empty if there is none.
+
+        Args:
+            epoch: The epoch that the other object asked for.
+            own_epoch: The epoch here; the clock of the other object may be ahead.
+
+        Raises:
+            PeerError: The others cannot be reached.
+        """
+        found = await self.find(epoch)
+        if found is None and epoch > own_epoch:
+            found = await self._agree(epoch, draw_secret())
+        return found or b""
+
+    async def _agree(self, epoch: int, proposed: bytes) -> bytes:
+        agreed = proposed
+        if self._shared is not None:
+            try:
+                agreed = await self._shared.agree(epoch, proposed)
+            except StoreError as error:
+                log.warning("the secret is the object's own, since the store fails: %s", error)
+        self._kept.put(f"{SECRET}{epoch}", agreed)
+        return agreed

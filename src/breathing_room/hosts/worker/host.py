@@ -4,54 +4,42 @@
 same Worker. Neither knows the platform: that is ``durable_object.py``.
 """
 
-import json
 import logging
-import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
-from breathing_room.core.errors import HostError, PeerError, StoreError
-from breathing_room.core.estimate.coin import MEMORY_MS
+from breathing_room.core.errors import HostError, StoreError
 from breathing_room.core.estimate.history import estimated
 from breathing_room.core.events import Event, Joined, MoodChanged, Observed, Reported, Withdrew, Woken
-from breathing_room.core.history import WEEKS_MAX, History
-from breathing_room.core.identity import SECRET_BYTES, Connection, VisitorKey, visitor_key
-from breathing_room.core.leases import RESTORED, SILENT, Leases
+from breathing_room.core.history import History
+from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.leases import RESTORED, SILENT
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot, with_connected
-from breathing_room.core.tickets import TICKETS
 from breathing_room.core.wire import JOIN_LATE
-from breathing_room.core.write_policies.records import live_seats
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock, WallClock
 from breathing_room.hosts.common.rooms.connection import NEW, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
+from breathing_room.hosts.common.rooms.room_store import RoomStore
+from breathing_room.hosts.common.rooms.secrets import Secrets, SecretSource, StoreSecrets
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress
-from breathing_room.hosts.common.store_mode.records import read_control, read_values
-from breathing_room.hosts.worker.hibernation import HISTORY, REST, SECRET, SHARDS, SNAPSHOT, Kept
+from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress, take_over
+from breathing_room.hosts.worker.hibernation import HISTORY, REST, SHARDS, SNAPSHOT, Kept, KeptSecrets
 from breathing_room.hosts.worker.settings import WorkerConfig
-from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent
+from breathing_room.hosts.worker.shards import GROW, Call, Child, Parent, SharedByFirst
 from breathing_room.hosts.worker.shards import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.ports import PublishTarget, Store
 
 log = logging.getLogger("breathing_room.worker")
-
-# The same places as those of the server's store, so that one can go on where the other stopped.
-STORED_SNAPSHOT: Final = "snapshot/"
-STORED_NOTE: Final = "note/"
-STORED_HISTORY: Final = "history/"
-STORED_SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
-
-HISTORY_TTL_MS: Final = WEEKS_MAX * 7 * 86_400_000
 
 # Whether anybody was on a socket when the rest was written: if nobody is now, a deploy or a crash dropped them.
 OCCUPIED: Final = b"\x01"
@@ -103,7 +91,6 @@ class RoomHost:
         room: The room itself, once ``wake`` built it.
         audience: The sockets that are told of every change: the keys of a dict, in the order in which they came.
         budget: The reports that it takes.
-        epoch: The number of the day, or whatever ``epoch_ms`` is.
         publisher: Publishes its presence, None where it is not.
         follower: Keeps it together with what is left of it in KV, None where nothing is.
         part: What stands beside it if it is one of several parts, else None.
@@ -130,7 +117,6 @@ class RoomHost:
         self.audience: dict[EdgeSocket, None] = {}
         self.sockets: dict[EdgeSocket, None] = {}
         self.budget = TokenBucket(self.config, now_ms=host.clock.now_ms())
-        self.epoch = -1
         self.publisher: Publisher | None = None
         self.follower: Follower | None = None
         self.part: Parent | Child | None = None
@@ -139,7 +125,11 @@ class RoomHost:
         self._kept = kept
         self._set_alarm = set_alarm
         self._spawn = spawn
-        self._secrets: list[bytes] = []
+        self._secrets = Secrets()
+        self._kept_secrets = KeptSecrets(kept, self._shared_secrets())
+        self._room_store: RoomStore | None = None
+        if self.host.store is not None:
+            self._room_store = RoomStore(self.host.store, host.counters, writes_cost=True)
         self._joining: FixedTimeouts[EdgeSocket] = FixedTimeouts(host.config.join_ms)
         self._stamp: object = None
         self._alarm_at_ms: int | None = None
@@ -149,7 +139,6 @@ class RoomHost:
         # Where changes had to wait to be told, more are likely to come. Before this time nobody can be told anything, so there is one
         # alarm then, which no change and no snapshot moves: to move it is a row.
         self._busy_until_ms: int | None = None
-        self._noted_people: int | None = None
         # What the room said since the averages were written, each with the time.
         self._said: list[tuple[dict[str, int] | None, int]] = []
 
@@ -246,63 +235,25 @@ class RoomHost:
         return with_connected(rest, dropped, left_ms=left_ms, flags=SILENT | RESTORED)
 
     async def _restored(self, now_ms: int) -> Room:
-        """Begin where another host stopped, if it left something in the store; otherwise anew."""
-        store, config = self.host.store, self.config
-        unknown = False
-        if store is not None:
-            try:
-                note = json.loads(await store.get(STORED_NOTE + self.name) or b"null")
-                if note is None:
-                    return await self._taken_over(store, now_ms)
-                history = await store.get(STORED_HISTORY + self.name)
-                if history is not None:
-                    self._kept.put(HISTORY, history)
-                stored = await store.get(STORED_SNAPSHOT + self.name)
-                if stored is not None:
-                    return Room.restore(decode_snapshot(stored), config, now_ms=now_ms, keeps_sockets=True)
-                unknown = note.get("people") != 0
-            except (StoreError, ValueError, AttributeError) as error:
-                log.error("room %s: the store is of no use: %s", self.name, error)
-                unknown = True
-        return Room(self.name, config, now_ms=now_ms, unknown=unknown, keeps_sockets=True)
-
-    async def _taken_over(self, store: Store, now_ms: int) -> Room:
-        """Begin with the panel that the stateless mode left in the store, if it did; the secrets are the same.
-
-        So a room moves into its object when that is deployed. As long as writers elsewhere go on reporting to the store, it follows them.
-        """
+        """Begin where another host stopped, if it left something in the store; otherwise with an empty room."""
         room = Room(self.name, self.config, now_ms=now_ms, keeps_sockets=True)
-        control = await read_control(store)
-        if control is None or self.name not in control.rooms:
+        if self._room_store is None or self.host.store is None:
+            return room
+        try:
+            restored = await self._room_store.restore(self.name)
+            if restored.is_known:
+                history = await self._room_store.history(self.name)
+                if history is not None:
+                    self._kept.put(HISTORY, history.encode())
+                return restored.room(self.config, now_ms=now_ms, keeps_sockets=True)
+            taken = await take_over(self.host.store, self.host.worker.stateless, room, now_ms=now_ms)
+        except (StoreError, HostError) as error:
+            log.error("room %s: the store is of no use: %s", self.name, error)
+            return Room(self.name, self.config, now_ms=now_ms, unknown=True, keeps_sockets=True)
+        if taken is None:
             return room
         self._kept.put(FOLLOWS, b"")
-        config, of_room = self.host.worker.stateless, control.rooms[self.name]
-        values = await read_values(store, self.name)
-        lease_ms = self.config.beat_lease_ms
-        rate = config.make_rate(self.name, of_room, now_ms)
-        seats = [
-            record
-            for record in live_seats(
-                values, now_ms=now_ms, lease_ms=lease_ms, silence_ms=config.silence_ms
-            ).values()
-            if record.ticket < rate.current
-        ]
-        moods = {mood: index for index, mood in enumerate(self.config.moods)}
-        leases = Leases(
-            keys=b"".join(record.visitor for record in seats),
-            mood_of=bytes(moods.get(record.mood or "", len(moods)) for record in seats),
-            flags=bytes(len(seats)),
-            left_ms=tuple(max(1, record.heard_at_ms + lease_ms - now_ms) for record in seats),
-            tickets=tuple(round(record.ticket * TICKETS) for record in seats),
-        )
-        began = room.snapshot()
-        panel = replace(
-            began.panel, seats=leases, rates=rate.rates, changed_at_ms=of_room.changed_at_ms, since_ms=now_ms
-        )
-        taken = replace(began, panel=panel, unsaved=True, described_at_ms=now_ms)
-        room = Room.wake(taken, self.config, {}, keeps_sockets=True)
-        room.step(Woken(), now_ms=now_ms)
-        return room
+        return taken
 
     # --- Feed, perform, re-arm --------------------------------------------------------------------------------
 
@@ -491,7 +442,7 @@ class RoomHost:
             HostError: It makes no sense.
         """
         if path.startswith(SECRET_OF):
-            return await self._secret(int(path.removeprefix(SECRET_OF)))
+            return await self._kept_secrets.share(int(path.removeprefix(SECRET_OF)), self.epoch)
         if self.part is None and not self._shard and self._call is not None:
             self.part = Parent(self, self._call)
         if path.startswith(GROW):
@@ -534,12 +485,8 @@ class RoomHost:
         self._joining.stop(session)
 
     def visitor_key(self, visitor: str) -> VisitorKey:
-        """Hash a visitor id; who came in under the last epoch's secret stays the same person."""
-        key, *older_keys = (visitor_key(visitor, room=self.name, secret=secret) for secret in self._secrets)
-        for older_key in older_keys:
-            if not self.room.holds(key) and self.room.holds(older_key):
-                return older_key
-        return key
+        """Hash a visitor id; a visitor who came in under the last secret keeps that key."""
+        return self._secrets.visitor_key(visitor, room=self.name, holds=self.room.holds)
 
     def presence(self) -> Presence:
         """Say who is here now, whether or not the alarm has rung for what is due."""
@@ -586,40 +533,18 @@ class RoomHost:
         history = self.history().encode()
         self._kept.put(HISTORY, history)
         self._said = self._said[-1:]
-        if self.host.store is not None:
+        if self._room_store is not None:
             elsewhere = 0 if self.part is None else self.part.elsewhere
-            if elsewhere:  # Whoever goes on from it knows nothing of those.
+            if elsewhere:  # A host that goes on from it knows nothing of those.
                 snapshot = replace(snapshot, unknown_until_ms=now_ms + self.config.lease_ms)
                 encoded = encode_snapshot(snapshot)
-            self._spawn(self._back_up(self.host.store, snapshot, encoded, history, elsewhere))
+            self._spawn(self._back_up(self._room_store, snapshot, encoded, history, elsewhere))
 
+    @staticmethod
     async def _back_up(
-        self, store: Store, snapshot: Snapshot, encoded: bytes, history: bytes, elsewhere: int
+        store: RoomStore, snapshot: Snapshot, encoded: bytes, history: bytes, elsewhere: int
     ) -> None:
-        """Put a room into the store, as the server does. A failure is logged and made up for by the next time."""
-        lengths_ms = (
-            *snapshot.people.left_ms,
-            *snapshot.panel.seats.left_ms,
-            *(MEMORY_MS - age_ms for age_ms in snapshot.coins.ages_ms),
-        )
-        ttl_ms = max(lengths_ms, default=0)
-        try:
-            if ttl_ms > 0:
-                await store.put(STORED_SNAPSHOT + self.name, encoded, ttl_ms=ttl_ms)
-            else:
-                await store.delete(STORED_SNAPSHOT + self.name)
-            # The note matters when the snapshot is gone: whether anybody was there then.
-            people = snapshot.count + elsewhere
-            if self._noted_people is None or (self._noted_people == 0) != (people == 0):
-                note = json.dumps({"people": people, "as_of_ms": snapshot.as_of_ms}).encode()
-                await store.put(STORED_NOTE + self.name, note)
-                await store.put(STORED_HISTORY + self.name, history, ttl_ms=HISTORY_TTL_MS)
-                self._noted_people = people
-        except (StoreError, HostError) as error:  # HostError: more people than one value can hold
-            self.host.counters.snapshots_failed += 1
-            log.error("room %s could not be saved: %s", self.name, error)
-        else:
-            self.host.counters.snapshots += 1
+        await store.save(snapshot, encoded, elsewhere=elsewhere, history=history)
 
     # --- Follow -----------------------------------------------------------------------------------------------
 
@@ -653,74 +578,22 @@ class RoomHost:
 
     # --- Secrets ----------------------------------------------------------------------------------------------
 
+    def _shared_secrets(self) -> SecretSource | None:
+        """Find those on whose secrets the room agrees: the first object for the others, and the store for that."""
+        if self._shard and self._call is not None:
+            return SharedByFirst(self._call)
+        if self.host.store is None:
+            return None
+        epoch_ms = self.host.config.room.epoch_ms
+        return StoreSecrets(self.host.store, epoch_ms=epoch_ms, clock=self.host.clock.wall_ms)
+
     async def load_secrets(self) -> None:
         """Have this epoch's secret and the last one's, and forget older ones. It does nothing while the epoch lasts."""
         epoch = self.host.clock.wall_ms() // self.host.config.room.epoch_ms
-        if epoch == self.epoch:
-            return
-        current, previous = (self._kept.get(f"{SECRET}{number}") for number in (epoch, epoch - 1))
-        if current is None:
-            try:
-                current = await self._shared_secret(epoch)
-            except PeerError as error:
-                if previous is None:
-                    raise
-                # That will do until the first object can be reached; a visitor who has tabs on others may be counted twice.
-                log.warning("room %s goes on with the last secret: %s", self.name, error.message)
-                self._secrets = [previous]
-                return
-            current = current or secrets.token_bytes(SECRET_BYTES)
-            self._kept.put(f"{SECRET}{epoch}", current)
-            self._kept.delete(f"{SECRET}{epoch - 2}")
-        if previous is None and not self._shard:  # Nobody was in another object before its first secret.
-            previous = await self._shared_secret(epoch - 1, draw=False)
-        self._secrets = [current] if previous is None else [current, previous]
-        self.epoch = epoch
+        if epoch != self.epoch:
+            await self._secrets.load(self._kept_secrets, epoch)
 
-    async def _secret(self, epoch: int) -> bytes:
-        """Find a secret for another object of the room; empty if there is none."""
-        secret = self._kept.get(f"{SECRET}{epoch}")
-        if secret is None and epoch > self.epoch:  # Its clock is ahead.
-            secret = await self._shared_secret(epoch) or secrets.token_bytes(SECRET_BYTES)
-            self._kept.put(f"{SECRET}{epoch}", secret)
-        return secret or await self._shared_secret(epoch, draw=False) or b""
-
-    async def _shared_secret(self, epoch: int, *, draw: bool = True) -> bytes | None:
-        """Find the secret that all rooms share in the store; without the housekeeping the first of them draws it."""
-        if self._shard and self._call is not None:
-            return await self._call(0, f"{SECRET_OF}{epoch}", b"") or None
-        store = self.host.store
-        if store is None:
-            return None
-        try:
-            secret = await store.get(f"{STORED_SECRET}{epoch}")
-            if secret is None and draw:
-                secret = await _draw_secret(
-                    store, epoch, self.host.config.room.epoch_ms, self.host.clock.wall_ms()
-                )
-        except StoreError as error:
-            log.warning("room %s has a secret of its own, since the store fails: %s", self.name, error)
-            return None
-        return secret if secret is not None and len(secret) == SECRET_BYTES else None
-
-
-async def _draw_secret(store: Store, epoch: int, epoch_ms: int, wall_ms: int) -> bytes | None:
-    """Draw the secret of an epoch, unless another was faster; None if nobody can tell."""
-    secret = secrets.token_bytes(SECRET_BYTES)
-    try:
-        await store.put(f"{STORED_SECRET}{epoch}", secret, ttl_ms=(epoch + 2) * epoch_ms - wall_ms)
-    except StoreError:  # KV takes one write a second to one key: somebody else just wrote it.
-        return await store.get(f"{STORED_SECRET}{epoch}")
-    return secret
-
-
-async def keep_secrets(store: Store, epoch_ms: int, wall_ms: int) -> None:
-    """Have the secrets of this epoch and of the next in the store.
-
-    Raises:
-        StoreError: The store failed. Call it again later.
-    """
-    epoch = wall_ms // epoch_ms
-    for number in (epoch, epoch + 1):
-        if await store.get(f"{STORED_SECRET}{number}") is None:
-            await _draw_secret(store, number, epoch_ms, wall_ms)
+    @property
+    def epoch(self) -> int:
+        """The number of the day, or of another period that ``epoch_ms`` sets."""
+        return self._secrets.epoch

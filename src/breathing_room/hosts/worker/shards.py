@@ -113,6 +113,28 @@ class Spread:
         self._full_at_ms[room] = now_ms
 
 
+class SharedByFirst:
+    """The secrets of the first object, as another object of the room asks for them.
+
+    Args:
+        call: Asks another object.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def agree(self, epoch: int, proposed: bytes) -> bytes:
+        """Return the secret of an epoch; the proposed one if the first object has none.
+
+        Raises:
+            PeerError: It cannot be reached.
+        """
+        return await self._call(0, f"{SECRET}{epoch}", b"") or proposed
+
+    async def find(self, epoch: int) -> None:
+        """Return nothing: no visitor was in another object before its first secret."""
+
+
 class ShardPart(RoomPart):
     """What an object tells the others of its part of the room, and its people of all.
 

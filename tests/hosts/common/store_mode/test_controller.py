@@ -7,9 +7,10 @@ from breathing_room.core.identity import VisitorKey
 from breathing_room.core.tickets import TICKETS
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.records import Record, encode_records
+from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.common.store_mode.records import CONTROL, SECRET, Control, read_control
+from breathing_room.hosts.common.store_mode.records import CONTROL, Control, read_control
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.stores import MemoryStore
 

@@ -12,10 +12,11 @@ from breathing_room.core.events import Reported, Withdrew
 from breathing_room.core.identity import VisitorKey, visitor_key
 from breathing_room.core.room import Room
 from breathing_room.core.tickets import ticket
+from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, Follower
-from breathing_room.hosts.common.store_mode.records import CONTROL, SECRET
+from breathing_room.hosts.common.store_mode.records import CONTROL
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
 from breathing_room.stores.memory import MemoryStore

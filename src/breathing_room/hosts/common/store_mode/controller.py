@@ -1,17 +1,15 @@
 """The job: the one voice that says the rate, and what was seen of leases that ended in silence."""
 
-import secrets
 from math import exp
 
 from breathing_room.core.config import DAY_MS
-from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.panel import ARRIVALS_MS, WINDOW_LEASES
 from breathing_room.core.tickets import TICKETS
 from breathing_room.core.write_policies.records import decode_records, merge
+from breathing_room.hosts.common.rooms.secrets import keep_secrets
 from breathing_room.hosts.common.store_mode.records import (
     CONTROL,
     REPORTS,
-    SECRET,
     Control,
     RoomControl,
     encode_control,
@@ -38,11 +36,7 @@ async def housekeep(
     before = await read_control(store)
     epoch_ms = config.server.room.epoch_ms
     epoch = now_ms // epoch_ms if before is None else max(before.epoch, now_ms // epoch_ms)
-    # The next epoch's secret is there before anybody needs it, and the last one's as long as somebody may.
-    for number in (epoch, epoch + 1):
-        if await store.get(f"{SECRET}{number}") is None:
-            ttl_ms = (number + 2) * epoch_ms - now_ms
-            await store.put(f"{SECRET}{number}", secrets.token_bytes(SECRET_BYTES), ttl_ms=ttl_ms)
+    await keep_secrets(store, epoch=epoch, epoch_ms=epoch_ms, clock=clock)
     before = before or Control(as_of_ms=now_ms, epoch=epoch)
     names = {key.removeprefix(REPORTS).partition("/")[0] for key in await store.list(REPORTS)}
     rooms = {}

@@ -9,15 +9,23 @@ Nothing here needs to outlast a sleep: what was read can be read again, and a re
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Event, Paced, Reported, Withdrew
+from breathing_room.core.events import Event, Paced, Reported, Withdrew, Woken
 from breathing_room.core.identity import VisitorKey
+from breathing_room.core.leases import Leases
 from breathing_room.core.room import Room
-from breathing_room.core.write_policies.records import Record, decode_records, encode_records, later
-from breathing_room.hosts.common.store_mode.records import REPORTS, read_control
+from breathing_room.core.tickets import TICKETS
+from breathing_room.core.write_policies.records import (
+    Record,
+    decode_records,
+    encode_records,
+    later,
+    live_seats,
+)
+from breathing_room.hosts.common.store_mode.records import REPORTS, read_control, read_values
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.ports import Store
 
@@ -48,6 +56,52 @@ class Progress:
     following: bool
     seats: int
     elsewhere: int
+
+
+async def take_over(store: Store, config: StatelessConfig, empty: Room, *, now_ms: int) -> Room | None:
+    """Make a room of the panel that store mode left in the store; the secrets are the same.
+
+    So a room moves into its object when that is deployed. As long as writers elsewhere go on reporting to the store, a
+    ``Follower`` keeps both together.
+
+    Args:
+        store: What the writers share.
+        config: How they work.
+        empty: The room as it begins without them.
+        now_ms: The time.
+
+    Returns:
+        The room, or None if the store holds nothing of it.
+
+    Raises:
+        StoreError: The store failed.
+        HostError: What it holds is damaged.
+    """
+    control = await read_control(store)
+    if control is None or empty.name not in control.rooms:
+        return None
+    name, of_room = empty.name, control.rooms[empty.name]
+    values = await read_values(store, name)
+    lease_ms = empty.config.beat_lease_ms
+    rate = config.make_rate(name, of_room, now_ms)
+    live = live_seats(values, now_ms=now_ms, lease_ms=lease_ms, silence_ms=config.silence_ms)
+    seats = [record for record in live.values() if record.ticket < rate.current]
+    moods = {mood: index for index, mood in enumerate(empty.config.moods)}
+    leases = Leases(
+        keys=b"".join(record.visitor for record in seats),
+        mood_of=bytes(moods.get(record.mood or "", len(moods)) for record in seats),
+        flags=bytes(len(seats)),
+        left_ms=tuple(max(1, record.heard_at_ms + lease_ms - now_ms) for record in seats),
+        tickets=tuple(round(record.ticket * TICKETS) for record in seats),
+    )
+    began = empty.snapshot()
+    panel = replace(
+        began.panel, seats=leases, rates=rate.rates, changed_at_ms=of_room.changed_at_ms, since_ms=now_ms
+    )
+    taken = replace(began, panel=panel, unsaved=True, described_at_ms=now_ms)
+    room = Room.wake(taken, empty.config, {}, keeps_sockets=True)
+    room.step(Woken(), now_ms=now_ms)
+    return room
 
 
 class Follower:

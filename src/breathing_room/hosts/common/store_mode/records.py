@@ -16,7 +16,6 @@ log = logging.getLogger("breathing_room.stateless")
 
 CONTROL: Final = "control"
 REPORTS: Final = "reports/"
-SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

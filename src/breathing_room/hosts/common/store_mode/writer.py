@@ -24,8 +24,9 @@ from breathing_room.core.write_policies.records import (
     later,
     merge,
 )
+from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.store_mode.presence import read_presence
-from breathing_room.hosts.common.store_mode.records import SECRET, Control, read_control, read_values
+from breathing_room.hosts.common.store_mode.records import Control, read_control, read_values
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.ports import Clock, Store, wall_ms
 from breathing_room.stores import open_store
