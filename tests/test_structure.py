@@ -44,6 +44,7 @@ CROSS_CUTTING = {
     "lab/cost/test_against_simulation.py": "the model against what the simulator counts",
     "lab/cost/test_docs.py": "figures in the documentation",
     "lab/cost/test_vendors.py": "the vendors' own examples",
+    "hosts/common/rooms/test_ledger.py": "the same scripts on every host",
     "hosts/server/test_bad_input.py": "every way in, with input that no client should send",
     "hosts/server/test_cached_reads.py": "behind a real nginx",
     "hosts/server/test_conformance.py": "the shipped suite against this host",

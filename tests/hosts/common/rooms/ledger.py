@@ -1,0 +1,411 @@
+"""Stages for the ledger tests: each host with its real sockets, on a virtual clock, over a carrier that notes every byte.
+
+A *script* says what clients do and when. A stage plays it and returns the *ledger*: what each connection was sent, in order. Every
+client answers control pings, as browsers do; those are the carrier's own, and no part of the ledger.
+"""
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import PeerError
+from breathing_room.core.events import Reported, Withdrew
+from breathing_room.hosts.common.access.prefixes import Prefixes
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.rooms.connection import ENDED
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.server.frames import CLOSE, FIN, PING, PONG, TEXT, close_frame, read_close
+from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.socket import Socket
+from breathing_room.hosts.worker.host import Host as EdgeHost
+from breathing_room.hosts.worker.host import RoomHost as EdgeRoomHost
+from breathing_room.hosts.worker.settings import WorkerConfig
+from breathing_room.hosts.worker.socket import EdgeSocket
+from breathing_room.stores import MemoryStore
+from virtual_loop import VirtualClock
+
+BROKEN = 1006
+ROOM = "lobby"
+
+Ledger = dict[str, list[bytes]]
+
+
+def visitor_id(name: str) -> str:
+    """Make a valid visitor id of a short name."""
+    return name.ljust(16, "-")
+
+
+class Stage(ABC):
+    """A host on which a script is played.
+
+    Args:
+        settings: Those of the room, and ``senseless_max``.
+
+    Attributes:
+        ledger: What each connection was sent; the close is the last entry, as its code and its reason.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.ledger: defaultdict[str, list[bytes]] = defaultdict(list)
+        self.loop = asyncio.get_running_loop()
+        self.clock = VirtualClock(self.loop)
+
+    # --- What a script does -----------------------------------------------------------------------------------
+
+    async def join(self, name: str, mood: str | None = None, *, visitor: str | None = None) -> None:
+        """Open a connection, and join over it."""
+        await self.open(name)
+        await self.say(name, {"type": "join", "visitor": visitor_id(visitor or name), "mood": mood})
+
+    async def observe(self, name: str) -> None:
+        """Open a connection, and observe over it."""
+        await self.open(name)
+        await self.say(name, {"type": "observe"})
+
+    async def mood(self, name: str, mood: str) -> None:
+        """Change the mood of a connection's visitor."""
+        await self.say(name, {"type": "mood", "mood": mood})
+
+    async def leave(self, name: str) -> None:
+        """Leave over a connection."""
+        await self.say(name, {"type": "leave"})
+
+    async def say(self, name: str, message: dict[str, Any] | str) -> None:
+        """Send a message over a connection."""
+        text = message if isinstance(message, str) else json.dumps(message)
+        await self.turn(partial(self._say, name, text))
+
+    async def drop(self, name: str, code: int = BROKEN) -> None:
+        """End a connection from outside: with a close, or without a word."""
+        await self.turn(partial(self._drop, name, code))
+
+    async def pass_ms(self, length_ms: int) -> None:
+        """Let time pass."""
+        await asyncio.sleep(length_ms / 1_000)
+
+    async def turn(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do one thing, and let everything happen that follows at once."""
+        await act()
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    # --- What a host does -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Begin with an empty store, or with what a crash left."""
+
+    @abstractmethod
+    async def crash(self) -> None:
+        """Lose the memory and every connection, and begin again."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Free what the stage holds."""
+
+    @abstractmethod
+    async def open(self, name: str) -> None:
+        """Open a connection."""
+
+    @abstractmethod
+    async def open_document(self, name: str, session_id: str, mood: str) -> None:
+        """Open a connection of the planning document's app."""
+
+    @abstractmethod
+    async def report(self, visitor: str, ticket: float, mood: str | None = None) -> None:
+        """Report a visitor of the panel."""
+
+    @abstractmethod
+    async def withdraw(self, visitor: str) -> None:
+        """Let a visitor of the panel leave."""
+
+    @abstractmethod
+    async def _say(self, name: str, text: str) -> None: ...
+
+    @abstractmethod
+    async def _drop(self, name: str, code: int) -> None: ...
+
+
+# --- The server -------------------------------------------------------------------------------------------------------
+
+
+class NotingTransport:
+    """A transport that notes what is written, and answers pings and closes."""
+
+    socket: Socket
+
+    def __init__(self, ledger: list[bytes]) -> None:
+        self.ledger = ledger
+        self.loop = asyncio.get_running_loop()
+        self.is_open = True
+
+    def write(self, data: bytes) -> None:
+        if not self.is_open:
+            return
+        opcode, length = data[0] & 0x0F, data[1]
+        payload = data[2:] if length < 126 else data[4:]
+        assert length < 127, "longer than any message of ours"
+        if opcode == TEXT:
+            self.ledger.append(payload)
+        elif opcode == PING:
+            self.loop.call_soon(self.receive, PONG, payload)
+        elif opcode == CLOSE:
+            self.ledger.append(noted_close(read_close(payload), payload[2:]))
+            self.lose()
+
+    def receive(self, opcode: int, payload: bytes) -> None:
+        """Let the client send a frame."""
+        if self.is_open:
+            self.socket.data_received(masked(opcode, payload))
+
+    def lose(self) -> None:
+        """End the connection."""
+        if self.is_open:
+            self.is_open = False
+            self.loop.call_soon(self.socket.connection_lost, None)
+
+    def set_write_buffer_limits(self, high: int | None = None) -> None: ...
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.lose()
+
+    def abort(self) -> None:
+        self.lose()
+
+
+def noted_close(code: int, reason: bytes) -> bytes:
+    return b"close %d %b" % (code, reason)
+
+
+def masked(opcode: int, payload: bytes) -> bytes:
+    """Make the frame of a client, under a mask that changes nothing."""
+    length = len(payload)
+    head = bytes([length | 0x80]) if length < 126 else bytes([126 | 0x80]) + length.to_bytes(2)
+    return bytes([FIN | opcode]) + head + bytes(4) + payload
+
+
+class ServerStage(Stage):
+    """The server, in this loop."""
+
+    async def start(self) -> None:
+        # A loop whose time jumps cannot wait for a thread.
+        self.loop.run_in_executor = self._run_at_once  # type: ignore[method-assign,assignment]
+        self.store = MemoryStore(clock=self.clock.wall_ms)
+        self.transports: dict[str, NotingTransport] = {}
+        await self._start()
+
+    def _run_at_once(self, _executor: None, work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        done = self.loop.create_future()
+        done.set_result(work(*arguments))
+        return done
+
+    async def _start(self) -> None:
+        config = ServerConfig.load(flags={"data": ":memory:", **self.settings}, environ={})
+        self.host = Host(config, self.store, clock=self.clock)
+        await self.host.start()
+
+    async def crash(self) -> None:
+        for transport in self.transports.values():
+            transport.is_open = False
+        self.host.stopping = True
+        for task in list(self.host._tasks):
+            task.cancel()
+        for room in self.host.rooms.values():
+            room.shut()
+        await self._start()
+
+    async def stop(self) -> None:
+        await self.host.stop()
+
+    async def open(self, name: str) -> None:
+        self._open(name, PROTOCOL)
+
+    async def open_document(self, name: str, session_id: str, mood: str) -> None:
+        socket = self._open(name, document_api.DIALECT)
+        try:
+            socket.join(session_id, document_api.read_mood(mood, socket.room.config.moods))
+        except PeerError as error:
+            socket.refuse(error)
+
+    def _open(self, name: str, dialect: Any) -> Socket:
+        room = self.host.enter(ROOM, address="192.0.2.1", forwarded_for=None)
+        transport = self.transports[name] = NotingTransport(self.ledger[name])
+        transport.socket = Socket(transport, room, dialect)  # type: ignore[arg-type]
+        return transport.socket
+
+    async def _say(self, name: str, text: str) -> None:
+        self.transports[name].receive(TEXT, text.encode())
+
+    async def _drop(self, name: str, code: int) -> None:
+        transport = self.transports[name]
+        if code == BROKEN:
+            transport.lose()
+        else:
+            transport.receive(CLOSE, close_frame(code)[2:])
+
+    async def report(self, visitor: str, ticket: float, mood: str | None = None) -> None:
+        room = self.host.rooms[ROOM]
+        room.feed(Reported(room.visitor_key(visitor_id(visitor)), ticket, mood))
+
+    async def withdraw(self, visitor: str) -> None:
+        room = self.host.rooms[ROOM]
+        room.feed(Withdrew(room.visitor_key(visitor_id(visitor))))
+
+
+# --- The Worker -------------------------------------------------------------------------------------------------------
+
+
+class NotingWebSocket:
+    """A WebSocket of the edge that notes what is sent, and keeps what is attached."""
+
+    def __init__(self, ledger: list[bytes]) -> None:
+        self.ledger = ledger
+        self.attached = ""
+        self.is_open = True
+
+    def send(self, text: str) -> None:
+        if self.is_open:
+            self.ledger.append(text.encode())
+
+    def close(self, code: int, reason: str) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.ledger.append(noted_close(code, reason.encode()))
+
+    def serializeAttachment(self, attached: str) -> None:  # noqa: N802 - the platform's name
+        self.attached = attached
+
+
+class EdgeStage(Stage):
+    """The object of a room. It loses its memory after every turn if it ``sleeps``."""
+
+    def __init__(self, *, sleeps: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.sleeps = sleeps
+
+    async def start(self) -> None:
+        names = {"senseless_max"}
+        room = RoomConfig(**{name: value for name, value in self.settings.items() if name not in names})
+        server = {name: value for name, value in self.settings.items() if name in names}
+        worker = WorkerConfig(server=ServerConfig(room=room, **server))
+        self.host = EdgeHost(worker=worker, clock=self.clock, prefixes=Prefixes())
+        self.rows: dict[str, bytes] = {}
+        self.alarm_at_ms: int | None = None
+        self.websockets: dict[str, NotingWebSocket] = {}
+        self.sockets: dict[str, EdgeSocket] = {}
+        self.room: EdgeRoomHost | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.ringing = asyncio.create_task(self._ring())
+
+    async def crash(self) -> None:
+        for websocket in self.websockets.values():
+            websocket.is_open = False
+        self.websockets.clear()
+        self._sleep()
+        await self._awake()
+
+    async def stop(self) -> None:
+        self.ringing.cancel()
+
+    # Rows, as ``Kept`` has them.
+
+    def get(self, name: str) -> bytes | None:
+        return self.rows.get(name)
+
+    def put(self, name: str, value: bytes) -> None:
+        self.rows[name] = value
+
+    def delete(self, name: str) -> None:
+        self.rows.pop(name, None)
+
+    def _set_alarm(self, at_ms: int) -> None:
+        self.alarm_at_ms = at_ms
+
+    def _spawn(self, work: Any) -> None:
+        self.tasks.add(task := asyncio.create_task(work))
+        task.add_done_callback(self.tasks.discard)
+
+    async def _ring(self) -> None:
+        """Ring the alarm when it is due."""
+        while True:
+            while self.alarm_at_ms is None or self.alarm_at_ms > self.clock.now_ms():  # noqa: ASYNC110 - time is virtual
+                await asyncio.sleep(0.001)
+            self.alarm_at_ms = None
+            room = await self._awake()
+            await room.talk()
+            room.alarm_rang()
+            self._sleep_if_tired()
+
+    async def _awake(self) -> EdgeRoomHost:
+        if self.room is None:
+            room = EdgeRoomHost(self.host, ROOM, self, set_alarm=self._set_alarm, spawn=self._spawn)
+            self.sockets = {
+                name: EdgeSocket.revive(websocket, websocket.attached, room)
+                for name, websocket in self.websockets.items()
+            }
+            await room.wake(list(self.sockets.values()))
+            self.room = room
+        await self.room.load_secrets()
+        return self.room
+
+    def _sleep(self) -> None:
+        self.room = None
+        self.sockets = {}
+
+    def _sleep_if_tired(self) -> None:
+        for name, socket in list(self.sockets.items()):
+            if socket.role == ENDED:
+                del self.sockets[name], self.websockets[name]
+        if self.sleeps:
+            self._sleep()
+
+    async def turn(self, act: Callable[[], Awaitable[None]]) -> None:
+        await super().turn(act)
+        self._sleep_if_tired()
+
+    async def open(self, name: str) -> None:
+        await self._open(name, PROTOCOL)
+
+    async def open_document(self, name: str, session_id: str, mood: str) -> None:
+        socket = await self._open(name, document_api.DIALECT)
+        try:
+            socket.join(session_id, document_api.read_mood(mood, socket.room.config.moods))
+        except PeerError as error:
+            socket.refuse(error)
+
+    async def _open(self, name: str, dialect: Any) -> EdgeSocket:
+        room = await self._awake()
+        websocket = self.websockets[name] = NotingWebSocket(self.ledger[name])
+        socket = self.sockets[name] = EdgeSocket(websocket, room, dialect)
+        room.accept(socket)
+        return socket
+
+    async def _say(self, name: str, text: str) -> None:
+        await self._awake()
+        if name in self.sockets:
+            self.sockets[name].message_arrived(text)
+
+    async def _drop(self, name: str, code: int) -> None:
+        await self._awake()
+        if name in self.sockets:
+            if code == BROKEN:
+                self.websockets[name].is_open = False
+            self.sockets[name].peer_closed(code)
+
+    async def report(self, visitor: str, ticket: float, mood: str | None = None) -> None:
+        room = await self._awake()
+        room.feed(Reported(room.visitor_key(visitor_id(visitor)), ticket, mood))
+
+    async def withdraw(self, visitor: str) -> None:
+        room = await self._awake()
+        room.feed(Withdrew(room.visitor_key(visitor_id(visitor))))

@@ -1,0 +1,213 @@
+"""What each connection is sent: the same script on every host, compared byte by byte."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from breathing_room.core.wire import GOODBYE
+from hosts.common.rooms.ledger import EdgeStage, Ledger, ServerStage, Stage
+from virtual_loop import run_virtually
+
+SETTINGS: dict[str, Any] = {
+    "push_ms": 1_000,
+    "lease_ms": 60_000,
+    "grace_ms": 10_000,
+    "snapshot_ms": 20_000,
+    "beat_ms": 30_000,
+    "senseless_max": 3,
+}
+
+Script = Callable[[Stage], Awaitable[None]]
+
+
+async def joins_in_a_burst(stage: Stage) -> None:
+    """Ten visitors join within one push interval, the first alone."""
+    for number in range(10):
+        await stage.join(f"visitor-{number}", "release" if number % 3 else "gratitude")
+        await stage.pass_ms(30)
+    await stage.observe("watcher")
+    await stage.pass_ms(2_500)
+
+
+async def moods_in_a_burst(stage: Stage) -> None:
+    """Two visitors change their moods several times within one push interval."""
+    await stage.join("ann", "release")
+    await stage.join("bob")
+    await stage.pass_ms(3_000)
+    for mood in ("gratitude", "release", "presence"):
+        await stage.mood("ann", mood)
+        await stage.mood("bob", mood)
+        await stage.pass_ms(100)
+    await stage.pass_ms(2_500)
+
+
+async def a_change_is_taken_back(stage: Stage) -> None:
+    """A mood goes and comes back before it is broadcast, once unseen and once with a connection that saw it."""
+    await stage.join("ann", "release")
+    await stage.join("bob", "release")
+    await stage.pass_ms(3_000)
+    await stage.mood("ann", "gratitude")
+    await stage.mood("bob", "gratitude")
+    await stage.mood("bob", "release")
+    await stage.pass_ms(2_000)
+    await stage.mood("ann", "release")
+    await stage.mood("bob", "gratitude")
+    await stage.observe("watcher")
+    await stage.mood("bob", "release")
+    await stage.pass_ms(2_500)
+
+
+async def leases_end(stage: Stage) -> None:
+    """Of a visitor whose connection broke the grace ends, and of one who reports the lease."""
+    await stage.join("ann", "release")
+    await stage.join("bob", "gratitude")
+    await stage.report("polling", 0.5, "presence")
+    await stage.pass_ms(2_000)
+    await stage.drop("bob")
+    await stage.pass_ms(12_000)
+    await stage.pass_ms(100_000)
+
+
+async def disconnects_and_returns(stage: Stage) -> None:
+    """Connections break and come back, within the grace and after it; of two tabs one closes."""
+    await stage.join("ann", "release")
+    await stage.join("bob", "gratitude")
+    await stage.join("ann-again", visitor="ann")
+    await stage.pass_ms(2_000)
+    await stage.drop("ann")
+    await stage.pass_ms(1_500)
+    await stage.drop("ann-again")
+    await stage.pass_ms(4_000)
+    await stage.join("ann-back", visitor="ann")
+    await stage.pass_ms(2_000)
+    await stage.drop("bob")
+    await stage.pass_ms(15_000)
+    await stage.join("bob-back", "release", visitor="bob")
+    await stage.pass_ms(2_000)
+
+
+async def unknown_after_a_crash(stage: Stage) -> None:
+    """A crash before the first snapshot: nothing is known for a lease, in which one of two comes back."""
+    await stage.join("ann", "release")
+    await stage.join("bob", "release")
+    await stage.pass_ms(3_000)
+    await stage.crash()
+    await stage.pass_ms(2_000)
+    await stage.join("ann-back", visitor="ann")
+    await stage.observe("watcher")
+    await stage.pass_ms(70_000)
+
+
+async def panel_and_connections(stage: Stage) -> None:
+    """Reports and connections in one room; a visitor goes from one to the other, and one leaves the panel."""
+    await stage.join("ann", "release")
+    for number in range(5):
+        await stage.report(f"polling-{number}", number / 5, "gratitude")
+        await stage.pass_ms(300)
+    await stage.pass_ms(2_000)
+    await stage.join("polling-2")
+    await stage.withdraw("polling-3")
+    await stage.pass_ms(2_000)
+    await stage.drop("polling-2")
+    await stage.report("polling-2", 0.4)
+    await stage.pass_ms(2_000)
+
+
+async def the_documents_clients(stage: Stage) -> None:
+    """Clients of the planning document's app beside ours: their joins, moods, pings and mistakes."""
+    await stage.open_document("old", "a session", "release")
+    await stage.join("ann", "gratitude")
+    await stage.pass_ms(2_000)
+    await stage.say("old", {"type": "mood", "mood": "gratitude"})
+    await stage.say("old", '{"type": "ping"}')
+    await stage.say("old", {"type": "mood", "mood": "never heard of"})
+    await stage.pass_ms(2_000)
+    await stage.say("old", {"type": "join", "visitor": "x"})
+    await stage.pass_ms(2_000)
+
+
+async def bad_messages(stage: Stage) -> None:
+    """A client is answered what was wrong with each message, and closed after three."""
+    await stage.join("ann", "release")
+    await stage.join("bad", "release")
+    await stage.pass_ms(2_000)
+    await stage.say("bad", "{")
+    await stage.say("bad", {"type": "mood", "mood": "never heard of"})
+    await stage.say("bad", {"type": "join", "visitor": "bad-again-0123456789"})
+    await stage.pass_ms(12_000)
+    await stage.open("worse")
+    await stage.say("worse", {"type": "mood", "mood": "release"})
+    await stage.say("worse", {"type": "join", "visitor": "short"})
+    await stage.say("worse", {"type": "beat", "sent_ms": 5})
+    await stage.say("worse", '"text"')
+    await stage.pass_ms(2_000)
+
+
+async def leaves(stage: Stage) -> None:
+    """Visitors leave with a message and with a close; the last one hears of it."""
+    for name in ("ann", "bob", "cat", "dan"):
+        await stage.join(name, "release")
+    await stage.pass_ms(2_000)
+    await stage.leave("ann")
+    await stage.pass_ms(300)
+    await stage.drop("bob", GOODBYE)
+    await stage.say("cat", {"type": "beat", "sent_ms": 12.5})
+    await stage.pass_ms(2_000)
+    await stage.leave("cat")
+    await stage.leave("dan")
+    await stage.pass_ms(2_000)
+
+
+async def too_many_tabs(stage: Stage) -> None:
+    """The visitor of too many connections is refused the last one."""
+    for number in range(18):
+        await stage.join(f"tab-{number}", visitor="ann")
+    await stage.pass_ms(2_000)
+
+
+async def nothing_is_said(stage: Stage) -> None:
+    """A connection that says neither join nor observe is closed in time."""
+    await stage.open("mute")
+    await stage.join("ann")
+    await stage.pass_ms(20_000)
+
+
+SCRIPTS: tuple[Script, ...] = (
+    joins_in_a_burst,
+    moods_in_a_burst,
+    a_change_is_taken_back,
+    leases_end,
+    disconnects_and_returns,
+    unknown_after_a_crash,
+    panel_and_connections,
+    the_documents_clients,
+    bad_messages,
+    leaves,
+    too_many_tabs,
+    nothing_is_said,
+)
+
+
+def played(script: Script, make: Callable[..., Stage], **more: Any) -> Ledger:
+    """Play a script on a stage."""
+
+    async def play() -> Ledger:
+        stage = make(**SETTINGS, **more)
+        await stage.start()
+        try:
+            await script(stage)
+            return {name: list(entries) for name, entries in stage.ledger.items()}
+        finally:
+            await stage.stop()
+
+    return run_virtually(play())
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_every_host_sends_the_same(script: Script) -> None:
+    """The server and the Worker send each connection the same bytes in the same order, whether the object sleeps or not."""
+    server = played(script, ServerStage)
+    assert all(server.values()), "every connection is sent something"
+    assert played(script, EdgeStage) == server
+    assert played(script, EdgeStage, sleeps=True) == server
