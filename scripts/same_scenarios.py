@@ -1,0 +1,137 @@
+"""Compare the scenarios of the virtual-time cluster and of the shards with those of commit fcd8191.
+
+    python scripts/same_scenarios.py
+
+Between that commit and now the room was rebuilt (``docs/decisions/0016-one-room.md``), and these tests are what shows that it still does the
+same. So nothing in them may differ but names, which ``0016-moves.csv`` translates back, and ``tests/support/room_adapter.py``: how events go in, and how
+presences come out. Each top-level function, class and constant of the old files is looked for in the new ones and compared as code, without
+docstrings, comments, line breaks and the tiers of the tests: how often ``make soak`` repeats one is no matter of its scenario. The exit status says
+whether only the adapter differs.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from where import COMMIT, ROOT, NotFoundError, read_moves
+
+ADAPTER = "tests/support/room_adapter.py"
+
+# What says how often a test runs, or when: not what it tests.
+TIER = re.compile(r"settings\(|pytest\.mark\.(soak|slow)$")
+
+# The files of the commit, and those that hold their definitions now.
+SUITES: Mapping[tuple[str, ...], tuple[str, ...]] = {
+    ("tests/simulated_cluster.py", "tests/hosts/server/test_cluster_simulated.py"): (
+        "tests/support/simulated_cluster.py",
+        "tests/hosts/server/test_cluster_simulated.py",
+        ADAPTER,
+    ),
+    ("tests/hosts/worker/objects.py", "tests/hosts/worker/test_shards.py"): (
+        "tests/hosts/worker/objects.py",
+        "tests/hosts/worker/test_shards.py",
+        ADAPTER,
+    ),
+}
+
+
+def at_commit(path: str) -> str:
+    """Return a file as it was.
+
+    Raises:
+        NotFoundError: This clone does not have the commit.
+    """
+    command = ["git", "-C", str(ROOT), "show", f"{COMMIT}:{path}"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    if shown.returncode:
+        raise NotFoundError(f"no {COMMIT} in this clone: git fetch --unshallow")
+    return shown.stdout
+
+
+def old_names() -> dict[str, str]:
+    """Map each name that the move gave to the one before; of a method its own part."""
+    names = {}
+    for move in read_moves():
+        old, new = move.symbol.rpartition(".")[2], move.new_symbol.rpartition(".")[2]
+        if old and new and old != new:
+            names[new] = old
+    return names
+
+
+class Bare(ast.NodeTransformer):
+    """Takes docstrings and tiers out of code."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Leave out a docstring, and marks and numbers of examples of a test."""
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            body[:] = body[1:] or [ast.Pass()]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.decorator_list = [mark for mark in node.decorator_list if not TIER.match(ast.unparse(mark))]
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Take what ``make test`` repeats for ``longer(that, what make soak repeats)``."""
+        if ast.unparse(node.func) == "longer":
+            return node.args[0]
+        return self.generic_visit(node)
+
+
+def definitions(source: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the code of each top-level definition of a module, imports left out."""
+    tree = Bare().visit(ast.parse(source))
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                yield name, ast.unparse(node)
+            case ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)):
+                yield name, ast.unparse(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def differing(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
+    """Name each definition of old files that is not the same in new ones, with the file it is in now, or "nowhere"."""
+    names = old_names()
+    word = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
+    now = {}
+    for path in new:
+        for name, code in definitions((ROOT / path).read_text(encoding="utf-8")):
+            now[names.get(name, name)] = path, word.sub(lambda found: names[found[0]], code)
+    differs = {}
+    for path in old:
+        for name, code in definitions(at_commit(path)):
+            home, is_now = now.get(name, ("nowhere", ""))
+            # What has the name of before and what has the new one are the same.
+            if is_now != word.sub(lambda found: names[found[0]], code):
+                differs[name] = home
+    return differs
+
+
+def main() -> int:
+    """Print what differs, and return the exit status."""
+    elsewhere = 0
+    for old, new in SUITES.items():
+        count = sum(1 for path in old for _ in definitions(at_commit(path)))
+        differs = differing(old, new)
+        print(f"{', '.join(old)}: {count} definitions, {count - len(differs)} the same")
+        for name, home in differs.items():
+            print(f"  {name} differs, in {home}")
+        elsewhere += sum(home != ADAPTER for home in differs.values())
+    return int(elsewhere > 0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except NotFoundError as error:
+        sys.exit(str(error))
