@@ -553,7 +553,7 @@ async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s:
     """What many nodes would cost, from the sizes of today's messages and the time that it takes to send and to read one."""
     del count
     moods_of = RoomConfig().moods
-    room = Room("lobby", RoomConfig(), now_ms=0, paced=True)
+    room = Room("lobby", RoomConfig(), now_ms=0, rate_is_shared=True)
     for index in range(people):
         room.step(Joined(index, VisitorKey(index.to_bytes(16, "big")), MOODS[index % 4]), now_ms=0)
     part = Part(summary=room.summary(0))

@@ -24,8 +24,9 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.members import Member
 from breathing_room.core.presence import Presence
-from breathing_room.core.room import Person, Room
+from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import LEASE_ENDED
 from core.playing import ANN, BOB, CAT, said, visitor
@@ -767,11 +768,18 @@ def test_whatever_happens_to_people_is_saved(event: Event) -> None:
 
 def state_of(room: Room) -> tuple[object, ...]:
     """Take down everything that a room keeps, its agenda included."""
-    waiting = room._agenda._waiting.items()
+    waiting = room.members._deadlines._waiting.items()
     due = {at_ms: [person.key for person in people] for at_ms, people in waiting}
-    connections = {connection: person.key for connection, person in room._connections.items()}
-    people = [tuple(getattr(person, name) for name in Person.__slots__) for person in room._people.values()]
-    return room.snapshot(), room.presence(now_ms=0), due, list(room._agenda._times), connections, people
+    connections = {connection: person.key for connection, person in room.members._by_connection.items()}
+    people = [tuple(getattr(person, name) for name in Member.__slots__) for person in room.members]
+    return (
+        room.snapshot(),
+        room.presence(now_ms=0),
+        due,
+        list(room.members._deadlines._times),
+        connections,
+        people,
+    )
 
 
 @pytest.mark.parametrize(
@@ -870,12 +878,12 @@ class CountingAgenda(Agenda[Any]):
 
 def a_counting_room() -> tuple[Room, CountingAgenda]:
     room = a_room()
-    agenda = room._agenda = CountingAgenda()
+    agenda = room.members._deadlines = CountingAgenda()
     return room, agenda
 
 
 def entry_count(room: Room) -> int:
-    return sum(map(len, room._agenda._waiting.values()))
+    return sum(map(len, room.members._deadlines._waiting.values()))
 
 
 def test_a_thousand_renewals_cost_one_visit_a_lease() -> None:
@@ -896,7 +904,11 @@ def test_the_agenda_is_as_long_as_a_lease_however_large_the_crowd() -> None:
         room.step(Joined(index, visitor(f"{index}")), now_ms=index * 7)
         room.step(Woken(), now_ms=index * 7)
 
-    assert len(room._agenda._times) == len(room._agenda._waiting) <= CONFIG.lease_ms // TICK_MS + 1
+    assert (
+        len(room.members._deadlines._times)
+        == len(room.members._deadlines._waiting)
+        <= CONFIG.lease_ms // TICK_MS + 1
+    )
     assert entry_count(room) == room.count
 
 
@@ -920,8 +932,8 @@ def test_comings_and_goings_are_forgotten_with_the_lease() -> None:
         room.step(Reported(ANN, 0.5), now_ms=index)
     room.step(Woken(), now_ms=62_000)
 
-    assert (room._agenda._waiting, room._agenda._times) == ({}, [])
-    assert (room._connections, room._people) == ({}, {})
+    assert (room.members._deadlines._waiting, room.members._deadlines._times) == ({}, [])
+    assert (room.members._by_connection, room.members._by_visitor) == ({}, {})
 
 
 def test_any_hashable_names_a_connection() -> None:

@@ -50,7 +50,7 @@ class EdgeHost(Host):
 
     def tell(self, event: Event) -> Step:
         if not self.rest:
-            self.room = Room("lobby", self.config, now_ms=self.clock_ms, keeps_sockets=True)
+            self.room = Room("lobby", self.config, now_ms=self.clock_ms, connection_is_lease=True)
             self._keep()
         return super().tell(event)
 
@@ -60,13 +60,13 @@ class EdgeHost(Host):
         rest = decode_snapshot(self.rest)
         snapshot = with_connected(rest, mood_of, left_ms=self.config.lease_ms)
         joined = {connection: key for connection, (key, _) in self.attachments.items()}
-        self.room = Room.wake(snapshot, self.config, joined, keeps_sockets=True)
+        self.room = Room.wake(snapshot, self.config, joined, connection_is_lease=True)
         self._stamp = self.room.rest_stamp
 
     def _keep(self) -> None:
         self.attachments = {}
         for connection, key in self.connections.items():
-            if key is not None and (person := self.room.person(key)) is not None:
+            if key is not None and (person := self.room.members.get(key)) is not None:
                 self.attachments[connection] = (key, person.mood)
         if self.room.rest_stamp != self._stamp:
             self.rest = encode_snapshot(self.room.snapshot(connected=False))

@@ -24,8 +24,9 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.identity import Connection, VisitorKey
+from breathing_room.core.members import Member
 from breathing_room.core.panel import Panel, Seat
-from breathing_room.core.room import Person, Room
+from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot
 from core.playing import (
     ANN,
@@ -75,21 +76,26 @@ forgers = st.builds(
 
 def check_state(room: Room) -> None:
     """Check how the parts of a room's state relate."""
-    people = room._people.values()
-    assert room._tally == [sum(person.mood == mood for person in people) for mood in range(len(room._tally))]
-    silent = [person.mood for person in people if person.silent]
-    assert room.silent_count == len(silent)
-    assert room._silent_tally == [silent.count(mood) for mood in range(len(room._tally))]
-    assert room._restored_count == sum(person.restored for person in people)
-    assert room._connections == {connection: person for person in people for connection in person.connections}
-    check_agenda(room._agenda, people)
+    members = room.members
+    people = list(members)
+    assert members.tally == [
+        sum(person.mood == mood for person in people) for mood in range(len(members.tally))
+    ]
+    suspect = [person.mood for person in people if person.suspect]
+    assert room.silent_count == len(suspect)
+    assert members.suspect_tally == [suspect.count(mood) for mood in range(len(members.tally))]
+    assert members.restored_count == sum(person.restored for person in people)
+    assert members._by_connection == {
+        connection: person for person in people for connection in person.connections
+    }
+    check_agenda(members._deadlines, people)
     check_panel(room._panel)
     check_coins(room._coins)
-    for key, person in room._people.items():
+    for key, person in members._by_visitor.items():
         assert person.key == key
         assert len(set(person.connections)) == len(person.connections)
-        assert person.silent >= person.restored, "restored people are silent"
-        assert not (person.connections and person.silent), "who has a socket is in no doubt"
+        assert person.suspect >= person.restored, "restored people are suspect"
+        assert not (person.connections and person.suspect), "who has a socket is in no doubt"
         assert not room._panel.holds(key), "who has a socket is not on the panel"
 
 
@@ -367,7 +373,7 @@ def test_late_wakes_only_delay(start: Start, trace: Trace) -> None:
             )  # Estimates are as of the last change: compare them at one instant.
         assert said(never_woken.presence()) == said(punctual.presence())
         assert closed(never_woken.log) == closed(punctual.log)
-        assert never_woken.room._connections.keys() == punctual.room._connections.keys()
+        assert never_woken.room.members._by_connection.keys() == punctual.room.members._by_connection.keys()
 
 
 @given(starts, traces(anything))
@@ -380,7 +386,12 @@ def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
     nothing = dict.fromkeys((*start.config.moods, UNSPOKEN), (0, 0))
     assert host.wake_at_ms is None
     assert said(host.presence()) == (0, 0, 0, "counted", dict.fromkeys(start.config.moods, 0), 0, nothing)
-    assert (room._agenda._waiting, room._agenda._times, room._connections, room._people) == ({}, [], {}, {})
+    assert (
+        room.members._deadlines._waiting,
+        room.members._deadlines._times,
+        room.members._by_connection,
+        room.members._by_visitor,
+    ) == ({}, [], {}, {})
     assert (room._panel._seats, room._panel._lapsed, room._panel._agenda._times) == ({}, {}, [])
     assert (len(room._coins._sessions), len(room._coins._repeats)) == (0, 0)
     assert all(key is None for key in host.connections.values()), "only observers may stay"
@@ -391,8 +402,8 @@ def test_a_restart_keeps_exactly_the_living(start: Start, trace: Trace, down_ms:
     """Whoever would have been there without the restart is there after it, in doubt; and nobody else."""
     host = play(start.host(), trace)
 
-    def leases() -> dict[VisitorKey, Person | Seat]:
-        return {**host.room._people, **host.room._panel._seats}
+    def leases() -> dict[VisitorKey, Member | Seat]:
+        return {**host.room.members._by_visitor, **host.room._panel._seats}
 
     there: set[VisitorKey] = set(leases())
     ends = {key: one.expires_at_ms for key, one in leases().items()}
@@ -420,10 +431,10 @@ def test_a_restart_keeps_exactly_the_living(start: Start, trace: Trace, down_ms:
 def test_a_crash_loses_at_most_snapshot_ms(start: Start, trace: Trace) -> None:
     """Who has been here, in one mood, for longer than snapshot_ms is in the last snapshot, in that mood."""
     host = start.host()
-    since_ms: dict[tuple[Person | Seat, int], int] = {}
+    since_ms: dict[tuple[Member | Seat, int], int] = {}
     for pause_ms, event in trace:
         happen(host, pause_ms, event)
-        everybody: list[Person | Seat] = [*host.room._people.values(), *host.room._panel._seats.values()]
+        everybody: list[Member | Seat] = [*host.room.members, *host.room._panel._seats.values()]
         here = [(one, one.mood) for one in everybody]
         since_ms = {one: since_ms.get(one, host.clock_ms) for one in here}
         settled = {
@@ -456,7 +467,7 @@ def test_restarts_in_a_row_lose_nobody(start: Start, trace: Trace, downs_ms: lis
     once.restart(down_ms=sum(downs_ms))
 
     # Restoring rounds what is left of a lease up to the grid, each time.
-    assert set(once.room._people) <= set(often.room._people)
+    assert set(once.room.members._by_visitor) <= set(often.room.members._by_visitor)
     assert set(once.room._panel._seats) <= set(often.room._panel._seats)
     if once.presence().method == "unknown":
         assert often.presence().method in {"unknown", "stale"}

@@ -20,20 +20,20 @@ People without a socket are the business of the panel (``panel.py``): some of th
 Whoever gets a socket leaves the panel. The count is the sum of both, and so is each end of the interval.
 
 Some hosts cannot ping, and must not: at an edge the network itself tells of every socket that ends, and a sign of life would
-only wake a room that sleeps. There an open socket *is* the lease (``keeps_sockets``), and time ends only the others.
+only wake a room that sleeps. There an open socket *is* the lease (``connection_is_lease``), and time ends only the others.
 
 Announcements are coalesced: the first change is told at once, later ones when ``push_ms`` have passed, and
 changes that took each other back are not told at all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self, assert_never
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.deadlines import NOT_DUE, TICK_MS, Agenda, on_grid
+from breathing_room.core.deadlines import TICK_MS, on_grid
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.errors import HostError
 from breathing_room.core.estimate.coin import CoinCrowd
 from breathing_room.core.events import (
     Broke,
@@ -52,38 +52,14 @@ from breathing_room.core.events import (
     Woken,
 )
 from breathing_room.core.identity import KEY_BYTES, Connection, VisitorKey
-from breathing_room.core.leases import RESTORED, SILENT, Leases
+from breathing_room.core.leases import RESTORED, SILENT
+from breathing_room.core.members import Members
 from breathing_room.core.panel import Panel
 from breathing_room.core.presence import Presence, describe, read_label
 from breathing_room.core.snapshot import Snapshot
 from breathing_room.core.summary import Summary
 from breathing_room.core.summary import facts as facts_of
 from breathing_room.core.wire import LEASE_ENDED
-
-
-class Person:
-    """Somebody who is present.
-
-    Attributes:
-        key: The visitor's key.
-        mood: An index into the declared moods; one past the last: unspoken.
-        connections: The live sockets of this visitor, nearly always one.
-        silent: Whether the lease is in doubt.
-        restored: Whether it is left from before a restart; restored people are silent.
-        expires_at_ms: The end of the lease.
-        due_at_ms: The agenda's.
-    """
-
-    __slots__ = ("connections", "due_at_ms", "expires_at_ms", "key", "mood", "restored", "silent")
-
-    def __init__(self, key: VisitorKey, mood: int) -> None:
-        self.key = key
-        self.mood = mood
-        self.connections: tuple[Connection, ...] = ()
-        self.silent = False
-        self.restored = False
-        self.expires_at_ms = 0
-        self.due_at_ms = NOT_DUE
 
 
 class Room:
@@ -96,8 +72,8 @@ class Room:
             publishes it as ``as_of_ms``.
         unknown: Whether there may be people of whom the room has lost all memory. It then says so until they
             must have been heard from.
-        keeps_sockets: Whether the host tells of every socket that ends, so that an open one needs no sign of life.
-        paced: Whether the sampling rate is set from outside (``Paced``): one of several machines sees too little to set it.
+        connection_is_lease: Whether the host reports every disconnect, so that an open connection needs no heartbeat.
+        rate_is_shared: Whether the sampling rate is set from outside (``Paced``): one of several machines sees too little to set it.
     """
 
     def __init__(
@@ -107,27 +83,19 @@ class Room:
         *,
         now_ms: int,
         unknown: bool = False,
-        keeps_sockets: bool = False,
-        paced: bool = False,
+        connection_is_lease: bool = False,
+        rate_is_shared: bool = False,
     ) -> None:
         self.name = name
         self.config = config
         self.audience_size = 0
         """Connections that are told of every change. The host says it: of those who only observe the room keeps nothing."""
-        self._keeps_sockets = keeps_sockets
         self._now_ms = now_ms
-        self._people: dict[VisitorKey, Person] = {}
-        self._connections: dict[Connection, Person] = {}
+        self._members = Members(config, connection_is_lease=connection_is_lease)
         self._mood_index = {mood: index for index, mood in enumerate((*config.moods, UNSPOKEN))}
-        self._tally = [0] * len(self._mood_index)
-        # The silent among them, by mood as well.
-        self._silent_tally = [0] * len(self._mood_index)
-        self._silent: dict[VisitorKey, Person] = {}
-        self._restored_count = 0
         self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
-        self._agenda: Agenda[Person] = Agenda()
-        self._panel = Panel(config, len(self._tally), now_ms=now_ms, paced=paced)
-        self._coins = CoinCrowd(len(self._tally))
+        self._panel = Panel(config, len(self._mood_index), now_ms=now_ms, paced=rate_is_shared)
+        self._coins = CoinCrowd(len(self._mood_index))
         self._label_shown: int | None = None
         self._descriptions = 0
         self._describe(now_ms)
@@ -138,23 +106,30 @@ class Room:
         self._saved_at_ms = now_ms
         self._unsaved = False
         self._changed = False
+        # How far the changes of the members are known.
+        self._members_seen = (0, 0)
 
     # --- What the room can be asked ---------------------------------------------------------------------------
 
     @property
     def count(self) -> int:
         """Leases held, of people on sockets and of seats of the panel."""
-        return len(self._people) + self._panel.seat_count
+        return len(self._members) + self._panel.seat_count
 
     @property
     def silent_count(self) -> int:
         """People on sockets whose lease is in doubt: their sockets are gone."""
-        return len(self._silent)
+        return len(self._members.suspects)
 
     @property
     def connection_count(self) -> int:
         """Sockets of people who joined; observers are not among them."""
-        return len(self._connections)
+        return self._members.connection_count
+
+    @property
+    def members(self) -> Members:
+        """The visitors with a connection; to be read only."""
+        return self._members
 
     @property
     def panel(self) -> Panel:
@@ -163,7 +138,7 @@ class Room:
 
     def holds(self, visitor: VisitorKey) -> bool:
         """Tell whether a visitor has a lease."""
-        return visitor in self._people or self._panel.holds(visitor)
+        return visitor in self._members or self._panel.holds(visitor)
 
     def summary(self, at_ms: int) -> Summary:
         """Say in sums what the room knows, as of the last step.
@@ -172,9 +147,9 @@ class Room:
             at_ms: What estimates are to be of.
         """
         return Summary(
-            people=tuple(self._tally),
-            silent=tuple(self._silent_tally),
-            restored=self._restored_count,
+            people=tuple(self._members.tally),
+            silent=tuple(self._members.suspect_tally),
+            restored=self._members.restored_count,
             panel=self._panel.sums(at_ms),
             coins=self._coins.sums(at_ms),
             unknown=self._unknown_until_ms is not None,
@@ -193,14 +168,6 @@ class Room:
 
     # --- Rest -------------------------------------------------------------------------------------------------
 
-    def person(self, visitor: VisitorKey) -> Person | None:
-        """Find somebody on a socket; to look at, not to touch."""
-        return self._people.get(visitor)
-
-    def people(self) -> Iterable[Person]:
-        """Go through everybody on a socket; to look at, not to touch."""
-        return self._people.values()
-
     @property
     def descriptions(self) -> int:
         """How often there was something new to say: a number that differs whenever the summary does."""
@@ -211,7 +178,13 @@ class Room:
         """Something that differs whenever there is more to know of ``snapshot(connected=False)`` than that time passed."""
         polled = None if self._panel.is_idle and self._coins.is_idle else self._descriptions
         told = (self._announced_at_ms, self._told_apart, self._saved_at_ms, self._unsaved)
-        return *told, self._unknown_until_ms, bool(self._connections), tuple(self._silent), polled
+        return (
+            *told,
+            self._unknown_until_ms,
+            bool(self._members.connection_count),
+            tuple(self._members.suspects),
+            polled,
+        )
 
     def snapshot(self, *, connected: bool = True) -> Snapshot:
         """Take everything down, connections excepted: those are the host's to remember.
@@ -220,17 +193,11 @@ class Room:
             connected: Whether to take down those who have a connection, too: a host that keeps them beside their
                 connections does not need that.
         """
-        people = (self._people if connected else self._silent).values()
         return Snapshot(
             room=self.name,
             as_of_ms=self._now_ms,
             moods=self.config.moods,
-            people=Leases(
-                keys=b"".join(person.key for person in people),
-                mood_of=bytes(person.mood for person in people),
-                flags=bytes(SILENT * person.silent | RESTORED * person.restored for person in people),
-                left_ms=tuple(self._left_ms(person) for person in people),
-            ),
+            people=self._members.leases(self._now_ms, connected=connected),
             panel=self._panel.snapshot(self._now_ms),
             coins=self._coins.snapshot(self._now_ms),
             unknown_until_ms=self._unknown_until_ms,
@@ -245,7 +212,7 @@ class Room:
 
     @classmethod
     def restore(
-        cls, snapshot: Snapshot, config: RoomConfig, *, now_ms: int, keeps_sockets: bool = False
+        cls, snapshot: Snapshot, config: RoomConfig, *, now_ms: int, connection_is_lease: bool = False
     ) -> Self:
         """Begin again after a crash or a restart, when every connection is gone.
 
@@ -256,12 +223,14 @@ class Room:
             snapshot: The last one that was stored.
             config: How the room works from now on; a mood that it does not declare becomes unspoken.
             now_ms: The host's time. If it lies before the snapshot, a clock stepped back, and no time passed.
-            keeps_sockets: As of a new room.
+            connection_is_lease: As of a new room.
         """
         lost = snapshot.count > 0 and snapshot.live_count(now_ms) == 0
         # The time for which we were down gave nobody a chance to be heard: what was unknown is so anew.
         unknown = lost or snapshot.unknown_until_ms is not None
-        room = cls(snapshot.room, config, now_ms=now_ms, unknown=unknown, keeps_sockets=keeps_sockets)
+        room = cls(
+            snapshot.room, config, now_ms=now_ms, unknown=unknown, connection_is_lease=connection_is_lease
+        )
         room._label_shown = snapshot.label_shown
         elapsed_ms = max(0, now_ms - snapshot.as_of_ms)
         mood_here = room._moods_of(snapshot)
@@ -269,7 +238,7 @@ class Room:
             if left_ms > elapsed_ms:
                 longest_ms = config.lease_ms + TICK_MS
                 expires_at_ms = now_ms + min(left_ms - elapsed_ms, longest_ms)
-                room._admit(key, mood_here[mood], SILENT | RESTORED, expires_at_ms)
+                room._members.admit(key, mood_here[mood], SILENT | RESTORED, expires_at_ms=expires_at_ms)
         room._panel.restore(snapshot.panel, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
         room._coins.restore(snapshot.coins, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
         room._describe(now_ms)
@@ -283,7 +252,7 @@ class Room:
         config: RoomConfig,
         connections: Mapping[Connection, VisitorKey],
         *,
-        keeps_sockets: bool = False,
+        connection_is_lease: bool = False,
     ) -> Self:
         """Go on after a sleep as if there had been none: the host kept the connections meanwhile.
 
@@ -291,22 +260,23 @@ class Room:
             snapshot: Taken after the last step.
             config: The same as then.
             connections: The visitor behind every connection that joined and is still open.
-            keeps_sockets: As then.
+            connection_is_lease: As then.
         """
-        room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms, keeps_sockets=keeps_sockets)
+        room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms, connection_is_lease=connection_is_lease)
         room._unknown_until_ms = snapshot.unknown_until_ms
         room._label_shown = snapshot.label_shown
         for key, mood, flags, left_ms in snapshot.people:
-            room._admit(key, mood, flags, snapshot.as_of_ms + left_ms)
+            room._members.admit(key, mood, flags, expires_at_ms=snapshot.as_of_ms + left_ms)
         room._panel.wake(snapshot.panel, now_ms=snapshot.as_of_ms)
-        room._coins.restore(snapshot.coins, range(len(room._tally)), elapsed_ms=0, now_ms=snapshot.as_of_ms)
+        room._coins.restore(
+            snapshot.coins, range(len(room._mood_index)), elapsed_ms=0, now_ms=snapshot.as_of_ms
+        )
         for connection, visitor in connections.items():
-            if visitor in room._people:
-                person = room._connections[connection] = room._people[visitor]
-                person.connections += (connection,)
-        for person in room._people.values():
-            if not (person.connections or person.silent):
-                room._doubt(person)  # Its socket broke while nobody was looking.
+            room._members.reconnect(connection, visitor)
+        room._members.suspect_unconnected(
+            now_ms=snapshot.as_of_ms
+        )  # Those connections ended while the room slept.
+        room._note_changes()
         room._announced = snapshot.announced
         room._announced_at_ms = snapshot.announced_at_ms
         room._saved_at_ms = snapshot.saved_at_ms
@@ -319,22 +289,8 @@ class Room:
 
     def _moods_of(self, snapshot: Snapshot) -> list[int]:
         """Translate the moods of a snapshot to those of today."""
-        unspoken = len(self._tally) - 1
+        unspoken = len(self._mood_index) - 1
         return [self._mood_index.get(mood, unspoken) for mood in (*snapshot.moods, UNSPOKEN)]
-
-    def _admit(self, key: VisitorKey, mood: int, flags: int, expires_at_ms: int) -> None:
-        """Take in a person of a snapshot."""
-        person = self._people[key] = Person(key, mood)
-        person.silent = bool(flags & SILENT)
-        person.restored = bool(flags & RESTORED)
-        person.expires_at_ms = on_grid(expires_at_ms)
-        self._tally[mood] += 1
-        self._silent_tally[mood] += person.silent
-        self._restored_count += person.restored
-        if person.silent:
-            self._silent[key] = person
-        if person.silent or not self._keeps_sockets:
-            self._agenda.put(person, person.expires_at_ms)
 
     # --- What the room can be told ----------------------------------------------------------------------------
 
@@ -363,23 +319,23 @@ class Room:
         match event:
             case Heard(connection):
                 # A sign of life may cross its own eviction on the wire: not an error. The same goes below.
-                if person := self._connections.get(connection):
-                    self._renew(person)
+                if member := self._members.by_connection(connection):
+                    self._members.renew(member, now_ms=now_ms)
             case Joined(connection, visitor, mood):
                 asker = connection
                 self._join(connection, visitor, mood)
             case Observed(connection):
                 asker = connection
             case MoodChanged(connection, mood):
-                if person := self._connections.get(connection):
-                    self._feel(person, mood)
-                    self._renew(person)
+                if member := self._members.by_connection(connection):
+                    self._members.set_mood(member, self._mood_index[mood])
+                    self._members.renew(member, now_ms=now_ms)
             case Left(connection):
-                if person := self._disconnect(connection):
-                    self._remove(person)
+                if member := self._members.disconnect(connection):
+                    self._members.remove(member)
             case Broke(connection):
-                if person := self._disconnect(connection):
-                    self._doubt(person)
+                if member := self._members.disconnect(connection):
+                    self._members.suspect(member, now_ms=now_ms)
             case Reported(visitor, ticket, mood, prefix):
                 self._report(visitor, ticket, mood, prefix)
             case Tossed(visitor, mood):
@@ -393,6 +349,7 @@ class Room:
             case _:
                 assert_never(event)
 
+        self._note_changes()
         self._tell(asker, effects)
         self._save(effects)
         return Step(tuple(effects), self._wake_at_ms())
@@ -402,13 +359,7 @@ class Room:
         match event:
             case Joined(connection, visitor, mood):
                 _check_key(visitor)
-                if connection in self._connections:
-                    raise HostError("a connection joined twice")
-                person = self._people.get(visitor)
-                lives = person is not None and (self._keeps_sockets or person.expires_at_ms > now_ms)
-                sockets = len(person.connections) if person is not None and lives else 0
-                if sockets >= self.config.connections_per_visitor_max:
-                    raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
+                self._members.check_join(connection, visitor, now_ms=now_ms)
             case Reported(visitor, _, mood, _) | Tossed(visitor, mood):
                 _check_key(visitor)
             case MoodChanged(_, mood):
@@ -424,65 +375,35 @@ class Room:
         """Somebody came in over a connection."""
         self._panel.withdraw(visitor)
         self._coins.forget(visitor)
-        person = self._people.get(visitor) or self._add(visitor)
-        person.connections += (connection,)
-        self._connections[connection] = person
-        self._feel(person, mood)
-        self._renew(person)
-
-    def _add(self, visitor: VisitorKey) -> Person:
-        unspoken = len(self._tally) - 1
-        person = self._people[visitor] = Person(visitor, unspoken)
-        self._tally[unspoken] += 1
-        self._changed = True
-        return person
+        index = None if mood is None else self._mood_index[mood]
+        self._members.join(connection, visitor, index, now_ms=self._now_ms)
 
     def _report(self, visitor: VisitorKey, ticket: float, mood: str | None, prefix: bytes | None) -> None:
         """Somebody without a socket came in, named a mood, or gave a sign of life."""
         index = None if mood is None else self._mood_index[mood]
-        if person := self._people.get(visitor):
-            if person.connections:  # Counted already; but a report that was under way still says something.
-                self._feel(person, mood)
-                self._renew(person)
+        if member := self._members.get(visitor):
+            if member.connections:  # Counted already; but a report that was under way still says something.
+                if index is not None:
+                    self._members.set_mood(member, index)
+                self._members.renew(member, now_ms=self._now_ms)
                 return
-            index = person.mood if index is None else index
-            self._remove(person)  # The socket broke, and reports took over.
+            index = member.mood if index is None else index
+            self._members.remove(member)  # The connection ended, and reports took over.
         self._coins.forget(visitor)
         if self._panel.report(visitor, ticket, index, self._now_ms, prefix):
             self._changed = self._unsaved = True
 
     def _toss(self, visitor: VisitorKey, mood: str) -> None:
         """Somebody who flips coins sent something."""
-        if visitor not in self._people:
+        if visitor not in self._members:
             self._coins.report(visitor, self._mood_index[mood], self._now_ms)
             self._changed = self._unsaved = True
 
-    def _feel(self, person: Person, mood: str | None) -> None:
-        """Move a person from one mood to another, in one go."""
-        if mood is None:
-            return
-        index = self._mood_index[mood]
-        if index != person.mood:
-            self._tally[person.mood] -= 1
-            self._tally[index] += 1
-            self._silent_tally[person.mood] -= person.silent
-            self._silent_tally[index] += person.silent
-            person.mood = index
-            self._changed = True
-
-    def _disconnect(self, connection: Connection) -> Person | None:
-        """Forget a connection; return whose last one it was, if it was anybody's."""
-        person = self._connections.pop(connection, None)
-        if person is None:
-            return None
-        person.connections = tuple(other for other in person.connections if other != connection)
-        return None if person.connections else person
-
     def _withdraw(self, visitor: VisitorKey) -> None:
         """Somebody without a connection said goodbye."""
-        person = self._people.get(visitor)
-        if person is not None and not person.connections:
-            self._remove(person)  # The socket broke, and nobody comes back.
+        member = self._members.get(visitor)
+        if member is not None and not member.connections:
+            self._members.remove(member)  # The connection ended, and the visitor does not come back.
         elif self._panel.withdraw(visitor):
             self._changed = self._unsaved = True
 
@@ -495,7 +416,7 @@ class Room:
                 self._panel.pace(rates, changed_at_ms, self._now_ms)
                 self._changed = True
             case Inherited(seats):
-                self._panel.inherit(seats, self._people, self._now_ms)
+                self._panel.inherit(seats, self._members, self._now_ms)
                 self._changed = self._unsaved = True
             case _:
                 assert_never(event)
@@ -505,71 +426,12 @@ class Room:
         self._coins.forget(visitor)
         if self._panel.withdraw(visitor):
             self._changed = self._unsaved = True
-        if person := self._people.get(visitor):
-            for connection in person.connections:
-                del self._connections[connection]
-            self._remove(person)
-
-    def _remove(self, person: Person) -> None:
-        self._believe(person)
-        del self._people[person.key]
-        self._tally[person.mood] -= 1
-        person.due_at_ms = NOT_DUE
-        self._changed = True
-        self._unsaved = True
-
-    # --- Leases -----------------------------------------------------------------------------------------------
-
-    def _renew(self, person: Person) -> None:
-        """Somebody gave a sign of life."""
-        self._believe(person)
-        person.expires_at_ms = on_grid(self._now_ms + self.config.lease_ms)
-        if self._keeps_sockets:
-            person.due_at_ms = NOT_DUE
-        else:
-            self._agenda.no_later_than(person, person.expires_at_ms)
-        self._unsaved = True
-
-    def _left_ms(self, person: Person) -> int:
-        """Say what is left of a lease; an open socket that is one renews it all the time."""
-        if self._keeps_sockets and person.connections:
-            return self.config.lease_ms
-        return max(0, person.expires_at_ms - self._now_ms)
-
-    def _believe(self, person: Person) -> None:
-        """Take back every doubt."""
-        if person.silent:
-            person.silent = False
-            self._silent_tally[person.mood] -= 1
-            del self._silent[person.key]
-            self._changed = True
-            if person.restored:
-                person.restored = False
-                self._restored_count -= 1
-
-    def _doubt(self, person: Person) -> None:
-        """The last socket of somebody broke."""
-        person.silent = True
-        self._silent_tally[person.mood] += 1
-        self._silent[person.key] = person
-        doubtful_until_ms = on_grid(self._now_ms + self.config.grace_ms)
-        if self._keeps_sockets:  # Until now the lease was the socket.
-            person.expires_at_ms = doubtful_until_ms
-        else:
-            person.expires_at_ms = min(person.expires_at_ms, doubtful_until_ms)
-        self._agenda.no_later_than(person, person.expires_at_ms)
-        self._changed = self._unsaved = True
+        if member := self._members.get(visitor):
+            self._members.remove(member)
 
     def _come_due(self, effects: list[Effect]) -> None:
-        """Look after everybody whose time on the agenda has come."""
-        for person, at_ms in self._agenda.come_due(self._now_ms):
-            if person.expires_at_ms > at_ms:
-                self._agenda.put(person, person.expires_at_ms)
-                continue
-            for connection in person.connections:
-                del self._connections[connection]
-                effects.append(Close(connection, LEASE_ENDED))
-            self._remove(person)
+        """Do what is due by time."""
+        effects += [Close(connection, LEASE_ENDED) for connection in self._members.expire(self._now_ms)]
         panel_at_ms = self._panel.next_at_ms
         if panel_at_ms is not None and panel_at_ms <= self._now_ms and self._panel.come_due(self._now_ms):
             self._changed = self._unsaved = True
@@ -579,6 +441,13 @@ class Room:
         if self._unknown_until_ms is not None and self._unknown_until_ms <= self._now_ms:
             self._unknown_until_ms = None
             self._changed = self._unsaved = True
+
+    def _note_changes(self) -> None:
+        """Take note of what changed among the members."""
+        seen = self._members.changes, self._members.unsaved_changes
+        self._changed = self._changed or seen[0] != self._members_seen[0]
+        self._unsaved = self._unsaved or seen[1] != self._members_seen[1]
+        self._members_seen = seen
 
     # --- What is told, kept and awaited -----------------------------------------------------------------------
 
@@ -596,7 +465,7 @@ class Room:
     @property
     def push_ms(self) -> int:
         """The time between two announcements: it grows with the audience once they would cost too much."""
-        listeners = max(self.audience_size, len(self._connections))
+        listeners = max(self.audience_size, self._members.connection_count)
         return max(self.config.push_ms, listeners * 1_000 // self.config.pushes_per_s)
 
     def _tell(self, asker: Connection | None, effects: list[Effect]) -> None:
@@ -625,7 +494,7 @@ class Room:
 
     def _wake_at_ms(self) -> int | None:
         wishes = [
-            self._agenda.next_at_ms,
+            self._members.next_at_ms,
             self._panel.next_at_ms,
             self._coins.next_at_ms,
             self._unknown_until_ms,

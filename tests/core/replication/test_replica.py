@@ -29,7 +29,7 @@ class Held:
     config = CONFIG
 
     def __init__(self, nodes: Nodes) -> None:
-        self.room = Room("lobby", CONFIG, now_ms=0, paced=True)
+        self.room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
         self.part = RoomPart(nodes, self, lambda: 0)
         self.announced: list[tuple[int | None, int, int | None]] = []
 
@@ -74,7 +74,7 @@ class Place:
 
 def a_part(*people: VisitorKey, came: Sequence[VisitorKey] = (), gone: Sequence[VisitorKey] = ()) -> Part:
     """What another node tells that has these people on sockets."""
-    room = Room("lobby", CONFIG, now_ms=0, paced=True)
+    room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
     for index, visitor in enumerate(people):
         room.step(Joined(index, visitor), now_ms=0)
     return Part(summary=room.summary(0), came=tuple(came), gone=tuple(gone))

@@ -178,7 +178,7 @@ class RoomPart:
             self._room.step(Joined(session, visitor, mood or parked.mood))
 
     def _has_socket(self, visitor: VisitorKey) -> bool:
-        person = self._room.room.person(visitor)
+        person = self._room.room.members.get(visitor)
         return person is not None and bool(person.connections)
 
     # --- What others say --------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class RoomPart:
             self._take_back(visitor)
 
     def _park(self, visitor: VisitorKey, node: NodeId) -> None:
-        person = self._room.room.person(visitor)
+        person = self._room.room.members.get(visitor)
         assert person is not None
         mood = (*self._room.config.moods, UNSPOKEN)[person.mood]
         self._parked[visitor] = Parked(node, mood, list(person.connections))
@@ -266,7 +266,7 @@ class RoomPart:
 
     def say_all(self) -> None:
         """Claim everybody who is here: nobody knows what was said meanwhile."""
-        self._claimed |= {person.key: None for person in self._room.room.people() if person.connections}
+        self._claimed |= {person.key: None for person in self._room.room.members if person.connections}
 
     def look(self) -> None:
         """Take in what is known of the others now."""

@@ -630,7 +630,7 @@ class Host:
             self.config.room_config(name),
             now_ms=self.clock.now_ms(),
             unknown=self._is_unknown(),
-            paced=self.cluster is not None,
+            rate_is_shared=self.cluster is not None,
         )
 
     def _is_unknown(self) -> bool:

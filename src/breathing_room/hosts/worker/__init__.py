@@ -14,7 +14,7 @@ meanwhile, and each keeps up to 16,384 bytes *attached* to it. So whoever is beh
 rest of the room (``Room.snapshot(connected=False)``: people in doubt, the panel, what was announced) is one row, written only when its
 stamp changes. Before an event that wakes it, the room is rebuilt from both, and is as if it had never slept.
 
-The network tells of every socket that ends, so an open one needs no sign of life (``Room(keeps_sockets=True)``), and nothing ever
+The network tells of every socket that ends, so an open one needs no sign of life (``Room(connection_is_lease=True)``), and nothing ever
 wakes the object for the sake of a lease. There is one alarm: for whatever the room wants to be woken for, and none while nothing changes.
 
 A deploy, unlike a sleep, drops every socket. The room then goes on from its last snapshot, and says ``stale`` until people are back.

@@ -162,7 +162,7 @@ class RoomHost:
                 self.room = await self._restored(now_ms)
         except HostError as error:
             log.error("room %s: what was kept is of no use: %s", self.name, error)
-            self.room = Room(self.name, self.config, now_ms=now_ms, unknown=True, keeps_sockets=True)
+            self.room = Room(self.name, self.config, now_ms=now_ms, unknown=True, connection_is_lease=True)
         for session in sockets:
             if session.role == NEW:
                 self._joining.start(session, session.opened_at_ms)
@@ -212,8 +212,8 @@ class RoomHost:
         if occupied and not people:
             snapshot = self._with_dropped(rest, now_ms)
         if rest.moods != self.config.moods:  # A deploy changed them, and dropped every socket.
-            return Room.restore(snapshot, self.config, now_ms=now_ms, keeps_sockets=True)
-        return Room.wake(snapshot, self.config, connections, keeps_sockets=True)
+            return Room.restore(snapshot, self.config, now_ms=now_ms, connection_is_lease=True)
+        return Room.wake(snapshot, self.config, connections, connection_is_lease=True)
 
     def _with_dropped(self, rest: Snapshot, now_ms: int) -> Snapshot:
         """Add the people whose sockets a deploy or a crash dropped, as far as the last snapshot knows them."""
@@ -236,7 +236,7 @@ class RoomHost:
 
     async def _restored(self, now_ms: int) -> Room:
         """Begin where another host stopped, if it left something in the store; otherwise with an empty room."""
-        room = Room(self.name, self.config, now_ms=now_ms, keeps_sockets=True)
+        room = Room(self.name, self.config, now_ms=now_ms, connection_is_lease=True)
         if self._room_store is None or self.host.store is None:
             return room
         try:
@@ -245,11 +245,11 @@ class RoomHost:
                 history = await self._room_store.history(self.name)
                 if history is not None:
                     self._kept.put(HISTORY, history.encode())
-                return restored.room(self.config, now_ms=now_ms, keeps_sockets=True)
+                return restored.room(self.config, now_ms=now_ms, connection_is_lease=True)
             taken = await take_over(self.host.store, self.host.worker.stateless, room, now_ms=now_ms)
         except (StoreError, HostError) as error:
             log.error("room %s: the store is of no use: %s", self.name, error)
-            return Room(self.name, self.config, now_ms=now_ms, unknown=True, keeps_sockets=True)
+            return Room(self.name, self.config, now_ms=now_ms, unknown=True, connection_is_lease=True)
         if taken is None:
             return room
         self._kept.put(FOLLOWS, b"")
@@ -360,7 +360,7 @@ class RoomHost:
 
     def _attach_moods(self, visitor: VisitorKey | None) -> None:
         """Let every socket of a visitor remember the mood of the person."""
-        person = None if visitor is None else self.room.person(visitor)
+        person = None if visitor is None else self.room.members.get(visitor)
         if person is None:
             return
         for session in person.connections:

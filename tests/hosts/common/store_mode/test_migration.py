@@ -35,7 +35,7 @@ class Both:
         self.now_ms = 1_767_225_600_000
         self.store = MemoryStore(clock=lambda: self.now_ms)
         self.writer = Writer(self.store, CONFIG, name="old", clock=lambda: self.now_ms)
-        self.room = Room(ROOM, CONFIG.server.room, now_ms=self.now_ms, keeps_sockets=True)
+        self.room = Room(ROOM, CONFIG.server.room, now_ms=self.now_ms, connection_is_lease=True)
         self.follower = Follower(ROOM, self.store, CONFIG, now_ms=self.now_ms)
 
     async def begin(self) -> None:

@@ -53,7 +53,7 @@ class Restored:
     snapshot: Snapshot | None = None
 
     def room(
-        self, config: RoomConfig, *, now_ms: int, crashed: bool = False, keeps_sockets: bool = False
+        self, config: RoomConfig, *, now_ms: int, crashed: bool = False, connection_is_lease: bool = False
     ) -> Room:
         """Make the room as the last run left it.
 
@@ -61,12 +61,14 @@ class Restored:
             config: How it works from now on.
             now_ms: The host's time.
             crashed: Whether the last run may have ended without storing what it knew.
-            keeps_sockets: As of ``Room``.
+            connection_is_lease: As of ``Room``.
         """
         if self.snapshot is not None:
-            return Room.restore(self.snapshot, config, now_ms=now_ms, keeps_sockets=keeps_sockets)
+            return Room.restore(self.snapshot, config, now_ms=now_ms, connection_is_lease=connection_is_lease)
         unknown = crashed or not self.is_empty
-        return Room(self.name, config, now_ms=now_ms, unknown=unknown, keeps_sockets=keeps_sockets)
+        return Room(
+            self.name, config, now_ms=now_ms, unknown=unknown, connection_is_lease=connection_is_lease
+        )
 
 
 class RoomStore:

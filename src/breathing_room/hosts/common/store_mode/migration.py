@@ -99,7 +99,7 @@ async def take_over(store: Store, config: StatelessConfig, empty: Room, *, now_m
         began.panel, seats=leases, rates=rate.rates, changed_at_ms=of_room.changed_at_ms, since_ms=now_ms
     )
     taken = replace(began, panel=panel, unsaved=True, described_at_ms=now_ms)
-    room = Room.wake(taken, empty.config, {}, keeps_sockets=True)
+    room = Room.wake(taken, empty.config, {}, connection_is_lease=True)
     room.step(Woken(), now_ms=now_ms)
     return room
 
