@@ -37,10 +37,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from breathing_room.client.parting import LostError, RefusedError
-from breathing_room.core.cluster import Message, Part, decode, encode_message
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.events import Joined
 from breathing_room.core.identity import VisitorKey
+from breathing_room.core.replication.delta import Delta, RoomDelta, decode, encode_delta
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.access.limits import raise_file_limit
 from breathing_room.lab.load.slim_socket import SlimSocket, handshake
@@ -556,14 +556,14 @@ async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s:
     room = Room("lobby", RoomConfig(), now_ms=0, rate_is_shared=True)
     for index in range(people):
         room.step(Joined(index, VisitorKey(index.to_bytes(16, "big")), MOODS[index % 4]), now_ms=0)
-    part = Part(summary=room.summary(0))
-    message = Message(
+    part = RoomDelta(summary=room.summary(0))
+    message = Delta(
         node=("machine-0001.example:8000", 2**47),
         lease_ms=15_000,
         read=(1_767_268_800_000, 0),
-        parts={"lobby": part},
+        rooms={"lobby": part},
     )
-    value = encode_message(message, lambda _: moods_of)
+    value = encode_delta(message, lambda _: moods_of)
     began_s = time.process_time()
     for _ in range(2_000):
         decode(value, lambda _: moods_of)

@@ -8,8 +8,14 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli import main, nodes
 from breathing_room.cli.nodes import row
-from breathing_room.core.cluster import Message, Order, decode, encode_message, encode_order
 from breathing_room.core.errors import StoreError
+from breathing_room.core.replication.delta import (
+    AdminCommand,
+    Delta,
+    decode,
+    encode_admin_command,
+    encode_delta,
+)
 
 NOW_MS = 1_767_268_800_000
 ADDRESS = "redis://127.0.0.1:6379"
@@ -64,7 +70,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> type[FakeLog]:
 
 
 def said(node: str) -> bytes:
-    return encode_message(Message(node=(node, 1), lease_ms=5_000), lambda _room: ())
+    return encode_delta(Delta(node=(node, 1), lease_ms=5_000), lambda _room: ())
 
 
 def run(*arguments: str) -> Result:
@@ -98,8 +104,8 @@ def test_an_order_is_written_once_and_only_to_a_node_that_exists(log: type[FakeL
     """A node that is named is drained or forgotten by one entry each; an unknown name writes nothing and lists the known ones."""
     assert run("--drain", "web-1", "--forget", "web-2").exit_code == 0
     assert [decode(value, lambda _room: ()) for value in log.written] == [
-        Order("forget", "web-2"),
-        Order("drain", "web-1"),
+        AdminCommand("forget", "web-2"),
+        AdminCommand("drain", "web-1"),
     ]
     log.written.clear()
     result = run("--forget", "web-3")
@@ -111,7 +117,7 @@ def test_a_node_that_was_forgotten_is_shown_no_more(
     log: type[FakeLog], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After an order to forget a node it is not shown, unless it speaks again later."""
-    forget = (400, encode_order(Order("forget", "web-1")))
+    forget = (400, encode_admin_command(AdminCommand("forget", "web-1")))
     monkeypatch.setattr(log, "entries", (*log.entries, forget))
     assert "web-1" not in run().stdout
     monkeypatch.setattr(log, "entries", (*log.entries, (300, said("web-1"))))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from breathing_room.core.cluster import EntryId
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError, StoreError
-from breathing_room.core.shards import order
+from breathing_room.core.replication.delta import EntryId
+from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.wire import GOODBYE, RESTART, retry_reason
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.connection import ENDED, Session
@@ -263,7 +263,7 @@ class Objects:
         parent = await self.awake(0)
         shards = parent.shards
         while shard is None:
-            candidates = order(seed.encode(), shards)
+            candidates = rank_shards(seed.encode(), shards)
             limit = self.worker.sockets_per_object
             shard = next((one for one in candidates if len(self[one].wires) < limit), None)
             if shard is None:

@@ -9,8 +9,8 @@ from collections.abc import Coroutine
 from random import Random
 from typing import Any, Final, Self
 
-from breathing_room.core.cluster import EntryId
 from breathing_room.core.presence import Presence
+from breathing_room.core.replication.delta import EntryId
 from room_adapter import SimulatedHost, Tab
 from virtual_loop import VirtualClock
 

@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 
 from breathing_room.cli.snapshot import length, show
-from breathing_room.core.cluster import Message, Nodes, Order, decode, encode_order
 from breathing_room.core.errors import HostError, StoreError
+from breathing_room.core.replication.delta import AdminCommand, Delta, decode, encode_admin_command
+from breathing_room.core.replication.membership import Membership
 from breathing_room.logs.redis_stream import Log
 from breathing_room.stores.redis_link import RedisLink
 
@@ -34,7 +35,7 @@ def command(address: str, *, forget: str | None, drain: str | None, as_json: boo
 
     REDIS is the address that the servers have, or BREATHING_ROOM_REDIS. Nobody is shown, only sums.
     """
-    orders = [Order(verb, name) for verb, name in (("forget", forget), ("drain", drain)) if name]
+    orders = [AdminCommand(verb, name) for verb, name in (("forget", forget), ("drain", drain)) if name]
     try:
         report = asyncio.run(ask(address, orders))
     except HostError as error:
@@ -54,7 +55,7 @@ def command(address: str, *, forget: str | None, drain: str | None, as_json: boo
         )
 
 
-async def ask(address: str, orders: Sequence[Order]) -> dict[str, Any]:
+async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
     """Read what the nodes said of late, and give orders.
 
     Args:
@@ -70,24 +71,24 @@ async def ask(address: str, orders: Sequence[Order]) -> dict[str, Any]:
         await link.check()
         log = Log(link, kept_ms=KEPT_MS)
         redis_ms, entries = await log.read()
-        nodes, refused = Nodes(("", 0), late_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
+        nodes, refused = Membership(("", 0), late_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
         for entry, value in entries:
             try:
                 said = decode(value, no_moods)
             except HostError:
                 refused += 1
                 continue
-            if isinstance(said, Message):
+            if isinstance(said, Delta):
                 nodes.hear(said, entry, heard_at_ms=entry[0], now_ms=redis_ms)
             elif said.verb == "forget":
-                nodes.forget(said.name)
+                nodes.remove(said.name)
         known = {node.message.node[0] for node in nodes}
         for order in orders:
             if order.name not in known:
                 raise HostError(
                     f"nothing was heard of a node {order.name}; there are {', '.join(sorted(known)) or 'none'}"
                 )
-            await log.write(encode_order(order))
+            await log.write(encode_admin_command(order))
     finally:
         await link.close()
     return {

@@ -14,6 +14,7 @@ while its header or its columns are read, and the reader of each format turns th
 import json
 import struct
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import Any, Final
 
 from breathing_room.core.errors import HostError
@@ -77,6 +78,28 @@ def lease_columns(leases: Leases) -> tuple[bytes, ...]:
 def split_keys(keys: bytes) -> tuple[VisitorKey, ...]:
     """Return the keys that stand one after another."""
     return tuple(VisitorKey(keys[at : at + KEY_BYTES]) for at in range(0, len(keys), KEY_BYTES))
+
+
+def read_count(value: Any) -> int:
+    """Check that a value of a header is a whole number, not negative, that every reader of JSON can hold.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if type(value) is not int or not 0 <= value <= 2**53:
+        raise ValueError
+    return value
+
+
+def read_number(value: Any, *, least: float = 0.0, most: float = 2.0**53) -> float:
+    """Check that a value of a header is a finite number in a range.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if type(value) not in {int, float} or not isfinite(value) or not least <= value <= most:
+        raise ValueError
+    return float(value)
 
 
 class ColumnReader:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from breathing_room.core.cluster import EntryId
+from breathing_room.core.replication.delta import EntryId
 from breathing_room.stores.redis_link import RedisLink, read_script
 
 FIELD: Final = b"m"

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from breathing_room.core.cluster import BEGINNING, EntryId, Message, Nodes, Part
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Announce
 from breathing_room.core.events import Broke, Event, Joined, Reported
 from breathing_room.core.identity import VisitorKey
+from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, RoomDelta
+from breathing_room.core.replication.membership import Membership
 from breathing_room.core.replication.replica import RoomPart
 from breathing_room.core.room import Room
 from core.playing import ANN, BOB
@@ -28,7 +29,7 @@ class Held:
     name = "lobby"
     config = CONFIG
 
-    def __init__(self, nodes: Nodes) -> None:
+    def __init__(self, nodes: Membership) -> None:
         self.room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
         self.part = RoomPart(nodes, self, lambda: 0)
         self.announced: list[tuple[int | None, int, int | None]] = []
@@ -47,7 +48,7 @@ class Place:
     """A node that holds a part, and another that it hears of."""
 
     def __init__(self) -> None:
-        self.nodes = Nodes(HERE, late_ms=1_000, seat_lease_ms=1_000, now_ms=0)
+        self.nodes = Membership(HERE, late_ms=1_000, seat_lease_ms=1_000, now_ms=0)
         self.held = Held(self.nodes)
         self.part = self.held.part
         self.entry: EntryId = BEGINNING
@@ -57,12 +58,12 @@ class Place:
         self.part.feed(Joined(socket, visitor))
         return socket
 
-    def compose(self) -> Part:
+    def compose(self) -> RoomDelta:
         return self.part.compose(0, hands_over=False)
 
-    def hear(self, part: Part, node: tuple[str, int] = THERE) -> None:
+    def hear(self, part: RoomDelta, node: tuple[str, int] = THERE) -> None:
         """Read a message in the log."""
-        message = Message(node=node, lease_ms=1_000, read=self.entry, parts={"lobby": part})
+        message = Delta(node=node, lease_ms=1_000, read=self.entry, rooms={"lobby": part})
         self.entry = (1, self.entry[1] + 1)
         self.nodes.hear(message, self.entry, heard_at_ms=0, now_ms=0)
         if node == THERE:
@@ -72,12 +73,14 @@ class Place:
         self.part.look()
 
 
-def a_part(*people: VisitorKey, came: Sequence[VisitorKey] = (), gone: Sequence[VisitorKey] = ()) -> Part:
+def a_part(
+    *people: VisitorKey, came: Sequence[VisitorKey] = (), gone: Sequence[VisitorKey] = ()
+) -> RoomDelta:
     """What another node tells that has these people on sockets."""
     room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
     for index, visitor in enumerate(people):
         room.step(Joined(index, visitor), now_ms=0)
-    return Part(summary=room.summary(0), came=tuple(came), gone=tuple(gone))
+    return RoomDelta(summary=room.summary(0), came=tuple(came), gone=tuple(gone))
 
 
 def test_a_newcomer_may_be_somebody_elses() -> None:

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from breathing_room.cli import main
-from breathing_room.core.cluster import Order, encode_order
 from breathing_room.core.errors import ConfigError, StoreError
+from breathing_room.core.replication.delta import AdminCommand, encode_admin_command
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.connection import Session
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
@@ -446,11 +446,11 @@ async def test_an_operator_forgets_and_drains(redis: RedisProcess) -> None:
             await all_say(1, a)
             await die(b)
         await eventually(lambda: says(a)[3] == "stale")
-        await orders.write(encode_order(Order("forget", "b")))
+        await orders.write(encode_admin_command(AdminCommand("forget", "b")))
         await all_say(0, a)
 
         ann = join(a, "ann")
-        await orders.write(encode_order(Order("drain", "a")))
+        await orders.write(encode_admin_command(AdminCommand("drain", "a")))
         await eventually(lambda: ann.closed == RESTART)
         async with client_of(a) as client:
             assert (await client.get("/readyz")).status_code == 503

@@ -10,9 +10,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from breathing_room.core.cluster import Message, Nodes, Part
 from breathing_room.core.estimate.coin import CoinSums
 from breathing_room.core.estimate.panel import PanelSums
+from breathing_room.core.replication.delta import Delta, RoomDelta
+from breathing_room.core.replication.membership import Membership
 from breathing_room.core.summary import Summary
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.metrics import cluster_metrics
@@ -276,20 +277,20 @@ async def test_unknown_count_is_missing() -> None:
 NOW_MS = 1_767_268_800_000
 
 
-def a_part(people: int, seats: int = 0) -> Part:
+def a_part(people: int, seats: int = 0) -> RoomDelta:
     panel = PanelSums(tally=(seats,), restored_tally=(0,), seats=seats)
     coins = CoinSums(repeats=(0,), weights=(0,))
-    return Part(summary=Summary(people=(people,), silent=(0,), panel=panel, coins=coins))
+    return RoomDelta(summary=Summary(people=(people,), silent=(0,), panel=panel, coins=coins))
 
 
 def a_host(**ages_ms: int) -> Any:
     """A host that holds five leases of a room, and has told of three; others hold four connections and a seat each."""
-    nodes = Nodes(("own", 0), late_ms=5_000, seat_lease_ms=600_000, now_ms=NOW_MS)
+    nodes = Membership(("own", 0), late_ms=5_000, seat_lease_ms=600_000, now_ms=NOW_MS)
     for number, (name, age_ms) in enumerate(ages_ms.items(), start=1):
-        message = Message(node=(name, 1), lease_ms=20_000, parts={"lobby": a_part(4, seats=1)})
+        message = Delta(node=(name, 1), lease_ms=20_000, rooms={"lobby": a_part(4, seats=1)})
         nodes.hear(message, (number, 0), heard_at_ms=NOW_MS - age_ms, now_ms=NOW_MS)
-    nodes.hear(Message(node=("own", 0), lease_ms=20_000), (99, 0), heard_at_ms=NOW_MS, now_ms=NOW_MS)
-    nodes.lapse(NOW_MS)
+    nodes.hear(Delta(node=("own", 0), lease_ms=20_000), (99, 0), heard_at_ms=NOW_MS, now_ms=NOW_MS)
+    nodes.expire(NOW_MS)
     room = SimpleNamespace(room=SimpleNamespace(count=5), part=SimpleNamespace(parked_count=2))
     cluster = SimpleNamespace(
         nodes=nodes,

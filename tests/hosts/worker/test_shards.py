@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from breathing_room.core.codec import pack, unpack
 from breathing_room.core.events import Reported
-from breathing_room.core.shards import order
+from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.core.wire import GOODBYE
 from breathing_room.hosts.worker.hibernation import SHARDS
@@ -416,8 +416,8 @@ def test_visitors_keep_their_order_of_objects() -> None:
     When the number of objects doubles, about half of the people go first to where they went before, the others to a new one.
     """
     seeds = [str(index).encode() for index in range(2_000)]
-    before = [order(seed, 4)[0] for seed in seeds]
-    after = [order(seed, 8)[0] for seed in seeds]
+    before = [rank_shards(seed, 4)[0] for seed in seeds]
+    after = [rank_shards(seed, 8)[0] for seed in seeds]
     stayed = sum(one == other for one, other in zip(before, after, strict=True))
     assert stayed == pytest.approx(1_000, abs=100)
     assert all(one == other or other >= 4 for one, other in zip(before, after, strict=True))

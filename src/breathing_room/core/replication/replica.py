@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import exp
 from typing import Any, Final, Protocol
 
-from breathing_room.core.cluster import NodeId, Part, Whole
+from breathing_room.core.cluster import Whole
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.events import (
     Broke,
@@ -28,6 +28,7 @@ from breathing_room.core.events import (
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Presence
+from breathing_room.core.replication.delta import PeerId, RoomDelta
 from breathing_room.core.room import Room
 from breathing_room.core.summary import PeerState, Summary
 
@@ -38,9 +39,9 @@ ARRIVALS_S: Final = 60.0
 class Peers(Protocol):
     """What is known of those who hold the other parts."""
 
-    own: NodeId
+    own: PeerId
 
-    def others(self, room: str, now_ms: int) -> PeerState:
+    def peer_state(self, room: str, now_ms: int) -> PeerState:
         """Say what is known of a room elsewhere."""
 
 
@@ -68,7 +69,7 @@ class Parked:
         sessions: The sockets.
     """
 
-    node: NodeId
+    node: PeerId
     mood: str
     sessions: list[Connection]
 
@@ -183,7 +184,7 @@ class RoomPart:
 
     # --- What others say --------------------------------------------------------------------------------------
 
-    def hear(self, part: Part, node: NodeId) -> None:
+    def hear(self, part: RoomDelta, node: PeerId) -> None:
         """Take what another node says of this room, in the order of the log."""
         for visitor in part.came:
             if self._is_claimed(visitor):
@@ -217,12 +218,12 @@ class RoomPart:
             if self._room.room.panel.holds(visitor):
                 self._claim(visitor)
 
-    def lose(self, node: NodeId) -> None:
+    def lose(self, node: PeerId) -> None:
         """A node is gone or in doubt: whoever was counted there and has sockets here is counted here."""
         for visitor in [visitor for visitor, parked in self._parked.items() if parked.node == node]:
             self._take_back(visitor)
 
-    def _park(self, visitor: VisitorKey, node: NodeId) -> None:
+    def _park(self, visitor: VisitorKey, node: PeerId) -> None:
         person = self._room.room.members.get(visitor)
         assert person is not None
         mood = (*self._room.config.moods, UNSPOKEN)[person.mood]
@@ -231,7 +232,7 @@ class RoomPart:
 
     # --- What we say ------------------------------------------------------------------------------------------
 
-    def compose(self, now_ms: int, *, hands_over: bool) -> Part:
+    def compose(self, now_ms: int, *, hands_over: bool) -> RoomDelta:
         """Put down what the others should know.
 
         Args:
@@ -246,7 +247,7 @@ class RoomPart:
             self._composed_at_ms = now_ms
         # Whoever reports, or came and went again, is not to be taken from somebody who has a socket.
         live = {visitor: self._has_socket(visitor) for visitor in self._claimed}
-        part = Part(
+        part = RoomDelta(
             summary=replace(self._room.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
             came=tuple(visitor for visitor, is_live in live.items() if is_live),
             reported=tuple(visitor for visitor, is_live in live.items() if not is_live),
@@ -257,7 +258,7 @@ class RoomPart:
         self._claimed, self._gone = {}, {}
         return part
 
-    def say_again(self, part: Part) -> None:
+    def say_again(self, part: RoomDelta) -> None:
         """Nobody may have heard this: say it again, as far as it still holds."""
         self._told.clear()
         held = (visitor for visitor in (*part.came, *part.reported) if self._room.room.holds(visitor))
@@ -270,7 +271,7 @@ class RoomPart:
 
     def look(self) -> None:
         """Take in what is known of the others now."""
-        self._whole.others = self._peers.others(self._room.name, self._now_ms())
+        self._whole.others = self._peers.peer_state(self._room.name, self._now_ms())
 
     def announce(self) -> Presence | None:
         """Say what to tell everybody, if anything has changed and it is time."""

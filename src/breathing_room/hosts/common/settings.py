@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Final, Self, get_type_hints
 
 from breathing_room.core.admission import Admission
-from breathing_room.core.cluster import LATE_TICKS, NODE_NAME
 from breathing_room.core.config import RoomConfig, check_range, setting
 from breathing_room.core.errors import ConfigError, PeerError
+from breathing_room.core.replication.delta import NODE_NAME
+from breathing_room.core.replication.membership import LATE_TICKS
 from breathing_room.core.wire import check_room, presence_path
 from breathing_room.hosts.common.access.forwarded import Network
 from breathing_room.hosts.common.access.signing import check_key, check_signed, verifier

@@ -1,7 +1,8 @@
 """The server as one of several: it tells the others what it knows, and its people what all know together.
 
 ``Cluster`` is the node: one round trip a tick, and what follows from the answer. ``NodePart`` stands beside each open room
-(``core/replication/replica.py``). What is said and how it is added up is the business of ``core/cluster.py``; how it travels, of ``logs/redis_stream.py``.
+(``core/replication/replica.py``). What is said is in ``core/replication/delta.py``, how it is added up in
+``core/replication/membership.py``, and how it travels in ``logs/redis_stream.py``.
 
 Nothing here waits for Redis but the tick itself. While Redis is away a tick fails, what it had to say waits for the next, and
 people go on as before.
@@ -16,28 +17,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from breathing_room.core.cluster import (
-    BEGINNING,
-    LATE_TICKS,
-    EntryId,
-    Message,
-    NodeId,
-    Nodes,
-    Order,
-    Part,
-    Whole,
-    decode,
-    decode_pace,
-    encode_message,
-    encode_pace,
-    propose,
-)
+from breathing_room.core.cluster import Whole
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.events import (
     Paced,
 )
 from breathing_room.core.presence import Presence
+from breathing_room.core.replication.delta import (
+    BEGINNING,
+    AdminCommand,
+    Delta,
+    EntryId,
+    PeerId,
+    RoomDelta,
+    decode,
+    encode_delta,
+)
+from breathing_room.core.replication.membership import LATE_TICKS, Membership
 from breathing_room.core.replication.replica import RoomPart
+from breathing_room.core.replication.shared_rate import decode_rate, encode_rate, propose
 from breathing_room.core.room import Room
 from breathing_room.core.wire import RESTART
 from breathing_room.logs.redis_stream import Log, Round
@@ -84,13 +82,13 @@ class NodePart(RoomPart):
         ours = Paced(_shifted(panel.rates, ahead_ms), panel.changed_at_ms + ahead_ms)
         if not pace:
             if panel.rate < 1.0:
-                return encode_pace(ours)  # Redis lost its memory.
+                return encode_rate(ours)  # Redis lost its memory.
             kept = Paced(CALM, 0)
         else:
             try:
-                kept = decode_pace(pace)
+                kept = decode_rate(pace)
             except HostError:
-                return encode_pace(ours)
+                return encode_rate(ours)
             if pace != self._pace_seen:
                 self._pace_seen = pace
                 self._room.step(Paced(_shifted(kept.rates, -ahead_ms), kept.changed_at_ms - ahead_ms))
@@ -98,14 +96,14 @@ class NodePart(RoomPart):
                     # We announced a lower one, while we were cut off: somebody may act on that for a while.
                     until_ms = now_ms + ahead_ms + config.spread_ms + late
                     lower = (until_ms, ours.rates[0][1])
-                    return encode_pace(replace(kept, rates=(*kept.rates, lower)))
+                    return encode_rate(replace(kept, rates=(*kept.rates, lower)))
         own = self._room.room.summary(now_ms)
         if own.panel.is_idle and kept.rates == CALM and not self._whole.others.summaries:
             return None
         proposed = propose(
             kept, [own, *self._whole.others.summaries], config, late_ms=late, now_ms=now_ms + ahead_ms
         )
-        return None if proposed is None else encode_pace(proposed)
+        return None if proposed is None else encode_rate(proposed)
 
 
 def _shifted(rates: Iterable[tuple[int, float]], ms: int) -> tuple[tuple[int, float], ...]:
@@ -156,13 +154,13 @@ class Cluster:
         config = host.config
         self._host = host
         self.now_ms = host.clock.now_ms
-        self.node: NodeId = (
+        self.node: PeerId = (
             config.node or f"{socket.gethostname()}:{config.port}",
             secrets.randbits(48),
         )
         rooms = (config.room, *config.rooms.values())
         late = LATE_TICKS * config.node_ms
-        self.nodes = Nodes(
+        self.nodes = Membership(
             self.node,
             late_ms=late,
             seat_lease_ms=max(room.beat_lease_ms for room in rooms),
@@ -179,7 +177,7 @@ class Cluster:
         self._read_up_to: EntryId = BEGINNING
         self._read_at_ms = self.now_ms()
         self._ahead_ms = 0
-        self._said: deque[tuple[int, dict[str, Part]]] = deque()
+        self._said: deque[tuple[int, dict[str, RoomDelta]]] = deque()
         self._is_away = False
         self.is_draining = False
         self.is_hearing = False
@@ -222,7 +220,7 @@ class Cluster:
             redis_ms, entries = await self._log.read()
         self._ahead_ms = redis_ms - self.now_ms()
         self._hear(entries)
-        self.nodes.lapse(self.now_ms())
+        self.nodes.expire(self.now_ms())
         self.found_nobody = not any(True for _ in self.nodes)
         await self.tick()
 
@@ -252,8 +250,8 @@ class Cluster:
         """Say goodbye if nobody is left, and let go of Redis. Otherwise the lease of this node goes on."""
         try:
             if not any(room.room.count for room in self._host.rooms.values()):
-                leaving = Message(node=self.node, lease_ms=0, leaving=True)
-                await self._log.write(encode_message(leaving, self._moods_of))
+                leaving = Delta(node=self.node, lease_ms=0, leaving=True)
+                await self._log.write(encode_delta(leaving, self._moods_of))
         except StoreError as error:
             log.warning("the other nodes could not be told that this one ends: %s", error)
         await self._link.close()
@@ -268,20 +266,20 @@ class Cluster:
                 for room in self._host.rooms.values():
                     if room.part is not None:
                         room.part.say_all()
-            heir = self.nodes.heir(now_ms) if self.is_draining else None
+            heir = self.nodes.successor(now_ms) if self.is_draining else None
             parts = {
                 name: room.part.compose(now_ms, hands_over=heir is not None)
                 for name, room in self._host.rooms.items()
                 if room.part is not None
             }
-            message = Message(
+            message = Delta(
                 node=self.node,
                 lease_ms=self._host.config.node_lease_ms,
                 read=self._read_up_to,
-                heir=heir,
-                parts=parts,
+                successor=heir,
+                rooms=parts,
             )
-            encoded = encode_message(message, self._moods_of)
+            encoded = encode_delta(message, self._moods_of)
             self._said.append((now_ms, parts))
             try:
                 answer = await self._log.tell(encoded, since=self._read_up_to)
@@ -345,7 +343,7 @@ class Cluster:
             entries: What is new.
             own: The last that we wrote.
         """
-        messages: list[tuple[Message, bool]] = []
+        messages: list[tuple[Delta, bool]] = []
         for entry, value in entries:
             self._read_up_to = entry
             try:
@@ -354,7 +352,7 @@ class Cluster:
                 self.messages_refused += 1
                 log.debug("an entry of the log is of no use: %s", error)
                 continue
-            if isinstance(said, Order):
+            if isinstance(said, AdminCommand):
                 self._obey(said)
                 continue
             messages.append((said, entry == own))
@@ -368,33 +366,33 @@ class Cluster:
             self.is_hearing = False
         self._look()
 
-    def _follow(self, message: Message, *, is_last: bool) -> None:
+    def _follow(self, message: Delta, *, is_last: bool) -> None:
         """Do what follows from a message for those who are here; the last of our own says that nothing of ours is under way."""
         if message.node == self.node:
-            self.parts_told = {name: part.summary.leases for name, part in message.parts.items()}
+            self.parts_told = {name: part.summary.leases for name, part in message.rooms.items()}
             for ours in self._host.rooms.values() if is_last else ():
                 if ours.part is not None:
                     ours.part.heard_out()
             return
-        for name, part in message.parts.items():
+        for name, part in message.rooms.items():
             room = self._host.rooms.get(name)
             if room is not None and room.part is not None:
                 room.part.hear(part, message.node)
-            if message.heir == self.node and len(part.seats):
+            if message.successor == self.node and len(part.seats):
                 heir = self._host.room(name)
                 assert heir.part is not None
                 heir.part.inherit(part.seats)
         if message.leaving:
             self._lose([message.node])
 
-    def _obey(self, order: Order) -> None:
+    def _obey(self, order: AdminCommand) -> None:
         if order.verb == "forget":
-            self._lose(self.nodes.forget(order.name))
+            self._lose(self.nodes.remove(order.name))
         elif order.name == self.node[0] and not self.is_draining:
             log.info("this node is drained, as an operator asked for")
             self._host.spawn(self.drain())
 
-    def _lose(self, gone: Iterable[NodeId]) -> None:
+    def _lose(self, gone: Iterable[PeerId]) -> None:
         for node in gone:
             for room in self._host.rooms.values():
                 if room.part is not None:
@@ -408,8 +406,8 @@ class Cluster:
 
     def _tell(self) -> None:
         """Count whom nodes in doubt counted as far as they are here, let go of nodes whose leases ended, and tell everybody."""
-        self._lose(self.nodes.late(self.now_ms()))
-        self.nodes.lapse(self.now_ms())
+        self._lose(self.nodes.suspects(self.now_ms()))
+        self.nodes.expire(self.now_ms())
         self._look()
         for room in list(self._host.rooms.values()):
             room.announce_whole()
@@ -423,7 +421,7 @@ class Cluster:
             room: The room as it would be if it were.
         """
         whole = Whole(room.name, room.config, now_ms=self.now_ms())
-        whole.others = self.nodes.others(room.name, self.now_ms())
+        whole.others = self.nodes.peer_state(room.name, self.now_ms())
         return whole.presence(room.summary(self.now_ms()), 0, now_ms=self.now_ms())
 
     def _moods_of(self, room: str) -> tuple[str, ...]:

@@ -115,7 +115,9 @@ def cluster_metrics(host: Host) -> Iterator[Metric]:
         now_ms = host.clock.now_ms()
         states = {"live": 0, "doubtful": 0, "gone": 0}
         for node in cluster.nodes:
-            state = "gone" if node.is_gone else "doubtful" if cluster.nodes.is_late(node, now_ms) else "live"
+            state = (
+                "gone" if node.is_gone else "doubtful" if cluster.nodes.is_suspect(node, now_ms) else "live"
+            )
             states[state] += 1
         for state, count in states.items():
             nodes.add_metric([state], count)

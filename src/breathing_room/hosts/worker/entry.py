@@ -10,7 +10,7 @@ import js
 from workers import Response, WorkerEntrypoint
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.shards import order
+from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.common.rooms.secrets import keep_secrets
@@ -143,7 +143,7 @@ class Default(WorkerEntrypoint):
         refused: dict[int, Any] = {}
         shards = min(_spread.shards(name, now_ms), most)
         while True:
-            for shard in order(seed, shards):
+            for shard in rank_shards(seed, shards):
                 if shard not in refused:
                     answered = await self._knock(name, shard, knock)
                     if answered is not None and answered.status != UNAVAILABLE:

@@ -1,9 +1,9 @@
 """A room over several objects: what stands beside the room in each of them.
 
-Which of them somebody comes to, the Worker says (``order`` of ``core/shards.py``): the first that has a place. The first object,
+Which of them somebody comes to, the Worker says (``core/replication/routing.py``): the first that has a place. The first object,
 ``lobby``, holds everybody until it is full; then their number doubles, ``lobby#1``, ``lobby#2`` and so on, as often as all are full, and
 halves when a quarter would do. The panel, reads, averages and backups are the first one's business. What objects say to
-each other, and what follows, is that of ``core/shards.py``.
+each other, and what follows, is in ``core/replication/coordinator.py``.
 
 A room that never was larger than one object has nothing of this, and pays for nothing of it.
 """
@@ -15,15 +15,18 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from breathing_room.core.cluster import LATE_TICKS, Message, NodeId, Part, Told
+from breathing_room.core.cluster import Told
 from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Cell, Facts, Presence
+from breathing_room.core.replication.coordinator import Coordinator
+from breathing_room.core.replication.delta import Delta, PeerId, RoomDelta
+from breathing_room.core.replication.membership import LATE_TICKS
 from breathing_room.core.replication.replica import Parked, RoomPart
+from breathing_room.core.replication.shard import CoordinatorUpdate, Shard, ShardReport
 from breathing_room.core.room import Room
-from breathing_room.core.shards import Hub, News, Report, Spoke
 from breathing_room.core.summary import Summary
 from breathing_room.hosts.worker.request import Request
 from breathing_room.hosts.worker.socket import EdgeSocket
@@ -144,7 +147,7 @@ class ShardPart(RoomPart):
         call: Asks another object.
     """
 
-    def __init__(self, peers: Hub | Spoke, room: "RoomHost", call: Call) -> None:
+    def __init__(self, peers: Coordinator | Shard, room: "RoomHost", call: Call) -> None:
         super().__init__(peers, room, room.host.clock.now_ms)
         self._host = room
         self._call = call
@@ -224,7 +227,7 @@ class ShardPart(RoomPart):
             self._described = self._host.room.descriptions
             self._has_sums = self._has_sums or _stamp(self._host.room.summary(self._now_ms())) != self._stamp
 
-    def compose(self, now_ms: int, *, hands_over: bool = False) -> Part:
+    def compose(self, now_ms: int, *, hands_over: bool = False) -> RoomDelta:
         """Put down what the others should know."""
         part = super().compose(now_ms, hands_over=hands_over)
         self._stamp, self._has_sums = _stamp(part.summary), False
@@ -250,7 +253,7 @@ class ShardPart(RoomPart):
 
     # --- What others say --------------------------------------------------------------------------------------
 
-    def _follow(self, messages: Iterable[Message]) -> None:
+    def _follow(self, messages: Iterable[Delta]) -> None:
         """Do what follows from what others said for those who are here."""
         self.is_hearing = True
         try:
@@ -260,14 +263,14 @@ class ShardPart(RoomPart):
                     continue
                 if message.leaving:
                     self.lose(message.node)
-                for part in message.parts.values():
+                for part in message.rooms.values():
                     self.hear(part, message.node)
         finally:
             self.is_hearing = False
         self.look()
         self._changed = True
 
-    def hear(self, part: Part, node: NodeId) -> None:
+    def hear(self, part: RoomDelta, node: PeerId) -> None:
         """Take what another object says. Sockets remember where their visitor is counted."""
         super().hear(part, node)
         for visitor in part.came:
@@ -279,7 +282,7 @@ class ShardPart(RoomPart):
         super()._take_back(visitor, mood)
 
     @staticmethod
-    def _attach(parked: Parked, node: NodeId | None) -> None:
+    def _attach(parked: Parked, node: PeerId | None) -> None:
         for session in parked.sessions:
             assert isinstance(session, EdgeSocket)
             session.parked = node
@@ -372,7 +375,7 @@ class Parent(ShardPart):
 
     def __init__(self, room: "RoomHost", call: Call) -> None:
         now_ms = room.host.clock.now_ms()
-        self.hub = Hub(
+        self.hub = Coordinator(
             room.name,
             ("0", now_ms),
             _nobody(room, now_ms),
@@ -429,11 +432,11 @@ class Parent(ShardPart):
     async def answer(self, path: str, body: bytes) -> bytes:
         """Take a report, and answer with news."""
         now_ms, shard = self._now_ms(), int(path)
-        report = Report.decode(body, self._moods_of)
-        said, say_all = self.hub.hear(shard, report, now_ms)
+        report = ShardReport.decode(body, self._moods_of)
+        said, resync = self.hub.hear(shard, report, now_ms)
         self._follow(said)
         own = self._speak(now_ms)
-        news = self.hub.news(shard, own, now_ms, say_all=say_all)
+        news = self.hub.news(shard, own, now_ms, resync=resync)
         self.hub.told(shard, news.version)
         self._settle()
         return news.encode(self._moods_of)
@@ -459,7 +462,7 @@ class Parent(ShardPart):
         try:
             async with asyncio.timeout(CALL_S):
                 answered = await self._call(shard, "0", news.encode(self._moods_of))
-            report = Report.decode(answered, self._moods_of) if answered else None
+            report = ShardReport.decode(answered, self._moods_of) if answered else None
         except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
             log.debug("shard %d of room %s was not told: %s", shard, self._host.name, error)
             self.hub.fail(shard, self._now_ms())
@@ -472,7 +475,7 @@ class Parent(ShardPart):
 
     def _settle(self) -> None:
         """Let go of those who are gone."""
-        self._follow(self.hub.lapse(self._now_ms()))
+        self._follow(self.hub.expire(self._now_ms()))
 
     def lost_people(self) -> None:
         """A deploy or a crash took our sockets, and perhaps those of others."""
@@ -498,7 +501,7 @@ class Child(ShardPart):
 
     def __init__(self, room: "RoomHost", shard: int, call: Call) -> None:
         now_ms = room.host.clock.now_ms()
-        self.spoke = Spoke(room.name, (str(shard), now_ms), _nobody(room, now_ms), late_ms=_late_ms(room))
+        self.spoke = Shard(room.name, (str(shard), now_ms), _nobody(room, now_ms), late_ms=_late_ms(room))
         self._shard = shard
         self._talked_at_ms = 0
         self._sockets_told = 0
@@ -518,7 +521,7 @@ class Child(ShardPart):
     async def answer(self, path: str, body: bytes) -> bytes:
         """Take news, and answer with a report, unless there is more to tell than sums: an answer may be lost."""
         del path
-        self._hear(News.decode(body, self._moods_of))
+        self._hear(CoordinatorUpdate.decode(body, self._moods_of))
         if self._has_words:
             return b""
         now_ms = self._talked_at_ms = self._now_ms()
@@ -546,7 +549,7 @@ class Child(ShardPart):
         try:
             async with asyncio.timeout(CALL_S):
                 answered = await self._call(0, str(self._shard), self._report(now_ms, part))
-            news = News.decode(answered, self._moods_of)
+            news = CoordinatorUpdate.decode(answered, self._moods_of)
         except BaseException:
             self.say_again(part)
             self.spoke.fail(self._now_ms())
@@ -558,17 +561,17 @@ class Child(ShardPart):
             self._talked_at_ms = self._now_ms()
         self._hear(news)
 
-    def _report(self, now_ms: int, part: Part) -> bytes:
+    def _report(self, now_ms: int, part: RoomDelta) -> bytes:
         # Who is new is so for the sake of somebody who is about to come in.
         self._sockets_told = len(self._host.sockets) or int(self.spoke.is_new)
         return self.spoke.report(part, self._sockets_told, now_ms).encode(self._moods_of)
 
-    def _hear(self, news: News) -> None:
+    def _hear(self, news: CoordinatorUpdate) -> None:
         fresh = self.spoke.hear(news)
         self._follow(fresh)
         if fresh:  # Until we say so, nobody knows that our sums heed it.
             self._has_sums = True
-        if news.say_all:
+        if news.resync:
             for visitor in list(self._parked):
                 self._take_back(visitor)
             self.say_all()

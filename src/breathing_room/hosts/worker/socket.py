@@ -15,7 +15,7 @@ from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, P
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
 
 if TYPE_CHECKING:
-    from breathing_room.core.cluster import NodeId
+    from breathing_room.core.replication.delta import PeerId
     from breathing_room.hosts.worker.host import RoomHost
 
 log = logging.getLogger("breathing_room.worker")
@@ -46,7 +46,7 @@ class EdgeSocket(Session["RoomHost"]):
         self.websocket = websocket
         self.key: VisitorKey | None = None
         self.mood = 0
-        self.parked: NodeId | None = None
+        self.parked: PeerId | None = None
         self.opened_at_ms = room.host.clock.now_ms()
         self._attached = ""
         self._closing = False
@@ -109,7 +109,7 @@ class EdgeSocket(Session["RoomHost"]):
             self.ended(politely=False)
 
     def abort(self) -> None:
-        """Part; the edge has no other way than to close."""
+        """RoomDelta; the edge has no other way than to close."""
         self.close(GOING_AWAY)
 
     # --- What the runtime tells -------------------------------------------------------------------------------

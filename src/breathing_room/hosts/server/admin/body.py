@@ -94,7 +94,7 @@ def node_rows(host: Host) -> list[dict[str, Any]]:
             "node": node.message.node[0],
             "people": sum(summary.leases for summary in node.sums.values()),
             "heard_ms": max(0, now_ms - node.heard_at_ms),
-            "state": "gone" if node.is_gone else "late" if cluster.nodes.is_late(node, now_ms) else "live",
+            "state": "gone" if node.is_gone else "late" if cluster.nodes.is_suspect(node, now_ms) else "live",
         }
         for node in cluster.nodes
     ]

@@ -3,175 +3,45 @@
 Theory of operation
 -------------------
 Where one object is too small for a room, several hold it. The first is the *parent*; it knows its *children*, and they know nobody
-else. What they say is what machines say to each other (``cluster.py``): sums, and the keys of those who came. Two things differ.
+else. What they say is what machines say to each other (``delta.py``): sums, and the keys of those who came. Two things differ.
 
 *Nobody ticks.* An object sleeps while nothing happens, so one that is silent is not in doubt. Either side calls the other when there is
 something to tell, and either call carries a *report* up and *news* down. A part is in doubt (``doubted``) once calls have failed for
 ``late_ms``, and gone after a lease. The platform starts an object that died as soon as it is called, so that is nearly never.
 
-*The parent is the log.* It gives claims their order. News brings those that the child has not read, and the sum of all other parts; so
+*The parent is the log.* It gives claims their order. CoordinatorUpdate brings those that the child has not read, and the sum of all other parts; so
 does a child add two summaries, whatever there are. A report says how far its child had read, which bounds those who may be counted
 twice: a claim is unread until every part has reported after it. What was lost on the way is told again, because nothing counts as read
 before it was acknowledged. If the parent lost its memory, or forgot a child, the child claims all of its people anew.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import blake2b
-from math import ceil, inf, sqrt
-from typing import Final, Self
+from math import inf
+from typing import Final
 
-from breathing_room.core.cluster import (
-    BEGINNING,
-    Claims,
-    EntryId,
-    Message,
-    NodeId,
-    Part,
-    decode,
-    encode_message,
-)
 from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate import Z
+from breathing_room.core.replication.delta import (
+    BEGINNING,
+    Delta,
+    EntryId,
+    MoodsOf,
+    PeerId,
+    RoomDelta,
+    encode_delta,
+)
+from breathing_room.core.replication.membership import Claims
+from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport, _at_most, _keys, read_delta
 from breathing_room.core.summary import PeerState, Summary, doubted
 
 LOG_KEYS_MAX: Final = 50_000
 """Keys that the log may hold for a child that cannot be reached, 16 bytes each: a row of the edge has at most 2 MB. Beyond it the child
 claims everybody anew."""
 
-MoodsOf = Callable[[str], tuple[str, ...]]
-
-
-def order(seed: bytes, shards: int) -> Sequence[int]:
-    """Say which shards to try for somebody, the best first: when their number doubles, half of the people have the same first one.
-
-    Args:
-        seed: Something that a visitor brings each time.
-        shards: How many there are.
-
-    Source: Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6 (1998) 1: highest random weight.
-    """
-    return sorted(
-        range(shards), key=lambda shard: blake2b(shard.to_bytes(2, "little") + seed, digest_size=8).digest()
-    )
-
-
-# --- What travels -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What a child tells its parent.
-
-    Attributes:
-        number: It rises with every report of the child, so that one that was overtaken is known.
-        sockets: The sockets that it holds.
-        message: Its sums, the keys of those who came and went, and how far it had read.
-    """
-
-    number: int
-    sockets: int
-    message: Message
-
-    def encode(self, moods_of: MoodsOf) -> bytes:
-        """Write it."""
-        head = {"number": self.number, "sockets": self.sockets}
-        return pack(head, encode_message(self.message, moods_of))
-
-    @classmethod
-    def decode(cls, value: bytes, moods_of: MoodsOf) -> Self:
-        """Read it.
-
-        Raises:
-            HostError: It is damaged.
-        """
-        head, values = unpack(value)
-        try:
-            return cls(
-                number=int(head["number"]),
-                sockets=int(head["sockets"]),
-                message=_message(values[0], moods_of),
-            )
-        except DAMAGE as error:
-            raise HostError("a damaged report") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """What a parent tells a child.
-
-    Attributes:
-        version: It rises with whatever there is to tell, so that news that was overtaken is known.
-        others: The sum of all other parts, the parent's included.
-        message: The same sum as a message, and how far the child has read with ``entries``.
-        entries: What the child had not read of the log.
-        rate: The sampling rate.
-        say_all: Whether the child is to claim everybody anew.
-    """
-
-    version: int
-    others: PeerState
-    message: Message
-    entries: tuple[Message, ...] = ()
-    rate: float = 1.0
-    say_all: bool = False
-
-    def encode(self, moods_of: MoodsOf) -> bytes:
-        """Write it."""
-        others = self.others
-        head = {
-            "version": self.version,
-            "unread": others.unread,
-            "silent_unread": others.silent_unread,
-            "newcomers": others.newcomers,
-            "rate": self.rate,
-            "say_all": self.say_all,
-        }
-        return pack(head, *(encode_message(said, moods_of) for said in (self.message, *self.entries)))
-
-    @classmethod
-    def decode(cls, value: bytes, moods_of: MoodsOf) -> Self:
-        """Read it.
-
-        Raises:
-            HostError: It is damaged.
-        """
-        head, values = unpack(value)
-        try:
-            message, *entries = (_message(said, moods_of) for said in values)
-            (part,) = message.parts.values()
-            others = PeerState(
-                (part.summary,),
-                unread=None if head["unread"] is None else int(head["unread"]),
-                silent=part.summary.silent,
-                silent_unread=int(head["silent_unread"]),
-                newcomers=int(head["newcomers"]),
-            )
-            return cls(
-                version=int(head["version"]),
-                others=others,
-                message=message,
-                entries=tuple(entries),
-                rate=float(head["rate"]),
-                say_all=bool(head["say_all"]),
-            )
-        except DAMAGE as error:
-            raise HostError("damaged news") from error
-
-
-def _message(value: bytes, moods_of: MoodsOf) -> Message:
-    said = decode(value, moods_of)
-    if not isinstance(said, Message):
-        raise HostError("an order among shards")
-    return said
-
-
-# --- What the parent knows ----------------------------------------------------------------------------------------
-
 
 @dataclass(slots=True)
-class Child:
+class ShardState:
     """A child as it was last heard of.
 
     Attributes:
@@ -185,7 +55,7 @@ class Child:
         failing_since_ms: Since when calls fail, or None.
     """
 
-    node: NodeId
+    node: PeerId
     number: int
     summary: Summary
     read: EntryId
@@ -195,7 +65,7 @@ class Child:
     failing_since_ms: int | None = None
 
 
-class Hub:
+class Coordinator:
     """What the parent of a room knows of its children.
 
     Args:
@@ -212,7 +82,7 @@ class Hub:
     """
 
     def __init__(
-        self, room: str, own: NodeId, nobody: Summary, *, late_ms: int, lease_ms: int, now_ms: int
+        self, room: str, own: PeerId, nobody: Summary, *, late_ms: int, lease_ms: int, now_ms: int
     ) -> None:
         self.room = room
         self.own = own
@@ -221,8 +91,8 @@ class Hub:
         self._nobody = nobody
         self._late_ms = late_ms
         self._lease_ms = lease_ms
-        self._children: dict[int, Child] = {}
-        self._log: list[Message] = []
+        self._children: dict[int, ShardState] = {}
+        self._log: list[Delta] = []
         self._keys = 0
         # The last entry, and the last one that was forgotten.
         self.end: EntryId = (now_ms, 0)
@@ -230,7 +100,7 @@ class Hub:
         self._claims = Claims()
 
     @property
-    def children(self) -> Mapping[int, Child]:
+    def children(self) -> Mapping[int, ShardState]:
         """The children by their numbers, from 1; to look at, not to touch."""
         return self._children
 
@@ -243,21 +113,21 @@ class Hub:
         """There is something new to tell."""
         self.version = max(self.version + 1, now_ms)
 
-    def say(self, part: Part, now_ms: int) -> None:
+    def say(self, part: RoomDelta, now_ms: int) -> None:
         """Put down what the parent itself has to say."""
         self.touch(now_ms)
-        self._write(Message(node=self.own, lease_ms=self._lease_ms, read=self.end, parts={self.room: part}))
+        self._write(Delta(node=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
 
-    def hear(self, shard: int, report: Report, now_ms: int) -> tuple[list[Message], bool]:
+    def hear(self, shard: int, report: ShardReport, now_ms: int) -> tuple[list[Delta], bool]:
         """Take a report.
 
         Returns:
             What follows from it for the people of the parent, in order; and whether the child is to claim everybody anew.
         """
-        said: list[Message] = []
+        said: list[Delta] = []
         was_told = shard in self._children and not self._is_behind(self._children[shard])
-        message = report.message
-        part = message.parts[self.room]
+        message = report.delta
+        part = message.rooms[self.room]
         child = self._children.get(shard)
         if child is not None and child.node != message.node:
             said.append(self._lose(shard))
@@ -265,10 +135,10 @@ class Hub:
         knows_us = self._before <= message.read <= self.end
         read = message.read if knows_us else self.end
         # Who has read nothing yet is new, and has nobody.
-        say_all = message.read != BEGINNING and not (child is not None and knows_us)
+        resync = message.read != BEGINNING and not (child is not None and knows_us)
         if child is None:
             self.touch(now_ms)
-            child = self._children[shard] = Child(
+            child = self._children[shard] = ShardState(
                 message.node, report.number, part.summary, read, report.sockets
             )
         elif report.number > child.number:
@@ -289,33 +159,35 @@ class Hub:
         elif was_told and not said:
             child.told = self.version  # It is news to the others only.
         self._trim()
-        return said, say_all
+        return said, resync
 
-    def news(self, shard: int, own: Summary, now_ms: int, *, say_all: bool = False) -> News:
+    def news(self, shard: int, own: Summary, now_ms: int, *, resync: bool = False) -> CoordinatorUpdate:
         """Say what a child should know.
 
         Args:
             shard: Its number.
             own: The parent's sums.
             now_ms: Our time.
-            say_all: Whether it is to claim everybody anew.
+            resync: Whether it is to claim everybody anew.
         """
         child = self._children[shard]
         others = self._add_up(shard, own, now_ms)
         (summary,) = others.summaries
-        message = Message(node=self.own, lease_ms=0, read=self.end, parts={self.room: Part(summary=summary)})
-        entries: tuple[Message, ...] = ()
+        message = Delta(
+            node=self.own, lease_ms=0, read=self.end, rooms={self.room: RoomDelta(summary=summary)}
+        )
+        entries: tuple[Delta, ...] = ()
         if child.read < self._before:
-            say_all = True  # It was away for too long.
+            resync = True  # It was away for too long.
         elif unread := self.end[1] - child.read[1]:
             entries = tuple(self._log[-unread:])
-        return News(
+        return CoordinatorUpdate(
             version=self.version,
-            others=others,
-            message=message,
+            peers=others,
+            delta=message,
             entries=entries,
             rate=own.panel.rate,
-            say_all=say_all,
+            resync=resync,
         )
 
     def reached(self, shard: int, now_ms: int) -> None:
@@ -342,7 +214,7 @@ class Hub:
 
     def suspect(self, now_ms: int) -> None:
         """The parent lost its people, and so may the children have: all are in doubt until they are heard from."""
-        self._write(Message(node=self.own, lease_ms=0, leaving=True))
+        self._write(Delta(node=self.own, lease_ms=0, leaving=True))
         self.own = (self.own[0], now_ms)
         self.touch(now_ms)
         for child in self._children.values():
@@ -367,7 +239,7 @@ class Hub:
             shard for shard in self.behind() if self._due_at_ms(self._children[shard], tempo_ms) <= now_ms
         ]
 
-    def lapse(self, now_ms: int) -> list[Message]:
+    def expire(self, now_ms: int) -> list[Delta]:
         """Let go of children that could not be called for a whole lease, and of those that hold nobody any more.
 
         Returns:
@@ -382,7 +254,7 @@ class Hub:
                 said.append(self._lose(shard))
         return said
 
-    def others(self, room: str, now_ms: int) -> PeerState:
+    def peer_state(self, room: str, now_ms: int) -> PeerState:
         """Say what the parent knows of the children together."""
         del room
         return self._add_up(0, None, now_ms)
@@ -433,29 +305,29 @@ class Hub:
             until_ms=until_ms,
         )
 
-    def _is_late(self, child: Child, now_ms: int) -> bool:
+    def _is_late(self, child: ShardState, now_ms: int) -> bool:
         return child.failing_since_ms is not None and now_ms - child.failing_since_ms > self._late_ms
 
-    def _is_behind(self, child: Child) -> bool:
+    def _is_behind(self, child: ShardState) -> bool:
         return child.told < self.version
 
     @staticmethod
-    def _due_at_ms(child: Child, tempo_ms: int) -> int:
+    def _due_at_ms(child: ShardState, tempo_ms: int) -> int:
         return child.talked_at_ms + (2 * tempo_ms if child.failing_since_ms is None else tempo_ms)
 
-    def _lose(self, shard: int) -> Message:
+    def _lose(self, shard: int) -> Delta:
         """Forget a child; its last entry says so to everybody else."""
         child = self._children.pop(shard)
-        leaving = Message(node=child.node, lease_ms=0, leaving=True)
+        leaving = Delta(node=child.node, lease_ms=0, leaving=True)
         self._write(leaving)
         return leaving
 
-    def _write(self, message: Message) -> None:
-        part = message.parts.get(self.room)
+    def _write(self, message: Delta) -> None:
+        part = message.rooms.get(self.room)
         self.end = (self.end[0], self.end[1] + 1)
         if part is not None:
             self._claims.add(self.end, len(part.came) + len(part.reported))
-            message = replace(message, parts={self.room: replace(part, summary=self._nobody)})
+            message = replace(message, rooms={self.room: replace(part, summary=self._nobody)})
         self._log.append(message)
         self._keys += _keys(message)
         while self._keys > LOG_KEYS_MAX:
@@ -476,15 +348,15 @@ class Hub:
 
     def sleep(self, moods_of: MoodsOf) -> bytes:
         """Write everything, to go on with after a sleep."""
-        log = [encode_message(entry, moods_of) for entry in self._log]
+        log = [encode_delta(entry, moods_of) for entry in self._log]
         children = list(self._children.items())
         sums = [
-            encode_message(
-                Message(
+            encode_delta(
+                Delta(
                     node=child.node,
                     lease_ms=0,
                     read=child.read,
-                    parts={self.room: Part(summary=child.summary)},
+                    rooms={self.room: RoomDelta(summary=child.summary)},
                 ),
                 moods_of,
             )
@@ -511,7 +383,7 @@ class Hub:
         head, values = unpack(value)
         try:
             name, epoch = head["own"]
-            said = [_message(message, moods_of) for message in values]
+            said = [read_delta(message, moods_of) for message in values]
             known = head["children"]
             sums, self._log = said[: len(known)], said[len(known) :]
             self.own = (str(name), int(epoch))
@@ -520,14 +392,14 @@ class Hub:
             self.end, self._before = (born_at_ms, last), (born_at_ms, last - len(self._log))
             self._keys = sum(map(_keys, self._log))
             for index, entry in enumerate(self._log):
-                for part in entry.parts.values():
+                for part in entry.rooms.values():
                     at = (born_at_ms, self._before[1] + index + 1)
                     self._claims.add(at, len(part.came) + len(part.reported))
             self._children = {
-                int(shard): Child(
+                int(shard): ShardState(
                     message.node,
                     number,
-                    message.parts[self.room].summary,
+                    message.rooms[self.room].summary,
                     message.read,
                     sockets,
                     told,
@@ -540,128 +412,3 @@ class Hub:
             }
         except DAMAGE as error:
             raise HostError("damaged words of a parent") from error
-
-
-# --- What a child knows -------------------------------------------------------------------------------------------
-
-
-class Spoke:
-    """What a child knows of the others.
-
-    Args:
-        room: The room's name.
-        own: Who the child is.
-        nobody: The sums of nobody.
-        late_ms: For how long calls to the parent may fail before the child is cut off.
-
-    Attributes:
-        rate: The sampling rate.
-        read: How far the child has read.
-    """
-
-    def __init__(self, room: str, own: NodeId, nobody: Summary, *, late_ms: int) -> None:
-        self.room = room
-        self.own = own
-        self.read = BEGINNING
-        self._nobody = nobody
-        self._late_ms = late_ms
-        self._number = 0
-        self._news: News | None = None
-        self._failing_since_ms: int | None = None
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing was ever heard from the parent."""
-        return self._news is None
-
-    @property
-    def is_failing(self) -> bool:
-        """Whether the last call failed."""
-        return self._failing_since_ms is not None
-
-    @property
-    def rate(self) -> float:
-        """The sampling rate."""
-        return 1.0 if self._news is None else self._news.rate
-
-    def report(self, part: Part, sockets: int, now_ms: int) -> Report:
-        """Put down what to tell the parent."""
-        self._number = max(self._number + 1, now_ms)
-        message = Message(node=self.own, lease_ms=0, read=self.read, parts={self.room: part})
-        return Report(number=self._number, sockets=sockets, message=message)
-
-    def hear(self, news: News) -> Sequence[Message]:
-        """Take news.
-
-        Returns:
-            The entries that were not read before, in order.
-        """
-        self._failing_since_ms = None
-        end, entries = news.message.read, news.entries
-        fresh: Sequence[Message] = ()
-        is_anew = news.say_all or end[0] != self.read[0]
-        if is_anew or end > self.read:
-            fresh = entries if is_anew else entries[max(0, self.read[1] - end[1] + len(entries)) :]
-            self.read = end
-        if self._news is None or is_anew or news.version > self._news.version:
-            self._news = replace(news, entries=(), say_all=False)
-        return fresh
-
-    def fail(self, now_ms: int) -> None:
-        """The parent could not be called."""
-        if self._failing_since_ms is None:
-            self._failing_since_ms = now_ms
-
-    def others(self, room: str, now_ms: int) -> PeerState:
-        """Say what the child knows of the others; once it is cut off, from before only."""
-        del room
-        if self._news is None:
-            return PeerState((replace(self._nobody, unknown=True),), stale=True)
-        others, since_ms = self._news.others, self._failing_since_ms
-        if since_ms is None:
-            return others
-        if now_ms - since_ms <= self._late_ms:
-            return replace(others, until_ms=since_ms + self._late_ms)
-        (summary,) = others.summaries
-        return replace(
-            others,
-            summaries=(doubted(summary),),
-            unread=None,
-            silent=summary.people,
-            newcomers=others.newcomers + _at_most(summary.arrivals_per_s * (now_ms - since_ms) / 1_000),
-            stale=True,
-        )
-
-    def sleep(self, moods_of: MoodsOf) -> bytes:
-        """Write everything, to go on with after a sleep."""
-        head = {
-            "own": self.own,
-            "read": self.read,
-            "number": self._number,
-            "failing_since_ms": self._failing_since_ms,
-        }
-        return pack(head, *([] if self._news is None else [self._news.encode(moods_of)]))
-
-    def wake(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Go on from what ``sleep`` wrote.
-
-        Raises:
-            HostError: It is damaged.
-        """
-        head, values = unpack(value)
-        try:
-            (name, epoch), (born_at_ms, last) = head["own"], head["read"]
-            self.own, self.read = (str(name), int(epoch)), (int(born_at_ms), int(last))
-            self._number, self._failing_since_ms = int(head["number"]), head["failing_since_ms"]
-        except DAMAGE as error:
-            raise HostError("damaged words of a child") from error
-        self._news = News.decode(values[0], moods_of) if values else None
-
-
-def _at_most(expected: float) -> int:
-    """Bound a Poisson number from above, at 95 %."""
-    return ceil(expected + Z * sqrt(expected))
-
-
-def _keys(message: Message) -> int:
-    return sum(len(part.came) + len(part.reported) + len(part.gone) for part in message.parts.values())

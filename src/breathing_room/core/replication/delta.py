@@ -1,0 +1,259 @@
+"""Deltas: what a replica that holds a part of a room sends to the others, and how it is written.
+
+A *delta* holds, for each room, the sums of the sender (``summary.py``), which replace those of its last delta, and the keys of the visitors
+who came and left since. So it grows with rooms and with what happened lately, never with who is present. Servers append
+deltas to a shared log (``ports.EventLog``); the objects of one room send them to their coordinator (``coordinator.py``).
+
+The form is that of ``codec.py``, with the header in JSON and the keys in columns. The header's names are older than those of this module.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+from breathing_room.core.codec import (
+    DAMAGE,
+    ColumnReader,
+    lease_columns,
+    read,
+    read_count,
+    read_number,
+    split_keys,
+    write,
+)
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.errors import HostError
+from breathing_room.core.estimate.coin import CoinSums
+from breathing_room.core.estimate.panel import PanelSums
+from breathing_room.core.identity import KEY_BYTES, VisitorKey
+from breathing_room.core.leases import NO_LEASES, Leases
+from breathing_room.core.summary import Summary
+from breathing_room.core.wire import ROOM_NAME
+
+MAGIC: Final = b"BRN1"
+NODE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+
+MoodsOf: TypeAlias = Callable[[str], tuple[str, ...]]
+"""Returns the moods that a room declares here."""
+
+PeerId: TypeAlias = tuple[str, int]
+"""The name of a replica and its epoch. A replica that restarts has the same name and another epoch: it is another peer."""
+
+EntryId: TypeAlias = tuple[int, int]
+"""The position of an entry in the log: its time, in milliseconds by the clock of the log, and its number within that."""
+
+BEGINNING: Final[EntryId] = (0, 0)
+"""The position before all entries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomDelta:
+    """What a replica sends about one room.
+
+    Attributes:
+        summary: Its sums.
+        came: Visitors who connected since the last delta: they are counted here.
+        reported: Visitors who took a seat, or gave up one that is not here; a replica with a connection of theirs counts them.
+        gone: Visitors whose last connection here ended; a replica that has another one counts them.
+        seats: The seats of the panel, for the successor to take over.
+    """
+
+    summary: Summary
+    came: tuple[VisitorKey, ...] = ()
+    reported: tuple[VisitorKey, ...] = ()
+    gone: tuple[VisitorKey, ...] = ()
+    seats: Leases = NO_LEASES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """What a replica sends at a tick, about all its rooms.
+
+    Attributes:
+        node: The sender.
+        lease_ms: How long the sender may be silent after it.
+        read: The last entry of the log that the sender had read. Its sums do not reflect what came after.
+        leaving: Whether it is the last one: the sender holds no lease any more.
+        successor: The replica that takes over the seats of a sender that is about to leave; None for none.
+        rooms: What it holds, by room.
+    """
+
+    node: PeerId
+    lease_ms: int
+    read: EntryId = BEGINNING
+    leaving: bool = False
+    successor: PeerId | None = None
+    rooms: Mapping[str, RoomDelta] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AdminCommand:
+    """A command of an operator: ``forget`` or ``drain``, and the name of the replica that it is about."""
+
+    verb: str
+    name: str
+
+
+VERBS: Final = ("forget", "drain")
+
+
+def encode_delta(delta: Delta, moods_of: MoodsOf) -> bytes:
+    """Encode a delta.
+
+    A room of connections takes some 150 bytes of it, and each key 16.
+    """
+    name, epoch = delta.node
+    header = {
+        "node": name,
+        "epoch": epoch,
+        "lease_ms": delta.lease_ms,
+        "read": delta.read,
+        "leaving": delta.leaving,
+        **({"heir": delta.successor} if delta.successor is not None else {}),
+        "rooms": {room: _header_of(part, moods_of(room)) for room, part in delta.rooms.items()},
+    }
+    return write(MAGIC, header, *(column for part in delta.rooms.values() for column in _columns(part)))
+
+
+def encode_admin_command(command: AdminCommand) -> bytes:
+    """Encode a command."""
+    return write(MAGIC, {command.verb: command.name})
+
+
+def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
+    """Decode what ``encode_delta`` or ``encode_admin_command`` wrote, perhaps on a machine with other settings.
+
+    Args:
+        value: The encoded value.
+        moods_of: The moods that a room declares here; visitors of any other are unspoken.
+
+    Raises:
+        HostError: It is not ours, damaged, or of a later version.
+    """
+    try:
+        header, columns = read(MAGIC, value, "a message of a node")
+        for verb in VERBS:
+            if verb in header:
+                return AdminCommand(verb, _name(header[verb]))
+        rooms = {
+            _room(room): _read_room(part, columns, moods_of(room)) for room, part in header["rooms"].items()
+        }
+        columns.end()
+        return Delta(
+            node=_peer_id(header["node"], header["epoch"]),
+            lease_ms=read_count(header["lease_ms"]),
+            read=_entry_id(*header["read"]),
+            leaving=bool(header["leaving"]),
+            successor=_peer_id(*header["heir"]) if "heir" in header else None,
+            rooms=rooms,
+        )
+    except DAMAGE as error:
+        raise HostError("a damaged message of a node") from error
+
+
+def _columns(part: RoomDelta) -> Iterator[bytes]:
+    """Encode what is not in the header: 16 bytes a key, and 26 a seat."""
+    for keys in (part.came, part.reported, part.gone):
+        yield b"".join(keys)
+    yield from lease_columns(part.seats)
+
+
+def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
+    summary, panel, coins = part.summary, part.summary.panel, part.summary.coins
+    written: dict[str, Any] = {
+        "moods": moods,
+        "people": summary.people,
+        "silent": summary.silent,
+        "restored": summary.restored,
+        "unknown": summary.unknown,
+        "arrivals_per_s": round(summary.arrivals_per_s, 3),
+        "keys": (len(part.came), len(part.reported), len(part.gone)),
+    }
+    if len(part.seats):
+        written["seats"] = len(part.seats)
+    if not panel.is_idle or panel.rate < 1.0 or panel.lapsed:
+        written["panel"] = {name: getattr(panel, name) for name in PanelSums.__slots__}
+    if not coins.is_idle:
+        written["coins"] = {
+            name: getattr(coins, name) for name in ("repeats", "weights", "observed_ms", "heard")
+        }
+    return written
+
+
+def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple[str, ...]) -> RoomDelta:
+    here = {mood: index for index, mood in enumerate((*moods_here, UNSPOKEN))}
+    moods = [here.get(str(mood), len(here) - 1) for mood in (*written["moods"], UNSPOKEN)]
+
+    def tally(numbers: Any) -> tuple[int, ...]:
+        translated = [0] * len(here)
+        for mood, number in zip(moods, numbers, strict=True):
+            translated[mood] += read_count(number)
+        return tuple(translated)
+
+    nobody = (0,) * len(here)
+    panel, coins = PanelSums(tally=nobody, restored_tally=nobody), CoinSums(repeats=nobody, weights=nobody)
+    if (sums := written.get("panel")) is not None:
+        panel = PanelSums(
+            tally=tally(sums["tally"]),
+            restored_tally=tally(sums["restored_tally"]),
+            seats=read_count(sums["seats"]),
+            restored=read_count(sums["restored"]),
+            fresh=bool(sums["fresh"]),
+            lapsed=read_number(sums["lapsed"]),
+            window_ms=read_number(sums["window_ms"], least=1),
+            theta=read_number(sums["theta"], least=1e-9, most=1),
+            rate=read_number(sums["rate"], least=1e-9, most=1),
+            arrivals_per_ms=read_number(sums["arrivals_per_ms"]),
+        )
+        _no_more(panel.restored_tally, panel.tally)
+    if (sums := written.get("coins")) is not None:
+        coins = CoinSums(
+            repeats=tally(sums["repeats"]),
+            weights=tally(sums["weights"]),
+            observed_ms=read_count(sums["observed_ms"]),
+            heard=bool(sums["heard"]),
+        )
+    summary = Summary(
+        people=tally(written["people"]),
+        silent=tally(written["silent"]),
+        restored=read_count(written["restored"]),
+        panel=panel,
+        coins=coins,
+        unknown=bool(written["unknown"]),
+        arrivals_per_s=read_number(written["arrivals_per_s"]),
+    )
+    _no_more(summary.silent, summary.people)
+    came, reported, gone = (
+        split_keys(columns.take(read_count(count) * KEY_BYTES)) for count in written["keys"]
+    )
+    seats = NO_LEASES
+    if count := read_count(written.get("seats", 0)):
+        seats = columns.leases(count, len(moods) - 1, tickets=True)
+        seats = replace(seats, mood_of=bytes(moods[mood] for mood in seats.mood_of))
+    return RoomDelta(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
+
+
+def _room(name: str) -> str:
+    if not ROOM_NAME.fullmatch(name):
+        raise ValueError
+    return name
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not NODE_NAME.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _peer_id(name: Any, epoch: Any) -> PeerId:
+    return _name(name), read_count(epoch)
+
+
+def _entry_id(at_ms: Any, number: Any) -> EntryId:
+    return read_count(at_ms), read_count(number)
+
+
+def _no_more(some: Iterable[int], all_of: Iterable[int]) -> None:
+    if any(few > many for few, many in zip(some, all_of, strict=True)):
+        raise ValueError

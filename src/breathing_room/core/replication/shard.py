@@ -1,0 +1,254 @@
+"""What an object of a room that is not the first one sends, and what it knows of the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
+from typing import Self
+
+from breathing_room.core.codec import DAMAGE, pack, unpack
+from breathing_room.core.errors import HostError
+from breathing_room.core.estimate import Z
+from breathing_room.core.replication.delta import (
+    BEGINNING,
+    Delta,
+    MoodsOf,
+    PeerId,
+    RoomDelta,
+    decode,
+    encode_delta,
+)
+from breathing_room.core.summary import PeerState, Summary, doubted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardReport:
+    """What a shard sends to the coordinator.
+
+    Attributes:
+        number: Rises with every report of the shard, so that one that was overtaken is recognized.
+        sockets: The connections that it holds.
+        delta: Its sums, the keys of the visitors who came and went, and how far it had read.
+    """
+
+    number: int
+    sockets: int
+    delta: Delta
+
+    def encode(self, moods_of: MoodsOf) -> bytes:
+        """Encode it."""
+        head = {"number": self.number, "sockets": self.sockets}
+        return pack(head, encode_delta(self.delta, moods_of))
+
+    @classmethod
+    def decode(cls, value: bytes, moods_of: MoodsOf) -> Self:
+        """Decode it.
+
+        Raises:
+            HostError: It is damaged.
+        """
+        head, values = unpack(value)
+        try:
+            return cls(
+                number=int(head["number"]),
+                sockets=int(head["sockets"]),
+                delta=read_delta(values[0], moods_of),
+            )
+        except DAMAGE as error:
+            raise HostError("a damaged report of a shard") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorUpdate:
+    """What the coordinator sends to a shard.
+
+    Attributes:
+        version: Rises with every change, so that an update that was overtaken is recognized.
+        peers: What is known of all other parts of the room, the coordinator's included, in one sum.
+        delta: The same sum as a delta, and how far the shard has read with ``entries``.
+        entries: What the shard had not read of the log.
+        rate: The sampling rate.
+        resync: Whether the shard is to claim all of its visitors again.
+    """
+
+    version: int
+    peers: PeerState
+    delta: Delta
+    entries: tuple[Delta, ...] = ()
+    rate: float = 1.0
+    resync: bool = False
+
+    def encode(self, moods_of: MoodsOf) -> bytes:
+        """Encode it."""
+        peers = self.peers
+        head = {
+            "version": self.version,
+            "unread": peers.unread,
+            "silent_unread": peers.silent_unread,
+            "newcomers": peers.newcomers,
+            "rate": self.rate,
+            "say_all": self.resync,
+        }
+        return pack(head, *(encode_delta(delta, moods_of) for delta in (self.delta, *self.entries)))
+
+    @classmethod
+    def decode(cls, value: bytes, moods_of: MoodsOf) -> Self:
+        """Decode it.
+
+        Raises:
+            HostError: It is damaged.
+        """
+        head, values = unpack(value)
+        try:
+            delta, *entries = (read_delta(said, moods_of) for said in values)
+            (part,) = delta.rooms.values()
+            peers = PeerState(
+                (part.summary,),
+                unread=None if head["unread"] is None else int(head["unread"]),
+                silent=part.summary.silent,
+                silent_unread=int(head["silent_unread"]),
+                newcomers=int(head["newcomers"]),
+            )
+            return cls(
+                version=int(head["version"]),
+                peers=peers,
+                delta=delta,
+                entries=tuple(entries),
+                rate=float(head["rate"]),
+                resync=bool(head["say_all"]),
+            )
+        except DAMAGE as error:
+            raise HostError("a damaged update of a coordinator") from error
+
+
+def read_delta(value: bytes, moods_of: MoodsOf) -> Delta:
+    """Decode what must be a delta.
+
+    Raises:
+        HostError: It is damaged, or a command of an operator.
+    """
+    delta = decode(value, moods_of)
+    if not isinstance(delta, Delta):
+        raise HostError("a command of an operator, where there should be a delta")
+    return delta
+
+
+class Shard:
+    """What a child knows of the others.
+
+    Args:
+        room: The room's name.
+        own: Who the child is.
+        nobody: The sums of nobody.
+        late_ms: For how long calls to the parent may fail before the child is cut off.
+
+    Attributes:
+        rate: The sampling rate.
+        read: How far the child has read.
+    """
+
+    def __init__(self, room: str, own: PeerId, nobody: Summary, *, late_ms: int) -> None:
+        self.room = room
+        self.own = own
+        self.read = BEGINNING
+        self._nobody = nobody
+        self._late_ms = late_ms
+        self._number = 0
+        self._update: CoordinatorUpdate | None = None
+        self._failing_since_ms: int | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever heard from the parent."""
+        return self._update is None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last call failed."""
+        return self._failing_since_ms is not None
+
+    @property
+    def rate(self) -> float:
+        """The sampling rate."""
+        return 1.0 if self._update is None else self._update.rate
+
+    def report(self, part: RoomDelta, sockets: int, now_ms: int) -> ShardReport:
+        """Put down what to tell the parent."""
+        self._number = max(self._number + 1, now_ms)
+        delta = Delta(node=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
+        return ShardReport(number=self._number, sockets=sockets, delta=delta)
+
+    def hear(self, update: CoordinatorUpdate) -> Sequence[Delta]:
+        """Take an update.
+
+        Returns:
+            The entries that were not read before, in order.
+        """
+        self._failing_since_ms = None
+        end, entries = update.delta.read, update.entries
+        fresh: Sequence[Delta] = ()
+        is_anew = update.resync or end[0] != self.read[0]
+        if is_anew or end > self.read:
+            fresh = entries if is_anew else entries[max(0, self.read[1] - end[1] + len(entries)) :]
+            self.read = end
+        if self._update is None or is_anew or update.version > self._update.version:
+            self._update = replace(update, entries=(), resync=False)
+        return fresh
+
+    def fail(self, now_ms: int) -> None:
+        """The parent could not be called."""
+        if self._failing_since_ms is None:
+            self._failing_since_ms = now_ms
+
+    def peer_state(self, room: str, now_ms: int) -> PeerState:
+        """Say what the child knows of the others; once it is cut off, from before only."""
+        del room
+        if self._update is None:
+            return PeerState((replace(self._nobody, unknown=True),), stale=True)
+        others, since_ms = self._update.peers, self._failing_since_ms
+        if since_ms is None:
+            return others
+        if now_ms - since_ms <= self._late_ms:
+            return replace(others, until_ms=since_ms + self._late_ms)
+        (summary,) = others.summaries
+        return replace(
+            others,
+            summaries=(doubted(summary),),
+            unread=None,
+            silent=summary.people,
+            newcomers=others.newcomers + _at_most(summary.arrivals_per_s * (now_ms - since_ms) / 1_000),
+            stale=True,
+        )
+
+    def sleep(self, moods_of: MoodsOf) -> bytes:
+        """Encode everything, to go on with after hibernation."""
+        head = {
+            "own": self.own,
+            "read": self.read,
+            "number": self._number,
+            "failing_since_ms": self._failing_since_ms,
+        }
+        return pack(head, *([] if self._update is None else [self._update.encode(moods_of)]))
+
+    def wake(self, value: bytes, moods_of: MoodsOf) -> None:
+        """Go on from what ``sleep`` wrote.
+
+        Raises:
+            HostError: It is damaged.
+        """
+        head, values = unpack(value)
+        try:
+            (name, epoch), (born_at_ms, last) = head["own"], head["read"]
+            self.own, self.read = (str(name), int(epoch)), (int(born_at_ms), int(last))
+            self._number, self._failing_since_ms = int(head["number"]), head["failing_since_ms"]
+        except DAMAGE as error:
+            raise HostError("damaged words of a child") from error
+        self._update = CoordinatorUpdate.decode(values[0], moods_of) if values else None
+
+
+def _at_most(expected: float) -> int:
+    """Bound a Poisson number from above, at 95 %."""
+    return ceil(expected + Z * sqrt(expected))
+
+
+def _keys(message: Delta) -> int:
+    return sum(len(part.came) + len(part.reported) + len(part.gone) for part in message.rooms.values())

@@ -1,0 +1,56 @@
+"""One sampling rate for all replicas of a room: proposed for all of them, kept, and followed."""
+
+import pytest
+
+from breathing_room.core.errors import HostError
+from breathing_room.core.events import Paced, Reported, Woken
+from breathing_room.core.replication.shared_rate import decode_rate, encode_rate, propose
+from core.playing import visitor
+from core.replication.deltas import CONFIG, LATE_MS, a_room
+
+EVERYBODY = Paced(((0, 1.0),), 0)
+
+
+def test_the_rate_follows_the_seats_of_all_nodes() -> None:
+    """
+    A rate is proposed for the seats of all nodes together, though none of them has too many; and what it replaces
+    is acted on for its time, and for as long as the news may take.
+    """
+    rooms = [a_room(), a_room()]
+    for index in range(16):
+        rooms[index % 2].step(Reported(visitor(f"{index}"), index / 16), now_ms=0)
+    summaries = [room.summary(0) for room in rooms]
+
+    pace = propose(EVERYBODY, summaries, CONFIG, late_ms=LATE_MS, now_ms=10)
+    assert pace == Paced(((0, 0.25), (10 + CONFIG.spread_ms + LATE_MS, 1.0)), 10)
+    assert propose(EVERYBODY, summaries[:1], CONFIG, late_ms=LATE_MS, now_ms=10) is None
+    for room in rooms:
+        room.step(pace, now_ms=10)
+    assert sum(room.panel.seat_count for room in rooms) == 4
+    assert {room.panel.theta for room in rooms} == {0.25}
+
+
+def test_a_paced_room_leaves_the_rate_alone() -> None:
+    """
+    However many report and however long it waits, one of several rooms does not move the rate by itself.
+    """
+    room = a_room()
+    for index in range(16):
+        room.step(Reported(visitor(f"{index}"), index / 16), now_ms=0)
+    assert room.panel.rate == 1.0
+
+    step = room.step(Paced(((0, 0.25), (1_000, 1.0)), 0), now_ms=0)
+    while step.wake_at_ms is not None:
+        step = room.step(Woken(), now_ms=step.wake_at_ms)
+    assert room.panel.rate == 0.25
+
+
+def test_a_rate_is_read_as_it_was_written() -> None:
+    """
+    A rate comes back as it was; what is none is refused.
+    """
+    pace = Paced(((0, 0.25), (1_100, 1.0)), 10)
+    assert decode_rate(encode_rate(pace)) == pace
+    for damaged in (b"", b"[]", b'{"rates":[],"changed_at_ms":0}', b'{"rates":[[0,2]],"changed_at_ms":0}'):
+        with pytest.raises(HostError):
+            decode_rate(damaged)
