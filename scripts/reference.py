@@ -8,8 +8,7 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -20,13 +19,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route, WebSocketRoute
 
 from breathing_room.cli import main
+from breathing_room.cli.settings import shown_default
 from breathing_room.core import wire
-from breathing_room.core.config import RoomConfig
+from breathing_room.core.config import GROUPS, RoomConfig, Setting, settings_of
 from breathing_room.core.wire import CLOSE_CODES, PRESENCE_FIELDS, config_body
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.middleware import WORDS
 from breathing_room.hosts.common.http.openapi import openapi
+from breathing_room.hosts.common.read_settings import ROOM_FIELDS
 from breathing_room.hosts.common.settings import ServerConfig, settings
+from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.routes import create_app
@@ -65,32 +67,59 @@ OF_CLIENTS = {"bad_presence"}
 
 
 def settings_page() -> str:
-    """List every setting."""
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for name, kind, default, meaning in settings():
-        shown = ",".join(default) if kind is tuple else str(default).lower() if kind is bool else default
-        rows.append(f"| `{name}` | {f'`{shown}`' if shown != '' else 'none'} | {meaning} |")
-    return (
-        "# Settings\n\nEach is a flag of `breathing-room serve` (`--lease-ms 2000`), a variable of the environment "
-        "(`BREATHING_ROOM_LEASE_MS=2000`), a key of the TOML file (`lease_ms = 2000`) and an argument of "
-        "`breathing_room.app(lease_ms=2000)`. The flag goes before the environment, the environment before the file. "
-        "Names ending in `_ms` are milliseconds, in `_s` seconds.\n\n"
-        + "\n".join(rows)
-        + "\n\nThe file may set the "
-        "settings of rooms for one room alone:\n\n```toml\nport = 9000\nlease_ms = 30_000\n\n[rooms.lobby]\n"
-        'moods = ["calm", "curious"]\n```\n\n## Of a Worker\n\nThe [Worker](../howto/cloudflare.md) takes those settings that make sense '
-        "there, and these (`breathing-room deploy cloudflare --set lazy_ms=0`):\n\n"
-        + "\n".join(own_of_worker())
-        + "\n"
+    """List every setting, in the groups of `--help`."""
+    server = "\n\n".join(
+        f"## {heading}\n\n{_settings_table(found)}" for heading, found in in_groups(settings())
     )
+    return f"""# Settings
+
+Each is a flag of `breathing-room serve` (`--lease-ms 2000`), a variable of the environment (`BREATHING_ROOM_LEASE_MS=2000`), a key of the TOML file (`lease_ms = 2000`) and an argument of `breathing_room.app(lease_ms=2000)`. The flag goes before the environment, the environment before the file. What is unknown, out of range or at odds with another setting is refused at the start, by name.
+
+The first three groups answer the three questions of every system of ours; each has its unit, its range or its choices, its default, and what follows from it. The file may set those marked with * for one room alone:
+
+```toml
+port = 9000
+lease_ms = 30_000
+
+[rooms.lobby]
+moods = ["calm", "curious"]
+```
+
+{server}
+
+## Of store mode
+
+`breathing-room serve --stateless` and `breathing-room housekeep` take these as well, as flags and as variables; all of them must be given the same.
+
+{_settings_table(settings_of(StatelessConfig).values())}
+
+## Of a Worker
+
+The [Worker](../howto/cloudflare.md) takes those settings that make sense there, and these (`breathing-room deploy cloudflare --set lazy_ms=0`); `rooms` has the tables of single rooms, as JSON.
+
+{_settings_table(settings_of(WorkerConfig).values())}
+"""
 
 
-def own_of_worker() -> Iterator[str]:
-    """List the settings that only a Worker has."""
-    yield from ("| setting | default | meaning |", "|---|---|---|")
-    for field in fields(WorkerConfig):
-        if field.name != "server":
-            yield f"| `{field.name}` | `{field.default}` | {field.metadata['meaning']} |"
+def in_groups(declared: Iterable[Setting]) -> Iterator[tuple[str, list[Setting]]]:
+    """List settings under the headings of their groups."""
+    every = list(declared)
+    for group, heading in GROUPS.items():
+        yield heading, [one for one in every if one.group == group]
+
+
+def _settings_table(declared: Iterable[Setting]) -> str:
+    """Show settings with unit, range, default and meaning."""
+    rows = ["| setting | unit | range | default | meaning |", "|---|---|---|---|---|"]
+    for one in declared:
+        shown = shown_default(one, separator=",")
+        words = ("true", "false") if one.kind is bool else one.choices
+        accepted = ", ".join(f"`{word}`" for word in words) or one.range.removesuffix(f" {one.unit}")
+        own = r" \*" if one.name in ROOM_FIELDS else ""
+        rows.append(
+            f"| `{one.name}`{own} | {one.unit} | {accepted} | {f'`{shown}`' if shown else 'none'} | {one.meaning} |"
+        )
+    return "\n".join(rows)
 
 
 def command_page() -> str:
@@ -102,7 +131,7 @@ def command_page() -> str:
             if context.parent is None
             else f"{'#' * (_depth(context) + 1)} {context.command_path.partition(' ')[2]}\n\n"
         )
-        parts.append(f"{heading}```\n{context.get_help()}\n```\n")
+        parts.append(f"{heading}```\n{click.unstyle(context.get_help())}\n```\n")
     return "\n".join(parts)
 
 
@@ -295,7 +324,7 @@ def unexplained() -> Iterator[str]:
                 words = re.findall(r"\w+", parameter.human_readable_name)
                 if not any(re.search(rf"\b{word}", told, re.IGNORECASE) for word in words):
                     yield f"{context.command_path} {parameter.human_readable_name}"
-    yield from (f"the setting {name}" for name, _, _, meaning in settings() if not meaning)
+    yield from (f"the setting {one.name}" for one in settings() if not one.meaning or one.group not in GROUPS)
     yield from (f"the metric {family.name}" for family in metrics() if not family.documentation)
 
 

@@ -92,7 +92,8 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("nothing=1", "there is no setting nothing"),
+        ("nothing=1", 'unknown setting "nothing"'),
+        ("leese-ms=1", 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
         ("push_ms=fast", "push_ms must be a whole number"),
         ("push_ms", "NAME=VALUE is expected"),
         (f"snapshot_ms={SNAPSHOT_MS_MIN - 1}", "snapshot_ms must be at least 2,000 at the edge"),
@@ -103,7 +104,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("keeper=kv", "mode must be poll where rooms are kept in kv"),
         ("keeper=me", "keeper must be one of objects, kv"),
         ("rooms=[", "rooms must be JSON"),
-        ('rooms={"lobby": {"hat": 1}}', "there is no setting hat of a room"),
+        ('rooms={"lobby": {"hat": 1}}', 'unknown setting of one room "hat"'),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_is_written(tmp_path: Path, setting: str, said: str) -> None:

@@ -102,7 +102,7 @@ def test_length_is_read(text: str, length_ms: int) -> None:
         (("--every", "11s", "--job-ms", "10000"), {}, 2, "must not exceed job_ms, 10,000"),
         (("--job-ms", "999"), {}, 2, "job_ms must be a whole number from 1,000"),
         (("--bucket-ms", "99"), {}, 2, "bucket_ms must be a whole number from 100"),
-        (("--propagation-ms", "long"), {}, 2, "--propagation-ms"),
+        (("--propagation-ms", "long"), {}, 2, "propagation_ms must be a whole number from 100"),
         (("--policy", "lazy"), {}, 2, "policy must be one of bucketed, every"),
         ((), {"BREATHING_ROOM_POLICY": "snapshot"}, 2, "policy must be one of bucketed, every"),
         ((), {"BREATHING_ROOM_NONSENSE": "1"}, 2, "nonsense"),

@@ -1,5 +1,6 @@
 """What the subcommands that read a server's settings share."""
 
+import re
 from pathlib import Path
 
 import click
@@ -8,29 +9,29 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli.settings import (
     CONFIG_VARIABLE,
-    STATELESS_SETTINGS,
     STATELESS_VARIABLE,
+    GroupedOption,
+    SettingsCommand,
     config_option,
     load_config,
     load_stateless_config,
     setting_options,
     stateless_options,
 )
+from breathing_room.core.config import GROUPS
 from breathing_room.core.errors import ConfigError
 from breathing_room.hosts.common.settings import SECRETS, settings
+from breathing_room.hosts.common.store_mode.settings import STORE_MODE_FIELDS
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @config_option
 @setting_options
 @stateless_options
 def show(config_path: Path | None, **options: object) -> None:
     """Print what was given."""
-    given = {
-        name: value for name, value in options.items() if value is not None and name not in STATELESS_SETTINGS
-    }
-    own = {name: options[name] for name in STATELESS_SETTINGS}
-    print(config_path, given, own)  # noqa: T201
+    given = {name: value for name, value in options.items() if value is not None}
+    print(config_path, given)  # noqa: T201
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
@@ -40,17 +41,69 @@ def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
 def test_every_setting_is_an_option_but_the_secret_ones() -> None:
     """Each setting has its option with its meaning; a secret would lie in the shell's history, so it has none."""
     options = {option.name for option in show.params}
-    names = {name for name, *_ in settings()}
+    names = {one.name for one in settings()}
     assert names - options == set(SECRETS)
-    assert options - names == {"config_path", *STATELESS_SETTINGS}
+    assert options - names == {"config_path", *STORE_MODE_FIELDS}
     assert all(option.help for option in show.params if isinstance(option, click.Option))
 
 
 def test_an_option_that_is_not_typed_says_nothing() -> None:
-    """What the command line does not name is left to environment and file; what writers agree on has its default."""
+    """What the command line does not name is left to environment, file and default; so is what writers agree on."""
     result = run("--lease-ms", "2000")
     assert "{'lease_ms': '2000'}" in result.output
-    assert f"'job_ms': {STATELESS_SETTINGS['job_ms'].default}" in result.output
+    given = {"data": "room.db", "bucket_ms": None}
+    assert load_stateless_config(None, given).job_ms == STORE_MODE_FIELDS["job_ms"].default
+    assert load_stateless_config(None, given).bucket_ms == STORE_MODE_FIELDS["bucket_ms"].default
+
+
+def test_writers_are_set_by_flag_before_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What writers agree on comes from flags and variables, as the settings of a server do; the file has only those."""
+    monkeypatch.setenv("BREATHING_ROOM_BUCKET_MS", "1000")
+    monkeypatch.setenv("BREATHING_ROOM_JOB_MS", "2000")
+    config = load_stateless_config(None, {"data": "room.db", "job_ms": "3000"})
+    assert (config.bucket_ms, config.job_ms) == (1_000, 3_000)
+    monkeypatch.setenv("BREATHING_ROOM_JOB_MS", "often")
+    with pytest.raises(
+        ConfigError, match="job_ms must be a whole number from 1,000 to 3,600,000 ms, not 'often'"
+    ):
+        load_stateless_config(None, {"data": "room.db"})
+
+
+def test_help_is_in_the_groups_of_the_settings() -> None:
+    """Other options come first, then each group under its heading, and the option of each setting is in its own group."""
+    text = run("--help").output
+    headings = ["Options", *GROUPS.values()]
+    assert [line for line in text.splitlines() if line in headings] == headings
+    parts = re.split(f"^({'|'.join(map(re.escape, headings))})$", text, flags=re.MULTILINE)[1:]
+    options = {
+        heading: set(re.findall(r"^  --([a-z-]+)", part, re.MULTILINE))
+        for heading, part in zip(parts[::2], parts[1::2], strict=True)
+    }
+    wanted: dict[str, set[str]] = {heading: set() for heading in headings}
+    wanted["Options"] = {"config", "help"}
+    for one in (*settings(), *STORE_MODE_FIELDS.values()):
+        if not one.secret:
+            wanted[GROUPS[one.group]].add(one.name.replace("_", "-"))
+    assert options == wanted
+
+
+def test_help_fits_a_narrow_terminal_and_colors_stay_out_of_a_pipe() -> None:
+    """At 80 columns no line is longer; headings are bold on a terminal, and a pipe gets plain text."""
+    plain = CliRunner().invoke(show, ["--help"], terminal_width=80)
+    bold = CliRunner().invoke(show, ["--help"], terminal_width=80, color=True)
+    assert max(map(len, plain.output.splitlines())) <= 80
+    assert "\x1b" not in plain.output
+    assert f"\x1b[1m{GROUPS['counting']}\x1b[0m" in bold.output
+    assert click.unstyle(bold.output) == plain.output
+
+
+def test_a_number_is_shown_with_range_and_default() -> None:
+    """The help of an option has the meaning, the range with its unit, the default, and the words that are accepted."""
+    text = " ".join(run("--help").output.split())
+    assert "[500 to 86,400,000 ms] [default: 60000]" in text
+    assert "--mode socket|poll" in text
+    assert "--bucket-ms NUMBER Stateless mode: how long a batch is collected" in text
+    assert all(isinstance(option, GroupedOption) for option in show.params if option.name != "config_path")
 
 
 def test_flag_beats_environment_beats_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,12 +129,11 @@ def test_variables_of_the_command_are_no_settings(monkeypatch: pytest.MonkeyPatc
 
 def test_writers_need_a_store_that_they_share() -> None:
     """Memory is no store for several processes, and what is set beside the server's settings is checked like them."""
-    own = {name: item.default for name, item in STATELESS_SETTINGS.items()}
-    assert load_stateless_config(None, {"data": "room.db"}, own).server.data == "room.db"
+    assert load_stateless_config(None, {"data": "room.db"}).server.data == "room.db"
     with pytest.raises(ConfigError, match="not :memory:"):
-        load_stateless_config(None, {"data": ":memory:"}, own)
+        load_stateless_config(None, {"data": ":memory:"})
     with pytest.raises(ConfigError, match="bucket_ms"):
-        load_stateless_config(None, {"data": "room.db"}, own | {"bucket_ms": 1})
+        load_stateless_config(None, {"data": "room.db", "bucket_ms": "1"})
 
 
 def test_the_variable_of_the_file_is_that_of_the_option(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What can be set, and what is refused with a message that names the setting."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 from typing import Any
 
 import pytest
@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 from breathing_room.core.breath import PATTERNS
 from breathing_room.core.config import (
     DAY_MS,
+    GROUPS,
     MERGED,
     MOODS,
     MOODS_MAX,
     THROTTLED_BEAT_MS,
     UNSPOKEN,
     RoomConfig,
+    Setting,
+    check_settings,
+    setting,
+    setting_of,
+    settings_of,
 )
 from breathing_room.core.errors import BreathingRoomError, ConfigError, HostError
 
@@ -61,15 +67,81 @@ def test_the_defaults() -> None:
 
 def test_every_number_has_a_range_here() -> None:
     """The table above knows every whole number of the config."""
-    assert set(RANGES) == {field.name for field in fields(RoomConfig) if type(field.default) is int}
+    assert set(RANGES) == {each.name for each in fields(RoomConfig) if type(each.default) is int}
 
 
 def test_every_field_says_what_it_means() -> None:
     """The meaning of a field, for ``--help`` and the reference, is there and is no sentence with a full stop."""
-    for field in fields(RoomConfig):
-        meaning = field.metadata["meaning"]
-        assert len(meaning) > 20
-        assert not meaning.endswith(".")
+    declared = settings_of(RoomConfig)
+    assert list(declared) == [each.name for each in fields(RoomConfig)]
+    for one in declared.values():
+        assert len(one.meaning) > 20
+        assert not one.meaning.endswith(".")
+        assert one.group in GROUPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kettle:
+    """A config with one setting of each kind."""
+
+    cups: int = setting(4, "cups that it holds", unit="cups", low=1, high=12, group="limits")
+    whistles: bool = setting(True, "whether it whistles")
+    plug: str = setting("EU", "the plug that it has", choices=("EU", "UK"))
+    code: str = setting("", "what starts it", secret=True)
+    address: str = setting("", "where it stands", shown=False)
+    rooms: list[str] = field(default_factory=list)
+
+
+def test_a_setting_is_what_was_declared_with_its_field() -> None:
+    """Name, kind and default come from the field, the rest from its declaration; other fields are no settings."""
+    assert list(settings_of(Kettle)) == ["cups", "whistles", "plug", "code", "address"]
+    assert settings_of(Kettle)["cups"] == Setting(
+        name="cups",
+        kind=int,
+        default=4,
+        meaning="cups that it holds",
+        unit="cups",
+        low=1,
+        high=12,
+        group="limits",
+    )
+    assert settings_of(Kettle(cups=5)) == settings_of(Kettle)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"cups": 13}, "cups must be a whole number from 1 to 12 cups, not 13"),
+        ({"cups": True}, "cups must be a whole number from 1 to 12 cups, not True"),
+        ({"whistles": "yes"}, "whistles must be true or false, not 'yes'"),
+        ({"plug": "US"}, "plug must be one of EU, UK, not 'US'"),
+        ({"plug": ["EU"]}, "plug must be one of EU, UK, not ['EU']"),
+    ],
+)
+def test_what_was_not_declared_is_refused(wrong: dict[str, Any], message: str) -> None:
+    """One loop over the fields refuses a value that its declaration does not accept, and says what it accepts."""
+    check_settings(Kettle())
+    with pytest.raises(ConfigError) as caught:
+        check_settings(Kettle(**wrong))
+    assert str(caught.value) == message
+
+
+def test_what_may_be_secret_is_not_shown() -> None:
+    """The repr of a config leaves out secrets, and addresses that may hold a password."""
+    assert repr(Kettle(code="1234", address="redis://:5678@host")) == (
+        "Kettle(cups=4, whistles=True, plug='EU', rooms=[])"
+    )
+
+
+def test_a_field_can_be_declared_as_in_another_config() -> None:
+    """Range, unit and default are taken over, but for what is given."""
+
+    @dataclass(frozen=True)
+    class Pot:
+        cups: int = setting_of(Kettle, "cups", default=6, meaning="cups that a pot holds")
+
+    (cups,) = settings_of(Pot).values()
+    assert (cups.default, cups.meaning, cups.range) == (6, "cups that a pot holds", "1 to 12 cups")
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -93,7 +165,12 @@ def test_a_number_outside_its_range_is_refused(name: str, wrong: object) -> None
     with pytest.raises(ConfigError) as caught:
         RoomConfig(**settings)
 
-    assert str(caught.value) == f"{name} must be a whole number from {least:,} to {greatest:,}, not {value!r}"
+    unit = settings_of(RoomConfig)[name].unit
+    assert unit
+    assert (
+        str(caught.value)
+        == f"{name} must be a whole number from {least:,} to {greatest:,} {unit}, not {value!r}"
+    )
 
 
 @pytest.mark.parametrize(

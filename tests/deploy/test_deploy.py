@@ -21,7 +21,8 @@ from compose_spec import PyCompose
 
 from breathing_room.cli import main
 from breathing_room.core.wire import RESTART
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.read_settings import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.settings import FIELDS
 from harness import Serve, ServerProcess
 from redis_process import free_port, redis_process
 from waiting import until
@@ -51,7 +52,7 @@ def test_the_compose_file_says_what_the_server_takes() -> None:
     ]
     for name, value in services["room"]["environment"].items():
         assert name.startswith(ENVIRONMENT_PREFIX)
-        parse(name.removeprefix(ENVIRONMENT_PREFIX).lower(), str(value))
+        parse(name.removeprefix(ENVIRONMENT_PREFIX).lower(), str(value), FIELDS)
     build = services["room"]["build"]
     assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
     assert (DEPLOY / "nginx.conf").is_file()

@@ -25,7 +25,8 @@ from typing import Any
 import pytest
 from compose_spec import PyCompose
 
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.read_settings import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.settings import FIELDS
 from redis_process import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -302,7 +303,7 @@ def test_the_how_to_names_what_there_is() -> None:
     """U7: every variable of the how-to is a setting, and its files and port are those of the image."""
     for name, value in re.findall(rf"{ENVIRONMENT_PREFIX}([A-Z_]+)=(\S+)", HOWTO):
         if name != "CONFIG" and not value.startswith('"$('):
-            parse(name.lower(), value)
+            parse(name.lower(), value, FIELDS)
     for name in re.findall(r"deploy/[\w.]+", HOWTO):
         assert (ROOT / name).is_file(), name
     assert f":{IMAGE.ports[0]} " in HOWTO

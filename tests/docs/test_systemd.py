@@ -7,7 +7,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from breathing_room.cli import main
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.read_settings import ENVIRONMENT_PREFIX, parse
+from breathing_room.hosts.common.settings import FIELDS
 
 HOWTO = Path(__file__).resolve().parent.parent.parent / "docs" / "howto" / "systemd.md"
 
@@ -22,4 +23,4 @@ def test_the_unit_starts_a_command_that_exists() -> None:
     assert program.endswith("/bin/breathing-room")
     assert all(flag in shown for flag in flags if flag.startswith("--"))
     for name, value in re.findall(rf"^Environment={ENVIRONMENT_PREFIX}(\w+)=(\S+)$", unit, re.MULTILINE):
-        parse(name.lower(), value)
+        parse(name.lower(), value, FIELDS)

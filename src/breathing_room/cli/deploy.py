@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from breathing_room.core.errors import HostError
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX
+from breathing_room.hosts.common.read_settings import ENVIRONMENT_PREFIX
 from breathing_room.hosts.worker.deploy import BYTES_MAX, Deployment, prepare
 
 

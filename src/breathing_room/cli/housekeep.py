@@ -52,7 +52,7 @@ class Length(click.ParamType[int]):
     help="Go on, with so much between two runs; without it, one run. At most --job-ms.",
 )
 @stateless_options
-def command(config_path: Path | None, data: str | None, every_ms: int | None, **own: Any) -> None:
+def command(config_path: Path | None, data: str | None, every_ms: int | None, **own: str | None) -> None:
     """Look after the rates of writers without a memory (`breathing-room serve --stateless`).
 
     Each run reads what the writers stored, says the rates anew and prints a line. Exactly one process may do this: a
@@ -61,7 +61,7 @@ def command(config_path: Path | None, data: str | None, every_ms: int | None, **
     one file.
     """
     try:
-        config = load_stateless_config(config_path, {"data": data}, own)
+        config = load_stateless_config(config_path, {"data": data, **own})
         if every_ms is not None and every_ms > config.job_ms:
             raise ConfigError(
                 f"--every must not exceed job_ms, {config.job_ms:,}: records would be gone by then"

@@ -3,14 +3,13 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from breathing_room.cli.settings import (
-    STATELESS_SETTINGS,
     STATELESS_VARIABLE,
+    GroupedOption,
+    SettingsCommand,
     config_option,
     load_config,
     load_stateless_config,
@@ -19,38 +18,43 @@ from breathing_room.cli.settings import (
 )
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.hosts.common.access.limits import Capacity
+from breathing_room.hosts.common.store_mode.settings import STORE_MODE_FIELDS
 from breathing_room.hosts.server.logging import set_up_logging
 
 
-@click.command(epilog="Example: breathing-room serve --port 9000 --moods calm,curious --breath box")
+@click.command(
+    cls=SettingsCommand,
+    epilog="Example: breathing-room serve --port 9000 --moods calm,curious --breath box",
+)
 @config_option
 @setting_options
 @click.option(
     "--stateless",
+    cls=GroupedOption,
+    group="place",
     is_flag=True,
     envvar=STATELESS_VARIABLE,
     help="Be one of several writers without a memory, over one store; `breathing-room housekeep` must run beside them.",
 )
 @stateless_options
-@click.pass_context
-def command(context: click.Context, /, config_path: Path | None, *, stateless: bool, **options: Any) -> None:
+def command(config_path: Path | None, *, stateless: bool, **given: str | None) -> None:
     """Serve rooms, and the page, until Ctrl-C.
 
-    Nothing else needs to be set up: people are kept in one file beside the server, and a restart loses nobody.
+    Nothing else needs to be set up: the room is kept in one file beside the server, and survives a restart.
     Every option can also be set in the environment (BREATHING_ROOM_LEASE_MS=2000) or in a file (lease_ms = 2000);
     the command line goes before the environment, and the environment before the file. The key for signed
     visitor ids is no option: it is BREATHING_ROOM_SIGNING_KEY, or signing_key in the file.
     """
-    own = {name: options.pop(name) for name in STATELESS_SETTINGS}
-    for name in own:
-        if not stateless and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{name.replace('_', '-')} needs --stateless")
+    if not stateless:
+        for name in STORE_MODE_FIELDS:
+            if given.pop(name) is not None:
+                raise click.UsageError(f"--{name.replace('_', '-')} needs --stateless")
     try:
         with contextlib.suppress(KeyboardInterrupt):
             if stateless:
-                _serve_stateless(config_path, options, own)
+                _serve_stateless(config_path, given)
             else:
-                _serve(config_path, options)
+                _serve(config_path, given)
     except HostError as error:
         raise click.UsageError(str(error)) from None
     except StoreError as error:
@@ -60,19 +64,19 @@ def command(context: click.Context, /, config_path: Path | None, *, stateless: b
 # The servers are imported late, so that `--help` does not wait for HTTP to load.
 
 
-def _serve(config_path: Path | None, said: dict[str, str | None]) -> None:
+def _serve(config_path: Path | None, given: dict[str, str | None]) -> None:
     from breathing_room.hosts.server.serve import serve  # noqa: PLC0415
     from breathing_room.hosts.server.workers import serve_workers  # noqa: PLC0415
 
-    config = load_config(config_path, said)
+    config = load_config(config_path, given)
     set_up_logging(config.log_level)
     (serve_workers if config.workers > 1 else serve)(config, on_start=_greet)
 
 
-def _serve_stateless(config_path: Path | None, said: dict[str, str | None], own: dict[str, Any]) -> None:
+def _serve_stateless(config_path: Path | None, given: dict[str, str | None]) -> None:
     from breathing_room.hosts.stateless.serve import serve_stateless  # noqa: PLC0415
 
-    config = load_stateless_config(config_path, said, own)
+    config = load_stateless_config(config_path, given)
     set_up_logging(config.server.log_level)
     serve_stateless(config, on_start=_greet_stateless)
 

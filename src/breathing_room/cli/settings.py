@@ -1,35 +1,53 @@
 """What the subcommands that read a server's settings share."""
 
-import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from breathing_room.core.config import GROUPS, Setting
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, SECRETS, ServerConfig, parse, settings
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.read_settings import ENVIRONMENT_PREFIX, parse, variable_of
+from breathing_room.hosts.common.settings import FIELDS, ServerConfig, settings
+from breathing_room.hosts.common.store_mode.settings import STORE_MODE_FIELDS, StatelessConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 CONFIG_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
 STATELESS_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}STATELESS"
 
-STATELESS_SETTINGS: Final = {
-    item.name: item for item in dataclasses.fields(StatelessConfig) if "meaning" in item.metadata
-}
-"""What is set about writers and their job, beside the settings of a server."""
+VARIABLES_OF_COMMANDS: Final = frozenset({CONFIG_VARIABLE, STATELESS_VARIABLE})
+"""Variables with our prefix that are no settings."""
 
-OTHER_VARIABLES: Final = frozenset(
-    (
-        CONFIG_VARIABLE,
-        STATELESS_VARIABLE,
-        *(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in STATELESS_SETTINGS),
-    )
-)
-"""Variables with our prefix that are no settings of a server."""
+
+class GroupedOption(click.Option):
+    """An option that ``--help`` shows in a group of settings."""
+
+    def __init__(self, *names: Any, group: str, **attributes: Any) -> None:
+        """Make an option; ``group`` is a key of ``GROUPS``."""
+        super().__init__(*names, **attributes)
+        self.group = group
+
+
+class SettingsCommand(click.Command):
+    """A command whose ``--help`` has its settings in groups, and its other options before them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each group under its heading; click strips the style where the output is no terminal."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (row := parameter.get_help_record(ctx)) is not None:
+                group = parameter.group if isinstance(parameter, GroupedOption) else ""
+                rows.setdefault(group, []).append(row)
+        for group, heading in {"": "Options", **GROUPS}.items():
+            if group in rows:
+                formatter.write_paragraph()
+                formatter.write(click.style(heading, bold=True) + "\n")
+                with formatter.indentation():
+                    formatter.write_dl(rows[group])
+
 
 config_option = click.option(
     "--config",
@@ -41,65 +59,101 @@ config_option = click.option(
 
 
 def setting_options(command: Command) -> Command:
-    """Give a command an option for every setting but the secret ones."""
-    for name, kind, default, meaning in reversed(list(settings())):
-        if name in SECRETS:
-            continue
-        flag = "--" + name.replace("_", "-")
-        shown = ", ".join(default) if kind is tuple else str(default).lower() if kind is bool else default
-        metavar = {int: "NUMBER", bool: "true|false", tuple: "A,B,…"}.get(kind, "TEXT")
-        help_text = f"{meaning}  [default: {shown}]" if shown != "" else meaning
-        command = click.option(flag, name, metavar=metavar, help=help_text[0].upper() + help_text[1:])(
-            command
-        )
-    return command
+    """Give a command an option for every setting of a server but the secret ones."""
+    return _options(command, settings())
 
 
 def stateless_options(command: Command) -> Command:
     """Give a command an option for everything that writers and job must agree on."""
-    for name, item in reversed(STATELESS_SETTINGS.items()):
+    return _options(command, STORE_MODE_FIELDS.values(), "Stateless mode: ")
+
+
+def _options(command: Command, declared: Iterable[Setting], prefix: str = "") -> Command:
+    """Add options whose text is read later, with that of the environment: an option that is not typed is None."""
+    for one in reversed([one for one in declared if not one.secret]):
         command = click.option(
-            "--" + name.replace("_", "-"),
-            name,
-            type=type(item.default),
-            default=item.default,
-            show_default=True,
-            metavar="NUMBER" if isinstance(item.default, int) else "TEXT",
-            envvar=f"{ENVIRONMENT_PREFIX}{name.upper()}",
-            help=f"Stateless mode: {item.metadata['meaning']}.",
+            "--" + one.name.replace("_", "-"),
+            one.name,
+            cls=GroupedOption,
+            group=one.group,
+            metavar=_metavar(one),
+            help=_help(one, prefix),
         )(command)
     return command
 
 
-def load_stateless_config(
-    config_path: Path | None, said: Mapping[str, str | None], own: Mapping[str, Any]
-) -> StatelessConfig:
+def _metavar(declared: Setting) -> str:
+    if declared.choices:
+        return "|".join(declared.choices)
+    return {int: "NUMBER", bool: "true|false", tuple: "A,B,…"}.get(declared.kind, "TEXT")
+
+
+def _help(declared: Setting, prefix: str) -> str:
+    """Say what an option sets, its range and its default."""
+    meaning = prefix + declared.meaning
+    shown = shown_default(declared, separator=", ")
+    return "  ".join(
+        (
+            meaning[0].upper() + meaning[1:],
+            *([f"[{declared.range}]"] if declared.range else ()),
+            *([f"[default: {shown}]"] if shown else ()),
+        )
+    )
+
+
+def shown_default(declared: Setting, *, separator: str) -> str:
+    """Write a default as it is typed; empty where it is empty."""
+    match declared.default:
+        case bool() as switch:
+            return str(switch).lower()
+        case tuple() as parts:
+            return separator.join(parts)
+        case value:
+            return str(value)
+
+
+def load_config(config_path: Path | None, given: Mapping[str, str | None]) -> ServerConfig:
+    """Put the settings together from the command line, the environment and the file.
+
+    Args:
+        config_path: The file.
+        given: Settings as text; None for those that the command line does not name.
+
+    Raises:
+        ConfigError: A setting is wrong.
+    """
+    # Servers and writers may share one environment: what only writers know is no mistake of a server's.
+    others = VARIABLES_OF_COMMANDS | set(map(variable_of, STORE_MODE_FIELDS))
+    return ServerConfig.load(
+        flags=_parsed(given, FIELDS),
+        environ=_environment(without=others),
+        path=config_path,
+    )
+
+
+def load_stateless_config(config_path: Path | None, given: Mapping[str, str | None]) -> StatelessConfig:
     """Put together how writers and job work.
 
     Args:
         config_path: The file, as for ``load_config``.
-        said: Likewise.
-        own: What is set beside it.
+        given: Likewise, with the settings of writers among them.
 
     Raises:
         ConfigError: A setting is wrong.
     """
-    server = load_config(config_path, said)
-    if server.data == ":memory:":
+    config = StatelessConfig.load(
+        flags=_parsed(given, FIELDS | STORE_MODE_FIELDS),
+        environ=_environment(without=VARIABLES_OF_COMMANDS),
+        path=config_path,
+    )
+    if config.server.data == ":memory:":
         raise ConfigError("data must be a store that all writers and their job share, and not :memory:")
-    return StatelessConfig(server=server, **own)
+    return config
 
 
-def load_config(config_path: Path | None, said: Mapping[str, str | None]) -> ServerConfig:
-    """Put the settings together from what the command line said, the environment and the file.
+def _parsed(given: Mapping[str, str | None], known: Mapping[str, Setting]) -> dict[str, Any]:
+    return {name: parse(name, text, known) for name, text in given.items() if text is not None}
 
-    Args:
-        config_path: The file.
-        said: Settings as text; None for those that the command line does not name.
 
-    Raises:
-        ConfigError: A setting is wrong.
-    """
-    environ = {name: value for name, value in os.environ.items() if name not in OTHER_VARIABLES}
-    flags: dict[str, Any] = {name: parse(name, text) for name, text in said.items() if text is not None}
-    return ServerConfig.load(flags=flags, environ=environ, path=config_path)
+def _environment(*, without: Collection[str]) -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if name not in without}

@@ -1,10 +1,14 @@
 """What can be set about a room, with the reason for each default.
 
-Environment, flags and files are read by the command; what arrives here is one validated object.
+A setting is declared once: default, meaning with its consequence, unit, range and group stand with the field, and from
+there come the checks, ``--help``, the reference and what hosts read from flags, variables and files. Relations between
+settings are checked by hand, after the ranges.
+
+Environment, flags and files are read by the hosts and the command; what arrives here is one validated object.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from breathing_room.core.breath import PATTERNS, Pattern
@@ -29,90 +33,294 @@ DAY_MS: Final = 86_400_000
 
 MODES: Final = ("socket", "poll")
 
+GROUPS: Final = {
+    "counting": "How is a person counted?",
+    "place": "Where does the room live?",
+    "reading": "How is the number read?",
+    "network": "Network and logs",
+    "limits": "Limits",
+    "security": "Security",
+}
+"""The groups of settings, in the order in which help and reference show them, with their headings."""
 
-def setting(default: Any, meaning: str) -> Any:
-    """Declare a field of a config with its meaning, which ``--help`` and the reference show."""
-    return field(default=default, metadata={"meaning": meaning})
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """One setting as it was declared.
+
+    Attributes:
+        name: The field, flag and key of a file; the environment has it in capitals, after a prefix.
+        kind: ``int``, ``str``, ``bool``, ``tuple`` (of strings) or ``dict`` (of tables).
+        default: Its value where it is not set.
+        meaning: What it sets and what follows from it, as a phrase.
+        unit: What a number counts; empty for a plain number.
+        low: The least number that is accepted.
+        high: The greatest.
+        choices: The words that are accepted; empty where any text is.
+        group: A key of ``GROUPS``.
+        secret: It has no flag, and no message repeats it.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    meaning: str
+    unit: str = ""
+    low: int | None = None
+    high: int | None = None
+    choices: tuple[str, ...] = ()
+    group: str = ""
+    secret: bool = False
+
+    @property
+    def range(self) -> str:
+        """The range of a number with its unit; empty for what is no number."""
+        return "" if self.low is None else f"{self.low:,} to {self.high:,} {self.unit}".rstrip()
+
+    @property
+    def expected(self) -> str:
+        """What is accepted, as an error names it."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.kind is int:
+            return f"a whole number from {self.range}"
+        return {bool: "true or false", str: "a string", tuple: "a list of strings"}.get(self.kind, "tables")
+
+    def check(self, value: Any) -> None:
+        """Refuse a number outside the range, a word that is no choice, and a switch that is neither true nor false.
+
+        Raises:
+            ConfigError: It names the setting, what is accepted and the value.
+        """
+        if self.kind is int:
+            assert self.low is not None
+            assert self.high is not None
+            accepted = type(value) is int and self.low <= value <= self.high
+        elif self.kind is bool:
+            accepted = isinstance(value, bool)
+        else:
+            accepted = not self.choices or value in self.choices
+        if not accepted:
+            raise ConfigError(f"{self.name} must be {self.expected}, not {value!r}")
 
 
-def check_range(config: object, name: str, low: int, high: int) -> None:
-    """Refuse a whole number outside [low, high].
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = "",
+    low: int | None = None,
+    high: int | None = None,
+    choices: tuple[str, ...] = (),
+    group: str = "",
+    secret: bool = False,
+    shown: bool = True,
+) -> Any:
+    """Declare a field of a config, as ``Setting`` describes it; a number has a range.
+
+    Without ``shown`` the ``repr`` of the config leaves the field out: an address may hold a password. A secret is never shown.
+    """
+    declared = {
+        "meaning": meaning,
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "group": group,
+        "secret": secret,
+    }
+    return field(default=default, repr=shown and not secret, metadata=declared)
+
+
+def setting_of(config: type, name: str, **changes: Any) -> Any:
+    """Declare a field as another config declares it, with changes."""
+    (found,) = (item for item in fields(config) if item.name == name)
+    return setting(**{"default": found.default, **found.metadata, **changes})
+
+
+def settings_of(config: Any) -> dict[str, Setting]:
+    """List the settings of a config or its class by name; fields that were not declared as settings are none."""
+    return {
+        item.name: Setting(name=item.name, kind=type(item.default), default=item.default, **item.metadata)
+        for item in fields(config)
+        if "meaning" in item.metadata
+    }
+
+
+def check_settings(config: Any) -> None:
+    """Refuse a config with a field outside of what was declared.
 
     Raises:
-        ConfigError: It is not a whole number, or lies outside.
+        ConfigError: As from ``Setting.check``.
     """
-    value = getattr(config, name)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError(f"{name} must be a whole number from {low:,} to {high:,}, not {value!r}")
+    for name, declared in settings_of(config).items():
+        declared.check(getattr(config, name))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoomConfig:
     """How one room works. Every length is in milliseconds."""
 
-    moods: tuple[str, ...] = setting(MOODS, "the moods that people can choose from")
-    breath: str = setting("4-7-8", f"how people breathe together: {', '.join(PATTERNS)}")
+    moods: tuple[str, ...] = setting(MOODS, "the moods that people can choose from", group="counting")
+    breath: str = setting(
+        "4-7-8",
+        "how people breathe together: the pattern that pages show",
+        choices=tuple(PATTERNS),
+        group="reading",
+    )
     mode: str = setting(
         "socket",
-        "how clients come in: over a `socket`, or by `poll`, where a panel reports for all and the bill does not grow with the crowd",
+        "how clients come in: over a `socket`, each counted exactly, or by `poll`, where a panel reports for all and "
+        "the bill does not grow with the crowd",
+        choices=MODES,
+        group="counting",
     )
     lease_ms: int = setting(
         60_000,
-        "how long a person on a socket stays counted after the last sign of life; sockets are pinged three times as often",
+        "how long a connection stays counted after its last heartbeat, for connections that fail without being closed; "
+        "sockets are pinged three times as often",
+        unit="ms",
+        low=500,
+        high=DAY_MS,
+        group="counting",
     )
-    grace_ms: int = setting(15_000, "how long a person whose socket broke without a goodbye stays counted")
+    grace_ms: int = setting(
+        15_000,
+        "how long a visitor stays counted after a connection broke without a leave: a reload within it changes no count",
+        unit="ms",
+        low=0,
+        high=DAY_MS,
+        group="counting",
+    )
     beat_ms: int = setting(
-        300_000, "how often a person without a socket gives a sign of life; changes are reported at once"
+        300_000,
+        "how often a visitor without a socket sends a heartbeat; changes are reported at once, but a departure without "
+        "a leave is noticed 90 s after the heartbeat that is missed",
+        unit="ms",
+        low=500,
+        high=DAY_MS,
+        group="counting",
     )
     panel_size: int = setting(
         400,
-        "people without a socket who are asked to report; the standard error is 1 / sqrt of it (400: 5 %), whatever the crowd",
+        "visitors without a socket who are asked to report; the standard error is 1 / sqrt of it (400: 5 %), however "
+        "large the crowd",
+        unit="people",
+        low=1,
+        high=1_000_000,
+        group="counting",
     )
     reports_per_day: int = setting(
-        0, "reports a day that the panel may cost; fewer are asked when it costs more. 0: no limit"
+        0,
+        "reports a day that the panel may cost; fewer are asked when it costs more. 0: no limit",
+        unit="reports",
+        low=0,
+        high=1_000_000_000,
+        group="counting",
     )
     reports_per_s: int = setting(
         0,
-        "reports a second that one room keeps on this server, after a burst of two panels; what comes over it is told to come again. 0: a quarter of panel_size, which is 40 times what a steady panel sends",
+        "reports a second that one room keeps on this server, after a burst of two panels; those over it are asked to "
+        "come again. 0: a quarter of panel_size, which is 40 times what a steady panel sends",
+        unit="reports",
+        low=0,
+        high=1_000_000,
+        group="limits",
     )
     prefix_seats_max: int = setting(
         0,
-        "seats of the panel that one address prefix (IPv4 /32, IPv6 /64) may fill, so that a script cannot; 0: 64, or a tenth of panel_size if that is more",
+        "seats of the panel that one address prefix (IPv4 /32, IPv6 /64) may fill, so that a script cannot; 0: 64, or "
+        "a tenth of panel_size if that is more",
+        unit="seats",
+        low=0,
+        high=1_000_000,
+        group="limits",
     )
     cell_min: int = setting(
         0,
-        "the fewest people that a published mood may have; smaller ones are merged and not told apart. 0: all are",
+        "the fewest people that a published mood may have; smaller ones are merged. 0: every mood is published",
+        unit="people",
+        low=0,
+        high=1_000_000,
+        group="reading",
     )
     history_fallback: bool = setting(
         False,
-        "whether a count that nobody knows is shown as the average of this hour of the week, labelled `estimated`",
+        "whether a count that is unknown is shown as the average of this hour of the week, labelled `estimated`",
+        group="reading",
     )
     epoch_ms: int = setting(
-        DAY_MS, "how often tickets are drawn anew, and the secret changes under which visitor ids are hashed"
+        DAY_MS,
+        "how often tickets are drawn again, and the secret changes under which visitor ids are hashed: a visitor has one "
+        "key for no longer",
+        unit="ms",
+        low=60_000,
+        high=31 * DAY_MS,
+        group="security",
     )
     spread_ms: int = setting(
         75_000,
         "how long a client may act on a sampling rate after it changed: twice the time in caches, and the longest poll",
+        unit="ms",
+        low=100,
+        high=DAY_MS,
+        group="counting",
     )
-    push_ms: int = setting(1_000, "the least time between two announcements to everybody")
+    push_ms: int = setting(
+        1_000,
+        "the least time between two broadcasts: how late a pushed count may be",
+        unit="ms",
+        low=20,
+        high=60_000,
+        group="reading",
+    )
     pushes_per_s: int = setting(
         20_000,
-        "messages a second that announcements may cost; larger crowds are told less often (a message is about 10 us of a core)",
+        "messages a second that broadcasts may cost; larger crowds get fewer broadcasts (a message is about 10 us of a "
+        "core)",
+        unit="messages",
+        low=100,
+        high=100_000_000,
+        group="reading",
     )
     snapshot_ms: int = setting(
-        10_000, "how often the room is saved while something happens: what a crash can lose"
+        10_000,
+        "how often the room is saved while something happens: what a crash can lose",
+        unit="ms",
+        low=100,
+        high=3_600_000,
+        group="place",
     )
-    valid_ms: int = setting(30_000, "how long a client without a live connection may show a presence as live")
-    next_ms: int = setting(30_000, "how often a polling client asks")
+    valid_ms: int = setting(
+        30_000,
+        "how long a client without a live connection may show a presence as live; after that it is shown as old",
+        unit="ms",
+        low=1_000,
+        high=DAY_MS,
+        group="reading",
+    )
+    next_ms: int = setting(
+        30_000,
+        "how often a polling client asks: more often is fresher, and costs more reads",
+        unit="ms",
+        low=1_000,
+        high=DAY_MS,
+        group="reading",
+    )
     connections_per_visitor_max: int = setting(
         32,
         "sockets that one visitor may hold; people have a few tabs, and a thousand sockets of one person are a bug",
+        unit="sockets",
+        low=1,
+        high=10_000,
+        group="limits",
     )
 
     def __post_init__(self) -> None:
-        """Check every field and how they relate."""
+        """Check every field, then how they relate."""
+        check_settings(self)
         if not isinstance(self.moods, tuple) or not 1 <= len(self.moods) <= MOODS_MAX:
-            raise ConfigError(f"moods must be 1 to {MOODS_MAX} names")
+            raise ConfigError(f"moods must be 1 to {MOODS_MAX} names, such as calm,curious")
         for mood in self.moods:
             if not isinstance(mood, str) or not MOOD_NAME.fullmatch(mood) or mood in {UNSPOKEN, MERGED}:
                 raise ConfigError(
@@ -120,28 +328,6 @@ class RoomConfig:
                 )
         if len(set(self.moods)) != len(self.moods):
             raise ConfigError("moods must differ from one another")
-        if not isinstance(self.breath, str) or self.breath not in PATTERNS:
-            raise ConfigError(f"breath must be one of {', '.join(PATTERNS)}, not {self.breath!r}")
-        if self.mode not in MODES:
-            raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
-        if not isinstance(self.history_fallback, bool):
-            raise ConfigError(f"history_fallback must be true or false, not {self.history_fallback!r}")
-        check_range(self, "prefix_seats_max", 0, 1_000_000)
-        check_range(self, "cell_min", 0, 1_000_000)
-        check_range(self, "lease_ms", 500, DAY_MS)
-        check_range(self, "grace_ms", 0, DAY_MS)
-        check_range(self, "beat_ms", 500, DAY_MS)
-        check_range(self, "epoch_ms", 60_000, 31 * DAY_MS)
-        check_range(self, "panel_size", 1, 1_000_000)
-        check_range(self, "reports_per_day", 0, 1_000_000_000)
-        check_range(self, "reports_per_s", 0, 1_000_000)
-        check_range(self, "spread_ms", 100, DAY_MS)
-        check_range(self, "push_ms", 20, 60_000)
-        check_range(self, "pushes_per_s", 100, 100_000_000)
-        check_range(self, "snapshot_ms", 100, 3_600_000)
-        check_range(self, "valid_ms", 1_000, DAY_MS)
-        check_range(self, "next_ms", 1_000, DAY_MS)
-        check_range(self, "connections_per_visitor_max", 1, 10_000)
         if self.grace_ms > self.lease_ms:
             raise ConfigError(
                 "grace_ms must not exceed lease_ms: a broken socket cannot promise more than an open one"

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.config import RoomConfig
+from breathing_room.core.config import GROUPS, RoomConfig
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.common.settings import FIELDS, ROOM_FIELDS, SECRETS, ServerConfig, parse, settings
+from breathing_room.hosts.common.read_settings import ROOM_FIELDS, parse
+from breathing_room.hosts.common.settings import FIELDS, SECRETS, ServerConfig, settings
 from harness import Serve
 from raw_websocket import RawSocket
 
@@ -52,14 +53,15 @@ def test_every_setting_comes_by_every_way(file: Path) -> None:
     """
     Each setting can be given by flag, environment and file, and means the same.
     """
-    for name, kind, default, _ in settings():
+    for one in settings():
+        name, kind, default = one.name, one.kind, one.default
         text = ",".join(default) if kind is tuple else str(default)
         toml = text.lower() if kind is bool else text if kind is int else f'"{text}"'
         if kind is tuple:
             toml = str(list(default)).replace("'", '"')
         by_file = load(written(file, f"{name} = {toml}\n"))
         by_environment = load(environ={f"BREATHING_ROOM_{name.upper()}": text})
-        by_flag = load(**{name: parse(name, text)})
+        by_flag = load(**{name: parse(name, text, FIELDS)})
         assert by_file == by_environment == by_flag == ServerConfig(), name
 
 
@@ -69,7 +71,7 @@ def test_list_of_settings_is_whole() -> None:
     """
     fields = {item.name for config in (ServerConfig, RoomConfig) for item in dataclasses.fields(config)}
     assert fields - FIELDS.keys() == {"room", "rooms"}
-    assert all(meaning for _, _, _, meaning in settings())
+    assert all(one.meaning and one.group in GROUPS for one in settings())
     assert len(ServerConfig.__dataclass_fields__.keys() & ROOM_FIELDS.keys()) == 0
 
 
@@ -91,7 +93,7 @@ def test_text_is_read(name: str, text: str, value: object) -> None:
     """
     Numbers, truth values, words and lists are read from text.
     """
-    assert parse(name, text) == value
+    assert parse(name, text, FIELDS) == value
 
 
 def test_room_has_its_own_table(file: Path) -> None:
@@ -172,7 +174,7 @@ def test_every_number_has_a_range() -> None:
     No number of the settings is left out of the list above.
     """
     tested = {name for name, *_ in next(iter(test_numbers_have_a_range.pytestmark)).args[1]}  # type: ignore[attr-defined]
-    assert tested == {name for name, kind, _, _ in settings() if kind is int}
+    assert tested == {one.name for one in settings() if one.kind is int}
 
 
 @pytest.mark.parametrize(
@@ -322,7 +324,8 @@ def test_help_lists_every_setting(tmp_path: Path) -> None:
     """
     said = run("--help", folder=tmp_path)
     assert said.returncode == 0
-    for name, kind, default, _ in settings():
+    for one in settings():
+        name, kind, default = one.name, one.kind, one.default
         if name in SECRETS:
             assert f"--{name.replace('_', '-')}" not in said.stdout
             continue

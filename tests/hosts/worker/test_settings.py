@@ -1,18 +1,17 @@
 """What can be set about a Worker."""
 
+import re
 from typing import Any
 
 import pytest
 
-from breathing_room.core.config import RoomConfig
+from breathing_room.core.config import RoomConfig, settings_of
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.worker.settings import (
-    CHOICES,
-    NAMES,
-    OWN,
     SHARDS_MAX,
     SNAPSHOT_MS_MIN,
+    WORKER_FIELDS,
     WorkerConfig,
 )
 
@@ -48,24 +47,31 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"leese_ms": "1"}, "leese_ms"),
-        ({"sockets_max": "many"}, "sockets_max must be a whole number, not 'many'"),
+        ({"leese_ms": "1"}, 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
+        ({"lasy_ms": "1"}, 'unknown setting "lasy_ms"; did you mean "lazy_ms"?'),
+        (
+            {"sockets_max": "many"},
+            "sockets_max must be a whole number from 1 to 3,276,800 sockets, not 'many'",
+        ),
         ({"rooms": "{"}, "rooms must be JSON"),
         ({"rooms": "[]"}, "rooms must be JSON"),
         ({"rooms": '{"garden": 3}'}, "rooms must be JSON"),
-        ({"rooms": '{"garden": {"port": 1}}'}, "garden: there is no setting port of a room"),
+        ({"rooms": '{"garden": {"port": 1}}'}, 'rooms.garden: unknown setting of one room "port"'),
         ({"keeper": "r2"}, "keeper must be one of objects, kv, not 'r2'"),
         ({"keeper": "kv"}, "mode must be poll"),
         ({"policy": "lazy"}, "policy must be one of"),
         ({"snapshot_ms": str(SNAPSHOT_MS_MIN - 1)}, "snapshot_ms must be at least 2,000"),
         ({"sockets_per_object": "32769"}, "sockets_per_object"),
-        ({"sockets_per_object": "10", "sockets_max": str(10 * SHARDS_MAX + 1)}, "sockets_max"),
+        (
+            {"sockets_per_object": "10", "sockets_max": str(10 * SHARDS_MAX + 1)},
+            "sockets_max must be at most 100 times sockets_per_object, 1,000, not 1,001",
+        ),
         ({"job_ms": "1"}, "job_ms"),
     ],
 )
 def test_what_is_wrong_is_named(variables: dict[str, str], said: str) -> None:
     """An unknown variable, a value of another kind and settings that do not fit together are refused in words."""
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
         load(**variables)
 
 
@@ -90,7 +96,8 @@ def test_every_room_is_held_to_the_limits_of_the_edge() -> None:
 
 def test_the_names_are_all_that_a_worker_looks_at() -> None:
     """Every setting can come as a variable, each under one name, and rooms in KV get the same as writers anywhere."""
-    assert len(set(NAMES)) == len(NAMES)
-    assert {f"BREATHING_ROOM_{name.upper()}" for name in (*OWN, *CHOICES, "rooms", "lease_ms")} <= set(NAMES)
+    own = settings_of(WorkerConfig)
+    assert len(WORKER_FIELDS) == len(FIELDS) + len(own) + 1
+    assert {*FIELDS, *own, "rooms"} == WORKER_FIELDS.keys()
     stateless = WorkerConfig(policy="bucketed", bucket_ms=500, job_ms=120_000).stateless
     assert (stateless.policy, stateless.bucket_ms, stateless.job_ms) == ("bucketed", 500, 120_000)

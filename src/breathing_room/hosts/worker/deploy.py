@@ -12,8 +12,9 @@ from breathing_room.core.errors import HostError
 from breathing_room.core.wire import encode
 from breathing_room.hosts.common.http.page_files import page_files
 from breathing_room.hosts.common.http.responses import JSON, page_headers
+from breathing_room.hosts.common.read_settings import variable_of
 from breathing_room.hosts.common.rooms.publishing import config_file
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX
+from breathing_room.hosts.common.settings import SECRETS
 from breathing_room.hosts.worker.assemble import (
     FREE_BYTES_MAX,
     MAIN_FILE,
@@ -27,7 +28,7 @@ from breathing_room.hosts.worker.settings import WorkerConfig
 BYTES_MAX: Final = {"free": FREE_BYTES_MAX, "paid": PAID_BYTES_MAX}
 """How large a Worker may be, by plan."""
 
-SECRETS: Final = frozenset({f"{ENVIRONMENT_PREFIX}SIGNING_KEY", f"{ENVIRONMENT_PREFIX}ADMIN_TOKEN"})
+SECRET_VARIABLES: Final = frozenset(map(variable_of, SECRETS))
 """What must not lie in a file."""
 
 COMMENT: Final = re.compile(r"^\s*//.*$", re.MULTILINE)
@@ -85,7 +86,7 @@ def prepare(
     """
     settings = read_settings(plan)
     settings["vars"] |= variables
-    if secret := next((key for key in variables if key in SECRETS), None):
+    if secret := next((key for key in variables if key in SECRET_VARIABLES), None):
         raise HostError(f"{secret} is no variable but a secret: npx wrangler secret put {secret}")
     if name is not None:
         settings["name"] = name

@@ -12,10 +12,11 @@ from workers import Response
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http.responses import Answer
+from breathing_room.hosts.common.read_settings import variable_of
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.worker.host import Host
 from breathing_room.hosts.worker.request import Request
-from breathing_room.hosts.worker.settings import NAMES, WorkerConfig
+from breathing_room.hosts.worker.settings import WORKER_FIELDS, WorkerConfig
 from breathing_room.ports import PublishTarget
 from breathing_room.stores.kv import KvStore
 
@@ -33,7 +34,7 @@ def binding(env: Any, name: str) -> Any:
 
 def worker_config(env: Any) -> WorkerConfig:
     """Read the variables."""
-    found = {name: binding(env, name) for name in NAMES}
+    found = {variable: binding(env, variable) for variable in map(variable_of, WORKER_FIELDS)}
     return WorkerConfig.load({name: str(value) for name, value in found.items() if value is not None})
 
 

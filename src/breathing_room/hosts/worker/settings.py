@@ -1,15 +1,15 @@
 """What can be set about a Worker: the server's settings, from the variables of ``wrangler``, and a few of its own."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 
-from breathing_room.core.config import RoomConfig, check_range, setting
+from breathing_room.core.config import RoomConfig, Setting, check_settings, setting, setting_of, settings_of
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.every import EveryPolicy
-from breathing_room.hosts.common.settings import ENVIRONMENT_PREFIX, FIELDS, ROOM_FIELDS, ServerConfig
+from breathing_room.hosts.common.read_settings import ROOMS, read_variables
+from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 
 SNAPSHOT_MS_MIN: Final = 2_000
@@ -24,8 +24,6 @@ SHARDS_MAX: Final = 100
 
 KEEPERS: Final = ("objects", "kv")
 
-ROOMS: Final = "rooms"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
@@ -33,40 +31,65 @@ class WorkerConfig:
 
     server: ServerConfig = field(default_factory=ServerConfig)
     sockets_max: int = setting(
-        100_000, "sockets that one room holds; what comes over it is told to come again"
+        100_000,
+        "sockets that one room holds, beyond which clients are asked to come again; at most 100 objects hold them",
+        unit="sockets",
+        low=1,
+        high=SHARDS_MAX * OBJECT_SOCKETS_MAX,
+        group="limits",
     )
     sockets_per_object: int = setting(
         10_000,
-        "sockets of a room from which on it is spread over several objects; to tell 10,000 takes an object 0.2 s, and it does one thing at a time",
+        "sockets of a room from which on it is spread over several objects; a broadcast to 10,000 takes an object 0.2 s, "
+        "and it does one thing at a time",
+        unit="sockets",
+        low=1,
+        high=OBJECT_SOCKETS_MAX,
+        group="place",
     )
     lazy_ms: int = setting(
         60_000,
-        "how late a room may be woken by its alarm while nobody watches; whoever reads it sees the truth all the same",
+        "how late a room's alarm may ring while it has no subscriber; a read is exact all the same",
+        unit="ms",
+        low=0,
+        high=3_600_000,
+        group="place",
     )
-
     keeper: str = setting(
         "objects",
-        "who keeps rooms: `objects`, one for each room, or `kv`, where nobody has a memory and only a panel of those who poll is counted",
+        "what keeps rooms: `objects`, one for each room, or `kv`, where no process has a memory and only a panel of "
+        "polling clients is counted",
+        choices=KEEPERS,
+        group="place",
     )
-    job_ms: int = setting(60_000, "how often the cron runs, where rooms are kept in `kv`")
-    policy: str = setting(
-        EveryPolicy.name,
-        "how reports get into `kv`: `every`, each a write, or `bucketed`, where one object for each room collects them and writes batches",
+    job_ms: int = setting_of(
+        StatelessConfig, "job_ms", meaning="how often the cron runs, where rooms are kept in `kv`"
     )
-    bucket_ms: int = setting(10_000, "how long a batch is collected: what an object that dies takes with it")
+    policy: str = setting_of(
+        StatelessConfig,
+        "policy",
+        default=EveryPolicy.name,
+        meaning="how reports get into `kv`: `every`, each a write, or `bucketed`, where one object for each room collects "
+        "them and writes batches",
+    )
+    bucket_ms: int = setting_of(
+        StatelessConfig,
+        "bucket_ms",
+        meaning="how long a batch is collected: what an object that dies takes with it",
+    )
 
     def __post_init__(self) -> None:
-        """Check every field and how they relate."""
-        if self.keeper not in KEEPERS:
-            raise ConfigError(f"keeper must be one of {', '.join(KEEPERS)}, not {self.keeper!r}")
+        """Check every field, then how they relate."""
+        check_settings(self)
+        if self.sockets_max > SHARDS_MAX * self.sockets_per_object:
+            raise ConfigError(
+                f"sockets_max must be at most {SHARDS_MAX} times sockets_per_object, {SHARDS_MAX * self.sockets_per_object:,}, "
+                f"not {self.sockets_max:,}: a room has at most {SHARDS_MAX} objects"
+            )
         if self.keeper == "kv" and any(room.mode != "poll" for room in self.rooms):
             raise ConfigError(
-                "mode must be poll where rooms are kept in kv: nobody is there to hold a socket"
+                "mode must be poll where rooms are kept in kv: no process is there to hold a socket"
             )
-        check_range(self, "sockets_per_object", 1, OBJECT_SOCKETS_MAX)
-        check_range(self, "sockets_max", 1, SHARDS_MAX * self.sockets_per_object)
-        check_range(self, "lazy_ms", 0, 3_600_000)
-        _ = self.stateless
         for room in self.rooms:
             if room.snapshot_ms < SNAPSHOT_MS_MIN:
                 raise ConfigError(
@@ -106,55 +129,14 @@ class WorkerConfig:
         Raises:
             ConfigError: A name is unknown or a value is wrong.
         """
-        ours = {
-            name.removeprefix(ENVIRONMENT_PREFIX).lower(): text
-            for name, text in variables.items()
-            if name.startswith(ENVIRONMENT_PREFIX)
-        }
-        own: dict[str, Any] = {name: _whole(name, ours.pop(name)) for name in OWN if name in ours}
-        own |= {name: ours.pop(name) for name in CHOICES if name in ours}
-        rooms = _rooms(ours.pop(ROOMS, "{}"))
-        server = ServerConfig.load(
-            flags={}, environ={f"{ENVIRONMENT_PREFIX}{name.upper()}": text for name, text in ours.items()}
-        )
-        if rooms:
-            of_all = {name: getattr(server.room, name) for name in ROOM_FIELDS}
-            kept = {name: RoomConfig(**{**of_all, **room}) for name, room in rooms.items()}
-            values = {name: getattr(server, name) for name in FIELDS.keys() - ROOM_FIELDS.keys()}
-            server = ServerConfig(**values, room=server.room, rooms=kept)
-        return cls(server=server, **own)
+        values = read_variables(WORKER_FIELDS, variables)
+        own = {name: values.pop(name) for name in settings_of(cls) if name in values}
+        return cls(server=ServerConfig.of(values), **own)
 
 
-OWN: Final = ("sockets_max", "sockets_per_object", "lazy_ms", "job_ms", "bucket_ms")
-"""The settings that only a Worker has, and that are numbers."""
-
-CHOICES: Final = ("keeper", "policy")
-"""The others."""
-
-NAMES: Final = tuple(f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in (*FIELDS, *OWN, *CHOICES, ROOMS))
-"""Every variable that a Worker looks at."""
-
-
-def _whole(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"{name} must be a whole number, not {text!r}") from None
-
-
-def _rooms(text: str) -> dict[str, dict[str, Any]]:
-    """Read the table of rooms."""
-    try:
-        rooms = json.loads(text)
-        table = {
-            str(room): {
-                name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-            }
-            for room, settings in rooms.items()
-        }
-    except (ValueError, AttributeError, RecursionError):
-        raise ConfigError('rooms must be JSON, such as {"lobby": {"moods": ["calm"]}}') from None
-    for room, settings in table.items():
-        if unknown := settings.keys() - ROOM_FIELDS.keys():
-            raise ConfigError(f"rooms: {room}: there is no setting {min(unknown)} of a room")
-    return table
+WORKER_FIELDS: Final = {
+    **FIELDS,
+    **settings_of(WorkerConfig),
+    ROOMS: Setting(name=ROOMS, kind=dict, default={}, meaning="settings of single rooms"),
+}
+"""Every setting that a Worker has, by name."""

@@ -1,16 +1,18 @@
 """What can be set about writers and their job."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, Self
 
-from breathing_room.core.config import check_range, setting
-from breathing_room.core.errors import ConfigError
+from breathing_room.core.config import check_settings, setting, settings_of
 from breathing_room.core.rate import Rate
 from breathing_room.core.write_policies import POLICIES
 from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.policy import WritePolicy
-from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.read_settings import read_file, read_variables
+from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.records import REPORTS, RoomControl
 
 POLICIES_HERE: Final = (BucketedPolicy.name, EveryPolicy.name)
@@ -28,24 +30,49 @@ class StatelessConfig:
     server: ServerConfig = field(default_factory=ServerConfig)
     policy: str = setting(
         BucketedPolicy.name,
-        f"how reports get into the store: {' or '.join(POLICIES_HERE)}, the latter where a process does not live for ten seconds",
+        f"how reports get into the store: {' or '.join(POLICIES_HERE)}, the latter where a process does not live for ten "
+        "seconds",
+        choices=POLICIES_HERE,
+        group="place",
     )
-    bucket_ms: int = setting(10_000, "how long a batch is collected: what a writer that dies takes with it")
+    bucket_ms: int = setting(
+        10_000,
+        "how long a batch is collected: what a writer that dies takes with it",
+        unit="ms",
+        low=100,
+        high=60_000,
+        group="place",
+    )
     propagation_ms: int = setting(
         60_000,
-        "how late a writer may know what the job said: half of it is the writer's own, the other half the store's",
+        "how late a writer may learn what the job set: half of it is the writer's own, the other half the store's",
+        unit="ms",
+        low=100,
+        high=3_600_000,
+        group="place",
     )
-    job_ms: int = setting(60_000, "how often the job runs, at least")
+    job_ms: int = setting(
+        60_000,
+        "how often the job runs, at least: how late the panel is held to its size",
+        unit="ms",
+        low=1_000,
+        high=3_600_000,
+        group="place",
+    )
 
     def __post_init__(self) -> None:
         """Check every field."""
-        if self.policy not in POLICIES_HERE:
-            raise ConfigError(
-                f"policy must be one of {', '.join(POLICIES_HERE)}: the others remember people, and are a room's only writer"
-            )
-        check_range(self, "bucket_ms", 100, 60_000)
-        check_range(self, "propagation_ms", 100, 3_600_000)
-        check_range(self, "job_ms", 1_000, 3_600_000)
+        check_settings(self)
+
+    @classmethod
+    def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:
+        """Put a config together, of the settings of a server and those of writers; the file has the server's alone.
+
+        Arguments and errors are those of ``ServerConfig.load``.
+        """
+        values = read_file(path, FIELDS) | read_variables(FIELDS | STORE_MODE_FIELDS, environ) | dict(flags)
+        own = {name: values.pop(name) for name in STORE_MODE_FIELDS if name in values}
+        return cls(server=ServerConfig.of(values), **own)
 
     @property
     def silence_ms(self) -> int:
@@ -66,3 +93,7 @@ class StatelessConfig:
         rate = Rate(config.panel_size, config.spread_ms + self.propagation_ms, now_ms=control.changed_at_ms)
         rate.wake(control.rates, control.changed_at_ms, now_ms)
         return rate
+
+
+STORE_MODE_FIELDS: Final = settings_of(StatelessConfig)
+"""What is set about writers and their job, beside the settings of a server."""

@@ -1,0 +1,153 @@
+"""Reads settings: text as flags and variables have it, and values as files have them, each by how it was declared.
+
+Names and values are checked here, so that an error says where they stand; a config checks them again, and how they relate.
+"""
+
+import contextlib
+import json
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from breathing_room.core.config import RoomConfig, Setting, settings_of
+from breathing_room.core.errors import ConfigError
+
+ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
+
+SWITCHES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+ROOMS: Final = "rooms"
+"""Settings of single rooms: tables of a file, and a variable of a Worker."""
+
+ROOM_FIELDS: Final = settings_of(RoomConfig)
+"""What can be set for a single room."""
+
+
+def check_names(names: Iterable[str], known: Collection[str], where: str = "", what: str = "setting") -> None:
+    """Refuse a name that is no setting, with the one that was probably meant.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
+    for name in names:
+        if name not in known:
+            meant = get_close_matches(name, known, n=1)
+            advice = (
+                f'did you mean "{meant[0]}"?' if meant else "`breathing-room serve --help` lists them all"
+            )
+            raise ConfigError(f'{where}unknown {what} "{name}"; {advice}')
+
+
+# --- Text, as flags and variables have it -------------------------------------------------------------------------------
+
+
+def variable_of(name: str) -> str:
+    """Name the variable of the environment that has a setting."""
+    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
+
+
+def read_variables(known: Mapping[str, Setting], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Read settings from the environment, or from the variables of a Worker.
+
+    Args:
+        known: What can be set there.
+        environ: Text by name; only names with our prefix are looked at.
+
+    Raises:
+        ConfigError: A name with our prefix is no setting, or its text does not fit it.
+    """
+    texts = {
+        variable.removeprefix(ENVIRONMENT_PREFIX).lower(): text
+        for variable, text in environ.items()
+        if variable.startswith(ENVIRONMENT_PREFIX)
+    }
+    return {name: parse(name, text, known) for name, text in texts.items()}
+
+
+def parse(name: str, text: str, known: Mapping[str, Setting]) -> Any:
+    """Read a setting from text, as the environment and flags have it; several values are separated by commas.
+
+    Raises:
+        ConfigError: There is no such setting, or the text does not fit it.
+    """
+    check_names([name], known)
+    declared = known[name]
+    value: Any = text
+    if declared.kind is tuple:
+        value = tuple(part.strip() for part in text.split(",") if part.strip())
+    elif declared.kind is dict:
+        value = _parse_rooms(text)
+    elif declared.kind is bool:
+        value = SWITCHES.get(text.lower(), text)
+    elif declared.kind is int:
+        with contextlib.suppress(ValueError):
+            value = int(text)
+    declared.check(value)
+    return value
+
+
+def _parse_rooms(text: str) -> dict[str, dict[str, Any]]:
+    expected = 'JSON, such as {"lobby": {"moods": ["calm"]}}'
+    try:
+        return _typed_rooms(json.loads(text), "", expected)
+    except (ValueError, RecursionError):
+        raise ConfigError(f"{ROOMS} must be {expected}") from None
+
+
+# --- Values, as files have them -----------------------------------------------------------------------------------------
+
+
+def read_file(path: Path | None, known: Mapping[str, Setting]) -> dict[str, Any]:
+    """Read the settings of a TOML file; none without one.
+
+    Raises:
+        ConfigError: There is no such file, a name in it is unknown or a value is of another kind.
+    """
+    if path is None:
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    rooms = table.pop(ROOMS, {})
+    return {
+        **_typed_values(table, known, f"{path}: "),
+        ROOMS: _typed_rooms(rooms, f"{path}: ", "tables, such as [rooms.lobby]"),
+    }
+
+
+def _typed_rooms(tables: Any, where: str, expected: str) -> dict[str, dict[str, Any]]:
+    """Check the tables of rooms, as a file or a variable has them."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigError(f"{where}{ROOMS} must be {expected}")
+    return {
+        room: _typed_values(table, ROOM_FIELDS, f"{where}{ROOMS}.{room}: ", "setting of one room")
+        for room, table in tables.items()
+    }
+
+
+def _typed_values(
+    table: Mapping[str, Any], known: Mapping[str, Setting], where: str, what: str = "setting"
+) -> dict[str, Any]:
+    """Check the names and types of a table."""
+    check_names(table, known, where, what)
+    return {name: _typed(known[name], value, where) for name, value in table.items()}
+
+
+def _typed(declared: Setting, value: Any, where: str) -> Any:
+    """Check the type and the range of one value; text is not repeated, as it may be secret."""
+    if declared.kind is str and not declared.choices and not isinstance(value, str):
+        raise ConfigError(f"{where}{declared.name} must be {declared.expected}")
+    if declared.kind is tuple:
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise ConfigError(f"{where}{declared.name} must be {declared.expected}")
+        return tuple(value)
+    try:
+        declared.check(value)
+    except ConfigError as error:
+        raise ConfigError(f"{where}{error}") from None
+    return value
