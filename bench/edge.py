@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 
 from breathing_room.lab.cost.strategies import MEMORY_GB
 from breathing_room.testing.host_context import ask
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from hosts.worker.bill import FIXED, OBJECT, PRICED, REPORTED_BEATS, OfPanel, OnSocket, Timetable
 from hosts.worker.platform_fakes import R2, Kv, Service
 from hosts.worker.runtime import Runtime, start_runtime
@@ -53,19 +53,19 @@ class Storm:
     sent_bytes: int
 
 
-async def knock(url: str, path: str) -> Socket:
+async def knock(url: str, path: str) -> WireSocket:
     """Open a socket, and again if a busy machine did not answer in time."""
     for _ in range(20):
         with contextlib.suppress(AssertionError):
-            return await Socket.open(url, path)
+            return await WireSocket.open(url, path)
     raise RuntimeError("the room cannot be reached")
 
 
-async def storm(worker: Runtime, room: str, people: int) -> tuple[Storm, list[Socket]]:
+async def storm(worker: Runtime, room: str, people: int) -> tuple[Storm, list[WireSocket]]:
     """Let people come in within two seconds, and wait until all have heard the last of it."""
     cpu_s, began_s = worker.cpu_s, time.monotonic()
 
-    async def come(index: int) -> Socket:
+    async def come(index: int) -> WireSocket:
         await asyncio.sleep(index * STORM_S / people)
         socket = await knock(worker.url, f"/v1/rooms/{room}/socket")
         socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
@@ -81,7 +81,7 @@ async def storm(worker: Runtime, room: str, people: int) -> tuple[Storm, list[So
     return Storm(people, worker.cpu_s - cpu_s, seconds, len(texts), size), list(sockets)
 
 
-async def part(sockets: list[Socket]) -> None:
+async def part(sockets: list[WireSocket]) -> None:
     """Let everybody go."""
     for socket in sockets:
         socket.cut()

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.client import http
-from breathing_room.client.http import ANSWER_BYTES_MAX, Answer, Line, Origin, Page
+from breathing_room.client.http import ANSWER_BYTES_MAX, ClientResponse, Endpoint, HttpClient, Origin
 from breathing_room.client.parting import LostError
 from breathing_room.core.errors import HostError
 from scripted_http import HttpScript, answer, scripted_http
 from waiting import until
 
 
-async def ask(reply: Any, *, answer_s: float = 5.0, body: bytes | None = None) -> Answer:
+async def ask(reply: Any, *, answer_s: float = 5.0, body: bytes | None = None) -> ClientResponse:
     """Ask a server that answers so, once."""
-    line = Line(answer_s)
+    line = HttpClient(answer_s)
     try:
         async with scripted_http(HttpScript({"page": reply})) as url:
-            return await line.ask(Page.of(f"{url}/page"), body)
+            return await line.ask(Endpoint.of(f"{url}/page"), body)
     finally:
         line.close()
 
@@ -44,7 +44,7 @@ def test_an_address_is_taken_apart(url: str, origin: Origin, host: str, target: 
     """
     Usual ports are left out, names and passwords are kept to oneself, and what HTTP does not allow is quoted.
     """
-    page = Page.of(url)
+    page = Endpoint.of(url)
     assert (page.origin, page.target) == (origin, target)
     assert f"Host: {host}\r\n" in page.head
 
@@ -57,7 +57,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     Before anything is connected.
     """
     with pytest.raises(HostError):
-        Page.of(url)
+        Endpoint.of(url)
 
 
 @given(st.text(max_size=30))
@@ -66,7 +66,7 @@ def test_no_address_smuggles_a_line_into_a_request(path: str) -> None:
     Whatever follows the host, a request has one first line of three words, and the headers that we write.
     """
     try:
-        page = Page.of(f"http://example.org/{path}")
+        page = Endpoint.of(f"http://example.org/{path}")
     except HostError:
         return
     lines = page.request(None).decode("latin-1").split("\r\n")
@@ -116,7 +116,7 @@ async def test_nobody_there_is_a_loss(unused_tcp_port: int) -> None:
     The system's own words hold the address; ours do not.
     """
     with pytest.raises(LostError) as lost:
-        await Line(5.0).ask(Page.of(f"http://127.0.0.1:{unused_tcp_port}/"))
+        await HttpClient(5.0).ask(Endpoint.of(f"http://127.0.0.1:{unused_tcp_port}/"))
     assert lost.value.trouble == "connection refused"
 
 
@@ -127,10 +127,10 @@ async def test_a_connection_is_kept() -> None:
     """
     Ten requests go over one; asking is GET, and telling is POST with JSON.
     """
-    script, line = HttpScript({"page": answer(b"{}")}), Line(5.0)
+    script, line = HttpScript({"page": answer(b"{}")}), HttpClient(5.0)
     async with scripted_http(script) as url:
         for number in range(10):
-            await line.ask(Page.of(f"{url}/page"), b'{"a":1}' if number % 2 else None)
+            await line.ask(Endpoint.of(f"{url}/page"), b'{"a":1}' if number % 2 else None)
         line.close()
     assert {asked.connection for asked in script.asked} == {1}
     assert [(asked.method, asked.body) for asked in script.asked[:2]] == [("GET", None), ("POST", {"a": 1})]
@@ -140,9 +140,9 @@ async def test_a_connection_that_was_closed_meanwhile_is_made_anew() -> None:
     """
     Whether that was known or shows only in asking, nobody notices.
     """
-    script, line = HttpScript({"page": [answer(b"1"), None, answer(b"2"), answer(b"3", Connection="close"), answer(b"4")]}), Line(5.0)  # fmt: skip
+    script, line = HttpScript({"page": [answer(b"1"), None, answer(b"2"), answer(b"3", Connection="close"), answer(b"4")]}), HttpClient(5.0)  # fmt: skip
     async with scripted_http(script) as url:
-        bodies = [(await line.ask(Page.of(f"{url}/page"))).body for _ in range(4)]
+        bodies = [(await line.ask(Endpoint.of(f"{url}/page"))).body for _ in range(4)]
         line.close()
     assert bodies == [b"1", b"2", b"3", b"4"]
     assert [asked.connection for asked in script.asked] == [1, 1, 2, 2, 3]
@@ -153,9 +153,9 @@ async def test_an_answer_that_comes_too_late_is_nobodys() -> None:
     The request after one that was given up goes over a new connection, and gets its own answer.
     """
     late = [answer(b"late")[:-4], answer(b"mine")]
-    script, line = HttpScript({"page": late}), Line(5.0)
+    script, line = HttpScript({"page": late}), HttpClient(5.0)
     async with scripted_http(script) as url:
-        page = Page.of(f"{url}/page")
+        page = Endpoint.of(f"{url}/page")
         asking = asyncio.create_task(line.ask(page))
         await until(lambda: bool(script.asked))
         asking.cancel()
@@ -186,14 +186,14 @@ async def test_tls_is_trusted_or_nothing(
     """
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(*certificate)
-    script, line = HttpScript({"page": answer(b"private")}), Line(5.0)
+    script, line = HttpScript({"page": answer(b"private")}), HttpClient(5.0)
     async with scripted_http(script, ssl=serving) as url:
         http._tls.cache_clear()
         with pytest.raises(LostError) as lost:
-            await line.ask(Page.of(f"{url}/page"))
+            await line.ask(Endpoint.of(f"{url}/page"))
         assert lost.value.trouble == "the server's certificate is not trusted"
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
         http._tls.cache_clear()
-        assert (await line.ask(Page.of(f"{url}/page"))).body == b"private"
+        assert (await line.ask(Endpoint.of(f"{url}/page"))).body == b"private"
         line.close()
     http._tls.cache_clear()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.client.http import Line
+from breathing_room.client.http import HttpClient
 from breathing_room.client.parting import LostError, RefusedError
 from breathing_room.client.rules import Rules, ask_rules, decode_rules
 from breathing_room.core.config import RoomConfig
@@ -21,7 +21,7 @@ BASE = "https://example.org/here"
 
 async def ask(reply: Any) -> Rules:
     """Ask a server that answers so."""
-    line = Line(5.0)
+    line = HttpClient(5.0)
     async with scripted_http(HttpScript({"config": reply})) as url:
         try:
             return await ask_rules(line, url, "lobby")

@@ -10,7 +10,14 @@ import pytest
 
 from breathing_room.hosts.server.frames import PING, PONG, TEXT, FrameReader, close_frame, frame
 from breathing_room.testing import peer
-from breathing_room.testing.peer import Answer, Ended, Exchange, RefusedError, Socket, read_object
+from breathing_room.testing.peer import (
+    Ended,
+    Exchange,
+    HandshakeRefusedError,
+    RawResponse,
+    WireSocket,
+    read_object,
+)
 from waiting import until
 
 Talk = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -83,7 +90,7 @@ def accepting(*messages: bytes, heard: list[tuple[int, bytes]] | None = None) ->
 def test_only_a_declared_object_is_an_object(body: bytes, media_type: str) -> None:
     """A body that is no JSON object, or is declared as something else, fails the check with what came."""
     with pytest.raises(AssertionError, match="JSON object was due"):
-        Answer(200, {"content-type": media_type}, body).json()
+        RawResponse(200, {"content-type": media_type}, body).json()
     assert read_object('{"a":1}') == {"a": 1}
 
 
@@ -143,7 +150,7 @@ async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch)
     fragments = bytes((TEXT, 12)) + b'{"type":"b",' + bytes((0x80, 6)) + b'"n":1}'
     said = (frame(TEXT, b'{"type":"a"}'), fragments, frame(TEXT, b'{"type":"b","n":2}'))
     async with serving(accepting(*said)) as url:
-        socket = await Socket.open(url, "/socket")
+        socket = await WireSocket.open(url, "/socket")
         assert await socket.hear("b") == {"type": "b", "n": 1}
         assert await socket.hear("b", lambda message: message["n"] == 2) == {"type": "b", "n": 2}
         assert socket.texts == ['{"type":"a"}', '{"type":"b","n":1}', '{"type":"b","n":2}']
@@ -160,7 +167,7 @@ async def test_pings_are_answered_only_if_wanted(answers: bool) -> None:  # noqa
     """A client that should fall silent answers no ping, and one that should not, does."""
     heard: list[tuple[int, bytes]] = []
     async with serving(accepting(heard=heard)) as url:
-        socket = await Socket.open(url, "/socket")
+        socket = await WireSocket.open(url, "/socket")
         socket.answers_pings = answers
         socket._protocol.receive_data(frame(PING, b"?"))
         socket._take()
@@ -173,7 +180,7 @@ async def test_pings_are_answered_only_if_wanted(answers: bool) -> None:  # noqa
 async def test_a_close_says_how_it_was() -> None:
     """The code and reason of the server's close are known; without a close frame it is 1006."""
     async with serving(accepting(close_frame(4_003, b"full"))) as url:
-        socket = await Socket.open(url, "/socket")
+        socket = await WireSocket.open(url, "/socket")
         await until(lambda: socket.end().code == 4_003)
         socket.say("beat")  # to a socket that is closed nothing is sent
         socket.cut()
@@ -185,8 +192,8 @@ async def test_a_refused_handshake_shows_the_answer() -> None:
     """What a server answers instead of a WebSocket is kept whole, and one that is accepted wrongly is an error of its own."""
     refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-Why: no\r\n\r\n{}"
     async with serving(saying(refusal)) as url:
-        with pytest.raises(RefusedError) as error:
-            await Socket.open(url, "/socket")
+        with pytest.raises(HandshakeRefusedError) as error:
+            await WireSocket.open(url, "/socket")
     assert (error.value.answer.status, error.value.answer.headers["x-why"], error.value.answer.body) == (
         403,
         "no",
@@ -195,4 +202,4 @@ async def test_a_refused_handshake_shows_the_answer() -> None:
     wrong = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
     async with serving(saying(wrong)) as url:
         with pytest.raises(AssertionError, match="answered wrongly"):
-            await Socket.open(url, "/socket")
+            await WireSocket.open(url, "/socket")

@@ -21,7 +21,7 @@ CALM_LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MigrationStatus:
     """What both say at one moment.
 
     Attributes:
@@ -108,7 +108,7 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
     except PeerError as error:
         raise click.UsageError(str(error)) from None
     calm = 0
-    look = Look.take(old_url, new_url, room, token)
+    look = MigrationStatus.take(old_url, new_url, room, token)
     if not look.following:
         raise click.ClickException(
             "the new one follows nobody: its KV holds nothing of this room, or the job of the old one does not run"
@@ -121,7 +121,7 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
         if calm == CALM_LOOKS:
             break
         time.sleep(every_ms / 1_000)
-        look = Look.take(old_url, new_url, room, token)
+        look = MigrationStatus.take(old_url, new_url, room, token)
     click.echo("Nobody reports to the old one any more. It can be deleted, and with it its cron.")
 
 

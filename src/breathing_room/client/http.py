@@ -34,7 +34,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Endpoint:
     """An address on the web, taken apart.
 
     Attributes:
@@ -82,7 +82,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ClientResponse:
     """What a server answered.
 
     Attributes:
@@ -105,14 +105,14 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[ClientResponse] | None = None
         self._begin()
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes) -> ClientResponse:
         assert self._transport is not None
         self._begin()
         self._answer = asyncio.get_running_loop().create_future()
@@ -129,11 +129,11 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._bytes = 0
 
-    def _end(self, answer: Answer | Exception) -> None:
+    def _end(self, answer: ClientResponse | Exception) -> None:
         waiting, self._answer = self._answer, None
         if waiting is None or waiting.done():
             return
-        if isinstance(answer, Answer):
+        if isinstance(answer, ClientResponse):
             waiting.set_result(answer)
         else:
             waiting.set_exception(answer)
@@ -182,12 +182,12 @@ class _Connection(asyncio.Protocol):
             self._headers.clear()
             return
         keeps = self._parser.should_keep_alive()
-        self._end(Answer(status, b"".join(self._body), self._headers))
+        self._end(ClientResponse(status, b"".join(self._body), self._headers))
         if not keeps and self._transport is not None:
             self._transport.close()
 
 
-class Line:
+class HttpClient:
     """A way to ask servers, one request at a time. Connections are made when they are needed, and kept.
 
     Args:
@@ -198,7 +198,7 @@ class Line:
         self._answer_s = answer_s
         self._connections: dict[Origin, _Connection] = {}
 
-    async def ask(self, page: Page, body: bytes | None = None) -> Answer:
+    async def ask(self, page: Endpoint, body: bytes | None = None) -> ClientResponse:
         """Ask for a page, or tell it something.
 
         A request on a connection that turns out to be closed is sent again on a new one; all of ours may be repeated.

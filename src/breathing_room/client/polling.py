@@ -16,7 +16,7 @@ from random import Random
 from typing import Final, NoReturn, Self
 
 from breathing_room.client.clock import ServerClock
-from breathing_room.client.http import Answer, Line, Page
+from breathing_room.client.http import ClientResponse, Endpoint, HttpClient
 from breathing_room.client.parting import LostError, RefusedError, refused
 from breathing_room.client.protocol import decode_presence, http_url
 from breathing_room.client.rules import Rules
@@ -46,18 +46,18 @@ class Pages:
         leave: Where goodbyes go.
     """
 
-    presence: Page
-    beat: Page
-    leave: Page
+    presence: Endpoint
+    beat: Endpoint
+    leave: Endpoint
 
     @classmethod
     def of(cls, rules: Rules) -> Self:
         """Find them."""
         beat, leave = (http_url(rules.base, f"/v1/rooms/{rules.room}/{verb}") for verb in ("beat", "leave"))
-        return cls(Page.of(rules.presence_url), Page.of(beat), Page.of(leave))
+        return cls(Endpoint.of(rules.presence_url), Endpoint.of(beat), Endpoint.of(leave))
 
 
-async def carry(request: Request, poller: Poller, line: Line, pages: Pages) -> Presence:
+async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages) -> Presence:
     """Send a request, tell the poller what became of it, and return what the server says of the room.
 
     Raises:
@@ -82,7 +82,7 @@ async def carry(request: Request, poller: Poller, line: Line, pages: Pages) -> P
     return presence
 
 
-def read_presence(answer: Answer) -> Presence:
+def read_presence(answer: ClientResponse) -> Presence:
     """Read the presence in an answer.
 
     Raises:
@@ -152,7 +152,7 @@ class Polling:
         self._hear = hear
         self._doubt = doubt
         # Reports and goodbyes have a line of their own: they keep their order, and no poll waits for them.
-        self._polls, self._reports = Line(timing.answer_s), Line(timing.answer_s)
+        self._polls, self._reports = HttpClient(timing.answer_s), HttpClient(timing.answer_s)
         self._carrying: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
         # Whether the next report is taken, for whoever waits for that.

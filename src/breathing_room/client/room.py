@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from breathing_room.client.clock import ServerClock
 from breathing_room.client.conversation import Conversation
-from breathing_room.client.http import Line
+from breathing_room.client.http import HttpClient
 from breathing_room.client.parting import (
     ABNORMAL,
     LostError,
@@ -302,7 +302,7 @@ class Room:
             LostError: We may.
             UnreachableError: Too many polls came to nothing.
         """
-        line = Line(self._timing.answer_s)
+        line = HttpClient(self._timing.answer_s)
         try:
             rules = await ask_rules(line, self._url, self._asked_name)
         finally:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urljoin
 
-from breathing_room.client.http import Answer, Line, Page
+from breathing_room.client.http import ClientResponse, Endpoint, HttpClient
 from breathing_room.client.parting import LostError, refused
 from breathing_room.client.protocol import http_url
 from breathing_room.core.config import MOOD_NAME, MOODS_MAX
@@ -43,7 +43,7 @@ class Rules:
     presence_url: str
 
 
-async def ask_rules(line: Line, base: str, room: str | None) -> Rules:
+async def ask_rules(line: HttpClient, base: str, room: str | None) -> Rules:
     """Ask a server how a room works.
 
     Args:
@@ -58,7 +58,7 @@ async def ask_rules(line: Line, base: str, room: str | None) -> Rules:
     path = f"/v1/rooms/{room or DEFAULT_ROOM}/config"
     url = http_url(base, path)
     for _ in range(MOVES_MAX):
-        answer = await line.ask(Page.of(url))
+        answer = await line.ask(Endpoint.of(url))
         if answer.status not in MOVED:
             return _read(answer, url.removesuffix(path), room)
         url = _moved(url, answer.headers.get("location", ""), path)
@@ -73,7 +73,7 @@ def _moved(url: str, location: str, path: str) -> str:
     return moved
 
 
-def _read(answer: Answer, base: str, room: str | None) -> Rules:
+def _read(answer: ClientResponse, base: str, room: str | None) -> Rules:
     if answer.status != 200:
         raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
     try:
@@ -112,5 +112,5 @@ def decode_rules(config: Any, base: str, room: str | None) -> Rules:
         raise ValueError("a config that nobody can follow")
     own = http_url(base, f"/v1/rooms/{room}")
     url = own if presence_url is None else urljoin(own, presence_url)
-    Page.of(url)
+    Endpoint.of(url)
     return Rules(base, room, mode, tuple(moods), beat_ms, url)

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.wire import GOODBYE
-from breathing_room.testing.peer import PATIENCE_S, TICK_S, Answer, Exchange, Message, Socket
+from breathing_room.testing.peer import PATIENCE_S, TICK_S, Exchange, Message, RawResponse, WireSocket
 from breathing_room.testing.store import Advance, short, wait
 
 Restart: TypeAlias = Callable[[], Awaitable[None]]
@@ -37,7 +37,7 @@ async def ask(
     path: str,
     body: bytes | Message = b"",
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> RawResponse:
     """Send a request, JSON when the body is a dictionary, and read the answer."""
     if isinstance(body, dict):
         body = json.dumps(body).encode()
@@ -71,7 +71,7 @@ class HostCheckContext:
     advance: Advance
     restart: Restart | None = None
     room: str = field(default_factory=new_room)
-    _sockets: list[Socket] = field(default_factory=list)
+    _sockets: list[WireSocket] = field(default_factory=list)
     _streams: list[Exchange] = field(default_factory=list)
     _reporters: set[str] = field(default_factory=set)
 
@@ -93,13 +93,13 @@ class HostCheckContext:
 
     # HTTP.
 
-    async def get(self, path: str = "", headers: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, path: str = "", headers: Mapping[str, str] | None = None) -> RawResponse:
         """Ask for something of the room."""
         return await ask(self.base_url, "GET", self.path(path), headers=headers)
 
     async def post(
         self, path: str, body: bytes | Message, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> RawResponse:
         """Send something to the room."""
         return await ask(self.base_url, "POST", self.path(path), body, headers)
 
@@ -134,22 +134,22 @@ class HostCheckContext:
 
     # Sockets.
 
-    async def socket(self, path: str = "/socket") -> Socket:
+    async def socket(self, path: str = "/socket") -> WireSocket:
         """Open a socket that has said nothing yet."""
-        socket = await Socket.open(self.base_url, self.path(path))
+        socket = await WireSocket.open(self.base_url, self.path(path))
         if self.clock_in_hand:
             socket.tick = self.tick
         self._sockets.append(socket)
         return socket
 
-    async def join(self, visitor: str | None = None, **more: Any) -> Socket:
+    async def join(self, visitor: str | None = None, **more: Any) -> WireSocket:
         """Open a socket and join; the answer has been read."""
         socket = await self.socket()
         socket.say("join", visitor=visitor or new_visitor(), **more)
         await socket.hear("presence")
         return socket
 
-    async def observe(self) -> Socket:
+    async def observe(self) -> WireSocket:
         """Open a socket and observe; the answer has been read."""
         socket = await self.socket()
         socket.say("observe")
@@ -281,7 +281,7 @@ def expect_error(error: object, code: str, status: int) -> None:
     expect(that=isinstance(error["message"], str) and error["message"] != "", seen=f"no message: {error}")
 
 
-async def expect_refusal(answer: Awaitable[Answer], code: str, status: int) -> None:
+async def expect_refusal(answer: Awaitable[RawResponse], code: str, status: int) -> None:
     """Expect an answer that is an error of the one shape."""
     got = await answer
     expect(that=got.status == status, seen=f"status {got.status}, not {status}: {got.body[:120]!r}")
@@ -290,7 +290,7 @@ async def expect_refusal(answer: Awaitable[Answer], code: str, status: int) -> N
     expect_error(body["error"], code, status)
 
 
-def expect_age(answer: Answer) -> None:
+def expect_age(answer: RawResponse) -> None:
     """Expect that caches may keep an answer for a while."""
     cache = answer.headers.get("cache-control", "")
     expect(

@@ -31,7 +31,7 @@ Message: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Answer:
+class RawResponse:
     """An HTTP response; header names in lower case."""
 
     status: int
@@ -123,19 +123,19 @@ class Exchange:
         exchange._writer.write("\r\n".join((*lines, "", "")).encode() + body)
         return exchange
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> RawResponse:
         """Read the whole response.
 
         Raises:
             AssertionError: It did not come, or not to its end.
         """
         await self._read_until(lambda: self._response.complete)
-        return Answer(self._parser.get_status_code(), self._response.headers, bytes(self._response.body))
+        return RawResponse(self._parser.get_status_code(), self._response.headers, bytes(self._response.body))
 
-    async def head(self) -> Answer:
+    async def head(self) -> RawResponse:
         """Read the head of the response, and leave the body for `event`."""
         await self._read_until(lambda: self._response.began)
-        return Answer(self._parser.get_status_code(), self._response.headers, b"")
+        return RawResponse(self._parser.get_status_code(), self._response.headers, b"")
 
     async def event(self) -> dict[str, str] | None:
         """Read one Server-Sent Event, comments left out.
@@ -175,10 +175,10 @@ class Exchange:
         self._writer.transport.abort()
 
 
-class RefusedError(AssertionError):
+class HandshakeRefusedError(AssertionError):
     """A handshake was answered by something else than a WebSocket."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: RawResponse) -> None:
         super().__init__(f"the WebSocket was refused: {answer}")
         self.answer = answer
 
@@ -191,7 +191,7 @@ class Ended:
     reason: str
 
 
-class Socket:
+class WireSocket:
     """A WebSocket.
 
     Attributes:
@@ -239,8 +239,8 @@ class Socket:
             if isinstance(refused, InvalidStatus):
                 response = refused.response
                 headers = {name.lower(): value for name, value in response.headers.raw_items()}
-                raise RefusedError(
-                    Answer(response.status_code, headers, bytes(response.body or b""))
+                raise HandshakeRefusedError(
+                    RawResponse(response.status_code, headers, bytes(response.body or b""))
                 ) from None
             raise AssertionError(f"a handshake was answered wrongly: {refused}") from None
         return socket

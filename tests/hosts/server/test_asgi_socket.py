@@ -16,7 +16,7 @@ from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.stores import SqliteStore
-from breathing_room.testing.peer import Exchange, RefusedError, Socket
+from breathing_room.testing.peer import Exchange, HandshakeRefusedError, WireSocket
 from inside import client_of, host_inside, listening
 from uvicorn_process import UvicornProcess, uvicorn_process
 
@@ -34,9 +34,9 @@ async def mounted(**settings: Any) -> AsyncIterator[tuple[Host, str]]:
         yield host, url
 
 
-async def join(url: str, visitor: str = VISITOR, path: str = SOCKET) -> Socket:
+async def join(url: str, visitor: str = VISITOR, path: str = SOCKET) -> WireSocket:
     """Open a socket as somebody; the answer has been read."""
-    socket = await Socket.open(url, path)
+    socket = await WireSocket.open(url, path)
     socket.say("join", visitor=visitor)
     await socket.hear("presence")
     return socket
@@ -103,8 +103,8 @@ async def test_refusal_has_the_shape_of_errors() -> None:
             ("/v1/rooms/BAD/socket", 400, "bad_room"),
             ("/api/room", 400, "bad_visitor"),
         ):
-            with pytest.raises(RefusedError) as refused:
-                await Socket.open(url, path)
+            with pytest.raises(HandshakeRefusedError) as refused:
+                await WireSocket.open(url, path)
             assert refused.value.answer.status == status
             assert refused.value.answer.json()["error"]["code"] == code
             assert host.counters.refusals[code] == 1
@@ -113,8 +113,8 @@ async def test_refusal_has_the_shape_of_errors() -> None:
             ("/v1/rooms/two/socket", 429, "too_many_rooms"),
             (SOCKET, 503, "full"),
         ):
-            with pytest.raises(RefusedError) as refused:
-                await Socket.open(url, path)
+            with pytest.raises(HandshakeRefusedError) as refused:
+                await WireSocket.open(url, path)
             assert refused.value.answer.status == status
             assert refused.value.answer.json()["error"]["code"] == code
             assert int(refused.value.answer.headers["retry-after"]) > 0
@@ -163,7 +163,7 @@ async def test_late_join_closes() -> None:
     Who does not join in time is closed with 4001.
     """
     async with mounted(join_ms=200) as (_, url):
-        assert (await (await Socket.open(url, SOCKET)).ended()).code == 4001
+        assert (await (await WireSocket.open(url, SOCKET)).ended()).code == 4001
 
 
 async def test_stop_says_when_to_come_back() -> None:

@@ -17,7 +17,7 @@ import pytest
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from breathing_room.core.wire import RESTART
 from breathing_room.stores import SqliteStore
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from harness import Serve
 from tiers import longer
 
@@ -61,10 +61,10 @@ def visitor(index: int) -> str:
     return f"visitor-{index:08}"
 
 
-async def join(url: str, name: str, room: str = "lobby", *, after_s: float = 0) -> Socket:
+async def join(url: str, name: str, room: str = "lobby", *, after_s: float = 0) -> WireSocket:
     """Open a socket as somebody; the answer has been read."""
     await asyncio.sleep(after_s)
-    socket = await Socket.open(url, f"/v1/rooms/{room}/socket")
+    socket = await WireSocket.open(url, f"/v1/rooms/{room}/socket")
     socket.say("join", visitor=name)
     await socket.hear("presence")
     return socket
@@ -133,7 +133,7 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
             with suppress(
                 AssertionError, OSError
             ):  # The connection was lost, or nothing new was told for seconds.
-                socket = await Socket.open(url, f"/v1/rooms/{room}/socket")
+                socket = await WireSocket.open(url, f"/v1/rooms/{room}/socket")
                 try:
                     socket.say("observe")
                     while True:
@@ -219,7 +219,7 @@ async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
     """
     server = serve(*FLAGS)
     joined_at_s: list[float] = []
-    people: list[Socket] = []
+    people: list[WireSocket] = []
     deadline_s = time.monotonic() + 1.2
     while time.monotonic() < deadline_s:
         people.append(await join(server.url, visitor(len(people))))

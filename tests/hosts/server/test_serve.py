@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from harness import Serve, ServerProcess
 from raw_websocket import Opcode, RawSocket, encode_frame, get_presence, handshake, join
 
@@ -135,7 +135,7 @@ def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
             url = process.stdout.readline().split()[-1]
 
             async def converse() -> int:
-                person = await Socket.open(url, "/v1/rooms/lobby/socket")
+                person = await WireSocket.open(url, "/v1/rooms/lobby/socket")
                 person.say("join", visitor="visitor-0123456789")
                 count = (await person.hear("presence"))["count"]
                 person.cut()
@@ -151,7 +151,7 @@ async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
     With the shortest lease that the settings allow, who answers pings stays: they come in time.
     """
     server = serve("--lease-ms", "500", "--grace-ms", "100", "--push-ms", "20")
-    person = await Socket.open(server.url, "/v1/rooms/lobby/socket")
+    person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
     person.say("join", visitor="visitor-0123456789")
     for _ in range(10):
         await asyncio.sleep(0.125)

@@ -10,7 +10,7 @@ import pytest
 from breathing_room.core.history import History
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.stores import MemoryStore, SqliteStore
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from harness import Serve
 from inside import NOON_MS, HandClock, host_inside
 
@@ -86,7 +86,7 @@ async def test_after_a_crash_everybody_is_told_what_is_usual(
         assert presence["moods"] == {"gratitude": 4, "presence": 0, "release": 5, "connection": 0}
         assert presence["unspoken"] == 1
 
-    person = await Socket.open(server.url, "/v1/rooms/lobby/socket")
+    person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
     person.say("join", visitor="visitor-0123456789")
     heard = await person.hear("presence")
     assert (heard["method"], heard["low"]) == (method, max(1, presence["low"]))

@@ -20,7 +20,7 @@ from breathing_room.lab.cost.book import read_book
 from breathing_room.lab.cost.model import Crowd, Terms
 from breathing_room.lab.cost.strategies import DurableObject, Fixed
 from breathing_room.testing.host_context import ask
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime
 
@@ -65,13 +65,13 @@ class Visitor(ABC):
 class OnSocket(Visitor):
     """Somebody on a socket."""
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: WireSocket) -> None:
         self.socket = socket
 
     @classmethod
     async def come(cls, url: str, stack: AsyncExitStack) -> Visitor:
         """Open a socket and join."""
-        socket = await Socket.open(url, f"{ROOM}/socket")
+        socket = await WireSocket.open(url, f"{ROOM}/socket")
         stack.push_async_callback(socket.part)
         stack.callback(socket.cut)
         socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")

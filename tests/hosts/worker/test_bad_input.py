@@ -10,7 +10,7 @@ import pytest
 from breathing_room.core.wire import NOT_UTF8, SENSELESS, TOO_BIG
 from breathing_room.hosts.worker.shards import GROW, WITHIN
 from breathing_room.testing.host_context import ask, expect_error, expect_refusal, new_room
-from breathing_room.testing.peer import RefusedError, Socket
+from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime
@@ -49,7 +49,7 @@ async def test_bad_messages_end_a_socket_and_no_more(worker: Runtime) -> None:
     beside it does not notice.
     """
     path = f"/v1/rooms/{new_room()}/socket"
-    person = await Socket.open(worker.url, path)
+    person = await WireSocket.open(worker.url, path)
     person.say("join", visitor=VISITOR)
     await person.hear("presence")
     for bad, code in (
@@ -58,14 +58,14 @@ async def test_bad_messages_end_a_socket_and_no_more(worker: Runtime) -> None:
         (b"[" * 4_000, None),
         (b"x" * 40_000, TOO_BIG),
     ):
-        socket = await Socket.open(worker.url, path)
+        socket = await WireSocket.open(worker.url, path)
         socket.send_text(bad)
         if code is None:
             expect_error((await socket.hear("error"))["error"], "bad_json", 400)
             socket.cut()
         else:
             assert (await socket.ended()).code == code
-    chatter = await Socket.open(worker.url, path)
+    chatter = await WireSocket.open(worker.url, path)
     for _ in range(30):
         chatter.send_text('{"type": "mood", "mood": 7}')
     assert (await chatter.ended()).code == SENSELESS
@@ -93,11 +93,11 @@ async def test_a_full_room_sends_people_away_for_a_while(start: Start, kv: Servi
     path = "/v1/rooms/lobby/socket"
     people = []
     for _ in range(2):
-        people.append(await Socket.open(worker.url, path))
+        people.append(await WireSocket.open(worker.url, path))
         people[-1].say("join", visitor=secrets.token_urlsafe(16))
         await people[-1].hear("presence")
-    with pytest.raises(RefusedError) as refused:
-        await Socket.open(worker.url, path)
+    with pytest.raises(HandshakeRefusedError) as refused:
+        await WireSocket.open(worker.url, path)
     answer = refused.value.answer
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
     expect_error(answer.json()["error"], "full", 503)

@@ -7,7 +7,7 @@ from breathing_room.core.wire import JOIN_LATE
 from breathing_room.testing import check_host
 from breathing_room.testing.host import checks
 from breathing_room.testing.host_context import ask, expect_refusal, new_room, new_visitor
-from breathing_room.testing.peer import PATIENCE_S, TICK_S, Socket
+from breathing_room.testing.peer import PATIENCE_S, TICK_S, WireSocket
 from hosts.worker.conftest import JOIN_MS, PUSH_MS, TIMES, Start
 from hosts.worker.platform_fakes import Service
 from hosts.worker.runtime import Runtime
@@ -41,7 +41,7 @@ async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> Non
     worker = start(TIMES | rooms, services={"KV": f"kvNamespace {kv.address}"})
     assert (await ask(worker.url, "GET", "/v1/rooms/_default/config")).json()["room"] == "evening"
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/lobby/config"), "no_such_room", 404)
-    person = await Socket.open(worker.url, "/v1/rooms/_default/socket")
+    person = await WireSocket.open(worker.url, "/v1/rooms/_default/socket")
     person.say("join", visitor=new_visitor())
     assert (await person.hear("presence"))["room"] == "evening"
     for path in ("/v1/rooms/_default", "/v1/rooms/evening", "/api/presence"):
@@ -58,7 +58,7 @@ async def test_who_says_nothing_is_told_to_go(worker: Runtime) -> None:
     Who says neither join nor observe in time gets close 4001, whatever else was said.
     """
     room = f"/v1/rooms/{new_room()}/socket"
-    silent, chatting = await Socket.open(worker.url, room), await Socket.open(worker.url, room)
+    silent, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
     chatting.say("beat")
     deadline_s = time.monotonic() + JOIN_MS / 1_000 + PATIENCE_S
     for socket in (silent, chatting):

@@ -5,7 +5,7 @@ import time
 
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.testing.host_context import ask, new_room
-from breathing_room.testing.peer import PATIENCE_S, TICK_S, Socket
+from breathing_room.testing.peer import PATIENCE_S, TICK_S, WireSocket
 from hosts.worker.conftest import JOIN_MS, TIMES, Start
 from hosts.worker.platform_fakes import Service
 
@@ -98,7 +98,7 @@ async def test_an_alarm_that_fails_rings_again(start: Start, kv: Service) -> Non
     It waited for the alarm that had failed, and set no other until it slept.
     """
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=FAILING)
-    silent = await Socket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
+    silent = await WireSocket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
     deadline_s = time.monotonic() + 2 * JOIN_MS / 1_000 + 4 * PATIENCE_S
     while silent.end().code != JOIN_LATE:
         assert time.monotonic() < deadline_s

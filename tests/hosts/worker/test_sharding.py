@@ -12,7 +12,7 @@ import pytest
 
 from breathing_room.core.wire import GOODBYE
 from breathing_room.testing.host_context import ask
-from breathing_room.testing.peer import RefusedError, Socket
+from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from hosts.worker.conftest import Start
 from hosts.worker.runtime import Runtime
 from hosts.worker.test_sleep import ROOM, SLEEP_S, SLOW, moods, presence
@@ -65,21 +65,21 @@ __all__ = ["BreathingRoom", "Default"]
 """
 
 
-async def come(url: str, *, older: bool) -> Socket:
+async def come(url: str, *, older: bool) -> WireSocket:
     """Come in, as one of our clients or as one of the older app, whose id decides where."""
     visitor = secrets.token_urlsafe(16)
     deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         with contextlib.suppress(AssertionError):  # A busy machine did not answer in time.
             if older:
-                return await Socket.open(url, f"/api/room?sessionId={visitor}&mood=release")
-            socket = await Socket.open(url, f"{ROOM}/socket")
+                return await WireSocket.open(url, f"/api/room?sessionId={visitor}&mood=release")
+            socket = await WireSocket.open(url, f"{ROOM}/socket")
             socket.say("join", visitor=visitor, mood="release")
             return socket
     raise AssertionError("the room cannot be reached")
 
 
-def said(socket: Socket) -> Mapping[str, Any]:
+def said(socket: WireSocket) -> Mapping[str, Any]:
     """Find the presence that a socket heard last."""
     heard: dict[str, Any] = next(
         (json.loads(text) for text in reversed(socket.texts) if b'"type":"presence"' in _bytes(text)), {}
@@ -99,7 +99,7 @@ async def until(is_so: Callable[[], bool], what: Callable[[], object]) -> None:
         await asyncio.sleep(0.05)
 
 
-async def all_hear(sockets: list[Socket], **expected: Any) -> None:
+async def all_hear(sockets: list[WireSocket], **expected: Any) -> None:
     """Wait until this is what every socket heard last."""
     await until(
         lambda: all(said(socket).items() >= expected.items() for socket in sockets),
@@ -127,8 +127,8 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
     """
     worker = start(SHARDED, main=FAILING)
     with contextlib.ExitStack() as stack:
-        ours: list[Socket] = []
-        older: list[Socket] = []
+        ours: list[WireSocket] = []
+        older: list[WireSocket] = []
         for _ in range(0, PEOPLE, 20):
             some = await asyncio.gather(*(come(worker.url, older=index % 2 == 0) for index in range(20)))
             for socket in some:
@@ -140,8 +140,8 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
         await all_hear(ours, **whole, moods=moods(release=PEOPLE))
         await all_hear(older, count=PEOPLE)
         assert wakes(worker) == [0] * OBJECTS
-        with pytest.raises(RefusedError) as refused:
-            await Socket.open(worker.url, f"{ROOM}/socket")
+        with pytest.raises(HandshakeRefusedError) as refused:
+            await WireSocket.open(worker.url, f"{ROOM}/socket")
         assert refused.value.answer.status == 503
 
         # All of them sleep: a look wakes the first one, a mood another, and what follows from it all.

@@ -13,7 +13,7 @@ import pytest
 
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.host_context import ask
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from harness import Serve
 from hosts.worker.conftest import TIMES, Start
 from hosts.worker.platform_fakes import Service
@@ -41,17 +41,17 @@ async def presence(url: str) -> dict[str, Any]:
     return (await ask(url, "GET", ROOM)).json()
 
 
-async def join(url: str, visitor: str, mood: str | None = None) -> Socket:
-    socket = await Socket.open(url, f"{ROOM}/socket")
+async def join(url: str, visitor: str, mood: str | None = None) -> WireSocket:
+    socket = await WireSocket.open(url, f"{ROOM}/socket")
     socket.say("join", visitor=visitor, mood=mood)
     await socket.hear("presence")
     return socket
 
 
-async def people_join(url: str, mood: str, count: int = PEOPLE) -> dict[str, Socket]:
+async def people_join(url: str, mood: str, count: int = PEOPLE) -> dict[str, WireSocket]:
     """Let people come in, a few at a time, so that a busy machine is patient with all of them."""
     visitors = [secrets.token_urlsafe(16) for _ in range(count)]
-    sockets: dict[str, Socket] = {}
+    sockets: dict[str, WireSocket] = {}
     for begin in range(0, count, 20):
         some = visitors[begin : begin + 20]
         sockets |= zip(
@@ -130,7 +130,7 @@ async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service)
         for socket in sockets:
             await socket.hear("presence", lambda said: bool(said["moods"] == told))
 
-        lost: list[Socket] = []
+        lost: list[WireSocket] = []
 
         async def break_one() -> None:
             lost.append(sockets.pop(0))

@@ -5,7 +5,7 @@ import secrets
 import time
 
 from breathing_room.testing.host_context import new_room
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from hosts.worker.conftest import PUSH_MS
 from hosts.worker.runtime import Runtime
 
@@ -21,12 +21,12 @@ async def test_a_storm_is_a_handful_of_messages(worker: Runtime) -> None:
     path = f"/v1/rooms/{new_room()}/socket"
     began_s = time.monotonic()
 
-    async def come() -> Socket:
-        socket = await Socket.open(worker.url, path)
+    async def come() -> WireSocket:
+        socket = await WireSocket.open(worker.url, path)
         socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
         return socket
 
-    people: list[Socket] = []
+    people: list[WireSocket] = []
     for _ in range(0, PEOPLE, 50):  # as many as a busy machine lets in within its patience
         people += await asyncio.gather(*(come() for _ in range(50)))
     for socket in people:

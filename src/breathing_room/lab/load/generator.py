@@ -23,7 +23,7 @@ from random import Random
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from breathing_room.client.headcount import Headcount
-from breathing_room.client.http import Line
+from breathing_room.client.http import HttpClient
 from breathing_room.client.parting import LostError, UnreachableError
 from breathing_room.client.protocol import shown_url
 from breathing_room.client.room import connect
@@ -99,7 +99,7 @@ async def look(plan: Plan) -> Sight:
     """
     async with connect(plan.url, room=plan.room, observe=True, attempts_max=1) as room:
         presence = await anext(aiter(room))
-    line = Line(Timing().answer_s)
+    line = HttpClient(Timing().answer_s)
     try:
         rules = await ask_rules(line, plan.url, plan.room)
     except LostError as lost:

@@ -21,7 +21,7 @@ from enum import Enum, auto
 from random import Random
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from breathing_room.client.http import Line, Page
+from breathing_room.client.http import Endpoint, HttpClient
 from breathing_room.client.parting import LostError, RefusedError, refused
 from breathing_room.client.polling import OK, Pages, carry, goodbye_body, now_ms, read_presence
 from breathing_room.client.protocol import http_url
@@ -89,12 +89,12 @@ class HttpCrowd(Crowd[C], Generic[C]):
     def __init__(self, plan: Plan, sight: Sight) -> None:
         super().__init__(plan, sight)
         self.tally: HttpTally = HttpTally()
-        self._presence = Page.of(sight.rules.presence_url)
+        self._presence = Endpoint.of(sight.rules.presence_url)
         self._heap: list[tuple[int, int, C]] = []
         self._pushed = 0
         self._woken = asyncio.Event()
         self._sent: asyncio.Queue[tuple[C, Any]] = asyncio.Queue()
-        self._line = Line(Timing().answer_s)
+        self._line = HttpClient(Timing().answer_s)
         self._least_delay_ms = now_ms() - sight.presence.as_of_ms
 
     # --- What a kind of caller says ---------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class HttpCrowd(Crowd[C], Generic[C]):
         """Make somebody who comes now."""
         raise NotImplementedError
 
-    async def _carry(self, person: C, request: Any, line: Line) -> None:
+    async def _carry(self, person: C, request: Any, line: HttpClient) -> None:
         """Carry a request of somebody, and tell them what became of it.
 
         Raises:
@@ -159,7 +159,7 @@ class HttpCrowd(Crowd[C], Generic[C]):
 
     async def _carrier(self) -> None:
         """Carry one request after another."""
-        line = Line(Timing().answer_s)
+        line = HttpClient(Timing().answer_s)
         try:
             while True:
                 await self._serve(*await self._sent.get(), line)
@@ -167,7 +167,7 @@ class HttpCrowd(Crowd[C], Generic[C]):
         finally:
             line.close()
 
-    async def _serve(self, person: C, request: Any, line: Line) -> None:
+    async def _serve(self, person: C, request: Any, line: HttpClient) -> None:
         try:
             await self._carry(person, request, line)
         except LostError as lost:
@@ -278,7 +278,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
         )
         return PollingCaller(mood, poller)
 
-    async def _carry(self, person: PollingCaller, request: Request | Goodbye, line: Line) -> None:
+    async def _carry(self, person: PollingCaller, request: Request | Goodbye, line: HttpClient) -> None:
         poller = person.poller
         match request:
             case Goodbye():
@@ -377,14 +377,14 @@ class CoinCrowd(HttpCrowd[CoinCaller]):
         super().__init__(plan, sight)
         self._came = 0
         self._pages = {
-            call: Page.of(http_url(sight.rules.base, f"/api/{call.name.lower()}")) for call in Call
+            call: Endpoint.of(http_url(sight.rules.base, f"/api/{call.name.lower()}")) for call in Call
         }
 
     def _somebody(self) -> CoinCaller:
         self._came += 1
         return CoinCaller(self.rng.choice(self.moods), reads_config=self._came % 2 == 0, rng=self.rng)
 
-    async def _carry(self, person: CoinCaller, request: Call, line: Line) -> None:
+    async def _carry(self, person: CoinCaller, request: Call, line: HttpClient) -> None:
         if person.gone:
             return
         body = None

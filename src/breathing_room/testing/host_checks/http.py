@@ -22,7 +22,7 @@ from breathing_room.testing.host_context import (
     new_visitor,
     short_presence,
 )
-from breathing_room.testing.peer import Message, RefusedError, read_object
+from breathing_room.testing.peer import HandshakeRefusedError, Message, read_object
 
 PROMISES: Final[dict[str, Promise]] = {}
 promise = adding_to(PROMISES)
@@ -203,7 +203,7 @@ async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
         await expect_refusal(t.post("/beat", {"visitor": new_visitor()}), "bad_room", 400)
         try:
             await t.socket()
-        except RefusedError as refused:
+        except HandshakeRefusedError as refused:
             expect(that=refused.answer.status == 400, seen=refused.answer)
             expect_error(refused.answer.json()["error"], "bad_room", 400)
         else:

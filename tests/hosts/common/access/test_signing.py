@@ -23,7 +23,7 @@ from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import VISITOR_ID
 from breathing_room.hosts.common.access.signing import CLOCKS_DIFFER_S, check_signed, sign_visitor
 from breathing_room.hosts.server.routes import create_app
-from breathing_room.testing.peer import Socket
+from breathing_room.testing.peer import WireSocket
 from harness import Serve
 from inside import NOON_MS, HandClock, client_of, host_inside, listening
 
@@ -185,19 +185,19 @@ async def test_sockets_must_be_signed(serve: Serve) -> None:
     one; who only watches needs none.
     """
     server = serve("--push-ms", "20", env={"BREATHING_ROOM_SIGNING_KEY": KEY})
-    watcher = await Socket.open(server.url, "/v1/rooms/lobby/socket")
+    watcher = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
     watcher.say("observe")
     assert (await watcher.hear("presence"))["count"] == 0
-    person = await Socket.open(server.url, "/v1/rooms/lobby/socket")
+    person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
     for wrong in ("visitor-0123456789", sign_visitor(KEY, "garden")):
         person.say("join", visitor=wrong)
         error = (await person.hear("error"))["error"]
         assert (error["code"], error["status"]) == ("unsigned_visitor", 403)
     person.say("join", visitor=sign_visitor(KEY, "lobby"))
     await watcher.hear("presence", lambda presence: bool(presence["count"] == 1))
-    stranger = await Socket.open(server.url, "/api/room?sessionId=s1")
+    stranger = await WireSocket.open(server.url, "/api/room?sessionId=s1")
     assert (await stranger.hear("error"))["error"]["code"] == "unsigned_visitor"
-    other = await Socket.open(server.url, f"/api/room?sessionId={sign_visitor(KEY, 'lobby')}")
+    other = await WireSocket.open(server.url, f"/api/room?sessionId={sign_visitor(KEY, 'lobby')}")
     await watcher.hear("presence", lambda presence: bool(presence["count"] == 2))
     for socket in (watcher, person, stranger, other):
         socket.cut()
@@ -208,7 +208,7 @@ async def test_mounted_sockets_must_be_signed() -> None:
     In somebody else's application a join is held to the same.
     """
     async with host_inside(signing_key=KEY) as host, listening(create_app(host)) as url:
-        person = await Socket.open(url, "/v1/rooms/lobby/socket")
+        person = await WireSocket.open(url, "/v1/rooms/lobby/socket")
         person.say("join", visitor="visitor-0123456789")
         assert (await person.hear("error"))["error"]["code"] == "unsigned_visitor"
         person.say("join", visitor=sign_visitor(KEY, "lobby"))

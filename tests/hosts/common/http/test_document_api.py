@@ -21,7 +21,7 @@ from breathing_room.hosts.common.http.document_api import (
     read_session_id,
 )
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
-from breathing_room.testing.peer import RefusedError, Socket
+from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from harness import Serve, ServerProcess
 from inside import NOON_MS, HandClock, client_of, host_inside
 
@@ -174,9 +174,9 @@ async def test_config_is_cached() -> None:
         assert again.status_code == 304
 
 
-async def open_room(url: str, session_id: str, mood: str = "release") -> Socket:
+async def open_room(url: str, session_id: str, mood: str = "release") -> WireSocket:
     """Open a socket as that app does; the first presence has been read."""
-    socket = await Socket.open(url, f"/api/room?sessionId={quote(session_id, safe='')}&mood={mood}")
+    socket = await WireSocket.open(url, f"/api/room?sessionId={quote(session_id, safe='')}&mood={mood}")
     await socket.hear("presence")
     return socket
 
@@ -211,8 +211,8 @@ async def test_room_needs_a_session_id(server: ServerProcess) -> None:
     A handshake without an id that can be read is refused with an error of the one shape.
     """
     for query in ("", "?mood=release", "?sessionId=", "?sessionId=a%0Ab", f"?sessionId={'x' * 129}"):
-        with pytest.raises(RefusedError) as refused:
-            await Socket.open(server.url, f"/api/room{query}")
+        with pytest.raises(HandshakeRefusedError) as refused:
+            await WireSocket.open(server.url, f"/api/room{query}")
         answer = refused.value.answer
         assert answer.status == 400
         assert answer.json()["error"]["code"] == "bad_visitor"
@@ -224,7 +224,7 @@ async def test_too_many_sockets_of_a_session_are_closed(serve: Serve) -> None:
     """
     server = serve("--connections-per-visitor-max", "2")
     first = [await open_room(server.url, "ann") for _ in range(2)]
-    third = await Socket.open(server.url, "/api/room?sessionId=ann")
+    third = await WireSocket.open(server.url, "/api/room?sessionId=ann")
     assert (await third.hear("error"))["error"]["code"] == "too_many_sockets"
     assert (await third.ended()).code == 4501
     await asyncio.sleep(0)
