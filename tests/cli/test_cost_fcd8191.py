@@ -1,13 +1,17 @@
 """The bills of all strategies as commit fcd8191 printed them."""
 
 from datetime import date
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from breathing_room.cli import cost, main
-from breathing_room.lab.cost.strategies import STRATEGIES
-from written import FOLDER
+from breathing_room.lab.cost.book import read_book
+from breathing_room.lab.cost.model import Crowd, bill
+from breathing_room.lab.cost.strategies import STRATEGIES, strategy
+from written import FOLDER, read
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -19,6 +23,37 @@ def test_formulas_and_figures_are_printed_byte_for_byte_as_they_were(
     result = CliRunner().invoke(main, ["cost", "--explain", name])
     assert result.exit_code == 0
     assert result.stdout_bytes == (FOLDER / "cost" / f"{name}.txt").read_bytes()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_figures_are_as_they_were_with_every_setting_plan_and_crowd(name: str) -> None:
+    """What a month takes, what it puts on limits, its error, and what it costs if an assumption fails, to nine digits."""
+    cases = [case for case in read("cost_figures.json") if case[0] == name]
+    assert len(cases) >= 8
+    for _, plan, people, settings, said in cases:
+        assert figures(name, plan, people, settings) == said, (plan, people, settings)
+
+
+def figures(name: str, plan: str, people: int, settings: dict[str, Any]) -> str:
+    """Put a bill in a line, as the fixture has it."""
+    given = {key: Decimal(value) if isinstance(value, str) else value for key, value in settings.items()}
+    crowd, book = Crowd(people=people), read_book()
+    chosen = strategy(name, plan, **given)
+    made = bill(chosen, crowd, book, plan=plan)
+    error, bias = made.accuracy.error, made.accuracy.bias
+    otherwise = [
+        f"{bill(entry.otherwise, crowd, book, plan=plan).total}"
+        for entry in chosen.assumptions()
+        if entry.otherwise is not None
+    ]
+    parts = (
+        *(f"{line.item.key.partition('.')[2]} {line.used.value:.9g}" for line in made.lines),
+        *(f"{load.title} {load.load.value:.9g} of {load.most}" for load in made.loads),
+        f"{made.plan} {made.total} {made.currency}",
+        f"error {error and f'{error.value:.9g}'} bias {bias is not None and f'{bias:.9g}'}",
+        f"otherwise {' '.join(otherwise)}",
+    )
+    return "; ".join(parts)
 
 
 def test_no_strategy_went() -> None:
