@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-from breathing_room.lab.cost.strategies import MEMORY_GB
+from breathing_room.lab.cost.strategies.sources import MEMORY_GB
 from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import WireSocket
 from hosts.worker.bill import FIXED, OBJECT, PRICED, REPORTED_BEATS, OfPanel, OnSocket, Timetable

@@ -57,8 +57,6 @@ UNTIL = {
         "Forgers": WORDS,
         "Host": ONE_ROOM_HOST,
         "Look": WORDS,
-        "Plan": WORDS,
-        "Polled": WORDS,
         "Report": WORDS,
         "Request": WORDS,
         "RoomHost": ONE_ROOM_HOST,
@@ -67,7 +65,6 @@ UNTIL = {
     LENGTH: {
         "cli/cost.py": "until strategies are values",
         "hosts/server/host.py": ONE_ROOM_HOST,
-        "lab/cost/strategies.py": "until strategies are values",
     },
     EFFECTS: {
         "hosts/server/host.py: RoomHost._perform": ONE_ROOM_HOST,

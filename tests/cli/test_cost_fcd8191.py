@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from breathing_room.cli import cost, main
 from breathing_room.lab.cost.book import read_book
-from breathing_room.lab.cost.model import Crowd, bill
-from breathing_room.lab.cost.strategies import STRATEGIES, strategy
+from breathing_room.lab.cost.crowd import CrowdProfile
+from breathing_room.lab.cost.model import bill
+from breathing_room.lab.cost.strategies import STRATEGIES, changed, strategy
 from written import FOLDER, read
 
 
@@ -37,13 +38,13 @@ def test_figures_are_as_they_were_with_every_setting_plan_and_crowd(name: str) -
 def figures(name: str, plan: str, people: int, settings: dict[str, Any]) -> str:
     """Put a bill in a line, as the fixture has it."""
     given = {key: Decimal(value) if isinstance(value, str) else value for key, value in settings.items()}
-    crowd, book = Crowd(people=people), read_book()
+    crowd, book = CrowdProfile(people=people), read_book()
     chosen = strategy(name, plan, **given)
     made = bill(chosen, crowd, book, plan=plan)
     error, bias = made.accuracy.error, made.accuracy.bias
     otherwise = [
-        f"{bill(entry.otherwise, crowd, book, plan=plan).total}"
-        for entry in chosen.assumptions()
+        f"{bill(changed(chosen, entry.otherwise), crowd, book, plan=plan).total}"
+        for entry in chosen.assumptions
         if entry.otherwise is not None
     ]
     parts = (

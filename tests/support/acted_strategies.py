@@ -1,4 +1,4 @@
-"""The cost model's strategies, acted out and counted: what ``lab/cost/strategies.py`` computes, and no formula of it.
+"""The cost model's strategies, acted out and counted: what ``lab/cost/strategies`` compute, and no formula of it.
 
 People come, feel, report, poll and go, one by one, on the simulator's clock. Who polls or sits in a panel is a ``core/client_rules/polling.py`` ``Poller``; what is
 written goes through ``core/write_policies`` into a store that counts; caches are ``network.Edge``; sockets join a ``core/room.py`` room.
@@ -33,8 +33,11 @@ from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.lazy import LazyPolicy
 from breathing_room.core.write_policies.policy import WritePolicy
 from breathing_room.core.write_policies.records import Kind, Put, SeatReport, Writes
-from breathing_room.lab.cost import strategies as ways
-from breathing_room.lab.cost.model import MONTH_DAYS, Crowd, Strategy, Terms
+from breathing_room.lab.cost.crowd import MONTH_DAYS, CrowdFigures, CrowdProfile
+from breathing_room.lab.cost.formula import figure
+from breathing_room.lab.cost.strategies.objects import object_count, sums_interval
+from breathing_room.lab.cost.strategies.sources import MEMORY_GB
+from breathing_room.lab.cost.strategy import Strategy
 from breathing_room.lab.sim.clock import FIRST, Clock
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.network import Edge
@@ -115,7 +118,9 @@ class Part:
         gap_ms: How long a place is empty, on average, between two people.
     """
 
-    def __init__(self, people: int, crowd: Crowd, seed: int, *, beat_ms: int = 0, gap_ms: int = 0) -> None:
+    def __init__(
+        self, people: int, crowd: CrowdProfile, seed: int, *, beat_ms: int = 0, gap_ms: int = 0
+    ) -> None:
         self.people = people
         self.rng = Random(seed)
         self.gap_ms = gap_ms
@@ -263,7 +268,7 @@ class Keys(Part):
     def __init__(
         self,
         people: int,
-        crowd: Crowd,
+        crowd: CrowdProfile,
         seed: int,
         *,
         beat_ms: int,
@@ -322,7 +327,7 @@ class Pollers(Part):
     def __init__(
         self,
         people: int,
-        crowd: Crowd,
+        crowd: CrowdProfile,
         seed: int,
         *,
         poll_ms: int,
@@ -447,7 +452,9 @@ class Pollers(Part):
 class Sockets(Part):
     """People on sockets of a real room, which tells everybody of every change."""
 
-    def __init__(self, people: int, crowd: Crowd, seed: int, *, push_ms: int, pushes_per_s: int) -> None:
+    def __init__(
+        self, people: int, crowd: CrowdProfile, seed: int, *, push_ms: int, pushes_per_s: int
+    ) -> None:
         super().__init__(people, crowd, seed, gap_ms=30 * SECOND_MS)
         self._mood_of: dict[int, int] = {}
         # A lease of a day: no pings are needed, which cost nothing here anyway.
@@ -508,16 +515,18 @@ class Object(Part):
         shards: How many there are.
     """
 
-    def __init__(self, people: int, crowd: Crowd, seed: int, *, way: ways.DurableObject, shards: int) -> None:
-        super().__init__(people, crowd, seed, beat_ms=ms(way.beat_s))
-        self._way = way
+    def __init__(self, people: int, crowd: CrowdProfile, seed: int, *, way: Strategy, shards: int) -> None:
+        knobs = way.settings
+        super().__init__(people, crowd, seed, beat_ms=ms(knobs["beat_s"]))
+        self._knobs = knobs
         self._shards = shards
-        self._tells = shards > 1 and bool(way.sums_s)
+        self._tells = shards > 1 and bool(knobs["sums_s"])
+        sums_s = sums_interval(figure(knobs["sums_s"]), figure(knobs["push_s"])).value
         for shard in range(shards):
             for every_s, action in (
-                (way.push_s, self._push),
-                (way.snapshot_s, partial(self._snapshot, shard)),
-                (way.tempo.value if self._tells else 0, partial(self._tell, shard)),
+                (knobs["push_s"], self._push),
+                (knobs["snapshot_s"], partial(self._snapshot, shard)),
+                (sums_s if self._tells else 0, partial(self._tell, shard)),
             ):
                 if every_s:
                     self.regularly(ms(every_s), action)
@@ -525,7 +534,7 @@ class Object(Part):
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
         """Somebody connects; their beats begin at some moment of the next minute."""
         self.tally["joins"] += 1
-        self.tally["awake_us"] += round(self._way.connect_ms * 1_000)
+        self.tally["awake_us"] += round(self._knobs["connect_ms"] * 1_000)
         self._feel_later(number, now_ms, departs_ms)
         first_ms = now_ms + self.rng.randrange(self.beat_ms)
         if first_ms < departs_ms:
@@ -543,7 +552,7 @@ class Object(Part):
 
     def _message(self) -> None:
         self.tally["messages"] += 1
-        self.tally["awake_us"] += round(self._way.handler_ms * 1_000)
+        self.tally["awake_us"] += round(self._knobs["handler_ms"] * 1_000)
 
     def _push(self, now_ms: int) -> None:
         """Send to everybody who is on this object, keep what was said, and to whom apart, and set the next alarm: each a row."""
@@ -552,14 +561,14 @@ class Object(Part):
         if not self._tells:
             self.tally["alarms"] += 1
             self.tally["rows"] += 1
-        self.tally["awake_us"] += round(self._way.send_us * self.people / self._shards)
+        self.tally["awake_us"] += round(self._knobs["send_us"] * self.people / self._shards)
 
     def _snapshot(self, shard: int, now_ms: int) -> None:
         """Keep a snapshot, the averages, when that was, and that there is news again; the first object puts its own into KV."""
         del now_ms
         self.tally["snapshots"] += not shard
         self.tally["rows"] += 4
-        if not (self._way.push_s or self._tells):  # Nothing else sets an alarm.
+        if not (self._knobs["push_s"] or self._tells):  # Nothing else sets an alarm.
             self.tally["alarms"] += 1
             self.tally["rows"] += 1
 
@@ -570,13 +579,13 @@ class Object(Part):
         self.tally["rows"] += 2
         if shard:
             self.tally["sums"] += 1
-            self.tally["awake_us"] += round(2 * self._way.handler_ms * 1_000)
+            self.tally["awake_us"] += round(2 * self._knobs["handler_ms"] * 1_000)
 
 
 class Connections(Part):
     """People with a connection to a service: who comes, how long, and what is pushed to them."""
 
-    def __init__(self, people: int, crowd: Crowd, seed: int, *, push_ms: int) -> None:
+    def __init__(self, people: int, crowd: CrowdProfile, seed: int, *, push_ms: int) -> None:
         super().__init__(people, crowd, seed)
         self._came_at_ms: dict[int, int] = {}
         self._ages = Deck(self.rng)
@@ -609,7 +618,7 @@ def ms(seconds: object) -> int:
     return round(float(str(seconds)) * SECOND_MS)
 
 
-def count(way: Strategy, crowd: Crowd, seed: int, *, error: float = ERROR) -> dict[str, Count]:
+def count(way: Strategy, crowd: CrowdProfile, seed: int, *, error: float = ERROR) -> dict[str, Count]:
     """Act a strategy out, and count what it takes of each item of the price book, in a second.
 
     Args:
@@ -618,26 +627,25 @@ def count(way: Strategy, crowd: Crowd, seed: int, *, error: float = ERROR) -> di
         seed: Where chance comes from.
         error: The standard error that a count may have, as a share of it. Half of it takes four times as long.
     """
-    match way:
-        case ways.Naive() | ways.Sampled() | ways.WriteMinimal() if not isinstance(way, ways.SampledPeople):
+    match way.storing.kind:
+        case "key":
             return _keys(way, crowd, seed, error)
-        case ways.SampledPeople():
+        case "batches" | "windows":
             return _sampled_people(way, crowd, seed, error)
-        case ways.ClientOnly():
+        case "none":
             return {}
-        case ways.DurableObject():
+        case "objects":
             return _objects(way, crowd, seed, error)
-        case ways.Fixed():
+        case "rows":
             return _fixed(way, crowd, seed, error)
-        case ways.SelfHosted():
+        case "file":
             return _self_hosted(way, crowd, seed, error)
-        case ways.Managed():
+        case "service":
             return _managed(way, crowd, seed, error)
-    raise AssertionError(way)
 
 
 def _polls(
-    people: int, crowd: Crowd, seed: int, error: float, *, poll_s: object, cache_s: object = 0
+    people: int, crowd: CrowdProfile, seed: int, error: float, *, poll_s: object, cache_s: object = 0
 ) -> dict[str, Count]:
     """Count what people ask who poll and are not asked, and what a cache lets through."""
     asking = Pollers(people, crowd, seed, poll_ms=ms(poll_s), cache_ms=ms(cache_s))
@@ -645,44 +653,55 @@ def _polls(
     return asking.run(("polls", "presence_reads"), error=error, person_s=40_000, least_s=0, whole_s=whole_s)
 
 
-def _keys(way: ways.Naive | ways.Sampled, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
-    minimal, naive = isinstance(way, ways.WriteMinimal), isinstance(way, ways.Naive)
+def _keys(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[str, Count]:
+    knobs = way.settings
+    minimal, naive = way.reporting.kind == "changes", way.reporting.kind == "heartbeats"
     reporting = Keys(
-        crowd.people, crowd, seed, beat_ms=0 if minimal else ms(way.beat_s), sample=1.0 if naive else float(getattr(way, "sample", 1)),
+        crowd.people, crowd, seed, beat_ms=0 if minimal else ms(knobs["beat_s"]), sample=float(knobs.get("sample", 1)),
         moods=naive or minimal, joins=minimal,
     ).run(("reports",), error=error, person_s=1_000_000 if minimal else 50_000, least_s=0)  # fmt: skip
-    cache_s = way.cache_s if isinstance(way, ways.SampledCached) else 0
-    polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=way.poll_s, cache_s=cache_s)
+    cache_s = knobs.get("cache_s", 0)
+    polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=knobs["poll_s"], cache_s=cache_s)
     requests = polling["polls"] + reporting["reports"]
     return {
         "workers_requests": requests,
-        "workers_cpu_ms": requests * float(way.cpu_ms),
+        "workers_cpu_ms": requests * float(knobs["cpu_ms"]),
         "kv_writes": reporting["puts"],
         "kv_reads": polling["presence_reads"] if cache_s else polling["polls"],
     }
 
 
-def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
-    seats = round(float(way.sample) * crowd.people)
+def _sampled_people(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[str, Count]:
+    knobs = way.settings
+    seats = round(float(knobs["sample"]) * crowd.people)
     policy: WritePolicy
-    if isinstance(way, ways.Bucketed):
-        policy = BucketedPolicy("batches/", lease_ms=120_000, bucket_ms=ms(way.bucket_s))
+    if way.storing.kind == "batches":
+        policy = BucketedPolicy("batches/", lease_ms=120_000, bucket_ms=ms(knobs["bucket_s"]))
     else:
-        assert isinstance(way, ways.Lazy)
-        policy = LazyPolicy("lazy/", lease_ms=120_000, window_ms=ms(way.window_s))
+        policy = LazyPolicy("lazy/", lease_ms=120_000, window_ms=ms(knobs["window_s"]))
     panel = Pollers(
-        seats, crowd, seed, poll_ms=ms(way.poll_s), report_ms=ms(way.beat_s), asked=True, policy=policy
+        seats,
+        crowd,
+        seed,
+        poll_ms=ms(knobs["poll_s"]),
+        report_ms=ms(knobs["beat_s"]),
+        asked=True,
+        policy=policy,
     )
-    if isinstance(way, ways.Lazy):
-        panel.regularly(ms(way.job_s), panel.list_keys)
+    if way.storing.kind == "windows":
+        panel.regularly(ms(knobs["job_s"]), panel.list_keys)
         reporting = panel.run(
-            ("reports", "puts", "deletes"), error=error, person_s=400_000, whole_s=float(way.window_s)
+            ("reports", "puts", "deletes"), error=error, person_s=400_000, whole_s=float(knobs["window_s"])
         )
     else:
-        reporting = panel.run(("reports", "puts"), error=error, person_s=100_000, whole_s=float(way.bucket_s))
-    polling = _polls(crowd.people - seats, crowd, seed + 1, error, poll_s=way.poll_s, cache_s=way.cache_s)
+        reporting = panel.run(
+            ("reports", "puts"), error=error, person_s=100_000, whole_s=float(knobs["bucket_s"])
+        )
+    polling = _polls(
+        crowd.people - seats, crowd, seed + 1, error, poll_s=knobs["poll_s"], cache_s=knobs["cache_s"]
+    )
     requests = polling["polls"] + reporting["polls"] + reporting["reports"]
-    if isinstance(way, ways.Lazy):
+    if way.storing.kind == "windows":
         requests += reporting["runs"]
         writes = {
             "kv_writes": reporting["puts"],
@@ -692,58 +711,68 @@ def _sampled_people(way: ways.SampledPeople, crowd: Crowd, seed: int, error: flo
     else:
         writes = {
             "object_requests": reporting["reports"] + reporting["alarms"],
-            "object_gb_s": Count(float(ways.MEMORY_GB), 0.0),
+            "object_gb_s": Count(float(MEMORY_GB), 0.0),
             "rows_written": reporting["alarms"],
             "kv_writes": reporting["puts"],
         }
     return {
         "workers_requests": requests,
-        "workers_cpu_ms": requests * float(way.cpu_ms),
+        "workers_cpu_ms": requests * float(knobs["cpu_ms"]),
         "kv_reads": polling["presence_reads"],
         **writes,
     }
 
 
-def _objects(way: ways.DurableObject, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
-    shards = int(way.shards(Terms(crowd)).value)
+def _object_count(way: Strategy, crowd: CrowdProfile) -> int:
+    objects, sockets = (figure(way.settings[name]) for name in ("objects", "sockets"))
+    return int(object_count(figure(crowd.people), objects=objects, sockets=sockets).value)
+
+
+def _objects(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[str, Count]:
+    knobs = way.settings
+    shards = _object_count(way, crowd)
     found = Object(crowd.people, crowd, seed, way=way, shards=shards).run(("joins", "messages"), error=error, person_s=300_000, least_s=60, whole_s=60)  # fmt: skip
     zero = dict.fromkeys(("alarms", "sums", "rows", "snapshots"), NONE) | found
-    awake = zero["awake_us"] * 1e-6 if way.hibernating else Count(float(shards), 0.0)
+    awake = zero["awake_us"] * 1e-6 if knobs["hibernating"] else Count(float(shards), 0.0)
     return {
         "workers_requests": zero["joins"],
         "workers_cpu_ms": zero["joins"],
         "object_requests": zero["joins"] + zero["messages"] * (1 / 20) + zero["alarms"] + zero["sums"],
-        "object_gb_s": awake * float(ways.MEMORY_GB),
+        "object_gb_s": awake * float(MEMORY_GB),
         "rows_written": zero["rows"],
         "kv_writes": zero["snapshots"],
     }
 
 
-def _fixed(way: ways.Fixed, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
-    seats = min(way.panel, crowd.people)
+def _fixed(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[str, Count]:
+    knobs = way.settings
+    seats = min(int(knobs["panel"]), crowd.people)
     panel = Pollers(
-        seats, crowd, seed, poll_ms=ms(way.poll_s), report_ms=ms(way.beat_s), asked=True,
-        publish_ms=0 if way.by_alarm else ms(way.publish_s),
+        seats, crowd, seed, poll_ms=ms(knobs["poll_s"]), report_ms=ms(knobs["beat_s"]), asked=True,
+        publish_ms=0 if knobs["by_alarm"] else ms(knobs["publish_s"]),
     )  # fmt: skip
-    if way.by_alarm:
-        panel.regularly(ms(way.publish_s), lambda _: panel.tally.update(alarms=1, published=1))
+    if knobs["by_alarm"]:
+        panel.regularly(ms(knobs["publish_s"]), lambda _: panel.tally.update(alarms=1, published=1))
     else:
-        panel.regularly(ms(way.lazy_s), lambda _: panel.tally.update(alarms=1))
-    if way.snapshot_s:  # The snapshot, the averages, and when that was.
-        panel.regularly(ms(way.snapshot_s), lambda _: panel.tally.update(snapshots=1, snapshot_rows=3))
+        panel.regularly(ms(knobs["lazy_s"]), lambda _: panel.tally.update(alarms=1))
+    if knobs["snapshot_s"]:  # The snapshot, the averages, and when that was.
+        panel.regularly(ms(knobs["snapshot_s"]), lambda _: panel.tally.update(snapshots=1, snapshot_rows=3))
     reporting = panel.run(
-        ("reports",), error=error, person_s=200_000, whole_s=max(float(way.snapshot_s), float(way.lazy_s))
+        ("reports",),
+        error=error,
+        person_s=200_000,
+        whole_s=max(float(knobs["snapshot_s"]), float(knobs["lazy_s"])),
     )
     # Those of the panel poll too, and so do the others; one cache answers all.
-    polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=way.poll_s, cache_s=way.cache_s)
-    coming = Pollers(crowd.people, crowd, seed + 2, poll_ms=NEVER_MS, config_ms=ms(way.config_s))
-    configs = coming.run((), error=error, least_s=float(way.config_s))
+    polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=knobs["poll_s"], cache_s=knobs["cache_s"])
+    coming = Pollers(crowd.people, crowd, seed + 2, poll_ms=NEVER_MS, config_ms=ms(knobs["config_s"]))
+    configs = coming.run((), error=error, least_s=float(knobs["config_s"]))
     alarms, snapshots = reporting["alarms"], reporting.get("snapshots", NONE)
     return {
         "workers_requests": reporting["reports"],
-        "workers_cpu_ms": reporting["reports"] * float(way.cpu_ms),
+        "workers_cpu_ms": reporting["reports"] * float(knobs["cpu_ms"]),
         "object_requests": reporting["reports"] + alarms,
-        "object_gb_s": Count(float(ways.MEMORY_GB), 0.0),
+        "object_gb_s": Count(float(MEMORY_GB), 0.0),
         "rows_written": reporting["reports"] + alarms + reporting.get("snapshot_rows", NONE),
         "kv_writes": snapshots,
         "r2_writes": reporting["published"],
@@ -751,56 +780,62 @@ def _fixed(way: ways.Fixed, crowd: Crowd, seed: int, error: float) -> dict[str, 
     }
 
 
-def _self_hosted(way: ways.SelfHosted, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
-    if isinstance(way, ways.SelfHostedPolled):
-        seats = min(way.panel, crowd.people)
-        panel = Pollers(seats, crowd, seed, poll_ms=ms(way.poll_s), report_ms=ms(way.beat_s), asked=True)
+def _self_hosted(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[str, Count]:
+    knobs = way.settings
+    if way.reporting.kind == "panel":
+        seats = min(int(knobs["panel"]), crowd.people)
+        panel = Pollers(
+            seats, crowd, seed, poll_ms=ms(knobs["poll_s"]), report_ms=ms(knobs["beat_s"]), asked=True
+        )
         reporting = panel.run(("reports",), error=error, person_s=200_000)
         sent = reporting["reports"] + reporting["polls"]
         if crowd.people > seats:
-            sent += _polls(crowd.people - seats, crowd, seed + 1, error, poll_s=way.poll_s)["polls"]
+            sent += _polls(crowd.people - seats, crowd, seed + 1, error, poll_s=knobs["poll_s"])["polls"]
     else:
         sent = Sockets(
-            crowd.people, crowd, seed, push_ms=ms(way.push_s), pushes_per_s=int(way.pushes_per_s)
+            crowd.people, crowd, seed, push_ms=ms(knobs["push_s"]), pushes_per_s=int(knobs["pushes_per_s"])
         ).run(("sent",), error=error, person_s=500_000, least_s=10)["sent"]  # fmt: skip
-    egress = sent * float(way.message_bytes + way.wire_bytes)
-    if isinstance(way, ways.SelfHostedEc2):
+    egress = sent * float(knobs["message_bytes"] + knobs["wire_bytes"])
+    if way.provider == "aws":
         return {"egress_gb": egress * 1e-9}
     return {"egress_tb": egress * 1e-12}
 
 
-def _managed(way: ways.Managed, crowd: Crowd, seed: int, error: float) -> dict[str, Count]:
-    found = Connections(crowd.people, crowd, seed, push_ms=ms(way.push_s)).run(
-        ("joins", "minutes"), error=error, person_s=2_000_000, whole_s=float(way.push_s)
+def _managed(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[str, Count]:
+    knobs = way.settings
+    found = Connections(crowd.people, crowd, seed, push_ms=ms(knobs["push_s"])).run(
+        ("joins", "minutes"), error=error, person_s=2_000_000, whole_s=float(knobs["push_s"])
     )
     joins, moods, pushes = found["joins"], found["moods"], found["pushes"]
-    match way:
-        case ways.ApiGateway():
+    match way.name:
+        case "aws-api-gateway":
             told = joins + found["leaves"] + moods
-            busy_ms = (told + pushes) * float(way.function_ms) + found["deliveries"] * float(way.call_ms)
+            busy_ms = (told + pushes) * float(knobs["function_ms"]) + found["deliveries"] * float(
+                knobs["call_ms"]
+            )
             return {
                 "websocket_messages": found["deliveries"] + moods,
                 "websocket_minutes": found["minutes"],
                 "lambda_requests": told + pushes,
-                "lambda_gb_s": busy_ms * (float(way.function_gb) / SECOND_MS),
+                "lambda_gb_s": busy_ms * (float(knobs["function_gb"]) / SECOND_MS),
                 "dynamodb_writes": told,
             }
-        case ways.AppSync():
+        case "aws-appsync":
             return {
                 "appsync_operations": found["deliveries"] + pushes + joins * 2 + moods,
                 "appsync_minutes": found["minutes"],
             }
-        case ways.Supabase():
+        case "supabase":
             return {
                 "messages": found["deliveries"] + pushes + moods,
-                "egress_gb": found["deliveries"] * (float(way.message_bytes) * 1e-9),
+                "egress_gb": found["deliveries"] * (float(knobs["message_bytes"]) * 1e-9),
             }
         case _:
             return {"messages": found["deliveries"] + pushes + moods, "connection_minutes": found["minutes"]}
 
 
-def per_second(way: Strategy, crowd: Crowd) -> Mapping[str, float]:
+def per_second(way: Strategy, crowd: CrowdProfile) -> Mapping[str, float]:
     """Say what the model computes, in a second."""
-    usage = way.usage(Terms(crowd))
+    usage = way.usage(CrowdFigures(crowd))
     seconds = MONTH_DAYS * float(crowd.hours) * 3_600
     return {key: float(used.value) / seconds for key, used in usage.items()}

@@ -7,7 +7,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -23,12 +22,14 @@ from breathing_room.core.errors import ConfigError
 from breathing_room.lab.cost.book import BELIEVED, PRO_RATA, ROUNDINGS, UP, Book, read_book
 from breathing_room.lab.cost.budget import choices
 from breathing_room.lab.cost.counted import project, read_metrics
+from breathing_room.lab.cost.crowd import CrowdProfile
 from breathing_room.lab.cost.document import claims, summary
 from breathing_room.lab.cost.formula import Figure, money, number
-from breathing_room.lab.cost.model import Bill, Crowd, Strategy, bill, breaks_at
+from breathing_room.lab.cost.model import Bill, bill, breaks_at
 from breathing_room.lab.cost.plot import PLOTTED, plot
 from breathing_room.lab.cost.report import broken_words, describe, notes, otherwise, worst_grade
 from breathing_room.lab.cost.strategies import STRATEGIES, strategy
+from breathing_room.lab.cost.strategy import Strategy
 
 RIGHT: Final = frozenset({"a month", "people", "used", "charge", "KV", "Durable Objects", "fixed"})
 """Columns of numbers."""
@@ -56,19 +57,19 @@ def decimal(text: str) -> Decimal:
 def setting(text: str) -> tuple[str, Any]:
     """Read NAME=VALUE, of any strategy."""
     name, _, value = text.partition("=")
-    known = {entry.name: entry.default for kind in STRATEGIES.values() for entry in fields(kind)}
+    known = {key: knob for build in STRATEGIES.values() for key, knob in build.knobs.items()}
     if name not in known:
         raise click.BadParameter(f"{name!r} is no setting; there are {', '.join(sorted(known))}")
-    if isinstance(known[name], bool):
+    if isinstance(known[name].default, bool):
         if value not in {"true", "false"}:
             raise click.BadParameter(f"{name} must be true or false, not {value!r}")
         return name, value == "true"
     made = decimal(value)
     if made < 0:
         raise click.BadParameter(f"{name} must not be below 0: {value}")
-    if isinstance(known[name], int) and made != int(made):
+    if known[name].is_whole and made != int(made):
         raise click.BadParameter(f"{name} must be a whole number, not {value}")
-    return name, int(made) if isinstance(known[name], int) else made
+    return name, made
 
 
 @click.command(
@@ -224,7 +225,7 @@ def command(
     chosen = {name: value for name, value in knobs.items() if value is not None} | dict(settings)
     try:
         book = read_book(prices)
-        crowd = Crowd(people=people, stay_s=stay_s, mood_changes=mood_changes, hours=hours)
+        crowd = CrowdProfile(people=people, stay_s=stay_s, mood_changes=mood_changes, hours=hours)
         if metrics is not None:
             show_metrics(metrics, over_s, book, rounding, as_json=as_json)
         elif check_document:
@@ -248,7 +249,7 @@ def command(
 # --- Bills --------------------------------------------------------------------------------------------------------
 
 
-def show_bills(wanted: Sequence[Strategy], crowd: Crowd, book: Book, plan: str, rounding: str, *, as_json: bool, as_csv: bool) -> None:  # fmt: skip
+def show_bills(wanted: Sequence[Strategy], crowd: CrowdProfile, book: Book, plan: str, rounding: str, *, as_json: bool, as_csv: bool) -> None:  # fmt: skip
     """Print a bill for each strategy."""
     bills = [bill(each, crowd, book, plan=plan, rounding=rounding) for each in wanted]
     breaks = [breaks_at(each, crowd, book, plan=plan) for each in wanted]
@@ -306,9 +307,7 @@ def show_bills(wanted: Sequence[Strategy], crowd: Crowd, book: Book, plan: str, 
         if people > crowd.people and people <= 10_000_000
     ]
     unverified = [
-        made.strategy.name
-        for made in bills
-        if any(entry.grade == "M" for entry in made.strategy.assumptions())
+        made.strategy.name for made in bills if any(entry.grade == "M" for entry in made.strategy.assumptions)
     ]
     if coming:
         click.echo("\nFurther on:\n  " + "\n  ".join(coming))
@@ -328,25 +327,24 @@ def dearest(made: Bill) -> str:
 # --- Reasons ------------------------------------------------------------------------------------------------------
 
 
-def show_reasons(chosen: Strategy, crowd: Crowd, book: Book, plan: str, rounding: str) -> None:
+def show_reasons(chosen: Strategy, crowd: CrowdProfile, book: Book, plan: str, rounding: str) -> None:
     """Print every line item of a bill with its formula, price and source, and what it rests on."""
     made = bill(chosen, crowd, book, plan=plan, rounding=rounding)
     breaks = breaks_at(chosen, crowd, book, plan=plan)
     click.echo(
         f"{chosen.name}: {describe_crowd(crowd)}, {made.plan} plan of {book.provider(chosen.provider).title}"
     )
-    for what in ("reports", "writes", "reads"):
-        click.echo(f"  {what:<8} {getattr(chosen, what)}")
+    for what, part in (("reports", chosen.reporting), ("writes", chosen.storing), ("reads", chosen.reading)):
+        click.echo(f"  {what:<8} {part.words}")
     figures = definitions([*(line.used for line in made.lines), *(load.load for load in made.loads)])
     heading("Given")
     for entry in figures:
         if not entry.parts:
             click.echo(f"  {entry.name} = {number(entry.value)} {entry.unit}".rstrip() + (f"   ({entry.source})" if entry.source != "given" else ""))  # fmt: skip
-    switches = [entry for entry in fields(chosen) if isinstance(entry.default, bool)]
-    for switch in switches:
-        click.echo(
-            f"  {switch.name} = {str(getattr(chosen, switch.name)).lower()}   ({switch.metadata['meaning']})"
-        )
+    knobs = STRATEGIES[chosen.name].knobs
+    for key, value in chosen.settings.items():
+        if isinstance(value, bool):
+            click.echo(f"  {key} = {str(value).lower()}   ({knobs[key].meaning})")
     heading("Computed, for a month of 30 days")
     for entry in figures:
         if entry.parts:
@@ -390,10 +388,10 @@ def show_reasons(chosen: Strategy, crowd: Crowd, book: Book, plan: str, rounding
         )
         click.echo(f"          {load.source}")
     heading("Rests on")
-    for assumption in chosen.assumptions():
+    for assumption in chosen.assumptions:
         warning = "UNVERIFIED " if assumption.grade == "M" else ""
         click.echo(f"  {assumption.grade}  {warning}{assumption.text}\n     {assumption.source}")
-        instead = otherwise(assumption, crowd, book, plan=plan, rounding=rounding)
+        instead = otherwise(chosen, assumption, crowd, book, plan=plan, rounding=rounding)
         if instead is not None:
             broken = f"; breaks {', '.join(load.title for load in instead.broken)}" if instead.broken else ""
             click.echo(f"     otherwise {money(instead.total, instead.currency)}{broken}")
@@ -415,7 +413,7 @@ def definitions(figures: Iterable[Figure]) -> list[Figure]:
 # --- The other ways to ask ----------------------------------------------------------------------------------------
 
 
-def show_budget(crowd: Crowd, book: Book, budget: Decimal, names: tuple[str, ...], rounding: str, *, as_json: bool) -> None:  # fmt: skip
+def show_budget(crowd: CrowdProfile, book: Book, budget: Decimal, names: tuple[str, ...], rounding: str, *, as_json: bool) -> None:  # fmt: skip
     """Print the most accurate configuration within a sum, and those behind it."""
     for name in names:
         strategy(name)
@@ -434,7 +432,7 @@ def show_budget(crowd: Crowd, book: Book, budget: Decimal, names: tuple[str, ...
         [
             (
                 choice.bill.strategy.name, choice.bill.plan, money(choice.bill.total_usd), choice.bill.accuracy.words,
-                f"panel {choice.bill.strategy.panel:,}" if hasattr(choice.bill.strategy, "panel") else "",
+                f"panel {panel:,}" if (panel := choice.bill.strategy.settings.get("panel")) else "",
             )
             for choice in found
         ],
@@ -559,7 +557,7 @@ def today() -> Any:
     return datetime.now(UTC).date()
 
 
-def words_of(crowd: Crowd) -> dict[str, Any]:
+def words_of(crowd: CrowdProfile) -> dict[str, Any]:
     """Say a crowd in plain values."""
     return {
         "people": crowd.people,
@@ -570,7 +568,7 @@ def words_of(crowd: Crowd) -> dict[str, Any]:
     }
 
 
-def describe_crowd(crowd: Crowd) -> str:
+def describe_crowd(crowd: CrowdProfile) -> str:
     """Say a crowd in words."""
     moods = f"{number(crowd.mood_changes)} change{'' if crowd.mood_changes == 1 else 's'} of mood"
     return f"{crowd.people:,} people, stays of {number(crowd.stay_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"

@@ -12,13 +12,16 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from acted_strategies import per_second
 from breathing_room.lab.cost.book import read_book
-from breathing_room.lab.cost.model import Crowd, Terms
-from breathing_room.lab.cost.strategies import DurableObject, Fixed
+from breathing_room.lab.cost.crowd import CrowdFigures, CrowdProfile
+from breathing_room.lab.cost.strategies import changed
+from breathing_room.lab.cost.strategies.fixed import fixed
+from breathing_room.lab.cost.strategies.objects import durable_object
+from breathing_room.lab.cost.strategy import Strategy
 from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import WireSocket
 from hosts.worker.platform_fakes import Service
@@ -30,11 +33,13 @@ PATIENCE_S = 60.0
 TOGETHER = 20
 """How many come in at once at the beginning: as many as a busy machine lets in within its patience."""
 
-OBJECT = DurableObject(push_s=Decimal(30), snapshot_s=Decimal(60))
-FIXED = Fixed(by_alarm=False, publish_s=Decimal(30), snapshot_s=Decimal(60), lazy_s=Decimal(60))
+OBJECT = durable_object(push_s=Decimal(30), snapshot_s=Decimal(60))
+FIXED = fixed(by_alarm=False, publish_s=Decimal(30), snapshot_s=Decimal(60), lazy_s=Decimal(60))
 """What the model has for a room over sockets, and for one that publishes: spaced so that scaled times keep the limits of KV and R2."""
 
-_REPORTS = Terms(Crowd(leaves_share=Decimal(1))).reports_per_stay(FIXED.set_to("beat_s"), mood_renews=True)
+_REPORTS = CrowdFigures(CrowdProfile(leaves_share=Decimal(1))).reports_per_stay(
+    fixed.figure("beat_s"), mood_renews=True
+)
 REPORTED_BEATS = float(_REPORTS.value) - 3
 """Signs of life in a stay of somebody without a socket, beside joining, a mood and a goodbye."""
 
@@ -185,17 +190,25 @@ class Timetable:
     minutes: float = 6
     faster: float = 10
 
-    def variables(self, way: DurableObject | Fixed) -> dict[str, str]:
+    def variables(self, way: Strategy) -> dict[str, str]:
         """Set a room's times as the model has them, and faster."""
 
-        def scaled(seconds: Decimal) -> str:
-            return f"{1_000 * float(seconds) / self.faster:.0f}"
+        def scaled(knob: str) -> str:
+            return f"{1_000 * float(way.settings[knob]) / self.faster:.0f}"
 
-        settings = {"LOG_LEVEL": "debug", "ROOMS": '{"steady": {}}', "SNAPSHOT_MS": scaled(way.snapshot_s)}
-        if isinstance(way, Fixed):
-            settings |= {"MODE": "poll", "PUBLISH_MS": scaled(way.publish_s), "LAZY_MS": scaled(way.lazy_s)}
+        settings = {
+            "LOG_LEVEL": "debug",
+            "ROOMS": '{"steady": {}}',
+            "SNAPSHOT_MS": scaled("snapshot_s"),
+        }
+        if way.storing.kind == "rows":
+            settings |= {
+                "MODE": "poll",
+                "PUBLISH_MS": scaled("publish_s"),
+                "LAZY_MS": scaled("lazy_s"),
+            }
         else:
-            settings["PUSH_MS"] = scaled(way.push_s)
+            settings["PUSH_MS"] = scaled("push_s")
         return {f"BREATHING_ROOM_{name}": value for name, value in settings.items()}
 
     async def bill(
@@ -204,7 +217,7 @@ class Timetable:
         kv: Service,
         bucket: Service | None,
         kind: type[Visitor],
-        way: DurableObject | Fixed,
+        way: Strategy,
     ) -> Bill:
         """Let a crowd live, and count.
 
@@ -240,8 +253,10 @@ class Timetable:
         seconds = (ended_s - began_s) * self.faster
         # On a busy machine the crowd lives more slowly than it should; let the model's live as slowly.
         slower = Decimal(seconds * acts_per_s / (3 * counted["turns"] + counted["beats"]))
-        crowd = Crowd(people=self.people, stay_s=Decimal(self.stay_s) * slower, leaves_share=Decimal(1))
-        way = replace(way, beat_s=way.beat_s * slower)
+        crowd = CrowdProfile(
+            people=self.people, stay_s=Decimal(self.stay_s) * slower, leaves_share=Decimal(1)
+        )
+        way = changed(way, {"beat_s": way.settings["beat_s"] * slower})
         modelled = {key: per_s * seconds for key, per_s in per_second(way, crowd).items()}
         requests = counted["request"]
         operations = {

@@ -5,8 +5,11 @@ from decimal import Decimal
 import pytest
 
 from acted_strategies import ERROR, Count, count, per_second
-from breathing_room.lab.cost.model import Crowd, Strategy, Terms
-from breathing_room.lab.cost.strategies import STRATEGIES, DurableObject, Fixed, strategy
+from breathing_room.lab.cost.crowd import CrowdFigures, CrowdProfile
+from breathing_room.lab.cost.strategies import STRATEGIES, strategy
+from breathing_room.lab.cost.strategies.fixed import fixed
+from breathing_room.lab.cost.strategies.objects import durable_object
+from breathing_room.lab.cost.strategy import Strategy
 from tiers import longer
 
 WITHIN = 4
@@ -23,7 +26,7 @@ NOT_COUNTED = {"machines", "ipv4", "machine_hours", "ipv4_hours", "peak_connecti
 """What a month takes whoever does what: machines, and people."""
 
 
-def check(way: Strategy, crowd: Crowd) -> dict[str, Count]:
+def check(way: Strategy, crowd: CrowdProfile) -> dict[str, Count]:
     """Count a strategy, and hold the model against it."""
     error = longer(ROUGHLY, ERROR)
     counted, computed = count(way, crowd, seed=1, error=error), per_second(way, crowd)
@@ -43,7 +46,7 @@ def test_the_model_agrees_with_the_count(name: str, people: int) -> None:
     """
     Every item of every strategy is within four standard errors of what was counted, and the count is known to one percent.
     """
-    check(strategy(name), Crowd(people=people))
+    check(strategy(name), CrowdProfile(people=people))
 
 
 @pytest.mark.soak
@@ -51,7 +54,7 @@ def test_fixed_on_the_free_plan_agrees_too() -> None:
     """
     A panel of 150 that publishes on reports sends as many reports, and publishes as often, as the model says.
     """
-    counted = check(strategy("fixed", "free"), Crowd(people=longer(2_000, 10_000)))
+    counted = check(strategy("fixed", "free"), CrowdProfile(people=longer(2_000, 10_000)))
     assert 24 * 3_600 * counted["workers_requests"].per_s < 75_000
 
 
@@ -62,16 +65,16 @@ def test_several_objects_cost_what_they_tell_each_other() -> None:
     """
     people = longer(2_000, 10_000)
     for push_s in (2, 30):
-        check(DurableObject(push_s=Decimal(push_s), sockets=people * 3 // 10), Crowd(people=people))
+        check(durable_object(push_s=Decimal(push_s), sockets=people * 3 // 10), CrowdProfile(people=people))
 
 
 def test_signs_of_life_restart_with_every_report() -> None:
     """
     The formula for clients whose mood is no sign of life would be wrong by 8 % for ours: the count tells the two apart.
     """
-    crowd = Crowd(people=1_000)
-    counted = count(Fixed(), crowd, seed=1, error=ROUGHLY)["workers_requests"].per_s
-    other = per_second(Fixed(mood_renews=False), crowd)["workers_requests"]
+    crowd = CrowdProfile(people=1_000)
+    counted = count(fixed(), crowd, seed=1, error=ROUGHLY)["workers_requests"].per_s
+    other = per_second(fixed(mood_renews=False), crowd)["workers_requests"]
     assert other > 1.05 * counted
 
 
@@ -79,5 +82,5 @@ def test_nobody_is_counted_where_there_is_no_backend() -> None:
     """
     A page without a backend takes nothing of anything.
     """
-    assert count(strategy("client-only"), Crowd(), seed=1) == {}
-    assert strategy("client-only").usage(Terms(Crowd())) == {}
+    assert count(strategy("client-only"), CrowdProfile(), seed=1) == {}
+    assert strategy("client-only").usage(CrowdFigures(CrowdProfile())) == {}

@@ -3,10 +3,11 @@
 from decimal import Decimal
 
 from breathing_room.lab.cost.book import read_book
+from breathing_room.lab.cost.crowd import CrowdProfile
 from breathing_room.lab.cost.document import PEOPLE, SUMMARY, claims, summary
 from breathing_room.lab.cost.formula import money
-from breathing_room.lab.cost.model import Crowd, bill
-from breathing_room.lab.cost.strategies import SampledCached
+from breathing_room.lab.cost.model import bill
+from breathing_room.lab.cost.strategies.polled import sampled_cached
 
 BOOK = read_book()
 
@@ -31,7 +32,7 @@ def test_right_figures_follow_the_price_book() -> None:
     [whole] = [claim for claim in claims(BOOK) if claim.about == "final architecture, all"]
     assert (
         whole.right
-        == f"{money(bill(SampledCached(), Crowd(people=PEOPLE, stay_s=Decimal(900)), BOOK, plan='paid').total_usd)}/month"
+        == f"{money(bill(sampled_cached(), CrowdProfile(people=PEOPLE, stay_s=Decimal(900)), BOOK, plan='paid').total_usd)}/month"
     )
 
 

@@ -5,12 +5,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from breathing_room.lab.cost.book import read_book
-from breathing_room.lab.cost.model import Crowd, bill, breaks_at
+from breathing_room.lab.cost.crowd import CrowdProfile
+from breathing_room.lab.cost.model import bill, breaks_at
 from breathing_room.lab.cost.report import broken_words, describe, notes, otherwise, worst_grade
-from breathing_room.lab.cost.strategies import STRATEGIES, DurableObject, Naive, strategy
+from breathing_room.lab.cost.strategies import STRATEGIES, strategy
+from breathing_room.lab.cost.strategies.objects import durable_object
+from breathing_room.lab.cost.strategies.polled import naive
 
 BOOK = read_book()
-CROWD = Crowd(people=100_000)
+CROWD = CrowdProfile(people=100_000)
 
 
 def test_a_description_adds_up_and_is_json() -> None:
@@ -26,8 +29,8 @@ def test_a_description_adds_up_and_is_json() -> None:
 
 def test_a_broken_limit_says_from_which_crowd_on() -> None:
     """A limit has its load, what there is, and the crowd that breaks it, in the description and in words."""
-    breaks = breaks_at(Naive(), CROWD, BOOK, plan="paid")
-    made = bill(Naive(), CROWD, BOOK, plan="paid")
+    breaks = breaks_at(naive(), CROWD, BOOK, plan="paid")
+    made = bill(naive(), CROWD, BOOK, plan="paid")
     broken = [limit for limit in describe(made, breaks)["limits"] if limit["broken"]]
     assert broken
     for limit in broken:
@@ -52,10 +55,10 @@ def test_prices_that_are_not_the_vendors_own_words_are_noted() -> None:
 def test_an_assumption_can_be_priced_the_other_way() -> None:
     """What a bill assumes is priced as if it were not so, where the bill depends on it."""
     assumed = {
-        entry.text: otherwise(entry, CROWD, BOOK, plan="paid", rounding="believed")
-        for entry in DurableObject().assumptions()
+        entry.text: otherwise(durable_object(), entry, CROWD, BOOK, plan="paid", rounding="believed")
+        for entry in durable_object().assumptions
     }
-    own = bill(DurableObject(), CROWD, BOOK, plan="paid")
+    own = bill(durable_object(), CROWD, BOOK, plan="paid")
     changed = [made for made in assumed.values() if made is not None]
     assert changed
     assert all(made.total != own.total for made in changed)

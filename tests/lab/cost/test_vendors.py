@@ -9,9 +9,11 @@ from decimal import Decimal
 import pytest
 
 from breathing_room.lab.cost.book import BELIEVED, PRO_RATA, read_book
+from breathing_room.lab.cost.crowd import CrowdProfile
 from breathing_room.lab.cost.formula import figure
-from breathing_room.lab.cost.model import Bill, Crowd, bill, cents
-from breathing_room.lab.cost.strategies import DurableObject, Naive
+from breathing_room.lab.cost.model import Bill, bill, cents
+from breathing_room.lab.cost.strategies.objects import durable_object
+from breathing_room.lab.cost.strategies.polled import naive
 
 BOOK = read_book()
 MONTH_S = 30 * 86_400
@@ -49,10 +51,10 @@ def test_example_4_of_durable_objects_under_both_rules() -> None:
     """
     100 objects with 100 hibernating sockets each, a message a minute, 10 ms a message: from the crowd to the cent.
     """
-    example = DurableObject(
+    example = durable_object(
         objects=100, handler_ms=Decimal(10), connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0)
     )  # fmt: skip
-    crowd = Crowd(people=10_000, stay_s=WHOLE_MONTH, mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=10_000, stay_s=WHOLE_MONTH, mood_changes=Decimal(0))
     new = bill(example, crowd, BOOK, plan="paid")
     used = {line.item.key: line.used.value for line in new.lines}
     assert used["cloudflare.object_requests"] == 21_610_000
@@ -85,11 +87,11 @@ QUARTER = Decimal(900)
 
 def an_object(stay_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, handler_ms: int = 1, objects: int = 1, hibernating: bool = True) -> Bill:  # fmt: skip
     """Price sockets without pushes, snapshots and sums, as the table does."""
-    strategy = DurableObject(
+    strategy = durable_object(
         beat_s=Decimal(beat_s), handler_ms=Decimal(handler_ms), objects=objects, hibernating=hibernating,
         connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0),
     )  # fmt: skip
-    crowd = Crowd(people=10_000, stay_s=stay_s, mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=10_000, stay_s=stay_s, mood_changes=Decimal(0))
     return bill(strategy, crowd, BOOK, plan="paid", rounding=rounding)
 
 
@@ -124,8 +126,8 @@ def test_derived_polls(poll_s: int, charge: str) -> None:
     """
     polls = 10_000 * MONTH_S // poll_s
     assert total({"workers_requests": polls, "workers_cpu_ms": polls, "kv_reads": polls}) == Decimal(charge)
-    crowd = Crowd(people=10_000, stay_s=WHOLE_MONTH, mood_changes=Decimal(0))
-    made = bill(Naive(poll_s=Decimal(poll_s), beat_s=WHOLE_MONTH), crowd, BOOK, plan="paid")
+    crowd = CrowdProfile(people=10_000, stay_s=WHOLE_MONTH, mood_changes=Decimal(0))
+    made = bill(naive(poll_s=Decimal(poll_s), beat_s=WHOLE_MONTH), crowd, BOOK, plan="paid")
     assert made.lines[2].used.value == pytest.approx(polls, rel=1e-5)
 
 

@@ -20,10 +20,12 @@ from starlette.routing import BaseRoute, Route
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.http.middleware import cacheable
 from breathing_room.lab.cost.book import read_book
-from breathing_room.lab.cost.model import Bill, Crowd, Strategy, bill, breaks_at
+from breathing_room.lab.cost.crowd import CrowdProfile
+from breathing_room.lab.cost.model import Bill, bill, breaks_at
 from breathing_room.lab.cost.plot import PLOTTED, plot
 from breathing_room.lab.cost.report import describe, notes
 from breathing_room.lab.cost.strategies import strategy
+from breathing_room.lab.cost.strategy import Strategy
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
@@ -72,7 +74,7 @@ def cost_body(people: int, stay_s: Decimal, error_percent: Decimal, day: str) ->
         error_percent: The standard error that is asked for.
         day: The day, as ``YYYY-MM-DD``: prices grow old.
     """
-    book, crowd, panel = read_book(), Crowd(people=people, stay_s=stay_s), panel_of(error_percent)
+    book, crowd, panel = read_book(), CrowdProfile(people=people, stay_s=stay_s), panel_of(error_percent)
     bills = sorted(
         (bill(way, crowd, book, plan=PLAN) for way in ways(panel)), key=lambda made: made.total_usd
     )
@@ -91,7 +93,7 @@ def cost_body(people: int, stay_s: Decimal, error_percent: Decimal, day: str) ->
 def cost_plot(people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
     """Draw the bills, and mark the crowd. The day changes nothing here."""
     del day
-    crowd = Crowd(people=people, stay_s=stay_s)
+    crowd = CrowdProfile(people=people, stay_s=stay_s)
     return plot(ways(panel_of(error_percent)), crowd, read_book(), plan=PLAN, mark=True).encode()
 
 

@@ -59,7 +59,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PricePlan:
     """What an account pays in a month before it uses anything."""
 
     name: str
@@ -150,7 +150,7 @@ class Provider:
     currency: str
     usd: Decimal
     sources: Mapping[str, Source]
-    plans: Mapping[str, Plan]
+    plans: Mapping[str, PricePlan]
     items: Mapping[str, Item]
     limits: Mapping[str, Limit]
 
@@ -256,7 +256,7 @@ def parse_provider(name: str, table: Mapping[str, Any]) -> Provider:
         return sources[named]
 
     plans = {
-        key: Plan(key, inner.decimal("price"), source(inner.only("price", "source")))
+        key: PricePlan(key, inner.decimal("price"), source(inner.only("price", "source")))
         for key, inner in top.tables("plans")
     }
     items = {key: _item(name, key, inner, plans, source) for key, inner in top.tables("items")}
@@ -285,7 +285,7 @@ def _source(name: str, table: "_Table") -> Source:
     return Source(name, url, checked, grade, table.text("note", default=""))
 
 
-def _item(provider: str, name: str, table: "_Table", plans: Mapping[str, Plan], source: Any) -> Item:
+def _item(provider: str, name: str, table: "_Table", plans: Mapping[str, PricePlan], source: Any) -> Item:
     table.only("title", "unit", "price", "per", "included", "daily", "rounding", "above", "source")
     rounding = tuple(table.value("rounding", "a list"))
     if not rounding or any(rule not in {UP, PRO_RATA} for rule in rounding):

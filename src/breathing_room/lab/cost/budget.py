@@ -1,19 +1,14 @@
 """The most accurate way to run a room for a sum of money."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from breathing_room.lab.cost.book import BELIEVED, Book
-from breathing_room.lab.cost.model import FREE, Bill, Crowd, Strategy, bill
-from breathing_room.lab.cost.strategies import (
-    STRATEGIES,
-    DurableObject,
-    Fixed,
-    SelfHosted,
-    SelfHostedPolled,
-    strategy,
-)
+from breathing_room.lab.cost.crowd import CrowdProfile
+from breathing_room.lab.cost.model import Bill, bill
+from breathing_room.lab.cost.strategies import STRATEGIES, changed, strategy
+from breathing_room.lab.cost.strategy import FREE, Strategy
 
 PANEL_MAX: Final = 1_000_000
 HEADROOM: Final = Decimal("0.8")
@@ -34,7 +29,7 @@ class Choice:
 
 
 def choices(
-    crowd: Crowd,
+    crowd: CrowdProfile,
     book: Book,
     budget_usd: Decimal,
     *,
@@ -55,40 +50,40 @@ def choices(
     found = []
     for name in names:
         for plan in (FREE, "paid"):
-            if plan not in STRATEGIES[name].plans and plan == FREE:
+            asked = strategy(name, plan)
+            if plan not in asked.plans and plan == FREE:
                 continue
-            best = _largest(strategy(name, plan), crowd, book, budget_usd, plan=plan, rounding=rounding)
+            best = _largest(asked, crowd, book, budget_usd, plan=plan, rounding=rounding)
             if best is not None and best.accuracy.rank.is_finite():
                 found.append(Choice(best, settings_of(best.strategy)))
     return sorted(found, key=lambda choice: (round(choice.bill.accuracy.rank, 4), choice.bill.total_usd))
 
 
 def settings_of(chosen: Strategy) -> dict[str, str | int] | None:
-    """Say how `breathing-room serve` runs a room so, as far as it does."""
-    if isinstance(chosen, Fixed | SelfHostedPolled):
-        settings: dict[str, str | int] = {
-            "mode": "poll",
-            "panel_size": chosen.panel,
-            "beat_ms": round(chosen.beat_s * 1_000),
-            "next_ms": round(chosen.poll_s * 1_000),
-        }
-        if isinstance(chosen, Fixed):
-            settings |= {
-                "publish_ms": round(chosen.publish_s * 1_000),
-                "presence_max_age_s": round(chosen.cache_s),
-            }
-        return settings
-    if isinstance(chosen, SelfHosted):
-        return {"mode": "socket"}
-    return (
-        {"mode": "socket", "push_ms": round(chosen.push_s * 1_000)}
-        if isinstance(chosen, DurableObject)
-        else None
-    )
+    """Return the settings with which `breathing-room serve` runs a room so, as far as it does."""
+
+    def ms(knob: str) -> int:
+        return round(1_000 * chosen.settings[knob])
+
+    settings: dict[str, str | int]
+    match chosen.reporting.kind:
+        case "panel":
+            size = int(chosen.settings["panel"])
+            settings = {"mode": "poll", "panel_size": size, "beat_ms": ms("beat_s"), "next_ms": ms("poll_s")}
+        case "sockets":
+            settings = {"mode": "socket"}
+        case _:
+            return None
+    if chosen.storing.kind == "objects":
+        settings["push_ms"] = ms("push_s")
+    if chosen.reading.kind == "cdn":
+        age_s = round(chosen.settings["cache_s"])
+        settings |= {"publish_ms": ms("publish_s"), "presence_max_age_s": age_s}
+    return settings
 
 
 def _largest(
-    asked: Strategy, crowd: Crowd, book: Book, budget_usd: Decimal, *, plan: str, rounding: str
+    asked: Strategy, crowd: CrowdProfile, book: Book, budget_usd: Decimal, *, plan: str, rounding: str
 ) -> Bill | None:
     """Make the panel, if there is one, as large as the sum allows; None where not even the smallest is within it."""
 
@@ -101,12 +96,12 @@ def _largest(
         )
         return None if full or made.total_usd > budget_usd else made
 
-    if not isinstance(asked, Fixed):
+    if not (asked.reporting.kind == "panel" and asked.storing.kind == "rows"):
         return fitting(asked)
-    best = fitting(replace(asked, panel=1))
+    best = fitting(changed(asked, {"panel": 1}))
     low, high = 1, min(PANEL_MAX, crowd.people) + 1
     while best is not None and high - low > 1:
         middle = (low + high) // 2
-        made = fitting(replace(asked, panel=middle))
+        made = fitting(changed(asked, {"panel": middle}))
         best, low, high = (made, middle, high) if made is not None else (best, low, middle)
     return best

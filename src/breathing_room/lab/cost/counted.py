@@ -13,16 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from breathing_room.core.errors import ConfigError
 from breathing_room.lab.cost.book import BELIEVED, Book
+from breathing_room.lab.cost.crowd import MONTH_DAYS
 from breathing_room.lab.cost.formula import Figure, given
-from breathing_room.lab.cost.model import MONTH_DAYS, Line, cents
-from breathing_room.lab.cost.strategies import (
-    MEMORY_GB,
-    PUSH_ROWS,
-    SNAPSHOT_ROWS,
-    Fixed,
-    SelfHosted,
-    SelfHostedPolled,
-)
+from breathing_room.lab.cost.model import BillLine, cents
+from breathing_room.lab.cost.strategies.fixed import fixed
+from breathing_room.lab.cost.strategies.self_hosted import self_hosted, self_hosted_polled
+from breathing_room.lab.cost.strategies.sources import MEMORY_GB, PUSH_ROWS, SNAPSHOT_ROWS
 
 PREFIX: Final = "breathing_room_"
 STARTED: Final = "process_start_time_seconds"
@@ -92,7 +88,7 @@ class Projection:
     name: str
     currency: str
     base: Decimal
-    lines: tuple[Line, ...]
+    lines: tuple[BillLine, ...]
 
     @property
     def total(self) -> Decimal:
@@ -126,8 +122,7 @@ def project(
         return total * month / took
 
     joins, reports = monthly("joins"), monthly("reports") + monthly("goodbyes")
-    fixed, machine = Fixed(), SelfHosted()
-    publishing = month / fixed.set_to("publish_s")
+    publishing = month / fixed.figure("publish_s")
     announcements, snapshots = monthly("announcements"), monthly("snapshots")
     as_sockets = {
         "workers_requests": joins + monthly("presence_reads") + reports,
@@ -148,9 +143,8 @@ def project(
         "kv_writes": snapshots,
         "r2_writes": publishing,
     }
-    each = machine.set_to("message_bytes") + machine.set_to("wire_bytes")
-    read = SelfHostedPolled()
-    answer = read.set_to("message_bytes") + read.set_to("wire_bytes")
+    each = self_hosted.figure("message_bytes") + self_hosted.figure("wire_bytes")
+    answer = self_hosted_polled.figure("message_bytes") + self_hosted_polled.figure("wire_bytes")
     sent = (monthly("pushes") + monthly("answers")) * each + monthly("presence_reads") * answer
     as_machine = {
         "machines": given(1, "machine", "", "one"),
@@ -170,5 +164,5 @@ def _priced(
     provider = book.provider(provider_name)
     plan = provider.plans["paid"]
     items = ((book.item(f"{provider_name}.{key}"), used) for key, used in usage.items())
-    lines = tuple(Line(item, used, item.charge(used, plan.name, rounding)) for item, used in items)
+    lines = tuple(BillLine(item, used, item.charge(used, plan.name, rounding)) for item, used in items)
     return Projection(name, provider.currency, plan.price, lines)

@@ -8,16 +8,13 @@ from decimal import Decimal
 from typing import Final
 
 from breathing_room.lab.cost.book import Book
+from breathing_room.lab.cost.crowd import MONTH_DAYS, CrowdFigures, CrowdProfile
 from breathing_room.lab.cost.formula import figure, money, number
-from breathing_room.lab.cost.model import MONTH_DAYS, Bill, Crowd, Strategy, Terms, bill
-from breathing_room.lab.cost.strategies import (
-    DurableObject,
-    Fixed,
-    Lazy,
-    Sampled,
-    SampledCached,
-    WriteMinimal,
-)
+from breathing_room.lab.cost.model import Bill, bill
+from breathing_room.lab.cost.strategies.fixed import fixed
+from breathing_room.lab.cost.strategies.objects import durable_object
+from breathing_room.lab.cost.strategies.polled import lazy, sampled, sampled_cached, write_minimal
+from breathing_room.lab.cost.strategy import Strategy
 
 PEOPLE: Final = 10_000
 DAY_S: Final = 86_400
@@ -79,13 +76,13 @@ def summary(book: Book, *, rounding: str = "believed") -> tuple[Row, ...]:
     """Reproduce the document's summary table with right prices and right arithmetic, and go on to a million people."""
 
     def priced(strategy: Strategy, people: int) -> Bill:
-        return bill(strategy, Crowd(people=people), book, plan="paid", rounding=rounding)
+        return bill(strategy, CrowdProfile(people=people), book, plan="paid", rounding=rounding)
 
     rows = []
     for people, kv_said, object_said in (*SUMMARY, (1_000_000, "-", "-")):
-        kv, sockets = priced(SampledCached(), people), priced(DurableObject(), people)
+        kv, sockets = priced(sampled_cached(), people), priced(durable_object(), people)
         rows.append(
-            Row(people, kv_said, kv, object_said, sockets, priced(Fixed(), people), _why(kv, sockets))
+            Row(people, kv_said, kv, object_said, sockets, priced(fixed(), people), _why(kv, sockets))
         )
     return tuple(rows)
 
@@ -112,8 +109,8 @@ def _parts(made: Bill, left_out: str) -> str:
 def claims(book: Book) -> tuple[Claim, ...]:
     """Check the document from top to bottom."""
     item = book.item
-    crowd = Crowd(people=PEOPLE, stay_s=STAY_S)
-    held = Crowd(people=PEOPLE, stay_s=Decimal(MONTH_S), mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=PEOPLE, stay_s=STAY_S)
+    held = CrowdProfile(people=PEOPLE, stay_s=Decimal(MONTH_S), mood_changes=Decimal(0))
 
     def price(key: str) -> str:
         entry = item(f"cloudflare.{key}")
@@ -126,17 +123,17 @@ def claims(book: Book) -> tuple[Claim, ...]:
         month = Decimal(a_day) * MONTH_DAYS
         return f"{money(item(f'cloudflare.{key}').charge(figure(month), 'paid').value)}/month"
 
-    def total(strategy: Strategy, at: Crowd = crowd) -> str:
+    def total(strategy: Strategy, at: CrowdProfile = crowd) -> str:
         return f"{money(bill(strategy, at, book, plan='paid').total_usd)}/month"
 
     samples = PEOPLE * 3 // 100
     beats = samples * 2 * 60 * 24
     fast, slow = PEOPLE * 6 * 60 * 24, PEOPLE * 2 * 60 * 24
-    coin = Sampled().accuracy(Terms(crowd))
+    coin = sampled().accuracy(CrowdFigures(crowd))
     assert coin.bias is not None
     duration = item("cloudflare.object_gb_s")
     per_gb_s = duration.price / duration.per
-    object_bill = bill(DurableObject(), crowd, book, plan="paid")
+    object_bill = bill(durable_object(), crowd, book, plan="paid")
 
     def reads(cache_s: int) -> str:
         return f"{DAY_S // cache_s:,}/day and data center"
@@ -159,20 +156,20 @@ def claims(book: Book) -> tuple[Claim, ...]:
               "ten times as many reads; and the sum of a day stands where that of a month should"),
         Claim("KV reads, their cost", "~$0.09", charge("kv_reads", DAY_S // 5), False, "within what is included"),
         Claim("KV writes, their cost", "~$4.30", charge("kv_writes", beats), False, "that is a day; a month is 30"),
-        Claim("monthly estimate, polls every 10 s", "~$270", total(SampledCached(poll_s=Decimal(10), cache_s=Decimal(5))), False,
+        Claim("monthly estimate, polls every 10 s", "~$270", total(sampled_cached(poll_s=Decimal(10), cache_s=Decimal(5))), False,
               "every poll is a Worker request, cached or not"),
         Claim("reads: 10,000 x 2/min", "2.88 M/day", f"{slow:,}/day", False, "ten times as many: 10,000 x 2 x 60 x 24"),
         Claim("KV reads with a cache of 5 s, 10 s, 30 s", "480,000, 240,000, 48,000/day", f"{DAY_S // 5:,}, {DAY_S // 10:,}, {DAY_S // 30:,}/day and data center", False,
               "one in a lifetime; KV itself caches no shorter than 30 s"),
         Claim("final architecture, writes alone", "~$130", charge("kv_writes", beats), False, "a million writes are included"),
-        Claim("final architecture, all", "~$130", total(SampledCached()), False, "864 million Worker requests a month are missing"),
-        Claim("lazy writes", "216,000/day, ~$32", f"{_writes(Lazy(job_s=Decimal(MONTH_S)), held):,}/day, {charge('kv_writes', 216_000)}", False,
+        Claim("final architecture, all", "~$130", total(sampled_cached()), False, "864 million Worker requests a month are missing"),
+        Claim("lazy writes", "216,000/day, ~$32", f"{_writes(lazy(job_s=Decimal(MONTH_S)), held):,}/day, {charge('kv_writes', 216_000)}", False,
               "a million writes are included; it holds for 300 sampled people. With a coin for each beat nearly every report is somebody else's"),
-        Claim("lazy writes, all", "~$32", total(Lazy()), False, "joins, moods and goodbyes are writes too; so are deletes; and the Worker requests are missing"),
+        Claim("lazy writes, all", "~$32", total(lazy()), False, "joins, moods and goodbyes are writes too; so are deletes; and the Worker requests are missing"),
         Claim("sessions a day: 10,000 x 24 h / 15 min", "960,000", f"{PEOPLE * DAY_S // int(STAY_S):,}", True, ""),
-        Claim("write-minimal, writes", "~2 M/day, 60 M/month, $300", f"{_writes(WriteMinimal(), crowd):,}/day, {charge('kv_writes', _writes(WriteMinimal(), crowd))}", False,
+        Claim("write-minimal, writes", "~2 M/day, 60 M/month, $300", f"{_writes(write_minimal(), crowd):,}/day, {charge('kv_writes', _writes(write_minimal(), crowd))}", False,
               "960,000 joins and as many moods are 1.92 million; a million a month are included"),
-        Claim("write-minimal, all", "$300", total(WriteMinimal()), False, "the polls are missing"),
+        Claim("write-minimal, all", "$300", total(write_minimal()), False, "the polls are missing"),
         Claim("Durable Object duration", "$0.001/GB-s", f"${per_gb_s:f}/GB-s after {number(duration.included['paid'])} a month", False,
               "80 times too high: $12.50 is for a million"),
         Claim("Durable Object memory", "~100 KB per 1,000 connections", "128 MB for each object", False, "billed whole while it is awake, whatever it uses; connections are not billed"),
@@ -186,20 +183,14 @@ def claims(book: Book) -> tuple[Claim, ...]:
     )  # fmt: skip
 
 
-def _bare() -> DurableObject:
-    """Sockets and messages alone, as the price list's table has them."""
-    return replace(
-        DurableObject(),
-        objects=1,
-        connect_ms=Decimal(0),
-        push_s=Decimal(0),
-        snapshot_s=Decimal(0),
-        sums_s=Decimal(0),
-    )
+def _bare() -> Strategy:
+    """Return sockets and messages alone, as the price list's table has them."""
+    none = Decimal(0)
+    return durable_object(objects=1, connect_ms=none, push_s=none, snapshot_s=none, sums_s=none)
 
 
-def _writes(strategy: Strategy, crowd: Crowd) -> int:
-    return round(strategy.usage(Terms(crowd))["kv_writes"].value / MONTH_DAYS)
+def _writes(strategy: Strategy, crowd: CrowdProfile) -> int:
+    return round(strategy.usage(CrowdFigures(crowd))["kv_writes"].value / MONTH_DAYS)
 
 
 def _sample_error(people: int) -> Decimal:

@@ -6,8 +6,10 @@ from typing import Final
 
 from breathing_room.lab.cost.book import BELIEVED, Book
 from breathing_room.lab.cost.chart import Series, draw
+from breathing_room.lab.cost.crowd import CrowdProfile
 from breathing_room.lab.cost.formula import number
-from breathing_room.lab.cost.model import Crowd, Strategy, bill, breaks_at
+from breathing_room.lab.cost.model import bill, breaks_at
+from breathing_room.lab.cost.strategy import Strategy
 
 PLOTTED: Final = (
     "naive", "sampled-cached", "lazy", "write-minimal", "durable-object", "fixed", "self-hosted", "self-hosted-ec2",
@@ -20,7 +22,7 @@ PEOPLE_HIGH: Final = 10_000_000
 STEPS_A_DECADE: Final = 8
 
 
-def plot(strategies: Sequence[Strategy], crowd: Crowd, book: Book, *, plan: str, rounding: str = BELIEVED, mark: bool = False) -> str:  # fmt: skip
+def plot(strategies: Sequence[Strategy], crowd: CrowdProfile, book: Book, *, plan: str, rounding: str = BELIEVED, mark: bool = False) -> str:  # fmt: skip
     """Draw the bills of some strategies from 10 to 10,000,000 people.
 
     Args:

@@ -5,7 +5,10 @@ from datetime import date
 from typing import Any, Final
 
 from breathing_room.lab.cost.book import GRADES, Book, old
-from breathing_room.lab.cost.model import Assumption, Bill, Crowd, Load, bill, cents
+from breathing_room.lab.cost.crowd import CrowdProfile
+from breathing_room.lab.cost.model import Bill, Load, bill, cents
+from breathing_room.lab.cost.strategies import changed
+from breathing_room.lab.cost.strategy import Assumption, Strategy
 
 UNVERIFIED: Final = "M"
 
@@ -20,9 +23,9 @@ def describe(made: Bill, breaks: dict[str, int]) -> dict[str, Any]:
     error = made.accuracy.error
     return {
         "strategy": made.strategy.name,
-        "reports": made.strategy.reports,
-        "writes": made.strategy.writes,
-        "reads": made.strategy.reads,
+        "reports": made.strategy.reporting.words,
+        "writes": made.strategy.storing.words,
+        "reads": made.strategy.reading.words,
         "provider": made.strategy.provider,
         "plan": made.plan,
         "currency": made.currency,
@@ -61,7 +64,7 @@ def describe(made: Bill, breaks: dict[str, int]) -> dict[str, Any]:
             "bias": None if made.accuracy.bias is None else float(round(made.accuracy.bias, 3)),
             "words": made.accuracy.words,
         },
-        "unverified": [entry.text for entry in made.strategy.assumptions() if entry.grade == UNVERIFIED],
+        "unverified": [entry.text for entry in made.strategy.assumptions if entry.grade == UNVERIFIED],
     }
 
 
@@ -84,8 +87,10 @@ def broken_words(load: Load, at_people: int | None) -> str:
     return f"{load.title}{from_people}"
 
 
-def otherwise(assumption: Assumption, crowd: Crowd, book: Book, *, plan: str, rounding: str) -> Bill | None:
-    """Price what holds if an assumption does not; None where the bill does not depend on it."""
+def otherwise(
+    strategy: Strategy, assumption: Assumption, crowd: CrowdProfile, book: Book, *, plan: str, rounding: str
+) -> Bill | None:
+    """Price what holds if an assumption of a strategy does not; None where the bill does not depend on it."""
     if assumption.otherwise is None:
         return None
-    return bill(assumption.otherwise, crowd, book, plan=plan, rounding=rounding)
+    return bill(changed(strategy, assumption.otherwise), crowd, book, plan=plan, rounding=rounding)

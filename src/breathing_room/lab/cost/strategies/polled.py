@@ -1,0 +1,423 @@
+"""The planning document's ladder: people poll, Workers answer, and KV stores.
+
+Page and config are static files everywhere here. Where people poll a Worker, every poll is a Worker request, cached or not: the cache lies
+behind the Worker, and one that lies before it is billed alike.
+"""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+from breathing_room.lab.cost.crowd import CrowdFigures
+from breathing_room.lab.cost.formula import Figure, exp, figure, most, root, up
+from breathing_room.lab.cost.strategies.sources import MEMORY_GB, OBJECTS, STATIC, WORKERS
+from breathing_room.lab.cost.strategy import (
+    FREE,
+    Accuracy,
+    Assumption,
+    LimitedLoad,
+    Reading,
+    Reporting,
+    Storing,
+    Strategy,
+    Usage,
+    builder,
+    composed,
+    in_percent,
+    knob,
+    sample_error,
+    unbiased,
+)
+
+BEAT_S: Final = knob(30, "s", "between two beats; the document's")
+CPU_MS: Final = knob(1, "ms", "CPU time of a Worker request; assumed", zero=True)
+LEASE_S: Final = knob(120, "s", "how long a beat counts; the document's")
+POLL_S: Final = knob(10, "s", "between two polls; the document's")
+SLOW_POLL_S: Final = knob(30, "s", "between two polls; the document's")
+CACHE_S: Final = knob(30, "s", "how long a cached presence answers; the document's", zero=True)
+PLACES: Final = knob(
+    1, "data centers", "that people come through; each has a cache of its own; the document's"
+)
+COINS: Final = knob("0.03", "of beats", "how many are sent; the document's", most=1)
+SAMPLE: Final = knob("0.03", "of people", "who report; the document's", most=1)
+
+ONE_KEY: Final = Assumption(
+    "what people read is one KV key, which every report rewrites", "the planning document's own plan", "V"
+)
+BIASED_COIN: Final = Assumption(
+    "the coin is the document's own: it counts 3.8 times the crowd, and 8 times where joining forces a beat; "
+    "a threshold for each person would be unbiased and cost the same",
+    "docs/topics/how-it-counts.md",
+    "V",
+)
+ONE_CACHE: Final = Assumption(
+    "everybody comes through one data center; each has its own cache",
+    "https://developers.cloudflare.com/workers/reference/how-the-cache-works/",
+    "M",
+    {"places": Decimal(100)},
+)
+
+
+# --- How people report --------------------------------------------------------------------------------------------
+
+
+def beats(crowd: CrowdFigures, beat_s: Figure) -> Figure:
+    """Return heartbeats a month: one on joining, and then one every so often."""
+    return (crowd.joins * (1 + crowd.repeats(beat_s))).named("beats", "a month")
+
+
+def heartbeats(beat_s: Figure, lease_s: Figure) -> Reporting:
+    """All people report, each heartbeat and each mood. Without a leave, who goes stays counted for a lease."""
+
+    def reports(crowd: CrowdFigures) -> Figure:
+        return (beats(crowd, beat_s) + crowd.joins * crowd.moods).named("reports", "a month")
+
+    def accuracy(crowd: CrowdFigures) -> Accuracy:
+        ghosts = (most(0, lease_s - beat_s / 2) / crowd.stay).named("ghosts", "a person")
+        return Accuracy(figure(0), ghosts.value, f"everybody, and {in_percent(ghosts)} who have gone")
+
+    return Reporting("heartbeats", "everybody, each beat", reports, accuracy)
+
+
+def coin(sample: Figure, beat_s: Figure, lease_s: Figure) -> Reporting:
+    """Each heartbeat is sent with a probability, and the count is what arrived over it.
+
+    With a lease of several heartbeats, a person counts whose coin fell right for any of them: so the count is far too high.
+    """
+
+    def reports(crowd: CrowdFigures) -> Figure:
+        return (sample * beats(crowd, beat_s)).named("reports", "a month")
+
+    def accuracy(crowd: CrowdFigures) -> Accuracy:
+        del crowd
+        times = (1 - (1 - sample.value) ** int(lease_s.value / beat_s.value)) / sample.value
+        return Accuracy(figure(0), times - 1, "wrong by 4 to 8 times")
+
+    return Reporting("coin", "a 3 % coin for each beat", reports, accuracy)
+
+
+def sampled_people(sample: Figure, beat_s: Figure) -> Reporting:
+    """Three in a hundred people report, by ticket and not by coin; the error falls with the crowd."""
+
+    def reports(crowd: CrowdFigures) -> Figure:
+        each = crowd.reports_per_stay(beat_s, mood_renews=True)
+        return (sample * crowd.joins * each).named("reports", "a month")
+
+    def accuracy(crowd: CrowdFigures) -> Accuracy:
+        return unbiased(sample_error(crowd, sample))
+
+    return Reporting("sample", "3 % of the people: changes, and each beat", reports, accuracy)
+
+
+def changes() -> Reporting:
+    """All people report joining and moods, and are counted from the rate of writes, given the mean stay."""
+
+    def reports(crowd: CrowdFigures) -> Figure:
+        return (crowd.joins * (1 + crowd.moods)).named("reports", "a month")
+
+    def accuracy(crowd: CrowdFigures) -> Accuracy:
+        error = root(1 / (2 * crowd.people)).named("error", "standard, relative")
+        return unbiased(error, ", and that of the mean stay")
+
+    return Reporting("changes", "everybody, on joining and on a change of mood", reports, accuracy)
+
+
+# --- How it is stored ---------------------------------------------------------------------------------------------
+
+
+def one_key() -> Storing:
+    """Every report rewrites the key that people read."""
+    return Storing("key", "each report, to KV", lambda _, reports: {"kv_writes": reports})
+
+
+def batches(bucket_s: Figure, sample: Figure) -> Storing:
+    """A Durable Object gathers reports for a bucket of time, and writes them as one."""
+
+    def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
+        written = _batches(crowd, reports, bucket_s, sample).named("batches", "a month")
+        return {
+            "object_requests": reports + written,
+            "object_gb_s": MEMORY_GB * crowd.month,
+            "rows_written": written,
+            "kv_writes": written,
+        }
+
+    return Storing("batches", "a batch every 10 s, by a Durable Object, to KV", usage)
+
+
+def _batches(crowd: CrowdFigures, reports: Figure, bucket: Figure, sample: Figure) -> Figure:
+    """Return batches a month: each takes a bucket, and the wait for the next report.
+
+    While the reports of all are further apart than a bucket is long, that wait is not what chance has it: heartbeats are regular, and two
+    that are far enough apart never meet. Of s people on a circle of which a bucket is the part r, the share of those that can is
+    ``(s - 1)^2 / (s (s - 1 - r))``: exact for two, 0.3 % off for three.
+    """
+    seats = sample * crowd.people
+    apart = (crowd.month / reports).named("apart", "s between two reports")
+    if seats.value < 2:
+        return reports
+    if seats.value > 3:
+        return crowd.month / (bucket + apart)
+    part = bucket / (seats * apart)
+    signs = 1 - (1 + crowd.moods + crowd.leaves) * sample * crowd.joins / reports
+    meet = 1 - signs * (1 - (seats - 1) * (seats - 1) / (seats * (seats - 1 - part)))
+    return crowd.month / (bucket * meet.named("meet", "of reports can meet others") + apart)
+
+
+def job_runs(crowd: CrowdFigures, job_s: Figure) -> Figure:
+    """Return how often a month a job runs."""
+    return (crowd.month / job_s).named("runs", "of the job a month")
+
+
+def windows(window_s: Figure, job_s: Figure, sample: Figure, beat_s: Figure) -> Storing:
+    """A visitor's first report in a window is written, and what changed at its end; a job puts all together."""
+
+    def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
+        del reports
+        # With a heartbeat at a random moment of it, so much of a window lies after its first report.
+        after = (1 - beat_s / (2 * window_s)).named("after", "of a window lies after its first report")
+        first = crowd.stay / window_s + after
+        changed = crowd.stay / window_s * (1 - exp(0 - crowd.moods * after * window_s / crowd.stay))
+        stays = (sample * crowd.joins).named("sampled_joins", "a month")
+        runs, seats = job_runs(crowd, job_s), sample * crowd.people
+        return {
+            "kv_writes": stays * (first + changed) + runs,
+            "kv_deletes": stays * crowd.leaves,
+            "kv_lists": runs * up(seats / 1_000),
+        }
+
+    words = "a visitor's first report in two minutes, and changes, to KV; a job each minute"
+    return Storing("windows", words, usage)
+
+
+# --- How it is read -----------------------------------------------------------------------------------------------
+
+
+def worker_reads(poll_s: Figure) -> Reading:
+    """Each poll asks a Worker, which reads KV."""
+    return Reading("worker", "each poll reads KV", lambda crowd, _: {"kv_reads": crowd.polls(poll_s)})
+
+
+def cached_reads(poll_s: Figure, cache_s: Figure, places: Figure) -> Reading:
+    """Each poll asks a Worker, which asks the cache of its data center: it reads KV once in a lifetime, and the wait for the next poll."""
+
+    def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
+        del reports
+        polls = crowd.polls(poll_s)
+        if places.value == 1:
+            return {"kv_reads": crowd.cached(cache_s, polls)}
+        return {"kv_reads": places * crowd.cached(cache_s, polls / places)}
+
+    return Reading("cached-worker", "each poll asks a Worker, which asks a cache", usage)
+
+
+def on_workers(
+    name: str,
+    reporting: Reporting,
+    storing: Storing,
+    reading: Reading,
+    *,
+    poll_s: Figure,
+    cpu_ms: Figure,
+    assumptions: tuple[Assumption, ...],
+    job_s: Figure | None = None,
+) -> Strategy:
+    """Compose a rung of the ladder: polls and reports are requests to a Worker, and so are the runs of a job, if there is one."""
+
+    def requests(crowd: CrowdFigures, reports: Figure) -> Usage:
+        asked = crowd.polls(poll_s) + reports
+        made = (asked if job_s is None else asked + job_runs(crowd, job_s)).named("requests", "a month")
+        return {"workers_requests": made, "workers_cpu_ms": made * cpu_ms}
+
+    def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
+        if plan == FREE:
+            yield "free_cpu_ms", cpu_ms, "the request fails"
+        # Of the keys, the one that people read is written most often: by all that writes, or by the job.
+        writes = usage["kv_writes"] if job_s is None else job_runs(crowd, job_s)
+        yield "kv_key_writes", crowd.per_second(writes, "writes"), "further writes fail with 429"
+
+    parts = (reading, storing) if storing.kind == "key" else (storing, reading)
+    return Strategy(
+        name=name,
+        reporting=reporting,
+        storing=storing,
+        reading=reading,
+        usage=composed(reporting, requests, *(part.usage for part in parts)),
+        loads=loads,
+        assumptions=assumptions,
+    )
+
+
+# --- The ladder ---------------------------------------------------------------------------------------------------
+
+
+@builder
+def naive(
+    name: str,
+    *,
+    beat_s: Figure = BEAT_S,
+    poll_s: Figure = POLL_S,
+    cpu_ms: Figure = CPU_MS,
+    lease_s: Figure = LEASE_S,
+) -> Strategy:
+    """Every heartbeat of all people is a write."""
+    return on_workers(
+        name,
+        heartbeats(beat_s, lease_s),
+        one_key(),
+        worker_reads(poll_s),
+        poll_s=poll_s,
+        cpu_ms=cpu_ms,
+        assumptions=(ONE_KEY, STATIC),
+    )
+
+
+@builder
+def sampled(
+    name: str,
+    *,
+    beat_s: Figure = BEAT_S,
+    poll_s: Figure = POLL_S,
+    cpu_ms: Figure = CPU_MS,
+    sample: Figure = COINS,
+    lease_s: Figure = LEASE_S,
+) -> Strategy:
+    """Each heartbeat is sent with a probability of 3 %, and the count is what arrived over 0.03."""
+    return on_workers(
+        name,
+        coin(sample, beat_s, lease_s),
+        one_key(),
+        worker_reads(poll_s),
+        poll_s=poll_s,
+        cpu_ms=cpu_ms,
+        assumptions=(ONE_KEY, STATIC, BIASED_COIN),
+    )
+
+
+@builder
+def sampled_cached(
+    name: str,
+    *,
+    beat_s: Figure = BEAT_S,
+    poll_s: Figure = SLOW_POLL_S,
+    cpu_ms: Figure = CPU_MS,
+    sample: Figure = COINS,
+    lease_s: Figure = LEASE_S,
+    cache_s: Figure = CACHE_S,
+    places: Figure = PLACES,
+) -> Strategy:
+    """As ``sampled``, and a cache behind the Worker answers polls."""
+    return on_workers(
+        name,
+        coin(sample, beat_s, lease_s),
+        one_key(),
+        cached_reads(poll_s, cache_s, places),
+        poll_s=poll_s,
+        cpu_ms=cpu_ms,
+        assumptions=(ONE_KEY, STATIC, BIASED_COIN, ONE_CACHE),
+    )
+
+
+@builder
+def bucketed(
+    name: str,
+    *,
+    beat_s: Figure = BEAT_S,
+    poll_s: Figure = SLOW_POLL_S,
+    cpu_ms: Figure = CPU_MS,
+    sample: Figure = SAMPLE,
+    cache_s: Figure = CACHE_S,
+    places: Figure = PLACES,
+    bucket_s: Figure = knob(
+        10, "s", "from the first report of a batch to its write; the document's", zero=True
+    ),
+) -> Strategy:
+    """A Durable Object gathers the reports of ten seconds, and writes them as one."""
+    return on_workers(
+        name,
+        sampled_people(sample, beat_s),
+        batches(bucket_s, sample),
+        cached_reads(poll_s, cache_s, places),
+        poll_s=poll_s,
+        cpu_ms=cpu_ms,
+        assumptions=(
+            STATIC,
+            ONE_CACHE,
+            Assumption("the object is awake all the time, which is the most that it can be", OBJECTS, "V"),
+            Assumption(
+                "each batch is written by an alarm: a request, and a row for setting it", OBJECTS, "V"
+            ),
+        ),
+    )
+
+
+@builder
+def lazy(
+    name: str,
+    *,
+    beat_s: Figure = BEAT_S,
+    poll_s: Figure = SLOW_POLL_S,
+    cpu_ms: Figure = CPU_MS,
+    sample: Figure = SAMPLE,
+    cache_s: Figure = CACHE_S,
+    places: Figure = PLACES,
+    window_s: Figure = knob(120, "s", "the length of a window; the document's"),
+    job_s: Figure = knob(60, "s", "between two runs of the job; the document's"),
+) -> Strategy:
+    """A visitor's first report in a window is written, and what changed at its end; a job each minute puts all together."""
+    return on_workers(
+        name,
+        sampled_people(sample, beat_s),
+        windows(window_s, job_s, sample, beat_s),
+        cached_reads(poll_s, cache_s, places),
+        poll_s=poll_s,
+        cpu_ms=cpu_ms,
+        job_s=job_s,
+        assumptions=(
+            STATIC,
+            ONE_CACHE,
+            Assumption(
+                "what a key holds fits the metadata that a list of 1,000 keys brings along, so the job reads no key",
+                "https://developers.cloudflare.com/kv/api/list-keys/",
+                "M",
+            ),
+            Assumption("a run of the job is a Worker request", WORKERS, "M"),
+        ),
+    )
+
+
+@builder
+def write_minimal(
+    name: str,
+    *,
+    poll_s: Figure = SLOW_POLL_S,
+    cpu_ms: Figure = CPU_MS,
+    cache_s: Figure = CACHE_S,
+    places: Figure = PLACES,
+) -> Strategy:
+    """All people are written on joining and on a change of mood, and counted from the rate of writes."""
+    return on_workers(
+        name,
+        changes(),
+        one_key(),
+        cached_reads(poll_s, cache_s, places),
+        poll_s=poll_s,
+        cpu_ms=cpu_ms,
+        assumptions=(ONE_KEY, STATIC, ONE_CACHE),
+    )
+
+
+@builder
+def client_only(name: str) -> Strategy:
+    """There is no backend: the page shows what is usual at this hour."""
+    not_counted = Accuracy(None, None, "nobody is counted: a label says that it is an estimate from history")
+    reporting = Reporting("none", "nobody", lambda _: figure(0), lambda _: not_counted)
+    return Strategy(
+        name=name,
+        plans=(FREE,),
+        reporting=reporting,
+        storing=Storing("none", "nothing"),
+        reading=Reading("page", "averages that come with the page"),
+        usage=composed(reporting),
+        assumptions=(STATIC,),
+    )
