@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.daily import LOOK_MS, LOOKS, Day, Look, People
+from breathing_room.core.daily import LOOK_MS, LOOKS, DailySample, Day, People
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Event, Joined, Left, Reported, Tossed
 from breathing_room.core.identity import VisitorKey
@@ -97,7 +97,7 @@ def test_midnight_forgets() -> None:
     assert day.peak is None
     assert day.since_ms == MIDNIGHT_MS
     day.look(presence(2), wall_ms=MIDNIGHT_MS)
-    assert day.peak == Look(MIDNIGHT_MS, 2, 2, 2)
+    assert day.peak == DailySample(MIDNIGHT_MS, 2, 2, 2)
     assert [look.count for look in day.trail] == [7, 2]
 
 
@@ -127,7 +127,7 @@ def test_what_was_written_goes_on() -> None:
     after.merge(before.encode())
     assert after.people(wall_ms=NOON_MS) == People(3, 3, None)
     assert after.people_on_sockets(wall_ms=NOON_MS).count == 2
-    assert after.peak == Look(NOON_MS, 5, 5, 5)
+    assert after.peak == DailySample(NOON_MS, 5, 5, 5)
 
 
 def test_another_day_says_nothing() -> None:

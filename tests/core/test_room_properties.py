@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.deadlines import Agenda
 from breathing_room.core.effects import Announce, Close
-from breathing_room.core.estimate.coin import CoinCrowd
+from breathing_room.core.estimate.coin import LegacySamplingEstimator
 from breathing_room.core.events import (
     Broke,
     Event,
@@ -141,7 +141,7 @@ def check_prefixes(panel: Panel) -> None:
         assert prefix.counted == panel.prefix_seats_max or not prefix.capped
 
 
-def check_coins(coins: CoinCrowd) -> None:
+def check_coins(coins: LegacySamplingEstimator) -> None:
     """Check how the parts of a coin crowd's state relate."""
     moods = [mood for _, mood in coins._repeats]
     assert coins._tally == [moods.count(mood) for mood in range(len(coins._tally))]

@@ -24,7 +24,7 @@ from random import Random
 from statistics import fmean, stdev
 from typing import Final
 
-from breathing_room.core.client_rules.polling import Poll, Poller
+from breathing_room.core.client_rules.polling import Poller, PollRequest
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.effects import Announce, Tell
 from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
@@ -399,7 +399,7 @@ class Pollers(Part):
         for _ in range(4):  # An answer may make something else due at once, such as the first report.
             requests = poller.due(now_ms)
             for request in requests:
-                if isinstance(request, Poll):
+                if isinstance(request, PollRequest):
                     poller.heard(self.edge.presence(now_ms), now_ms)
                 else:
                     self._arrive(number, kind if poller.is_acknowledged else "join", now_ms)

@@ -21,7 +21,14 @@ from breathing_room.client.parting import LostError, RefusedError, refused
 from breathing_room.client.protocol import decode_presence, http_url
 from breathing_room.client.rules import Rules
 from breathing_room.client.timing import Timing
-from breathing_room.core.client_rules.polling import NEVER, Goodbye, Poll, Poller, Report, Request
+from breathing_room.core.client_rules.polling import (
+    NEVER,
+    LeaveRequest,
+    Poller,
+    PollRequest,
+    ReportRequest,
+    Request,
+)
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
@@ -65,7 +72,7 @@ async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages
         RefusedError: It would come to nothing the next time, too.
     """
     try:
-        if isinstance(request, Poll):
+        if isinstance(request, PollRequest):
             presence = read_presence(await line.ask(pages.presence))
             poller.heard(presence, now_ms())
         else:
@@ -75,7 +82,7 @@ async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages
         poller.failed(request, now_ms(), retry_ms=round(lost.retry_ms) or None)
         raise
     except RefusedError as refusal:
-        if isinstance(request, Report) and refusal.code == "bad_epoch":
+        if isinstance(request, ReportRequest) and refusal.code == "bad_epoch":
             poller.outdated(now_ms())
             raise LostError(refusal.message) from None
         raise
@@ -102,13 +109,13 @@ def _decode(body: bytes) -> Presence:
         raise LostError("no presence there") from None
 
 
-def report_body(report: Report) -> bytes:
+def report_body(report: ReportRequest) -> bytes:
     """Write a report."""
     mood = {} if report.mood is None else {"mood": report.mood}
     return encode({"visitor": report.visitor, **mood, "epoch": report.epoch})
 
 
-def goodbye_body(goodbye: Goodbye) -> bytes:
+def goodbye_body(goodbye: LeaveRequest) -> bytes:
     """Write a goodbye."""
     return encode({"visitor": goodbye.visitor})
 
@@ -205,7 +212,7 @@ class Polling:
             raise RefusedError("unknown_mood", f"mood must be one of {', '.join(moods)} or {UNSPOKEN}")
 
     async def _carry(self, request: Request) -> None:
-        if isinstance(request, Poll):
+        if isinstance(request, PollRequest):
             try:
                 self._take(await carry(request, self._poller, self._polls, self._pages))
             except LostError as lost:

@@ -32,7 +32,7 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DailySample:
     """What was known at a time.
 
     Attributes:
@@ -78,12 +78,12 @@ class Day:
 
     def __init__(self, *, wall_ms: int, epoch_ms: int) -> None:
         self._epoch_ms = epoch_ms
-        self.trail: deque[Look] = deque(maxlen=LOOKS)
+        self.trail: deque[DailySample] = deque(maxlen=LOOKS)
         self._begin(wall_ms // epoch_ms)
 
     def _begin(self, epoch: int) -> None:
         self._epoch = epoch
-        self.peak: Look | None = None
+        self.peak: DailySample | None = None
         self.rate_min = 1.0
         self._on_sockets = Sketch()
         self._reporters = Sketch()
@@ -120,7 +120,7 @@ class Day:
         self._turn(wall_ms)
         self.rate_min = min(self.rate_min, presence.rate)
         known = presence.method in {"counted", "sampled"}
-        look = Look(wall_ms, presence.count if known else None, presence.low, presence.high)
+        look = DailySample(wall_ms, presence.count if known else None, presence.low, presence.high)
         if self.trail and self.trail[-1].at_ms // LOOK_MS == wall_ms // LOOK_MS:
             self.trail.pop()
         self.trail.append(look)
@@ -203,11 +203,11 @@ def _rounded(sketch: Sketch, *, whole: bool) -> People:
     return People(round(estimate.count), int(estimate.low), -int(-estimate.high // 1) if whole else None)
 
 
-def _look(*, at_ms: int, count: int, low: int, high: int) -> Look:
+def _look(*, at_ms: int, count: int, low: int, high: int) -> DailySample:
     """Take a look that was written: a peak is always known."""
     if (
         not all(isinstance(number, int) for number in (at_ms, count, low, high))
         or not 0 <= low <= count <= high
     ):
         raise ValueError
-    return Look(at_ms, count, low, high)
+    return DailySample(at_ms, count, low, high)

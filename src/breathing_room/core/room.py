@@ -34,7 +34,7 @@ from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.deadlines import TICK_MS, on_grid
 from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate.coin import CoinCrowd
+from breathing_room.core.estimate.coin import LegacySamplingEstimator
 from breathing_room.core.events import (
     Broke,
     Event,
@@ -95,7 +95,7 @@ class Room:
         self._mood_index = {mood: index for index, mood in enumerate((*config.moods, UNSPOKEN))}
         self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
         self._panel = Panel(config, len(self._mood_index), now_ms=now_ms, paced=rate_is_shared)
-        self._coins = CoinCrowd(len(self._mood_index))
+        self._coins = LegacySamplingEstimator(len(self._mood_index))
         self._label_shown: int | None = None
         self._descriptions = 0
         self._describe(now_ms)

@@ -13,10 +13,10 @@ from breathing_room.core.client_rules.polling import (
     POLL,
     STRIDE_LEAST,
     STRIDE_MOST,
-    Goodbye,
-    Poll,
+    LeaveRequest,
     Poller,
-    Report,
+    PollRequest,
+    ReportRequest,
     Request,
 )
 from breathing_room.core.config import DAY_MS, RoomConfig
@@ -58,8 +58,8 @@ def counted(mood: str | None = None) -> Poller:
     return ann
 
 
-def report(mood: str | None = None, epoch: int = 7) -> Report:
-    return Report(ANN, mood, epoch)
+def report(mood: str | None = None, epoch: int = 7) -> ReportRequest:
+    return ReportRequest(ANN, mood, epoch)
 
 
 # --- The ledger ---------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_a_rate_that_falls_frees_from_reporting() -> None:
     The seat is given up on both sides: no sign of life, no goodbye. When the rate rises again it is a new report.
     """
     ann = counted()
-    assert ann.leave() == Goodbye(ANN)
+    assert ann.leave() == LeaveRequest(ANN)
     ann.due(31_000)
     ann.heard(presence(ANNS_TICKET, as_of_ms=2), 31_000)
     assert not ann.is_acknowledged
@@ -208,7 +208,7 @@ def test_a_rate_that_falls_frees_from_reporting() -> None:
     ann.due(61_000)
     ann.heard(presence(1.0, as_of_ms=3), 61_000)
     assert ann.due(61_000) == [report()]
-    assert ann.leave() == Goodbye(ANN), "the report may have arrived, whatever becomes of its answer"
+    assert ann.leave() == LeaveRequest(ANN), "the report may have arrived, whatever becomes of its answer"
 
 
 def test_a_report_that_nobody_wants_any_more_is_not_repeated() -> None:
@@ -361,7 +361,7 @@ class Life:
                 "one of a kind at a time"
             )
             self.on_their_way.append(request)
-            if isinstance(request, Report):
+            if isinstance(request, ReportRequest):
                 assert ticket(ANN, room="lobby", epoch=request.epoch) < self.heard_rate, "it was asked"
                 assert request.mood == self.mood
                 assert self.looked_since_shed
@@ -374,16 +374,16 @@ class Life:
             return
         request = self.on_their_way.pop(0)
         match request, fate:
-            case Poll(), "good" | "outdated":
+            case PollRequest(), "good" | "outdated":
                 self.looked_since_shed = True
                 self.poller.heard(self.learn(self.presence()), self.now_ms)
-            case Report(mood=mood), "good":
+            case ReportRequest(mood=mood), "good":
                 self.server_mood = mood
                 self.poller.acknowledged(self.learn(self.presence()), self.now_ms)
-            case Report(), "outdated":
+            case ReportRequest(), "outdated":
                 self.epoch += 2
                 self.poller.outdated(self.now_ms)
-            case Report(), "shed":
+            case ReportRequest(), "shed":
                 self.shed_until_ms = self.now_ms + 5_000
                 self.looked_since_shed = False
                 self.poller.failed(request, self.now_ms, retry_ms=5_000)

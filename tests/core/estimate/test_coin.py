@@ -12,7 +12,7 @@ from breathing_room.core.estimate.coin import (
     MEMORY_MS,
     SESSIONS_MAX,
     WINDOW_MS,
-    CoinCrowd,
+    LegacySamplingEstimator,
     poisson_estimate,
 )
 from breathing_room.core.identity import VisitorKey
@@ -33,13 +33,13 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
         if beat == 0 or chance.random() < CHANCE
     ]
     looks = [(at_ms, -1) for at_ms in range(4 * WINDOW_MS, 10 * WINDOW_MS + 1, WINDOW_MS)]
-    crowd = CoinCrowd(2)
+    crowd = LegacySamplingEstimator(2)
     estimates = []
     for at_ms, index in sorted([*flips, *looks]):
         crowd.come_due(at_ms)
         if restart_at_ms is not None and at_ms >= restart_at_ms:
             restart_at_ms = None
-            fresh = CoinCrowd(2)
+            fresh = LegacySamplingEstimator(2)
             fresh.restore(crowd.snapshot(at_ms), (0, 1), elapsed_ms=0, now_ms=at_ms)
             crowd = fresh
         if index < 0:
@@ -65,7 +65,7 @@ def test_those_who_just_came_flip_their_first_coin_a_beat_later() -> None:
     looks = []
     for seed in range(60):
         chance = random.Random(seed)
-        crowd = CoinCrowd(1)
+        crowd = LegacySamplingEstimator(1)
         flips = [(beat * BEAT_MS, index) for beat in range(7) for index in range(250)]
         times = [(round(chance.uniform(2, 6) * BEAT_MS), -1) for _ in range(6)]
         for at_ms, index in sorted(flips + times):
@@ -89,7 +89,7 @@ def test_a_poisson_count_computed_by_hand(events: int, low: float, high: float) 
 
 def test_who_was_just_heard_from_is_one() -> None:
     """A first report is no coin, but surely somebody; after a window of silence that is forgotten."""
-    crowd = CoinCrowd(2)
+    crowd = LegacySamplingEstimator(2)
     assert crowd.estimate(0) == (NOBODY, [NOBODY, NOBODY])
 
     assert not crowd.report(session(1), 0, 0)
@@ -105,7 +105,7 @@ def test_who_was_just_heard_from_is_one() -> None:
 
 def test_only_an_unchanged_mood_is_a_coin() -> None:
     """A change of mood is forced, and says nothing about how many there are."""
-    crowd = CoinCrowd(2)
+    crowd = LegacySamplingEstimator(2)
 
     assert [crowd.report(session(1), mood, at_ms) for at_ms, mood in enumerate([0, 0, 1, 1, 0])] == [
         False, True, False, True, False,
@@ -115,12 +115,12 @@ def test_only_an_unchanged_mood_is_a_coin() -> None:
 
 def test_a_restart_does_not_turn_coins_into_first_reports() -> None:
     """A session that was known is known afterwards, however its mood is numbered then; one of 2 h ago is not."""
-    crowd = CoinCrowd(3)
+    crowd = LegacySamplingEstimator(3)
     crowd.report(session(1), 0, 0)
     crowd.report(session(2), 1, MEMORY_MS - 10)
     crowd.report(session(2), 1, MEMORY_MS - 5)
     at_ms = MEMORY_MS - 1
-    restored = CoinCrowd(3)
+    restored = LegacySamplingEstimator(3)
     restored.restore(crowd.snapshot(at_ms), (1, 0, 2), elapsed_ms=1_000, now_ms=at_ms + 1_000)
 
     assert restored.weights == [1, 0, 0]
@@ -130,20 +130,20 @@ def test_a_restart_does_not_turn_coins_into_first_reports() -> None:
 
 def test_time_down_is_not_time_without_coins() -> None:
     """A minute for which nobody listened moves the estimate no more than a sleep; after ten it begins anew."""
-    crowd = CoinCrowd(1)
+    crowd = LegacySamplingEstimator(1)
     for at_ms in range(0, 400_000, 1_000):
         crowd.come_due(at_ms)
         crowd.report(session(at_ms // 1_000 % 10), 0, at_ms)
     before, _ = crowd.estimate(400_000)
     for down_ms, count in ((0, before.count), (60_000, before.count), (600_000, 0.0)):
-        restored = CoinCrowd(1)
+        restored = LegacySamplingEstimator(1)
         restored.restore(crowd.snapshot(400_000), (0,), elapsed_ms=down_ms, now_ms=400_000 + down_ms)
         assert restored.estimate(400_000 + down_ms)[0].count == pytest.approx(count, abs=6)
 
 
 def test_memory_is_bounded() -> None:
     """Beyond SESSIONS_MAX the oldest session is forgotten, and the others are not."""
-    crowd = CoinCrowd(1)
+    crowd = LegacySamplingEstimator(1)
     for index in range(SESSIONS_MAX + 1):
         crowd.report(session(index), 0, 0)
 

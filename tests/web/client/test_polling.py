@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.client_rules.interpolation import Walk
-from breathing_room.core.client_rules.polling import NEVER, POLL, Poller, Report
+from breathing_room.core.client_rules.polling import NEVER, POLL, Poller, ReportRequest
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 from node import node
@@ -72,14 +72,14 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
                 requests = poller.due(now_ms)
                 on_the_way.extend("poll" if request is POLL else "report" for request in requests)
                 returned = [
-                    [r.visitor, r.mood, r.epoch] if isinstance(r, Report) else "poll" for r in requests
+                    [r.visitor, r.mood, r.epoch] if isinstance(r, ReportRequest) else "poll" for r in requests
                 ]
             case "heard":
                 poller.heard(as_presence(given[0]), now_ms)
             case "acknowledged":
                 poller.acknowledged(as_presence(given[0]), now_ms)
             case "failed":
-                request = POLL if given[0] == "poll" else Report("", None, epoch)
+                request = POLL if given[0] == "poll" else ReportRequest("", None, epoch)
                 poller.failed(request, now_ms, retry_ms=given[2])
             case "outdated":
                 poller.outdated(now_ms)

@@ -37,12 +37,12 @@ NEVER: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class PollRequest:
     """Ask for the presence; a cache may answer. Then say ``heard`` or ``failed``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportRequest:
     """Tell the server that we are here. Then say ``acknowledged`` or ``failed``."""
 
     visitor: str
@@ -51,17 +51,17 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
+class LeaveRequest:
     """Tell the server that we go. Nobody waits for an answer."""
 
     visitor: str
 
 
-Request: TypeAlias = Poll | Report
-POLL: Final = Poll()
+Request: TypeAlias = PollRequest | ReportRequest
+POLL: Final = PollRequest()
 
 
-class Chance(Protocol):
+class UniformSource(Protocol):
     """Where chance comes from; a ``random.Random`` is one."""
 
     def uniform(self, a: float, b: float, /) -> float:
@@ -96,7 +96,7 @@ class Poller:
         room: str,
         beat_ms: int,
         mood: str | None,
-        rng: Chance,
+        rng: UniformSource,
         now_ms: int,
         backoff_ms: int = BACKOFF_MS,
         backoff_max_ms: int = BACKOFF_MAX_MS,
@@ -172,7 +172,7 @@ class Poller:
             self._report_at_ms = NEVER
             self._reporting = self._reported = True
             self._mood_told = self._mood
-            requests.append(Report(self._visitor, self._mood, self._epoch))
+            requests.append(ReportRequest(self._visitor, self._mood, self._epoch))
         if self._poll_at_ms <= now_ms:
             self._poll_at_ms = NEVER
             requests.append(POLL)
@@ -213,7 +213,7 @@ class Poller:
             now_ms: The time.
             retry_ms: How long the server told us to stay away, None if it did not.
         """
-        if isinstance(request, Poll):
+        if isinstance(request, PollRequest):
             self._poll_at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._poll_failures)
             self._poll_failures += 1
             return
@@ -249,9 +249,9 @@ class Poller:
         if self._acknowledged and not self._reporting and mood != self._mood_told:
             self._report_at_ms = now_ms
 
-    def leave(self) -> Goodbye | None:
+    def leave(self) -> LeaveRequest | None:
         """Somebody goes. Whoever has no seat has nothing to take back."""
-        return Goodbye(self._visitor) if self._reported and self._visitor is not None else None
+        return LeaveRequest(self._visitor) if self._reported and self._visitor is not None else None
 
     # --- Inside -----------------------------------------------------------------------------------------------
 

@@ -109,7 +109,7 @@ def coin_estimate(
     return estimate, moods, [sum(weights) for weights in zip(*telling, strict=True)]
 
 
-class CoinCrowd:
+class LegacySamplingEstimator:
     """Counts people who flip coins, by mood.
 
     Args:

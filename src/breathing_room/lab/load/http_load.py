@@ -27,7 +27,14 @@ from breathing_room.client.polling import OK, Pages, carry, goodbye_body, now_ms
 from breathing_room.client.protocol import http_url
 from breathing_room.client.room import VISITOR_BYTES
 from breathing_room.client.timing import Timing
-from breathing_room.core.client_rules.polling import NEVER, Goodbye, Poll, Poller, Report, Request
+from breathing_room.core.client_rules.polling import (
+    NEVER,
+    LeaveRequest,
+    Poller,
+    PollRequest,
+    ReportRequest,
+    Request,
+)
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
@@ -278,10 +285,10 @@ class PollCrowd(HttpCrowd[PollingCaller]):
         )
         return PollingCaller(mood, poller)
 
-    async def _carry(self, person: PollingCaller, request: Request | Goodbye, line: HttpClient) -> None:
+    async def _carry(self, person: PollingCaller, request: Request | LeaveRequest, line: HttpClient) -> None:
         poller = person.poller
         match request:
-            case Goodbye():
+            case LeaveRequest():
                 self.tally.goodbyes += 1
                 try:
                     await line.ask(self._pages.leave, goodbye_body(request))
@@ -291,14 +298,14 @@ class PollCrowd(HttpCrowd[PollingCaller]):
             case _ if person.gone:
                 poller.failed(request, now_ms())  # Nobody is there any more to send it.
                 return
-            case Poll():
+            case PollRequest():
                 self.tally.reads += 1
-            case Report():
+            case ReportRequest():
                 self.tally.reports += 1
         try:
             self.presence = await carry(request, poller, line, self._pages)
         except LostError as lost:
-            self.tally.shed += isinstance(request, Report) and lost.retry_ms > 0
+            self.tally.shed += isinstance(request, ReportRequest) and lost.retry_ms > 0
             raise
 
     def _part(self, person: PollingCaller) -> None:

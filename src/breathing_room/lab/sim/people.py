@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from breathing_room.core.client_rules.polling import NEVER, Poll, Poller, Request
+from breathing_room.core.client_rules.polling import NEVER, Poller, PollRequest, Request
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged
@@ -239,7 +239,7 @@ class Polled:
         self._world.clock.at(there_ms, self.number, arrive)
 
     def _ask(self, request: Request, now_ms: int) -> Answer:
-        if isinstance(request, Poll):
+        if isinstance(request, PollRequest):
             return self._world.edge.presence(now_ms)
         return self._world.report(request.visitor, request.mood, request.epoch, now_ms)
 
@@ -260,7 +260,7 @@ class Polled:
     def _hear(self, request: Request, answer: Answer | None, now_ms: int) -> None:
         match answer:
             case Presence():
-                if isinstance(request, Poll):
+                if isinstance(request, PollRequest):
                     self._begin(answer.epoch)
                     self._poller.heard(answer, now_ms)
                 else:
