@@ -21,12 +21,11 @@ from starlette.routing import Route, WebSocketRoute
 from breathing_room.cli import main
 from breathing_room.cli.settings import shown_default
 from breathing_room.core import wire
-from breathing_room.core.config import GROUPS, RoomConfig, Setting, settings_of
+from breathing_room.core.config import GROUPS, ROOM_FIELDS, RoomConfig, Setting, settings_of
 from breathing_room.core.wire import CLOSE_CODES, PRESENCE_FIELDS, config_body
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.middleware import WORDS
 from breathing_room.hosts.common.http.openapi import openapi
-from breathing_room.hosts.common.read_settings import ROOM_FIELDS
 from breathing_room.hosts.common.settings import ServerConfig, settings
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.server.host import Host

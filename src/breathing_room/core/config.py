@@ -8,6 +8,7 @@ Environment, flags and files are read by the hosts and the command; what arrives
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -138,8 +139,8 @@ def setting_of(config: type, name: str, **changes: Any) -> Any:
     return setting(**{"default": found.default, **found.metadata, **changes})
 
 
-def settings_of(config: Any) -> dict[str, Setting]:
-    """List the settings of a config or its class by name; fields that were not declared as settings are none."""
+def settings_of(config: type) -> dict[str, Setting]:
+    """List the settings of a config's class by name; fields that were not declared as settings are none."""
     return {
         item.name: Setting(name=item.name, kind=type(item.default), default=item.default, **item.metadata)
         for item in fields(config)
@@ -147,14 +148,14 @@ def settings_of(config: Any) -> dict[str, Setting]:
     }
 
 
-def check_settings(config: Any) -> None:
-    """Refuse a config with a field outside of what was declared.
+def check_settings(config: object, declared: Mapping[str, Setting]) -> None:
+    """Refuse a config with a field outside of what was declared; ``declared`` was listed once, as configs are many.
 
     Raises:
         ConfigError: As from ``Setting.check``.
     """
-    for name, declared in settings_of(config).items():
-        declared.check(getattr(config, name))
+    for name, one in declared.items():
+        one.check(getattr(config, name))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -318,7 +319,7 @@ class RoomConfig:
 
     def __post_init__(self) -> None:
         """Check every field, then how they relate."""
-        check_settings(self)
+        check_settings(self, ROOM_FIELDS)
         if not isinstance(self.moods, tuple) or not 1 <= len(self.moods) <= MOODS_MAX:
             raise ConfigError(f"moods must be 1 to {MOODS_MAX} names, such as calm,curious")
         for mood in self.moods:
@@ -364,3 +365,7 @@ class RoomConfig:
     def reports_share(self, arrivals_per_ms: float) -> float:
         """Say what share of the budget of a day is spent on reports that arrive so fast; 0 where there is no budget."""
         return arrivals_per_ms * DAY_MS / self.reports_per_day if self.reports_per_day else 0.0
+
+
+ROOM_FIELDS: Final = settings_of(RoomConfig)
+"""What can be set about a room, by name."""

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.config import Setting, settings_of
+from breathing_room.core.config import ROOM_FIELDS, Setting, settings_of
 from breathing_room.core.errors import ConfigError
 from breathing_room.hosts.common.read_settings import (
-    ROOM_FIELDS,
     check_names,
     parse,
     read_file,

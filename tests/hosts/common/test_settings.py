@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.config import GROUPS, RoomConfig
+from breathing_room.core.config import GROUPS, ROOM_FIELDS, RoomConfig
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.common.read_settings import ROOM_FIELDS, parse
+from breathing_room.hosts.common.read_settings import parse
 from breathing_room.hosts.common.settings import FIELDS, SECRETS, ServerConfig, settings
 from harness import Serve
 from raw_websocket import RawSocket

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from breathing_room.core.config import RoomConfig, Setting, settings_of
+from breathing_room.core.config import ROOM_FIELDS, Setting
 from breathing_room.core.errors import ConfigError
 
 ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
@@ -20,9 +20,6 @@ SWITCHES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": Fa
 
 ROOMS: Final = "rooms"
 """Settings of single rooms: tables of a file, and a variable of a Worker."""
-
-ROOM_FIELDS: Final = settings_of(RoomConfig)
-"""What can be set for a single room."""
 
 
 def check_names(names: Iterable[str], known: Collection[str], where: str = "", what: str = "setting") -> None:

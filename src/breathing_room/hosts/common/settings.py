@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from breathing_room.core.admission import Admission
-from breathing_room.core.config import RoomConfig, Setting, check_settings, setting, settings_of
+from breathing_room.core.config import ROOM_FIELDS, RoomConfig, Setting, check_settings, setting, settings_of
 from breathing_room.core.errors import ConfigError, PeerError
 from breathing_room.core.replication.delta import NODE_NAME
 from breathing_room.core.replication.membership import LATE_TICKS
@@ -26,7 +26,6 @@ from breathing_room.core.wire import check_room, presence_path
 from breathing_room.hosts.common.access.forwarded import Network
 from breathing_room.hosts.common.access.signing import check_key, check_signed, verifier
 from breathing_room.hosts.common.read_settings import (
-    ROOM_FIELDS,
     ROOMS,
     check_names,
     read_file,
@@ -279,7 +278,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         """Check every field, then how they relate."""
-        check_settings(self)
+        check_settings(self, SERVER_FIELDS)
         self._check_cluster()
         self._check_access()
         for place, name in (
@@ -432,7 +431,7 @@ class ServerConfig:
         """
         check_names(values, {*FIELDS, ROOMS})
         of_rooms = {name: value for name, value in values.items() if name in ROOM_FIELDS}
-        of_server = {name: value for name, value in values.items() if name not in {*ROOM_FIELDS, ROOMS}}
+        of_server = {name: value for name, value in values.items() if name in SERVER_FIELDS}
         return cls(
             **of_server,
             room=RoomConfig(**of_rooms),
@@ -455,7 +454,10 @@ def _own_config(room: str, values: Mapping[str, Any]) -> RoomConfig:
         raise ConfigError(f"rooms.{room}: {error}") from None
 
 
-FIELDS: Final = settings_of(ServerConfig) | ROOM_FIELDS
+SERVER_FIELDS: Final = settings_of(ServerConfig)
+"""What can be set about the server itself."""
+
+FIELDS: Final = SERVER_FIELDS | ROOM_FIELDS
 """Everything that can be set by flag, environment or file, by name."""
 
 SECRETS: Final = frozenset(name for name, declared in FIELDS.items() if declared.secret)

@@ -80,7 +80,7 @@ class WorkerConfig:
 
     def __post_init__(self) -> None:
         """Check every field, then how they relate."""
-        check_settings(self)
+        check_settings(self, OWN_FIELDS)
         if self.sockets_max > SHARDS_MAX * self.sockets_per_object:
             raise ConfigError(
                 f"sockets_max must be at most {SHARDS_MAX} times sockets_per_object, {SHARDS_MAX * self.sockets_per_object:,}, "
@@ -130,13 +130,16 @@ class WorkerConfig:
             ConfigError: A name is unknown or a value is wrong.
         """
         values = read_variables(WORKER_FIELDS, variables)
-        own = {name: values.pop(name) for name in settings_of(cls) if name in values}
+        own = {name: values.pop(name) for name in OWN_FIELDS if name in values}
         return cls(server=ServerConfig.of(values), **own)
 
 
+OWN_FIELDS: Final = settings_of(WorkerConfig)
+"""What only a Worker has."""
+
 WORKER_FIELDS: Final = {
     **FIELDS,
-    **settings_of(WorkerConfig),
+    **OWN_FIELDS,
     ROOMS: Setting(name=ROOMS, kind=dict, default={}, meaning="settings of single rooms"),
 }
 """Every setting that a Worker has, by name."""

@@ -62,7 +62,7 @@ class StatelessConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        check_settings(self)
+        check_settings(self, STORE_MODE_FIELDS)
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:
