@@ -76,8 +76,6 @@ UNTIL = {
     },
     WRITES: {
         "hosts/server/cluster.py: Cluster.presence": "until peers are an event",
-        "hosts/server/host.py: RoomHost.step": "until the room counts its subscribers",
-        "hosts/worker/host.py: RoomHost.step": "until the room counts its subscribers",
         "hosts/worker/shards.py: Child.lost_people": "until peers are an event",
         "hosts/worker/shards.py: Parent.grow": "until the coordinator adds shards itself",
         "hosts/worker/shards.py: Parent.stepped": "until the coordinator adds shards itself",

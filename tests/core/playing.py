@@ -1,4 +1,4 @@
-"""What the tests of the room share: a few people, a host without sockets, and traces of what can happen to it."""
+"""What the tests of the room share: a few people, a ledger, a host without sockets, and traces of what can happen to it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -6,8 +6,9 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
+from breathing_room.core import effects
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.effects import Announce, Close, Effect, Save, Step, Tell
+from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.events import (
     Broke,
@@ -17,6 +18,7 @@ from breathing_room.core.events import (
     Left,
     MoodChanged,
     Observed,
+    ObserverLeft,
     Reported,
     Tossed,
     Withdrew,
@@ -55,9 +57,67 @@ def said(presence: Presence) -> Said:
     return p.count, p.low, p.high, p.method, p.moods, p.unspoken, p.mood_intervals
 
 
+# --- A ledger ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Broadcasted:
+    """A presence that was sent to every subscriber."""
+
+    presence: Presence
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A presence that was sent to one connection."""
+
+    connection: Connection
+    presence: Presence
+
+
+Carried: TypeAlias = Broadcasted | Sent | Close | SaveSnapshot | KeepConnections
+"""An effect as a host carried it out."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step, with the presences of the versions that its effects name."""
+
+    effects: tuple[Carried, ...]
+    next_timer_ms: int | None
+
+
+class LedgerRoom(Room):
+    """A room whose steps say what is sent, as a host does that sends at once."""
+
+    def step(self, event: Event, *, now_ms: int) -> Step:  # type: ignore[override]
+        step = super().step(event, now_ms=now_ms)
+        return Step(tuple(carry_out(self, effect, now_ms) for effect in step.effects), step.next_timer_ms)
+
+
+def carry_out(room: Room, effect: Effect, now_ms: int) -> Carried:
+    """Put the presence in place of the version that an effect names: the latest, if it is carried out at once."""
+    match effect:
+        case Broadcast(version):
+            assert version == room._broadcaster.version
+            return Broadcasted(room.flush(now_ms=now_ms))
+        case Send(connection, version):
+            assert version == room._broadcaster.version
+            return Sent(connection, room.flush(now_ms=now_ms))
+        case _:
+            return effect
+
+
+def recount(room: Room, at_ms: int) -> None:
+    """Let estimates be of an instant: they are of the last change."""
+    is_dirty = room._broadcaster.is_dirty
+    room._broadcaster.update(room.summary(at_ms), room.peers, at_ms=at_ms)
+    room._broadcaster.is_dirty = is_dirty
+
+
 # --- A host ------------------------------------------------------------------------------------------------------
 
-Entry: TypeAlias = tuple[int, frozenset[Close], tuple[Effect | str, ...]]
+Entry: TypeAlias = tuple[int, frozenset[Close], tuple[Carried | str, ...]]
 """When something was asked for, what was closed (in any order), and all else in order."""
 
 
@@ -97,25 +157,34 @@ class Host:
         self.room = Room("lobby", config, now_ms=clock_ms, unknown=unknown)
         self.tell(Woken())
 
-    def tell(self, event: Event) -> Step:
+    def tell(self, event: Event) -> effects.Step:
         """Take a step, and do what it asks for; a refused event is noted and does nothing."""
         try:
-            step = self.room.step(event, now_ms=self.clock_ms)
+            step = self.room.step(self._as_hosts_report(event), now_ms=self.clock_ms)
         except (HostError, PeerError) as error:
             self.refusals += 1
             self.log.append((self.clock_ms, frozenset(), (type(error).__name__,)))
-            return Step((), self.wake_at_ms)
+            return effects.Step((), self.wake_at_ms)
         self._note(event)
-        self.wake_at_ms = step.wake_at_ms
-        for effect in step.effects:
+        self.wake_at_ms = step.next_timer_ms
+        carried = [carry_out(self.room, effect, self.clock_ms) for effect in step.effects]
+        for effect in carried:
             self._perform(effect)
-        if step.effects:
-            closes = frozenset(effect for effect in step.effects if isinstance(effect, Close))
-            others = tuple(effect for effect in step.effects if not isinstance(effect, Close))
+        if carried:
+            closes = frozenset(effect for effect in carried if isinstance(effect, Close))
+            others = tuple(effect for effect in carried if not isinstance(effect, Close))
             self.log.append((self.clock_ms, closes, others))
         if self.naps:
             self.nap()
         return step
+
+    def _as_hosts_report(self, event: Event) -> Event:
+        """A host knows which connections only observe, and reports the end of those as such."""
+        match event:
+            case Left(connection) | Broke(connection) if self.connections.get(connection, b"") is None:
+                return ObserverLeft(connection)
+            case _:
+                return event
 
     def _note(self, event: Event) -> None:
         match event:
@@ -128,16 +197,22 @@ class Host:
             case _:
                 pass
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Carried) -> None:
         match effect:
-            case Announce(presence):
+            case Broadcasted(presence):
                 self.heard = dict.fromkeys(self.connections, presence)
-            case Tell(connection, presence):
+            case Sent(connection, presence):
                 self.heard[connection] = presence
             case Close(connection):
                 self.lose(connection)
-            case Save():
+            case SaveSnapshot():
                 self.saved = encode_snapshot(self.room.snapshot())
+            case KeepConnections():
+                self.keep(effect)
+
+    def keep(self, kept: KeepConnections) -> None:
+        """Keep something beside connections; rooms of this host do not ask for that."""
+        raise AssertionError(kept)
 
     def lose(self, connection: Connection) -> None:
         """Have a connection no longer, without a word to the room."""
@@ -148,9 +223,10 @@ class Host:
         """Put the room to sleep and wake it."""
         snapshot = decode_snapshot(encode_snapshot(self.room.snapshot()))
         joined = {connection: key for connection, key in self.connections.items() if key is not None}
-        self.room = Room.wake(snapshot, self.config, joined)
+        observers = [connection for connection, key in self.connections.items() if key is None]
+        self.room = Room.wake(snapshot, self.config, joined, observers=observers)
 
-    def wait_until(self, at_ms: int) -> list[Step]:
+    def wait_until(self, at_ms: int) -> list[effects.Step]:
         """Let time pass, granting the room's wishes on the way."""
         steps = []
         while self.wakes and self.wake_at_ms is not None and self.wake_at_ms <= at_ms:

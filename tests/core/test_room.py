@@ -8,7 +8,7 @@ import pytest
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.deadlines import TICK_MS, Agenda
-from breathing_room.core.effects import Announce, Close, Save, Step, Tell
+from breathing_room.core.effects import Close, SaveSnapshot
 from breathing_room.core.errors import HostError, PeerError
 from breathing_room.core.events import (
     Broke,
@@ -18,6 +18,7 @@ from breathing_room.core.events import (
     Left,
     MoodChanged,
     Observed,
+    ObserverLeft,
     Reported,
     Tossed,
     Withdrew,
@@ -26,10 +27,10 @@ from breathing_room.core.events import (
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.members import Member
 from breathing_room.core.presence import Presence
-from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import LEASE_ENDED
-from core.playing import ANN, BOB, CAT, said, visitor
+from core.playing import ANN, BOB, CAT, Broadcasted, Sent, Step, said, visitor
+from core.playing import LedgerRoom as Room
 
 # Lease 60 s, grace 15 s, a beat every 30 s, announcements 1 s apart; saved so seldom that it is not in the way.
 CONFIG = RoomConfig(beat_ms=30_000, snapshot_ms=3_600_000)
@@ -92,7 +93,7 @@ def test_the_first_join_is_announced_at_once() -> None:
     """Who joins an empty room is told of together with everybody, and lapses in one lease."""
     room = a_room()
 
-    assert room.step(Joined("tab", ANN), now_ms=0) == Step((Announce(here(0, 1)),), wake_at_ms=60_000)
+    assert room.step(Joined("tab", ANN), now_ms=0) == Step((Broadcasted(here(0, 1)),), next_timer_ms=60_000)
 
 
 def test_a_mood_can_come_with_the_join() -> None:
@@ -100,7 +101,7 @@ def test_a_mood_can_come_with_the_join() -> None:
     room = a_room()
 
     assert room.step(Joined("tab", ANN, "release"), now_ms=0) == Step(
-        (Announce(here(0, 1, release=1)),), 60_000
+        (Broadcasted(here(0, 1, release=1)),), 60_000
     )
 
 
@@ -109,10 +110,10 @@ def test_a_second_tab_is_the_same_person() -> None:
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
 
-    assert room.step(Joined("tab 2", ANN), now_ms=5_000) == Step((Tell("tab 2", here(5_000, 1)),), 60_000)
+    assert room.step(Joined("tab 2", ANN), now_ms=5_000) == Step((Sent("tab 2", here(5_000, 1)),), 60_000)
     assert (room.count, room.connection_count) == (1, 2)
     assert room.step(Left("tab"), now_ms=6_000) == Step((), 60_000)
-    assert room.step(Broke("tab 2"), now_ms=7_000) == Step((Announce(here(7_000, 1, silent=1)),), 22_000)
+    assert room.step(Broke("tab 2"), now_ms=7_000) == Step((Broadcasted(here(7_000, 1, silent=1)),), 22_000)
 
 
 def test_a_mood_moves_in_one_go() -> None:
@@ -121,10 +122,12 @@ def test_a_mood_moves_in_one_go() -> None:
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
     assert room.step(MoodChanged("tab", "presence"), now_ms=2_000) == Step(
-        (Announce(here(2_000, 1, presence=1)),), 60_000
+        (Broadcasted(here(2_000, 1, presence=1)),), 60_000
     )
     assert room.step(MoodChanged("tab", "presence"), now_ms=4_000) == Step((), 60_000)
-    assert room.step(MoodChanged("tab", UNSPOKEN), now_ms=6_000) == Step((Announce(here(6_000, 1)),), 60_000)
+    assert room.step(MoodChanged("tab", UNSPOKEN), now_ms=6_000) == Step(
+        (Broadcasted(here(6_000, 1)),), 60_000
+    )
 
 
 def test_the_last_word_on_mood_counts() -> None:
@@ -133,13 +136,13 @@ def test_the_last_word_on_mood_counts() -> None:
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
     assert room.step(Joined("tab 2", ANN), now_ms=2_000) == Step(
-        (Tell("tab 2", here(2_000, 1, release=1)),), 60_000
+        (Sent("tab 2", here(2_000, 1, release=1)),), 60_000
     )
     assert room.step(Joined("tab 3", ANN, "gratitude"), now_ms=4_000) == Step(
-        (Announce(here(4_000, 1, gratitude=1)),), 60_000
+        (Broadcasted(here(4_000, 1, gratitude=1)),), 60_000
     )
     assert room.step(Joined("tab 4", ANN, UNSPOKEN), now_ms=6_000) == Step(
-        (Announce(here(6_000, 1)),), 60_000
+        (Broadcasted(here(6_000, 1)),), 60_000
     )
 
 
@@ -150,16 +153,16 @@ def test_a_leave_counts_at_once() -> None:
 
     step = room.step(Left("tab"), now_ms=2_000)
 
-    assert step.effects == (Announce(here(2_000, 0)),)
+    assert step.effects == (Broadcasted(here(2_000, 0)),)
     assert not room.holds(ANN)
-    assert room.step(Joined("tab", ANN), now_ms=4_000).effects == (Announce(here(4_000, 1)),)
+    assert room.step(Joined("tab", ANN), now_ms=4_000).effects == (Broadcasted(here(4_000, 1)),)
 
 
 def test_an_observer_watches_without_being_counted() -> None:
     """An observer is told how things are and hears announcements; nothing that it does afterwards matters."""
     room = a_room()
 
-    assert room.step(Observed("wall"), now_ms=0) == Step((Tell("wall", here(0, 0)),), None)
+    assert room.step(Observed("wall"), now_ms=0) == Step((Sent("wall", here(0, 0)),), None)
     for event in (Heard("wall"), MoodChanged("wall", "release"), Broke("wall"), Left("wall")):
         assert room.step(event, now_ms=10) == Step((), None)
     assert (room.count, room.connection_count) == (0, 0)
@@ -203,10 +206,10 @@ def test_changes_are_told_together() -> None:
     room = a_room()
     room.step(Joined(1, ANN), now_ms=0)
 
-    assert room.step(Joined(2, BOB), now_ms=100) == Step((Tell(2, here(100, 2)),), wake_at_ms=1_000)
-    assert room.step(Reported(CAT, 0.5), now_ms=200) == Step((), wake_at_ms=1_000)
-    assert room.step(Left(1), now_ms=300) == Step((), wake_at_ms=1_000)
-    assert room.step(Woken(), now_ms=1_000) == Step((Announce(here(1_000, 2)),), wake_at_ms=37_700)
+    assert room.step(Joined(2, BOB), now_ms=100) == Step((Sent(2, here(100, 2)),), next_timer_ms=1_000)
+    assert room.step(Reported(CAT, 0.5), now_ms=200) == Step((), next_timer_ms=1_000)
+    assert room.step(Left(1), now_ms=300) == Step((), next_timer_ms=1_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((Broadcasted(here(1_000, 2)),), next_timer_ms=37_700)
 
 
 def test_changes_that_take_each_other_back_are_not_told() -> None:
@@ -214,19 +217,19 @@ def test_changes_that_take_each_other_back_are_not_told() -> None:
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
-    assert room.step(MoodChanged("tab", "presence"), now_ms=100) == Step((), wake_at_ms=1_000)
-    assert room.step(MoodChanged("tab", "release"), now_ms=200) == Step((), wake_at_ms=60_000)
-    assert room.step(Woken(), now_ms=1_000) == Step((), wake_at_ms=60_000)
+    assert room.step(MoodChanged("tab", "presence"), now_ms=100) == Step((), next_timer_ms=1_000)
+    assert room.step(MoodChanged("tab", "release"), now_ms=200) == Step((), next_timer_ms=60_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((), next_timer_ms=60_000)
 
 
 def test_who_was_told_of_a_change_is_told_when_it_is_taken_back() -> None:
     """One comes and another goes before the next announcement: the one who came was told 2, and must hear of 1."""
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
-    assert room.step(Joined("bob's", BOB), now_ms=100).effects == (Tell("bob's", here(100, 2)),)
+    assert room.step(Joined("bob's", BOB), now_ms=100).effects == (Sent("bob's", here(100, 2)),)
 
-    assert room.step(Left("ann's"), now_ms=200) == Step((), wake_at_ms=1_000)
-    assert room.step(Woken(), now_ms=1_000) == Step((Announce(here(1_000, 1)),), wake_at_ms=60_000)
+    assert room.step(Left("ann's"), now_ms=200) == Step((), next_timer_ms=1_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((Broadcasted(here(1_000, 1)),), next_timer_ms=60_000)
 
 
 def test_a_change_there_and_back_leaves_the_label() -> None:
@@ -239,13 +242,15 @@ def test_a_change_there_and_back_leaves_the_label() -> None:
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
     room.step(Woken(), now_ms=1_000)
     step = room.step(Joined(10, visitor("10")), now_ms=2_000)
-    assert step.effects == (Announce(here(2_000, 11, silent=4, label="about 10")),)
+    assert step.effects == (Broadcasted(here(2_000, 11, silent=4, label="about 10")),)
 
     room.step(Reported(visitor("11"), 0.5), now_ms=2_100)
     room.step(Withdrew(visitor("11")), now_ms=2_200)
     step = room.step(Woken(), now_ms=3_000)
 
-    told = [effect.presence.label for effect in step.effects if isinstance(effect, Announce)] or ["about 10"]
+    told = [effect.presence.label for effect in step.effects if isinstance(effect, Broadcasted)] or [
+        "about 10"
+    ]
     assert room.presence(now_ms=3_000).label == told[-1]
 
 
@@ -255,18 +260,20 @@ def test_a_large_crowd_is_told_less_often() -> None:
     for index in range(5):
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
 
-    assert room.step(MoodChanged(0, "release"), now_ms=10) == Step((), wake_at_ms=50)
-    assert room.step(Woken(), now_ms=49) == Step((), wake_at_ms=50)
-    assert room.step(Woken(), now_ms=50) == Step((Announce(here(50, 5, release=1)),), wake_at_ms=60_000)
+    assert room.step(MoodChanged(0, "release"), now_ms=10) == Step((), next_timer_ms=50)
+    assert room.step(Woken(), now_ms=49) == Step((), next_timer_ms=50)
+    assert room.step(Woken(), now_ms=50) == Step((Broadcasted(here(50, 5, release=1)),), next_timer_ms=60_000)
 
 
 def test_observers_are_of_the_audience() -> None:
-    """Announcements cost what observers get of them too, of whom the host tells."""
+    """Announcements cost what observers get of them too, for as long as they watch."""
     room = a_room(replace(CONFIG, push_ms=20, pushes_per_s=100))
     room.step(Joined("tab", ANN), now_ms=0)
-    room.audience_size = 5
+    for wall in range(5):
+        room.step(Observed(wall), now_ms=0)
+    room.step(ObserverLeft(0), now_ms=0)
 
-    assert room.step(MoodChanged("tab", "release"), now_ms=10) == Step((), wake_at_ms=50)
+    assert room.step(MoodChanged("tab", "release"), now_ms=10) == Step((), next_timer_ms=50)
 
 
 def test_the_clock_may_step_back() -> None:
@@ -275,14 +282,14 @@ def test_the_clock_may_step_back() -> None:
     room.step(Joined("tab", ANN), now_ms=100_000)
 
     assert room.step(Joined("tab 2", BOB), now_ms=40_000) == Step(
-        (Tell("tab 2", here(100_000, 2)),), wake_at_ms=101_000
+        (Sent("tab 2", here(100_000, 2)),), next_timer_ms=101_000
     )
-    assert room.step(Heard("tab"), now_ms=50_000) == Step((), wake_at_ms=101_000)
-    assert room.step(Woken(), now_ms=101_000) == Step((Announce(here(101_000, 2)),), wake_at_ms=160_000)
+    assert room.step(Heard("tab"), now_ms=50_000) == Step((), next_timer_ms=101_000)
+    assert room.step(Woken(), now_ms=101_000) == Step((Broadcasted(here(101_000, 2)),), next_timer_ms=160_000)
     assert room.step(Woken(), now_ms=160_000).effects == (
         Close("tab", LEASE_ENDED),
         Close("tab 2", LEASE_ENDED),
-        Announce(here(160_000, 0)),
+        Broadcasted(here(160_000, 0)),
     )
 
 
@@ -297,10 +304,11 @@ def test_silence_for_a_lease_closes_every_tab() -> None:
     room.step(Joined("bob's", BOB), now_ms=10_000)
 
     assert room.step(Woken(), now_ms=60_000) == Step(
-        (Close("tab", LEASE_ENDED), Close("tab 2", LEASE_ENDED), Announce(here(60_000, 1))), wake_at_ms=70_000
+        (Close("tab", LEASE_ENDED), Close("tab 2", LEASE_ENDED), Broadcasted(here(60_000, 1))),
+        next_timer_ms=70_000,
     )
     assert room.connection_count == 1
-    assert room.step(Heard("tab"), now_ms=60_010) == Step((), wake_at_ms=70_000)
+    assert room.step(Heard("tab"), now_ms=60_010) == Step((), next_timer_ms=70_000)
 
 
 def test_a_sign_of_life_renews_the_lease() -> None:
@@ -308,12 +316,12 @@ def test_a_sign_of_life_renews_the_lease() -> None:
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
 
-    assert room.step(Heard("tab"), now_ms=20_000) == Step((), wake_at_ms=60_000)
-    assert room.step(MoodChanged("tab", UNSPOKEN), now_ms=40_000) == Step((), wake_at_ms=60_000)
-    assert room.step(Woken(), now_ms=60_000) == Step((), wake_at_ms=100_000)
-    assert room.step(Woken(), now_ms=99_999) == Step((), wake_at_ms=100_000)
+    assert room.step(Heard("tab"), now_ms=20_000) == Step((), next_timer_ms=60_000)
+    assert room.step(MoodChanged("tab", UNSPOKEN), now_ms=40_000) == Step((), next_timer_ms=60_000)
+    assert room.step(Woken(), now_ms=60_000) == Step((), next_timer_ms=100_000)
+    assert room.step(Woken(), now_ms=99_999) == Step((), next_timer_ms=100_000)
     assert room.step(Woken(), now_ms=100_000) == Step(
-        (Close("tab", LEASE_ENDED), Announce(here(100_000, 0))), wake_at_ms=SAVE_AT_MS
+        (Close("tab", LEASE_ENDED), Broadcasted(here(100_000, 0))), next_timer_ms=SAVE_AT_MS
     )
 
 
@@ -321,9 +329,12 @@ def test_leases_end_on_a_grid_and_never_early() -> None:
     """A lease that would end between two ticks ends with the later one."""
     room = a_room()
 
-    assert room.step(Joined("tab", ANN), now_ms=1).wake_at_ms == 60_000 + TICK_MS
+    assert room.step(Joined("tab", ANN), now_ms=1).next_timer_ms == 60_000 + TICK_MS
     assert room.step(Woken(), now_ms=60_001).effects == ()
-    assert room.step(Woken(), now_ms=60_050).effects == (Close("tab", LEASE_ENDED), Announce(here(60_050, 0)))
+    assert room.step(Woken(), now_ms=60_050).effects == (
+        Close("tab", LEASE_ENDED),
+        Broadcasted(here(60_050, 0)),
+    )
 
 
 def test_a_broken_socket_leaves_its_person_in_doubt() -> None:
@@ -334,12 +345,12 @@ def test_a_broken_socket_leaves_its_person_in_doubt() -> None:
     room.step(Woken(), now_ms=1_000)
 
     assert room.step(Broke("phone"), now_ms=5_000) == Step(
-        (Announce(here(5_000, 2, silent=1, silent_moods={"release": 1}, release=1)),), 20_000
+        (Broadcasted(here(5_000, 2, silent=1, silent_moods={"release": 1}, release=1)),), 20_000
     )
     assert room.step(Joined("phone 2", ANN), now_ms=15_000) == Step(
-        (Announce(here(15_000, 2, release=1)),), 20_000
+        (Broadcasted(here(15_000, 2, release=1)),), 20_000
     )
-    assert room.step(Woken(), now_ms=20_000) == Step((), wake_at_ms=60_000)
+    assert room.step(Woken(), now_ms=20_000) == Step((), next_timer_ms=60_000)
 
 
 def test_who_does_not_come_back_lapses() -> None:
@@ -348,10 +359,10 @@ def test_who_does_not_come_back_lapses() -> None:
     room.step(Joined("phone", ANN, "release"), now_ms=0)
     room.step(Broke("phone"), now_ms=5_000)
 
-    assert room.step(Woken(), now_ms=19_999) == Step((), wake_at_ms=20_000)
-    assert room.step(Woken(), now_ms=20_000) == Step((Announce(here(20_000, 0)),), wake_at_ms=60_000)
+    assert room.step(Woken(), now_ms=19_999) == Step((), next_timer_ms=20_000)
+    assert room.step(Woken(), now_ms=20_000) == Step((Broadcasted(here(20_000, 0)),), next_timer_ms=60_000)
     assert room.step(Woken(), now_ms=60_000) == Step(
-        (), wake_at_ms=SAVE_AT_MS
+        (), next_timer_ms=SAVE_AT_MS
     )  # its first place on the agenda
 
 
@@ -360,8 +371,8 @@ def test_a_break_never_lengthens_a_lease() -> None:
     room = a_room()
     room.step(Joined("phone", ANN), now_ms=0)
 
-    assert room.step(Broke("phone"), now_ms=50_000).wake_at_ms == 60_000
-    assert room.step(Woken(), now_ms=60_000).effects == (Announce(here(60_000, 0)),)
+    assert room.step(Broke("phone"), now_ms=50_000).next_timer_ms == 60_000
+    assert room.step(Woken(), now_ms=60_000).effects == (Broadcasted(here(60_000, 0)),)
 
 
 def test_no_grace_means_gone_at_the_next_tick() -> None:
@@ -370,8 +381,10 @@ def test_no_grace_means_gone_at_the_next_tick() -> None:
         room = a_room(replace(CONFIG, grace_ms=0))
         room.step(Joined("phone", ANN), now_ms=0)
 
-        assert room.step(Broke("phone"), now_ms=now_ms).wake_at_ms == now_ms
-        assert room.step(Woken(), now_ms=now_ms + 1_000) == Step((Announce(here(now_ms + 1_000, 0)),), 60_000)
+        assert room.step(Broke("phone"), now_ms=now_ms).next_timer_ms == now_ms
+        assert room.step(Woken(), now_ms=now_ms + 1_000) == Step(
+            (Broadcasted(here(now_ms + 1_000, 0)),), 60_000
+        )
 
 
 # --- People without a socket --------------------------------------------------------------------------------------
@@ -382,10 +395,10 @@ def test_a_person_who_stops_reporting_falls_silent_and_then_lapses() -> None:
     room = a_room()
 
     assert room.step(Reported(ANN, 0.5, "release"), now_ms=0) == Step(
-        (Announce(here(0, 1, release=1)),), 37_500
+        (Broadcasted(here(0, 1, release=1)),), 37_500
     )
     assert room.step(Woken(), now_ms=37_500) == Step((), 150_000)
-    assert room.step(Woken(), now_ms=150_000) == Step((Announce(here(150_000, 0)),), LAPSE_FORGOTTEN_MS)
+    assert room.step(Woken(), now_ms=150_000) == Step((Broadcasted(here(150_000, 0)),), LAPSE_FORGOTTEN_MS)
 
 
 def test_a_report_takes_doubt_back() -> None:
@@ -408,7 +421,7 @@ def test_a_polling_person_who_gets_a_socket_lives_by_the_socket() -> None:
     room.step(Reported(ANN, 0.5, "release"), now_ms=0)
 
     assert room.step(Joined("tab", ANN, "release"), now_ms=10_000) == Step(
-        (Tell("tab", here(10_000, 1, release=1)),), 37_500
+        (Sent("tab", here(10_000, 1, release=1)),), 37_500
     )
     assert (room.count, room.panel.seat_count) == (1, 0)
     assert room.step(Woken(), now_ms=37_500) == Step((), 70_000)
@@ -416,7 +429,7 @@ def test_a_polling_person_who_gets_a_socket_lives_by_the_socket() -> None:
     assert room.step(Woken(), now_ms=70_000) == Step((), 110_000)
     assert room.step(Woken(), now_ms=110_000).effects == (
         Close("tab", LEASE_ENDED),
-        Announce(here(110_000, 0)),
+        Broadcasted(here(110_000, 0)),
     )
 
 
@@ -426,7 +439,7 @@ def test_a_person_who_loses_the_socket_can_go_on_by_reports() -> None:
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Broke("tab"), now_ms=10_000)
 
-    assert room.step(Reported(ANN, 0.5), now_ms=20_000) == Step((Announce(here(20_000, 1)),), 25_000)
+    assert room.step(Reported(ANN, 0.5), now_ms=20_000) == Step((Broadcasted(here(20_000, 1)),), 25_000)
     assert (room.count, room.silent_count, room.panel.seat_count) == (1, 0, 1)
     assert room.step(Woken(), now_ms=25_000) == Step((), 57_500)
     assert room.step(Woken(), now_ms=57_500) == Step((), 60_000)
@@ -439,10 +452,12 @@ def test_a_seat_that_is_lost_to_a_full_prefix_is_announced() -> None:
     room.step(Reported(ANN, 0.0), now_ms=0)
     for index in range(3):
         room.step(Reported(visitor(f"{index}"), 0.0, None, b"full"), now_ms=0)
-    assert room.step(Woken(), now_ms=1_000).effects == (Announce(here(1_000, 2)),)
+    assert room.step(Woken(), now_ms=1_000).effects == (Broadcasted(here(1_000, 2)),)
     assert (room.panel.seat_count, room.panel.capped_count) == (2, 2)
 
-    assert room.step(Reported(ANN, 0.0, None, b"full"), now_ms=5_000).effects == (Announce(here(5_000, 1)),)
+    assert room.step(Reported(ANN, 0.0, None, b"full"), now_ms=5_000).effects == (
+        Broadcasted(here(5_000, 1)),
+    )
     assert (room.panel.seat_count, room.panel.capped_count, room.holds(ANN)) == (1, 2, False)
 
 
@@ -452,9 +467,9 @@ def test_an_earlier_duty_comes_before_a_later_one() -> None:
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Broke("tab"), now_ms=2_000)
 
-    assert room.step(Reported(ANN, 0.5), now_ms=4_000) == Step((Announce(here(4_000, 1)),), 41_500)
+    assert room.step(Reported(ANN, 0.5), now_ms=4_000) == Step((Broadcasted(here(4_000, 1)),), 41_500)
     assert room.step(Woken(), now_ms=41_500) == Step((), 154_000)
-    assert room.step(Woken(), now_ms=154_000).effects == (Announce(here(154_000, 0)),)
+    assert room.step(Woken(), now_ms=154_000).effects == (Broadcasted(here(154_000, 0)),)
 
 
 def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
@@ -464,13 +479,13 @@ def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
     room.step(Joined("tab", BOB), now_ms=2_000)
 
     assert room.step(Withdrew(BOB), now_ms=4_000) == Step((), 37_500)
-    assert room.step(Withdrew(ANN), now_ms=4_000).effects == (Announce(here(4_000, 1)),)
+    assert room.step(Withdrew(ANN), now_ms=4_000).effects == (Broadcasted(here(4_000, 1)),)
     room.step(Broke("tab"), now_ms=6_000)
     room.step(Reported(BOB, 0.5), now_ms=7_000)
-    assert room.step(Withdrew(BOB), now_ms=8_000).effects == (Announce(here(8_000, 0)),)
+    assert room.step(Withdrew(BOB), now_ms=8_000).effects == (Broadcasted(here(8_000, 0)),)
     room.step(Joined("tab", CAT), now_ms=10_000)
     room.step(Broke("tab"), now_ms=12_000)
-    assert room.step(Withdrew(CAT), now_ms=14_000).effects == (Announce(here(14_000, 0)),)
+    assert room.step(Withdrew(CAT), now_ms=14_000).effects == (Broadcasted(here(14_000, 0)),)
 
 
 # --- Not knowing --------------------------------------------------------------------------------------------------
@@ -483,17 +498,17 @@ def test_a_room_without_memory_is_unknown_for_one_lease() -> None:
     assert room.step(Woken(), now_ms=0) == Step((), 60_000)
     assert room.presence(now_ms=0) == here(0, 0, unknown=True)
     assert room.step(Joined("tab", ANN, "release"), now_ms=1_000) == Step(
-        (Announce(here(1_000, 1, unknown=True, release=1)),), 60_000
+        (Broadcasted(here(1_000, 1, unknown=True, release=1)),), 60_000
     )
     assert room.step(Heard("tab"), now_ms=50_000) == Step((), 60_000)
-    assert room.step(Woken(), now_ms=60_000) == Step((Announce(here(60_000, 1, release=1)),), 61_000)
+    assert room.step(Woken(), now_ms=60_000) == Step((Broadcasted(here(60_000, 1, release=1)),), 61_000)
 
 
 def test_an_unknown_room_that_nobody_enters_is_empty_after_a_lease() -> None:
     """When nobody renewed for one lease, 0 is the truth, and worth saving."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000), unknown=True)
 
-    assert room.step(Woken(), now_ms=60_000) == Step((Announce(here(60_000, 0)), Save()), None)
+    assert room.step(Woken(), now_ms=60_000) == Step((Broadcasted(here(60_000, 0)), SaveSnapshot()), None)
 
 
 # --- A restart ----------------------------------------------------------------------------------------------------
@@ -518,15 +533,17 @@ def test_a_restart_is_not_an_exodus() -> None:
     room = restart(a_full_room(), now_ms=8_000)
 
     assert room.presence(now_ms=8_000) == here(8_000, 3, silent=3, stale=True, release=1, gratitude=1)
-    assert room.step(Woken(), now_ms=8_000) == Step((), wake_at_ms=20_000)
+    assert room.step(Woken(), now_ms=8_000) == Step((), next_timer_ms=20_000)
     assert room.step(Joined("ann's 2", ANN), now_ms=9_000) == Step(
-        (Announce(here(9_000, 3, silent=2, stale=True, silent_moods=CATS, release=1, gratitude=1)),), 20_000
+        (Broadcasted(here(9_000, 3, silent=2, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
+        20_000,
     )
     assert room.step(Woken(), now_ms=20_000) == Step(
-        (Announce(here(20_000, 2, silent=1, stale=True, silent_moods=CATS, release=1, gratitude=1)),), 60_000
+        (Broadcasted(here(20_000, 2, silent=1, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
+        60_000,
     )
     assert room.step(Reported(CAT, 0.5), now_ms=30_000) == Step(
-        (Announce(here(30_000, 2, release=1, gratitude=1)),), 60_000
+        (Broadcasted(here(30_000, 2, release=1, gratitude=1)),), 60_000
     )
 
 
@@ -535,9 +552,9 @@ def test_a_restored_room_is_counted_again_after_one_lease() -> None:
     room = restart(a_full_room(), now_ms=8_000)
 
     assert room.step(Woken(), now_ms=60_000).effects == (
-        Announce(here(60_000, 1, silent=1, stale=True, gratitude=1)),
+        Broadcasted(here(60_000, 1, silent=1, stale=True, gratitude=1)),
     )
-    assert room.step(Woken(), now_ms=150_000) == Step((Announce(here(150_000, 0)),), 8_000 + SAVE_AT_MS)
+    assert room.step(Woken(), now_ms=150_000) == Step((Broadcasted(here(150_000, 0)),), 8_000 + SAVE_AT_MS)
 
 
 def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
@@ -547,7 +564,7 @@ def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
     step = room.step(Joined("dan's", visitor("dan")), now_ms=9_000)
 
     assert step.effects == (
-        Announce(
+        Broadcasted(
             here(9_000, 4, silent=3, stale=True, silent_moods=CATS | {"release": 1}, release=1, gratitude=1)
         ),
     )
@@ -559,7 +576,7 @@ def test_a_restored_person_can_say_goodbye() -> None:
 
     step = room.step(Withdrew(CAT), now_ms=9_000)
 
-    assert step.effects == (Announce(here(9_000, 2, silent=2, stale=True, release=1)),)
+    assert step.effects == (Broadcasted(here(9_000, 2, silent=2, stale=True, release=1)),)
 
 
 def test_leases_that_end_while_the_server_is_down_are_over() -> None:
@@ -574,10 +591,10 @@ def test_a_restart_after_every_lease_is_unknown_and_not_empty() -> None:
     """When nobody's lease lasted, nobody knows who will come back: unknown for one lease, never 0."""
     room = restart(a_full_room(), now_ms=150_000)
 
-    assert room.step(Woken(), now_ms=150_000) == Step((), wake_at_ms=210_000)
+    assert room.step(Woken(), now_ms=150_000) == Step((), next_timer_ms=210_000)
     assert room.presence(now_ms=150_000) == here(150_000, 0, unknown=True)
     assert room.step(Joined("ann's", ANN), now_ms=151_000).effects == (
-        Announce(here(151_000, 1, unknown=True)),
+        Broadcasted(here(151_000, 1, unknown=True)),
     )
 
 
@@ -598,10 +615,10 @@ def test_an_unknown_room_is_unknown_again_after_a_restart() -> None:
     room = restart(room, now_ms=40_000)
 
     assert room.presence(now_ms=40_000) == here(40_000, 1, silent=1, unknown=True)
-    assert room.step(Woken(), now_ms=40_000) == Step((), wake_at_ms=90_000)
-    assert room.step(Heard("tab"), now_ms=50_000) == Step((), wake_at_ms=90_000)
+    assert room.step(Woken(), now_ms=40_000) == Step((), next_timer_ms=90_000)
+    assert room.step(Heard("tab"), now_ms=50_000) == Step((), next_timer_ms=90_000)
     room.step(Joined("tab", ANN), now_ms=50_000)
-    assert room.step(Woken(), now_ms=100_000).effects == (Announce(here(100_000, 1)),)
+    assert room.step(Woken(), now_ms=100_000).effects == (Broadcasted(here(100_000, 1)),)
 
 
 def test_time_for_which_the_server_was_down_gives_nobody_a_chance_to_renew() -> None:
@@ -628,7 +645,7 @@ def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:
     """When the clock stepped back over a restart, no time passed for anybody."""
     room = restart(a_full_room(), now_ms=1_000)
 
-    assert room.step(Woken(), now_ms=1_000) == Step((), wake_at_ms=16_000)
+    assert room.step(Woken(), now_ms=1_000) == Step((), next_timer_ms=16_000)
     assert room.count == 3
 
 
@@ -643,8 +660,8 @@ def test_a_restored_lease_is_no_longer_than_leases_are_now() -> None:
 
     room = Room.restore(snapshot, CONFIG, now_ms=1_000)
 
-    assert room.step(Woken(), now_ms=61_050).effects == (Announce(here(61_050, 1, silent=1, stale=True)),)
-    assert room.step(Woken(), now_ms=151_050).effects == (Announce(here(151_050, 0)),)
+    assert room.step(Woken(), now_ms=61_050).effects == (Broadcasted(here(61_050, 1, silent=1, stale=True)),)
+    assert room.step(Woken(), now_ms=151_050).effects == (Broadcasted(here(151_050, 0)),)
 
 
 def test_the_label_lasts_over_a_restart() -> None:
@@ -673,8 +690,8 @@ def test_a_socket_that_broke_while_the_room_slept_leaves_its_person_in_doubt() -
 
     room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN})
 
-    assert room.step(Woken(), now_ms=5_000) == Step((Announce(here(5_000, 2, silent=1)),), 16_000)
-    assert room.step(Woken(), now_ms=16_000).effects == (Announce(here(16_000, 1)),)
+    assert room.step(Woken(), now_ms=5_000) == Step((Broadcasted(here(5_000, 2, silent=1)),), 16_000)
+    assert room.step(Woken(), now_ms=16_000).effects == (Broadcasted(here(16_000, 1)),)
 
 
 @pytest.mark.parametrize("nap_at_ms", [100, 200])
@@ -685,22 +702,25 @@ def test_a_sleep_does_not_forget_who_was_told_what(nap_at_ms: int) -> None:
     room.step(Joined("bob's", BOB), now_ms=100)
     if nap_at_ms == 100:
         room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
-    assert room.step(Left("ann's"), now_ms=200) == Step((), wake_at_ms=1_000)
+    assert room.step(Left("ann's"), now_ms=200) == Step((), next_timer_ms=1_000)
     if nap_at_ms == 200:
         room = Room.wake(room.snapshot(), CONFIG, {"bob's": BOB})
 
-    assert room.step(Woken(), now_ms=1_000).effects == (Announce(here(1_000, 1)),)
+    assert room.step(Woken(), now_ms=1_000).effects == (Broadcasted(here(1_000, 1)),)
 
 
 def test_what_happened_while_the_room_slept_is_saved() -> None:
     """A doubt that comes with waking is a change like any other: the next snapshot has it."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000))
     room.step(Joined("tab", ANN), now_ms=0)
-    assert Save() in room.step(Woken(), now_ms=10_000).effects
+    assert SaveSnapshot() in room.step(Woken(), now_ms=10_000).effects
 
     room = Room.wake(room.snapshot(), room.config, {})
 
-    assert room.step(Woken(), now_ms=20_000).effects == (Announce(here(20_000, 1, silent=1)), Save())
+    assert room.step(Woken(), now_ms=20_000).effects == (
+        Broadcasted(here(20_000, 1, silent=1)),
+        SaveSnapshot(),
+    )
 
 
 def test_a_connection_of_nobody_is_not_taken_over_at_waking() -> None:
@@ -724,7 +744,7 @@ def test_several_tabs_sleep_as_one_person() -> None:
 
     assert (room.count, room.connection_count, room.silent_count) == (1, 2, 0)
     assert room.step(Left("tab"), now_ms=1_000) == Step((), 60_000)
-    assert room.step(Left("tab 2"), now_ms=2_000).effects == (Announce(here(2_000, 0)),)
+    assert room.step(Left("tab 2"), now_ms=2_000).effects == (Broadcasted(here(2_000, 0)),)
 
 
 # --- Saving -------------------------------------------------------------------------------------------------------
@@ -734,11 +754,11 @@ def test_a_room_is_saved_while_something_happens_and_not_otherwise() -> None:
     """What happened is saved within snapshot_ms, once; a room in which nothing happens is left alone."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000))
 
-    assert room.step(Joined("tab", ANN), now_ms=0) == Step((Announce(here(0, 1)),), wake_at_ms=10_000)
-    assert room.step(Woken(), now_ms=10_000) == Step((Save(),), wake_at_ms=60_000)
-    assert room.step(Heard("tab"), now_ms=15_000) == Step((), wake_at_ms=20_000)
-    assert room.step(Woken(), now_ms=20_000) == Step((Save(),), wake_at_ms=60_000)
-    assert room.step(Heard("tab"), now_ms=45_000) == Step((Save(),), wake_at_ms=60_000)
+    assert room.step(Joined("tab", ANN), now_ms=0) == Step((Broadcasted(here(0, 1)),), next_timer_ms=10_000)
+    assert room.step(Woken(), now_ms=10_000) == Step((SaveSnapshot(),), next_timer_ms=60_000)
+    assert room.step(Heard("tab"), now_ms=15_000) == Step((), next_timer_ms=20_000)
+    assert room.step(Woken(), now_ms=20_000) == Step((SaveSnapshot(),), next_timer_ms=60_000)
+    assert room.step(Heard("tab"), now_ms=45_000) == Step((SaveSnapshot(),), next_timer_ms=60_000)
 
 
 @pytest.mark.parametrize(
@@ -760,7 +780,7 @@ def test_whatever_happens_to_people_is_saved(event: Event) -> None:
     room.step(Reported(BOB, 0.5), now_ms=0)
     room.step(Woken(), now_ms=10_000)
 
-    assert Save() in room.step(event, now_ms=20_000).effects
+    assert SaveSnapshot() in room.step(event, now_ms=20_000).effects
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------------
@@ -847,7 +867,10 @@ def test_a_connection_that_must_be_closed_cannot_join() -> None:
     with pytest.raises(HostError):
         room.step(Joined("tab", BOB), now_ms=60_010)
 
-    assert room.step(Woken(), now_ms=60_010).effects == (Close("tab", LEASE_ENDED), Announce(here(60_010, 0)))
+    assert room.step(Woken(), now_ms=60_010).effects == (
+        Close("tab", LEASE_ENDED),
+        Broadcasted(here(60_010, 0)),
+    )
     assert room.connection_count == 0
 
 

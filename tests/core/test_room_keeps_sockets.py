@@ -1,13 +1,14 @@
 """The room of a host that tells of every socket that ends: an open one needs no sign of life."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import assume, given
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.effects import Step
+from breathing_room.core.effects import KeepConnections, Step
 from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
+from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot, with_connected
 from core.playing import (
@@ -26,9 +27,6 @@ from core.playing import (
     traces,
 )
 
-if TYPE_CHECKING:
-    from breathing_room.core.identity import VisitorKey
-
 DAY_MS = 86_400_000
 
 
@@ -42,7 +40,7 @@ class EdgeHost(Host):
     """
 
     def __init__(self, config: RoomConfig, **more: Any) -> None:
-        self.attachments: dict[object, tuple[VisitorKey, int]] = {}
+        self.attachments: dict[Connection, tuple[VisitorKey, int]] = {}
         self.rest = b""
         self.rows = 0
         self._stamp: object = None
@@ -51,23 +49,28 @@ class EdgeHost(Host):
     def tell(self, event: Event) -> Step:
         if not self.rest:
             self.room = Room("lobby", self.config, now_ms=self.clock_ms, connection_is_lease=True)
-            self._keep()
+            self._write_rest()
         return super().tell(event)
 
     def nap(self) -> None:
-        self._keep()
+        self._write_rest()
         mood_of = dict(self.attachments.values())
         rest = decode_snapshot(self.rest)
         snapshot = with_connected(rest, mood_of, left_ms=self.config.lease_ms)
         joined = {connection: key for connection, (key, _) in self.attachments.items()}
-        self.room = Room.wake(snapshot, self.config, joined, connection_is_lease=True)
+        observers = [connection for connection, key in self.connections.items() if key is None]
+        self.room = Room.wake(snapshot, self.config, joined, observers=observers, connection_is_lease=True)
         self._stamp = self.room.rest_stamp
 
-    def _keep(self) -> None:
-        self.attachments = {}
-        for connection, key in self.connections.items():
-            if key is not None and (person := self.room.members.get(key)) is not None:
-                self.attachments[connection] = (key, person.mood)
+    def keep(self, kept: KeepConnections) -> None:
+        assert kept.standby_at is None
+        self.attachments |= dict.fromkeys(kept.connections, (kept.visitor, kept.mood))
+
+    def lose(self, connection: Connection) -> None:
+        super().lose(connection)
+        self.attachments.pop(connection, None)
+
+    def _write_rest(self) -> None:
         if self.room.rest_stamp != self._stamp:
             self.rest = encode_snapshot(self.room.snapshot(connected=False))
             self.rows += 1

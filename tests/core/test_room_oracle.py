@@ -21,7 +21,20 @@ from breathing_room.core.events import (
 )
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
-from core.playing import START_MS, Restart, Said, Start, Trace, events, happen, restarts, said, starts, traces
+from core.playing import (
+    START_MS,
+    Restart,
+    Said,
+    Start,
+    Trace,
+    events,
+    happen,
+    recount,
+    restarts,
+    said,
+    starts,
+    traces,
+)
 
 
 def tick(at_ms: int) -> int:
@@ -175,7 +188,7 @@ def test_the_fast_room_agrees_with_the_dumb_one(start: Start, trace: Trace) -> N
             dumb.restart(host.clock_ms)
         elif host.refusals == refusals:
             dumb.step(happening, host.clock_ms)
-        host.room._describe(
-            host.room._now_ms
+        recount(
+            host.room, host.room._now_ms
         )  # Estimates are as of the last change: compare them at one instant.
         assert said(host.presence()) == dumb.says()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.deadlines import Agenda
-from breathing_room.core.effects import Announce, Close
+from breathing_room.core.effects import Close
 from breathing_room.core.estimate.coin import LegacySamplingEstimator
 from breathing_room.core.events import (
     Broke,
@@ -32,6 +32,7 @@ from core.playing import (
     ANN,
     BOB,
     QUICK,
+    Broadcasted,
     Entry,
     Restart,
     Said,
@@ -42,6 +43,7 @@ from core.playing import (
     happen,
     name_afresh,
     play,
+    recount,
     restarts,
     said,
     sleepy_starts,
@@ -201,7 +203,7 @@ def test_a_presence_makes_sense(start: Start, trace: Trace) -> None:
 
 # No clock steps back here: a room that has just looked after its agenda remembers a later time than one that slept.
 def restarts_with_coins(trace: Trace) -> bool:
-    """Tell whether a trace has both; a needless wake-up dates the snapshot, and with it the time without coins."""
+    """Sent whether a trace has both; a needless wake-up dates the snapshot, and with it the time without coins."""
     kinds = {type(happening) for _, happening in trace}
     return {Restart, Tossed} <= kinds
 
@@ -317,7 +319,7 @@ def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
         else:
             happen(host, pause_ms, happening)
         for at_ms, _, effects in host.log[log_before:]:
-            announcements = [effect for effect in effects if isinstance(effect, Announce)]
+            announcements = [effect for effect in effects if isinstance(effect, Broadcasted)]
             assert len(announcements) <= 1
             if announcements:
                 assert at_ms - announced_at_ms >= start.config.push_ms
@@ -368,8 +370,8 @@ def test_late_wakes_only_delay(start: Start, trace: Trace) -> None:
         if punctual.refusals > refusals:
             continue  # A refused event is no step.
         for host in (punctual, never_woken):
-            host.room._describe(
-                host.clock_ms
+            recount(
+                host.room, host.clock_ms
             )  # Estimates are as of the last change: compare them at one instant.
         assert said(never_woken.presence()) == said(punctual.presence())
         assert closed(never_woken.log) == closed(punctual.log)
@@ -494,5 +496,5 @@ def test_the_traces_reach_what_they_are_about() -> None:
     look()
 
     assert seen == {
-        "counted", "sampled", "stale", "unknown", "silent", "Announce", "Tell", "Save", "Close", "HostError", "PeerError"
+        "counted", "sampled", "stale", "unknown", "silent", "Broadcasted", "Sent", "SaveSnapshot", "Close", "HostError", "PeerError"
     }  # fmt: skip

@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.effects import Close, KeepConnections, SaveSnapshot
 from breathing_room.core.events import (
     Broke,
     Event,
@@ -35,7 +35,7 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import CLOSE_CODES
-from core.playing import Host, visitor
+from core.playing import Broadcasted, Carried, Host, Sent, visitor
 
 SCENARIOS: Final = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 
@@ -120,7 +120,7 @@ class Play:
         self.lines.append(f"{write_clock(self.clock_ms)}  page: {in_words(self.host.presence())}")
 
     def tell(self, event: Event) -> None:
-        """Tell the room something, and write down what it asks for."""
+        """Sent the room something, and write down what it asks for."""
         assert self.host is not None, "nothing happens to a server that is down"
         known = len(self.host.log)
         self.host.tell(event)
@@ -169,19 +169,21 @@ def read_event(command: str, words: list[str]) -> Event:
     raise AssertionError(f"no command: {command} {words}")
 
 
-def effect_in_words(effect: Effect, host: Host) -> str:
+def effect_in_words(effect: Carried, host: Host) -> str:
     """Say what the room asks for."""
     match effect:
-        case Announce(presence):
+        case Broadcasted(presence):
             return f"everybody: {in_words(presence)}"
-        case Tell(connection, presence):
+        case Sent(connection, presence):
             return f"{connection}: {in_words(presence)}"
         case Close(connection, code):
             return f"close {connection}: {code} {CLOSE_CODES[code]}"
-        case Save():
+        case SaveSnapshot():
             assert host.saved is not None
             count = decode_snapshot(host.saved).count
             return f"save: {count} {'person' if count == 1 else 'people'}"
+        case KeepConnections():
+            raise AssertionError("a server keeps nothing beside connections")
 
 
 def perform(text: str) -> str:

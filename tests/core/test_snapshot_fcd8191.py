@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
 from breathing_room.core.events import (
     Broke,
     Event,
@@ -74,7 +74,7 @@ class Player:
 
     def step(self, event: Event) -> None:
         step = self.room.step(event, now_ms=self.at_ms)
-        self.wake_at_ms = step.wake_at_ms
+        self.wake_at_ms = step.next_timer_ms
         self.done += [f"{in_words(effect)} +{self.at_ms - self.began_ms}" for effect in step.effects]
 
 
@@ -105,14 +105,16 @@ def event(name: str, who: str = "", *more: Any) -> Event:
 def in_words(effect: Effect) -> str:
     """Name an effect as the fixtures do."""
     match effect:
-        case Announce():
+        case Broadcast():
             return "all"
-        case Tell(connection):
+        case Send(connection):
             return f"to {connection}"
         case Close(connection, code):
             return f"close {connection} {code}"
-        case Save():
+        case SaveSnapshot():
             return "save"
+        case KeepConnections():
+            raise AssertionError("the rooms of then asked for no such thing")
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -26,7 +26,7 @@ from typing import Final
 
 from breathing_room.core.client_rules.polling import Poller, PollRequest
 from breathing_room.core.config import DAY_MS, RoomConfig
-from breathing_room.core.effects import Announce, Tell
+from breathing_room.core.effects import Broadcast, Send
 from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
 from breathing_room.core.room import Room
 from breathing_room.core.write_policies.bucketed import BucketedPolicy
@@ -490,14 +490,14 @@ class Sockets(Part):
     def _feed(self, event: Event, now_ms: int) -> None:
         step = self._room.step(event, now_ms=now_ms)
         for effect in step.effects:
-            if isinstance(effect, Announce):
+            if isinstance(effect, Broadcast):
                 self.tally["announcements"] += 1
                 self.tally["sent"] += self._room.connection_count
-            elif isinstance(effect, Tell):
+            elif isinstance(effect, Send):
                 self.tally["sent"] += 1
-        if step.wake_at_ms != self._wakes_at_ms and step.wake_at_ms is not None:
-            self.clock.at(step.wake_at_ms, FIRST, self._wake)
-        self._wakes_at_ms = step.wake_at_ms
+        if step.next_timer_ms != self._wakes_at_ms and step.next_timer_ms is not None:
+            self.clock.at(step.next_timer_ms, FIRST, self._wake)
+        self._wakes_at_ms = step.next_timer_ms
 
     def _wake(self, now_ms: int) -> None:
         if self._wakes_at_ms is not None and self._wakes_at_ms <= now_ms:

@@ -1,41 +1,63 @@
-"""What a room can ask for: orders, in the imperative, to be carried out in the order given."""
+"""What a room can ask for: effects, in the imperative, to be carried out in the order given.
+
+Effects that send name a *version*, not a presence. The host carries them out at the end of its turn, with ``Room.flush()``: the presence
+of the version that is the latest by then. So a hundred joins that arrive together cost one description.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from breathing_room.core.identity import Connection
-from breathing_room.core.presence import Presence
+from breathing_room.core.identity import Connection, VisitorKey
 
 
 @dataclass(frozen=True, slots=True)
-class Announce:
-    """Tell every connection, observers included. Only the latest matters to a slow one."""
+class Broadcast:
+    """Send the presence to every subscriber, observers included. Only the latest matters to a slow one."""
 
-    presence: Presence
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
-    """Tell one connection."""
+class Send:
+    """Send the presence to one connection."""
 
     connection: Connection
-    presence: Presence
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End a connection, with a code of ``wire.py``. The room has forgotten it already."""
+    """End a connection, with a code of ``wire.py``. The room has forgotten it already; what it is owed is sent before."""
 
     connection: Connection
     code: int
 
 
 @dataclass(frozen=True, slots=True)
-class Save:
+class KeepConnections:
+    """Keep beside each of these connections what a room that sleeps is to know of it when it wakes.
+
+    It comes only where an open connection is the lease, and says all that is to be known of a connection that joined.
+
+    Attributes:
+        connections: All of a visitor.
+        visitor: The visitor behind them.
+        mood: The visitor's mood, as an index into the declared moods; one past the last: unspoken.
+        standby_at: The peer on which the visitor is counted, None for here.
+    """
+
+    connections: tuple[Connection, ...]
+    visitor: VisitorKey
+    mood: int
+    standby_at: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSnapshot:
     """Take ``Room.snapshot()`` now and store it. If that fails, the next one makes up for it."""
 
 
-Effect: TypeAlias = Announce | Tell | Close | Save
+Effect: TypeAlias = Broadcast | Send | Close | KeepConnections | SaveSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +66,9 @@ class Step:
 
     Attributes:
         effects: What to do, in this order.
-        wake_at_ms: When the room wants ``Woken``, by the clock of ``now_ms``; None for never. It replaces
-            every earlier wish.
+        next_timer_ms: When the room wants ``Woken``, by the clock of ``now_ms``; None for never. It replaces
+            every earlier one.
     """
 
     effects: tuple[Effect, ...]
-    wake_at_ms: int | None
+    next_timer_ms: int | None

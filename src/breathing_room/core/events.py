@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import Leases
+from breathing_room.core.summary import PeerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class Joined:
 @dataclass(frozen=True, slots=True)
 class Observed:
     """A connection wants to watch without being counted."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverLeft:
+    """A connection that watched ended."""
 
     connection: Connection
 
@@ -116,6 +124,13 @@ class Inherited:
 
 
 @dataclass(frozen=True, slots=True)
+class PeersChanged:
+    """The other replicas of this room said something: this is what is known of them now."""
+
+    peers: PeerState
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """The time that a step asked for has come, or any other time: it does no harm."""
 
@@ -123,6 +138,7 @@ class Woken:
 Event: TypeAlias = (
     Joined
     | Observed
+    | ObserverLeft
     | MoodChanged
     | Heard
     | Left
@@ -133,5 +149,6 @@ Event: TypeAlias = (
     | Moved
     | Paced
     | Inherited
+    | PeersChanged
     | Woken
 )

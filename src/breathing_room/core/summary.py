@@ -126,6 +126,26 @@ def _plus(one: Summary, other: Summary) -> Summary:
     )
 
 
+def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 0) -> Facts:
+    """Return what is known of a whole room, from its own sums and what its peers said of theirs.
+
+    Args:
+        own: The sums of this replica.
+        peers: What is known of the other replicas; ``NO_PEERS`` on one machine.
+        config: How the room works.
+        claims: How many visitors were claimed here whose claims were not read in the log yet: peers may count them still.
+    """
+    return facts(
+        [own, *peers.summaries],
+        config,
+        moving=0 if peers.unread is None else peers.unread + claims,
+        returned=min(peers.silent_unread + claims, sum(peers.silent)),
+        silent=peers.silent,
+        newcomers=peers.newcomers,
+        stale=peers.stale,
+    )
+
+
 def facts(
     summaries: Sequence[Summary],
     config: RoomConfig,

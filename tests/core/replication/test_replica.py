@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.effects import Announce
+from breathing_room.core.effects import Broadcast
 from breathing_room.core.events import Broke, Event, Joined, Reported
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, RoomDelta
@@ -36,7 +36,7 @@ class Held:
 
     def step(self, event: Event) -> None:
         for effect in self.room.step(event, now_ms=0).effects:
-            if isinstance(effect, Announce):
+            if isinstance(effect, Broadcast):
                 self.announced.append(self.says())
 
     def says(self) -> tuple[int | None, int, int | None]:

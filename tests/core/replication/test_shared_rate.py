@@ -40,8 +40,8 @@ def test_a_paced_room_leaves_the_rate_alone() -> None:
     assert room.panel.rate == 1.0
 
     step = room.step(Paced(((0, 0.25), (1_000, 1.0)), 0), now_ms=0)
-    while step.wake_at_ms is not None:
-        step = room.step(Woken(), now_ms=step.wake_at_ms)
+    while step.next_timer_ms is not None:
+        step = room.step(Woken(), now_ms=step.next_timer_ms)
     assert room.panel.rate == 0.25
 
 

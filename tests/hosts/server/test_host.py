@@ -9,7 +9,7 @@ import pytest
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import PeerError, StoreError
-from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.events import Observed, Reported, Withdrew
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
@@ -105,6 +105,8 @@ async def test_a_large_audience_is_told_less_often() -> None:
         audience = [Listener() for _ in range(30)]
         come(room)
         room.audience.update(dict.fromkeys(audience))
+        for listener in audience:
+            room.room.apply(Observed(listener), now_ms=host.clock.now_ms())
         told_at_s = asyncio.get_running_loop().time()
         come(room, "visitor-somebody-else")
         async with asyncio.timeout(5):

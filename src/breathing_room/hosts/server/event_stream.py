@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+from breathing_room.core.events import Observed, ObserverLeft
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.server.host import RoomHost
 
@@ -38,6 +39,7 @@ class EventStream:
         """Yield events until the reader goes or the server stops."""
         host = self.room.host
         self.room.audience[self] = None
+        self.room.feed(Observed(self))
         host.session_count += 1
         try:
             while True:
@@ -56,4 +58,5 @@ class EventStream:
                     return
         finally:
             self.room.audience.pop(self, None)
+            self.room.feed(ObserverLeft(self))
             host.session_count -= 1

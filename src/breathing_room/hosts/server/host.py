@@ -9,11 +9,11 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Coroutine, Iterator
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from breathing_room.core.daily import Day
 from breathing_room.core.deadlines import FixedTimeouts
-from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
 from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
 from breathing_room.core.estimate.history import estimated
 from breathing_room.core.events import Event, Joined, Observed, Woken
@@ -139,38 +139,43 @@ class RoomHost:
         Raises:
             PeerError: The room refused the event.
         """
-        self.room.audience_size = len(self.audience)
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
         # What follows from the words of other nodes is told when all of them were heard.
         is_hearing = self.host.cluster is not None and self.host.cluster.is_hearing
         for effect in step.effects:
-            if is_hearing and isinstance(effect, Announce | Tell):
+            if is_hearing and isinstance(effect, Broadcast | Send):
                 continue
-            if self.part is not None and isinstance(effect, Announce):
+            if self.part is not None and isinstance(effect, Broadcast):
                 if not self.announce_whole() and isinstance(event, Joined | Observed):
-                    self._perform(Tell(event.connection, effect.presence))
+                    self._perform(Send(event.connection, effect.version))
             else:
                 self._perform(effect)
-        self._rearm(step.wake_at_ms)
+        self._rearm(step.next_timer_ms)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Tell(connection, presence):
-                assert isinstance(connection, Session)
+            case Send(connection):
                 self.host.counters.answers += 1
-                connection.push(Announcement(self._say(presence)))
-            case Announce(presence):
+                cast("Listener", connection).push(Announcement(self._say(self._flush())))
+            case Broadcast():
+                presence = self._flush()
                 self._observe(presence)
                 self._announce(self._say(presence))
             case Close(connection, code):
                 assert isinstance(connection, Session)
                 connection.close(code)
-            case Save():
+            case SaveSnapshot():
                 # A save that takes longer than the interval is followed by another, since what happened meanwhile
                 # is in neither.
                 self._save_again = self._saving is not None and not self._saving.done()
                 if not self._save_again:
                     self._saving = self.host.spawn(self._save())
+            case KeepConnections():
+                raise AssertionError("an open connection is no lease here")
+
+    def _flush(self) -> Presence:
+        """Return the presence to send."""
+        return self.room.flush(now_ms=self.host.clock.now_ms())
 
     def _say(self, presence: Presence) -> Presence:
         """Put the whole in place of our part, and what is usual in place of what nobody knows: all that leaves a room comes through here."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from breathing_room.core.deadlines import FixedTimeouts
-from breathing_room.core.effects import Announce, Close, Effect, Save, Tell
+from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, MoodChanged, Observed, Reported, Withdrew, Woken
+from breathing_room.core.events import Event, Joined, Observed, Reported, Withdrew, Woken
 from breathing_room.core.history import History
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import RESTORED, SILENT
@@ -24,7 +24,7 @@ from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snaps
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock, WallClock
-from breathing_room.hosts.common.rooms.connection import NEW, PERSON
+from breathing_room.hosts.common.rooms.connection import NEW, OBSERVER, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
@@ -213,7 +213,8 @@ class RoomHost:
             snapshot = self._with_dropped(rest, now_ms)
         if rest.moods != self.config.moods:  # A deploy changed them, and dropped every socket.
             return Room.restore(snapshot, self.config, now_ms=now_ms, connection_is_lease=True)
-        return Room.wake(snapshot, self.config, connections, connection_is_lease=True)
+        observers = [session for session in self.sockets if session.role == OBSERVER]
+        return Room.wake(snapshot, self.config, connections, observers=observers, connection_is_lease=True)
 
     def _with_dropped(self, rest: Snapshot, now_ms: int) -> Snapshot:
         """Add the people whose sockets a deploy or a crash dropped, as far as the last snapshot knows them."""
@@ -275,37 +276,24 @@ class RoomHost:
         Raises:
             PeerError: The room refused the event.
         """
-        self.room.audience_size = len(self.audience)
         step = self.room.step(event, now_ms=self.host.clock.now_ms())
-        match event:
-            case Joined(connection, visitor):
-                assert isinstance(connection, EdgeSocket)
-                connection.key = visitor
-                self._attach_moods(visitor)
-            case MoodChanged(connection):
-                assert isinstance(connection, EdgeSocket)
-                self._attach_moods(connection.key)
-            case Reported(visitor):
-                self._attach_moods(visitor)
-            case _:
-                pass
         for effect in step.effects:
-            if self.part is None or not isinstance(effect, Announce | Tell):
+            if self.part is None or not isinstance(effect, Broadcast | Send):
                 self._perform(effect)
             elif self.part.is_hearing:
                 continue  # Everybody is told when all was heard.
-            elif (isinstance(effect, Tell) or not self._announce_whole()) and isinstance(
+            elif (isinstance(effect, Send) or not self._announce_whole()) and isinstance(
                 event, Joined | Observed
             ):
                 self.part.tell_apart()
-                self._perform(Tell(event.connection, effect.presence))
-        self._wake_at_ms = step.wake_at_ms
+                self._perform(Send(event.connection, effect.version))
+        self._wake_at_ms = step.next_timer_ms
 
     def _announce_whole(self) -> bool:
         """Tell everybody what all parts know together, if that has changed and it is time; return whether it was."""
         presence = None if self.part is None else self.part.announce()
         if presence is not None:
-            self._perform(Announce(presence))
+            self._broadcast(presence)
         return presence is not None
 
     def _settle(self) -> None:
@@ -326,20 +314,21 @@ class RoomHost:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Tell(connection, presence):
+            case Send(connection):
                 assert isinstance(connection, EdgeSocket)
                 self.host.counters.answers += 1
-                connection.push(Announcement(self._say(presence)))
-            case Announce(presence):
-                now_ms = self.host.clock.now_ms()
-                if self.audience and self._wake_at_ms is not None and self._wake_at_ms <= now_ms:
-                    self._busy_until_ms = now_ms + self.room.push_ms
-                self._said.append(self._observation(presence, now_ms))
-                self._announce(self._say(presence))
+                connection.push(Announcement(self._say(self._flush())))
+            case Broadcast():
+                self._broadcast(self._flush())
+            case KeepConnections(connections, visitor, mood):
+                for connection in connections:
+                    assert isinstance(connection, EdgeSocket)
+                    connection.key, connection.mood = visitor, mood
+                    connection.keep()
             case Close(connection, code):
                 assert isinstance(connection, EdgeSocket)
                 connection.close(code)
-            case Save():
+            case SaveSnapshot():
                 self._save()
 
     def _say(self, presence: Presence) -> Presence:
@@ -351,22 +340,23 @@ class RoomHost:
         wall_ms = self.host.clock.wall_ms()
         return estimated(presence, self.history(), wall_ms=wall_ms, cell_min=self.config.cell_min)
 
+    def _flush(self) -> Presence:
+        """Return the presence to send."""
+        return self.room.flush(now_ms=self.host.clock.now_ms())
+
+    def _broadcast(self, presence: Presence) -> None:
+        now_ms = self.host.clock.now_ms()
+        if self.audience and self._wake_at_ms is not None and self._wake_at_ms <= now_ms:
+            self._busy_until_ms = now_ms + self.room.push_ms
+        self._said.append(self._observation(presence, now_ms))
+        self._announce(self._say(presence))
+
     def _announce(self, presence: Presence) -> None:
         told = Announcement(presence)
         self.host.counters.announcements += 1
         self.host.counters.pushes += len(self.audience)
         for session in self.audience:
             session.push(told)
-
-    def _attach_moods(self, visitor: VisitorKey | None) -> None:
-        """Let every socket of a visitor remember the mood of the person."""
-        person = None if visitor is None else self.room.members.get(visitor)
-        if person is None:
-            return
-        for session in person.connections:
-            assert isinstance(session, EdgeSocket)
-            session.mood = person.mood
-            session.keep()
 
     def _keep_rest(self) -> None:
         """Write what no socket remembers, if it changed."""

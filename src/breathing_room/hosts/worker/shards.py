@@ -223,8 +223,8 @@ class ShardPart(RoomPart):
 
     def stepped(self) -> None:
         """Something happened here: see whether the others must know."""
-        if self._host.room.descriptions != self._described:
-            self._described = self._host.room.descriptions
+        if self._host.room.changes != self._described:
+            self._described = self._host.room.changes
             self._has_sums = self._has_sums or _stamp(self._host.room.summary(self._now_ms())) != self._stamp
 
     def compose(self, now_ms: int, *, hands_over: bool = False) -> RoomDelta:

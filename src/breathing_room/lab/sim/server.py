@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from breathing_room.core.admission import Admission
-from breathing_room.core.effects import Announce, Save, Tell
+from breathing_room.core.effects import Broadcast, SaveSnapshot, Send
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Event, Reported, Tossed, Withdrew, Woken
 from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
@@ -122,15 +122,15 @@ class Server:
         step = self.room.step(event, now_ms=now_ms)
         for effect in step.effects:
             match effect:
-                case Announce():
+                case Broadcast():
                     self._meter.messages_out += self.room.connection_count
-                case Tell():
+                case Send():
                     self._meter.messages_out += 1
-                case Save():
+                case SaveSnapshot():
                     self._meter.saves += 1
                 case _:
                     pass
-        self._plan(0, step.wake_at_ms)
+        self._plan(0, step.next_timer_ms)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS
 from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Session
@@ -125,12 +125,12 @@ def test_a_refused_join_leaves_no_trace(room: FakeRoom) -> None:
 
 
 def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
-    """An observer gets every change, is no visitor, has no mood, and is gone without an event."""
+    """An observer gets every change, is no visitor, has no mood, and the room learns when it is gone."""
     session = FakeSession(room)
     session.say("observe")
     session.say("mood", mood="calm")
     session.say("leave")
-    assert room.events == [Observed(session)]
+    assert room.events == [Observed(session), ObserverLeft(session)]
     assert (session.errors, room.audience, session.closed) == (["not_joined"], {}, [GOODBYE])
 
 

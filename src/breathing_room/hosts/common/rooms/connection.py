@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed
+from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
 from breathing_room.hosts.common.rooms.clock import Clock
@@ -158,6 +158,8 @@ class Session(ABC, Generic[PlaceT]):
         self.room.detach(self)
         if role == PERSON:
             self.room.feed(Left(self) if politely else Broke(self))
+        elif role == OBSERVER:
+            self.room.feed(ObserverLeft(self))
 
     def join(self, visitor: str, mood: str | None) -> None:
         """Count whoever is behind this socket.
