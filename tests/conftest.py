@@ -39,9 +39,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test into its tiers."""
+    """Put every test into its tiers, and those that take long first."""
     for item in items:
         tiers.mark(item)
+    tiers.longest_first(items)
 
 
 def pytest_collection_finish() -> None:

@@ -55,6 +55,20 @@ def mark(item: pytest.Item) -> None:
         item.add_marker("soak")
 
 
+def longest_first(items: list[pytest.Item]) -> None:
+    """Sort tests by how long they take: files that ask for a longer time-out than the usual one, then other slow tests, then the rest.
+
+    So none begins late what the other processes wait for in the end, and what waits runs beside what computes. The order within a file
+    stays: its tests share what they set up.
+    """
+    longest: dict[object, float] = {}
+    for item in items:
+        asked = item.get_closest_marker("timeout")
+        length = asked.args[0] if asked else item.get_closest_marker("slow") is not None
+        longest[item.path] = max(length, longest.get(item.path, 0))
+    items.sort(key=lambda item: longest[item.path], reverse=True)
+
+
 def guard() -> None:
     """Let no test of ``make quick`` start a program.
 
