@@ -118,7 +118,7 @@ class SimulatedHost(Host):
 
     def sees(self, other: "SimulatedHost") -> bool:
         """Tell whether it has heard of a node that is not gone."""
-        return any(node.message.node == other.node.node and not node.is_gone for node in self.node.nodes)
+        return any(node.id == other.node.node and not node.is_gone for node in self.node.nodes)
 
     def die(self) -> None:
         """End as kill -9 would."""

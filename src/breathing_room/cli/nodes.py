@@ -82,7 +82,7 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
                 nodes.hear(said, entry, heard_at_ms=entry[0], now_ms=redis_ms)
             elif said.verb == "forget":
                 nodes.remove(said.name)
-        known = {node.message.node[0] for node in nodes}
+        known = {node.id[0] for node in nodes}
         for order in orders:
             if order.name not in known:
                 raise HostError(
@@ -97,10 +97,10 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
         "nodes": sorted(
             (
                 {
-                    "node": node.message.node[0],
-                    "epoch": node.message.node[1],
-                    "heard_ago_ms": max(0, redis_ms - node.heard_at_ms),
-                    "lease_ms": node.message.lease_ms,
+                    "node": node.id[0],
+                    "epoch": node.id[1],
+                    "heard_ago_ms": max(0, redis_ms - node.silent_since_ms),
+                    "lease_ms": node.lease_ms,
                     "rooms": {
                         room: {
                             "people": sum(summary.people),

@@ -115,12 +115,16 @@ def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
 
 
 def _plus(one: Summary, other: Summary) -> Summary:
+    return replace(add_people(one, other), panel=one.panel.plus(other.panel))
+
+
+def add_people(one: Summary, other: Summary) -> Summary:
+    """Add the people on sockets of a summary to another, which keeps its panel and its legacy clients."""
     return replace(
         one,
         people=_sum_up((one.people, other.people)),
         silent=_sum_up((one.silent, other.silent)),
         restored=one.restored + other.restored,
-        panel=one.panel.plus(other.panel),
         unknown=one.unknown or other.unknown,
         arrivals_per_s=one.arrivals_per_s + other.arrivals_per_s,
     )

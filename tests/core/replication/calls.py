@@ -37,6 +37,6 @@ def exchange(
     report = ShardReport.decode(spoke.report(part, 1, now_ms).encode(moods_of), moods_of)
     _, resync = hub.hear(shard, report, now_ms)
     news = CoordinatorUpdate.decode(
-        hub.news(shard, people(5), now_ms, resync=resync).encode(moods_of), moods_of
+        hub.update(shard, people(5), now_ms, resync=resync).encode(moods_of), moods_of
     )
     return news, list(spoke.hear(news))

@@ -1,6 +1,7 @@
 """Peers come, fall silent and leave, and claims are read: what is known of a room on all of them."""
 
 from dataclasses import replace
+from math import inf
 
 from breathing_room.core.cluster import Whole
 from breathing_room.core.events import Joined, Reported
@@ -8,6 +9,7 @@ from breathing_room.core.replication.delta import (
     BEGINNING,
     Delta,
 )
+from breathing_room.core.replication.membership import Membership, Peer
 from breathing_room.core.summary import Summary
 from core.playing import ANN, BOB, visitor
 from core.replication.deltas import (
@@ -55,6 +57,7 @@ class Looker:
 
     def says(self, now_ms: int) -> tuple[int | None, int, int | None, str]:
         self.nodes.expire(now_ms)
+        self.nodes.trim()
         self.whole.others = self.nodes.peer_state("lobby", now_ms)
         presence = self.whole.presence(self.own, self.claims, now_ms=now_ms)
         return presence.count, presence.low, presence.high, presence.method
@@ -317,3 +320,32 @@ def test_an_heir_is_somebody_who_is_there() -> None:
     assert looker.nodes.successor(0) == ELSEWHERE
     looker.hear(a_message(THERE, a_summary(0)), now_ms=LATE_MS + 1)
     assert looker.nodes.successor(LATE_MS + 1) == THERE
+
+
+def test_a_peer_is_informed_of_all_the_others() -> None:
+    """
+    What one peer is to know is what is known without it.
+    """
+    looker = Looker()
+    looker.hear(a_message(THERE, a_summary(2)), a_message(ELSEWHERE, a_summary(3)), now_ms=0)
+
+    (others,) = looker.nodes.peer_state("lobby", 0, without=THERE).summaries
+    assert others.people == (3, 0, 0)
+
+
+def test_a_peer_that_is_never_silent_has_no_end() -> None:
+    """
+    Where silence is a call that fails, a peer that has been quiet for ever is neither suspect nor gone.
+    """
+    membership = Membership(HERE, late_ms=LATE_MS, seat_lease_ms=SEAT_LEASE_MS, now_ms=inf)
+    peer = Peer(THERE, LEASE_MS, BEGINNING, {"lobby": a_summary(2)}, silent_since_ms=inf)
+    membership.put(peer)
+    for now_ms in (0, 10**12):
+        assert membership.expire(now_ms) == membership.suspects(now_ms) == []
+        assert membership.peer_state("lobby", now_ms).until_ms == inf
+
+    peer.silent_since_ms = 10**12
+    assert membership.peer_state("lobby", 10**12).until_ms == 10**12 + LATE_MS
+    assert membership.suspects(10**12 + LATE_MS + 1) == [THERE]
+    assert membership.expire(10**12 + LEASE_MS + 1) == [THERE]
+    assert list(membership) == []

@@ -1,6 +1,7 @@
 """What a shard and its coordinator send and keep: as it was written, or refused; and what a shard knows of the others."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from breathing_room.core.errors import HostError
 from breathing_room.core.replication.delta import RoomDelta
 from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport
 from core.playing import ANN
-from core.replication.calls import NOW_MS, a_hub, a_spoke, exchange, moods_of, people
+from core.replication.calls import NOW_MS, ROOM, a_hub, a_spoke, exchange, moods_of, people
 
 
 @given(st.data())
@@ -24,8 +25,8 @@ def test_damaged_words_are_refused(data: st.DataObject) -> None:
     readers = (
         (ShardReport.decode, one.report(RoomDelta(summary=people(3)), 1, NOW_MS).encode(moods_of)),
         (CoordinatorUpdate.decode, news.encode(moods_of)),
-        (a_hub().wake, hub.sleep(moods_of)),
-        (a_spoke(1).wake, one.sleep(moods_of)),
+        (a_hub().resume, hub.encode(moods_of)),
+        (a_spoke(1).resume, one.encode(moods_of)),
     )
     read, written = data.draw(st.sampled_from(readers))
     at = data.draw(st.integers(0, len(written) - 1))
@@ -50,11 +51,61 @@ def test_an_infinite_number_is_refused() -> None:
             news.encode(moods_of),
             ("version", "unread", "silent_unread", "newcomers"),
         ),
-        (a_hub().wake, hub.sleep(moods_of), ("shards", "version")),
-        (a_spoke(1).wake, one.sleep(moods_of), ("number",)),
+        (a_hub().resume, hub.encode(moods_of), ("shards", "version")),
+        (a_spoke(1).resume, one.encode(moods_of), ("number",)),
     ):
         header, values = unpack(written)
         for name in fields:
             assert name in header
             with pytest.raises(HostError):
                 read(pack(header | {name: float("inf")}, *values), moods_of)
+
+
+def test_a_shard_that_is_cut_off_knows_what_was_before() -> None:
+    """
+    What a shard knows holds for ``late_ms`` after the first call that failed; from then on all others are in doubt, with as many
+    newcomers as may have come meanwhile, until a call succeeds.
+    """
+    hub, one, two = a_hub(), a_spoke(1), a_spoke(2)
+    busy = replace(people(4), arrivals_per_s=2.0)
+    exchange(hub, two, RoomDelta(summary=busy))
+    exchange(hub, one, RoomDelta(summary=people(3)))
+    known = one.peer_state(ROOM, NOW_MS)
+    assert (known.summaries[0].people, known.stale) == ((9, 0, 0, 0, 0), False)
+
+    one.failed(NOW_MS)
+    one.failed(NOW_MS + 5_000)
+    assert one.is_failing
+    assert one.peer_state(ROOM, NOW_MS + 6_000) == replace(known, until_ms=NOW_MS + 6_000)
+    lost = one.peer_state(ROOM, NOW_MS + 6_001)
+    assert (lost.stale, lost.unread, lost.silent) == (True, None, (9, 0, 0, 0, 0))
+    assert 12 < lost.newcomers < one.peer_state(ROOM, NOW_MS + 12_000).newcomers
+
+    exchange(hub, one, RoomDelta(summary=people(3)))
+    assert not one.is_failing
+    assert one.peer_state(ROOM, NOW_MS) == known
+
+
+def test_a_shard_that_knows_nothing_yet_says_so() -> None:
+    """
+    Before the first update there may be any number of visitors elsewhere, and every client reports.
+    """
+    one = a_spoke(1)
+    known = one.peer_state(ROOM, NOW_MS)
+    assert one.is_new
+    assert (known.summaries[0].unknown, known.stale, one.rate) == (True, True, 1.0)
+
+
+def test_a_shard_that_lost_its_connections_is_another_peer() -> None:
+    """
+    After a restart the coordinator removes the peer of before, and takes the shard for a new one.
+    """
+    hub, one = a_hub(), a_spoke(1)
+    exchange(hub, one, RoomDelta(summary=people(3)))
+    before = one.own
+    one.restart(NOW_MS + 1)
+    deltas, resync = hub.hear(1, one.report(RoomDelta(summary=people(0)), 0, NOW_MS + 1), NOW_MS + 1)
+    assert one.own == (before[0], NOW_MS + 1)
+    assert [(delta.node, delta.leaving) for delta in deltas] == [(before, True)]
+    assert resync
+    assert hub.states[1].peer.id == one.own

@@ -305,9 +305,7 @@ async def test_no_zombies_after_many_deaths(redis: RedisProcess) -> None:
             async with nodes(redis, "b", node_lease_ms=400) as (b,):
                 join(b, f"{index}")
                 await eventually(
-                    lambda: any(
-                        node.message.node == cluster_of(b).node and node.sums for node in cluster_of(a).nodes
-                    )
+                    lambda: any(node.id == cluster_of(b).node and node.sums for node in cluster_of(a).nodes)
                 )
                 await die(b)
         await all_say(1, a)

@@ -1,24 +1,25 @@
-"""One room over several objects of an edge: what they tell each other.
+"""The coordinator of a room that several objects hold: their membership, and their log.
 
 Theory of operation
 -------------------
-Where one object is too small for a room, several hold it. The first is the *parent*; it knows its *children*, and they know nobody
-else. What they say is what machines say to each other (``delta.py``): sums, and the keys of those who came. Two things differ.
+Where one object of an edge is too small for a room, several hold it. The first is the *coordinator*; it knows the *shards*, and they know
+no other object. What they send is what servers send each other (``delta.py``): sums, and the keys of the visitors who came. What is known of
+them together is a membership like that of a server (``membership.py``). Two things differ.
 
-*Nobody ticks.* An object sleeps while nothing happens, so one that is silent is not in doubt. Either side calls the other when there is
-something to tell, and either call carries a *report* up and *news* down. A part is in doubt (``doubted``) once calls have failed for
-``late_ms``, and gone after a lease. The platform starts an object that died as soon as it is called, so that is nearly never.
+*There are no ticks.* An object sleeps while nothing happens, so one that is silent is not suspect. Either side calls the other when it has
+something to send, and either call carries a *report* up and an *update* down (``shard.py``). A shard is silent since calls to it fail. The
+platform starts an object that died as soon as it is called, so that is nearly never.
 
-*The parent is the log.* It gives claims their order. CoordinatorUpdate brings those that the child has not read, and the sum of all other parts; so
-does a child add two summaries, whatever there are. A report says how far its child had read, which bounds those who may be counted
-twice: a claim is unread until every part has reported after it. What was lost on the way is told again, because nothing counts as read
-before it was acknowledged. If the parent lost its memory, or forgot a child, the child claims all of its people anew.
+*The coordinator is the log.* It gives claims their order. An update brings those that the shard has not read, and the sum of all other parts; so
+a shard adds two summaries, however many parts there are. A report says how far its shard had read, which bounds the visitors who may be
+counted twice: a claim is unread until every part has reported after it. What was lost on the way is sent again, because nothing counts as
+read before it was acknowledged. If the coordinator lost its memory, or removed a shard, the shard claims all of its visitors again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.errors import HostError
@@ -31,351 +32,366 @@ from breathing_room.core.replication.delta import (
     RoomDelta,
     encode_delta,
 )
-from breathing_room.core.replication.membership import Claims
-from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport, _at_most, _keys, read_delta
-from breathing_room.core.summary import PeerState, Summary, doubted
+from breathing_room.core.replication.membership import Membership, Peer
+from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport, read_delta
+from breathing_room.core.summary import PeerState, Summary, add_people
 
 LOG_KEYS_MAX: Final = 50_000
-"""Keys that the log may hold for a child that cannot be reached, 16 bytes each: a row of the edge has at most 2 MB. Beyond it the child
-claims everybody anew."""
+"""Keys that the log may hold for a shard that cannot be reached, 16 bytes each: a row of the edge has at most 2 MB. Beyond it the shard
+claims all of its visitors again."""
+
+
+class DeltaLog:
+    """The deltas that some shard may not have read, in their order.
+
+    Args:
+        end: The last entry so far.
+
+    Attributes:
+        start: The last entry that was dropped.
+        end: The last entry.
+    """
+
+    def __init__(self, end: EntryId) -> None:
+        self.start = self.end = end
+        self._entries: list[Delta] = []
+        self._keys = 0
+
+    def __len__(self) -> int:
+        """Return how many it holds."""
+        return len(self._entries)
+
+    def append(self, delta: Delta) -> EntryId:
+        """Append a delta, and drop the oldest ones if they hold too many keys; return its place."""
+        self.end = (self.end[0], self.end[1] + 1)
+        self._entries.append(delta)
+        self._keys += _keys(delta)
+        while self._keys > LOG_KEYS_MAX:
+            self._drop(1)
+        return self.end
+
+    def since(self, entry: EntryId) -> tuple[Delta, ...]:
+        """Return the deltas after an entry, which is not before ``start``."""
+        return tuple(self._entries[entry[1] - self.start[1] :])
+
+    def trim(self, entry: EntryId) -> None:
+        """Drop the deltas up to an entry."""
+        self._drop(max(0, entry[1] - self.start[1]))
+
+    def _drop(self, count: int) -> None:
+        self._keys -= sum(map(_keys, self._entries[:count]))
+        del self._entries[:count]
+        self.start = (self.start[0], self.start[1] + count)
 
 
 @dataclass(slots=True)
 class ShardState:
-    """A child as it was last heard of.
+    """What a coordinator keeps of a shard.
 
     Attributes:
-        node: Its name and epoch.
+        peer: What is known of its part of the room; it is silent since calls to it fail.
         number: That of its last report.
-        summary: Its sums.
-        read: How far it had read by then.
-        sockets: The sockets that it holds.
-        told: The version of the news that it was told last.
-        talked_at_ms: When it was last called, or called us.
-        failing_since_ms: Since when calls fail, or None.
+        sockets: The connections that it holds.
+        informed: The version of which it was informed last.
+        called_at_ms: When it was last called, or called us.
     """
 
-    node: PeerId
+    peer: Peer
     number: int
-    summary: Summary
-    read: EntryId
     sockets: int
-    told: int = 0
-    talked_at_ms: int = 0
-    failing_since_ms: int | None = None
+    informed: int = 0
+    called_at_ms: int = 0
 
 
 class Coordinator:
-    """What the parent of a room knows of its children.
+    """What the first object of a room knows of the others.
 
     Args:
         room: The room's name.
-        own: Who the parent is.
-        nobody: The sums of nobody.
-        late_ms: For how long calls to a child may fail before it is in doubt.
+        own: The coordinator itself.
+        empty: The sums of an empty room.
+        late_ms: For how long calls to a shard may fail before it is suspect.
         lease_ms: After how long it is gone.
-        now_ms: Our time.
+        now_ms: The time.
 
     Attributes:
-        shards: The number of shards among which people are spread, the parent included.
+        shards: The number of objects among which visitors are spread, the coordinator included.
         version: That of what is known.
     """
 
     def __init__(
-        self, room: str, own: PeerId, nobody: Summary, *, late_ms: int, lease_ms: int, now_ms: int
+        self, room: str, own: PeerId, empty: Summary, *, late_ms: int, lease_ms: int, now_ms: int
     ) -> None:
         self.room = room
-        self.own = own
         self.shards = 1
         self.version = now_ms
-        self._nobody = nobody
+        self._empty = empty
         self._late_ms = late_ms
         self._lease_ms = lease_ms
-        self._children: dict[int, ShardState] = {}
-        self._log: list[Delta] = []
-        self._keys = 0
-        # The last entry, and the last one that was forgotten.
-        self.end: EntryId = (now_ms, 0)
-        self._before: EntryId = self.end
-        self._claims = Claims()
+        self._states: dict[int, ShardState] = {}
+        self._begin(own, (now_ms, 0))
+
+    def _begin(self, own: PeerId, end: EntryId) -> None:
+        """Begin a log and a membership after an entry."""
+        self._log = DeltaLog(end)
+        self._members = Membership(own, late_ms=self._late_ms, seat_lease_ms=0, now_ms=inf, end=end)
 
     @property
-    def children(self) -> Mapping[int, ShardState]:
-        """The children by their numbers, from 1; to look at, not to touch."""
-        return self._children
+    def own(self) -> PeerId:
+        """The coordinator itself."""
+        return self._members.own
+
+    @property
+    def end(self) -> EntryId:
+        """The last entry of the log."""
+        return self._log.end
+
+    @property
+    def states(self) -> Mapping[int, ShardState]:
+        """The shards by their numbers, from 1; to be read only."""
+        return self._states
 
     @property
     def sockets(self) -> int:
-        """The sockets that they hold."""
-        return sum(child.sockets for child in self._children.values())
+        """The connections that the shards hold."""
+        return sum(state.sockets for state in self._states.values())
+
+    # --- How many objects there are ---------------------------------------------------------------------------
+
+    def add_shards(self, full: int, most: int) -> bool:
+        """Spread visitors over more objects, if all of those are full that are in use.
+
+        Args:
+            full: How many were found full.
+            most: How many there may be.
+
+        Returns:
+            Whether all of them were.
+        """
+        if full < self.shards:
+            return False
+        self.shards = min(2 * self.shards, most)
+        return True
+
+    def remove_shards(self, sockets: int, sockets_per_shard: int) -> bool:
+        """Spread visitors over fewer objects, if a quarter of them would do.
+
+        Args:
+            sockets: The connections that the coordinator itself holds.
+            sockets_per_shard: How many an object may hold.
+
+        Returns:
+            Whether there are fewer now.
+        """
+        if self.shards == 1 or 4 * (sockets + self.sockets) >= self.shards * sockets_per_shard:
+            return False
+        self.shards //= 2
+        return True
+
+    # --- What is sent and received ----------------------------------------------------------------------------
 
     def touch(self, now_ms: int) -> None:
-        """There is something new to tell."""
+        """Note that there is something of which the shards do not know."""
         self.version = max(self.version + 1, now_ms)
 
-    def say(self, part: RoomDelta, now_ms: int) -> None:
-        """Put down what the parent itself has to say."""
+    def append(self, part: RoomDelta, now_ms: int) -> None:
+        """Append to the log what the coordinator itself has to send."""
         self.touch(now_ms)
-        self._write(Delta(node=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
+        self._append(Delta(node=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
 
     def hear(self, shard: int, report: ShardReport, now_ms: int) -> tuple[list[Delta], bool]:
         """Take a report.
 
         Returns:
-            What follows from it for the people of the parent, in order; and whether the child is to claim everybody anew.
+            The deltas that the coordinator's own replica has to follow, in order; and whether the shard is to claim all of its visitors again.
         """
-        said: list[Delta] = []
-        was_told = shard in self._children and not self._is_behind(self._children[shard])
-        message = report.delta
-        part = message.rooms[self.room]
-        child = self._children.get(shard)
-        if child is not None and child.node != message.node:
-            said.append(self._lose(shard))
-            child = None
-        knows_us = self._before <= message.read <= self.end
-        read = message.read if knows_us else self.end
-        # Who has read nothing yet is new, and has nobody.
-        resync = message.read != BEGINNING and not (child is not None and knows_us)
-        if child is None:
+        deltas: list[Delta] = []
+        was_informed = shard in self._states and not self._is_behind(self._states[shard])
+        delta = report.delta
+        part = delta.rooms[self.room]
+        state = self._states.get(shard)
+        if state is not None and state.peer.id != delta.node:
+            deltas.append(self._remove(shard))
+            state = None
+        knows_us = self._log.start <= delta.read <= self.end
+        read = delta.read if knows_us else self.end
+        # A shard that has read nothing yet is new, and has no visitors.
+        resync = delta.read != BEGINNING and not (state is not None and knows_us)
+        if state is None:
             self.touch(now_ms)
-            child = self._children[shard] = ShardState(
-                message.node, report.number, part.summary, read, report.sockets
-            )
-        elif report.number > child.number:
-            # How many come in fades with time alone, and only matters once the child is in doubt.
-            aged = replace(part.summary, arrivals_per_s=child.summary.arrivals_per_s)
-            if (child.summary, child.read) != (aged, read):
+            peer = Peer(delta.node, self._lease_ms, read, {self.room: part.summary}, inf)
+            self._members.put(peer)
+            state = self._states[shard] = ShardState(peer, report.number, report.sockets)
+        elif report.number > state.number:
+            peer = state.peer
+            # How many come in fades with time alone, and only matters once the shard is suspect.
+            aged = replace(part.summary, arrivals_per_s=peer.sums[self.room].arrivals_per_s)
+            if (peer.sums[self.room], peer.read) != (aged, read):
                 self.touch(now_ms)
-            child.number, child.summary, child.sockets = report.number, part.summary, report.sockets
-            child.read = max(child.read, read) if knows_us else read
-        child.talked_at_ms = now_ms
-        if child.failing_since_ms is not None:
-            self.touch(now_ms)
-            child.failing_since_ms = None
+            state.number, state.sockets = report.number, report.sockets
+            peer.sums = {self.room: part.summary}
+            peer.read = max(peer.read, read) if knows_us else read
+        self._reach(state, now_ms)
         if part.came or part.reported or part.gone:
             self.touch(now_ms)
-            self._write(message)
-            said.append(message)
-        elif was_told and not said:
-            child.told = self.version  # It is news to the others only.
-        self._trim()
-        return said, resync
+            self._append(delta)
+            deltas.append(delta)
+        elif was_informed and not deltas:
+            state.informed = self.version  # Only the others do not know.
+        self._log.trim(self._members.trim())
+        return deltas, resync
 
-    def news(self, shard: int, own: Summary, now_ms: int, *, resync: bool = False) -> CoordinatorUpdate:
-        """Say what a child should know.
+    def update(self, shard: int, own: Summary, now_ms: int, *, resync: bool = False) -> CoordinatorUpdate:
+        """Return what a shard should know.
 
         Args:
             shard: Its number.
-            own: The parent's sums.
-            now_ms: Our time.
-            resync: Whether it is to claim everybody anew.
+            own: The coordinator's sums.
+            now_ms: The time.
+            resync: Whether it is to claim all of its visitors again.
         """
-        child = self._children[shard]
-        others = self._add_up(shard, own, now_ms)
-        (summary,) = others.summaries
-        message = Delta(
-            node=self.own, lease_ms=0, read=self.end, rooms={self.room: RoomDelta(summary=summary)}
-        )
-        entries: tuple[Delta, ...] = ()
-        if child.read < self._before:
-            resync = True  # It was away for too long.
-        elif unread := self.end[1] - child.read[1]:
-            entries = tuple(self._log[-unread:])
+        peer = self._states[shard].peer
+        peers = self._members.peer_state(self.room, now_ms, without=peer.id)
+        # Only the coordinator has a panel, and it has read all of its own log.
+        summary = own
+        for other in peers.summaries:
+            summary = add_people(summary, other)
+        peers = replace(peers, summaries=(summary,), unread=peers.unread or 0, silent=summary.silent)
+        is_away = peer.read < self._log.start  # For too long: the log does not go back so far.
         return CoordinatorUpdate(
             version=self.version,
-            peers=others,
-            delta=message,
-            entries=entries,
+            peers=peers,
+            delta=Delta(
+                node=self.own, lease_ms=0, read=self.end, rooms={self.room: RoomDelta(summary=summary)}
+            ),
+            entries=() if is_away else self._log.since(peer.read),
             rate=own.panel.rate,
-            resync=resync,
+            resync=resync or is_away,
         )
 
     def reached(self, shard: int, now_ms: int) -> None:
-        """A child answered a call, and had nothing to report, or will by itself."""
-        if child := self._children.get(shard):
-            child.talked_at_ms = now_ms
-            if child.failing_since_ms is not None:
-                child.failing_since_ms = None
+        """Note that a shard answered a call, and had nothing to report, or will by itself."""
+        if state := self._states.get(shard):
+            self._reach(state, now_ms)
+
+    def informed(self, shard: int, version: int) -> None:
+        """Note that a shard knows this version, or will ask again."""
+        if state := self._states.get(shard):
+            state.informed = max(state.informed, version)
+
+    def failed(self, shard: int, now_ms: int) -> None:
+        """Note that a shard could not be called."""
+        if state := self._states.get(shard):
+            state.called_at_ms = now_ms
+            if state.peer.silent_since_ms == inf:
+                state.peer.silent_since_ms = now_ms
+            if self._members.is_suspect(state.peer, now_ms):
                 self.touch(now_ms)
 
-    def told(self, shard: int, version: int) -> None:
-        """A child knows this version, or will ask again."""
-        if child := self._children.get(shard):
-            child.told = max(child.told, version)
-
-    def fail(self, shard: int, now_ms: int) -> None:
-        """A child could not be called."""
-        if child := self._children.get(shard):
-            child.talked_at_ms = now_ms
-            if child.failing_since_ms is None:
-                child.failing_since_ms = now_ms
-            if self._is_late(child, now_ms):
-                self.touch(now_ms)
-
-    def suspect(self, now_ms: int) -> None:
-        """The parent lost its people, and so may the children have: all are in doubt until they are heard from."""
-        self._write(Delta(node=self.own, lease_ms=0, leaving=True))
-        self.own = (self.own[0], now_ms)
+    def suspect_all(self, now_ms: int) -> None:
+        """Suspect all shards until they report: the coordinator lost its connections, and they may have lost theirs."""
+        self._append(Delta(node=self.own, lease_ms=0, leaving=True))
+        self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
-        for child in self._children.values():
-            child.failing_since_ms = now_ms - self._late_ms - 1
+        for peer in self._members:
+            peer.silent_since_ms = now_ms - self._late_ms - 1
 
     def behind(self) -> list[int]:
-        """Name those who are to be told something."""
-        return [shard for shard, child in self._children.items() if self._is_behind(child)]
+        """Name the shards that do not know all."""
+        return [shard for shard, state in self._states.items() if self._is_behind(state)]
 
-    def next_at_ms(self, tempo_ms: int) -> int | None:
-        """Say when the first of them is to be called.
+    def next_at_ms(self, interval_ms: int) -> int | None:
+        """Return when the first of them is to be called, None for never.
 
-        One that has something to tell calls us before: it does so after ``tempo_ms``, and hears in return.
+        A shard that has something to send calls before that: it does so after ``interval_ms``, and is answered with an update.
         """
-        return min(
-            (self._due_at_ms(self._children[shard], tempo_ms) for shard in self.behind()), default=None
-        )
+        return min((self._due_at_ms(shard, interval_ms) for shard in self.behind()), default=None)
 
-    def due(self, now_ms: int, tempo_ms: int) -> list[int]:
-        """Name those who are to be called now."""
-        return [
-            shard for shard in self.behind() if self._due_at_ms(self._children[shard], tempo_ms) <= now_ms
-        ]
+    def due(self, now_ms: int, interval_ms: int) -> list[int]:
+        """Name the shards that are to be called now."""
+        return [shard for shard in self.behind() if self._due_at_ms(shard, interval_ms) <= now_ms]
 
     def expire(self, now_ms: int) -> list[Delta]:
-        """Let go of children that could not be called for a whole lease, and of those that hold nobody any more.
+        """Remove the shards that could not be called for a whole lease, and those that hold no visitors any more.
 
         Returns:
-            What follows for the people of the parent.
+            The deltas that the coordinator's own replica has to follow.
         """
-        said = []
-        for shard, child in list(self._children.items()):
-            failing_ms = 0 if child.failing_since_ms is None else now_ms - child.failing_since_ms
-            is_empty = not (child.sockets or child.summary.leases or self._is_behind(child))
-            if is_empty or failing_ms > self._lease_ms:
+        expired = set(self._members.expire(now_ms))
+        deltas = []
+        for shard, state in list(self._states.items()):
+            if state.peer.id in expired or not (
+                state.sockets or state.peer.sums[self.room].leases or self._is_behind(state)
+            ):
                 self.touch(now_ms)
-                said.append(self._lose(shard))
-        return said
+                deltas.append(self._remove(shard))
+        return deltas
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Say what the parent knows of the children together."""
-        del room
-        return self._add_up(0, None, now_ms)
+        """Return what the coordinator knows of the shards together."""
+        return self._members.peer_state(room, now_ms)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _add_up(self, without: int, own: Summary | None, now_ms: int) -> PeerState:
-        """Add all parts but one. Only the parent has a panel."""
-        total = own or self._nobody
-        people, silent = list(total.people), list(total.silent)
-        restored, unknown, arrivals_per_s = total.restored, total.unknown, total.arrivals_per_s
-        read = [] if own is None else [self.end]
-        silent_read = [self.end] if any(silent) else []
-        expected, until_ms = 0.0, inf
-        for shard, child in self._children.items():
-            if shard == without:
-                continue
-            summary = child.summary
-            if self._is_late(child, now_ms):
-                assert child.failing_since_ms is not None
-                expected += summary.arrivals_per_s * (now_ms - child.failing_since_ms) / 1_000
-                summary = doubted(summary)
-            else:
-                read.append(child.read)
-                if child.failing_since_ms is not None:
-                    until_ms = min(until_ms, child.failing_since_ms + self._late_ms)
-            if any(summary.silent):
-                silent_read.append(child.read)
-            people = [one + other for one, other in zip(people, summary.people, strict=True)]
-            silent = [one + other for one, other in zip(silent, summary.silent, strict=True)]
-            restored += summary.restored
-            unknown = unknown or summary.unknown
-            arrivals_per_s += summary.arrivals_per_s
-        added = replace(
-            total,
-            people=tuple(people),
-            silent=tuple(silent),
-            restored=restored,
-            unknown=unknown,
-            arrivals_per_s=arrivals_per_s,
-        )
-        return PeerState(
-            (added,),
-            unread=self._claims.since(min(read)) if read else None,
-            silent=added.silent,
-            silent_unread=self._claims.since(min(silent_read)) if silent_read else 0,
-            newcomers=_at_most(expected),
-            until_ms=until_ms,
-        )
+    def _reach(self, state: ShardState, now_ms: int) -> None:
+        state.called_at_ms = now_ms
+        if state.peer.silent_since_ms != inf:
+            state.peer.silent_since_ms = inf
+            self.touch(now_ms)
 
-    def _is_late(self, child: ShardState, now_ms: int) -> bool:
-        return child.failing_since_ms is not None and now_ms - child.failing_since_ms > self._late_ms
+    def _is_behind(self, state: ShardState) -> bool:
+        return state.informed < self.version
 
-    def _is_behind(self, child: ShardState) -> bool:
-        return child.told < self.version
+    def _due_at_ms(self, shard: int, interval_ms: int) -> int:
+        state = self._states[shard]
+        return state.called_at_ms + (2 * interval_ms if state.peer.silent_since_ms == inf else interval_ms)
 
-    @staticmethod
-    def _due_at_ms(child: ShardState, tempo_ms: int) -> int:
-        return child.talked_at_ms + (2 * tempo_ms if child.failing_since_ms is None else tempo_ms)
-
-    def _lose(self, shard: int) -> Delta:
-        """Forget a child; its last entry says so to everybody else."""
-        child = self._children.pop(shard)
-        leaving = Delta(node=child.node, lease_ms=0, leaving=True)
-        self._write(leaving)
+    def _remove(self, shard: int) -> Delta:
+        """Remove a shard; its last entry in the log says so to all others."""
+        peer = self._states.pop(shard).peer
+        self._members.drop(peer.id)
+        leaving = Delta(node=peer.id, lease_ms=0, leaving=True)
+        self._append(leaving)
         return leaving
 
-    def _write(self, message: Delta) -> None:
-        part = message.rooms.get(self.room)
-        self.end = (self.end[0], self.end[1] + 1)
-        if part is not None:
-            self._claims.add(self.end, len(part.came) + len(part.reported))
-            message = replace(message, rooms={self.room: replace(part, summary=self._nobody)})
-        self._log.append(message)
-        self._keys += _keys(message)
-        while self._keys > LOG_KEYS_MAX:
-            self._forget(1)
+    def _append(self, delta: Delta) -> None:
+        """Append a delta, without its sums: those are sent as one."""
+        rooms = {room: replace(part, summary=self._empty) for room, part in delta.rooms.items()}
+        delta = replace(delta, rooms=rooms)
+        self._members.claim(delta, self._log.append(delta))
 
-    def _trim(self) -> None:
-        """Forget what all children have read."""
-        read = min((child.read for child in self._children.values()), default=self.end)
-        self._forget(max(0, read[1] - self._before[1]))
-        self._claims.trim(read)
+    # --- Hibernation ------------------------------------------------------------------------------------------
 
-    def _forget(self, count: int) -> None:
-        self._keys -= sum(map(_keys, self._log[:count]))
-        del self._log[:count]
-        self._before = (self._before[0], self._before[1] + count)
-
-    # --- Rest -------------------------------------------------------------------------------------------------
-
-    def sleep(self, moods_of: MoodsOf) -> bytes:
-        """Write everything, to go on with after a sleep."""
-        log = [encode_delta(entry, moods_of) for entry in self._log]
-        children = list(self._children.items())
-        sums = [
-            encode_delta(
-                Delta(
-                    node=child.node,
-                    lease_ms=0,
-                    read=child.read,
-                    rooms={self.room: RoomDelta(summary=child.summary)},
-                ),
-                moods_of,
-            )
-            for _, child in children
-        ]
+    def encode(self, moods_of: MoodsOf) -> bytes:
+        """Encode everything, to go on with after hibernation."""
+        states = self._states.items()
         head = {
             "own": self.own,
             "shards": self.shards,
             "version": self.version,
             "end": self.end,
             "children": [
-                (shard, child.number, child.sockets, child.told, child.talked_at_ms, child.failing_since_ms)
-                for shard, child in children
+                (
+                    *(shard, state.number, state.sockets, state.informed, state.called_at_ms),
+                    None if state.peer.silent_since_ms == inf else state.peer.silent_since_ms,
+                )
+                for shard, state in states
             ],
         }
-        return pack(head, *sums, *log)
+        sums = [
+            Delta(
+                node=state.peer.id,
+                lease_ms=0,
+                read=state.peer.read,
+                rooms={self.room: RoomDelta(summary=state.peer.sums[self.room])},
+            )
+            for _, state in states
+        ]
+        deltas = (*sums, *self._log.since(self._log.start))
+        return pack(head, *(encode_delta(delta, moods_of) for delta in deltas))
 
-    def wake(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Go on from what ``sleep`` wrote.
+    def resume(self, value: bytes, moods_of: MoodsOf) -> None:
+        """Go on from what ``encode`` wrote.
 
         Raises:
             HostError: It is damaged.
@@ -383,32 +399,30 @@ class Coordinator:
         head, values = unpack(value)
         try:
             name, epoch = head["own"]
-            said = [read_delta(message, moods_of) for message in values]
+            deltas = [read_delta(delta, moods_of) for delta in values]
             known = head["children"]
-            sums, self._log = said[: len(known)], said[len(known) :]
-            self.own = (str(name), int(epoch))
+            began_at_ms, last = map(int, head["end"])
+            sums, entries = deltas[: len(known)], deltas[len(known) :]
             self.shards, self.version = int(head["shards"]), int(head["version"])
-            born_at_ms, last = map(int, head["end"])
-            self.end, self._before = (born_at_ms, last), (born_at_ms, last - len(self._log))
-            self._keys = sum(map(_keys, self._log))
-            for index, entry in enumerate(self._log):
-                for part in entry.rooms.values():
-                    at = (born_at_ms, self._before[1] + index + 1)
-                    self._claims.add(at, len(part.came) + len(part.reported))
-            self._children = {
-                int(shard): ShardState(
-                    message.node,
-                    number,
-                    message.rooms[self.room].summary,
-                    message.read,
-                    sockets,
-                    told,
-                    talked_at_ms,
-                    failing_since_ms,
-                )
-                for message, (shard, number, sockets, told, talked_at_ms, failing_since_ms) in zip(
-                    sums, known, strict=True
-                )
+            self._begin((str(name), int(epoch)), (began_at_ms, last - len(entries)))
+            for delta in entries:
+                self._append(delta)
+            self._states = {
+                int(shard): self._resume_shard(delta, state)
+                for delta, (shard, *state) in zip(sums, known, strict=True)
             }
         except DAMAGE as error:
-            raise HostError("damaged words of a parent") from error
+            raise HostError("a damaged row of a coordinator") from error
+
+    def _resume_shard(self, delta: Delta, head: Sequence[Any]) -> ShardState:
+        number, sockets, informed, called_at_ms, failing_since_ms = head
+        silent_since_ms = inf if failing_since_ms is None else int(failing_since_ms)
+        sums = {self.room: delta.rooms[self.room].summary}
+        peer = Peer(delta.node, self._lease_ms, delta.read, sums, silent_since_ms)
+        self._members.put(peer)
+        return ShardState(peer, int(number), int(sockets), int(informed), int(called_at_ms))
+
+
+def _keys(delta: Delta) -> int:
+    """Return how many keys a delta holds."""
+    return sum(len(part.came) + len(part.reported) + len(part.gone) for part in delta.rooms.values())

@@ -191,8 +191,8 @@ def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple
             translated[mood] += read_count(number)
         return tuple(translated)
 
-    nobody = (0,) * len(here)
-    panel, coins = PanelSums(tally=nobody, restored_tally=nobody), CoinSums(repeats=nobody, weights=nobody)
+    none = (0,) * len(here)
+    panel, coins = PanelSums(tally=none, restored_tally=none), CoinSums(repeats=none, weights=none)
     if (sums := written.get("panel")) is not None:
         panel = PanelSums(
             tally=tally(sums["tally"]),

@@ -1,28 +1,28 @@
-"""One room over many machines: what they tell each other, and what follows from it.
+"""Membership: who else holds a part of a room, what each of them sent last, and what follows from all of it.
 
 Theory of operation
 -------------------
-Every machine that holds a part of a room is a *node*. It holds its own people, and tells the others the sums (``summary.py``) at
-every tick, in one *message* for all its rooms. Messages travel through a log that has one order for everybody (a stream of
-Redis). Nobody asks anybody for anything: to say who is in a room, a node adds its own sums to the last that it heard. So the
-work of a tick grows with rooms × nodes, and never with people.
+A replica holds its own visitors, and knows the sums that every peer sent last. To describe a room it adds those to its own. So the work of
+a tick grows with rooms × peers, and never with visitors; no replica asks another one for anything.
 
-*Leases of nodes.* A node that was not heard from for ``late_ms`` is in doubt, with all its people (``doubted``). After the lease that
-its messages name it is gone, and its people with it: by then they came back elsewhere, or never will. Its seats of the panel stay in
-doubt for as long as a seat has a lease, since their people go on reporting, to somebody else.
+Two topologies share this. Servers read each other's deltas from a log, each with a membership of its own. The objects of one room have one
+between them, that of their coordinator (``coordinator.py``).
 
-*Nobody is counted twice.* A message names, by their keys, those who came in since the last one: it claims them. Whoever holds the
-same visitor lets go; so the last to claim a visitor counts it, and as the log has one order, all agree who that is. Until the others
-hear that somebody let go, the visitor is in the sums of two. Those are few, and bounded: a message says up to where its node had read
-the log, so they are the claims after the least of those places, and ours that are not in the log yet. The interval leaves them open:
-``low`` is less by so many. Most of them are people who come back: while a node is drained, or has died, its people are silent, and
-somebody else's newcomers. So the count takes newcomers for silent people of other nodes, as long as there are any.
+*Leases of peers.* A peer that is silent for longer than ``late_ms`` is suspect, with all its visitors (``doubted``). Once it is silent for
+longer than its lease it is gone, and its visitors with it: by then they came back elsewhere, or never will. Its seats of the panel stay in doubt
+for as long as a seat has a lease, since their visitors go on reporting, to another replica. What silence is depends on the topology.
+Servers send at every tick, so a server is silent since its last delta. Objects sleep while nothing happens, so an object is silent
+since a call to it failed, and not at all while calls succeed. Membership is handed that instant, and needs to know nothing else of it.
 
-*Cut off.* A node that does not hear itself hears nobody. It goes on with the last sums that it knows: ``low`` is its own people,
-``high`` is everybody, and as many newcomers as came before in such a time. Leases of other nodes do not end meanwhile.
+*Every visitor is counted once.* A delta names, by their keys, the visitors who came since the last one: its sender claims them. A replica
+that holds a claimed visitor releases it; so the last one to claim a visitor counts it, and as the log has one order, all agree which that is. Until
+the release is known, the visitor is in the sums of two. Those are few, and bounded: a delta says up to where its sender had read
+the log, so they are the claims after the least of those places, and our own that are not in the log yet. The interval leaves them open:
+``low`` is less by so many. Most of them are visitors who return: while a server is drained, or has died, its visitors are silent there, and
+newcomers elsewhere. So the count takes newcomers for silent visitors of peers, as long as there are any.
 
-*The rate.* One sampling rate holds for all nodes. It is kept beside the log and set by whoever first sees that it should change; what was
-announced before goes on being acted on for ``spread_ms``, and ``late_ms`` more, until which a node that is not in doubt has read it.
+*Cut off.* A server that does not read its own deltas reads none. It goes on with the last sums that it knows: ``low`` is its own visitors,
+``high`` is all of them, and as many newcomers as came before in such a time. Leases of peers do not end meanwhile.
 """
 
 from collections.abc import Iterator
@@ -35,180 +35,212 @@ from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, Pee
 from breathing_room.core.summary import PeerState, Summary, add_up, doubted, without_people
 
 LATE_TICKS: Final = 6
-"""A node that missed so many ticks is in doubt. A busy machine may be a few late."""
+"""A peer that missed so many ticks is suspect. A busy machine may be a few late."""
+
+UNKNOWN: Final = 2**53
+"""As many claims as there may be, where they cannot be counted any more."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """A node as it was last heard of.
+    """A peer as it was last known.
 
     Attributes:
-        message: Its last message.
-        read: The last entry that it had read by then.
-        heard_at_ms: When that was, by our clock.
+        id: Its name and epoch.
+        lease_ms: How long it may be silent before it is gone.
+        read: The last entry of the log that its sums reflect.
         sums: Its rooms.
+        silent_since_ms: Since when it is silent; ``inf`` while it is not.
         is_gone: Whether its lease has ended, so that only seats are left of it.
     """
 
-    message: Delta
+    id: PeerId
+    lease_ms: int
     read: EntryId
-    heard_at_ms: int
     sums: dict[str, Summary]
+    silent_since_ms: float
     is_gone: bool = False
 
 
 class Claims:
-    """The claims of a room that somebody may not have read, in the order of the log."""
+    """The claims of a room that some peer may not have read, in the order of the log."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[EntryId, int]] = []
 
     def add(self, entry: EntryId, count: int) -> None:
-        """Take the claims of an entry."""
+        """Add the claims of an entry."""
         self._entries.append((entry, count))
 
     def since(self, read: EntryId) -> int:
-        """Count those after an entry."""
+        """Return how many come after an entry."""
         return sum(count for entry, count in self._entries if entry > read)
 
     def trim(self, read: EntryId) -> bool:
-        """Forget those up to an entry; tell whether any are left."""
+        """Drop those up to an entry; return whether any are left."""
         self._entries = [(entry, count) for entry, count in self._entries if entry > read]
         return bool(self._entries)
 
 
-UNKNOWN: Final = 2**53
-"""As many claims as there may be, where they are not told apart any more."""
-
-
 class Membership:
-    """The other nodes of a cluster.
+    """The peers of a replica.
 
     Args:
-        own: Who we are.
-        late_ms: After how long a node is in doubt.
+        own: The replica itself.
+        late_ms: How long a peer may be silent before it is suspect.
         seat_lease_ms: How long a seat of the panel has a lease after a report, in any room.
-        now_ms: Our time.
+        now_ms: The time; ``inf`` for a replica that cannot be cut off, as it keeps the log itself.
+        end: The last entry of the log so far.
+
+    Attributes:
+        end: The last entry of the log.
     """
 
-    def __init__(self, own: PeerId, *, late_ms: int, seat_lease_ms: int, now_ms: int) -> None:
+    def __init__(
+        self, own: PeerId, *, late_ms: int, seat_lease_ms: int, now_ms: float, end: EntryId = BEGINNING
+    ) -> None:
         self.own = own
         self.late_ms = late_ms
+        self.end = end
         self._seat_lease_ms = seat_lease_ms
-        self._nodes: dict[PeerId, Peer] = {}
+        self._peers: dict[PeerId, Peer] = {}
         self._claims: dict[str, Claims] = {}
-        self._last = self._trimmed_to = BEGINNING
+        self._trimmed_to = end
         self._heard_self_at_ms = now_ms
 
     def __iter__(self) -> Iterator[Peer]:
-        """Go through them; those of whom only seats are left, too."""
-        return iter(self._nodes.values())
+        """Return the peers, those of which only seats are left included."""
+        return iter(self._peers.values())
 
     def rooms(self) -> set[str]:
-        """Name every room that anybody is in, as far as we know."""
-        return {room for node in self for room in node.sums}
+        """Return the names of the rooms of which peers hold parts."""
+        return {room for peer in self for room in peer.sums}
 
     def is_cut_off(self, now_ms: int) -> bool:
-        """Tell whether we have not heard ourselves for too long, and so would not hear others either."""
+        """Return whether our own deltas have not arrived for too long, so that those of peers would not either."""
         return now_ms - self._heard_self_at_ms > self.late_ms
 
-    def is_suspect(self, node: Peer, now_ms: int) -> bool:
-        """Tell whether a node is in doubt."""
-        return node.is_gone or now_ms - node.heard_at_ms > self.late_ms
-
-    def successor(self, now_ms: int) -> PeerId | None:
-        """Say who takes over what we leave: one that all agree on, None if nobody is there."""
-        return min((node.message.node for node in self if not self.is_suspect(node, now_ms)), default=None)
-
-    def hear(self, message: Delta, entry: EntryId, *, heard_at_ms: int, now_ms: int) -> None:
-        """Take a message, our own included.
-
-        Args:
-            message: What was said.
-            entry: Where it stands in the log.
-            heard_at_ms: When it was put there, by our clock.
-            now_ms: Our time.
-        """
-        heard_at_ms = min(heard_at_ms, now_ms)
-        if entry <= self._last:  # Another log, whose clock is behind.
-            self._claims.clear()
-            self._trimmed_to = BEGINNING
-        self._last = entry
-        for room, part in message.rooms.items():
-            if claims := len(part.came) + len(part.reported):
-                self._claims.setdefault(room, Claims()).add(entry, claims)
-        if message.node == self.own:
-            if self.is_cut_off(now_ms):
-                # The others may be as they were: they get what a lease leaves after lateness to show it.
-                for node in self:
-                    node.heard_at_ms = max(node.heard_at_ms, now_ms - self.late_ms - 1)
-            self._heard_self_at_ms = max(self._heard_self_at_ms, heard_at_ms)
-        elif message.leaving:
-            self._nodes.pop(message.node, None)
-        else:
-            # Nobody has read what comes after their own words: that place is of a log that is lost.
-            read = message.read if message.read < entry else BEGINNING
-            sums = {room: part.summary for room, part in message.rooms.items()}
-            self._nodes[message.node] = Peer(message, read, heard_at_ms, sums)
-
-    def remove(self, name: str) -> list[PeerId]:
-        """Let go of every node of a name, at an operator's word; return them."""
-        forgotten = [node for node in self._nodes if node[0] == name]
-        for node in forgotten:
-            del self._nodes[node]
-        return forgotten
+    def is_suspect(self, peer: Peer, now_ms: int) -> bool:
+        """Return whether a peer has been silent for too long."""
+        return peer.is_gone or now_ms - peer.silent_since_ms > self.late_ms
 
     def suspects(self, now_ms: int) -> list[PeerId]:
-        """Name those who are in doubt."""
-        return [name for name, node in self._nodes.items() if self.is_suspect(node, now_ms)]
+        """Name the peers that are suspect."""
+        return [name for name, peer in self._peers.items() if self.is_suspect(peer, now_ms)]
 
-    def expire(self, now_ms: int) -> None:
-        """Let go of nodes whose leases have ended, and of claims that everybody has read. While we are cut off none does."""
+    def successor(self, now_ms: int) -> PeerId | None:
+        """Name the peer that takes over what we leave: one on which all agree, None if there is no peer."""
+        return min((peer.id for peer in self if not self.is_suspect(peer, now_ms)), default=None)
+
+    # --- What is heard ----------------------------------------------------------------------------------------
+
+    def hear(self, delta: Delta, entry: EntryId, *, heard_at_ms: int, now_ms: int) -> None:
+        """Take a delta from the log, our own included.
+
+        Args:
+            delta: What was sent.
+            entry: Where it is in the log.
+            heard_at_ms: When it was put there, by our clock.
+            now_ms: The time.
+        """
+        heard_at_ms = min(heard_at_ms, now_ms)
+        self.claim(delta, entry)
+        if delta.node == self.own:
+            if self.is_cut_off(now_ms):
+                # The others may be as they were: they get what a lease leaves after lateness to show it.
+                for peer in self:
+                    peer.silent_since_ms = max(peer.silent_since_ms, now_ms - self.late_ms - 1)
+            self._heard_self_at_ms = max(self._heard_self_at_ms, heard_at_ms)
+        elif delta.leaving:
+            self.drop(delta.node)
+        else:
+            # No peer has read what comes after its own delta: that place is of a log that is lost.
+            read = delta.read if delta.read < entry else BEGINNING
+            sums = {room: part.summary for room, part in delta.rooms.items()}
+            self.put(Peer(delta.node, delta.lease_ms, read, sums, heard_at_ms))
+
+    def claim(self, delta: Delta, entry: EntryId) -> None:
+        """Take the claims of an entry of the log, and nothing else of it."""
+        if entry <= self.end:  # Another log, whose clock is behind.
+            self._claims.clear()
+            self._trimmed_to = BEGINNING
+        self.end = entry
+        for room, part in delta.rooms.items():
+            if claims := len(part.came) + len(part.reported):
+                self._claims.setdefault(room, Claims()).add(entry, claims)
+
+    def put(self, peer: Peer) -> None:
+        """Take a peer in the place of what was known of it."""
+        self._peers[peer.id] = peer
+
+    def drop(self, name: PeerId) -> None:
+        """Remove a peer, if it is there."""
+        self._peers.pop(name, None)
+
+    def remove(self, name: str) -> list[PeerId]:
+        """Remove every peer of a name, at an operator's command; return them."""
+        removed = [peer for peer in self._peers if peer[0] == name]
+        for peer in removed:
+            self.drop(peer)
+        return removed
+
+    # --- What time does ---------------------------------------------------------------------------------------
+
+    def expire(self, now_ms: int) -> list[PeerId]:
+        """Remove the peers whose leases have ended; return those whose lease ended now. While we are cut off none ends."""
+        expired: list[PeerId] = []
         if self.is_cut_off(now_ms):
-            return
-        for name, node in list(self._nodes.items()):
-            silent_ms = now_ms - node.heard_at_ms
-            if not node.is_gone and silent_ms > node.message.lease_ms:
-                node.is_gone = True
-                node.sums = {
+            return expired
+        for name, peer in list(self._peers.items()):
+            silent_ms = now_ms - peer.silent_since_ms
+            if not peer.is_gone and silent_ms > peer.lease_ms:
+                expired.append(name)
+                peer.is_gone = True
+                peer.sums = {
                     room: without_people(summary)
-                    for room, summary in node.sums.items()
+                    for room, summary in peer.sums.items()
                     if summary.panel.seats
                 }
-            if node.is_gone and not (node.sums and silent_ms <= self._seat_lease_ms):
-                del self._nodes[name]
-        read = min((node.read for node in self if not node.is_gone), default=self._last)
+            if peer.is_gone and not (peer.sums and silent_ms <= self._seat_lease_ms):
+                self.drop(name)
+        return expired
+
+    def trim(self) -> EntryId:
+        """Drop the claims that all peers have read; return the last entry that all have read."""
+        read = min((peer.read for peer in self if not peer.is_gone), default=self.end)
         if read > self._trimmed_to:
             self._trimmed_to = read
             self._claims = {room: claims for room, claims in self._claims.items() if claims.trim(read)}
+        return read
 
-    def _unread(self, room: str, read: EntryId) -> int:
-        """Count the claims that come after an entry."""
-        if read < self._trimmed_to:
-            return UNKNOWN
-        claims = self._claims.get(room)
-        return 0 if claims is None else claims.since(read)
+    # --- What is known ----------------------------------------------------------------------------------------
 
-    def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Say what is known of a room on the other nodes."""
+    def peer_state(self, room: str, now_ms: int, *, without: PeerId | None = None) -> PeerState:
+        """Return what is known of the parts of a room that peers hold.
+
+        Args:
+            room: The room's name.
+            now_ms: The time.
+            without: A peer that is left out, because it is the one to be informed.
+        """
         summaries: list[Summary] = []
         read: list[EntryId] = []
         silent_read: list[EntryId] = []
-        changes_at_ms = [self._heard_self_at_ms]
+        until_ms = self._heard_self_at_ms + self.late_ms
         expected = 0.0
-        for node in self:
-            summary = node.sums.get(room)
-            if summary is None:
+        for peer in self:
+            summary = peer.sums.get(room)
+            if summary is None or peer.id == without:
                 continue
-            if self.is_suspect(node, now_ms):
-                expected += summary.arrivals_per_s * (now_ms - node.heard_at_ms) / 1_000
+            if self.is_suspect(peer, now_ms):
+                expected += summary.arrivals_per_s * (now_ms - peer.silent_since_ms) / 1_000
                 summary = doubted(summary)
             else:
-                changes_at_ms.append(node.heard_at_ms)
-                if summary.leases:  # Who holds nobody has nobody to let go of.
-                    read.append(node.read)
+                until_ms = min(until_ms, peer.silent_since_ms + self.late_ms)
+                if summary.leases:  # A peer without visitors has none to release.
+                    read.append(peer.read)
             if any(summary.silent):
-                silent_read.append(node.read)
+                silent_read.append(peer.read)
             summaries.append(summary)
         stale = self.is_cut_off(now_ms)
         return PeerState(
@@ -216,7 +248,19 @@ class Membership:
             unread=self._unread(room, min(read)) if read else None,
             silent=tuple(map(sum, zip(*(summary.silent for summary in summaries), strict=True))),
             silent_unread=self._unread(room, min(silent_read)) if silent_read else 0,
-            newcomers=ceil(expected + Z * sqrt(expected)),
+            newcomers=newcomers_at_most(expected),
             stale=stale,
-            until_ms=inf if stale else min(changes_at_ms) + self.late_ms,
+            until_ms=inf if stale else until_ms,
         )
+
+    def _unread(self, room: str, read: EntryId) -> int:
+        """Return how many claims come after an entry."""
+        if read < self._trimmed_to:
+            return UNKNOWN
+        claims = self._claims.get(room)
+        return 0 if claims is None else claims.since(read)
+
+
+def newcomers_at_most(expected: float) -> int:
+    """Return the upper end at 95 % of how many came, where so many are expected: their number is a Poisson number."""
+    return ceil(expected + Z * sqrt(expected))

@@ -39,7 +39,9 @@ ARRIVALS_S: Final = 60.0
 class Peers(Protocol):
     """What is known of those who hold the other parts."""
 
-    own: PeerId
+    @property
+    def own(self) -> PeerId:
+        """Our own name and epoch."""
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
         """Say what is known of a room elsewhere."""

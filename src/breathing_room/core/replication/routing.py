@@ -5,10 +5,10 @@ from hashlib import blake2b
 
 
 def rank_shards(seed: bytes, shards: int) -> Sequence[int]:
-    """Say which shards to try for somebody, the best first: when their number doubles, half of the people have the same first one.
+    """Return the shards in the order in which to try them for a visitor: when their number doubles, half of the visitors keep the first one.
 
     Args:
-        seed: Something that a visitor brings each time.
+        seed: What the visitor sends with each connection.
         shards: How many there are.
 
     Source: Thaler and Ravishankar, IEEE/ACM Transactions on Networking 6 (1998) 1: highest random weight.

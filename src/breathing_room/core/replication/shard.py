@@ -1,13 +1,15 @@
-"""What an object of a room that is not the first one sends, and what it knows of the others."""
+"""A shard: an object of a room beside the first one, which is the coordinator (``coordinator.py``).
+
+A shard knows the coordinator only. It sends *reports*, and receives *updates*: the deltas that it has not read, and what is known of all other
+parts of the room, in one sum. Once calls to the coordinator have failed for ``late_ms`` it is cut off, and what it knows is from before.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
 from typing import Self
 
 from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate import Z
 from breathing_room.core.replication.delta import (
     BEGINNING,
     Delta,
@@ -17,6 +19,7 @@ from breathing_room.core.replication.delta import (
     decode,
     encode_delta,
 )
+from breathing_room.core.replication.membership import newcomers_at_most
 from breathing_room.core.summary import PeerState, Summary, doubted
 
 
@@ -133,24 +136,24 @@ def read_delta(value: bytes, moods_of: MoodsOf) -> Delta:
 
 
 class Shard:
-    """What a child knows of the others.
+    """What a shard knows of the other parts of its room.
 
     Args:
         room: The room's name.
-        own: Who the child is.
-        nobody: The sums of nobody.
-        late_ms: For how long calls to the parent may fail before the child is cut off.
+        own: The shard itself.
+        empty: The sums of an empty room.
+        late_ms: For how long calls to the coordinator may fail before the shard is cut off.
 
     Attributes:
-        rate: The sampling rate.
-        read: How far the child has read.
+        own: The shard itself.
+        read: The last entry of the log that it has read.
     """
 
-    def __init__(self, room: str, own: PeerId, nobody: Summary, *, late_ms: int) -> None:
+    def __init__(self, room: str, own: PeerId, empty: Summary, *, late_ms: int) -> None:
         self.room = room
         self.own = own
         self.read = BEGINNING
-        self._nobody = nobody
+        self._empty = empty
         self._late_ms = late_ms
         self._number = 0
         self._update: CoordinatorUpdate | None = None
@@ -158,7 +161,7 @@ class Shard:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was ever heard from the parent."""
+        """Whether no update was ever received."""
         return self._update is None
 
     @property
@@ -171,8 +174,12 @@ class Shard:
         """The sampling rate."""
         return 1.0 if self._update is None else self._update.rate
 
+    def restart(self, now_ms: int) -> None:
+        """Become another peer of the same name: the connections were lost, and none of the others is to count on them."""
+        self.own = (self.own[0], now_ms)
+
     def report(self, part: RoomDelta, sockets: int, now_ms: int) -> ShardReport:
-        """Put down what to tell the parent."""
+        """Return the report that sends a part of the room."""
         self._number = max(self._number + 1, now_ms)
         delta = Delta(node=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
         return ShardReport(number=self._number, sockets=sockets, delta=delta)
@@ -181,45 +188,46 @@ class Shard:
         """Take an update.
 
         Returns:
-            The entries that were not read before, in order.
+            The deltas that were not read before, in order.
         """
         self._failing_since_ms = None
         end, entries = update.delta.read, update.entries
-        fresh: Sequence[Delta] = ()
-        is_anew = update.resync or end[0] != self.read[0]
-        if is_anew or end > self.read:
-            fresh = entries if is_anew else entries[max(0, self.read[1] - end[1] + len(entries)) :]
+        unread: Sequence[Delta] = ()
+        is_new_log = update.resync or end[0] != self.read[0]
+        if is_new_log or end > self.read:
+            unread = entries if is_new_log else entries[max(0, self.read[1] - end[1] + len(entries)) :]
             self.read = end
-        if self._update is None or is_anew or update.version > self._update.version:
+        if self._update is None or is_new_log or update.version > self._update.version:
             self._update = replace(update, entries=(), resync=False)
-        return fresh
+        return unread
 
-    def fail(self, now_ms: int) -> None:
-        """The parent could not be called."""
+    def failed(self, now_ms: int) -> None:
+        """Note that the coordinator could not be called."""
         if self._failing_since_ms is None:
             self._failing_since_ms = now_ms
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Say what the child knows of the others; once it is cut off, from before only."""
+        """Return what is known of the other parts; once the shard is cut off, what was known before."""
         del room
         if self._update is None:
-            return PeerState((replace(self._nobody, unknown=True),), stale=True)
-        others, since_ms = self._update.peers, self._failing_since_ms
+            return PeerState((replace(self._empty, unknown=True),), stale=True)
+        peers, since_ms = self._update.peers, self._failing_since_ms
         if since_ms is None:
-            return others
+            return peers
         if now_ms - since_ms <= self._late_ms:
-            return replace(others, until_ms=since_ms + self._late_ms)
-        (summary,) = others.summaries
+            return replace(peers, until_ms=since_ms + self._late_ms)
+        (summary,) = peers.summaries
+        expected = summary.arrivals_per_s * (now_ms - since_ms) / 1_000
         return replace(
-            others,
+            peers,
             summaries=(doubted(summary),),
             unread=None,
             silent=summary.people,
-            newcomers=others.newcomers + _at_most(summary.arrivals_per_s * (now_ms - since_ms) / 1_000),
+            newcomers=peers.newcomers + newcomers_at_most(expected),
             stale=True,
         )
 
-    def sleep(self, moods_of: MoodsOf) -> bytes:
+    def encode(self, moods_of: MoodsOf) -> bytes:
         """Encode everything, to go on with after hibernation."""
         head = {
             "own": self.own,
@@ -229,26 +237,17 @@ class Shard:
         }
         return pack(head, *([] if self._update is None else [self._update.encode(moods_of)]))
 
-    def wake(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Go on from what ``sleep`` wrote.
+    def resume(self, value: bytes, moods_of: MoodsOf) -> None:
+        """Go on from what ``encode`` wrote.
 
         Raises:
             HostError: It is damaged.
         """
         head, values = unpack(value)
         try:
-            (name, epoch), (born_at_ms, last) = head["own"], head["read"]
-            self.own, self.read = (str(name), int(epoch)), (int(born_at_ms), int(last))
+            (name, epoch), (began_at_ms, last) = head["own"], head["read"]
+            self.own, self.read = (str(name), int(epoch)), (int(began_at_ms), int(last))
             self._number, self._failing_since_ms = int(head["number"]), head["failing_since_ms"]
         except DAMAGE as error:
-            raise HostError("damaged words of a child") from error
+            raise HostError("a damaged row of a shard") from error
         self._update = CoordinatorUpdate.decode(values[0], moods_of) if values else None
-
-
-def _at_most(expected: float) -> int:
-    """Bound a Poisson number from above, at 95 %."""
-    return ceil(expected + Z * sqrt(expected))
-
-
-def _keys(message: Delta) -> int:
-    return sum(len(part.came) + len(part.reported) + len(part.gone) for part in message.rooms.values())

@@ -1,4 +1,8 @@
-"""The sampling rate that holds for all replicas of a room: what it should become, and how it is kept beside the log."""
+"""The sampling rate that holds for all replicas of a room: what it should become, and how it is kept beside the log.
+
+The first replica to see that the rate should change sets it for all. What was announced before goes on being acted on for ``spread_ms``, and
+for ``late_ms`` more, until which every replica that is not suspect has read the new one.
+"""
 
 import json
 from collections.abc import Iterable
@@ -14,13 +18,13 @@ from breathing_room.core.summary import Summary
 def propose(
     pace: Paced, summaries: Iterable[Summary], config: RoomConfig, *, late_ms: int, now_ms: int
 ) -> Paced | None:
-    """Say what the rate of a whole room should become, None for nothing else.
+    """Return what the rate of a whole room should become, None if it should stay.
 
     Args:
         pace: What it is.
-        summaries: What every node knows of the room.
-        config: How the room works.
-        late_ms: How long it may take until every node has heard of it.
+        summaries: The sums of every replica.
+        config: The settings of the room.
+        late_ms: How long it may take until every replica has read it.
         now_ms: The time by the clock that the rates' times are of.
     """
     seats = arrivals_per_ms = 0.0
@@ -31,17 +35,17 @@ def propose(
     rate.wake(pace.rates, pace.changed_at_ms, now_ms)
     if not rate.follow(int(seats), config.reports_share(arrivals_per_ms), now_ms):
         return None
-    rate.theta(now_ms)  # lets go of those that nobody acts on any more
+    rate.theta(now_ms)  # drops those that no client acts on any more
     return Paced(rate.rates, rate.changed_at_ms)
 
 
 def encode_rate(pace: Paced) -> bytes:
-    """Write a rate for the place that all nodes read it from."""
+    """Encode a rate for the place from which all replicas read it."""
     return json.dumps({"rates": pace.rates, "changed_at_ms": pace.changed_at_ms}).encode()
 
 
 def decode_rate(value: bytes) -> Paced:
-    """Read it back.
+    """Decode a rate.
 
     Raises:
         HostError: It is not one.

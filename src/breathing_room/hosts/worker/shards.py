@@ -388,7 +388,7 @@ class Parent(ShardPart):
     @property
     def is_alone(self) -> bool:
         """Whether the room is one object again, and there is nothing left to tell or to remember."""
-        return not (self.hub.children or self.hub.shards > 1 or self._untold or self._parked)
+        return not (self.hub.states or self.hub.shards > 1 or self._untold or self._parked)
 
     @property
     def _talks_at_ms(self) -> int | None:
@@ -404,8 +404,7 @@ class Parent(ShardPart):
         Returns:
             How many there are.
         """
-        if full >= self.hub.shards:
-            self.hub.shards = min(2 * self.hub.shards, most)
+        if self.hub.add_shards(full, most):
             self._changed = True
         return self.hub.shards
 
@@ -415,9 +414,7 @@ class Parent(ShardPart):
         hub, now_ms = self.hub, self._now_ms()
         if self._has_sums or self._has_words:
             hub.touch(now_ms)
-        sockets = len(self._host.sockets) + hub.sockets
-        if hub.shards > 1 and 4 * sockets < hub.shards * self._host.host.worker.sockets_per_object:
-            hub.shards //= 2
+        if hub.remove_shards(len(self._host.sockets), self._host.host.worker.sockets_per_object):
             self._changed = True
 
     def _speak(self, now_ms: int) -> Summary:
@@ -425,7 +422,7 @@ class Parent(ShardPart):
         has_words = self._has_words
         part = self.compose(now_ms)
         if has_words:
-            self.hub.say(part, now_ms)
+            self.hub.append(part, now_ms)
             self.heard_out()
         return part.summary
 
@@ -436,8 +433,8 @@ class Parent(ShardPart):
         said, resync = self.hub.hear(shard, report, now_ms)
         self._follow(said)
         own = self._speak(now_ms)
-        news = self.hub.news(shard, own, now_ms, resync=resync)
-        self.hub.told(shard, news.version)
+        news = self.hub.update(shard, own, now_ms, resync=resync)
+        self.hub.informed(shard, news.version)
         self._settle()
         return news.encode(self._moods_of)
 
@@ -458,16 +455,16 @@ class Parent(ShardPart):
             self._settle()
 
     async def _tell(self, shard: int, own: Summary, now_ms: int) -> None:
-        news = self.hub.news(shard, own, now_ms)
+        news = self.hub.update(shard, own, now_ms)
         try:
             async with asyncio.timeout(CALL_S):
                 answered = await self._call(shard, "0", news.encode(self._moods_of))
             report = ShardReport.decode(answered, self._moods_of) if answered else None
         except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
             log.debug("shard %d of room %s was not told: %s", shard, self._host.name, error)
-            self.hub.fail(shard, self._now_ms())
+            self.hub.failed(shard, self._now_ms())
             return
-        self.hub.told(shard, news.version)
+        self.hub.informed(shard, news.version)
         if report is not None:
             self._follow(self.hub.hear(shard, report, self._now_ms())[0])
         else:
@@ -479,15 +476,15 @@ class Parent(ShardPart):
 
     def lost_people(self) -> None:
         """A deploy or a crash took our sockets, and perhaps those of others."""
-        self.hub.suspect(self._now_ms())
+        self.hub.suspect_all(self._now_ms())
         self.look()
         self._changed = True
 
     def _sleep(self) -> bytes:
-        return self.hub.sleep(self._moods_of)
+        return self.hub.encode(self._moods_of)
 
     def _wake(self, peers: bytes) -> None:
-        self.hub.wake(peers, self._moods_of)
+        self.hub.resume(peers, self._moods_of)
 
 
 class Child(ShardPart):
@@ -552,7 +549,7 @@ class Child(ShardPart):
             news = CoordinatorUpdate.decode(answered, self._moods_of)
         except BaseException:
             self.say_again(part)
-            self.spoke.fail(self._now_ms())
+            self.spoke.failed(self._now_ms())
             self.look()
             self._has_sums = self._changed = True
             raise
@@ -583,11 +580,11 @@ class Child(ShardPart):
 
     def lost_people(self) -> None:
         """A deploy or a crash took our sockets: we are somebody else from now on, so that nobody counts on us for theirs."""
-        self.spoke.own = (self.spoke.own[0], self._now_ms())
+        self.spoke.restart(self._now_ms())
         self._has_sums = self._changed = True
 
     def _sleep(self) -> bytes:
-        return self.spoke.sleep(self._moods_of)
+        return self.spoke.encode(self._moods_of)
 
     def _wake(self, peers: bytes) -> None:
-        self.spoke.wake(peers, self._moods_of)
+        self.spoke.resume(peers, self._moods_of)

@@ -91,9 +91,9 @@ def node_rows(host: Host) -> list[dict[str, Any]]:
     }
     return [own] + [
         {
-            "node": node.message.node[0],
+            "node": node.id[0],
             "people": sum(summary.leases for summary in node.sums.values()),
-            "heard_ms": max(0, now_ms - node.heard_at_ms),
+            "heard_ms": max(0, now_ms - node.silent_since_ms),
             "state": "gone" if node.is_gone else "late" if cluster.nodes.is_suspect(node, now_ms) else "live",
         }
         for node in cluster.nodes
