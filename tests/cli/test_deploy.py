@@ -104,7 +104,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("keeper=kv", "mode must be poll where rooms are kept in kv"),
         ("keeper=me", "keeper must be one of objects, kv"),
         ("rooms=[", "rooms must be JSON"),
-        ('rooms={"lobby": {"hat": 1}}', 'unknown setting of one room "hat"'),
+        ('rooms={"lobby": {"hat": 1}}', 'rooms.lobby: unknown setting "hat"'),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_is_written(tmp_path: Path, setting: str, said: str) -> None:

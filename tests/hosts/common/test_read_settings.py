@@ -165,9 +165,9 @@ def test_rooms_of_a_variable_are_json(text: str) -> None:
     [
         (
             {"port": 1},
-            'rooms.lobby: unknown setting of one room "port"; `breathing-room serve --help` lists them all',
+            "rooms.lobby: port holds for all rooms, and cannot be set for one: move it out of the table",
         ),
-        ({"pushms": 1}, 'rooms.lobby: unknown setting of one room "pushms"; did you mean "push_ms"?'),
+        ({"pushms": 1}, 'rooms.lobby: unknown setting "pushms"; did you mean "push_ms"?'),
         ({"push_ms": 1}, "rooms.lobby: push_ms must be a whole number from 20 to 60,000 ms, not 1"),
         ({"push_ms": 500.5}, "rooms.lobby: push_ms must be a whole number from 20 to 60,000 ms, not 500.5"),
         ({"moods": "calm"}, "rooms.lobby: moods must be a list of strings"),

@@ -56,7 +56,10 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
         ({"rooms": "{"}, "rooms must be JSON"),
         ({"rooms": "[]"}, "rooms must be JSON"),
         ({"rooms": '{"garden": 3}'}, "rooms must be JSON"),
-        ({"rooms": '{"garden": {"port": 1}}'}, 'rooms.garden: unknown setting of one room "port"'),
+        (
+            {"rooms": '{"garden": {"port": 1}}'},
+            "rooms.garden: port holds for all rooms, and cannot be set for one",
+        ),
         ({"keeper": "r2"}, "keeper must be one of objects, kv, not 'r2'"),
         ({"keeper": "kv"}, "mode must be poll"),
         ({"policy": "lazy"}, "policy must be one of"),

@@ -22,7 +22,7 @@ ROOMS: Final = "rooms"
 """Settings of single rooms: tables of a file, and a variable of a Worker."""
 
 
-def check_names(names: Iterable[str], known: Collection[str], where: str = "", what: str = "setting") -> None:
+def check_names(names: Iterable[str], known: Collection[str], where: str = "") -> None:
     """Refuse a name that is no setting, with the one that was probably meant.
 
     Raises:
@@ -34,7 +34,7 @@ def check_names(names: Iterable[str], known: Collection[str], where: str = "", w
             advice = (
                 f'did you mean "{meant[0]}"?' if meant else "`breathing-room serve --help` lists them all"
             )
-            raise ConfigError(f'{where}unknown {what} "{name}"; {advice}')
+            raise ConfigError(f'{where}unknown setting "{name}"; {advice}')
 
 
 # --- Text, as flags and variables have it -------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def parse(name: str, text: str, known: Mapping[str, Setting]) -> Any:
     if declared.kind is tuple:
         value = tuple(part.strip() for part in text.split(",") if part.strip())
     elif declared.kind is dict:
-        value = _parse_rooms(text)
+        value = _parse_rooms(text, known)
     elif declared.kind is bool:
         value = SWITCHES.get(text.lower(), text)
     elif declared.kind is int:
@@ -85,10 +85,10 @@ def parse(name: str, text: str, known: Mapping[str, Setting]) -> Any:
     return value
 
 
-def _parse_rooms(text: str) -> dict[str, dict[str, Any]]:
+def _parse_rooms(text: str, known: Mapping[str, Setting]) -> dict[str, dict[str, Any]]:
     expected = 'JSON, such as {"lobby": {"moods": ["calm"]}}'
     try:
-        return _typed_rooms(json.loads(text), "", expected)
+        return _typed_rooms(json.loads(text), known, "", expected)
     except (ValueError, RecursionError):
         raise ConfigError(f"{ROOMS} must be {expected}") from None
 
@@ -113,25 +113,30 @@ def read_file(path: Path | None, known: Mapping[str, Setting]) -> dict[str, Any]
     rooms = table.pop(ROOMS, {})
     return {
         **_typed_values(table, known, f"{path}: "),
-        ROOMS: _typed_rooms(rooms, f"{path}: ", "tables, such as [rooms.lobby]"),
+        ROOMS: _typed_rooms(rooms, known, f"{path}: ", "tables, such as [rooms.lobby]"),
     }
 
 
-def _typed_rooms(tables: Any, where: str, expected: str) -> dict[str, dict[str, Any]]:
-    """Check the tables of rooms, as a file or a variable has them."""
+def _typed_rooms(
+    tables: Any, known: Mapping[str, Setting], where: str, expected: str
+) -> dict[str, dict[str, Any]]:
+    """Check the tables of rooms, as a file or a variable has them; ``known`` is what can be set beside them."""
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigError(f"{where}{ROOMS} must be {expected}")
+    for room, table in tables.items():
+        for name in table:
+            if name in known and name not in ROOM_FIELDS:
+                raise ConfigError(
+                    f"{where}{ROOMS}.{room}: {name} holds for all rooms, and cannot be set for one: move it out of the table"
+                )
     return {
-        room: _typed_values(table, ROOM_FIELDS, f"{where}{ROOMS}.{room}: ", "setting of one room")
-        for room, table in tables.items()
+        room: _typed_values(table, ROOM_FIELDS, f"{where}{ROOMS}.{room}: ") for room, table in tables.items()
     }
 
 
-def _typed_values(
-    table: Mapping[str, Any], known: Mapping[str, Setting], where: str, what: str = "setting"
-) -> dict[str, Any]:
+def _typed_values(table: Mapping[str, Any], known: Mapping[str, Setting], where: str) -> dict[str, Any]:
     """Check the names and types of a table."""
-    check_names(table, known, where, what)
+    check_names(table, known, where)
     return {name: _typed(known[name], value, where) for name, value in table.items()}
 
 
