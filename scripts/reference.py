@@ -24,8 +24,8 @@ from breathing_room.core import wire
 from breathing_room.core.config import GROUPS, ROOM_FIELDS, RoomConfig, Setting, settings_of
 from breathing_room.core.wire import CLOSE_CODES, PRESENCE_FIELDS, config_body
 from breathing_room.hosts.common.http import document_api
-from breathing_room.hosts.common.http.middleware import WORDS
 from breathing_room.hosts.common.http.openapi import openapi
+from breathing_room.hosts.common.http.responses import InternalError, NotFoundError, WrongMethodError
 from breathing_room.hosts.common.settings import ServerConfig, settings
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.server.host import Host
@@ -158,8 +158,8 @@ def _depth(context: click.Context) -> int:
 
 def raised() -> set[tuple[str, str, str]]:
     """Find the code, status and message of every PeerError that the server side raises."""
-    found = {(code, str(status), message) for status, (code, message) in WORDS.items()}
-    found.add(("internal", "500", "something went wrong here"))
+    everywhere = (NotFoundError(), WrongMethodError(""), InternalError())
+    found = {(error.code, str(error.status), error.message) for error in everywhere}
     for folder in ("core", "hosts"):
         for path in sorted((ROOT / "src" / "breathing_room" / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -55,7 +55,6 @@ UNTIL = {
         "Forgers": WORDS,
         "Host": ONE_ROOM_HOST,
         "Look": WORDS,
-        "Request": WORDS,
         "RoomHost": ONE_ROOM_HOST,
         "Writes": WORDS,
     },

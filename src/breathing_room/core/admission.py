@@ -237,4 +237,13 @@ def admit_connection(connections: int, connections_max: int) -> None:
         PeerError: ``full``.
     """
     if connections >= connections_max:
-        raise PeerError("full", "the server holds as many sockets as it can", status=503, retry_after_s=10)
+        refuse_connection()
+
+
+def refuse_connection() -> NoReturn:
+    """Refuse a connection, since no more can be held.
+
+    Raises:
+        PeerError: ``full``.
+    """
+    raise PeerError("full", "the server holds as many sockets as it can", status=503, retry_after_s=10)

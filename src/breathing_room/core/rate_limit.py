@@ -24,6 +24,9 @@ PANEL_MIN: Final = 100
 
 RETRY_S_MAX: Final = 30
 
+OVER_BUDGET: Final = "over_budget"
+"""The code of the refusal."""
+
 
 class TokenBucket:
     """The tokens of one room.

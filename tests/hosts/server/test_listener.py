@@ -17,7 +17,7 @@ from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.http.asgi_server import HOW
 from breathing_room.hosts.server.frames import CLOSE, FIN
 from breathing_room.hosts.server.host import Host
-from breathing_room.hosts.server.listener import Front, Http, Request, accept_key, refusal
+from breathing_room.hosts.server.listener import Front, Http, RequestHead, accept_key, refusal
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.hosts.server.socket import Socket
 from inside import host_inside
@@ -98,7 +98,7 @@ def connection(host: Host, *, upgrading: bool = False) -> tuple[Front, FakeTrans
 
 def accepted(data: bytes) -> bytes:
     """Check a handshake, and return the answer to its key."""
-    request = Request()
+    request = RequestHead()
     parser = httptools.HttpRequestParser(request)
     with contextlib.suppress(httptools.HttpParserUpgrade):
         parser.feed_data(data)
@@ -134,7 +134,7 @@ def test_what_is_no_handshake_is_refused(changes: dict[str, str | None], code: s
 
 def test_headers_of_one_name_are_one_list() -> None:
     """Two headers of one name are read as one list, and tokens without regard to case."""
-    request = Request()
+    request = RequestHead()
     for name, value in ((b"Connection", b"Keep-Alive"), (b"connection", b"Upgrade")):
         request.on_header(name, value)
     assert request.tokens(b"connection") == {b"keep-alive", b"upgrade"}

@@ -11,7 +11,7 @@ from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.worker import kv_routes
 from breathing_room.hosts.worker.kv_routes import KvRoutes
-from breathing_room.hosts.worker.request import Request
+from breathing_room.hosts.worker.routes import HttpRequest
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.ports import wall_ms
 from breathing_room.stores import MemoryStore
@@ -20,12 +20,12 @@ from waiting import until
 VISITOR = "visitor-0123456789"
 
 
-def posting(**body: Any) -> Request:
+def posting(**body: Any) -> HttpRequest:
     async def read(_bytes_max: int) -> bytes:
         return json.dumps(body).encode()
 
     headers: dict[str, str] = {}
-    return Request("POST", "/", {}, headers.get, read)
+    return HttpRequest("POST", "/", {}, headers.get, read)
 
 
 class Counting(MemoryStore):

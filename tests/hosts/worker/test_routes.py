@@ -1,4 +1,4 @@
-"""What the Worker answers without a room, or with what it read of one a moment ago."""
+"""The paths of a Worker: what it answers in front, and what its room does."""
 
 import json
 import logging
@@ -11,12 +11,18 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
+from breathing_room.hosts.common.http.responses import WrongMethodError
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.worker import routes as http
-from breathing_room.hosts.worker.request import Request, WrongMethodError
-from breathing_room.hosts.worker.routes import Routes
+from breathing_room.hosts.worker.host import RoomHost
+from breathing_room.hosts.worker.routes import OF_A_ROOM, OF_ALL, HttpRequest, RoomRoutes, Routes, find_route
 from breathing_room.hosts.worker.settings import WorkerConfig
 from inside import HandClock
+from room_adapter import Objects
+
+TOKEN = "a-token-of-32-characters-or-more-0"
+VISITOR = "visitor-0123456789"
+TIMES = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 15_000}
 
 PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
 
@@ -33,13 +39,13 @@ class Rooms:
         return encode_presence(replace(PRESENCE, count=self.count, high=self.count)) if not path else b"{}"
 
 
-def a_request(method: str = "GET", path: str = "/v1/rooms/lobby", **headers: str) -> Request:
+def a_request(method: str = "GET", path: str = "/v1/rooms/lobby", **headers: str) -> HttpRequest:
     found = {name.replace("_", "-"): value for name, value in headers.items()}
 
     async def read(_bytes_max: int) -> bytes:
         return b""
 
-    return Request(method, path, {}, found.get, read)
+    return HttpRequest(method, path, {}, found.get, read)
 
 
 def a_worker(**server: Any) -> tuple[Routes, HandClock]:
@@ -135,3 +141,191 @@ def test_other_sites_may_read_where_they_may() -> None:
         assert some.cross_origin(a_request(**other)) == {"Vary": "Origin"}
     assert some.preflight(a_request(origin="https://mine.example")).status == 200
     assert some.preflight(a_request(origin="https://other.example")).status == 403
+
+
+# --- How a path is found ------------------------------------------------------------------------------------------
+
+
+async def no_body(_bytes_max: int) -> bytes:
+    return b""
+
+
+def test_every_route_is_found_by_its_method() -> None:
+    """Each path of a room leads to that room and each other one to the default room; HEAD is taken wherever GET is."""
+    for asked, method in OF_A_ROOM.items():
+        assert find_route(method, f"/v1/rooms/garden{asked}", "lobby") == ("garden", asked)
+    for path, method in OF_ALL.items():
+        assert find_route(method, path, "lobby") == ("lobby", path)
+        if method == "GET":
+            assert find_route("HEAD", path, "lobby") == ("lobby", path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/v1/rooms/lobby", "GET, HEAD"),
+        ("GET", "/v1/rooms/lobby/beat", "POST"),
+        ("HEAD", "/api/heartbeat", "POST"),
+        ("get", "/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_wrong_method_says_which_are_right(method: str, path: str, allowed: str) -> None:
+    """A path that exists, asked in another way, is 405 with the methods that it takes."""
+    with pytest.raises(WrongMethodError) as error:
+        find_route(method, path, "lobby")
+    assert (error.value.status, error.value.allowed) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "",
+        "/v1/rooms",
+        "/v1/rooms/lobby/",
+        "/v1/rooms/lobby/dance",
+        "/v1/rooms/a/b/socket",
+        "/v2/rooms/lobby",
+        "/socket",
+    ],
+)
+def test_any_other_path_is_nothing(path: str) -> None:
+    """What is no route, or a route with something behind it, is 404."""
+    with pytest.raises(PeerError) as error:
+        find_route("GET", path, "lobby")
+    assert (error.value.code, error.value.status) == ("not_found", 404)
+
+
+@pytest.mark.parametrize("name", ["", "No", "%6c", "a" * 65, "_a"])
+def test_a_name_that_is_none_is_said(name: str) -> None:
+    """Where the path has the form of a room's and the name has not, the name is what is wrong."""
+    with pytest.raises(PeerError) as error:
+        find_route("GET", f"/v1/rooms/{name}/config", "lobby")
+    assert error.value.code == "bad_room"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://mine.example", True),
+        ("https://other.example", False),
+        (None, True),
+        ("https://room.example", True),
+    ],
+)
+def test_an_origin_must_be_allowed(origin: str | None, allowed: bool) -> None:  # noqa: FBT001
+    """A page of an allowed site or of ours may ask, and a program without an origin; any other page may not."""
+    headers = {"origin": origin, "host": "room.example"}
+    request = HttpRequest("POST", "/", {}, headers.get, no_body)
+    if allowed:
+        request.check_origin(("https://mine.example",))
+    else:
+        with pytest.raises(PeerError, match="origin"):
+            request.check_origin(("https://mine.example",))
+
+
+# --- In the room's object -----------------------------------------------------------------------------------------
+
+
+async def a_room(*, server: dict[str, Any] | None = None, **settings: Any) -> RoomHost:
+    objects = Objects(sockets_per_object=50, **TIMES, **settings)
+    for name, value in (server or {}).items():
+        object.__setattr__(objects.worker.server, name, value)
+    return await objects.awake(0)
+
+
+def asking(body: Any = None, **headers: str) -> HttpRequest:
+    async def read(_bytes_max: int) -> bytes:
+        return json.dumps(body).encode()
+
+    found = {name.replace("_", "-"): value for name, value in headers.items()}
+    return HttpRequest("POST", "/", {}, found.get, read)
+
+
+async def ask(room: RoomHost, asked: str, body: Any = None, **headers: str) -> Any:
+    answer = await RoomRoutes(room).answer(asked, asking(body, **headers))
+    return json.loads(answer.body) if answer.body else answer.status
+
+
+async def test_a_visit_from_report_to_leave() -> None:
+    """A report counts its visitor with its mood, a second one is the same visitor, and a leave ends the visit at once."""
+    room = await a_room()
+    assert (await ask(room, "/beat", {"visitor": VISITOR, "mood": "release"}))["moods"]["release"] == 1
+    assert (await ask(room, "/beat", {"visitor": VISITOR}))["count"] == 1
+    assert (await ask(room, ""))["count"] == 1
+    assert await ask(room, "/leave", {"visitor": VISITOR}) == 204
+    assert (await ask(room, ""))["count"] == 0
+    assert room.host.counters.reports == 2
+
+
+async def test_reports_over_the_budget_are_refused_and_counted() -> None:
+    """When the room has taken as many reports as it may, the next is refused with a time to try again, and changes nothing; a leave is taken."""
+    room = await a_room()
+    await ask(room, "/beat", {"visitor": VISITOR})
+    assert room.admission.bucket is not None
+    for _ in range(room.admission.bucket.burst - 1):
+        room.admission.bucket.spend(room.host.clock.now_ms())
+    with pytest.raises(PeerError) as error:
+        await ask(room, "/beat", {"visitor": f"{VISITOR}-2"})
+    assert error.value.code == "over_budget"
+    assert error.value.retry_after_s is not None
+    assert (room.host.counters.reports_shed, (await ask(room, ""))["count"]) == (1, 1)
+    assert await ask(room, "/leave", {"visitor": VISITOR}) == 204
+
+
+async def test_a_prefix_counts_for_its_share_only() -> None:
+    """Reports from one address prefix beyond its cap hold seats that do not count; the address itself is nowhere in the room."""
+    room = await a_room(prefix_seats_max=2)
+    for number in range(5):
+        await ask(room, "/beat", {"visitor": f"{VISITOR}-{number}"}, cf_connecting_ip="203.0.113.7")
+    await ask(room, "/beat", {"visitor": VISITOR}, cf_connecting_ip="198.51.100.7")
+    assert (await ask(room, ""))["count"] == 3
+    assert b"203.0.113" not in repr(room.room.snapshot()).encode()
+
+
+async def test_clients_of_the_document_are_counted_but_not_where_ids_are_signed() -> None:
+    """A heartbeat of the document's app is answered in its own shape; where visitors must be signed it is refused."""
+    heartbeat = {"sessionId": "session-0123456789", "mood": "release"}
+    room = await a_room()
+    await ask(room, "/api/heartbeat", heartbeat)
+    assert room.host.counters.reports == 1
+    signed = await a_room(server={"signing_key": "k" * 32})
+    with pytest.raises(PeerError) as error:
+        await ask(signed, "/api/heartbeat", heartbeat)
+    assert (error.value.code, error.value.status) == ("unsigned_visitor", 403)
+    with pytest.raises(PeerError) as error:
+        await ask(signed, "/beat", {"visitor": VISITOR})
+    assert error.value.code == "unsigned_visitor"
+
+
+@pytest.mark.parametrize(
+    ("token", "shown", "code"),
+    [
+        ("", f"Bearer {TOKEN}", "not_found"),
+        (TOKEN, None, "token_needed"),
+        (TOKEN, f"Basic {TOKEN}", "token_needed"),
+        (TOKEN, f"Bearer {TOKEN}x", "wrong_token"),
+    ],
+)
+async def test_how_far_a_move_is_is_the_operators_to_see(token: str, shown: str | None, code: str) -> None:
+    """Without a token in the config the path is not there; otherwise it takes that token, as a bearer's."""
+    room = await a_room(server={"admin_token": token})
+    headers = {} if shown is None else {"authorization": shown}
+    with pytest.raises(PeerError) as error:
+        await ask(room, "/migration", **headers)
+    assert error.value.code == code
+
+
+async def test_the_operator_sees_whether_the_room_still_follows() -> None:
+    """With the token, in any case of the scheme, the progress is there."""
+    room = await a_room(server={"admin_token": TOKEN})
+    assert await ask(room, "/migration", authorization=f"bearer {TOKEN}") == {
+        "following": False,
+        "seats": 0,
+        "elsewhere": 0,
+    }
+
+
+async def test_the_averages_are_those_of_the_room() -> None:
+    """The history is of this room by name, before anything was averaged too."""
+    assert (await ask(await a_room(), "/history"))["room"] == "lobby"

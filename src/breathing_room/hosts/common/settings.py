@@ -24,7 +24,7 @@ from breathing_room.core.replication.delta import NODE_NAME
 from breathing_room.core.replication.membership import LATE_TICKS
 from breathing_room.core.wire import check_room, presence_path
 from breathing_room.hosts.common.access.forwarded import Network
-from breathing_room.hosts.common.access.signing import check_key, check_signed, verifier
+from breathing_room.hosts.common.access.signing import check_key, verifier
 from breathing_room.hosts.common.read_settings import (
     ROOMS,
     check_names,
@@ -391,22 +391,6 @@ class ServerConfig:
         if self.signing_key:
             verify = verifier(self.signing_key, room, max_age_s=self.signed_max_age_s, wall_ms=wall_ms)
         return Admission(room, self.room_config(room), verify, now_ms=now_ms, has_memory=has_memory)
-
-    def check_visitor(self, visitor: str, *, room: str, wall_ms: int, leaving: bool = False) -> None:
-        """Refuse a visitor whose id nobody signed, where ids have to be signed.
-
-        Args:
-            visitor: The id, of valid form.
-            room: The room's name.
-            wall_ms: Milliseconds since 1970-01-01 UTC.
-            leaving: Whether it is a goodbye: that is never too late.
-
-        Raises:
-            PeerError: ``unsigned_visitor``.
-        """
-        if self.signing_key:
-            max_age_s = None if leaving else self.signed_max_age_s
-            check_signed(self.signing_key, room, visitor, now_s=wall_ms // 1_000, max_age_s=max_age_s)
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:

@@ -11,20 +11,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Heard
-from breathing_room.core.wire import (
-    DEFAULT_ROOM,
-    GOING_AWAY,
-    GOODBYE,
-    NOT_TEXT,
-    NOT_UTF8,
-    TOO_BIG,
-    resolve_room,
-)
-from breathing_room.hosts.common.http import document_api
+from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
+from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
 from breathing_room.hosts.common.http.middleware import error_response
-from breathing_room.hosts.common.http.origins import origin_allowed
 from breathing_room.hosts.common.rooms.connection import PERSON, Session
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
 from breathing_room.hosts.server.host import Host, RoomHost
 
 
@@ -117,21 +108,28 @@ class AsgiSocket(Session[RoomHost]):
     async def run(cls, host: Host, websocket: WebSocket) -> None:
         """Handle one connection, from handshake to end."""
         try:
-            session = cls._enter(host, websocket)
+            headers = websocket.headers
+            admitted = admit_handshake(
+                websocket.path_params.get("room"),
+                first_values(websocket.url.query),
+                origin=headers.get("origin"),
+                host=headers.get("host"),
+                config=host.config,
+                connections=host.session_count,
+                connections_max=host.sockets_max,
+            )
+            room = host.enter(
+                admitted.room,
+                address=websocket.client.host if websocket.client else None,
+                forwarded_for=headers.get("x-forwarded-for"),
+            )
         except PeerError as error:
             host.counters.refuse(error.code)
             await websocket.send_denial_response(error_response(error))
             return
+        session = cls(websocket, room, admitted.dialect)
         await websocket.accept()
-        if session.dialect is document_api.DIALECT:
-            query = websocket.query_params
-            try:
-                session.join(
-                    document_api.read_session_id(query.get("sessionId")),
-                    document_api.read_mood(query.get("mood"), session.room.config.moods),
-                )
-            except PeerError as error:
-                session.refuse(error)
+        admitted.begin(session)
         writer = asyncio.create_task(session.write())
         reader = asyncio.create_task(session.read())
         try:
@@ -143,24 +141,3 @@ class AsgiSocket(Session[RoomHost]):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
                     await task
-
-    @classmethod
-    def _enter(cls, host: Host, websocket: WebSocket) -> "AsgiSocket":
-        """Check a handshake as ``listener.py`` does.
-
-        Raises:
-            PeerError: It is refused.
-        """
-        headers = websocket.headers
-        if not origin_allowed(headers.get("origin"), headers.get("host"), host.config.origins):
-            raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
-        host.check_capacity()
-        name = websocket.path_params.get("room")
-        if name is None:
-            document_api.read_session_id(websocket.query_params.get("sessionId"))
-        room = host.enter(
-            resolve_room(DEFAULT_ROOM if name is None else name, host.config.default_room),
-            address=websocket.client.host if websocket.client else None,
-            forwarded_for=headers.get("x-forwarded-for"),
-        )
-        return cls(websocket, room, document_api.DIALECT if name is None else PROTOCOL)

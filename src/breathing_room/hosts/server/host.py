@@ -11,16 +11,16 @@ import secrets
 from collections.abc import Coroutine, Iterator
 from typing import Final, Protocol, cast
 
+from breathing_room.core.admission import Admission, RoomQuota, admit_room, admit_while
 from breathing_room.core.daily import Day
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
-from breathing_room.core.errors import ConfigError, HostError, PeerError, StoreError
+from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, Observed, Woken
+from breathing_room.core.events import Event, Joined, Observed, Reported, Withdrew, Woken
 from breathing_room.core.history import History
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
-from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import encode_snapshot
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
@@ -87,7 +87,7 @@ class RoomHost:
         audience: The sockets and event streams that are told of every change: the keys of a dict, so that they are
             told in the order in which they came. A set would visit the kernel's sockets in an order that defeats caches.
         opener: The hash of the address prefix from which it was opened, None for none.
-        budget: The reports that it takes.
+        admission: What may come in.
     """
 
     def __init__(self, host: "Host", room: Room, opener: bytes | None = None) -> None:
@@ -102,7 +102,9 @@ class RoomHost:
             self.day = Day(wall_ms=host.clock.wall_ms(), epoch_ms=host.config.room.epoch_ms)
         self.audience: dict[Listener, None] = {}
         self.opener = opener
-        self.budget = TokenBucket(room.config, now_ms=host.clock.now_ms())
+        self.admission = host.config.admission(
+            room.name, now_ms=host.clock.now_ms(), wall_ms=host.clock.wall_ms
+        )
         self.pings: FixedTimeouts[Session[RoomHost]] = FixedTimeouts(self.ping_ms)
         self._attached = 0
         self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))
@@ -259,6 +261,14 @@ class RoomHost:
         """Hash a visitor id; a visitor who came in under the last secret keeps that key."""
         return self.host.secrets.visitor_key(visitor, room=self.name, holds=self.room.holds)
 
+    def report(self, event: Reported | Withdrew) -> None:
+        """Apply what a visitor without a connection said.
+
+        Raises:
+            PeerError: The room refused the event.
+        """
+        self.feed(event)
+
     def presence(self) -> Presence:
         """Say who is here now."""
         return self._say(self.room.presence(now_ms=self.host.clock.now_ms()))
@@ -395,7 +405,7 @@ class Host:
                 self.publisher = Publisher(config.publish_url, publish_ms=config.publish_ms)
             except HostError as error:
                 raise ConfigError(f"publish_url: {error}") from None
-        self._opened_by: dict[bytes, int] = {}
+        self._quota = RoomQuota(rooms_max=config.rooms_max, rooms_per_prefix_max=config.rooms_per_prefix_max)
         self._crashed = False
         self._unknown_until_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -531,24 +541,21 @@ class Host:
         Raises:
             PeerError: The server is stopping or full, the room is not open, or there are too many of them.
         """
-        if not self.is_open:
-            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        admit_while(self.is_open)
         room = self.rooms.get(name)
         if room is not None:
             return room
-        if not self.config.open_rooms:
-            raise PeerError("no_such_room", "there is no such room here", status=404)
+        admit_room(is_known=False, open_rooms=self.config.open_rooms)
         opener = self.prefixes.hash(address, forwarded_for, wall_ms=self.clock.wall_ms())
-        if self._opened_by.get(opener, 0) >= self.config.rooms_per_prefix_max:
-            raise PeerError(
-                "too_many_rooms", "too many rooms were opened from this address", status=429, retry_after_s=60
-            )
-        if len(self.rooms) >= self.config.rooms_max:
-            raise PeerError(
-                "too_many_rooms", "too many rooms are open on this server", status=503, retry_after_s=60
-            )
-        self._opened_by[opener] = self._opened_by.get(opener, 0) + 1
+        self._quota.take(opener, rooms=len(self.rooms))
         return self._open(name, self._fresh_room(name), opener)
+
+    def admission(self, name: str) -> Admission:
+        """Return what may come into a room, whether it is open or not."""
+        room = self.rooms.get(name)
+        if room is not None:
+            return room.admission
+        return self.config.admission(name, now_ms=self.clock.now_ms(), wall_ms=self.clock.wall_ms)
 
     def presence(self, name: str) -> Presence:
         """Say who is in a room, without opening it.
@@ -559,8 +566,7 @@ class Host:
         room = self.rooms.get(name)
         if room is not None:
             return room.presence()
-        if not self.config.open_rooms:
-            raise PeerError("no_such_room", "there is no such room here", status=404)
+        admit_room(is_known=False, open_rooms=self.config.open_rooms)
         fresh = self._fresh_room(name)
         return (
             fresh.presence(now_ms=self.clock.now_ms())
@@ -574,17 +580,6 @@ class Host:
         if room is not None and room.history is not None:
             return room.history
         return await self.room_store.history(name) or History()
-
-    def check_capacity(self) -> None:
-        """Refuse another socket when there is no file left for it.
-
-        Raises:
-            PeerError: ``full``.
-        """
-        if self.session_count >= self.sockets_max:
-            raise PeerError(
-                "full", "the server holds as many sockets as it can", status=503, retry_after_s=10
-            )
 
     def count_close(self, code: int) -> None:
         """Count a socket that we closed."""
@@ -610,10 +605,7 @@ class Host:
                 continue
             del self.rooms[room.name]
             room.shut()
-            if room.opener is not None and room.opener in self._opened_by:
-                self._opened_by[room.opener] -= 1
-                if not self._opened_by[room.opener]:
-                    del self._opened_by[room.opener]
+            self._quota.release(room.opener)
             await room.save_history()
             if room.name not in self.rooms:  # It may have been opened again meanwhile.
                 await self.room_store.forget(room.name)

@@ -12,7 +12,6 @@ import hashlib
 import re
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 import httptools
 from uvicorn.config import Config
@@ -20,10 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.wire import encode, error_body, resolve_room
-from breathing_room.hosts.common.http import document_api
-from breathing_room.hosts.common.http.origins import origin_allowed
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
+from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
+from breathing_room.hosts.common.http.responses import NotFoundError, error_answer
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.socket import Socket
 
@@ -39,7 +36,7 @@ UNREAD_BYTES_MAX: Final = 16_384
 ACCEPT_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-class Request:
+class RequestHead:
     """The head of a request, as a parser of httptools fills it in."""
 
     def __init__(self) -> None:
@@ -72,7 +69,7 @@ class Request:
         return {token.strip().lower() for token in self.headers.get(name, b"").split(b",")}
 
 
-def accept_key(request: Request, parser: httptools.HttpRequestParser) -> bytes:
+def accept_key(request: RequestHead, parser: httptools.HttpRequestParser) -> bytes:
     """Check the handshake of section 4.2.1 and compute the answer to its key.
 
     Raises:
@@ -97,18 +94,13 @@ def accept_key(request: Request, parser: httptools.HttpRequestParser) -> bytes:
 
 def refusal(error: PeerError) -> bytes:
     """Write a whole HTTP response for an error."""
-    body = encode(error_body(error))
+    answer = error_answer(error)
+    headers = {**answer.headers, "Content-Length": len(answer.body), "Connection": "close"}
     head = [
         f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
+        *(f"{name}: {value}" for name, value in headers.items()),
     ]
-    if error.status == 426:
-        head += ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]
-    if error.retry_after_s is not None:
-        head.append(f"Retry-After: {error.retry_after_s}")
-    return "\r\n".join((*head, "", "")).encode() + body
+    return "\r\n".join((*head, "", "")).encode() + answer.body
 
 
 class Http(HttpToolsProtocol):
@@ -279,7 +271,7 @@ class Front(asyncio.Protocol):
         host = self._host
         if too_long:
             raise PeerError("headers_too_large", "the head of the request is too long", status=431)
-        request = Request()
+        request = RequestHead()
         parser = httptools.HttpRequestParser(request)
         try:
             parser.feed_data(head)
@@ -294,22 +286,21 @@ class Front(asyncio.Protocol):
             raise PeerError("bad_request", "a handshake has no body")
         url = httptools.parse_url(request.url)
         accept = accept_key(request, parser)
-        if not origin_allowed(request.text(b"origin"), request.text(b"host"), host.config.origins):
-            raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
-        host.check_capacity()
-
         ours = SOCKET_PATH.fullmatch(url.path)
-        if ours:
-            name = resolve_room(ours[1].decode("latin-1"), host.config.default_room)
-        elif url.path == COMPAT_PATH:
-            name = host.config.default_room
-            query = parse_qs((url.query or b"").decode("latin-1"))
-            session_id = document_api.read_session_id(query.get("sessionId", [None])[0])
-        else:
-            raise PeerError("not_found", "there is nothing here", status=404)
+        if not ours and url.path != COMPAT_PATH:
+            raise NotFoundError
+        admitted = admit_handshake(
+            ours[1].decode("latin-1") if ours else None,
+            first_values((url.query or b"").decode("latin-1")),
+            origin=request.text(b"origin"),
+            host=request.text(b"host"),
+            config=host.config,
+            connections=host.session_count,
+            connections_max=host.sockets_max,
+        )
         peer = self._transport.get_extra_info("peername")
         room = host.enter(
-            name, address=peer[0] if peer else None, forwarded_for=request.text(b"x-forwarded-for")
+            admitted.room, address=peer[0] if peer else None, forwarded_for=request.text(b"x-forwarded-for")
         )
 
         host.handshakes.stop(self._transport)
@@ -317,18 +308,12 @@ class Front(asyncio.Protocol):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
-        socket = Socket(self._transport, room, PROTOCOL if ours else document_api.DIALECT)
+        socket = Socket(self._transport, room, admitted.dialect)
         if self._upgrading:
             # uvicorn will set its protocol to this object when we return: what comes is passed on.
             self._socket = socket
         else:
             self._transport.set_protocol(socket)
-        if not ours:
-            try:
-                socket.join(
-                    session_id, document_api.read_mood(query.get("mood", [None])[0], room.config.moods)
-                )
-            except PeerError as error:
-                socket.refuse(error)
+        admitted.begin(socket)
         if rest:
             socket.data_received(rest)

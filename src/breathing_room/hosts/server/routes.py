@@ -16,15 +16,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.admission import admit_connection, admit_while
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Reported, Tossed, Withdrew
-from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import (
-    check_visitor,
     config_body,
-    decode_object,
-    decode_report,
     encode,
     encode_presence,
     history_body,
@@ -34,7 +29,7 @@ from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.badge import badge
 from breathing_room.hosts.common.http.middleware import (
     cacheable,
-    check_origin,
+    check_request_origin,
     config_response,
     cors,
     error_handlers,
@@ -44,6 +39,7 @@ from breathing_room.hosts.common.http.middleware import (
 )
 from breathing_room.hosts.common.http.openapi import openapi
 from breathing_room.hosts.common.http.responses import etag_of_presence
+from breathing_room.hosts.common.rooms.reports import take_leave, take_legacy_report, take_report
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.admin.routes import admin_routes
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
@@ -84,35 +80,26 @@ class Routes:
         self._check_origin(request)
         name = self._room(request)
         body = await self._body(request)
-        config = self.host.config.room_config(name)
-        report = decode_report(body, config.moods, epoch=self.host.epoch)
-        self._check_visitor(report.visitor, name)
+        report = self.host.admission(name).decode(body, epoch=self.host.epoch)
         room = self._enter(request, name)
-        drawn = ticket(report.visitor, room=name, epoch=report.epoch)
-        self.host.counters.reports += 1
-        if drawn < room.room.panel.rate:
-            self._spend(room)
-            prefix = self.host.prefixes.capped(*_peer(request), wall_ms=self.host.clock.wall_ms())
-            room.feed(Reported(room.visitor_key(report.visitor), drawn, report.mood, prefix))
-        else:
-            self.host.counters.reports_outside += 1
+        address, forwarded_for = _peer(request)
+        take_report(room, report, address=address, forwarded_for=forwarded_for)
         return json_response(encode_presence(room.presence()))
 
     async def leave(self, request: Request) -> Response:
         """Take a goodbye of somebody without a socket."""
         self._check_origin(request)
         name = self._room(request)
-        visitor = check_visitor(decode_object(await self._body(request)).get("visitor"))
-        self._check_visitor(visitor, name, leaving=True)
+        visitor = self.host.admission(name).leave(await self._body(request))
         room = self.host.rooms.get(name)
         if room is not None:
-            room.feed(Withdrew(room.visitor_key(visitor)))
+            take_leave(room, visitor)
         return Response(status_code=204)
 
     async def events(self, request: Request) -> Response:
         """Send every change as a Server-Sent Event. Whoever listens is not counted by listening."""
         self._check_origin(request)
-        self.host.check_capacity()
+        admit_connection(self.host.session_count, self.host.sockets_max)
         room = self._enter(request, self._room(request))
         # nginx would collect events until its buffer is full.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -152,21 +139,13 @@ class Routes:
         return cacheable(request, encode(document_api.CONFIG), self._config_max_age)
 
     async def compat_heartbeat(self, request: Request) -> Response:
-        """Take that app's heartbeat. Where ids have to be signed it is refused: one signed id could send any number of coins."""
+        """Take that app's heartbeat."""
         self._check_origin(request)
         body = await self._body(request)
         name = self.host.config.default_room
         heartbeat = document_api.decode_heartbeat(body, self.host.config.room_config(name).moods)
-        if self.host.config.signing_key:
-            raise PeerError(
-                "unsigned_visitor",
-                "clients that flip coins cannot be counted where ids are signed",
-                status=403,
-            )
         room = self._enter(request, name)
-        self.host.counters.reports += 1
-        self._spend(room)
-        room.feed(Tossed(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
+        take_legacy_report(room, heartbeat)
         return json_response(encode(document_api.presence_body(room.presence())))
 
     # --- Operations -------------------------------------------------------------------------------------------
@@ -184,8 +163,7 @@ class Routes:
     async def readyz(self, request: Request) -> Response:
         """Answer whether people may be sent here."""
         del request
-        if not self.host.is_open:
-            raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        admit_while(self.host.is_open)
         return json_response(b'{"ok":true}')
 
     async def openapi(self, request: Request) -> Response:
@@ -202,24 +180,8 @@ class Routes:
         address, forwarded_for = _peer(request)
         return self.host.enter(name, address=address, forwarded_for=forwarded_for)
 
-    def _check_visitor(self, visitor: str, room: str, *, leaving: bool = False) -> None:
-        wall_ms = self.host.clock.wall_ms()
-        self.host.config.check_visitor(visitor, room=room, wall_ms=wall_ms, leaving=leaving)
-
-    def _spend(self, room: RoomHost) -> None:
-        """Pay for a report.
-
-        Raises:
-            PeerError: ``over_budget``.
-        """
-        try:
-            room.budget.spend(self.host.clock.now_ms())
-        except PeerError:
-            self.host.counters.reports_shed += 1
-            raise
-
     def _check_origin(self, request: Request) -> None:
-        check_origin(request, self.host.config.origins)
+        check_request_origin(request, self.host.config.origins)
 
     async def _body(self, request: Request) -> bytes:
         return await read_body(request, self.host.config.body_bytes_max)

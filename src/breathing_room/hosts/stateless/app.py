@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from breathing_room.core.admission import admit_while, refuse_legacy_report
 from breathing_room.core.wire import config_body, encode_presence
 from breathing_room.hosts.common.http.middleware import (
-    check_origin,
+    check_request_origin,
     config_response,
     cors,
     error_handlers,
@@ -77,7 +77,7 @@ class Routes:
         return json_response(b'{"ok":true}')
 
     def _check_origin(self, request: Request) -> None:
-        check_origin(request, self.config.origins)
+        check_request_origin(request, self.config.origins)
 
     async def _body(self, request: Request) -> bytes:
         return await read_body(request, self.config.body_bytes_max)

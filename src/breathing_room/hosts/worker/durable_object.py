@@ -10,17 +10,15 @@ import js
 from pyodide.ffi import create_proxy, to_js
 from workers import DurableObject, Response
 
-from breathing_room.core.errors import PeerError, StoreError
-from breathing_room.hosts.common.http import document_api as compat_module
-from breathing_room.hosts.common.http.responses import Answer, error_answer
+from breathing_room.core.errors import PeerError
+from breathing_room.hosts.common.http.handshake import admit_handshake
+from breathing_room.hosts.common.http.responses import Answer, as_client_error, error_answer
 from breathing_room.hosts.common.rooms.connection import ENDED
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.worker.hibernation import BILLED, Rows
 from breathing_room.hosts.worker.host import Host, RoomHost
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, make_host, read_request, respond, to_object
-from breathing_room.hosts.worker.request import Request, find_route
-from breathing_room.hosts.worker.room_http import RoomRoutes
+from breathing_room.hosts.worker.routes import HttpRequest, RoomRoutes, find_route
 from breathing_room.hosts.worker.shards import (
     INSIDE,
     SHARDS_HEADER,
@@ -80,18 +78,12 @@ class BreathingRoom(DurableObject):
             if room.shards > 1:
                 headers[SHARDS_HEADER] = str(room.shards)
             if path in {"/socket", "/api/room"}:
-                return self._open_socket(room, asked, headers, compat=path == "/api/room")
+                return self._open_socket(room, asked, headers, None if path == "/api/room" else name)
             answer = await RoomRoutes(room).answer(path, asked)
-        except PeerError as error:
-            host.counters.refuse(error.code)
-            answer = error_answer(error)
-        except StoreError as error:
-            log.error("the store does not answer: %s", error)
-            answer = error_answer(
-                PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
-            )
         except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
-            answer = _bug(error)
+            refused = as_client_error(error)
+            host.counters.refuse(refused.code)
+            answer = error_answer(refused)
         return respond(answer, headers)
 
     def _collector(self, host: Host) -> KvRoutes:
@@ -101,7 +93,7 @@ class BreathingRoom(DurableObject):
             self._collecting = KvRoutes(host.worker, host.store, collects=True)
         return self._collecting
 
-    async def _answer_within(self, request: Request) -> Any:
+    async def _answer_within(self, request: HttpRequest) -> Any:
         """Answer another object of the room, or the Worker."""
         body = await request.read(WITHIN_BYTES_MAX)
         room = await self._awake(None)
@@ -131,8 +123,8 @@ class BreathingRoom(DurableObject):
             room = await self._awake(None)
             await room.talk()
             room.alarm_rang()
-        except Exception as error:  # noqa: BLE001
-            _bug(error)
+        except Exception as error:
+            log.critical("a bug", exc_info=error)
             # The platform takes this alarm for done, and the room sets no other before it has rung.
             self._set_alarm(wall_ms() + ALARM_AGAIN_MS)
 
@@ -146,8 +138,8 @@ class BreathingRoom(DurableObject):
                 what(session)
                 if session.role == ENDED:
                     self._sockets.pop(websocket.js_id, None)
-        except Exception as error:  # noqa: BLE001
-            _bug(error)
+        except Exception as error:
+            log.critical("a bug", exc_info=error)
 
     async def _awake(self, name: str | None) -> RoomHost:
         """Find the room; the first call of a life wakes it."""
@@ -202,24 +194,26 @@ class BreathingRoom(DurableObject):
         log.warning("%s cannot be reached: %s", object_name(room, shard), reason)
         raise PeerError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
 
-    def _open_socket(self, room: RoomHost, request: Request, headers: dict[str, str], *, compat: bool) -> Any:
+    def _open_socket(
+        self, room: RoomHost, request: HttpRequest, headers: dict[str, str], name: str | None
+    ) -> Any:
         if (request.header("upgrade") or "").lower() != "websocket":
             raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
-        if len(room.sockets) >= min(room.host.worker.sockets_max, room.host.worker.sockets_per_object):
-            raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
-        session_id = compat_module.read_session_id(request.query.get("sessionId")) if compat else ""
+        admitted = admit_handshake(
+            name,
+            request.query,
+            origin=request.header("origin"),
+            host=request.header("host"),
+            config=room.host.config,
+            connections=len(room.sockets),
+            connections_max=min(room.host.worker.sockets_max, room.host.worker.sockets_per_object),
+        )
         client, server = js.WebSocketPair.new().object_values()
         self._state.acceptWebSocket(server)
-        session = EdgeSocket(server, room, compat_module.DIALECT if compat else PROTOCOL)
+        session = EdgeSocket(server, room, admitted.dialect)
         self._sockets[server.js_id] = session
         room.accept(session)
-        if compat:
-            try:
-                session.join(
-                    session_id, compat_module.read_mood(request.query.get("mood"), room.config.moods)
-                )
-            except PeerError as error:
-                session.refuse(error)
+        admitted.begin(session)
         return Response(None, 101, headers=headers, web_socket=client)
 
     def _set_alarm(self, at_ms: int) -> None:
@@ -236,8 +230,3 @@ class BreathingRoom(DurableObject):
         awaited = create_proxy(task)
         task.add_done_callback(lambda _: awaited.destroy())
         self._state.waitUntil(awaited)
-
-
-def _bug(error: Exception) -> Answer:
-    log.critical("a bug", exc_info=error)
-    return error_answer(PeerError("internal", "something went wrong here", status=500))

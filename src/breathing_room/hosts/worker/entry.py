@@ -9,7 +9,7 @@ from typing import Any, Final
 import js
 from workers import Response, WorkerEntrypoint
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.admission import refuse_connection
 from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.clock import WallClock
@@ -18,9 +18,7 @@ from breathing_room.hosts.common.store_mode.controller import housekeep
 from breathing_room.hosts.worker.durable_object import BreathingRoom
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
-from breathing_room.hosts.worker.request import Request
-from breathing_room.hosts.worker.room_http import ADDRESS
-from breathing_room.hosts.worker.routes import Routes
+from breathing_room.hosts.worker.routes import ADDRESS, HttpRequest, Routes
 from breathing_room.hosts.worker.shards import (
     GROW,
     INSIDE,
@@ -121,7 +119,7 @@ class Default(WorkerEntrypoint):
         """Find an object of a room."""
         return binding(self.env, "ROOMS").getByName(object_name(name, shard))
 
-    async def _enter(self, name: str, request: Request, knock: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _enter(self, name: str, request: HttpRequest, knock: Callable[[Any], Awaitable[Any]]) -> Any:
         """Open a socket on the first object of a room that has a place for it.
 
         Args:
@@ -138,7 +136,7 @@ class Default(WorkerEntrypoint):
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
         if _spread.is_full(name, now_ms):
-            raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
+            refuse_connection()
         seed = seed_of(request, request.header(ADDRESS)) if most > 1 else b""
         refused: dict[int, Any] = {}
         shards = min(_spread.shards(name, now_ms), most)
@@ -181,7 +179,7 @@ class Default(WorkerEntrypoint):
 
     # --- Server-Sent Events -----------------------------------------------------------------------------------
 
-    async def _events(self, routes: Routes, name: str, request: Request, headers: dict[str, str]) -> Any:
+    async def _events(self, routes: Routes, name: str, request: HttpRequest, headers: dict[str, str]) -> Any:
         """Send every change as an event.
 
         The Worker holds the stream, and listens to the room through a socket: so the room may sleep, and a stream costs it
@@ -194,7 +192,7 @@ class Default(WorkerEntrypoint):
         url = f"{INSIDE}/v1/rooms/{name}/socket"
         answered = await self._enter(name, request, lambda room: room.fetch(url, upgrade))
         if answered.status != 101:
-            raise PeerError("full", "the room holds as many sockets as it can", status=503, retry_after_s=10)
+            refuse_connection()
         # Not a TransformStream: when the reader is gone its writes wait forever (workerd 1.20261117.1, 2026-11-30, and
         # https://github.com/cloudflare/workerd/issues/5611). Those of an IdentityTransformStream fail.
         pipe = js.IdentityTransformStream.new()

@@ -18,7 +18,6 @@ from breathing_room.core.history import History
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import RESTORED, SILENT
 from breathing_room.core.presence import Presence
-from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot, with_connected
 from breathing_room.core.wire import JOIN_LATE
@@ -90,7 +89,7 @@ class RoomHost:
         config: How the room works.
         room: The room itself, once ``wake`` built it.
         audience: The sockets that are told of every change: the keys of a dict, in the order in which they came.
-        budget: The reports that it takes.
+        admission: What may come in.
         publisher: Publishes its presence, None where it is not.
         follower: Keeps it together with what is left of it in KV, None where nothing is.
         part: What stands beside it if it is one of several parts, else None.
@@ -116,7 +115,7 @@ class RoomHost:
         self.ping_ms = self.config.ping_ms
         self.audience: dict[EdgeSocket, None] = {}
         self.sockets: dict[EdgeSocket, None] = {}
-        self.budget = TokenBucket(self.config, now_ms=host.clock.now_ms())
+        self.admission = host.config.admission(name, now_ms=host.clock.now_ms(), wall_ms=host.clock.wall_ms)
         self.publisher: Publisher | None = None
         self.follower: Follower | None = None
         self.part: Parent | Child | None = None

@@ -14,13 +14,12 @@ The presence that was read is kept for ``presence_max_age_s``, so who reports is
 from typing import Final
 
 from breathing_room.core.admission import refuse_legacy_report
-from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode_presence
-from breathing_room.hosts.common.http.responses import Answer, json_answer
+from breathing_room.hosts.common.http.responses import Answer, NotFoundError, json_answer
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.common.store_mode.writer import Writer
-from breathing_room.hosts.worker.request import Request
+from breathing_room.hosts.worker.routes import HttpRequest
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.ports import Store
 
@@ -41,7 +40,7 @@ class KvRoutes:
         self._collecting = EdgeWriter(store, worker, {}) if collects else None
         self._presences: dict[str, tuple[Presence, int]] = {}
 
-    async def answer(self, name: str, asked: str, request: Request) -> Answer:
+    async def answer(self, name: str, asked: str, request: HttpRequest) -> Answer:
         """Answer what is not answered in front.
 
         Raises:
@@ -58,7 +57,7 @@ class KvRoutes:
                 return Answer(204)
             case "/api/heartbeat":
                 refuse_legacy_report()
-        raise PeerError("not_found", "there is nothing here", status=404)
+        raise NotFoundError
 
     async def ask_room(self, name: str, path: str) -> bytes:
         """Get a presence; of averages there are none.
@@ -67,7 +66,7 @@ class KvRoutes:
             PeerError: ``not_found``.
         """
         if path:
-            raise PeerError("not_found", "there is nothing here", status=404)
+            raise NotFoundError
         return encode_presence(await (await self._writer()).presence(name))
 
     async def _writer(self) -> "EdgeWriter":

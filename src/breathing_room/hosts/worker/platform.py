@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import js
 from pyodide.ffi import JsException, to_js
@@ -11,11 +11,12 @@ from workers import Response
 
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.access.prefixes import Prefixes
+from breathing_room.hosts.common.http.handshake import first_values
 from breathing_room.hosts.common.http.responses import Answer
 from breathing_room.hosts.common.read_settings import variable_of
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.worker.host import Host
-from breathing_room.hosts.worker.request import Request
+from breathing_room.hosts.worker.routes import HttpRequest
 from breathing_room.hosts.worker.settings import WORKER_FIELDS, WorkerConfig
 from breathing_room.ports import PublishTarget
 from breathing_room.stores.kv import KvStore
@@ -103,7 +104,7 @@ def make_host(env: Any) -> Host:
     )
 
 
-def read_request(request: Any) -> Request:
+def read_request(request: Any) -> HttpRequest:
     """See a JavaScript request as routes do."""
     url = urlsplit(request.url)
     headers = request.headers
@@ -127,8 +128,7 @@ def read_request(request: Any) -> Request:
                 raise too_large
         return body
 
-    pairs = parse_qsl(url.query, keep_blank_values=True)
-    return Request(request.method, url.path, dict(reversed(pairs)), header, read)
+    return HttpRequest(request.method, url.path, first_values(url.query), header, read)
 
 
 async def read_chunk(reader: Any) -> Any:

@@ -1,23 +1,41 @@
-"""What the Worker answers: everything that need not wake a room, and what it may keep for a moment.
+"""The paths of a Worker, and what answers them, for each path in one of three places.
 
-Presence is kept in the Worker's memory for ``presence_max_age_s``, so that a crowd that polls asks the room once in that time for
-every machine that runs this. Nothing else is remembered here.
+``Routes`` answers in front, in the Worker: what need not wake a room, and what may be kept for a moment. Presence is kept in the
+Worker's memory for ``presence_max_age_s``, so that a crowd that polls asks the room once in that time for every machine that runs
+this. Nothing else is remembered there.
+
+``RoomRoutes`` answers in the room's object what only the room can. Where KV keeps the rooms, ``kv_routes.py`` stands in its place.
 """
 
+import hmac
 import json
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
 
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.admission import admit_room
+from breathing_room.core.config import RoomConfig
+from breathing_room.core.errors import PeerError
+from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
-from breathing_room.core.wire import config_body, encode
+from breathing_room.core.wire import (
+    DEFAULT_ROOM,
+    config_body,
+    encode,
+    encode_presence,
+    history_body,
+    resolve_room,
+)
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.badge import badge
 from breathing_room.hosts.common.http.openapi import openapi
+from breathing_room.hosts.common.http.origins import check_origin, cross_origin, preflight
 from breathing_room.hosts.common.http.responses import (
     Answer,
+    NotFoundError,
+    WrongMethodError,
+    as_client_error,
     cacheable_answer,
     error_answer,
     etag_of_config,
@@ -26,19 +44,93 @@ from breathing_room.hosts.common.http.responses import (
     presence_kept,
 )
 from breathing_room.hosts.common.rooms.clock import Clock
-from breathing_room.hosts.worker.request import Request, WrongMethodError, find_route
+from breathing_room.hosts.common.rooms.reports import (
+    ReportedRoom,
+    take_leave,
+    take_legacy_report,
+    take_report,
+)
 from breathing_room.hosts.worker.settings import WorkerConfig
 
-log = logging.getLogger("breathing_room.worker")
-
-# Room names are made up by whoever asks: more of them than this are forgotten.
+# Room names are made up by clients: of more than this, all that was read is dropped.
 READS_MAX: Final = 1_000
 
-PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "content-type",
-    "Access-Control-Max-Age": "86400",
+# Who the network says is at the other end. It is hashed at once, under a key that the memory of the object holds.
+ADDRESS: Final = "cf-connecting-ip"
+
+ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
+
+OF_A_ROOM: Final[Mapping[str, str]] = {
+    "": "GET",
+    "/config": "GET",
+    "/beat": "POST",
+    "/leave": "POST",
+    "/events": "GET",
+    "/history": "GET",
+    "/badge.svg": "GET",
+    "/migration": "GET",
+    "/socket": "GET",
 }
+"""What can be asked of a room, and how."""
+
+OF_ALL: Final[Mapping[str, str]] = {
+    "/api/presence": "GET",
+    "/api/config": "GET",
+    "/api/heartbeat": "POST",
+    "/api/room": "GET",
+    "/healthz": "GET",
+    "/readyz": "GET",
+    "/openapi.json": "GET",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What was asked.
+
+    Attributes:
+        method: In capitals.
+        path: Without the query.
+        query: Its parameters; of several of one name, the first.
+        header: Finds a header, None where there is none.
+        read: Reads the body up to a limit.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    header: Callable[[str], str | None]
+    read: Callable[[int], Awaitable[bytes]]
+
+    def check_origin(self, allowed: tuple[str, ...]) -> None:
+        """Refuse a page of a site that may not use this Worker.
+
+        Raises:
+            PeerError: ``forbidden_origin``.
+        """
+        check_origin(self.header("origin"), self.header("host"), allowed)
+
+
+def find_route(method: str, path: str, default_room: str) -> tuple[str, str]:
+    """Find what a path means.
+
+    Returns:
+        The room's name, and what is asked of it: a key of ``OF_A_ROOM`` or ``OF_ALL``.
+
+    Raises:
+        PeerError: There is nothing, or it takes another method, or what should be a room's name is none.
+    """
+    found = ROOM_PATH.fullmatch(path)
+    name, asked = (DEFAULT_ROOM, path) if found is None else (found[1], found[2] or "")
+    takes = (OF_ALL if found is None else OF_A_ROOM).get(asked)
+    if takes is None:
+        raise NotFoundError
+    if method != takes and not (method == "HEAD" and takes == "GET"):
+        raise WrongMethodError("GET, HEAD" if takes == "GET" else takes)
+    return resolve_room(name, default_room), asked
+
+
+# --- In front ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +164,19 @@ class Routes:
         self._reads: dict[str, Read] = {}
         self._openapi = b""
 
-    def find(self, request: Request) -> tuple[str, str]:
+    def find(self, request: HttpRequest) -> tuple[str, str]:
         """Find the room and what is asked of it.
 
         Raises:
             PeerError: There is nothing here, or nothing for this origin.
         """
         name, asked = find_route(request.method, request.path, self.config.default_room)
-        if not self.config.open_rooms and name not in self.config.kept_rooms:
-            raise PeerError("no_such_room", "there is no such room here", status=404)
+        admit_room(is_known=name in self.config.kept_rooms, open_rooms=self.config.open_rooms)
         if request.method == "POST" or asked in {"/socket", "/api/room", "/events"}:
             request.check_origin(self.config.origins)
         return name, asked
 
-    async def answer(self, name: str, asked: str, request: Request, ask_room: AskRoom) -> Answer | None:
+    async def answer(self, name: str, asked: str, request: HttpRequest, ask_room: AskRoom) -> Answer | None:
         """Answer what need not be asked of the room, or not always; None for what only the room can."""
         known = request.header("if-none-match")
         presence_kept_for, config_kept = (
@@ -136,33 +227,107 @@ class Routes:
 
     def refuse(self, error: Exception) -> Answer:
         """Put an error into its one shape."""
-        if isinstance(error, WrongMethodError):
-            return error_answer(error, {"Allow": error.allowed})
-        if isinstance(error, PeerError):
-            return error_answer(error)
-        if isinstance(error, StoreError):
-            log.error("the store does not answer: %s", error)
-            return error_answer(
-                PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
-            )
-        log.critical(
-            "a request failed: a bug, or a room that cannot be reached: %s: %s", type(error).__name__, error
-        )
-        return error_answer(PeerError("internal", "something went wrong here", status=500))
+        return error_answer(as_client_error(error))
 
-    def cross_origin(self, request: Request) -> dict[str, str]:
+    def cross_origin(self, request: HttpRequest) -> dict[str, str]:
         """Let the pages of those origins read an answer that may use this Worker."""
-        headers = {"Access-Control-Expose-Headers": "age, etag, retry-after"}
-        if "*" in self.config.origins:
-            return headers | {"Access-Control-Allow-Origin": "*"}
-        origin = request.header("origin")
-        if origin is None or origin not in self.config.origins:
-            return {"Vary": "Origin"}
-        return headers | {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return cross_origin(request.header("origin"), self.config.origins)
 
-    def preflight(self, request: Request) -> Answer:
+    def preflight(self, request: HttpRequest) -> Answer:
         """Answer whether a page may ask."""
-        headers = self.cross_origin(request)
-        if "Access-Control-Allow-Origin" not in headers:
-            return error_answer(PeerError("forbidden_origin", "this origin may not ask so", status=403))
-        return Answer(200, headers=PREFLIGHT)
+        return preflight(
+            request.header("origin"),
+            self.config.origins,
+            method=request.header("access-control-request-method"),
+            headers=request.header("access-control-request-headers"),
+        )
+
+
+# --- In the room's object ---------------------------------------------------------------------------------------
+
+
+class AnsweringRoom(ReportedRoom, Protocol):
+    """What is asked of the room of an object."""
+
+    name: str
+    config: RoomConfig
+
+    @property
+    def epoch(self) -> int:
+        """The current key epoch."""
+
+    def presence(self) -> Presence:
+        """Describe the room as it is now."""
+
+    def history(self) -> History:
+        """Return its averages."""
+
+    def progress(self) -> Any:
+        """Return how far it is on its way out of KV, a dataclass."""
+
+
+class RoomRoutes:
+    """The handlers, over one room."""
+
+    def __init__(self, room: AnsweringRoom) -> None:
+        self.room = room
+
+    async def answer(self, asked: str, request: HttpRequest) -> Answer:
+        """Answer a request.
+
+        Args:
+            asked: A key of ``OF_A_ROOM`` or ``OF_ALL``.
+            request: It.
+
+        Raises:
+            PeerError: It makes no sense, or cannot be granted now.
+        """
+        match asked:
+            case "/beat":
+                return await self.beat(request)
+            case "/leave":
+                return await self.leave(request)
+            case "/migration":
+                return self.migration(request)
+            case "/history":
+                return json_answer(encode(history_body(self.room.name, self.room.history())))
+            case "/api/heartbeat":
+                return await self.heartbeat(request)
+            case _:
+                return json_answer(encode_presence(self.room.presence()))
+
+    async def beat(self, request: HttpRequest) -> Answer:
+        """Take a sign of life of somebody without a socket."""
+        report = self.room.admission.decode(await self._read(request), epoch=self.room.epoch)
+        take_report(self.room, report, address=request.header(ADDRESS), forwarded_for=None)
+        return json_answer(encode_presence(self.room.presence()))
+
+    async def leave(self, request: HttpRequest) -> Answer:
+        """Take a goodbye of somebody without a socket."""
+        take_leave(self.room, self.room.admission.leave(await self._read(request)))
+        return Answer(204)
+
+    def migration(self, request: HttpRequest) -> Answer:
+        """Answer how far the room is on its way out of KV, to whoever holds the operator's token.
+
+        Raises:
+            PeerError: ``not_found``, ``token_needed`` or ``wrong_token``.
+        """
+        token = self.room.host.config.admin_token
+        if not token:
+            raise NotFoundError
+        scheme, _, shown = (request.header("authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise PeerError("token_needed", "show the operator's token to see this", status=401)
+        if not hmac.compare_digest(shown.strip().encode(), token.encode()):
+            raise PeerError("wrong_token", "this is not the operator's token", status=403)
+        return json_answer(encode(asdict(self.room.progress())))
+
+    async def heartbeat(self, request: HttpRequest) -> Answer:
+        """Take a heartbeat of the planning document's app."""
+        heartbeat = document_api.decode_heartbeat(await self._read(request), self.room.config.moods)
+        take_legacy_report(self.room, heartbeat)
+        return json_answer(encode(document_api.presence_body(self.room.presence())))
+
+    async def _read(self, request: HttpRequest) -> bytes:
+        return await request.read(self.room.host.config.body_bytes_max)

@@ -28,7 +28,7 @@ from breathing_room.core.replication.replica import Parked, RoomPart
 from breathing_room.core.replication.shard import CoordinatorUpdate, Shard, ShardReport
 from breathing_room.core.room import Room
 from breathing_room.core.summary import Summary
-from breathing_room.hosts.worker.request import Request
+from breathing_room.hosts.worker.routes import HttpRequest
 from breathing_room.hosts.worker.socket import EdgeSocket
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def room_and_shard(name: str) -> tuple[str, int]:
     return room, int(shard or 0)
 
 
-def seed_of(request: Request, address: str | None) -> bytes:
+def seed_of(request: HttpRequest, address: str | None) -> bytes:
     """Find what a visitor brings each time before saying who it is: the id that older clients name, or else the address prefix.
 
     It is hashed at once (``order``), kept nowhere and told nobody.

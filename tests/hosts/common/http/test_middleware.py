@@ -18,7 +18,7 @@ from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.http.middleware import (
     cacheable,
-    check_origin,
+    check_request_origin,
     config_response,
     cors,
     error_handlers,
@@ -42,7 +42,7 @@ def a_client(*, origins: tuple[str, ...] = ("*",), refused: list[str] | None = N
     }
 
     async def echo(request: Request) -> Response:
-        check_origin(request, origins)
+        check_request_origin(request, origins)
         return PlainTextResponse(await read_body(request, BYTES_MAX))
 
     async def fail(request: Request) -> Response:

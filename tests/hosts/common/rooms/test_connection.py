@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from breathing_room.core.admission import Admission
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
@@ -34,6 +35,7 @@ class FakeRoom:
         self.name = "lobby"
         self.config = RoomConfig(moods=("calm", "glad"))
         self.ping_ms = 20_000
+        self.admission = Admission(self.name, self.config, None, now_ms=0)
         self.host = FakeHost()
         self.audience: dict[Any, None] = {}
         self.sockets: set[Any] = set()

@@ -1,11 +1,10 @@
 """What every HTTP surface of ours does at its edge, whichever host is behind it.
 
-It reads a body up to a limit, looks at where a page comes from, lets pages of other sites ask, and puts every error into
-the one shape that errors have. And it has the answers of ``responses.py`` as Starlette has them; that module itself
-needs no Starlette, for the Worker has none.
+It reads a body up to a limit, lets pages of other sites ask (by the rules of ``origins.py``), and puts every error into the
+one shape that errors have. And it has the answers of ``responses.py`` as Starlette has them; those two modules need no
+Starlette, for the Worker has none.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -13,18 +12,21 @@ from typing import Any, Final, TypeAlias
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Message, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode, encode_presence
-from breathing_room.hosts.common.http.origins import origin_allowed
+from breathing_room.hosts.common.http.origins import check_origin, cross_origin, preflight
 from breathing_room.hosts.common.http.responses import (
     JSON,
     Answer,
+    InternalError,
+    NotFoundError,
+    WrongMethodError,
+    as_client_error,
     cacheable_answer,
     error_answer,
     etag_of_config,
@@ -33,14 +35,10 @@ from breathing_room.hosts.common.http.responses import (
     presence_kept,
 )
 
-log = logging.getLogger("breathing_room.http")
-
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 
-WORDS: Final = {
-    404: ("not_found", "there is nothing here"),
-    405: ("wrong_method", "this path takes another method"),
-}
+OTHER_STATUS: Final = "bad_request"
+"""The code of what Starlette refuses for a reason that has no code of its own."""
 
 
 def _response(answer: Answer) -> Response:
@@ -54,7 +52,7 @@ def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | N
     return _response(json_answer(body, status=status, headers=headers))
 
 
-def error_response(error: PeerError, headers: dict[str, str] | None = None) -> Response:
+def error_response(error: PeerError, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with an error in its one shape."""
     return _response(error_answer(error, headers))
 
@@ -78,14 +76,13 @@ def config_response(request: Request, body: Mapping[str, Any], *, max_age_s: int
     return cacheable(request, encode(body), f"public, max-age={max_age_s}", etag=etag_of_config(body))
 
 
-def check_origin(request: Request, allowed: tuple[str, ...]) -> None:
-    """Refuse a page of a site that may not use this server.
+def check_request_origin(request: Request, allowed: tuple[str, ...]) -> None:
+    """Refuse a request of a page of a site that may not use this server.
 
     Raises:
         PeerError: ``forbidden_origin``.
     """
-    if not origin_allowed(request.headers.get("origin"), request.headers.get("host"), allowed):
-        raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
+    check_origin(request.headers.get("origin"), request.headers.get("host"), allowed)
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
@@ -109,72 +106,74 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     return body
 
 
-class Cors(CORSMiddleware):
-    """Starlette's, with errors in our one shape, and with one answer for all where all origins may ask."""
+class Cors:
+    """Lets the pages of some origins read every answer, and answers their preflights."""
 
-    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
-        """Send a message of a response; where everybody may read it, say so whoever asks."""
-        if not self.allow_all_origins:
-            await super().send(message, send, request_headers)
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+        self.app = app
+        self.origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on but preflights."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
             return
-        if message["type"] == "http.response.start":
-            # Starlette says so only to pages, and then has to say `Vary: Origin`: a copy for each site in every cache.
-            MutableHeaders(scope=message).update(self.simple_headers)
-        await send(message)
+        asked = Headers(scope=scope)
+        origin, method = asked.get("origin"), asked.get("access-control-request-method")
+        if scope["method"] == "OPTIONS" and origin is not None and method is not None:
+            headers = asked.get("access-control-request-headers")
+            answer = _response(preflight(origin, self.origins, method=method, headers=headers))
+            await answer(scope, receive, send)
+            return
+        granted = cross_origin(origin, self.origins)
 
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight."""
-        response = super().preflight_response(request_headers)
-        if response.status_code >= 400:
-            return error_response(PeerError("forbidden_origin", "this origin may not ask so", status=403))
-        return response
+        async def send_granted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in granted.items():
+                    if name == "Vary":
+                        headers.add_vary_header(value)
+                    else:
+                        headers[name] = value
+            await send(message)
+
+        await self.app(scope, receive, send_granted)
 
 
 def cors(origins: tuple[str, ...]) -> Middleware:
     """Let the pages of these origins ask."""
-    return Middleware(
-        Cors,
-        allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["content-type"],
-        expose_headers=["age", "etag", "retry-after"],
-        max_age=86_400,
-    )
+    return Middleware(Cors, origins=origins)
 
 
 def error_handlers(refused: Callable[[str], None]) -> dict[type[Exception], Handler]:
     """Answer every exception of a handler in the one shape.
 
     Args:
-        refused: Told the code of each.
+        refused: Called with the code of each.
     """
 
-    def answer(error: PeerError, headers: dict[str, str] | None = None) -> Response:
+    def answer(error: PeerError, headers: Mapping[str, str] | None = None) -> Response:
         refused(error.code)
         return error_response(error, headers)
 
-    async def on_peer_error(_: Request, error: Exception) -> Response:
-        assert isinstance(error, PeerError)
-        return answer(error)
+    async def on_error(_: Request, error: Exception) -> Response:
+        return answer(as_client_error(error))
 
     async def on_http_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code, message = WORDS.get(
-            error.status_code, ("bad_request", HTTPStatus(error.status_code).phrase.lower())
-        )
-        return answer(PeerError(code, message, status=error.status_code), dict(error.headers or {}))
-
-    async def on_store_error(_: Request, error: Exception) -> Response:
-        log.error("the store does not answer: %s", error)
-        return answer(PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5))
+        headers = error.headers or {}
+        match error.status_code:
+            case 404:
+                return answer(NotFoundError(), headers)
+            case 405:
+                return answer(WrongMethodError(headers.get("Allow", "")), headers)
+            case status:
+                return answer(
+                    PeerError(OTHER_STATUS, HTTPStatus(status).phrase.lower(), status=status), headers
+                )
 
     async def on_bug(_: Request, __: Exception) -> Response:
         # The server below logs it.
-        return answer(PeerError("internal", "something went wrong here", status=500))
+        return answer(InternalError())
 
-    return {
-        PeerError: on_peer_error,
-        HTTPException: on_http_error,
-        StoreError: on_store_error,
-        Exception: on_bug,
-    }
+    return {PeerError: on_error, StoreError: on_error, HTTPException: on_http_error, Exception: on_bug}

@@ -1,16 +1,79 @@
-"""Who may use this server from a web page."""
+"""Who may use this server from a web page, and what browsers are answered about that (CORS, section 3.2 of the Fetch standard)."""
 
+from typing import Final
 from urllib.parse import urlsplit
+
+from breathing_room.core.errors import PeerError
+from breathing_room.hosts.common.http.responses import Answer, error_answer
+
+METHODS: Final = ("GET", "POST")
+HEADERS: Final = ("accept", "accept-language", "content-language", "content-type")
+"""What a page may send: JSON, and what Fetch lets every page send unasked."""
+
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": ", ".join(METHODS),
+    "Access-Control-Allow-Headers": ", ".join(HEADERS),
+    "Access-Control-Max-Age": "86400",
+}
 
 
 def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
     """Decide about a request.
 
     Args:
-        origin: Its ``Origin`` header; whoever sends none is no web page.
+        origin: Its ``Origin`` header; a request without one is of no web page.
         host: Its ``Host`` header: our own pages may always.
         allowed: The origins of the config.
     """
     if origin is None or "*" in allowed:
         return True
     return origin in allowed or (host is not None and urlsplit(origin).netloc == host)
+
+
+def check_origin(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> None:
+    """Refuse a page of a site that may not use this server.
+
+    Raises:
+        PeerError: ``forbidden_origin``.
+    """
+    if not origin_allowed(origin, host, allowed):
+        raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
+
+
+def cross_origin(origin: str | None, allowed: tuple[str, ...]) -> dict[str, str]:
+    """Return the headers that let pages of the allowed origins read an answer.
+
+    Where all origins may ask, the answer is the same for all, asked by a page or not: caches keep one copy. Otherwise it varies.
+
+    Args:
+        origin: The ``Origin`` header of the request.
+        allowed: The origins of the config.
+    """
+    headers = {"Access-Control-Expose-Headers": "age, etag, retry-after"}
+    if "*" in allowed:
+        return headers | {"Access-Control-Allow-Origin": "*"}
+    if origin is None or origin not in allowed:
+        return {"Vary": "Origin"}
+    return headers | {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+
+
+def preflight(
+    origin: str | None, allowed: tuple[str, ...], *, method: str | None, headers: str | None
+) -> Answer:
+    """Answer a browser that asks whether a page may send a request.
+
+    Args:
+        origin: The ``Origin`` header.
+        allowed: The origins of the config.
+        method: ``Access-Control-Request-Method``.
+        headers: ``Access-Control-Request-Headers``.
+    """
+    granted = cross_origin(origin, allowed)
+    asked = {name.strip().lower() for name in (headers or "").split(",")} - {""}
+    if (
+        "Access-Control-Allow-Origin" not in granted
+        or not asked <= {*HEADERS}
+        or method not in {*METHODS, None}
+    ):
+        return error_answer(PeerError("forbidden_origin", "this origin may not ask so", status=403))
+    return Answer(200, headers=PREFLIGHT | granted)

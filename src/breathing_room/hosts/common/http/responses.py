@@ -1,13 +1,16 @@
 """The few shapes of answers over HTTP: JSON, an error, and what caches may keep. They know no framework."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode, encode_presence, error_body
+
+log = logging.getLogger("breathing_room.http")
 
 JSON: Final = "application/json"
 
@@ -39,11 +42,52 @@ def json_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | 
     return Answer(status, body, {"Content-Type": JSON, "Cache-Control": "no-store"} | dict(headers or {}))
 
 
+class NotFoundError(PeerError):
+    """A path where there is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("not_found", "there is nothing here", status=404)
+
+
+class WrongMethodError(PeerError):
+    """A path that takes another method.
+
+    Args:
+        allowed: Those that it takes.
+    """
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__("wrong_method", "this path takes another method", status=405)
+        self.allowed = allowed
+
+
+class InternalError(PeerError):
+    """A bug of ours, of which a client learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("internal", "something went wrong here", status=500)
+
+
+def as_client_error(error: Exception) -> PeerError:
+    """Return what a client is told of any error, and log what it is not told."""
+    match error:
+        case PeerError():
+            return error
+        case StoreError():
+            log.error("the store does not answer: %s", error)
+            return PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
+        case _:
+            log.critical("a request failed: a bug, or a room that cannot be reached", exc_info=error)
+            return InternalError()
+
+
 def error_answer(error: PeerError, headers: Mapping[str, str] | None = None) -> Answer:
     """Answer with an error in its one shape."""
     headers = dict(headers or {})
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, WrongMethodError):
+        headers["Allow"] = error.allowed
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == 413:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import MutableMapping
 from typing import Any, Generic, Protocol, TypeVar
 
+from breathing_room.core.admission import Admission
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
@@ -47,6 +48,7 @@ class Place(Protocol):
 
     name: str
     config: RoomConfig
+    admission: Admission
     ping_ms: int
 
     @property
@@ -168,8 +170,7 @@ class Session(ABC, Generic[PlaceT]):
             PeerError: The socket said join or observe before, nobody signed the visitor, or it has too many sockets.
         """
         self._expect_new()
-        host = self.room.host
-        host.config.check_visitor(visitor, room=self.room.name, wall_ms=host.clock.wall_ms())
+        self.room.admission.join(visitor)
         self.visitor = self.room.visitor_key(visitor)
         self.room.audience[self] = None
         try:

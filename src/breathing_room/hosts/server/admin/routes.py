@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import DEFAULT_ROOM, encode, resolve_room
-from breathing_room.hosts.common.http.middleware import check_origin, json_response, read_body
+from breathing_room.hosts.common.http.middleware import check_request_origin, json_response, read_body
 from breathing_room.hosts.server.admin.auth import COOKIE, COOKIE_S, AdminAuth, wrong_token
 from breathing_room.hosts.server.admin.body import admin_body
 from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
@@ -50,7 +50,7 @@ class AdminRoutes:
 
     async def sign(self, request: Request) -> Response:
         """Take the form of signing in or out."""
-        check_origin(request, ())
+        check_request_origin(request, ())
         body = await read_body(request, self.host.config.body_bytes_max)
         form = parse_qs(body.decode(errors="replace"))
         back = RedirectResponse("admin", status_code=303, headers={"Cache-Control": "no-store"})
