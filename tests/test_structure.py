@@ -135,6 +135,7 @@ CROSS_CUTTING = {
     "lab/sim/test_accuracy.py": "the table of the documentation",
     "lab/sim/test_depths.py": "one behaviour at two depths",
     "lab/sim/test_shows.py": "the shipped scenarios",
+    "logs/test_event_log.py": "every log, and the one of the virtual-time cluster",
     "stores/test_model.py": "every store against a dict",
     "stores/test_open_store.py": "a store by its setting",
     "test_structure.py": "this file",

@@ -1,4 +1,4 @@
-"""What a host needs from outside: a place to keep a few values, one to publish files, and the time.
+"""What a host needs from outside: a place to keep a few values, one to publish files, a log that it shares with others, and the time.
 
 Rules for every store
 ---------------------
@@ -20,9 +20,11 @@ that cannot keep so short a time (Workers KV: 60 s) rounds it up, never down.
 import builtins
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from breathing_room.core.errors import HostError
+from breathing_room.core.replication.delta import EntryId
 
 KEY_BYTES_MAX: Final = 512
 VALUE_BYTES_MAX: Final = 25 * 1024 * 1024
@@ -71,6 +73,76 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of everything outside. A second call does nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The answer to a tick of a replica.
+
+    Attributes:
+        own: The place of the entry that was appended.
+        entries: All entries that were new, in order; the appended one is among them.
+        rates: The sampling rates, by room.
+    """
+
+    own: EntryId
+    entries: tuple[tuple[EntryId, bytes], ...]
+    rates: Mapping[str, bytes]
+
+
+class EventLog(Protocol):
+    """The ordered log that the replicas of a cluster share, and what they agree on beside it.
+
+    All read the same entries in the same order. An entry is named by the time at which the log took it, by the log's own clock, so ages
+    need no other clock. Entries, rates and secrets are kept for a limited time, as they hold keys of visitors or lead to them.
+
+    Every method raises ``StoreError`` when the log is away, slow, or refuses. A call that failed may have had its effect.
+    """
+
+    async def append(self, value: bytes, *, since: EntryId) -> Round:
+        """Append an entry, and read what is new, in one round trip.
+
+        Args:
+            value: The entry.
+            since: The last entry that was read.
+        """
+        ...
+
+    async def read(self) -> tuple[int, tuple[tuple[EntryId, bytes], ...]]:
+        """Read all entries that are kept.
+
+        Returns:
+            The time of the log, in milliseconds since 1970, and the entries, in order.
+        """
+        ...
+
+    async def write(self, value: bytes) -> None:
+        """Append an entry and read nothing, as an operator does."""
+        ...
+
+    async def set_rate(self, room: str, before: bytes, after: bytes) -> bool:
+        """Set the sampling rate of a room, unless it has changed since it was read; return whether it was set.
+
+        Args:
+            room: The room's name.
+            before: What it was; empty for none.
+            after: What it should be; empty for none.
+        """
+        ...
+
+    async def secret(self, epoch: int, mine: bytes, *, ttl_ms: int) -> bytes:
+        """Agree on the secret of a key epoch, and return it: the one that there is, else ours.
+
+        Args:
+            epoch: Its number.
+            mine: The secret to set if there is none.
+            ttl_ms: How long it is kept.
+        """
+        ...
+
+    async def known_secret(self, epoch: int) -> bytes | None:
+        """Return the secret of a key epoch, if there is one."""
         ...
 
 

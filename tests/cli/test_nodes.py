@@ -57,7 +57,7 @@ class FakeLog:
 @pytest.fixture(autouse=True)
 def log(monkeypatch: pytest.MonkeyPatch) -> type[FakeLog]:
     monkeypatch.setattr(nodes, "RedisLink", FakeLink)
-    monkeypatch.setattr(nodes, "Log", FakeLog)
+    monkeypatch.setattr(nodes, "RedisStream", FakeLog)
     monkeypatch.setattr(FakeLink, "away", False)
     monkeypatch.setattr(FakeLink, "closed", 0)
     monkeypatch.setattr(FakeLog, "written", [])

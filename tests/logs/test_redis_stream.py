@@ -5,7 +5,8 @@ A real Redis is under ``hosts/server/test_cluster.py``.
 
 from typing import Any, Self
 
-from breathing_room.logs.redis_stream import FIELD, Log, Round
+from breathing_room.logs.redis_stream import FIELD, RedisStream
+from breathing_room.ports import Round
 
 
 class Pipeline:
@@ -69,17 +70,17 @@ class FakeLink:
         return await call
 
 
-def a_log(*answers: Any) -> tuple[Log, FakeRedis]:
+def a_log(*answers: Any) -> tuple[RedisStream, FakeRedis]:
     redis = FakeRedis(*answers)
     link: Any = FakeLink(redis)
-    return Log(link, kept_ms=60_000), redis
+    return RedisStream(link, kept_ms=60_000), redis
 
 
 async def test_a_tick_writes_and_reads_in_one_trip() -> None:
     """One round trip writes our entry, reads what is new in order, ours among it, and brings the rates of all rooms."""
     entries = [(b"100-0", {FIELD: b"theirs"}), (b"100-1", {FIELD: b"ours"})]
     log, redis = a_log([b"100-1", [[b"p:log", entries]], {b"lobby": b"pace"}, 1, 1])
-    found = await log.tell(b"ours", since=(90, 2))
+    found = await log.append(b"ours", since=(90, 2))
     assert found == Round((100, 1), (((100, 0), b"theirs"), ((100, 1), b"ours")), {"lobby": b"pace"})
     names = [name for name, *_ in redis.asked]
     assert names == ["xadd", "xread", "hgetall", "pexpire", "pexpire"]
@@ -90,7 +91,7 @@ async def test_old_entries_are_thrown_away_by_the_time_of_redis() -> None:
     """What is older than is kept, counted from the last entry that was read, is trimmed; before the first was read nothing is."""
     for since, oldest in (((100_000, 0), 40_000), ((0, 0), 0)):
         log, redis = a_log([b"1-0", [], {}, 1, 1])
-        assert (await log.tell(b"", since=since)).entries == ()
+        assert (await log.append(b"", since=since)).entries == ()
         assert redis.asked[0][2]["minid"] == oldest
         assert [arguments[1] for name, arguments, _ in redis.asked if name == "pexpire"] == [60_000, 60_000]
 
@@ -113,7 +114,7 @@ async def test_the_first_secret_is_that_of_all() -> None:
 async def test_a_rate_is_set_only_over_the_one_that_was_seen() -> None:
     """The change names what it replaces, and says whether it was so; an operator's entry is written by itself."""
     log, redis = a_log(1, 0, b"1-0")
-    assert [await log.set_pace("lobby", b"", b"new"), await log.set_pace("lobby", b"old", b"")] == [
+    assert [await log.set_rate("lobby", b"", b"new"), await log.set_rate("lobby", b"old", b"")] == [
         True,
         False,
     ]

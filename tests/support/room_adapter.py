@@ -26,8 +26,7 @@ from breathing_room.hosts.worker.host import RoomHost as EdgeRoomHost
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW
 from breathing_room.hosts.worker.socket import EdgeSocket
-from breathing_room.logs.redis_stream import Log, Round
-from breathing_room.ports import Store
+from breathing_room.ports import EventLog, Round, Store
 from breathing_room.stores import MemoryStore
 from hosts.worker.objects import BROKEN, HandClock, Wire
 
@@ -40,7 +39,7 @@ AHEAD_MS: Final = 777
 """How far the clock of the log is ahead."""
 
 
-class Way(Log):
+class Way(EventLog):
     """A node's way to the log."""
 
     def __init__(self, cluster: "SimulatedCluster", shared: "SharedLog") -> None:
@@ -54,7 +53,7 @@ class Way(Log):
     async def _travel(self) -> None:
         await asyncio.sleep(self._rng.choice([0.0, 0.001, self._rng.uniform(0, self._cluster.slow_s)]))
 
-    async def tell(self, value: bytes, *, since: EntryId) -> Round:
+    async def append(self, value: bytes, *, since: EntryId) -> Round:
         sent_at_s = self._cluster.now_s
         await self._travel()
         if self.is_cut or self._rng.random() < self._cluster.loss:
@@ -82,7 +81,7 @@ class Way(Log):
             raise StoreError("lost on the way there", temporary=True)
         self._shared.add(self._cluster.clock.now_ms() + AHEAD_MS, value)
 
-    async def set_pace(self, room: str, before: bytes, after: bytes) -> bool:
+    async def set_rate(self, room: str, before: bytes, after: bytes) -> bool:
         if self._shared.paces.get(room, b"") != before:
             return False
         self._shared.paces[room] = after

@@ -12,7 +12,7 @@ from breathing_room.cli.snapshot import length, show
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.core.replication.delta import AdminCommand, Delta, decode, encode_admin_command
 from breathing_room.core.replication.membership import Membership
-from breathing_room.logs.redis_stream import Log
+from breathing_room.logs.redis_stream import RedisStream
 from breathing_room.stores.redis_link import RedisLink
 
 COLUMNS: Final = ("node", "heard", "lease", "people", "silent", "seats", "rooms")
@@ -69,7 +69,7 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
     link = RedisLink(address)
     try:
         await link.check()
-        log = Log(link, kept_ms=KEPT_MS)
+        log = RedisStream(link, kept_ms=KEPT_MS)
         redis_ms, entries = await log.read()
         nodes, refused = Membership(("", 0), late_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
         for entry, value in entries:

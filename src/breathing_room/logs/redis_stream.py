@@ -1,17 +1,17 @@
-"""The log of a cluster: a stream of Redis, in which everybody reads the same in the same order.
+"""The log that the servers of a cluster share (``ports.EventLog``): a stream of Redis.
 
-One round trip a tick writes what a node says and reads what all have said since, its own words included. Entries are named by the
-time at which Redis took them, so ages need no clock but one, and whoever lost the connection reads on where it stopped. What
-is older than ``kept_ms`` is thrown away, and so is the whole log when nobody has written for so long: it holds keys of visitors.
+One round trip a tick appends an entry and reads what is new. Entries are named by the time at which Redis took them, and a server that lost
+the connection reads on where it stopped. What is older than ``kept_ms`` is dropped, and so is the whole stream when no server has
+appended for so long: it holds keys of visitors.
 
 Beside it are the sampling rates, a hash with a field for each room that has one, and the secrets of the epochs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from breathing_room.core.replication.delta import EntryId
+from breathing_room.ports import Round
 from breathing_room.stores.redis_link import RedisLink, read_script
 
 FIELD: Final = b"m"
@@ -20,23 +20,8 @@ FIELD: Final = b"m"
 ROUGHLY: Final = True
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The answer to a tick.
-
-    Attributes:
-        own: The entry that was written.
-        entries: All that were new, in order; ours is among them.
-        paces: The sampling rates, by room.
-    """
-
-    own: EntryId
-    entries: tuple[tuple[EntryId, bytes], ...]
-    paces: Mapping[str, bytes]
-
-
-class Log:
-    """The log that the nodes of a cluster share.
+class RedisStream:
+    """An ``EventLog`` in Redis.
 
     Args:
         link: The way to Redis.
@@ -47,44 +32,29 @@ class Log:
         self._link = link
         self._kept_ms = kept_ms
         self._key = link.key("log")
-        self._paces = link.key("paces")
+        self._rates = link.key("paces")
         self._swap = link.client.register_script(read_script(__package__, "swap.lua"))
 
-    async def tell(self, value: bytes, *, since: EntryId) -> Round:
-        """Write an entry, and read what is new.
-
-        Args:
-            value: What to write.
-            since: The last entry that was read.
-
-        Raises:
-            StoreError: Redis is away, slow, or refuses. The entry may be written all the same.
-        """
+    async def append(self, value: bytes, *, since: EntryId) -> Round:
+        """Append an entry, and read what is new."""
         async with self._link.client.pipeline(transaction=False) as trip:
-            # Before the first entry was read nobody knows the time of Redis; then nothing is trimmed.
+            # Before the first entry was read the time of Redis is not known; then nothing is trimmed.
             oldest = max(since[0] - self._kept_ms, 0)
             trip.xadd(self._key, {FIELD: value}, minid=oldest, approximate=ROUGHLY)
             trip.xread({self._key: _written(since)})
-            trip.hgetall(self._paces)
+            trip.hgetall(self._rates)
             trip.pexpire(self._key, self._kept_ms)
-            trip.pexpire(self._paces, self._kept_ms)
-            own, read, paces, *_ = await self._link.call(trip.execute())
+            trip.pexpire(self._rates, self._kept_ms)
+            own, read, rates, *_ = await self._link.call(trip.execute())
         entries = read[0][1] if read else []
         return Round(
             _entry_id(own),
             tuple(_entry(entry) for entry in entries),
-            {room.decode(errors="replace"): pace for room, pace in paces.items()},
+            {room.decode(errors="replace"): rate for room, rate in rates.items()},
         )
 
     async def read(self) -> tuple[int, tuple[tuple[EntryId, bytes], ...]]:
-        """Read all that is kept.
-
-        Returns:
-            The time of Redis, in milliseconds since 1970, and the entries, in order.
-
-        Raises:
-            StoreError: Redis is away, slow, or refuses.
-        """
+        """Return the time of Redis, and all entries that are kept."""
         async with self._link.client.pipeline(transaction=False) as trip:
             trip.time()
             trip.xrange(self._key)
@@ -92,47 +62,21 @@ class Log:
         return seconds * 1_000 + microseconds // 1_000, tuple(_entry(entry) for entry in entries)
 
     async def write(self, value: bytes) -> None:
-        """Write an entry, as an operator does.
-
-        Raises:
-            StoreError: Redis is away, slow, or refuses.
-        """
+        """Append an entry, and read nothing."""
         await self._link.call(self._link.client.xadd(self._key, {FIELD: value}))
 
-    async def set_pace(self, room: str, before: bytes, after: bytes) -> bool:
-        """Set the sampling rate of a room, unless somebody else has done so since we looked.
-
-        Args:
-            room: The room's name.
-            before: What it was; empty for nothing.
-            after: What it should be; empty for nothing.
-
-        Raises:
-            StoreError: Redis is away, slow, or refuses.
-        """
-        return bool(await self._link.call(self._swap(keys=[self._paces], args=[room, before, after])))
+    async def set_rate(self, room: str, before: bytes, after: bytes) -> bool:
+        """Set the sampling rate of a room, unless it has changed since it was read."""
+        return bool(await self._link.call(self._swap(keys=[self._rates], args=[room, before, after])))
 
     async def secret(self, epoch: int, mine: bytes, *, ttl_ms: int) -> bytes:
-        """Agree on the secret of an epoch: ours, unless there is one.
-
-        Args:
-            epoch: Its number.
-            mine: What it shall be otherwise.
-            ttl_ms: How long it is kept.
-
-        Raises:
-            StoreError: Redis is away, slow, or refuses.
-        """
+        """Return the secret of a key epoch; set ours if there is none."""
         key = self._link.key(f"secret/{epoch}")
         agreed = await self._link.call(self._link.client.set(key, mine, nx=True, get=True, px=ttl_ms))
         return agreed if isinstance(agreed, bytes) else mine
 
     async def known_secret(self, epoch: int) -> bytes | None:
-        """Read the secret of an epoch, if there is one.
-
-        Raises:
-            StoreError: Redis is away, slow, or refuses.
-        """
+        """Return the secret of a key epoch, if there is one."""
         secret = await self._link.call(self._link.client.get(self._link.key(f"secret/{epoch}")))
         assert not isinstance(secret, str)
         return secret

@@ -22,7 +22,7 @@ from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server import cluster
 from breathing_room.hosts.server.cluster import Cluster
 from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.logs.redis_stream import Log
+from breathing_room.logs.redis_stream import RedisStream
 from breathing_room.stores.redis_link import RedisLink
 from inside import client_of, host_inside
 from redis_process import RedisProcess, free_port, redis_process
@@ -341,7 +341,7 @@ async def test_a_node_alone_is_cut_off(redis: RedisProcess) -> None:
         await all_say(2, a, b)
         way, cluster_of(b)._log = (
             cluster_of(b)._log,
-            Log(RedisLink(f"redis://127.0.0.1:{free_port()}"), kept_ms=1_000),
+            RedisStream(RedisLink(f"redis://127.0.0.1:{free_port()}"), kept_ms=1_000),
         )
         await eventually(lambda: says(a)[3] == says(b)[3] == "stale")
         await all_say(1, a)
@@ -437,7 +437,7 @@ async def test_whoever_does_not_come_back_from_a_drain(redis: RedisProcess) -> N
 async def test_an_operator_forgets_and_drains(redis: RedisProcess) -> None:
     """At an operator's word a dead node is forgotten at once, and a living one sends its people away and stays."""
     link = RedisLink(redis.url)
-    orders = Log(link, kept_ms=60_000)
+    orders = RedisStream(link, kept_ms=60_000)
     async with nodes(redis, "a", node_lease_ms=60_000) as (a,):
         async with nodes(redis, "b", node_lease_ms=60_000) as (b,):
             join(b, "bob")

@@ -38,7 +38,8 @@ from breathing_room.core.replication.replica import RoomPart
 from breathing_room.core.replication.shared_rate import decode_rate, encode_rate, propose
 from breathing_room.core.room import Room
 from breathing_room.core.wire import RESTART
-from breathing_room.logs.redis_stream import Log, Round
+from breathing_room.logs.redis_stream import RedisStream
+from breathing_room.ports import EventLog, Round
 from breathing_room.stores import RedisStore
 from breathing_room.stores.redis_link import RedisLink
 
@@ -119,7 +120,7 @@ class LogSecrets:
         ttl_ms: How long a secret is kept.
     """
 
-    def __init__(self, log: Callable[[], Log], *, ttl_ms: int) -> None:
+    def __init__(self, log: Callable[[], EventLog], *, ttl_ms: int) -> None:
         self._log = log
         self._ttl_ms = ttl_ms
 
@@ -172,7 +173,7 @@ class Cluster:
             self._link = RedisLink(config.redis, timeout_s=max(late / 2_000, TIMEOUT_S), retries=0)
         except HostError as error:
             raise ConfigError(f"redis: {error}") from None
-        self._log = Log(self._link, kept_ms=self._kept_ms)
+        self._log: EventLog = RedisStream(self._link, kept_ms=self._kept_ms)
         self.secret_source = LogSecrets(lambda: self._log, ttl_ms=2 * config.room.epoch_ms)
         self._read_up_to: EntryId = BEGINNING
         self._read_at_ms = self.now_ms()
@@ -282,7 +283,7 @@ class Cluster:
             encoded = encode_delta(message, self._moods_of)
             self._said.append((now_ms, parts))
             try:
-                answer = await self._log.tell(encoded, since=self._read_up_to)
+                answer = await self._log.append(encoded, since=self._read_up_to)
             except StoreError as error:
                 self._fail(error)
             else:
@@ -321,11 +322,11 @@ class Cluster:
         for name, room in list(self._host.rooms.items()):
             if room.part is None:
                 continue
-            pace = answer.paces.get(name, b"")
+            pace = answer.rates.get(name, b"")
             wanted = room.part.pace(pace, self._ahead_ms)
             if wanted is not None and wanted != pace:
                 try:
-                    await self._log.set_pace(name, pace, wanted)
+                    await self._log.set_rate(name, pace, wanted)
                 except StoreError as error:
                     self._fail(error)
 
