@@ -57,7 +57,6 @@ OPERATED = ServerConfig(data=":memory:", admin_token="x" * 32)
 OF_PAGES = {
     "/": "the page of the default room, or of `?room=`; `?lang=` speaks another language",
     "/{file}": "what it is made of; `client.js`, `sentence.js` and `element.js` are for [pages of your own](../howto/embed.md)",
-    "/cost": "what a room costs, with sliders; made of `/cost.css`, `/cost.js`, `/cost.json` and `/cost.svg`",
     "/admin": "[the operator's page](../howto/operate.md), where there is a token; made of `/admin.css` and `/admin.js`. `POST` is its form for the token",
 }
 

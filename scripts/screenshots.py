@@ -26,11 +26,11 @@ from playwright.async_api import Browser, Page, Route, async_playwright
 from breathing_room.core.config import MOODS, UNSPOKEN
 from breathing_room.core.presence import Cell, merge_cells, read_label
 from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
-from breathing_room.hosts.server.cost_page import cost_body, cost_plot, decode_query
+from breathing_room.lab.cost.book import read_book
+from breathing_room.lab.cost.web import cost_body, cost_plot, decode_query
 
 SOURCE = Path(__file__).parent.parent / "src" / "breathing_room"
 WEB = SOURCE / "web"
-SERVER = SOURCE / "hosts" / "server"
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 # A name under localhost is as good as https to a browser: it offers to keep the screen on.
 SITE = "http://breathing.localhost"
@@ -348,22 +348,19 @@ OPERATOR = {
 
 
 async def answer_others(route: Route) -> None:
-    """Answer for the server: with the operator's page, and with the page of costs as it is."""
+    """Answer for the server with the operator's page, and for `breathing-room cost --web` with the page of costs."""
     url = urlsplit(route.request.url)
     name = url.path.lstrip("/")
     asked = decode_query(dict(parse_qsl(url.query))) if name.startswith("cost.") else ()
-    file = (
-        WEB / "admin" / name
-        if name.startswith("admin.")
-        else SERVER / ("cost.html" if name == "cost" else name)
-    )
+    folder = "admin" if name.startswith("admin.") else "cost"
+    file = WEB / folder / ("cost.html" if name == "cost" else name)
     if name in OPERATOR:
         await route.fulfill(body=OPERATOR[name](), content_type="text/html")
     elif name == "cost.json":
-        await route.fulfill(body=cost_body(*asked, DAY), content_type="application/json")
+        await route.fulfill(body=cost_body(read_book(), *asked, DAY), content_type="application/json")
     elif name == "cost.svg":
-        await route.fulfill(body=cost_plot(*asked, DAY), content_type="image/svg+xml")
-    elif file.is_file() and file.suffix != ".py":
+        await route.fulfill(body=cost_plot(read_book(), *asked, DAY), content_type="image/svg+xml")
+    elif file.is_file():
         await route.fulfill(path=file)
     else:
         await route.abort()

@@ -46,9 +46,7 @@ UNTIL = {
         "lab/sim/idle_pool.py, lab/sim/people.py, lab/sim/simulation.py": "until people know only their surroundings",
     },
     BETWEEN_HOSTS: {},
-    OF_LAB: {
-        "hosts/server/cost_page.py": "until `breathing-room cost --web` shows the page",
-    },
+    OF_LAB: {},
     NAMES: {
         "Clock": WORDS,
         "Crowd": WORDS,
@@ -59,7 +57,6 @@ UNTIL = {
         "Writes": WORDS,
     },
     LENGTH: {
-        "cli/cost.py": "until strategies are values",
         "hosts/server/host.py": ONE_ROOM_HOST,
     },
     EFFECTS: {
@@ -85,7 +82,7 @@ TESTED_ELSEWHERE = {
         "cli/test_watch.py",
         "it only calls the command, as every test does that starts a process",
     ),
-    "hosts/server/cost.js": ("web/test_cost_page.py", "the sliders of a page, which are moved in a browser"),
+    "web/cost/cost.js": ("web/test_cost_page.py", "the sliders of a page, which are moved in a browser"),
     "lab/sim/simulation.py": (
         "lab/sim/test_depths.py",
         "its two depths are held to each other, to the last bit",

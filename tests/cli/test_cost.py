@@ -4,20 +4,23 @@ import csv
 import io
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from breathing_room.cli import cost, main
+from breathing_room.cli import main
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.lab.cost.strategies import STRATEGIES
+from cost_page import cost_page
 from harness import ServerProcess
 
 METRICS = """# HELP breathing_room_joins_total People who came in over a socket.
@@ -159,17 +162,6 @@ def test_prices_that_are_no_vendors_word_are_said() -> None:
     assert {item["grade"] for item in made["items"]} == {"T", "M"}
     assert made["grade"] == "M"
     assert not any(line.startswith(("T", "M")) for line in answer("naive")["notes"])
-
-
-def test_prices_that_are_old_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What was checked more than 180 days ago is said, with its age.
-    """
-    monkeypatch.setattr(cost, "today", lambda: date(2026, 11, 30))
-    assert "naive" in ask("naive").output
-    assert "look again" not in ask("naive").output
-    monkeypatch.setattr(cost, "today", lambda: date(2027, 5, 23))
-    assert "workers/platform/pricing/ was read 182 days ago, on 2026-11-22: look again" in ask("naive").output
 
 
 def test_csv_has_a_row_for_each_strategy() -> None:
@@ -349,3 +341,26 @@ def test_no_plotting_library_is_needed(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "bill.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
+def test_the_page_is_served_to_this_machine_until_it_is_interrupted() -> None:
+    """
+    `--web` prints an address of 127.0.0.1 where the page and its bills are, and Ctrl-C ends it without an error.
+    """
+    with cost_page() as page:
+        assert page.url.startswith("http://127.0.0.1:")
+        assert "what a room costs" in httpx.get(page.url).text
+        assert httpx.get(f"{page.url}cost.json?people=1000").json()["crowd"]["people"] == 1_000
+        page.process.send_signal(signal.SIGINT)
+        assert page.process.wait(20) == 0
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    """
+    Where another program listens already, the message says what to do.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = ask("--web", "--port", str(taken.getsockname()[1]))
+    assert result.exit_code == 2
+    assert "choose another with --port" in result.output

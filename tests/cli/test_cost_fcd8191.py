@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from breathing_room.cli import cost, main
+from breathing_room.cli import cost_tables, main
 from breathing_room.lab.cost.book import read_book
 from breathing_room.lab.cost.crowd import CrowdProfile
 from breathing_room.lab.cost.model import bill
@@ -20,7 +20,7 @@ def test_formulas_and_figures_are_printed_byte_for_byte_as_they_were(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each line of ``cost --explain`` is as it was: formulas, figures, prices, sources and assumptions."""
-    monkeypatch.setattr(cost, "today", lambda: date(2026, 11, 30))
+    monkeypatch.setattr(cost_tables, "today", lambda: date(2026, 11, 30))
     result = CliRunner().invoke(main, ["cost", "--explain", name])
     assert result.exit_code == 0
     assert result.stdout_bytes == (FOLDER / "cost" / f"{name}.txt").read_bytes()

@@ -1,38 +1,28 @@
 """`breathing-room cost`: what a room costs, and why."""
 
-import csv
-import io
-import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
+from breathing_room.cli.cost_tables import (
+    show_bills,
+    show_budget,
+    show_document,
+    show_metrics,
+    show_reasons,
+)
 from breathing_room.cli.crowd import duration
 from breathing_room.core.errors import ConfigError
-from breathing_room.lab.cost.book import BELIEVED, PRO_RATA, ROUNDINGS, UP, Book, read_book
-from breathing_room.lab.cost.budget import choices
-from breathing_room.lab.cost.counted import project, read_metrics
+from breathing_room.lab.cost.book import BELIEVED, PRO_RATA, ROUNDINGS, UP, read_book
 from breathing_room.lab.cost.crowd import CrowdProfile
-from breathing_room.lab.cost.document import claims, summary
-from breathing_room.lab.cost.formula import Figure, money, number
-from breathing_room.lab.cost.model import Bill, bill, breaks_at
 from breathing_room.lab.cost.plot import PLOTTED, plot
-from breathing_room.lab.cost.report import broken_words, describe, notes, otherwise, worst_grade
 from breathing_room.lab.cost.strategies import STRATEGIES, strategy
-from breathing_room.lab.cost.strategy import Strategy
-
-RIGHT: Final = frozenset({"a month", "people", "used", "charge", "KV", "Durable Objects", "fixed"})
-"""Columns of numbers."""
+from breathing_room.lab.cost.web import serve_cost
 
 SECONDS: Final = ("poll_s", "beat_s", "cache_s")
 METRICS_TIMEOUT_S: Final = 10
@@ -75,7 +65,7 @@ def setting(text: str) -> tuple[str, Any]:
 @click.command(
     name="cost",
     epilog="Examples: breathing-room cost --people 10000 · breathing-room cost --explain fixed --people 1000000 · "
-    "breathing-room cost --budget 10 --people 100000 · breathing-room cost --plot bill.svg",
+    "breathing-room cost --budget 10 --people 100000 · breathing-room cost --plot bill.svg · breathing-room cost --web",
 )
 @click.argument("names", nargs=-1, metavar="[STRATEGY]…")
 @click.option("--people", type=int, default=10_000, show_default=True, help="How many there are at a time.")
@@ -193,6 +183,18 @@ def setting(text: str) -> tuple[str, Any]:
     metavar="DURATION",
     help="With --from-metrics: how long that took.  [default: since the server started]",
 )
+@click.option(
+    "--web",
+    is_flag=True,
+    help="Serve a page with sliders for the crowd, to this machine alone, until Ctrl-C ends it.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=0,
+    metavar="N",
+    help="With --web: the port of 127.0.0.1.  [default: a free one]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")  # fmt: skip
 def command(
@@ -212,6 +214,8 @@ def command(
     check_document: bool,
     metrics: str | None,
     over_s: Decimal | None,
+    web: bool,
+    port: int,
     as_json: bool,
     as_csv: bool,
     **knobs: Any,
@@ -226,8 +230,15 @@ def command(
     try:
         book = read_book(prices)
         crowd = CrowdProfile(people=people, stay_s=stay_s, mood_changes=mood_changes, hours=hours)
-        if metrics is not None:
-            show_metrics(metrics, over_s, book, rounding, as_json=as_json)
+        if web:
+            serve_cost(
+                book,
+                port=port,
+                on_start=lambda url: click.echo(f"what a room costs: {url}  (Ctrl-C ends it)"),
+            )
+        elif metrics is not None:
+            text, read_at_s = read_text(metrics)
+            show_metrics(text, read_at_s, over_s, book, rounding, as_json=as_json)
         elif check_document:
             show_document(book, rounding, as_json=as_json, as_csv=as_csv)
         elif budget is not None:
@@ -244,280 +255,6 @@ def command(
                 show_bills(wanted, crowd, book, plan, rounding, as_json=as_json, as_csv=as_csv)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-
-
-# --- Bills --------------------------------------------------------------------------------------------------------
-
-
-def show_bills(wanted: Sequence[Strategy], crowd: CrowdProfile, book: Book, plan: str, rounding: str, *, as_json: bool, as_csv: bool) -> None:  # fmt: skip
-    """Print a bill for each strategy."""
-    bills = [bill(each, crowd, book, plan=plan, rounding=rounding) for each in wanted]
-    breaks = [breaks_at(each, crowd, book, plan=plan) for each in wanted]
-    said = notes(bills, today())
-    if as_json:
-        body = [describe(made, at) for made, at in zip(bills, breaks, strict=True)]
-        click.echo(
-            json.dumps(
-                {"crowd": words_of(crowd), "rounding": rounding, "bills": body, "notes": said}, indent=2
-            )
-        )
-        return
-    if as_csv:
-        head = (
-            "strategy",
-            "provider",
-            "plan",
-            "currency",
-            "total",
-            "total_usd",
-            "standard_error",
-            "bias",
-            "broken",
-        )
-        rows = [
-            (
-                made.strategy.name, made.strategy.provider, made.plan, made.currency, made.total, made.total_usd,
-                "" if made.accuracy.error is None else f"{made.accuracy.error.value:.4f}",
-                "" if made.accuracy.bias is None else f"{made.accuracy.bias:.3f}",
-                "; ".join(load.title for load in made.broken),
-            )
-            for made in bills
-        ]  # fmt: skip
-        echo_csv([head, *rows])
-        return
-    click.echo(f"{describe_crowd(crowd)}\n")
-    show(
-        ("strategy", "a month", "prices", "of which", "the count", "breaks"),
-        [
-            (
-                made.strategy.name,
-                money(made.total, made.currency),
-                worst_grade(made),
-                dearest(made),
-                made.accuracy.words,
-                "; ".join(broken_words(load, at.get(load.title)) for load in made.broken),
-            )
-            for made, at in zip(bills, breaks, strict=True)
-        ],
-    )
-    coming = [
-        f"{made.strategy.name} breaks {title} from {people:,} people"
-        for made, at in zip(bills, breaks, strict=True)
-        for title, people in at.items()
-        if people > crowd.people and people <= 10_000_000
-    ]
-    unverified = [
-        made.strategy.name for made in bills if any(entry.grade == "M" for entry in made.strategy.assumptions)
-    ]
-    if coming:
-        click.echo("\nFurther on:\n  " + "\n  ".join(coming))
-    if unverified:
-        click.echo(f"\nRests on what is unverified (--explain says on what): {', '.join(unverified)}")
-    show_notes(said)
-
-
-def dearest(made: Bill) -> str:
-    """Name the dearest parts of a bill."""
-    parts = [(made.base, "plan"), *((line.charge.value, line.item.title) for line in made.lines)]
-    dear = sorted((part for part in parts if part[0] >= Decimal("0.005")), key=lambda part: -part[0])
-    shown = ", ".join(f"{money(value, made.currency)} {title}" for value, title in dear[:2])
-    return shown + (f", and {len(dear) - 2} more" if len(dear) > 2 else "")
-
-
-# --- Reasons ------------------------------------------------------------------------------------------------------
-
-
-def show_reasons(chosen: Strategy, crowd: CrowdProfile, book: Book, plan: str, rounding: str) -> None:
-    """Print every line item of a bill with its formula, price and source, and what it rests on."""
-    made = bill(chosen, crowd, book, plan=plan, rounding=rounding)
-    breaks = breaks_at(chosen, crowd, book, plan=plan)
-    click.echo(
-        f"{chosen.name}: {describe_crowd(crowd)}, {made.plan} plan of {book.provider(chosen.provider).title}"
-    )
-    for what, part in (("reports", chosen.reporting), ("writes", chosen.storing), ("reads", chosen.reading)):
-        click.echo(f"  {what:<8} {part.words}")
-    figures = definitions([*(line.used for line in made.lines), *(load.load for load in made.loads)])
-    heading("Given")
-    for entry in figures:
-        if not entry.parts:
-            click.echo(f"  {entry.name} = {number(entry.value)} {entry.unit}".rstrip() + (f"   ({entry.source})" if entry.source != "given" else ""))  # fmt: skip
-    knobs = STRATEGIES[chosen.name].knobs
-    for key, value in chosen.settings.items():
-        if isinstance(value, bool):
-            click.echo(f"  {key} = {str(value).lower()}   ({knobs[key].meaning})")
-    heading("Computed, for a month of 30 days")
-    for entry in figures:
-        if entry.parts:
-            click.echo(
-                f"  {entry.name} = {entry.formula}\n    = {entry.numbers} = {number(entry.value)} {entry.unit}".rstrip()
-            )
-    heading("Line items")
-    click.echo(f"  {money(made.base, made.currency):>10}  {made.plan} plan\n              {made.base_source}")
-    for line in made.lines:
-        item = line.item
-        charge = money(line.charge.value, made.currency)
-        click.echo(f"  {charge:>10}  {item.title}: {number(line.used.value)} {item.unit} = {line.used.text}")
-        if line.charge.parts:
-            click.echo(f"              {line.charge.formula}\n              = {line.charge.numbers}")
-        included = f", {number(item.included[made.plan])} included" if made.plan in item.included else ""
-        a_day = f", {number(item.daily[made.plan])} a day and no more" if made.plan in item.daily else ""
-        rounded = " or ".join(item.rounding) if len(item.rounding) > 1 else item.rounding[0]
-        price = f"{SIGN.get(made.currency, '')}{item.price:f}"
-        click.echo(
-            f"              {price} for {number(item.per)} {item.unit}{included}{a_day}; rounded {rounded}"
-        )
-        click.echo(f"              {item.source}")
-        if item.source.note:
-            click.echo(f"              {item.source.note}")
-    click.echo(
-        f"  {money(made.total, made.currency):>10}  in all"
-        + ("" if made.currency == "USD" else f", {money(made.total_usd)}")
-    )
-    heading("The count")
-    click.echo(f"  {made.accuracy.words}")
-    if made.accuracy.error is not None and made.accuracy.error.parts:
-        error = made.accuracy.error
-        click.echo(f"    error = {error.formula}\n    = {error.numbers} = {number(error.value)}")
-    if made.loads:
-        heading("Limits")
-    for load in made.loads:
-        state = "BROKEN" if load.is_broken else "holds"
-        at = f", from {breaks[load.title]:,} people" if load.title in breaks else ""
-        click.echo(
-            f"  {state:<7} {load.title}: {number(load.load.value)} of {number(load.most)} {load.unit}{at}; above, {load.then}"
-        )
-        click.echo(f"          {load.source}")
-    heading("Rests on")
-    for assumption in chosen.assumptions:
-        warning = "UNVERIFIED " if assumption.grade == "M" else ""
-        click.echo(f"  {assumption.grade}  {warning}{assumption.text}\n     {assumption.source}")
-        instead = otherwise(chosen, assumption, crowd, book, plan=plan, rounding=rounding)
-        if instead is not None:
-            broken = f"; breaks {', '.join(load.title for load in instead.broken)}" if instead.broken else ""
-            click.echo(f"     otherwise {money(instead.total, instead.currency)}{broken}")
-    show_notes(notes([made], today()))
-
-
-SIGN: Final = {"USD": "$", "EUR": "€"}
-
-
-def definitions(figures: Iterable[Figure]) -> list[Figure]:
-    """List the named figures that some rest on, each once, what is used before where it is used."""
-    found: dict[str, Figure] = {}
-    for each in figures:
-        for entry in each.definitions():
-            found.setdefault(entry.name, entry)
-    return list(found.values())
-
-
-# --- The other ways to ask ----------------------------------------------------------------------------------------
-
-
-def show_budget(crowd: CrowdProfile, book: Book, budget: Decimal, names: tuple[str, ...], rounding: str, *, as_json: bool) -> None:  # fmt: skip
-    """Print the most accurate configuration within a sum, and those behind it."""
-    for name in names:
-        strategy(name)
-    found = choices(crowd, book, budget, names=names, rounding=rounding)
-    if as_json:
-        body = [describe(choice.bill, {}) | {"settings": choice.settings} for choice in found]
-        click.echo(
-            json.dumps({"crowd": words_of(crowd), "budget_usd": str(budget), "choices": body}, indent=2)
-        )
-        return
-    if not found:
-        raise ConfigError(f"nothing counts {crowd.people:,} people for {money(budget)} a month")
-    click.echo(f"{describe_crowd(crowd)}, at most {money(budget)} a month; the most accurate first\n")
-    show(
-        ("strategy", "plan", "a month", "the count", "settings"),
-        [
-            (
-                choice.bill.strategy.name, choice.bill.plan, money(choice.bill.total_usd), choice.bill.accuracy.words,
-                f"panel {panel:,}" if (panel := choice.bill.strategy.settings.get("panel")) else "",
-            )
-            for choice in found
-        ],
-    )  # fmt: skip
-    best = next((choice for choice in found if choice.settings is not None), None)
-    if best is not None and best.settings is not None:
-        click.echo(
-            f"\n# {best.bill.strategy.name}: breathing-room serve --config room.toml, with in room.toml:"
-        )
-        for name, value in best.settings.items():
-            click.echo(f"{name} = {json.dumps(value)}")
-    show_notes(notes([choice.bill for choice in found], today()))
-
-
-def show_document(book: Book, rounding: str, *, as_json: bool, as_csv: bool) -> None:
-    """Print the planning document's claims and its summary table, each beside what is right."""
-    checked, rows = claims(book), summary(book, rounding=rounding)
-    if as_json:
-        body = {
-            "claims": [{name: getattr(claim, name) for name in ("about", "said", "right", "holds", "why")} for claim in checked],
-            "summary": [
-                {
-                    "people": row.people, "kv_said": row.kv_said, "kv": str(row.kv.total), "object_said": row.object_said,
-                    "object": str(row.object.total), "fixed": str(row.fixed.total), "why": row.why,
-                }
-                for row in rows
-            ],
-        }  # fmt: skip
-        click.echo(json.dumps(body, indent=2, ensure_ascii=False))
-        return
-    claim_head = ("claim", "document", "holds", "right", "why")
-    claim_rows = [
-        (claim.about, claim.said, "yes" if claim.holds else "no", claim.right, claim.why) for claim in checked
-    ]
-    row_head = ("people", "KV, document", "KV", "DO, document", "Durable Objects", "fixed", "why")
-    row_rows = [
-        (f"{row.people:,}", row.kv_said, money(row.kv.total), row.object_said, money(row.object.total), money(row.fixed.total), row.why)
-        for row in rows
-    ]  # fmt: skip
-    if as_csv:
-        echo_csv([claim_head, *claim_rows, (), row_head, *row_rows])
-        return
-    show(claim_head, claim_rows)
-    click.echo(
-        "\nThe summary table, with right prices and right arithmetic, beside ours; stays of 15 min, a month of 30 days\n"
-    )
-    show(row_head, row_rows)
-
-
-def show_metrics(place: str, over_s: Decimal | None, book: Book, rounding: str, *, as_json: bool) -> None:
-    """Print what a running server counted, as months on several providers."""
-    text, read_at_s = read_text(place)
-    counted = read_metrics(text)
-    if over_s is None:
-        if counted.started_at_s is None:
-            raise ConfigError(
-                "the metrics do not say when the server started; say with --over how long it took"
-            )
-        over_s = Decimal(str(round(read_at_s - counted.started_at_s, 3)))
-    months = project(counted, over_s, book, rounding=rounding)
-    if as_json:
-        body = {
-            "counted": {name: float(total) for name, total in counted.totals.items()},
-            "over_s": float(over_s),
-            "months": [
-                {
-                    "as": month.name, "currency": month.currency, "total": str(month.total),
-                    "items": {line.item.key: {"used": round(line.used.value), "charge": f"{line.charge.value:.2f}"} for line in month.lines},
-                }
-                for month in months
-            ],
-        }  # fmt: skip
-        click.echo(json.dumps(body, indent=2))
-        return
-    click.echo(f"Counted in {number(over_s)} s: " + ", ".join(f"{number(total)} {name.replace('_', ' ')}" for name, total in counted.totals.items()))  # fmt: skip
-    if over_s < 86_400:
-        click.echo("That is less than a day: a month need not be like it.")
-    for month in months:
-        click.echo(
-            f"\n{month.name}: {money(month.total, month.currency)} a month, {money(month.base, month.currency)} of it for the plan"
-        )
-        show(
-            ("item", "used", "charge"),
-            [(line.item.title, f"{number(line.used.value)} {line.item.unit}", money(line.charge.value, month.currency)) for line in month.lines],
-        )  # fmt: skip
 
 
 def read_text(place: str) -> tuple[str, float]:
@@ -547,66 +284,3 @@ def write_plot(path: Path, drawn: str) -> None:
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
     click.echo(f"drawn: {path}")
-
-
-# --- What they share ----------------------------------------------------------------------------------------------
-
-
-def today() -> Any:
-    """Say which day it is."""
-    return datetime.now(UTC).date()
-
-
-def words_of(crowd: CrowdProfile) -> dict[str, Any]:
-    """Say a crowd in plain values."""
-    return {
-        "people": crowd.people,
-        "stay_s": float(crowd.stay_s),
-        "mood_changes": float(crowd.mood_changes),
-        "hours": float(crowd.hours),
-        "leaves_share": float(crowd.leaves_share),
-    }
-
-
-def describe_crowd(crowd: CrowdProfile) -> str:
-    """Say a crowd in words."""
-    moods = f"{number(crowd.mood_changes)} change{'' if crowd.mood_changes == 1 else 's'} of mood"
-    return f"{crowd.people:,} people, stays of {number(crowd.stay_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"
-
-
-def heading(text: str) -> None:
-    """Print a heading."""
-    click.echo(f"\n{text}")
-
-
-def show_notes(said: Sequence[str]) -> None:
-    """Print what is not well known, or old."""
-    if said:
-        click.echo("\nPrices that are a third party's reading (T), from memory and unverified (M), or old:")
-        for line in said:
-            click.echo(f"  {line}")
-
-
-def echo_csv(rows: Iterable[Sequence[object]]) -> None:
-    """Print comma-separated values."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    click.echo(text.getvalue(), nl=False)
-
-
-def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn in a terminal; in a pipe a line a row, its fields parted by tabs."""
-    # No markup: a title may hold brackets.
-    console = Console(markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
-        for row in (columns, *rows):
-            click.echo("\t".join(row))
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        # A name is there to be typed again.
-        justify: Literal["left", "right"] = "right" if column in RIGHT else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=column == "strategy")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)

@@ -605,3 +605,15 @@ def test_time_of_the_tests_is_a_thursday() -> None:
     The hour of the week that the tests speak of is that of their clock.
     """
     assert NOON_MS // 3_600_000 % 168 == (84 - 72) % 168
+
+
+@pytest.mark.parametrize("path", ["/cost", "/cost.json", "/cost.svg?people=1000", "/cost.css", "/cost.js"])
+async def test_what_a_room_costs_is_not_computed_for_strangers(client: httpx.AsyncClient, path: str) -> None:
+    """
+    A bill takes a third of a second of a core, and the server once answered it without a token. It answers 404 now, as for any other unknown path.
+    """
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": {"code": "not_found", "message": "there is nothing here", "status": 404}
+    }

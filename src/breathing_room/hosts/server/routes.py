@@ -43,7 +43,6 @@ from breathing_room.hosts.common.rooms.reports import take_leave, take_legacy_re
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.admin.routes import admin_routes
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
-from breathing_room.hosts.server.cost_page import cost_routes
 from breathing_room.hosts.server.event_stream import EventStream
 from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
@@ -258,7 +257,6 @@ def create_app(host: Host) -> Starlette:
         Route("/readyz", routes.readyz),
         Route("/openapi.json", routes.openapi),
         *admin_routes(host),
-        *cost_routes(),
         # One segment only: a mount of everything would hide that a path above takes another method.
         Route("/", page.file),
         Route("/{file}", page.file),

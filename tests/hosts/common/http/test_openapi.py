@@ -19,7 +19,7 @@ Description = dict[str, Any]
 VISITOR = "visitor-0123456789"
 
 # The pages and what they are made of are for people.
-OF_THE_PAGE = {"/", "/{file}", "/cost", "/cost.css", "/cost.js", "/admin", "/admin.css", "/admin.js"}
+OF_THE_PAGE = {"/", "/{file}", "/admin", "/admin.css", "/admin.js"}
 TOKEN = "a-token-of-32-characters-or-more-0"
 
 METHODS = {"get", "post"}
@@ -74,8 +74,6 @@ REQUESTS = {
     "/api/config": {},
     "/api/heartbeat": {"json": {"sessionId": VISITOR, "mood": "no such mood"}},
     "/admin.json": {"headers": {"Authorization": f"Bearer {TOKEN}"}},
-    "/cost.json": {},
-    "/cost.svg": {},
     "/metrics": {},
     "/healthz": {},
     "/readyz": {},

@@ -80,10 +80,6 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
         "/socket": {"get": handshake},
     }
     ok = _answer("Ok", "Yes")
-    crowd = [
-        {"name": name, "in": "query", "schema": {"type": "number", "default": default}}
-        for name, default in (("people", 10_000), ("stay_s", 900), ("error", 5))
-    ]
     operator: dict[str, Any] = {}
     if config.admin_token:
         operator["/admin.json"] = {
@@ -118,14 +114,6 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                 )
             },
             "/api/room": {"get": handshake},
-            "/cost.json": {
-                "parameters": crowd,
-                "get": _operation(
-                    "A month's bill for such a crowd, for every way to run it",
-                    _answer("Cost", "Bills") | cached,
-                ),
-            },
-            "/cost.svg": {"parameters": crowd, "get": _operation("The same as a plot", svg | cached)},
             "/metrics": {"get": _operation("Metrics for Prometheus", plain, errors=False)},
             "/healthz": {"get": _operation("Is it alive?", ok, errors=False)},
             "/readyz": {"get": _operation("May people be sent here?", ok)},
@@ -229,16 +217,6 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "heartbeatIntervalMs": _WHOLE,
                         "supportsWebSocket": {"type": "boolean"},
                         "version": _WHOLE,
-                    }
-                ),
-                "Cost": _object(
-                    {
-                        "crowd": {"type": "object"},
-                        "error_percent": {"type": "number"},
-                        "panel": _WHOLE,
-                        "recommended": {"type": ["string", "null"]},
-                        "bills": {"type": "array", "items": {"type": "object"}},
-                        "notes": {"type": "array", "items": text},
                     }
                 ),
                 "Admin": _object(

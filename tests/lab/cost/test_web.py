@@ -1,4 +1,4 @@
-"""What a room costs, over HTTP."""
+"""What a room costs, as a page on this machine."""
 
 import xml.etree.ElementTree as ET
 from decimal import Decimal
@@ -7,14 +7,22 @@ from typing import Any
 import httpx
 import pytest
 
-from breathing_room.hosts.server.cost_page import cost_body
-from inside import client_of, host_inside
+from breathing_room.lab.cost import web
+from breathing_room.lab.cost.book import read_book
+from breathing_room.lab.cost.web import cost_app
 
 
-async def ask(path: str, **headers: str) -> httpx.Response:
-    """Ask a server."""
-    async with host_inside() as host, client_of(host) as client:
-        return await client.get(path, headers=headers)
+def client() -> httpx.AsyncClient:
+    """A client of the application, without a socket between them."""
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(cost_app(read_book())), base_url="http://127.0.0.1"
+    )
+
+
+async def ask(path: str) -> httpx.Response:
+    """Ask an application of its own."""
+    async with client() as asking:
+        return await asking.get(path)
 
 
 async def bills(query: str) -> Any:
@@ -28,19 +36,20 @@ async def test_the_page_may_load_only_its_own() -> None:
     """
     The page and its files come from this server, and its policy allows nothing else.
     """
-    async with host_inside() as host, client_of(host) as client:
+    async with client() as asking:
         for path, kind in (
-            ("/cost", "text/html"),
+            ("/", "text/html"),
             ("/cost.css", "text/css"),
             ("/cost.js", "text/javascript"),
+            ("/icon.svg", "image/svg+xml"),
         ):
-            answer = await client.get(path)
+            answer = await asking.get(path)
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith(kind)
             assert answer.headers["content-security-policy"].startswith(
                 "default-src 'none'; script-src 'self'"
             )
-        page = (await client.get("/cost")).text
+        page = (await asking.get("/")).text
     assert "://" not in page
     assert "style=" not in page
     assert page.count("<script") == page.count('<script type="module" src=') == 1
@@ -90,18 +99,23 @@ async def test_the_plot_is_an_svg() -> None:
     assert 'stroke-dasharray="3 4"' in answer.text
 
 
-async def test_answers_are_computed_once_and_kept_by_caches() -> None:
+async def test_answers_are_computed_once_and_kept_by_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Who asks again costs nothing; and a browser that has it already gets no body.
     """
-    cost_body.cache_clear()
-    async with host_inside() as host, client_of(host) as client:
-        first = await client.get("/cost.json?people=777")
-        again = await client.get("/cost.json?people=777", headers={"If-None-Match": first.headers["etag"]})
+    computed: list[int] = []
+
+    def body(_book: object, people: int, *_: object) -> bytes:
+        computed.append(people)
+        return b"{}"
+
+    monkeypatch.setattr(web, "cost_body", body)
+    async with client() as asking:
+        first = await asking.get("/cost.json?people=777")
+        again = await asking.get("/cost.json?people=777", headers={"If-None-Match": first.headers["etag"]})
     assert (first.status_code, again.status_code) == (200, 304)
     assert first.headers["cache-control"] == "public, max-age=3600"
-    assert cost_body.cache_info().misses == 1
-    assert cost_body.cache_info().hits == 1
+    assert computed == [777]
 
 
 @pytest.mark.parametrize(
@@ -121,3 +135,11 @@ async def test_bad_input_gets_an_error_in_the_one_shape(path: str, query: str) -
     error = answer.json()["error"]
     assert error["code"] == "bad_cost"
     assert "must be a" in error["message"]
+
+
+async def test_there_is_nothing_else() -> None:
+    """
+    A path that the page does not have is answered with 404 in the one shape of errors.
+    """
+    answer = await ask("/v1/rooms/lobby")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")

@@ -1,7 +1,7 @@
-"""What a room costs, as a page: sliders for the crowd, and the bills that ``breathing-room cost`` computes.
+"""What a room costs, as a page on this machine: sliders for the crowd, and the bills that ``breathing-room cost`` computes.
 
-The page holds no prices and no formula. It asks ``cost.json``, and shows ``cost.svg``. Both take a moment of a core, so they are computed in a
-thread, one at a time, and the last of them are kept.
+The page (``web/cost``) holds no prices and no formula. It asks ``cost.json``, and shows ``cost.svg``. A bill takes a third of a second of a
+core, so no server of rooms answers it: ``breathing-room cost --web`` does, to its own machine.
 """
 
 import asyncio
@@ -9,17 +9,22 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any, Final
 
+import uvicorn
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from breathing_room.core.errors import PeerError
-from breathing_room.hosts.common.http.middleware import cacheable
-from breathing_room.lab.cost.book import read_book
+from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
+from breathing_room.hosts.common.http.middleware import cacheable, error_handlers
+from breathing_room.hosts.common.http.page_files import MEDIA_TYPES
+from breathing_room.lab.cost.book import Book
 from breathing_room.lab.cost.crowd import CrowdProfile
 from breathing_room.lab.cost.model import Bill, bill, breaks_at
 from breathing_room.lab.cost.plot import PLOTTED, plot
@@ -27,12 +32,21 @@ from breathing_room.lab.cost.report import describe, notes
 from breathing_room.lab.cost.strategies import strategy
 from breathing_room.lab.cost.strategy import Strategy
 
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'self'"
-)
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 
-FILES: Final = {"cost": "text/html", "cost.css": "text/css", "cost.js": "text/javascript"}
+FILES: Final = {
+    "/": "cost/cost.html",
+    "/cost.css": "cost/cost.css",
+    "/cost.js": "cost/cost.js",
+    "/icon.svg": "page/icon.svg",
+}
+"""Files of ``web``, by their paths."""
 
 PLAN: Final = "paid"
 MAX_AGE: Final = "public, max-age=3600"
@@ -45,12 +59,12 @@ ERROR_MOST: Final = Decimal(50)
 
 
 def panel_of(error_percent: Decimal) -> int:
-    """Say how many must report for a standard error: 1 / error squared."""
+    """Return how many must report for a standard error: 1 / error squared."""
     return round(1 / (error_percent / 100) ** 2)
 
 
 def ways(panel: int) -> list[Strategy]:
-    """Make the strategies that the page shows."""
+    """Build the strategies that the page shows."""
     return [strategy(name, PLAN, panel=panel) for name in PLOTTED]
 
 
@@ -64,17 +78,17 @@ def recommended(bills: list[Bill], error_percent: Decimal) -> str | None:
     return min(enough, key=lambda made: made.total_usd).strategy.name if enough else None
 
 
-@lru_cache(KEPT)
-def cost_body(people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
+def cost_body(book: Book, people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
     """Compute every bill, the cheapest first.
 
     Args:
+        book: The prices.
         people: How many there are.
         stay_s: How long they stay.
         error_percent: The standard error that is asked for.
         day: The day, as ``YYYY-MM-DD``: prices grow old.
     """
-    book, crowd, panel = read_book(), CrowdProfile(people=people, stay_s=stay_s), panel_of(error_percent)
+    crowd, panel = CrowdProfile(people=people, stay_s=stay_s), panel_of(error_percent)
     bills = sorted(
         (bill(way, crowd, book, plan=PLAN) for way in ways(panel)), key=lambda made: made.total_usd
     )
@@ -89,40 +103,43 @@ def cost_body(people: int, stay_s: Decimal, error_percent: Decimal, day: str) ->
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-@lru_cache(KEPT)
-def cost_plot(people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
+def cost_plot(book: Book, people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
     """Draw the bills, and mark the crowd. The day changes nothing here."""
     del day
     crowd = CrowdProfile(people=people, stay_s=stay_s)
-    return plot(ways(panel_of(error_percent)), crowd, read_book(), plan=PLAN, mark=True).encode()
+    return plot(ways(panel_of(error_percent)), crowd, book, plan=PLAN, mark=True).encode()
 
 
-class CostRoutes:
-    """The handlers."""
+class CostPage:
+    """The handlers.
 
-    def __init__(self) -> None:
+    Args:
+        book: The prices.
+    """
+
+    def __init__(self, book: Book) -> None:
+        # Both take a moment of a core: one at a time, in a thread, and the last of them are kept.
         self._lock = asyncio.Lock()
+        self._bodies = lru_cache(KEPT)(partial(cost_body, book))
+        self._plots = lru_cache(KEPT)(partial(cost_plot, book))
+        web = files("breathing_room").joinpath("web")
+        self._files = {path: web.joinpath(name).read_bytes() for path, name in FILES.items()}
 
     async def file(self, request: Request) -> Response:
         """Answer with the page, or a file that it is made of."""
-        name = request.url.path.rpartition("/")[2]
-        body = _read(name if "." in name else f"{name}.html")
-        headers = {
-            "Content-Security-Policy": POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",
-        }
-        return Response(body, headers=headers, media_type=FILES[name])
+        path = request.url.path
+        return Response(
+            self._files[path], headers=HEADERS, media_type=MEDIA_TYPES[PurePath(FILES[path]).suffix]
+        )
 
     async def json(self, request: Request) -> Response:
         """Answer every bill for a crowd."""
-        return cacheable(request, await self._compute(cost_body, request), MAX_AGE)
+        return cacheable(request, await self._compute(self._bodies, request), MAX_AGE)
 
     async def svg(self, request: Request) -> Response:
         """Answer the plot."""
-        body = await self._compute(cost_plot, request)
-        return cacheable(request, body, MAX_AGE, media_type="image/svg+xml")
+        body = await self._compute(self._plots, request)
+        return cacheable(request, body, MAX_AGE, media_type=MEDIA_TYPES[".svg"])
 
     async def _compute(
         self, compute: Callable[[int, Decimal, Decimal, str], bytes], request: Request
@@ -157,16 +174,35 @@ def _number(text: str, name: str, low: int | Decimal, high: int | Decimal) -> De
     return number
 
 
-@lru_cache
-def _read(name: str) -> bytes:
-    return files("breathing_room.hosts.server").joinpath(name).read_bytes()
+def cost_app(book: Book) -> Starlette:
+    """Make the application that serves the page.
+
+    Args:
+        book: The prices.
+    """
+    page = CostPage(book)
+    return Starlette(
+        routes=[
+            *(Route(path, page.file) for path in FILES),
+            Route("/cost.json", page.json),
+            Route("/cost.svg", page.svg),
+        ],
+        exception_handlers=error_handlers(lambda _: None),
+    )
 
 
-def cost_routes() -> list[BaseRoute]:
-    """List the routes of the page."""
-    routes = CostRoutes()
-    return [
-        *(Route(f"/{name}", routes.file) for name in FILES),
-        Route("/cost.json", routes.json),
-        Route("/cost.svg", routes.svg),
-    ]
+def serve_cost(book: Book, *, port: int, on_start: Callable[[str], None]) -> None:
+    """Serve the page to this machine alone, until a signal ends it.
+
+    Args:
+        book: The prices.
+        port: The port; 0 takes a free one.
+        on_start: Called with the address of the page when it is served.
+
+    Raises:
+        ConfigError: The port cannot be had.
+    """
+    with listen("127.0.0.1", port) as listener:
+        config = uvicorn.Config(cost_app(book), **HOW)
+        server = AsgiServer(config, lambda: on_start(f"{url_of(listener)}/"))
+        asyncio.run(server.serve(sockets=[listener]))

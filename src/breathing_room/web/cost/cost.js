@@ -1,4 +1,4 @@
-// The sliders of /cost. Nothing is computed here: the server is asked, and its answer is shown.
+// The sliders of the cost page. Nothing is computed here: `breathing-room cost --web` is asked, and its answer is shown.
 
 const STAYS_S = [60, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400];
 const ERRORS = [1, 1.5, 2.5, 4, 5, 6, 8.2, 10, 15];
@@ -90,7 +90,7 @@ async function ask() {
     $("plot").src = `cost.svg?${query}`;
     $("trouble").textContent = "";
   } catch (trouble) {
-    if (number === asked) $("trouble").textContent = `the server did not answer: ${trouble.message}`;
+    if (number === asked) $("trouble").textContent = `the command did not answer: ${trouble.message}`;
   }
 }
 
