@@ -46,8 +46,8 @@ from sockets import machine
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.estimate.coin import CHANCE
 from breathing_room.core.write_policies.records import Traffic
-from breathing_room.lab.load.generator import Crowd, Plan, look
-from breathing_room.lab.load.http_load import CoinCrowd, PollCrowd
+from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, look
+from breathing_room.lab.load.http_load import LegacyLoad, PollCrowd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -57,7 +57,7 @@ from nginx_process import Asked, Nginx, start_nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from breathing_room.lab.load.observations import Look
+    from breathing_room.lab.load.observations import Observation
 
 STAY_MS = 900_000
 SCALE = 20
@@ -123,9 +123,9 @@ class Setting:
         )
         return traffic.reports * 1_000 / DAY_MS
 
-    def plan(self, url: str) -> Plan:
+    def plan(self, url: str) -> LoadPlan:
         """Say it to a crowd."""
-        return Plan(
+        return LoadPlan(
             url=url,
             people=self.people,
             stay_ms=self.stay_ms,
@@ -223,7 +223,7 @@ def between(times: Sequence[float], after_s: float, until_s: float) -> int:
     return sum(after_s < at_s <= until_s for at_s in times)
 
 
-def rows(looks: Sequence[Look], arrivals: Arrivals) -> list[dict[str, Any]]:
+def rows(looks: Sequence[Observation], arrivals: Arrivals) -> list[dict[str, Any]]:
     """Put each look beside what reached the server since the one before."""
     made = []
     for before, seen in pairwise([None, *looks]):
@@ -257,14 +257,14 @@ def within_budget(budget_per_s: float, times: Sequence[float], after_s: float, u
 # --- The shows ----------------------------------------------------------------------------------------------------
 
 
-async def run(crowd: Crowd[Any]) -> float:
+async def run(crowd: LoadGenerator[Any]) -> float:
     """Let a crowd come and go; return when it began, in seconds since 1970."""
     began_at_s = time.time()
     await crowd.run()
     return began_at_s
 
 
-def judge(show: Show, crowd: Crowd[Any], arrivals: Arrivals) -> None:
+def judge(show: Show, crowd: LoadGenerator[Any], arrivals: Arrivals) -> None:
     """Say what every crowd that polls has to show."""
     setting, summary = show.setting, crowd.summary()
     show.rows = rows(crowd.looks.all, arrivals)
@@ -366,7 +366,7 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
 async def show_coins(setting: Setting, title: str, nginx: Nginx) -> Show:
     """Let people come with clients that flip coins."""
     plan = setting.plan(nginx.url)
-    crowd = CoinCrowd(plan, await look(plan))
+    crowd = LegacyLoad(plan, await look(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
     show = Show(title, setting, rows(crowd.looks.all, arrivals))
     for row in show.rows:

@@ -43,18 +43,12 @@ UNTIL = {
     CYCLES: {
         "hosts/server/cluster.py, hosts/server/host.py": ONE_ROOM_HOST,
         "hosts/worker/host.py, hosts/worker/shards.py, hosts/worker/socket.py": ONE_ROOM_HOST,
-        "lab/sim/idle_pool.py, lab/sim/people.py, lab/sim/simulation.py": "until people know only their surroundings",
     },
     BETWEEN_HOSTS: {},
     OF_LAB: {},
     NAMES: {
-        "Clock": WORDS,
-        "Crowd": WORDS,
-        "Forgers": WORDS,
         "Host": ONE_ROOM_HOST,
-        "Look": WORDS,
         "RoomHost": ONE_ROOM_HOST,
-        "Writes": WORDS,
     },
     LENGTH: {
         "hosts/server/host.py": ONE_ROOM_HOST,

@@ -38,7 +38,7 @@ from breathing_room.lab.cost.formula import figure
 from breathing_room.lab.cost.strategies.objects import object_count, sums_interval
 from breathing_room.lab.cost.strategies.sources import MEMORY_GB
 from breathing_room.lab.cost.strategy import Strategy
-from breathing_room.lab.sim.clock import FIRST, Clock
+from breathing_room.lab.sim.clock import FIRST, VirtualClock
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.network import Edge
 from breathing_room.lab.sim.server import ROOM, key_of
@@ -125,7 +125,7 @@ class Part:
         self.rng = Random(seed)
         self.gap_ms = gap_ms
         self._stays, self._moods, self._goodbyes, self._gaps = (Deck(self.rng) for _ in range(4))
-        self.clock = Clock(BEGINS_MS)
+        self.clock = VirtualClock(BEGINS_MS)
         self.tally: Counter[str] = Counter()
         self.meter = Meter()
         self.stay_ms = float(crowd.stay_s) * SECOND_MS

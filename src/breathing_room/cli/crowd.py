@@ -17,14 +17,14 @@ from breathing_room.client.parting import RefusedError, UnreachableError
 from breathing_room.client.protocol import DEFAULT_URL
 from breathing_room.core.errors import HostError
 from breathing_room.hosts.common.access.limits import raise_file_limit
-from breathing_room.lab.load.generator import Crowd, Plan, look
-from breathing_room.lab.load.http_load import CoinCrowd, PollCrowd
-from breathing_room.lab.load.observations import Look
+from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, look
+from breathing_room.lab.load.http_load import LegacyLoad, PollCrowd
+from breathing_room.lab.load.observations import Observation
 from breathing_room.lab.load.socket_load import SocketCrowd
 from breathing_room.lab.load.stats import SocketTally
 
-CROWDS: Final[Mapping[str, type[Crowd[Any]]]] = {
-    crowd.mode: crowd for crowd in (SocketCrowd, PollCrowd, CoinCrowd)
+CROWDS: Final[Mapping[str, type[LoadGenerator[Any]]]] = {
+    crowd.mode: crowd for crowd in (SocketCrowd, PollCrowd, LegacyLoad)
 }
 
 REFRESH_S: Final = 0.25
@@ -158,7 +158,7 @@ def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
     URL is the server's address.
     """
     sockets = raise_file_limit().sockets
-    planned = Plan(url=url, **plan)
+    planned = LoadPlan(url=url, **plan)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         summary, interrupts = runner.run(visit(planned, mode, sockets_max=sockets, quiet=as_json))
     if not summary["joined"]:
@@ -179,7 +179,9 @@ def loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def visit(plan: Plan, mode: str | None, *, sockets_max: int, quiet: bool) -> tuple[dict[str, Any], int]:
+async def visit(
+    plan: LoadPlan, mode: str | None, *, sockets_max: int, quiet: bool
+) -> tuple[dict[str, Any], int]:
     """Let a crowd come and go; return what it saw, and how many times it was interrupted."""
     if mode == "socket":
         check_sockets(plan, sockets_max)
@@ -209,7 +211,7 @@ async def visit(plan: Plan, mode: str | None, *, sockets_max: int, quiet: bool) 
     return crowd.summary(), interrupts
 
 
-def check_sockets(plan: Plan, sockets_max: int) -> None:
+def check_sockets(plan: LoadPlan, sockets_max: int) -> None:
     """Refuse a plan that needs more sockets than there may be."""
     if plan.people > sockets_max:
         raise click.UsageError(
@@ -218,7 +220,7 @@ def check_sockets(plan: Plan, sockets_max: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def progress(crowd: Crowd[Any]) -> AsyncIterator[None]:
+async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
     """Show how a crowd is doing on standard error, if somebody looks there."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -261,7 +263,7 @@ async def progress(crowd: Crowd[Any]) -> AsyncIterator[None]:
             show()
 
 
-def news(crowd: Crowd[Any]) -> str:
+def news(crowd: LoadGenerator[Any]) -> str:
     """Say in a line how a crowd is doing."""
     seen, tally = crowd.presence, crowd.tally
     parts = [f"the room says {said(seen.count)} ({span(seen.low, seen.high)})"]
@@ -286,7 +288,7 @@ VERDICTS: Final = {
 }
 
 
-def print_row(seen: Look, before: Look | None) -> None:
+def print_row(seen: Observation, before: Observation | None) -> None:
     """Print what the room said beside how many people of the crowd were there."""
     rates = seen.rates(before)
     if before is None:

@@ -12,12 +12,12 @@ from breathing_room.client.rules import Rules
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
-from breathing_room.lab.load.generator import Crowd, Plan, Sight
+from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, Sight
 from breathing_room.lab.load.stats import Tally
 from virtual_loop import run_virtually
 
 NOBODY = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
-PLAN = Plan(url="http://room.example", people=100, stay_ms=0, mood_changes=0.0, look_ms=0, seed=1)
+PLAN = LoadPlan(url="http://room.example", people=100, stay_ms=0, mood_changes=0.0, look_ms=0, seed=1)
 
 
 @dataclass(eq=False)
@@ -27,12 +27,12 @@ class Person:
     here: bool = True
 
 
-class Stage(Crowd[Person]):
+class Stage(LoadGenerator[Person]):
     """A crowd whose room is a number that a test sets."""
 
     mode = "stage"
 
-    def __init__(self, plan: Plan, others: int = 0) -> None:
+    def __init__(self, plan: LoadPlan, others: int = 0) -> None:
         rules = Rules.__new__(Rules)
         super().__init__(
             plan, Sight(rules, replace(NOBODY, count=others, low=others, high=others), ("calm", "glad"))

@@ -13,14 +13,14 @@ import pytest
 from breathing_room.client import connect
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.tickets import ticket
-from breathing_room.lab.load.generator import Plan, look
+from breathing_room.lab.load.generator import LoadPlan, look
 from breathing_room.lab.load.http_load import (
     CARRIERS,
     IN_FLIGHT_S,
     Call,
     CoinCaller,
-    CoinCrowd,
     HttpCrowd,
+    LegacyLoad,
     PollCrowd,
 )
 from harness import Serve, ServerProcess
@@ -48,7 +48,7 @@ def polled(serve: Serve) -> ServerProcess:
 
 
 @contextlib.asynccontextmanager
-async def gathered(kind: type[HttpCrowd[Any]], plan: Plan) -> AsyncIterator[Any]:
+async def gathered(kind: type[HttpCrowd[Any]], plan: LoadPlan) -> AsyncIterator[Any]:
     """A crowd that is there, and goes afterwards."""
     crowd = kind(plan, await look(plan))
     running = asyncio.create_task(crowd.run())
@@ -75,7 +75,7 @@ async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> N
     """
     In a room where everybody is asked, every report is taken, and every goodbye.
     """
-    async with gathered(PollCrowd, Plan(url=polled.url, people=50, stay_ms=0)) as crowd:
+    async with gathered(PollCrowd, LoadPlan(url=polled.url, people=50, stay_ms=0)) as crowd:
         assert crowd.here == 50
         await until(lambda: crowd.presence.count == 50)
     assert crowd.tally.goodbyes == 50
@@ -90,7 +90,7 @@ async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> N
     """
     U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd; before that it is covered.
     """
-    plan = Plan(url=polled.url, people=20, stay_ms=0, mood_changes=0, look_ms=200)
+    plan = LoadPlan(url=polled.url, people=20, stay_ms=0, mood_changes=0, look_ms=200)
     async with gathered(PollCrowd, plan) as crowd:
         await until(lambda: crowd.looks.last is not None and crowd.looks.last.count == 20)
         assert crowd.looks.last.verdict == "covered"
@@ -109,7 +109,7 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: now)
     script = HttpScript({"config": answer(POLLED), "lobby": presence(valid_ms=30_000)})
     async with scripted_http(script) as url:
-        plan = Plan(url=url, people=1)
+        plan = LoadPlan(url=url, people=1)
         crowd = PollCrowd(plan, await look(plan))
     at_first = crowd.presence.as_of_ms
     now = 6_000
@@ -130,7 +130,7 @@ async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) ->
     """
     Ten people for four seconds: about four reads each, and a report on coming with one or two signs of life.
     """
-    plan = Plan(url=polled.url, people=10, stay_ms=0, mood_changes=0, duration_ms=4_500, look_ms=0)
+    plan = LoadPlan(url=polled.url, people=10, stay_ms=0, mood_changes=0, duration_ms=4_500, look_ms=0)
     crowd = PollCrowd(plan, await look(plan))
     await crowd.run()
     assert 20 <= crowd.tally.reports <= 30
@@ -142,7 +142,7 @@ async def test_who_leaves_is_replaced_and_some_goodbyes_are_lost(polled: ServerP
     """
     The crowd keeps its size; of a thousand goodbyes as many arrive as the plan says, within four standard errors.
     """
-    plan = Plan(url=polled.url, people=40, stay_ms=300, leaves_share=0.6, seed=1)
+    plan = LoadPlan(url=polled.url, people=40, stay_ms=300, leaves_share=0.6, seed=1)
     async with gathered(PollCrowd, plan) as crowd:
         await until(lambda: crowd.tally.left >= 400)
         await until(lambda: crowd.here >= 30)
@@ -158,7 +158,7 @@ async def test_moods_of_the_plan_are_told(polled: ServerProcess) -> None:
     """
     At the beginning and after every change.
     """
-    plan = Plan(
+    plan = LoadPlan(
         url=polled.url, people=30, stay_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
     async with gathered(PollCrowd, plan) as crowd, connect(polled.url, observe=True) as observer:
@@ -185,7 +185,7 @@ async def test_only_those_report_who_are_asked() -> None:
     async with (
         scripted_http(script) as url,
         # A change of mood would be reported, too.
-        gathered(PollCrowd, Plan(url=url, people=400, stay_ms=0, mood_changes=0)) as crowd,
+        gathered(PollCrowd, LoadPlan(url=url, people=400, stay_ms=0, mood_changes=0)) as crowd,
     ):
         # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
@@ -209,7 +209,7 @@ async def test_what_was_shed_is_counted_and_tried_again() -> None:
     )
     async with (
         scripted_http(script) as url,
-        gathered(PollCrowd, Plan(url=url, people=1, mood_changes=0)) as crowd,
+        gathered(PollCrowd, LoadPlan(url=url, people=1, mood_changes=0)) as crowd,
     ):
         await until(lambda: len(script.of("beat")) == 2)
     assert (crowd.tally.shed, crowd.tally.reports) == (1, 2)
@@ -221,7 +221,7 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
     """
     script = HttpScript({"config": answer(POLLED), "lobby": [presence(), error("no_such_room", 404)]})
     async with scripted_http(script) as url:
-        plan = Plan(url=url, people=20)
+        plan = LoadPlan(url=url, people=20)
         crowd = PollCrowd(plan, await look(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
@@ -234,7 +234,7 @@ async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
     While it is away everybody tries again; when it is back they are counted.
     """
     server = serve(*FLAGS)
-    async with gathered(PollCrowd, Plan(url=server.url, people=30, stay_ms=0)) as crowd:
+    async with gathered(PollCrowd, LoadPlan(url=server.url, people=30, stay_ms=0)) as crowd:
         await until(lambda: crowd.presence.count == 30)
         server.kill()
         await until(lambda: crowd.tally.ends.total() >= 30)
@@ -281,7 +281,7 @@ async def test_half_of_the_coins_are_the_servers() -> None:
     )
     async with (
         scripted_http(script) as url,
-        gathered(CoinCrowd, Plan(url=url, people=40, stay_ms=0, mood_changes=0)) as crowd,
+        gathered(LegacyLoad, LoadPlan(url=url, people=40, stay_ms=0, mood_changes=0)) as crowd,
     ):
         await until(lambda: len(script.of("heartbeat")) == 40)
         chances = sorted(person.chance for person in crowd._inside)
@@ -298,7 +298,7 @@ async def test_the_real_server_knows_their_paths(server: ServerProcess) -> None:
     """
     Nothing is refused, and a handful that just came is counted as a handful at the most.
     """
-    async with gathered(CoinCrowd, Plan(url=server.url, people=5, stay_ms=0, mood_changes=0)) as crowd:
+    async with gathered(LegacyLoad, LoadPlan(url=server.url, people=5, stay_ms=0, mood_changes=0)) as crowd:
         await until(lambda: crowd.tally.reports == 5)
         await crowd._look_once()
     assert crowd.summary()["errors"] == crowd.summary()["ends"] == {}

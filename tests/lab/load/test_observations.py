@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from breathing_room.lab.load.observations import Look, Looks
+from breathing_room.lab.load.observations import Looks, Observation
 
 
-def a_look(**changes: Any) -> Look:
+def a_look(**changes: Any) -> Observation:
     """A look at a room in which all is well."""
     own = changes.get("own", 100)
     values: dict[str, Any] = {
         "at_s": 10.0, "gathered": True, "own": own, "own_low": own, "own_high": own, "others": False,
         "count": 100, "low": 90, "high": 110, "method": "sampled", "rate": 0.5, "sent": {"reads": 30, "reports": 10},
     }  # fmt: skip
-    return Look(**values | changes)
+    return Observation(**values | changes)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
     """
     While people are still coming nothing can hold; an unknown count has no error, but an interval.
     """
-    looks, told = Looks(), list[tuple[Look, Look | None]]()
+    looks, told = Looks(), list[tuple[Observation, Observation | None]]()
     looks.on_look = lambda look, before: told.append((look, before))
     assert looks.summary() == {
         "looks": 0,

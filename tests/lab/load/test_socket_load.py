@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 
 from breathing_room.client import RefusedError, UnreachableError, connect
 from breathing_room.core.errors import HostError
-from breathing_room.lab.load.generator import Plan, look
+from breathing_room.lab.load.generator import LoadPlan, look
 from breathing_room.lab.load.socket_load import SocketCrowd
 from harness import Serve, ServerProcess
 from scripted_server import answer_beats, presence, scripted
@@ -18,7 +18,7 @@ from waiting import PATIENCE_S, until
 
 
 @contextlib.asynccontextmanager
-async def gathered(plan: Plan) -> AsyncIterator[SocketCrowd]:
+async def gathered(plan: LoadPlan) -> AsyncIterator[SocketCrowd]:
     """A crowd that is there, and goes afterwards."""
     crowd = SocketCrowd(plan, await look(plan))
     running = asyncio.create_task(crowd.run())
@@ -36,7 +36,7 @@ async def test_everybody_is_counted_and_hears_it(server: ServerProcess) -> None:
     """
     async with connect(server.url) as visitor:
         await anext(aiter(visitor))
-        async with gathered(Plan(url=server.url, people=50, stay_ms=0)) as crowd:
+        async with gathered(LoadPlan(url=server.url, people=50, stay_ms=0)) as crowd:
             assert (crowd.here, crowd.others) == (50, 1)
             await until(lambda: len(crowd.tally.full_at_s) == 50)
             assert crowd.presence.count == 51
@@ -57,7 +57,10 @@ async def test_a_room_that_counts_too_few_is_outside() -> None:
         await socket.send(presence(low=3, count=3, high=3))
         await answer_beats(socket)
 
-    async with scripted(stuck) as url, gathered(Plan(url=url, people=20, stay_ms=0, look_ms=100)) as crowd:
+    async with (
+        scripted(stuck) as url,
+        gathered(LoadPlan(url=url, people=20, stay_ms=0, look_ms=100)) as crowd,
+    ):
         await until(lambda: crowd.looks.all[-1:] != [] and crowd.looks.all[-1].own_low == 20)
         assert crowd.others_since_s == 0
         assert crowd.looks.all[-1].verdict == "outside"
@@ -68,7 +71,7 @@ async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> No
     U5: with ten joins and leaves a second the count is now and then one of a moment ago, and no look calls it wrong, nor are others
     supposed.
     """
-    plan = Plan(url=server.url, people=40, stay_ms=4_000, look_ms=50, seed=1)
+    plan = LoadPlan(url=server.url, people=40, stay_ms=4_000, look_ms=50, seed=1)
     async with gathered(plan) as crowd:
         await until(lambda: crowd.tally.left > 30)
     summary = crowd.summary()
@@ -82,7 +85,7 @@ async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
     When the crowd has left, the room is empty: nobody lingers for the grace of a broken socket.
     """
     async with connect(server.url, observe=True) as observer:
-        async with gathered(Plan(url=server.url, people=50, stay_ms=0)):
+        async with gathered(LoadPlan(url=server.url, people=50, stay_ms=0)):
             pass
         async with asyncio.timeout(2):
             async for seen in observer:
@@ -94,7 +97,7 @@ async def test_who_leaves_is_replaced(server: ServerProcess) -> None:
     """
     With short stays many go and come, and the crowd keeps its size.
     """
-    async with gathered(Plan(url=server.url, people=40, stay_ms=1_000, seed=1)) as crowd:
+    async with gathered(LoadPlan(url=server.url, people=40, stay_ms=1_000, seed=1)) as crowd:
         await until(lambda: crowd.tally.left > 40)
         await until(lambda: crowd.here == 40)
         assert crowd.tally.joined >= 80
@@ -105,7 +108,7 @@ async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess)
     """
     Everybody has one of the plan's moods, at the beginning and after every change.
     """
-    plan = Plan(
+    plan = LoadPlan(
         url=server.url, people=40, stay_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
     async with gathered(plan) as crowd, connect(server.url, observe=True) as observer:
@@ -133,7 +136,9 @@ async def test_the_same_seed_gives_the_same_crowd() -> None:
     async with scripted(welcome) as url:
         for _ in range(2):
             people.append([])
-            async with gathered(Plan(url=url, people=30, stay_ms=0, mood_changes=0, seed=7, joins_per_s=300)):
+            async with gathered(
+                LoadPlan(url=url, people=30, stay_ms=0, mood_changes=0, seed=7, joins_per_s=300)
+            ):
                 pass
     assert sorted(people[0]) == sorted(people[1])
     assert len(visitors) == 60
@@ -146,7 +151,7 @@ async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
     # With a short lease the room knows its count again soon, snapshot or not.
     flags = ("--lease-ms", "1500", "--grace-ms", "1000")
     server = serve(*flags)
-    async with gathered(Plan(url=server.url, people=40, stay_ms=0)) as crowd:
+    async with gathered(LoadPlan(url=server.url, people=40, stay_ms=0)) as crowd:
         server.kill()
         await until(lambda: crowd.here == 0)
         serve(*flags, port=server.port)
@@ -161,7 +166,7 @@ async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
     At the moments that the server gave each of them.
     """
     server = serve("--retry-spread-ms", "300")
-    async with gathered(Plan(url=server.url, people=40, stay_ms=0)) as crowd:
+    async with gathered(LoadPlan(url=server.url, people=40, stay_ms=0)) as crowd:
         server.stop()
         await until(lambda: crowd.tally.ends["1012"] == 40)
         serve(port=server.port)
@@ -172,7 +177,7 @@ async def test_joins_keep_to_their_pace(server: ServerProcess) -> None:
     """
     A hundred at two hundred a second take half a second, and no less.
     """
-    async with gathered(Plan(url=server.url, people=100, joins_per_s=200)) as crowd:
+    async with gathered(LoadPlan(url=server.url, people=100, joins_per_s=200)) as crowd:
         assert 490 <= crowd.summary()["gathered_ms"] < 5_000
 
 
@@ -180,7 +185,7 @@ async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
     """
     Nobody has to stop it.
     """
-    plan = Plan(url=server.url, people=10, duration_ms=300)
+    plan = LoadPlan(url=server.url, people=10, duration_ms=300)
     crowd = SocketCrowd(plan, await look(plan))
     async with asyncio.timeout(PATIENCE_S):
         await crowd.run()
@@ -199,7 +204,7 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
         await socket.close(4500)
 
     async with scripted(send_away) as url:
-        plan = Plan(url=url, people=20)
+        plan = LoadPlan(url=url, people=20)
         crowd = SocketCrowd(plan, await look(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
@@ -221,7 +226,7 @@ async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
         await socket.wait_closed()
 
     async with scripted(object_to_it) as url:
-        plan = Plan(url=url, people=20)
+        plan = LoadPlan(url=url, people=20)
         crowd = SocketCrowd(plan, await look(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
@@ -246,7 +251,7 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
         await over.wait()
 
     async with scripted(hang) as url:
-        plan = Plan(url=url, people=5)
+        plan = LoadPlan(url=url, people=5)
         crowd = SocketCrowd(plan, await look(plan))
         running = asyncio.create_task(crowd.run())
         await until(lambda: joined == 5)
@@ -266,8 +271,8 @@ async def test_a_crowd_looks_before_it_comes(server: ServerProcess, unused_tcp_p
     No server, a room that cannot be, or a mood that it does not know: said before anybody joins.
     """
     with pytest.raises(UnreachableError):
-        await look(Plan(url=f"http://127.0.0.1:{unused_tcp_port}"))
+        await look(LoadPlan(url=f"http://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(RefusedError):
-        await look(Plan(url=f"{server.url}/elsewhere"))
+        await look(LoadPlan(url=f"{server.url}/elsewhere"))
     with pytest.raises(HostError, match="gratitude"):
-        await look(Plan(url=server.url, moods=("melancholy",)))
+        await look(LoadPlan(url=server.url, moods=("melancholy",)))

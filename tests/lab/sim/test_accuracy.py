@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from breathing_room.lab.sim.result import Look, mood_score, score
+from breathing_room.lab.sim.result import Checkpoint, mood_score, score
 from breathing_room.lab.sim.scenario import load
 from breathing_room.lab.sim.simulation import simulate
 from tiers import longer
@@ -37,7 +37,7 @@ def least_covered(looks: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def looks() -> dict[int, list[Look]]:
+def looks() -> dict[int, list[Checkpoint]]:
     """Play every crowd: five looks a run, three mean stays apart, with a surge before every one of them."""
     return {
         people: [look for seed in range(RUNS) for look in simulate(ACCURACY.of(people), seed).looks]
@@ -45,7 +45,7 @@ def looks() -> dict[int, list[Look]]:
     }
 
 
-def test_the_panel_has_no_bias_and_the_error_of_theory(looks: dict[int, list[Look]]) -> None:
+def test_the_panel_has_no_bias_and_the_error_of_theory(looks: dict[int, list[Checkpoint]]) -> None:
     """At each size the bias is within 3.5 of its own standard errors, and what is published within half a person more; the error is that of theory within what so few looks know."""
     for people, seen in looks.items():
         panel = score("panel", [seen], independent=True)
@@ -61,7 +61,7 @@ def test_the_panel_has_no_bias_and_the_error_of_theory(looks: dict[int, list[Loo
         )
 
 
-def test_intervals_hold_the_truth(looks: dict[int, list[Look]]) -> None:
+def test_intervals_hold_the_truth(looks: dict[int, list[Checkpoint]]) -> None:
     """Of 40 looks at all sizes at least 33 intervals hold, which chance alone misses once in 500 times; of moods at least 75 %."""
     seen = [look for those in looks.values() for look in those]
     assert len(seen) == 20 * RUNS
@@ -74,7 +74,7 @@ def test_intervals_hold_the_truth(looks: dict[int, list[Look]]) -> None:
     assert moods.coverage >= 0.75
 
 
-def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int, list[Look]]) -> None:
+def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int, list[Checkpoint]]) -> None:
     """Taken literally, coins show 3.8 times the truth, and with forced first beats 8 times."""
     coin, forced = (score(name, [looks[50_000]], independent=True) for name in ("coin", "coin_forced"))
 
@@ -85,7 +85,7 @@ def test_the_documents_figure_is_four_and_eight_times_the_truth(looks: dict[int,
     assert coin.bound is coin.coverage is None
 
 
-def test_joins_alone_know_the_crowd(looks: dict[int, list[Look]]) -> None:
+def test_joins_alone_know_the_crowd(looks: dict[int, list[Checkpoint]]) -> None:
     """Counted from joins, the crowd is right on average within three standard errors and 4 %, which stays that nobody saw end may cost."""
     for people in (40, 500, 50_000):
         found = score("write_rate", [looks[people]], independent=True)

@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
-from breathing_room.lab.sim.chance import Chance, Stream, first_draws, stream_key
+from breathing_room.lab.sim.chance import Stream, VisitorRandom, first_draws, stream_key
 
 
 def test_an_array_draws_as_each_would() -> None:
@@ -14,21 +14,21 @@ def test_an_array_draws_as_each_would() -> None:
     for stream in Stream:
         key = stream_key(7, stream)
         assert first_draws(key, numbers).tolist() == [
-            Chance(key, number).random() for number in numbers.tolist()
+            VisitorRandom(key, number).random() for number in numbers.tolist()
         ]
 
 
 def test_streams_seeds_and_people_differ() -> None:
     """Neither another stream, nor another seed, nor another person draws the same; the same person does."""
     drawn = [
-        Chance(stream_key(seed, stream), number).random()
+        VisitorRandom(stream_key(seed, stream), number).random()
         for seed in (1, 2)
         for stream in (Stream.POLLER, Stream.MOODS)
         for number in (1, 2)
     ]
 
     assert len(set(drawn)) == 8
-    assert Chance(stream_key(1, Stream.POLLER), 1).random() == drawn[0]
+    assert VisitorRandom(stream_key(1, Stream.POLLER), 1).random() == drawn[0]
 
 
 def test_draws_are_uniform_and_unrelated() -> None:
@@ -42,7 +42,7 @@ def test_draws_are_uniform_and_unrelated() -> None:
 
 def test_times_of_waiting_are_exponential() -> None:
     """Their mean and their standard deviation are both the mean that was asked for."""
-    chance = Chance(stream_key(1, Stream.NETWORK), 1)
+    chance = VisitorRandom(stream_key(1, Stream.NETWORK), 1)
     waits = [chance.exponential(50) for _ in range(20_000)]
 
     assert fmean(waits) == pytest.approx(50, rel=0.03)

@@ -1,11 +1,11 @@
 """The clock that jumps."""
 
-from breathing_room.lab.sim.clock import FIRST, LAST, Clock
+from breathing_room.lab.sim.clock import FIRST, LAST, VirtualClock
 
 
 def test_actions_are_taken_by_time_then_rank_then_order() -> None:
     """An instant's first come before everybody, its last after, and one's own in the order in which they were put down."""
-    clock, done = Clock(0), list[tuple[int, str]]()
+    clock, done = VirtualClock(0), list[tuple[int, str]]()
     for at_ms, rank, name in (
         (5, 2, "b"),
         (5, LAST, "z"),
@@ -25,7 +25,7 @@ def test_actions_are_taken_by_time_then_rank_then_order() -> None:
 
 def test_what_lies_in_the_past_is_done_now() -> None:
     """An action may ask for another one at once, or for one that should have been: time does not run backwards."""
-    clock, done = Clock(100), list[int]()
+    clock, done = VirtualClock(100), list[int]()
     clock.at(50, 1, done.append)
     clock.at(100, 2, lambda now_ms: clock.at(now_ms - 30, 1, done.append))
     clock.run(101)

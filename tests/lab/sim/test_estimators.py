@@ -8,7 +8,7 @@ from breathing_room.core.events import Reported
 from breathing_room.core.history import HOUR_MS
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
-from breathing_room.lab.sim.estimators import KEPT_MS, Baselines, Writes
+from breathing_room.lab.sim.estimators import KEPT_MS, Baselines, JoinRecorder
 from breathing_room.lab.sim.scenario import parse
 from breathing_room.lab.sim.visitors import Exponential, LogNormal, Newcomers, Stays
 
@@ -68,7 +68,7 @@ def test_who_left_of_late_is_still_a_sample() -> None:
 
 def test_joins_of_a_share_stand_for_all() -> None:
     """Of a steady crowd of 5,000, joins of one in five with their ends tell the number within four standard errors of the share."""
-    writes = Writes(0.2)
+    writes = JoinRecorder(0.2)
     new = individuals(LAWS[0], 200_000)
     writes.come(new, rng(7).random(200_000))
     found = writes.estimate(NOW_MS)

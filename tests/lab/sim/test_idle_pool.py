@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from breathing_room.lab.sim.idle_pool import AWAKE, Sleepers
+from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
 
 
-def a_few(*people: tuple[float, int, int, int]) -> tuple[Sleepers, list[int]]:
+def a_few(*people: tuple[float, int, int, int]) -> tuple[IdlePool, list[int]]:
     """People by ticket, first poll, period and departure; their numbers are 100, 101, …"""
-    sleepers = Sleepers()
+    sleepers: IdlePool[object] = IdlePool()
     ticket, comes, period, departs = (np.array(column) for column in zip(*people, strict=True))
     new: Any = SimpleNamespace(arrives_ms=comes.astype(np.int64), departs_ms=departs.astype(np.int64))
     numbers = np.arange(100, 100 + len(people), dtype=np.int64)
@@ -68,7 +68,7 @@ def test_the_earliest_poll_is_found_as_a_search_would() -> None:
             if at_ms >= from_ms
         ]
         assert sleepers.first_poll(from_ms) == min(polls, default=None)
-    assert Sleepers().first_poll(0) is None
+    assert IdlePool().first_poll(0) is None
     alone, _ = a_few((0.5, 0, 10, 20))
     assert [alone.first_poll(from_ms) for from_ms in (0, 5, 11)] == [(0, 100), (10, 100), None]
 

@@ -5,9 +5,9 @@ from statistics import fmean
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.lab.sim.chance import Chance, Stream, stream_key
+from breathing_room.lab.sim.chance import Stream, VisitorRandom, stream_key
 from breathing_room.lab.sim.people import Feelings, Mind
-from breathing_room.lab.sim.scenario import Crowd, parse
+from breathing_room.lab.sim.scenario import CrowdSettings, parse
 from breathing_room.lab.sim.simulation import World
 
 KEY = stream_key(1, Stream.MOODS)
@@ -15,9 +15,9 @@ KEY = stream_key(1, Stream.MOODS)
 
 def test_moods_are_always_spread_by_their_weights() -> None:
     """On coming, after a while and after a long time, each mood has its share within five standard errors."""
-    crowd = Crowd(moods={"gratitude": 5, "release": 3, "unspoken": 2}, mood_changes=2.0)
+    crowd = CrowdSettings(moods={"gratitude": 5, "release": 3, "unspoken": 2}, mood_changes=2.0)
     feelings = Feelings(crowd, RoomConfig())
-    minds = [Mind(feelings, Chance(KEY, number), 0) for number in range(20_000)]
+    minds = [Mind(feelings, VisitorRandom(KEY, number), 0) for number in range(20_000)]
     for at_ms in (0, 200_000, 3_600_000):
         for mind in minds:
             while mind.changes_at_ms <= at_ms:
@@ -30,10 +30,10 @@ def test_moods_are_always_spread_by_their_weights() -> None:
 @pytest.mark.parametrize("moods", [{}, {"gratitude": 9, "release": 1}])
 def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
     """Whatever the weights, a mean stay has as many changes as were asked for, and each is to another mood."""
-    feelings = Feelings(Crowd(moods=moods, mood_changes=1.5), RoomConfig())
+    feelings = Feelings(CrowdSettings(moods=moods, mood_changes=1.5), RoomConfig())
     changes = []
     for number in range(4_000):
-        mind, count = Mind(feelings, Chance(KEY, number), 0), 0
+        mind, count = Mind(feelings, VisitorRandom(KEY, number), 0), 0
         while mind.changes_at_ms <= 900_000:
             former = mind.mood
             mind.change()
@@ -44,10 +44,10 @@ def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
     assert fmean(changes) == pytest.approx(1.5, abs=0.1)
 
 
-@pytest.mark.parametrize("crowd", [Crowd(mood_changes=0), Crowd(moods={"release": 1})])
-def test_some_never_feel_otherwise(crowd: Crowd) -> None:
+@pytest.mark.parametrize("crowd", [CrowdSettings(mood_changes=0), CrowdSettings(moods={"release": 1})])
+def test_some_never_feel_otherwise(crowd: CrowdSettings) -> None:
     """Without changes, or with one mood to choose from, a mind stays as it is."""
-    mind = Mind(Feelings(crowd, RoomConfig()), Chance(KEY, 1), 0)
+    mind = Mind(Feelings(crowd, RoomConfig()), VisitorRandom(KEY, 1), 0)
     assert mind.changes_at_ms > 10**15
 
 

@@ -9,15 +9,24 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.meter import Meter, StoreMeter
-from breathing_room.lab.sim.result import Look, MoodScore, RunResult, independent_samples, mood_score, score
+from breathing_room.lab.sim.result import (
+    Checkpoint,
+    MoodScore,
+    RunResult,
+    independent_samples,
+    mood_score,
+    score,
+)
 from breathing_room.lab.sim.scenario import parse
 from breathing_room.lab.sim.summary import add_up, budget_per_s, independent_after_ms, summarize
 
 PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
 
 
-def a_look(truth: int, said: tuple[float, float, float], *, at_ms: int = 0, name: str = "panel") -> Look:
-    return Look(
+def a_look(
+    truth: int, said: tuple[float, float, float], *, at_ms: int = 0, name: str = "panel"
+) -> Checkpoint:
+    return Checkpoint(
         at_ms=at_ms,
         truth=truth,
         moods=(truth, 0, 0),

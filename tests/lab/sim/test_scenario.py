@@ -8,8 +8,8 @@ import pytest
 
 from breathing_room.core.errors import ConfigError
 from breathing_room.lab.sim.scenario import (
-    Crowd,
-    Forgers,
+    CrowdSettings,
+    ForgersSettings,
     Run,
     Scenario,
     Surge,
@@ -142,6 +142,6 @@ def test_the_example_of_the_manual_is_a_scenario() -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     assert parse(example).crowd.people == 300
 
-    for table in (Run, Crowd, Surge, Forgers, Wires):
+    for table in (Run, CrowdSettings, Surge, ForgersSettings, Wires):
         for entry in fields(table):
             assert f"`{entry.name}`" in page, entry.name

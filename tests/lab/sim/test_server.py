@@ -5,19 +5,21 @@ from typing import Any
 import pytest
 
 from breathing_room.core.presence import Presence
-from breathing_room.lab.sim.clock import Clock
+from breathing_room.lab.sim.clock import VirtualClock
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.scenario import parse
-from breathing_room.lab.sim.server import Outdated, Server, Shed, key_of, ticket_of
+from breathing_room.lab.sim.server import Outdated, Shed, SimulatedServer, key_of, ticket_of
 
 DAY_MS = 86_400_000
 
 
-def a_server(rate: float = 1.0, policy: str = "every", **room: Any) -> tuple[Server, Meter, Clock]:
+def a_server(
+    rate: float = 1.0, policy: str = "every", **room: Any
+) -> tuple[SimulatedServer, Meter, VirtualClock]:
     settings = "".join(f"{name} = {value}\n" for name, value in room.items())
     scenario = parse(f'[run]\npolicy = "{policy}"\n[room]\n{settings}')
-    clock, meter = Clock(0), Meter()
-    return Server(scenario, clock, meter, rate=rate), meter, clock
+    clock, meter = VirtualClock(0), Meter()
+    return SimulatedServer(scenario, clock, meter, rate=rate), meter, clock
 
 
 def test_a_report_is_counted_and_written() -> None:

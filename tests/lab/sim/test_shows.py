@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from breathing_room.lab.sim.result import RunResult
-from breathing_room.lab.sim.scenario import Forgers, load
+from breathing_room.lab.sim.scenario import ForgersSettings, load
 from breathing_room.lab.sim.simulation import simulate
 from breathing_room.lab.sim.summary import summarize
 from tiers import longer
@@ -17,7 +17,7 @@ from tiers import longer
 def play_clean(seed: int, people: int, run: frozenset[tuple[str, Any]]) -> RunResult:
     """Run the scenario of the forgers without them: they are compared with it, whatever their ids."""
     scenario = load("forgers", {"run": dict(run), "crowd": {"people": people}})
-    return simulate(replace(scenario, forgers=Forgers()), seed)
+    return simulate(replace(scenario, forgers=ForgersSettings()), seed)
 
 
 def show(name: str, seeds: range, *, people: int = 0, **run: Any) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.meter import Meter, StoreMeter
-from breathing_room.lab.sim.result import Look, RunResult
+from breathing_room.lab.sim.result import Checkpoint, RunResult
 from breathing_room.lab.sim.scenario import Scenario, parse
 from breathing_room.lab.sim.summary import LOOKS_MAX, a_day, budget_per_s, forgers, summarize, surge
 
 PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
 
 
-def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> Look:
+def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> Checkpoint:
     fields: dict[str, Any] = {
         "moods": (truth, 0, 0),
         "presence": replace(PRESENCE, count=count, high=count),
@@ -28,11 +28,11 @@ def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> Look:
         "standard_error": 5.0,
         "estimates": {"panel": Estimate(count, count - 10, count + 10)},
     }
-    return Look(at_ms=at_ms, truth=truth, **(fields | more))
+    return Checkpoint(at_ms=at_ms, truth=truth, **(fields | more))
 
 
 def a_run(
-    *looks: Look, seed: int = 1, reports_by_s: tuple[int, ...] = (), hours: float = 1.0, **meter: Any
+    *looks: Checkpoint, seed: int = 1, reports_by_s: tuple[int, ...] = (), hours: float = 1.0, **meter: Any
 ) -> RunResult:
     return RunResult(
         seed=seed,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.lab.sim.scenario import Crowd, parse
+from breathing_room.lab.sim.scenario import CrowdSettings, parse
 from breathing_room.lab.sim.visitors import (
     STEP_MS,
     Arrivals,
@@ -37,7 +37,7 @@ def test_what_lies_before_an_age_is_what_was_drawn(stays: Stays) -> None:
 def test_stays_from_a_file(tmp_path: Path) -> None:
     """One stay in seconds per line; their mean is the crowd's."""
     (tmp_path / "stays.txt").write_text("60\n600\n1800.5\n")
-    stays = stays_of(Crowd(stay=str(tmp_path / "stays.txt")))
+    stays = stays_of(CrowdSettings(stay=str(tmp_path / "stays.txt")))
 
     assert stays.mean_ms == pytest.approx(820_166.67)
     assert set(stays.draw(RNG, 100).tolist()) == {60_000.0, 600_000.0, 1_800_500.0}
@@ -59,7 +59,7 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | None, message: s
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigError, match=f"crowd.stay.*{message}"):
-        stays_of(Crowd(stay=str(path)))
+        stays_of(CrowdSettings(stay=str(path)))
 
 
 def test_arrivals_keep_the_level() -> None:

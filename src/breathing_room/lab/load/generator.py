@@ -11,7 +11,7 @@ How people come in, hear of the room and say goodbye is for the kinds of crowd t
 
 A crowd knows its own people and nobody else. Other people are, or may be, in the room if it was not known to be empty before, or
 if it counts more than ours can be. From then on counts are not judged, except those below our own number: others can only add. A
-caller who knows that there are no others says so (``Plan.alone``), and a count above ours is an error.
+caller who knows that there are no others says so (``LoadPlan.alone``), and a count above ours is an error.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from breathing_room.client.rules import Rules, ask_rules
 from breathing_room.client.timing import Timing
 from breathing_room.core.errors import HostError
 from breathing_room.core.presence import Presence
-from breathing_room.lab.load.observations import Look, Looks
+from breathing_room.lab.load.observations import Looks, Observation
 from breathing_room.lab.load.stats import Tally
 
 GOODBYE_S: Final = 5.0
@@ -42,7 +42,7 @@ USUAL_STAY_MS: Final = 900_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
+class LoadPlan:
     """What a crowd does.
 
     Attributes:
@@ -89,7 +89,7 @@ class Sight:
     moods: tuple[str, ...]
 
 
-async def look(plan: Plan) -> Sight:
+async def look(plan: LoadPlan) -> Sight:
     """Look into a room before going in: is it there, how does it work, who is in it, and what can be felt?
 
     Raises:
@@ -132,7 +132,7 @@ class Somebody(Protocol):
 P = TypeVar("P", bound=Somebody)
 
 
-class Crowd(Generic[P]):
+class LoadGenerator(Generic[P]):
     """The people of a plan, from their coming to their going.
 
     Args:
@@ -143,7 +143,7 @@ class Crowd(Generic[P]):
     mode: ClassVar[str]
     tally: Tally
 
-    def __init__(self, plan: Plan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
         self.plan = plan
         self.moods = sight.moods
         self.presence = sight.presence
@@ -356,7 +356,7 @@ class Crowd(Generic[P]):
         if presence.low > most and self.others_since_s is None and not self.plan.alone:
             self.others_since_s = now_s - tally.began_at_s
         self.looks.add(
-            Look(
+            Observation(
                 at_s=now_s - tally.began_at_s,
                 gathered=tally.gathered_at_s is not None,
                 own=own,

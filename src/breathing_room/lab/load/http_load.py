@@ -38,7 +38,7 @@ from breathing_room.core.client_rules.polling import (
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
-from breathing_room.lab.load.generator import GOODBYE_S, Crowd, Plan, Sight
+from breathing_room.lab.load.generator import GOODBYE_S, LoadGenerator, LoadPlan, Sight
 from breathing_room.lab.load.stats import HttpTally
 
 # Twice what keeps a core busy on either side: 3,000 requests a second at 15 ms each are 45 on their way.
@@ -85,7 +85,7 @@ class Caller:
 C = TypeVar("C", bound=Caller)
 
 
-class HttpCrowd(Crowd[C], Generic[C]):
+class HttpCrowd(LoadGenerator[C], Generic[C]):
     """People over HTTP.
 
     Args:
@@ -93,7 +93,7 @@ class HttpCrowd(Crowd[C], Generic[C]):
         sight: What there is before they come.
     """
 
-    def __init__(self, plan: Plan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
         super().__init__(plan, sight)
         self.tally: HttpTally = HttpTally()
         self._presence = Endpoint.of(sight.rules.presence_url)
@@ -268,7 +268,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
 
     mode: ClassVar[str] = "poll"
 
-    def __init__(self, plan: Plan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
         super().__init__(plan, sight)
         self._rules = sight.rules
         self._pages = Pages.of(sight.rules)
@@ -375,12 +375,12 @@ class CoinCaller(Caller):
         self._forced = True
 
 
-class CoinCrowd(HttpCrowd[CoinCaller]):
+class LegacyLoad(HttpCrowd[CoinCaller]):
     """People with clients of the planning document's kind, half of which read their chance from the server."""
 
     mode: ClassVar[str] = "coin"
 
-    def __init__(self, plan: Plan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
         super().__init__(plan, sight)
         self._came = 0
         self._pages = {

@@ -12,7 +12,7 @@ Verdict: TypeAlias = Literal["joining", "covered", "outside", "others"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Observation:
     """What a room said at an instant, beside what is known of who was in it.
 
     Attributes:
@@ -58,7 +58,7 @@ class Look:
             return "others"
         return "covered" if self.low <= self.own_high else "outside"
 
-    def rates(self, before: "Look | None") -> dict[str, float]:
+    def rates(self, before: "Observation | None") -> dict[str, float]:
         """Say how much of what was sent per second since the look before this one, or since the beginning."""
         length_s = max(self.at_s - (before.at_s if before else 0.0), 1e-3)
         return {
@@ -76,15 +76,15 @@ class Looks:
         on_look: Called with each, and the one before it.
     """
 
-    all: list[Look] = field(default_factory=list)
-    on_look: Callable[[Look, Look | None], None] = lambda _look, _before: None
+    all: list[Observation] = field(default_factory=list)
+    on_look: Callable[[Observation, Observation | None], None] = lambda _look, _before: None
 
     @property
-    def last(self) -> Look | None:
+    def last(self) -> Observation | None:
         """The latest."""
         return self.all[-1] if self.all else None
 
-    def add(self, look: Look) -> None:
+    def add(self, look: Observation) -> None:
         """Take one in."""
         before = self.last
         self.all.append(look)

@@ -21,7 +21,7 @@ from breathing_room.client.protocol import decode, socket_url
 from breathing_room.client.room import VISITOR_BYTES
 from breathing_room.core.errors import PeerError
 from breathing_room.core.presence import Presence
-from breathing_room.lab.load.generator import GOODBYE_S, Crowd, Plan, Sight
+from breathing_room.lab.load.generator import GOODBYE_S, LoadGenerator, LoadPlan, Sight
 from breathing_room.lab.load.slim_socket import SlimSocket, handshake
 from breathing_room.lab.load.stats import SocketTally
 
@@ -115,7 +115,7 @@ def read(message: bytes) -> Presence | PeerError | None:
     return decoded if isinstance(decoded, Presence | PeerError) else None
 
 
-class SocketCrowd(Crowd[Person]):
+class SocketCrowd(LoadGenerator[Person]):
     """People on sockets.
 
     Args:
@@ -125,7 +125,7 @@ class SocketCrowd(Crowd[Person]):
 
     mode: ClassVar[str] = "socket"
 
-    def __init__(self, plan: Plan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
         super().__init__(plan, sight)
         parts = urlsplit(socket_url(sight.rules.base, sight.rules.room))
         self.request = handshake(parts.netloc.rpartition("@")[2], parts.path)

@@ -41,7 +41,7 @@ def stream_key(seed: int, stream: Stream) -> int:
     return mix(mix(seed * GOLDEN + 1 & MASK) + stream & MASK)
 
 
-class Chance:
+class VisitorRandom:
     """One visitor's chance in one stream.
 
     Args:
@@ -69,7 +69,7 @@ class Chance:
 
 
 def first_draws(key: int, visitors: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Say what ``Chance(key, visitor).random()`` gives first, for many visitors at once."""
+    """Say what ``VisitorRandom(key, visitor).random()`` gives first, for many visitors at once."""
     golden = np.uint64(GOLDEN)
     state = _mix_all(np.uint64(key) + visitors.astype(np.uint64) * golden)
     return (_mix_all(state + golden) >> np.uint64(11)).astype(np.float64) * ONE

@@ -11,7 +11,7 @@ LAST: Final = 1 << 62
 """The ranks of what comes before and after everybody in an instant."""
 
 
-class Clock:
+class VirtualClock:
     """Actions by time. Two of one instant are taken by rank, and of one rank in the order in which they were put down.
 
     The rank of a person's actions is the person's number. So their order is a matter of who they are, and the same in both

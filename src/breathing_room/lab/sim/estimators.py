@@ -52,7 +52,7 @@ class Baselines:
         self._departs_ms = np.zeros(0, np.int64)
         self._new: list[Newcomers] = []
         share = min(keep, scenario.room.panel_size / scenario.crowd.people)
-        self._writes = Writes(share) if "write_rate" in self._names else None
+        self._writes = JoinRecorder(share) if "write_rate" in self._names else None
         self._history = History() if "history" in self._names else None
         self._moods = (*scenario.room.moods, UNSPOKEN)
         ages_ms = np.linspace(0, 24 * stays.mean_ms, 10_001)
@@ -121,7 +121,7 @@ class Baselines:
         return {name: Estimate(*[(int(count) + settled) / CHANCE] * 3) for name, count in samples.items()}
 
 
-class Writes:
+class JoinRecorder:
     """Feeds ``WriteRate`` with the joins of people whose ticket is below a share, and with their ends.
 
     Whoever goes without a word is missed when their lease ends, and is then taken to have gone as long before as people are counted too

@@ -13,21 +13,21 @@ Polls have one effect on others: the first one after a copy at the edge has aged
 of all sleepers is sought.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from breathing_room.lab.sim.people import Polled
-    from breathing_room.lab.sim.visitors import Newcomers
+from breathing_room.lab.sim.visitors import Newcomers
+
+VisitorT = TypeVar("VisitorT")
 
 AWAKE: Final = 1 << 61
 """The time of the next poll of a row whose person is awake, or of no row."""
 
 
-class Sleepers:
-    """Rows of people; a column each."""
+class IdlePool(Generic[VisitorT]):
+    """Rows of people, a column each; a person who has been made of a row is of the type that the pool is of."""
 
     def __init__(self) -> None:
         self.number = np.zeros(0, np.int64)
@@ -38,14 +38,14 @@ class Sleepers:
         self.period_ms = np.ones(0, np.int64)
         self.departs_ms = np.zeros(0, np.int64)
         self.asked = np.zeros(0, np.bool_)
-        self.persons: list[Polled | None] = []
+        self.persons: list[VisitorT | None] = []
         self._free: list[int] = []
 
     def add(
         self,
         number: NDArray[np.int64],
         ticket: NDArray[np.float64],
-        new: "Newcomers",
+        new: Newcomers,
         period_ms: NDArray[np.int64],
         epoch: int,
     ) -> list[int]:

@@ -1,7 +1,7 @@
 """The people: those who poll, those who flip coins, those on sockets, and forgers."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -10,14 +10,14 @@ from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged
 from breathing_room.core.presence import Presence
-from breathing_room.lab.sim.chance import Chance, Stream
-from breathing_room.lab.sim.clock import LAST
-from breathing_room.lab.sim.idle_pool import AWAKE
-from breathing_room.lab.sim.scenario import MINUTE_MS, Crowd
-from breathing_room.lab.sim.server import ROOM, Answer, Outdated, Shed, key_of
-
-if TYPE_CHECKING:
-    from breathing_room.lab.sim.simulation import World
+from breathing_room.lab.sim.chance import Stream, VisitorRandom
+from breathing_room.lab.sim.clock import LAST, VirtualClock
+from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
+from breathing_room.lab.sim.meter import Meter
+from breathing_room.lab.sim.network import Edge, Network
+from breathing_room.lab.sim.scenario import MINUTE_MS, CrowdSettings
+from breathing_room.lab.sim.server import ROOM, Answer, Outdated, Shed, SimulatedServer, key_of
+from breathing_room.lab.sim.tickets import Ids
 
 FORGED_PREFIX: Final = b"forged"
 
@@ -33,7 +33,7 @@ class Feelings:
         config: The room's moods.
     """
 
-    def __init__(self, crowd: Crowd, config: RoomConfig) -> None:
+    def __init__(self, crowd: CrowdSettings, config: RoomConfig) -> None:
         self.names = (*config.moods, UNSPOKEN)
         weights = crowd.moods or dict.fromkeys(config.moods, 1.0)
         whole = sum(weights.values())
@@ -43,7 +43,7 @@ class Feelings:
         self.between_ms = crowd.stay_minutes * MINUTE_MS / changes if changes else None
         self._edges = np.cumsum(self.weights).tolist()
 
-    def draw(self, chance: Chance) -> int:
+    def draw(self, chance: VisitorRandom) -> int:
         """Draw a mood."""
         drawn = chance.random() * self._edges[-1]
         return next(index for index, edge in enumerate(self._edges) if drawn < edge)
@@ -60,7 +60,7 @@ class Mind:
 
     __slots__ = ("_chance", "_feelings", "_next_mood", "changes_at_ms", "mood")
 
-    def __init__(self, feelings: Feelings, chance: Chance, now_ms: int) -> None:
+    def __init__(self, feelings: Feelings, chance: VisitorRandom, now_ms: int) -> None:
         self._feelings = feelings
         self._chance = chance
         self._next_mood = feelings.draw(chance)
@@ -83,7 +83,59 @@ class Mind:
             self._next_mood = self._feelings.draw(self._chance)
 
 
-class Polled:
+class Surroundings(Protocol):
+    """What people know of the simulation that they live in.
+
+    Attributes:
+        crowd: How they live.
+        config: How the room works.
+        keys: The key of the stream that each draws from.
+        clock: When what they plan is done.
+        meter: Where everything is counted.
+        ids: Their ids and tickets.
+        forged_ids: Those of forgers.
+        feelings: How moods come and go.
+        network: How packets travel.
+        edge: The cache that is polled.
+        server: The server.
+        one_ticket_ms: The longest stay in which a visitor holds one ticket.
+        sleepers: Those who poll, where many of them are rows of a pool; None: each is a visitor of its own.
+        others: Those who are there and do not poll, by number.
+    """
+
+    crowd: CrowdSettings
+    config: RoomConfig
+    keys: dict[Stream, int]
+    clock: VirtualClock
+    meter: Meter
+    ids: Ids
+    forged_ids: Ids
+    feelings: Feelings
+    network: Network
+    edge: Edge
+    server: SimulatedServer
+    one_ticket_ms: int
+    sleepers: "IdlePool[PollingVisitor] | None"
+    others: "dict[int, Tossing | Connected]"
+
+    def report(self, visitor: str, mood: str | None, epoch: int, now_ms: int) -> Answer:
+        """Carry a report to the server."""
+        ...
+
+    def copy_of(self, epoch: int) -> Presence:
+        """Return the presence that the edge has, as a visitor who came in an epoch saw it."""
+        ...
+
+    def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
+        """Plan for a poll of a visitor who falls asleep: perhaps it has the copy at the edge fetched."""
+        ...
+
+    def gone(self, row: int, person: "PollingVisitor") -> None:
+        """Forget a visitor who has gone, and free their row."""
+        ...
+
+
+class PollingVisitor:
     """Somebody who polls: a ``Poller``, a mind, and packets.
 
     Args:
@@ -103,7 +155,7 @@ class Polled:
 
     def __init__(
         self,
-        world: "World",
+        world: Surroundings,
         *,
         row: int,
         number: int,
@@ -119,14 +171,14 @@ class Polled:
         self.departs_ms = departs_ms
         self._ticket = ticket
         self.epoch = epoch
-        self.mind = Mind(world.feelings, Chance(world.keys[Stream.MOODS], number), arrives_ms)
-        self._chance = Chance(world.keys[Stream.NETWORK], number)
+        self.mind = Mind(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
+        self._chance = VisitorRandom(world.keys[Stream.NETWORK], number)
         self._poller = Poller(
             world.ids.visitor(number),
             room=ROOM,
             beat_ms=world.config.beat_ms,
             mood=self._mood,
-            rng=Chance(world.keys[Stream.POLLER], number),
+            rng=VisitorRandom(world.keys[Stream.POLLER], number),
             now_ms=arrives_ms,
         )
         self._sleeps = departs_ms - arrives_ms <= world.one_ticket_ms
@@ -299,7 +351,8 @@ class Polled:
         self.is_gone = True
         goodbye = self._poller.leave()
         arrives = (
-            Chance(self._world.keys[Stream.GOODBYE], self.number).random() < self._world.crowd.leaves_share
+            VisitorRandom(self._world.keys[Stream.GOODBYE], self.number).random()
+            < self._world.crowd.leaves_share
         )
         if goodbye is not None and arrives:
             self._world.server.goodbye(goodbye.visitor, now_ms)
@@ -318,12 +371,12 @@ class Tossing:
         departs_ms: When they go, without a word.
     """
 
-    def __init__(self, world: "World", number: int, arrives_ms: int, departs_ms: int) -> None:
+    def __init__(self, world: Surroundings, number: int, arrives_ms: int, departs_ms: int) -> None:
         self._world = world
         self._visitor = world.ids.visitor(number)
         self.number = number
-        self.mind = Mind(world.feelings, Chance(world.keys[Stream.MOODS], number), arrives_ms)
-        self._chance = Chance(world.keys[Stream.COINS], number)
+        self.mind = Mind(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
+        self._chance = VisitorRandom(world.keys[Stream.COINS], number)
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
         self._beats_at_ms = arrives_ms
@@ -365,10 +418,10 @@ class Connected:
         departs_ms: When they go.
     """
 
-    def __init__(self, world: "World", number: int, arrives_ms: int, departs_ms: int) -> None:
+    def __init__(self, world: Surroundings, number: int, arrives_ms: int, departs_ms: int) -> None:
         self._world = world
         self.number = number
-        self.mind = Mind(world.feelings, Chance(world.keys[Stream.MOODS], number), arrives_ms)
+        self.mind = Mind(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
         self._pinged_at_ms = -1
@@ -386,7 +439,9 @@ class Connected:
             world.server.feed(Joined(self.number, key, self.mind.name), now_ms)
         elif now_ms >= self.departs_ms:
             del world.others[self.number]
-            polite = Chance(world.keys[Stream.GOODBYE], self.number).random() < world.crowd.leaves_share
+            polite = (
+                VisitorRandom(world.keys[Stream.GOODBYE], self.number).random() < world.crowd.leaves_share
+            )
             world.server.feed(Left(self.number) if polite else Broke(self.number), now_ms)
             return
         elif self.mind.changes_at_ms <= now_ms:
@@ -406,7 +461,7 @@ class Connected:
             self.mind.change()
 
 
-class Forgers:
+class ForgedReports:
     """Forged reports, from one address prefix: so many that they are a given share of all that arrive.
 
     They renew what they have as long as they can, and go on to other ids when a lease would have ended meanwhile. Where ids are
@@ -420,7 +475,7 @@ class Forgers:
         from_ms: When they begin.
     """
 
-    def __init__(self, world: "World", share: float, *, chosen: bool, from_ms: int) -> None:
+    def __init__(self, world: Surroundings, share: float, *, chosen: bool, from_ms: int) -> None:
         self._world = world
         self._per_report = share / (1 - share)
         self._owed = 0.0

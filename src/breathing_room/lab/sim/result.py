@@ -15,7 +15,7 @@ SEATS_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Checkpoint:
     """What was said and what was true, at an instant.
 
     Attributes:
@@ -61,12 +61,12 @@ class RunResult:
     depth: str
     keep: float
     hours: float
-    looks: tuple[Look, ...]
+    looks: tuple[Checkpoint, ...]
     meter: Meter
     reports_by_s: tuple[int, ...]
 
 
-def independent_samples(runs: Iterable[Sequence[Look]], *, apart_ms: float) -> int:
+def independent_samples(runs: Iterable[Sequence[Checkpoint]], *, apart_ms: float) -> int:
     """Count the looks that see different people: those of different runs, and those of one run at least ``apart_ms`` apart.
 
     Looks that are closer see much the same panel, so a hundred of them are one sample of the estimator's error.
@@ -108,7 +108,7 @@ class Score:
     ratio: float
 
 
-def score(name: str, runs: Sequence[Sequence[Look]], *, independent: bool) -> Score | None:
+def score(name: str, runs: Sequence[Sequence[Checkpoint]], *, independent: bool) -> Score | None:
     """Judge an estimator; None where it said nothing.
 
     Args:
@@ -153,7 +153,7 @@ class MoodScore:
     coverage: float | None
 
 
-def judged_moods(look: Look) -> Iterator[tuple[int, tuple[int, int | None]]]:
+def judged_moods(look: Checkpoint) -> Iterator[tuple[int, tuple[int, int | None]]]:
     """Yield the true number of people and the published interval of each mood that is judged at a look."""
     for mood, truth in zip((*look.presence.moods, UNSPOKEN), look.moods, strict=True):
         interval = look.presence.mood_intervals[mood]
@@ -161,7 +161,7 @@ def judged_moods(look: Look) -> Iterator[tuple[int, tuple[int, int | None]]]:
             yield truth, interval
 
 
-def mood_score(looks: Iterable[Look]) -> MoodScore:
+def mood_score(looks: Iterable[Checkpoint]) -> MoodScore:
     """Judge the intervals of moods."""
     count = held = 0
     for look in looks:

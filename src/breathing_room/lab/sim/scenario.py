@@ -76,7 +76,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Crowd:
+class CrowdSettings:
     """Who comes, and how long they stay.
 
     Attributes:
@@ -139,7 +139,7 @@ class Surge:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Forgers:
+class ForgersSettings:
     """Reports of people who are not there, all from one address prefix.
 
     Attributes:
@@ -188,9 +188,9 @@ class Scenario:
     about: str = ""
     sizes: tuple[int, ...] = ()
     run: Run = field(default_factory=Run)
-    crowd: Crowd = field(default_factory=Crowd)
+    crowd: CrowdSettings = field(default_factory=CrowdSettings)
     surge: Surge = field(default_factory=Surge)
-    forgers: Forgers = field(default_factory=Forgers)
+    forgers: ForgersSettings = field(default_factory=ForgersSettings)
     wires: Wires = field(default_factory=Wires)
     room: RoomConfig = field(default_factory=lambda: RoomConfig(mode="poll"))
 
@@ -293,9 +293,9 @@ def parse(text: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -
 
 TABLES: Final = {
     "run": Run,
-    "crowd": Crowd,
+    "crowd": CrowdSettings,
     "surge": Surge,
-    "forgers": Forgers,
+    "forgers": ForgersSettings,
     "wires": Wires,
     "room": RoomConfig,
 }

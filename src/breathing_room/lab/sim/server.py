@@ -17,7 +17,7 @@ from breathing_room.core.wire import Report, check_epoch
 from breathing_room.core.write_policies import POLICIES
 from breathing_room.core.write_policies.records import Kind, Put, SeatReport, Writes
 from breathing_room.lab.sim.checkers import check_presence
-from breathing_room.lab.sim.clock import FIRST, Clock
+from breathing_room.lab.sim.clock import FIRST, VirtualClock
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.scenario import SECOND_MS, Scenario
 from breathing_room.lab.sim.store import MeteredStore, finish
@@ -43,7 +43,7 @@ class Outdated:
 Answer: TypeAlias = Presence | Shed | Outdated
 
 
-class Server:
+class SimulatedServer:
     """Takes requests, feeds the room, wakes it, and carries out the orders of the policy.
 
     Args:
@@ -53,7 +53,7 @@ class Server:
         rate: The rate at which the room begins.
     """
 
-    def __init__(self, scenario: Scenario, clock: Clock, meter: Meter, *, rate: float) -> None:
+    def __init__(self, scenario: Scenario, clock: VirtualClock, meter: Meter, *, rate: float) -> None:
         self._clock = clock
         self._meter = meter
         self.room = _begin(scenario, rate, clock.now_ms)

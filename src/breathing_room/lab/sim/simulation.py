@@ -16,16 +16,16 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
 from breathing_room.lab.sim.chance import Stream, first_draws, stream_key
 from breathing_room.lab.sim.checkers import check_room, check_store
-from breathing_room.lab.sim.clock import FIRST, LAST, Clock
+from breathing_room.lab.sim.clock import FIRST, LAST, VirtualClock
 from breathing_room.lab.sim.cohorts import Cohorts
 from breathing_room.lab.sim.estimators import Baselines
-from breathing_room.lab.sim.idle_pool import AWAKE, Sleepers
+from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.network import Edge, Network
-from breathing_room.lab.sim.people import Connected, Feelings, Forgers, Polled, Tossing
-from breathing_room.lab.sim.result import Look, RunResult
+from breathing_room.lab.sim.people import Connected, Feelings, ForgedReports, PollingVisitor, Tossing
+from breathing_room.lab.sim.result import Checkpoint, RunResult
 from breathing_room.lab.sim.scenario import EVENTS_PEOPLE_MAX, HOUR_MS, SECOND_MS, Scenario
-from breathing_room.lab.sim.server import ROOM, Answer, Server
+from breathing_room.lab.sim.server import ROOM, Answer, SimulatedServer
 from breathing_room.lab.sim.tickets import Ids
 from breathing_room.lab.sim.visitors import (
     CHUNK_MS,
@@ -74,7 +74,7 @@ class World:
         self.begins_ms = DAY_BEGINS_MS + round(scenario.run.starts_at_h * HOUR_MS)
         self.ends_ms = self.begins_ms + scenario.length_ms
         self.meter = Meter()
-        self.clock = Clock(self.begins_ms)
+        self.clock = VirtualClock(self.begins_ms)
         self.keys = {stream: stream_key(seed, stream) for stream in Stream}
         rngs = [np.random.Generator(np.random.PCG64(part)) for part in np.random.SeedSequence(seed).spawn(6)]
         self._arrivals_rng, self._cohorts_rng, self._looks_rng, self._polls_rng, *ids_rngs = rngs
@@ -85,7 +85,7 @@ class World:
         self._arrivals = Arrivals(scenario, self._stays)
         wires = scenario.wires
         self.network = Network(wires.loss_share, wires.delay_ms)
-        self.server = Server(scenario, self.clock, self.meter, rate=rate)
+        self.server = SimulatedServer(scenario, self.clock, self.meter, rate=rate)
         self.edge = Edge(
             self.server.presence,
             self._before_change,
@@ -96,9 +96,9 @@ class World:
         )
         # Who stays for longer may see an epoch after the next one, and draw another ticket: their polls are not reckoned.
         self.one_ticket_ms = self.config.epoch_ms - round(2 * wires.presence_max_age_s * SECOND_MS)
-        self.sleepers = Sleepers() if depth == "crowd" else None
+        self.sleepers: IdlePool[PollingVisitor] | None = IdlePool() if depth == "crowd" else None
         self.others: dict[int, Tossing | Connected] = {}
-        self._polled: dict[int, Polled] = {}
+        self._polled: dict[int, PollingVisitor] = {}
         self._purge_at_ms = self.begins_ms
         self._planned: tuple[int, int] = (AWAKE, 0)
         self._look_ms = round(scenario.run.look_every_s * SECOND_MS)
@@ -111,7 +111,7 @@ class World:
         self._baselines = Baselines(scenario, self._stays, self._looks_rng, keep)
         forgers = scenario.forgers
         self._forgers = (
-            Forgers(
+            ForgedReports(
                 self,
                 forgers.share,
                 chosen=forgers.tickets == "chosen",
@@ -120,7 +120,7 @@ class World:
             if forgers.share
             else None
         )
-        self._looks: list[Look] = []
+        self._looks: list[Checkpoint] = []
 
     # --- A run ------------------------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class World:
         if self.sleepers is None:
             lists = (column.tolist() for column in (numbers, new.arrives_ms, new.departs_ms, tickets))
             for number, arrives_ms, departs_ms, ticket in zip(*lists, strict=True):
-                person = self._polled[number] = Polled(
+                person = self._polled[number] = PollingVisitor(
                     self,
                     row=0,
                     number=number,
@@ -279,11 +279,11 @@ class World:
             return
         self._person(row).expect(now_ms)
 
-    def _person(self, row: int) -> Polled:
+    def _person(self, row: int) -> PollingVisitor:
         """Make a person of a row."""
         sleepers = self.sleepers
         assert sleepers is not None
-        person = Polled(
+        person = PollingVisitor(
             self,
             row=row,
             number=int(sleepers.number[row]),
@@ -296,7 +296,7 @@ class World:
         self._polled[person.number] = person
         return person
 
-    def gone(self, row: int, person: Polled) -> None:
+    def gone(self, row: int, person: PollingVisitor) -> None:
         """Somebody has gone."""
         del self._polled[person.number]
         if self.sleepers is not None:
@@ -441,7 +441,7 @@ class World:
         moods += self._looks_rng.multinomial(truth - known, self.feelings.weights)
         raw = room.panel.raw_estimate(now_ms)
         self._looks.append(
-            Look(
+            Checkpoint(
                 at_ms=now_ms - self.begins_ms - self.scenario.warm_up_ms,
                 truth=truth,
                 moods=tuple(moods.tolist()),
@@ -463,7 +463,7 @@ class World:
         return sqrt(polled**2 + coins * BEAT_MS / (CHANCE * WINDOW_MS))
 
     @staticmethod
-    def _is_here(person: Polled | Tossing | Connected, now_ms: int) -> bool:
+    def _is_here(person: PollingVisitor | Tossing | Connected, now_ms: int) -> bool:
         return person.arrives_ms <= now_ms < person.departs_ms
 
     def _settle_meter(self) -> None:

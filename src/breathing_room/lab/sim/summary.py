@@ -10,7 +10,7 @@ from breathing_room.core.estimate.coin import WINDOW_MS
 from breathing_room.core.write_policies.records import Traffic
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.result import (
-    Look,
+    Checkpoint,
     RunResult,
     independent_samples,
     judged_moods,
@@ -104,7 +104,7 @@ def independent_after_ms(scenario: Scenario) -> float:
     return inf if crowd.closed else STAYS_APART * crowd.stay_minutes * MINUTE_MS
 
 
-def mood_coverage(runs: Sequence[Sequence[Look]], *, apart_ms: float) -> dict[str, Any]:
+def mood_coverage(runs: Sequence[Sequence[Checkpoint]], *, apart_ms: float) -> dict[str, Any]:
     """Judge the intervals of moods; without a coverage where too few independent samples were judged."""
     judged = [[look for look in run if any(judged_moods(look))] for run in runs]
     samples = independent_samples(judged, apart_ms=apart_ms)
@@ -235,7 +235,7 @@ def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[
     }
 
 
-def _seen(look: Look, seed: int) -> dict[str, Any]:
+def _seen(look: Checkpoint, seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "at_s": look.at_ms / SECOND_MS,

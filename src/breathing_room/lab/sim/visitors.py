@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.lab.sim.scenario import HOUR_MS, MINUTE_MS, SECOND_MS, Crowd, Scenario
+from breathing_room.lab.sim.scenario import HOUR_MS, MINUTE_MS, SECOND_MS, CrowdSettings, Scenario
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.int64]
@@ -121,7 +121,7 @@ class Recorded:
         return (self._sums_ms[over] + age_ms * (len(self._stays_ms) - over)) / len(self._stays_ms)
 
 
-def stays_of(crowd: Crowd) -> Stays:
+def stays_of(crowd: CrowdSettings) -> Stays:
     """Make the law of a crowd's stays.
 
     Raises:
