@@ -123,7 +123,7 @@ def check_panel(panel: Panel) -> None:
     assert panel._restored_counted == len(restored)
     check_prefixes(panel)
     assert panel._silent_count == sum(seat.silent for seat in seats)
-    assert panel.restored_count == sum(seat.restored for seat in seats)
+    assert panel._restored_count == sum(seat.restored for seat in seats)
     assert panel._lapsed_counted == sum(ticket < panel.theta for _, ticket in panel._lapsed.values())
     assert not panel._lapsed.keys() & panel._seats.keys(), "who came back did not go"
     assert all(seat.ticket < panel.rate for seat in seats), "who is not asked has no seat"

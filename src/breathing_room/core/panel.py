@@ -195,11 +195,6 @@ class Panel:
         return not self._seats and self._theta == 1.0
 
     @property
-    def restored_count(self) -> int:
-        """Leases left from before a restart."""
-        return self._restored_count
-
-    @property
     def next_at_ms(self) -> int | None:
         """When to call ``come_due``, None for never."""
         forgiven_at_ms = next(iter(self._lapsed.values()))[0] + self._window_ms if self._lapsed else None

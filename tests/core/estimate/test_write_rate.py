@@ -141,7 +141,7 @@ def dumb_curve(stays: list[tuple[int, bool]]) -> list[float]:
 
 
 def test_survival_is_the_product_limit() -> None:
-    """Stays that ended, that go on and that were lost sight of make the curve that a plain computation makes."""
+    """Stays that ended and that go on make the curve that a plain computation makes."""
     chance = random.Random(3)
     survival = Survival()
     now_ms = 2 * HOUR_MS
@@ -152,9 +152,6 @@ def test_survival_is_the_product_limit() -> None:
         survival.began(number, now_ms=began_at_ms)
         if began_at_ms + stay_ms > now_ms:
             stays.append((now_ms - began_at_ms, False))
-        elif number % 5 == 0:
-            survival.lost_sight(number, now_ms=began_at_ms + stay_ms)
-            stays.append((stay_ms, False))
         else:
             survival.ended(number, now_ms=began_at_ms + stay_ms)
             stays.append((stay_ms, True))

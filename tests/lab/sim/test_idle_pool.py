@@ -9,7 +9,7 @@ import numpy as np
 from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
 
 
-def a_few(*people: tuple[float, int, int, int]) -> tuple[IdlePool, list[int]]:
+def a_few(*people: tuple[float, int, int, int]) -> tuple[IdlePool[object], list[int]]:
     """People by ticket, first poll, period and departure; their numbers are 100, 101, …"""
     sleepers: IdlePool[object] = IdlePool()
     ticket, comes, period, departs = (np.array(column) for column in zip(*people, strict=True))

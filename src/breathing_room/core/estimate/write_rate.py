@@ -8,7 +8,7 @@ changes: a room that fills or empties it gets wrong by as much as the rate has c
 
 Model: stays are independent, of one distribution that does not change, and do not depend on when somebody comes. S is learned
 from those whose end is seen (the panel's, say) by the actuarial form of the product-limit estimator: in each step of age,
-of those still under observation, which share left. Stays that go on, or that were lost sight of, are *censored*: they count as
+of those still under observation, which share left. Stays that go on are *censored*: they count as
 under observation up to the age that they reached, and half of the step in which they reached it. To leave them out would
 forget just the long ones. Nothing is known beyond the longest stay observed so far, and the curve is held there: with
 60 completed stays that overestimates by about 1.5 % in a growing room, with 200 it cannot be seen any more. Stays over
@@ -51,7 +51,6 @@ class Survival:
         # Stays that go on, by the step of the clock in which they began; and those that ended, by their age in steps.
         self._open: dict[int, int] = {}
         self._left = [0] * STEPS
-        self._lost = [0] * STEPS
         self.completed_count = 0
 
     def began(self, stay: Hashable, *, now_ms: int) -> None:
@@ -62,20 +61,11 @@ class Survival:
 
     def ended(self, stay: Hashable, *, now_ms: int) -> None:
         """They left."""
-        if self._close(stay, now_ms, self._left):
-            self.completed_count += 1
-
-    def lost_sight(self, stay: Hashable, *, now_ms: int) -> None:
-        """They may have left or not; they had not until now."""
-        self._close(stay, now_ms, self._lost)
-
-    def _close(self, stay: Hashable, now_ms: int, tally: list[int]) -> bool:
         began_at_ms = self._began_at_ms.pop(stay, None)
-        if began_at_ms is None:
-            return False
-        self._count(began_at_ms, -1)
-        tally[min(max(now_ms - began_at_ms, 0) // STEP_MS, STEPS - 1)] += 1
-        return True
+        if began_at_ms is not None:
+            self._count(began_at_ms, -1)
+            self._left[min(max(now_ms - began_at_ms, 0) // STEP_MS, STEPS - 1)] += 1
+            self.completed_count += 1
 
     def _count(self, began_at_ms: int, by: int) -> None:
         step = began_at_ms // STEP_MS
@@ -90,12 +80,12 @@ class Survival:
             Two lists. The shares that last at least 0, 1, 2, … steps, beginning with 1 and never rising; and for each
             step its term ``g`` of Greenwood's formula, 0 where nobody left.
         """
-        lost = list(self._lost)
+        going_on = [0] * STEPS
         for step, stays in self._open.items():
-            lost[min(max(now_ms // STEP_MS - step, 0), STEPS - 1)] += stays
-        at_risk = sum(self._left) + sum(lost)
+            going_on[min(max(now_ms // STEP_MS - step, 0), STEPS - 1)] += stays
+        at_risk = sum(self._left) + sum(going_on)
         shares, terms = [1.0], []
-        for left, censored in zip(self._left, lost, strict=True):
+        for left, censored in zip(self._left, going_on, strict=True):
             exposed = at_risk - censored / 2
             # Were all to leave in one step, its term would be infinite: as if half a stay had gone on.
             terms.append(left / (exposed * max(exposed - left, 0.5)) if left else 0.0)
