@@ -1,4 +1,4 @@
-"""Ours: a panel of a fixed size reports for all; everybody reads a published file through a CDN."""
+"""Ours: a panel of a fixed size reports for all; all people read a published file through a CDN."""
 
 from collections.abc import Iterable
 from decimal import Decimal
