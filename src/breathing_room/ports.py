@@ -1,4 +1,4 @@
-"""What a host needs from outside: a place to keep a few values, one to publish files, a log that it shares with others, and the time.
+"""What a host needs from outside: a store, a log that it shares, a place to publish files, and the time.
 
 Rules for every store
 ---------------------
@@ -94,10 +94,12 @@ class Round:
 class EventLog(Protocol):
     """The ordered log that the replicas of a cluster share, and what they agree on beside it.
 
-    All read the same entries in the same order. An entry is named by the time at which the log took it, by the log's own clock, so ages
-    need no other clock. Entries, rates and secrets are kept for a limited time, as they hold keys of visitors or lead to them.
+    All read the same entries in the same order. An entry is named by the time at which the log took it, by the
+    log's own clock, so ages need no other clock. Entries, rates and secrets are kept for a limited time, as they
+    hold keys of visitors or lead to them.
 
-    Every method raises ``StoreError`` when the log is away, slow, or refuses. A call that failed may have had its effect.
+    Every method raises ``StoreError`` when the log is away, slow, or refuses. A call that failed may have had its
+    effect.
     """
 
     async def append(self, value: bytes, *, since: EntryId) -> Round:

@@ -13,6 +13,8 @@ from breathing_room.core.codec import (
     pack,
     pack_u32,
     read,
+    read_count,
+    read_number,
     split_keys,
     unpack,
     write,
@@ -174,3 +176,19 @@ def test_values_of_other_sizes_are_refused(value: bytes, reason: str) -> None:
     """Sizes that are no sizes, or do not add up to the value, are a damaged message and nothing else."""
     with pytest.raises(HostError, match=f"^{reason}$"):
         unpack(value)
+
+
+@pytest.mark.parametrize("value", [-1, 2**53 + 1, 1.0, True, "1", None, float("inf"), [1]])
+def test_what_is_no_count_is_damage(value: object) -> None:
+    """A count is a whole number, from 0 to the greatest that every reader of JSON can hold."""
+    assert [read_count(count) for count in (0, 7, 2**53)] == [0, 7, 2**53]
+    with pytest.raises(ValueError):  # noqa: PT011 - damage has no message
+        read_count(value)
+
+
+@pytest.mark.parametrize("value", [0, 1.5, float("inf"), float("nan"), True, "0.5", None])
+def test_what_is_no_number_in_its_range_is_damage(value: object) -> None:
+    """A number is finite and in the range of its field, whether it is written with a point or without."""
+    assert [read_number(number, least=0.25, most=1) for number in (0.25, 0.5, 1)] == [0.25, 0.5, 1.0]
+    with pytest.raises(ValueError):  # noqa: PT011 - damage has no message
+        read_number(value, least=0.25, most=1)

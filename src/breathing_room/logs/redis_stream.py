@@ -1,10 +1,11 @@
 """The log that the servers of a cluster share (``ports.EventLog``): a stream of Redis.
 
-One round trip a tick appends an entry and reads what is new. Entries are named by the time at which Redis took them, and a server that lost
-the connection reads on where it stopped. What is older than ``kept_ms`` is dropped, and so is the whole stream when no server has
-appended for so long: it holds keys of visitors.
+One round trip a tick appends an entry and reads what is new. Entries are named by the time at which Redis
+took them, and a server that lost the connection reads on where it stopped. What is older than ``kept_ms`` is
+dropped, and so is the whole stream when no server has appended for so long: it holds keys of visitors.
 
-Beside it are the sampling rates, a hash with a field for each room that has one, and the secrets of the epochs.
+Beside it are the sampling rates, a hash with a field for each room that has one, and the secrets of the
+epochs.
 """
 
 from collections.abc import Mapping

@@ -2,18 +2,22 @@
 
 Theory of operation
 -------------------
-Where one object of an edge is too small for a room, several hold it. The first is the *coordinator*; it knows the *shards*, and they know
-no other object. What they send is what servers send each other (``delta.py``): sums, and the keys of the visitors who came. What is known of
-them together is a membership like that of a server (``membership.py``). Two things differ.
+Where one object of an edge is too small for a room, several hold it. The first is the *coordinator*; it knows
+the *shards*, and they know no other object. What they send is what servers send each other (``delta.py``):
+sums, and the keys of the visitors who came. What is known of them together is a membership like that of a
+server (``membership.py``). Two things differ.
 
-*There are no ticks.* An object sleeps while nothing happens, so one that is silent is not suspect. Either side calls the other when it has
-something to send, and either call carries a *report* up and an *update* down (``shard.py``). A shard is silent since calls to it fail. The
-platform starts an object that died as soon as it is called, so that is nearly never.
+*There are no ticks.* An object sleeps while nothing happens, so one that is silent is not suspect. Either
+side calls the other when it has something to send, and either call carries a *report* up and an *update* down
+(``shard.py``). A shard is silent since calls to it fail. The platform starts an object that died as soon as
+it is called, so that is nearly never.
 
-*The coordinator is the log.* It gives claims their order. An update brings those that the shard has not read, and the sum of all other parts; so
-a shard adds two summaries, however many parts there are. A report says how far its shard had read, which bounds the visitors who may be
-counted twice: a claim is unread until every part has reported after it. What was lost on the way is sent again, because nothing counts as
-read before it was acknowledged. If the coordinator lost its memory, or removed a shard, the shard claims all of its visitors again.
+*The coordinator is the log.* It gives claims their order. An update brings those that the shard has not read,
+and the sum of all other parts; so a shard adds two summaries, however many parts there are. A report says how
+far its shard had read, which bounds the visitors who may be counted twice: a claim is unread until every part
+has reported after it. What was lost on the way is sent again, because nothing counts as read before it was
+acknowledged. If the coordinator lost its memory, or removed a shard, the shard claims all of its visitors
+again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +41,8 @@ from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport
 from breathing_room.core.summary import PeerState, Summary, add_people
 
 LOG_KEYS_MAX: Final = 50_000
-"""Keys that the log may hold for a shard that cannot be reached, 16 bytes each: a row of the edge has at most 2 MB. Beyond it the shard
-claims all of its visitors again."""
+"""Keys that the log may hold for a shard that cannot be reached, 16 bytes each: a row of the edge has at most
+2 MB. Beyond it the shard claims all of its visitors again."""
 
 
 class DeltaLog:
@@ -203,7 +207,8 @@ class Coordinator:
         """Take a report.
 
         Returns:
-            The deltas that the coordinator's own replica has to follow, in order; and whether the shard is to claim all of its visitors again.
+            The deltas that the coordinator's own replica has to follow, in order; and whether the shard is to
+            claim all of its visitors again.
         """
         deltas: list[Delta] = []
         was_informed = shard in self._states and not self._is_behind(self._states[shard])
@@ -289,7 +294,7 @@ class Coordinator:
                 self.touch(now_ms)
 
     def suspect_all(self, now_ms: int) -> None:
-        """Suspect all shards until they report: the coordinator lost its connections, and they may have lost theirs."""
+        """Suspect all shards until they report: the coordinator lost its connections, and perhaps they did."""
         self._append(Delta(node=self.own, lease_ms=0, leaving=True))
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
@@ -303,7 +308,8 @@ class Coordinator:
     def next_at_ms(self, interval_ms: int) -> int | None:
         """Return when the first of them is to be called, None for never.
 
-        A shard that has something to send calls before that: it does so after ``interval_ms``, and is answered with an update.
+        A shard that has something to send calls before that: it does so after ``interval_ms``, and is
+        answered with an update.
         """
         return min((self._due_at_ms(shard, interval_ms) for shard in self.behind()), default=None)
 
@@ -312,7 +318,7 @@ class Coordinator:
         return [shard for shard in self.behind() if self._due_at_ms(shard, interval_ms) <= now_ms]
 
     def expire(self, now_ms: int) -> list[Delta]:
-        """Remove the shards that could not be called for a whole lease, and those that hold no visitors any more.
+        """Remove the shards that could not be called for a whole lease, and those without visitors.
 
         Returns:
             The deltas that the coordinator's own replica has to follow.

@@ -1,10 +1,12 @@
 """Deltas: what a replica that holds a part of a room sends to the others, and how it is written.
 
-A *delta* holds, for each room, the sums of the sender (``summary.py``), which replace those of its last delta, and the keys of the visitors
-who came and left since. So it grows with rooms and with what happened lately, never with who is present. Servers append
-deltas to a shared log (``ports.EventLog``); the objects of one room send them to their coordinator (``coordinator.py``).
+A *delta* holds, for each room, the sums of the sender (``summary.py``), which replace those of its last
+delta, and the keys of the visitors who came and left since. So it grows with rooms and with what happened
+lately, never with who is present. Servers append deltas to a shared log (``ports.EventLog``); the objects of
+one room send them to their coordinator (``coordinator.py``).
 
-The form is that of ``codec.py``, with the header in JSON and the keys in columns. The header's names are older than those of this module.
+The form is that of ``codec.py``, with the header in JSON and the keys in columns. The header's names are
+older than those of this module.
 """
 
 import re
@@ -38,10 +40,10 @@ MoodsOf: TypeAlias = Callable[[str], tuple[str, ...]]
 """Returns the moods that a room declares here."""
 
 PeerId: TypeAlias = tuple[str, int]
-"""The name of a replica and its epoch. A replica that restarts has the same name and another epoch: it is another peer."""
+"""The name of a replica and its epoch. One that restarts has another epoch, and so is another peer."""
 
 EntryId: TypeAlias = tuple[int, int]
-"""The position of an entry in the log: its time, in milliseconds by the clock of the log, and its number within that."""
+"""The position of an entry in the log: its time in ms, by the clock of the log, and its number within that."""
 
 BEGINNING: Final[EntryId] = (0, 0)
 """The position before all entries."""
@@ -54,7 +56,8 @@ class RoomDelta:
     Attributes:
         summary: Its sums.
         came: Visitors who connected since the last delta: they are counted here.
-        reported: Visitors who took a seat, or gave up one that is not here; a replica with a connection of theirs counts them.
+        reported: Visitors who took a seat, or gave up one that is not here; a replica with a connection of
+            theirs counts them.
         gone: Visitors whose last connection here ended; a replica that has another one counts them.
         seats: The seats of the panel, for the successor to take over.
     """
@@ -122,7 +125,7 @@ def encode_admin_command(command: AdminCommand) -> bytes:
 
 
 def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
-    """Decode what ``encode_delta`` or ``encode_admin_command`` wrote, perhaps on a machine with other settings.
+    """Decode a delta or a command, perhaps of a machine with other settings.
 
     Args:
         value: The encoded value.

@@ -2,27 +2,33 @@
 
 Theory of operation
 -------------------
-A replica holds its own visitors, and knows the sums that every peer sent last. To describe a room it adds those to its own. So the work of
-a tick grows with rooms × peers, and never with visitors; no replica asks another one for anything.
+A replica holds its own visitors, and knows the sums that every peer sent last. To describe a room it adds
+those to its own. So the work of a tick grows with rooms × peers, and never with visitors; no replica asks
+another one for anything.
 
-Two topologies share this. Servers read each other's deltas from a log, each with a membership of its own. The objects of one room have one
-between them, that of their coordinator (``coordinator.py``).
+Two topologies share this. Servers read each other's deltas from a log, each with a membership of its own. The
+objects of one room have one between them, that of their coordinator (``coordinator.py``).
 
-*Leases of peers.* A peer that is silent for longer than ``late_ms`` is suspect, with all its visitors (``doubted``). Once it is silent for
-longer than its lease it is gone, and its visitors with it: by then they came back elsewhere, or never will. Its seats of the panel stay in doubt
-for as long as a seat has a lease, since their visitors go on reporting, to another replica. What silence is depends on the topology.
-Servers send at every tick, so a server is silent since its last delta. Objects sleep while nothing happens, so an object is silent
-since a call to it failed, and not at all while calls succeed. Membership is handed that instant, and needs to know nothing else of it.
+*Leases of peers.* A peer that is silent for longer than ``late_ms`` is suspect, with all its visitors
+(``doubted``). Once it is silent for longer than its lease it is gone, and its visitors with it: by then they
+came back elsewhere, or never will. Its seats of the panel stay in doubt for as long as a seat has a lease,
+since their visitors go on reporting, to another replica. What silence is depends on the topology. Servers
+send at every tick, so a server is silent since its last delta. Objects sleep while nothing happens, so an
+object is silent since a call to it failed, and not at all while calls succeed. Membership is handed that
+instant, and needs to know nothing else of it.
 
-*Every visitor is counted once.* A delta names, by their keys, the visitors who came since the last one: its sender claims them. A replica
-that holds a claimed visitor releases it; so the last one to claim a visitor counts it, and as the log has one order, all agree which that is. Until
-the release is known, the visitor is in the sums of two. Those are few, and bounded: a delta says up to where its sender had read
-the log, so they are the claims after the least of those places, and our own that are not in the log yet. The interval leaves them open:
-``low`` is less by so many. Most of them are visitors who return: while a server is drained, or has died, its visitors are silent there, and
-newcomers elsewhere. So the count takes newcomers for silent visitors of peers, as long as there are any.
+*Every visitor is counted once.* A delta names, by their keys, the visitors who came since the last one: its
+sender claims them. A replica that holds a claimed visitor releases it; so the last one to claim a visitor
+counts it, and as the log has one order, all agree which that is. Until the release is known, the visitor is
+in the sums of two. Those are few, and bounded: a delta says up to where its sender had read the log, so they
+are the claims after the least of those places, and our own that are not in the log yet. The interval leaves
+them open: ``low`` is less by so many. Most of them are visitors who return: while a server is drained, or has
+died, its visitors are silent there, and newcomers elsewhere. So the count takes newcomers for silent visitors
+of peers, as long as there are any.
 
-*Cut off.* A server that does not read its own deltas reads none. It goes on with the last sums that it knows: ``low`` is its own visitors,
-``high`` is all of them, and as many newcomers as came before in such a time. Leases of peers do not end meanwhile.
+*Cut off.* A server that does not read its own deltas reads none. It goes on with the last sums that it knows:
+``low`` is its own visitors, ``high`` is all of them, and as many newcomers as came before in such a time.
+Leases of peers do not end meanwhile.
 """
 
 from collections.abc import Iterator
@@ -112,12 +118,8 @@ class Membership:
         """Return the peers, those of which only seats are left included."""
         return iter(self._peers.values())
 
-    def rooms(self) -> set[str]:
-        """Return the names of the rooms of which peers hold parts."""
-        return {room for peer in self for room in peer.sums}
-
     def is_cut_off(self, now_ms: int) -> bool:
-        """Return whether our own deltas have not arrived for too long, so that those of peers would not either."""
+        """Return whether our own deltas have been missing for too long: those of peers would be, too."""
         return now_ms - self._heard_self_at_ms > self.late_ms
 
     def is_suspect(self, peer: Peer, now_ms: int) -> bool:
@@ -187,7 +189,10 @@ class Membership:
     # --- What time does ---------------------------------------------------------------------------------------
 
     def expire(self, now_ms: int) -> list[PeerId]:
-        """Remove the peers whose leases have ended; return those whose lease ended now. While we are cut off none ends."""
+        """Remove the peers whose leases have ended; return those whose lease ended now.
+
+        While this replica is cut off no lease ends.
+        """
         expired: list[PeerId] = []
         if self.is_cut_off(now_ms):
             return expired
@@ -262,5 +267,5 @@ class Membership:
 
 
 def newcomers_at_most(expected: float) -> int:
-    """Return the upper end at 95 % of how many came, where so many are expected: their number is a Poisson number."""
+    """Return the upper end, at 95 %, of a Poisson number of newcomers of whom so many are expected."""
     return ceil(expected + Z * sqrt(expected))

@@ -5,7 +5,9 @@ from hashlib import blake2b
 
 
 def rank_shards(seed: bytes, shards: int) -> Sequence[int]:
-    """Return the shards in the order in which to try them for a visitor: when their number doubles, half of the visitors keep the first one.
+    """Return the shards in the order in which to try them for a visitor.
+
+    When their number doubles, half of the visitors keep the first one.
 
     Args:
         seed: What the visitor sends with each connection.

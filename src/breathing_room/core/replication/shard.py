@@ -1,7 +1,8 @@
 """A shard: an object of a room beside the first one, which is the coordinator (``coordinator.py``).
 
-A shard knows the coordinator only. It sends *reports*, and receives *updates*: the deltas that it has not read, and what is known of all other
-parts of the room, in one sum. Once calls to the coordinator have failed for ``late_ms`` it is cut off, and what it knows is from before.
+A shard knows the coordinator only. It sends *reports*, and receives *updates*: the deltas that it has not
+read, and what is known of all other parts of the room, in one sum. Once calls to the coordinator have failed
+for ``late_ms`` it is cut off, and what it knows is from before.
 """
 
 from collections.abc import Sequence
@@ -175,7 +176,7 @@ class Shard:
         return 1.0 if self._update is None else self._update.rate
 
     def restart(self, now_ms: int) -> None:
-        """Become another peer of the same name: the connections were lost, and none of the others is to count on them."""
+        """Become another peer of the same name: the connections of the one before are lost."""
         self.own = (self.own[0], now_ms)
 
     def report(self, part: RoomDelta, sockets: int, now_ms: int) -> ShardReport:

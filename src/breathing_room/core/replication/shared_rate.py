@@ -1,7 +1,8 @@
-"""The sampling rate that holds for all replicas of a room: what it should become, and how it is kept beside the log.
+"""The sampling rate that holds for all replicas of a room, kept beside the log that they share.
 
-The first replica to see that the rate should change sets it for all. What was announced before goes on being acted on for ``spread_ms``, and
-for ``late_ms`` more, until which every replica that is not suspect has read the new one.
+The first replica to see that the rate should change sets it for all. What was announced before goes on being
+acted on for ``spread_ms``, and for ``late_ms`` more, until which every replica that is not suspect has read
+the new one.
 """
 
 import json
