@@ -57,7 +57,7 @@ class Looker:
 
     def says(self, now_ms: int) -> tuple[int | None, int, int | None, str]:
         self.nodes.expire(now_ms)
-        self.nodes.trim()
+        self.nodes.trim(now_ms)
         self.whole.others = self.nodes.peer_state("lobby", now_ms)
         presence = self.whole.presence(self.own, self.claims, now_ms=now_ms)
         return presence.count, presence.low, presence.high, presence.method
@@ -349,3 +349,21 @@ def test_a_peer_that_is_never_silent_has_no_end() -> None:
     assert membership.suspects(10**12 + LATE_MS + 1) == [THERE]
     assert membership.expire(10**12 + LEASE_MS + 1) == [THERE]
     assert list(membership) == []
+
+
+def test_claims_are_kept_while_cut_off() -> None:
+    """
+    A replica that does not hear itself may hear of a peer that has read less than all it knows: those claims are counted then.
+    """
+    membership = some_nodes()
+    membership.hear(a_message(HERE, a_summary(0)), (1, 1), heard_at_ms=0, now_ms=0)
+    claim = a_message(THERE, a_summary(1), came=(ANN,), read=(1, 1))
+    membership.hear(claim, (1, 2), heard_at_ms=0, now_ms=0)
+    now_ms = LATE_MS + 1
+    assert membership.is_cut_off(now_ms)
+    membership.hear(a_message(THERE, a_summary(1), read=(1, 2)), (1, 3), heard_at_ms=now_ms, now_ms=now_ms)
+    assert membership.trim(now_ms) == (1, 2)
+
+    unheard = a_message(ELSEWHERE, a_summary(2), read=(1, 1))
+    membership.hear(unheard, (1, 4), heard_at_ms=now_ms, now_ms=now_ms)
+    assert membership.peer_state("lobby", now_ms).unread == 1

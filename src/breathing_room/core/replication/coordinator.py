@@ -243,7 +243,7 @@ class Coordinator:
             deltas.append(delta)
         elif was_informed and not deltas:
             state.informed = self.version  # Only the others do not know.
-        self._log.trim(self._members.trim())
+        self._log.trim(self._members.trim(now_ms))
         return deltas, resync
 
     def update(self, shard: int, own: Summary, now_ms: int, *, resync: bool = False) -> CoordinatorUpdate:

@@ -210,10 +210,13 @@ class Membership:
                 self.drop(name)
         return expired
 
-    def trim(self) -> EntryId:
-        """Drop the claims that all peers have read; return the last entry that all have read."""
+    def trim(self, now_ms: int) -> EntryId:
+        """Drop the claims that all peers have read; return the last entry that all have read.
+
+        While this replica is cut off none is dropped: a peer of which it knows nothing may have read less.
+        """
         read = min((peer.read for peer in self if not peer.is_gone), default=self.end)
-        if read > self._trimmed_to:
+        if read > self._trimmed_to and not self.is_cut_off(now_ms):
             self._trimmed_to = read
             self._claims = {room: claims for room, claims in self._claims.items() if claims.trim(read)}
         return read

@@ -409,7 +409,7 @@ class Cluster:
         """Count whom nodes in doubt counted as far as they are here, let go of nodes whose leases ended, and tell everybody."""
         self._lose(self.nodes.suspects(self.now_ms()))
         self.nodes.expire(self.now_ms())
-        self.nodes.trim()
+        self.nodes.trim(self.now_ms())
         self._look()
         for room in list(self._host.rooms.values()):
             room.announce_whole()
