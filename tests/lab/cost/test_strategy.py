@@ -11,7 +11,6 @@ from breathing_room.lab.cost.crowd import CrowdFigures, CrowdProfile
 from breathing_room.lab.cost.formula import Figure, figure, given
 from breathing_room.lab.cost.strategy import (
     Accuracy,
-    Builder,
     Reading,
     Reporting,
     Storing,
@@ -22,6 +21,7 @@ from breathing_room.lab.cost.strategy import (
     exact,
     fixed_panel,
     knob,
+    knobs_of,
 )
 
 
@@ -110,11 +110,24 @@ def test_a_knob_that_a_builder_does_not_have_is_a_mistake_of_the_caller() -> Non
 
 def test_a_builder_can_have_other_defaults_under_another_name() -> None:
     """The same function builds a second strategy, which can be set to what the first one is."""
-    loud = Builder("loud", knocking_twice.build, loudly=True)
+    loud = knocking_twice.again("loud", loudly=True)
     assert (loud().name, loud().settings["loudly"]) == ("loud", True)
     assert loud(loudly=False).settings == knocking_twice().settings
     assert knocking_twice().settings["loudly"] is False
     assert loud.figure("doors").value == 4
+
+
+def test_functions_that_share_a_knob_are_set_together() -> None:
+    """The knobs of several parts are those of each; one name with two meanings is a mistake of the author."""
+    bells, glass = knob(1, "bells", "that ring"), knob(2, "panes", "that break")
+
+    def rings(*, many: Figure = bells) -> None: ...
+    def breaks(*, many: Figure = bells, panes: Figure = glass) -> None: ...
+    def confuses(*, many: Figure = glass) -> None: ...
+
+    assert knobs_of(rings, breaks) == {"many": bells, "panes": glass}
+    with pytest.raises(AssertionError, match="many"):
+        knobs_of(rings, confuses)
 
 
 def test_a_panel_reports_the_same_for_any_crowd_and_is_exact_where_it_asks_all() -> None:

@@ -5,8 +5,8 @@ Theory of operation
 A strategy has three parts: how people *report*, how the room *stores* what they report, and how people *read* the number. Each part has a
 kind, its words for the table, and its formulas. What a month takes of the price book is the sum of the parts (``composed``).
 
-What can be set about a strategy are its *knobs*: the parameters of the function that builds it, each declared with ``knob()`` as the
-parameter's default. A ``Builder`` checks the settings, and hands them to that function as figures that print themselves:
+What can be set about a strategy are its *knobs*: the parameters of the function that builds it, or of those that build its parts, each
+declared with ``knob()`` as the parameter's default. A ``Builder`` checks the settings, and hands them to that function as figures that print themselves:
 
 ::
 
@@ -312,27 +312,36 @@ def knob(default: str | int, unit: str, meaning: str, *, zero: bool = False, mos
     return Knob(default if isinstance(default, bool) else Decimal(default), unit, meaning, zero, most, whole)
 
 
+def knobs_of(*functions: Callable[..., Any]) -> dict[str, Knob]:
+    """Return the knobs of some functions, by the names of their parameters; functions that share a name share its knob."""
+    found: dict[str, Knob] = {}
+    for function in functions:
+        for name, parameter in signature(function).parameters.items():
+            if isinstance(parameter.default, Knob):
+                assert found.setdefault(name, parameter.default) == parameter.default, name
+    return found
+
+
 class Builder:
     """Builds one strategy.
 
     Args:
         name: What the strategy is called.
         build: Takes the name and the knobs, as figures.
-        **defaults: Defaults that differ from those of the function.
+        knobs: Its knobs; None: those that it declares as the defaults of its parameters.
     """
 
-    def __init__(self, name: str, build: Callable[..., Strategy], **defaults: bool) -> None:
-        knobs = {
-            parameter.name: parameter.default
-            for parameter in signature(build).parameters.values()
-            if parameter.kind is parameter.KEYWORD_ONLY
-        }
+    def __init__(
+        self, name: str, build: Callable[..., Strategy], knobs: Mapping[str, Knob] | None = None
+    ) -> None:
         self.name = name
         self.build = build
-        self.knobs: Mapping[str, Knob] = {
-            key: replace(entry, default=defaults[key]) if key in defaults else entry
-            for key, entry in knobs.items()
-        }
+        self.knobs = knobs_of(build) if knobs is None else knobs
+
+    def again(self, name: str, **defaults: bool) -> "Builder":
+        """Make a builder of another strategy that differs in the defaults of some switches."""
+        changed = {key: replace(self.knobs[key], default=default) for key, default in defaults.items()}
+        return Builder(name, self.build, {**self.knobs, **changed})
 
     def __call__(self, **settings: Decimal | int | bool) -> Strategy:
         """Build the strategy.

@@ -15,7 +15,6 @@ from breathing_room.lab.cost.strategies.sources import (
 )
 from breathing_room.lab.cost.strategy import (
     Assumption,
-    Builder,
     LimitedLoad,
     Reading,
     Reporting,
@@ -143,7 +142,7 @@ def durable_object(
     )
 
 
-durable_object_awake: Final = Builder("durable-object-awake", durable_object.build, hibernating=False)
+durable_object_awake: Final = durable_object.again("durable-object-awake", hibernating=False)
 """As ``durable-object``, but it never sleeps: sockets accepted the plain way, or a timer that runs."""
 
 ASSUMPTIONS: Final = (

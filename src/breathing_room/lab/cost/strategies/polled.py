@@ -4,9 +4,9 @@ Page and config are static files everywhere here. Where people poll a Worker, ev
 behind the Worker, and one that lies before it is billed alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from breathing_room.lab.cost.crowd import CrowdFigures
 from breathing_room.lab.cost.formula import Figure, exp, figure, most, root, up
@@ -15,6 +15,7 @@ from breathing_room.lab.cost.strategy import (
     FREE,
     Accuracy,
     Assumption,
+    Builder,
     LimitedLoad,
     Reading,
     Reporting,
@@ -25,6 +26,7 @@ from breathing_room.lab.cost.strategy import (
     composed,
     in_percent,
     knob,
+    knobs_of,
     sample_error,
     unbiased,
 )
@@ -32,12 +34,6 @@ from breathing_room.lab.cost.strategy import (
 BEAT_S: Final = knob(30, "s", "between two beats; the document's")
 CPU_MS: Final = knob(1, "ms", "CPU time of a Worker request; assumed", zero=True)
 LEASE_S: Final = knob(120, "s", "how long a beat counts; the document's")
-POLL_S: Final = knob(10, "s", "between two polls; the document's")
-SLOW_POLL_S: Final = knob(30, "s", "between two polls; the document's")
-CACHE_S: Final = knob(30, "s", "how long a cached presence answers; the document's", zero=True)
-PLACES: Final = knob(
-    1, "data centers", "that people come through; each has a cache of its own; the document's"
-)
 COINS: Final = knob("0.03", "of beats", "how many are sent; the document's", most=1)
 SAMPLE: Final = knob("0.03", "of people", "who report; the document's", most=1)
 
@@ -66,7 +62,7 @@ def beats(crowd: CrowdFigures, beat_s: Figure) -> Figure:
     return (crowd.joins * (1 + crowd.repeats(beat_s))).named("beats", "a month")
 
 
-def heartbeats(beat_s: Figure, lease_s: Figure) -> Reporting:
+def heartbeats(*, beat_s: Figure = BEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
     """All people report, each heartbeat and each mood. Without a leave, who goes stays counted for a lease."""
 
     def reports(crowd: CrowdFigures) -> Figure:
@@ -79,7 +75,7 @@ def heartbeats(beat_s: Figure, lease_s: Figure) -> Reporting:
     return Reporting("heartbeats", "everybody, each beat", reports, accuracy)
 
 
-def coin(sample: Figure, beat_s: Figure, lease_s: Figure) -> Reporting:
+def coin(*, sample: Figure = COINS, beat_s: Figure = BEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
     """Each heartbeat is sent with a probability, and the count is what arrived over it.
 
     With a lease of several heartbeats, a person counts whose coin fell right for any of them: so the count is far too high.
@@ -96,7 +92,7 @@ def coin(sample: Figure, beat_s: Figure, lease_s: Figure) -> Reporting:
     return Reporting("coin", "a 3 % coin for each beat", reports, accuracy)
 
 
-def sampled_people(sample: Figure, beat_s: Figure) -> Reporting:
+def sampled_people(*, sample: Figure = SAMPLE, beat_s: Figure = BEAT_S) -> Reporting:
     """Three in a hundred people report, by ticket and not by coin; the error falls with the crowd."""
 
     def reports(crowd: CrowdFigures) -> Figure:
@@ -130,7 +126,13 @@ def one_key() -> Storing:
     return Storing("key", "each report, to KV", lambda _, reports: {"kv_writes": reports})
 
 
-def batches(bucket_s: Figure, sample: Figure) -> Storing:
+def batches(
+    *,
+    sample: Figure = SAMPLE,
+    bucket_s: Figure = knob(
+        10, "s", "from the first report of a batch to its write; the document's", zero=True
+    ),
+) -> Storing:
     """A Durable Object gathers reports for a bucket of time, and writes them as one."""
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
@@ -169,7 +171,13 @@ def job_runs(crowd: CrowdFigures, job_s: Figure) -> Figure:
     return (crowd.month / job_s).named("runs", "of the job a month")
 
 
-def windows(window_s: Figure, job_s: Figure, sample: Figure, beat_s: Figure) -> Storing:
+def windows(
+    *,
+    sample: Figure = SAMPLE,
+    beat_s: Figure = BEAT_S,
+    window_s: Figure = knob(120, "s", "the length of a window; the document's"),
+    job_s: Figure = knob(60, "s", "between two runs of the job; the document's"),
+) -> Storing:
     """A visitor's first report in a window is written, and what changed at its end; a job puts all together."""
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
@@ -193,12 +201,19 @@ def windows(window_s: Figure, job_s: Figure, sample: Figure, beat_s: Figure) -> 
 # --- How it is read -----------------------------------------------------------------------------------------------
 
 
-def worker_reads(poll_s: Figure) -> Reading:
+def worker_reads(*, poll_s: Figure = knob(10, "s", "between two polls; the document's")) -> Reading:
     """Each poll asks a Worker, which reads KV."""
     return Reading("worker", "each poll reads KV", lambda crowd, _: {"kv_reads": crowd.polls(poll_s)})
 
 
-def cached_reads(poll_s: Figure, cache_s: Figure, places: Figure) -> Reading:
+def cached_reads(
+    *,
+    poll_s: Figure = knob(30, "s", "between two polls; the document's"),
+    cache_s: Figure = knob(30, "s", "how long a cached presence answers; the document's", zero=True),
+    places: Figure = knob(
+        1, "data centers", "that people come through; each has a cache of its own; the document's"
+    ),
+) -> Reading:
     """Each poll asks a Worker, which asks the cache of its data center: it reads KV once in a lifetime, and the wait for the next poll."""
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
@@ -251,160 +266,78 @@ def on_workers(
 # --- The ladder ---------------------------------------------------------------------------------------------------
 
 
-@builder
-def naive(
+def rung(
     name: str,
-    *,
-    beat_s: Figure = BEAT_S,
-    poll_s: Figure = POLL_S,
-    cpu_ms: Figure = CPU_MS,
-    lease_s: Figure = LEASE_S,
-) -> Strategy:
-    """Every heartbeat of all people is a write."""
-    return on_workers(
-        name,
-        heartbeats(beat_s, lease_s),
-        one_key(),
-        worker_reads(poll_s),
-        poll_s=poll_s,
-        cpu_ms=cpu_ms,
-        assumptions=(ONE_KEY, STATIC),
-    )
+    report: Callable[..., Reporting],
+    store: Callable[..., Storing],
+    read: Callable[..., Reading],
+    assumptions: tuple[Assumption, ...],
+) -> Builder:
+    """Compose a builder of three parts: what can be set about it is what can be set about each of them, and the CPU time of a request."""
+
+    def build(name: str, *, cpu_ms: Figure, **settings: Figure) -> Strategy:
+        def of(part: Callable[..., Any]) -> dict[str, Figure]:
+            return {key: settings[key] for key in knobs_of(part)}
+
+        return on_workers(
+            name,
+            report(**of(report)),
+            store(**of(store)),
+            read(**of(read)),
+            poll_s=settings["poll_s"],
+            cpu_ms=cpu_ms,
+            job_s=settings.get("job_s"),
+            assumptions=assumptions,
+        )
+
+    return Builder(name, build, knobs_of(report, store, read) | {"cpu_ms": CPU_MS})
 
 
-@builder
-def sampled(
-    name: str,
-    *,
-    beat_s: Figure = BEAT_S,
-    poll_s: Figure = POLL_S,
-    cpu_ms: Figure = CPU_MS,
-    sample: Figure = COINS,
-    lease_s: Figure = LEASE_S,
-) -> Strategy:
-    """Each heartbeat is sent with a probability of 3 %, and the count is what arrived over 0.03."""
-    return on_workers(
-        name,
-        coin(sample, beat_s, lease_s),
-        one_key(),
-        worker_reads(poll_s),
-        poll_s=poll_s,
-        cpu_ms=cpu_ms,
-        assumptions=(ONE_KEY, STATIC, BIASED_COIN),
-    )
+naive: Final = rung("naive", heartbeats, one_key, worker_reads, (ONE_KEY, STATIC))
+"""Every heartbeat of all people is a write."""
 
+sampled: Final = rung("sampled", coin, one_key, worker_reads, (ONE_KEY, STATIC, BIASED_COIN))
+"""Each heartbeat is sent with a probability of 3 %, and the count is what arrived over 0.03."""
 
-@builder
-def sampled_cached(
-    name: str,
-    *,
-    beat_s: Figure = BEAT_S,
-    poll_s: Figure = SLOW_POLL_S,
-    cpu_ms: Figure = CPU_MS,
-    sample: Figure = COINS,
-    lease_s: Figure = LEASE_S,
-    cache_s: Figure = CACHE_S,
-    places: Figure = PLACES,
-) -> Strategy:
-    """As ``sampled``, and a cache behind the Worker answers polls."""
-    return on_workers(
-        name,
-        coin(sample, beat_s, lease_s),
-        one_key(),
-        cached_reads(poll_s, cache_s, places),
-        poll_s=poll_s,
-        cpu_ms=cpu_ms,
-        assumptions=(ONE_KEY, STATIC, BIASED_COIN, ONE_CACHE),
-    )
+sampled_cached: Final = rung(
+    "sampled-cached", coin, one_key, cached_reads, (ONE_KEY, STATIC, BIASED_COIN, ONE_CACHE)
+)
+"""As ``sampled``, and a cache behind the Worker answers polls."""
 
-
-@builder
-def bucketed(
-    name: str,
-    *,
-    beat_s: Figure = BEAT_S,
-    poll_s: Figure = SLOW_POLL_S,
-    cpu_ms: Figure = CPU_MS,
-    sample: Figure = SAMPLE,
-    cache_s: Figure = CACHE_S,
-    places: Figure = PLACES,
-    bucket_s: Figure = knob(
-        10, "s", "from the first report of a batch to its write; the document's", zero=True
+bucketed: Final = rung(
+    "bucketed",
+    sampled_people,
+    batches,
+    cached_reads,
+    (
+        STATIC,
+        ONE_CACHE,
+        Assumption("the object is awake all the time, which is the most that it can be", OBJECTS, "V"),
+        Assumption("each batch is written by an alarm: a request, and a row for setting it", OBJECTS, "V"),
     ),
-) -> Strategy:
-    """A Durable Object gathers the reports of ten seconds, and writes them as one."""
-    return on_workers(
-        name,
-        sampled_people(sample, beat_s),
-        batches(bucket_s, sample),
-        cached_reads(poll_s, cache_s, places),
-        poll_s=poll_s,
-        cpu_ms=cpu_ms,
-        assumptions=(
-            STATIC,
-            ONE_CACHE,
-            Assumption("the object is awake all the time, which is the most that it can be", OBJECTS, "V"),
-            Assumption(
-                "each batch is written by an alarm: a request, and a row for setting it", OBJECTS, "V"
-            ),
+)
+"""A Durable Object gathers the reports of ten seconds, and writes them as one."""
+
+lazy: Final = rung(
+    "lazy",
+    sampled_people,
+    windows,
+    cached_reads,
+    (
+        STATIC,
+        ONE_CACHE,
+        Assumption(
+            "what a key holds fits the metadata that a list of 1,000 keys brings along, so the job reads no key",
+            "https://developers.cloudflare.com/kv/api/list-keys/",
+            "M",
         ),
-    )
+        Assumption("a run of the job is a Worker request", WORKERS, "M"),
+    ),
+)
+"""A visitor's first report in a window is written, and what changed at its end; a job each minute puts all together."""
 
-
-@builder
-def lazy(
-    name: str,
-    *,
-    beat_s: Figure = BEAT_S,
-    poll_s: Figure = SLOW_POLL_S,
-    cpu_ms: Figure = CPU_MS,
-    sample: Figure = SAMPLE,
-    cache_s: Figure = CACHE_S,
-    places: Figure = PLACES,
-    window_s: Figure = knob(120, "s", "the length of a window; the document's"),
-    job_s: Figure = knob(60, "s", "between two runs of the job; the document's"),
-) -> Strategy:
-    """A visitor's first report in a window is written, and what changed at its end; a job each minute puts all together."""
-    return on_workers(
-        name,
-        sampled_people(sample, beat_s),
-        windows(window_s, job_s, sample, beat_s),
-        cached_reads(poll_s, cache_s, places),
-        poll_s=poll_s,
-        cpu_ms=cpu_ms,
-        job_s=job_s,
-        assumptions=(
-            STATIC,
-            ONE_CACHE,
-            Assumption(
-                "what a key holds fits the metadata that a list of 1,000 keys brings along, so the job reads no key",
-                "https://developers.cloudflare.com/kv/api/list-keys/",
-                "M",
-            ),
-            Assumption("a run of the job is a Worker request", WORKERS, "M"),
-        ),
-    )
-
-
-@builder
-def write_minimal(
-    name: str,
-    *,
-    poll_s: Figure = SLOW_POLL_S,
-    cpu_ms: Figure = CPU_MS,
-    cache_s: Figure = CACHE_S,
-    places: Figure = PLACES,
-) -> Strategy:
-    """All people are written on joining and on a change of mood, and counted from the rate of writes."""
-    return on_workers(
-        name,
-        changes(),
-        one_key(),
-        cached_reads(poll_s, cache_s, places),
-        poll_s=poll_s,
-        cpu_ms=cpu_ms,
-        assumptions=(ONE_KEY, STATIC, ONE_CACHE),
-    )
+write_minimal: Final = rung("write-minimal", changes, one_key, cached_reads, (ONE_KEY, STATIC, ONE_CACHE))
+"""All people are written on joining and on a change of mood, and counted from the rate of writes."""
 
 
 @builder
