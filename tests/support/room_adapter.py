@@ -8,6 +8,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from breathing_room.core.config import RoomConfig
@@ -26,6 +27,7 @@ from breathing_room.hosts.worker.host import RoomHost as EdgeRoomHost
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.shards import GROW
 from breathing_room.hosts.worker.socket import EdgeSocket
+from breathing_room.lab.cost.strategies import objects as priced
 from breathing_room.ports import EventLog, Round, Store
 from breathing_room.stores import MemoryStore
 from hosts.worker.objects import BROKEN, HandClock, Wire
@@ -355,3 +357,8 @@ class Objects:
             "high": presence.high,
             "method": presence.method,
         } | {"moods": {mood: people for mood, people in presence.moods.items() if people}}
+
+
+def durable_object(**settings: Any) -> SimpleNamespace:
+    """Return what the price model has for a room over sockets: its settings, as attributes."""
+    return SimpleNamespace(**priced.durable_object(**settings).settings)

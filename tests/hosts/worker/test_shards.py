@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import logging
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -17,11 +18,10 @@ from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.core.wire import GOODBYE
 from breathing_room.hosts.worker.hibernation import SHARDS
-from breathing_room.lab.cost.strategies.objects import durable_object
 from breathing_room.lab.cost.strategies.sources import PUSH_ROWS
 from breathing_room.stores import MemoryStore
 from hosts.worker.objects import BROKEN, Wire
-from room_adapter import Objects
+from room_adapter import Objects, durable_object
 
 MOODS = ("gratitude", "presence", "release", "connection")
 PUSH_MS, LEASE_MS, GRACE_MS = 1_000, 60_000, 15_000
@@ -101,8 +101,8 @@ async def test_words_are_few(push_ms: int) -> None:
     While something happens everywhere all the time, each child calls the parent once in ``push_ms`` or 5 s and nobody calls a child;
     an object has one alarm and writes two rows for that, and two for a push, as the price model has it. When nothing happens, nothing does.
     """
-    sums_ms = int(1_000 * durable_object().settings["sums_s"])
-    tempo_ms = min(push_ms, sums_ms)
+    way = durable_object(objects=4, push_s=Decimal(push_ms) / 1_000, snapshot_s=Decimal(600))
+    tempo_ms = min(push_ms, int(1_000 * way.sums_s))
     objects = Objects(sockets_per_object=50, **TIMES | {"push_ms": push_ms, "snapshot_ms": 600_000})
     wires = await crowd(objects, 200)
     await objects.pass_ms(2 * push_ms)
