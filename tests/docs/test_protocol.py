@@ -21,7 +21,7 @@ def row(start: str) -> str:
 def constant(file: str, name: str) -> Any:
     """A constant of a script."""
     (found,) = re.findall(
-        rf"^const {name} = (.*);$", (CLIENT / file).read_text(encoding="utf-8"), re.MULTILINE
+        rf"^(?:export )?const {name} = (.*);$", (CLIENT / file).read_text(encoding="utf-8"), re.MULTILINE
     )
     return node("breath.js", found)
 
@@ -31,27 +31,25 @@ def test_the_times_are_those_of_the_clients() -> None:
     What the page says of answers, beats and backoff is what the browser client and the Python client do.
     """
     timing = Timing()
-    assert (
-        constant("client.js", "ANSWER_MS")
-        == constant("socket_transport.js", "ANSWER_MS")
-        == timing.answer_s * 1_000
-    )
+    assert constant("http.js", "ANSWER_MS") == timing.answer_s * 1_000
     assert f" {timing.answer_s:g} s;" in row("an answer")
     first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "FIRST_BEATS_MS"))
     assert constant("socket_transport.js", "BEAT_MS") == timing.beat_s * 1_000
     assert f"then {first}, " in row("from one beat")
     assert f"every {timing.beat_s:g} s, or a third of" in row("from one beat")
-    for file in ("client.js", "polling.js"):
+    for file in ("connector.js", "polling.js"):
         assert constant(file, "BACKOFF_MS") == timing.backoff_base_s * 1_000
         assert constant(file, "BACKOFF_MAX_MS") == timing.backoff_cap_s * 1_000
     assert f"min({timing.backoff_cap_s:g} s, {timing.backoff_base_s:g} s · 2^attempt)" in row(
         "before coming back"
     )
-    assert row("refused sockets").endswith(f"| {constant('client.js', 'REFUSALS_MAX')} |")
-    assert row("the first event").endswith(f"| {constant('poll_transport.js', 'PATIENCE_MS') / 1_000:g} s |")
+    assert row("refused sockets").endswith(f"| {constant('connector.js', 'REFUSALS_MAX')} |")
+    fallback_s = constant("poll_transport.js", "FALLBACK_POLL_MS") / 1_000
+    assert f"at most {fallback_s:g} s, times" in row("from one poll to the next")
+    assert f"the presence is read every {fallback_s:g} s" in PAGE
     assert row("an id that nobody").endswith(f"| {constant('tabs.js', 'VISIT_MS') / 60_000:g} min |")
     assert f"Of the last {SAMPLES} the one" in PAGE
-    assert f".slice(-{SAMPLES});" in (CLIENT / "client.js").read_text(encoding="utf-8")
+    assert constant("freshness.js", "SAMPLES") == SAMPLES
 
 
 def test_the_limits_are_those_of_the_server() -> None:

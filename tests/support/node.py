@@ -15,6 +15,28 @@ CLIENT = Path(breathing_room.__file__).parent / "web" / "client"
 PAGE = CLIENT.parent / "page"
 NODE = shutil.which("node") or str(Path(sys.executable).with_name("node"))
 
+TIME = """
+    let nowMs = 0, number = 0;
+    const timers = new Map();
+    globalThis.setTimeout = (run, delay) => { timers.set(++number, {run, atMs: nowMs + delay}); return number; };
+    globalThis.clearTimeout = (id) => timers.delete(id);
+    Date.now = () => nowMs;
+    performance.now = () => nowMs;
+    const pass = (ms) => {
+      const until = nowMs + ms;
+      for (;;) {
+        const [id, timer] = [...timers].sort(([, one], [, other]) => one.atMs - other.atMs)[0] ?? [];
+        if (!timer || timer.atMs > until) break;
+        timers.delete(id); nowMs = timer.atMs; timer.run();
+      }
+      nowMs = until;
+    };
+    const turns = async () => { for (let turn = 0; turn < 20; turn++) await null; };
+    const passSlowly = async (ms, stepMs = 100) => { for (let past = 0; past < ms; past += stepMs) { await turns(); pass(stepMs); await turns(); } };
+"""
+"""Script that puts a clock and timers in the place of Node's: they stand still until ``pass(ms)``, or ``await passSlowly(ms)``,
+which lets promises settle on the way."""
+
 
 def node(file: str, expression: str, *arguments: Any) -> Any:
     """Evaluate an expression over a module, ``it``, and the arguments, ``given``."""

@@ -3,23 +3,9 @@
 from typing import Any
 
 from breathing_room.core.wire import may_come_back
-from node import node
+from node import TIME, node
 
 STAGE = """
-    let nowMs = 0, number = 0;
-    const timers = new Map();
-    globalThis.setTimeout = (run, delay) => { timers.set(++number, {run, atMs: nowMs + delay}); return number; };
-    globalThis.clearTimeout = (id) => timers.delete(id);
-    Date.now = () => nowMs;
-    const pass = (ms) => {
-      const until = nowMs + ms;
-      for (;;) {
-        const [id, timer] = [...timers].sort(([, one], [, other]) => one.atMs - other.atMs)[0] ?? [];
-        if (!timer || timer.atMs > until) break;
-        timers.delete(id); nowMs = timer.atMs; timer.run();
-      }
-      nowMs = until;
-    };
     class Socket {
       constructor(url) { Object.assign(this, {url, sent: [], closed: null}); Socket.last = this; }
       send(text) { this.sent.push(JSON.parse(text)); }
@@ -27,12 +13,16 @@ STAGE = """
     }
     globalThis.WebSocket = Socket;
     const ending = new AbortController(), log = [];
-    const line = {address: 'https://room.example/v1/rooms/lobby', signal: ending.signal, config: {}, observe: false,
-      self: () => ({visitor: 'v', mood: 'calm'}), stay() {}, counted() {}, hear: (message) => log.push(['presence', message.count]),
-      fail: (code) => log.push(['error', code]), setClock: (...times) => log.push(['clock', ...times]), forgetMood: () => log.push(['forget'])};
-    let ended = null;
+    const place = {address: 'https://room.example/v1/rooms/lobby', config: {}, observe: false,
+      self: () => ({visitor: 'v', mood: 'calm'})};
+    let ended = null, transport;
     const start = (changes = {}) => {
-      it.overSocket(Object.assign(line, changes)).then((ending) => { ended = ending; });
+      transport = new it.SocketTransport(Object.assign(place, changes));
+      transport.on({
+        presence: ({count}) => log.push(['presence', count]), time: ({sentMs, nowMs}) => log.push(['clock', sentMs, nowMs]),
+        refused: ({code, forget}) => log.push(['error', code], ...(forget ? [['forget']] : [])),
+      });
+      transport.run(ending.signal).then((ending) => { ended = ending; });
       return Socket.last;
     };
     const settled = async () => { for (let turn = 0; turn < 5; turn++) await null; return ended; };
@@ -42,7 +32,7 @@ STAGE = """
 
 
 def run(steps: str, *given: Any) -> Any:
-    return node("socket_transport.js", f"await (async () => {{ {STAGE} {steps} }})()", *given)
+    return node("socket_transport.js", f"await (async () => {{ {TIME} {STAGE} {steps} }})()", *given)
 
 
 def test_it_joins_first_and_an_observer_joins_nothing() -> None:
@@ -113,7 +103,7 @@ def test_messages_reach_the_room_and_nonsense_is_passed_over() -> None:
 
 def test_a_refused_join_stops_and_a_lost_mood_comes_again() -> None:
     """
-    A join that is refused is not tried again; an unknown mood is forgotten and the connection made anew; a later error only shows.
+    A join that is refused is not tried again; an unknown mood is forgotten and another connection made; a later error only shows.
     """
     assert run("""
         const error = (code) => ({type: 'error', error: {code, message: 'no'}});

@@ -35,7 +35,7 @@ export interface Config {
 }
 
 export type State = 'live' | 'stale' | 'estimated' | 'unknown';
-export type Transport = 'socket' | 'events' | 'polling' | 'history';
+export type Transport = 'socket' | 'polling' | 'history';
 
 export interface Options {
   /** The room's name; without it, the server's default room (in `offline` mode `lobby`). */

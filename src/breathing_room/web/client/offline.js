@@ -2,45 +2,77 @@
  * To show who is usually in a room, with no server at all: from its averages by hour of the week, a static file.
  *
  * The same as `core/estimate/history.py`. What is shown is a prediction and always labelled `estimated`, with the interval
- * that the file gives; an hour that was not seen in two weeks has none, and says `unknown`. `client.js` says what a line is.
+ * that the file gives; an hour that was not seen in two weeks has none, and says `unknown`.
  */
+
+import {ask, beacon} from './http.js';
+import {rounded} from './rounding.js';
+import {Transport} from './transport.js';
 
 const HOUR_MS = 3_600_000;
 const HOURS = 168;
 /** Hour 0 is Monday, 00:00 UTC, and 1970-01-01 was a Thursday. */
 const EPOCH_HOUR = 3 * 24;
 
-/** Be on one's own until the line is given up; `report`, if any, is told that somebody came, felt otherwise, or went. */
-export async function offline(line, {url, report}) {
-  const history = await (await line.ask(url)).json();
-  const moods = [...new Set(history.hours.flatMap((hour) => Object.keys(hour.moods)))];
-  line.adopt({room: line.room, mode: 'offline', moods: moods.filter((mood) => mood !== 'unspoken' && mood !== 'merged')});
+/** Be in a room without a server. `report`, if any, is posted that a visitor came, changed the mood, or went. */
+export class OfflineTransport extends Transport {
+  name = 'history';
 
-  const tell = (event) => {
-    // No id goes with it: whoever collects these counts events, not people.
-    if (report) line.beacon(report, {room: line.room, event, mood: line.self().mood});
-  };
-  let wake;
-  let over = false;
-  line.drop = () => {
-    over = true;
-    wake?.();
-  };
-  line.tell = () => tell('mood');
-  line.wake = () => wake?.();
-  line.signal.addEventListener('abort', () => {
-    if (!over) tell('leave');
-    line.drop();
-  });
-  tell('join');
-  while (!over) {
-    line.hear(usual(history, Date.now(), line.observe ? 0 : 1), 'history');
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, HOUR_MS - (Date.now() % HOUR_MS));
-      wake = () => (clearTimeout(timer), resolve());
+  #url;
+  #report;
+  #over = false;
+  #wake = () => {};
+
+  /** `url` is where the averages are. */
+  constructor({url, report, ...place}) {
+    super(place);
+    this.#url = url;
+    this.#report = report;
+  }
+
+  async run(signal) {
+    const history = await (await ask(this.#url)).json();
+    if (this.#over || signal.aborted) return {};
+    const moods = [...new Set(history.hours.flatMap((hour) => Object.keys(hour.moods)))];
+    const own = moods.filter((mood) => mood !== 'unspoken' && mood !== 'merged');
+    this.emit('config', {room: this.room, mode: 'offline', moods: own});
+
+    const leave = () => this.close({graceful: true});
+    signal.addEventListener('abort', leave);
+    this.#say('join');
+    while (!this.#over) {
+      this.emit('presence', usual(history, Date.now(), this.observe ? 0 : 1));
+      await this.#sleep(HOUR_MS - (Date.now() % HOUR_MS));
+    }
+    signal.removeEventListener('abort', leave);
+    return {};
+  }
+
+  send({type}) {
+    this.#say(type);
+  }
+
+  close({graceful = false} = {}) {
+    if (graceful && !this.#over) this.#say('leave');
+    this.#over = true;
+    this.#wake();
+  }
+
+  wake() {
+    this.#wake();
+  }
+
+  #say(event) {
+    // No id goes with it: what is collected are events, not people.
+    if (this.#report) beacon(this.#report, {room: this.room, event, mood: this.self().mood});
+  }
+
+  #sleep(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => (clearTimeout(timer), resolve());
     });
   }
-  return {};
 }
 
 /** A presence from the averages, at an instant; `here` people are surely there: us. */
@@ -75,17 +107,8 @@ function apportion(total, weights) {
   return parts;
 }
 
-/** A count as people read it: rounded to 1, 2, 5, 10, 20, … which is at most half of what it may be off by. */
+/** A count as people read it: rounded to its own precision, in English. */
 function label(count, low, high) {
-  const widest = Math.floor((high - low) / 2);
-  let step = 1;
-  for (let index = 1; ; index++) {
-    const next = 10 ** Math.floor(index / 3) * [1, 2, 5][index % 3];
-    if (next > widest) break;
-    step = next;
-  }
-  let figure = Math.floor((count + Math.floor(step / 2)) / step) * step || count;
-  if (figure > high) figure -= step;
-  else if (figure < low) figure += step;
-  return (step > 1 ? 'about ' : '') + figure.toLocaleString('en');
+  const {figure, exact} = rounded(count, low, high);
+  return (exact ? '' : 'about ') + figure.toLocaleString('en');
 }

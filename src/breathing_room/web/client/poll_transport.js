@@ -1,140 +1,131 @@
-/** To be in a room over HTTP: poll and report as `polling.js` says. `client.js` says what a line is. */
+/** To be in a room over HTTP: poll and report as `polling.js` says. */
 
+import {ask, beacon} from './http.js';
 import {POLL, Poller} from './polling.js';
+import {Transport} from './transport.js';
 
-/** How long events may take to arrive: a proxy that holds them back looks like a slow network, for ever. */
-const PATIENCE_MS = 10_000;
+/** How often the presence is read in a room of connections: as often as a cache renews it by default. */
+const FALLBACK_POLL_MS = 5_000;
+/** A timer holds no more, and takes more for 0. Waking early is harmless. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /**
- * Be here until the line is lost.
- *
- * A room that is polled is polled on through every failure, for a stay keeps its ticket. As a `fallback` for a socket it
- * hears through Server-Sent Events where those pass, and ends with the first failure: a socket may pass by then.
+ * A room that is polled is polled on through every failure, for a visit keeps its ticket. As a `fallback` for
+ * a socket it polls more often, and ends with the first failure: a socket may pass by then.
  */
-export async function overHttp(line, {fallback}) {
-  const {config} = line;
-  const poller = new Poller({
-    visitor: line.observe ? null : line.self().visitor,
-    room: line.room,
-    beatMs: config.beat_ms,
-    mood: line.self().mood,
-    nowMs: performance.now(),
-  });
-  const page = new URL(config.presence_url ?? line.address, line.address).href;
-  const lost = new AbortController();
-  const ending = {};
-  let streaming = false;
-  let wake;
+export class PollTransport extends Transport {
+  name = 'polling';
 
-  const end = (how) => {
-    Object.assign(ending, how);
-    lost.abort();
-    wake?.();
-  };
-  const goodbye = () => {
-    if (poller.leave()) line.sayGoodbye();
-    end();
-  };
-  const hear = (presence, transport) => {
-    poller.heard(presence, performance.now());
-    line.hear(presence, transport);
-    wake?.();
-  };
-  const poll = async () => {
-    const presence = await read(line.ask(page));
-    if (lost.signal.aborted) return;
-    hear(presence, streaming ? 'events' : 'polling');
-    line.stay();
-  };
-  const report = async ({visitor, mood, epoch}) => {
+  #fallback;
+  #poller;
+  #page;
+  #ending = null;     // how it ended; null while it runs
+  #wake = () => {};
+
+  constructor({fallback = false, ...place}) {
+    super(place);
+    this.#fallback = fallback;
+    this.#page = new URL(this.config.presence_url ?? this.address, this.address).href;
+  }
+
+  async run(signal) {
+    const {visitor, mood} = this.self();
+    this.#poller = new Poller({
+      visitor: this.observe ? null : visitor,
+      room: this.room,
+      beatMs: this.config.beat_ms,
+      mood,
+      nowMs: performance.now(),
+    });
+    const leave = () => this.close({graceful: true});
+    signal.addEventListener('abort', leave);
+    while (!this.#ending) {
+      for (const request of this.#poller.due(performance.now())) this.#carry(request);
+      await this.#sleep(this.#poller.nextAtMs - performance.now());
+    }
+    signal.removeEventListener('abort', leave);
+    return this.#ending;
+  }
+
+  send({mood}) {
+    this.#poller.feel(mood, performance.now());
+    this.#wake();
+  }
+
+  close({graceful = false} = {}) {
+    if (graceful && !this.#ending && this.#poller.leave()) {
+      beacon(`${this.address}/leave`, {visitor: this.self().visitor});
+      this.emit('left');
+    }
+    this.#end({});
+  }
+
+  wake() {
+    this.#wake();
+  }
+
+  #end(ending) {
+    this.#ending ??= ending;
+    this.#wake();
+  }
+
+  #sleep(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.min(ms, TIMER_MS_MAX));
+      this.#wake = () => (clearTimeout(timer), resolve());
+    });
+  }
+
+  /** Send what the poller asks for, and give it the outcome. */
+  async #carry(request) {
+    try {
+      await (request === POLL ? this.#poll() : this.#report(request));
+    } catch (error) {
+      if (!this.#ending) this.#fail(request, error);
+    }
+    this.#wake();
+  }
+
+  async #poll() {
+    const presence = await this.#read(ask(this.#page));
+    if (this.#ending) return;
+    this.#poller.heard(presence, performance.now());
+    this.emit('presence', presence);
+    this.emit('heartbeat');
+  }
+
+  async #report({visitor, mood, epoch}) {
     const sentMs = Date.now();
     // As plain text: a browser would ask another origin's leave before every report that calls itself JSON.
     const body = JSON.stringify({visitor, mood, epoch});
-    const presence = await read(line.ask(`${line.address}/beat`, {method: 'POST', body}));
-    if (lost.signal.aborted) return;
-    line.setClock(sentMs, presence.as_of_ms); // no cache keeps this answer
-    poller.acknowledged(presence, performance.now());
-    line.counted();
-    line.hear(presence, streaming ? 'events' : 'polling');
-    line.stay();
-  };
-  const carry = async (request) => {
-    try {
-      await (request === POLL ? poll() : report(request));
-    } catch (error) {
-      if (lost.signal.aborted) return;
-      if (error.code === 'unknown_mood') {
-        line.fail(error.code, error.message);
-        line.forgetMood();
-        poller.feel(undefined, performance.now());
-      } else if (error.code !== 'bad_epoch' && (error.stop || fallback)) return end(error);
-      if (error.code === 'bad_epoch') poller.outdated(performance.now());
-      else poller.failed(request, performance.now(), error.retryMs);
-      if (request === POLL) line.unheard();
-    }
-    wake?.();
-  };
-
-  line.signal.addEventListener('abort', goodbye, {signal: lost.signal});
-  line.drop = end;
-  line.tell = () => {
-    poller.feel(line.self().mood, performance.now());
-    wake?.();
-  };
-  line.wake = () => wake?.();
-  if (fallback) {
-    listen(line, lost.signal, (presence) => {
-      streaming = true;
-      hear(presence, 'events');
-    }).then(
-      (retryMs) => streaming && end({retryMs}),
-      () => streaming && end(),
-    );
+    const presence = await this.#read(ask(`${this.address}/beat`, {method: 'POST', body}));
+    if (this.#ending) return;
+    this.emit('time', {sentMs, nowMs: presence.as_of_ms}); // no cache keeps this answer
+    this.#poller.acknowledged(presence, performance.now());
+    this.emit('counted');
+    this.emit('presence', presence);
+    this.emit('heartbeat');
   }
-  while (!lost.signal.aborted) {
-    for (const request of poller.due(performance.now())) carry(request);
-    await new Promise((resolve) => {
-      const restMs = poller.nextAtMs - performance.now();
-      // A timer holds at most 2^31 - 1 ms, and takes more for 0. Waking early is harmless.
-      const timer = setTimeout(resolve, Math.min(restMs, 2 ** 31 - 1));
-      wake = () => (clearTimeout(timer), resolve());
-    });
-  }
-  return ending;
-}
 
-/** Take a presence from an answer; throws where it is none, as of a proxy's page that says 200. */
-async function read(answer) {
-  const presence = await (await answer).json();
-  const {next_ms, as_of_ms, epoch, rate} = presence;
-  if (!(next_ms > 0) || ![as_of_ms, epoch, rate].every(Number.isFinite)) throw new TypeError('this is no presence');
-  return presence;
-}
-
-/**
- * Hear presences as Server-Sent Events until the stream ends; tells when to come back, if the server said so.
- *
- * Read by hand, for EventSource hides the server's `retry` and comes back after a fixed time, all at once.
- */
-async function listen(line, signal, onPresence) {
-  const silence = new AbortController();
-  signal.addEventListener('abort', () => silence.abort());
-  const patience = setTimeout(() => silence.abort(), PATIENCE_MS);
-  const response = await line.ask(`${line.address}/events`, {signal: silence.signal});
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = '';
-  let retryMs;
-  for (;;) {
-    const {value, done} = await reader.read();
-    if (done || signal.aborted) return retryMs;
-    const events = (text + value).split('\n\n');
-    text = events.pop();
-    for (const event of events) {
-      const fields = Object.fromEntries(event.split('\n').map((field) => field.split(/: ?(.*)/)));
-      if (fields.retry) retryMs = Number(fields.retry);
-      if (fields.event !== 'presence') continue;
-      clearTimeout(patience);
-      onPresence(JSON.parse(fields.data));
+  #fail(request, error) {
+    const {code, message, retryMs, stop} = error;
+    if (code === 'unknown_mood') {
+      this.emit('refused', {code, message, forget: true});
+      this.#poller.feel(undefined, performance.now());
+    } else if (code !== 'bad_epoch' && (stop || this.#fallback)) {
+      return this.#end(error);
     }
+    if (code === 'bad_epoch') this.#poller.outdated(performance.now());
+    else this.#poller.failed(request, performance.now(), retryMs);
+    if (request === POLL) this.emit('lost');
+  }
+
+  /** Take a presence from an answer; throws where it is none, as of a proxy's page that says 200. */
+  async #read(answer) {
+    const presence = await (await answer).json();
+    const {next_ms, as_of_ms, epoch, rate} = presence;
+    const isPresence = next_ms > 0 && [as_of_ms, epoch, rate].every(Number.isFinite);
+    if (!isPresence) throw new TypeError('this is no presence');
+    return this.#fallback ? {...presence, next_ms: Math.min(next_ms, FALLBACK_POLL_MS)} : presence;
   }
 }

@@ -1,73 +1,102 @@
-/** To be in a room over a WebSocket: join, beat, and hear what is pushed. `client.js` says what a line is. */
+/** To be in a room over a WebSocket: join, beat, and hear what is pushed. */
 
-/** Between two beats. With ANSWER_MS it makes a dead connection known within 30 s, the usual `valid_ms`. */
+import {ANSWER_MS} from './http.js';
+import {Transport} from './transport.js';
+
+/** Between two beats. With ANSWER_MS a dead connection is known within 30 s, the usual `valid_ms`. */
 const BEAT_MS = 20_000;
 /** The first beats come quickly: they find the server's time, and with it the breath. */
 const FIRST_BEATS_MS = [200, 500, 1_000, 3_000];
-/** Closed with this code the connection is lost and the person is not; without a code it would be a goodbye. */
+/** Closed with this code the connection is lost and the visit goes on; without a code it would end too. */
 const LOST = 4000;
-/** How long an answer may take before the connection is given up for dead. */
-const ANSWER_MS = 10_000;
+const LEFT = 1000;
 
-export function overSocket(line) {
-  return new Promise((resolve) => {
-    const socket = new WebSocket(`${line.address.replace(/^http/, 'ws')}/socket`);
-    const firstBeatsMs = [...FIRST_BEATS_MS];
-    let opened = false;
-    let heard = false;
-    let nextBeat;
-    let patience;
+/** Its ending says whether the socket ever `opened`: where none does, something may refuse them all. */
+export class SocketTransport extends Transport {
+  name = 'socket';
 
-    const say = (message) => socket.send(JSON.stringify(message));
-    const finish = (ending, code = LOST) => {
-      clearTimeout(nextBeat);
-      clearTimeout(patience);
-      line.signal.removeEventListener('abort', goodbye);
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close(code);
-      resolve({opened, ...ending});
-    };
-    const goodbye = () => finish({}, 1000);
-    const complain = ({code, message}) => {
-      if (!heard && code !== 'unknown_mood') return finish({stop: true, code, message}); // we cannot join
-      line.fail(code, message);
-      if (heard) return;
-      line.forgetMood(); // the room changed its moods: come again without one
-      finish();
-    };
-    const beat = () => {
-      say({type: 'beat', sent_ms: Date.now()});
-      line.stay();
-      patience ??= setTimeout(finish, ANSWER_MS);
-      // A room with a short lease is beaten faster, so that two beats may be lost.
-      nextBeat = setTimeout(beat, firstBeatsMs.shift() ?? Math.min(BEAT_MS, line.config.lease_ms / 3 || BEAT_MS));
-    };
+  #socket;
+  #opened = false;
+  #heard = false;
+  #firstBeatsMs = [...FIRST_BEATS_MS];
+  #nextBeat;
+  #patience;
+  #end;
 
-    patience = setTimeout(finish, ANSWER_MS);
-    line.signal.addEventListener('abort', goodbye);
-    line.drop = finish;
-    socket.onclose = (event) => finish(readClose(event));
-    socket.onopen = () => {
-      opened = true;
-      say(line.observe ? {type: 'observe'} : {type: 'join', ...line.self()});
-      line.tell = () => say({type: 'mood', mood: line.self().mood});
-      beat();
-    };
-    socket.onmessage = ({data}) => {
-      clearTimeout(patience);
-      patience = null;
-      const message = parse(data);
-      if (message?.type === 'presence') {
-        heard = true;
-        line.counted();
-        line.hear(message, 'socket');
-      } else if (message?.type === 'beat') line.setClock(message.sent_ms, message.now_ms);
-      else if (message?.type === 'error') complain(message.error ?? {});
-    };
-  });
+  async run(signal) {
+    const socket = (this.#socket = new WebSocket(`${this.address.replace(/^http/, 'ws')}/socket`));
+    const ended = new Promise((resolve) => (this.#end = resolve));
+    const leave = () => this.close({graceful: true});
+    signal.addEventListener('abort', leave);
+    this.#awaitAnswer();
+    socket.onopen = () => this.#join();
+    socket.onmessage = ({data}) => this.#hear(parse(data));
+    socket.onclose = (event) => this.#finish(readClose(event));
+    const ending = await ended;
+    signal.removeEventListener('abort', leave);
+    return {opened: this.#opened, ...ending};
+  }
+
+  send(message) {
+    if (this.#opened) this.#socket.send(JSON.stringify(message));
+  }
+
+  close({graceful = false} = {}) {
+    this.#finish({}, graceful ? LEFT : LOST);
+  }
+
+  #join() {
+    this.#opened = true;
+    this.send(this.observe ? {type: 'observe'} : {type: 'join', ...this.self()});
+    this.#beat();
+  }
+
+  #beat() {
+    this.send({type: 'beat', sent_ms: Date.now()});
+    this.emit('heartbeat');
+    if (!this.#patience) this.#awaitAnswer();
+    // A room with a short lease is beaten faster, so that two beats may be lost.
+    const beatMs = Math.min(BEAT_MS, this.config.lease_ms / 3 || BEAT_MS);
+    this.#nextBeat = setTimeout(() => this.#beat(), this.#firstBeatsMs.shift() ?? beatMs);
+  }
+
+  #awaitAnswer() {
+    this.#patience = setTimeout(() => this.close(), ANSWER_MS);
+  }
+
+  #hear(message) {
+    clearTimeout(this.#patience);
+    this.#patience = null;
+    if (message?.type === 'presence') {
+      this.#heard = true;
+      this.emit('counted');
+      this.emit('presence', message);
+    } else if (message?.type === 'beat') {
+      this.emit('time', {sentMs: message.sent_ms, nowMs: message.now_ms});
+    } else if (message?.type === 'error') {
+      this.#complain(message.error ?? {});
+    }
+  }
+
+  #complain({code, message}) {
+    // Before the first presence: the room changed its moods. Come again without one.
+    const joinsAgain = !this.#heard && code === 'unknown_mood';
+    if (!this.#heard && !joinsAgain) return this.#finish({stop: true, code, message}); // we cannot join
+    this.emit('refused', {code, message, forget: joinsAgain});
+    if (joinsAgain) this.close();
+  }
+
+  #finish(ending, code = LOST) {
+    if (!this.#end) return; // it has not begun
+    clearTimeout(this.#nextBeat);
+    clearTimeout(this.#patience);
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close(code);
+    this.#end(ending);
+  }
 }
 
-/** What a close code tells us to do. */
+/** What a close code asks of a client. */
 function readClose({code, reason}) {
   const forGood = [1000, 1002, 1003, 1007, 1008, 1009, 1010].includes(code) || (code >= 4500 && code < 5000);
   const retryMs = parse(reason)?.retry_ms;

@@ -7,6 +7,7 @@
  */
 
 import {Counting, fill, othersOf} from './others.js';
+import {rounded} from './rounding.js';
 import * as english from './words.en.js';
 
 /** A presence's interval holds the truth so often. */
@@ -155,15 +156,3 @@ class Words {
 }
 
 const join = (...parts) => parts.filter(Boolean).join(' · ');
-
-/**
- * A tally rounded to its own precision, as the server rounds the count: to the largest of 1, 2, 5, 10, … that is at most half
- * of its interval's width.
- */
-function rounded(people, low, high) {
-  const half = Math.floor((high - low) / 2);
-  let step = 1;
-  for (let ten = 1; ten <= half; ten *= 10) step = [5, 2, 1].find((factor) => factor * ten <= half) * ten;
-  const figure = Math.round(people / step) * step || people;
-  return {figure, exact: step === 1};
-}

@@ -1,0 +1,224 @@
+/**
+ * Connects to a room, again and again: choose a transport, run it until it ends, back off.
+ *
+ * Which transport is the room's word. `socket`: a WebSocket; where sockets do not open although HTTP works,
+ * polls, after which a socket is tried again. `poll`: polls. Only the page can ask for `offline`.
+ *
+ * Events: `config`, `error` (`{code, message}`), `stopped` (the server sent us away for good), `forget` (the
+ * room has no such mood), and the transport's `heartbeat`, `counted` and `left`.
+ */
+
+import {Emitter} from './emitter.js';
+import {ask} from './http.js';
+import {PollTransport} from './poll_transport.js';
+import {SocketTransport} from './socket_transport.js';
+
+/** Stands for the name of the server's default room, until the config says that. */
+const DEFAULT_ROOM = '_default';
+/** Full jitter: wait a random time up to 1 s, 2 s, 4 s, … 30 s. */
+const BACKOFF_MS = 1_000;
+const BACKOFF_MAX_MS = 30_000;
+/** So many sockets in a row that will not open, although HTTP works, mean that something refuses them. */
+const REFUSALS_MAX = 2;
+
+export class Connector extends Emitter {
+  /** What the server says of the room; null until it came. */
+  config = null;
+  /** The id that we connected with; empty until then. */
+  visitor = '';
+  /** The server's address, without a slash at its end. */
+  base;
+
+  #room;
+  #mode;
+  #observe;
+  #offline;         // where the averages are, and where to report
+  #mood;
+  #freshness;
+  #transport = null;
+  #refusals = 0;
+  #heard = false;   // a presence, since the last attempt
+  #endPause = null;
+
+  /**
+   * @param {object} options  `url`, `room`, `mode`, `history` and `report` are those of `join`.
+   * @param {boolean} options.observe  Look without being counted.
+   * @param {() => string | null} options.mood  The mood now.
+   * @param {Freshness} options.freshness  Is given what comes.
+   * @throws {TypeError}  One of the addresses is none.
+   */
+  constructor({url, room, mode, history, report, observe, mood, freshness}) {
+    super();
+    const page = globalThis.document?.baseURI;
+    const {protocol, origin, pathname} = new URL(url, page);
+    if (!protocol.startsWith('http')) throw new TypeError(protocol);
+    this.base = origin + pathname.replace(/\/*$/, '');
+    // Without a server there is no one room that is its default.
+    this.#room = room || (mode === 'offline' ? 'lobby' : DEFAULT_ROOM);
+    this.#mode = mode;
+    this.#observe = observe;
+    this.#mood = mood;
+    this.#freshness = freshness;
+    const averages = history ?? `${this.base}/rooms/${encodeURIComponent(this.#room)}/history.json`;
+    this.#offline = {url: new URL(averages, page).href, report: report && new URL(report, page).href};
+  }
+
+  /** The room's name; DEFAULT_ROOM until it is known. */
+  get room() {
+    return this.#room;
+  }
+
+  get isNamed() {
+    return this.#room !== DEFAULT_ROOM;
+  }
+
+  /** The room's address. */
+  get address() {
+    return `${this.base}/v1/rooms/${encodeURIComponent(this.#room)}`;
+  }
+
+  /** Learn the room's name, where that is the server's to say. */
+  async learnName(signal) {
+    if (!this.isNamed) await this.#persist(signal, () => this.#configure());
+  }
+
+  /** Be in the room until the signal is aborted or the server sends us away; `identify` returns our id. */
+  run(signal, identify) {
+    return this.#persist(signal, () => this.#connect(signal, identify()));
+  }
+
+  /** Send a change of mood, if there is a connection. */
+  send(message) {
+    this.#transport?.send(message);
+  }
+
+  /** Do at once what is overdue. */
+  wake() {
+    this.#transport?.wake();
+  }
+
+  /** Give the connection up; the visit goes on. */
+  drop() {
+    this.#transport?.close();
+  }
+
+  /** The network has gone; what needs none goes on. */
+  goOffline() {
+    if (this.#mode !== 'offline') this.drop();
+  }
+
+  /** There is a network, perhaps another one, which may let sockets through. */
+  goOnline() {
+    this.#refusals = 0;
+    this.#endPause?.();
+  }
+
+  /** There is no connection any more. */
+  disconnected() {
+    this.#transport = null;
+    this.#freshness.lose();
+  }
+
+  /** Take what another tab knows: its config, and whether sockets pass. */
+  follow({config, transport}) {
+    if (config) this.#adopt(config);
+    if (transport) this.#refusals = transport === 'polling' ? REFUSALS_MAX : 0;
+  }
+
+  /** Call `act` again and again, with a backoff, until it returns nothing, or an ending that says to stop. */
+  async #persist(signal, act) {
+    let attempt = 0;
+    while (!signal.aborted) {
+      this.#heard = false;
+      const ending = await act().catch((error) => error);
+      if (!ending || signal.aborted) return; // and another loop may already run
+      this.disconnected();
+      if (ending.stop) {
+        this.emit('stopped');
+        return this.emit('error', {code: ending.code, message: ending.message});
+      }
+      if (this.#heard) attempt = 0;
+      const backoffMs = Math.random() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** attempt++);
+      await this.#pause(ending.retryMs ?? backoffMs, signal);
+    }
+  }
+
+  /** Live through one connection; return how it ended. */
+  async #connect(signal, visitor) {
+    this.visitor = visitor;
+    if (this.#mode === 'offline') {
+      const {OfflineTransport} = await import('./offline.js'); // few need it
+      return this.#carry(new OfflineTransport({...this.#place, ...this.#offline}), signal);
+    }
+    await this.#configure();
+    const mode = this.#mode ?? this.config.mode;
+    if (mode === 'poll') return this.#carry(new PollTransport(this.#place), signal);
+    if (this.#refusals < REFUSALS_MAX && globalThis.WebSocket) {
+      const ending = await this.#carry(new SocketTransport(this.#place), signal).catch(() => ({}));
+      if (signal.aborted) return ending;
+      if (!ending.opened) await this.#configure({fresh: true}); // throws where HTTP fails as well
+      this.#refusals = ending.opened ? 0 : this.#refusals + 1;
+      return ending;
+    }
+    try {
+      return await this.#carry(new PollTransport({...this.#place, fallback: true}), signal);
+    } finally {
+      this.#refusals = REFUSALS_MAX - 1; // the next time, one socket is tried again
+    }
+  }
+
+  /** Run a transport to its end. */
+  async #carry(transport, signal) {
+    if (signal.aborted) return {};
+    this.#transport = transport;
+    transport.on({
+      presence: (presence) => {
+        this.#heard = true;
+        this.#freshness.hear(presence, transport.name);
+      },
+      time: (times) => this.#freshness.setClock(times),
+      lost: () => this.#freshness.lose(),
+      config: (config) => this.#adopt(config),
+      refused: ({code, message, forget}) => {
+        this.emit('error', {code, message});
+        if (forget) this.emit('forget');
+      },
+    });
+    for (const type of ['heartbeat', 'counted', 'left']) transport.on({[type]: () => this.emit(type)});
+    return transport.run(signal);
+  }
+
+  get #place() {
+    const {address, config} = this;
+    const self = () => ({visitor: this.visitor, mood: this.#mood() ?? undefined});
+    return {address, room: this.#room, config, observe: this.#observe, self};
+  }
+
+  /** Get the config, if need be from a cache; `fresh`: from the server, which also proves that HTTP works. */
+  async #configure({fresh = false} = {}) {
+    if (this.config && !fresh) return;
+    const answer = await ask(`${this.address}/config`, {cache: fresh ? 'no-store' : 'default'});
+    this.#adopt(await answer.json());
+  }
+
+  #adopt(config) {
+    const before = this.config;
+    if (!this.isNamed) this.#room = config.room;
+    this.config = config;
+    const rules = (config) => JSON.stringify({...config, now_ms: 0});
+    if (rules(before) !== rules(config)) this.emit('config', config);
+  }
+
+  #pause(ms, signal) {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal.addEventListener('abort', done);
+      this.#endPause = done;
+    });
+  }
+}

@@ -1,0 +1,214 @@
+"""How the browser client connects, in Node: sockets, requests and timers are a test's."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from node import TIME, node
+
+STAGE = """
+    Math.random = () => 1;
+    const log = [], sockets = [], errors = [], tries = [];
+    const config = {room: 'lobby', mode: 'socket', moods: ['calm'], beat_ms: 30000, lease_ms: 60000};
+    const presence = {type: 'presence', room: 'lobby', count: 7, low: 7, high: 7, method: 'counted', rate: 0, epoch: 1,
+      as_of_ms: 1, valid_ms: 1000, next_ms: 30000};
+    let answers = {};  // by the end of an address, instead of these: a body, a status, or null for no network
+    globalThis.fetch = async (url, init) => {
+      const end = Object.keys(answers).find((end) => url.endsWith(end));
+      const answer = end === undefined ? (url.endsWith('/config') ? config : presence) : answers[end];
+      log.push([nowMs, url.slice(url.lastIndexOf('/') + 1), init?.cache].filter((part) => part !== undefined));
+      if (answer === null) throw new TypeError('no network');
+      if (typeof answer === 'number') return new Response('{"error": {"code": "no", "message": "never"}}', {status: answer});
+      return new Response(JSON.stringify(answer));
+    };
+    globalThis.AbortSignal.timeout = () => undefined;
+    let onSocket = () => {};
+    globalThis.WebSocket = class {
+      constructor() { this.sent = []; sockets.push(this); log.push([nowMs, 'socket']); queueMicrotask(() => onSocket(this)); }
+      send(text) { this.sent.push(JSON.parse(text)); }
+      close(code) { this.closed ??= code; }
+      hear(message) { this.onmessage?.({data: JSON.stringify(message)}); }
+    };
+    const opens = (socket) => { socket.onopen(); socket.hear(presence); };
+    const refuses = (socket) => socket.onclose({code: 1006, reason: ''});
+    const freshness = Object.assign(new EventTarget(), {
+      transport: null, heard: [], hear({count}, transport) { this.transport = transport; this.heard.push(count); },
+      lose() { this.transport = null; }, setClock() {},
+    });
+    const visit = new AbortController();
+    let connector, over = false;
+    const start = (changes = {}) => {
+      connector = new it.Connector({url: 'http://room.example/', room: 'lobby', observe: false,
+        mood: () => null, freshness, ...changes});
+      connector.on({error: ({code}) => errors.push(code)});
+      connector.run(visit.signal, () => (tries.push(nowMs), 'v')).then(() => { over = true; });
+    };
+    const asked = () => log.splice(0).map(([, ...what]) => what.join(' '));
+"""
+
+
+def run(steps: str, *given: Any) -> Any:
+    return node("connector.js", f"await (async () => {{ {TIME} {STAGE} {steps} }})()", *given)
+
+
+def test_a_room_of_connections_gets_a_socket() -> None:
+    """After the config a socket is opened, and what it says is heard; a change of mood goes over it."""
+    assert run("""
+        onSocket = opens; start(); await turns();
+        connector.send({type: 'mood', mood: 'calm'});
+        return [asked(), freshness.heard, freshness.transport, sockets[0].sent.map(({type}) => type)];
+    """) == [["config default", "socket"], [7], "socket", ["join", "beat", "mood"]]
+
+
+def test_a_polled_room_opens_no_socket() -> None:
+    """Where the config or the page wants polls, the presence is polled; the page's word goes before the room's."""
+    assert run("start({mode: 'poll'}); await turns(); return [asked(), freshness.transport];") == [
+        ["config default", "lobby"],
+        "polling",
+    ]
+    assert run("config.mode = 'poll'; start(); await turns(); return asked();") == ["config default", "lobby"]
+    assert run("config.mode = 'poll'; start({mode: 'socket'}); await turns(); return asked();") == [
+        "config default",
+        "socket",
+    ]
+
+
+def test_where_sockets_are_refused_it_polls_and_tries_one_again_later() -> None:
+    """Two sockets that will not open although HTTP works are enough: then polls, and after these fail one socket, and polls."""
+    assert run("""
+        onSocket = refuses; start(); await passSlowly(4000);
+        const first = [asked(), freshness.transport];
+        answers = {'/lobby': null}; await passSlowly(5000); answers = {}; await passSlowly(4000);
+        return [first, asked(), freshness.transport];
+    """) == [
+        [["config default", "socket", "config no-store", "socket", "config no-store", "lobby"], "polling"],
+        ["lobby", "socket", "config no-store", "lobby"],
+        "polling",
+    ]
+
+
+def test_polls_in_place_of_a_socket_come_every_five_seconds() -> None:
+    """In a room of connections the presence is read every 5 s, within a tenth, however seldom the room says."""
+    times = run("""
+        onSocket = refuses; start(); await passSlowly(30000);
+        return log.filter(([, what]) => what === 'lobby').map(([atMs]) => atMs);
+    """)
+    gaps = {later - earlier for earlier, later in pairwise(times)}
+    assert gaps == {5_500}
+    assert len(times) == 5
+
+
+def test_without_any_network_sockets_are_not_given_up() -> None:
+    """Where HTTP fails as well nothing is known of sockets: however often that is, the next attempt is one."""
+    assert run("""
+        onSocket = refuses; start(); await turns(); answers = {'/config': null};
+        await passSlowly(120000); asked(); answers = {}; onSocket = opens; await passSlowly(60000);
+        return [asked()[0], freshness.transport];
+    """) == ["socket", "socket"]
+
+
+def test_the_waits_double_until_a_presence_was_heard() -> None:
+    """The waits are random up to 1, 2, 4, … 30 s; once a presence was heard, from 1 s on again."""
+    assert run("""
+        answers = {'/config': null}; start(); await passSlowly(100000);
+        return tries.slice(1).map((atMs, index) => atMs - tries[index]);
+    """) == [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]
+    assert (
+        run("""
+        onSocket = (socket) => { opens(socket); setTimeout(() => refuses(socket), 500); };
+        start(); await passSlowly(6000);
+        return tries.slice(1).map((atMs, index) => atMs - tries[index]);
+    """)
+        == [1_500] * 4
+    )
+
+
+def test_the_servers_wait_is_kept_to_the_millisecond() -> None:
+    """A close that says when to come back is believed, not spread again."""
+    assert run("""
+        onSocket = (socket) => { opens(socket); socket.onclose({code: 1012, reason: '{"retry_ms": 12345}'}); };
+        start(); await turns(); pass(12344); await turns(); const before = tries.length; pass(1); await turns();
+        return [before, tries.length];
+    """) == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["answers = {'/config': 400};", "onSocket = (socket) => socket.onclose({code: 4500, reason: ''});"])  # fmt: skip
+def test_it_stays_away_when_the_server_says_so(how: str) -> None:
+    """A refusal that is for good is one error, said after the turn is given up, and the end."""
+    steps = "start(); connector.on({stopped: () => stopped.push(errors.length)}); await passSlowly(60000);"
+    errors, stopped, over, tries = run(
+        f"const stopped = []; {how} {steps} return [errors, stopped, over, tries.length];"
+    )
+    assert (len(errors), stopped, over, tries) == (1, [0], True, 1)
+
+
+def test_the_default_room_is_named_by_its_config() -> None:
+    """Without a name the config of the default room says which one it is, however long that takes, and its address follows."""
+    assert run("""
+        answers = {'/config': null}; start({room: ''});
+        visit.abort(); const own = new AbortController(), named = connector.learnName(own.signal);
+        const before = [connector.isNamed, connector.address.slice(-9)]; await passSlowly(2000);
+        answers = {}; await passSlowly(8000); await named;
+        return [...before, connector.isNamed, connector.address, sockets.length];
+    """) == [False, "/_default", True, "http://room.example/v1/rooms/lobby", 0]
+
+
+def test_a_new_network_is_tried_at_once_with_a_socket() -> None:
+    """When the network comes back the pause ends, and sockets that were refused in another network are tried again."""
+    assert run("""
+        onSocket = refuses; start(); await passSlowly(4000); const polling = freshness.transport;
+        connector.goOffline(); await turns(); const lost = freshness.transport; asked();
+        onSocket = opens; connector.goOnline(); await turns();
+        return [polling, lost, asked(), freshness.transport];
+    """) == ["polling", None, ["socket"], "socket"]
+
+
+def test_a_network_that_goes_is_nothing_to_a_room_without_a_server() -> None:
+    """In `offline` mode there is no connection to lose."""
+    assert run("""
+        answers = {'history.json': {room: 'lobby', hours: []}};
+        start({mode: 'offline', history: 'http://room.example/history.json'}); await turns();
+        for (let turn = 0; freshness.transport === null && turn < 1000; turn++) await new Promise((resolve) => setImmediate(resolve));
+        const before = freshness.transport; connector.goOffline(); await turns();
+        return [before, freshness.transport, over];
+    """) == ["history", "history", False]
+
+
+def test_a_visit_that_ended_meanwhile_does_not_connect() -> None:
+    """When the visit ends while the config is on its way nothing is opened; nor does anything follow an open socket's end."""
+    assert run("""
+        start(); visit.abort(); await passSlowly(60000); return [asked(), over];
+    """) == [["config default"], True]
+    assert run("""
+        onSocket = opens; start(); await turns(); visit.abort(); await passSlowly(60000);
+        return [sockets.length, sockets[0].closed, over];
+    """) == [1, 1_000, True]
+
+
+def test_a_mood_that_the_room_lost_is_forgotten_and_the_visit_goes_on() -> None:
+    """`unknown_mood` is an error and no end: the mood is to be forgotten, and the next attempt joins without it."""
+    assert run("""
+        let mood = 'envy'; const error = {code: 'unknown_mood', message: 'no'};
+        onSocket = (socket) => { socket.onopen(); if (mood) socket.hear({type: 'error', error}); else socket.hear(presence); };
+        start({mood: () => mood}); connector.on({forget: () => { mood = null; }}); await passSlowly(2000);
+        return [errors, sockets.map(({sent}) => sent[0].mood ?? null), freshness.transport];
+    """) == [["unknown_mood"], ["envy", None], "socket"]
+
+
+def test_where_it_connects_to_follows_from_the_address() -> None:
+    """A server's address loses its query and the slashes at its end; without a server the room is the lobby; what is no URL throws."""
+    base = run("""
+        const at = (url, options) => new it.Connector({url, ...options});
+        const thrown = (make) => { try { make(); } catch (error) { return error.name; } };
+        const {base, address} = at('https://room.example/live//?x=1', {room: 'a room'});
+        return [base, address, at('https://room.example', {mode: 'offline'}).room, at('https://room.example', {}).isNamed,
+                thrown(() => at('ftp://room.example')), thrown(() => at('https://')), thrown(() => at('https://a.example', {history: 'https://'}))];
+    """)
+    assert base == [
+        "https://room.example/live",
+        "https://room.example/live/v1/rooms/a%20room",
+        "lobby",
+        False,
+        *["TypeError"] * 3,
+    ]
