@@ -1,6 +1,7 @@
 """What the tests in a browser share: pages that remember what they said, people beside them, and a bad network."""
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -144,13 +145,11 @@ class Proxy:
 
     Attributes:
         refused: Parts of a request's head that are answered with 400.
-        silent: Parts of a request's head that are never answered.
         frozen: While set, nothing passes in either direction on any connection.
     """
 
     def __init__(self, port: int) -> None:
         self.refused: tuple[bytes, ...] = ()
-        self.silent: tuple[bytes, ...] = ()
         self.frozen = False
         self.heads: list[bytes] = []
         self.url = ""
@@ -179,6 +178,16 @@ class Proxy:
             self._tasks.discard(task)
             writer.close()
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open a connection to the server; one that opened in the very moment of a `sever` is closed."""
+        opening = asyncio.create_task(asyncio.open_connection("127.0.0.1", self.port))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                (await opening)[1].close()
+            raise
+
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.heads.append(head.lower())
@@ -186,10 +195,7 @@ class Proxy:
             writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             await writer.drain()
             return
-        if any(part in head.lower() for part in self.silent):
-            await reader.read()
-            return
-        there_reader, there = await asyncio.open_connection("127.0.0.1", self.port)
+        there_reader, there = await self._connect()
         if b"upgrade: websocket" not in head.lower():
             # One request a connection, so that every head is seen.
             head = head.replace(b"Connection: keep-alive", b"Connection: close")
@@ -207,5 +213,5 @@ class Proxy:
         finally:
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
             there.close()
+            await asyncio.gather(*ways, return_exceptions=True)
