@@ -2,6 +2,7 @@
  * The page: an orb that breathes with everybody's, a light for each of the people, how many they are, and how they feel.
  *
  * What is shown changes when a presence comes, and what is drawn moves by itself: between two presences hardly a script runs.
+ * The files of `web/client` are served beside these, so `./client.js` is the client, as it was built.
  */
 
 import {keepAwake} from './awake.js';
