@@ -16,6 +16,7 @@ from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 import breathing_room
+from breathing_room.core.errors import HostError
 from breathing_room.core.events import Woken
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.testing import BrokenPromiseError, check_host, checks
@@ -209,6 +210,64 @@ async def test_clock_may_be_in_our_hands() -> None:
     assert clock.ms - began_ms > 120_000
     assert time.monotonic() - began_s < 20
     assert most_at_once == 1
+
+
+async def test_exceptions_are_held_to() -> None:
+    """
+    What a host cannot keep is excepted by the check or by what it needs; an exception for a promise that is kept is reported as needless.
+    """
+    async with host_inside() as host, listening(create_app(host)) as url:
+        only = {"a_history_has_hours_of_the_week", "a_badge_shows_the_label", "a_beat_joins"}
+        exceptions = {"history": "no averages", "a_beat_joins": "no reports"}
+        needless = await broken_promises(url, only=only, exceptions=exceptions)
+        assert needless.keys() == {"a_history_has_hours_of_the_week", "a_beat_joins"}
+        assert "kept, though it is excepted: no averages" in needless["a_history_has_hours_of_the_week"]
+
+        async def without_history(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"].endswith("/history"):
+                scope = {**scope, "path": "/nothing/here"}
+            await create_app(host)(scope, receive, send)
+
+        async with listening(without_history) as other:
+            assert not await broken_promises(other, only=only, exceptions={"history": "no averages"})
+            assert (await broken_promises(other, only=only)).keys() == {"a_history_has_hours_of_the_week"}
+        with pytest.raises(HostError, match="neither a check nor a need: sockets"):
+            await check_host(url, exceptions={"sockets": "none"})
+
+
+async def test_presence_may_be_as_late_as_is_said() -> None:
+    """
+    A host whose presence is some time late keeps its promises if that time is given, and breaks some if it is not.
+    """
+    host_clock = HandClock()
+    async with host_inside(clock=host_clock) as host:
+        app = create_app(host)
+        kept: dict[str, tuple[int, list[Any]]] = {}
+
+        async def late(scope: Scope, receive: Receive, send: Send) -> None:
+            """Keep every presence for a second."""
+            if scope["type"] != "http" or scope["method"] != "GET":
+                await app(scope, receive, send)
+                return
+            read_at_ms, messages = kept.get(scope["path"], (0, []))
+            if host_clock.ms - read_at_ms >= 1_000:
+                messages = []
+
+                async def keep(message: Any) -> None:
+                    messages.append(message)
+
+                await app(scope, receive, keep)
+                kept[scope["path"]] = host_clock.ms, messages
+            for message in messages:
+                await send(message)
+
+        async def advance(ms: int) -> None:
+            host_clock.ms += ms
+
+        async with listening(late) as url:
+            options: dict[str, Any] = {"advance": advance, "only": {"a_presence_says_when_it_was_true"}}
+            assert (await broken_promises(url, **options)).keys() == options["only"]
+            assert not await broken_promises(url, **options, lag_ms=1_000)
 
 
 async def test_other_server_is_no_host() -> None:

@@ -7,9 +7,11 @@ import pytest
 from breathing_room.testing import checks
 from breathing_room.testing.host_checks import PROMISES, document_api, http, presence, restart, sockets
 from breathing_room.testing.host_context import (
+    NEEDS,
     SCOPES,
     HostCheckContext,
     HostTerms,
+    Need,
     Promise,
     adding_to,
     expect_error,
@@ -115,15 +117,16 @@ def test_an_error_of_another_shape_is_refused(error: object) -> None:
 
 
 async def test_a_check_is_added_to_its_family_with_its_sentence() -> None:
-    """The decorator adds a check under its name, and its docstring is the promise."""
+    """The decorator adds a check under its name, with its docstring as the promise, and with what it and its family need."""
     family: dict[str, Promise] = {}
 
-    @adding_to(family)("restart")
+    @adding_to(family, "document")("restart", "events")
     async def a_host_may_rest(t: HostCheckContext) -> None:
         """A host may rest."""
         t.room = "rested"
 
-    assert family == {"a_host_may_rest": Promise("A host may rest.", a_host_may_rest, "restart")}
+    needs: frozenset[Need] = frozenset({"document", "events"})
+    assert family == {"a_host_may_rest": Promise("A host may rest.", a_host_may_rest, "restart", needs)}
     context = HostCheckContext("http://127.0.0.1:1", TERMS, wait)
     await family["a_host_may_rest"].check(context)
     assert context.room == "rested"
@@ -134,4 +137,5 @@ def test_no_family_hides_a_check_of_another() -> None:
     families = (presence, http, sockets, document_api, restart)
     assert len(PROMISES) == sum(len(family.PROMISES) for family in families)
     assert {promise.scope for promise in PROMISES.values()} == set(SCOPES)
+    assert {need for promise in PROMISES.values() for need in promise.needs} == set(NEEDS)
     assert all(checks().values())

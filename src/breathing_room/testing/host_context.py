@@ -8,12 +8,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.wire import GOODBYE
 from breathing_room.testing.peer import PATIENCE_S, TICK_S, Exchange, Message, RawResponse, WireSocket
 from breathing_room.testing.store import Advance, short, wait
+
+Need: TypeAlias = Literal["connection", "events", "history", "badge", "document", "restart"]
+NEEDS: Final[tuple[Need, ...]] = ("connection", "events", "history", "badge", "document", "restart")
+"""What a check may need of a host: that it takes WebSockets, sends event streams, knows averages, draws a badge, speaks with clients
+of the planning document, can be restarted."""
 
 Restart: TypeAlias = Callable[[], Awaitable[None]]
 """Stops the host politely, starts it again at the same address, and returns when it answers."""
@@ -21,7 +26,12 @@ Restart: TypeAlias = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class HostTerms:
-    """What a host says of itself, or is said to keep to."""
+    """What a host says of itself, or is said to keep to.
+
+    Attributes:
+        lag_ms: How much older than the truth a presence may be, where it is read from a store or kept by a cache.
+        lacks: The needs that the host does not meet.
+    """
 
     moods: tuple[str, ...]
     lease_ms: int
@@ -29,6 +39,8 @@ class HostTerms:
     push_ms: int
     join_ms: int
     message_bytes_max: int
+    lag_ms: int = 0
+    lacks: frozenset[Need] = frozenset()
 
 
 async def ask(
@@ -104,12 +116,13 @@ class HostCheckContext:
         return await ask(self.base_url, "POST", self.path(path), body, headers)
 
     async def presence(self) -> Message:
-        """Ask who is here."""
+        """Ask who is here, once a presence must know all that happened."""
+        await self.catch_up()
         return (await self.get()).json()
 
     async def sees(self, **expected: Any) -> None:
         """Ask who is here until that is as expected."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + PATIENCE_S + self.terms.lag_ms / 1_000
         while not holds(presence := await self.presence(), expected):
             if time.monotonic() > deadline_s:
                 raise AssertionError(f"GET still answers {short_presence(presence)}, not {expected}")
@@ -118,9 +131,23 @@ class HostCheckContext:
                 await self.tick()
 
     async def beat(self, visitor: str, **more: Any) -> Message:
-        """Report over HTTP."""
+        """Report over HTTP, once the answer must know all that happened."""
+        await self.catch_up()
         self._reporters.add(visitor)
         return (await self.post("/beat", {"visitor": visitor, **more})).json()
+
+    async def leave(self, visitor: str, content_type: str = "application/json") -> RawResponse:
+        """Leave over HTTP."""
+        await self.catch_up()
+        body = json.dumps({"visitor": visitor}).encode()
+        return await self.post("/leave", body, {"Content-Type": content_type})
+
+    async def come(self, **more: Any) -> None:
+        """Have one visitor more in the room: over a socket, or by a report where the host takes none."""
+        if self.has("connection"):
+            await self.join(**more)
+        else:
+            await self.beat(new_visitor(), **more)
 
     async def stream(self) -> Exchange:
         """Listen to the event stream."""
@@ -156,7 +183,21 @@ class HostCheckContext:
         await socket.hear("presence")
         return socket
 
+    def has(self, need: Need) -> bool:
+        """Whether the host meets a need."""
+        return need not in self.terms.lacks
+
+    @property
+    def mode(self) -> str:
+        """How clients are to be counted, as the config says it."""
+        return "socket" if self.has("connection") else "poll"
+
     # Time.
+
+    async def catch_up(self) -> None:
+        """Let pass how much older than the truth a presence may be."""
+        if self.terms.lag_ms:
+            await self.advance(self.terms.lag_ms)
 
     @property
     def clock_in_hand(self) -> bool:
@@ -309,19 +350,34 @@ Check: TypeAlias = Callable[[HostCheckContext], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Promise:
-    """A sentence of the protocol, the check that holds a host to it, and what the check touches."""
+    """A sentence of the protocol, the check that holds a host to it, what the check touches, and what it needs of the host."""
 
     sentence: str
     check: Check
     scope: Scope
+    needs: frozenset[Need] = frozenset()
 
 
-def adding_to(promises: dict[str, Promise]) -> Callable[[Scope], Callable[[Check], Check]]:
-    """Make a decorator that adds a check to a family of promises. Its docstring is the promise, in a sentence."""
+class AddPromise(Protocol):
+    """A decorator that adds a check to a family of promises."""
 
-    def promise(scope: Scope) -> Callable[[Check], Check]:
+    def __call__(self, scope: Scope, *needs: Need) -> Callable[[Check], Check]:
+        """Take the scope of the check, and what it needs beside what all of its family do."""
+
+
+def adding_to(promises: dict[str, Promise], *of_all: Need) -> AddPromise:
+    """Make the decorator of a family. The docstring of a check is its promise, in a sentence.
+
+    Args:
+        promises: The family.
+        *of_all: What each of its checks needs of a host.
+    """
+
+    def promise(scope: Scope, *needs: Need) -> Callable[[Check], Check]:
         def add(check: Check) -> Check:
-            promises[check.__name__] = Promise(check.__doc__ or "", check, scope)
+            promises[check.__name__] = Promise(
+                check.__doc__ or "", check, scope, frozenset({*of_all, *needs})
+            )
             return check
 
         return add

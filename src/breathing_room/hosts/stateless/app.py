@@ -11,8 +11,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breathing_room.core.admission import admit_while, refuse_legacy_report
-from breathing_room.core.wire import config_body, encode_presence
+from breathing_room.core.wire import config_body, encode, encode_presence
+from breathing_room.hosts.common.http import document_api
+from breathing_room.hosts.common.http.badge import badge
 from breathing_room.hosts.common.http.middleware import (
+    cacheable,
     check_request_origin,
     config_response,
     cors,
@@ -21,6 +24,7 @@ from breathing_room.hosts.common.http.middleware import (
     presence_response,
     read_body,
 )
+from breathing_room.hosts.common.http.responses import etag_of_presence, presence_kept
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
 from breathing_room.ports import Clock, Store, wall_ms
@@ -59,6 +63,24 @@ class Routes:
         room = self.writer.check_open(request.path_params["room"])
         await self.writer.leave(room, await self._body(request))
         return Response(status_code=204)
+
+    async def badge(self, request: Request) -> Response:
+        """Draw a badge with the label."""
+        presence = await self.writer.presence(self.writer.check_open(request.path_params["room"]))
+        kept = presence_kept(self.config.presence_max_age_s)
+        return cacheable(request, badge(presence).encode(), kept, media_type="image/svg+xml")
+
+    async def document_presence(self, request: Request) -> Response:
+        """Answer presence as the planning document's app did."""
+        presence = await self.writer.presence(self.config.default_room)
+        kept = presence_kept(self.config.presence_max_age_s)
+        body = encode(document_api.presence_body(presence))
+        return cacheable(request, body, kept, etag=etag_of_presence(presence))
+
+    async def document_config(self, request: Request) -> Response:
+        """Answer that app's config."""
+        body = encode(document_api.CONFIG_OF_STORE_MODE)
+        return cacheable(request, body, f"public, max-age={self.config.config_max_age_s}")
 
     async def heartbeat(self, request: Request) -> Response:
         """Refuse the planning document's clients, who cannot be counted without a memory of them."""
@@ -134,6 +156,9 @@ def stateless_app(
             Route(f"{room}/config", routes.room_config),
             Route(f"{room}/beat", routes.beat, methods=["POST"]),
             Route(f"{room}/leave", routes.leave, methods=["POST"]),
+            Route(f"{room}/badge.svg", routes.badge),
+            Route("/api/presence", routes.document_presence),
+            Route("/api/config", routes.document_config),
             Route("/api/heartbeat", routes.heartbeat, methods=["POST"]),
             Route("/healthz", routes.healthz),
             Route("/readyz", routes.readyz),

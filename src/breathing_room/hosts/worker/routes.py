@@ -163,6 +163,8 @@ class Routes:
         self.clock = clock
         self._reads: dict[str, Read] = {}
         self._openapi = b""
+        store_mode = config.keeper == "kv"
+        self._document_config = document_api.CONFIG_OF_STORE_MODE if store_mode else document_api.CONFIG
 
     def find(self, request: HttpRequest) -> tuple[str, str]:
         """Find the room and what is asked of it.
@@ -202,7 +204,7 @@ class Routes:
             case "/history":
                 return cacheable_answer(known, await ask_room(name, "/history"), config_kept)
             case "/api/config":
-                return cacheable_answer(known, encode(document_api.CONFIG), config_kept)
+                return cacheable_answer(known, encode(self._document_config), config_kept)
             case "/healthz" | "/readyz":
                 return json_answer(b'{"ok":true}')
             case "/openapi.json":

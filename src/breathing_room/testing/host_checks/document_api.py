@@ -15,7 +15,7 @@ from breathing_room.testing.host_context import (
 from breathing_room.testing.peer import Message, read_object
 
 PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES)
+promise = adding_to(PROMISES, "document")
 
 
 def expect_compat_presence(body: Message, t: HostCheckContext) -> None:
@@ -37,7 +37,8 @@ async def api_presence_answers(t: HostCheckContext) -> None:
 async def api_config_answers(t: HostCheckContext) -> None:
     """``GET /api/config`` answers what that app's clients ask for."""
     config = (await t.get("/api/config")).json()
-    expected = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": True, "version": 2}
+    sockets = t.has("connection")
+    expected = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": sockets, "version": 2}
     expect(that=config == expected, seen=config)
 
 
@@ -54,7 +55,7 @@ async def api_heartbeat_counts(t: HostCheckContext) -> None:
     await expect_refusal(t.post("/api/heartbeat", b"{"), "bad_json", 400)
 
 
-@promise("default room")
+@promise("default room", "connection")
 async def api_room_converses(t: HostCheckContext) -> None:
     """``/api/room`` joins with its query, tells presence in that app's words, takes moods and answers pings."""
     before = (await t.get("/api/presence")).json()

@@ -17,10 +17,10 @@ from breathing_room.testing.host_context import (
 from breathing_room.testing.peer import read_object
 
 PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES)
+promise = adding_to(PROMISES, "restart", "connection")
 
 
-@promise("restart")
+@promise("restart", "events")
 async def a_restart_says_when_to_come_back(t: HostCheckContext) -> None:
     """Before a restart sockets are closed with 1012 and a ``retry_ms``, and event streams end with a ``retry``."""
     assert t.restart is not None

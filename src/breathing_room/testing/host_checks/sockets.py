@@ -34,7 +34,7 @@ SENSELESS_MAX: Final = 200
 SOCKETS_MAX: Final = 64
 
 PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES)
+promise = adding_to(PROMISES, "connection")
 
 
 # --- Sockets: who is counted ----------------------------------------------------------------------------------------------

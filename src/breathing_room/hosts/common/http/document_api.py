@@ -16,6 +16,9 @@ SESSION_ID_CHARACTERS_MAX: Final = 128
 
 CONFIG: Final = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": True, "version": 2}
 
+CONFIG_OF_STORE_MODE: Final = {**CONFIG, "supportsWebSocket": False}
+"""What that app's clients are answered where there are no connections."""
+
 
 def presence_body(presence: Presence) -> dict[str, Any]:
     """Write a presence as that app did.

@@ -1,0 +1,26 @@
+"""Which promises of a host each of ours cannot keep, and why: the one list, that the suite holds them to."""
+
+from typing import Final
+
+STORE_MODE: Final = {
+    "connection": "a room that is only a store is in no process, so no process holds connections and pushes to them",
+    "events": "an event stream is a connection as well",
+    "history": "averages need a process that observes the room all the time; the writers do not",
+    "restart": "there is nothing to restart: a writer holds nothing but the reports of a batch",
+    "api_heartbeat_counts": "to count clients that draw by lot takes a memory of their sessions, of hours",
+}
+"""Rooms that are only a store."""
+
+EXCEPTIONS: Final[dict[str, dict[str, str]]] = {
+    "server": {},
+    "ASGI mount": {},
+    "Worker with objects": {
+        "a_dead_socket_is_closed": "the runtime cannot send pings, and the network closes what is dead",
+        "an_unmasked_frame_is_refused": "the runtime reads the frames, and takes those without a mask",
+        "who_says_nothing_is_closed": "workerd leaves TCP open after the closing handshake of a socket that said nothing",
+        "restart": "the platform restarts an object without notice: no code can part from its sockets",
+    },
+    "Worker with KV alone": STORE_MODE,
+    "stateless front": STORE_MODE,
+}
+"""Host → promise, or what a promise needs → why it is not kept. A promise that is kept all the same fails the suite."""
