@@ -112,6 +112,7 @@ CROSS_CUTTING = {
     "hosts/server/test_rfc6455.py": "the RFC, from outside",
     "hosts/server/test_storm.py": "many at once",
     "hosts/server/test_usual.py": "history in place of an unknown count, through all layers",
+    "hosts/stateless/test_conformance.py": "the shipped suite against this host",
     "hosts/stateless/test_store_fcd8191.py": "what writers of a past commit stored, through all layers",
     "hosts/worker/test_bad_input.py": "every way into workerd",
     "hosts/worker/test_bill.py": "what workerd counts against the price model",

@@ -7,6 +7,7 @@ from typing import Any
 from breathing_room.client.clock import SAMPLES
 from breathing_room.client.timing import Timing
 from breathing_room.hosts.common.settings import ServerConfig
+from hosts.promises import EXCEPTIONS
 from node import CLIENT, node
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
@@ -59,3 +60,16 @@ def test_the_limits_are_those_of_the_server() -> None:
     config = ServerConfig()
     assert f"`observe` within {config.join_ms / 1_000:g} s is closed" in PAGE
     assert f"at most {config.message_bytes_max:,} bytes; after {config.senseless_max} that" in PAGE
+
+
+def test_what_hosts_leave_out_is_what_the_suite_excepts() -> None:
+    """
+    The page names for each host exactly the exceptions with which the suite is run on it, each with its reason.
+    """
+    (table,) = re.findall(r"^\| host \| leaves out .*?\n\n", PAGE, re.MULTILINE | re.DOTALL)
+    said: dict[str, dict[str, str]] = {}
+    for line in table.splitlines()[2:]:
+        hosts, name, reason = (cell.strip(" `") for cell in line.strip("|").split("|"))
+        for host in hosts.split(", "):
+            said.setdefault(host, {}).update({name: reason} if name else {})
+    assert said == EXCEPTIONS
