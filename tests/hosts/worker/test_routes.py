@@ -102,6 +102,17 @@ async def test_what_only_the_room_can_answer_is_left_to_it() -> None:
     assert rooms.asked == []
 
 
+async def test_a_room_in_kv_has_no_sockets_to_offer() -> None:
+    """
+    The document's clients learn from their config that an object takes WebSockets, and that KV alone does not.
+    """
+    for keeper, sockets in (("objects", True), ("kv", False)):
+        worker = WorkerConfig(keeper=keeper, server=ServerConfig(room=RoomConfig(mode="poll")))
+        answer = await Routes(worker, HandClock()).answer("lobby", "/api/config", a_request(), Rooms())
+        assert answer is not None
+        assert json.loads(answer.body)["supportsWebSocket"] is sockets
+
+
 def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
     """A room that is not kept is not there where rooms are not open; what changes something or opens a line needs a right origin."""
     routes, _ = a_worker(open_rooms=False, origins=("https://mine.example",))

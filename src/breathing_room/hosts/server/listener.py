@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
-from breathing_room.hosts.common.http.responses import NotFoundError, error_answer
+from breathing_room.hosts.common.http.responses import NotFoundError, error_answer, upgrade_required
 from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.socket import Socket
 
@@ -79,7 +79,7 @@ def accept_key(request: RequestHead, parser: httptools.HttpRequestParser) -> byt
     if parser.get_method() != b"GET" or parser.get_http_version() < "1.1" or not hosts or b"," in hosts:
         raise PeerError("bad_handshake", "a WebSocket begins with GET, HTTP/1.1 and one Host header")
     if b"websocket" not in request.tokens(b"upgrade") or b"upgrade" not in request.tokens(b"connection"):
-        raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
+        raise upgrade_required()
     if request.headers.get(b"sec-websocket-version", b"").strip() != b"13":
         raise PeerError("upgrade_required", "WebSocket version 13 is spoken here", status=426)
     key = request.headers.get(b"sec-websocket-key", b"").strip()

@@ -17,7 +17,6 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breathing_room.core.admission import admit_connection, admit_while
-from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import (
     config_body,
     encode,
@@ -38,7 +37,7 @@ from breathing_room.hosts.common.http.middleware import (
     read_body,
 )
 from breathing_room.hosts.common.http.openapi import openapi
-from breathing_room.hosts.common.http.responses import etag_of_presence
+from breathing_room.hosts.common.http.responses import etag_of_presence, upgrade_required
 from breathing_room.hosts.common.rooms.reports import take_leave, take_legacy_report, take_report
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.admin.routes import admin_routes
@@ -109,7 +108,7 @@ class Routes:
     async def no_socket(self, request: Request) -> Response:
         """Refuse a request that should have been a handshake."""
         del request
-        raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
+        raise upgrade_required()
 
     async def history(self, request: Request) -> Response:
         """Answer the averages by hour of the week."""

@@ -12,7 +12,7 @@ from workers import DurableObject, Response
 
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.http.handshake import admit_handshake
-from breathing_room.hosts.common.http.responses import Answer, as_client_error, error_answer
+from breathing_room.hosts.common.http.responses import Answer, as_client_error, error_answer, upgrade_required
 from breathing_room.hosts.common.rooms.connection import ENDED
 from breathing_room.hosts.worker.hibernation import BILLED, Rows
 from breathing_room.hosts.worker.host import Host, RoomHost
@@ -198,7 +198,7 @@ class BreathingRoom(DurableObject):
         self, room: RoomHost, request: HttpRequest, headers: dict[str, str], name: str | None
     ) -> Any:
         if (request.header("upgrade") or "").lower() != "websocket":
-            raise PeerError("upgrade_required", "this path is for WebSockets", status=426)
+            raise upgrade_required()
         admitted = admit_handshake(
             name,
             request.query,

@@ -9,10 +9,9 @@ import js
 from pyodide.ffi import JsException, to_js
 from workers import Response
 
-from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http.handshake import first_values
-from breathing_room.hosts.common.http.responses import Answer
+from breathing_room.hosts.common.http.responses import Answer, body_cut_off, body_too_large, check_declared
 from breathing_room.hosts.common.read_settings import variable_of
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.worker.host import Host
@@ -114,10 +113,7 @@ def read_request(request: Any) -> HttpRequest:
         return value if isinstance(value, str) else None
 
     async def read(bytes_max: int) -> bytes:
-        too_large = PeerError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
-        declared = header("content-length") or ""
-        if declared.isdigit() and int(declared) > bytes_max:
-            raise too_large
+        check_declared(header("content-length"), bytes_max)
         if not request.body:
             return b""
         body, reader = b"", request.body.getReader()
@@ -125,7 +121,7 @@ def read_request(request: Any) -> HttpRequest:
             body += chunk.value.to_bytes()
             if len(body) > bytes_max:
                 await reader.cancel()
-                raise too_large
+                raise body_too_large(bytes_max)
         return body
 
     return HttpRequest(request.method, url.path, first_values(url.query), header, read)
@@ -140,7 +136,7 @@ async def read_chunk(reader: Any) -> Any:
     try:
         return await reader.read()
     except JsException:
-        raise PeerError("cut_off", "the body did not arrive whole") from None
+        raise body_cut_off() from None
 
 
 def respond(answer: Answer, headers: Mapping[str, str], *, head: bool = False) -> Any:

@@ -1,15 +1,20 @@
 """The shapes of answers over HTTP."""
 
 import json
+import logging
 from dataclasses import replace
 
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.http.responses import (
+    NotFoundError,
+    WrongMethodError,
+    as_client_error,
     cacheable_answer,
+    check_declared,
     error_answer,
     etag_of,
     etag_of_config,
@@ -97,3 +102,36 @@ def test_the_page_may_reach_only_where_presence_is_published() -> None:
     assert "connect-src 'self' ws: wss: ;" in page_headers("")["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert presence_kept(5) == "public, max-age=5, stale-while-revalidate=5"
+
+
+def test_a_wrong_method_names_the_right_ones() -> None:
+    """405 comes with the methods that the path takes."""
+    assert error_answer(WrongMethodError("GET, HEAD")).headers["Allow"] == "GET, HEAD"
+
+
+def test_a_client_learns_of_its_own_errors_only(caplog: pytest.LogCaptureFixture) -> None:
+    """An error of a client stays as it is; of a store and of a bug it learns nothing but that, and the log has the rest."""
+    own = NotFoundError()
+    assert as_client_error(own) is own
+    with caplog.at_level(logging.ERROR, logger="breathing_room.http"):
+        store = as_client_error(StoreError("/var/db is locked", temporary=True))
+        bug = as_client_error(RuntimeError("secret"))
+    assert (store.code, store.status, store.retry_after_s) == ("unavailable", 503, 5)
+    assert (bug.code, bug.status) == ("internal", 500)
+    assert "locked" not in store.message
+    assert "secret" not in bug.message
+    assert ["locked" in caplog.text, "secret" in caplog.text] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("length", "refused"),
+    [(None, False), ("", False), ("10", False), ("11", True), ("-11", False), ("x", False)],
+)
+def test_a_body_that_is_announced_to_be_too_long_is_refused(length: str | None, refused: bool) -> None:  # noqa: FBT001
+    """A declared length beyond the limit is 413; one that is missing or no number is left to the reading."""
+    if refused:
+        with pytest.raises(PeerError) as error:
+            check_declared(length, 10)
+        assert (error.value.code, error.value.status) == ("body_too_large", 413)
+    else:
+        check_declared(length, 10)

@@ -27,7 +27,10 @@ from breathing_room.hosts.common.http.responses import (
     NotFoundError,
     WrongMethodError,
     as_client_error,
+    body_cut_off,
+    body_too_large,
     cacheable_answer,
+    check_declared,
     error_answer,
     etag_of_config,
     etag_of_presence,
@@ -91,18 +94,15 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     Raises:
         PeerError: It is longer, or did not arrive whole.
     """
-    too_large = PeerError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > bytes_max:
-        raise too_large
+    check_declared(request.headers.get("content-length"), bytes_max)
     body = b""
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > bytes_max:
-                raise too_large
+                raise body_too_large(bytes_max)
     except ClientDisconnect:
-        raise PeerError("cut_off", "the body did not arrive whole") from None
+        raise body_cut_off() from None
     return body
 
 

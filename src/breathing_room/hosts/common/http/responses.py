@@ -68,6 +68,35 @@ class InternalError(PeerError):
         super().__init__("internal", "something went wrong here", status=500)
 
 
+def upgrade_required() -> PeerError:
+    """Make the error of a request that should have been a handshake."""
+    return PeerError("upgrade_required", "this path is for WebSockets", status=426)
+
+
+def body_too_large(bytes_max: int) -> PeerError:
+    """Make the error of a body beyond its limit."""
+    return PeerError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
+
+
+def body_cut_off() -> PeerError:
+    """Make the error of a body whose end did not come."""
+    return PeerError("cut_off", "the body did not arrive whole")
+
+
+def check_declared(length: str | None, bytes_max: int) -> None:
+    """Refuse a body that is announced to be too long.
+
+    Args:
+        length: ``Content-Length``.
+        bytes_max: The limit.
+
+    Raises:
+        PeerError: ``body_too_large``.
+    """
+    if length is not None and length.isdigit() and int(length) > bytes_max:
+        raise body_too_large(bytes_max)
+
+
 def as_client_error(error: Exception) -> PeerError:
     """Return what a client is told of any error, and log what it is not told."""
     match error:
