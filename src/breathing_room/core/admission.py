@@ -24,7 +24,7 @@ from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import Report, check_visitor, decode_object, decode_report
 
 Verify: TypeAlias = Callable[[str, bool], None]
-"""Raises a ``PeerError`` for a visitor id that nobody signed; the flag says whether it leaves, for which it is never too late."""
+"""Raises a ``PeerError`` for a visitor id without a valid signature; the flag says whether it leaves, for which it is never too old."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,18 +299,18 @@ class RoomRoutes:
                 return json_answer(encode_presence(self.room.presence()))
 
     async def beat(self, request: HttpRequest) -> Answer:
-        """Take a sign of life of somebody without a socket."""
+        """Take a report of a visitor without a connection."""
         report = self.room.admission.decode(await self._read(request), epoch=self.room.epoch)
         take_report(self.room, report, address=request.header(ADDRESS), forwarded_for=None)
         return json_answer(encode_presence(self.room.presence()))
 
     async def leave(self, request: HttpRequest) -> Answer:
-        """Take a goodbye of somebody without a socket."""
+        """Take a leave of a visitor without a connection."""
         take_leave(self.room, self.room.admission.leave(await self._read(request)))
         return Answer(204)
 
     def migration(self, request: HttpRequest) -> Answer:
-        """Answer how far the room is on its way out of KV, to whoever holds the operator's token.
+        """Answer how far the room is on its way out of KV, to a request with the operator's token.
 
         Raises:
             PeerError: ``not_found``, ``token_needed`` or ``wrong_token``.

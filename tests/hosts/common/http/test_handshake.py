@@ -35,7 +35,7 @@ def refusal(*args: Any, **options: Any) -> tuple[str, int]:
     return error.value.code, error.value.status
 
 
-def test_a_path_of_a_room_leads_there_and_joins_nobody_yet() -> None:
+def test_a_path_of_a_room_leads_there_and_does_not_join() -> None:
     """The path names the room, or the default one by its alias; the visitor comes in a message."""
     assert admit() == Handshake("garden", PROTOCOL, None)
     assert admit("_default").room == "evening"

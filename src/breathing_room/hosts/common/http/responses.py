@@ -98,7 +98,7 @@ def check_declared(length: str | None, bytes_max: int) -> None:
 
 
 def as_client_error(error: Exception) -> PeerError:
-    """Return what a client is told of any error, and log what it is not told."""
+    """Return what a client learns of any error, and log what it does not learn."""
     match error:
         case PeerError():
             return error
