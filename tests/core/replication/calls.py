@@ -10,7 +10,7 @@ from breathing_room.core.room import Room
 from breathing_room.core.summary import Summary
 
 ROOM, NOW_MS = "lobby", 1_000_000
-NOBODY = Room(ROOM, RoomConfig(), now_ms=NOW_MS).summary(NOW_MS)
+EMPTY = Room(ROOM, RoomConfig(), now_ms=NOW_MS).summary(NOW_MS)
 
 
 def moods_of(_: str) -> tuple[str, ...]:
@@ -18,25 +18,25 @@ def moods_of(_: str) -> tuple[str, ...]:
 
 
 def people(count: int) -> Summary:
-    return replace(NOBODY, people=(count, 0, 0, 0, 0))
+    return replace(EMPTY, people=(count, 0, 0, 0, 0))
 
 
-def a_hub() -> Coordinator:
-    return Coordinator(ROOM, ("0", NOW_MS), NOBODY, late_ms=6_000, lease_ms=60_000, now_ms=NOW_MS)
+def a_coordinator() -> Coordinator:
+    return Coordinator(ROOM, ("0", NOW_MS), EMPTY, late_ms=6_000, lease_ms=60_000, now_ms=NOW_MS)
 
 
-def a_spoke(shard: int) -> Shard:
-    return Shard(ROOM, (str(shard), NOW_MS), NOBODY, late_ms=6_000)
+def a_shard(shard: int) -> Shard:
+    return Shard(ROOM, (str(shard), NOW_MS), EMPTY, late_ms=6_000)
 
 
 def exchange(
-    hub: Coordinator, spoke: Shard, part: RoomDelta, now_ms: int = NOW_MS
+    coordinator: Coordinator, shard: Shard, part: RoomDelta, now_ms: int = NOW_MS
 ) -> tuple[CoordinatorUpdate, list[Delta]]:
-    """Let a child call its parent, over the wire."""
-    shard = int(spoke.own[0])
-    report = ShardReport.decode(spoke.report(part, 1, now_ms).encode(moods_of), moods_of)
-    _, resync = hub.hear(shard, report, now_ms)
-    news = CoordinatorUpdate.decode(
-        hub.update(shard, people(5), now_ms, resync=resync).encode(moods_of), moods_of
+    """Let a shard call the coordinator, over the wire."""
+    number = int(shard.own[0])
+    report = ShardReport.decode(shard.report(part, 1, now_ms).encode(moods_of), moods_of)
+    _, resync = coordinator.hear(number, report, now_ms)
+    update = CoordinatorUpdate.decode(
+        coordinator.update(number, people(5), now_ms, resync=resync).encode(moods_of), moods_of
     )
-    return news, list(spoke.hear(news))
+    return update, list(shard.hear(update))

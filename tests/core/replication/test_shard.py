@@ -12,21 +12,21 @@ from breathing_room.core.errors import HostError
 from breathing_room.core.replication.delta import RoomDelta
 from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport
 from core.playing import ANN
-from core.replication.calls import NOW_MS, ROOM, a_hub, a_spoke, exchange, moods_of, people
+from core.replication.calls import NOW_MS, ROOM, a_coordinator, a_shard, exchange, moods_of, people
 
 
 @given(st.data())
 def test_damaged_words_are_refused(data: st.DataObject) -> None:
     """
-    A report, news, or what was kept of either end, cut short or with a byte changed, is read, or refused as damaged; nothing else happens.
+    A report, an update, or what was kept of either end, cut short or with a byte changed, is read, or refused as damaged.
     """
-    hub, one = a_hub(), a_spoke(1)
-    news, _ = exchange(hub, one, RoomDelta(summary=people(3), came=(ANN,)))
+    coordinator, one = a_coordinator(), a_shard(1)
+    update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), came=(ANN,)))
     readers = (
         (ShardReport.decode, one.report(RoomDelta(summary=people(3)), 1, NOW_MS).encode(moods_of)),
-        (CoordinatorUpdate.decode, news.encode(moods_of)),
-        (a_hub().resume, hub.encode(moods_of)),
-        (a_spoke(1).resume, one.encode(moods_of)),
+        (CoordinatorUpdate.decode, update.encode(moods_of)),
+        (a_coordinator().resume, coordinator.encode(moods_of)),
+        (a_shard(1).resume, one.encode(moods_of)),
     )
     read, written = data.draw(st.sampled_from(readers))
     at = data.draw(st.integers(0, len(written) - 1))
@@ -41,18 +41,18 @@ def test_an_infinite_number_is_refused() -> None:
     """
     JSON as Python reads it has infinities; where a whole number should be, one is damage like any other, and not an error of its own.
     """
-    hub, one = a_hub(), a_spoke(1)
-    news, _ = exchange(hub, one, RoomDelta(summary=people(3), came=(ANN,)))
+    coordinator, one = a_coordinator(), a_shard(1)
+    update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), came=(ANN,)))
     report = one.report(RoomDelta(summary=people(3)), 1, NOW_MS)
     for read, written, fields in (
         (ShardReport.decode, report.encode(moods_of), ("number", "sockets")),
         (
             CoordinatorUpdate.decode,
-            news.encode(moods_of),
+            update.encode(moods_of),
             ("version", "unread", "silent_unread", "newcomers"),
         ),
-        (a_hub().resume, hub.encode(moods_of), ("shards", "version")),
-        (a_spoke(1).resume, one.encode(moods_of), ("number",)),
+        (a_coordinator().resume, coordinator.encode(moods_of), ("shards", "version")),
+        (a_shard(1).resume, one.encode(moods_of), ("number",)),
     ):
         header, values = unpack(written)
         for name in fields:
@@ -66,10 +66,10 @@ def test_a_shard_that_is_cut_off_knows_what_was_before() -> None:
     What a shard knows holds for ``late_ms`` after the first call that failed; from then on all others are in doubt, with as many
     newcomers as may have come meanwhile, until a call succeeds.
     """
-    hub, one, two = a_hub(), a_spoke(1), a_spoke(2)
+    coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     busy = replace(people(4), arrivals_per_s=2.0)
-    exchange(hub, two, RoomDelta(summary=busy))
-    exchange(hub, one, RoomDelta(summary=people(3)))
+    exchange(coordinator, two, RoomDelta(summary=busy))
+    exchange(coordinator, one, RoomDelta(summary=people(3)))
     known = one.peer_state(ROOM, NOW_MS)
     assert (known.summaries[0].people, known.stale) == ((9, 0, 0, 0, 0), False)
 
@@ -81,7 +81,7 @@ def test_a_shard_that_is_cut_off_knows_what_was_before() -> None:
     assert (lost.stale, lost.unread, lost.silent) == (True, None, (9, 0, 0, 0, 0))
     assert 12 < lost.newcomers < one.peer_state(ROOM, NOW_MS + 12_000).newcomers
 
-    exchange(hub, one, RoomDelta(summary=people(3)))
+    exchange(coordinator, one, RoomDelta(summary=people(3)))
     assert not one.is_failing
     assert one.peer_state(ROOM, NOW_MS) == known
 
@@ -90,7 +90,7 @@ def test_a_shard_that_knows_nothing_yet_says_so() -> None:
     """
     Before the first update there may be any number of visitors elsewhere, and every client reports.
     """
-    one = a_spoke(1)
+    one = a_shard(1)
     known = one.peer_state(ROOM, NOW_MS)
     assert one.is_new
     assert (known.summaries[0].unknown, known.stale, one.rate) == (True, True, 1.0)
@@ -100,12 +100,12 @@ def test_a_shard_that_lost_its_connections_is_another_peer() -> None:
     """
     After a restart the coordinator removes the peer of before, and takes the shard for a new one.
     """
-    hub, one = a_hub(), a_spoke(1)
-    exchange(hub, one, RoomDelta(summary=people(3)))
+    coordinator, one = a_coordinator(), a_shard(1)
+    exchange(coordinator, one, RoomDelta(summary=people(3)))
     before = one.own
     one.restart(NOW_MS + 1)
-    deltas, resync = hub.hear(1, one.report(RoomDelta(summary=people(0)), 0, NOW_MS + 1), NOW_MS + 1)
+    deltas, resync = coordinator.hear(1, one.report(RoomDelta(summary=people(0)), 0, NOW_MS + 1), NOW_MS + 1)
     assert one.own == (before[0], NOW_MS + 1)
     assert [(delta.node, delta.leaving) for delta in deltas] == [(before, True)]
     assert resync
-    assert hub.states[1].peer.id == one.own
+    assert coordinator.states[1].peer.id == one.own
