@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from breathing_room.core.config import Setting
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -45,7 +47,8 @@ def test_nothing_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         documentation = ""
 
     monkeypatch.setattr(reference, "main", click.Group(commands={"shout": shout}, help="Make a noise."))
-    monkeypatch.setattr(reference, "settings", lambda: [("volume", int, 1, "")])
+    volume = Setting(name="volume", kind=int, default=1, meaning="", group="network")
+    monkeypatch.setattr(reference, "settings", lambda: [volume])
     monkeypatch.setattr(reference, "metrics", lambda: [Nothing("shouts")])
     path = "breathing-room shout"
     assert [*reference.unexplained()] == [
