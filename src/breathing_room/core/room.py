@@ -133,6 +133,11 @@ class Room:
         return self._panel
 
     @property
+    def now_ms(self) -> int:
+        """The time of the last event."""
+        return self._now_ms
+
+    @property
     def peers(self) -> PeerState:
         """What is known of the other replicas."""
         return self._peers
@@ -180,6 +185,13 @@ class Room:
     def last_broadcast(self) -> LastBroadcast:
         """What every subscriber knows."""
         return self._broadcaster.last
+
+    def resume_broadcasts(self, last: LastBroadcast | None) -> None:
+        """Go on from what every subscriber knows; None takes what is known now for that."""
+        if last is None:
+            self._broadcaster.settle(label_shown=self._broadcaster.last.label_shown)
+        else:
+            self._broadcaster.resume(last)
 
     @property
     def changes(self) -> int:
@@ -271,6 +283,11 @@ class Room:
             effects.append(SaveSnapshot())
         return Step(tuple(effects), self._next_timer_ms())
 
+    def keep(self, effect: KeepConnections) -> None:
+        """Have the host keep something beside connections, if those are leases there."""
+        if self._connection_is_lease:
+            self._effects.append(effect)
+
     def count_up(self, *, claims: int = 0) -> None:
         """Count anew if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
         state = self.changes, claims, self._peers
@@ -315,7 +332,8 @@ class Room:
         self._observers.discard(connection)
         index = None if mood is None else self._mood_index[mood]
         self._members.join(connection, visitor, index, now_ms=self._now_ms)
-        self._keep(self._members.get(visitor))
+        if member := self._members.get(visitor):
+            self._keep(member)
 
     def _report(self, visitor: VisitorKey, ticket: float, mood: str | None, prefix: bytes | None) -> None:
         """Take a report: of a member as a heartbeat, of all others for the panel."""
@@ -366,10 +384,9 @@ class Room:
         self._changes += 1
         self._unsaved_changes += 1
 
-    def _keep(self, member: Member | None) -> None:
+    def _keep(self, member: Member) -> None:
         """Have the host keep what its connections are to remember of a member."""
-        if self._connection_is_lease and member is not None:
-            self._effects.append(KeepConnections(member.connections, member.key, member.mood))
+        self.keep(KeepConnections(member.connections, member.key, member.mood))
 
     @property
     def _is_unsaved(self) -> bool:
@@ -392,9 +409,10 @@ class Room:
     def rest_stamp(self) -> tuple[object, ...]:
         """A value that differs whenever ``snapshot(connected=False)`` would, by more than the time that passed."""
         polled = None if self._panel.is_idle and self._coins.is_idle else self.changes
-        last = self._broadcaster.last
+        # Where there are peers, the host keeps the last broadcast with what is known of them.
+        last = () if self._peers.summaries else (self.last_broadcast.at_ms, self.last_broadcast.reply_ahead)
         return (
-            *(last.at_ms, last.reply_ahead, self._saved_at_ms, self._is_unsaved, self._unknown_until_ms),
+            *(*last, self._saved_at_ms, self._is_unsaved, self._unknown_until_ms),
             *(bool(self._members.connection_count), tuple(self._members.suspects), polled),
         )
 

@@ -13,7 +13,7 @@ before (``doubted``). So ``low`` is without them, ``high`` is with them, and the
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
@@ -64,7 +64,9 @@ class PeerState:
         silent_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
         newcomers: How many at most may have come to the peers that are in doubt.
         stale: Whether all of this is from before, because this machine is cut off.
-        until_ms: Until when this holds if nothing more is received: then another peer is in doubt.
+        rate: The sampling rate that is published where a peer sets it for all; None where the room's own panel does.
+        until_ms: Until when this holds if nothing more is received: then another peer is in doubt. States that differ in this alone
+            are equal.
     """
 
     summaries: tuple[Summary, ...] = ()
@@ -73,7 +75,8 @@ class PeerState:
     silent_unread: int = 0
     newcomers: int = 0
     stale: bool = False
-    until_ms: float = inf
+    rate: float | None = None
+    until_ms: float = field(default=inf, compare=False)
 
 
 NO_PEERS: Final = PeerState()
@@ -139,6 +142,8 @@ def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 
         config: How the room works.
         claims: How many visitors were claimed here whose claims were not read in the log yet: peers may count them still.
     """
+    if peers.rate is not None:
+        own = replace(own, panel=replace(own.panel, rate=peers.rate))
     return facts(
         [own, *peers.summaries],
         config,

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from math import inf
 
-from breathing_room.core.cluster import Whole
 from breathing_room.core.events import Joined, Reported
 from breathing_room.core.replication.delta import (
     BEGINNING,
     Delta,
 )
 from breathing_room.core.replication.membership import Membership, Peer
-from breathing_room.core.summary import Summary
+from breathing_room.core.summary import Summary, counts
 from core.playing import ANN, BOB, visitor
 from core.replication.deltas import (
     CONFIG,
@@ -32,7 +31,6 @@ class Looker:
 
     def __init__(self, own: int = 0) -> None:
         self.nodes = some_nodes()
-        self.whole = Whole("lobby", CONFIG, now_ms=0)
         self.own = a_summary(own)
         self.claims = 0
         self.heard_itself_at_ms = 0
@@ -58,9 +56,8 @@ class Looker:
     def says(self, now_ms: int) -> tuple[int | None, int, int | None, str]:
         self.nodes.expire(now_ms)
         self.nodes.trim(now_ms)
-        self.whole.others = self.nodes.peer_state("lobby", now_ms)
-        presence = self.whole.presence(self.own, self.claims, now_ms=now_ms)
-        return presence.count, presence.low, presence.high, presence.method
+        known = counts(self.own, self.nodes.peer_state("lobby", now_ms), CONFIG, claims=self.claims)
+        return known.count, known.low, known.high, known.method
 
 
 # --- Nodes come and go ------------------------------------------------------------------------------------------------

@@ -1,76 +1,65 @@
 """A part of a room: what it tells of its people, and what it does when others tell of theirs."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import pytest
+
+from breathing_room.core import broadcaster, presence
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.effects import Broadcast
-from breathing_room.core.events import Broke, Event, Joined, Reported
+from breathing_room.core.effects import Broadcast, Effect, KeepConnections, Send, Step
+from breathing_room.core.errors import PeerError
+from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Reported
 from breathing_room.core.identity import VisitorKey
-from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, RoomDelta
+from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, PeerId, RoomDelta
 from breathing_room.core.replication.membership import Membership
-from breathing_room.core.replication.replica import RoomPart
+from breathing_room.core.replication.replica import Replica
 from breathing_room.core.room import Room
-from core.playing import ANN, BOB
+from core.playing import ANN, BOB, visitor
 
 HERE, THERE = ("here", 1), ("there", 2)
-CONFIG = RoomConfig()
-
-
-class Socket:
-    """A socket of somebody."""
-
-    def __init__(self, visitor: VisitorKey) -> None:
-        self.visitor = visitor
-
-
-class Held:
-    """The room of which we hold a part; it notes what is said whenever the room would announce something."""
-
-    name = "lobby"
-    config = CONFIG
-
-    def __init__(self, nodes: Membership) -> None:
-        self.room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
-        self.part = RoomPart(nodes, self, lambda: 0)
-        self.announced: list[tuple[int | None, int, int | None]] = []
-
-    def step(self, event: Event) -> None:
-        for effect in self.room.step(event, now_ms=0).effects:
-            if isinstance(effect, Broadcast):
-                self.announced.append(self.says())
-
-    def says(self) -> tuple[int | None, int, int | None]:
-        presence = self.part.presence()
-        return presence.count, presence.low, presence.high
+CONFIG = RoomConfig(moods=("calm", "glad"))
 
 
 class Place:
-    """A node that holds a part, and another that it hears of."""
+    """A node that holds a part, and another that it hears of; it notes what is said whenever something is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, connection_is_lease: bool = False) -> None:
         self.nodes = Membership(HERE, late_ms=1_000, seat_lease_ms=1_000, now_ms=0)
-        self.held = Held(self.nodes)
-        self.part = self.held.part
+        self.room = Room(
+            "lobby", CONFIG, now_ms=0, rate_is_shared=True, connection_is_lease=connection_is_lease
+        )
+        self.replica = Replica(self.room, self.nodes, now_ms=0)
+        self.now_ms = 0
         self.entry: EntryId = BEGINNING
+        self.announced: list[tuple[int | None, int, int | None]] = []
+        self.effects: list[Effect] = []
 
-    def join(self, visitor: VisitorKey) -> Socket:
-        socket = Socket(visitor)
-        self.part.feed(Joined(socket, visitor))
-        return socket
+    def take(self, step: Step) -> None:
+        self.effects += step.effects
+        self.announced += [self.says() for effect in step.effects if isinstance(effect, Broadcast | Send)]
+
+    def says(self) -> tuple[int | None, int, int | None]:
+        presence = self.replica.presence(now_ms=self.now_ms)
+        return presence.count, presence.low, presence.high
+
+    def feed(self, event: Event) -> None:
+        self.take(self.replica.step(event, now_ms=self.now_ms))
+
+    def join(self, visitor: VisitorKey, mood: str | None = None) -> str:
+        tab = f"tab of {visitor.decode()} {len(self.effects)}"
+        self.feed(Joined(tab, visitor, mood))
+        return tab
 
     def compose(self) -> RoomDelta:
-        return self.part.compose(0, hands_over=False)
+        return self.replica.compose(self.now_ms)
 
     def hear(self, part: RoomDelta, node: tuple[str, int] = THERE) -> None:
         """Read a message in the log."""
         message = Delta(node=node, lease_ms=1_000, read=self.entry, rooms={"lobby": part})
         self.entry = (1, self.entry[1] + 1)
-        self.nodes.hear(message, self.entry, heard_at_ms=0, now_ms=0)
-        if node == THERE:
-            self.part.hear(part, node)
-        else:
-            self.part.heard_out()
-        self.part.look()
+        self.nodes.hear(message, self.entry, heard_at_ms=self.now_ms, now_ms=self.now_ms)
+        self.take(self.replica.receive([message], now_ms=self.now_ms))
 
 
 def a_part(
@@ -78,8 +67,8 @@ def a_part(
 ) -> RoomDelta:
     """What another node tells that has these people on sockets."""
     room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
-    for index, visitor in enumerate(people):
-        room.step(Joined(index, visitor), now_ms=0)
+    for index, one in enumerate(people):
+        room.step(Joined(index, one), now_ms=0)
     return RoomDelta(summary=room.summary(0), came=tuple(came), gone=tuple(gone))
 
 
@@ -92,7 +81,7 @@ def test_a_newcomer_may_be_somebody_elses() -> None:
     place.hear(a_part(ANN))
     place.join(ANN)
 
-    assert place.held.announced[-1] == place.held.says() == (2, 1, 2)
+    assert place.announced[-1] == place.says() == (2, 1, 2)
 
 
 def test_what_was_claimed_before_us_takes_nobody_from_us() -> None:
@@ -103,16 +92,16 @@ def test_what_was_claimed_before_us_takes_nobody_from_us() -> None:
     place = Place()
     place.join(ANN)
     place.hear(a_part(ANN, came=[ANN]))
-    assert place.held.room.count == 1
+    assert place.room.count == 1
 
     told = place.compose()
     assert told.came == (ANN,)
     place.hear(a_part(ANN, came=[ANN]))
-    assert place.held.room.count == 1
+    assert place.room.count == 1
 
     place.hear(told, HERE)
     place.hear(a_part(ANN, came=[ANN]))
-    assert (place.held.room.count, place.part.parked_count) == (0, 1)
+    assert (place.room.count, place.replica.standby_count) == (0, 1)
 
 
 def test_what_may_be_lost_is_told_again_and_is_the_newest_then() -> None:
@@ -122,15 +111,16 @@ def test_what_may_be_lost_is_told_again_and_is_the_newest_then() -> None:
     place = Place()
     place.join(ANN)
     first = place.compose()
-    place.part.say_again(first)
+    place.replica.requeue(first)
     again = place.compose()
     assert again.came == (ANN,)
 
-    place.part.hear(a_part(ANN, came=[ANN]), THERE)
-    assert (place.held.room.count, place.part.parked_count) == (1, 0)
+    claim = Delta(node=THERE, lease_ms=1_000, rooms={"lobby": a_part(ANN, came=[ANN])})
+    place.take(place.replica.receive([claim], now_ms=0))
+    assert (place.room.count, place.replica.standby_count) == (1, 0)
     place.hear(again, HERE)
     place.hear(a_part())
-    assert place.held.says() == (1, 1, 1)
+    assert place.says() == (1, 1, 1)
 
 
 def test_who_came_and_went_claims_weakly() -> None:
@@ -138,7 +128,7 @@ def test_who_came_and_went_claims_weakly() -> None:
     Somebody whose socket broke before it could be told, and whose lease goes on, is taken from nobody who has a socket of theirs.
     """
     place = Place()
-    place.part.feed(Broke(place.join(ANN)))
+    place.feed(Broke(place.join(ANN)))
     told = place.compose()
 
     assert (told.came, told.reported, told.gone) == ((), (ANN,), (ANN,))
@@ -151,11 +141,11 @@ def test_a_report_that_got_no_seat_claims_nobody() -> None:
     """
     place = Place()
     place.hear(a_part(BOB))
-    place.held.room.panel.pace(((0, 0.25),), 0, 0)
-    place.part.feed(Reported(ANN, 0.9))
+    place.room.panel.pace(((0, 0.25),), 0, 0)
+    place.feed(Reported(ANN, 0.9))
 
     assert place.compose().reported == ()
-    assert place.held.says()[1] == 1
+    assert place.says()[1] == 1
 
 
 def test_a_node_in_doubt_gives_back_whom_it_took() -> None:
@@ -166,8 +156,139 @@ def test_a_node_in_doubt_gives_back_whom_it_took() -> None:
     place.join(ANN)
     place.hear(place.compose(), HERE)
     place.hear(a_part(ANN, came=[ANN]))
-    assert place.held.room.count == 0
+    assert place.room.count == 0
 
-    place.part.lose(THERE)
-    assert (place.held.room.count, place.part.parked_count) == (1, 0)
+    place.take(place.replica.receive(down=[THERE], now_ms=0))
+    assert (place.room.count, place.replica.standby_count) == (1, 0)
     assert place.compose().came == (ANN,)
+
+
+def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
+    """
+    A visitor who is counted elsewhere subscribes here still, and is counted here again, in the mood of before, when the last
+    connection there ends.
+    """
+    place = Place(connection_is_lease=True)
+    tab = place.join(ANN, "calm")
+    place.hear(place.compose(), HERE)
+    place.effects.clear()
+    place.hear(a_part(ANN, came=[ANN]))
+    assert (place.room.subscriber_count, place.replica.standby_at) == (1, {THERE})
+    assert place.effects[0] == KeepConnections((tab,), ANN, 0, THERE)
+
+    place.effects.clear()
+    place.hear(a_part(gone=[ANN]))
+    assert (place.room.subscriber_count, place.replica.standby_count, place.room.count) == (1, 0, 1)
+    assert place.effects[0] == KeepConnections((tab,), ANN, 0)
+    assert place.replica.presence(now_ms=0).moods["calm"] == 1
+
+    place.feed(Broke(tab))
+    assert (place.room.subscriber_count, place.compose().gone) == (0, (ANN,))
+
+
+def test_an_end_on_standby_is_no_ones_leave() -> None:
+    """
+    A connection on standby that ends takes nobody out of the count, and leaves nothing behind.
+    """
+    place = Place()
+    tab = place.join(ANN)
+    place.hear(place.compose(), HERE)
+    place.hear(a_part(ANN, came=[ANN]))
+    place.feed(Left(tab))
+    assert (place.replica.standby_count, place.room.subscriber_count, place.compose().gone) == (0, 0, ())
+    assert place.says()[0] == 1
+
+
+def test_a_mood_here_takes_a_visitor_back() -> None:
+    """
+    A visitor who names a mood at a connection on standby is counted here from then on, with that mood.
+    """
+    place = Place()
+    tab = place.join(ANN)
+    place.hear(place.compose(), HERE)
+    place.hear(a_part(ANN, came=[ANN]))
+    place.feed(MoodChanged(tab, "calm"))
+    assert (place.room.count, place.compose().came) == (1, (ANN,))
+    assert place.room.summary(0).people[0] == 1
+
+
+def test_what_follows_from_a_message_is_decided_once() -> None:
+    """
+    However many visitors of here a peer claims, the room decides once, when all of it is known: no broadcast says something between.
+    """
+    place = Place()
+    people = [visitor(f"{index}") for index in range(10)]
+    for one in people:
+        place.join(one)
+    place.hear(place.compose(), HERE)
+    place.effects.clear()
+    place.now_ms = CONFIG.push_ms
+    place.hear(a_part(*people, came=people))
+    assert [type(effect) for effect in place.effects] == [Broadcast]
+    assert (place.announced[-1][0], place.room.count, place.replica.standby_count) == (10, 0, 10)
+
+
+def test_a_refused_join_claims_nobody() -> None:
+    """
+    A visitor with too many connections, of whom some are on standby, is refused one more, and loses none.
+    """
+    place = Place()
+    tabs = [place.join(ANN) for _ in range(CONFIG.connections_per_visitor_max)]
+    place.hear(place.compose(), HERE)
+    place.hear(a_part(ANN, came=[ANN]))
+    with pytest.raises(PeerError):
+        place.join(ANN)
+    assert (place.room.connection_count, place.replica.standby_count) == (len(tabs), 0)
+    assert place.compose().came == (ANN,)
+
+
+def test_a_change_of_one_replica_is_described_once_by_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    In a cluster of three a mood is described three times: once by each node, for all of its connections.
+    """
+    described: list[str] = []
+    describe = presence.describe
+
+    def counting(*arguments: Any, **named: Any) -> Any:
+        described.append(named["at_ms"])
+        return describe(*arguments, **named)
+
+    monkeypatch.setattr(broadcaster, "describe", counting)
+    names = [HERE, THERE, ("elsewhere", 3)]
+    views = {name: Membership(name, late_ms=60_000, seat_lease_ms=1_000, now_ms=0) for name in names}
+    rooms = {name: Room("lobby", CONFIG, now_ms=0, rate_is_shared=True) for name in names}
+    replicas = {name: Replica(rooms[name], views[name], now_ms=0) for name in names}
+    sent: list[int | None] = []
+
+    def carry_out(name: PeerId, step: Step, now_ms: int) -> None:
+        if any(isinstance(effect, Broadcast | Send) for effect in step.effects):
+            sent.append(replicas[name].flush(now_ms=now_ms).count)
+
+    entry = 0
+
+    def tick(now_ms: int) -> None:
+        nonlocal entry
+        deltas = [
+            Delta(node=name, lease_ms=60_000, read=(1, entry), rooms={"lobby": replica.compose(now_ms)})
+            for name, replica in replicas.items()
+        ]
+        for name, replica in replicas.items():
+            for index, delta in enumerate(deltas):
+                at = (1, entry + 1 + index)
+                views[name].hear(delta, at, heard_at_ms=now_ms, now_ms=now_ms)
+            carry_out(name, replica.receive(deltas, now_ms=now_ms), now_ms)
+        entry += len(deltas)
+
+    for index in range(30):
+        name = names[index % 3]
+        carry_out(name, replicas[name].step(Joined(index, visitor(f"{index}")), now_ms=0), 0)
+    for now_ms in range(1_000, 20_000, 1_000):
+        tick(now_ms)
+    assert sent[-1] == 30
+    described.clear()
+    sent.clear()
+
+    carry_out(HERE, replicas[HERE].step(MoodChanged(0, CONFIG.moods[0]), now_ms=20_500), 20_500)
+    for now_ms in range(21_000, 40_000, 1_000):
+        tick(now_ms)
+    assert (len(described), sent) == (3, [30, 30, 30])

@@ -4,9 +4,10 @@ import pytest
 
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Paced, Reported, Woken
-from breathing_room.core.replication.shared_rate import decode_rate, encode_rate, propose
+from breathing_room.core.replication.replica import Replica
+from breathing_room.core.replication.shared_rate import SharedRate, decode_rate, encode_rate, propose
 from core.playing import visitor
-from core.replication.deltas import CONFIG, LATE_MS, a_room
+from core.replication.deltas import CONFIG, LATE_MS, a_room, some_nodes
 
 EVERYBODY = Paced(((0, 1.0),), 0)
 
@@ -54,3 +55,64 @@ def test_a_rate_is_read_as_it_was_written() -> None:
     for damaged in (b"", b"[]", b'{"rates":[],"changed_at_ms":0}', b'{"rates":[[0,2]],"changed_at_ms":0}'):
         with pytest.raises(HostError):
             decode_rate(damaged)
+
+
+# --- One replica ------------------------------------------------------------------------------------------------------
+
+AHEAD_MS = 500
+
+
+def a_replica() -> tuple[Replica, SharedRate]:
+    replica = Replica(a_room(), some_nodes(), now_ms=0)
+    return replica, SharedRate(replica, late_ms=LATE_MS)
+
+
+def test_a_replica_takes_over_the_rate_that_is_kept() -> None:
+    """
+    A rate is taken over once, with its times by the replica's own clock; what is kept already is not written again.
+    """
+    replica, shared = a_replica()
+    value = encode_rate(Paced(((0, 0.25), (AHEAD_MS + 1_000, 1.0)), AHEAD_MS))
+
+    step, wanted = shared.follow(value, ahead_ms=AHEAD_MS, now_ms=0)
+    assert step is not None
+    assert wanted is None
+    assert replica.room.panel.rates == ((0, 0.25), (1_000, 1.0))
+    assert shared.follow(value, ahead_ms=AHEAD_MS, now_ms=10) == (None, None)
+
+
+def test_a_log_that_lost_the_rate_is_given_it_again() -> None:
+    """
+    Where nothing is kept, or nothing that can be read, a replica that knows a rate writes it, by the clock of the log.
+    """
+    replica, shared = a_replica()
+    assert shared.follow(b"", ahead_ms=AHEAD_MS, now_ms=0) == (None, None)
+    replica.step(Paced(((0, 0.25),), 100), now_ms=100)
+    for lost in (b"", b"no rate"):
+        _, wanted = shared.follow(lost, ahead_ms=AHEAD_MS, now_ms=100)
+        assert wanted is not None
+        assert decode_rate(wanted) == Paced(((0, 0.25),), 100 + AHEAD_MS)
+
+
+def test_a_lower_rate_of_before_is_acted_on_for_a_while() -> None:
+    """
+    A replica that was cut off and published a lower rate has it kept, for as long as clients may act on it.
+    """
+    replica, shared = a_replica()
+    replica.step(Paced(((0, 0.25),), 100), now_ms=100)
+    _, wanted = shared.follow(encode_rate(Paced(((0, 0.5),), 200)), ahead_ms=0, now_ms=300)
+    assert wanted is not None
+    assert decode_rate(wanted).rates == ((0, 0.5), (300 + CONFIG.spread_ms + LATE_MS, 0.25))
+
+
+def test_a_replica_proposes_a_rate_for_its_seats() -> None:
+    """
+    Too many seats here lower the rate of all; nobody who reports leaves it alone.
+    """
+    replica, shared = a_replica()
+    assert shared.follow(b"", ahead_ms=0, now_ms=0) == (None, None)
+    for index in range(16):
+        replica.step(Reported(visitor(f"{index}"), index / 16), now_ms=0)
+    _, wanted = shared.follow(b"", ahead_ms=0, now_ms=10)
+    assert wanted is not None
+    assert decode_rate(wanted).rates[0] == (0, 0.25)

@@ -291,7 +291,7 @@ def a_host(**ages_ms: int) -> Any:
         nodes.hear(message, (number, 0), heard_at_ms=NOW_MS - age_ms, now_ms=NOW_MS)
     nodes.hear(Delta(node=("own", 0), lease_ms=20_000), (99, 0), heard_at_ms=NOW_MS, now_ms=NOW_MS)
     nodes.expire(NOW_MS)
-    room = SimpleNamespace(room=SimpleNamespace(count=5), part=SimpleNamespace(parked_count=2))
+    room = SimpleNamespace(room=SimpleNamespace(count=5), part=SimpleNamespace(standby_count=2))
     cluster = SimpleNamespace(
         nodes=nodes,
         parts_told={"lobby": 3},

@@ -1,19 +1,30 @@
-"""A part of a room, of which others hold other parts: what those must be told of it, and its people of all.
+"""A replica: a room of which peers hold other parts, on other machines or in other objects.
 
-``RoomPart`` stands beside each open room of a machine that is one of several; how words travel is not its business.
+Theory of operation
+-------------------
+The room itself counts who is here, and decides what is broadcast (``room.py``). The replica stands before it: events of the host go through
+``step``, deltas of peers through ``receive``, and what is known of the peers reaches the room as an event (``PeersChanged``). However many
+events follow from one of these, the room decides once, when all are applied: what is known in between is half of one moment and half of
+another. How deltas travel is the business of the host.
 
-A visitor may have sockets on two nodes, tabs of one browser perhaps. The node that was told of the last one counts the visitor; on
-the other its sockets are *parked*: they hear everything, and the room knows nothing of them. When the counting node says
-that the visitor's last socket there ended, or is gone itself, or the visitor does something here, they are taken back.
+*Claims.* A visitor who joins is *claimed* by the next delta (``compose``). The last to claim a visitor counts it, and as deltas are in
+one order for all replicas, they agree which that is. So a claim of a peer that comes later in the log than ours removes the visitor here;
+one that comes before ours does not. Until all peers have read a claim the visitor may be in the sums of two: how many those may be goes
+into the interval.
+
+*Standby.* A visitor may have connections to two replicas, tabs of one browser perhaps. The replica that claimed the visitor last counts it;
+at the other its connections are on standby: they get every broadcast, and the room counts them as observers. They are taken back
+when that replica says that the visitor's last connection there ended, or is gone itself, or the visitor does something here.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import exp
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from breathing_room.core.cluster import Whole
-from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.broadcaster import LastBroadcast
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.effects import KeepConnections, Step
 from breathing_room.core.events import (
     Broke,
     Event,
@@ -22,224 +33,303 @@ from breathing_room.core.events import (
     Left,
     MoodChanged,
     Moved,
+    Observed,
+    ObserverLeft,
+    PeersChanged,
     Reported,
     Withdrew,
+    Woken,
 )
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Presence
-from breathing_room.core.replication.delta import PeerId, RoomDelta
+from breathing_room.core.replication.delta import Delta, PeerId, RoomDelta
 from breathing_room.core.room import Room
-from breathing_room.core.summary import PeerState, Summary
+from breathing_room.core.summary import PeerState
 
 ARRIVALS_S: Final = 60.0
-"""People who come in are averaged over this time, to say how many more there may be on a node that is not heard of."""
+"""Joins are averaged over this time, to say how many there may have been at a peer that is suspect."""
 
 
-class Peers(Protocol):
-    """What is known of those who hold the other parts."""
+class PeerView(Protocol):
+    """What is known of the peers."""
 
     @property
     def own(self) -> PeerId:
-        """Our own name and epoch."""
+        """The name and epoch of this replica."""
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Say what is known of a room elsewhere."""
-
-
-class Held(Protocol):
-    """The room of which we hold a part."""
-
-    name: str
-    config: RoomConfig
-
-    @property
-    def room(self) -> Room:
-        """Our part as a room of its own."""
-
-    def step(self, event: Event) -> None:
-        """Tell that room something, and nobody else."""
+        """Return what is known of a room elsewhere."""
 
 
 @dataclass(slots=True)
-class Parked:
-    """A visitor with sockets here who is counted on another node.
+class Standby:
+    """A visitor with connections here who is counted at a peer.
 
     Attributes:
-        node: Where.
-        mood: What the visitor felt here.
-        sessions: The sockets.
+        peer: The peer.
+        mood: The visitor's mood here, as an index into the declared moods; one past the last: unspoken.
+        connections: The connections.
     """
 
-    node: PeerId
-    mood: str
-    sessions: list[Connection]
+    peer: PeerId
+    mood: int
+    connections: list[Connection]
 
 
-class RoomPart:
-    """What is to be told and known of one open room.
+class Replica:
+    """One part of a room.
 
     Args:
-        peers: Those who hold the other parts.
-        room: The room.
-        now_ms: Our time.
+        room: The room, as far as it is here.
+        peers: What is known of the peers.
+        now_ms: The host's time.
+        last: What every subscriber knows, after a sleep; None where the room knows that itself.
+
+    Attributes:
+        room: The room; only the replica steps it.
     """
 
-    def __init__(self, peers: Peers, room: Held, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, room: Room, peers: PeerView, *, now_ms: int, last: LastBroadcast | None = None
+    ) -> None:
+        self.room = room
         self._peers = peers
-        self._room = room
-        self._now_ms = now_ms
-        self._whole = Whole(room.name, room.config, now_ms=now_ms())
-        # To be told with the next message: the keys of dicts, for their order.
+        self._moods = (*room.config.moods, UNSPOKEN)
+        # To be sent with the next delta: the keys of dicts, for their order.
         self._claimed: dict[VisitorKey, None] = {}
         self._gone: dict[VisitorKey, None] = {}
-        # What was told, and not read in the log yet.
-        self._told: set[VisitorKey] = set()
-        # How many of both are not in the log yet, as far as we know.
+        # Claims that were sent, and not read in the log yet.
+        self._sent: set[VisitorKey] = set()
+        # How many of both are not in the log yet, as far as is known.
         self._unread = 0
-        self._parked: dict[VisitorKey, Parked] = {}
+        self._standby: dict[VisitorKey, Standby] = {}
+        self._visitor_of = {
+            connection: member.key for member in room.members for connection in member.connections
+        }
         self._arrivals_per_s = 0.0
         self._arrived = 0
-        self._composed_at_ms = now_ms()
-        self.look()
+        self._composed_at_ms = now_ms
+        self._until_ms = 0.0
+        self._look(now_ms, at_ms=room.now_ms)  # To begin is no event, and time does not pass.
+        room.count_up()
+        if last is not None or not room.subscriber_count:
+            room.resume_broadcasts(last)
+
+    # --- Queries ----------------------------------------------------------------------------------------------
 
     @property
-    def has_news(self) -> bool:
-        """Whether there is something that the others must know before the room may be closed."""
-        return bool(self._claimed or self._told or self._gone or self._parked)
+    def standby_count(self) -> int:
+        """Visitors with connections here who are counted at a peer."""
+        return len(self._standby)
 
     @property
-    def parked_count(self) -> int:
-        """Visitors with sockets here who are counted elsewhere."""
-        return len(self._parked)
+    def standby_at(self) -> set[PeerId]:
+        """The peers at which visitors with connections here are counted."""
+        return {standby.peer for standby in self._standby.values()}
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether a visitor came or left of whom the peers do not know."""
+        return bool(self._claimed or self._gone)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether there is something that the peers must know before the room may be closed."""
+        return bool(self._claimed or self._sent or self._gone or self._standby)
+
+    @property
+    def peer_leases(self) -> int:
+        """Leases that the peers hold."""
+        return sum(summary.leases for summary in self.room.peers.summaries)
+
+    def presence(self, *, now_ms: int) -> Presence:
+        """Return who is in the whole room."""
+        self._look_if_late(now_ms)
+        return self.room.presence(now_ms=now_ms)
+
+    def flush(self, *, now_ms: int) -> Presence:
+        """Return the presence to send for the effects of a turn, at its end: as for a room."""
+        self._look_if_late(now_ms)
+        return self.room.flush(now_ms=now_ms)
 
     # --- What happens here ------------------------------------------------------------------------------------
 
-    def feed(self, event: Event) -> None:
-        """Tell the room something, and note what the others must know of it."""
-        room = self._room.room
+    def step(self, event: Event, *, now_ms: int) -> Step:
+        """Apply one event of the host, and note what the peers must know of it.
+
+        Args, Returns, Raises: As for a room.
+        """
+        room = self.room
         match event:
-            case Joined(_, visitor, mood):
-                if not room.holds(visitor):
+            case Joined(connection, visitor):
+                is_new = not room.holds(visitor)
+                if visitor in self._standby:
+                    self._take_back(visitor, now_ms)
+                room.apply(event, now_ms=now_ms)
+                self._visitor_of[connection] = visitor
+                if is_new:
                     self._claim(visitor)
                     self._arrived += 1
-                if visitor in self._parked:
-                    self._take_back(visitor)
-                self._room.step(event)
-            case MoodChanged(session, mood):
-                if (visitor := _visitor_of(session)) in self._parked:
-                    self._take_back(visitor, mood)
-                self._room.step(event)
-            case Left(session) | Broke(session):
-                self._part(event, session)
+            case MoodChanged(connection, mood):
+                if (moved := self._visitor_of.get(connection)) in self._standby and moved is not None:
+                    self._take_back(moved, now_ms, mood)
+                room.apply(event, now_ms=now_ms)
+            case Left(connection) | Broke(connection):
+                self._end(event, connection, now_ms)
             case Reported(visitor):
-                if visitor in self._parked:
-                    self._take_back(visitor)
-                if room.holds(visitor):
-                    self._room.step(event)
-                    return
-                is_claimed = visitor in self._claimed
-                self._claim(visitor)
-                self._room.step(event)
-                if not (is_claimed or room.holds(visitor)):
-                    del self._claimed[visitor]  # The panel has no seat for it.
-                    self._unread -= 1
+                if visitor in self._standby:
+                    self._take_back(visitor, now_ms)
+                is_new = not room.holds(visitor)
+                room.apply(event, now_ms=now_ms)
+                if is_new and room.holds(visitor):  # Else the panel has no seat for it.
+                    self._claim(visitor)
             case Withdrew(visitor):
-                if not room.holds(visitor):  # The seat is on another node.
+                if not room.holds(visitor):  # The seat is at a peer.
                     self._claimed[visitor] = None
-                self._room.step(event)
+                room.apply(event, now_ms=now_ms)
             case _:
-                self._room.step(event)
+                room.apply(event, now_ms=now_ms)
+        return self._conclude(
+            now_ms, requester=event.connection if isinstance(event, Joined | Observed) else None
+        )
 
-    def _part(self, event: Event, session: object) -> None:
-        """A socket ended."""
-        visitor = _visitor_of(session)
-        if (parked := self._parked.get(visitor)) is not None:
-            parked.sessions = [other for other in parked.sessions if other is not session]
-            if not parked.sessions:
-                del self._parked[visitor]
+    def _end(self, event: Left | Broke, connection: Connection, now_ms: int) -> None:
+        """Remove a connection, on standby or not."""
+        visitor = self._visitor_of.pop(connection, None)
+        if visitor is not None and (standby := self._standby.get(visitor)) is not None:
+            standby.connections.remove(connection)
+            if not standby.connections:
+                del self._standby[visitor]
+            self.room.apply(ObserverLeft(connection), now_ms=now_ms)
             return
-        self._room.step(event)
-        if not self._has_socket(visitor):
+        self.room.apply(event, now_ms=now_ms)
+        if visitor is not None and not self._is_connected(visitor):
             self._gone[visitor] = None
 
     def _claim(self, visitor: VisitorKey) -> None:
-        """Tell everybody that a visitor is counted here. It comes before the room knows, and says so: others may count it still."""
+        """Have the next delta say that a visitor is counted here. Until it is read, peers may count it still."""
         self._unread += visitor not in self._claimed
         self._claimed[visitor] = None
         self._gone.pop(visitor, None)
 
     def _is_claimed(self, visitor: VisitorKey) -> bool:
-        """Tell whether we claim a visitor later in the log than what we read in it now: then it stays ours."""
-        return visitor in self._claimed or visitor in self._told
+        """Return whether we claim a visitor later in the log than what is read in it now: then it stays ours."""
+        return visitor in self._claimed or visitor in self._sent
 
-    def _take_back(self, visitor: VisitorKey, mood: str | None = None) -> None:
-        """Count a visitor with parked sockets here."""
+    def _take_back(self, visitor: VisitorKey, now_ms: int, mood: str | None = None) -> None:
+        """Count a visitor with connections on standby here."""
         self._claim(visitor)
-        parked = self._parked.pop(visitor)
-        for session in parked.sessions:
-            self._room.step(Joined(session, visitor, mood or parked.mood))
+        standby = self._standby.pop(visitor)
+        for connection in standby.connections:
+            joined = Joined(connection, visitor, mood or self._moods[standby.mood])
+            self.room.apply(joined, now_ms=now_ms)
 
-    def _has_socket(self, visitor: VisitorKey) -> bool:
-        person = self._room.room.members.get(visitor)
-        return person is not None and bool(person.connections)
+    def _is_connected(self, visitor: VisitorKey) -> bool:
+        member = self.room.members.get(visitor)
+        return member is not None and bool(member.connections)
 
-    # --- What others say --------------------------------------------------------------------------------------
+    # --- What peers say ---------------------------------------------------------------------------------------
 
-    def hear(self, part: RoomDelta, node: PeerId) -> None:
-        """Take what another node says of this room, in the order of the log."""
+    def receive(self, deltas: Iterable[Delta] = (), *, down: Iterable[PeerId] = (), now_ms: int) -> Step:
+        """Take what peers said of this room, and what is known of them now.
+
+        Args:
+            deltas: Deltas of the log, in its order, our own included: after the last of those nothing of ours is under way.
+            down: Peers that are suspect or gone.
+            now_ms: The host's time.
+        """
+        unread = list(deltas)
+        own = self._peers.own
+        last_own = max((index for index, delta in enumerate(unread) if delta.node == own), default=-1)
+        for index, delta in enumerate(unread):
+            if delta.node == own:
+                if index == last_own:
+                    self._acknowledge()
+                continue
+            if (part := delta.rooms.get(self.room.name)) is not None:
+                self._hear(part, delta.node, now_ms)
+                if delta.successor == own and len(part.seats):
+                    self._inherit(part.seats, now_ms)
+            if delta.leaving:
+                self._release(delta.node, now_ms)
+        for peer in down:
+            self._release(peer, now_ms)
+        self._look(now_ms)
+        return self._conclude(now_ms)
+
+    def acknowledge(self, *, now_ms: int) -> Step:
+        """Take note that all that was composed is in the log, and read by the peers' account of it."""
+        self._acknowledge()
+        self._look(now_ms)
+        return self._conclude(now_ms)
+
+    def adopt(self, connection: Connection, visitor: VisitorKey, mood: int, peer: PeerId) -> None:
+        """Go on with a connection that was on standby before a sleep."""
+        self._standby.setdefault(visitor, Standby(peer, mood, [])).connections.append(connection)
+        self._visitor_of[connection] = visitor
+        self.room.apply(Observed(connection), now_ms=self.room.now_ms)
+
+    def _hear(self, part: RoomDelta, peer: PeerId, now_ms: int) -> None:
+        """Take what one peer says of this room."""
         for visitor in part.came:
             if self._is_claimed(visitor):
                 continue
-            if visitor in self._parked:
-                self._parked[visitor].node = node
-            elif self._has_socket(visitor):
-                self._park(visitor, node)
-            elif self._room.room.holds(visitor):
-                self._room.step(Moved(visitor))
+            if (standby := self._standby.get(visitor)) is not None:
+                standby.peer = peer
+                self._keep(visitor, standby)
+            elif self._is_connected(visitor):
+                self._put_on_standby(visitor, peer, now_ms)
+            elif self.room.holds(visitor):
+                self.room.apply(Moved(visitor), now_ms=now_ms)
         for visitor in part.reported:
             if self._is_claimed(visitor):
                 continue
-            if self._has_socket(visitor):
+            if self._is_connected(visitor):
                 self._claim(visitor)
-            elif visitor not in self._parked and self._room.room.holds(visitor):
-                self._room.step(Moved(visitor))
+            elif visitor not in self._standby and self.room.holds(visitor):
+                self.room.apply(Moved(visitor), now_ms=now_ms)
         for visitor in part.gone:
-            if visitor in self._parked and self._parked[visitor].node == node:
-                self._take_back(visitor)
+            if visitor in self._standby and self._standby[visitor].peer == peer:
+                self._take_back(visitor, now_ms)
 
-    def heard_out(self) -> None:
-        """Take note that all that we told is in the log, before whatever is heard from now on."""
-        self._told.clear()
-        self._unread = len(self._claimed)
+    def _put_on_standby(self, visitor: VisitorKey, peer: PeerId, now_ms: int) -> None:
+        member = self.room.members.get(visitor)
+        assert member is not None
+        standby = self._standby[visitor] = Standby(peer, member.mood, list(member.connections))
+        self.room.apply(Moved(visitor), now_ms=now_ms)
+        for connection in standby.connections:
+            self.room.apply(Observed(connection), now_ms=now_ms)
+        self._keep(visitor, standby)
 
-    def inherit(self, seats: Leases) -> None:
-        """Take over the seats of a node that is about to leave; it lets go of them when it hears so."""
-        self._room.step(Inherited(seats))
+    def _keep(self, visitor: VisitorKey, standby: Standby) -> None:
+        """Have the host keep beside connections on standby where their visitor is counted."""
+        self.room.keep(KeepConnections(tuple(standby.connections), visitor, standby.mood, standby.peer))
+
+    def _inherit(self, seats: Leases, now_ms: int) -> None:
+        """Take over the seats of a peer that is about to leave; it removes them when it reads our claims."""
+        self.room.apply(Inherited(seats), now_ms=now_ms)
         for visitor, *_ in seats:
-            if self._room.room.panel.holds(visitor):
+            if self.room.panel.holds(visitor):
                 self._claim(visitor)
 
-    def lose(self, node: PeerId) -> None:
-        """A node is gone or in doubt: whoever was counted there and has sockets here is counted here."""
-        for visitor in [visitor for visitor, parked in self._parked.items() if parked.node == node]:
-            self._take_back(visitor)
+    def _release(self, peer: PeerId, now_ms: int) -> None:
+        """Count the visitors here who have connections here and were counted at a peer that is suspect or gone."""
+        for visitor in [visitor for visitor, standby in self._standby.items() if standby.peer == peer]:
+            self._take_back(visitor, now_ms)
 
-    def _park(self, visitor: VisitorKey, node: PeerId) -> None:
-        person = self._room.room.members.get(visitor)
-        assert person is not None
-        mood = (*self._room.config.moods, UNSPOKEN)[person.mood]
-        self._parked[visitor] = Parked(node, mood, list(person.connections))
-        self._room.step(Moved(visitor))
+    def _acknowledge(self) -> None:
+        self._sent.clear()
+        self._unread = len(self._claimed)
 
     # --- What we say ------------------------------------------------------------------------------------------
 
-    def compose(self, now_ms: int, *, hands_over: bool) -> RoomDelta:
-        """Put down what the others should know.
+    def compose(self, now_ms: int, *, transfers_seats: bool = False) -> RoomDelta:
+        """Return what the peers should know.
 
         Args:
-            now_ms: Our time.
-            hands_over: Whether the seats of the panel are to be taken over.
+            now_ms: The host's time.
+            transfers_seats: Whether the seats of the panel are to be taken over.
         """
         elapsed_s = (now_ms - self._composed_at_ms) / 1_000
         if elapsed_s > 0:
@@ -247,53 +337,47 @@ class RoomPart:
             self._arrivals_per_s = self._arrivals_per_s * faded + (1 - faded) * self._arrived / elapsed_s
             self._arrived = 0
             self._composed_at_ms = now_ms
-        # Whoever reports, or came and went again, is not to be taken from somebody who has a socket.
-        live = {visitor: self._has_socket(visitor) for visitor in self._claimed}
+        # A visitor who reports, or came and went again, is not to be taken from a replica with a connection.
+        connected = {visitor: self._is_connected(visitor) for visitor in self._claimed}
         part = RoomDelta(
-            summary=replace(self._room.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
-            came=tuple(visitor for visitor, is_live in live.items() if is_live),
-            reported=tuple(visitor for visitor, is_live in live.items() if not is_live),
-            gone=tuple(visitor for visitor in self._gone if not self._has_socket(visitor)),
-            seats=self._room.room.panel.snapshot(now_ms).seats if hands_over else NO_LEASES,
+            summary=replace(self.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
+            came=tuple(visitor for visitor, is_connected in connected.items() if is_connected),
+            reported=tuple(visitor for visitor, is_connected in connected.items() if not is_connected),
+            gone=tuple(visitor for visitor in self._gone if not self._is_connected(visitor)),
+            seats=self.room.panel.snapshot(now_ms).seats if transfers_seats else NO_LEASES,
         )
-        self._told.update(self._claimed)
+        self._sent.update(self._claimed)
         self._claimed, self._gone = {}, {}
         return part
 
-    def say_again(self, part: RoomDelta) -> None:
-        """Nobody may have heard this: say it again, as far as it still holds."""
-        self._told.clear()
-        held = (visitor for visitor in (*part.came, *part.reported) if self._room.room.holds(visitor))
+    def requeue(self, part: RoomDelta) -> None:
+        """Queue the keys of a delta again that may not have been delivered, as far as they still hold."""
+        self._sent.clear()
+        held = (visitor for visitor in (*part.came, *part.reported) if self.room.holds(visitor))
         self._claimed |= dict.fromkeys(held)
         self._gone |= dict.fromkeys(part.gone)
 
-    def say_all(self) -> None:
-        """Claim everybody who is here: nobody knows what was said meanwhile."""
-        self._claimed |= {person.key: None for person in self._room.room.members if person.connections}
+    def resync(self) -> None:
+        """Claim all connected visitors again: it is not known what was said meanwhile."""
+        self._claimed |= {member.key: None for member in self.room.members if member.connections}
 
-    def look(self) -> None:
-        """Take in what is known of the others now."""
-        self._whole.others = self._peers.peer_state(self._room.name, self._now_ms())
+    # --- Inside -----------------------------------------------------------------------------------------------
 
-    def announce(self) -> Presence | None:
-        """Say what to tell everybody, if anything has changed and it is time."""
-        own, claims, now_ms = self._known()
-        return self._whole.announce(own, claims, push_ms=self._room.room.push_ms, now_ms=now_ms)
+    def _look(self, now_ms: int, *, at_ms: int | None = None) -> None:
+        """Let the room know what is known of the peers now, and that time has passed; ``at_ms`` is the room's time if that is not now."""
+        state = self._peers.peer_state(self.room.name, now_ms)
+        self._until_ms = state.until_ms
+        event = Woken() if state == self.room.peers else PeersChanged(state)
+        self.room.apply(event, now_ms=now_ms if at_ms is None else at_ms)
 
-    def presence(self) -> Presence:
-        """Say who is in the whole room."""
-        own, claims, now_ms = self._known()
-        return self._whole.presence(own, claims, now_ms=now_ms)
+    def _look_if_late(self, now_ms: int) -> None:
+        """See to it that what is published holds, though the host is late: a peer may be suspect by now."""
+        if now_ms > self._until_ms:
+            self._look(now_ms)
+            self.room.count_up(claims=self._unread)
 
-    def _known(self) -> tuple[Summary, int, int]:
-        """Say what we know ourselves: our sums, how many claims of ours we have not read, and the time."""
-        now_ms = self._now_ms()
-        if now_ms > self._whole.others.until_ms:  # A tick is late, and somebody else with it.
-            self.look()
-        return self._room.room.summary(now_ms), self._unread, now_ms
-
-
-def _visitor_of(session: Any) -> VisitorKey:
-    """Say whose socket it is; only sockets of persons come here."""
-    visitor: VisitorKey = session.visitor
-    return visitor
+    def _conclude(self, now_ms: int, *, requester: Connection | None = None) -> Step:
+        """Let the room decide, once."""
+        if now_ms > self._until_ms:
+            self._look(now_ms)
+        return self.room.conclude(requester, claims=self._unread)

@@ -212,7 +212,8 @@ class Shard:
         del room
         if self._update is None:
             return PeerState((replace(self._empty, unknown=True),), stale=True)
-        peers, since_ms = self._update.peers, self._failing_since_ms
+        # The panel is the coordinator's, and so is the rate that is published.
+        peers, since_ms = replace(self._update.peers, rate=self.rate), self._failing_since_ms
         if since_ms is None:
             return peers
         if now_ms - since_ms <= self._late_ms:

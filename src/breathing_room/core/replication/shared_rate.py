@@ -7,12 +7,16 @@ the new one.
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from breathing_room.core.codec import DAMAGE, read_count, read_number
 from breathing_room.core.config import RoomConfig
+from breathing_room.core.effects import Step
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Paced
 from breathing_room.core.rate import Rate
+from breathing_room.core.replication.replica import Replica
 from breathing_room.core.summary import Summary
 
 
@@ -61,3 +65,73 @@ def decode_rate(value: bytes) -> Paced:
         return Paced(rates, read_count(pace["changed_at_ms"]))
     except DAMAGE as error:
         raise HostError("a damaged sampling rate") from error
+
+
+ALL_REPORT: Final = ((0, 1.0),)
+"""Every visitor is asked to report, and none acts on any other rate."""
+
+
+class RateChange(NamedTuple):
+    """What follows from a look at the shared rate.
+
+    Attributes:
+        step: The step in which the room took the rate over, None if it had it.
+        wanted: What is to be kept beside the log instead, None for nothing else.
+    """
+
+    step: Step | None
+    wanted: bytes | None
+
+
+class SharedRate:
+    """The shared rate as one replica follows and proposes it.
+
+    Args:
+        replica: The replica.
+        late_ms: How long it may take until every peer that is not suspect has read a new rate.
+    """
+
+    def __init__(self, replica: Replica, *, late_ms: int) -> None:
+        self._replica = replica
+        self._late_ms = late_ms
+        self._seen: bytes | None = None
+
+    def follow(self, value: bytes, *, ahead_ms: int, now_ms: int) -> RateChange:
+        """Act on the rate that holds for all replicas, and say what it should become.
+
+        Args:
+            value: The rate as it is kept beside the log; empty where there is none.
+            ahead_ms: How far the clock of the log is ahead of the host's.
+            now_ms: The host's time.
+        """
+        room = self._replica.room
+        own = Paced(_shifted(room.panel.rates, ahead_ms), room.panel.changed_at_ms + ahead_ms)
+        step = None
+        if not value:
+            if room.panel.rate < 1.0:
+                return RateChange(None, encode_rate(own))  # The log lost its memory.
+            kept = Paced(ALL_REPORT, 0)
+        else:
+            try:
+                kept = decode_rate(value)
+            except HostError:
+                return RateChange(None, encode_rate(own))
+            if value != self._seen:
+                self._seen = value
+                here = Paced(_shifted(kept.rates, -ahead_ms), kept.changed_at_ms - ahead_ms)
+                step = self._replica.step(here, now_ms=now_ms)
+                if own.rates[0][1] < min(rate for _, rate in kept.rates):
+                    # A lower one was published here while this replica was cut off: clients may act on that for a while.
+                    until_ms = now_ms + ahead_ms + room.config.spread_ms + self._late_ms
+                    lower = (until_ms, own.rates[0][1])
+                    return RateChange(step, encode_rate(replace(kept, rates=(*kept.rates, lower))))
+        summaries = [room.summary(now_ms), *room.peers.summaries]
+        if summaries[0].panel.is_idle and kept.rates == ALL_REPORT and len(summaries) == 1:
+            return RateChange(step, None)
+        proposed = propose(kept, summaries, room.config, late_ms=self._late_ms, now_ms=now_ms + ahead_ms)
+        return RateChange(step, None if proposed is None else encode_rate(proposed))
+
+
+def _shifted(rates: Iterable[tuple[int, float]], ms: int) -> tuple[tuple[int, float], ...]:
+    """Return rates with their times by another clock; the current one has none."""
+    return tuple((until_ms and max(0, until_ms + ms), rate) for until_ms, rate in rates)

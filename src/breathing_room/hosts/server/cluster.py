@@ -1,6 +1,6 @@
 """The server as one of several: it tells the others what it knows, and its people what all know together.
 
-``Cluster`` is the node: one round trip a tick, and what follows from the answer. ``NodePart`` stands beside each open room
+``Cluster`` is the node: one round trip a tick, and what follows from the answer. A ``Replica`` stands before each open room
 (``core/replication/replica.py``). What is said is in ``core/replication/delta.py``, how it is added up in
 ``core/replication/membership.py``, and how it travels in ``logs/redis_stream.py``.
 
@@ -14,14 +14,10 @@ import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from breathing_room.core.cluster import Whole
 from breathing_room.core.errors import ConfigError, HostError, StoreError
-from breathing_room.core.events import (
-    Paced,
-)
+from breathing_room.core.events import PeersChanged
 from breathing_room.core.presence import Presence
 from breathing_room.core.replication.delta import (
     BEGINNING,
@@ -34,8 +30,6 @@ from breathing_room.core.replication.delta import (
     encode_delta,
 )
 from breathing_room.core.replication.membership import LATE_TICKS, Membership
-from breathing_room.core.replication.replica import RoomPart
-from breathing_room.core.replication.shared_rate import decode_rate, encode_rate, propose
 from breathing_room.core.room import Room
 from breathing_room.core.wire import RESTART
 from breathing_room.logs.redis_stream import RedisStream
@@ -44,7 +38,7 @@ from breathing_room.stores import RedisStore
 from breathing_room.stores.redis_link import RedisLink
 
 if TYPE_CHECKING:
-    from breathing_room.hosts.server.host import Host, RoomHost
+    from breathing_room.hosts.server.host import Host
 
 log = logging.getLogger("breathing_room.cluster")
 
@@ -53,63 +47,6 @@ TIMEOUT_S: Final = 1.0
 
 RETURN_MS: Final = 5_000
 """How long a node that ends waits, after the last of its people was to come back, until they are counted elsewhere."""
-
-CALM: Final = ((0, 1.0),)
-"""Everybody is asked, and nobody acts on anything else."""
-
-
-class NodePart(RoomPart):
-    """What is to be told and known of one open room, the sampling rate that holds for all included.
-
-    Args:
-        cluster: The node.
-        room: The room.
-    """
-
-    def __init__(self, cluster: "Cluster", room: "RoomHost") -> None:
-        super().__init__(cluster.nodes, room, cluster.now_ms)
-        self._cluster = cluster
-        self._pace_seen: bytes | None = None
-
-    def pace(self, pace: bytes, ahead_ms: int) -> bytes | None:
-        """Act on the rate that holds for all, and say what it should become, None for nothing else.
-
-        Args:
-            pace: The rate as it is kept beside the log; empty where there is none.
-            ahead_ms: How far the clock of Redis is ahead of ours.
-        """
-        panel, config = self._room.room.panel, self._room.config
-        now_ms, late = self._now_ms(), self._cluster.nodes.late_ms
-        ours = Paced(_shifted(panel.rates, ahead_ms), panel.changed_at_ms + ahead_ms)
-        if not pace:
-            if panel.rate < 1.0:
-                return encode_rate(ours)  # Redis lost its memory.
-            kept = Paced(CALM, 0)
-        else:
-            try:
-                kept = decode_rate(pace)
-            except HostError:
-                return encode_rate(ours)
-            if pace != self._pace_seen:
-                self._pace_seen = pace
-                self._room.step(Paced(_shifted(kept.rates, -ahead_ms), kept.changed_at_ms - ahead_ms))
-                if ours.rates[0][1] < min(rate for _, rate in kept.rates):
-                    # We announced a lower one, while we were cut off: somebody may act on that for a while.
-                    until_ms = now_ms + ahead_ms + config.spread_ms + late
-                    lower = (until_ms, ours.rates[0][1])
-                    return encode_rate(replace(kept, rates=(*kept.rates, lower)))
-        own = self._room.room.summary(now_ms)
-        if own.panel.is_idle and kept.rates == CALM and not self._whole.others.summaries:
-            return None
-        proposed = propose(
-            kept, [own, *self._whole.others.summaries], config, late_ms=late, now_ms=now_ms + ahead_ms
-        )
-        return None if proposed is None else encode_rate(proposed)
-
-
-def _shifted(rates: Iterable[tuple[int, float]], ms: int) -> tuple[tuple[int, float], ...]:
-    """Tell the times of rates by another clock; the current one has none."""
-    return tuple((until_ms and max(0, until_ms + ms), rate) for until_ms, rate in rates)
 
 
 class LogSecrets:
@@ -181,8 +118,6 @@ class Cluster:
         self._said: deque[tuple[int, dict[str, RoomDelta]]] = deque()
         self._is_away = False
         self.is_draining = False
-        self.is_hearing = False
-        """Whether entries of the log are being taken: what is known then is half of one moment and half of another."""
         self._ticking = asyncio.Lock()
         self.found_nobody = False
         self.ticks_failed = 0
@@ -266,10 +201,10 @@ class Cluster:
             if now_ms - self._read_at_ms > self._kept_ms:
                 for room in self._host.rooms.values():
                     if room.part is not None:
-                        room.part.say_all()
+                        room.part.resync()
             heir = self.nodes.successor(now_ms) if self.is_draining else None
             parts = {
-                name: room.part.compose(now_ms, hands_over=heir is not None)
+                name: room.part.compose(now_ms, transfers_seats=heir is not None)
                 for name, room in self._host.rooms.items()
                 if room.part is not None
             }
@@ -289,7 +224,7 @@ class Cluster:
             else:
                 self.message_bytes = len(encoded)
                 await self._take(answer, told_at_ms=now_ms)
-            self._tell()
+            self._release()
 
     def _fail(self, error: StoreError) -> None:
         """Redis does not answer. What was said lately may be lost with it: it is said again."""
@@ -301,7 +236,7 @@ class Cluster:
             for name, part in parts.items():
                 room = self._host.rooms.get(name)
                 if room is not None and room.part is not None:
-                    room.part.say_again(part)
+                    room.part.requeue(part)
         self._said.clear()
 
     async def _take(self, answer: Round, *, told_at_ms: int) -> None:
@@ -318,12 +253,14 @@ class Cluster:
             # Another Redis, whose clock is behind: what it has to say comes with the next tick.
             self._read_up_to = BEGINNING
             return
-        self._hear(answer.entries, own=answer.own)
+        self._hear(answer.entries)
         for name, room in list(self._host.rooms.items()):
-            if room.part is None:
+            if room.rate is None:
                 continue
             pace = answer.rates.get(name, b"")
-            wanted = room.part.pace(pace, self._ahead_ms)
+            step, wanted = room.rate.follow(pace, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
+            if step is not None:
+                room.take(step)
             if wanted is not None and wanted != pace:
                 try:
                     await self._log.set_rate(name, pace, wanted)
@@ -337,14 +274,10 @@ class Cluster:
         except StoreError as error:
             log.warning("the secret of visitors' keys could not be shared: %s", error)
 
-    def _hear(self, entries: Iterable[tuple[EntryId, bytes]], *, own: EntryId = BEGINNING) -> None:
-        """Take entries of the log: who is where, and who moved.
-
-        Args:
-            entries: What is new.
-            own: The last that we wrote.
-        """
-        messages: list[tuple[Delta, bool]] = []
+    def _hear(self, entries: Iterable[tuple[EntryId, bytes]]) -> None:
+        """Take new entries of the log: who is where, and who moved."""
+        deltas: list[Delta] = []
+        removed: list[PeerId] = []
         for entry, value in entries:
             self._read_up_to = entry
             try:
@@ -354,65 +287,42 @@ class Cluster:
                 log.debug("an entry of the log is of no use: %s", error)
                 continue
             if isinstance(said, AdminCommand):
-                self._obey(said)
+                removed += self._obey(said)
                 continue
-            messages.append((said, entry == own))
+            deltas.append(said)
             self.nodes.hear(said, entry, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
-        self.messages += len(messages)
-        self.is_hearing = True
-        try:
-            for message, is_last in messages:
-                self._follow(message, is_last=is_last)
-        finally:
-            self.is_hearing = False
-        self._look()
+        self.messages += len(deltas)
+        for delta in deltas:
+            if delta.node == self.node:
+                self.parts_told = {name: part.summary.leases for name, part in delta.rooms.items()}
+            elif delta.successor == self.node:
+                for name, part in delta.rooms.items():
+                    if len(part.seats):
+                        self._host.room(name)
+        self._refresh(deltas, down=removed)
 
-    def _follow(self, message: Delta, *, is_last: bool) -> None:
-        """Do what follows from a message for those who are here; the last of our own says that nothing of ours is under way."""
-        if message.node == self.node:
-            self.parts_told = {name: part.summary.leases for name, part in message.rooms.items()}
-            for ours in self._host.rooms.values() if is_last else ():
-                if ours.part is not None:
-                    ours.part.heard_out()
-            return
-        for name, part in message.rooms.items():
-            room = self._host.rooms.get(name)
-            if room is not None and room.part is not None:
-                room.part.hear(part, message.node)
-            if message.successor == self.node and len(part.seats):
-                heir = self._host.room(name)
-                assert heir.part is not None
-                heir.part.inherit(part.seats)
-        if message.leaving:
-            self._lose([message.node])
-
-    def _obey(self, order: AdminCommand) -> None:
-        if order.verb == "forget":
-            self._lose(self.nodes.remove(order.name))
-        elif order.name == self.node[0] and not self.is_draining:
+    def _obey(self, command: AdminCommand) -> list[PeerId]:
+        """Do what an operator asks for; return the peers that were removed."""
+        if command.verb == "forget":
+            return self.nodes.remove(command.name)
+        if command.name == self.node[0] and not self.is_draining:
             log.info("this node is drained, as an operator asked for")
             self._host.spawn(self.drain())
+        return []
 
-    def _lose(self, gone: Iterable[PeerId]) -> None:
-        for node in gone:
-            for room in self._host.rooms.values():
-                if room.part is not None:
-                    room.part.lose(node)
-
-    def _look(self) -> None:
-        """Let every room know what is known of the others now."""
-        for room in self._host.rooms.values():
+    def _refresh(self, deltas: Iterable[Delta] = (), *, down: Iterable[PeerId] = ()) -> None:
+        """Let every room know what peers said, and what is known of them now."""
+        deltas, down = tuple(deltas), tuple(down)
+        for room in list(self._host.rooms.values()):
             if room.part is not None:
-                room.part.look()
+                room.take(room.part.receive(deltas, down=down, now_ms=self.now_ms()))
 
-    def _tell(self) -> None:
-        """Count whom nodes in doubt counted as far as they are here, let go of nodes whose leases ended, and tell everybody."""
-        self._lose(self.nodes.suspects(self.now_ms()))
+    def _release(self) -> None:
+        """Count here whom suspect peers counted, as far as they have connections here, and remove peers whose leases ended."""
+        suspects = self.nodes.suspects(self.now_ms())
         self.nodes.expire(self.now_ms())
         self.nodes.trim(self.now_ms())
-        self._look()
-        for room in list(self._host.rooms.values()):
-            room.announce_whole()
+        self._refresh(down=suspects)
 
     # --- What routes ask --------------------------------------------------------------------------------------
 
@@ -422,9 +332,9 @@ class Cluster:
         Args:
             room: The room as it would be if it were.
         """
-        whole = Whole(room.name, room.config, now_ms=self.now_ms())
-        whole.others = self.nodes.peer_state(room.name, self.now_ms())
-        return whole.presence(room.summary(self.now_ms()), 0, now_ms=self.now_ms())
+        now_ms = self.now_ms()
+        room.step(PeersChanged(self.nodes.peer_state(room.name, now_ms)), now_ms=now_ms)
+        return room.presence(now_ms=now_ms)
 
     def _moods_of(self, room: str) -> tuple[str, ...]:
         return self._host.config.room_config(room).moods

@@ -14,13 +14,15 @@ from typing import Final, Protocol, cast
 from breathing_room.core.admission import Admission, RoomQuota, admit_room, admit_while
 from breathing_room.core.daily import Day
 from breathing_room.core.deadlines import FixedTimeouts
-from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
+from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send, Step
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, Observed, Reported, Withdrew, Woken
+from breathing_room.core.events import Event, Reported, Withdrew, Woken
 from breathing_room.core.history import History
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
+from breathing_room.core.replication.replica import Replica
+from breathing_room.core.replication.shared_rate import SharedRate
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import encode_snapshot
 from breathing_room.core.wire import JOIN_LATE, LEASE_ENDED, READS_SLOWLY, RESTART, retry_reason
@@ -39,7 +41,7 @@ from breathing_room.hosts.common.rooms.publishing import (
 from breathing_room.hosts.common.rooms.room_store import RoomStore
 from breathing_room.hosts.common.rooms.secrets import Secrets, SecretSource, StoreSecrets
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.cluster import Cluster, NodePart
+from breathing_room.hosts.server.cluster import Cluster
 from breathing_room.ports import Store
 from breathing_room.stores import open_store
 
@@ -107,16 +109,18 @@ class RoomHost:
         )
         self.pings: FixedTimeouts[Session[RoomHost]] = FixedTimeouts(self.ping_ms)
         self._attached = 0
-        self._told = Announcement(room.presence(now_ms=host.clock.now_ms()))
         self._fan_out: Iterator[Listener] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
         self._saving: asyncio.Task[None] | None = None
         self._save_again = False
-        self.part: NodePart | None = None
+        self.part: Replica | None = None
+        self.rate: SharedRate | None = None
+        self._core: Room | Replica = room
         if host.cluster is not None:
-            self.part = NodePart(host.cluster, self)
-            self._told = Announcement(self.part.presence())
+            self._core = self.part = Replica(room, host.cluster.nodes, now_ms=host.clock.now_ms())
+            self.rate = SharedRate(self.part, late_ms=host.cluster.nodes.late_ms)
+        self._told = Announcement(self._core.presence(now_ms=host.clock.now_ms()))
 
     # --- Feed, perform, re-arm --------------------------------------------------------------------------------
 
@@ -128,30 +132,14 @@ class RoomHost:
         """
         if self.host.stopping:
             return  # What happens while we part is not what people did.
-        if self.part is not None:
-            self.part.feed(event)
-        else:
-            self.step(event)
+        self.take(self._core.step(event, now_ms=self.host.clock.now_ms()))
         if self.day is not None:
             self.day.came(event, wall_ms=self.host.clock.wall_ms())
 
-    def step(self, event: Event) -> None:
-        """Tell the room itself, and not the other nodes.
-
-        Raises:
-            PeerError: The room refused the event.
-        """
-        step = self.room.step(event, now_ms=self.host.clock.now_ms())
-        # What follows from the words of other nodes is told when all of them were heard.
-        is_hearing = self.host.cluster is not None and self.host.cluster.is_hearing
+    def take(self, step: Step) -> None:
+        """Carry out the effects of a step."""
         for effect in step.effects:
-            if is_hearing and isinstance(effect, Broadcast | Send):
-                continue
-            if self.part is not None and isinstance(effect, Broadcast):
-                if not self.announce_whole() and isinstance(event, Joined | Observed):
-                    self._perform(Send(event.connection, effect.version))
-            else:
-                self._perform(effect)
+            self._perform(effect)
         self._rearm(step.next_timer_ms)
 
     def _perform(self, effect: Effect) -> None:
@@ -177,24 +165,14 @@ class RoomHost:
 
     def _flush(self) -> Presence:
         """Return the presence to send."""
-        return self.room.flush(now_ms=self.host.clock.now_ms())
+        return self._core.flush(now_ms=self.host.clock.now_ms())
 
     def _say(self, presence: Presence) -> Presence:
-        """Put the whole in place of our part, and what is usual in place of what nobody knows: all that leaves a room comes through here."""
-        if self.part is not None:
-            presence = self.part.presence()
+        """Put what is usual in place of what is not known: all that leaves a room comes through here."""
         if presence.method != "unknown" or not self.config.history_fallback or self.history is None:
             return presence
         wall_ms = self.host.clock.wall_ms()
         return estimated(presence, self.history, wall_ms=wall_ms, cell_min=self.config.cell_min)
-
-    def announce_whole(self) -> bool:
-        """Tell everybody what all nodes know together, if that has changed and it is time; return whether it was."""
-        presence = None if self.part is None else self.part.announce()
-        if presence is not None:
-            self._observe(presence)
-            self._announce(self._say(presence))
-        return presence is not None
 
     def _announce(self, presence: Presence) -> None:
         self._told = Announcement(presence)
@@ -271,7 +249,7 @@ class RoomHost:
 
     def presence(self) -> Presence:
         """Say who is here now."""
-        return self._say(self.room.presence(now_ms=self.host.clock.now_ms()))
+        return self._say(self._core.presence(now_ms=self.host.clock.now_ms()))
 
     def latest(self) -> Announcement:
         """What everybody was told last."""
@@ -295,7 +273,7 @@ class RoomHost:
             self._attached
             or self.audience
             or self.room.count
-            or (self.part is not None and self.part.has_news)
+            or (self.part is not None and self.part.has_unsent)
         ):
             return False
         return self.presence().method == "counted"

@@ -126,7 +126,7 @@ def cluster_metrics(host: Host) -> Iterator[Metric]:
             others = sum(summary.leases for node in cluster.nodes if (summary := node.sums.get(name)))
             people.add_metric([name], told + others)
             drift.add_metric([name], room.room.count - told)
-            parked.add_metric([name], room.part.parked_count if room.part else 0)
+            parked.add_metric([name], room.part.standby_count if room.part else 0)
         failed.add_metric([], cluster.ticks_failed)
         messages.add_metric([], cluster.messages)
         refused.add_metric([], cluster.messages_refused)

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from breathing_room.core.deadlines import FixedTimeouts
-from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
+from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send, Step
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, Observed, Reported, Withdrew, Woken
+from breathing_room.core.events import Event, PeersChanged, Reported, Withdrew, Woken
 from breathing_room.core.history import History
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import RESTORED, SILENT
 from breathing_room.core.presence import Presence
+from breathing_room.core.replication.replica import Replica
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot, with_connected
+from breathing_room.core.summary import NO_PEERS
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock, WallClock
@@ -134,6 +136,7 @@ class RoomHost:
         self._alarm_at_ms: int | None = None
         # The platform loses an alarm that is set, as it rings, to the millisecond at which it rings (workerd 1.20261117.1, 2026-11-30).
         self._rang_at_ms = 0
+        self._has_rung = False
         self._wake_at_ms: int | None = None
         # Where changes had to wait to be told, more are likely to come. Before this time nobody can be told anything, so there is one
         # alarm then, which no change and no snapshot moves: to move it is a row.
@@ -263,43 +266,24 @@ class RoomHost:
         Raises:
             PeerError: The room refused the event.
         """
-        if self.part is not None:
-            self.part.feed(event)
-        else:
-            self.step(event)
+        self.take(self._core.step(event, now_ms=self.host.clock.now_ms()))
         self._settle()
 
-    def step(self, event: Event) -> None:
-        """Tell the room itself, and not the other parts.
+    @property
+    def _core(self) -> Room | Replica:
+        return self.room if self.part is None else self.part.replica
 
-        Raises:
-            PeerError: The room refused the event.
-        """
-        step = self.room.step(event, now_ms=self.host.clock.now_ms())
+    def take(self, step: Step) -> None:
+        """Carry out the effects of a step."""
         for effect in step.effects:
-            if self.part is None or not isinstance(effect, Broadcast | Send):
-                self._perform(effect)
-            elif self.part.is_hearing:
-                continue  # Everybody is told when all was heard.
-            elif (isinstance(effect, Send) or not self._announce_whole()) and isinstance(
-                event, Joined | Observed
-            ):
-                self.part.tell_apart()
-                self._perform(Send(event.connection, effect.version))
+            self._perform(effect)
         self._wake_at_ms = step.next_timer_ms
-
-    def _announce_whole(self) -> bool:
-        """Tell everybody what all parts know together, if that has changed and it is time; return whether it was."""
-        presence = None if self.part is None else self.part.announce()
-        if presence is not None:
-            self._broadcast(presence)
-        return presence is not None
 
     def _settle(self) -> None:
         """Keep what changed, and see to what is due later."""
-        self._keep_rest()
         if self.part is not None:
             self._keep_part(self.part)
+        self._keep_rest()
         self._rearm(self._wake_at_ms)
         if self.publisher is not None:
             self._publish(self.publisher)
@@ -308,6 +292,7 @@ class RoomHost:
         if isinstance(part, Parent) and part.is_alone:
             self.part = None
             self._kept.delete(SHARDS)
+            self.take(self.room.step(PeersChanged(NO_PEERS), now_ms=self.host.clock.now_ms()))
         elif (kept := part.keep()) is not None:
             self._kept.put(SHARDS, kept)
 
@@ -319,10 +304,10 @@ class RoomHost:
                 connection.push(Announcement(self._say(self._flush())))
             case Broadcast():
                 self._broadcast(self._flush())
-            case KeepConnections(connections, visitor, mood):
+            case KeepConnections(connections, visitor, mood, standby_at):
                 for connection in connections:
                     assert isinstance(connection, EdgeSocket)
-                    connection.key, connection.mood = visitor, mood
+                    connection.key, connection.mood, connection.parked = visitor, mood, standby_at
                     connection.keep()
             case Close(connection, code):
                 assert isinstance(connection, EdgeSocket)
@@ -332,8 +317,6 @@ class RoomHost:
 
     def _say(self, presence: Presence) -> Presence:
         """Put what is usual in place of what nobody knows, where the room is set so: all that leaves a room comes through here."""
-        if self.part is not None:
-            presence = self.part.presence()
         if presence.method != "unknown" or not self.config.history_fallback:
             return presence
         wall_ms = self.host.clock.wall_ms()
@@ -341,7 +324,7 @@ class RoomHost:
 
     def _flush(self) -> Presence:
         """Return the presence to send."""
-        return self.room.flush(now_ms=self.host.clock.now_ms())
+        return self._core.flush(now_ms=self.host.clock.now_ms())
 
     def _broadcast(self, presence: Presence) -> None:
         now_ms = self.host.clock.now_ms()
@@ -400,8 +383,9 @@ class RoomHost:
     def alarm_rang(self) -> None:
         """The time that was asked for has come."""
         now_ms = self.host.clock.now_ms()
-        self._rang_at_ms = max(now_ms, self._alarm_at_ms or 0)
-        self._alarm_at_ms = None
+        if not self._has_rung:
+            self._ring()
+        self._has_rung = False
         if self.follower is not None and self.follower.next_at_ms <= now_ms:
             # Before it begins, so that the alarm that is set now is the next round's, however this one ends.
             self.follower.begin_round(now_ms)
@@ -410,13 +394,20 @@ class RoomHost:
             session.close(JOIN_LATE)
         self.feed(Woken())
 
+    def _ring(self) -> None:
+        """Note that the alarm rings, perhaps a little early."""
+        self._rang_at_ms = max(self.host.clock.now_ms(), self._alarm_at_ms or 0)
+        self._alarm_at_ms = None
+        self._has_rung = True
+
     # --- Other parts of the room ------------------------------------------------------------------------------
 
     async def talk(self) -> None:
         """Tell other objects what they should know, and everybody here what follows from what they answer."""
         if (part := self.part) is not None:
+            self._ring()
             await part.talk()  # Meanwhile the others may have gone, and the room be one object again.
-            self._announce_whole()
+            self.take(self._core.step(Woken(), now_ms=self.host.clock.now_ms()))
             part.woken()
             self._settle()
 
@@ -441,7 +432,6 @@ class RoomHost:
             return str(shards).encode()
         assert self.part is not None
         answer = await self.part.answer(path, body)
-        self._announce_whole()
         self._settle()
         return answer
 
@@ -482,7 +472,7 @@ class RoomHost:
         now_ms = self.host.clock.now_ms()
         if self._wake_at_ms is not None and self._wake_at_ms <= now_ms:
             self.feed(Woken())
-        return self._say(self.room.presence(now_ms=now_ms))
+        return self._say(self._core.presence(now_ms=now_ms))
 
     def progress(self) -> Progress:
         """Say how far the room is on its way out of KV."""
@@ -523,7 +513,7 @@ class RoomHost:
         self._kept.put(HISTORY, history)
         self._said = self._said[-1:]
         if self._room_store is not None:
-            elsewhere = 0 if self.part is None else self.part.elsewhere
+            elsewhere = 0 if self.part is None else self.part.replica.peer_leases
             if elsewhere:  # A host that goes on from it knows nothing of those.
                 snapshot = replace(snapshot, unknown_until_ms=now_ms + self.config.lease_ms)
                 encoded = encode_snapshot(snapshot)
@@ -557,7 +547,7 @@ class RoomHost:
         now_ms = self.host.clock.now_ms()
         if publisher.is_time(now_ms):
             page = presence_file(
-                self._say(self.room.presence(now_ms=now_ms)), max_age_s=self.host.config.presence_max_age_s
+                self._say(self._core.presence(now_ms=now_ms)), max_age_s=self.host.config.presence_max_age_s
             )
             self._spawn(self._publish_page(publisher, page, now_ms))
 

@@ -12,19 +12,16 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from breathing_room.core.cluster import Told
+from breathing_room.core.broadcaster import LastBroadcast
 from breathing_room.core.codec import DAMAGE, pack, unpack
-from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
-from breathing_room.core.identity import VisitorKey
-from breathing_room.core.presence import Cell, Facts, Presence
+from breathing_room.core.presence import Cell, Facts
 from breathing_room.core.replication.coordinator import Coordinator
 from breathing_room.core.replication.delta import Delta, PeerId, RoomDelta
 from breathing_room.core.replication.membership import LATE_TICKS
-from breathing_room.core.replication.replica import Parked, RoomPart
+from breathing_room.core.replication.replica import Replica
 from breathing_room.core.replication.shard import CoordinatorUpdate, Shard, ShardReport
 from breathing_room.core.room import Room
 from breathing_room.core.summary import Summary
@@ -138,7 +135,7 @@ class SharedByFirst:
         """Return nothing: no visitor was in another object before its first secret."""
 
 
-class ShardPart(RoomPart):
+class ShardPart:
     """What an object tells the others of its part of the room, and its people of all.
 
     Args:
@@ -148,10 +145,13 @@ class ShardPart(RoomPart):
     """
 
     def __init__(self, peers: Coordinator | Shard, room: "RoomHost", call: Call) -> None:
-        super().__init__(peers, room, room.host.clock.now_ms)
+        self._peers = peers
         self._host = room
         self._call = call
-        self._untold = False
+        self._now_ms = room.host.clock.now_ms
+        self.replica = Replica(room.room, peers, now_ms=self._now_ms())
+        # The last broadcast as it was kept.
+        self._kept_last: LastBroadcast | None = None
         self._talking = False
         # What the others know of our part, and how often it was described when that was compared.
         self._stamp = ""
@@ -161,8 +161,6 @@ class ShardPart(RoomPart):
         self._woken_at_ms = 0
         self._busy = False
         self._changed = True
-        self.is_hearing = False
-        """Whether entries of the log are being taken: what is known then is half of one moment and half of another."""
 
     @property
     def tempo_ms(self) -> int:
@@ -178,8 +176,7 @@ class ShardPart(RoomPart):
         wishes = (
             wake_at_ms,
             self._woken_at_ms if self._busy else None,
-            self._whole.told.announced_at_ms + self._host.room.push_ms if self._untold else None,
-            self._kept_at_ms + self.tempo_ms if self._changed else None,
+            self._kept_at_ms + self.tempo_ms if self._is_changed else None,
             None if self._talking else self._talks_at_ms,
         )
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
@@ -188,12 +185,12 @@ class ShardPart(RoomPart):
     def woken(self) -> None:
         """The alarm rang, and what was due is done. Where there was something, more is likely to come: to move an alarm is a row."""
         self._woken_at_ms = self._now_ms()
-        self._busy = self._changed
+        self._busy = self._is_changed
 
     @property
-    def elsewhere(self) -> int:
-        """Leases that other objects hold."""
-        return sum(summary.leases for summary in self._whole.others.summaries)
+    def _is_changed(self) -> bool:
+        """Whether there is something to keep."""
+        return self._changed or self._host.room.last_broadcast != self._kept_last
 
     @property
     def _talks_at_ms(self) -> int | None:
@@ -203,7 +200,7 @@ class ShardPart(RoomPart):
     @property
     def _has_words(self) -> bool:
         """Whether somebody came or went of whom nobody was told."""
-        return bool(self._claimed or self._gone)
+        return self.replica.has_keys
 
     async def talk(self) -> None:
         """Call others, if there is something to tell and it is time."""
@@ -227,87 +224,44 @@ class ShardPart(RoomPart):
             self._described = self._host.room.changes
             self._has_sums = self._has_sums or _stamp(self._host.room.summary(self._now_ms())) != self._stamp
 
-    def compose(self, now_ms: int, *, hands_over: bool = False) -> RoomDelta:
-        """Put down what the others should know."""
-        part = super().compose(now_ms, hands_over=hands_over)
+    def compose(self, now_ms: int) -> RoomDelta:
+        """Return what the others should know."""
+        part = self.replica.compose(now_ms)
         self._stamp, self._has_sums = _stamp(part.summary), False
         return part
 
-    # --- What everybody is told -------------------------------------------------------------------------------
-
-    def announce(self) -> Presence | None:
-        """Say what to tell everybody, if anything has changed and it is time; if it is not yet, remember."""
-        if self._now_ms() < self._whole.told.announced_at_ms + self._host.room.push_ms:
-            self._untold = True
-            return None
-        self._untold = False
-        presence = super().announce()
-        self._changed = self._changed or presence is not None
-        return presence
-
-    def tell_apart(self) -> None:
-        """Somebody alone is told who is there."""
-        own, claims, _ = self._known()
-        self._whole.tell_apart(own, claims)
-        self._untold = True
-
     # --- What others say --------------------------------------------------------------------------------------
 
-    def _follow(self, messages: Iterable[Delta]) -> None:
+    def _follow(self, messages: Iterable[Delta], *, down: Iterable[PeerId] = ()) -> None:
         """Do what follows from what others said for those who are here."""
-        self.is_hearing = True
-        try:
-            for message in messages:
-                if message.node == self._peers.own:
-                    self.heard_out()
-                    continue
-                if message.leaving:
-                    self.lose(message.node)
-                for part in message.rooms.values():
-                    self.hear(part, message.node)
-        finally:
-            self.is_hearing = False
-        self.look()
+        self._host.take(self.replica.receive(messages, down=down, now_ms=self._now_ms()))
         self._changed = True
-
-    def hear(self, part: RoomDelta, node: PeerId) -> None:
-        """Take what another object says. Sockets remember where their visitor is counted."""
-        super().hear(part, node)
-        for visitor in part.came:
-            if (parked := self._parked.get(visitor)) is not None:
-                self._attach(parked, parked.node)
-
-    def _take_back(self, visitor: VisitorKey, mood: str | None = None) -> None:
-        self._attach(self._parked[visitor], None)
-        super()._take_back(visitor, mood)
-
-    @staticmethod
-    def _attach(parked: Parked, node: PeerId | None) -> None:
-        for session in parked.sessions:
-            assert isinstance(session, EdgeSocket)
-            session.parked = node
-            session.keep()
 
     def adopt(self, session: EdgeSocket) -> None:
         """Go on with a socket that was parked before a sleep."""
         assert session.key is not None
         assert session.parked is not None
-        mood = (*self._host.config.moods, UNSPOKEN)[session.mood]
-        self._parked.setdefault(session.key, Parked(session.parked, mood, [])).sessions.append(session)
+        self.replica.adopt(session, session.key, session.mood, session.parked)
 
     # --- Rest -------------------------------------------------------------------------------------------------
 
     def keep(self) -> bytes | None:
         """Write what is to be remembered, if it changed and was not written just now."""
         now_ms = self._now_ms()
-        if not self._changed or now_ms < self._kept_at_ms + self.tempo_ms:
+        if not self._is_changed or now_ms < self._kept_at_ms + self.tempo_ms:
             return None
         self._changed = False
         self._kept_at_ms = now_ms
-        announced, announced_at_ms, label_shown = self._whole.told
-        facts = announced and (
-            *(announced.count, announced.low, announced.high, announced.method),
-            *(announced.cells, announced.rate),
+        self._kept_last = self._host.room.last_broadcast
+        announced, announced_at_ms, label_shown, reply_ahead = self._kept_last
+        # A broadcast that is to follow in any case is kept as one of which it is not known what it said.
+        facts = (
+            None
+            if reply_ahead
+            else (
+                *(announced.count, announced.low, announced.high, announced.method),
+                *(announced.cells, announced.rate),
+            )
         )
         head = {"announced": facts, "announced_at_ms": announced_at_ms, "label_shown": label_shown}
         return pack(head | {"stamp": self._stamp}, self._sleep())
@@ -321,16 +275,18 @@ class ShardPart(RoomPart):
         head, values = unpack(kept)
         try:
             (peers,) = values
-            facts = head["announced"]
+            facts, at_ms, label_shown = head["announced"], int(head["announced_at_ms"]), head["label_shown"]
+            announced = self._host.room.last_broadcast.counts
             if facts is not None:
                 count, low, high, method, cells, rate = facts
                 cells = tuple(None if cell is None else _cell(*cell) for cell in cells)
-                facts = Facts(count, low, high, method, cells, rate)
-            self._whole.wake(Told(facts, int(head["announced_at_ms"]), head["label_shown"]))
+                announced = Facts(count, low, high, method, cells, rate)
+            last = LastBroadcast(announced, at_ms, label_shown, reply_ahead=facts is None)
         except DAMAGE as error:
             raise HostError("damaged words of a part") from error
         self._wake(peers)
-        self.look()
+        self.replica = Replica(self._host.room, self._peers, now_ms=self._now_ms(), last=last)
+        self._kept_last = last
         self._changed = self._has_sums = False
         self._stamp = str(head.get("stamp"))
         self.stepped()
@@ -388,7 +344,7 @@ class Parent(ShardPart):
     @property
     def is_alone(self) -> bool:
         """Whether the room is one object again, and there is nothing left to tell or to remember."""
-        return not (self.hub.states or self.hub.shards > 1 or self._untold or self._parked)
+        return not (self.hub.states or self.hub.shards > 1 or self.replica.standby_count)
 
     @property
     def _talks_at_ms(self) -> int | None:
@@ -423,7 +379,7 @@ class Parent(ShardPart):
         part = self.compose(now_ms)
         if has_words:
             self.hub.append(part, now_ms)
-            self.heard_out()
+            self._host.take(self.replica.acknowledge(now_ms=now_ms))
         return part.summary
 
     async def answer(self, path: str, body: bytes) -> bytes:
@@ -477,7 +433,7 @@ class Parent(ShardPart):
     def lost_people(self) -> None:
         """A deploy or a crash took our sockets, and perhaps those of others."""
         self.hub.suspect_all(self._now_ms())
-        self.look()
+        self._follow(())
         self._changed = True
 
     def _sleep(self) -> bytes:
@@ -548,10 +504,10 @@ class Child(ShardPart):
                 answered = await self._call(0, str(self._shard), self._report(now_ms, part))
             news = CoordinatorUpdate.decode(answered, self._moods_of)
         except BaseException:
-            self.say_again(part)
+            self.replica.requeue(part)
             self.spoke.failed(self._now_ms())
-            self.look()
-            self._has_sums = self._changed = True
+            self._follow(())
+            self._has_sums = True
             raise
         finally:
             self._talking = False
@@ -569,14 +525,8 @@ class Child(ShardPart):
         if fresh:  # Until we say so, nobody knows that our sums heed it.
             self._has_sums = True
         if news.resync:
-            for visitor in list(self._parked):
-                self._take_back(visitor)
-            self.say_all()
-
-    def _known(self) -> tuple[Summary, int, int]:
-        own, claims, now_ms = super()._known()
-        # The panel is the parent's, and so is the rate that everybody is told.
-        return replace(own, panel=replace(own.panel, rate=self.spoke.rate)), claims, now_ms
+            self._follow((), down=self.replica.standby_at)
+            self.replica.resync()
 
     def lost_people(self) -> None:
         """A deploy or a crash took our sockets: we are somebody else from now on, so that nobody counts on us for theirs."""
