@@ -37,7 +37,6 @@ EVENTS = "a host looks at an event after the room's step"
 WRITES = "a host assigns to an attribute of the core"
 
 ONE_ROOM_HOST = "until one room host carries out what rooms ask for, in every host"
-WORDS = "until each class has the word of the glossary"
 
 UNTIL = {
     CYCLES: {

@@ -24,7 +24,6 @@ from breathing_room.lab.cost.plot import PLOTTED, plot
 from breathing_room.lab.cost.strategies import STRATEGIES, strategy
 from breathing_room.lab.cost.web import serve_cost
 
-SECONDS: Final = ("poll_s", "beat_s", "cache_s")
 METRICS_TIMEOUT_S: Final = 10
 
 
