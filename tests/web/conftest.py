@@ -7,11 +7,13 @@ from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 from websockets.asyncio.client import connect
 
 from chromium import EXECUTABLE, FLAGS, RECORDER, BringPeer, OpenPage, Peer, Proxy
 from harness import ServerProcess, start_server
+
+STILL: ViewportSize = {"width": 320, "height": 320}
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +40,14 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_page(browser: Browser, server: ServerProcess, room_name: str) -> AsyncIterator[OpenPage]:
-    """Open pages, each in a browser of its own unless a context is given. No page may ever throw."""
+async def open_page(
+    request: pytest.FixtureRequest, browser: Browser, server: ServerProcess, room_name: str
+) -> AsyncIterator[OpenPage]:
+    """Open pages, each in a browser of its own unless a context is given. No page may ever throw.
+
+    Where a test is of the client, its pages are small and still: without a graphics card to draw one as people see it takes half a core.
+    """
+    is_of_client = request.path.parent.name == "client"
     thrown: list[str] = []
     contexts: list[BrowserContext] = []
 
@@ -47,6 +55,9 @@ async def open_page(browser: Browser, server: ServerProcess, room_name: str) -> 
         context = context or await browser.new_context()
         contexts.append(context)
         page = await context.new_page()
+        if is_of_client:
+            await page.set_viewport_size(STILL)
+            await page.emulate_media(reduced_motion="reduce")
         page.on("pageerror", lambda error: thrown.append(str(error)))
         await page.add_init_script(RECORDER + init)
         await page.goto(f"{url or server.url}/?room={room_name}")
