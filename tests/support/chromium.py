@@ -18,6 +18,11 @@ EXECUTABLE = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 assert EXECUTABLE, (
     "these tests need Chromium; on Debian: apt-get install chromium-headless-shell, elsewhere: chromium"
 )
+PATIENCE_S = 10.0
+"""Long enough for a busy machine, and less than the grace of 15 s after which a broken connection would be gone anyway."""
+
+expect.set_options(timeout=PATIENCE_S * 1_000)
+
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = (
     "--no-sandbox",
@@ -62,7 +67,9 @@ class Peer:
     def counts(self) -> list[int | None]:
         return [presence["count"] for presence in self.heard]
 
-    async def until(self, is_so: Callable[[dict[str, Any]], bool], *, within_s: float = 10) -> dict[str, Any]:
+    async def until(
+        self, is_so: Callable[[dict[str, Any]], bool], *, within_s: float = PATIENCE_S
+    ) -> dict[str, Any]:
         """Wait until the latest presence is so."""
         try:
             async with asyncio.timeout(within_s):
@@ -73,7 +80,7 @@ class Peer:
             raise AssertionError(f"not so within {within_s} s; heard last: {self.heard[-1:]}") from None
         return self.heard[-1]
 
-    async def until_count(self, count: int, *, within_s: float = 10) -> dict[str, Any]:
+    async def until_count(self, count: int, *, within_s: float = PATIENCE_S) -> dict[str, Any]:
         return await self.until(lambda presence: presence["count"] == count, within_s=within_s)
 
     async def close(self) -> None:
@@ -93,7 +100,7 @@ class BringPeer(Protocol):
     ) -> Peer: ...
 
 
-async def until(is_so: Callable[[], bool | Awaitable[bool]], *, within_s: float = 10) -> None:
+async def until(is_so: Callable[[], bool | Awaitable[bool]], *, within_s: float = PATIENCE_S) -> None:
     """Wait until something is so that tells nobody when it becomes so."""
     try:
         async with asyncio.timeout(within_s):
@@ -106,12 +113,12 @@ async def until(is_so: Callable[[], bool | Awaitable[bool]], *, within_s: float 
         raise AssertionError(f"not so within {within_s} s") from None
 
 
-async def people(page: Page, sentence: str, *, within_s: float = 10) -> None:
+async def people(page: Page, sentence: str, *, within_s: float = PATIENCE_S) -> None:
     """Wait until the page says this of the people."""
     await expect(page.locator("#people")).to_have_text(sentence, timeout=within_s * 1_000)
 
 
-async def source(page: Page, line: str, *, within_s: float = 10) -> None:
+async def source(page: Page, line: str, *, within_s: float = PATIENCE_S) -> None:
     """Wait until the page's quiet line reads so."""
     await expect(page.locator("#source")).to_have_text(line, timeout=within_s * 1_000)
 

@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 
 from breathing_room.client import RefusedError, UnreachableError, connect
 from breathing_room.core.errors import HostError
-from breathing_room.lab.load.generator import LoadPlan, look
+from breathing_room.lab.load.generator import GOODBYE_S, LoadPlan, look
 from breathing_room.lab.load.socket_load import SocketCrowd
 from harness import Serve, ServerProcess
 from scripted_server import answer_beats, presence, scripted
@@ -87,7 +87,7 @@ async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
     async with connect(server.url, observe=True) as observer:
         async with gathered(LoadPlan(url=server.url, people=50, stay_ms=0)):
             pass
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):  # less than the grace
             async for seen in observer:
                 if seen.high == 0:
                     break
@@ -262,7 +262,7 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
         stopped_at_s = loop.time()
         crowd.stop()
         await running
-        assert loop.time() - stopped_at_s < 1
+        assert loop.time() - stopped_at_s < GOODBYE_S / 2
         over.set()
 
 

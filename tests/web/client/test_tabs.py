@@ -64,11 +64,11 @@ async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPag
     await until(agree)
     for page in (pages[3], pages[0]):
         await page.get_by_role("button", name="release").click()
-        await observer.until(lambda presence: presence["moods"]["release"] == 1, within_s=3)
+        await observer.until(lambda presence: presence["moods"]["release"] == 1)
         for each in pages:
             await expect(each.get_by_role("button", name="release")).to_have_attribute("aria-pressed", "true")
         await page.get_by_role("button", name="release").click()
-        await observer.until(lambda presence: presence["unspoken"] == 1, within_s=3)
+        await observer.until(lambda presence: presence["unspoken"] == 1)
     assert sockets(proxy) == 1
 
 
@@ -122,7 +122,7 @@ async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPe
         await leading.until(HAS_SOCKET)
         assert set(observer.counts[began:]) <= {1}
         await leading.close()
-        await observer.until_count(0, within_s=2)
+        await observer.until_count(0)
 
 
 async def test_the_next_tab_takes_over(
@@ -178,7 +178,7 @@ async def test_all_tabs_close_in_one_instant(
     pages = await tabs(open_page, proxy, await browser.new_context(), 3)
     await observer.until_count(1)
     await asyncio.gather(*(page.close() for page in pages))
-    await observer.until_count(0, within_s=4)
+    await observer.until_count(0)
 
 
 async def test_without_locks(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
@@ -200,7 +200,7 @@ async def test_without_locks(browser: Browser, proxy: Proxy, open_page: OpenPage
     await people(second, ALONE)
     assert set(observer.counts[began:]) <= {1}
     await second.close()
-    await observer.until_count(0, within_s=2)
+    await observer.until_count(0)
 
 
 async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_page: OpenPage) -> None:
@@ -259,7 +259,7 @@ async def test_a_page_that_nobody_sees(
         else:
             assert observer.counts[-1] == 1
         await page.evaluate(HIDE, False)
-        await observer.until_count(1, within_s=2)
+        await observer.until_count(1)
         await page.evaluate("room.leave()")
         await observer.until_count(0)
     await page.close()
@@ -277,7 +277,7 @@ async def test_a_prerendered_page_is_nobody(open_page: OpenPage, peer: BringPeer
     assert observer.counts == [0]
     await page.evaluate("""Object.defineProperty(document, 'prerendering', {value: false});
                            document.dispatchEvent(new Event('prerenderingchange'));""")
-    await observer.until_count(1, within_s=2)
+    await observer.until_count(1)
 
 
 async def test_a_bot_is_nobody(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
