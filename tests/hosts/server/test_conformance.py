@@ -34,7 +34,9 @@ async def test_server_keeps_every_promise(serve: Serve) -> None:
     """
     `breathing-room serve` passes the whole suite, restarts included, in less than 90 s.
     """
-    flags = [flag for name, value in TIMES.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
+    # On a busy machine the server is away for two seconds when it is started again.
+    times = TIMES | {"lease_ms": 5_000}
+    flags = [flag for name, value in times.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
     server = serve(*flags)
 
     async def restart() -> None:

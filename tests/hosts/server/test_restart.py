@@ -35,7 +35,7 @@ FLAGS = (
     str(SNAPSHOT_MS),
 )
 
-SHORT_LEASE_MS = 2_500
+SHORT_LEASE_MS = 4_000
 SHORT = (
     "--lease-ms",
     str(SHORT_LEASE_MS),

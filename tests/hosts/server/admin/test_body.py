@@ -167,6 +167,10 @@ def test_a_real_server_tells_joins_apart_from_reports(serve: Serve) -> None:
 # --- Several servers --------------------------------------------------------------------------------------------------
 
 
+def states(body: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(node["node"], node["state"]) for node in body["nodes"]]
+
+
 @pytest.mark.slow
 async def test_nodes_are_listed_and_know_the_same_people() -> None:
     """Two nodes list one another; a visitor who came to both is one of today's people on each, whatever either saw itself."""
@@ -190,12 +194,10 @@ async def test_nodes_are_listed_and_know_the_same_people() -> None:
                 await host.rooms["lobby"].save_history()
             bodies = [await seen(one), await seen(two)]
             deadline_s = time.monotonic() + 15
-            while len(bodies[0]["nodes"]) < 2 and time.monotonic() < deadline_s:
+            # On a busy machine a node is late now and then, as both of them stand still.
+            while states(bodies[0])[1:] != [("two", "live")] and time.monotonic() < deadline_s:
                 await asyncio.sleep(0.03)
                 bodies[0] = await seen(one)
     assert [body["room"]["today"]["people"]["count"] for body in bodies] == [3, 3]
-    assert [(node["node"], node["state"]) for node in bodies[0]["nodes"]] == [
-        ("one", "this server"),
-        ("two", "live"),
-    ]
+    assert states(bodies[0]) == [("one", "this server"), ("two", "live")]
     assert bodies[0]["store"]["kind"] == "redis"
