@@ -66,7 +66,7 @@ async def test_without_sockets(browser: Browser, proxy: Proxy, open_page: OpenPa
     await other.close()
 
     await page.get_by_role("button", name="release").click()
-    await observer.until(lambda presence: presence["count"] == presence["moods"]["release"] == 1, within_s=2)
+    await observer.until(lambda presence: presence["count"] == presence["moods"]["release"] == 1)
 
     # Another tab is the same person, and stays when the first one goes.
     second = await open_page(proxy.url, context=context)
@@ -75,9 +75,9 @@ async def test_without_sockets(browser: Browser, proxy: Proxy, open_page: OpenPa
     await page.close()
     await expect(second.locator("#people")).to_have_text("you are the first one here")
     assert 2 not in observer.counts[began:]
-    await observer.until_count(1, within_s=2)
+    await observer.until_count(1)
     await second.close()
-    await observer.until_count(0, within_s=2)
+    await observer.until_count(0)
 
 
 async def test_behind_an_nginx_that_knows_no_sockets(
@@ -95,10 +95,10 @@ async def test_behind_an_nginx_that_knows_no_sockets(
             await people(page, "1 person breathing with you", within_s=40)
             await until_room(page, "room.transport === 'polling'")
         await first.close()
-        await observer.until_count(1, within_s=2)
+        await observer.until_count(1)
         await people(second, "you are the first one here", within_s=40)
         await second.close()
-        await observer.until_count(0, within_s=2)
+        await observer.until_count(0)
 
 
 async def test_a_slow_network(open_page: OpenPage, peer: BringPeer) -> None:
@@ -565,7 +565,7 @@ async def test_on_another_site(
     await observer.until(lambda presence: presence["moods"]["gratitude"] == 1)
     assert not any(head.startswith(b"options") for head in proxy.heads)
     await page.close()
-    await observer.until_count(0, within_s=2)
+    await observer.until_count(0)
     await context.close()
 
 

@@ -105,7 +105,7 @@ async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, pe
     await observer.until_count(3)
     for page, left in ((second, 2), (third, 1), (first, 0)):
         await page.close()
-        await observer.until_count(left, within_s=5)
+        await observer.until_count(left)
     assert sockets == []
     assert max(count for count in observer.counts if count is not None) == 3
 

@@ -136,9 +136,13 @@ async def test_the_next_tab_takes_over(
     began = len(observer.heard)
     await first.close()
     await until(lambda: sockets(proxy) == 2)
+    heard: list[str] = []
+    third.on("websocket", lambda socket: socket.on("framereceived", lambda text: heard.append(str(text))))
     with contextlib.suppress(Error):
         await second.goto("chrome://crash")
     await until(lambda: sockets(proxy) == 3)
+    # One that goes before it is counted says goodbye, lest all of them have closed: the person is gone until the next one joins.
+    await until(lambda: any('"presence"' in text for text in heard))
     await third.goto("about:blank")
     await until(lambda: sockets(proxy) == 4)
     other = await peer()
