@@ -1,6 +1,6 @@
-"""What a room can be told: facts, in the past tense.
+"""Events: what happens to a room, in the past tense.
 
-A *connection* is a live socket, named by whatever the host likes (anything hashable). A *visitor* is a person,
+A *connection* is an open socket or event stream, named by an object of the host's choice (anything hashable). A *visitor* is a person,
 named by a keyed hash that ``identity.py`` makes; several connections of one visitor are one person.
 
 A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was said.
@@ -16,7 +16,7 @@ from breathing_room.core.summary import PeerState
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A visitor came in over a connection."""
+    """A visitor joined over a connection."""
 
     connection: Connection
     visitor: VisitorKey
@@ -25,21 +25,21 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A connection wants to watch without being counted."""
+    """A connection subscribed without being counted."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class ObserverLeft:
-    """A connection that watched ended."""
+    """A connection that only observed ended, with or without a leave."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class MoodChanged:
-    """Whoever is behind a connection feels otherwise now."""
+    """The visitor behind a connection named a mood."""
 
     connection: Connection
     mood: str
@@ -47,28 +47,28 @@ class MoodChanged:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A connection gave a sign of life."""
+    """A heartbeat of a connection was received."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A connection said goodbye."""
+    """A connection ended with a leave."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """A connection ended without a goodbye."""
+    """A connection ended without a leave."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A visitor without a connection came in, named a mood, or gave a sign of life.
+    """A report of a visitor without a connection was received: the first, another mood, or a heartbeat.
 
     The ticket, in [0, 1), says whether the visitor is in the sample. The prefix is a hash of the address prefix that the report
     came from; None where a cap on prefixes does not apply.
@@ -82,7 +82,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Tossed:
-    """A client that flips coins sent something: a first report, another mood, or a coin that came up."""
+    """A report of a legacy client was received: the first, another mood, or a heartbeat that it drew."""
 
     visitor: VisitorKey
     mood: str
@@ -90,16 +90,16 @@ class Tossed:
 
 @dataclass(frozen=True, slots=True)
 class Withdrew:
-    """A visitor without a connection said goodbye."""
+    """A visitor without a connection left."""
 
     visitor: VisitorKey
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A visitor came in on another machine that holds a part of this room, and is counted there from now on.
+    """A visitor is claimed by another replica of this room, and counted there from now on.
 
-    The room forgets the visitor, connections included; what becomes of those is the host's business.
+    The room removes the visitor, connections included; what becomes of those is the business of ``replica.py``.
     """
 
     visitor: VisitorKey
@@ -107,9 +107,9 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """The sampling rate was set for all machines that hold a part of this room.
+    """The sampling rate was set for all replicas of this room.
 
-    The rates are the one in force, and those that somebody may still act on, each with the time until when, as in a snapshot.
+    The rates are the one in force, and those that a client may still act on, each with the time until when, as in a snapshot.
     """
 
     rates: tuple[tuple[int, float], ...]
@@ -118,14 +118,14 @@ class Paced:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """Another machine that holds a part of this room ends, and hands over the seats of its panel: as in a snapshot."""
+    """Another replica of this room is about to leave, and transfers the seats of its panel: as in a snapshot."""
 
     seats: Leases
 
 
 @dataclass(frozen=True, slots=True)
 class PeersChanged:
-    """The other replicas of this room said something: this is what is known of them now."""
+    """What is known of the other replicas of this room changed to this."""
 
     peers: PeerState
 

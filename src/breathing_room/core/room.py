@@ -142,7 +142,7 @@ class Room(RoomState):
             self._effects.append(effect)
 
     def count_up(self, *, claims: int = 0) -> None:
-        """Count anew if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
+        """Count again if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
         state = self.changes, claims, self._peers
         if state != self._counted:
             self._counted = state
