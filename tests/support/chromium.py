@@ -90,7 +90,7 @@ class Peer:
 
 class OpenPage(Protocol):
     async def __call__(
-        self, url: str = "", *, context: BrowserContext | None = None, init: str = ""
+        self, url: str = "", *, context: BrowserContext | None = None, init: str = "", moves: bool = ...
     ) -> Page: ...
 
 

@@ -45,17 +45,20 @@ async def open_page(
 ) -> AsyncIterator[OpenPage]:
     """Open pages, each in a browser of its own unless a context is given. No page may ever throw.
 
-    Where a test is of the client, its pages are small and still: without a graphics card to draw one as people see it takes half a core.
+    Where a test is of the client, or of what a page says, its pages are small and still, unless it wants them to move: without a graphics
+    card to draw one as people see it takes half a core.
     """
-    is_of_client = request.path.parent.name == "client"
+    is_of_words = request.path.parent.name == "client" or request.path.name == "test_page.py"
     thrown: list[str] = []
     contexts: list[BrowserContext] = []
 
-    async def open_page(url: str = "", *, context: BrowserContext | None = None, init: str = "") -> Page:
+    async def open_page(
+        url: str = "", *, context: BrowserContext | None = None, init: str = "", moves: bool = not is_of_words
+    ) -> Page:
         context = context or await browser.new_context()
         contexts.append(context)
         page = await context.new_page()
-        if is_of_client:
+        if not moves:
             await page.set_viewport_size(STILL)
             await page.emulate_media(reduced_motion="reduce")
         page.on("pageerror", lambda error: thrown.append(str(error)))

@@ -355,7 +355,7 @@ async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
         constructor(...given) { given.length ? super(...given) : super(RealDate.now() + 40_000); }
         static now() { return RealDate.now() + 40_000; }
       };"""
-    near, far = await open_page(), await open_page(init=shifted)
+    near, far = await open_page(moves=True), await open_page(init=shifted, moves=True)
     for page in (near, far):
         await people(page, "1 person breathing with you")
     await until_room(far, "room.clockOffsetMs < -39_000")
@@ -375,7 +375,7 @@ async def test_nothing_runs_unseen(open_page: OpenPage) -> None:
     """
     While the page is hidden nothing is animated; shown again it is at once where everybody is.
     """
-    page = await open_page()
+    page = await open_page(moves=True)
     await people(page, "you are the first one here")
     await until(lambda: page.evaluate("document.getElementById('body').getAnimations().length > 0"))
     hide = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
