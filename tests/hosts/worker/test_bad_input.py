@@ -116,9 +116,10 @@ async def test_a_full_room_sends_people_away_for_a_while(start: Start, kv: Servi
     assert allowed.headers["access-control-allow-origin"] == "https://ours.example"
 
     heartbeat = {"sessionId": VISITOR, "mood": "release"}
-    answers = [await ask(worker.url, "POST", "/api/heartbeat", heartbeat) for _ in range(230)]
-    assert {answer.status for answer in answers} == {200, 429}
-    shed = next(answer for answer in answers if answer.status == 429)
+    taken = 0
+    while (shed := await ask(worker.url, "POST", "/api/heartbeat", heartbeat)).status == 200:
+        taken += 1
+    assert (shed.status, taken > 0) == (429, True)
     assert "retry-after" in shed.headers
     expect_error(shed.json()["error"], "over_budget", 429)
 
