@@ -220,7 +220,7 @@ async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
     server = serve(*FLAGS)
     joined_at_s: list[float] = []
     people: list[WireSocket] = []
-    deadline_s = time.monotonic() + 1.2
+    deadline_s = time.monotonic() + 2
     while time.monotonic() < deadline_s:
         people.append(await join(server.url, visitor(len(people))))
         joined_at_s.append(time.monotonic())
@@ -230,8 +230,8 @@ async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
     presence = await get(server.url)
     for person in people:
         person.cut()
-    # A quarter of a second for writing the snapshot.
-    sure = sum(at_s < killed_at_s - SNAPSHOT_MS / 1_000 - 0.25 for at_s in joined_at_s)
+    # Half a second for a busy machine to write the snapshot.
+    sure = sum(at_s < killed_at_s - SNAPSHOT_MS / 1_000 - 0.5 for at_s in joined_at_s)
     assert sure > PEOPLE
     assert presence["method"] == "stale"
     assert sure <= presence["count"] <= len(people)
@@ -414,7 +414,7 @@ async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
     ends = await asyncio.gather(*(person.ended() for person in people))
     await asyncio.to_thread(server.process.wait, 10)
     took_s = time.monotonic() - began_s
-    assert took_s < 2
+    assert took_s < SPREAD_MS / 1_000  # It does not wait until they are back.
 
     assert {end.code for end in ends} == {RESTART}
     reasons = [json.loads(end.reason) for end in ends]
