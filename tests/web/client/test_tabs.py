@@ -141,7 +141,7 @@ async def test_the_next_tab_takes_over(
     with contextlib.suppress(Error):
         await second.goto("chrome://crash")
     await until(lambda: sockets(proxy) == 3)
-    # One that goes before it is counted says goodbye, lest all of them have closed: the person is gone until the next one joins.
+    # A tab that goes before it is counted sends a leave, since all of them may have closed: the visitor is gone until the next tab joins.
     await until(lambda: any('"presence"' in text for text in heard))
     await third.goto("about:blank")
     await until(lambda: sockets(proxy) == 4)
