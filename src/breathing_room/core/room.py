@@ -20,7 +20,7 @@ So a restart is not an exodus, and needs no rule of its own. A room that has los
 in which all who have a connection come back.
 """
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from breathing_room.core.effects import Close, KeepConnections, SaveSnapshot, Step
 from breathing_room.core.errors import HostError
@@ -47,6 +47,9 @@ from breathing_room.core.members import Member
 from breathing_room.core.room_state import RoomState
 from breathing_room.core.wire import LEASE_ENDED
 
+ASKING: Final = (Joined, Observed)
+"""The events with which a connection asks for a first presence."""
+
 
 class Room(RoomState):
     """Counts the people in one room, by mood: a ``RoomState``, and what happens to it."""
@@ -69,7 +72,7 @@ class Room(RoomState):
             PeerError: A visitor opened too many connections.
         """
         self.apply(event, now_ms=now_ms)
-        return self.conclude(event.connection if isinstance(event, Joined | Observed) else None)
+        return self.conclude(event.connection if isinstance(event, ASKING) else None)
 
     def apply(self, event: Event, *, now_ms: int) -> None:
         """Apply one event, and decide nothing yet: ``conclude`` is to follow. A refused event changes nothing.
@@ -127,14 +130,26 @@ class Room(RoomState):
         """
         self.count_up(claims=claims)
         effects, self._effects = self._effects, []
-        sent = self._broadcaster.step(requester, subscribers=self.subscriber_count, now_ms=self._now_ms)
+        subscribers = self.subscriber_count
+        sent = self._broadcaster.step(requester, subscribers=subscribers, now_ms=self._now_ms)
         if sent is not None:
             effects.append(sent)
-        if self._is_unsaved and self._now_ms >= self._saved_at_ms + self.config.snapshot_ms:
+        save_at_ms = self._saved_at_ms + self.config.snapshot_ms if self._is_unsaved else None
+        if save_at_ms is not None and save_at_ms <= self._now_ms:
             self._saved_changes = self._unsaved_changes + self._members.unsaved_changes
             self._saved_at_ms = self._now_ms
+            save_at_ms = None
             effects.append(SaveSnapshot())
-        return Step(tuple(effects), self._next_timer_ms())
+        deadlines = (
+            self._members.next_at_ms,
+            self._panel.next_at_ms,
+            self._coins.next_at_ms,
+            self._unknown_until_ms,
+            self._broadcaster.next_at_ms(subscribers),
+            save_at_ms,
+        )
+        next_timer_ms = min([deadline for deadline in deadlines if deadline is not None], default=None)
+        return Step(tuple(effects), next_timer_ms)
 
     def keep(self, effect: KeepConnections) -> None:
         """Have the host keep something beside connections, if those are leases there."""
@@ -143,11 +158,11 @@ class Room(RoomState):
 
     def count_up(self, *, claims: int = 0) -> None:
         """Count again if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
-        state = self.changes, claims, self._peers
-        if state != self._counted:
-            self._counted = state
+        changes, peers = self.changes, self._peers
+        if changes != self._counted[0] or claims != self._counted[1] or peers is not self._counted[2]:
+            self._counted = changes, claims, peers
             own = self.summary(self._now_ms)
-            self._broadcaster.update(own, self._peers, claims=claims, at_ms=self._now_ms)
+            self._broadcaster.update(own, peers, claims=claims, at_ms=self._now_ms)
 
     def _check(self, event: Event, now_ms: int) -> None:
         """Refuse an event before anything is done about it. Connections whose lease is over by now count as closed."""
@@ -167,7 +182,9 @@ class Room(RoomState):
     def _expire(self) -> None:
         """Do what is due by time."""
         now_ms = self._now_ms
-        self._effects += [Close(connection, LEASE_ENDED) for connection in self._members.expire(now_ms)]
+        members_at_ms = self._members.next_at_ms
+        if members_at_ms is not None and members_at_ms <= now_ms:
+            self._effects += [Close(connection, LEASE_ENDED) for connection in self._members.expire(now_ms)]
         panel_at_ms = self._panel.next_at_ms
         if panel_at_ms is not None and panel_at_ms <= now_ms and self._panel.come_due(now_ms):
             self._note_change()
@@ -240,17 +257,6 @@ class Room(RoomState):
     def _keep(self, member: Member) -> None:
         """Have the host keep what its connections are to remember of a member."""
         self.keep(KeepConnections(member.connections, member.key, member.mood))
-
-    def _next_timer_ms(self) -> int | None:
-        deadlines = [
-            self._members.next_at_ms,
-            self._panel.next_at_ms,
-            self._coins.next_at_ms,
-            self._unknown_until_ms,
-            self._broadcaster.next_at_ms(self.subscriber_count),
-            self._saved_at_ms + self.config.snapshot_ms if self._is_unsaved else None,
-        ]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
 
 def _check_key(visitor: VisitorKey) -> None:
