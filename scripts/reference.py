@@ -28,7 +28,7 @@ from breathing_room.hosts.common.http.openapi import openapi
 from breathing_room.hosts.common.http.responses import InternalError, NotFoundError, WrongMethodError
 from breathing_room.hosts.common.settings import ServerConfig, settings
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.hosts.worker.settings import WorkerConfig
@@ -202,7 +202,7 @@ def _template(message: ast.expr) -> str:
 
 def metrics() -> list[Metric]:
     """List every metric of ours."""
-    body, _ = render_metrics(Host(ServerConfig()), "")
+    body, _ = render_metrics(App(ServerConfig()), "")
     families = text_string_to_metric_families(body.decode())
     return [family for family in families if family.name.startswith("breathing_room")]
 
@@ -338,7 +338,7 @@ def unmentioned() -> Iterator[str]:
     for what, pattern in wanted.items():
         if not re.search(pattern, protocol, re.MULTILINE):
             yield f"{what}, in protocol.md"
-    for route in create_app(Host(OPERATED)).routes:
+    for route in create_app(App(OPERATED)).routes:
         if isinstance(route, Route | WebSocketRoute) and route.path not in described:
             page = route.path.removesuffix(".css").removesuffix(".js")
             if page not in OF_PAGES:

@@ -21,8 +21,9 @@ import builtins
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
+from breathing_room.core.effects import KeepConnections
 from breathing_room.core.errors import HostError
 from breathing_room.core.replication.delta import EntryId
 
@@ -146,6 +147,31 @@ class EventLog(Protocol):
     async def known_secret(self, epoch: int) -> bytes | None:
         """Return the secret of a key epoch, if there is one."""
         ...
+
+
+class Platform(Protocol):
+    """What a room of a host asks of where it runs; ``hosts/common/rooms/room_host.py`` calls it.
+
+    A *turn* is all that happens before others have theirs: one round of an event loop, one call of a platform.
+    """
+
+    def call_soon(self, flush: Callable[[], None]) -> None:
+        """Call back when the turn ends, or at once where nothing else happens in it."""
+
+    def send(self, audience: Mapping[Any, None], presence: Any) -> None:
+        """Push an encoded presence to the whole audience; to a slow reader only the latest."""
+
+    def set_timer(self, at_ms: int | None) -> None:
+        """See that the room is woken at a time. It is called after every step; an early timer does no harm."""
+
+    def save(self) -> None:
+        """Store the room, after this call or in it."""
+
+    def keep(self, effect: KeepConnections) -> None:
+        """Keep something beside connections, where they outlast the memory."""
+
+    def commit(self) -> None:
+        """An event was fed, and its effects are carried out: keep what must outlast the memory."""
 
 
 class PublishTarget(Protocol):

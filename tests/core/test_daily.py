@@ -173,9 +173,9 @@ async def test_a_host_keeps_the_day_over_a_restart() -> None:
             client_of(host) as client,
         ):
             await client.post("/v1/rooms/lobby/beat", json={"visitor": f"visitor-{run}-0123456789"})
-            day = host.rooms["lobby"].day
+            day = host.rooms["lobby"].platform.day
             assert day is not None
-            await host.rooms["lobby"].load_history()
+            await host.rooms["lobby"].platform.load_history()
             assert day.people(wall_ms=clock.ms).count == run + 1
     clock.ms = MIDNIGHT_MS
     assert await store.list("day/") == []
@@ -185,8 +185,8 @@ async def test_no_token_no_day() -> None:
     """Where nobody may ask, nothing is kept."""
     async with host_inside() as host, client_of(host) as client:
         await client.post("/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789"})
-        assert host.rooms["lobby"].day is None
-        await host.rooms["lobby"].save_history()
+        assert host.rooms["lobby"].platform.day is None
+        await host.rooms["lobby"].platform.save_history()
         assert await host.store.list("day/") == []
 
 

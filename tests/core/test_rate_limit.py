@@ -6,7 +6,7 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
 from breathing_room.core.rate_limit import RETRY_S_MAX, TokenBucket
 from breathing_room.core.tickets import ticket
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from inside import HandClock, client_of, host_inside
 
 
@@ -28,7 +28,7 @@ def spent(budget: TokenBucket, now_ms: int) -> int:
     return count
 
 
-def bucket_of(host: Host) -> TokenBucket:
+def bucket_of(host: App) -> TokenBucket:
     """The bucket of the lobby."""
     bucket = host.rooms["lobby"].admission.bucket
     assert bucket is not None

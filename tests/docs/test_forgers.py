@@ -14,7 +14,7 @@ from breathing_room.core.events import Reported, Tossed, Woken
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.metrics import ALARM_SEATS_MIN, render_metrics
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "topics" / "forgers.md").read_text(encoding="utf-8")
@@ -79,7 +79,7 @@ def test_words_are_computed() -> None:
 def test_metrics_are_there() -> None:
     """Every metric that the page names is one."""
     named = set(re.findall(r"`(breathing_room_\w+)`", PAGE))
-    text = render_metrics(Host(ServerConfig()), "")[0].decode()
+    text = render_metrics(App(ServerConfig()), "")[0].decode()
     assert len(named) >= 7
     assert named <= set(re.findall(r"^# HELP (\w+) ", text, re.MULTILINE))
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.ports import Store
 
@@ -37,10 +37,10 @@ class HandClock(Clock):
 @asynccontextmanager
 async def host_inside(
     *, store: Store | None = None, clock: Clock | None = None, sockets_max: int = 1_000, **settings: Any
-) -> AsyncIterator[Host]:
+) -> AsyncIterator[App]:
     """Start a host, in memory unless a setting says otherwise, and stop it after the block."""
     config = ServerConfig.load(flags={"data": ":memory:", **settings}, environ={})
-    host = Host(config, store, clock=clock, sockets_max=sockets_max)
+    host = App(config, store, clock=clock, sockets_max=sockets_max)
     await host.start()
     try:
         yield host
@@ -48,10 +48,16 @@ async def host_inside(
         await host.stop()
 
 
-def client_of(host: Host, *, address: str = "127.0.0.1") -> httpx.AsyncClient:
-    """Make an HTTP client of a host that comes from an address."""
+def client_of(host: App, *, address: str = "127.0.0.1") -> httpx.AsyncClient:
+    """Make an HTTP client of a host that comes from an address. Each answer ends a turn, as behind a server."""
+
+    async def end_turn(_response: httpx.Response) -> None:
+        await asyncio.sleep(0)
+
     transport = httpx.ASGITransport(create_app(host), client=(address, 50_000), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://room.example")
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://room.example", event_hooks={"response": [end_turn]}
+    )
 
 
 class InsideServer(uvicorn.Server):

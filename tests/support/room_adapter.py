@@ -17,15 +17,15 @@ from breathing_room.core.replication.delta import EntryId
 from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.wire import GOODBYE, RESTART, retry_reason
 from breathing_room.hosts.common.access.prefixes import Prefixes
-from breathing_room.hosts.common.rooms.connection import ENDED, Session
+from breathing_room.hosts.common.rooms.connection import ENDED, Connection
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.cluster import TIMEOUT_S
-from breathing_room.hosts.server.host import Host, RoomHost
-from breathing_room.hosts.worker.host import Host as EdgeHost
-from breathing_room.hosts.worker.host import RoomHost as EdgeRoomHost
+from breathing_room.hosts.server.app import App
+from breathing_room.hosts.server.cluster_node import TIMEOUT_S
+from breathing_room.hosts.worker.room_platform import EdgeServices, WorkerPlatform
 from breathing_room.hosts.worker.settings import WorkerConfig
-from breathing_room.hosts.worker.shards import GROW
+from breathing_room.hosts.worker.shard_calls import GROW
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.lab.cost.strategies import objects as priced
 from breathing_room.ports import EventLog, Round, Store
@@ -97,7 +97,7 @@ class Way(EventLog):
         return self._shared.secrets.get(epoch)
 
 
-class SimulatedHost(Host):
+class SimulatedHost(App):
     """A node."""
 
     def __init__(self, cluster: "SimulatedCluster", name: str, settings: dict[str, Any]) -> None:
@@ -127,10 +127,10 @@ class SimulatedHost(Host):
         for task in list(self._tasks):
             task.cancel()
         for room in self.rooms.values():
-            room.shut()
+            room.platform.shut()
 
 
-class Tab(Session[RoomHost]):
+class Tab(Connection):
     """A socket of somebody."""
 
     __slots__ = ("cluster", "host", "owner")
@@ -172,7 +172,7 @@ class Object:
     wires: list[Wire] = field(default_factory=list)
     alarm_at_ms: int | None = None
     ringing_at_ms: int | None = None
-    room: EdgeRoomHost | None = None
+    room: RoomHost[WorkerPlatform] | None = None
     sessions: dict[Wire, EdgeSocket] = field(default_factory=dict)
     alarms: int = 0
     written: int = 0
@@ -214,7 +214,7 @@ class Objects:
         self.worker = WorkerConfig(
             server=server, sockets_per_object=sockets_per_object, sockets_max=8 * sockets_per_object
         )
-        self.host = EdgeHost(worker=self.worker, clock=self.clock, prefixes=Prefixes())
+        self.host = EdgeServices(worker=self.worker, clock=self.clock, prefixes=Prefixes())
         self.objects: dict[int, Object] = {}
         self.failing: set[int] = set()
         self.calls = 0
@@ -232,11 +232,11 @@ class Objects:
         """The sockets that are open."""
         return [wire for one in self.objects.values() for wire in one.wires]
 
-    async def awake(self, shard: int) -> EdgeRoomHost:
+    async def awake(self, shard: int) -> RoomHost[WorkerPlatform]:
         """Find an object's room, awake."""
         one = self[shard]
         if one.room is None:
-            room = EdgeRoomHost(
+            platform = WorkerPlatform(
                 self.host,
                 "lobby",
                 one,
@@ -245,30 +245,30 @@ class Objects:
                 shard=shard,
                 call=partial(self._call, shard),
             )
-            one.sessions = {wire: EdgeSocket.revive(wire, wire.attached, room) for wire in one.wires}
-            await room.wake(list(one.sessions.values()))
-            one.room = room
-        await one.room.load_secrets()
+            one.sessions = {wire: EdgeSocket.revive(wire, wire.attached, platform.room) for wire in one.wires}
+            await platform.wake(list(one.sessions.values()))
+            one.room = platform.room
+        await one.room.platform.load_secrets()
         return one.room
 
     async def _call(self, caller: int, shard: int, path: str, body: bytes) -> bytes:
         if self.failing & {caller, shard}:
             raise PeerError("unavailable", "injected", status=503)
         self.calls += 1
-        return await (await self.awake(shard)).answer_within(path, body)
+        return await (await self.awake(shard)).platform.answer_within(path, body)
 
     # --- People -----------------------------------------------------------------------------------------------
 
     async def open(self, seed: str, *, shard: int | None = None) -> Wire:
         """Open a socket on the first object that has a place, as the Worker does."""
         parent = await self.awake(0)
-        shards = parent.shards
+        shards = parent.platform.shards
         while shard is None:
             candidates = rank_shards(seed.encode(), shards)
             limit = self.worker.sockets_per_object
             shard = next((one for one in candidates if len(self[one].wires) < limit), None)
             if shard is None:
-                grown = int(await parent.answer_within(f"{GROW}{shards}", b""))
+                grown = int(await parent.platform.answer_within(f"{GROW}{shards}", b""))
                 assert grown > shards
                 shards = grown
         room = await self.awake(shard)
@@ -276,7 +276,7 @@ class Objects:
         session = EdgeSocket(wire, room, PROTOCOL)
         self[shard].wires.append(wire)
         self[shard].sessions[wire] = session
-        room.accept(session)
+        room.platform.accept(session)
         return wire
 
     async def tell(self, wire: Wire, type: str, **more: Any) -> None:  # noqa: A002
@@ -317,8 +317,8 @@ class Objects:
             one.alarm_at_ms, one.ringing_at_ms = None, one.alarm_at_ms
             one.alarms += 1
             room = await self.awake(shard)
-            await room.talk()
-            room.alarm_rang()
+            await room.platform.talk()
+            room.platform.alarm_rang()
             one.ringing_at_ms = None
             for wire in list(one.wires):
                 self._tidy(wire)

@@ -201,7 +201,7 @@ async def test_clock_may_be_in_our_hands() -> None:
             await asyncio.sleep(0)
             clock.ms += ms
             for room in host.rooms.values():
-                room.check_leases(clock.ms)
+                room.platform.check_leases(clock.ms)
                 room.feed(Woken())
             at_once -= 1
 

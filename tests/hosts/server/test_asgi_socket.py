@@ -12,8 +12,8 @@ import pytest
 
 from breathing_room.core.events import Reported
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
-from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.peer import Exchange, HandshakeRefusedError, WireSocket
@@ -25,7 +25,7 @@ SOCKET = "/v1/rooms/lobby/socket"
 
 
 @asynccontextmanager
-async def mounted(**settings: Any) -> AsyncIterator[tuple[Host, str]]:
+async def mounted(**settings: Any) -> AsyncIterator[tuple[App, str]]:
     """Serve a host with a plain uvicorn: the host, and its base address."""
     async with (
         host_inside(**{"push_ms": 20, "grace_ms": 300, **settings}) as host,
@@ -42,7 +42,7 @@ async def join(url: str, visitor: str = VISITOR, path: str = SOCKET) -> WireSock
     return socket
 
 
-async def count(host: Host, *, low: int, high: int) -> None:
+async def count(host: App, *, low: int, high: int) -> None:
     """Wait until so many are there."""
     async with asyncio.timeout(3):
         while (host.presence("lobby").low, host.presence("lobby").high) != (low, high):  # noqa: ASYNC110

@@ -11,8 +11,8 @@ import pytest
 
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.event_stream import EventStream
-from breathing_room.hosts.server.host import Host
 from breathing_room.testing.peer import Exchange
 from harness import Serve
 from inside import client_of, host_inside
@@ -34,13 +34,13 @@ def presence_of(chunk: bytes) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def host() -> AsyncIterator[Host]:
+async def host() -> AsyncIterator[App]:
     """A host whose event streams say something every 200 ms."""
     async with host_inside(lease_ms=600, grace_ms=100, push_ms=20) as host:
         yield host
 
 
-async def test_stream_begins_with_what_is(host: Host) -> None:
+async def test_stream_begins_with_what_is(host: App) -> None:
     """
     The first event is the presence, at once, and it is one event of one line of JSON.
     """
@@ -48,7 +48,7 @@ async def test_stream_begins_with_what_is(host: Host) -> None:
         assert presence_of(await anext(chunks))["count"] == 0
 
 
-async def test_slow_reader_gets_the_latest(host: Host) -> None:
+async def test_slow_reader_gets_the_latest(host: App) -> None:
     """
     Whoever takes nothing for a while gets the latest, and not what was missed.
     """
@@ -79,7 +79,7 @@ async def test_quiet_stream_is_kept_alive() -> None:
     assert 0.4 < time.monotonic() - began_s < 1.4
 
 
-async def test_stream_ends_with_a_time_to_come_back(host: Host) -> None:
+async def test_stream_ends_with_a_time_to_come_back(host: App) -> None:
     """
     Before a restart the last word is ``retry``, and then the stream ends; the news before it are not lost.
     """
@@ -88,7 +88,7 @@ async def test_stream_ends_with_a_time_to_come_back(host: Host) -> None:
     assert [chunk async for chunk in stream.chunks()][1:] == [b"retry: 3127\n\n"]
 
 
-async def test_listener_takes_a_place_and_gives_it_back(host: Host) -> None:
+async def test_listener_takes_a_place_and_gives_it_back(host: App) -> None:
     """
     A stream is one of the audience and of the sockets for as long as it is read.
     """

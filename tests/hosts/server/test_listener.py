@@ -15,8 +15,8 @@ from websockets.frames import Frame, Opcode
 
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.http.asgi_server import HOW
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.frames import CLOSE, FIN
-from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.listener import Front, Http, RequestHead, accept_key, refusal
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.hosts.server.socket import Socket
@@ -81,12 +81,12 @@ class FakeTransport:
 
 
 @pytest.fixture
-async def host() -> AsyncIterator[Host]:
+async def host() -> AsyncIterator[App]:
     async with host_inside(headers_bytes_max=1_024, origins=("https://mine.example",)) as running:
         yield running
 
 
-def connection(host: Host, *, upgrading: bool = False) -> tuple[Front, FakeTransport]:
+def connection(host: App, *, upgrading: bool = False) -> tuple[Front, FakeTransport]:
     config = Config(create_app(host), **HOW)
     config.load()
     front = Front(host, upgrading=upgrading, config=config, server_state=ServerState(), app_state={})
@@ -153,7 +153,7 @@ def test_a_refusal_is_a_whole_response() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-async def test_a_handshake_is_taken_however_it_is_cut(size: int, host: Host) -> None:
+async def test_a_handshake_is_taken_however_it_is_cut(size: int, host: App) -> None:
     """Bytes that arrive one by one or at once open one socket, and what was sent behind the handshake is its first message."""
     front, transport = connection(host)
     join = Frame(Opcode.TEXT, b'{"type":"join","visitor":"visitor-0123456789"}').serialize(mask=True)
@@ -170,7 +170,7 @@ async def test_a_handshake_is_taken_however_it_is_cut(size: int, host: Host) -> 
 @pytest.mark.parametrize(
     "data", [b"GET /v1/rooms/lobby HTTP/1.1\r\n", b"POST", b"\r\n", b"\x16\x03\x01", b"GET /" + b"x" * 2_000]
 )
-async def test_all_else_goes_to_uvicorn_with_its_time_running(data: bytes, host: Host) -> None:
+async def test_all_else_goes_to_uvicorn_with_its_time_running(data: bytes, host: App) -> None:
     """Anything that cannot become a socket of ours is handed over at once, and the time for its head runs on."""
     front, transport = connection(host)
     front.data_received(data)
@@ -180,7 +180,7 @@ async def test_all_else_goes_to_uvicorn_with_its_time_running(data: bytes, host:
     assert len(host.handshakes) == 0
 
 
-async def test_a_first_line_that_may_be_ours_is_waited_for(host: Host) -> None:
+async def test_a_first_line_that_may_be_ours_is_waited_for(host: App) -> None:
     """As long as the first bytes may begin a handshake nothing is decided."""
     front, transport = connection(host)
     for piece in (b"GET ", b"/v1/rooms/", b"lob"):
@@ -199,9 +199,7 @@ async def test_a_first_line_that_may_be_ours_is_waited_for(host: Host) -> None:
         (head("/v1/rooms/garden/socket", Connection="close"), 426, "upgrade_required"),
     ],
 )
-async def test_a_socket_that_is_refused_opens_no_room(
-    data: bytes, status: int, code: str, host: Host
-) -> None:
+async def test_a_socket_that_is_refused_opens_no_room(data: bytes, status: int, code: str, host: App) -> None:
     """A refused handshake gets a whole HTTP answer, is counted, closes the connection, and opens no room."""
     front, transport = connection(host)
     front.data_received(data)
@@ -209,7 +207,7 @@ async def test_a_socket_that_is_refused_opens_no_room(
     assert (host.counters.refusals[code], list(host.rooms)) == (1, ["lobby"])
 
 
-async def test_an_upgrade_that_uvicorn_met_keeps_its_protocol(host: Host) -> None:
+async def test_an_upgrade_that_uvicorn_met_keeps_its_protocol(host: App) -> None:
     """Where uvicorn hands an upgrade over, the front stays its protocol and passes bytes on; a path that is not ours is 404."""
     front, transport = connection(host, upgrading=True)
     front.data_received(head())
@@ -225,7 +223,7 @@ async def test_an_upgrade_that_uvicorn_met_keeps_its_protocol(host: Host) -> Non
     assert (transport.status(), transport.code()) == (404, "not_found")
 
 
-async def test_the_app_of_the_document_joins_with_its_address(host: Host) -> None:
+async def test_the_app_of_the_document_joins_with_its_address(host: App) -> None:
     """A socket under /api/room is in the default room with its first breath; what is wrong with its query is said over the socket or before."""
     front, transport = connection(host)
     front.data_received(head("/api/room?sessionId=session-0123456789&mood=release"))

@@ -15,7 +15,7 @@ from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.replication.delta import Delta, RoomDelta
 from breathing_room.core.replication.membership import Membership
 from breathing_room.core.summary import Summary
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.metrics import cluster_metrics
 from harness import Serve
 from inside import client_of, host_inside
@@ -106,7 +106,7 @@ def test_event_streams_are_sockets_too(serve: Serve) -> None:
     assert sockets() == 0
 
 
-async def fetch(host: Host, accept: str | None = None) -> httpx.Response:
+async def fetch(host: App, accept: str | None = None) -> httpx.Response:
     """Ask for the metrics."""
     async with client_of(host) as client:
         return await client.get("/metrics", headers={} if accept is None else {"accept": accept})
@@ -167,12 +167,12 @@ async def test_refusals_of_every_kind_are_counted(code: str) -> None:
         assert value(read((await fetch(host)).text), "refusals_total", code=code) == 1
 
 
-async def scrape(host: Host) -> Samples:
+async def scrape(host: App) -> Samples:
     """Read the metrics of the default format."""
     return read((await fetch(host)).text)
 
 
-async def reports(host: Host, address: str, numbers: range) -> None:
+async def reports(host: App, address: str, numbers: range) -> None:
     """Have visitors report who come from one address."""
     async with client_of(host, address=address) as client:
         for number in numbers:
@@ -291,8 +291,9 @@ def a_host(**ages_ms: int) -> Any:
         nodes.hear(message, (number, 0), heard_at_ms=NOW_MS - age_ms, now_ms=NOW_MS)
     nodes.hear(Delta(node=("own", 0), lease_ms=20_000), (99, 0), heard_at_ms=NOW_MS, now_ms=NOW_MS)
     nodes.expire(NOW_MS)
-    room = SimpleNamespace(room=SimpleNamespace(count=5), part=SimpleNamespace(standby_count=2))
+    room = SimpleNamespace(room=SimpleNamespace(count=5))
     cluster = SimpleNamespace(
+        standby_count=lambda _name: 2,
         nodes=nodes,
         parts_told={"lobby": 3},
         ticks_failed=1,

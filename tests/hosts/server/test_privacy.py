@@ -54,7 +54,7 @@ from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.routes import Routes
 from breathing_room.hosts.server.logging import set_up_logging
 from breathing_room.hosts.server.serve import serve
-from breathing_room.hosts.common.rooms.connection import Session
+from breathing_room.hosts.common.rooms.connection import Connection
 
 set_up_logging("debug")
 for name in ("", "asyncio", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "breathing_room.server"):

@@ -11,7 +11,7 @@ import pytest
 
 import breathing_room
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.routes import Routes
 from breathing_room.stores import SqliteStore
 from harness import Serve, ServerProcess
@@ -30,14 +30,14 @@ async def clock() -> HandClock:
 
 
 @pytest.fixture
-async def host(clock: HandClock) -> AsyncIterator[Host]:
+async def host(clock: HandClock) -> AsyncIterator[App]:
     """A host with the default settings, in memory."""
     async with host_inside(clock=clock) as host:
         yield host
 
 
 @pytest.fixture
-async def client(host: Host) -> AsyncIterator[httpx.AsyncClient]:
+async def client(host: App) -> AsyncIterator[httpx.AsyncClient]:
     """Somebody who asks that host."""
     async with client_of(host) as client:
         yield client
@@ -269,7 +269,7 @@ async def test_preflight_of_a_bad_page(asked: dict[str, str]) -> None:
 # --- Proxies ------------------------------------------------------------------------------------------------------------
 
 
-async def rooms_taken(host: Host, forwarded_for: str | None, *, address: str = "127.0.0.1", name: str) -> int:
+async def rooms_taken(host: App, forwarded_for: str | None, *, address: str = "127.0.0.1", name: str) -> int:
     """Open rooms until one is refused, and return how many were opened."""
     headers = {} if forwarded_for is None else {"X-Forwarded-For": forwarded_for}
     async with client_of(host, address=address) as client:
@@ -390,14 +390,14 @@ async def test_closed_doors() -> None:
 # --- History ------------------------------------------------------------------------------------------------------------
 
 
-async def history_of(host: Host, room: str) -> None:
+async def history_of(host: App, room: str) -> None:
     """Wait until what the store has of a room's past was read."""
     async with asyncio.timeout(5):
-        while host.rooms[room].history is None:  # noqa: ASYNC110 -- the host has no event for it
+        while host.rooms[room].platform.history is None:  # noqa: ASYNC110 -- the host has no event for it
             await asyncio.sleep(0.005)
 
 
-async def test_history_is_averages_by_hour(clock: HandClock, host: Host, client: httpx.AsyncClient) -> None:
+async def test_history_is_averages_by_hour(clock: HandClock, host: App, client: httpx.AsyncClient) -> None:
     """
     The history says how many were there on average in each hour of the week that was seen, and in which moods.
     """
@@ -432,7 +432,7 @@ async def test_history_outlives_a_restart(tmp_path: Path) -> None:
 
 
 async def test_history_of_a_closed_room_is_still_there(
-    clock: HandClock, host: Host, client: httpx.AsyncClient
+    clock: HandClock, host: App, client: httpx.AsyncClient
 ) -> None:
     """
     A room that nobody is in right now, and that was closed for it, has the history that it had.
@@ -466,7 +466,7 @@ async def test_unknown_time_weighs_nothing(tmp_path: Path) -> None:
 # --- Operations ---------------------------------------------------------------------------------------------------------
 
 
-async def test_health_and_readiness(host: Host, client: httpx.AsyncClient) -> None:
+async def test_health_and_readiness(host: App, client: httpx.AsyncClient) -> None:
     """
     A server is alive as long as it answers, and ready until it stops; then it says when to ask again.
     """
@@ -489,7 +489,7 @@ async def test_health_and_readiness(host: Host, client: httpx.AsyncClient) -> No
 
 
 async def test_bug_is_an_error_without_details(
-    client: httpx.AsyncClient, host: Host, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     A bug is answered by an error of the one shape that says nothing of what went wrong, and counts as one.
@@ -578,7 +578,7 @@ async def test_mounted_app_starts_with_its_first_requests() -> None:
     Nobody runs the lifespan of a mounted application: the first requests start it, once, though they come together.
     """
     app = breathing_room.app(data=":memory:")
-    host: Host = app.state.host
+    host: App = app.state.host
     assert not host.ready
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://room.example") as client:
@@ -594,7 +594,7 @@ async def test_mounted_app_runs_its_own_lifespan() -> None:
     Who does run the lifespan has the host started before the first request, and stopped after the last.
     """
     app = breathing_room.app(data=":memory:")
-    host: Host = app.state.host
+    host: App = app.state.host
     async with app.router.lifespan_context(app):
         assert host.ready
     assert host.stopping

@@ -11,8 +11,8 @@ from websockets.frames import Frame, Opcode
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, LEASE_ENDED, PROTOCOL_ERROR
 from breathing_room.hosts.common.rooms.connection import ENDED
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
+from breathing_room.hosts.server.app import App, ServerRoom
 from breathing_room.hosts.server.frames import CLOSE, FIN, PING, PONG, TEXT, close_frame, frame
-from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.socket import Socket
 from inside import host_inside
 
@@ -56,23 +56,23 @@ class FakeTransport:
 
 
 @pytest.fixture
-async def host() -> AsyncIterator[Host]:
+async def host() -> AsyncIterator[App]:
     async with host_inside() as running:
         yield running
 
 
 @pytest.fixture
-def room(host: Host) -> RoomHost:
+def room(host: App) -> ServerRoom:
     return host.enter("lobby", address="127.0.0.1", forwarded_for=None)
 
 
-def opened(room: RoomHost) -> tuple[Socket, FakeTransport]:
+def opened(room: ServerRoom) -> tuple[Socket, FakeTransport]:
     transport = FakeTransport()
     transport.socket = Socket(transport, room, PROTOCOL)  # type: ignore[arg-type]
     return transport.socket, transport
 
 
-def joined(room: RoomHost) -> tuple[Socket, FakeTransport]:
+def joined(room: ServerRoom) -> tuple[Socket, FakeTransport]:
     socket, transport = opened(room)
     socket.data_received(sent(TEXT, JOIN))
     return socket, transport
@@ -82,20 +82,21 @@ def sent(opcode: int, payload: bytes = b"") -> bytes:
     return Frame(Opcode(opcode), payload).serialize(mask=True)
 
 
-def count(room: RoomHost) -> tuple[int | None, int]:
+def count(room: ServerRoom) -> tuple[int | None, int]:
     presence = room.presence()
     return presence.count, presence.low
 
 
-async def test_a_frame_becomes_a_person(room: RoomHost) -> None:
+async def test_a_frame_becomes_a_person(room: ServerRoom) -> None:
     """A join in a frame is counted; the transport is set to call back as soon as the kernel takes no more."""
     _, transport = joined(room)
     assert count(room) == (1, 1)
     assert transport.high == 0
+    await asyncio.sleep(0)
     assert transport.messages()[0]["type"] == "presence"
 
 
-async def test_a_ping_is_answered_with_its_own_bytes(room: RoomHost) -> None:
+async def test_a_ping_is_answered_with_its_own_bytes(room: ServerRoom) -> None:
     """A control ping gets its payload back in a pong, and ours has none."""
     socket, transport = opened(room)
     socket.data_received(sent(PING, b"abc"))
@@ -103,7 +104,7 @@ async def test_a_ping_is_answered_with_its_own_bytes(room: RoomHost) -> None:
     assert transport.written == [frame(PONG, b"abc"), frame(PING, b"")]
 
 
-async def test_a_slow_reader_gets_the_latest_only(host: Host, room: RoomHost) -> None:
+async def test_a_slow_reader_gets_the_latest_only(host: App, room: ServerRoom) -> None:
     """While the kernel takes no more nothing is written; afterwards the latest presence is sent once, if one was missed."""
     socket, transport = joined(room)
     transport.written.clear()
@@ -134,7 +135,7 @@ async def test_a_slow_reader_gets_the_latest_only(host: Host, room: RoomHost) ->
 async def test_how_a_client_closes_decides_whether_it_left(
     payload: bytes,
     left: bool,  # noqa: FBT001
-    room: RoomHost,
+    room: ServerRoom,
 ) -> None:
     """A close with 1000, 1001 or no code is a leave; with any other code the visitor may come back; each is answered in kind."""
     socket, transport = joined(room)
@@ -144,7 +145,7 @@ async def test_how_a_client_closes_decides_whether_it_left(
     assert (transport.written, transport.state) == ([frame(CLOSE, payload)], "closed")
 
 
-async def test_a_close_of_ours_waits_for_the_answer(host: Host, room: RoomHost) -> None:
+async def test_a_close_of_ours_waits_for_the_answer(host: App, room: ServerRoom) -> None:
     """After our close nothing is written or read but the answer, on which the connection ends; a second close does nothing."""
     socket, transport = joined(room)
     transport.written.clear()
@@ -161,7 +162,7 @@ async def test_a_close_of_ours_waits_for_the_answer(host: Host, room: RoomHost) 
     assert len(host.closing) == 0
 
 
-async def test_a_broken_frame_is_said_before_the_line_is_cut(room: RoomHost) -> None:
+async def test_a_broken_frame_is_said_before_the_line_is_cut(room: ServerRoom) -> None:
     """After a violation the close frame is written and our half is closed, so that it is not lost with unread input."""
     for can_half_close, state in ((True, "half-closed"), (False, "closed")):
         socket, transport = opened(room)
@@ -170,7 +171,7 @@ async def test_a_broken_frame_is_said_before_the_line_is_cut(room: RoomHost) -> 
         assert (transport.written, transport.state) == ([close_frame(PROTOCOL_ERROR)], state)
 
 
-async def test_a_lost_connection_keeps_its_person_for_a_while(host: Host, room: RoomHost) -> None:
+async def test_a_lost_connection_keeps_its_person_for_a_while(host: App, room: ServerRoom) -> None:
     """A connection that is lost without a close makes its visitor doubtful, not gone, and is forgotten by the host."""
     socket, _ = joined(room)
     socket.pause_writing()

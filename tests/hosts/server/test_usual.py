@@ -136,10 +136,11 @@ async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
         assert room.latest().presence.count == 10
         observed_h = [hour["observed_h"] for hour in (await host.history("lobby")).averages()]
         clock.ms += 5_000
-        room._observe(room.presence())
+        room.platform._observe(room.presence())
         assert [hour["observed_h"] for hour in (await host.history("lobby")).averages()] == observed_h
         clock.ms += 5_001
-        room._wake()
+        room.on_timer()
+        await asyncio.sleep(0)
         assert listener.heard == ["estimated", "counted"]
         assert room.presence().count == 0
         room.audience.clear()
@@ -157,5 +158,5 @@ async def test_without_averages_it_stays_unknown() -> None:
     await store.put("history/lobby", history.encode())
     async with host_inside(store=store, clock=HandClock(), history_fallback=True) as host:
         await asyncio.sleep(0.05)
-        assert host.rooms["lobby"].history is not None
+        assert host.rooms["lobby"].platform.history is not None
         assert host.presence("lobby").method == "unknown"

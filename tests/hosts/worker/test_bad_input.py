@@ -8,7 +8,7 @@ import time
 import pytest
 
 from breathing_room.core.wire import NOT_UTF8, SENSELESS, TOO_BIG
-from breathing_room.hosts.worker.shards import GROW, WITHIN
+from breathing_room.hosts.worker.shard_calls import GROW, WITHIN
 from breathing_room.testing.host_context import ask, expect_error, expect_refusal, new_room
 from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from hosts.worker.conftest import TIMES, Start

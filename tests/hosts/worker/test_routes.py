@@ -12,9 +12,10 @@ from breathing_room.core.errors import PeerError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
 from breathing_room.hosts.common.http.responses import WrongMethodError
+from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.worker import routes as http
-from breathing_room.hosts.worker.host import RoomHost
+from breathing_room.hosts.worker.room_platform import WorkerPlatform
 from breathing_room.hosts.worker.routes import OF_A_ROOM, OF_ALL, HttpRequest, RoomRoutes, Routes, find_route
 from breathing_room.hosts.worker.settings import WorkerConfig
 from inside import HandClock
@@ -238,7 +239,7 @@ def test_an_origin_must_be_allowed(origin: str | None, allowed: bool) -> None:  
 # --- In the room's object -----------------------------------------------------------------------------------------
 
 
-async def a_room(*, server: dict[str, Any] | None = None, **settings: Any) -> RoomHost:
+async def a_room(*, server: dict[str, Any] | None = None, **settings: Any) -> RoomHost[WorkerPlatform]:
     objects = Objects(sockets_per_object=50, **TIMES, **settings)
     for name, value in (server or {}).items():
         object.__setattr__(objects.worker.server, name, value)
@@ -253,7 +254,7 @@ def asking(body: Any = None, **headers: str) -> HttpRequest:
     return HttpRequest("POST", "/", {}, found.get, read)
 
 
-async def ask(room: RoomHost, asked: str, body: Any = None, **headers: str) -> Any:
+async def ask(room: RoomHost[WorkerPlatform], asked: str, body: Any = None, **headers: str) -> Any:
     answer = await RoomRoutes(room).answer(asked, asking(body, **headers))
     return json.loads(answer.body) if answer.body else answer.status
 

@@ -65,7 +65,7 @@ class Player:
                 for one in objects.objects.values():
                     one.crash()
             case "usual", ():
-                return json.dumps(history_body("lobby", (await objects.awake(0)).history())["hours"])
+                return json.dumps(history_body("lobby", (await objects.awake(0)).platform.history())["hours"])
             case "heard", ():
                 return " · ".join(map(heard, self.wires))
             case _:

@@ -8,7 +8,8 @@ import pytest
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.rooms.connection import ENDED, OBSERVER, PERSON
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
-from breathing_room.hosts.worker.host import RoomHost
+from breathing_room.hosts.common.rooms.room_host import RoomHost
+from breathing_room.hosts.worker.room_platform import WorkerPlatform
 from breathing_room.hosts.worker.socket import EdgeSocket
 from hosts.worker.objects import BROKEN, Wire
 from room_adapter import Objects
@@ -17,25 +18,25 @@ TIMES = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 15_000}
 
 
 @pytest.fixture
-async def room() -> RoomHost:
+async def room() -> RoomHost[WorkerPlatform]:
     return await Objects(sockets_per_object=50, **TIMES).awake(0)
 
 
-def opened(room: RoomHost) -> tuple[EdgeSocket, Wire]:
+def opened(room: RoomHost[WorkerPlatform]) -> tuple[EdgeSocket, Wire]:
     wire = Wire(0)
     socket = EdgeSocket(wire, room, PROTOCOL)
-    room.accept(socket)
+    room.platform.accept(socket)
     return socket, wire
 
 
-def joined(room: RoomHost, visitor: str = "visitor-0123456789") -> tuple[EdgeSocket, Wire]:
+def joined(room: RoomHost[WorkerPlatform], visitor: str = "visitor-0123456789") -> tuple[EdgeSocket, Wire]:
     socket, wire = opened(room)
     socket.message_arrived(json.dumps({"type": "join", "visitor": visitor, "mood": "release"}))
     return socket, wire
 
 
 @pytest.mark.parametrize("act", ["opened", "joined", "observer", "senseless"])
-async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost) -> None:
+async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost[WorkerPlatform]) -> None:
     """What is attached to a socket is all that it takes to go on with it: role, visitor, mood, age and patience."""
     socket, wire = opened(room) if act != "joined" else joined(room)
     if act == "observer":
@@ -58,7 +59,7 @@ async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost
     assert len(wire.attached) < 16_384
 
 
-async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: RoomHost) -> None:
+async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: RoomHost[WorkerPlatform]) -> None:
     """The object on which a visitor is counted is attached too."""
     socket, wire = joined(room)
     socket.parked = ("shard-2", 7)
@@ -66,7 +67,7 @@ async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: Room
     assert EdgeSocket.revive(wire, wire.attached, room).parked == ("shard-2", 7)
 
 
-async def test_what_did_not_change_is_not_attached_again(room: RoomHost) -> None:
+async def test_what_did_not_change_is_not_attached_again(room: RoomHost[WorkerPlatform]) -> None:
     """To attach is a call of the platform: it is made when something changed, and never after the end."""
     socket, wire = joined(room)
     wire.attached = ""
@@ -95,7 +96,7 @@ async def test_what_did_not_change_is_not_attached_again(room: RoomHost) -> None
         '[2,0,0,"zz",0,0]',
     ],
 )
-async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost) -> None:
+async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost[WorkerPlatform]) -> None:
     """An attachment that is damaged, has no such role, or has a person without a visitor, is an error."""
     with pytest.raises(ValueError):  # noqa: PT011 - of JSON, of unpacking, or ours
         EdgeSocket.revive(Wire(0), attached, room)
@@ -104,7 +105,9 @@ async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost) -> Non
 @pytest.mark.parametrize(
     ("message", "code"), [(b"binary", NOT_TEXT), ("bad \ufffd", NOT_UTF8), ("x" * 100_000, TOO_BIG)]
 )
-async def test_a_message_that_cannot_be_text_closes(message: Any, code: int, room: RoomHost) -> None:
+async def test_a_message_that_cannot_be_text_closes(
+    message: Any, code: int, room: RoomHost[WorkerPlatform]
+) -> None:
     """Binary messages, replaced bytes and messages that are too long end the socket with their code; what follows is not read."""
     socket, wire = opened(room)
     socket.message_arrived(message)
@@ -126,7 +129,7 @@ async def test_how_a_client_closes_decides_whether_it_left(
     code: int,
     answer: int,
     left: bool,  # noqa: FBT001
-    room: RoomHost,
+    room: RoomHost[WorkerPlatform],
 ) -> None:
     """1000, 1001 and no code are a leave, any other is a loss; each is answered by a code that may be sent."""
     socket, wire = joined(room)
@@ -136,7 +139,7 @@ async def test_how_a_client_closes_decides_whether_it_left(
     assert wire.closed == answer
 
 
-async def test_a_close_is_said_once(room: RoomHost) -> None:
+async def test_a_close_is_said_once(room: RoomHost[WorkerPlatform]) -> None:
     """After a close nothing is sent or closed again, whichever side began."""
     socket, wire = joined(room)
     socket.close(TOO_BIG)
@@ -148,7 +151,7 @@ async def test_a_close_is_said_once(room: RoomHost) -> None:
     assert (wire.closed, len(wire.heard)) == (TOO_BIG, heard)
 
 
-async def test_a_socket_that_is_gone_is_no_error(room: RoomHost) -> None:
+async def test_a_socket_that_is_gone_is_no_error(room: RoomHost[WorkerPlatform]) -> None:
     """What the runtime throws when a socket has gone away is the socket's end, and not the room's."""
 
     class Gone(Wire):

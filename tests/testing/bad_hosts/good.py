@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from breathing_room.core.events import Reported
 from breathing_room.core.identity import VisitorKey
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 
 PUSH_MS = 100
 JOIN_MS = 400
@@ -49,7 +49,7 @@ class Answer:
 class Good:
     """A host that passes everything on as it is. What a subclass overrides is its fault."""
 
-    def __init__(self, app: ASGIApp, host: Host) -> None:
+    def __init__(self, app: ASGIApp, host: App) -> None:
         self.app = app
         self.host = host
 

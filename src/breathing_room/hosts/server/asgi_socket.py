@@ -14,12 +14,12 @@ from breathing_room.core.events import Heard
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
 from breathing_room.hosts.common.http.middleware import error_response
-from breathing_room.hosts.common.rooms.connection import PERSON, Session
+from breathing_room.hosts.common.rooms.connection import PERSON, Connection
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
-from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server.app import App, ServerRoom
 
 
-class AsgiSocket(Session[RoomHost]):
+class AsgiSocket(Connection):
     """One WebSocket of an ASGI server: one task reads, one writes."""
 
     __slots__ = ("_answers", "_closing", "_latest", "_news", "_websocket", "_writing_since_ms")
@@ -27,7 +27,7 @@ class AsgiSocket(Session[RoomHost]):
     # Answers that a client may leave unread; a polite one waits for each.
     ANSWERS_MAX = 16
 
-    def __init__(self, websocket: WebSocket, room: RoomHost, dialect: Dialect) -> None:
+    def __init__(self, websocket: WebSocket, room: ServerRoom, dialect: Dialect) -> None:
         self._websocket = websocket
         self._latest: Announcement | None = None
         self._answers: list[bytes] = []
@@ -56,7 +56,7 @@ class AsgiSocket(Session[RoomHost]):
         """Part after what is ready was sent."""
         if self._closing is None:
             self._closing = (code, reason)
-            self.room.host.count_close(code)
+            self.room.platform.deadlines.count_close(code)
             self._news.set()
             self.ended(politely=False)
 
@@ -105,7 +105,7 @@ class AsgiSocket(Session[RoomHost]):
                 self.heard()
 
     @classmethod
-    async def run(cls, host: Host, websocket: WebSocket) -> None:
+    async def run(cls, host: App, websocket: WebSocket) -> None:
         """Handle one connection, from handshake to end."""
         try:
             headers = websocket.headers
@@ -136,7 +136,7 @@ class AsgiSocket(Session[RoomHost]):
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
         finally:
             session.ended(politely=False)
-            session.room.host.forget(session)
+            session.room.platform.deadlines.release(session)
             for task in (writer, reader):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):

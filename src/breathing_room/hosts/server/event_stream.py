@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from breathing_room.core.events import Observed, ObserverLeft
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
-from breathing_room.hosts.server.host import RoomHost
+from breathing_room.hosts.server.app import ServerRoom
 
 
 class EventStream:
@@ -16,12 +16,11 @@ class EventStream:
         room: The room that it listens to.
     """
 
-    def __init__(self, room: RoomHost) -> None:
+    def __init__(self, room: ServerRoom) -> None:
         self.room = room
-        self._latest: Announcement | None = Announcement(room.presence())
+        self._latest: Announcement | None = None
         self._goodbye: bytes | None = None
         self._news = asyncio.Event()
-        self._news.set()
 
     def push(self, announcement: Announcement) -> None:
         """Have the latest ready for when the reader takes it."""
@@ -40,6 +39,7 @@ class EventStream:
         host = self.room.host
         self.room.audience[self] = None
         self.room.feed(Observed(self))
+        self.room.flush()  # Its reader waits for the first event.
         host.session_count += 1
         try:
             while True:

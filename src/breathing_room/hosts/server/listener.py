@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from breathing_room.core.errors import PeerError
 from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
 from breathing_room.hosts.common.http.responses import NotFoundError, error_answer, upgrade_required
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.socket import Socket
 
 SOCKET_PATH: Final = re.compile(rb"/v1/rooms/([^/?]*)/socket")
@@ -106,7 +106,7 @@ def refusal(error: PeerError) -> bytes:
 class Http(HttpToolsProtocol):
     """uvicorn's HTTP class, with limits on how long and how large the head of a request may be."""
 
-    host: Host
+    host: App
 
     def on_message_begin(self) -> None:
         """A request begins: its head has to arrive in time."""
@@ -193,7 +193,7 @@ class Front(asyncio.Protocol):
 
     def __init__(
         self,
-        host: Host,
+        host: App,
         *,
         upgrading: bool,
         config: Config,

@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server.app import App, ServerRoom
 
 COUNTERS = {
     "joins": "People who came in over a socket.",
@@ -54,7 +54,7 @@ ALARM_SEATS_MIN: Final = 64
 """In a smaller panel half of the seats is a family. From here on it is what the default cap takes for a script."""
 
 
-def room_gauges(room: RoomHost) -> dict[str, float]:
+def room_gauges(room: ServerRoom) -> dict[str, float]:
     """Read the gauges of a room, by the names of ``ROOM_GAUGES``."""
     panel = room.room.panel
     presence = room.presence()
@@ -79,7 +79,7 @@ def room_gauges(room: RoomHost) -> dict[str, float]:
     return gauges
 
 
-def cluster_metrics(host: Host) -> Iterator[Metric]:
+def cluster_metrics(host: App) -> Iterator[Metric]:
     """Yield every metric of a cluster; without values where the server is alone."""
     cluster = host.cluster
     nodes = GaugeMetricFamily(
@@ -126,7 +126,7 @@ def cluster_metrics(host: Host) -> Iterator[Metric]:
             others = sum(summary.leases for node in cluster.nodes if (summary := node.sums.get(name)))
             people.add_metric([name], told + others)
             drift.add_metric([name], room.room.count - told)
-            parked.add_metric([name], room.part.standby_count if room.part else 0)
+            parked.add_metric([name], cluster.standby_count(name))
         failed.add_metric([], cluster.ticks_failed)
         messages.add_metric([], cluster.messages)
         refused.add_metric([], cluster.messages_refused)
@@ -141,7 +141,7 @@ class HostCollector(Collector):
         host: Whose numbers they are.
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: App) -> None:
         self._host = host
 
     def collect(self) -> Iterator[Metric]:
@@ -196,7 +196,7 @@ class HostCollector(Collector):
         yield from cluster_metrics(self._host)
 
 
-def render_metrics(host: Host, accept: str) -> tuple[bytes, str]:
+def render_metrics(host: App, accept: str) -> tuple[bytes, str]:
     """Write all metrics.
 
     Args:

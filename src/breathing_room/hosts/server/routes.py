@@ -41,9 +41,9 @@ from breathing_room.hosts.common.http.responses import etag_of_presence, upgrade
 from breathing_room.hosts.common.rooms.reports import take_leave, take_legacy_report, take_report
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.admin.routes import admin_routes
+from breathing_room.hosts.server.app import App, ServerRoom
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
 from breathing_room.hosts.server.event_stream import EventStream
-from breathing_room.hosts.server.host import Host, RoomHost
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.page import PageRoutes
 
@@ -51,7 +51,7 @@ from breathing_room.hosts.server.page import PageRoutes
 class Routes:
     """The handlers, over one host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: App) -> None:
         self.host = host
         self._openapi = encode(openapi(host.config))
         self._presence_max_age = f"public, max-age={host.config.presence_max_age_s}"
@@ -174,7 +174,7 @@ class Routes:
     def _room(self, request: Request) -> str:
         return resolve_room(request.path_params["room"], self.host.config.default_room)
 
-    def _enter(self, request: Request, name: str) -> RoomHost:
+    def _enter(self, request: Request, name: str) -> ServerRoom:
         address, forwarded_for = _peer(request)
         return self.host.enter(name, address=address, forwarded_for=forwarded_for)
 
@@ -199,7 +199,7 @@ class StartedOnDemand:
     be saved afterwards. But it can be asked: its handler of the signal is a method of the server that is to stop.
     """
 
-    def __init__(self, app: ASGIApp, host: Host) -> None:
+    def __init__(self, app: ASGIApp, host: App) -> None:
         self.app = app
         self.host = host
 
@@ -223,7 +223,7 @@ def _server_is_stopping() -> bool:
     return bool(getattr(server, "should_exit", False))
 
 
-def create_app(host: Host) -> Starlette:
+def create_app(host: App) -> Starlette:
     """Make the application over a host.
 
     Args:
@@ -302,4 +302,4 @@ def app(config: ServerConfig | None = None, **settings: Any) -> Starlette:
         ConfigError: A setting is unknown or out of its range.
     """
     config = config or ServerConfig.load(flags=settings, environ={})
-    return create_app(Host(config))
+    return create_app(App(config))

@@ -13,7 +13,7 @@ import uvloop
 from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
 from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.listener import Front
 from breathing_room.hosts.server.routes import create_app
 
@@ -25,7 +25,7 @@ GC_THRESHOLDS = (50_000, 20, 100)
 class RoomServer(AsgiServer):
     """A server of rooms, which parts from people before it parts from connections."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], host: Host) -> None:
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], host: App) -> None:
         super().__init__(config, on_start)
         self._host = host
 
@@ -63,7 +63,7 @@ async def _serve(
     capacity: Capacity,
     on_start: Callable[[str, Capacity], None],
 ) -> None:
-    host = Host(config, sockets_max=capacity.sockets)
+    host = App(config, sockets_max=capacity.sockets)
     await host.open_store()  # A store that cannot be used is said before anybody is let in.
     front = partial(Front, host)
     server = RoomServer(

@@ -10,8 +10,9 @@ from then until it could, presences are skipped, and the latest is sent afterwar
 import asyncio
 
 from breathing_room.core.wire import GOING_AWAY, GOODBYE
-from breathing_room.hosts.common.rooms.connection import ENDED, Session
+from breathing_room.hosts.common.rooms.connection import ENDED, Connection
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+from breathing_room.hosts.server.app import ServerRoom
 from breathing_room.hosts.server.frames import (
     CLOSE,
     NO_STATUS,
@@ -25,18 +26,17 @@ from breathing_room.hosts.server.frames import (
     read_close,
     text_frame,
 )
-from breathing_room.hosts.server.host import RoomHost
 
 POLITE = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
 _PING = frame(PING, b"")
 
 
-class Socket(Session[RoomHost], asyncio.Protocol):
+class Socket(Connection, asyncio.Protocol):
     """One WebSocket after its handshake."""
 
     __slots__ = ("_blocked", "_closing", "_missed", "_reader", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, room: RoomHost, dialect: Dialect) -> None:
+    def __init__(self, transport: asyncio.Transport, room: ServerRoom, dialect: Dialect) -> None:
         self._transport = transport
         self._reader = FrameReader()
         self._blocked = False
@@ -45,7 +45,7 @@ class Socket(Session[RoomHost], asyncio.Protocol):
         transport.set_write_buffer_limits(high=0)
         super().__init__(room, dialect)
 
-    # --- Session ----------------------------------------------------------------------------------------------
+    # --- Connection -----------------------------------------------------------------------------------------
 
     def push(self, announcement: Announcement) -> None:
         """Write the prebuilt frame, or remember that one was missed."""
@@ -69,9 +69,9 @@ class Socket(Session[RoomHost], asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
-        self.room.host.count_close(code)
+        self.room.platform.deadlines.count_close(code)
         self._transport.write(close_frame(code, reason))
-        self.room.host.closing.start(self, self.room.host.clock.now_ms())
+        self.room.platform.deadlines.closing.start(self, self.room.host.clock.now_ms())
         self.ended(politely=False)
 
     def abort(self) -> None:
@@ -119,12 +119,12 @@ class Socket(Session[RoomHost], asyncio.Protocol):
         """The kernel's buffer is full: a slow reader."""
         self._blocked = True
         if not self._closing:
-            self.room.host.slow.start(self, self.room.host.clock.now_ms())
+            self.room.platform.deadlines.slow.start(self, self.room.host.clock.now_ms())
 
     def resume_writing(self) -> None:
         """Everything was handed over: send the latest, if something newer was skipped."""
         self._blocked = False
-        self.room.host.slow.stop(self)
+        self.room.platform.deadlines.slow.stop(self)
         if self._missed:
             self._missed = False
             if self.role != ENDED:
@@ -134,5 +134,5 @@ class Socket(Session[RoomHost], asyncio.Protocol):
         """The transport is gone."""
         del exc
         self._closing = True
-        self.room.host.forget(self)
+        self.room.platform.deadlines.release(self)
         self.ended(politely=False)

@@ -1,9 +1,9 @@
 """The worker host: rooms at Cloudflare's edge, each a Durable Object, in Python.
 
-``host.py`` is its heart, as that of the server: it feeds a room, carries out its effects and sets one alarm.
-``socket.py`` is how a session travels there; ``hibernation.py`` is what a room remembers while it sleeps.
+``room_platform.py`` carries out what a ``RoomHost`` (``hosts/common/rooms/room_host.py``) is asked for, and sets one alarm.
+``socket.py`` is how a connection travels there; ``hibernation.py`` is what a room remembers while it sleeps.
 ``routes.py`` answers HTTP, in front and in the room, and ``kv_routes.py`` where rooms are kept in KV
-alone; ``shards.py`` is a room over several objects. What touches the platform is
+alone; ``shard_calls.py`` is a room over several objects. What touches the platform is
 ``durable_object.py``, ``entry.py`` (the Worker before the objects) and ``platform.py``. ``assemble.py`` and
 ``deploy.py`` run elsewhere: they put a Worker together.
 

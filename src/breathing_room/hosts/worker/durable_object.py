@@ -15,11 +15,11 @@ from breathing_room.hosts.common.http.handshake import admit_handshake
 from breathing_room.hosts.common.http.responses import Answer, as_client_error, error_answer, upgrade_required
 from breathing_room.hosts.common.rooms.connection import ENDED
 from breathing_room.hosts.worker.hibernation import BILLED, Rows
-from breathing_room.hosts.worker.host import Host, RoomHost
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, make_host, read_request, respond, to_object
+from breathing_room.hosts.worker.room_platform import EdgeServices, WorkerPlatform
 from breathing_room.hosts.worker.routes import HttpRequest, RoomRoutes, find_route
-from breathing_room.hosts.worker.shards import (
+from breathing_room.hosts.worker.shard_calls import (
     INSIDE,
     SHARDS_HEADER,
     WITHIN,
@@ -38,10 +38,10 @@ PONG: Final = '{"type":"pong"}'
 
 ALARM_AGAIN_MS: Final = 5_000
 
-_hosts: list[Host] = []
+_hosts: list[EdgeServices] = []
 
 
-def the_host(env: Any) -> Host:
+def the_host(env: Any) -> EdgeServices:
     """Find what all rooms share in this copy of the code; the first room makes it."""
     if not _hosts:
         _hosts.append(make_host(env))
@@ -54,7 +54,7 @@ class BreathingRoom(DurableObject):
     def __init__(self, ctx: Any, env: Any) -> None:
         super().__init__(ctx, env)
         self._state = getattr(ctx, "_ctx", ctx)  # The SDK's wrapper would convert every argument.
-        self._room: RoomHost | None = None
+        self._room: WorkerPlatform | None = None
         self._collecting: KvRoutes | None = None
         self._waking = asyncio.Lock()
         self._sockets: dict[int, EdgeSocket] = {}
@@ -79,14 +79,14 @@ class BreathingRoom(DurableObject):
                 headers[SHARDS_HEADER] = str(room.shards)
             if path in {"/socket", "/api/room"}:
                 return self._open_socket(room, asked, headers, None if path == "/api/room" else name)
-            answer = await RoomRoutes(room).answer(path, asked)
+            answer = await RoomRoutes(room.room).answer(path, asked)
         except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
             refused = as_client_error(error)
             host.counters.refuse(refused.code)
             answer = error_answer(refused)
         return respond(answer, headers)
 
-    def _collector(self, host: Host) -> KvRoutes:
+    def _collector(self, host: EdgeServices) -> KvRoutes:
         """Find who collects the reports of this room, where it is kept in KV."""
         if self._collecting is None:
             assert host.store is not None
@@ -141,13 +141,13 @@ class BreathingRoom(DurableObject):
         except Exception as error:
             log.critical("a bug", exc_info=error)
 
-    async def _awake(self, name: str | None) -> RoomHost:
+    async def _awake(self, name: str | None) -> WorkerPlatform:
         """Find the room; the first call of a life wakes it."""
         async with self._waking:
             if self._room is None:
                 state = self._state
                 own_name, shard = room_and_shard(str(state.id.name or name))
-                room = RoomHost(
+                room = WorkerPlatform(
                     the_host(self.env),
                     own_name,
                     Rows(state.storage.sql, to_js),
@@ -162,12 +162,12 @@ class BreathingRoom(DurableObject):
         await self._room.load_secrets()
         return self._room
 
-    def _revived(self, room: RoomHost) -> list[EdgeSocket]:
+    def _revived(self, room: WorkerPlatform) -> list[EdgeSocket]:
         """Go on with the sockets that the network kept."""
         revived = []
         for websocket in self._state.getWebSockets():
             try:
-                session = EdgeSocket.revive(websocket, websocket.deserializeAttachment(), room)
+                session = EdgeSocket.revive(websocket, websocket.deserializeAttachment(), room.room)
             except (ValueError, TypeError, IndexError) as error:
                 log.error("a socket with an attachment that is not ours: %s", error)
                 continue
@@ -195,7 +195,7 @@ class BreathingRoom(DurableObject):
         raise PeerError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
 
     def _open_socket(
-        self, room: RoomHost, request: HttpRequest, headers: dict[str, str], name: str | None
+        self, room: WorkerPlatform, request: HttpRequest, headers: dict[str, str], name: str | None
     ) -> Any:
         if (request.header("upgrade") or "").lower() != "websocket":
             raise upgrade_required()
@@ -204,13 +204,13 @@ class BreathingRoom(DurableObject):
             request.query,
             origin=request.header("origin"),
             host=request.header("host"),
-            config=room.host.config,
-            connections=len(room.sockets),
-            connections_max=min(room.host.worker.sockets_max, room.host.worker.sockets_per_object),
+            config=room.room.host.config,
+            connections=room.room.attached,
+            connections_max=min(room.worker.sockets_max, room.worker.sockets_per_object),
         )
         client, server = js.WebSocketPair.new().object_values()
         self._state.acceptWebSocket(server)
-        session = EdgeSocket(server, room, admitted.dialect)
+        session = EdgeSocket(server, room.room, admitted.dialect)
         self._sockets[server.js_id] = session
         room.accept(session)
         admitted.begin(session)

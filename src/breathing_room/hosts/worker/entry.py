@@ -19,14 +19,14 @@ from breathing_room.hosts.worker.durable_object import BreathingRoom
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
 from breathing_room.hosts.worker.routes import ADDRESS, HttpRequest, Routes
-from breathing_room.hosts.worker.shards import (
+from breathing_room.hosts.worker.shard_calls import (
     GROW,
     INSIDE,
     SHARDS_HEADER,
     WITHIN,
     Spread,
     object_name,
-    seed_of,
+    routing_key,
 )
 from breathing_room.stores.kv import KvStore
 
@@ -137,7 +137,7 @@ class Default(WorkerEntrypoint):
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
         if _spread.is_full(name, now_ms):
             refuse_connection()
-        seed = seed_of(request, request.header(ADDRESS)) if most > 1 else b""
+        seed = routing_key(request, request.header(ADDRESS)) if most > 1 else b""
         refused: dict[int, Any] = {}
         shards = min(_spread.shards(name, now_ms), most)
         while True:

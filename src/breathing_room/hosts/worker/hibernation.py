@@ -1,13 +1,16 @@
-"""What a room remembers while it sleeps: a few values by name, each one row of the object's SQLite.
+"""A room that sleeps: what it remembers is a few values by name, each one row of the object's SQLite, and what is attached to its sockets.
 
 A row that is written costs a millionth of a dollar whatever its size, and a read a thousandth of that (``docs/howto/cloudflare.md``).
 So a value is written whole, and only when it changed.
 """
 
 import logging
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from breathing_room.core.errors import StoreError
+from breathing_room.core.leases import RESTORED, SILENT
+from breathing_room.core.snapshot import Snapshot, decode_snapshot, with_connected
 from breathing_room.hosts.common.rooms.secrets import SecretSource, draw_secret
 
 log = logging.getLogger("breathing_room.worker")
@@ -20,6 +23,10 @@ SNAPSHOT: Final = "snapshot"
 HISTORY: Final = "history"
 SHARDS: Final = "shards"
 SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
+
+# Whether a visitor was on a socket when the rest was written: if none is now, a deploy or a crash dropped them.
+OCCUPIED: Final = b"\x01"
+EMPTY: Final = b"\x00"
 
 
 class Kept(Protocol):
@@ -127,3 +134,26 @@ class KeptSecrets:
                 log.warning("the secret is the object's own, since the store fails: %s", error)
         self._kept.put(f"{SECRET}{epoch}", agreed)
         return agreed
+
+
+def with_dropped(rest: Snapshot, stored: bytes | None, *, lease_ms: int, now_ms: int) -> Snapshot:
+    """Add the visitors whose sockets a deploy or a crash dropped, as far as the last snapshot knows them.
+
+    Args:
+        rest: What no socket remembered.
+        stored: The last snapshot of all, None if there is none.
+        lease_ms: How long a lease is.
+        now_ms: The time.
+
+    Raises:
+        HostError: The snapshot is damaged.
+    """
+    saved = None if stored is None else decode_snapshot(stored)
+    if saved is None or saved.as_of_ms + lease_ms <= now_ms:
+        return replace(rest, unknown_until_ms=now_ms + lease_ms)
+    known = {key for key, *_ in rest.people}
+    dropped = {key: mood for key, mood, flags, _ in saved.people if not flags & SILENT and key not in known}
+    if not dropped:  # It is not known who will come back.
+        return replace(rest, unknown_until_ms=now_ms + lease_ms)
+    left_ms = saved.as_of_ms + lease_ms - rest.as_of_ms
+    return with_connected(rest, dropped, left_ms=left_ms, flags=SILENT | RESTORED)

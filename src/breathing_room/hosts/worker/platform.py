@@ -14,7 +14,7 @@ from breathing_room.hosts.common.http.handshake import first_values
 from breathing_room.hosts.common.http.responses import Answer, body_cut_off, body_too_large, check_declared
 from breathing_room.hosts.common.read_settings import variable_of
 from breathing_room.hosts.common.rooms.clock import WallClock
-from breathing_room.hosts.worker.host import Host
+from breathing_room.hosts.worker.room_platform import EdgeServices
 from breathing_room.hosts.worker.routes import HttpRequest
 from breathing_room.hosts.worker.settings import WORKER_FIELDS, WorkerConfig
 from breathing_room.ports import PublishTarget
@@ -80,7 +80,7 @@ class Namespace:
         await self._store.put(path, content)
 
 
-def make_host(env: Any) -> Host:
+def make_host(env: Any) -> EdgeServices:
     """Make what the rooms of a Worker share, from its bindings.
 
     ``KV`` is where rooms are backed up; ``BUCKET`` and ``PRESENCE`` are where their presences are published, in R2 and in KV.
@@ -94,7 +94,7 @@ def make_host(env: Any) -> Host:
         targets.append(Bucket(bucket))
     if presence is not None:
         targets.append(Namespace(presence))
-    return Host(
+    return EdgeServices(
         worker=worker,
         clock=WallClock(),
         prefixes=Prefixes((), worker.server.networks_without_cap),

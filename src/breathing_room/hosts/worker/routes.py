@@ -12,12 +12,10 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from breathing_room.core.admission import admit_room
-from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
     DEFAULT_ROOM,
@@ -45,11 +43,11 @@ from breathing_room.hosts.common.http.responses import (
 )
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.reports import (
-    ReportedRoom,
     take_leave,
     take_legacy_report,
     take_report,
 )
+from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.worker.settings import WorkerConfig
 
 # Room names are made up by clients: of more than this, all that was read is dropped.
@@ -248,30 +246,10 @@ class Routes:
 # --- In the room's object ---------------------------------------------------------------------------------------
 
 
-class AnsweringRoom(ReportedRoom, Protocol):
-    """What is asked of the room of an object."""
-
-    name: str
-    config: RoomConfig
-
-    @property
-    def epoch(self) -> int:
-        """The current key epoch."""
-
-    def presence(self) -> Presence:
-        """Describe the room as it is now."""
-
-    def history(self) -> History:
-        """Return its averages."""
-
-    def progress(self) -> Any:
-        """Return how far it is on its way out of KV, a dataclass."""
-
-
 class RoomRoutes:
     """The handlers, over one room."""
 
-    def __init__(self, room: AnsweringRoom) -> None:
+    def __init__(self, room: RoomHost[Any]) -> None:
         self.room = room
 
     async def answer(self, asked: str, request: HttpRequest) -> Answer:
@@ -292,7 +270,7 @@ class RoomRoutes:
             case "/migration":
                 return self.migration(request)
             case "/history":
-                return json_answer(encode(history_body(self.room.name, self.room.history())))
+                return json_answer(encode(history_body(self.room.name, self.room.platform.history())))
             case "/api/heartbeat":
                 return await self.heartbeat(request)
             case _:
@@ -323,7 +301,7 @@ class RoomRoutes:
             raise PeerError("token_needed", "show the operator's token to see this", status=401)
         if not hmac.compare_digest(shown.strip().encode(), token.encode()):
             raise PeerError("wrong_token", "this is not the operator's token", status=403)
-        return json_answer(encode(asdict(self.room.progress())))
+        return json_answer(encode(asdict(self.room.platform.progress())))
 
     async def heartbeat(self, request: HttpRequest) -> Answer:
         """Take a heartbeat of the planning document's app."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http import document_api
-from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, PERSON, Session
+from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, PERSON, Connection
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
+from breathing_room.hosts.common.rooms.room_host import RoomHost
 
 if TYPE_CHECKING:
     from breathing_room.core.replication.delta import PeerId
-    from breathing_room.hosts.worker.host import RoomHost
 
 log = logging.getLogger("breathing_room.worker")
 
@@ -29,7 +29,7 @@ DIALECTS: Final = (PROTOCOL, document_api.DIALECT)
 REPLACEMENT: Final = "\ufffd"
 
 
-class EdgeSocket(Session["RoomHost"]):
+class EdgeSocket(Connection):
     """One WebSocket of the edge.
 
     Attributes:
@@ -42,7 +42,7 @@ class EdgeSocket(Session["RoomHost"]):
 
     __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "parked", "websocket")
 
-    def __init__(self, websocket: Any, room: "RoomHost", dialect: Dialect) -> None:
+    def __init__(self, websocket: Any, room: RoomHost[Any], dialect: Dialect) -> None:
         self.websocket = websocket
         self.key: VisitorKey | None = None
         self.mood = 0
@@ -53,7 +53,7 @@ class EdgeSocket(Session["RoomHost"]):
         super().__init__(room, dialect)
 
     @classmethod
-    def revive(cls, websocket: Any, attached: str, room: "RoomHost") -> Self:
+    def revive(cls, websocket: Any, attached: str, room: RoomHost[Any]) -> Self:
         """Go on with a socket that was kept open while the room slept.
 
         Raises:
@@ -87,7 +87,7 @@ class EdgeSocket(Session["RoomHost"]):
             self._attached = attached
             self.websocket.serializeAttachment(attached)
 
-    # --- Session ----------------------------------------------------------------------------------------------
+    # --- Connection -----------------------------------------------------------------------------------------
 
     def push(self, announcement: Announcement) -> None:
         """Send a presence."""
@@ -96,6 +96,10 @@ class EdgeSocket(Session["RoomHost"]):
     def send(self, text: bytes) -> None:
         """Send an answer."""
         self._send(text.decode())
+
+    def _became(self, role: int) -> None:
+        super()._became(role)
+        self.keep()
 
     def ping(self) -> None:
         """Do nothing: the network looks after its sockets, and tells us when one ends."""

@@ -8,23 +8,28 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 from breathing_room.core.config import RoomConfig
+from breathing_room.core.effects import KeepConnections
 from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.identity import SECRET_BYTES
+from breathing_room.core.room import Room
+from breathing_room.core.wire import JOIN_LATE
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http import document_api
-from breathing_room.hosts.common.rooms.connection import ENDED
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
+from breathing_room.hosts.common.rooms.connection import ENDED, Connection
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, Subscriber
 from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.frames import CLOSE, FIN, PING, PONG, TEXT, close_frame, read_close
-from breathing_room.hosts.server.host import Host
 from breathing_room.hosts.server.socket import Socket
-from breathing_room.hosts.worker.host import Host as EdgeHost
-from breathing_room.hosts.worker.host import RoomHost as EdgeRoomHost
+from breathing_room.hosts.worker.room_platform import EdgeServices, WorkerPlatform
 from breathing_room.hosts.worker.settings import WorkerConfig
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.stores import MemoryStore
@@ -114,17 +119,26 @@ class Stage(ABC):
     async def open(self, name: str) -> None:
         """Open a connection."""
 
-    @abstractmethod
     async def open_document(self, name: str, session_id: str, mood: str) -> None:
         """Open a connection of the planning document's app."""
+        await self.turn(partial(self._open_document, name, session_id, mood))
 
-    @abstractmethod
     async def report(self, visitor: str, ticket: float, mood: str | None = None) -> None:
         """Report a visitor of the panel."""
+        await self.turn(partial(self._report, visitor, ticket, mood))
 
-    @abstractmethod
     async def withdraw(self, visitor: str) -> None:
         """Let a visitor of the panel leave."""
+        await self.turn(partial(self._withdraw, visitor))
+
+    @abstractmethod
+    async def _open_document(self, name: str, session_id: str, mood: str) -> None: ...
+
+    @abstractmethod
+    async def _report(self, visitor: str, ticket: float, mood: str | None) -> None: ...
+
+    @abstractmethod
+    async def _withdraw(self, visitor: str) -> None: ...
 
     @abstractmethod
     async def _say(self, name: str, text: str) -> None: ...
@@ -194,24 +208,25 @@ def masked(opcode: int, payload: bytes) -> bytes:
     return bytes([FIN | opcode]) + head + bytes(4) + payload
 
 
+def at_once(_executor: None, work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+    """Run what a thread should: a loop whose time jumps cannot wait for one."""
+    done = asyncio.get_running_loop().create_future()
+    done.set_result(work(*arguments))
+    return done
+
+
 class ServerStage(Stage):
     """The server, in this loop."""
 
     async def start(self) -> None:
-        # A loop whose time jumps cannot wait for a thread.
-        self.loop.run_in_executor = self._run_at_once  # type: ignore[method-assign,assignment]
+        self.loop.run_in_executor = at_once  # type: ignore[method-assign,assignment]
         self.store = MemoryStore(clock=self.clock.wall_ms)
         self.transports: dict[str, NotingTransport] = {}
         await self._start()
 
-    def _run_at_once(self, _executor: None, work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
-        done = self.loop.create_future()
-        done.set_result(work(*arguments))
-        return done
-
     async def _start(self) -> None:
         config = ServerConfig.load(flags={"data": ":memory:", **self.settings}, environ={})
-        self.host = Host(config, self.store, clock=self.clock)
+        self.host = App(config, self.store, clock=self.clock)
         await self.host.start()
 
     async def crash(self) -> None:
@@ -221,7 +236,7 @@ class ServerStage(Stage):
         for task in list(self.host._tasks):
             task.cancel()
         for room in self.host.rooms.values():
-            room.shut()
+            room.platform.shut()
         await self._start()
 
     async def stop(self) -> None:
@@ -230,7 +245,7 @@ class ServerStage(Stage):
     async def open(self, name: str) -> None:
         self._open(name, PROTOCOL)
 
-    async def open_document(self, name: str, session_id: str, mood: str) -> None:
+    async def _open_document(self, name: str, session_id: str, mood: str) -> None:
         socket = self._open(name, document_api.DIALECT)
         try:
             socket.join(session_id, document_api.read_mood(mood, socket.room.config.moods))
@@ -253,11 +268,11 @@ class ServerStage(Stage):
         else:
             transport.receive(CLOSE, close_frame(code)[2:])
 
-    async def report(self, visitor: str, ticket: float, mood: str | None = None) -> None:
+    async def _report(self, visitor: str, ticket: float, mood: str | None) -> None:
         room = self.host.rooms[ROOM]
         room.feed(Reported(room.visitor_key(visitor_id(visitor)), ticket, mood))
 
-    async def withdraw(self, visitor: str) -> None:
+    async def _withdraw(self, visitor: str) -> None:
         room = self.host.rooms[ROOM]
         room.feed(Withdrew(room.visitor_key(visitor_id(visitor))))
 
@@ -298,12 +313,12 @@ class EdgeStage(Stage):
         room = RoomConfig(**{name: value for name, value in self.settings.items() if name not in names})
         server = {name: value for name, value in self.settings.items() if name in names}
         worker = WorkerConfig(server=ServerConfig(room=room, **server))
-        self.host = EdgeHost(worker=worker, clock=self.clock, prefixes=Prefixes())
+        self.host = EdgeServices(worker=worker, clock=self.clock, prefixes=Prefixes())
         self.rows: dict[str, bytes] = {}
         self.alarm_at_ms: int | None = None
         self.websockets: dict[str, NotingWebSocket] = {}
         self.sockets: dict[str, EdgeSocket] = {}
-        self.room: EdgeRoomHost | None = None
+        self.platform: WorkerPlatform | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.ringing = asyncio.create_task(self._ring())
 
@@ -341,25 +356,25 @@ class EdgeStage(Stage):
             while self.alarm_at_ms is None or self.alarm_at_ms > self.clock.now_ms():  # noqa: ASYNC110 - time is virtual
                 await asyncio.sleep(0.001)
             self.alarm_at_ms = None
-            room = await self._awake()
-            await room.talk()
-            room.alarm_rang()
+            platform = await self._awake()
+            await platform.talk()
+            platform.alarm_rang()
             self._sleep_if_tired()
 
-    async def _awake(self) -> EdgeRoomHost:
-        if self.room is None:
-            room = EdgeRoomHost(self.host, ROOM, self, set_alarm=self._set_alarm, spawn=self._spawn)
+    async def _awake(self) -> WorkerPlatform:
+        if self.platform is None:
+            platform = WorkerPlatform(self.host, ROOM, self, set_alarm=self._set_alarm, spawn=self._spawn)
             self.sockets = {
-                name: EdgeSocket.revive(websocket, websocket.attached, room)
+                name: EdgeSocket.revive(websocket, websocket.attached, platform.room)
                 for name, websocket in self.websockets.items()
             }
-            await room.wake(list(self.sockets.values()))
-            self.room = room
-        await self.room.load_secrets()
-        return self.room
+            await platform.wake(list(self.sockets.values()))
+            self.platform = platform
+        await self.platform.load_secrets()
+        return self.platform
 
     def _sleep(self) -> None:
-        self.room = None
+        self.platform = None
         self.sockets = {}
 
     def _sleep_if_tired(self) -> None:
@@ -376,7 +391,7 @@ class EdgeStage(Stage):
     async def open(self, name: str) -> None:
         await self._open(name, PROTOCOL)
 
-    async def open_document(self, name: str, session_id: str, mood: str) -> None:
+    async def _open_document(self, name: str, session_id: str, mood: str) -> None:
         socket = await self._open(name, document_api.DIALECT)
         try:
             socket.join(session_id, document_api.read_mood(mood, socket.room.config.moods))
@@ -384,10 +399,10 @@ class EdgeStage(Stage):
             socket.refuse(error)
 
     async def _open(self, name: str, dialect: Any) -> EdgeSocket:
-        room = await self._awake()
+        platform = await self._awake()
         websocket = self.websockets[name] = NotingWebSocket(self.ledger[name])
-        socket = self.sockets[name] = EdgeSocket(websocket, room, dialect)
-        room.accept(socket)
+        socket = self.sockets[name] = EdgeSocket(websocket, platform.room, dialect)
+        platform.accept(socket)
         return socket
 
     async def _say(self, name: str, text: str) -> None:
@@ -402,10 +417,139 @@ class EdgeStage(Stage):
                 self.websockets[name].is_open = False
             self.sockets[name].peer_closed(code)
 
-    async def report(self, visitor: str, ticket: float, mood: str | None = None) -> None:
-        room = await self._awake()
+    async def _report(self, visitor: str, ticket: float, mood: str | None) -> None:
+        room = (await self._awake()).room
         room.feed(Reported(room.visitor_key(visitor_id(visitor)), ticket, mood))
 
-    async def withdraw(self, visitor: str) -> None:
-        room = await self._awake()
+    async def _withdraw(self, visitor: str) -> None:
+        room = (await self._awake()).room
         room.feed(Withdrew(room.visitor_key(visitor_id(visitor))))
+
+
+# --- Neither ----------------------------------------------------------------------------------------------------------
+
+
+class NotingConnection(Connection):
+    """A connection that is nothing but a list."""
+
+    def __init__(self, room: RoomHost[Any], codec: Any, ledger: list[bytes]) -> None:
+        self.ledger = ledger
+        self.is_open = True
+        super().__init__(room, codec)
+
+    def push(self, announcement: Announcement) -> None:
+        self.send(announcement.text(self.dialect))
+
+    def send(self, text: bytes) -> None:
+        if self.is_open:
+            self.ledger.append(text)
+
+    def ping(self) -> None:
+        raise AssertionError("an open connection is a lease here")
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        if self.is_open:
+            self.ledger.append(noted_close(code, reason))
+            self.is_open = False
+            self.ended(politely=False)
+
+    def abort(self) -> None:
+        self.close(BROKEN)
+
+
+class FakeStage(Stage):
+    """A room host on a platform that keeps nothing: the third one, beside the server's and the Worker's."""
+
+    async def start(self) -> None:
+        self.connections: dict[str, NotingConnection] = {}
+        self._open_room(unknown=False)
+        self.ringing = asyncio.create_task(self._ring())
+
+    def _open_room(self, *, unknown: bool) -> None:
+        names = {"senseless_max"}
+        config = RoomConfig(**{name: value for name, value in self.settings.items() if name not in names})
+        server = ServerConfig(**{name: value for name, value in self.settings.items() if name in names})
+        services = RoomServices(server, clock=self.clock, counters=Counters(), prefixes=Prefixes())
+        services.secrets.current = (bytes(SECRET_BYTES),)
+        room = Room(ROOM, config, now_ms=self.clock.now_ms(), unknown=unknown, connection_is_lease=True)
+        self.room = RoomHost(room, self, services)
+        self.flushes: list[Callable[[], None]] = []
+        self.timer_at_ms: int | None = None
+        self.room.on_timer()
+
+    async def crash(self) -> None:
+        for connection in self.connections.values():
+            connection.is_open = False
+        self.connections.clear()
+        self._open_room(unknown=True)
+
+    async def stop(self) -> None:
+        self.ringing.cancel()
+
+    async def _ring(self) -> None:
+        while True:
+            await asyncio.sleep(0.001)
+            now_ms = self.clock.now_ms()
+            for connection in self.room.host.joining.ended(now_ms):
+                connection.close(JOIN_LATE)
+            if self.timer_at_ms is not None and self.timer_at_ms <= now_ms:
+                self.timer_at_ms = None
+                self.room.on_timer()
+                self._flush()
+
+    async def turn(self, act: Callable[[], Awaitable[None]]) -> None:
+        await super().turn(act)
+        self._flush()
+
+    def _flush(self) -> None:
+        flushes, self.flushes = self.flushes, []
+        for flush in flushes:
+            flush()
+
+    # Platform
+
+    def call_soon(self, flush: Callable[[], None]) -> None:
+        self.flushes.append(flush)
+
+    def send(self, audience: Mapping[Subscriber, None], announcement: Announcement) -> None:
+        for subscriber in audience:
+            subscriber.push(announcement)
+
+    def set_timer(self, at_ms: int | None) -> None:
+        self.timer_at_ms = at_ms
+
+    def save(self) -> None: ...
+
+    def keep(self, effect: KeepConnections) -> None: ...
+
+    def commit(self) -> None: ...
+
+    # Clients
+
+    async def open(self, name: str) -> None:
+        self._open(name, PROTOCOL)
+
+    def _open(self, name: str, codec: Any) -> NotingConnection:
+        made = self.connections[name] = NotingConnection(self.room, codec, self.ledger[name])
+        return made
+
+    async def _open_document(self, name: str, session_id: str, mood: str) -> None:
+        connection = self._open(name, document_api.DIALECT)
+        connection.join(session_id, document_api.read_mood(mood, self.room.config.moods))
+
+    async def _say(self, name: str, text: str) -> None:
+        if self.connections[name].is_open:
+            self.connections[name].receive(text.encode())
+
+    async def _drop(self, name: str, code: int) -> None:
+        connection = self.connections[name]
+        if code != BROKEN and connection.is_open:
+            self.ledger[name].append(noted_close(code, b""))  # The answer to its close.
+        connection.is_open = False
+        connection.ended(politely=code != BROKEN)
+
+    async def _report(self, visitor: str, ticket: float, mood: str | None) -> None:
+        self.room.feed(Reported(self.room.visitor_key(visitor_id(visitor)), ticket, mood))
+
+    async def _withdraw(self, visitor: str) -> None:
+        self.room.feed(Withdrew(self.room.visitor_key(visitor_id(visitor))))

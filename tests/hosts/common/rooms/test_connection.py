@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +12,7 @@ from breathing_room.core.errors import PeerError
 from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS
-from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Session
+from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Connection
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
 from breathing_room.hosts.common.settings import ServerConfig
@@ -58,15 +58,17 @@ class FakeRoom:
             raise self.refusal
         self.events.append(event)
 
+    report = feed
+
     def visitor_key(self, visitor: str) -> VisitorKey:
         return VisitorKey(visitor.encode())
 
 
-class FakeSession(Session[FakeRoom]):
+class FakeSession(Connection):
     """A socket that notes what is sent."""
 
     def __init__(self, room: FakeRoom) -> None:
-        super().__init__(room, PROTOCOL)
+        super().__init__(cast("Any", room), PROTOCOL)
         self.sent: list[dict[str, Any]] = []
         self.closed: list[int] = []
 

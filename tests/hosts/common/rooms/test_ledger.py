@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from breathing_room.core.wire import GOODBYE
-from hosts.common.rooms.ledger import EdgeStage, Ledger, ServerStage, Stage
+from hosts.common.rooms.ledger import EdgeStage, FakeStage, Ledger, ServerStage, Stage
+from hosts.common.rooms.ledger_pairs import EdgePair, Pair, ServerPair
 from virtual_loop import run_virtually
 
 SETTINGS: dict[str, Any] = {
@@ -206,8 +207,54 @@ def played(script: Script, make: Callable[..., Stage], **more: Any) -> Ledger:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_every_host_sends_the_same(script: Script) -> None:
-    """The server and the Worker send each connection the same bytes in the same order, whether the object sleeps or not."""
+    """The server, the Worker and a platform that keeps nothing send each connection the same bytes in the same order, and so does an object that sleeps after every turn."""
     server = played(script, ServerStage)
     assert all(server.values()), "every connection is sent something"
     assert played(script, EdgeStage) == server
     assert played(script, EdgeStage, sleeps=True) == server
+    assert played(script, FakeStage) == server
+
+
+async def two_replicas(pair: Pair) -> list[Ledger]:
+    """Visitors on both, one of them on both at once, who goes from one to the other."""
+    known = []
+    await pair.join("ann", "ann", "release", at=0)
+    await pair.join("bob", "bob", "gratitude", at=1)
+    await pair.join("cat", "cat", None, at=1)
+    known.append(await pair.settle())
+    await pair.join("ann-again", "ann", None, at=1)
+    known.append(await pair.settle())
+    await pair.mood("ann-again", "presence")
+    known.append(await pair.settle())
+    await pair.mood("ann", "gratitude")
+    known.append(await pair.settle())
+    await pair.drop("ann")
+    known.append(await pair.settle())
+    await pair.drop("bob", GOODBYE)
+    known.append(await pair.settle())
+    await pair.drop("ann-again")
+    known.append(await pair.settle())
+    return known
+
+
+def test_two_replicas_know_the_same_on_every_host() -> None:
+    """
+    Whatever happens on two replicas of a room, once all news have travelled each connection was last sent the same bytes by two nodes of
+    a server and by two objects, but for the time.
+    """
+    settings = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 10_000, "snapshot_ms": 20_000}
+
+    def played_by(make: Callable[..., Pair]) -> list[Ledger]:
+        async def play() -> list[Ledger]:
+            pair = make(**settings)
+            await pair.start()
+            try:
+                return await two_replicas(pair)
+            finally:
+                await pair.stop()
+
+        return run_virtually(play())
+
+    server = played_by(ServerPair)
+    assert [len(known) for known in server] == [3, 4, 4, 4, 3, 2, 1]
+    assert played_by(EdgePair) == server

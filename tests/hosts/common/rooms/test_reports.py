@@ -42,10 +42,7 @@ class FakeRoom:
         self.admission = Admission("lobby", config, verify, now_ms=0)
         self.events: list[Event] = []
 
-    def feed(self, event: Event) -> None:
-        self.events.append(event)
-
-    def report(self, event: Reported | Withdrew) -> None:
+    def report(self, event: Reported | Tossed | Withdrew) -> None:
         self.events.append(event)
 
     def visitor_key(self, visitor: str) -> VisitorKey:
@@ -62,13 +59,18 @@ class FakeRoom:
         return counters.reports, counters.reports_outside, counters.reports_shed
 
 
-def report(room: FakeRoom) -> None:
+def a_room(rate: float = 1.0, verify: Any = None) -> Any:
+    """Make a fake that is taken for a room host."""
+    return FakeRoom(rate, verify)
+
+
+def report(room: Any) -> None:
     take_report(room, REPORT, address="192.0.2.1", forwarded_for=None)
 
 
 def test_a_report_in_the_panel_is_fed_with_the_hash_of_its_prefix() -> None:
     """A report that is admitted becomes an event of its visitor, with its ticket, its mood and a prefix that is no address."""
-    room = FakeRoom()
+    room = a_room()
     report(room)
     (event,) = room.events
     assert isinstance(event, Reported)
@@ -81,14 +83,14 @@ def test_a_report_in_the_panel_is_fed_with_the_hash_of_its_prefix() -> None:
 
 def test_a_report_outside_the_panel_is_counted_and_not_fed() -> None:
     """Below its ticket the rate leaves a report outside: it is one of the reports, and no event."""
-    room = FakeRoom(rate=ticket(REPORT.visitor, room="lobby", epoch=7) / 2)
+    room = a_room(rate=ticket(REPORT.visitor, room="lobby", epoch=7) / 2)
     report(room)
     assert (room.events, room.counted) == ([], (1, 1, 0))
 
 
 def test_what_is_shed_is_counted_as_such_and_a_leave_is_not_shed() -> None:
     """With the bucket empty reports and heartbeats of the document are shed and counted; a leave is fed all the same."""
-    room = FakeRoom()
+    room = a_room()
     room.empty()
     for refused in (report, lambda room: take_legacy_report(room, Join("s1", None))):
         with pytest.raises(PeerError, match="more people report"):
@@ -99,10 +101,10 @@ def test_what_is_shed_is_counted_as_such_and_a_leave_is_not_shed() -> None:
 
 def test_a_heartbeat_of_the_document_counts_unless_ids_are_signed() -> None:
     """A heartbeat without a mood is unspoken; where ids are signed it is refused, and is no report."""
-    room = FakeRoom()
+    room = a_room()
     take_legacy_report(room, Join("s1", None))
     assert (room.events, room.counted) == ([Tossed(VisitorKey(b"s1"), UNSPOKEN)], (1, 0, 0))
-    signed = FakeRoom(verify=lambda _visitor, _leaving: None)
+    signed = a_room(verify=lambda _visitor, _leaving: None)
     with pytest.raises(PeerError) as error:
         take_legacy_report(signed, Join("s1", None))
     assert (error.value.code, signed.events, signed.counted) == ("unsigned_visitor", [], (0, 0, 0))

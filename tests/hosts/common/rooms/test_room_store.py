@@ -48,7 +48,7 @@ def counters() -> Counters:
 
 @pytest.fixture
 def store(kept: Watched, counters: Counters) -> RoomStore:
-    return RoomStore(kept, counters)
+    return RoomStore(kept, counters, clock=lambda: NOW_MS)
 
 
 def a_room(people: int = 0) -> Room:
@@ -151,7 +151,7 @@ async def test_a_failed_save_is_counted_and_logged(
     kept.fails = True
     with caplog.at_level(logging.ERROR):
         assert not await save(store, a_room(1))
-        assert not await store.save_history("lobby", History(), None, wall_ms=NOW_MS)
+        assert not await store.save_history("lobby", History(), None)
     assert (counters.snapshots, counters.snapshots_failed, counters.histories_failed) == (0, 1, 1)
     assert "room lobby could not be saved: the disk is full" in caplog.text
     assert "the history of room lobby could not be saved: the disk is full" in caplog.text
@@ -162,7 +162,7 @@ async def test_averages_and_today_come_back(store: RoomStore, kept: Watched) -> 
     history, day = History(), Day(wall_ms=NOW_MS, epoch_ms=86_400_000)
     history.observe({"release": 7}, wall_ms=NOW_MS - 3_600_000)
     history.observe({"release": 7}, wall_ms=NOW_MS)
-    assert await store.save_history("lobby", history, day, wall_ms=NOW_MS)
+    assert await store.save_history("lobby", history, day)
     again = await store.history("lobby")
     assert again is not None
     assert again.encode() == history.encode()
@@ -188,7 +188,7 @@ async def test_averages_that_cannot_be_read_are_none(
 async def test_a_forgotten_room_leaves_its_averages(store: RoomStore, kept: Watched) -> None:
     """A room that is closed leaves no snapshot and no note."""
     await save(store, a_room(1))
-    await store.save_history("lobby", History(), None, wall_ms=NOW_MS)
+    await store.save_history("lobby", History(), None)
     await store.forget("lobby")
     assert await kept.list("") == ["history/lobby"]
 

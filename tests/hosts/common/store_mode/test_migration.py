@@ -15,7 +15,7 @@ from breathing_room.core.tickets import ticket
 from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, Follower
+from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, Follower, take_over
 from breathing_room.hosts.common.store_mode.records import CONTROL
 from breathing_room.hosts.common.store_mode.settings import StatelessConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
@@ -215,3 +215,18 @@ async def test_it_is_over_when_the_job_has_stopped(both: Both) -> None:
     await both.store.delete(CONTROL)
     await both.follow()
     assert both.follower.over
+
+
+async def test_a_room_begins_with_what_store_mode_left(both: Both, visitors: Iterator[str]) -> None:
+    """A room is taken over with the visitors who reported to the writers, with their moods; one of which the store holds nothing is not."""
+    for _ in range(5):
+        await both.old(next(visitors), "release")
+    await both.writer.stop()
+    await housekeep(both.store, CONFIG, clock=lambda: both.now_ms)
+    taken = await take_over(both.store, CONFIG, both.room, now_ms=both.now_ms)
+    assert taken is not None
+    presence = taken.presence(now_ms=both.now_ms)
+    assert (presence.count, presence.moods["release"], taken.panel.rate) == (5, 5, 1.0)
+    other = Room("attic", CONFIG.server.room, now_ms=both.now_ms, connection_is_lease=True)
+    assert await take_over(both.store, CONFIG, other, now_ms=both.now_ms) is None
+    assert await take_over(MemoryStore(), CONFIG, both.room, now_ms=both.now_ms) is None

@@ -10,7 +10,7 @@ import pytest
 
 from breathing_room.core.errors import StoreError
 from breathing_room.core.history import History
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 from breathing_room.stores.memory import MemoryStore
 from harness import Serve
 from inside import NOON_MS, HandClock, client_of, host_inside
@@ -39,7 +39,7 @@ async def report(client: httpx.AsyncClient, number: int, room: str = "lobby") ->
     assert answer.status_code == 200
 
 
-async def seen(host: Host, query: str = "") -> dict[str, Any]:
+async def seen(host: App, query: str = "") -> dict[str, Any]:
     """See what the operator sees."""
     async with client_of(host) as client:
         answer = await client.get(f"/admin.json{query}", headers=BEARER)
@@ -51,12 +51,12 @@ async def test_it_says_who_is_there_and_who_came() -> None:
     """Three people, of whom one leaves: two are here, three came, and three were most."""
     async with host_inside(admin_token=TOKEN, push_ms=20) as host, client_of(host) as client:
         lobby = host.rooms["lobby"]
-        await lobby.load_history()
+        await lobby.platform.load_history()
         for number in range(3):
             await report(client, number)
-        await lobby.save_history()
+        await lobby.platform.save_history()
         await client.post("/v1/rooms/lobby/leave", json={"visitor": f"visitor-{0:010}"})
-        await lobby.save_history()
+        await lobby.platform.save_history()
         body = await seen(host)
         page = (await client.get("/admin", headers=BEARER)).text
     room = body["room"]
@@ -108,12 +108,12 @@ async def test_it_says_how_the_store_fares() -> None:
     clock, store = HandClock(), FullDisk()
     async with host_inside(store=store, admin_token=TOKEN, clock=clock) as host:
         lobby = host.rooms["lobby"]
-        await lobby.load_history()
-        await lobby.save_history()
+        await lobby.platform.load_history()
+        await lobby.platform.save_history()
         clock.ms += 90_000
         store.is_full = True
-        await lobby.save_history()
-        await lobby.save()
+        await lobby.platform.save_history()
+        await lobby.platform.save_now()
         body = await seen(host)
         assert (body["store"]["saved_at_ms"], body["store"]["failures"]) == (NOON_MS, 2)
         async with client_of(host) as client:
@@ -129,7 +129,7 @@ async def test_the_averages_of_the_week_are_drawn() -> None:
     history.observe(None, wall_ms=NOON_MS)
     async with host_inside(admin_token=TOKEN, clock=HandClock()) as host, client_of(host) as client:
         await report(client, 1)
-        host.rooms["lobby"].history = history
+        host.rooms["lobby"].platform.history = history
         page = (await client.get("/admin", headers=BEARER)).text
     assert "<title>Thu 11:00, 40 people</title>" in page
     assert "<td>40</td>" in page
@@ -189,9 +189,9 @@ async def test_nodes_are_listed_and_know_the_same_people() -> None:
                 for number, client in ((1, here), (2, here), (2, there), (3, there)):
                     await report(client, number)
             for host in (one, two):
-                await host.rooms["lobby"].load_history()
+                await host.rooms["lobby"].platform.load_history()
             for host in (one, two, one):
-                await host.rooms["lobby"].save_history()
+                await host.rooms["lobby"].platform.save_history()
             bodies = [await seen(one), await seen(two)]
             deadline_s = time.monotonic() + 15
             # On a busy machine a node is late now and then, as both of them stand still.

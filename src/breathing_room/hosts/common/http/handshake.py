@@ -5,7 +5,6 @@ The slim socket, the ASGI socket and the object of a Worker each read the reques
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
 from breathing_room.core.admission import admit_connection
@@ -13,7 +12,7 @@ from breathing_room.core.errors import PeerError
 from breathing_room.core.wire import DEFAULT_ROOM, Join, resolve_room
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.origins import check_origin
-from breathing_room.hosts.common.rooms.connection import Session
+from breathing_room.hosts.common.rooms.connection import Connection
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Dialect
 from breathing_room.hosts.common.settings import ServerConfig
 
@@ -32,7 +31,7 @@ class Handshake:
     dialect: Dialect
     join: Join | None
 
-    def begin(self, session: Session[Any]) -> None:
+    def begin(self, session: Connection) -> None:
         """Join the visitor of the query; a refusal is the first message."""
         if self.join is not None:
             try:

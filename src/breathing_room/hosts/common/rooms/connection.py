@@ -1,85 +1,31 @@
-"""What a socket means, whatever carries it.
+"""What a connection means, whichever way its bytes travel.
 
-A session turns the messages of one client into events of its room. How bytes travel is the business of its
+A connection turns the messages of one client into events of its room. How bytes travel is the business of its
 subclasses: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py`` speaks
 ASGI, and the socket of ``hosts/worker/socket.py`` is kept by a network that lets the room sleep.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import MutableMapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from breathing_room.core.admission import Admission
-from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
-from breathing_room.core.identity import VisitorKey
+from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
-from breathing_room.hosts.common.rooms.clock import Clock
-from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
-from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.rooms.room_host import RoomHost
 
-# What a session is, in the order in which it comes about.
+if TYPE_CHECKING:
+    from breathing_room.core.identity import VisitorKey
+
+# What a connection is, in the order in which it comes about.
 NEW = 0
 OBSERVER = 1
 PERSON = 2
 ENDED = 3
 
 
-class Shared(Protocol):
-    """What a session asks of the host of its room."""
-
-    @property
-    def config(self) -> ServerConfig:
-        """How the host works."""
-
-    @property
-    def clock(self) -> Clock:
-        """The two times."""
-
-    @property
-    def counters(self) -> Counters:
-        """What the host counts about itself."""
-
-
-class Place(Protocol):
-    """What a session asks of the room that it leads to."""
-
-    name: str
-    config: RoomConfig
-    admission: Admission
-    ping_ms: int
-
-    @property
-    def host(self) -> Shared:
-        """The host that it is part of."""
-
-    @property
-    def audience(self) -> MutableMapping[Any, None]:
-        """Who is told of every change."""
-
-    def attach(self, session: Any) -> None:
-        """A socket leads here."""
-
-    def settle(self, session: Any) -> None:
-        """A socket has said what it is."""
-
-    def detach(self, session: Any) -> None:
-        """A socket is gone."""
-
-    def feed(self, event: Event) -> None:
-        """Tell the room something."""
-
-    def visitor_key(self, visitor: str) -> VisitorKey:
-        """Hash a visitor id."""
-
-
-PlaceT = TypeVar("PlaceT", bound=Place)
-
-
-class Session(ABC, Generic[PlaceT]):
-    """One socket of one client.
+class Connection(ABC):
+    """One connection of one client.
 
     Attributes:
         room: The room that the socket leads to.
@@ -91,7 +37,7 @@ class Session(ABC, Generic[PlaceT]):
 
     __slots__ = ("_senseless", "dialect", "heard_at_ms", "role", "room", "visitor")
 
-    def __init__(self, room: PlaceT, dialect: Dialect) -> None:
+    def __init__(self, room: RoomHost[Any], dialect: Dialect) -> None:
         self.room = room
         self.dialect = dialect
         self.role = NEW
@@ -174,7 +120,7 @@ class Session(ABC, Generic[PlaceT]):
         self.visitor = self.room.visitor_key(visitor)
         self.room.audience[self] = None
         try:
-            self.room.feed(Joined(self, self.visitor, mood))
+            self.room.report(Joined(self, self.visitor, mood))
         except PeerError:
             self.room.audience.pop(self, None)
             raise

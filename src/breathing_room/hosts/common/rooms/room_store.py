@@ -23,7 +23,7 @@ from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Snapshot, decode_snapshot
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.ports import Store
+from breathing_room.ports import Clock, Store, wall_ms
 
 log = logging.getLogger("breathing_room.rooms")
 
@@ -79,9 +79,17 @@ class RoomStore:
         counters: Where saves are counted.
         writes_cost: Whether each write is paid for: the note and the averages are then written only when the note changes
             from empty to not empty or back, which is all that a restart asks it.
+        clock: Tells the wall time.
+
+    Attributes:
+        saved_at_ms: When something was last stored, by the wall clock.
     """
 
-    def __init__(self, store: Store, counters: Counters, *, writes_cost: bool = False) -> None:
+    def __init__(
+        self, store: Store, counters: Counters, *, writes_cost: bool = False, clock: Clock = wall_ms
+    ) -> None:
+        self.saved_at_ms: int | None = None
+        self._clock = clock
         self._store = store
         self._counters = counters
         self._writes_cost = writes_cost
@@ -150,6 +158,7 @@ class RoomStore:
             log.error("room %s could not be saved: %s", name, error)
             return False
         self._counters.snapshots += 1
+        self.saved_at_ms = self._clock()
         return True
 
     async def forget(self, name: str) -> None:
@@ -172,7 +181,7 @@ class RoomStore:
             log.error("the history of room %s could not be read: %s", name, error)
             return None
 
-    async def save_history(self, name: str, history: History, day: Day | None, *, wall_ms: int) -> bool:
+    async def save_history(self, name: str, history: History, day: Day | None) -> bool:
         """Store the averages of a room, and what its operator is shown of today until that ends.
 
         Returns:
@@ -181,12 +190,13 @@ class RoomStore:
         try:
             await self._store.put(HISTORY + name, history.encode(), ttl_ms=HISTORY_TTL_MS)
             if day is not None:
-                ttl_ms = max(1, day.ends_ms - wall_ms)
+                ttl_ms = max(1, day.ends_ms - self._clock())
                 await self._store.put(DAY + name, day.encode(), ttl_ms=ttl_ms)
         except StoreError as error:
             self._counters.histories_failed += 1
             log.error("the history of room %s could not be saved: %s", name, error)
             return False
+        self.saved_at_ms = self._clock()
         return True
 
     async def merge_day(self, name: str, day: Day) -> None:

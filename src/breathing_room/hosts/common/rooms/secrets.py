@@ -5,7 +5,7 @@ visitor. Where secrets are kept differs from host to host; that is a ``SecretSou
 
 =====================================  ==============================================================
 ``StoreSecrets``                       the store of the host
-``hosts/server/cluster.py``            the log that the nodes of a cluster share
+``hosts/server/cluster_node.py``       the log that the nodes of a cluster share
 ``hosts/worker/hibernation.py``        the rows of an object, filled from the store or by the first object
 =====================================  ==============================================================
 """

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from breathing_room.core.wire import presence_body
-from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server.app import App, ServerRoom
 from breathing_room.hosts.server.metrics import COUNTERS, room_gauges
 
 PREFIXES_SHOWN: Final = 5
@@ -11,7 +11,7 @@ PREFIX_BYTES: Final = 4
 """Enough of a hash to tell two of five apart, and to be of no other use."""
 
 
-def admin_body(host: Host, room: RoomHost) -> dict[str, Any]:
+def admin_body(host: App, room: ServerRoom) -> dict[str, Any]:
     """Say what the page shows: the server, a row for every room, and one room at length.
 
     Args:
@@ -38,20 +38,20 @@ def _most_first(row: dict[str, Any]) -> tuple[int, str]:
     return -(row["presence"]["count"] or 0), row["room"]
 
 
-def room_row(room: RoomHost, wall_ms: int) -> dict[str, Any]:
+def room_row(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
     """Say of a room what fits a row."""
-    assert room.day is not None
+    assert room.platform.day is not None
     return {
         "room": room.name,
         "presence": presence_body(room.presence()),
         "audience": len(room.audience),
-        "today": room.day.body(wall_ms=wall_ms),
+        "today": room.platform.day.body(wall_ms=wall_ms),
     }
 
 
-def room_body(room: RoomHost, wall_ms: int) -> dict[str, Any]:
+def room_body(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
     """Say of a room everything."""
-    assert room.day is not None
+    assert room.platform.day is not None
     gauges = room_gauges(room)
     panel = room.room.panel
     seats = panel.seat_count + panel.capped_count
@@ -63,12 +63,12 @@ def room_body(room: RoomHost, wall_ms: int) -> dict[str, Any]:
             {"prefix": prefix[:PREFIX_BYTES].hex(), "seats": held, "share": round(held / seats, 4)}
             for prefix, held in panel.largest_prefixes(PREFIXES_SHOWN)
         ],
-        "last_day": room.day.trail_body(wall_ms=wall_ms),
-        "week": [] if room.history is None else room.history.averages(),
+        "last_day": room.platform.day.trail_body(wall_ms=wall_ms),
+        "week": [] if room.platform.history is None else room.platform.history.averages(),
     }
 
 
-def store_body(host: Host) -> dict[str, Any]:
+def store_body(host: App) -> dict[str, Any]:
     """Say how the store fares."""
     return {
         "kind": type(host.store).__name__.removesuffix("Store").lower(),
@@ -77,7 +77,7 @@ def store_body(host: Host) -> dict[str, Any]:
     }
 
 
-def node_rows(host: Host) -> list[dict[str, Any]]:
+def node_rows(host: App) -> list[dict[str, Any]]:
     """List the nodes of a cluster, this one first; none where there is no cluster."""
     cluster = host.cluster
     if cluster is None:

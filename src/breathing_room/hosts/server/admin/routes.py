@@ -18,7 +18,7 @@ from breathing_room.hosts.common.http.middleware import check_request_origin, js
 from breathing_room.hosts.server.admin.auth import COOKIE, COOKIE_S, AdminAuth, wrong_token
 from breathing_room.hosts.server.admin.body import admin_body
 from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
-from breathing_room.hosts.server.host import Host
+from breathing_room.hosts.server.app import App
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
@@ -29,7 +29,7 @@ POLICY: Final = (
 class AdminRoutes:
     """The handlers, over one host whose config has a token."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: App) -> None:
         self.host = host
         self._auth = AdminAuth(host.config.admin_token)
         self._files = {
@@ -98,7 +98,7 @@ class AdminRoutes:
         return admin_body(self.host, room)
 
 
-def admin_routes(host: Host) -> list[BaseRoute]:
+def admin_routes(host: App) -> list[BaseRoute]:
     """List the routes of the page; none without a token."""
     if not host.config.admin_token:
         return []

@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from breathing_room.core.broadcaster import LastBroadcast
 from breathing_room.core.codec import DAMAGE, pack, unpack
@@ -25,11 +25,9 @@ from breathing_room.core.replication.replica import Replica
 from breathing_room.core.replication.shard import CoordinatorUpdate, Shard, ShardReport
 from breathing_room.core.room import Room
 from breathing_room.core.summary import Summary
+from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.worker.routes import HttpRequest
 from breathing_room.hosts.worker.socket import EdgeSocket
-
-if TYPE_CHECKING:
-    from breathing_room.hosts.worker.host import RoomHost
 
 log = logging.getLogger("breathing_room.worker")
 
@@ -74,7 +72,7 @@ def room_and_shard(name: str) -> tuple[str, int]:
     return room, int(shard or 0)
 
 
-def seed_of(request: HttpRequest, address: str | None) -> bytes:
+def routing_key(request: HttpRequest, address: str | None) -> bytes:
     """Find what a visitor brings each time before saying who it is: the id that older clients name, or else the address prefix.
 
     It is hashed at once (``order``), kept nowhere and told nobody.
@@ -135,7 +133,7 @@ class SharedByFirst:
         """Return nothing: no visitor was in another object before its first secret."""
 
 
-class ShardPart:
+class ReplicaCalls:
     """What an object tells the others of its part of the room, and its people of all.
 
     Args:
@@ -144,7 +142,7 @@ class ShardPart:
         call: Asks another object.
     """
 
-    def __init__(self, peers: Coordinator | Shard, room: "RoomHost", call: Call) -> None:
+    def __init__(self, peers: Coordinator | Shard, room: RoomHost[Any], call: Call) -> None:
         self._peers = peers
         self._host = room
         self._call = call
@@ -313,15 +311,15 @@ def _stamp(summary: Summary) -> str:
     return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, coins.repeats))
 
 
-def _late_ms(room: "RoomHost") -> int:
+def _late_ms(room: RoomHost[Any]) -> int:
     return LATE_TICKS * min(room.config.push_ms, TEMPO_MS)
 
 
-def _nobody(room: "RoomHost", now_ms: int) -> Summary:
+def _nobody(room: RoomHost[Any], now_ms: int) -> Summary:
     return Room(room.name, room.config, now_ms=now_ms).summary(now_ms)
 
 
-class Parent(ShardPart):
+class CoordinatorCalls(ReplicaCalls):
     """The part of the first object: it adds up, and tells.
 
     Args:
@@ -329,7 +327,7 @@ class Parent(ShardPart):
         call: Asks another object.
     """
 
-    def __init__(self, room: "RoomHost", call: Call) -> None:
+    def __init__(self, room: RoomHost[Any], call: Call) -> None:
         now_ms = room.host.clock.now_ms()
         self.hub = Coordinator(
             room.name,
@@ -370,7 +368,7 @@ class Parent(ShardPart):
         hub, now_ms = self.hub, self._now_ms()
         if self._has_sums or self._has_words:
             hub.touch(now_ms)
-        if hub.remove_shards(len(self._host.sockets), self._host.host.worker.sockets_per_object):
+        if hub.remove_shards(self._host.attached, self._host.platform.worker.sockets_per_object):
             self._changed = True
 
     def _speak(self, now_ms: int) -> Summary:
@@ -443,7 +441,7 @@ class Parent(ShardPart):
         self.hub.resume(peers, self._moods_of)
 
 
-class Child(ShardPart):
+class ShardCalls(ReplicaCalls):
     """The part of any other object: it tells the first one, and hears from it.
 
     Args:
@@ -452,7 +450,7 @@ class Child(ShardPart):
         call: Asks another object.
     """
 
-    def __init__(self, room: "RoomHost", shard: int, call: Call) -> None:
+    def __init__(self, room: RoomHost[Any], shard: int, call: Call) -> None:
         now_ms = room.host.clock.now_ms()
         self.spoke = Shard(room.name, (str(shard), now_ms), _nobody(room, now_ms), late_ms=_late_ms(room))
         self._shard = shard
@@ -468,7 +466,7 @@ class Child(ShardPart):
     def stepped(self) -> None:
         """Something happened here: see whether the parent must know."""
         super().stepped()
-        if bool(self._host.sockets) != bool(self._sockets_told):
+        if bool(self._host.attached) != bool(self._sockets_told):
             self._has_sums = True  # The parent forgets whoever has none.
 
     async def answer(self, path: str, body: bytes) -> bytes:
@@ -516,7 +514,7 @@ class Child(ShardPart):
 
     def _report(self, now_ms: int, part: RoomDelta) -> bytes:
         # Who is new is so for the sake of somebody who is about to come in.
-        self._sockets_told = len(self._host.sockets) or int(self.spoke.is_new)
+        self._sockets_told = self._host.attached or int(self.spoke.is_new)
         return self.spoke.report(part, self._sockets_told, now_ms).encode(self._moods_of)
 
     def _hear(self, news: CoordinatorUpdate) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.errors import PeerError, StoreError
-from breathing_room.core.events import Observed, Reported, Withdrew
+from breathing_room.core.events import Reported, Withdrew
 from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server.host import SLICE, Host, RoomHost
+from breathing_room.hosts.server.app import App, ServerRoom
 from breathing_room.stores import MemoryStore
 from inside import HandClock, client_of, host_inside
 
@@ -59,7 +59,7 @@ class Listener:
         """Go."""
 
 
-def come(room: RoomHost, name: str = VISITOR, mood: str | None = None) -> None:
+def come(room: ServerRoom, name: str = VISITOR, mood: str | None = None) -> None:
     """Report somebody."""
     room.feed(Reported(room.visitor_key(name), 0.5, mood))
 
@@ -72,72 +72,16 @@ async def until(store: Kept, people: int) -> None:
 
 
 @pytest.fixture
-async def host() -> AsyncIterator[Host]:
+async def host() -> AsyncIterator[App]:
     """A host in memory."""
     async with host_inside(push_ms=20, pushes_per_s=100_000, snapshot_ms=100) as host:
         yield host
 
 
-# --- Telling --------------------------------------------------------------------------------------------------------------
+# --- Rooms ------------------------------------------------------------------------------------------------------------
 
 
-async def test_everybody_of_a_large_audience_is_told(host: Host) -> None:
-    """
-    An audience of several slices is told of a change, each listener once, without holding up the event loop.
-    """
-    room = host.rooms["lobby"]
-    audience = [Listener() for _ in range(3 * SLICE + 7)]
-    room.audience.update(dict.fromkeys(audience))
-    come(room)
-    assert sum(bool(listener.heard) for listener in audience) == SLICE  # The others have their turn after us.
-    await asyncio.sleep(0.01)
-    assert all(listener.heard == [1] for listener in audience)
-    assert host.counters.pushes == len(audience)
-    room.audience.clear()
-
-
-async def test_a_large_audience_is_told_less_often() -> None:
-    """
-    Whoever only listens counts for how often everybody is told: 30 of them at 100 messages a second, every 300 ms.
-    """
-    async with host_inside(push_ms=20, pushes_per_s=100) as host:
-        room = host.rooms["lobby"]
-        audience = [Listener() for _ in range(30)]
-        come(room)
-        room.audience.update(dict.fromkeys(audience))
-        for listener in audience:
-            room.room.apply(Observed(listener), now_ms=host.clock.now_ms())
-        told_at_s = asyncio.get_running_loop().time()
-        come(room, "visitor-somebody-else")
-        async with asyncio.timeout(5):
-            while audience[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
-                await asyncio.sleep(0.01)
-        assert asyncio.get_running_loop().time() - told_at_s >= 0.29
-        assert all(listener.heard == [2] for listener in audience)
-        room.audience.clear()
-
-
-async def test_news_during_a_long_telling_reach_everybody(host: Host) -> None:
-    """
-    What changes while a large audience is being told reaches everybody, those too who had been told the old already.
-    """
-    room = host.rooms["lobby"]
-    audience = [Listener() for _ in range(2 * SLICE + 7)]
-    room.audience.update(dict.fromkeys(audience))
-    come(room)
-    later = Announcement(room.presence())
-    # Within the telling: as if the next push had fallen due already.
-    room._told = later
-    await asyncio.sleep(0.01)
-    assert {len(listener.heard) for listener in audience} == {1, 2} or all(
-        listener.heard for listener in audience
-    )
-    first = [listener for listener in audience if len(listener.heard) == 2]
-    assert len(first) >= SLICE
-    room.audience.clear()
-
-
-async def test_asking_opens_no_room(host: Host) -> None:
+async def test_asking_opens_no_room(host: App) -> None:
     """
     Whoever only asks about a room gets its presence, and opens nothing.
     """
@@ -293,7 +237,7 @@ async def test_secret_outlives_a_restart() -> None:
 # --- Rooms that come and go -----------------------------------------------------------------------------------------------
 
 
-async def test_idle_room_is_closed_and_comes_back_counted(host: Host) -> None:
+async def test_idle_room_is_closed_and_comes_back_counted(host: App) -> None:
     """
     A room without people and watchers is closed; the default room stays. Whoever comes back finds a room that is counted.
     """
@@ -312,7 +256,7 @@ async def test_idle_room_is_closed_and_comes_back_counted(host: Host) -> None:
 
 
 async def test_room_that_is_joined_while_another_is_closed_stays_open(
-    host: Host, monkeypatch: pytest.MonkeyPatch
+    host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     Closing a room waits for the store; a room that was idle before that wait and is joined during it is not closed.
@@ -320,7 +264,7 @@ async def test_room_that_is_joined_while_another_is_closed_stays_open(
     It was: its connections stayed in a room that no other request could find, so that the page showed 1 and the server answered 0.
     """
     first, second = (host.enter(name, address=None, forwarded_for=None) for name in ("first", "second"))
-    await first.load_history()
+    await first.platform.load_history()
     put = host.store.put
 
     async def put_and_be_joined(key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
@@ -358,7 +302,7 @@ async def test_rooms_have_settings_of_their_own() -> None:
     A room that the file names is open from the start, with its own moods and times.
     """
     rooms = {"garden": RoomConfig(moods=("calm", "curious"), breath="box")}
-    host = Host(ServerConfig(data=":memory:", rooms=rooms))
+    host = App(ServerConfig(data=":memory:", rooms=rooms))
     await host.start()
     try:
         assert host.rooms.keys() == {"lobby", "garden"}
@@ -378,7 +322,7 @@ async def test_rooms_have_settings_of_their_own() -> None:
 # --- Tasks ----------------------------------------------------------------------------------------------------------------
 
 
-async def test_background_bug_is_not_silent(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+async def test_background_bug_is_not_silent(host: App, caplog: pytest.LogCaptureFixture) -> None:
     """
     A bug in the background is logged as critical, with where it is.
     """
@@ -392,7 +336,7 @@ async def test_background_bug_is_not_silent(host: Host, caplog: pytest.LogCaptur
     assert any(record.levelno == logging.CRITICAL and record.exc_info for record in caplog.records)
 
 
-async def test_retry_is_spread(host: Host) -> None:
+async def test_retry_is_spread(host: App) -> None:
     """
     Each goodbye has a time of its own, within the spread.
     """

@@ -132,13 +132,13 @@ async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_al
     control = Control(as_of_ms=began_at_ms, epoch=began_at_ms // DAY_MS, rooms={"lobby": room})
     await store.put(CONTROL, encode_control(control))
     objects.keep_in(store)
-    assert (await objects.awake(0)).progress().following
+    assert (await objects.awake(0)).platform.progress().following
     job_ms = objects.worker.job_ms
     await objects.pass_ms(JOBS_MISSED_MAX * job_ms)
-    assert (await objects.awake(0)).progress().following
+    assert (await objects.awake(0)).platform.progress().following
     assert objects[0].alarms == pytest.approx(JOBS_MISSED_MAX * ROUNDS, abs=JOBS_MISSED_MAX)
     await objects.pass_ms(2 * job_ms // ROUNDS)
-    assert not (await objects.awake(0)).progress().following
+    assert not (await objects.awake(0)).platform.progress().following
 
 
 async def test_an_alarm_that_rings_early_is_set_again_and_to_another_time() -> None:
@@ -155,7 +155,7 @@ async def test_an_alarm_that_rings_early_is_set_again_and_to_another_time() -> N
     assert rings_at_ms is not None
     objects.clock.at_ms = rings_at_ms - 1
     one.alarm_at_ms, one.ringing_at_ms = None, rings_at_ms
-    one.room.alarm_rang()
+    one.room.platform.alarm_rang()
     one.ringing_at_ms = None
     await objects.pass_ms(2)
     assert wire.closed == JOIN_LATE

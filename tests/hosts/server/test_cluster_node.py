@@ -16,12 +16,12 @@ from breathing_room.cli import main
 from breathing_room.core.errors import ConfigError, StoreError
 from breathing_room.core.replication.delta import AdminCommand, encode_admin_command
 from breathing_room.core.wire import RESTART
-from breathing_room.hosts.common.rooms.connection import Session
+from breathing_room.hosts.common.rooms.connection import Connection
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.server import cluster
-from breathing_room.hosts.server.cluster import Cluster
-from breathing_room.hosts.server.host import Host, RoomHost
+from breathing_room.hosts.server import cluster_node
+from breathing_room.hosts.server.app import App, ServerRoom
+from breathing_room.hosts.server.cluster_node import ClusterNode
 from breathing_room.logs.redis_stream import RedisStream
 from breathing_room.stores.redis_link import RedisLink
 from inside import client_of, host_inside
@@ -37,9 +37,9 @@ PATIENCE_S = 15.0
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """People of these tests do not come back by themselves: no node waits for them."""
-    monkeypatch.setattr(cluster, "RETURN_MS", 200)
+    monkeypatch.setattr(cluster_node, "RETURN_MS", 200)
     # A Redis that has just started on a busy machine may take its time; nodes are in doubt no later for that.
-    monkeypatch.setattr(cluster, "TIMEOUT_S", 10.0)
+    monkeypatch.setattr(cluster_node, "TIMEOUT_S", 10.0)
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def redis() -> Iterator[RedisProcess]:
         yield server
 
 
-class Socket(Session[RoomHost]):
+class Socket(Connection):
     """A socket without a wire."""
 
     __slots__ = ("closed", "presences")
 
-    def __init__(self, room: RoomHost) -> None:
+    def __init__(self, room: ServerRoom) -> None:
         self.presences: list[Presence] = []
         self.closed = 0
         super().__init__(room, PROTOCOL)
@@ -76,20 +76,20 @@ class Socket(Session[RoomHost]):
         self.ended(politely=False)
 
 
-def join(host: Host, name: str, mood: str | None = None) -> Socket:
+def join(host: App, name: str, mood: str | None = None) -> Socket:
     """Let somebody in; a name is always the same person."""
     socket = Socket(host.enter("lobby", address=None, forwarded_for=None))
     socket.join(name.ljust(22, "-"), mood)
     return socket
 
 
-def cluster_of(host: Host) -> Cluster:
+def cluster_of(host: App) -> ClusterNode:
     """The node that a host is."""
     assert host.cluster is not None
     return host.cluster
 
 
-def says(host: Host) -> tuple[int | None, int, int | None, str]:
+def says(host: App) -> tuple[int | None, int, int | None, str]:
     """What a node says of the whole room."""
     presence = host.presence("lobby")
     return presence.count, presence.low, presence.high, presence.method
@@ -103,7 +103,7 @@ async def eventually(holds: Callable[[], bool], *, what: Callable[[], object] = 
         await asyncio.sleep(0.01)
 
 
-async def all_say(count: int, *hosts: Host, method: str = "counted") -> None:
+async def all_say(count: int, *hosts: App, method: str = "counted") -> None:
     """Wait until every node says the same, in no doubt."""
     await eventually(
         lambda: all(says(host) == (count, count, count, method) for host in hosts),
@@ -111,7 +111,7 @@ async def all_say(count: int, *hosts: Host, method: str = "counted") -> None:
     )
 
 
-async def in_doubt(host: Host, *, count: int, low: int) -> None:
+async def in_doubt(host: App, *, count: int, low: int) -> None:
     """Wait until a node says how many there are at least, how many were known last, and that there may be more."""
     await eventually(lambda: says(host)[3] == "stale", what=lambda: says(host))
     known, least, most, _ = says(host)
@@ -121,7 +121,7 @@ async def in_doubt(host: Host, *, count: int, low: int) -> None:
 
 
 @asynccontextmanager
-async def nodes(redis: RedisProcess, *names: str, **settings: Any) -> AsyncIterator[tuple[Host, ...]]:
+async def nodes(redis: RedisProcess, *names: str, **settings: Any) -> AsyncIterator[tuple[App, ...]]:
     """Start several nodes, and stop them after the block without waiting for their people."""
     async with AsyncExitStack() as stack:
         hosts = [
@@ -131,14 +131,14 @@ async def nodes(redis: RedisProcess, *names: str, **settings: Any) -> AsyncItera
         yield tuple(hosts)
 
 
-async def die(host: Host) -> None:
+async def die(host: App) -> None:
     """End a node as kill -9 would: it says nothing any more, and hears nothing."""
     host.stopping = True
     for task in list(host._tasks):
         task.cancel()
     await asyncio.gather(*host._tasks, return_exceptions=True)
     for room in host.rooms.values():
-        room.shut()
+        room.platform.shut()
     await cluster_of(host)._link.close()
     await host.store.close()
 
@@ -167,8 +167,10 @@ async def test_whoever_comes_is_answered_at_once(redis: RedisProcess) -> None:
     async with nodes(redis, "a", "b", push_ms=60_000) as (a, b):
         join(a, "ann")
         await eventually(lambda: says(b)[0] == 1)
-        assert [presence.count for presence in join(b, "bob").presences] == [2]
-        assert [presence.count for presence in join(b, "cat").presences] == [3]
+        for visitor, count in (("bob", 2), ("cat", 3)):
+            socket = join(b, visitor)
+            await asyncio.sleep(0)  # The answer is sent when the turn ends.
+            assert [presence.count for presence in socket.presences] == [count]
 
 
 async def test_a_room_that_is_not_open_here(redis: RedisProcess) -> None:
@@ -546,7 +548,7 @@ async def test_a_redis_that_is_not_there() -> None:
 # --- Costs ------------------------------------------------------------------------------------------------------------
 
 
-async def commands(link: RedisLink, host: Host) -> float:
+async def commands(link: RedisLink, host: App) -> float:
     """Count the commands of Redis for one tick of a node, when only that one ticks."""
     before = (await link.client.info("stats"))["total_commands_processed"]
     for _ in range(10):
@@ -560,7 +562,7 @@ async def test_commands_do_not_grow_with_people(redis: RedisProcess) -> None:
     await link.client.xadd("breathing-room:log", {"m": b""})  # Else a node waits for others to speak.
     async with nodes(redis, "a", node_ms=60_000, node_lease_ms=720_000) as (a,):
         join(a, "ann")
-        await eventually(lambda: a.rooms["lobby"].history is not None)
+        await eventually(lambda: a.rooms["lobby"].platform.history is not None)
         await cluster_of(a).tick()  # It names who came.
         quiet = await commands(link, a)
         quiet_bytes = cluster_of(a).message_bytes
@@ -591,7 +593,7 @@ async def test_what_is_told_is_what_is_there(redis: RedisProcess) -> None:
 async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
     """An operator sees how many nodes there are, what all hold together, and that nothing was left untold."""
 
-    async def metrics(host: Host) -> dict[str, float]:
+    async def metrics(host: App) -> dict[str, float]:
         async with client_of(host) as client:
             lines = (await client.get("/metrics")).text.splitlines()
         return {

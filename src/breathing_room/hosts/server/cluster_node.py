@@ -1,6 +1,6 @@
 """The server as one of several: it tells the others what it knows, and its people what all know together.
 
-``Cluster`` is the node: one round trip a tick, and what follows from the answer. A ``Replica`` stands before each open room
+``ClusterNode`` is the node: one round trip a tick, and what follows from the answer. A ``Replica`` stands before each open room
 (``core/replication/replica.py``). What is said is in ``core/replication/delta.py``, how it is added up in
 ``core/replication/membership.py``, and how it travels in ``logs/redis_stream.py``.
 
@@ -13,9 +13,11 @@ import logging
 import secrets
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+from breathing_room.core.effects import Step
 from breathing_room.core.errors import ConfigError, HostError, StoreError
 from breathing_room.core.events import PeersChanged
 from breathing_room.core.presence import Presence
@@ -30,15 +32,16 @@ from breathing_room.core.replication.delta import (
     encode_delta,
 )
 from breathing_room.core.replication.membership import LATE_TICKS, Membership
+from breathing_room.core.replication.replica import Replica
+from breathing_room.core.replication.shared_rate import SharedRate
 from breathing_room.core.room import Room
-from breathing_room.core.wire import RESTART
+from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.rooms.secrets import Secrets
+from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.logs.redis_stream import RedisStream
 from breathing_room.ports import EventLog, Round
 from breathing_room.stores import RedisStore
 from breathing_room.stores.redis_link import RedisLink
-
-if TYPE_CHECKING:
-    from breathing_room.hosts.server.host import Host
 
 log = logging.getLogger("breathing_room.cluster")
 
@@ -47,6 +50,43 @@ TIMEOUT_S: Final = 1.0
 
 RETURN_MS: Final = 5_000
 """How long a node that ends waits, after the last of its people was to come back, until they are counted elsewhere."""
+
+
+@dataclass(slots=True)
+class HeldRoom:
+    """An open room of a node.
+
+    Attributes:
+        replica: What stands before the room.
+        rate: The sampling rate that holds for all nodes.
+        take: Carries out the steps that follow from what other nodes say.
+    """
+
+    replica: Replica
+    rate: SharedRate
+    take: Callable[[Step], None]
+
+
+class NodeHost(Protocol):
+    """What a node asks of the server that it is."""
+
+    config: ServerConfig
+    clock: Clock
+    secrets: Secrets
+    stopping: bool
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the secret in use."""
+
+    def room(self, name: str) -> Any:
+        """Find a room, or open it."""
+
+    def send_everyone_away(self) -> None:
+        """Close all connections, each with its own moment to come back."""
+
+    def spawn(self, work: Coroutine[None, None, None]) -> Any:
+        """Run something in the background."""
 
 
 class LogSecrets:
@@ -78,7 +118,7 @@ class LogSecrets:
         return await self._log().known_secret(epoch)
 
 
-class Cluster:
+class ClusterNode:
     """A server as a node.
 
     Args:
@@ -88,9 +128,10 @@ class Cluster:
         ConfigError: The address of Redis is none, or a package is missing.
     """
 
-    def __init__(self, host: "Host") -> None:
+    def __init__(self, host: NodeHost) -> None:
         config = host.config
         self._host = host
+        self._rooms: dict[str, HeldRoom] = {}
         self.now_ms = host.clock.now_ms
         self.node: PeerId = (
             config.node or f"{socket.gethostname()}:{config.port}",
@@ -173,19 +214,17 @@ class Cluster:
         the lease of this node.
         """
         self.is_draining = True  # Nobody comes in any more, and whoever asks is told so.
-        for room in self._host.rooms.values():
-            for listener in [*room.pings, *room.audience]:
-                listener.close(RESTART, self._host.retry_reason())
+        self._host.send_everyone_away()
         give_up_at_ms = self.now_ms() + self._host.config.retry_spread_ms + RETURN_MS
         while self.now_ms() < give_up_at_ms and any(  # noqa: ASYNC110 - the ticks that go on are the event
-            room.room.count for room in self._host.rooms.values()
+            room.replica.room.count for room in self._rooms.values()
         ):
             await asyncio.sleep(min(self._host.config.node_ms, 1_000) / 2_000)
 
     async def close(self) -> None:
         """Say goodbye if nobody is left, and let go of Redis. Otherwise the lease of this node goes on."""
         try:
-            if not any(room.room.count for room in self._host.rooms.values()):
+            if not any(room.replica.room.count for room in self._rooms.values()):
                 leaving = Delta(node=self.node, lease_ms=0, leaving=True)
                 await self._log.write(encode_delta(leaving, self._moods_of))
         except StoreError as error:
@@ -199,14 +238,12 @@ class Cluster:
         async with self._ticking:
             now_ms = self.now_ms()
             if now_ms - self._read_at_ms > self._kept_ms:
-                for room in self._host.rooms.values():
-                    if room.part is not None:
-                        room.part.resync()
+                for room in self._rooms.values():
+                    room.replica.resync()
             heir = self.nodes.successor(now_ms) if self.is_draining else None
             parts = {
-                name: room.part.compose(now_ms, transfers_seats=heir is not None)
-                for name, room in self._host.rooms.items()
-                if room.part is not None
+                name: room.replica.compose(now_ms, transfers_seats=heir is not None)
+                for name, room in self._rooms.items()
             }
             message = Delta(
                 node=self.node,
@@ -234,9 +271,8 @@ class Cluster:
             log.warning("the other nodes are out of sight: %s", error)
         for _, parts in self._said:
             for name, part in parts.items():
-                room = self._host.rooms.get(name)
-                if room is not None and room.part is not None:
-                    room.part.requeue(part)
+                if name in self._rooms:
+                    self._rooms[name].replica.requeue(part)
         self._said.clear()
 
     async def _take(self, answer: Round, *, told_at_ms: int) -> None:
@@ -254,9 +290,7 @@ class Cluster:
             self._read_up_to = BEGINNING
             return
         self._hear(answer.entries)
-        for name, room in list(self._host.rooms.items()):
-            if room.rate is None:
-                continue
+        for name, room in list(self._rooms.items()):
             pace = answer.rates.get(name, b"")
             step, wanted = room.rate.follow(pace, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
             if step is not None:
@@ -313,9 +347,8 @@ class Cluster:
     def _refresh(self, deltas: Iterable[Delta] = (), *, down: Iterable[PeerId] = ()) -> None:
         """Let every room know what peers said, and what is known of them now."""
         deltas, down = tuple(deltas), tuple(down)
-        for room in list(self._host.rooms.values()):
-            if room.part is not None:
-                room.take(room.part.receive(deltas, down=down, now_ms=self.now_ms()))
+        for room in list(self._rooms.values()):
+            room.take(room.replica.receive(deltas, down=down, now_ms=self.now_ms()))
 
     def _release(self) -> None:
         """Count here whom suspect peers counted, as far as they have connections here, and remove peers whose leases ended."""
@@ -323,6 +356,34 @@ class Cluster:
         self.nodes.expire(self.now_ms())
         self.nodes.trim(self.now_ms())
         self._refresh(down=suspects)
+
+    # --- Rooms ------------------------------------------------------------------------------------------------
+
+    def replica(self, room: Room) -> Replica:
+        """Make the replica of a room that is being opened."""
+        return Replica(room, self.nodes, now_ms=self.now_ms())
+
+    def hold(self, replica: Replica, take: Callable[[Step], None]) -> None:
+        """Take a room that was opened among those that this node holds.
+
+        Args:
+            replica: What stands before it.
+            take: Carries out the steps that follow from what other nodes say.
+        """
+        rate = SharedRate(replica, late_ms=self.nodes.late_ms)
+        self._rooms[replica.room.name] = HeldRoom(replica, rate, take)
+
+    def release(self, name: str) -> None:
+        """Take a room that was closed from those that this node holds."""
+        del self._rooms[name]
+
+    def has_unsent(self, name: str) -> bool:
+        """Whether the other nodes must know something of a room before it may be closed."""
+        return self._rooms[name].replica.has_unsent
+
+    def standby_count(self, name: str) -> int:
+        """Visitors of a room with connections here who are counted on another node."""
+        return self._rooms[name].replica.standby_count
 
     # --- What routes ask --------------------------------------------------------------------------------------
 

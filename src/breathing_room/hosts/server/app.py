@@ -1,0 +1,414 @@
+"""All rooms of a server, with what they share: the clock, the store, the secrets, the deadlines.
+
+A room is a ``RoomHost`` on a ``ServerPlatform``. Neither knows how bytes travel (``hosts/common/rooms/connection.py``), nor
+anything of HTTP.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Coroutine, Iterator
+from typing import Final
+
+from breathing_room.core.admission import Admission, RoomQuota, admit_room, admit_while
+from breathing_room.core.deadlines import FixedTimeouts
+from breathing_room.core.errors import ConfigError, HostError, StoreError
+from breathing_room.core.events import Woken
+from breathing_room.core.history import History
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.core.wire import JOIN_LATE, READS_SLOWLY, RESTART, retry_reason
+from breathing_room.hosts.common.access.prefixes import Prefixes
+from breathing_room.hosts.common.rooms.clock import Clock
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.publishing import (
+    PublishedFile,
+    Publisher,
+    config_file,
+    history_file,
+    presence_file,
+)
+from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices
+from breathing_room.hosts.common.rooms.room_store import RoomStore
+from breathing_room.hosts.common.rooms.secrets import SecretSource, StoreSecrets
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.server.cluster_node import ClusterNode
+from breathing_room.hosts.server.platform import CLOSING_MS, ServerPlatform, SocketDeadlines
+from breathing_room.ports import Store
+from breathing_room.stores import open_store
+
+log = logging.getLogger("breathing_room.server")
+
+# The key of the mark of a run that goes on.
+RUNNING: Final = "running"
+
+HISTORY_MS: Final = 60_000
+
+
+ServerRoom = RoomHost[ServerPlatform]
+
+
+class App(RoomServices):
+    """All rooms of a server.
+
+    Args:
+        config: How the server works.
+        store: Where rooms are kept, None for what the config names; the host closes it.
+        sockets_max: Sockets that may be open at once.
+        clock: The two times.
+
+    Raises:
+        ConfigError: Nothing can be published to ``publish_url``.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        store: Store | None = None,
+        *,
+        sockets_max: int = 1_000_000,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(
+            config,
+            clock=clock or Clock(),
+            counters=Counters(),
+            prefixes=Prefixes(config.proxy_networks, config.networks_without_cap),
+        )
+        self.store: Store
+        self._given_store = store
+        self.sockets_max = sockets_max
+        self.rooms: dict[str, ServerRoom] = {}
+        self.started_at_ms = self.clock.wall_ms()
+        self.ready = False
+        self.handshakes: FixedTimeouts[asyncio.Transport] = FixedTimeouts(config.handshake_ms)
+        self.deadlines = SocketDeadlines(config, self.counters)
+        self.slow, self.closing = self.deadlines.slow, self.deadlines.closing
+        self.cluster = ClusterNode(self) if config.redis else None
+        self.publisher: Publisher | None = None
+        if config.publish_url:
+            try:
+                self.publisher = Publisher(config.publish_url, publish_ms=config.publish_ms)
+            except HostError as error:
+                raise ConfigError(f"publish_url: {error}") from None
+        self._quota = RoomQuota(rooms_max=config.rooms_max, rooms_per_prefix_max=config.rooms_per_prefix_max)
+        self._crashed = False
+        self._unknown_until_ms = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        pings_ms = [room.ping_ms // 4 for room in (config.room, *config.rooms.values())]
+        waits_ms = [config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4]
+        self._tick_s = max(20, min(1_000, *waits_ms, *pings_ms)) / 1_000
+        self._starting = asyncio.Lock()
+
+    # --- Start and stop ---------------------------------------------------------------------------------------
+
+    async def open_store(self) -> Store:
+        """Open the store, if it is not open yet.
+
+        Raises:
+            StoreError: It cannot be opened.
+        """
+        if self._given_store is None:
+            opening = self.cluster.open_store() if self.cluster is not None else open_store(self.config.data)
+            self._given_store = await opening
+        return self._given_store
+
+    async def start(self) -> None:
+        """Read what the store holds, restore every room, and begin to look after deadlines.
+
+        Raises:
+            StoreError: The store cannot be opened or read.
+        """
+        async with self._starting:
+            if self.ready:
+                return
+            self.loop = asyncio.get_running_loop()
+            self.store = await self.open_store()
+            self.room_store = RoomStore(self.store, self.counters, clock=self.clock.wall_ms)
+            epoch_ms = self.config.room.epoch_ms
+            self.secret_source: SecretSource = (
+                StoreSecrets(self.store, epoch_ms=epoch_ms, clock=self.clock.wall_ms)
+                if self.cluster is None
+                else self.cluster.secret_source
+            )
+            now_ms = self.clock.now_ms()
+            await self.load_secrets()
+            crashed = await self.store.get(RUNNING) is not None
+            if self.cluster is not None:
+                await self.cluster.start()
+                # Whoever says that a run goes on has told the others before that it is there.
+                crashed = crashed and self.cluster.found_nobody
+            if crashed:
+                # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
+                self._crashed = True
+                self._unknown_until_ms = now_ms + self.config.room.lease_ms
+            await self.store.put(RUNNING, b"1")
+            for name in await self.room_store.names():
+                await self._restore(name)
+            for name in set(self.config.kept_rooms) - self.rooms.keys():
+                self._open(name, self._fresh_room(name))
+            self.ready = True
+            self.spawn(self._keep_deadlines())
+            self.spawn(self._keep_house())
+            if self.cluster is not None:
+                self.spawn(self.cluster.run())
+            if self.publisher is not None:
+                self.spawn(self.publisher.run(self._pages, self.clock.now_ms))
+
+    async def stop(self) -> None:
+        """Save every room, send everybody away with a time to come back, and close the store."""
+        if self.stopping or not self.ready:
+            return
+        if self.cluster is not None:
+            await self.cluster.drain()
+        self.stopping = True
+        for room in self.rooms.values():
+            room.platform.shut()
+            await room.platform.save_now()
+            await room.platform.save_history()
+            self.send_away(room)
+        self.deadlines.all_closed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_MS / 1_000 if len(self.closing) else 0):
+                await self.deadlines.all_closed.wait()
+        for session in list(self.closing):
+            session.abort()
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        try:
+            if self.cluster is not None:
+                await self.cluster.close()
+            if self.cluster is None or not any(True for _ in self.cluster.nodes):
+                await self.store.delete(RUNNING)
+            await self.store.close()
+        except StoreError as error:
+            log.error("the store could not be closed: %s", error)
+
+    def send_away(self, room: ServerRoom) -> None:
+        """Close whatever is connected to a room, each with its own moment to come back."""
+        room.flush()  # What is owed is sent before.
+        for subscriber in [*(room.pings or ()), *room.audience]:
+            subscriber.close(RESTART, self.retry_reason())
+
+    def send_everyone_away(self) -> None:
+        """Close all connections, each with its own moment to come back."""
+        for room in self.rooms.values():
+            self.send_away(room)
+
+    @property
+    def saved_at_ms(self) -> int | None:
+        """When a room was last stored, by the wall clock."""
+        return self.room_store.saved_at_ms if self.ready else None
+
+    def retry_reason(self) -> bytes:
+        """Give a client its own moment to come back, so that not all come at once."""
+        return retry_reason(secrets.randbelow(self.config.retry_spread_ms + 1))
+
+    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run something in the background, hold on to it, and do not let it fail in silence."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.critical("a background task failed: a bug", exc_info=error)
+
+    # --- Rooms ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether people may come in."""
+        draining = self.cluster is not None and self.cluster.is_draining
+        return self.ready and not self.stopping and not draining
+
+    def room(self, name: str) -> ServerRoom:
+        """Find a room, or open it."""
+        return self.rooms.get(name) or self._open(name, self._fresh_room(name))
+
+    def enter(self, name: str, *, address: str | None, forwarded_for: str | None) -> ServerRoom:
+        """Find a room for somebody who wants in; open it if need be.
+
+        Args:
+            name: The room's name, valid.
+            address: The peer of the connection.
+            forwarded_for: Its ``X-Forwarded-For``.
+
+        Raises:
+            PeerError: The server is stopping or full, the room is not open, or there are too many of them.
+        """
+        admit_while(self.is_open)
+        room = self.rooms.get(name)
+        if room is not None:
+            return room
+        admit_room(is_known=False, open_rooms=self.config.open_rooms)
+        opener = self.prefixes.hash(address, forwarded_for, wall_ms=self.clock.wall_ms())
+        self._quota.take(opener, rooms=len(self.rooms))
+        return self._open(name, self._fresh_room(name), opener)
+
+    def admission(self, name: str) -> Admission:
+        """Return what may come into a room, whether it is open or not."""
+        room = self.rooms.get(name)
+        if room is not None:
+            return room.admission
+        return self.config.admission(name, now_ms=self.clock.now_ms(), wall_ms=self.clock.wall_ms)
+
+    def presence(self, name: str) -> Presence:
+        """Say who is in a room, without opening it.
+
+        Raises:
+            PeerError: Rooms are not open to everybody, and this is none of them.
+        """
+        room = self.rooms.get(name)
+        if room is not None:
+            return room.presence()
+        admit_room(is_known=False, open_rooms=self.config.open_rooms)
+        fresh = self._fresh_room(name)
+        return (
+            fresh.presence(now_ms=self.clock.now_ms())
+            if self.cluster is None
+            else self.cluster.presence(fresh)
+        )
+
+    async def history(self, name: str) -> History:
+        """Find the averages of a room, whether it is open or not."""
+        room = self.rooms.get(name)
+        if room is not None and room.platform.history is not None:
+            return room.platform.history
+        return await self.room_store.history(name) or History()
+
+    def _open(self, name: str, room: Room, opener: bytes | None = None) -> ServerRoom:
+        replica = None if self.cluster is None else self.cluster.replica(room)
+        platform = ServerPlatform(
+            self,
+            self.room_store,
+            self.loop,
+            self.spawn,
+            self.deadlines,
+            is_replica=replica is not None,
+        )
+        opened = self.rooms[name] = platform.room = RoomHost(
+            room,
+            platform,
+            self,
+            core=replica,
+            averages=lambda: platform.history,
+            note=platform.note,
+            pings=FixedTimeouts(room.config.ping_ms),
+            opener=opener,
+        )
+        if self.cluster is not None and replica is not None:
+            self.cluster.hold(replica, opened.take)
+        self.spawn(platform.load_history())
+        opened.feed(Woken())
+        return opened
+
+    async def _close_idle_rooms(self) -> None:
+        for room in list(self.rooms.values()):
+            # Asked in its turn: while the room before it was stored, a connection may have joined this one.
+            if room.name in self.config.kept_rooms or not self._is_idle(room):
+                continue
+            del self.rooms[room.name]
+            if self.cluster is not None:
+                self.cluster.release(room.name)
+            room.platform.shut()
+            self._quota.release(room.opener)
+            await room.platform.save_history()
+            if room.name not in self.rooms:  # It may have been opened again meanwhile.
+                await self.room_store.forget(room.name)
+
+    def _is_idle(self, room: ServerRoom) -> bool:
+        """Whether nothing is in a room or watches it, and nothing is left to find out or to say."""
+        if room.attached or room.audience or room.room.count:
+            return False
+        if self.cluster is not None and self.cluster.has_unsent(room.name):
+            return False
+        return room.presence().method == "counted"
+
+    def _pages(self) -> Iterator[PublishedFile]:
+        """Say what there is to publish."""
+        for name in self.config.kept_rooms:
+            room, presence_url = self.rooms[name], self.config.presence_url_of(name)
+            max_age_s = self.config.config_max_age_s
+            yield presence_file(room.presence(), max_age_s=self.config.presence_max_age_s)
+            yield config_file(name, room.config, presence_url=presence_url, max_age_s=max_age_s)
+            if room.platform.history is not None:
+                yield history_file(name, room.platform.history, max_age_s=max_age_s)
+
+    def _fresh_room(self, name: str) -> Room:
+        """Make a room in which nobody is."""
+        return Room(
+            name,
+            self.config.room_config(name),
+            now_ms=self.clock.now_ms(),
+            unknown=self._is_unknown(),
+            rate_is_shared=self.cluster is not None,
+        )
+
+    def _is_unknown(self) -> bool:
+        return self.clock.now_ms() < self._unknown_until_ms
+
+    async def _restore(self, name: str) -> None:
+        """Open a room as the last run left it."""
+        now_ms = self.clock.now_ms()
+        restored = await self.room_store.restore(name)
+        room = restored.room(self.config.room_config(name), now_ms=now_ms, crashed=self._crashed)
+        if room.count or name in self.config.kept_rooms or room.presence(now_ms=now_ms).method != "counted":
+            log.info("room %s: restored %d people", name, room.count)
+            self._open(name, room)
+
+    # --- Secrets ----------------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the secret in use."""
+        return self.secrets.epoch
+
+    async def load_secrets(self) -> None:
+        """Have this epoch's secret and the last one's; older ones the store has thrown away.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        epoch = self.clock.wall_ms() // self.config.room.epoch_ms
+        await self.secrets.load(self.secret_source, epoch)
+
+    # --- Deadlines --------------------------------------------------------------------------------------------
+
+    async def _keep_deadlines(self) -> None:
+        """Part with whoever let a deadline pass. It never waits for anything but the clock."""
+        while True:
+            await asyncio.sleep(self._tick_s)
+            now_ms = self.clock.now_ms()
+            for transport in self.handshakes.ended(now_ms):
+                transport.abort()
+            for session in self.joining.ended(now_ms):
+                session.close(JOIN_LATE)
+            for reader in self.slow.ended(now_ms):
+                self.deadlines.count_close(READS_SLOWLY)
+                reader.abort()
+            for session in self.closing.ended(now_ms):
+                session.abort()
+            for room in self.rooms.values():
+                room.platform.check_leases(now_ms)
+
+    async def _keep_house(self) -> None:
+        """Close idle rooms, store histories, change secrets: what may wait for the store."""
+        history_due_ms = self.clock.now_ms() + HISTORY_MS
+        while True:
+            await asyncio.sleep(1)
+            try:
+                if self.clock.wall_ms() // self.config.room.epoch_ms != self.epoch:
+                    await self.load_secrets()
+                await self._close_idle_rooms()
+            except StoreError as error:
+                log.error("the store does not answer: %s", error)
+            if self.clock.now_ms() >= history_due_ms:
+                history_due_ms += HISTORY_MS
+                for room in list(self.rooms.values()):
+                    await room.platform.save_history()

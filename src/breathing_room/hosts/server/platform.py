@@ -1,0 +1,244 @@
+"""A room in an event loop: presences in slices, one timer, and saves that do not hold up anything."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Final, Protocol
+
+from breathing_room.core.daily import Day
+from breathing_room.core.deadlines import FixedTimeouts
+from breathing_room.core.effects import KeepConnections
+from breathing_room.core.events import Event
+from breathing_room.core.history import History
+from breathing_room.core.presence import Presence
+from breathing_room.core.snapshot import encode_snapshot
+from breathing_room.core.wire import LEASE_ENDED
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, Subscriber
+from breathing_room.hosts.common.rooms.room_store import RoomStore
+from breathing_room.hosts.common.settings import ServerConfig
+
+# A fan-out to 10,000 sockets takes some 100 ms. In slices of this many, joins and heartbeats get through in between.
+SLICE: Final = 512
+
+# How long a client may take to answer a close before it is cut off.
+CLOSING_MS: Final = 2_000
+
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
+
+
+class Abortable(Protocol):
+    """A connection that can be cut off."""
+
+    def abort(self) -> None:
+        """Cut it off."""
+
+
+class SocketDeadlines:
+    """The sockets of a server that are to do something in time, whichever their rooms.
+
+    Args:
+        config: How long they may take.
+        counters: Where closes are counted.
+
+    Attributes:
+        slow: Those that read too slowly.
+        closing: Those that were sent a close, and are to answer.
+        all_closed: Set when the last of ``closing`` is gone.
+    """
+
+    def __init__(self, config: ServerConfig, counters: Counters) -> None:
+        self.slow: FixedTimeouts[Abortable] = FixedTimeouts(config.slow_ms)
+        self.closing: FixedTimeouts[Abortable] = FixedTimeouts(CLOSING_MS)
+        self.all_closed = asyncio.Event()
+        self._counters = counters
+
+    def count_close(self, code: int) -> None:
+        """Count a connection that the server closed."""
+        self._counters.closes[code] += 1
+
+    def release(self, connection: Abortable) -> None:
+        """Take a connection that is gone from every list."""
+        self.slow.stop(connection)
+        self.closing.stop(connection)
+        if not len(self.closing):
+            self.all_closed.set()
+
+
+class ServerPlatform:
+    """What carries out the effects of one room of a server.
+
+    Args:
+        host: What all rooms of the server share.
+        store: Where the room is kept.
+        loop: The event loop.
+        spawn: Runs something in the background.
+        deadlines: Those of all sockets of the server.
+        is_replica: Whether other nodes hold the room as well. A replica is not stored: what the other nodes know of it is what
+            is known after a crash.
+
+    Attributes:
+        room: The room that it serves.
+        history: Its averages; None until they are read from the store.
+        day: What the operator is shown of today; None where there is no operator.
+    """
+
+    room: "RoomHost[ServerPlatform]"
+
+    def __init__(
+        self,
+        host: RoomServices,
+        store: RoomStore,
+        loop: asyncio.AbstractEventLoop,
+        spawn: Spawn,
+        deadlines: "SocketDeadlines",
+        *,
+        is_replica: bool = False,
+    ) -> None:
+        self.history: History | None = None
+        self.day: Day | None = None
+        if host.config.admin_token:
+            self.day = Day(wall_ms=host.clock.wall_ms(), epoch_ms=host.config.room.epoch_ms)
+        self.deadlines = deadlines
+        self._host = host
+        self._store = store
+        self._loop = loop
+        self._spawn = spawn
+        self._is_replica = is_replica
+        self._sent: Announcement | None = None
+        self._fan_out: Iterator[Subscriber] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at_ms = 0
+        self._saving: asyncio.Task[None] | None = None
+        self._save_again = False
+
+    # --- Platform ---------------------------------------------------------------------------------------------
+
+    def call_soon(self, flush: Callable[[], None]) -> None:
+        """Call back when all that is ready now had its turn."""
+        self._loop.call_soon(flush)
+
+    def send(self, audience: Mapping[Subscriber, None], announcement: Announcement) -> None:
+        """Push to the whole audience, in slices: others have their turn in between."""
+        self._observe(announcement.presence)
+        self._sent = announcement
+        if self._fan_out is None:
+            self._fan_out = iter(list(audience))
+            self._push_slice(audience, announcement)
+
+    def _push_slice(self, audience: Mapping[Subscriber, None], begun_with: Announcement) -> None:
+        """Push to the next few, always the latest, and go on after others had their turn."""
+        assert self._fan_out is not None
+        assert self._sent is not None
+        sent = self._sent
+        pushed = 0
+        for subscriber in self._fan_out:
+            subscriber.push(sent)
+            pushed += 1
+            if pushed == SLICE:
+                self._loop.call_soon(self._push_slice, audience, begun_with)
+                break
+        else:
+            # Those who came first in a long fan-out may have missed what was announced during it.
+            self._fan_out = None if sent is begun_with else iter(list(audience))
+            if self._fan_out is not None:
+                self._loop.call_soon(self._push_slice, audience, sent)
+        self._host.counters.pushes += pushed
+
+    def set_timer(self, at_ms: int | None) -> None:
+        """Keep one timer, set to the earliest wish. One that rings too early does no harm."""
+        if at_ms is None or (self._timer is not None and self._timer_at_ms <= at_ms):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_ms = max(0, at_ms - self._host.clock.now_ms())
+        self._timer_at_ms = at_ms
+        self._timer = self._loop.call_later(delay_ms / 1_000, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.room.on_timer()
+
+    def save(self) -> None:
+        """Store the room in the background. A save that takes longer than the interval is followed by another, since what happened meanwhile is in neither."""
+        self._save_again = self._saving is not None and not self._saving.done()
+        if not self._save_again:
+            self._saving = self._spawn(self._save())
+
+    def keep(self, effect: KeepConnections) -> None:
+        """Do nothing: connections do not outlast the memory."""
+
+    def commit(self) -> None:
+        """Do nothing: nothing is kept but by ``save``."""
+
+    # --- Deadlines --------------------------------------------------------------------------------------------
+
+    def check_leases(self, now_ms: int) -> None:
+        """Ping connections that are silent, and close those that stayed so for a whole lease."""
+        pings, config = self.room.pings, self.room.config
+        assert pings is not None
+        for connection in pings.ended(now_ms):
+            silent_ms = now_ms - connection.heard_at_ms
+            if silent_ms >= config.lease_ms:
+                connection.close(LEASE_ENDED)
+                continue
+            if silent_ms >= self.room.ping_ms // 2:
+                connection.ping()
+            pings.start(connection, now_ms)
+
+    def shut(self) -> None:
+        """Cancel the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def note(self, event: Event) -> None:
+        """Count a visitor among those of today."""
+        if self.day is not None and not self._host.stopping:
+            self.day.came(event, wall_ms=self._host.clock.wall_ms())
+
+    # --- Store ------------------------------------------------------------------------------------------------
+
+    def _observe(self, presence: Presence) -> None:
+        wall_ms = self._host.clock.wall_ms()
+        if self.day is not None:
+            self.day.look(presence, wall_ms=wall_ms)
+        if self.history is not None:
+            known = presence.method in {"counted", "sampled"}
+            # Averages rest on what was published: else they would say what was not.
+            self.history.observe(presence.people if known else None, wall_ms=wall_ms)
+
+    async def _save(self) -> None:
+        await self.save_now()
+        while self._save_again:
+            self._save_again = False
+            await self.save_now()
+
+    async def save_now(self) -> None:
+        """Store the room. A failure is logged and made up for by the next time."""
+        if self._is_replica:
+            return
+        snapshot = self.room.room.snapshot()
+        encoded = await asyncio.to_thread(encode_snapshot, snapshot)
+        await self._store.save(snapshot, encoded)
+
+    async def save_history(self) -> None:
+        """Store the averages, and today."""
+        if self.history is None:
+            return
+        name = self.room.name
+        self._observe(self.room.presence(wake=False))
+        if self.day is not None and self._is_replica:
+            await self._store.merge_day(name, self.day)  # Other nodes keep theirs in the same place.
+        await self._store.save_history(name, self.history, self.day)
+
+    async def load_history(self) -> None:
+        """Read the averages, and go on with them; subscribers that know of no count may now be sent what is usual."""
+        name = self.room.name
+        self.history = await self._store.history(name) or History()
+        if self.day is not None:
+            await self._store.merge_day(name, self.day)
+        presence = self.room.presence(wake=False)
+        self._observe(presence)
+        if presence.method == "estimated":
+            self.room.announce()

@@ -1,0 +1,506 @@
+"""A room in an object that sleeps: what carries out its effects, and what the runtime calls.
+
+What is to be remembered lies in rows and on sockets (``hibernation.py``). A room over several objects has a part of it beside it
+(``shard_calls.py``). Nothing here knows the runtime: that is ``durable_object.py``.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from breathing_room.core.effects import KeepConnections
+from breathing_room.core.errors import HostError, StoreError
+from breathing_room.core.events import Event, PeersChanged, Reported, Withdrew, Woken
+from breathing_room.core.history import History
+from breathing_room.core.presence import Presence
+from breathing_room.core.room import Room
+from breathing_room.core.snapshot import Snapshot, decode_snapshot, encode_snapshot, with_connected
+from breathing_room.core.summary import NO_PEERS
+from breathing_room.core.wire import JOIN_LATE
+from breathing_room.hosts.common.access.prefixes import Prefixes
+from breathing_room.hosts.common.rooms.clock import Clock, WallClock
+from breathing_room.hosts.common.rooms.connection import NEW, OBSERVER, PERSON
+from breathing_room.hosts.common.rooms.counters import Counters
+from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
+from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, Subscriber
+from breathing_room.hosts.common.rooms.room_store import RoomStore
+from breathing_room.hosts.common.rooms.secrets import SecretSource, StoreSecrets
+from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress, take_over
+from breathing_room.hosts.worker.hibernation import (
+    EMPTY,
+    HISTORY,
+    OCCUPIED,
+    REST,
+    SHARDS,
+    SNAPSHOT,
+    Kept,
+    KeptSecrets,
+    with_dropped,
+)
+from breathing_room.hosts.worker.settings import WorkerConfig
+from breathing_room.hosts.worker.shard_calls import GROW, Call, CoordinatorCalls, ShardCalls, SharedByFirst
+from breathing_room.hosts.worker.shard_calls import SECRET as SECRET_OF
+from breathing_room.hosts.worker.socket import EdgeSocket
+from breathing_room.ports import PublishTarget, Store
+
+if TYPE_CHECKING:
+    from breathing_room.core.identity import Connection, VisitorKey
+
+log = logging.getLogger("breathing_room.worker")
+
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeServices:
+    """What the objects of a Worker share.
+
+    Attributes:
+        worker: How the Worker works.
+        clock: The time.
+        counters: What was counted since the code was loaded.
+        prefixes: Hashes address prefixes, under a key that lives as long as that.
+        store: Where rooms are backed up, None for nowhere.
+        target: Where presences are published, None for nowhere.
+    """
+
+    worker: WorkerConfig
+    clock: Clock = field(default_factory=WallClock)
+    counters: Counters = field(default_factory=Counters)
+    prefixes: Prefixes
+    store: Store | None = None
+    target: PublishTarget | None = None
+
+    @property
+    def config(self) -> ServerConfig:
+        """The part that a server has, too."""
+        return self.worker.server
+
+
+class WorkerPlatform:
+    """What carries out the effects of one room, in an object that sleeps.
+
+    Args:
+        edge: What it shares with other objects.
+        name: The room's name.
+        kept: What it remembers while it sleeps.
+        set_alarm: Asks to be woken at a time, and at no other.
+        spawn: Lets something go on after the event is over, without keeping the object awake for longer than that takes.
+        shard: Which object of the room it is.
+        call: Asks another one; None where there is none.
+
+    Attributes:
+        room: The room; it is empty until ``wake`` has built it.
+        worker: How the Worker works.
+        publisher: Publishes the presence, None where it is not.
+        follower: Keeps the room together with what is left of it in KV, None where nothing is.
+        part: What stands beside the room if it is one of several parts, else None.
+    """
+
+    def __init__(
+        self,
+        edge: EdgeServices,
+        name: str,
+        kept: Kept,
+        set_alarm: Callable[[int], None],
+        spawn: Spawn,
+        *,
+        shard: int = 0,
+        call: Call | None = None,
+    ) -> None:
+        # Backups and publishing are the first object's business.
+        self._edge = replace(edge, store=None, target=None) if shard else edge
+        self.worker = edge.worker
+        services = RoomServices(edge.config, clock=edge.clock, counters=edge.counters, prefixes=edge.prefixes)
+        config, now_ms = edge.config.room_config(name), edge.clock.now_ms()
+        self.room: RoomHost[WorkerPlatform] = RoomHost(
+            Room(name, config, now_ms=now_ms, connection_is_lease=True),
+            self,
+            services,
+            averages=self.history,
+            note=self._note,
+        )
+        self.publisher: Publisher | None = None
+        self.follower: Follower | None = None
+        self.part: CoordinatorCalls | ShardCalls | None = None
+        self._services = services
+        self._clock = edge.clock
+        self._shard = shard
+        self._call = call
+        self._kept = kept
+        self._set_alarm = set_alarm
+        self._spawn = spawn
+        self._kept_secrets = KeptSecrets(kept, self._shared_secrets())
+        self._room_store: RoomStore | None = None
+        if self._edge.store is not None:
+            self._room_store = RoomStore(self._edge.store, edge.counters, writes_cost=True)
+        self._stamp: object = None
+        self._alarm_at_ms: int | None = None
+        # The platform loses an alarm that is set, as it rings, to the millisecond at which it rings (workerd 1.20261117.1, 2026-11-30).
+        self._rang_at_ms = 0
+        self._has_rung = False
+        # Where changes had to wait to be broadcast, more are likely to come. Before this time nothing can be broadcast, so there is one
+        # alarm then, which no change and no snapshot moves: to move it is a row.
+        self._busy_until_ms: int | None = None
+        # What was broadcast since the averages were written, each with the time.
+        self._said: list[tuple[dict[str, int] | None, int]] = []
+
+    # --- Wake ----------------------------------------------------------------------------------------------------
+
+    async def wake(self, open_sockets: Iterable[EdgeSocket]) -> None:
+        """Go on: after a sleep as if there had been none, after a deploy or a crash from the last snapshot, or anew.
+
+        Args:
+            open_sockets: Those that the network kept, the oldest first.
+        """
+        await self.load_secrets()
+        now_ms = self._clock.now_ms()
+        sockets = list(open_sockets)
+        people = [session for session in sockets if session.role == PERSON and session.parked is None]
+        rest = self._kept.get(REST)
+        try:
+            if rest is not None:
+                room = self._awoken(decode_snapshot(rest[1:]), sockets, people, occupied=rest[:1] == OCCUPIED)
+            else:
+                room = await self._restored(now_ms)
+        except HostError as error:
+            log.error("room %s: what was kept is of no use: %s", self.room.name, error)
+            room = Room(
+                self.room.name, self.room.config, now_ms=now_ms, unknown=True, connection_is_lease=True
+            )
+        self.room.begin(room)
+        for session in sockets:
+            self.room.settle(session)
+            if session.role == NEW:
+                self._services.joining.start(session, session.opened_at_ms)
+            else:
+                self.room.audience[session] = None
+        log.debug("room %s woke, with %d sockets", self.room.name, len(sockets))
+        self._stamp = room.rest_stamp if rest is not None else None
+        self._said = [self._observation(room.presence(now_ms=now_ms), now_ms)]
+        if self._edge.store is not None and self._kept.get(FOLLOWS) is not None:
+            self.follower = Follower(self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms)
+        await self._wake_part(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
+        if rest is None:
+            self.room.feed(Woken())
+        elif self.part is not None:
+            self.commit()
+        if self._edge.target is not None and self.room.name in self._edge.config.kept_rooms:
+            self.publisher = Publisher(self._edge.target, publish_ms=self._edge.config.publish_ms)
+
+    async def _wake_part(self, sockets: list[EdgeSocket], *, dropped: bool) -> None:
+        """Go on as one of several parts, if that is what the room is."""
+        kept = self._kept.get(SHARDS)
+        if self._call is None or (kept is None and not self._shard):
+            return
+        part = (
+            ShardCalls(self.room, self._shard, self._call)
+            if self._shard
+            else CoordinatorCalls(self.room, self._call)
+        )
+        if kept is not None:
+            try:
+                part.wake(kept)
+            except HostError as error:
+                log.error("room %s: what was kept of its other parts is of no use: %s", self.room.name, error)
+        for session in sockets:
+            if session.parked is not None:
+                part.adopt(session)
+        if dropped:
+            part.lost_people()
+        if isinstance(part, ShardCalls) and part.spoke.is_new:
+            await part.greet()
+        self._join_others(part)
+
+    def _awoken(
+        self, rest: Snapshot, sockets: list[EdgeSocket], people: list[EdgeSocket], *, occupied: bool
+    ) -> Room:
+        """Put the room together from what its sockets and its rows hold."""
+        mood_of = {session.key: session.mood for session in people if session.key is not None}
+        connections: dict[Connection, VisitorKey] = {
+            session: session.key for session in people if session.key is not None
+        }
+        lease_ms, now_ms = self.room.config.lease_ms, self._clock.now_ms()
+        snapshot = with_connected(rest, mood_of, left_ms=lease_ms)
+        if occupied and not people:
+            snapshot = with_dropped(rest, self._kept.get(SNAPSHOT), lease_ms=lease_ms, now_ms=now_ms)
+        if rest.moods != self.room.config.moods:  # A deploy changed them, and dropped every socket.
+            return Room.restore(snapshot, self.room.config, now_ms=now_ms, connection_is_lease=True)
+        observers = [session for session in sockets if session.role == OBSERVER]
+        return Room.wake(
+            snapshot, self.room.config, connections, observers=observers, connection_is_lease=True
+        )
+
+    async def _restored(self, now_ms: int) -> Room:
+        """Begin where another host stopped, if it left something in the store; otherwise with an empty room."""
+        room = Room(self.room.name, self.room.config, now_ms=now_ms, connection_is_lease=True)
+        if self._room_store is None or self._edge.store is None:
+            return room
+        try:
+            restored = await self._room_store.restore(self.room.name)
+            if restored.is_known:
+                history = await self._room_store.history(self.room.name)
+                if history is not None:
+                    self._kept.put(HISTORY, history.encode())
+                return restored.room(self.room.config, now_ms=now_ms, connection_is_lease=True)
+            taken = await take_over(self._edge.store, self.worker.stateless, room, now_ms=now_ms)
+        except (StoreError, HostError) as error:
+            log.error("room %s: the store is of no use: %s", self.room.name, error)
+            return Room(
+                self.room.name, self.room.config, now_ms=now_ms, unknown=True, connection_is_lease=True
+            )
+        if taken is None:
+            return room
+        self._kept.put(FOLLOWS, b"")
+        return taken
+
+    # --- Platform ------------------------------------------------------------------------------------------------
+
+    def call_soon(self, flush: Callable[[], None]) -> None:
+        """Call back at once: nothing else happens in a turn of an object."""
+        flush()
+
+    def send(self, audience: Mapping[Subscriber, None], announcement: Announcement) -> None:
+        """Push to the whole audience."""
+        now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
+        if audience and wake_at_ms is not None and wake_at_ms <= now_ms:
+            self._busy_until_ms = now_ms + self.room.room.push_ms
+        self._said.append(self._observation(announcement.presence, now_ms))
+        self._edge.counters.pushes += len(audience)
+        for subscriber in audience:
+            subscriber.push(announcement)
+
+    def set_timer(self, at_ms: int | None) -> None:
+        """Do nothing yet: ``commit`` sets the alarm, for all that is to be done."""
+
+    def save(self) -> None:
+        """Keep a snapshot, for when a deploy drops every socket, and put it into the store."""
+        snapshot = self.room.room.snapshot()
+        encoded = encode_snapshot(snapshot)
+        self._kept.put(SNAPSHOT, encoded)
+        now_ms = self._clock.now_ms()
+        self._said.append((self._said[-1][0], now_ms))
+        if self._shard:  # The averages are the first object's.
+            self._said = self._said[-1:]
+            return
+        history = self.history().encode()
+        self._kept.put(HISTORY, history)
+        self._said = self._said[-1:]
+        if self._room_store is not None:
+            elsewhere = 0 if self.part is None else self.part.replica.peer_leases
+            if elsewhere:  # A host that goes on from it knows nothing of those.
+                snapshot = replace(snapshot, unknown_until_ms=now_ms + self.room.config.lease_ms)
+                encoded = encode_snapshot(snapshot)
+            self._spawn(self._back_up(self._room_store, snapshot, encoded, history, elsewhere))
+
+    @staticmethod
+    async def _back_up(
+        store: RoomStore, snapshot: Snapshot, encoded: bytes, history: bytes, elsewhere: int
+    ) -> None:
+        await store.save(snapshot, encoded, elsewhere=elsewhere, history=history)
+
+    def keep(self, effect: KeepConnections) -> None:
+        """Attach to sockets what they are to remember."""
+        for socket in cast("tuple[EdgeSocket, ...]", effect.connections):
+            socket.key, socket.mood, socket.parked = effect.visitor, effect.mood, effect.standby_at
+            socket.keep()
+
+    def commit(self) -> None:
+        """Keep what changed, and see to what is due later."""
+        if self.part is not None:
+            self._keep_part(self.part)
+        self._keep_rest()
+        self._rearm()
+        if self.publisher is not None:
+            self._publish(self.publisher)
+
+    def _keep_part(self, part: CoordinatorCalls | ShardCalls) -> None:
+        if isinstance(part, CoordinatorCalls) and part.is_alone:
+            self.part = None
+            self.room.begin(self.room.room)
+            self._kept.delete(SHARDS)
+            self.room.take(self.room.room.step(PeersChanged(NO_PEERS), now_ms=self._clock.now_ms()))
+        elif (kept := part.keep()) is not None:
+            self._kept.put(SHARDS, kept)
+
+    def _keep_rest(self) -> None:
+        """Write what no socket remembers, if it changed."""
+        room = self.room.room
+        stamp = room.rest_stamp
+        if stamp != self._stamp:
+            self._stamp = stamp
+            occupied = OCCUPIED if room.connection_count else EMPTY
+            self._kept.put(REST, occupied + encode_snapshot(room.snapshot(connected=False)))
+
+    def _rearm(self) -> None:
+        """Keep one alarm, set to the earliest wish. One that rings too early does no harm, and while there is no audience neither does one too late."""
+        now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
+        if wake_at_ms is not None and not self.room.audience:
+            wake_at_ms = max(wake_at_ms, now_ms + self.worker.lazy_ms)
+        if self._busy_until_ms is not None and self._busy_until_ms <= now_ms:
+            self._busy_until_ms = None
+        if self.part is not None:
+            self.part.stepped()
+            wake_at_ms = self.part.next_at_ms(wake_at_ms)
+        else:
+            wake_at_ms = self._busy_until_ms or wake_at_ms
+        follow_at_ms = None if self.follower is None else self.follower.next_at_ms
+        wishes = (wake_at_ms, self._services.joining.next_at_ms, follow_at_ms)
+        at_ms = min((wish for wish in wishes if wish is not None), default=None)
+        if at_ms is None:
+            return
+        at_ms = max(at_ms, self._rang_at_ms + 1)
+        if self._alarm_at_ms is None or at_ms < self._alarm_at_ms:
+            self._alarm_at_ms = at_ms
+            self._set_alarm(at_ms)
+
+    # --- What the runtime calls ----------------------------------------------------------------------------------
+
+    def accept(self, socket: EdgeSocket) -> None:
+        """Take a socket that was opened: it has some time to say what it is."""
+        self._rearm()
+        socket.keep()
+
+    def alarm_rang(self) -> None:
+        """The time that was asked for has come."""
+        now_ms = self._clock.now_ms()
+        if not self._has_rung:
+            self._ring()
+        self._has_rung = False
+        if self.follower is not None and self.follower.next_at_ms <= now_ms:
+            # Before it begins, so that the alarm that is set now is the next round's, however this one ends.
+            self.follower.begin_round(now_ms)
+            self._spawn(self._follow(self.follower))
+        for session in self._services.joining.ended(now_ms):
+            session.close(JOIN_LATE)
+        self.room.on_timer()
+
+    def _ring(self) -> None:
+        """Note that the alarm rings, perhaps a little early."""
+        self._rang_at_ms = max(self._clock.now_ms(), self._alarm_at_ms or 0)
+        self._alarm_at_ms = None
+        self._has_rung = True
+
+    # --- Other parts of the room ------------------------------------------------------------------------------
+
+    async def talk(self) -> None:
+        """Tell other objects what they should know, and everybody here what follows from what they answer."""
+        if (part := self.part) is not None:
+            self._ring()
+            await part.talk()  # Meanwhile the others may have gone, and the room be one object again.
+            self.room.take(self.room.core.step(Woken(), now_ms=self._clock.now_ms()))
+            part.woken()
+            self.commit()
+
+    async def answer_within(self, path: str, body: bytes) -> bytes:
+        """Answer another object of this room, or the Worker in front of all.
+
+        Args:
+            path: After ``WITHIN``.
+            body: What was sent.
+
+        Raises:
+            HostError: It makes no sense.
+        """
+        if path.startswith(SECRET_OF):
+            return await self._kept_secrets.share(
+                int(path.removeprefix(SECRET_OF)), self._services.secrets.epoch
+            )
+        if self.part is None and not self._shard and self._call is not None:
+            self._join_others(CoordinatorCalls(self.room, self._call))
+        if path.startswith(GROW):
+            assert isinstance(self.part, CoordinatorCalls)
+            shards = self.part.grow(int(path.removeprefix(GROW)), self.worker.shards_max)
+            self.commit()
+            return str(shards).encode()
+        assert self.part is not None
+        answer = await self.part.answer(path, body)
+        self.commit()
+        return answer
+
+    def _join_others(self, part: CoordinatorCalls | ShardCalls) -> None:
+        """Go on as one of several parts."""
+        self.part = part
+        self.room.begin(self.room.room, part.replica)
+
+    @property
+    def shards(self) -> int:
+        """The objects among which people are spread, as far as the first of them knows."""
+        return self.part.hub.shards if isinstance(self.part, CoordinatorCalls) else 1
+
+    def progress(self) -> Progress:
+        """Say how far the room is on its way out of KV."""
+        if self.follower is not None:
+            return self.follower.progress(self.room.room)
+        return Progress(following=False, seats=self.room.room.panel.seat_count, elsewhere=0)
+
+    def history(self) -> History:
+        """Read the averages; what cannot be read is begun anew."""
+        stored = self._kept.get(HISTORY)
+        try:
+            history = History() if stored is None else History.decode(stored)
+        except HostError as error:
+            log.error("the history of room %s is of no use: %s", self.room.name, error)
+            history = History()
+        for people, wall_ms in self._said:
+            history.observe(people, wall_ms=wall_ms)
+        return history
+
+    def _note(self, event: Event) -> None:
+        """Take note of what writers elsewhere are to know."""
+        if self.follower is not None and isinstance(event, Reported | Withdrew):
+            self.follower.note(event, self._clock.now_ms())
+
+    @staticmethod
+    def _observation(presence: Presence, now_ms: int) -> tuple[dict[str, int] | None, int]:
+        """Note what was said for the averages, which rest on what was published: else they would tell what was not."""
+        return (presence.people if presence.method in {"counted", "sampled"} else None), now_ms
+
+    # --- Follow -----------------------------------------------------------------------------------------------
+
+    async def _follow(self, follower: Follower) -> None:
+        """Hear those who still report to the stateless mode, and let them hear us; a failure is made up for by the next time."""
+        try:
+            for event in await follower.follow(self.room.room, self._clock.now_ms()):
+                self.room.feed(event)
+        except (StoreError, HostError) as error:
+            log.error("room %s could not follow what is in KV: %s", self.room.name, error)
+        if follower.over:
+            self.follower = None
+            self._kept.delete(FOLLOWS)
+            log.debug("room %s follows no more", self.room.name)
+        self._rearm()
+
+    # --- Publish ----------------------------------------------------------------------------------------------
+
+    def _publish(self, publisher: Publisher) -> None:
+        """Publish the presence, if it is time: with whatever happens, and never by alarm."""
+        now_ms = self._clock.now_ms()
+        if publisher.is_time(now_ms):
+            presence = self.room.presence(wake=False)
+            page = presence_file(presence, max_age_s=self._edge.config.presence_max_age_s)
+            self._spawn(self._publish_page(publisher, page, now_ms))
+
+    @staticmethod
+    async def _publish_page(publisher: Publisher, page: PublishedFile, now_ms: int) -> None:
+        await publisher.publish([page], now_ms=now_ms)
+
+    # --- Secrets ----------------------------------------------------------------------------------------------
+
+    def _shared_secrets(self) -> SecretSource | None:
+        """Find those on whose secrets the room agrees: the first object for the others, and the store for that."""
+        if self._shard and self._call is not None:
+            return SharedByFirst(self._call)
+        if self._edge.store is None:
+            return None
+        epoch_ms = self._edge.config.room.epoch_ms
+        return StoreSecrets(self._edge.store, epoch_ms=epoch_ms, clock=self._clock.wall_ms)
+
+    async def load_secrets(self) -> None:
+        """Have this epoch's secret and the last one's, and forget older ones. It does nothing while the epoch lasts."""
+        epoch = self._clock.wall_ms() // self._edge.config.room.epoch_ms
+        if epoch != self._services.secrets.epoch:
+            await self._services.secrets.load(self._kept_secrets, epoch)

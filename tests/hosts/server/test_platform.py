@@ -1,0 +1,182 @@
+"""A room in an event loop: presences in slices and at the end of a turn."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from breathing_room.core import broadcaster
+from breathing_room.core.events import Observed, Reported
+from breathing_room.hosts.common.rooms import encoded_presence
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.server.app import App, ServerRoom
+from breathing_room.hosts.server.frames import FIN, TEXT
+from breathing_room.hosts.server.platform import SLICE
+from breathing_room.hosts.server.socket import Socket
+from inside import host_inside
+
+VISITOR = "visitor-0123456789"
+BURST = 100
+
+
+class Listener:
+    """A subscriber that notes what it is sent."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def push(self, announcement: Announcement) -> None:
+        self.heard.append(announcement.presence.count)
+
+    def close(self, code: int, reason: bytes = b"") -> None:
+        del reason
+        self.heard.append(f"close {code}")
+
+
+def come(room: ServerRoom, name: str = VISITOR, mood: str | None = None) -> None:
+    """Report a visitor."""
+    room.feed(Reported(room.visitor_key(name), 0.5, mood))
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[App]:
+    """A host in memory."""
+    async with host_inside(push_ms=20, pushes_per_s=100_000, snapshot_ms=100) as host:
+        yield host
+
+
+# --- Slices ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_everybody_of_a_large_audience_is_told(host: App) -> None:
+    """
+    An audience of several slices is told of a change, each listener once, without holding up the event loop.
+    """
+    room = host.rooms["lobby"]
+    audience = [Listener() for _ in range(3 * SLICE + 7)]
+    room.audience.update(dict.fromkeys(audience))
+    come(room)
+    await asyncio.sleep(0)
+    assert sum(bool(listener.heard) for listener in audience) == SLICE  # The others have their turn after us.
+    await asyncio.sleep(0.01)
+    assert all(listener.heard == [1] for listener in audience)
+    assert host.counters.pushes == len(audience)
+    room.audience.clear()
+
+
+async def test_a_large_audience_is_told_less_often() -> None:
+    """
+    Whoever only listens counts for how often everybody is told: 30 of them at 100 messages a second, every 300 ms.
+    """
+    async with host_inside(push_ms=20, pushes_per_s=100) as host:
+        room = host.rooms["lobby"]
+        audience = [Listener() for _ in range(30)]
+        come(room)
+        await asyncio.sleep(0)
+        room.audience.update(dict.fromkeys(audience))
+        for listener in audience:
+            room.room.apply(Observed(listener), now_ms=host.clock.now_ms())
+        told_at_s = asyncio.get_running_loop().time()
+        come(room, "visitor-somebody-else")
+        async with asyncio.timeout(5):
+            while audience[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
+                await asyncio.sleep(0.01)
+        assert asyncio.get_running_loop().time() - told_at_s >= 0.29
+        assert all(listener.heard == [2] for listener in audience)
+        room.audience.clear()
+
+
+async def test_news_during_a_long_telling_reach_everybody(host: App) -> None:
+    """
+    What changes while a large audience is being told reaches everybody, those too who had been told the old already.
+    """
+    room = host.rooms["lobby"]
+    audience = [Listener() for _ in range(2 * SLICE + 7)]
+    room.audience.update(dict.fromkeys(audience))
+    come(room)
+    await asyncio.sleep(0)
+    later = Announcement(room.presence())
+    # Within the telling: as if the next push had fallen due already.
+    room.platform._sent = later
+    await asyncio.sleep(0.01)
+    assert {len(listener.heard) for listener in audience} == {1, 2} or all(
+        listener.heard for listener in audience
+    )
+    first = [listener for listener in audience if len(listener.heard) == 2]
+    assert len(first) >= SLICE
+    room.audience.clear()
+
+
+# --- Turns ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
+    """
+    A subscriber that is sent away in the turn in which the room changed is sent that first.
+    """
+    room = host.rooms["lobby"]
+    room.audience[listener := Listener()] = None
+    come(room)
+    host.send_away(room)
+    assert listener.heard == [1, "close 1012"]
+    room.audience.clear()
+
+
+class Begun(asyncio.Protocol):
+    """Makes a socket of a connection, as after a handshake."""
+
+    def __init__(self, room: ServerRoom) -> None:
+        self.room = room
+
+    def connection_made(self, transport: Any) -> None:
+        transport.set_protocol(Socket(transport, self.room, PROTOCOL))
+
+
+def join_frame(number: int) -> bytes:
+    """Make the frame of a join, under a mask that changes nothing."""
+    text = json.dumps({"type": "join", "visitor": f"visitor-{number:08}"}).encode()
+    return bytes([FIN | TEXT, len(text) | 0x80]) + bytes(4) + text
+
+
+async def test_a_burst_of_joins_costs_one_description_and_one_encoding(
+    host: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A hundred joins that lie in the kernel when the loop looks are one turn: all are counted before the first is answered, with one
+    description and one encoding, and each connection is sent the whole hundred.
+    """
+    room, loop = host.rooms["lobby"], asyncio.get_running_loop()
+    await asyncio.sleep(0.05)  # What a room says when it opens is over.
+    made = {"descriptions": 0, "encodings": 0}
+
+    def counting(module: Any, name: str, what: str) -> None:
+        make = getattr(module, name)
+
+        def counted(*arguments: Any, **more: Any) -> Any:
+            made[what] += 1
+            return make(*arguments, **more)
+
+        monkeypatch.setattr(module, name, counted)
+
+    clients = []
+    for _ in range(BURST):
+        ours, theirs = socket.socketpair()
+        await loop.create_connection(lambda: Begun(room), sock=theirs)
+        ours.setblocking(False)
+        clients.append(ours)
+    counting(broadcaster, "describe", "descriptions")
+    counting(encoded_presence, "encode_presence", "encodings")
+    for number, client in enumerate(clients):
+        client.send(join_frame(number))
+    answers = [await asyncio.wait_for(loop.sock_recv(client, 65_536), 5) for client in clients]
+    assert made == {"descriptions": 1, "encodings": 1}
+    assert all(b'"count":100,' in answer for answer in answers)
+    assert len(set(answers)) == 1
+    for client in clients:
+        client.close()
+    async with asyncio.timeout(5):
+        while room.attached:  # noqa: ASYNC110 - a room has no event for it
+            await asyncio.sleep(0.01)
