@@ -10,10 +10,12 @@ from breathing_room.core.events import (
     Heard,
     Joined,
     Left,
+    PeersChanged,
     Reported,
     Withdrew,
     Woken,
 )
+from breathing_room.core.summary import PeerState
 from core.ledger import CONFIG, SAVE_AT_MS, a_room, here, restart
 from core.playing import ANN, BOB, CAT, Broadcasted, Step, said, visitor
 from core.playing import LedgerRoom as Room
@@ -252,3 +254,20 @@ def test_several_tabs_sleep_as_one_person() -> None:
     assert (room.count, room.connection_count, room.silent_count) == (1, 2, 0)
     assert room.step(Left("tab"), now_ms=1_000) == Step((), 60_000)
     assert room.step(Left("tab 2"), now_ms=2_000).effects == (Broadcasted(here(2_000, 0)),)
+
+
+def test_a_broadcast_is_no_change_of_what_a_room_among_peers_has_to_keep() -> None:
+    """A host keeps the last broadcast of a room with what is known of its peers, so the rest of the room is not written for that."""
+    room = a_room()
+    room.step(Reported(ANN, 0.5), now_ms=0)
+    alone = room.rest_stamp
+    peer = a_room()
+    peer.step(Joined("tab", BOB), now_ms=0)
+    room.step(PeersChanged(PeerState((peer.summary(0),))), now_ms=10_000)
+    among_peers = room.rest_stamp
+    assert among_peers != alone
+
+    peer.step(Joined("tab 2", CAT), now_ms=20_000)
+    step = room.step(PeersChanged(PeerState((peer.summary(20_000),))), now_ms=20_000)
+    assert [type(effect) for effect in step.effects] == [Broadcasted]
+    assert room.rest_stamp == among_peers

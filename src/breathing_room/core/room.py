@@ -151,7 +151,7 @@ class Room(RoomState):
         next_timer_ms = min([deadline for deadline in deadlines if deadline is not None], default=None)
         return Step(tuple(effects), next_timer_ms)
 
-    def keep(self, effect: KeepConnections) -> None:
+    def keep_connections(self, effect: KeepConnections) -> None:
         """Have the host keep something beside connections, if those are leases there."""
         if self._connection_is_lease:
             self._effects.append(effect)
@@ -256,7 +256,7 @@ class Room(RoomState):
 
     def _keep(self, member: Member) -> None:
         """Have the host keep what its connections are to remember of a member."""
-        self.keep(KeepConnections(member.connections, member.key, member.mood))
+        self.keep_connections(KeepConnections(member.connections, member.key, member.mood))
 
 
 def _check_key(visitor: VisitorKey) -> None:

@@ -302,7 +302,9 @@ class Replica:
 
     def _keep(self, visitor: VisitorKey, standby: Standby) -> None:
         """Have the host keep beside connections on standby where their visitor is counted."""
-        self.room.keep(KeepConnections(tuple(standby.connections), visitor, standby.mood, standby.peer))
+        self.room.keep_connections(
+            KeepConnections(tuple(standby.connections), visitor, standby.mood, standby.peer)
+        )
 
     def _inherit(self, seats: Leases, now_ms: int) -> None:
         """Take over the seats of a peer that is about to leave; it removes them when it reads our claims."""
