@@ -360,8 +360,9 @@ async def test_a_redis_that_is_slow_holds_nobody_up(redis: RedisProcess) -> None
         await all_say(0, a, b)
         await link.client.client_pause(1_000)
         ann = join(a, "ann")
-        ann.receive(b'{"type":"mood","mood":"release"}')
+        await asyncio.sleep(0)
         assert ann.presences[0].count == 1
+        ann.receive(b'{"type":"mood","mood":"release"}')
         await eventually(lambda: ann.presences[-1].moods["release"] == 1)
         assert a.presence("lobby").low == 1
         await all_say(1, a, b)

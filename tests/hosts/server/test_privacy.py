@@ -69,7 +69,7 @@ def observe(self):
         raise RuntimeError(f"nobody at {self._transport.get_extra_info('peername')}")
     well(self)
 
-well, Session.observe, Routes.history = Session.observe, observe, history
+well, Connection.observe, Routes.history = Connection.observe, observe, history
 config = ServerConfig.load(flags={}, environ=os.environ)
 serve(config, on_start=lambda url, capacity: print(f"listens on {url}", flush=True))
 """
