@@ -111,7 +111,7 @@ def differing(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
     differs = {}
     for path in old:
         for name, code in definitions(at_commit(path)):
-            home, is_now = now.get(name, ("nowhere", ""))
+            home, is_now = now.get(names.get(name, name), ("nowhere", ""))
             # What has the name of before and what has the new one are the same.
             if is_now != word.sub(lambda found: names[found[0]], code):
                 differs[name] = home

@@ -1,6 +1,6 @@
 """The log of a cluster, over a client that answers as Redis does.
 
-A real Redis is under ``hosts/server/test_cluster.py``.
+A real Redis is under ``hosts/server/test_cluster_node.py``.
 """
 
 from typing import Any, Self

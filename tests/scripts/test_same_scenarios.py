@@ -32,6 +32,7 @@ def test_only_the_adapter_differs(compared: Any) -> None:
         ("def test(): assert count == 3", "def test_it(): assert count == 3", ["test"]),
         ("def test(): 'One.'; assert count", "@pytest.mark.soak\ndef test():\n  'Two.'\n  assert count", []),
         ("def test(): step(Heard(ANN))", "def test(): step(HeartbeatReceived(ANN))", []),
+        ("async def HeartbeatReceived(): pass", "async def HeartbeatReceived(): pass", []),
         ("def test(): step(Heard(ANN))", "def test(): step(Left(ANN))", ["test"]),
     ],
 )
