@@ -352,7 +352,7 @@ async def answer_others(route: Route) -> None:
     url = urlsplit(route.request.url)
     name = url.path.lstrip("/")
     asked = decode_query(dict(parse_qsl(url.query))) if name.startswith("cost.") else ()
-    folder = "admin" if name.startswith("admin.") else "cost"
+    folder = "admin" if name.startswith("admin.") else "page" if name == "tokens.css" else "cost"
     file = WEB / folder / ("cost.html" if name == "cost" else name)
     if name in OPERATOR:
         await route.fulfill(body=OPERATOR[name](), content_type="text/html")

@@ -42,6 +42,7 @@ async def test_the_page_may_load_only_its_own() -> None:
             ("/cost.css", "text/css"),
             ("/cost.js", "text/javascript"),
             ("/icon.svg", "image/svg+xml"),
+            ("/tokens.css", "text/css"),
         ):
             answer = await asking.get(path)
             assert answer.status_code == 200

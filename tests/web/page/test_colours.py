@@ -73,7 +73,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-STYLE = (PAGE / "style.css").read_text(encoding="utf-8")
+STYLE = "".join((PAGE / name).read_text(encoding="utf-8") for name in ("tokens.css", "style.css"))
 
 
 def colours() -> list[str]:

@@ -45,6 +45,7 @@ FILES: Final = {
     "/cost.css": "cost/cost.css",
     "/cost.js": "cost/cost.js",
     "/icon.svg": "page/icon.svg",
+    "/tokens.css": "page/tokens.css",
 }
 """Files of ``web``, by their paths."""
 

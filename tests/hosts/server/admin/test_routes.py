@@ -123,8 +123,9 @@ async def test_nothing_runs_in_the_page_but_its_own() -> None:
             assert page.text.count("<script") == page.text.count(
                 '<script type="module" src="admin.js"></script>'
             )
-        for path in ("/admin.css", "/admin.js"):
+        for path in ("/admin.css", "/admin.js", "/tokens.css"):
             assert (await client.get(path)).status_code == 200
+            assert path.endswith(".js") or f'"{path[1:]}"' in page.text
 
 
 async def test_the_token_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:

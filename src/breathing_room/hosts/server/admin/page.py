@@ -27,6 +27,7 @@ FRAME: Final = """<!doctype html>
   <meta name="color-scheme" content="dark">
   <meta name="theme-color" content="#0a0e1a">
   <link rel="icon" href="icon.svg" type="image/svg+xml">
+  <link rel="stylesheet" href="tokens.css">
   <link rel="stylesheet" href="admin.css">
 {script}</head>
 <body>
