@@ -69,20 +69,22 @@ class Room extends EventTarget {
   #visit = null;      // likewise
   #closed = new AbortController();
 
-  constructor(url, {mood, visitor = '', observe = false, storage = true, hiddenMs = Infinity, ...way}) {
+  constructor(url, options) {
     super();
-    this.#observe = observe || BOT.test(globalThis.navigator?.userAgent);
+    const {room, mode, history, report, mood, visitor = '', storage = true, hiddenMs = Infinity} = options;
+    const observe = options.observe || BOT.test(globalThis.navigator?.userAgent);
+    this.#observe = observe;
     this.#hiddenMs = hiddenMs;
     const freshness = this.#freshness;
-    const own = {observe: this.#observe, mood: () => this.mood, freshness};
+    const self = {observe, mood: () => this.mood};
     try {
-      this.#connector = new Connector({url, ...way, ...own});
+      this.#connector = new Connector({url, room, mode, history, report, ...self, freshness});
     } catch {
       // A moment later, when the page has had the time to add a listener.
       queueMicrotask(() => this.#fail('bad_url', `not a server URL: ${url}; expected http:// or https://`));
       return;
     }
-    const key = storage && !visitor && !this.#observe ? `breathing-room ${this.#connector.base}` : '';
+    const key = storage && !visitor && !observe ? `breathing-room ${this.#connector.base}` : '';
     this.#visit = new Visit({connector: this.#connector, freshness, key, visitor});
     this.#passOnEvents();
     this.mood = mood ?? null;
