@@ -3,8 +3,6 @@
 PYTHON ?= python3
 # Most tests of `make test` wait for something, so more of them than there are cores run at a time.
 JOBS ?= 3
-# A test that fails is run again, twice at most, and listed: one that passes then is a defect to mend. RERUNS=0 gives no second try.
-RERUNS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := node_modules/.installed
@@ -45,7 +43,7 @@ quick: $(VENV)/.dev  ## Run the tests that start no program and wait for nothing
 	TEST_TIER=quick $(PYTEST) -m 'not slow' --numprocesses 2 --durations 10 $(ARGS)
 
 test: programs  ## Run every test, in Chromium too: under ten minutes
-	TEST_TIER=test $(PYTEST) --numprocesses $(JOBS) --reruns $(RERUNS) --durations 10 $(ARGS)
+	TEST_TIER=test $(PYTEST) --numprocesses $(JOBS) --durations 10 $(ARGS)
 
 soak: programs  ## Look longer than there is time for in `make test`, and print figures: some hours
 	TEST_TIER=soak $(PYTEST) -m soak --capture no --timeout 7200 $(ARGS)
