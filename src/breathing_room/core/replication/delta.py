@@ -194,7 +194,22 @@ def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple
             translated[mood] += read_count(number)
         return tuple(translated)
 
-    none = (0,) * len(here)
+    summary = _read_summary(written, tally)
+    came, reported, gone = (
+        split_keys(columns.take(read_count(count) * KEY_BYTES)) for count in written["keys"]
+    )
+    seats = NO_LEASES
+    if count := read_count(written.get("seats", 0)):
+        seats = columns.leases(count, len(moods) - 1, tickets=True)
+        seats = replace(seats, mood_of=bytes(moods[mood] for mood in seats.mood_of))
+    return RoomDelta(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
+
+
+def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...]]) -> Summary:
+    """Read sums; ``tally`` reads numbers by mood, in the order of the moods that are declared here."""
+    people, silent = tally(written["people"]), tally(written["silent"])
+    _no_more(silent, people)
+    none = (0,) * len(people)
     panel, coins = PanelSums(tally=none, restored_tally=none), CoinSums(repeats=none, weights=none)
     if (sums := written.get("panel")) is not None:
         panel = PanelSums(
@@ -217,24 +232,15 @@ def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple
             observed_ms=read_count(sums["observed_ms"]),
             heard=bool(sums["heard"]),
         )
-    summary = Summary(
-        people=tally(written["people"]),
-        silent=tally(written["silent"]),
+    return Summary(
+        people=people,
+        silent=silent,
         restored=read_count(written["restored"]),
         panel=panel,
         coins=coins,
         unknown=bool(written["unknown"]),
         arrivals_per_s=read_number(written["arrivals_per_s"]),
     )
-    _no_more(summary.silent, summary.people)
-    came, reported, gone = (
-        split_keys(columns.take(read_count(count) * KEY_BYTES)) for count in written["keys"]
-    )
-    seats = NO_LEASES
-    if count := read_count(written.get("seats", 0)):
-        seats = columns.leases(count, len(moods) - 1, tickets=True)
-        seats = replace(seats, mood_of=bytes(moods[mood] for mood in seats.mood_of))
-    return RoomDelta(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
 
 
 def _room(name: str) -> str:
