@@ -1,4 +1,4 @@
-"""What a host needs from outside: a store, a log that it shares, a place to publish files, and the time.
+"""What a host needs from outside: a store, a shared log, a platform for each room, a place for files, and the time.
 
 Rules for every store
 ---------------------
@@ -34,11 +34,11 @@ VALUE_BYTES_MAX: Final = 25 * 1024 * 1024
 TTL_MS_MAX: Final = 100 * 366 * 86_400_000
 
 Clock: TypeAlias = Callable[[], int]
-"""Tells milliseconds since 1970-01-01 UTC."""
+"""Returns milliseconds since 1970-01-01 UTC. A room host has two times: ``hosts/common/rooms/clock.py``."""
 
 
 def wall_ms() -> int:
-    """Tell the wall time, in milliseconds since 1970-01-01 UTC."""
+    """Return the wall time, in milliseconds since 1970-01-01 UTC."""
     # At the edge it is a whole millisecond as a floating-point number of nanoseconds, which is up to 128 short of it.
     return (time.time_ns() + 500) // 1_000_000
 
@@ -153,13 +153,14 @@ class Platform(Protocol):
     """What a room of a host asks of where it runs; ``hosts/common/rooms/room_host.py`` calls it.
 
     A *turn* is all that happens before others have theirs: one round of an event loop, one call of a platform.
+    ``hosts/server/platform.py`` is that of an event loop, ``hosts/worker/room_platform.py`` that of an object that sleeps.
     """
 
     def call_soon(self, flush: Callable[[], None]) -> None:
         """Call back when the turn ends, or at once where nothing else happens in it."""
 
     def send(self, audience: Mapping[Any, None], presence: Any) -> None:
-        """Push an encoded presence to the whole audience; to a slow reader only the latest."""
+        """Push a presence (an ``Announcement``) to the whole audience; to a slow reader only the latest."""
 
     def set_timer(self, at_ms: int | None) -> None:
         """See that the room is woken at a time. It is called after every step; an early timer does no harm."""
@@ -168,10 +169,10 @@ class Platform(Protocol):
         """Store the room, after this call or in it."""
 
     def keep(self, effect: KeepConnections) -> None:
-        """Keep something beside connections, where they outlast the memory."""
+        """Attach to connections what a room needs of them after a sleep; nothing where they end with the memory."""
 
     def commit(self) -> None:
-        """An event was fed, and its effects are carried out: keep what must outlast the memory."""
+        """Keep what must outlast the memory: an event was fed, and its effects are carried out."""
 
 
 class PublishTarget(Protocol):

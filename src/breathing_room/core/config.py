@@ -119,6 +119,7 @@ def setting(
 ) -> Any:
     """Declare a field of a config, as ``Setting`` describes it; a number has a range.
 
+    Without a group the reference leaves it out, and ``--help`` has it among the options of the command.
     Without ``shown`` the ``repr`` of the config leaves the field out: an address may hold a password. A secret is never shown.
     """
     declared = {

@@ -52,7 +52,7 @@ ARRIVALS_MS: Final = 600_000
 
 
 class Seat:
-    """Somebody who reports.
+    """The lease of a visitor who reports.
 
     Attributes:
         key: The visitor's key.
@@ -142,7 +142,7 @@ class Panel:
         self._arrivals_per_ms = 0.0
         self._arrived_at_ms = now_ms
 
-    # --- What it can be asked ---------------------------------------------------------------------------------
+    # --- Queries ----------------------------------------------------------------------------------------------
 
     @property
     def rate(self) -> float:
@@ -258,12 +258,12 @@ class Panel:
         lease_ms = self._config.beat_lease_ms
         return max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
 
-    # --- What it can be told ----------------------------------------------------------------------------------
+    # --- Changes ----------------------------------------------------------------------------------------------
 
     def report(
         self, visitor: VisitorKey, ticket: float, mood: int | None, now_ms: int, prefix: bytes | None = None
     ) -> bool:
-        """Take a report.
+        """Take a report: renew the lease of a seat, or give the visitor one.
 
         Args:
             visitor: Whose.
@@ -295,7 +295,7 @@ class Panel:
             self._weigh(seat, -1)
             seat.mood = mood
             self._weigh(seat, +1)
-        self._believe(seat)
+        self._confirm(seat)
         seat.expires_at_ms = on_grid(now_ms + self._config.beat_lease_ms)
         self._agenda.no_later_than(seat, self._doubtful_at_ms(seat))
         if not seat.capped:  # One prefix must not spend the budget of all.
@@ -318,7 +318,7 @@ class Panel:
         self._shed(now_ms)
 
     def withdraw(self, visitor: VisitorKey) -> bool:
-        """Take a goodbye, or somebody's change to a socket; return whether there was a seat."""
+        """Remove the seat of a visitor who left or joined over a connection; return whether there was one."""
         seat = self._seats.get(visitor)
         if seat is not None:
             self._remove(seat)
@@ -471,8 +471,8 @@ class Panel:
             self._restored_tally[seat.mood] += weight
             self._restored_counted += weight
 
-    def _believe(self, seat: Seat) -> None:
-        """Take back every doubt."""
+    def _confirm(self, seat: Seat) -> None:
+        """Clear the silent and restored flags of a seat, as `Members` does for a lease."""
         self._silent_count -= seat.silent
         if seat.restored:
             self._weigh(seat, -1)

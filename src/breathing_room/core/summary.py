@@ -1,14 +1,14 @@
-"""Summaries: what a room knows of its people in sums, and what several rooms know together.
+"""Summaries: a room in sums, and the counts that follow from them and from those of its peers.
 
-A summary names nobody and does not grow with the crowd. A room says what it says from its own summary; machines that hold
-parts of one room say it from all of theirs. Both is the work of ``facts``: there is one arithmetic.
+A summary holds no keys and does not grow with the crowd. What is published of a room follows from its own summary and from
+those of its peers: ``counts`` takes both, and on one machine there are no peers. Its arithmetic is in ``facts``.
 
 Adding up. People on sockets and seats of the panel are counts, and add. Every visitor is on one machine, and asked or not by a
 ticket that no machine has a part in, so seats of several machines under one theta are a sample of all their people, as if one machine
 had them. Under different thetas, for as long as a new rate spreads, each group is an estimate of its own, and those add as
 independent estimates do. The same holds for coins and the time for which they were watched.
 
-Doubt. A machine that was not heard from lately is like one that restarts: its people are silent and its seats are left from
+Doubt. A machine that is suspect is like one that restarts: its people are silent and its seats are left from
 before (``doubted``). So ``low`` is without them, ``high`` is with them, and the method is ``stale``.
 """
 
@@ -83,7 +83,7 @@ NO_PEERS: Final = PeerState()
 
 
 def doubted(summary: Summary) -> Summary:
-    """Doubt everybody: the machine was not heard from lately."""
+    """Return the summary of a machine that is suspect: its people are silent, its seats left from before."""
     panel = summary.panel
     return replace(
         summary,
@@ -95,7 +95,7 @@ def doubted(summary: Summary) -> Summary:
 
 
 def without_people(summary: Summary) -> Summary:
-    """Let go of the people on sockets: the machine is gone, and their sockets with it. Seats go on elsewhere."""
+    """Return what is left of a machine that is gone: no people on sockets. Seats report elsewhere."""
     nobody = (0,) * len(summary.people)
     return replace(summary, people=nobody, silent=nobody, restored=0, unknown=False, arrivals_per_s=0.0)
 
@@ -165,7 +165,7 @@ def facts(
     newcomers: int = 0,
     stale: bool = False,
 ) -> Facts:
-    """Say what several machines know of a room together.
+    """Return what follows from the summaries of one room; ``counts`` calls it.
 
     Args:
         summaries: One a machine, our own first.

@@ -19,7 +19,7 @@ from breathing_room.core.presence import Presence
 # --- Close codes: the range says whether to come back -------------------------------------------------------------
 
 GOODBYE: Final = 1000
-GOING_AWAY: Final = 1001
+GOING_AWAY: Final = 1001  # A browser closes with it when its page goes: a leave, like GOODBYE.
 PROTOCOL_ERROR: Final = 1002
 NOT_TEXT: Final = 1003
 NOT_UTF8: Final = 1007
@@ -48,13 +48,17 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
     SENSELESS: "too many messages that made no sense",
     TOO_MANY_SOCKETS: "this visitor has too many sockets open",
 }
-"""Every code that the server closes a socket with, and why."""
+"""Every code that the server closes a socket with, and why.
+
+The table of ``docs/reference/protocol.md`` has the same; a test compares them. Clients go by the range: ``may_come_back``
+here, ``readClose`` in ``web/client/socket_transport.js``.
+"""
 
 _CLIENT_BUGS: Final = frozenset({GOODBYE, PROTOCOL_ERROR, NOT_TEXT, NOT_UTF8, 1008, TOO_BIG, 1010})
 
 
 def may_come_back(close_code: int) -> bool:
-    """Tell a client whether to connect again after a close."""
+    """Return whether a client is to connect again after a close."""
     return close_code not in _CLIENT_BUGS and not 4500 <= close_code <= 4999
 
 
@@ -147,7 +151,10 @@ class Mood:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """I am here; what time is it? ``sent_ms`` goes back as it came."""
+    """A heartbeat over a socket, which asks for the time: ``sent_ms`` goes back as it came.
+
+    ``POST …/beat`` carries a ``Report``.
+    """
 
     sent_ms: float | None
 
@@ -223,7 +230,10 @@ def _check_sent_ms(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """I am here, without a socket. A mood of None says nothing about it; the epoch is the one that the stay began in."""
+    """A visitor without a socket is here.
+
+    A mood of None says nothing about it; the epoch is the one that the stay began in.
+    """
 
     visitor: str
     mood: str | None
@@ -242,7 +252,7 @@ def check_epoch(value: object, epoch: int) -> int:
 
 
 def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
-    """Read the body of a beat over HTTP.
+    """Read a report, the body of ``POST …/beat``.
 
     Args:
         body: The body.

@@ -1,6 +1,6 @@
 """Write policies: what is written to a store of the people who report, and when.
 
-A policy stands between the reports of one room and any store. It is told of every report and answers with orders. All of
+A policy stands between the reports of one room and any store. It is given every report and answers with orders. All of
 them write the same thing, *records*, so one function reads back what any of them left behind.
 
 ===========  =============================================  =========  ============  ====================================
@@ -19,8 +19,8 @@ r is how often a seat reports, and c how often it changes: comes, feels otherwis
 What a crash may lose
 ---------------------
 When the process dies, each visitor is read back as it was at some instant of the last ``loss_ms``: here or not, with that
-ticket and that mood. Signs of life are those from before then, and may be older still by ``silence_ms`` at most; so whoever
-reads back lets leases last so much longer. To both comes whatever time the host's timer and the store's put take.
+ticket and that mood. Heartbeats are those from before then, and may be older still by ``silence_ms`` at most; so a reader lets
+leases last so much longer. To both comes the time that the host's timer and the store's put take.
 
 One write a second to one key
 -----------------------------
@@ -29,8 +29,8 @@ waits for its second, and a later one takes its place.
 
 Who remembers
 -------------
-``every`` and ``bucketed`` know nobody but those of the batch, so that several writers may share a store, each under its own
-prefix. A goodbye is then a record like any other, since another writer may hold an older one; and a mood lasts for one
+``every`` and ``bucketed`` know no seats but those of the batch, so that several writers may share a store, each under its own
+prefix. A leave is then a record like any other, since another writer may hold an older one; and a mood lasts for one
 lease after it was last named, so a beat should name it. The others remember the seats of the room, and are its only writer.
 """
 

@@ -62,7 +62,12 @@ class OrderQueue:
 
 @dataclass(kw_only=True, eq=False)
 class WritePolicy:
-    """What all policies share.
+    """What is written of the reports of one room, and when.
+
+    A policy has a ``name`` and implements ``_take`` and ``writes_per_day``; where something waits to be written,
+    ``_come_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It writes with ``_put``
+    and ``_delete``, and sets ``loss_ms`` and ``silence_ms`` to what it promises. One that remembers seats is a
+    ``RememberingPolicy``.
 
     Attributes:
         prefix: What every key begins with. Two policies at work must not share one.
@@ -89,7 +94,7 @@ class WritePolicy:
     def report(self, report: SeatReport, *, now_ms: int) -> Writes:
         """Take a report. Time that runs backwards stands still."""
         self._pass_time(now_ms)
-        # Whoever comes in and names no mood has none, whatever it was the last time.
+        # A visitor who joins and names no mood has none, even if there was one the last time.
         mood = UNSPOKEN if report.kind == "join" and report.mood is None else report.mood
         self._take(Record(report.visitor, report.ticket, mood, self._now_ms, report.kind != "leave"))
         return self._writes()
@@ -110,24 +115,26 @@ class WritePolicy:
         return []
 
     def writes_per_day(self, traffic: Traffic) -> float:
-        """Say what it writes, at most or on average."""
+        """Return how many orders it gives in a day, at most or on average."""
         raise NotImplementedError
 
-    # What a policy is made of.
+    # --- What a policy implements -----------------------------------------------------------------------------
 
     def _take(self, record: Record) -> None:
+        """Write a record now, or keep it for later."""
         raise NotImplementedError
 
     def _come_due(self) -> None:
-        """Do what is due now."""
+        """Write what is due by now; called before every report, too."""
 
     def _flush(self) -> None:
-        """Do now whatever will be due."""
+        """Write all that waits."""
 
     def _next_at_ms(self) -> int | None:
+        """When ``_come_due`` has something to write, None for never."""
         return None
 
-    # What it is made with.
+    # --- What it writes with ----------------------------------------------------------------------------------
 
     def _pass_time(self, now_ms: int) -> None:
         self._now_ms = max(self._now_ms, now_ms)
@@ -140,6 +147,7 @@ class WritePolicy:
         return Writes(self._queue.lift(), wake_at_ms)
 
     def _put(self, key: str, records: Iterable[Record]) -> None:
+        """Order that records are put under a key, for as long as a reader may need them."""
         ttl_ms = self.lease_ms + self.silence_ms + self.linger_ms
         self._queue.write(Put(key, encode_records(records), ttl_ms), self._now_ms)
 
@@ -152,7 +160,7 @@ class RememberingPolicy(WritePolicy):
 
     def __post_init__(self, seats: Seats | None) -> None:
         super().__post_init__(seats)
-        # The one who was silent longest comes first.
+        # The one whose last report is the oldest comes first.
         self._seats = dict(sorted((seats or {}).items(), key=lambda seat: seat[1].heard_at_ms))
 
     def _key_of(self, visitor: VisitorKey) -> str:

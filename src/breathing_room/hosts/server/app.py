@@ -50,7 +50,7 @@ ServerRoom = RoomHost[ServerPlatform]
 
 
 class App(RoomServices):
-    """All rooms of a server.
+    """All rooms of a server; other modules call it their ``host``.
 
     Args:
         config: How the server works.

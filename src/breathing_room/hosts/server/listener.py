@@ -25,7 +25,7 @@ from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.socket import Socket
 
 SOCKET_PATH: Final = re.compile(rb"/v1/rooms/([^/?]*)/socket")
-COMPAT_PATH: Final = b"/api/room"
+DOCUMENT_PATH: Final = b"/api/room"
 # Enough of the first line to tell whether it may be one of ours.
 SOCKET_LINE: Final = re.compile(rb"GET (?:/v1/rooms/[^/? ]*/socket|/api/room)[? ]")
 
@@ -287,7 +287,7 @@ class Front(asyncio.Protocol):
         url = httptools.parse_url(request.url)
         accept = accept_key(request, parser)
         ours = SOCKET_PATH.fullmatch(url.path)
-        if not ours and url.path != COMPAT_PATH:
+        if not ours and url.path != DOCUMENT_PATH:
             raise NotFoundError
         admitted = admit_handshake(
             ours[1].decode("latin-1") if ours else None,

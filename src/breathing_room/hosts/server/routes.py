@@ -74,7 +74,7 @@ class Routes:
         return config_response(request, body, max_age_s=self.host.config.config_max_age_s)
 
     async def beat(self, request: Request) -> Response:
-        """Take a sign of life of somebody without a socket."""
+        """Take a report of a visitor without a connection."""
         self._check_origin(request)
         name = self._room(request)
         body = await self._body(request)
@@ -85,7 +85,7 @@ class Routes:
         return json_response(encode_presence(room.presence()))
 
     async def leave(self, request: Request) -> Response:
-        """Take a goodbye of somebody without a socket."""
+        """Take a leave of a visitor without a connection."""
         self._check_origin(request)
         name = self._room(request)
         visitor = self.host.admission(name).leave(await self._body(request))
@@ -123,20 +123,20 @@ class Routes:
         svg = badge(presence).encode()
         return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
 
-    # --- The other app's paths --------------------------------------------------------------------------------
+    # --- Paths of the planning document's app -----------------------------------------------------------------
 
-    async def compat_presence(self, request: Request) -> Response:
+    async def document_presence(self, request: Request) -> Response:
         """Answer presence as the planning document's app did."""
         presence = self.host.presence(self.host.config.default_room)
         self.host.counters.presence_reads += 1
         body = encode(document_api.presence_body(presence))
         return cacheable(request, body, self._presence_max_age, etag=etag_of_presence(presence))
 
-    async def compat_config(self, request: Request) -> Response:
+    async def document_config(self, request: Request) -> Response:
         """Answer that app's config."""
         return cacheable(request, encode(document_api.CONFIG), self._config_max_age)
 
-    async def compat_heartbeat(self, request: Request) -> Response:
+    async def document_heartbeat(self, request: Request) -> Response:
         """Take that app's heartbeat."""
         self._check_origin(request)
         body = await self._body(request)
@@ -246,9 +246,9 @@ def create_app(host: App) -> Starlette:
         Route(f"{room}/badge.svg", routes.badge),
         WebSocketRoute(f"{room}/socket", socket),
         Route(f"{room}/socket", routes.no_socket),
-        Route("/api/presence", routes.compat_presence),
-        Route("/api/config", routes.compat_config),
-        Route("/api/heartbeat", routes.compat_heartbeat, methods=["POST"]),
+        Route("/api/presence", routes.document_presence),
+        Route("/api/config", routes.document_config),
+        Route("/api/heartbeat", routes.document_heartbeat, methods=["POST"]),
         WebSocketRoute("/api/room", socket),
         Route("/api/room", routes.no_socket),
         Route("/metrics", routes.metrics),

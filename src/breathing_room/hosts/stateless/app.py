@@ -58,7 +58,7 @@ class Routes:
         return json_response(encode_presence(presence))
 
     async def leave(self, request: Request) -> Response:
-        """Take a goodbye."""
+        """Take a leave."""
         self._check_origin(request)
         room = self.writer.check_open(request.path_params["room"])
         await self.writer.leave(room, await self._body(request))

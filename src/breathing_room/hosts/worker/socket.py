@@ -37,7 +37,8 @@ class EdgeSocket(Connection):
         key: The visitor behind it, once it joined.
         mood: The person's mood, as the room numbers them.
         opened_at_ms: When it was opened.
-        parked: The object on which its visitor is counted, if that is another one.
+        parked: The object on which its visitor is counted, if that is another one: the connection is on standby
+            (``core/replication/replica.py``).
     """
 
     __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "parked", "websocket")
@@ -113,7 +114,7 @@ class EdgeSocket(Connection):
             self.ended(politely=False)
 
     def abort(self) -> None:
-        """RoomDelta; the edge has no other way than to close."""
+        """Close with 1001: the runtime has no way to cut a socket off."""
         self.close(GOING_AWAY)
 
     # --- What the runtime tells -------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Connection(ABC):
         room: The room that the socket leads to.
         dialect: What its messages look like.
         role: NEW, OBSERVER, PERSON or ENDED.
-        heard_at_ms: When something last arrived.
+        heard_at_ms: When something last arrived, to half of ``ping_ms``.
         visitor: Whose it is, of a PERSON.
     """
 
@@ -46,7 +46,7 @@ class Connection(ABC):
         self.heard_at_ms = room.host.clock.now_ms()
         room.attach(self)
 
-    # --- What the carrier does --------------------------------------------------------------------------------
+    # --- What subclasses implement ----------------------------------------------------------------------------
 
     @abstractmethod
     def push(self, announcement: Announcement) -> None:
@@ -58,22 +58,22 @@ class Connection(ABC):
 
     @abstractmethod
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Send a ping, if this way of carrying bytes has one; the answer renews the lease."""
 
     @abstractmethod
     def close(self, code: int, reason: bytes = b"") -> None:
-        """Say goodbye and end the socket."""
+        """Begin the closing handshake, with a code of ``wire.py``."""
 
     @abstractmethod
     def abort(self) -> None:
         """End the socket at once."""
 
-    # --- What the carrier tells -------------------------------------------------------------------------------
+    # --- What subclasses call ---------------------------------------------------------------------------------
 
     def heard(self) -> None:
-        """Something arrived: a sign of life."""
+        """Renew the lease, since something arrived: a message, a pong, any frame."""
         now_ms = self.room.host.clock.now_ms()
-        # A third of a lease is soon enough to renew it; a client that chatters costs no more than one that pongs.
+        # Half of ``ping_ms``, a sixth of a lease, is soon enough: to chatter costs no more than to pong.
         if now_ms - self.heard_at_ms >= self.room.ping_ms // 2:
             self.heard_at_ms = now_ms
             if self.role == PERSON:
@@ -89,7 +89,7 @@ class Connection(ABC):
             self.refuse(error)
 
     def refuse(self, error: PeerError) -> None:
-        """Tell the client that its message made no sense; after too many of them, part."""
+        """Send the client an error; close after too many of them, or if its visitor has too many sockets."""
         self.room.host.counters.refuse(error.code)
         self._senseless += 1
         self.send(self.dialect.error(error))
@@ -99,7 +99,11 @@ class Connection(ABC):
             self.close(SENSELESS)
 
     def ended(self, *, politely: bool) -> None:
-        """The socket is gone, or as good as gone. Only the first call counts."""
+        """End the connection, of which only the first call counts.
+
+        Args:
+            politely: Whether it ends with a leave; otherwise its visitor has ``grace_ms`` to come back.
+        """
         role, self.role = self.role, ENDED
         if role == ENDED:
             return
@@ -110,10 +114,11 @@ class Connection(ABC):
             self.room.feed(ObserverLeft(self))
 
     def join(self, visitor: str, mood: str | None) -> None:
-        """Count whoever is behind this socket.
+        """Count the visitor behind this connection.
 
         Raises:
-            PeerError: The socket said join or observe before, nobody signed the visitor, or it has too many sockets.
+            PeerError: The socket said join or observe before, the visitor id is not signed, or the visitor has too many
+                sockets.
         """
         self._expect_new()
         self.room.admission.join(visitor)
@@ -128,7 +133,7 @@ class Connection(ABC):
         self.room.host.counters.joins += 1
 
     def observe(self) -> None:
-        """Show the room to whoever is behind this socket.
+        """Send every change to this connection, and count nothing.
 
         Raises:
             PeerError: The socket said join or observe before.

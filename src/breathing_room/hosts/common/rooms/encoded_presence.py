@@ -27,7 +27,7 @@ class Dialect:
         decode: Reads a message, given the moods that the room declares.
         presence: Writes a presence.
         beat: Answers a beat.
-        error: Tells of an error.
+        error: Writes an error.
     """
 
     decode: Callable[[bytes, tuple[str, ...]], Message]
@@ -37,7 +37,7 @@ class Dialect:
 
 
 class Announcement:
-    """A presence on its way to everybody."""
+    """A presence to be sent, to every subscriber (``Broadcast``) or to one (``Send``)."""
 
     def __init__(self, presence: Presence) -> None:
         self.presence = presence

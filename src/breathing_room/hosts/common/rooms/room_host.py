@@ -67,7 +67,7 @@ class Core(Protocol):
 
 
 class RoomServices:
-    """What the rooms of a host share.
+    """What the rooms of a host share: rooms, connections and routes have it as their ``host``.
 
     Attributes:
         config: How the host works.

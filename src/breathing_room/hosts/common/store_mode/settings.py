@@ -16,7 +16,7 @@ from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.records import REPORTS, RoomControl
 
 POLICIES_HERE: Final = (BucketedPolicy.name, EveryPolicy.name)
-"""The others remember people between reports."""
+"""The policies of writers. The others remember seats between reports, so a room has one writer only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,7 @@ class StatelessConfig:
 
     @property
     def silence_ms(self) -> int:
-        """How late a sign of life may be in the store."""
+        """How late a heartbeat may be in the store."""
         return self.bucket_ms if self.policy == BucketedPolicy.name else 0
 
     def make_policy(self, room: str, writer: str) -> WritePolicy:

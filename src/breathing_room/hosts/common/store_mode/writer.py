@@ -154,14 +154,14 @@ class Writer:
         """Take a report, and answer with presence.
 
         Raises:
-            PeerError: It makes no sense, nobody signed it, or nobody can be counted now.
+            PeerError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
         """
         control = await self._control_or_refuse()
         now_ms, admission = self.clock(), self.admission(room)
         rate = self.config.make_rate(room, control.room(room), now_ms).current
         report = admission.admit(admission.decode(body, epoch=control.epoch), rate=rate, now_ms=now_ms)
         if report.in_panel:
-            await self._tell(room, report.visitor, report.epoch, "beat", report.mood)
+            await self._write(room, report.visitor, report.epoch, "beat", report.mood)
         return await self.presence(room)
 
     async def leave(self, room: str, body: bytes) -> None:
@@ -174,11 +174,11 @@ class Writer:
         control = await self._control_or_refuse()
         rates = self.config.make_rate(room, control.room(room), self.clock()).rates
         for epoch in (control.epoch, control.epoch - 1):
-            # Whoever was in no sample has nothing to take back.
+            # A visitor who was in no sample has no record to take back.
             if ticket(visitor, room=room, epoch=epoch) < max(rate for _, rate in rates) and (
                 epoch == control.epoch or await self._secret(epoch) is not None
             ):
-                await self._tell(room, visitor, epoch, "leave", None)
+                await self._write(room, visitor, epoch, "leave", None)
 
     def admission(self, room: str) -> Admission:
         """Return what decides which reports come in. It has no memory: a writer may end with the request, and there may be many."""
@@ -201,8 +201,8 @@ class Writer:
             self._secrets[epoch] = secret
         return self._secrets[epoch]
 
-    async def _tell(self, room: str, visitor: str, epoch: int, kind: Kind, mood: str | None) -> None:
-        """Tell the policy; where it collects nothing, wait until the store has it."""
+    async def _write(self, room: str, visitor: str, epoch: int, kind: Kind, mood: str | None) -> None:
+        """Have the policy write a report; where it collects nothing, wait until the store has it."""
         secret = await self._secret(epoch)
         if secret is None:
             raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
