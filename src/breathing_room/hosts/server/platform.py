@@ -174,7 +174,10 @@ class ServerPlatform:
     # --- Deadlines --------------------------------------------------------------------------------------------
 
     def check_leases(self, now_ms: int) -> None:
-        """Ping connections that are silent, and close those that stayed so for a whole lease."""
+        """Ping connections that are silent, and close those that stayed so for a whole lease.
+
+        The room itself ends the leases of visitors (``Room.step``). It has none for observers, and none before a join.
+        """
         pings, config = self.room.pings, self.room.config
         assert pings is not None
         for connection in pings.ended(now_ms):
