@@ -192,6 +192,29 @@ async def test_stop_saves_and_is_done_once() -> None:
     assert refused.value.code == "unavailable"
 
 
+async def test_a_stop_goes_on_while_an_idle_room_is_closed(
+    host: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A stop that waits for the store saves and sends away every room, though one of them is closed as idle meanwhile.
+
+    It failed, so the connections of the rooms after that one were cut without a time to come back.
+    """
+    for name in ("first", "second"):
+        await host.enter(name, address=None, forwarded_for=None).platform.load_history()
+    come(host.rooms["second"])
+    put, sent_away = host.store.put, []
+
+    async def put_as_one_is_closed(key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
+        host.rooms.pop("first", None)
+        await put(key, value, ttl_ms=ttl_ms)
+
+    monkeypatch.setattr(host.store, "put", put_as_one_is_closed)
+    monkeypatch.setattr(host, "send_away", lambda room: sent_away.append(room.name))
+    await host.stop()
+    assert sent_away[-1] == "second"
+
+
 # --- Epochs ---------------------------------------------------------------------------------------------------------------
 
 

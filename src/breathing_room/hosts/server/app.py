@@ -163,7 +163,7 @@ class App(RoomServices):
         if self.cluster is not None:
             await self.cluster.drain()
         self.stopping = True
-        for room in self.rooms.values():
+        for room in list(self.rooms.values()):  # An idle one may be closed meanwhile.
             room.platform.shut()
             await room.platform.save_now()
             await room.platform.save_history()
