@@ -14,6 +14,7 @@ from breathing_room.core.snapshot import decode_snapshot
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.app import App, ServerRoom
+from breathing_room.hosts.server.platform import ServerPlatform
 from breathing_room.stores import MemoryStore
 from inside import HandClock, client_of, host_inside
 
@@ -213,6 +214,25 @@ async def test_a_stop_goes_on_while_an_idle_room_is_closed(
     monkeypatch.setattr(host, "send_away", lambda room: sent_away.append(room.name))
     await host.stop()
     assert sent_away[-1] == "second"
+
+
+async def test_a_stop_sends_all_away_before_it_saves(host: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Every room's connections are sent away before the first save is awaited, however slow the store is.
+
+    A plain uvicorn in which rooms are mounted closed those of the last rooms meanwhile, without a moment to come back.
+    """
+    for name in ("first", "second"):
+        host.enter(name, address=None, forwarded_for=None)
+    happened: list[str] = []
+
+    async def save(platform: ServerPlatform) -> None:
+        happened.append(f"{platform.room.name} saved")
+
+    monkeypatch.setattr(ServerPlatform, "save_now", save)
+    monkeypatch.setattr(host, "send_away", lambda room: happened.append(f"{room.name} sent away"))
+    await host.stop()
+    assert [what.partition(" ")[2] for what in happened] == ["sent away"] * 3 + ["saved"] * 3
 
 
 # --- Epochs ---------------------------------------------------------------------------------------------------------------

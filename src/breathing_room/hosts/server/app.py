@@ -157,17 +157,19 @@ class App(RoomServices):
                 self.spawn(self.publisher.run(self._pages, self.clock.now_ms))
 
     async def stop(self) -> None:
-        """Save every room, send everybody away with a time to come back, and close the store."""
+        """Send every connection away with a moment to come back, save every room, and close the store."""
         if self.stopping or not self.ready:
             return
         if self.cluster is not None:
             await self.cluster.drain()
         self.stopping = True
+        # Before anything is awaited: a server that this is mounted in closes connections by itself a moment later. What
+        # happens to them now changes no room.
+        self.send_everyone_away()
         for room in list(self.rooms.values()):  # An idle one may be closed meanwhile.
             room.platform.shut()
             await room.platform.save_now()
             await room.platform.save_history()
-            self.send_away(room)
         self.deadlines.all_closed.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_MS / 1_000 if len(self.closing) else 0):

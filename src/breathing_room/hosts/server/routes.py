@@ -4,9 +4,10 @@
 """
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import FrameType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -192,11 +193,11 @@ def _peer(request: Request) -> tuple[str | None, str]:
 
 
 class StartedOnDemand:
-    """Starts the host with the first request: a mounted application's lifespan is not run by whoever mounts it.
+    """Starts the host with the first request, and stops it with the server: a mounted application is not told of either.
 
-    Nor is it told that the server stops. uvicorn (0.54, 2026-11) waits for every response to end before it says
-    anything, so an event stream would hold it up for ever; and it ends by the signal that stopped it, so nothing can
-    be saved afterwards. But it can be asked: its handler of the signal is a method of the server that is to stop.
+    uvicorn (0.54, 2026-11) closes connections without a moment to come back, waits for every response to end before it ends anything, so an
+    event stream would hold it up for ever, and ends by the signal that stopped it, so nothing can be saved afterwards. So the host hears
+    the signal before it: a handler is put before uvicorn's, which uvicorn takes away when it puts back what it found.
     """
 
     def __init__(self, app: ASGIApp, host: App) -> None:
@@ -211,16 +212,30 @@ class StartedOnDemand:
         await self.app(scope, receive, send)
 
     async def _stop_with_the_server(self) -> None:
+        stopping = asyncio.Event()
+        # Only the main thread has signals; elsewhere the end of the loop cancels this.
+        with contextlib.suppress(ValueError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                _hear_before_uvicorn(number, asyncio.get_running_loop(), stopping)
         try:
-            while not _server_is_stopping():  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.05)  # uvicorn itself looks every 0.1 s.
+            await stopping.wait()
         finally:
             await self.host.stop()
 
 
-def _server_is_stopping() -> bool:
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return bool(getattr(server, "should_exit", False))
+def _hear_before_uvicorn(
+    number: signal.Signals, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event
+) -> None:
+    """Set an event of a loop when a signal comes that uvicorn handles, before uvicorn does."""
+    handler = signal.getsignal(number)
+    if not callable(handler) or not hasattr(getattr(handler, "__self__", None), "should_exit"):
+        return  # What handles it may do something else than to stop.
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stopping.set)
+        handler(number, frame)
+
+    signal.signal(number, hear)
 
 
 def create_app(host: App) -> Starlette:
@@ -261,7 +276,7 @@ def create_app(host: App) -> Starlette:
         Route("/{file}", page.file),
     ]
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await host.start()
         try:
