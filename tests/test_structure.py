@@ -30,6 +30,7 @@ SHARED_NAMES_MAX = 8
 CYCLES = "modules import one another"
 BETWEEN_HOSTS = "a host imports another host"
 OF_LAB = "the product imports what measures it"
+UNUSED = "no product code runs a module"
 NAMES = "several modules define a class of one name"
 LENGTH = "a module has over 600 lines"
 EFFECTS = "a host looks at an effect outside of the one `perform`"
@@ -41,6 +42,9 @@ UNTIL: dict[str, dict[str, str]] = {
     CYCLES: {},
     BETWEEN_HOSTS: {},
     OF_LAB: {},
+    UNUSED: {
+        "core/estimate/write_rate.py": "until a server counts from the write rate, as a rung of the planning document"
+    },
     NAMES: {},
     LENGTH: {},
     EFFECTS: {},
@@ -138,6 +142,7 @@ def broken() -> dict[str, set[str]]:
         CYCLES: structure.cycles(graph),
         BETWEEN_HOSTS: structure.between_hosts(graph),
         OF_LAB: structure.of_lab(graph),
+        UNUSED: structure.run_by_no_product(graph),
         NAMES: structure.shared_class_names(trees) - SHARED_NAMES.keys(),
         LENGTH: structure.too_long(),
         EFFECTS: looks - performs if len(performs) == 1 else looks,
@@ -294,6 +299,20 @@ def test_an_import_of_another_host_or_of_the_lab_is_seen() -> None:
     graph = structure.imports(trees)
     assert structure.between_hosts(graph) == {"hosts/server/a.py"}
     assert structure.of_lab(graph) == {"hosts/common/c.py"}
+
+
+def test_a_module_that_only_measures_run_is_seen() -> None:
+    """What a host reaches through other modules runs in the product; what the simulator alone imports does not."""
+    trees = {
+        "hosts/server/a.py": module("from breathing_room.core import b"),
+        "core/b.py": module("def late():\n    from breathing_room.core import c"),
+        "core/c.py": module(""),
+        "core/d.py": module("from breathing_room.core import c"),
+        "core/e/__init__.py": module(""),
+        "lab/f.py": module("from breathing_room.core import d"),
+        "cli/g.py": module("from breathing_room.lab import f"),
+    }
+    assert structure.run_by_no_product(structure.imports(trees)) == {"core/d.py"}
 
 
 def test_classes_of_one_name_are_seen() -> None:

@@ -100,6 +100,16 @@ def of_lab(graph: Mapping[str, set[str]]) -> set[str]:
     }
 
 
+def run_by_no_product(graph: Mapping[str, set[str]]) -> set[str]:
+    """List the modules that only what measures the product imports, and tests; those that have no code of their own left out."""
+    paths = {path for path in graph if not path.startswith("lab/")}
+    product = {path: graph[path] & paths for path in paths}
+    reached = {path for path in paths if not path.startswith("core/")}
+    for start in tuple(reached):
+        reached |= _reach(product, start)
+    return {path for path in paths - reached if Path(path).name != "__init__.py"}
+
+
 # --- Names and sizes ----------------------------------------------------------------------------------------------------
 
 
