@@ -1,6 +1,7 @@
 """`breathing-room serve`, as it is typed; the servers that it starts are replaced, and have tests of their own."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,16 @@ from breathing_room.hosts.server import workers as workers_module
 from breathing_room.hosts.stateless import serve as stateless_module
 
 Started = list[tuple[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Take away the handler that the command logs through: it would go on in this process, and write records before others do."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ client answers control pings, as browsers do; those are the carrier's own, and n
 """
 
 import asyncio
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -44,6 +45,33 @@ Ledger = dict[str, list[bytes]]
 def visitor_id(name: str) -> str:
     """Make a valid visitor id of a short name."""
     return name.ljust(16, "-")
+
+
+class Alarm:
+    """A time to wake at, which may be set to another while it is waited for.
+
+    Args:
+        clock: The time.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._at_ms: int | None = None
+        self._is_set = asyncio.Event()
+
+    def set(self, at_ms: int | None) -> None:
+        self._at_ms = at_ms
+        self._is_set.set()
+
+    async def due(self) -> None:
+        """Wait until the time has come; then none is set any more."""
+        while self._at_ms is None or self._at_ms > self._clock.now_ms():
+            self._is_set.clear()
+            left_s = None if self._at_ms is None else (self._at_ms - self._clock.now_ms()) / 1_000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._is_set.wait()
+        self._at_ms = None
 
 
 class Stage(ABC):
@@ -315,7 +343,7 @@ class EdgeStage(Stage):
         worker = WorkerConfig(server=ServerConfig(room=room, **server))
         self.host = EdgeServices(worker=worker, clock=self.clock, prefixes=Prefixes())
         self.rows: dict[str, bytes] = {}
-        self.alarm_at_ms: int | None = None
+        self.alarm = Alarm(self.clock)
         self.websockets: dict[str, NotingWebSocket] = {}
         self.sockets: dict[str, EdgeSocket] = {}
         self.platform: WorkerPlatform | None = None
@@ -343,9 +371,6 @@ class EdgeStage(Stage):
     def delete(self, name: str) -> None:
         self.rows.pop(name, None)
 
-    def _set_alarm(self, at_ms: int) -> None:
-        self.alarm_at_ms = at_ms
-
     def _spawn(self, work: Any) -> None:
         self.tasks.add(task := asyncio.create_task(work))
         task.add_done_callback(self.tasks.discard)
@@ -353,9 +378,7 @@ class EdgeStage(Stage):
     async def _ring(self) -> None:
         """Ring the alarm when it is due."""
         while True:
-            while self.alarm_at_ms is None or self.alarm_at_ms > self.clock.now_ms():  # noqa: ASYNC110 - time is virtual
-                await asyncio.sleep(0.001)
-            self.alarm_at_ms = None
+            await self.alarm.due()
             platform = await self._awake()
             await platform.talk()
             platform.alarm_rang()
@@ -363,7 +386,7 @@ class EdgeStage(Stage):
 
     async def _awake(self) -> WorkerPlatform:
         if self.platform is None:
-            platform = WorkerPlatform(self.host, ROOM, self, set_alarm=self._set_alarm, spawn=self._spawn)
+            platform = WorkerPlatform(self.host, ROOM, self, set_alarm=self.alarm.set, spawn=self._spawn)
             self.sockets = {
                 name: EdgeSocket.revive(websocket, websocket.attached, platform.room)
                 for name, websocket in self.websockets.items()
@@ -462,6 +485,7 @@ class FakeStage(Stage):
 
     async def start(self) -> None:
         self.connections: dict[str, NotingConnection] = {}
+        self.alarm = Alarm(self.clock)
         self._open_room(unknown=False)
         self.ringing = asyncio.create_task(self._ring())
 
@@ -476,6 +500,7 @@ class FakeStage(Stage):
         self.flushes: list[Callable[[], None]] = []
         self.timer_at_ms: int | None = None
         self.room.on_timer()
+        self._flush()
 
     async def crash(self) -> None:
         for connection in self.connections.values():
@@ -488,14 +513,14 @@ class FakeStage(Stage):
 
     async def _ring(self) -> None:
         while True:
-            await asyncio.sleep(0.001)
+            await self.alarm.due()
             now_ms = self.clock.now_ms()
             for connection in self.room.host.joining.ended(now_ms):
                 connection.close(JOIN_LATE)
             if self.timer_at_ms is not None and self.timer_at_ms <= now_ms:
                 self.timer_at_ms = None
                 self.room.on_timer()
-                self._flush()
+            self._flush()
 
     async def turn(self, act: Callable[[], Awaitable[None]]) -> None:
         await super().turn(act)
@@ -505,6 +530,8 @@ class FakeStage(Stage):
         flushes, self.flushes = self.flushes, []
         for flush in flushes:
             flush()
+        due = (self.timer_at_ms, self.room.host.joining.next_at_ms)
+        self.alarm.set(min((at_ms for at_ms in due if at_ms is not None), default=None))
 
     # Platform
 
