@@ -58,7 +58,7 @@ def test_words_are_computed() -> None:
     heartbeats = FAKES * CHANCE / (BEAT_MS / 1_000)
     assert heartbeats == pytest.approx(1)
     for said in (
-        f"a panel of {SEATS}, at most {of_400} seats of it for one address, a sign of life every {CONFIG.beat_ms // 1_000} s",
+        f"a panel of {SEATS}, at most {of_400} seats of it for one address, a heartbeat every {CONFIG.beat_ms // 1_000} s",
         f"{FAKES:,} sockets and {pongs} pongs a second, from one address",
         f"polled, 1,000 people there | {few} forged seats, from {addresses} addresses | {FAKES:,} ids that your application issues, and {addresses} addresses",
         f"polled, 100,000 people there | {many} forged seats, from one address",
