@@ -308,3 +308,18 @@ def test_what_is_installed_is_the_wheel(wheel: Wheel, tmp_path: Path) -> None:
     assert package.is_relative_to(wheel.bin.parent)
     assert (package / "py.typed").exists()
     assert (package / "web" / "client" / "dist" / "element.js").exists()
+
+
+def test_links_that_pypi_shows_are_absolute(wheel: Wheel) -> None:
+    """The wheel's description is the README with links that lead from PyPI to the files that they name in a clone."""
+    code = "import importlib.metadata as it; print(it.metadata('breathing-room').get_payload())"
+    done = subprocess.run([wheel.python, "-c", code], capture_output=True, text=True, check=True)
+    home = "https://github.com/breathing-room/breathing-room/blob/main/"
+    image = "https://raw.githubusercontent.com/breathing-room/breathing-room/main/"
+    links = re.findall(r"\]\(([^)\s]+)\)", done.stdout)
+    assert f"{image}docs/images/page.png" in links
+    assert f"{home}docs/README.md" in links
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert [link.removeprefix(home).removeprefix(image) for link in links] == re.findall(
+        r"\]\(([^)\s]+)\)", README
+    )
