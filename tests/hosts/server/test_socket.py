@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from breathing_room.core.wire import GOING_AWAY, GOODBYE, LEASE_ENDED, PROTOCOL_ERROR
+from breathing_room.core.wire import GOING_AWAY, GOODBYE, LEASE_ENDED, PROTOCOL_ERROR, TOO_BIG
 from breathing_room.hosts.common.rooms.connection import ENDED
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.server.app import App, ServerRoom
@@ -75,6 +75,7 @@ def opened(room: ServerRoom) -> tuple[Socket, FakeTransport]:
 def joined(room: ServerRoom) -> tuple[Socket, FakeTransport]:
     socket, transport = opened(room)
     socket.data_received(sent(TEXT, JOIN))
+    room.flush()  # The turn is over.
     return socket, transport
 
 
@@ -94,6 +95,24 @@ async def test_a_frame_becomes_a_person(room: ServerRoom) -> None:
     assert transport.high == 0
     await asyncio.sleep(0)
     assert transport.messages()[0]["type"] == "presence"
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (sent(CLOSE, GOODBYE.to_bytes(2)), GOODBYE),
+        (sent(TEXT, b"x" * 5_000), TOO_BIG),
+        (bytes([FIN | TEXT, 0]), PROTOCOL_ERROR),
+    ],
+)
+async def test_what_a_socket_is_owed_comes_before_its_close(
+    room: ServerRoom, more: bytes, code: int
+) -> None:
+    """A client that joins and is closed in the same piece of data, whichever end closes, is sent who is here before the close."""
+    _, transport = opened(room)
+    transport.socket.data_received(sent(TEXT, JOIN) + more)
+    assert [message["type"] for message in transport.messages()] == ["presence"]
+    assert transport.written[1:] == [close_frame(code)]
 
 
 async def test_a_ping_is_answered_with_its_own_bytes(room: ServerRoom) -> None:

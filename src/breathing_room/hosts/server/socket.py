@@ -68,6 +68,7 @@ class Socket(Connection, asyncio.Protocol):
         """Begin the closing handshake; whoever does not answer in time is cut off."""
         if self._closing:
             return
+        self.room.deliver(self)
         self._closing = True
         self.room.platform.deadlines.count_close(code)
         self._transport.write(close_frame(code, reason))

@@ -74,6 +74,11 @@ class Alarm:
         self._at_ms = None
 
 
+def text_of(message: dict[str, Any] | str) -> str:
+    """Write a message, unless it is written already."""
+    return message if isinstance(message, str) else json.dumps(message)
+
+
 class Stage(ABC):
     """A host on which a script is played.
 
@@ -112,8 +117,12 @@ class Stage(ABC):
 
     async def say(self, name: str, message: dict[str, Any] | str) -> None:
         """Send a message over a connection."""
-        text = message if isinstance(message, str) else json.dumps(message)
-        await self.turn(partial(self._say, name, text))
+        await self.turn(partial(self._say, name, text_of(message)))
+
+    async def say_together(self, name: str, *messages: dict[str, Any] | str) -> None:
+        """Send messages that arrive in one turn, where a host takes several in one; where the network delivers each by itself, in several."""
+        for message in messages:
+            await self.say(name, message)
 
     async def drop(self, name: str, code: int = BROKEN) -> None:
         """End a connection from outside: with a close, or without a word."""
@@ -202,10 +211,10 @@ class NotingTransport:
             self.ledger.append(noted_close(read_close(payload), payload[2:]))
             self.lose()
 
-    def receive(self, opcode: int, payload: bytes) -> None:
-        """Let the client send a frame."""
+    def receive(self, opcode: int, *payloads: bytes) -> None:
+        """Let the client send frames, in one piece."""
         if self.is_open:
-            self.socket.data_received(masked(opcode, payload))
+            self.socket.data_received(b"".join(masked(opcode, payload) for payload in payloads))
 
     def lose(self) -> None:
         """End the connection."""
@@ -288,6 +297,12 @@ class ServerStage(Stage):
 
     async def _say(self, name: str, text: str) -> None:
         self.transports[name].receive(TEXT, text.encode())
+
+    async def say_together(self, name: str, *messages: dict[str, Any] | str) -> None:
+        async def act() -> None:
+            self.transports[name].receive(TEXT, *(text_of(message).encode() for message in messages))
+
+        await self.turn(act)
 
     async def _drop(self, name: str, code: int) -> None:
         transport = self.transports[name]
@@ -563,6 +578,13 @@ class FakeStage(Stage):
     async def _open_document(self, name: str, session_id: str, mood: str) -> None:
         connection = self._open(name, document_api.DIALECT)
         connection.join(session_id, document_api.read_mood(mood, self.room.config.moods))
+
+    async def say_together(self, name: str, *messages: dict[str, Any] | str) -> None:
+        async def act() -> None:
+            for message in messages:
+                await self._say(name, text_of(message))
+
+        await self.turn(act)
 
     async def _say(self, name: str, text: str) -> None:
         if self.connections[name].is_open:

@@ -40,6 +40,7 @@ class FakeRoom:
         self.audience: dict[Any, None] = {}
         self.sockets: set[Any] = set()
         self.settled: list[Any] = []
+        self.delivered: list[tuple[Any, int]] = []
         self.events: list[Event] = []
         self.refusal: PeerError | None = None
 
@@ -48,6 +49,9 @@ class FakeRoom:
 
     def settle(self, session: Any) -> None:
         self.settled.append(session)
+
+    def deliver(self, session: Any) -> None:
+        self.delivered.append((session, len(session.sent)))
 
     def detach(self, session: Any) -> None:
         self.sockets.discard(session)
@@ -181,6 +185,15 @@ def test_only_the_first_end_counts(politely: bool, event: type[Left | Broke], ro
     session.ended(politely=not politely)
     assert room.events[1:] == [event(session)]
     assert (session.role, room.sockets, room.audience) == (ENDED, set(), {})
+
+
+def test_what_is_owed_comes_first(room: FakeRoom) -> None:
+    """Before an answer, an error and the end, a connection is sent what the room owes it."""
+    session = joined(room)
+    session.say("beat", sent_ms=5)
+    session.say("dance")
+    session.ended(politely=False)
+    assert room.delivered == [(session, 0), (session, 1), (session, 2)]
 
 
 def test_a_leave_ends_the_visit_before_the_socket(room: FakeRoom) -> None:

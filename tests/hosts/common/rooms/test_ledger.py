@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.wire import GOODBYE
-from hosts.common.rooms.ledger import EdgeStage, FakeStage, Ledger, ServerStage, Stage
+from hosts.common.rooms.ledger import EdgeStage, FakeStage, Ledger, ServerStage, Stage, visitor_id
 from hosts.common.rooms.ledger_pairs import EdgePair, Pair, ServerPair
 from virtual_loop import run_virtually
 
@@ -160,6 +160,25 @@ async def leaves(stage: Stage) -> None:
     await stage.pass_ms(2_000)
 
 
+async def all_in_one_turn(stage: Stage) -> None:
+    """Clients join or observe and then say more in the same turn: a heartbeat, nonsense until they are closed, or a leave."""
+    join = {"type": "join", "mood": "release"}
+    await stage.join("ann", "release")
+    for number in range(2):  # Within the push interval, and as the first change after it.
+        for name, *more in (
+            ("beats", {"type": "beat", "sent_ms": 5}),
+            ("bad", "{", "[]", '{"type":"dance"}'),
+            ("leaves", {"type": "leave"}),
+        ):
+            await stage.open(f"{name}-{number}")
+            visitor = visitor_id(f"{name}-{number}")
+            await stage.say_together(f"{name}-{number}", join | {"visitor": visitor}, *more)
+            await stage.pass_ms(1_500 * number)
+    await stage.open("watcher")
+    await stage.say_together("watcher", {"type": "observe"}, {"type": "beat"}, {"type": "leave"})
+    await stage.pass_ms(15_000)
+
+
 async def too_many_tabs(stage: Stage) -> None:
     """The visitor of too many connections is refused the last one."""
     for number in range(18):
@@ -185,6 +204,7 @@ SCRIPTS: tuple[Script, ...] = (
     the_documents_clients,
     bad_messages,
     leaves,
+    all_in_one_turn,
     too_many_tabs,
     nothing_is_said,
 )

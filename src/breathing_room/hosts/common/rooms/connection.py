@@ -92,7 +92,7 @@ class Connection(ABC):
         """Send the client an error; close after too many of them, or if its visitor has too many sockets."""
         self.room.host.counters.refuse(error.code)
         self._senseless += 1
-        self.send(self.dialect.error(error))
+        self._answer(self.dialect.error(error))
         if error.code == "too_many_sockets":
             self.close(TOO_MANY_SOCKETS)
         elif self._senseless >= self.room.host.config.senseless_max:
@@ -104,6 +104,7 @@ class Connection(ABC):
         Args:
             politely: Whether it ends with a leave; otherwise its visitor has ``grace_ms`` to come back.
         """
+        self.room.deliver(self)
         role, self.role = self.role, ENDED
         if role == ENDED:
             return
@@ -143,6 +144,10 @@ class Connection(ABC):
         self.room.feed(Observed(self))
         self._became(OBSERVER)
 
+    def _answer(self, text: bytes) -> None:
+        self.room.deliver(self)
+        self.send(text)
+
     def _expect_new(self) -> None:
         if self.role != NEW:
             raise PeerError("already_joined", "this socket said join or observe before", status=409)
@@ -164,7 +169,7 @@ class Connection(ABC):
                     raise PeerError("not_joined", "say join before you name a mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
             case Beat(sent_ms):
-                self.send(self.dialect.beat(sent_ms, self.room.host.clock.wall_ms()))
+                self._answer(self.dialect.beat(sent_ms, self.room.host.clock.wall_ms()))
             case Leave():
                 self.ended(politely=True)
                 self.close(GOODBYE)

@@ -8,7 +8,8 @@ Theory of operation
 A *turn* is all that a host does before others have theirs: one round of an event loop, or one call of a platform. ``Broadcast`` and
 ``Send`` do not send anything; they note which connections are owed a presence. At the end of the turn the room is asked
 once who is here, and that is encoded once for all of them. A burst of a hundred joins in one turn costs one description and one
-encoding. An answer to a connection is never older than the turn in which it asked.
+encoding. An answer to a connection is never older than the turn in which it asked. A turn ends early for a connection that is
+owed a presence and is answered something else, or ends: what comes first is sent first (``deliver``).
 """
 
 from collections.abc import Callable
@@ -195,8 +196,7 @@ class RoomHost(Generic[PlatformT]):
             case Broadcast():
                 self.announce()
             case Close(connection, code):
-                if self._all_owed or cast("Subscriber", connection) in self._owed:
-                    self.flush()  # What came before the close is sent before it.
+                self.deliver(connection)
                 cast("Subscriber", connection).close(code)
             case KeepConnections():
                 self.platform.keep(effect)
@@ -227,6 +227,11 @@ class RoomHost(Generic[PlatformT]):
         else:
             for subscriber in owed:
                 subscriber.push(latest)
+
+    def deliver(self, connection: Any) -> None:
+        """Send what a connection is owed now and not at the end of the turn, as an answer or its end is to come after that."""
+        if connection in self._owed or (self._all_owed and connection in self.audience):
+            self.flush()
 
     def on_timer(self) -> None:
         """Step the room because the time has come that it asked for, or any other time."""
