@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import pytest
 
+from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import SaveSnapshot
 from breathing_room.core.events import (
     Broke,
     Heard,
     Joined,
     Left,
+    MoodChanged,
     PeersChanged,
     Reported,
     Withdrew,
     Woken,
 )
+from breathing_room.core.identity import VisitorKey
 from breathing_room.core.summary import PeerState
 from core.ledger import CONFIG, SAVE_AT_MS, a_room, here, restart
 from core.playing import ANN, BOB, CAT, Broadcasted, Step, said, visitor
@@ -254,6 +257,38 @@ def test_several_tabs_sleep_as_one_person() -> None:
     assert (room.count, room.connection_count, room.silent_count) == (1, 2, 0)
     assert room.step(Left("tab"), now_ms=1_000) == Step((), 60_000)
     assert room.step(Left("tab 2"), now_ms=2_000).effects == (Broadcasted(here(2_000, 0)),)
+
+
+def test_what_a_room_has_to_keep_of_its_suspects_is_compared_at_constant_cost() -> None:
+    """
+    A host asks after every step whether there is something new to keep: it is when a visitor becomes suspect, comes back, or expires, and
+    what is compared does not grow with the suspects.
+    """
+    config = RoomConfig(push_ms=1_000, lease_ms=60_000, grace_ms=10_000, snapshot_ms=1_000_000)
+    room = Room("lobby", config, now_ms=0, connection_is_lease=True)
+    keys = [VisitorKey(number.to_bytes(16)) for number in range(100)]
+    room.step(Joined("watching", CAT), now_ms=0)
+    for key in keys:
+        room.step(Joined(key, key), now_ms=0)
+    room.step(Woken(), now_ms=1_000)
+
+    stamps = []
+    for at_ms, events in (
+        (1_100, [Broke(key) for key in keys]),
+        (1_200, [Joined("back", keys[3])]),
+        (1_300, [Broke("back")]),
+        (1_400, [Withdrew(keys[4])]),
+    ):
+        for event in events:
+            room.step(event, now_ms=at_ms)
+        stamps.append(room.rest_stamp)
+    room.step(MoodChanged("watching", "release"), now_ms=1_500)
+    assert room.rest_stamp == stamps[-1]
+    room.step(Woken(), now_ms=20_000)
+    assert room.silent_count == 0
+
+    assert len({*stamps, room.rest_stamp}) == len(stamps) + 1
+    assert not any(isinstance(part, tuple | list | dict | set) for part in stamps[0])
 
 
 def test_a_broadcast_is_no_change_of_what_a_room_among_peers_has_to_keep() -> None:

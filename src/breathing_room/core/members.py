@@ -60,6 +60,7 @@ class Members:
     Attributes:
         changes: Rises with every change of the sums.
         unsaved_changes: Rises with every change that a snapshot would hold.
+        suspect_changes: Rises whenever a member becomes suspect, or is suspect no more.
         tally: Members by mood, the unspoken last; to be read only.
         suspect_tally: The suspects among them; to be read only.
         suspects: The suspects, in the order in which they became so; to be read only.
@@ -69,6 +70,7 @@ class Members:
     def __init__(self, config: RoomConfig, *, connection_is_lease: bool = False) -> None:
         self.changes = 0
         self.unsaved_changes = 0
+        self.suspect_changes = 0
         self.tally = [0] * (len(config.moods) + 1)
         self.suspect_tally = [0] * (len(config.moods) + 1)
         self.suspects: dict[VisitorKey, Member] = {}
@@ -200,6 +202,7 @@ class Members:
         member.suspect = True
         self.suspect_tally[member.mood] += 1
         self.suspects[member.key] = member
+        self.suspect_changes += 1
         grace_ends_at_ms = on_grid(now_ms + self._config.grace_ms)
         if self._connection_is_lease:  # Until now the lease was the connection.
             member.expires_at_ms = grace_ends_at_ms
@@ -238,6 +241,7 @@ class Members:
         member.suspect = False
         self.suspect_tally[member.mood] -= 1
         del self.suspects[member.key]
+        self.suspect_changes += 1
         self.changes += 1
         if member.restored:
             member.restored = False

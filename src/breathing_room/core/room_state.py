@@ -180,7 +180,7 @@ class RoomState:
         last = () if self._peers.summaries else (self.last_broadcast.at_ms, self.last_broadcast.reply_ahead)
         return (
             *(*last, self._saved_at_ms, self._is_unsaved, self._unknown_until_ms),
-            *(bool(self._members.connection_count), tuple(self._members.suspects), polled),
+            *(bool(self._members.connection_count), self._members.suspect_changes, polled),
         )
 
     def snapshot(self, *, connected: bool = True) -> Snapshot:
