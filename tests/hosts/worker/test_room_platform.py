@@ -7,7 +7,7 @@ import pytest
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.errors import StoreError
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.core.wire import JOIN_LATE
+from breathing_room.core.wire import GOODBYE, JOIN_LATE
 from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, ROUNDS
 from breathing_room.hosts.common.store_mode.records import CONTROL, Control, RoomControl, encode_control
 from breathing_room.hosts.worker.hibernation import REST, SNAPSHOT
@@ -35,6 +35,25 @@ async def test_a_sleep_changes_nothing_and_costs_nothing() -> None:
     await objects.calm()
     assert (await objects.presence())["moods"] == {"gratitude": 1, "release": 4}
     assert all(wire.said["moods"]["gratitude"] == 1 for wire in wires)
+
+
+async def test_an_observer_who_goes_costs_no_row() -> None:
+    """
+    Nothing follows from the end of a connection that only observed: a room that slept meanwhile writes no row and sets no alarm for it, and
+    has a subscriber less.
+    """
+    objects = an_edge()
+    await objects.join("visitor-1", "release")
+    watching = [await objects.open(f"watcher-{number}") for number in range(3)]
+    for wire in watching:
+        await objects.tell(wire, "observe")
+    await objects.tell(await objects.join("visitor-2"), "mood", mood="release")
+    written = objects[0].written
+    for wire, code in zip(watching, (BROKEN, GOODBYE, 4_999), strict=True):
+        objects.sleep()
+        await objects.part(wire, code)
+    assert objects[0].written == written
+    assert (await objects.awake(0)).room.subscriber_count == 2
 
 
 async def test_people_on_sockets_are_in_no_row_until_they_are_in_doubt() -> None:

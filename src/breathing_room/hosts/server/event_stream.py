@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from breathing_room.core.events import Observed, ObserverLeft
+from breathing_room.core.events import Observed
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement
 from breathing_room.hosts.server.app import ServerRoom
 
@@ -58,5 +58,5 @@ class EventStream:
                     return
         finally:
             self.room.audience.pop(self, None)
-            self.room.feed(ObserverLeft(self))
+            self.room.observer_left(self)
             host.session_count -= 1

@@ -64,6 +64,9 @@ class FakeRoom:
 
     report = feed
 
+    def observer_left(self, connection: Any) -> None:
+        self.events.append(ObserverLeft(connection))
+
     def visitor_key(self, visitor: str) -> VisitorKey:
         return VisitorKey(visitor.encode())
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
+from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged, Observed
 from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
 from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
 from breathing_room.hosts.common.rooms.room_host import RoomHost
@@ -112,7 +112,7 @@ class Connection(ABC):
         if role == PERSON:
             self.room.feed(Left(self) if politely else Broke(self))
         elif role == OBSERVER:
-            self.room.feed(ObserverLeft(self))
+            self.room.observer_left(self)
 
     def join(self, visitor: str, mood: str | None) -> None:
         """Count the visitor behind this connection.

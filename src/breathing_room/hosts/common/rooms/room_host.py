@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send, Step
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, Reported, Tossed, Withdrew, Woken
+from breathing_room.core.events import Event, Joined, ObserverLeft, Reported, Tossed, Withdrew, Woken
 from breathing_room.core.history import History
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
@@ -170,6 +170,13 @@ class RoomHost(Generic[PlatformT]):
             return
         self.take(self.core.step(event, now_ms=self.host.clock.now_ms()))
         self.platform.commit()
+
+    def observer_left(self, connection: Any) -> None:
+        """Take note that a connection that only observed ended. Nothing follows from that, so the room decides nothing, and nothing is kept.
+
+        An object that sleeps would set its alarm again after every event that is fed, which is a row.
+        """
+        self.room.apply(ObserverLeft(connection), now_ms=self.room.now_ms)
 
     def report(self, event: Joined | Reported | Tossed | Withdrew) -> None:
         """Note what a visitor said of itself where that is of use, and feed it.
