@@ -92,9 +92,9 @@ class Room(RoomState):
             case Joined(connection, visitor, mood):
                 self._join(connection, visitor, mood)
             case Observed(connection):
-                self._observers.add(connection)
+                self._observers[connection] = None
             case ObserverLeft(connection):
-                self._observers.discard(connection)
+                self._observers.pop(connection, None)
             case MoodChanged(connection, mood):
                 if member := members.by_connection(connection):
                     members.set_mood(member, self._mood_index[mood])
@@ -199,7 +199,7 @@ class Room(RoomState):
         """Add a connection of a visitor, who is not on the panel any more."""
         self._panel.withdraw(visitor)
         self._coins.forget(visitor)
-        self._observers.discard(connection)
+        self._observers.pop(connection, None)
         index = None if mood is None else self._mood_index[mood]
         self._members.join(connection, visitor, index, now_ms=self._now_ms)
         if member := self._members.get(visitor):
