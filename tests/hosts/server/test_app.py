@@ -174,6 +174,32 @@ async def test_closed_rooms_leave_nothing_for_ever() -> None:
         assert [key for key in await store.list("") if "passing" in key] == []
 
 
+async def test_a_room_that_is_closed_while_it_is_stored_leaves_nothing() -> None:
+    """
+    A room whose snapshot is due when it is found idle, or is being written just then, is deleted from the store after that.
+
+    It was before: the note that nobody was there stayed in the store for good, with the name of the room.
+    """
+    store, clock = Kept(), HandClock()
+    async with host_inside(store=store, clock=clock, snapshot_ms=100) as host:
+        for name, is_writing in (("due", False), ("writing", True)):
+            room = host.enter(name, address=None, forwarded_for=None)
+            await room.platform.load_history()
+            come(room)
+            room.feed(Withdrew(room.visitor_key(VISITOR)))
+            clock.ms += 1_000
+            store.slow_s = 0.02
+            if is_writing:
+                room.on_timer()
+                await asyncio.sleep(0)
+            await host._close_idle_rooms()
+            assert room.platform._saving is not None
+            await room.platform._saving
+            assert name not in host.rooms
+            assert f"note/{name}" in store.puts
+            assert await store.list("note/") == []
+
+
 async def test_stop_saves_and_is_done_once() -> None:
     """
     A stop saves every room and takes the mark of a running server back; a second stop does nothing.

@@ -320,6 +320,7 @@ class App(RoomServices):
                 self.cluster.release(room.name)
             room.platform.shut()
             self._quota.release(room.opener)
+            await room.platform.saved()  # What it writes would come after what is deleted.
             await room.platform.save_history()
             if room.name not in self.rooms:  # It may have been opened again meanwhile.
                 await self.room_store.forget(room.name)

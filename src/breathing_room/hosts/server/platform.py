@@ -217,6 +217,11 @@ class ServerPlatform:
             self._save_again = False
             await self.save_now()
 
+    async def saved(self) -> None:
+        """Wait until the room is stored, if that goes on."""
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+
     async def save_now(self) -> None:
         """Store the room. A failure is logged and made up for by the next time."""
         if self._is_replica:
