@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.events import Reported
+from breathing_room.core.wire import GOODBYE
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
@@ -197,12 +198,33 @@ class Unread:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.closed: int | None = None
         self.reads = asyncio.Event()
 
     async def send_text(self, text: str) -> None:
         """Wait until somebody reads."""
         await self.reads.wait()
         self.sent.append(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Note the code."""
+        del reason
+        self.closed = code
+
+
+async def test_who_joins_and_leaves_in_one_turn_is_sent_who_is_here_before_the_close() -> None:
+    """
+    A join and a leave that arrive together are answered with a presence and a close.
+    """
+    async with host_inside() as host:
+        carrier = Unread()
+        carrier.reads.set()
+        session = AsgiSocket(carrier, host.rooms["lobby"], PROTOCOL)  # type: ignore[arg-type]
+        session.receive(json.dumps({"type": "join", "visitor": VISITOR}).encode())
+        session.receive(b'{"type": "leave"}')
+        await session.write()
+        assert [json.loads(text)["type"] for text in carrier.sent] == ["presence"]
+        assert carrier.closed == GOODBYE
 
 
 async def test_slow_reader_gets_the_latest_and_few_answers() -> None:

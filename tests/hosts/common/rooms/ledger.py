@@ -129,7 +129,9 @@ class Stage(ABC):
         await self.turn(partial(self._drop, name, code))
 
     async def pass_ms(self, length_ms: int) -> None:
-        """Let time pass."""
+        """Let time pass; before, the room counts as subscribers the connections that its host sends broadcasts to, and no others."""
+        room = self.room_awake
+        assert room is None or room.room.subscriber_count == len(room.audience)
         await asyncio.sleep(length_ms / 1_000)
 
     async def turn(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -139,6 +141,11 @@ class Stage(ABC):
             await asyncio.sleep(0)
 
     # --- What a host does -------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def room_awake(self) -> RoomHost[Any] | None:
+        """The room, None while it sleeps."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -255,6 +262,10 @@ def at_once(_executor: None, work: Callable[..., Any], *arguments: Any) -> async
 class ServerStage(Stage):
     """The server, in this loop."""
 
+    @property
+    def room_awake(self) -> RoomHost[Any]:
+        return self.host.rooms[ROOM]
+
     async def start(self) -> None:
         self.loop.run_in_executor = at_once  # type: ignore[method-assign,assignment]
         self.store = MemoryStore(clock=self.clock.wall_ms)
@@ -364,6 +375,10 @@ class EdgeStage(Stage):
         self.platform: WorkerPlatform | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.ringing = asyncio.create_task(self._ring())
+
+    @property
+    def room_awake(self) -> RoomHost[Any] | None:
+        return None if self.platform is None else self.platform.room
 
     async def crash(self) -> None:
         for websocket in self.websockets.values():
@@ -516,6 +531,10 @@ class FakeStage(Stage):
         self.timer_at_ms: int | None = None
         self.room.on_timer()
         self._flush()
+
+    @property
+    def room_awake(self) -> RoomHost[Any]:
+        return self.room
 
     async def crash(self) -> None:
         for connection in self.connections.values():
