@@ -105,9 +105,7 @@ async def test_a_frame_becomes_a_person(room: ServerRoom) -> None:
         (bytes([FIN | TEXT, 0]), PROTOCOL_ERROR),
     ],
 )
-async def test_what_a_socket_is_owed_comes_before_its_close(
-    room: ServerRoom, more: bytes, code: int
-) -> None:
+async def test_what_a_socket_is_owed_comes_before_its_close(room: ServerRoom, more: bytes, code: int) -> None:
     """A client that joins and is closed in the same piece of data, whichever end closes, is sent who is here before the close."""
     _, transport = opened(room)
     transport.socket.data_received(sent(TEXT, JOIN) + more)
