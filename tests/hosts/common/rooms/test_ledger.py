@@ -161,12 +161,11 @@ async def leaves(stage: Stage) -> None:
 
 
 async def all_in_one_turn(stage: Stage) -> None:
-    """Clients join or observe and then say more in the same turn: a heartbeat, nonsense until they are closed, or a leave."""
+    """Clients join or observe and then say more in the same turn: nonsense until they are closed, or a leave."""
     join = {"type": "join", "mood": "release"}
     await stage.join("ann", "release")
     for number in range(2):  # Within the push interval, and as the first change after it.
         for name, *more in (
-            ("beats", {"type": "beat", "sent_ms": 5}),
             ("bad", "{", "[]", '{"type":"dance"}'),
             ("leaves", {"type": "leave"}),
         ):
@@ -175,7 +174,7 @@ async def all_in_one_turn(stage: Stage) -> None:
             await stage.say_together(f"{name}-{number}", join | {"visitor": visitor}, *more)
             await stage.pass_ms(1_500 * number)
     await stage.open("watcher")
-    await stage.say_together("watcher", {"type": "observe"}, {"type": "beat"}, {"type": "leave"})
+    await stage.say_together("watcher", {"type": "observe"}, {"type": "leave"})
     await stage.pass_ms(15_000)
 
 

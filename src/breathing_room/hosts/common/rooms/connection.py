@@ -92,7 +92,10 @@ class Connection(ABC):
         """Send the client an error; close after too many of them, or if its visitor has too many sockets."""
         self.room.host.counters.refuse(error.code)
         self._senseless += 1
-        self._answer(self.dialect.error(error))
+        self.room.deliver(
+            self
+        )  # A client takes an error that comes before its first presence for an answer to its join.
+        self.send(self.dialect.error(error))
         if error.code == "too_many_sockets":
             self.close(TOO_MANY_SOCKETS)
         elif self._senseless >= self.room.host.config.senseless_max:
@@ -144,10 +147,6 @@ class Connection(ABC):
         self.room.feed(Observed(self))
         self._became(OBSERVER)
 
-    def _answer(self, text: bytes) -> None:
-        self.room.deliver(self)
-        self.send(text)
-
     def _expect_new(self) -> None:
         if self.role != NEW:
             raise PeerError("already_joined", "this socket said join or observe before", status=409)
@@ -169,7 +168,9 @@ class Connection(ABC):
                     raise PeerError("not_joined", "say join before you name a mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
             case Beat(sent_ms):
-                self._answer(self.dialect.beat(sent_ms, self.room.host.clock.wall_ms()))
+                # It says nothing of the room, so it may come before a presence that is owed: a browser sends its first beat
+                # with its join, and a burst of those would be described and encoded once each.
+                self.send(self.dialect.beat(sent_ms, self.room.host.clock.wall_ms()))
             case Leave():
                 self.ended(politely=True)
                 self.close(GOODBYE)
