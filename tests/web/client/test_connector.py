@@ -212,3 +212,25 @@ def test_where_it_connects_to_follows_from_the_address() -> None:
         False,
         *["TypeError"] * 3,
     ]
+
+
+def test_a_config_without_a_name_is_none() -> None:
+    """
+    What stands between a client and its server may answer with JSON of its own. The room was then called `undefined`, for good.
+    """
+    assert run("""
+        answers = {'/config': {portal: 'log in'}}; start({room: ''});
+        visit.abort(); const own = new AbortController(), named = connector.learnName(own.signal);
+        await passSlowly(2000); const before = connector.isNamed; answers = {}; await passSlowly(8000); await named;
+        return [before, connector.address];
+    """) == [False, "http://room.example/v1/rooms/lobby"]
+
+
+def test_a_wait_that_no_timer_holds_is_waited_for() -> None:
+    """A timer of more than 2^31 ms rings at once: a server that wanted to be left alone for a month was asked again and again."""
+    assert run("""
+        onSocket = (socket) => { opens(socket); socket.onclose({code: 1013, reason: '{"retry_ms": 2678400000}'}); };
+        const waits = [], set = globalThis.setTimeout;
+        globalThis.setTimeout = (act, ms) => { waits.push(ms); return set(act, ms); };
+        start(); await turns(); return [tries.length, Math.max(...waits) < 2 ** 31];
+    """) == [1, True]

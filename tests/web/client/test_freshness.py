@@ -117,3 +117,16 @@ def test_another_tab_knows_as_much() -> None:
         freshness.lose(); other.follow(freshness.news);
         return [known, later, other.transport];
     """) == [[7, "live", "polling", 300, 100, 1], "stale", None]
+
+
+def test_a_clock_that_is_set_back_makes_nothing_live_for_longer() -> None:
+    """
+    A presence came at a time that the clock has yet to reach again. It was live until then: for hours, although no poll
+    succeeded any more.
+    """
+    assert run("""
+        nowMs = 7 * 3600000; freshness.hear(presence(), 'polling'); freshness.lose();
+        const away = [...timers.values()]; timers.clear(); nowMs = 3600000; freshness.settle();
+        pass(1499); const before = freshness.state; pass(1);
+        return [away.length, before, freshness.state];
+    """) == [1, "live", "stale"]

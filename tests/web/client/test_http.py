@@ -47,6 +47,7 @@ def test_the_servers_wait_is_kept_and_spread() -> None:
     """After the server's whole seconds there is up to one more, at random."""
     assert ask(503, OURS, **{"Retry-After": "2"})["retryMs"] == 2_500
     assert "retryMs" not in ask(503, OURS)
+    assert "retryMs" not in ask(503, OURS, **{"Retry-After": "-9"})
 
 
 @pytest.mark.parametrize("beacons", [True, False])

@@ -200,3 +200,24 @@ async def test_reports_are_asked_for(site: tuple[str, Path, type[Files]], page: 
         {"room": "lobby", "event": "leave", "mood": "glad"},
         {"room": "lobby", "event": "mood", "mood": "glad"},
     ]
+
+
+def test_a_mood_that_is_set_before_the_join_is_reported_with_it() -> None:
+    """While the averages are on their way a mood is no event of its own: what is collected begins with the join."""
+    reported = node(
+        "offline.js",
+        """await (async () => {
+          const reported = []; let mood, come;
+          globalThis.fetch = () => new Promise((resolve) => { come = () => resolve(new Response('{"room": "lobby", "hours": []}')); });
+          const sendBeacon = (url, body) => { const {event, mood} = JSON.parse(body); reported.push([event, mood]); };
+          Object.defineProperty(globalThis, 'navigator', {value: {sendBeacon}, configurable: true});
+          const visit = new AbortController();
+          const transport = new it.OfflineTransport({url: 'http://a.example/', report: 'http://a.example/', room: 'lobby', self: () => ({mood})});
+          const ended = transport.run(visit.signal);
+          mood = 'calm'; transport.send({type: 'mood', mood}); come();
+          await new Promise((resolve) => setTimeout(resolve, 50));
+          mood = 'glad'; transport.send({type: 'mood', mood}); visit.abort(); await ended;
+          return reported;
+        })()""",
+    )
+    assert reported == [["join", "calm"], ["mood", "glad"], ["leave", "glad"]]

@@ -129,7 +129,7 @@ def test_a_mood_reaches_the_other_tabs_and_the_next_visit() -> None:
         const first = open('first'), second = open('second'), moods = [];
         second.visit.on({mood: (mood) => moods.push(mood)});
         first.visit.arrive(); second.visit.arrive(); await settle();
-        first.visit.rememberMood('calm'); first.visit.shareMood('calm'); first.visit.shareMood(null);
+        first.visit.keepMood('calm'); first.visit.shareMood(null);
         return [moods, open('third').visit.recalledMood];
     """) == [["calm", None], "calm"]
 

@@ -21,6 +21,7 @@
 
 import {Connector} from './connector.js';
 import {Freshness} from './freshness.js';
+import {after} from './timers.js';
 import {Visit} from './visit.js';
 
 /** Programs that call themselves so are not counted; a phone is called Cubot. */
@@ -64,6 +65,7 @@ class Room extends EventTarget {
   #observe;
   #hiddenMs;
   #hiddenTimer;
+  #early = false;     // whether a mood was named before the room was
   #freshness = new Freshness();
   #connector = null;  // null where the address is none
   #visit = null;      // likewise
@@ -145,9 +147,9 @@ class Room extends EventTarget {
   setMood(mood) {
     if (this.#observe) return this.#fail('not_joined', 'an observer has no mood');
     if (!this.#declares(mood)) return this.#fail('unknown_mood', `this room has no mood ${mood}`);
-    this.#visit?.rememberMood(mood);
+    this.#early = !this.#connector?.isNamed;
+    this.#visit?.keepMood(mood);
     this.#take(mood);
-    this.#visit?.shareMood(mood);
     this.#connector?.send({type: 'mood', mood});
   }
 
@@ -173,6 +175,10 @@ class Room extends EventTarget {
         if (mood === this.mood) return;
         this.#take(mood);
         this.#connector.send({type: 'mood', mood: mood ?? undefined});
+      },
+      joined: () => {
+        if (this.#early && this.mood) this.#visit.keepMood(this.mood);
+        this.#early = false;
       },
     });
   }
@@ -214,7 +220,7 @@ class Room extends EventTarget {
     const look = () => {
       clearTimeout(this.#hiddenTimer);
       if (document?.hidden) {
-        if (this.#hiddenMs < Infinity) this.#hiddenTimer = setTimeout(() => visit.depart(), this.#hiddenMs);
+        if (this.#hiddenMs < Infinity) this.#hiddenTimer = after(this.#hiddenMs, () => visit.depart());
         return;
       }
       visit.arrive();

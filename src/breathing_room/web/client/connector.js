@@ -12,6 +12,7 @@ import {Emitter} from './emitter.js';
 import {ask} from './http.js';
 import {PollTransport} from './poll_transport.js';
 import {SocketTransport} from './socket_transport.js';
+import {after} from './timers.js';
 
 /** Stands for the name of the server's default room, until the config says that. */
 const DEFAULT_ROOM = '_default';
@@ -198,7 +199,10 @@ export class Connector extends Emitter {
   async #configure({fresh = false} = {}) {
     if (this.config && !fresh) return;
     const answer = await ask(`${this.address}/config`, {cache: fresh ? 'no-store' : 'default'});
-    this.#adopt(await answer.json());
+    const config = await answer.json();
+    // A proxy's page may say 200, too. Without the room's name there would be no address.
+    if (typeof config?.room !== 'string') throw new TypeError('this is no config');
+    this.#adopt(config);
   }
 
   #adopt(config) {
@@ -216,7 +220,7 @@ export class Connector extends Emitter {
         signal.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      const timer = after(ms, done);
       signal.addEventListener('abort', done);
       this.#endPause = done;
     });

@@ -10,6 +10,7 @@
 
 import {Emitter} from './emitter.js';
 import {Walk} from './interpolation.js';
+import {after} from './timers.js';
 
 /** Of so many measurements of the server's clock the best counts. */
 const SAMPLES = 8;
@@ -43,8 +44,7 @@ export class Freshness extends Emitter {
     const {as_of_ms} = this.presence ?? {};
     this.transport = transport;
     // A cache may hold what is older than an answer of the server. That is no news, unless time was set back.
-    const isLive = Date.now() < this.#heardAtMs + this.#liveMs;
-    if (!this.#isPushed && presence.as_of_ms < as_of_ms && isLive) return this.settle();
+    if (!this.#isPushed && presence.as_of_ms < as_of_ms && this.#leftMs > 0) return this.settle();
     // A copy that is not written any more does not become younger by being read.
     if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#heardAtMs = nowMs;
     const nextMs = this.#isPushed ? 0 : presence.next_ms;
@@ -65,8 +65,8 @@ export class Freshness extends Emitter {
   settle() {
     clearTimeout(this.#staleTimer);
     const {method = 'unknown'} = this.presence ?? {};
-    const leftMs = this.#isPushed ? Infinity : this.#heardAtMs + this.#liveMs - Date.now();
-    if (leftMs > 0 && leftMs < Infinity) this.#staleTimer = setTimeout(() => this.settle(), leftMs);
+    const leftMs = this.#isPushed ? Infinity : this.#leftMs;
+    if (leftMs > 0 && leftMs < Infinity) this.#staleTimer = after(leftMs, () => this.settle());
     this.#staleTimer?.unref?.(); // a program in Node need not wait for it
     const known = method === 'stale' || leftMs <= 0 ? 'stale' : method === 'estimated' ? method : 'live';
     const state = method === 'unknown' ? 'unknown' : known;
@@ -104,6 +104,13 @@ export class Freshness extends Emitter {
     }
     if (transport) this.hear(presence, transport, heardAtMs);
     else this.lose();
+  }
+
+  /** How long the presence is live from now on, without a connection. */
+  get #leftMs() {
+    // A clock that was set back must not make it live for longer.
+    this.#heardAtMs = Math.min(this.#heardAtMs, Date.now());
+    return this.#heardAtMs + this.#liveMs - Date.now();
   }
 
   get #isPushed() {

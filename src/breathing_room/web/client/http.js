@@ -17,7 +17,7 @@ export async function ask(url, init) {
   throw {
     ...error,
     // The same whole second for all clients is no spread: add up to one more.
-    retryMs: retryAfterS ? (retryAfterS + Math.random()) * 1_000 : undefined,
+    retryMs: retryAfterS > 0 ? (retryAfterS + Math.random()) * 1_000 : undefined,
     // Our own server's word that the request is wrong will not change; a proxy's may.
     stop: Boolean(error) && response.status < 500 && response.status !== 429,
   };

@@ -20,6 +20,7 @@ export class OfflineTransport extends Transport {
 
   #url;
   #report;
+  #came = false;  // whether the join was reported
   #over = false;
   #wake = () => {};
 
@@ -39,6 +40,7 @@ export class OfflineTransport extends Transport {
 
     const leave = () => this.close({graceful: true});
     signal.addEventListener('abort', leave);
+    this.#came = true;
     this.#say('join');
     while (!this.#over) {
       this.emit('presence', usual(history, Date.now(), this.observe ? 0 : 1));
@@ -49,7 +51,7 @@ export class OfflineTransport extends Transport {
   }
 
   send({type}) {
-    this.#say(type);
+    if (this.#came) this.#say(type);
   }
 
   close({graceful = false} = {}) {

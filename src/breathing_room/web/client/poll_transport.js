@@ -2,12 +2,11 @@
 
 import {ask, beacon} from './http.js';
 import {POLL, Poller} from './polling.js';
+import {after} from './timers.js';
 import {Transport} from './transport.js';
 
 /** How often the presence is read in a room of connections: as often as a cache renews it by default. */
 const FALLBACK_POLL_MS = 5_000;
-/** A timer holds no more, and takes more for 0. Waking early is harmless. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /**
  * A room that is polled is polled on through every failure, for a visit keeps its ticket. As a `fallback` for
@@ -71,7 +70,7 @@ export class PollTransport extends Transport {
 
   #sleep(ms) {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(ms, TIMER_MS_MAX));
+      const timer = after(ms, resolve);
       this.#wake = () => (clearTimeout(timer), resolve());
     });
   }

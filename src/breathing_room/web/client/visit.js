@@ -5,7 +5,7 @@
  * leads when it goes (`tabs.js` says whose turn it is). So a tab that goes ends the visit only if it is the
  * last: otherwise it drops the connection, and the next tab comes with the same visitor id.
  *
- * Events: `mood` (another tab named one).
+ * Events: `mood` (another tab named one) and `joined` (the room has a name, and the other tabs can hear us).
  */
 
 import {Emitter} from './emitter.js';
@@ -63,7 +63,10 @@ export class Visit extends Emitter {
     if (this.#here) return;
     this.#here = new AbortController();
     const {signal} = this.#here;
-    const join = () => this.#tabs.join(this.#connector.room, signal, () => this.#lead(signal));
+    const join = () => {
+      this.#tabs.join(this.#connector.room, signal, () => this.#lead(signal));
+      this.emit('joined');
+    };
     if (this.#connector.isNamed) join();
     else this.#connector.learnName(signal).then(() => this.#connector.isNamed && !signal.aborted && join());
   }
@@ -84,10 +87,11 @@ export class Visit extends Emitter {
     this.#connector.disconnected();
   }
 
-  /** Keep a mood for the next time. */
-  rememberMood(mood) {
+  /** Keep a mood for the next time, and pass it on to the other tabs; in vain until the room has a name. */
+  keepMood(mood) {
     if (!this.#connector.isNamed) return;
     this.#tabs.remember({moods: {...this.#tabs.recall().moods, [this.#connector.room]: mood}});
+    this.shareMood(mood);
   }
 
   /** Pass a mood on to the other tabs; null: the room does not have ours. */
