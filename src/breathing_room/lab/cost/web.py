@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -32,12 +34,15 @@ from breathing_room.lab.cost.report import describe, notes
 from breathing_room.lab.cost.strategies import strategy
 from breathing_room.lab.cost.strategy import Strategy
 
+CACHING: Final = "no-cache"
+"""Prices may be files that are being edited: after another start the same address has another bill."""
+
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
+    "Cache-Control": CACHING,
 }
 
 FILES: Final = {
@@ -50,8 +55,8 @@ FILES: Final = {
 """Files of ``web``, by their paths."""
 
 PLAN: Final = "paid"
-MAX_AGE: Final = "public, max-age=3600"
-"""Prices are files of this version; only how old they are changes, and by the day."""
+HOSTS: Final = ("127.0.0.1", "localhost")
+"""The names of this machine: a site that lets its own name resolve to it must not read the bills (DNS rebinding)."""
 
 KEPT: Final = 128
 PEOPLE_MAX: Final = 10_000_000
@@ -135,12 +140,12 @@ class CostPage:
 
     async def json(self, request: Request) -> Response:
         """Answer every bill for a crowd."""
-        return cacheable(request, await self._compute(self._bodies, request), MAX_AGE)
+        return cacheable(request, await self._compute(self._bodies, request), CACHING)
 
     async def svg(self, request: Request) -> Response:
         """Answer the plot."""
         body = await self._compute(self._plots, request)
-        return cacheable(request, body, MAX_AGE, media_type=MEDIA_TYPES[".svg"])
+        return cacheable(request, body, CACHING, media_type=MEDIA_TYPES[".svg"])
 
     async def _compute(
         self, compute: Callable[[int, Decimal, Decimal, str], bytes], request: Request
@@ -188,6 +193,7 @@ def cost_app(book: Book) -> Starlette:
             Route("/cost.json", page.json),
             Route("/cost.svg", page.svg),
         ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
         exception_handlers=error_handlers(lambda _: None),
     )
 
