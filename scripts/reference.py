@@ -87,7 +87,7 @@ moods = ["calm", "curious"]
 
 ## Of store mode
 
-`breathing-room serve --stateless` and `breathing-room housekeep` take these as well, as flags and as variables; all of them must be given the same.
+`breathing-room serve --stateless` and `breathing-room housekeep` take these as well, as flags, as variables and from the file; all of them must be given the same.
 
 {_settings_table(settings_of(StatelessConfig).values())}
 

@@ -57,7 +57,7 @@ def test_an_option_that_is_not_typed_says_nothing() -> None:
 
 
 def test_writers_are_set_by_flag_before_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What writers agree on comes from flags and variables, as the settings of a server do; the file has only those."""
+    """What writers agree on comes from flags and variables, as the settings of a server do."""
     monkeypatch.setenv("BREATHING_ROOM_BUCKET_MS", "1000")
     monkeypatch.setenv("BREATHING_ROOM_JOB_MS", "2000")
     config = load_stateless_config(None, {"data": "room.db", "job_ms": "3000"})
@@ -140,3 +140,21 @@ def test_the_variable_of_the_file_is_that_of_the_option(tmp_path: Path) -> None:
     """The file may be named by the environment, and the flag goes before it."""
     assert str(tmp_path / "a") in run(env={CONFIG_VARIABLE: str(tmp_path / "a")}).output
     assert str(tmp_path / "b") in run("--config", str(tmp_path / "b"), env={CONFIG_VARIABLE: "a"}).output
+
+
+def test_one_file_serves_writers_and_servers(tmp_path: Path) -> None:
+    """
+    The help of `serve` and of `housekeep` says that settings may stand in one file; those of store mode were refused there. A server and
+    `sign`, which are given the same file, pass over them.
+    """
+    file = tmp_path / "settings.toml"
+    file.write_text('data = "room.db"\nport = 9000\npolicy = "every"\njob_ms = 30_000\n')
+    config = load_stateless_config(file, {"job_ms": "20000"})
+    assert (config.policy, config.job_ms, config.server.port) == ("every", 20_000, 9_000)
+    assert load_config(file, {}).port == 9_000
+    file.write_text("job_ms = 1\n")
+    with pytest.raises(ConfigError, match="job_ms must be a whole number from 1,000"):
+        load_stateless_config(file, {})
+    file.write_text("[rooms.garden]\njob_ms = 30_000\n")
+    with pytest.raises(ConfigError, match="job_ms holds for all rooms"):
+        load_stateless_config(file, {})

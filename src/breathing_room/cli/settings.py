@@ -122,12 +122,13 @@ def load_config(config_path: Path | None, given: Mapping[str, str | None]) -> Se
     Raises:
         ConfigError: A setting is wrong.
     """
-    # Servers and writers may share one environment: what only writers know is no mistake of a server's.
+    # Servers and writers may share one environment and one file: what only writers know is no mistake of a server's.
     others = VARIABLES_OF_COMMANDS | set(map(variable_of, STORE_MODE_FIELDS))
     return ServerConfig.load(
         flags=_parsed(given, FIELDS),
         environ=_environment(without=others),
         path=config_path,
+        others=STORE_MODE_FIELDS,
     )
 
 

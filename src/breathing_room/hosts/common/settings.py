@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from breathing_room.core.admission import Admission
@@ -393,18 +394,28 @@ class ServerConfig:
         return Admission(room, self.room_config(room), verify, now_ms=now_ms, has_memory=has_memory)
 
     @classmethod
-    def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:
+    def load(
+        cls,
+        *,
+        flags: Mapping[str, Any],
+        environ: Mapping[str, str],
+        path: Path | None = None,
+        others: Mapping[str, Setting] = MappingProxyType({}),
+    ) -> Self:
         """Put a config together.
 
         Args:
             flags: What the command line set: field names to values of the right types.
             environ: The environment; only names with our prefix are looked at.
             path: A TOML file.
+            others: What else the file may set, for hosts that share it; it is checked, and left out.
 
         Raises:
             ConfigError: A name is unknown or a value is wrong; the message says where it stands.
         """
-        return cls.of(read_file(path, FIELDS) | read_variables(FIELDS, environ) | dict(flags))
+        in_file = read_file(path, {**FIELDS, **others})
+        ours = {name: value for name, value in in_file.items() if name not in others}
+        return cls.of(ours | read_variables(FIELDS, environ) | dict(flags))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

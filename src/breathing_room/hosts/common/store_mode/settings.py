@@ -66,11 +66,12 @@ class StatelessConfig:
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:
-        """Put a config together, of the settings of a server and those of writers; the file has the server's alone.
+        """Put a config together, of the settings of a server and those of writers.
 
         Arguments and errors are those of ``ServerConfig.load``.
         """
-        values = read_file(path, FIELDS) | read_variables(FIELDS | STORE_MODE_FIELDS, environ) | dict(flags)
+        known = FIELDS | STORE_MODE_FIELDS
+        values = read_file(path, known) | read_variables(known, environ) | dict(flags)
         own = {name: values.pop(name) for name in STORE_MODE_FIELDS if name in values}
         return cls(server=ServerConfig.of(values), **own)
 
