@@ -212,6 +212,15 @@ async def test_clock_may_be_in_our_hands() -> None:
     assert most_at_once == 1
 
 
+@pytest.mark.parametrize("only", [["a_join_count"], "a_join_counts", ["a_restart_is_no_exodus"]])
+async def test_what_would_check_nothing_is_refused(only: Collection[str]) -> None:
+    """
+    A misspelled name in `only` chose no check, as did one string, and a check of restarts without a `restart`: any address passed.
+    """
+    with pytest.raises(HostError, match="only"):
+        await check_host("http://127.0.0.1:9", only=only)
+
+
 async def test_exceptions_are_held_to() -> None:
     """
     What a host cannot keep is excepted by the check or by what it needs; an exception for a promise that is kept is reported as needless.

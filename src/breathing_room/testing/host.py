@@ -60,7 +60,7 @@ async def check_host(
         only: The names of the checks to run; all by default.
 
     Raises:
-        HostError: An exception is the name of no check and no need.
+        HostError: An exception is the name of no check and no need, or ``only`` has what is no check, or one that needs a ``restart``.
         AssertionError: What answers at that address is no host.
         ExceptionGroup: Of one ``BrokenPromiseError`` for each promise that was broken, or kept though it is excepted.
     """
@@ -68,6 +68,13 @@ async def check_host(
     unknown = exceptions.keys() - {*PROMISES, *NEEDS}
     if unknown:
         raise HostError(f"exceptions that are neither a check nor a need: {', '.join(sorted(unknown))}")
+    runnable = {
+        name for name, promise in PROMISES.items() if restart is not None or promise.scope != "restart"
+    }
+    if never := set(only or ()) - runnable:
+        raise HostError(
+            f"only has names of no check, or of one that needs restart: {', '.join(sorted(never))}"
+        )
     config = (await ask(base_url, "GET", f"/v1/rooms/{new_room()}/config")).json()
     try:
         terms = HostTerms(
