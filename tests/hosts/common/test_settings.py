@@ -408,3 +408,15 @@ def test_server_works_as_it_is_told(serve: Serve, tmp_path: Path) -> None:
         assert (config["lease_ms"], config["beat_ms"], config["grace_ms"]) == (40_000, 20_000, 9_000)
     assert (garden["moods"], garden["breath"]["pattern"]) == (["calm"], "coherent")
     assert (len(lobby["moods"]), lobby["breath"]["pattern"]) == (4, "4-7-8")
+
+
+@pytest.mark.parametrize(
+    "rooms", [{"garden": {"moods": ("calm",)}}, {"garden": {"port": 1}}, {"garden": RoomConfig()}, [], None]
+)
+def test_rooms_are_no_argument(rooms: Any) -> None:
+    """
+    Single rooms have tables in the file, whose names and types are checked there. As an argument of `breathing_room.app` they were
+    taken without a check, and a wrong one ended in an `AttributeError` or a `TypeError`.
+    """
+    with pytest.raises(ConfigError, match='unknown setting "rooms"'):
+        ServerConfig.load(flags={"rooms": rooms}, environ={})

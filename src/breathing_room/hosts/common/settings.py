@@ -413,6 +413,8 @@ class ServerConfig:
         Raises:
             ConfigError: A name is unknown or a value is wrong; the message says where it stands.
         """
+        # Rooms of their own are a file's, or a `config`'s: as arguments they would come in unchecked.
+        check_names(flags, FIELDS)
         in_file = read_file(path, {**FIELDS, **others})
         ours = {name: value for name, value in in_file.items() if name not in others}
         return cls.of(ours | read_variables(FIELDS, environ) | dict(flags))

@@ -11,7 +11,7 @@ from breathing_room.core.write_policies import POLICIES
 from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.policy import WritePolicy
-from breathing_room.hosts.common.read_settings import read_file, read_variables
+from breathing_room.hosts.common.read_settings import check_names, read_file, read_variables
 from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.records import REPORTS, RoomControl
 
@@ -71,6 +71,7 @@ class StatelessConfig:
         Arguments and errors are those of ``ServerConfig.load``.
         """
         known = FIELDS | STORE_MODE_FIELDS
+        check_names(flags, known)
         values = read_file(path, known) | read_variables(known, environ) | dict(flags)
         own = {name: values.pop(name) for name in STORE_MODE_FIELDS if name in values}
         return cls(server=ServerConfig.of(values), **own)
