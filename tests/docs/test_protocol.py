@@ -48,6 +48,8 @@ def test_the_times_are_those_of_the_clients() -> None:
     fallback_s = constant("poll_transport.js", "FALLBACK_POLL_MS") / 1_000
     assert f"at most {fallback_s:g} s, times" in row("from one poll to the next")
     assert f"the presence is read every {fallback_s:g} s" in PAGE
+    minutes = constant("poll_transport.js", "FALLBACK_MS") / 60_000
+    assert row("until a socket").endswith(f"| a random time from {minutes:g} to {2 * minutes:g} min |")
     assert row("an id that nobody").endswith(f"| {constant('tabs.js', 'VISIT_MS') / 60_000:g} min |")
     assert f"Of the last {SAMPLES} the one" in PAGE
     assert constant("freshness.js", "SAMPLES") == SAMPLES

@@ -234,3 +234,19 @@ def test_a_wait_that_no_timer_holds_is_waited_for() -> None:
         globalThis.setTimeout = (act, ms) => { waits.push(ms); return set(act, ms); };
         start(); await turns(); return [tries.length, Math.max(...waits) < 2 ** 31];
     """) == [1, True]
+
+
+def test_polls_that_succeed_do_not_keep_it_from_sockets() -> None:
+    """
+    Sockets may pass again while polls in their place go on succeeding: a proxy was set right, or a server was full for a moment. The
+    stream that came first broke with every restart, and a socket followed; polls were polled until the page was closed.
+    """
+    before, later, transport = run("""
+        onSocket = refuses; start(); await passSlowly(4000); asked();
+        await passSlowly(590000, 1000); const before = asked(); onSocket = opens; await passSlowly(620000, 1000);
+        return [before, asked(), freshness.transport];
+    """)
+    assert set(before) == {"lobby"}
+    assert later.count("socket") == 1
+    assert later[-1] == "socket"
+    assert transport == "socket"

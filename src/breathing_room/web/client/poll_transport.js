@@ -7,10 +7,12 @@ import {Transport} from './transport.js';
 
 /** How often the presence is read in a room of connections: as often as a cache renews it by default. */
 const FALLBACK_POLL_MS = 5_000;
+/** For how long, before a socket is tried again; up to twice as long, so that clients do not all try at once. */
+const FALLBACK_MS = 600_000;
 
 /**
  * A room that is polled is polled on through every failure, for a visit keeps its ticket. As a `fallback` for
- * a socket it polls more often, and ends with the first failure: a socket may pass by then.
+ * a socket it polls more often, and ends with the first failure or after a while: a socket may pass by then.
  */
 export class PollTransport extends Transport {
   name = 'polling';
@@ -38,9 +40,11 @@ export class PollTransport extends Transport {
     });
     const leave = () => this.close({graceful: true});
     signal.addEventListener('abort', leave);
+    const endAtMs = this.#fallback ? performance.now() + FALLBACK_MS * (1 + Math.random()) : Infinity;
     while (!this.#ending) {
       for (const request of this.#poller.due(performance.now())) this.#carry(request);
-      await this.#sleep(this.#poller.nextAtMs - performance.now());
+      await this.#sleep(Math.min(this.#poller.nextAtMs, endAtMs) - performance.now());
+      if (performance.now() >= endAtMs) this.#end({});
     }
     signal.removeEventListener('abort', leave);
     return this.#ending;
