@@ -95,6 +95,27 @@ def test_what_left_its_place_is_where_the_map_says(where: Any) -> None:
             assert [home for home in move.homes if not (ROOT / home).exists()] == [], move.old
 
 
+SUPPORT_SINCE = set("acted_strategies cost_page program room_adapter structure tiers wheel written".split())  # noqa: SIM905
+"""Helpers of tests that the commit did not have."""
+
+
+def test_the_helpers_of_tests_are_in_the_map(where: Any) -> None:
+    """Of a helper that stood in `tests` itself, and whose reports cite it so, the answer was that the commit had none."""
+    homes = {home: move.old for move in where.read_moves() if not move.symbol for home in move.homes}
+    for file in sorted((ROOT / "tests" / "support").glob("*.py")):
+        if file.stem not in SUPPORT_SINCE:
+            assert homes.get(file.relative_to(ROOT).as_posix()) == f"tests/{file.name}", file.name
+
+
+def test_a_symbol_is_mapped_to_where_it_is_defined(where: Any) -> None:
+    """The home that the map names for a symbol that kept its name defines it, once that file is there."""
+    for move in where.read_moves():
+        homes = [home for home in move.homes if home.endswith(".py") and (ROOT / home).exists()]
+        if move.symbol and move.symbol == move.new_symbol and len(homes) == len(move.homes) > 0:
+            found = [home for home in homes if where.line_of(home, move.symbol) is not None]
+            assert found, f"{move.old} {move.symbol}"
+
+
 def test_a_file_that_moved(ask: Any) -> None:
     """A file that moved is answered with its home, however much of its path is given."""
     answer = ["src/breathing_room/core/agenda.py -> src/breathing_room/core/deadlines.py"]
