@@ -364,3 +364,22 @@ def test_a_port_that_is_taken_is_said() -> None:
         result = ask("--web", "--port", str(taken.getsockname()[1]))
     assert result.exit_code == 2
     assert "choose another with --port" in result.output
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--web", "--people", "1000000"], "--web takes --port and --prices alone, not --people"),
+        (["--web", "fixed", "--json"], "not STRATEGY, --json"),
+        (["--port", "9000"], "--port needs --web"),
+        (["--over", "6h"], "--over needs --from-metrics"),
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(asked: list[str], said: str) -> None:
+    """
+    The page has sliders for the crowd: it came up with 10,000 people, however many were asked for; and a port without a page was
+    no port.
+    """
+    result = ask(*asked)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from breathing_room.cli.cost_tables import (
     show_bills,
@@ -196,7 +197,10 @@ def setting(text: str) -> tuple[str, Any]:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")  # fmt: skip
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     *,
     names: tuple[str, ...],
     people: int,
@@ -225,6 +229,7 @@ def command(
 
     STRATEGY is one or more of those that the table lists; all, if none is named.
     """
+    check_together(ctx)
     chosen = {name: value for name, value in knobs.items() if value is not None} | dict(settings)
     try:
         book = read_book(prices)
@@ -254,6 +259,27 @@ def command(
                 show_bills(wanted, crowd, book, plan, rounding, as_json=as_json, as_csv=as_csv)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
+
+
+def check_together(ctx: click.Context) -> None:
+    """Refuse an option that another one would pass over.
+
+    Raises:
+        click.UsageError: It names them.
+    """
+    given = {
+        parameter.name: parameter.opts[0] if isinstance(parameter, click.Option) else "STRATEGY"
+        for parameter in ctx.command.params
+        if ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    }
+    unused = [given[name] for name in given if name not in {"web", "port", "prices"}]
+    if "web" in given and unused:
+        raise click.UsageError(
+            f"--web takes --port and --prices alone, not {', '.join(unused)}: the page has sliders for the crowd"
+        )
+    for name, needed in (("port", "web"), ("over_s", "metrics")):
+        if name in given and needed not in given:
+            raise click.UsageError(f"{given[name]} needs {'--web' if needed == 'web' else '--from-metrics'}")
 
 
 def read_text(place: str) -> tuple[str, float]:
