@@ -92,9 +92,8 @@ class Connection(ABC):
         """Send the client an error; close after too many of them, or if its visitor has too many sockets."""
         self.room.host.counters.refuse(error.code)
         self._senseless += 1
-        self.room.deliver(
-            self
-        )  # A client takes an error that comes before its first presence for an answer to its join.
+        # A client takes an error that comes before its first presence for an answer to its join.
+        self.room.deliver(self)
         self.send(self.dialect.error(error))
         if error.code == "too_many_sockets":
             self.close(TOO_MANY_SOCKETS)

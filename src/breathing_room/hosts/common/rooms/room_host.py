@@ -9,7 +9,7 @@ A *turn* is all that a host does before others have theirs: one round of an even
 ``Send`` do not send anything; they note which connections are owed a presence. At the end of the turn the room is asked
 once who is here, and that is encoded once for all of them. A burst of a hundred joins in one turn costs one description and one
 encoding. An answer to a connection is never older than the turn in which it asked. A turn ends early for a connection that is
-owed a presence and is answered something else, or ends: what comes first is sent first (``deliver``).
+owed a presence and is sent an error, or ends: what comes first is sent first (``deliver``).
 """
 
 from collections.abc import Callable
@@ -236,7 +236,7 @@ class RoomHost(Generic[PlatformT]):
                 subscriber.push(latest)
 
     def deliver(self, connection: Any) -> None:
-        """Send what a connection is owed now and not at the end of the turn, as an answer or its end is to come after that."""
+        """Send what a connection is owed now and not at the end of the turn, as an error or its end is to come after that."""
         if connection in self._owed or (self._all_owed and connection in self.audience):
             self.flush()
 
