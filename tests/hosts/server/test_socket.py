@@ -104,6 +104,7 @@ async def test_a_frame_becomes_a_person(room: ServerRoom) -> None:
         (sent(TEXT, b"x" * 5_000), TOO_BIG),
         (bytes([FIN | TEXT, 0]), PROTOCOL_ERROR),
     ],
+    ids=["close", "too much", "bad frame"],  # Masks are drawn: names of tests must not have them.
 )
 async def test_what_a_socket_is_owed_comes_before_its_close(room: ServerRoom, more: bytes, code: int) -> None:
     """A client that joins and is closed in the same piece of data, whichever end closes, is sent who is here before the close."""
