@@ -144,6 +144,9 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
 
     watching = [asyncio.create_task(poll()), asyncio.create_task(watch())]
     try:
+        async with asyncio.timeout(5):
+            while not seen:  # noqa: ASYNC110 - What is shown before anything happens belongs to it.
+                await asyncio.sleep(0.01)
         yield seen
     finally:
         for task in watching:

@@ -20,6 +20,7 @@ from nginx_process import start_nginx
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CONFIG = {
+    "room": "lobby",
     "moods": ["gratitude", "release"],
     "breath": {"phases": [["inhale", 5500], ["exhale", 5500]]},
     "beat_ms": 30_000,
