@@ -11,6 +11,7 @@ A room that never was larger than one object has nothing of this, and pays for n
 import asyncio
 import ipaddress
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -133,7 +134,7 @@ class SharedByFirst:
         """Return nothing: no visitor was in another object before its first secret."""
 
 
-class ReplicaCalls:
+class ReplicaCalls(ABC):
     """What an object tells the others of its part of the room, and its people of all.
 
     Args:
@@ -191,19 +192,20 @@ class ReplicaCalls:
         return self._changed or self._host.room.last_broadcast != self._kept_last
 
     @property
+    @abstractmethod
     def _talks_at_ms(self) -> int | None:
         """When to call others, None for not at all."""
-        raise NotImplementedError
 
     @property
     def _has_words(self) -> bool:
         """Whether somebody came or went of whom nobody was told."""
         return self.replica.has_keys
 
+    @abstractmethod
     async def talk(self) -> None:
-        """Call others, if there is something to tell and it is time."""
-        raise NotImplementedError
+        """Call others, if there is something to send and it is time."""
 
+    @abstractmethod
     async def answer(self, path: str, body: bytes) -> bytes:
         """Answer another object.
 
@@ -214,7 +216,6 @@ class ReplicaCalls:
         Raises:
             HostError: It makes no sense.
         """
-        raise NotImplementedError
 
     def stepped(self) -> None:
         """Something happened here: see whether the others must know."""
@@ -289,11 +290,13 @@ class ReplicaCalls:
         self._stamp = str(head.get("stamp"))
         self.stepped()
 
+    @abstractmethod
     def _sleep(self) -> bytes:
-        raise NotImplementedError
+        """Encode what is known of the others."""
 
+    @abstractmethod
     def _wake(self, peers: bytes) -> None:
-        raise NotImplementedError
+        """Go on from what ``_sleep`` encoded."""
 
     def _moods_of(self, room: str) -> tuple[str, ...]:
         del room
