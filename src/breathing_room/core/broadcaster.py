@@ -146,7 +146,7 @@ class Broadcaster:
 
     def _note_reply(self) -> None:
         """Remember that a connection gets what was not broadcast."""
-        if self.is_dirty:
+        if self.is_dirty and not self._last.reply_ahead:
             self._last = self._last._replace(reply_ahead=True)
 
     def _compare(self) -> None:
