@@ -176,7 +176,8 @@ async def test_a_file_that_is_not_there_yet(site: tuple[str, Path, type[Files]],
     (folder / "usual.json").write_text(json.dumps(history_body("lobby", history())))
 
     async def estimated() -> bool:
-        await page.clock.run_for(1_000)
+        # A client backs off for 30 s at most: in steps of one a busy machine had no time for that many.
+        await page.clock.run_for(10_000)
         return bool(await page.evaluate("room.state === 'estimated'"))
 
     await until(estimated)
