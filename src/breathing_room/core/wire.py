@@ -175,9 +175,7 @@ def decode_object(text: str | bytes) -> dict[str, Any]:
     """
     try:
         # Bytes are decoded here: left to itself, the standard library would guess UTF-16 as well.
-        value = json.loads(
-            text.decode() if isinstance(text, bytes) else text, parse_constant=_refuse_constant
-        )
+        value = _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):
         raise PeerError("bad_json", "this is not JSON") from None
     if not isinstance(value, dict):
@@ -188,6 +186,11 @@ def decode_object(text: str | bytes) -> dict[str, Any]:
 def _refuse_constant(_: str) -> NoReturn:
     """NaN and Infinity are no JSON, whatever the standard library thinks."""
     raise ValueError
+
+
+# Made once: ``json.loads`` and ``json.dumps`` make one for every call that sets an option.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def decode_message(text: str | bytes, moods: tuple[str, ...]) -> Message:
@@ -274,7 +277,7 @@ def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """Write a JSON object, compact."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 PRESENCE_FIELDS: Final = tuple(field.name for field in fields(Presence))

@@ -44,7 +44,8 @@ class FakeRoom:
         self.events: list[Event] = []
         self.refusal: PeerError | None = None
 
-    def attach(self, session: Any) -> None:
+    def attach(self, session: Any, *, now_ms: int) -> None:
+        del now_ms
         self.sockets.add(session)
 
     def settle(self, session: Any) -> None:

@@ -149,7 +149,7 @@ def test_a_connection_that_is_gone_is_owed_nothing(host: Host) -> None:
     first = join(host, ANN)
     host.platform.end_turn()
     line = subscribe(host)
-    host.attach(line)
+    host.attach(line, now_ms=1_000)
     host.report(Joined(line, BOB))
     host.detach(line)
     host.feed(Left(line))
@@ -175,7 +175,7 @@ def test_nothing_is_fed_while_the_host_stops(host: Host) -> None:
 def test_connections_are_counted_while_they_are_here(host: Host) -> None:
     """A connection is late until it settles, and is of the host until it is detached."""
     line = subscribe(host)
-    host.attach(line)
+    host.attach(line, now_ms=1_000)
     assert (host.attached, host.host.session_count, list(host.host.joining)) == (1, 1, [line])
     host.settle(line)
     assert list(host.host.joining) == []

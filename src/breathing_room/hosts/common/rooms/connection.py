@@ -44,7 +44,7 @@ class Connection(ABC):
         self.visitor: VisitorKey | None = None
         self._senseless = 0
         self.heard_at_ms = room.host.clock.now_ms()
-        room.attach(self)
+        room.attach(self, now_ms=self.heard_at_ms)
 
     # --- What subclasses implement ----------------------------------------------------------------------------
 

@@ -246,11 +246,10 @@ class RoomHost(Generic[PlatformT]):
 
     # --- What connections and routes ask ------------------------------------------------------------------------
 
-    def attach(self, connection: Any) -> None:
+    def attach(self, connection: Any, *, now_ms: int) -> None:
         """Take note of a connection; it is not of the audience before it says so."""
         self.attached += 1
         self.host.session_count += 1
-        now_ms = self.host.clock.now_ms()
         self.host.joining.start(connection, now_ms)
         if self.pings is not None:
             self.pings.start(connection, now_ms)
