@@ -36,7 +36,7 @@ from redis.asyncio import Redis
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-from breathing_room.client.parting import LostError, RefusedError
+from breathing_room.client.errors import ConnectionLostError, RefusedError
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.events import Joined
 from breathing_room.core.identity import VisitorKey
@@ -170,12 +170,16 @@ class Person(SlimSocket):
                 away_s = time.monotonic() - self.left_at_s
                 self.people.longest_away_s = max(self.people.longest_away_s, away_s)
 
-    def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
+    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
         if self in self.people.inside:
             self.people.inside.remove(self)
             self.left_at_s = time.monotonic()
         self.people.ends[how] += 1
-        wait_s = parting.wait_s(self.failures, self.people.rng) if isinstance(parting, LostError) else 0.0
+        wait_s = (
+            parting.wait_s(self.failures, self.people.rng)
+            if isinstance(parting, ConnectionLostError)
+            else 0.0
+        )
         self.failures += 1
         self.people.come_later(self, wait_s)
 
@@ -516,20 +520,20 @@ async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, An
     return {**found, "holds": {"flat": max(rates) <= 1.25 * min(rates)}}
 
 
-async def workers(count: int, *, stay_s: int = 20, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
+async def workers(count: int, *, visit_s: int = 20, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
     """Joins and pushes a second with one worker and with two, while a client shares the same cores."""
     found: dict[str, Any] = {"people": count, "cores": os.cpu_count()}
     for number in numbers:
         with redis_process() as redis:
             async with servers(redis, 1, "--workers", str(number)) as (server,):
-                joins = await visit(server, count, stay_s, mood_changes=0)
+                joins = await visit(server, count, visit_s, mood_changes=0)
                 await server.stop()
             async with servers(redis, 1, "--workers", str(number), "--push-ms", "100") as (server,):
-                pushes = await visit(server, count, stay_s, mood_changes=30)
+                pushes = await visit(server, count, visit_s, mood_changes=30)
                 await server.stop()
         found[f"workers_{number}"] = {
             "joins_per_s": joins["joins_per_s"],
-            "pushes_per_s": round(pushes["messages_per_person"] * count / stay_s),
+            "pushes_per_s": round(pushes["messages_per_person"] * count / visit_s),
         }
     for figure in ("joins_per_s", "pushes_per_s") if len(numbers) == 2 else ():
         one, two = (found[f"workers_{number}"][figure] for number in numbers)
@@ -537,11 +541,11 @@ async def workers(count: int, *, stay_s: int = 20, numbers: tuple[int, ...] = (1
     return found
 
 
-async def visit(server: Server, count: int, stay_s: int, *, mood_changes: int) -> dict[str, Any]:
+async def visit(server: Server, count: int, visit_s: int, *, mood_changes: int) -> dict[str, Any]:
     """Let a crowd of another process come and go; return what it saw."""
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "breathing_room", "crowd", server.url, "--json", "--people", str(count)),
-        *("--for", f"{stay_s}s", "--mood-changes", str(mood_changes), "--stay", "0", "--seed", "1"),
+        *("--for", f"{visit_s}s", "--mood-changes", str(mood_changes), "--stay", "0", "--seed", "1"),
         stdout=subprocess.PIPE,
     )
     said, _ = await run.communicate()
@@ -549,7 +553,9 @@ async def visit(server: Server, count: int, stay_s: int, *, mood_changes: int) -
     return summary
 
 
-async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s: int = 900) -> dict[str, Any]:
+async def paper(
+    count: int, *, nodes: int = 1_000, people: int = 10_000, visit_s: int = 900
+) -> dict[str, Any]:
     """What many nodes would cost, from the sizes of today's messages and the time that it takes to send and to read one."""
     del count
     moods_of = RoomConfig().moods
@@ -570,7 +576,7 @@ async def paper(count: int, *, nodes: int = 1_000, people: int = 10_000, stay_s:
     read_us = (time.process_time() - began_s) * 1e6 / 2_000
     send_us = await sending_us(value)
     entry_bytes = len(value) + STREAM_BYTES
-    keys_per_s = 2 * people / stay_s
+    keys_per_s = 2 * people / visit_s
     found: dict[str, Any] = {
         "message_bytes": len(value),
         "read_us": round(read_us, 1),

@@ -55,7 +55,7 @@ static size_t write_frame(char *frame) {
         spoken |= here;
         end += sprintf(end, "%s\"%s\":%d", i ? "," : "", moods[i], here);
     }
-    end += sprintf(end, "},\"unspoken\":%d,\"label\":\"%d\",\"as_of_ms\":%lld,\"valid_ms\":30000,\"next_ms\":30000}",
+    end += sprintf(end, "},\"unspoken\":%d,\"label\":\"%d\",\"as_of_ms\":%lld,\"stale_after_ms\":30000,\"poll_ms\":30000}",
                    count - spoken, count, now.tv_sec * 1000LL + now.tv_nsec / 1000000);
 
     size_t length = (size_t)(end - payload);

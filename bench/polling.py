@@ -44,7 +44,7 @@ from rich.table import Table
 from sockets import machine
 
 from breathing_room.core.config import DAY_MS, RoomConfig
-from breathing_room.core.estimate.coin import CHANCE
+from breathing_room.core.estimate.legacy_sampling import CHANCE
 from breathing_room.core.write_policies.records import Traffic
 from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, look
 from breathing_room.lab.load.http_load import LegacyLoad, PollCrowd
@@ -89,7 +89,7 @@ class Setting:
     leaves_share: float = 0.92
 
     @property
-    def stay_ms(self) -> int:
+    def visit_ms(self) -> int:
         return STAY_MS // self.scale
 
     @property
@@ -101,10 +101,10 @@ class Setting:
         return replace(
             usual,
             mode="poll",
-            beat_ms=usual.beat_ms // self.scale,
-            next_ms=usual.next_ms // self.scale,
+            heartbeat_ms=usual.heartbeat_ms // self.scale,
+            poll_ms=usual.poll_ms // self.scale,
             # A second in the cache, which nginx may make two, another one while it is renewed, and the longest poll.
-            spread_ms=3_000 + 2_000,
+            rate_propagation_ms=3_000 + 2_000,
             reports_per_s=usual.panel_size // 4 * self.scale,
         )
 
@@ -119,7 +119,10 @@ class Setting:
         room = self.room
         seats = min(self.people, room.panel_size + 4 * math.sqrt(room.panel_size))
         traffic = Traffic(
-            seats=seats, stay_ms=self.stay_ms, beat_ms=room.beat_ms, leaves_share=self.leaves_share
+            seats=seats,
+            visit_ms=self.visit_ms,
+            heartbeat_ms=room.heartbeat_ms,
+            leaves_share=self.leaves_share,
         )
         return traffic.reports * 1_000 / DAY_MS
 
@@ -128,7 +131,7 @@ class Setting:
         return LoadPlan(
             url=url,
             people=self.people,
-            stay_ms=self.stay_ms,
+            visit_ms=self.visit_ms,
             duration_ms=round(1_000 * self.duration_s),
             look_ms=round(1_000 * self.look_s),
             leaves_share=self.leaves_share,
@@ -139,7 +142,7 @@ class Setting:
     def flags(self) -> list[str]:
         """Say it to a server."""
         room = self.room
-        names = ("mode", "beat_ms", "next_ms", "spread_ms", "reports_per_s")
+        names = ("mode", "heartbeat_ms", "poll_ms", "rate_propagation_ms", "reports_per_s")
         settings = [(f"--{name.replace('_', '-')}", str(getattr(room, name))) for name in names]
         settings.append(("--presence-max-age-s", str(self.lifetime_s)))
         return [word for setting in settings for word in setting]
@@ -290,7 +293,9 @@ async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Show:
     show = Show(title, setting)
     judge(show, crowd, arrivals)
     # All of them come at once: the rate is heard of after a lifetime and the longest poll, and they have reported by then.
-    settled_s = (crowd.tally.gathered_at_s or 0.0) - crowd.tally.began_at_s + setting.room.spread_ms / 1_000
+    settled_s = (
+        (crowd.tally.gathered_at_s or 0.0) - crowd.tally.began_at_s + setting.room.rate_propagation_ms / 1_000
+    )
     until_s = setting.duration_s
     settled = [row for row in show.rows if row["at_s"] >= settled_s]
     if settled:

@@ -40,8 +40,8 @@ def presence() -> dict[str, str]:
             "unspoken": tally["unspoken"],
             "label": f"{count:,}",
             "as_of_ms": time.time_ns() // 1_000_000,
-            "valid_ms": 30_000,
-            "next_ms": 30_000,
+            "stale_after_ms": 30_000,
+            "poll_ms": 30_000,
         },
         separators=(",", ":"),
     )

@@ -14,7 +14,7 @@ function presence() {
   const moods = Object.fromEntries(MOODS.map((mood) => [mood, tally[mood]]));
   const text = JSON.stringify({
     type: "presence", room: "lobby", count, low: count, high: count, method: "counted", rate: 1, moods,
-    unspoken: tally.unspoken, label: String(count), as_of_ms: Date.now(), valid_ms: 30000, next_ms: 30000,
+    unspoken: tally.unspoken, label: String(count), as_of_ms: Date.now(), stale_after_ms: 30000, poll_ms: 30000,
   });
   return Buffer.from(text.padEnd(payloadBytes));
 }

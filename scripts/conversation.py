@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from breathing_room.core.breath import PATTERNS, moment
-from breathing_room.core.client_rules.interpolation import Walk
+from breathing_room.core.client_rules.interpolation import Interpolator
 from breathing_room.core.tickets import ticket
 
 PATIENCE_S: Final = 30
@@ -68,7 +68,7 @@ class Transcript:
         self._lines.append(f"{who} {way} {text}")
 
 
-class Http:
+class UvicornHttp:
     """Somebody who asks over HTTP."""
 
     def __init__(self, who: str, port: int, transcript: Transcript) -> None:
@@ -152,7 +152,7 @@ def converse() -> str:  # noqa: PLR0915 - it is told in the order in which it is
     """Hold the conversation, and return it as Markdown."""
     talk = Transcript()
     with server() as (process, port), ExitStack() as leaving:
-        dan = Http("dan", port, talk)
+        dan = UvicornHttp("dan", port, talk)
         leaving.callback(dan.connection.close)
 
         def socket(who: str) -> Socket:
@@ -271,7 +271,7 @@ def vectors() -> str:
         there = moment(PATTERNS[pattern], NOW_MS + at_ms)
         breaths.append(f"| {NOW_MS + at_ms} | `{pattern}` | {there.phase} | {there.remaining_ms} ms |")
     walks = [
-        "| shown before | count, low, high that arrive | at once | after a third | at `next_ms` |",
+        "| shown before | count, low, high that arrive | at once | after a third | at `poll_ms` |",
         "|---|---|---|---|---|",
     ]
     for before, count, low, high in (
@@ -279,7 +279,7 @@ def vectors() -> str:
         (1_000, 1_300, 1_200, 1_400),
         (None, 1_300, 900, 1_700),
     ):
-        walk = Walk().toward(before, before or 0, before, now_ms=0, length_ms=0)
+        walk = Interpolator().toward(before, before or 0, before, now_ms=0, length_ms=0)
         walk = walk.toward(count, low, high, now_ms=0, length_ms=30_000)
         shown = " | ".join(f"{walk.at(at_ms):,}" for at_ms in (0, 10_000, 30_000))
         walks.append(

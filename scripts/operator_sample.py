@@ -65,7 +65,7 @@ def sample() -> dict[str, Any]:
         return {
             "room": shown["room"],
             "presence": shown,
-            "audience": round((shown["count"] or 0) * 0.8),
+            "subscribers": round((shown["count"] or 0) * 0.8),
             "today": today,
         }
 

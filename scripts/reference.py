@@ -27,7 +27,7 @@ from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.openapi import openapi
 from breathing_room.hosts.common.http.responses import InternalError, NotFoundError, WrongMethodError
 from breathing_room.hosts.common.settings import ServerConfig, settings
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.metrics import render_metrics
 from breathing_room.hosts.server.routes import create_app
@@ -87,13 +87,13 @@ moods = ["calm", "curious"]
 
 ## Of store mode
 
-`breathing-room serve --stateless` and `breathing-room housekeep` take these as well, as flags, as variables and from the file; all of them must be given the same.
+`breathing-room serve --stateless` and `breathing-room reconcile` take these as well, as flags, as variables and from the file; all of them must be given the same.
 
-{_settings_table(settings_of(StatelessConfig).values())}
+{_settings_table(settings_of(StoreModeConfig).values())}
 
 ## Of a Worker
 
-The [Worker](../howto/cloudflare.md) takes those settings that make sense there, and these (`breathing-room deploy cloudflare --set lazy_ms=0`); `rooms` has the tables of single rooms, as JSON.
+The [Worker](../howto/cloudflare.md) takes those settings that make sense there, and these (`breathing-room deploy cloudflare --set idle_alarm_ms=0`); `rooms` has the tables of single rooms, as JSON.
 
 {_settings_table(settings_of(WorkerConfig).values())}
 """
@@ -156,7 +156,7 @@ def _depth(context: click.Context) -> int:
 
 
 def raised() -> set[tuple[str, str, str]]:
-    """Find the code, status and message of every PeerError that the server side raises."""
+    """Find the code, status and message of every ClientError that the server side raises."""
     everywhere = (NotFoundError(), WrongMethodError(""), InternalError())
     found = {(error.code, str(error.status), error.message) for error in everywhere}
     for folder in ("core", "hosts"):
@@ -164,7 +164,7 @@ def raised() -> set[tuple[str, str, str]]:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 match node:
                     case ast.Call(
-                        func=ast.Name(id="PeerError"), args=[ast.Constant(value=code), message, *_]
+                        func=ast.Name(id="ClientError"), args=[ast.Constant(value=code), message, *_]
                     ):
                         statuses = [ast.unparse(word.value) for word in node.keywords if word.arg == "status"]
                         found.add(
@@ -176,7 +176,7 @@ def raised() -> set[tuple[str, str, str]]:
 
 
 def errors_page() -> str:
-    """List every PeerError that the server side raises."""
+    """List every ClientError that the server side raises."""
     by_code: dict[tuple[str, str], list[str]] = {}
     for code, status, message in sorted(raised()):
         by_code.setdefault((code, status), []).append(message)

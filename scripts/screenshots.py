@@ -24,7 +24,7 @@ from PIL import Image
 from playwright.async_api import Browser, Page, Route, async_playwright
 
 from breathing_room.core.config import MOODS, UNSPOKEN
-from breathing_room.core.presence import Cell, merge_cells, read_label
+from breathing_room.core.presence import Interval, merge_cells, read_label
 from breathing_room.hosts.server.admin.page import admin_page, sign_in_page
 from breathing_room.lab.cost.book import read_book
 from breathing_room.lab.cost.web import cost_body, cost_plot, decode_query
@@ -82,24 +82,24 @@ def presence(
     moods: tuple[str, ...] = MOODS,
     low: int | None = None,
     high: int | None = None,
-    cell_min: int = 0,
+    min_cell_size: int = 0,
 ) -> dict[str, Any]:
     """Make up what the server would say of such a crowd: so many people in each mood."""
     tallies = (*people, unspoken)
     count = sum(tallies)
     rate = min(1.0, PANEL_SIZE / max(1, count)) if method == "sampled" else 1.0
 
-    def interval(tally: int) -> Cell:
+    def interval(tally: int) -> Interval:
         # The larger of two errors, the sample's; a made-up usual crowd is told as badly.
         width = 1.96 * math.sqrt(tally * (1 - rate) / rate) if rate < 1 else 0.0
         return tally, max(0, round(tally - width)), round(tally + width)
 
     whole = interval(count)
     low, high = whole[1] if low is None else low, whole[2] if high is None else high
-    cells = merge_cells([interval(tally) for tally in tallies], cell_min)
+    cells = merge_cells([interval(tally) for tally in tallies], min_cell_size)
     names = (*moods, UNSPOKEN)
     known = method != "unknown"
-    told: dict[str, Cell | None] = dict(zip(names, cells, strict=True))
+    told: dict[str, Interval | None] = dict(zip(names, cells, strict=True))
     return {
         "room": "lobby",
         "count": count if known else None,
@@ -113,8 +113,8 @@ def presence(
         "mood_intervals": {name: cell[1:] if cell else None for name, cell in told.items()},
         "label": read_label(count if known else None, low, high, shown=None)[0],
         "as_of_ms": NOON_MS,
-        "valid_ms": 30_000,
-        "next_ms": 30_000,
+        "stale_after_ms": 30_000,
+        "poll_ms": 30_000,
     }
 
 
@@ -136,7 +136,7 @@ PICTURES = (
     Picture(name="crowd-unspoken", presence=presence(6, 4, 2, 8, unspoken=230)),
     Picture(name="huge", presence=HUGE, mood="release"),
     Picture(name="huge-exhaled", presence=HUGE, breath_ms=EMPTY_MS),
-    Picture(name="merged", presence=presence(41, 3, 29, 2, unspoken=1, cell_min=10), mood="release"),
+    Picture(name="merged", presence=presence(41, 3, 29, 2, unspoken=1, min_cell_size=10), mood="release"),
     Picture(name="fell-silent", presence=presence(62, 84, 31, 49, unspoken=24, low=238), mood="presence"),
     Picture(
         name="estimated",
@@ -181,7 +181,7 @@ def config(picture: Picture) -> dict[str, Any]:
         "moods": picture.moods,
         "breath": {"pattern": "4-7-8", "phases": phases},
         "lease_ms": 60_000,
-        "beat_ms": 30_000,
+        "heartbeat_ms": 30_000,
         "presence_url": None,
         "now_ms": NOON_MS,
     }

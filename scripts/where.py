@@ -3,7 +3,7 @@
     python scripts/where.py hosts/server/front.py
     python scripts/where.py hosts/server/host.py:139
     python scripts/where.py hosts/server/host.py RoomHost.feed
-    python scripts/where.py Announcement
+    python scripts/where.py EncodedPresence
 
 Reports cite that commit. ``docs/decisions/0016-moves.csv`` says where each of its files went, and each symbol that went elsewhere or has
 another name now. Paths may be given from the end (``front.py``) or as modules (``breathing_room.hosts.server.front``).

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 import breathing_room
 from breathing_room.hosts.common.http.asgi_server import HOW
-from breathing_room.hosts.server.listener import Front
+from breathing_room.hosts.server.listener import Listener
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.stores import MemoryStore
 from inside import host_inside
@@ -127,12 +127,12 @@ async def one_machine() -> tuple[Trace, Trace]:
         config = Config(create_app(app), **HOW)
         config.load()
 
-        def connect() -> tuple[Front, Wire]:
-            return Front(
+        def connect() -> tuple[Listener, Wire]:
+            return Listener(
                 app, upgrading=False, config=config, server_state=ServerState(), app_state={}
             ), Wire()
 
-        def say(front: Front, wire: Wire, text: str) -> None:
+        def say(front: Listener, wire: Wire, text: str) -> None:
             front.connection_made(wire)  # type: ignore[arg-type]
             front.data_received(HANDSHAKE)
             wire.protocol.data_received(masked(text))

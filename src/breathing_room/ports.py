@@ -159,8 +159,8 @@ class Platform(Protocol):
     def call_soon(self, flush: Callable[[], None]) -> None:
         """Call back when the turn ends, or at once where nothing else happens in it."""
 
-    def send(self, audience: Mapping[Any, None], presence: Any) -> None:
-        """Push a presence (an ``Announcement``) to the whole audience; to a slow reader only the latest."""
+    def send(self, subscribers: Mapping[Any, None], presence: Any) -> None:
+        """Push a presence (an ``EncodedPresence``) to the whole audience; to a slow reader only the latest."""
 
     def set_timer(self, at_ms: int | None) -> None:
         """See that the room is woken at a time. It is called after every step; an early timer does no harm."""

@@ -65,7 +65,7 @@ def test_a_rolling_restart_is_not_seen(shows: Any) -> None:
     """
     While every server is restarted in turn, no look shows a wrong figure.
     """
-    seen = see(shows.rolling(PEOPLE, "--retry-spread-ms", "300", nodes=2))
+    seen = see(shows.rolling(PEOPLE, "--reconnect-spread-ms", "300", nodes=2))
 
     assert seen["came_back"] >= PEOPLE
     assert seen["interval_missed_truth"] == 0
@@ -75,7 +75,7 @@ def test_two_workers_hold_one_room(shows: Any) -> None:
     """
     Two workers on one port let everybody in, tell everybody, and end when they are asked to.
     """
-    seen = see(shows.workers(PEOPLE, stay_s=2, numbers=(2,)))
+    seen = see(shows.workers(PEOPLE, visit_s=2, numbers=(2,)))
 
     assert seen["workers_2"]["joins_per_s"] > 0
     assert seen["workers_2"]["pushes_per_s"] > 0

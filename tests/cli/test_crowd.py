@@ -249,7 +249,7 @@ def test_a_terminal_shows_the_crowd_come_and_go(server: ServerProcess) -> None:
         screen.until_shown("30 people, of whom 30 were there at the end")
 
 
-POLLED = ("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "0", "--beat-ms", "2000")
+POLLED = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0", "--heartbeat-ms", "2000")
 
 
 def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
@@ -406,7 +406,7 @@ def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) ->
 
 def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
     """
-    Of clients that speak the other app's dialect nobody is refused, and none says goodbye.
+    Of clients that speak the other app's codec nobody is refused, and none says goodbye.
     """
     plan = ["--people", "30", "--stay", "0", "--mood-changes", "0", "--for", "1s", "--mode", "coin", "--json"]
     result = CliRunner().invoke(main, ["crowd", server.url, *plan])
@@ -444,7 +444,7 @@ def test_a_crowd_is_counted_for_as_long_as_it_stays(serve: Serve, mode: str) -> 
     """
     People come, change mood and leave for some seconds, or for ten minutes: the interval of nearly every observation covers them.
     """
-    server = serve("--beat-ms", "2000") if mode == "poll" else serve()
+    server = serve("--heartbeat-ms", "2000") if mode == "poll" else serve()
     people, stay, lasts, every = longer(("60", "6s", "8s", "1s"), ("2000", "2m", "10m", "5s"))
     ended = subprocess.run(
         command(

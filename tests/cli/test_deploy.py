@@ -78,15 +78,15 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
     """
     Where KV keeps the rooms, the cron runs as often as the job is to, and not more often than the plan allows.
     """
-    in_kv = ("--set", "keeper=kv", "--set", "mode=poll", "--dry-run")
+    in_kv = ("--set", "backend=kv", "--set", "mode=poll", "--dry-run")
     assert deploy(tmp_path, *in_kv).exit_code == 0
     settings = json.loads((tmp_path / "wrangler.jsonc").read_text(encoding="utf-8"))
     assert settings["triggers"] == {"crons": ["* * * * *"]}
     assert "at least 120,000 on the free plan" in " ".join(
         deploy(tmp_path, "--plan", "free", *in_kv).output.split()
     )
-    assert deploy(tmp_path, "--plan", "free", "--set", "job_ms=120000", *in_kv).exit_code == 0
-    assert "whole minutes" in deploy(tmp_path, "--set", "job_ms=90000", *in_kv).output
+    assert deploy(tmp_path, "--plan", "free", "--set", "reconcile_ms=120000", *in_kv).exit_code == 0
+    assert "whole minutes" in deploy(tmp_path, "--set", "reconcile_ms=90000", *in_kv).output
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("sockets_max=many", "sockets_max must be a whole number"),
         (f"signing_key={'k' * 32}", "wrangler secret put"),
         (f"admin_token={'t' * 32}", "wrangler secret put"),
-        ("keeper=kv", "mode must be poll where rooms are kept in kv"),
-        ("keeper=me", "keeper must be one of objects, kv"),
+        ("backend=kv", "mode must be poll where rooms are kept in kv"),
+        ("backend=me", "backend must be one of objects, kv"),
         ("rooms=[", "rooms must be JSON"),
         ('rooms={"lobby": {"hat": 1}}', 'rooms.lobby: unknown setting "hat"'),
     ],

@@ -66,7 +66,7 @@ def test_a_writer_is_started_with_what_writers_agree_on(started: Started) -> Non
     """With --stateless a writer runs, by flag or by environment, with its own settings, and names the job that it needs."""
     result = run("--stateless", "--data", "room.db", "--bucket-ms", "500")
     assert result.exit_code == 0, result.output
-    assert "housekeep" in result.output
+    assert "reconcile" in result.output
     run("--data", "room.db", env={"BREATHING_ROOM_STATELESS": "1", "BREATHING_ROOM_BUCKET_MS": "700"})
     assert [(name, config.bucket_ms) for name, config in started] == [("writer", 500), ("writer", 700)]
 

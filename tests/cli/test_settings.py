@@ -9,14 +9,14 @@ from click.testing import CliRunner, Result
 
 from breathing_room.cli.settings import (
     CONFIG_VARIABLE,
-    STATELESS_VARIABLE,
+    STORE_MODE_VARIABLE,
     GroupedOption,
     SettingsCommand,
     config_option,
     load_config,
-    load_stateless_config,
+    load_store_mode_config,
     setting_options,
-    stateless_options,
+    store_mode_options,
 )
 from breathing_room.core.config import GROUPS
 from breathing_room.core.errors import ConfigError
@@ -27,7 +27,7 @@ from breathing_room.hosts.common.store_mode.settings import STORE_MODE_FIELDS
 @click.command(cls=SettingsCommand)
 @config_option
 @setting_options
-@stateless_options
+@store_mode_options
 def show(config_path: Path | None, **options: object) -> None:
     """Print what was given."""
     given = {name: value for name, value in options.items() if value is not None}
@@ -52,21 +52,21 @@ def test_an_option_that_is_not_typed_says_nothing() -> None:
     result = run("--lease-ms", "2000")
     assert "{'lease_ms': '2000'}" in result.output
     given = {"data": "room.db", "bucket_ms": None}
-    assert load_stateless_config(None, given).job_ms == STORE_MODE_FIELDS["job_ms"].default
-    assert load_stateless_config(None, given).bucket_ms == STORE_MODE_FIELDS["bucket_ms"].default
+    assert load_store_mode_config(None, given).reconcile_ms == STORE_MODE_FIELDS["reconcile_ms"].default
+    assert load_store_mode_config(None, given).bucket_ms == STORE_MODE_FIELDS["bucket_ms"].default
 
 
 def test_writers_are_set_by_flag_before_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What writers agree on comes from flags and variables, as the settings of a server do."""
     monkeypatch.setenv("BREATHING_ROOM_BUCKET_MS", "1000")
-    monkeypatch.setenv("BREATHING_ROOM_JOB_MS", "2000")
-    config = load_stateless_config(None, {"data": "room.db", "job_ms": "3000"})
-    assert (config.bucket_ms, config.job_ms) == (1_000, 3_000)
-    monkeypatch.setenv("BREATHING_ROOM_JOB_MS", "often")
+    monkeypatch.setenv("BREATHING_ROOM_RECONCILE_MS", "2000")
+    config = load_store_mode_config(None, {"data": "room.db", "reconcile_ms": "3000"})
+    assert (config.bucket_ms, config.reconcile_ms) == (1_000, 3_000)
+    monkeypatch.setenv("BREATHING_ROOM_RECONCILE_MS", "often")
     with pytest.raises(
-        ConfigError, match="job_ms must be a whole number from 1,000 to 3,600,000 ms, not 'often'"
+        ConfigError, match="reconcile_ms must be a whole number from 1,000 to 3,600,000 ms, not 'often'"
     ):
-        load_stateless_config(None, {"data": "room.db"})
+        load_store_mode_config(None, {"data": "room.db"})
 
 
 def test_help_is_in_the_groups_of_the_settings() -> None:
@@ -119,7 +119,7 @@ def test_flag_beats_environment_beats_file(tmp_path: Path, monkeypatch: pytest.M
 def test_variables_of_the_command_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables that name the file, the mode and what writers agree on are not taken for misspelled settings; others are."""
     monkeypatch.setenv(CONFIG_VARIABLE, "room.toml")
-    monkeypatch.setenv(STATELESS_VARIABLE, "1")
+    monkeypatch.setenv(STORE_MODE_VARIABLE, "1")
     monkeypatch.setenv("BREATHING_ROOM_BUCKET_MS", "1000")
     assert load_config(None, {}).port == 8_000
     monkeypatch.setenv("BREATHING_ROOM_LEESE_MS", "1000")
@@ -129,11 +129,11 @@ def test_variables_of_the_command_are_no_settings(monkeypatch: pytest.MonkeyPatc
 
 def test_writers_need_a_store_that_they_share() -> None:
     """Memory is no store for several processes, and what is set beside the server's settings is checked like them."""
-    assert load_stateless_config(None, {"data": "room.db"}).server.data == "room.db"
+    assert load_store_mode_config(None, {"data": "room.db"}).server.data == "room.db"
     with pytest.raises(ConfigError, match="not :memory:"):
-        load_stateless_config(None, {"data": ":memory:"})
+        load_store_mode_config(None, {"data": ":memory:"})
     with pytest.raises(ConfigError, match="bucket_ms"):
-        load_stateless_config(None, {"data": "room.db", "bucket_ms": "1"})
+        load_store_mode_config(None, {"data": "room.db", "bucket_ms": "1"})
 
 
 def test_the_variable_of_the_file_is_that_of_the_option(tmp_path: Path) -> None:
@@ -144,17 +144,17 @@ def test_the_variable_of_the_file_is_that_of_the_option(tmp_path: Path) -> None:
 
 def test_one_file_serves_writers_and_servers(tmp_path: Path) -> None:
     """
-    The help of `serve` and of `housekeep` says that settings may stand in one file; those of store mode were refused there. A server and
+    The help of `serve` and of `reconcile` says that settings may stand in one file; those of store mode were refused there. A server and
     `sign`, which are given the same file, pass over them.
     """
     file = tmp_path / "settings.toml"
     file.write_text('data = "room.db"\nport = 9000\npolicy = "every"\njob_ms = 30_000\n')
-    config = load_stateless_config(file, {"job_ms": "20000"})
-    assert (config.policy, config.job_ms, config.server.port) == ("every", 20_000, 9_000)
+    config = load_store_mode_config(file, {"reconcile_ms": "20000"})
+    assert (config.policy, config.reconcile_ms, config.server.port) == ("every", 20_000, 9_000)
     assert load_config(file, {}).port == 9_000
-    file.write_text("job_ms = 1\n")
-    with pytest.raises(ConfigError, match="job_ms must be a whole number from 1,000"):
-        load_stateless_config(file, {})
+    file.write_text("reconcile_ms = 1\n")
+    with pytest.raises(ConfigError, match="reconcile_ms must be a whole number from 1,000"):
+        load_store_mode_config(file, {})
     file.write_text("[rooms.garden]\njob_ms = 30_000\n")
-    with pytest.raises(ConfigError, match="job_ms holds for all rooms"):
-        load_stateless_config(file, {})
+    with pytest.raises(ConfigError, match="reconcile_ms holds for all rooms"):
+        load_store_mode_config(file, {})

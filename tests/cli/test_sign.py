@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from breathing_room.cli import main
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.access.signing import check_signed
 
 KEY = "a-signing-key-of-at-least-32-characters"
@@ -23,7 +23,7 @@ def test_each_id_is_new_and_signed_for_its_room_alone() -> None:
     assert len(set(ids)) == 2
     for visitor in ids:
         check_signed(KEY, "lobby", visitor, now_s=round(time.time()), max_age_s=60)
-        with pytest.raises(PeerError):
+        with pytest.raises(ClientError):
             check_signed(KEY, "garden", visitor, now_s=round(time.time()), max_age_s=60)
 
 

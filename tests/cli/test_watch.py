@@ -44,8 +44,8 @@ PRESENCE = Presence(
     mood_intervals={},
     label="about 10,000",
     as_of_ms=NOW_MS,
-    valid_ms=30_000,
-    next_ms=30_000,
+    stale_after_ms=30_000,
+    poll_ms=30_000,
 )
 UNKNOWN = Presence(
     room="lobby",
@@ -59,8 +59,8 @@ UNKNOWN = Presence(
     mood_intervals={},
     label="unknown",
     as_of_ms=NOW_MS,
-    valid_ms=30_000,
-    next_ms=30_000,
+    stale_after_ms=30_000,
+    poll_ms=30_000,
 )
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.client import http
+from breathing_room.client.errors import ConnectionLostError
 from breathing_room.client.http import ANSWER_BYTES_MAX, ClientResponse, Endpoint, HttpClient, Origin
-from breathing_room.client.parting import LostError
 from breathing_room.core.errors import HostError
 from scripted_http import HttpScript, answer, scripted_http
 from waiting import until
@@ -106,7 +106,7 @@ async def test_what_is_no_answer_is_a_loss(reply: Any, trouble: str) -> None:
     """
     Told in words for people, without an address, and worth another try.
     """
-    with pytest.raises(LostError) as lost:
+    with pytest.raises(ConnectionLostError) as lost:
         await ask(reply, answer_s=0.3)
     assert lost.value.trouble == trouble
 
@@ -115,7 +115,7 @@ async def test_nobody_there_is_a_loss(unused_tcp_port: int) -> None:
     """
     The system's own words hold the address; ours do not.
     """
-    with pytest.raises(LostError) as lost:
+    with pytest.raises(ConnectionLostError) as lost:
         await HttpClient(5.0).ask(Endpoint.of(f"http://127.0.0.1:{unused_tcp_port}/"))
     assert lost.value.trouble == "connection refused"
 
@@ -189,7 +189,7 @@ async def test_tls_is_trusted_or_nothing(
     script, line = HttpScript({"page": answer(b"private")}), HttpClient(5.0)
     async with scripted_http(script, ssl=serving) as url:
         http._tls.cache_clear()
-        with pytest.raises(LostError) as lost:
+        with pytest.raises(ConnectionLostError) as lost:
             await line.ask(Endpoint.of(f"{url}/page"))
         assert lost.value.trouble == "the server's certificate is not trusted"
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))

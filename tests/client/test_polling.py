@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from breathing_room.client import RefusedError, Room, Timing, UnreachableError, connect
-from breathing_room.client.parting import LostError
-from breathing_room.core.errors import PeerError
+from breathing_room.client.errors import ConnectionLostError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.common.access.signing import sign_visitor
 from harness import Serve, ServerProcess
@@ -80,9 +80,9 @@ async def test_an_observer_only_looks() -> None:
 
 async def test_presences_come_as_often_as_the_room_says() -> None:
     """
-    Each is handed out once, and the polls go over one connection, next_ms apart by a stride.
+    Each is handed out once, and the polls go over one connection, poll_ms apart by a stride.
     """
-    told = script(lobby=growing(next_ms=200, rate=TICKET))
+    told = script(lobby=growing(poll_ms=200, rate=TICKET))
     async with scripted_http(told) as url, connect(url, visitor=VISITOR) as room:
         presences = aiter(room)
         seen = [(await anext(presences)).as_of_ms for _ in range(5)]
@@ -140,7 +140,7 @@ async def test_an_unknown_mood_is_refused_without_asking() -> None:
     async with scripted_http(told) as url:
         async with connect(url, visitor=VISITOR, mood="release") as room:
             await first(room)
-            with pytest.raises(PeerError, match="gratitude, release or unspoken"):
+            with pytest.raises(ClientError, match="gratitude, release or unspoken"):
                 await room.set_mood("melancholy")
         async with connect(url, mood="melancholy") as room:
             with pytest.raises(RefusedError, match="gratitude"):
@@ -200,7 +200,7 @@ async def test_rubbish_of_proxies_is_waited_out(monkeypatch: pytest.MonkeyPatch)
     troubles = set()
     fail = Room._fail
 
-    def noting(room: Room, lost: LostError) -> None:
+    def noting(room: Room, lost: ConnectionLostError) -> None:
         fail(room, lost)
         troubles.add(room.trouble)
 
@@ -215,7 +215,7 @@ async def test_a_server_that_is_away_makes_the_presence_stale() -> None:
     """
     Once its validity is over, and with the trouble told; when the server is back it is live again.
     """
-    told = script(lobby=growing(valid_ms=300, next_ms=100, rate=TICKET))
+    told = script(lobby=growing(stale_after_ms=300, poll_ms=100, rate=TICKET))
     async with scripted_http(told) as url:
         port = int(url.rsplit(":", 1)[1])
         room = await connect(url, visitor=VISITOR, timing=QUICK).__aenter__()
@@ -233,7 +233,7 @@ async def test_a_copy_that_nobody_renews_becomes_stale() -> None:
     """
     A file server answers for ever, whoever wrote the file: what counts is that it is written anew.
     """
-    told = script(lobby=presence(valid_ms=300, next_ms=100, rate=TICKET))
+    told = script(lobby=presence(stale_after_ms=300, poll_ms=100, rate=TICKET))
     async with scripted_http(told) as url, connect(url, visitor=VISITOR) as room:
         await first(room)
         stale = await first(room, lambda seen: seen.method == "stale")
@@ -255,7 +255,7 @@ async def test_the_first_poll_that_fails_is_warned_of(caplog: pytest.LogCaptureF
     """
     U9: it is one warning with address and reason, until polls are answered again.
     """
-    told = script(lobby=[answer(b"", status=503), answer(b"", status=503), growing(next_ms=50)])
+    told = script(lobby=[answer(b"", status=503), answer(b"", status=503), growing(poll_ms=50)])
     async with scripted_http(told) as url, connect(url, timing=QUICK) as room:
         await first(room)
     warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -269,19 +269,19 @@ async def test_what_is_shown_walks_inside_of_the_interval() -> None:
     counts = [(10, 5, 15), (20, 16, 25), (30, 22, 40), (12, 10, 18)]
     told = script(
         lobby=[
-            presence(count=count, low=low, high=high, as_of_ms=step, next_ms=300, rate=TICKET)
+            presence(count=count, low=low, high=high, as_of_ms=step, poll_ms=300, rate=TICKET)
             for step, (count, low, high) in enumerate(counts)
         ]
     )
     async with scripted_http(told) as url, connect(url, visitor=VISITOR) as room:
-        assert room.shown_count() is None
+        assert room.displayed_count() is None
         await first(room)
         shown = set()
         async with asyncio.timeout(PATIENCE_S):
             while room.presence is None or room.presence.as_of_ms < len(counts) - 1:
                 await asyncio.sleep(0.005)
                 if room.presence is not None and room.presence.high is not None:
-                    count = room.shown_count()
+                    count = room.displayed_count()
                     assert count is not None
                     assert room.presence.low <= count <= room.presence.high
                     shown.add(count)
@@ -308,7 +308,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
     """
     told = script(
         config=[None, answer(POLLED)],
-        lobby=[None, answer(b"127.0.0.1"), growing(next_ms=50)],
+        lobby=[None, answer(b"127.0.0.1"), growing(poll_ms=50)],
         beat=[None, error("over_budget", 429, Retry_After="0"), presence()],
     )
     with caplog.at_level(logging.DEBUG):
@@ -328,7 +328,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
 
 # --- With the real server -----------------------------------------------------------------------------------------
 
-FLAGS = ("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "1", "--valid-ms", "3000")
+FLAGS = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "1", "--stale-after-ms", "3000")
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ async def test_alone_in_a_room_is_one(polled: ServerProcess) -> None:
     From the first presence on: not 0, and not 33.
     """
     async with connect(polled.url) as room:
-        assert [(await first(room)).count, room.shown_count()] == [1, 1]
+        assert [(await first(room)).count, room.displayed_count()] == [1, 1]
 
 
 async def test_people_are_counted_and_their_moods(polled: ServerProcess) -> None:

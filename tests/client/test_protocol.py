@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from breathing_room.client.protocol import BeatAnswer, decode, decode_pattern, http_url, socket_url
 from breathing_room.core.breath import PATTERNS
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
     beat_message,
@@ -45,8 +45,8 @@ def presences(draw: st.DrawFn) -> Presence:
         mood_intervals=draw(st.dictionaries(mood_names, st.one_of(st.none(), intervals), max_size=3)),
         label="about 10,000",
         as_of_ms=draw(wholes),
-        valid_ms=draw(wholes),
-        next_ms=draw(wholes),
+        stale_after_ms=draw(wholes),
+        poll_ms=draw(wholes),
     )
 
 
@@ -109,8 +109,8 @@ def test_beats_and_errors_survive_the_wire() -> None:
     The answer to a beat keeps its own time; an error keeps its code, message and status.
     """
     assert decode(beat_message(12.5, 1_767_225_600_000)) == BeatAnswer(12.5, 1_767_225_600_000)
-    error = decode(error_message(PeerError("unknown_mood", "no such mood", status=400)))
-    assert isinstance(error, PeerError)
+    error = decode(error_message(ClientError("unknown_mood", "no such mood", status=400)))
+    assert isinstance(error, ClientError)
     assert (error.code, error.message, error.status) == ("unknown_mood", "no such mood", 400)
 
 
@@ -151,7 +151,7 @@ def test_a_message_of_an_unknown_type_is_nothing() -> None:
         {"label": 3},
         {"room": "\n"},
         {"as_of_ms": None},
-        {"valid_ms": "soon"},
+        {"stale_after_ms": "soon"},
     ],
 )
 def test_a_presence_that_contradicts_itself_is_refused(changes: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from breathing_room.client import RefusedError, Room, Timing, UnreachableError, connect
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
 from harness import Serve, ServerProcess
 from program import program
@@ -91,9 +91,9 @@ async def test_what_is_shown_on_a_socket_is_the_count() -> None:
     """
     counts = (presence(), presence(count=9, high=9))
     async with scripted(Script(says(*counts))) as url, connect(url) as room:
-        assert room.shown_count() is None
+        assert room.displayed_count() is None
         await first(room, lambda seen: seen.count == 9)
-        assert room.shown_count() == 9
+        assert room.displayed_count() == 9
 
 
 async def test_two_consumers_hear_the_same() -> None:
@@ -173,7 +173,7 @@ async def test_a_lost_presence_becomes_stale() -> None:
     It stays live for its validity, is then handed out once more as stale, and is live again after a return.
     """
     loop = asyncio.get_running_loop()
-    async with scripted(Script(breaks(presence(valid_ms=300)))) as url:
+    async with scripted(Script(breaks(presence(stale_after_ms=300)))) as url:
         room = connect(url, timing=Timing(backoff_base_s=0.5, backoff_cap_s=0.5))
         port = int(url.rsplit(":", 1)[1])
         await room.__aenter__()
@@ -225,7 +225,7 @@ async def test_a_quiet_room_is_not_a_dead_one() -> None:
     """
     While beats are answered the connection stays, however long nothing changes.
     """
-    script = Script(says(presence(valid_ms=100)))
+    script = Script(says(presence(stale_after_ms=100)))
     timing = Timing(beat_s=0.05, answer_s=0.3, backoff_base_s=0.01)
     async with scripted(script) as url, connect(url, timing=timing) as room:
         await first(room)
@@ -608,7 +608,7 @@ async def test_the_real_server_refuses_an_unknown_mood(server: ServerProcess) ->
     """
     async with connect(server.url, mood="release") as room:
         await first(room)
-        with pytest.raises(PeerError) as raised:
+        with pytest.raises(ClientError) as raised:
             await room.set_mood("melancholy")
         assert raised.value.code == "unknown_mood"
     async with connect(server.url, mood="melancholy") as room:
@@ -665,7 +665,7 @@ async def test_a_stopped_server_tells_when_to_come_back(serve: Serve) -> None:
     """
     A polite end of the real server is read as a restart.
     """
-    server = serve("--retry-spread-ms", "200")
+    server = serve("--reconnect-spread-ms", "200")
     async with connect(server.url, timing=QUICK) as room:
         await first(room)
         server.stop()

@@ -8,7 +8,7 @@ from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from core.playing import LedgerRoom as Room
 
 # Lease 60 s, grace 15 s, a beat every 30 s, announcements 1 s apart; saved so seldom that it is not in the way.
-CONFIG = RoomConfig(beat_ms=30_000, snapshot_ms=3_600_000)
+CONFIG = RoomConfig(heartbeat_ms=30_000, snapshot_ms=3_600_000)
 SAVE_AT_MS = CONFIG.snapshot_ms  # what is left to wait for when everybody is gone
 # A lease of the panel that ended in silence after 150 s is remembered for four leases.
 LAPSE_FORGOTTEN_MS = 750_000
@@ -22,7 +22,7 @@ def here(
     as_of_ms: int,
     count: int,
     *,
-    silent: int = 0,
+    suspect: int = 0,
     stale: bool = False,
     unknown: bool = False,
     label: str | None = None,
@@ -34,12 +34,12 @@ def here(
     The silent are those of ``silent_moods``, and the rest of them unspoken, unless everybody is silent.
     """
     people = dict.fromkeys(CONFIG.moods, 0) | moods | {"unspoken": count - sum(moods.values())}
-    doubtful = people if silent == count else dict(silent_moods or {})
-    doubtful |= {"unspoken": silent - sum(doubtful.get(mood, 0) for mood in CONFIG.moods)}
+    doubtful = people if suspect == count else dict(silent_moods or {})
+    doubtful |= {"unspoken": suspect - sum(doubtful.get(mood, 0) for mood in CONFIG.moods)}
     return Presence(
         room="lobby",
         count=None if unknown else count,
-        low=count - silent,
+        low=count - suspect,
         high=None if unknown else count,
         method="unknown" if unknown else "stale" if stale else "counted",
         rate=1.0,
@@ -51,8 +51,8 @@ def here(
         },
         label="unknown" if unknown else label or str(count),
         as_of_ms=as_of_ms,
-        valid_ms=30_000,
-        next_ms=30_000,
+        stale_after_ms=30_000,
+        poll_ms=30_000,
     )
 
 

@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 from breathing_room.core import effects
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.events import (
-    Broke,
+    Disconnected,
     Event,
-    Heard,
+    HeartbeatReceived,
     Joined,
     Left,
+    LegacyReported,
     MoodChanged,
-    Observed,
+    ObserverJoined,
     ObserverLeft,
-    Reported,
-    Tossed,
-    Withdrew,
-    Woken,
+    PanelLeft,
+    PanelReported,
+    TimerFired,
 )
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.presence import Method, Presence
@@ -155,13 +155,13 @@ class Host:
         self.saved: bytes | None = None
         self.wake_at_ms: int | None = None
         self.room = Room("lobby", config, now_ms=clock_ms, unknown=unknown)
-        self.tell(Woken())
+        self.tell(TimerFired())
 
     def tell(self, event: Event) -> effects.Step:
         """Take a step, and do what it asks for; a refused event is noted and does nothing."""
         try:
             step = self.room.step(self._as_hosts_report(event), now_ms=self.clock_ms)
-        except (HostError, PeerError) as error:
+        except (HostError, ClientError) as error:
             self.refusals += 1
             self.log.append((self.clock_ms, frozenset(), (type(error).__name__,)))
             return effects.Step((), self.wake_at_ms)
@@ -181,7 +181,7 @@ class Host:
     def _as_hosts_report(self, event: Event) -> Event:
         """A host knows which connections only observe, and reports the end of those as such."""
         match event:
-            case Left(connection) | Broke(connection) if self.connections.get(connection, b"") is None:
+            case Left(connection) | Disconnected(connection) if self.connections.get(connection, b"") is None:
                 return ObserverLeft(connection)
             case _:
                 return event
@@ -190,9 +190,9 @@ class Host:
         match event:
             case Joined(connection, key):
                 self.connections[connection] = key
-            case Observed(connection):
+            case ObserverJoined(connection):
                 self.connections[connection] = None
-            case Left(connection) | Broke(connection):
+            case Left(connection) | Disconnected(connection):
                 self.lose(connection)
             case _:
                 pass
@@ -231,7 +231,7 @@ class Host:
         steps = []
         while self.wakes and self.wake_at_ms is not None and self.wake_at_ms <= at_ms:
             self.clock_ms = max(self.clock_ms, self.wake_at_ms)
-            steps.append(self.tell(Woken()))
+            steps.append(self.tell(TimerFired()))
         self.clock_ms = at_ms
         return steps
 
@@ -242,7 +242,7 @@ class Host:
         self.heard.clear()
         self.clock_ms += down_ms
         self.room = Room.restore(snapshot, self.config, now_ms=self.clock_ms)
-        self.tell(Woken())
+        self.tell(TimerFired())
 
     def wait_for_calm(self) -> None:
         """Let time pass until nothing changed for as long as lies between two announcements."""
@@ -276,7 +276,7 @@ QUICK = RoomConfig(
     moods=("calm", "glad"),
     lease_ms=1_000,
     grace_ms=300,
-    beat_ms=800,
+    heartbeat_ms=800,
     push_ms=100,
     snapshot_ms=400,
     connections_per_visitor_max=2,
@@ -285,7 +285,7 @@ ODD = RoomConfig(
     moods=("calm",),
     lease_ms=1_234,
     grace_ms=77,
-    beat_ms=600,
+    heartbeat_ms=600,
     push_ms=61,
     snapshot_ms=333,
     connections_per_visitor_max=3,
@@ -321,17 +321,19 @@ tickets = st.integers(0, 15).map(lambda sixteenth: sixteenth / 16)
 events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Joined, _connections, _visitors, _moods),
     st.builds(Joined, _connections, _visitors),
-    st.builds(Observed, st.integers(6, 7)),
+    st.builds(ObserverJoined, st.integers(6, 7)),
     st.builds(MoodChanged, _connections, st.sampled_from(["calm", "calm", UNSPOKEN, "glad"])),
-    st.builds(Heard, st.integers(0, 7)),
+    st.builds(HeartbeatReceived, st.integers(0, 7)),
     st.builds(Left, st.integers(0, 7)),
-    st.builds(Broke, st.integers(0, 7)),
-    st.builds(Reported, _visitors, tickets, _moods),
-    st.builds(Withdrew, _visitors),
-    st.just(Woken()),
+    st.builds(Disconnected, st.integers(0, 7)),
+    st.builds(PanelReported, _visitors, tickets, _moods),
+    st.builds(PanelLeft, _visitors),
+    st.just(TimerFired()),
 )
 coins = st.builds(
-    Tossed, st.sampled_from([visitor("eve"), visitor("fay")]), st.sampled_from(["calm", UNSPOKEN, "glad"])
+    LegacyReported,
+    st.sampled_from([visitor("eve"), visitor("fay")]),
+    st.sampled_from(["calm", UNSPOKEN, "glad"]),
 )
 _pauses = st.one_of(
     st.sampled_from([1, 10, 49, 50, 51, 99, 100, 101, 300, 400, 999, 1_000, 1_001, 1_500, 149_999, 150_000]),
@@ -377,7 +379,12 @@ def name_afresh(trace: Trace) -> Trace:
             case Joined(connection):
                 latest[connection] = (connection, index)
                 renamed.append((pause_ms, replace(happening, connection=latest[connection])))
-            case MoodChanged(connection) | Heard(connection) | Left(connection) | Broke(connection):
+            case (
+                MoodChanged(connection)
+                | HeartbeatReceived(connection)
+                | Left(connection)
+                | Disconnected(connection)
+            ):
                 renamed.append((pause_ms, replace(happening, connection=latest.get(connection, connection))))
             case _:
                 renamed.append((pause_ms, happening))

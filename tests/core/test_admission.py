@@ -15,7 +15,7 @@ from breathing_room.core.admission import (
     refuse_legacy_report,
 )
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.tickets import ticket
 
 VISITOR = "visitor-0123456789"
@@ -23,11 +23,11 @@ DRAWN = ticket(VISITOR, room="lobby", epoch=7)
 
 
 def unsigned(_visitor: str, _leaving: bool) -> None:  # noqa: FBT001
-    raise PeerError("unsigned_visitor", "not signed", status=403)
+    raise ClientError("unsigned_visitor", "not signed", status=403)
 
 
 def refusal(call: Any, *args: Any, **options: Any) -> tuple[str, int]:
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         call(*args, **options)
     return error.value.code, error.value.status
 

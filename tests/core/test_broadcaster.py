@@ -10,7 +10,7 @@ from breathing_room.core import presence
 from breathing_room.core.broadcaster import Broadcaster, LastBroadcast
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Broadcast, Send
-from breathing_room.core.events import Joined, Left, MoodChanged, Observed, PeersChanged
+from breathing_room.core.events import Joined, Left, MoodChanged, ObserverJoined, PeersChanged
 from breathing_room.core.room import Room
 from breathing_room.core.summary import NO_PEERS, PeerState, Summary, doubted
 from core.playing import ANN, BOB, visitor
@@ -116,7 +116,7 @@ def test_what_peers_say_is_broadcast_like_any_change() -> None:
     assert [type(effect) for effect in step.effects] == [Broadcast]
     assert room.presence(now_ms=100).count == 3
     lost = doubted(people(2))
-    room.step(PeersChanged(PeerState((lost,), silent=lost.silent, stale=True)), now_ms=200)
+    room.step(PeersChanged(PeerState((lost,), suspect=lost.suspect, stale=True)), now_ms=200)
     cut_off = room.presence(now_ms=200)
     assert (cut_off.low, cut_off.high, cut_off.method) == (1, 3, "stale")
     room.step(PeersChanged(NO_PEERS), now_ms=300)
@@ -140,7 +140,7 @@ def test_several_events_are_decided_at_once() -> None:
     room.apply(Joined("a", ANN), now_ms=0)
     room.apply(Joined("b", BOB), now_ms=0)
     room.apply(Left("a"), now_ms=0)
-    room.apply(Observed("wall"), now_ms=0)
+    room.apply(ObserverJoined("wall"), now_ms=0)
     assert room.presence(now_ms=0).count == 0
     assert room.conclude().effects == (Broadcast(1),)
     assert (room.presence(now_ms=0).count, room.subscriber_count) == (1, 2)

@@ -20,14 +20,14 @@ from breathing_room.core.codec import (
     write,
 )
 from breathing_room.core.errors import HostError
-from breathing_room.core.leases import RESTORED, SILENT, Leases
+from breathing_room.core.leases import RESTORED, SUSPECT, Leases
 
 MAGIC = b"BRX1"
 ANN, BOB = b"ann".ljust(16, b"."), b"bob".ljust(16, b".")
 TWO = Leases(
     keys=ANN + BOB,
     mood_of=b"\x02\x00",
-    flags=bytes([0, SILENT | RESTORED]),
+    flags=bytes([0, SUSPECT | RESTORED]),
     left_ms=(800, 2**32 - 1),
     tickets=(0, 2**31),
 )

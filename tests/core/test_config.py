@@ -14,7 +14,7 @@ from breathing_room.core.config import (
     MERGED,
     MOODS,
     MOODS_MAX,
-    THROTTLED_BEAT_MS,
+    THROTTLED_HEARTBEAT_MS,
     UNSPOKEN,
     RoomConfig,
     Setting,
@@ -28,19 +28,19 @@ from breathing_room.core.errors import BreathingRoomError, ConfigError, HostErro
 RANGES = {
     "lease_ms": (500, DAY_MS),
     "grace_ms": (0, DAY_MS),
-    "beat_ms": (500, DAY_MS),
+    "heartbeat_ms": (500, DAY_MS),
     "panel_size": (1, 1_000_000),
     "reports_per_day": (0, 1_000_000_000),
     "reports_per_s": (0, 1_000_000),
     "prefix_seats_max": (0, 1_000_000),
-    "cell_min": (0, 1_000_000),
+    "min_cell_size": (0, 1_000_000),
     "epoch_ms": (60_000, 31 * DAY_MS),
-    "spread_ms": (100, DAY_MS),
+    "rate_propagation_ms": (100, DAY_MS),
     "push_ms": (20, 60_000),
     "pushes_per_s": (100, 100_000_000),
     "snapshot_ms": (100, 3_600_000),
-    "valid_ms": (1_000, DAY_MS),
-    "next_ms": (1_000, DAY_MS),
+    "stale_after_ms": (1_000, DAY_MS),
+    "poll_ms": (1_000, DAY_MS),
     "connections_per_visitor_max": (1, 10_000),
 }
 
@@ -52,12 +52,12 @@ def test_the_defaults() -> None:
     assert config.moods == MOODS == ("gratitude", "presence", "release", "connection")
     assert config.pattern is PATTERNS["4-7-8"]
     assert (config.lease_ms, config.grace_ms, config.ping_ms) == (60_000, 15_000, 20_000)
-    assert (config.beat_ms, config.fresh_ms, config.beat_lease_ms) == (300_000, 345_000, 390_000)
+    assert (config.heartbeat_ms, config.fresh_ms, config.heartbeat_lease_ms) == (300_000, 345_000, 390_000)
     assert (config.panel_size, config.reports_per_day) == (400, 0)
-    assert (config.mode, config.prefix_seats_max, config.cell_min) == ("socket", 0, 0)
+    assert (config.mode, config.prefix_seats_max, config.min_cell_size) == ("socket", 0, 0)
     assert config.history_fallback is False
-    assert (config.epoch_ms, config.spread_ms) == (DAY_MS, 75_000)
-    assert (config.push_ms, config.snapshot_ms, config.valid_ms, config.next_ms) == (
+    assert (config.epoch_ms, config.rate_propagation_ms) == (DAY_MS, 75_000)
+    assert (config.push_ms, config.snapshot_ms, config.stale_after_ms, config.poll_ms) == (
         1_000,
         10_000,
         30_000,
@@ -240,12 +240,12 @@ def test_the_grace_is_at_most_the_lease() -> None:
 
 
 @given(st.integers(500, DAY_MS))
-def test_a_report_is_overdue_before_its_lease_ends(beat_ms: int) -> None:
+def test_a_report_is_overdue_before_its_lease_ends(heartbeat_ms: int) -> None:
     """Whatever the beat: the next report is due, then overdue, and only then the lease ends."""
-    config = RoomConfig(beat_ms=beat_ms)
+    config = RoomConfig(heartbeat_ms=heartbeat_ms)
 
-    assert config.beat_ms < config.fresh_ms < config.beat_lease_ms
-    assert config.beat_lease_ms >= 5 * THROTTLED_BEAT_MS / 2
+    assert config.heartbeat_ms < config.fresh_ms < config.heartbeat_lease_ms
+    assert config.heartbeat_lease_ms >= 5 * THROTTLED_HEARTBEAT_MS / 2
 
 
 @given(st.integers(500, DAY_MS))

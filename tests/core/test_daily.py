@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.daily import LOOK_MS, LOOKS, DailySample, Day, People
+from breathing_room.core.daily import LOOK_MS, LOOKS, DailySample, DailyStats, People
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Event, Joined, Left, Reported, Tossed
+from breathing_room.core.events import Event, Joined, Left, LegacyReported, PanelReported
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
@@ -22,9 +22,9 @@ MIDNIGHT_MS = NOON_MS + DAY_MS // 2
 TOKEN = "a-token-of-32-characters-or-more-0"
 
 
-def a_day(wall_ms: int = NOON_MS) -> Day:
+def a_day(wall_ms: int = NOON_MS) -> DailyStats:
     """Begin one."""
-    return Day(wall_ms=wall_ms, epoch_ms=DAY_MS)
+    return DailyStats(wall_ms=wall_ms, epoch_ms=DAY_MS)
 
 
 def visitor(number: int) -> VisitorKey:
@@ -32,7 +32,7 @@ def visitor(number: int) -> VisitorKey:
     return VisitorKey(hashlib.blake2b(str(number).encode(), digest_size=16).digest())
 
 
-def tell(day: Day, *events: Event, wall_ms: int = NOON_MS) -> None:
+def tell(day: DailyStats, *events: Event, wall_ms: int = NOON_MS) -> None:
     """Tell a day what happened."""
     for event in events:
         day.came(event, wall_ms=wall_ms)
@@ -53,13 +53,13 @@ def test_who_comes_twice_is_one() -> None:
         Joined(1, ann),
         Joined(2, ann),
         Left(1),
-        Reported(ann, 0.5),
+        PanelReported(ann, 0.5),
         Joined(3, bob),
-        Tossed(bob, "release"),
+        LegacyReported(bob, "release"),
     )
     assert day.people(wall_ms=NOON_MS).count == 2
     assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
-    tell(day, Reported(visitor(3), 0.5))
+    tell(day, PanelReported(visitor(3), 0.5))
     assert day.people(wall_ms=NOON_MS).count == 3
     assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
 
@@ -77,7 +77,7 @@ def test_a_crowd_is_within_its_interval() -> None:
 def test_a_sample_leaves_the_number_open() -> None:
     """As soon as only some are asked to report, the figure is a lower end without an upper one, until the day ends."""
     day = a_day()
-    tell(day, Joined(1, visitor(1)), Reported(visitor(2), 0.1))
+    tell(day, Joined(1, visitor(1)), PanelReported(visitor(2), 0.1))
     day.look(presence(2, rate=0.25), wall_ms=NOON_MS)
     day.look(presence(2), wall_ms=NOON_MS + 1)
     assert day.people(wall_ms=NOON_MS) == People(2, 2, None)
@@ -111,16 +111,16 @@ def test_the_trail_keeps_the_last_look_of_five_minutes() -> None:
     for number in range(2, LOOKS + 50):
         day.look(presence(3), wall_ms=NOON_MS + number * LOOK_MS)
     now_ms = NOON_MS + (LOOKS + 49) * LOOK_MS
-    looks = day.trail_body(wall_ms=now_ms)
+    looks = day.timeline_body(wall_ms=now_ms)
     assert len(looks) == LOOKS
     assert now_ms - looks[0]["at_ms"] < DAY_MS
-    assert len(day.trail_body(wall_ms=now_ms + DAY_MS // 2)) == LOOKS // 2
+    assert len(day.timeline_body(wall_ms=now_ms + DAY_MS // 2)) == LOOKS // 2
 
 
 def test_what_was_written_goes_on() -> None:
     """After a restart the day goes on with who came before, and with the higher of both peaks."""
     before, after = a_day(), a_day()
-    tell(before, Joined(1, visitor(1)), Reported(visitor(2), 0.5))
+    tell(before, Joined(1, visitor(1)), PanelReported(visitor(2), 0.5))
     before.look(presence(5, rate=0.5), wall_ms=NOON_MS)
     tell(after, Joined(1, visitor(1)), Joined(2, visitor(3)))
     after.look(presence(3), wall_ms=NOON_MS + 1)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.core.deadlines import NOT_DUE, TICK_MS, Agenda, FixedTimeouts, on_grid
+from breathing_room.core.deadlines import NOT_DUE, TICK_MS, DeadlineQueue, FixedTimeouts, quantize
 
 
 class Thing:
@@ -16,8 +16,8 @@ class Thing:
 @given(st.integers(-(10**13), 10**13))
 def test_the_grid_never_comes_early(at_ms: int) -> None:
     """The grid's instant is a multiple of the tick, not before the one asked for, and less than a tick after it."""
-    assert on_grid(at_ms) % TICK_MS == 0
-    assert 0 <= on_grid(at_ms) - at_ms < TICK_MS
+    assert quantize(at_ms) % TICK_MS == 0
+    assert 0 <= quantize(at_ms) - at_ms < TICK_MS
 
 
 moves = st.tuples(st.sampled_from(["put", "no_later_than", "off"]), st.integers(0, 4), st.integers(1, 20))
@@ -28,7 +28,7 @@ def test_an_item_comes_due_once_where_it_was_put_last(
     moved: list[tuple[str, int, int]], looks: list[int]
 ) -> None:
     """Whatever was moved before: each item comes out at its own time, the earliest first, and never when taken off."""
-    agenda: Agenda[Thing] = Agenda()
+    agenda: DeadlineQueue[Thing] = DeadlineQueue()
     things = [Thing() for _ in range(5)]
     expected: dict[int, int] = {}
     for how, index, tick in moved:
@@ -40,7 +40,7 @@ def test_an_item_comes_due_once_where_it_was_put_last(
             agenda.put(things[index], at_ms)
             expected[index] = at_ms
         else:
-            agenda.no_later_than(things[index], at_ms)
+            agenda.schedule_by(things[index], at_ms)
             expected[index] = min(at_ms, expected.get(index, at_ms))
 
     seen: list[tuple[int, int]] = []
@@ -57,7 +57,7 @@ def test_an_item_comes_due_once_where_it_was_put_last(
 
 def test_an_item_may_be_put_back_while_others_come_due() -> None:
     """Whoever looks after an item may put it forward; it comes out again in the same look if that is due as well."""
-    agenda: Agenda[Thing] = Agenda()
+    agenda: DeadlineQueue[Thing] = DeadlineQueue()
     thing = Thing()
     agenda.put(thing, TICK_MS)
     seen = []

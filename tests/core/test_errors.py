@@ -5,7 +5,7 @@ import re
 import pytest
 
 from breathing_room.core import errors
-from breathing_room.core.errors import BreathingRoomError, ConfigError, HostError, PeerError, StoreError
+from breathing_room.core.errors import BreathingRoomError, ClientError, ConfigError, HostError, StoreError
 
 
 def test_the_tree_is_drawn_as_it_is() -> None:
@@ -29,7 +29,7 @@ def test_a_store_error_says_whether_to_try_again(temporary: bool) -> None:  # no
 
 def test_a_peer_error_speaks_to_programs_and_people() -> None:
     """A word, a sentence, the HTTP status (400 if not said), and when to come back if that makes sense."""
-    error = PeerError("bad_room", "no such name")
+    error = ClientError("bad_room", "no such name")
 
     assert (error.code, error.message, str(error)) == ("bad_room", "no such name", "no such name")
     assert (error.status, error.retry_after_s) == (400, None)

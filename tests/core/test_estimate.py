@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import pytest
 
-from breathing_room.core.estimate import NOBODY, Estimate, Z, together
+from breathing_room.core.estimate import EMPTY, Estimate, Z, together
 
 
 def test_the_interval_is_that_of_95_in_100() -> None:
@@ -33,7 +33,7 @@ def test_one_estimate_alone_is_itself_and_nobody_adds_nothing() -> None:
     """A single estimate comes back as it is, and one of no people leaves another as it was."""
     one = Estimate(5.5, 4.5, 7.5)
     assert together(one) is one
-    assert together(one, NOBODY) == one
+    assert together(one, EMPTY) == one
 
 
 def test_fewer_than_no_people_are_never_said() -> None:

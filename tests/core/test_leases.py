@@ -2,16 +2,16 @@
 
 import pytest
 
-from breathing_room.core.leases import NO_LEASES, RESTORED, SILENT, Leases
+from breathing_room.core.leases import NO_LEASES, RESTORED, SUSPECT, Leases
 
 ANN, BOB = b"ann".ljust(16, b"."), b"bob".ljust(16, b".")
-TWO = Leases(keys=ANN + BOB, mood_of=b"\x02\x00", flags=bytes([0, SILENT | RESTORED]), left_ms=(800, 250))
+TWO = Leases(keys=ANN + BOB, mood_of=b"\x02\x00", flags=bytes([0, SUSPECT | RESTORED]), left_ms=(800, 250))
 
 
 def test_columns_are_read_as_rows() -> None:
     """Going through leases yields the key, the mood, the flags and what is left of each, in the order of the columns."""
     assert len(TWO) == 2
-    assert list(TWO) == [(ANN, 2, 0, 800), (BOB, 0, SILENT | RESTORED, 250)]
+    assert list(TWO) == [(ANN, 2, 0, 800), (BOB, 0, SUSPECT | RESTORED, 250)]
 
 
 def test_no_leases_are_false_and_have_no_rows() -> None:

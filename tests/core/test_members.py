@@ -3,13 +3,13 @@
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import HostError, PeerError
-from breathing_room.core.leases import RESTORED, SILENT
+from breathing_room.core.errors import ClientError, HostError
+from breathing_room.core.leases import RESTORED, SUSPECT
 from breathing_room.core.members import Member, Members
 from core.playing import ANN, BOB, CAT
 
 CONFIG = RoomConfig(
-    moods=("calm", "glad"), lease_ms=1_000, grace_ms=300, beat_ms=800, connections_per_visitor_max=2
+    moods=("calm", "glad"), lease_ms=1_000, grace_ms=300, heartbeat_ms=800, connections_per_visitor_max=2
 )
 CALM, GLAD, UNSPOKEN = 0, 1, 2
 
@@ -91,7 +91,7 @@ def test_a_join_is_checked_before_anything_is_done() -> None:
 
     with pytest.raises(HostError):
         members.check_join("a", BOB, now_ms=0)
-    with pytest.raises(PeerError):
+    with pytest.raises(ClientError):
         members.check_join("a3", ANN, now_ms=999)
     members.check_join("a3", ANN, now_ms=1_000)
     members.check_join("b", BOB, now_ms=0)
@@ -115,7 +115,7 @@ def test_members_of_a_snapshot_get_the_connections_that_stayed_open() -> None:
     members = Members(CONFIG)
     members.admit(ANN, CALM, 0, expires_at_ms=900)
     members.admit(BOB, GLAD, 0, expires_at_ms=900)
-    members.admit(CAT, GLAD, SILENT | RESTORED, expires_at_ms=900)
+    members.admit(CAT, GLAD, SUSPECT | RESTORED, expires_at_ms=900)
     members.reconnect("a", ANN)
     members.reconnect("x", b"nobody's".ljust(16, b"."))  # type: ignore[arg-type]
     members.suspect_unconnected(now_ms=100)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.estimate import NOBODY, Estimate
+from breathing_room.core.estimate import EMPTY, Estimate
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.panel import Panel, Seat
 from breathing_room.core.tickets import ticket
@@ -49,7 +49,7 @@ def test_a_lone_person_who_reports_is_one() -> None:
     assert panel.report(key(1), 0.999, 1, 0)
     estimate, moods = panel.estimate(0)
     assert estimate == Estimate(1.0, 1.0, 1.0)
-    assert moods == [NOBODY, estimate]
+    assert moods == [EMPTY, estimate]
     assert panel.withdraw(key(1))
     assert not panel.withdraw(key(1))
     assert panel.estimate(0)[0].high == 0.0
@@ -59,10 +59,10 @@ def test_nobody_is_left_of_seats_that_lapsed() -> None:
     """Ghosts are some of the seats: where there is no seat there is nobody, to the upper end."""
     panel = Panel(CONFIG, 2, now_ms=0)
     panel.report(key(1), 0.5, 0, 0)
-    panel.come_due(CONFIG.beat_lease_ms)
+    panel.come_due(CONFIG.heartbeat_lease_ms)
 
     assert panel.seat_count == 0
-    assert panel.estimate(CONFIG.beat_lease_ms)[0].high == 0.0
+    assert panel.estimate(CONFIG.heartbeat_lease_ms)[0].high == 0.0
 
 
 @pytest.mark.parametrize("people", [50, 140, 1_000, 20_000])
@@ -157,7 +157,7 @@ def test_seats_above_theta_wait_until_everybody_was_asked() -> None:
     assert panel.theta == low_rate
     assert panel.report(key(10**9), between, 1, now_ms)
     assert panel.tally[1] == 0
-    panel.come_due(now_ms + CONFIG.spread_ms)
+    panel.come_due(now_ms + CONFIG.rate_propagation_ms)
     assert panel.theta > between
     assert panel.tally[1] == 1
 
@@ -171,7 +171,7 @@ reports = st.lists(
 @given(reports)
 def test_a_panel_sleeps_without_a_trace(told: list[tuple[int, int, int, int | None]]) -> None:
     """A panel that was put down and woken says the same, rate and interval included."""
-    config = replace(CONFIG, panel_size=2, spread_ms=10_000)
+    config = replace(CONFIG, panel_size=2, rate_propagation_ms=10_000)
     panel, now_ms = Panel(config, 2, now_ms=0), 0
     for pause_ms, index, sixteenth, mood in told:
         now_ms += pause_ms
@@ -201,7 +201,7 @@ def test_a_prefix_fills_no_more_than_its_seats() -> None:
     report_from(panel, None, range(100, 105))
 
     assert report_from(panel, b"one", range(10)) == 10
-    assert (panel.seat_count, panel.capped_count, panel.largest_prefix_seats) == (8, 7, 10)
+    assert (panel.seat_count, panel.over_quota_count, panel.largest_prefix_seats) == (8, 7, 10)
     assert panel.estimate(0)[0].count == 8.0
     assert panel.raw_estimate(0).count == 15.0
     assert panel.tally == [8, 0]
@@ -215,7 +215,7 @@ def test_prefixes_do_not_share_their_seats() -> None:
     report_from(panel, None, range(20, 30))
 
     assert panel.seat_count == 3 + 3 + 10
-    assert panel.capped_count == 4
+    assert panel.over_quota_count == 4
 
 
 def test_a_capped_seat_takes_the_place_of_one_that_goes() -> None:
@@ -226,9 +226,9 @@ def test_a_capped_seat_takes_the_place_of_one_that_goes() -> None:
 
     assert panel.tally == [3, 0]
     assert panel.withdraw(key(0))
-    assert (panel.tally, panel.capped_count) == ([2, 1], 1)
+    assert (panel.tally, panel.over_quota_count) == ([2, 1], 1)
     assert panel.withdraw(key(4))
-    assert (panel.seat_count, panel.capped_count) == (3, 0)
+    assert (panel.seat_count, panel.over_quota_count) == (3, 0)
 
 
 def test_who_moves_to_another_network_is_held_against_that() -> None:
@@ -237,11 +237,11 @@ def test_who_moves_to_another_network_is_held_against_that() -> None:
     report_from(panel, b"one", range(4))
 
     panel.report(key(0), 0.5, None, 10, b"two")
-    assert (panel.seat_count, panel.capped_count) == (4, 0)
+    assert (panel.seat_count, panel.over_quota_count) == (4, 0)
     panel.report(key(0), 0.5, None, 20, b"one")
-    assert (panel.seat_count, panel.capped_count) == (3, 1)
+    assert (panel.seat_count, panel.over_quota_count) == (3, 1)
     panel.report(key(0), 0.5, None, 30)
-    assert (panel.seat_count, panel.capped_count) == (4, 0)
+    assert (panel.seat_count, panel.over_quota_count) == (4, 0)
 
 
 def test_capped_seats_are_bounded_and_leave_nothing() -> None:
@@ -249,12 +249,12 @@ def test_capped_seats_are_bounded_and_leave_nothing() -> None:
     panel = Panel(CAPPED, 2, now_ms=0)
 
     assert report_from(panel, b"one", range(1_000)) == 3 + CAPPED.panel_size
-    assert panel.refused_count == 1_000 - 3 - CAPPED.panel_size
+    assert panel.rejected_count == 1_000 - 3 - CAPPED.panel_size
     assert panel.rate == 1.0
     assert len(panel.snapshot(0).seats) == 3
-    panel.come_due(CAPPED.beat_lease_ms)
-    assert (panel.seat_count, panel.capped_count, panel.largest_prefix_seats) == (0, 0, 0)
-    assert len(panel.snapshot(CAPPED.beat_lease_ms).lapsed) == 3
+    panel.come_due(CAPPED.heartbeat_lease_ms)
+    assert (panel.seat_count, panel.over_quota_count, panel.largest_prefix_seats) == (0, 0, 0)
+    assert len(panel.snapshot(CAPPED.heartbeat_lease_ms).expired) == 3
 
 
 def stay(panel: Panel) -> Panel:
@@ -300,26 +300,26 @@ def test_seats_that_move_to_a_full_prefix_are_capped_seats_too(
     most = panel._config.panel_size
     assert report_from(panel, b"full", range(100, 110 + most)) == 10 + most
 
-    assert (panel.seat_count, panel.capped_count, panel.refused_count) == (110, most, 0)
+    assert (panel.seat_count, panel.over_quota_count, panel.rejected_count) == (110, most, 0)
     report_from(panel, b"full", range(100))
 
-    assert (panel.seat_count, panel.capped_count, panel.refused_count) == (10, most, 100)
+    assert (panel.seat_count, panel.over_quota_count, panel.rejected_count) == (10, most, 100)
     assert not any(panel.holds(key(index)) for index in range(100))
     assert panel.tally == [10, 0]
-    assert len(panel.snapshot(0).lapsed) == 0
+    assert len(panel.snapshot(0).expired) == 0
 
 
 def test_a_day_that_ends_gives_each_address_another_prefix_and_no_more_seats() -> None:
     """The hashes of prefixes change once a day: the seats of one address move to its new hash one after another."""
     panel = Panel(CAPPED, 2, now_ms=0)
     report_from(panel, b"today", range(200))
-    assert (panel.seat_count, panel.capped_count) == (3, 100)
+    assert (panel.seat_count, panel.over_quota_count) == (3, 100)
 
     for index in range(200):
         report_from(panel, b"tomorrow", range(index, index + 1))
-        assert panel.capped_count <= CAPPED.panel_size
+        assert panel.over_quota_count <= CAPPED.panel_size
         assert panel.seat_count <= 6
-    assert (panel.seat_count, panel.capped_count) == (3, 100)
+    assert (panel.seat_count, panel.over_quota_count) == (3, 100)
     assert panel.largest_prefixes(2) == [(b"tomorrow", 103)]
 
 
@@ -353,8 +353,8 @@ def test_capped_seats_are_bounded_whatever_happens(
                 later = Panel(replace(config, panel_size=1), 2, now_ms=0)
                 later.restore(panel.snapshot(0), (0, 1), elapsed_ms=0, now_ms=0)
                 panel = later
-        assert panel.capped_count == sum(seat.capped for seat in panel._seats.values())
-        assert panel.capped_count <= panel._config.panel_size
+        assert panel.over_quota_count == sum(seat.capped for seat in panel._seats.values())
+        assert panel.over_quota_count <= panel._config.panel_size
         for seats in panel._prefixes.values():
             held = [seat for seat in panel._seats.values() if seat.prefix is seats]
             assert seats.counted == sum(not seat.capped for seat in held) <= share

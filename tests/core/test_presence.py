@@ -144,13 +144,13 @@ def test_reading_twice_says_the_same(low: int, width: int, shown: int | None) ->
 # --- Moods of few people ------------------------------------------------------------------------------------------
 
 
-def merged(people: list[int], cell_min: int) -> list[int | None]:
+def merged(people: list[int], min_cell_size: int) -> list[int | None]:
     """Publish the people of some moods."""
-    return [cell and cell[0] for cell in merge_cells([(cell, cell, cell) for cell in people], cell_min)]
+    return [cell and cell[0] for cell in merge_cells([(cell, cell, cell) for cell in people], min_cell_size)]
 
 
 @pytest.mark.parametrize(
-    ("people", "cell_min", "told"),
+    ("people", "min_cell_size", "told"),
     [
         ([3, 0, 1], 0, [3, 0, 1]),
         ([9, 7, 5], 5, [9, 7, 5]),
@@ -165,19 +165,21 @@ def merged(people: list[int], cell_min: int) -> list[int | None]:
         ([6, 5], 6, [None, None]),
     ],
 )
-def test_moods_of_few_people_are_merged(people: list[int], cell_min: int, told: list[int | None]) -> None:
+def test_moods_of_few_people_are_merged(
+    people: list[int], min_cell_size: int, told: list[int | None]
+) -> None:
     """The smallest are taken out, two at least, until they are enough together."""
-    assert merged(people, cell_min) == told
+    assert merged(people, min_cell_size) == told
 
 
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=6), st.integers(1, 12))
-def test_no_mood_of_few_people_can_be_computed(people: list[int], cell_min: int) -> None:
+def test_no_mood_of_few_people_can_be_computed(people: list[int], min_cell_size: int) -> None:
     """Whatever is told is large enough, and what is left of the count is nobody's alone, unless there is nobody to hide among."""
-    told = merged(people, cell_min)
+    told = merged(people, min_cell_size)
     hidden = [cell for cell, public in zip(people, told, strict=True) if public is None]
 
-    assert all(public is None or public >= cell_min for public in told)
+    assert all(public is None or public >= min_cell_size for public in told)
     assert all(public in {None, cell} for cell, public in zip(people, told, strict=True))
     assert len(hidden) != 1
-    assert not hidden or sum(hidden) >= cell_min or len(hidden) == len(people)
-    assert not hidden or min(hidden) < cell_min, "nothing is hidden without need"
+    assert not hidden or sum(hidden) >= min_cell_size or len(hidden) == len(people)
+    assert not hidden or min(hidden) < min_cell_size, "nothing is hidden without need"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from breathing_room.core.rate import RATE_MIN, Rate, rounded
 
-SPREAD_MS = 1_000
+RATE_PROPAGATION_MS = 1_000
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_rounding_asks_hardly_fewer_and_never_more(rate: float) -> None:
 
 def test_everybody_is_asked_while_the_crowd_is_small() -> None:
     """Up to four standard deviations above the panel nothing happens; one seat more and the rate falls at once."""
-    rate = Rate(400, SPREAD_MS, now_ms=0)
+    rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
 
     assert not rate.follow(480, 0.0, 0)
     assert (rate.current, rate.next_at_ms) == (1.0, None)
@@ -44,7 +44,7 @@ def test_everybody_is_asked_while_the_crowd_is_small() -> None:
 
 def test_a_surge_is_not_waited_for() -> None:
     """The rate falls again though the last change has not settled."""
-    rate = Rate(400, SPREAD_MS, now_ms=0)
+    rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(800, 0.0, 10)
     assert rate.follow(800, 0.0, 11)
 
@@ -53,25 +53,25 @@ def test_a_surge_is_not_waited_for() -> None:
 
 def test_the_rate_rises_only_when_the_last_change_has_settled() -> None:
     """Two spreads after a change few seats raise the rate, and not before."""
-    rate = Rate(400, SPREAD_MS, now_ms=0)
+    rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(4_000, 0.0, 0)
 
-    assert not rate.follow(100, 0.0, 2 * SPREAD_MS - 1)
-    assert rate.follow(100, 0.0, 2 * SPREAD_MS)
+    assert not rate.follow(100, 0.0, 2 * RATE_PROPAGATION_MS - 1)
+    assert rate.follow(100, 0.0, 2 * RATE_PROPAGATION_MS)
     assert 0.1 < rate.current <= 0.4
 
 
 def test_a_rate_of_which_the_seats_explain_themselves_stays() -> None:
     """Seats within four standard deviations of the panel move nothing: an announced rate is cached."""
-    rate = Rate(400, SPREAD_MS, now_ms=0)
+    rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(4_000, 0.0, 0)
 
-    assert not any(rate.follow(seats, 0.0, 9 * SPREAD_MS) for seats in (320, 400, 480))
+    assert not any(rate.follow(seats, 0.0, 9 * RATE_PROPAGATION_MS) for seats in (320, 400, 480))
 
 
 def test_a_crowd_that_went_is_asked_again_in_a_few_steps() -> None:
     """With nobody left the rate is back at 1 after at most three steps, each at a time that it asked for."""
-    rate = Rate(400, SPREAD_MS, now_ms=0)
+    rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(400_000, 0.0, 0)
     assert rate.current == 0.001
     steps = 0
@@ -86,10 +86,10 @@ def test_a_crowd_that_went_is_asked_again_in_a_few_steps() -> None:
 
 def test_reports_cost_no_more_than_their_budget() -> None:
     """Reports at twice the budget halve the rate, once the last change has settled."""
-    rate = Rate(400, SPREAD_MS, now_ms=0)
+    rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
 
-    assert not rate.follow(10, 2.0, SPREAD_MS)
-    assert rate.follow(10, 2.0, 2 * SPREAD_MS)
+    assert not rate.follow(10, 2.0, RATE_PROPAGATION_MS)
+    assert rate.follow(10, 2.0, 2 * RATE_PROPAGATION_MS)
     assert rate.current == 0.5
 
 
@@ -98,8 +98,8 @@ changes = st.lists(st.tuples(st.integers(0, 1_500), st.integers(0, 2_000)), max_
 
 @given(changes, st.integers(0, 3_000))
 def test_theta_is_the_lowest_rate_of_the_last_spread(moves: list[tuple[int, int]], later_ms: int) -> None:
-    """Theta is the least of all rates that were in force at some instant of the last spread_ms, and of the current."""
-    rate = Rate(100, SPREAD_MS, now_ms=0)
+    """Theta is the least of all rates that were in force at some instant of the last rate_propagation_ms, and of the current."""
+    rate = Rate(100, RATE_PROPAGATION_MS, now_ms=0)
     in_force = [(0, 1.0)]  # since when, which
     now_ms = 0
     for pause_ms, seats in moves:
@@ -109,7 +109,11 @@ def test_theta_is_the_lowest_rate_of_the_last_spread(moves: list[tuple[int, int]
         assert RATE_MIN <= rate.current <= 1.0
     now_ms += later_ms
     ends = [*(at_ms for at_ms, _ in in_force[1:]), now_ms + 1]
-    live = [value for (_, value), end_ms in zip(in_force, ends, strict=True) if end_ms > now_ms - SPREAD_MS]
+    live = [
+        value
+        for (_, value), end_ms in zip(in_force, ends, strict=True)
+        if end_ms > now_ms - RATE_PROPAGATION_MS
+    ]
 
     assert rate.theta(now_ms) == min(live)
 
@@ -117,11 +121,11 @@ def test_theta_is_the_lowest_rate_of_the_last_spread(moves: list[tuple[int, int]
 @given(changes, st.integers(0, 5_000))
 def test_a_rate_sleeps_without_a_trace(moves: list[tuple[int, int]], later_ms: int) -> None:
     """What another had is gone on with: the same rates, the same theta, the same next look."""
-    rate, now_ms = Rate(100, SPREAD_MS, now_ms=0), 0
+    rate, now_ms = Rate(100, RATE_PROPAGATION_MS, now_ms=0), 0
     for pause_ms, seats in moves:
         now_ms += pause_ms
         rate.follow(seats, 0.0, now_ms)
-    other = Rate(100, SPREAD_MS, now_ms=now_ms)
+    other = Rate(100, RATE_PROPAGATION_MS, now_ms=now_ms)
     other.wake(rate.rates, rate.changed_at_ms, now_ms)
     rate.follow(100, 0.0, now_ms)
 

@@ -3,18 +3,18 @@
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.rate_limit import RETRY_S_MAX, TokenBucket
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.server.app import App
 from inside import HandClock, client_of, host_inside
 
 
-def refusal(budget: TokenBucket, now_ms: int) -> PeerError | None:
+def refusal(budget: TokenBucket, now_ms: int) -> ClientError | None:
     """Spend a token; return the error if there was none."""
     try:
         budget.spend(now_ms)
-    except PeerError as error:
+    except ClientError as error:
         return error
     return None
 

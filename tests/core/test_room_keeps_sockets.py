@@ -7,7 +7,7 @@ from hypothesis import assume, given
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import KeepConnections, Step
-from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
+from breathing_room.core.events import Disconnected, Event, Joined, Left, MoodChanged, TimerFired
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot, with_connected
@@ -60,7 +60,7 @@ class EdgeHost(Host):
         joined = {connection: key for connection, (key, _) in self.attachments.items()}
         observers = [connection for connection, key in self.connections.items() if key is None]
         self.room = Room.wake(snapshot, self.config, joined, observers=observers, connection_is_lease=True)
-        self._stamp = self.room.rest_stamp
+        self._stamp = self.room.hibernation_version
 
     def keep(self, kept: KeepConnections) -> None:
         assert kept.standby_at is None
@@ -71,10 +71,10 @@ class EdgeHost(Host):
         self.attachments.pop(connection, None)
 
     def _write_rest(self) -> None:
-        if self.room.rest_stamp != self._stamp:
+        if self.room.hibernation_version != self._stamp:
             self.rest = encode_snapshot(self.room.snapshot(connected=False))
             self.rows += 1
-        self._stamp = self.room.rest_stamp
+        self._stamp = self.room.hibernation_version
 
 
 def a_host(*, naps: bool = False, **changes: Any) -> EdgeHost:
@@ -96,7 +96,7 @@ def test_a_broken_socket_is_in_doubt_for_the_whole_grace() -> None:
     host = a_host()
     host.tell(Joined(1, ANN))
     host.wait_until(START_MS + DAY_MS)
-    host.tell(Broke(1))
+    host.tell(Disconnected(1))
     host.wait_until(host.clock_ms + QUICK.grace_ms - 1)
     assert (host.presence().count, host.presence().low) == (1, 0)
     host.wait_until(host.clock_ms + 51)
@@ -107,7 +107,7 @@ def test_who_comes_back_is_as_if_never_gone() -> None:
     """A person who came back needs no sign of life either."""
     host = a_host()
     host.tell(Joined(1, ANN))
-    host.tell(Broke(1))
+    host.tell(Disconnected(1))
     host.tell(Joined(2, ANN))
     host.wait_until(START_MS + DAY_MS)
     assert (host.presence().count, host.presence().low) == (1, 1)
@@ -164,4 +164,4 @@ def test_forgetting_all_but_the_attachments_and_the_rest_is_invisible(start: Sta
 def test_waking_is_no_event() -> None:
     """A room that was told nothing asks for nothing."""
     host = a_host()
-    assert host.tell(Woken()).effects == ()
+    assert host.tell(TimerFired()).effects == ()

@@ -9,15 +9,15 @@ from breathing_room.core.deadlines import TICK_MS
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.events import (
-    Broke,
+    Disconnected,
     Event,
-    Heard,
+    HeartbeatReceived,
     Joined,
     Left,
     MoodChanged,
-    Reported,
-    Withdrew,
-    Woken,
+    PanelLeft,
+    PanelReported,
+    TimerFired,
 )
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
@@ -64,7 +64,7 @@ class DumbRoom:
         self.config = start.config
         self.now_ms = START_MS
         self.people: dict[VisitorKey, Someone] = {}
-        self.lapsed: dict[VisitorKey, int] = {}
+        self.expired: dict[VisitorKey, int] = {}
         self.since_ms = START_MS
         self.unknown_until_ms = tick(START_MS + start.config.lease_ms) if start.unknown else 0
 
@@ -74,11 +74,11 @@ class DumbRoom:
         if socket is not None:
             someone.sockets.add(socket)
         someone.reports = not someone.sockets
-        lease_ms = self.config.beat_lease_ms if someone.reports else self.config.lease_ms
+        lease_ms = self.config.heartbeat_lease_ms if someone.reports else self.config.lease_ms
         someone.end_ms = tick(self.now_ms + lease_ms)
         someone.broken = someone.restored = False
         if someone.reports:
-            self.lapsed.pop(key, None)
+            self.expired.pop(key, None)
 
     def step(self, event: Event, now_ms: int) -> None:
         self.now_ms = max(self.now_ms, now_ms)
@@ -86,22 +86,22 @@ class DumbRoom:
             if someone.end_ms <= self.now_ms:
                 del self.people[key]
                 if someone.reports and not someone.restored:
-                    self.lapsed[key] = someone.end_ms
-        window_ms = WINDOW_LEASES * self.config.beat_lease_ms
-        self.lapsed = {key: at_ms for key, at_ms in self.lapsed.items() if at_ms > self.now_ms - window_ms}
+                    self.expired[key] = someone.end_ms
+        window_ms = WINDOW_LEASES * self.config.heartbeat_lease_ms
+        self.expired = {key: at_ms for key, at_ms in self.expired.items() if at_ms > self.now_ms - window_ms}
         sockets = {socket: key for key, someone in self.people.items() for socket in someone.sockets}
         match event:
             case Joined(socket, key, mood):
                 if key in self.people and self.people[key].reports:
                     del self.people[key]  # The mood of a report is told anew by who gets a socket.
                 self.renew(key, mood, socket)
-            case Reported(key, _, mood):
+            case PanelReported(key, _, mood):
                 self.renew(key, mood)
             case MoodChanged(socket, mood) if socket in sockets:
                 self.renew(sockets[socket], mood)
-            case Heard(socket) if socket in sockets:
+            case HeartbeatReceived(socket) if socket in sockets:
                 self.renew(sockets[socket])
-            case Left(socket) | Broke(socket) if socket in sockets:
+            case Left(socket) | Disconnected(socket) if socket in sockets:
                 someone = self.people[sockets[socket]]
                 someone.sockets.remove(socket)
                 if not someone.sockets and isinstance(event, Left):
@@ -109,7 +109,7 @@ class DumbRoom:
                 elif not someone.sockets:
                     someone.end_ms = min(someone.end_ms, tick(self.now_ms + self.config.grace_ms))
                     someone.broken = True
-            case Withdrew(key) if key in self.people and not self.people[key].sockets:
+            case PanelLeft(key) if key in self.people and not self.people[key].sockets:
                 del self.people[key]
             case _:
                 pass
@@ -119,7 +119,7 @@ class DumbRoom:
         self.now_ms = now_ms
         for someone in self.people.values():
             someone.sockets, someone.broken, someone.restored = set(), not someone.reports, True
-        self.lapsed, self.since_ms = {}, now_ms
+        self.expired, self.since_ms = {}, now_ms
         living = {key: someone for key, someone in self.people.items() if someone.end_ms > now_ms}
         forgotten = was_unknown or (self.people and not living)
         self.unknown_until_ms = tick(now_ms + self.config.lease_ms) if forgotten else 0
@@ -127,10 +127,10 @@ class DumbRoom:
 
     def estimate(self, seats: list[Someone], among: int) -> Estimate:
         """Estimate the people behind some of the seats; ghosts are among all of them alike."""
-        lease_ms = self.config.beat_lease_ms
-        ghost_ms = lease_ms - self.config.beat_ms / 2
+        lease_ms = self.config.heartbeat_lease_ms
+        ghost_ms = lease_ms - self.config.heartbeat_ms / 2
         window_ms = max(lease_ms, min(WINDOW_LEASES * lease_ms, self.now_ms - self.since_ms - lease_ms))
-        expected = expected_ghosts(len(self.lapsed), ghost_ms=ghost_ms, window_ms=window_ms)
+        expected = expected_ghosts(len(self.expired), ghost_ms=ghost_ms, window_ms=window_ms)
 
         def behind(count: int) -> Estimate:
             ghosts = min(expected * count / among if among else expected, count)
@@ -144,7 +144,7 @@ class DumbRoom:
         reporting = [someone for someone in self.people.values() if someone.reports]
         seats = [someone.mood for someone in reporting]
         others = [someone for someone in self.people.values() if not someone.reports]
-        lease_ms = self.config.beat_lease_ms
+        lease_ms = self.config.heartbeat_lease_ms
         panel = self.estimate(reporting, len(reporting))
         if panel.count < 1 and any(
             someone.reports
@@ -180,8 +180,8 @@ def test_the_fast_room_agrees_with_the_dumb_one(start: Start, trace: Trace) -> N
     """Count, interval, method and moods are what scanning everybody gives, after every step of any trace."""
     host, dumb = start.host(), DumbRoom(start)
     for pause_ms, happening in trace:
-        happen(host, pause_ms, Woken())
-        dumb.step(Woken(), host.clock_ms)
+        happen(host, pause_ms, TimerFired())
+        dumb.step(TimerFired(), host.clock_ms)
         refusals = host.refusals
         happen(host, 0, happening)
         if isinstance(happening, Restart):

@@ -9,19 +9,19 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.deadlines import Agenda
+from breathing_room.core.deadlines import DeadlineQueue
 from breathing_room.core.effects import Close
-from breathing_room.core.estimate.coin import LegacySamplingEstimator
+from breathing_room.core.estimate.legacy_sampling import LegacySamplingEstimator
 from breathing_room.core.events import (
-    Broke,
+    Disconnected,
     Event,
     Joined,
     Left,
+    LegacyReported,
     MoodChanged,
-    Observed,
-    Reported,
-    Tossed,
-    Woken,
+    ObserverJoined,
+    PanelReported,
+    TimerFired,
 )
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.members import Member
@@ -58,17 +58,18 @@ anything = whatever | restarts
 
 # One seat is enough for this panel, so that the rate moves with a handful of people.
 NARROW = Start(
-    replace(QUICK, panel_size=1, spread_ms=150, reports_per_day=10_000_000, prefix_seats_max=1), unknown=False
+    replace(QUICK, panel_size=1, rate_propagation_ms=150, reports_per_day=10_000_000, prefix_seats_max=1),
+    unknown=False,
 )
 narrow_starts = st.just(NARROW)
 crowds = st.builds(
-    Reported,
+    PanelReported,
     st.integers(0, 15).map(lambda index: visitor(f"crowd {index}")),
     tickets,
     st.sampled_from([None, "calm", "glad"]),
 )
 forgers = st.builds(
-    Reported,
+    PanelReported,
     st.integers(0, 15).map(lambda index: visitor(f"crowd {index}")),
     tickets,
     st.sampled_from([None, "calm", "glad"]),
@@ -84,7 +85,7 @@ def check_state(room: Room) -> None:
         sum(person.mood == mood for person in people) for mood in range(len(members.tally))
     ]
     suspect = [person.mood for person in people if person.suspect]
-    assert room.silent_count == len(suspect)
+    assert room.suspect_count == len(suspect)
     assert members.suspect_tally == [suspect.count(mood) for mood in range(len(members.tally))]
     assert members.restored_count == sum(person.restored for person in people)
     assert members._by_connection == {
@@ -101,7 +102,7 @@ def check_state(room: Room) -> None:
         assert not room._panel.holds(key), "who has a socket is not on the panel"
 
 
-def check_agenda(agenda: Agenda[Any], items: Collection[Any]) -> None:
+def check_agenda(agenda: DeadlineQueue[Any], items: Collection[Any]) -> None:
     """Check that everybody is on the agenda, and in time."""
     assert sorted(agenda._times) == sorted(agenda._waiting)
     for item in items:
@@ -122,10 +123,10 @@ def check_panel(panel: Panel) -> None:
     assert panel._restored_tally == [restored.count(mood) for mood in range(len(panel._tally))]
     assert panel._restored_counted == len(restored)
     check_prefixes(panel)
-    assert panel._silent_count == sum(seat.silent for seat in seats)
+    assert panel._silent_count == sum(seat.suspect for seat in seats)
     assert panel._restored_count == sum(seat.restored for seat in seats)
-    assert panel._lapsed_counted == sum(ticket < panel.theta for _, ticket in panel._lapsed.values())
-    assert not panel._lapsed.keys() & panel._seats.keys(), "who came back did not go"
+    assert panel._expired_counted == sum(ticket < panel.theta for _, ticket in panel._expired.values())
+    assert not panel._expired.keys() & panel._seats.keys(), "who came back did not go"
     assert all(seat.ticket < panel.rate for seat in seats), "who is not asked has no seat"
     check_agenda(panel._agenda, seats)
 
@@ -133,8 +134,8 @@ def check_panel(panel: Panel) -> None:
 def check_prefixes(panel: Panel) -> None:
     """Check that no prefix fills more than its share, and that nobody waits where there is room."""
     capped = [seat for seat in panel._seats.values() if seat.capped]
-    assert panel.capped_count == len(capped) <= panel._config.panel_size
-    assert panel._capped_counted == sum(seat.ticket < panel.theta for seat in capped)
+    assert panel.over_quota_count == len(capped) <= panel._config.panel_size
+    assert panel._over_quota_counted == sum(seat.ticket < panel.theta for seat in capped)
     for prefix in panel._prefixes.values():
         seats = [seat for seat in panel._seats.values() if seat.prefix is prefix]
         assert len(seats) == prefix.seats > 0
@@ -154,10 +155,10 @@ def check_coins(coins: LegacySamplingEstimator) -> None:
 # Seats that move to a prefix which has its share already; once two were capped, where one is allowed.
 ZERO, ONE, TWO = (visitor(f"crowd {index}") for index in range(3))
 MOVES_TO_A_FULL_PREFIX: Trace = [
-    (0, Reported(ZERO, 0.0, None)),
-    (0, Reported(ONE, 0.0, None, b"p")),
-    (0, Reported(TWO, 0.0, None, b"p")),
-    (0, Reported(ZERO, 0.0, None, b"p")),
+    (0, PanelReported(ZERO, 0.0, None)),
+    (0, PanelReported(ONE, 0.0, None, b"p")),
+    (0, PanelReported(TWO, 0.0, None, b"p")),
+    (0, PanelReported(ZERO, 0.0, None, b"p")),
 ]
 
 
@@ -205,7 +206,7 @@ def test_a_presence_makes_sense(start: Start, trace: Trace) -> None:
 def restarts_with_coins(trace: Trace) -> bool:
     """Sent whether a trace has both; a needless wake-up dates the snapshot, and with it the time without coins."""
     kinds = {type(happening) for _, happening in trace}
-    return {Restart, Tossed} <= kinds
+    return {Restart, LegacyReported} <= kinds
 
 
 @given(starts | narrow_starts, traces(anything | crowds, clock_steps_back=False), st.sets(st.integers(0, 40)))
@@ -241,16 +242,16 @@ def test_a_room_that_sleeps_after_every_step_acts_the_same(start: Start, trace: 
 def test_sockets_lost_in_sleep_are_broken_sockets(start: Start, trace: Trace, lost: set[int]) -> None:
     """A connection that is missing at waking is one that broke: the room is as if it had been told, then and later."""
     awake, sleeper = play(start.host(), trace), play(start.host(), trace)
-    awake.tell(Woken())
-    sleeper.tell(Woken())
+    awake.tell(TimerFired())
+    sleeper.tell(TimerFired())
     for connection in sorted(lost & awake.connections.keys()):
-        awake.tell(Broke(connection))
+        awake.tell(Disconnected(connection))
         sleeper.lose(connection)
     sleeper.nap()
     for pause_ms in (0, start.config.grace_ms, start.config.lease_ms, 200_000):
         for host in (awake, sleeper):
             host.wait_until(host.clock_ms + pause_ms)
-            host.tell(Woken())
+            host.tell(TimerFired())
         assert said(sleeper.presence()) == said(awake.presence())
 
 
@@ -259,14 +260,14 @@ few_events = st.sampled_from(
         Joined(0, ANN),
         Joined(1, BOB, "calm"),
         Joined(2, BOB),
-        Observed(6),
+        ObserverJoined(6),
         MoodChanged(0, "calm"),
         MoodChanged(0, UNSPOKEN),
         Left(0),
         Left(1),
         Left(2),
         Left(6),
-        Broke(0),
+        Disconnected(0),
     ]
 )
 bursts = st.lists(st.lists(few_events, max_size=8), min_size=1, max_size=5)
@@ -319,11 +320,11 @@ def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
         else:
             happen(host, pause_ms, happening)
         for at_ms, _, effects in host.log[log_before:]:
-            announcements = [effect for effect in effects if isinstance(effect, Broadcasted)]
-            assert len(announcements) <= 1
-            if announcements:
+            broadcasts = [effect for effect in effects if isinstance(effect, Broadcasted)]
+            assert len(broadcasts) <= 1
+            if broadcasts:
                 assert at_ms - announced_at_ms >= start.config.push_ms
-                assert announcements[0].presence.as_of_ms == at_ms
+                assert broadcasts[0].presence.as_of_ms == at_ms
                 announced_at_ms = at_ms
         if isinstance(happening, Restart):
             host.restart(down_ms=happening.down_ms)
@@ -346,7 +347,7 @@ def test_extra_wakes_are_harmless(start: Start, trace: Trace, extra_ms: list[int
         for extra in extra_ms:
             if restless.clock_ms + extra < until_ms:
                 restless.wait_until(restless.clock_ms + extra)
-                restless.tell(Woken())
+                restless.tell(TimerFired())
         happen(restless, until_ms - restless.clock_ms, happening)
 
     assert restless.log == calm.log
@@ -394,7 +395,7 @@ def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
         room.members._by_connection,
         room.members._by_visitor,
     ) == ({}, [], {}, {})
-    assert (room._panel._seats, room._panel._lapsed, room._panel._agenda._times) == ({}, {}, [])
+    assert (room._panel._seats, room._panel._expired, room._panel._agenda._times) == ({}, {}, [])
     assert (len(room._coins._sessions), len(room._coins._repeats)) == (0, 0)
     assert all(key is None for key in host.connections.values()), "only observers may stay"
 
@@ -486,7 +487,7 @@ def test_the_traces_reach_what_they_are_about() -> None:
         for pause_ms, happening in trace:
             happen(host, pause_ms, happening)
             seen.add(host.presence().method)
-            if host.room.silent_count:
+            if host.room.suspect_count:
                 seen.add("silent")
         for _, closes, effects in host.log:
             seen.update(effect if isinstance(effect, str) else type(effect).__name__ for effect in effects)
@@ -496,5 +497,5 @@ def test_the_traces_reach_what_they_are_about() -> None:
     look()
 
     assert seen == {
-        "counted", "sampled", "stale", "unknown", "silent", "Broadcasted", "Sent", "SaveSnapshot", "Close", "HostError", "PeerError"
+        "counted", "sampled", "stale", "unknown", "silent", "Broadcasted", "Sent", "SaveSnapshot", "Close", "HostError", "ClientError"
     }  # fmt: skip

@@ -7,15 +7,15 @@ import pytest
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import SaveSnapshot
 from breathing_room.core.events import (
-    Broke,
-    Heard,
+    Disconnected,
+    HeartbeatReceived,
     Joined,
     Left,
     MoodChanged,
+    PanelLeft,
+    PanelReported,
     PeersChanged,
-    Reported,
-    Withdrew,
-    Woken,
+    TimerFired,
 )
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.summary import PeerState
@@ -35,8 +35,8 @@ def a_full_room() -> Room:
     room = a_room()
     room.step(Joined("ann's", ANN, "release"), now_ms=0)
     room.step(Joined("bob's", BOB), now_ms=0)
-    room.step(Reported(CAT, 0.5, "gratitude"), now_ms=0)
-    room.step(Broke("bob's"), now_ms=5_000)
+    room.step(PanelReported(CAT, 0.5, "gratitude"), now_ms=0)
+    room.step(Disconnected("bob's"), now_ms=5_000)
     return room
 
 
@@ -44,17 +44,17 @@ def test_a_restart_is_not_an_exodus() -> None:
     """Restored people count in high until they are heard from; low is those who were."""
     room = restart(a_full_room(), now_ms=8_000)
 
-    assert room.presence(now_ms=8_000) == here(8_000, 3, silent=3, stale=True, release=1, gratitude=1)
-    assert room.step(Woken(), now_ms=8_000) == Step((), next_timer_ms=20_000)
+    assert room.presence(now_ms=8_000) == here(8_000, 3, suspect=3, stale=True, release=1, gratitude=1)
+    assert room.step(TimerFired(), now_ms=8_000) == Step((), next_timer_ms=20_000)
     assert room.step(Joined("ann's 2", ANN), now_ms=9_000) == Step(
-        (Broadcasted(here(9_000, 3, silent=2, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
+        (Broadcasted(here(9_000, 3, suspect=2, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
         20_000,
     )
-    assert room.step(Woken(), now_ms=20_000) == Step(
-        (Broadcasted(here(20_000, 2, silent=1, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
+    assert room.step(TimerFired(), now_ms=20_000) == Step(
+        (Broadcasted(here(20_000, 2, suspect=1, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
         60_000,
     )
-    assert room.step(Reported(CAT, 0.5), now_ms=30_000) == Step(
+    assert room.step(PanelReported(CAT, 0.5), now_ms=30_000) == Step(
         (Broadcasted(here(30_000, 2, release=1, gratitude=1)),), 60_000
     )
 
@@ -63,10 +63,12 @@ def test_a_restored_room_is_counted_again_after_one_lease() -> None:
     """Nobody comes back: the people of sockets are gone within lease_ms, those who reported within theirs."""
     room = restart(a_full_room(), now_ms=8_000)
 
-    assert room.step(Woken(), now_ms=60_000).effects == (
-        Broadcasted(here(60_000, 1, silent=1, stale=True, gratitude=1)),
+    assert room.step(TimerFired(), now_ms=60_000).effects == (
+        Broadcasted(here(60_000, 1, suspect=1, stale=True, gratitude=1)),
     )
-    assert room.step(Woken(), now_ms=150_000) == Step((Broadcasted(here(150_000, 0)),), 8_000 + SAVE_AT_MS)
+    assert room.step(TimerFired(), now_ms=150_000) == Step(
+        (Broadcasted(here(150_000, 0)),), 8_000 + SAVE_AT_MS
+    )
 
 
 def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
@@ -77,7 +79,7 @@ def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
 
     assert step.effects == (
         Broadcasted(
-            here(9_000, 4, silent=3, stale=True, silent_moods=CATS | {"release": 1}, release=1, gratitude=1)
+            here(9_000, 4, suspect=3, stale=True, silent_moods=CATS | {"release": 1}, release=1, gratitude=1)
         ),
     )
 
@@ -86,9 +88,9 @@ def test_a_restored_person_can_say_goodbye() -> None:
     """A goodbye over HTTP reaches somebody who was not heard from since the restart."""
     room = restart(a_full_room(), now_ms=8_000)
 
-    step = room.step(Withdrew(CAT), now_ms=9_000)
+    step = room.step(PanelLeft(CAT), now_ms=9_000)
 
-    assert step.effects == (Broadcasted(here(9_000, 2, silent=2, stale=True, release=1)),)
+    assert step.effects == (Broadcasted(here(9_000, 2, suspect=2, stale=True, release=1)),)
 
 
 def test_leases_that_end_while_the_server_is_down_are_over() -> None:
@@ -96,14 +98,14 @@ def test_leases_that_end_while_the_server_is_down_are_over() -> None:
     room = restart(a_full_room(), now_ms=20_000)
 
     assert not room.holds(BOB)
-    assert room.presence(now_ms=20_000) == here(20_000, 2, silent=2, stale=True, release=1, gratitude=1)
+    assert room.presence(now_ms=20_000) == here(20_000, 2, suspect=2, stale=True, release=1, gratitude=1)
 
 
 def test_a_restart_after_every_lease_is_unknown_and_not_empty() -> None:
     """When nobody's lease lasted, nobody knows who will come back: unknown for one lease, never 0."""
     room = restart(a_full_room(), now_ms=150_000)
 
-    assert room.step(Woken(), now_ms=150_000) == Step((), next_timer_ms=210_000)
+    assert room.step(TimerFired(), now_ms=150_000) == Step((), next_timer_ms=210_000)
     assert room.presence(now_ms=150_000) == here(150_000, 0, unknown=True)
     assert room.step(Joined("ann's", ANN), now_ms=151_000).effects == (
         Broadcasted(here(151_000, 1, unknown=True)),
@@ -126,17 +128,17 @@ def test_an_unknown_room_is_unknown_again_after_a_restart() -> None:
     room.step(Joined("tab", ANN), now_ms=30_000)
     room = restart(room, now_ms=40_000)
 
-    assert room.presence(now_ms=40_000) == here(40_000, 1, silent=1, unknown=True)
-    assert room.step(Woken(), now_ms=40_000) == Step((), next_timer_ms=90_000)
-    assert room.step(Heard("tab"), now_ms=50_000) == Step((), next_timer_ms=90_000)
+    assert room.presence(now_ms=40_000) == here(40_000, 1, suspect=1, unknown=True)
+    assert room.step(TimerFired(), now_ms=40_000) == Step((), next_timer_ms=90_000)
+    assert room.step(HeartbeatReceived("tab"), now_ms=50_000) == Step((), next_timer_ms=90_000)
     room.step(Joined("tab", ANN), now_ms=50_000)
-    assert room.step(Woken(), now_ms=100_000).effects == (Broadcasted(here(100_000, 1)),)
+    assert room.step(TimerFired(), now_ms=100_000).effects == (Broadcasted(here(100_000, 1)),)
 
 
 def test_time_for_which_the_server_was_down_gives_nobody_a_chance_to_renew() -> None:
     """A room that did not know its count when it went down does not know it when it comes back, however late."""
     room = a_room(unknown=True)
-    room.step(Woken(), now_ms=5_000)
+    room.step(TimerFired(), now_ms=5_000)
 
     room = restart(room, now_ms=70_000)
 
@@ -157,7 +159,7 @@ def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:
     """When the clock stepped back over a restart, no time passed for anybody."""
     room = restart(a_full_room(), now_ms=1_000)
 
-    assert room.step(Woken(), now_ms=1_000) == Step((), next_timer_ms=16_000)
+    assert room.step(TimerFired(), now_ms=1_000) == Step((), next_timer_ms=16_000)
     assert room.count == 3
 
 
@@ -165,15 +167,17 @@ def test_a_restored_lease_is_no_longer_than_leases_are_now() -> None:
     """With a shorter lease since the restart, or a damaged snapshot, nobody stays in doubt for longer than that."""
     room = a_room(replace(CONFIG, lease_ms=86_400_000))
     room.step(Joined("tab", ANN), now_ms=0)
-    room.step(Reported(BOB, 0.5), now_ms=0)
+    room.step(PanelReported(BOB, 0.5), now_ms=0)
     snapshot = room.snapshot()
     seats = replace(snapshot.panel.seats, left_ms=(2**32 - 1,))
     snapshot = replace(snapshot, panel=replace(snapshot.panel, seats=seats))
 
     room = Room.restore(snapshot, CONFIG, now_ms=1_000)
 
-    assert room.step(Woken(), now_ms=61_050).effects == (Broadcasted(here(61_050, 1, silent=1, stale=True)),)
-    assert room.step(Woken(), now_ms=151_050).effects == (Broadcasted(here(151_050, 0)),)
+    assert room.step(TimerFired(), now_ms=61_050).effects == (
+        Broadcasted(here(61_050, 1, suspect=1, stale=True)),
+    )
+    assert room.step(TimerFired(), now_ms=151_050).effects == (Broadcasted(here(151_050, 0)),)
 
 
 def test_the_label_lasts_over_a_restart() -> None:
@@ -182,7 +186,7 @@ def test_the_label_lasts_over_a_restart() -> None:
     for index in range(41):
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
 
-    room.step(Woken(), now_ms=1_000)
+    room.step(TimerFired(), now_ms=1_000)
     assert room.presence(now_ms=1_000).label == "41"
 
     room = restart(room, now_ms=1_000)
@@ -198,12 +202,12 @@ def test_a_socket_that_broke_while_the_room_slept_leaves_its_person_in_doubt() -
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
     room.step(Joined("bob's", BOB), now_ms=0)
-    room.step(Woken(), now_ms=1_000)
+    room.step(TimerFired(), now_ms=1_000)
 
     room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN})
 
-    assert room.step(Woken(), now_ms=5_000) == Step((Broadcasted(here(5_000, 2, silent=1)),), 16_000)
-    assert room.step(Woken(), now_ms=16_000).effects == (Broadcasted(here(16_000, 1)),)
+    assert room.step(TimerFired(), now_ms=5_000) == Step((Broadcasted(here(5_000, 2, suspect=1)),), 16_000)
+    assert room.step(TimerFired(), now_ms=16_000).effects == (Broadcasted(here(16_000, 1)),)
 
 
 @pytest.mark.parametrize("nap_at_ms", [100, 200])
@@ -218,19 +222,19 @@ def test_a_sleep_does_not_forget_who_was_told_what(nap_at_ms: int) -> None:
     if nap_at_ms == 200:
         room = Room.wake(room.snapshot(), CONFIG, {"bob's": BOB})
 
-    assert room.step(Woken(), now_ms=1_000).effects == (Broadcasted(here(1_000, 1)),)
+    assert room.step(TimerFired(), now_ms=1_000).effects == (Broadcasted(here(1_000, 1)),)
 
 
 def test_what_happened_while_the_room_slept_is_saved() -> None:
     """A doubt that comes with waking is a change like any other: the next snapshot has it."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000))
     room.step(Joined("tab", ANN), now_ms=0)
-    assert SaveSnapshot() in room.step(Woken(), now_ms=10_000).effects
+    assert SaveSnapshot() in room.step(TimerFired(), now_ms=10_000).effects
 
     room = Room.wake(room.snapshot(), room.config, {})
 
-    assert room.step(Woken(), now_ms=20_000).effects == (
-        Broadcasted(here(20_000, 1, silent=1)),
+    assert room.step(TimerFired(), now_ms=20_000).effects == (
+        Broadcasted(here(20_000, 1, suspect=1)),
         SaveSnapshot(),
     )
 
@@ -243,7 +247,7 @@ def test_a_connection_of_nobody_is_not_taken_over_at_waking() -> None:
     room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
 
     assert room.connection_count == 1
-    assert room.step(Heard("bob's"), now_ms=0) == Step((), 60_000)
+    assert room.step(HeartbeatReceived("bob's"), now_ms=0) == Step((), 60_000)
 
 
 def test_several_tabs_sleep_as_one_person() -> None:
@@ -254,7 +258,7 @@ def test_several_tabs_sleep_as_one_person() -> None:
 
     room = Room.wake(room.snapshot(), CONFIG, {"tab": ANN, "tab 2": ANN})
 
-    assert (room.count, room.connection_count, room.silent_count) == (1, 2, 0)
+    assert (room.count, room.connection_count, room.suspect_count) == (1, 2, 0)
     assert room.step(Left("tab"), now_ms=1_000) == Step((), 60_000)
     assert room.step(Left("tab 2"), now_ms=2_000).effects == (Broadcasted(here(2_000, 0)),)
 
@@ -270,39 +274,39 @@ def test_what_a_room_has_to_keep_of_its_suspects_is_compared_at_constant_cost() 
     room.step(Joined("watching", CAT), now_ms=0)
     for key in keys:
         room.step(Joined(key, key), now_ms=0)
-    room.step(Woken(), now_ms=1_000)
+    room.step(TimerFired(), now_ms=1_000)
 
     stamps = []
     for at_ms, events in (
-        (1_100, [Broke(key) for key in keys]),
+        (1_100, [Disconnected(key) for key in keys]),
         (1_200, [Joined("back", keys[3])]),
-        (1_300, [Broke("back")]),
-        (1_400, [Withdrew(keys[4])]),
+        (1_300, [Disconnected("back")]),
+        (1_400, [PanelLeft(keys[4])]),
     ):
         for event in events:
             room.step(event, now_ms=at_ms)
-        stamps.append(room.rest_stamp)
+        stamps.append(room.hibernation_version)
     room.step(MoodChanged("watching", "release"), now_ms=1_500)
-    assert room.rest_stamp == stamps[-1]
-    room.step(Woken(), now_ms=20_000)
-    assert room.silent_count == 0
+    assert room.hibernation_version == stamps[-1]
+    room.step(TimerFired(), now_ms=20_000)
+    assert room.suspect_count == 0
 
-    assert len({*stamps, room.rest_stamp}) == len(stamps) + 1
+    assert len({*stamps, room.hibernation_version}) == len(stamps) + 1
     assert not any(isinstance(part, tuple | list | dict | set) for part in stamps[0])
 
 
 def test_a_broadcast_is_no_change_of_what_a_room_among_peers_has_to_keep() -> None:
     """A host keeps the last broadcast of a room with what is known of its peers, so the rest of the room is not written for that."""
     room = a_room()
-    room.step(Reported(ANN, 0.5), now_ms=0)
-    alone = room.rest_stamp
+    room.step(PanelReported(ANN, 0.5), now_ms=0)
+    alone = room.hibernation_version
     peer = a_room()
     peer.step(Joined("tab", BOB), now_ms=0)
     room.step(PeersChanged(PeerState((peer.summary(0),))), now_ms=10_000)
-    among_peers = room.rest_stamp
+    among_peers = room.hibernation_version
     assert among_peers != alone
 
     peer.step(Joined("tab 2", CAT), now_ms=20_000)
     step = room.step(PeersChanged(PeerState((peer.summary(20_000),))), now_ms=20_000)
     assert [type(effect) for effect in step.effects] == [Broadcasted]
-    assert room.rest_stamp == among_peers
+    assert room.hibernation_version == among_peers

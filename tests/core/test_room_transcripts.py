@@ -20,16 +20,16 @@ import pytest
 from breathing_room.core.config import UNSPOKEN, RoomConfig
 from breathing_room.core.effects import Close, KeepConnections, SaveSnapshot
 from breathing_room.core.events import (
-    Broke,
+    Disconnected,
     Event,
-    Heard,
+    HeartbeatReceived,
     Joined,
     Left,
     MoodChanged,
-    Observed,
-    Reported,
-    Withdrew,
-    Woken,
+    ObserverJoined,
+    PanelLeft,
+    PanelReported,
+    TimerFired,
 )
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
@@ -73,7 +73,7 @@ class Play:
     """A scenario under way."""
 
     def __init__(self) -> None:
-        self.config = RoomConfig(beat_ms=30_000)
+        self.config = RoomConfig(heartbeat_ms=30_000)
         self.host: Host | None = None
         self.clock_ms = 0
         self.saved: bytes | None = None
@@ -96,7 +96,7 @@ class Play:
                 self.muted.add(socket)
             case "hear", [socket]:
                 self.muted.remove(socket)
-                self.tell(Heard(socket))
+                self.tell(HeartbeatReceived(socket))
             case "stop", []:
                 assert self.host is not None
                 self.saved = encode_snapshot(self.host.room.snapshot())
@@ -116,7 +116,7 @@ class Play:
         self.host = Host(self.config, clock_ms=self.clock_ms, unknown=self.saved is None)
         if self.saved is not None:
             self.host.room = Room.restore(decode_snapshot(self.saved), self.config, now_ms=self.clock_ms)
-            self.host.tell(Woken())
+            self.host.tell(TimerFired())
         self.lines.append(f"{write_clock(self.clock_ms)}  page: {in_words(self.host.presence())}")
 
     def tell(self, event: Event) -> None:
@@ -145,7 +145,7 @@ class Play:
                 break
             for connection, key in list(self.host.connections.items()):
                 if key is not None and connection not in self.muted:
-                    self.tell(Heard(connection))
+                    self.tell(HeartbeatReceived(connection))
         self.clock_ms = at_ms
 
 
@@ -155,17 +155,17 @@ def read_event(command: str, words: list[str]) -> Event:
         case "join", [socket, name, *mood]:
             return Joined(socket, visitor(name), mood[0] if mood else None)
         case "observe", [socket]:
-            return Observed(socket)
+            return ObserverJoined(socket)
         case "mood", [socket, mood]:
             return MoodChanged(socket, mood)
         case "leave", [socket]:
             return Left(socket)
         case "break", [socket]:
-            return Broke(socket)
+            return Disconnected(socket)
         case "report", [name, *mood]:
-            return Reported(visitor(name), 0.5, mood[0] if mood else None)
+            return PanelReported(visitor(name), 0.5, mood[0] if mood else None)
         case "withdraw", [name]:
-            return Withdrew(visitor(name))
+            return PanelLeft(visitor(name))
     raise AssertionError(f"no command: {command} {words}")
 
 

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Broke, Event, Joined, Reported, Tossed, Woken
+from breathing_room.core.events import Disconnected, Event, Joined, LegacyReported, PanelReported, TimerFired
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
-from breathing_room.core.leases import RESTORED, SILENT, Leases
+from breathing_room.core.leases import RESTORED, SUSPECT, Leases
 from breathing_room.core.panel import ARRIVALS_MS
-from breathing_room.core.presence import Facts, Method
+from breathing_room.core.presence import Counts, Method
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import (
     MAGIC,
-    CoinSnapshot,
+    LegacySnapshot,
     PanelSnapshot,
     Snapshot,
     decode_snapshot,
@@ -67,7 +67,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         return Leases(
             keys=keys(count),
             mood_of=bytes(column(count, len(moods))),
-            flags=bytes(column(count, SILENT | RESTORED)),
+            flags=bytes(column(count, SUSPECT | RESTORED)),
             left_ms=column(count, 2**32 - 1),
             tickets=column(count if tickets else 0, TICKETS - 1),
         )
@@ -76,7 +76,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
     people = st.integers(0, 2**40)
     facts = st.builds(
-        Facts,
+        Counts,
         st.none() | people,
         people,
         st.none() | people,
@@ -91,7 +91,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         people=leases(tickets=False),
         panel=PanelSnapshot(
             seats=leases(tickets=True),
-            lapsed=leases(tickets=True),
+            expired=leases(tickets=True),
             since_ms=draw(instants),
             rates=tuple(
                 draw(st.lists(st.tuples(instants, st.floats(0, 1, exclude_min=True)), min_size=1, max_size=3))
@@ -100,7 +100,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             arrivals_per_ms=draw(floats),
             arrived_at_ms=draw(instants),
         ),
-        coins=CoinSnapshot(
+        coins=LegacySnapshot(
             keys=keys(sessions),
             mood_of=bytes(column(sessions, len(moods))),
             ages_ms=column(sessions, 2**32 - 1),
@@ -137,17 +137,17 @@ def a_room(start_ms: int = 1_000) -> Room:
     room = Room("lobby", QUICK, now_ms=start_ms)
     room.step(Joined("ann's", ANN, "calm"), now_ms=start_ms)
     room.step(Joined("bob's", BOB, "glad"), now_ms=start_ms + 100)
-    room.step(Broke("bob's"), now_ms=start_ms + 110)
-    room.step(Reported(CAT, 0.25), now_ms=start_ms + 120)
-    room.step(Woken(), now_ms=start_ms + 200)
+    room.step(Disconnected("bob's"), now_ms=start_ms + 110)
+    room.step(PanelReported(CAT, 0.25), now_ms=start_ms + 120)
+    room.step(TimerFired(), now_ms=start_ms + 200)
     return room
 
 
 def a_room_with_coins(start_ms: int = 1_000) -> Room:
     room = a_room(start_ms)
     for at_ms in (210, 220, 230):
-        room.step(Tossed(DAN, "glad" if at_ms == 210 else "calm"), now_ms=start_ms + at_ms)
-    room.step(Tossed(EVE, "glad"), now_ms=start_ms + 240)
+        room.step(LegacyReported(DAN, "glad" if at_ms == 210 else "calm"), now_ms=start_ms + at_ms)
+    room.step(LegacyReported(EVE, "glad"), now_ms=start_ms + 240)
     return room
 
 
@@ -157,7 +157,7 @@ def test_a_snapshot_says_everything() -> None:
         room="lobby",
         as_of_ms=1_200,
         moods=("calm", "glad"),
-        people=Leases(keys=ANN + BOB, mood_of=b"\x00\x01", flags=bytes([0, SILENT]), left_ms=(800, 250)),
+        people=Leases(keys=ANN + BOB, mood_of=b"\x00\x01", flags=bytes([0, SUSPECT]), left_ms=(800, 250)),
         panel=PanelSnapshot(
             seats=Leases(keys=CAT, mood_of=b"\x02", flags=b"\0", left_ms=(149_950,), tickets=(2**30,)),
             since_ms=1_000,
@@ -166,10 +166,10 @@ def test_a_snapshot_says_everything() -> None:
             arrivals_per_ms=1 / ARRIVALS_MS,
             arrived_at_ms=1_120,
         ),
-        coins=CoinSnapshot(),
+        coins=LegacySnapshot(),
         unknown_until_ms=None,
         described_at_ms=1_120,
-        announced=Facts(3, 2, 3, "counted", ((1, 1, 1), (1, 0, 1), (1, 1, 1)), 1.0),
+        announced=Counts(3, 2, 3, "counted", ((1, 1, 1), (1, 0, 1), (1, 1, 1)), 1.0),
         announced_at_ms=1_200,
         saved_at_ms=1_000,
         told_apart=False,
@@ -180,7 +180,7 @@ def test_a_snapshot_says_everything() -> None:
 
 def test_coins_are_taken_down() -> None:
     """Sessions stand with mood and age, the latest last; coins that came up with theirs."""
-    assert a_room_with_coins().snapshot().coins == CoinSnapshot(
+    assert a_room_with_coins().snapshot().coins == LegacySnapshot(
         keys=DAN + EVE,
         mood_of=b"\x00\x01",
         ages_ms=(10, 0),
@@ -194,8 +194,8 @@ def test_coins_are_taken_down() -> None:
     ("size", "event"),
     [
         (22, Joined),
-        (26, lambda _, key: Reported(key, 0.5)),
-        (21, lambda _, key: Tossed(key, "calm")),
+        (26, lambda _, key: PanelReported(key, 0.5)),
+        (21, lambda _, key: LegacyReported(key, "calm")),
     ],
 )
 def test_a_person_takes_few_bytes(size: int, event: Callable[[int, VisitorKey], Event]) -> None:
@@ -359,4 +359,4 @@ def check_restored(snapshot: Snapshot) -> None:
     assert presence.count in {known, None}
     assert 0 <= presence.low <= known
     assert presence.high is None or presence.high >= known
-    room.step(Woken(), now_ms=TODAY_MS + 400_000)
+    room.step(TimerFired(), now_ms=TODAY_MS + 400_000)

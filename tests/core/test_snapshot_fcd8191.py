@@ -11,30 +11,30 @@ import pytest
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send
 from breathing_room.core.events import (
-    Broke,
+    Disconnected,
     Event,
-    Heard,
+    HeartbeatReceived,
     Joined,
     Left,
+    LegacyReported,
     MoodChanged,
-    Reported,
-    Tossed,
-    Withdrew,
-    Woken,
+    PanelLeft,
+    PanelReported,
+    TimerFired,
 )
 from breathing_room.core.identity import Connection, VisitorKey
-from breathing_room.core.leases import RESTORED, SILENT
+from breathing_room.core.leases import RESTORED, SUSPECT
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from breathing_room.core.wire import presence_body
 from written import FOLDER, line, read
 
-CONFIG = RoomConfig(push_ms=1_000, beat_ms=60_000, panel_size=20, spread_ms=10_000)
+CONFIG = RoomConfig(push_ms=1_000, heartbeat_ms=60_000, panel_size=20, rate_propagation_ms=10_000)
 CONFIGS = {
     "crowded": CONFIG,
     "restarted": CONFIG,
     "unknown": CONFIG,
-    "private": replace(CONFIG, cell_min=5),
+    "private": replace(CONFIG, min_cell_size=5),
 }
 STORIES = read("stories.json")["room"]
 
@@ -65,7 +65,7 @@ class Player:
             until_ms = self.at_ms + arguments[0]
             while self.wake_at_ms is not None and self.wake_at_ms <= until_ms:
                 self.at_ms = max(self.at_ms, self.wake_at_ms)
-                self.step(Woken())
+                self.step(TimerFired())
             self.at_ms = until_ms
         else:
             self.step(event(name, *arguments))
@@ -86,19 +86,19 @@ def event(name: str, who: str = "", *more: Any) -> Event:
         case "mood":
             return MoodChanged(who, more[0])
         case "beat":
-            return Heard(who)
+            return HeartbeatReceived(who)
         case "leave":
             return Left(who)
         case "break":
-            return Broke(who)
+            return Disconnected(who)
         case "report":
-            return Reported(key(who), more[0], more[1])
+            return PanelReported(key(who), more[0], more[1])
         case "toss":
-            return Tossed(key(who), more[0])
+            return LegacyReported(key(who), more[0])
         case "withdraw":
-            return Withdrew(key(who))
+            return PanelLeft(key(who))
         case "wake":
-            return Woken()
+            return TimerFired()
     raise ValueError(name)
 
 
@@ -124,12 +124,12 @@ def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) ->
     seats = snapshot.panel.seats
     assert read(f"room/{name}.json")["holds"] == {
         "leases of connections": len(snapshot.people),
-        "suspect leases": sum(bool(flag & SILENT) for flag in snapshot.people.flags),
+        "suspect leases": sum(bool(flag & SUSPECT) for flag in snapshot.people.flags),
         "restored leases": sum(bool(flag & RESTORED) for flag in snapshot.people.flags),
         "seats": len(seats),
-        "suspect seats": sum(bool(flag & SILENT) for flag in seats.flags),
+        "suspect seats": sum(bool(flag & SUSPECT) for flag in seats.flags),
         "restored seats": sum(bool(flag & RESTORED) for flag in seats.flags),
-        "lapsed seats": len(snapshot.panel.lapsed),
+        "lapsed seats": len(snapshot.panel.expired),
         "rates": len(snapshot.panel.rates),
         "sessions": len(snapshot.coins.mood_of),
         "coins": len(snapshot.coins.repeat_mood_of),

@@ -4,18 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.estimate.coin import CoinSums
+from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.summary import NO_PEERS, Summary, add_up, doubted, facts, without_people
 
 CONFIG = RoomConfig(moods=("calm", "glad"))
-NO_COINS = CoinSums(repeats=(0, 0, 0), weights=(0, 0, 0))
+NO_COINS = LegacySums(repeats=(0, 0, 0), weights=(0, 0, 0))
 NO_SEATS = PanelSums(tally=(0, 0, 0), restored_tally=(0, 0, 0))
 
 
-def a_summary(people: tuple[int, ...], silent: tuple[int, ...] = (0, 0, 0), **more: Any) -> Summary:
+def a_summary(people: tuple[int, ...], suspect: tuple[int, ...] = (0, 0, 0), **more: Any) -> Summary:
     defaults: dict[str, Any] = {"panel": NO_SEATS, "coins": NO_COINS}
-    return Summary(people=people, silent=silent, **(defaults | more))
+    return Summary(people=people, suspect=suspect, **(defaults | more))
 
 
 def seats(*tally: int, theta: float = 1.0) -> PanelSums:
@@ -92,7 +92,7 @@ def test_visitors_on_their_way_widen_the_interval_but_never_below_our_own() -> N
 def test_who_came_back_elsewhere_is_taken_from_the_moods_of_the_silent() -> None:
     """People who returned to us are counted once: they are taken off the count, in the moods of the silent people of others."""
     summaries = [a_summary((5, 0, 0)), a_summary((0, 6, 2), (0, 3, 1))]
-    found = facts(summaries, CONFIG, returned=4, silent=(0, 3, 1))
+    found = facts(summaries, CONFIG, returned=4, suspect=(0, 3, 1))
     assert (found.count, found.high) == (9, 13)
     assert [cell and cell[0] for cell in found.cells] == [5, 3, 1]
 
@@ -107,7 +107,7 @@ def test_seats_left_from_before_a_restart_are_stale() -> None:
 def test_small_moods_are_merged_as_the_room_is_set() -> None:
     """Moods of fewer people than the room tells apart are left out, and the count is the same."""
     people = [a_summary((20, 6, 1))]
-    shown, merged = facts(people, CONFIG), facts(people, replace(CONFIG, cell_min=5))
+    shown, merged = facts(people, CONFIG), facts(people, replace(CONFIG, min_cell_size=5))
     assert shown.cells == ((20, 20, 20), (6, 6, 6), (1, 1, 1))
     assert merged.cells == ((20, 20, 20), None, None)
     assert shown.count == merged.count == 27
@@ -125,13 +125,13 @@ def test_added_up_the_summaries_of_peers_give_the_same_facts() -> None:
 
     assert facts([own, *added], CONFIG) == facts([own, *peers], CONFIG)
     assert [summary.panel.theta for summary in added] == [0.5, 0.25]
-    assert (added[0].people, added[0].silent, added[0].restored) == ((5, 3, 7), (1, 0, 3), 2)
+    assert (added[0].people, added[0].suspect, added[0].restored) == ((5, 3, 7), (1, 0, 3), 2)
     assert added[0].arrivals_per_s == 0.75
 
 
 def test_summaries_with_coins_are_not_added_up() -> None:
     """A summary with coins stays by itself and unchanged, since the times for which coins were watched do not add."""
-    coins = CoinSums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
+    coins = LegacySums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
     with_coins = a_summary((1, 0, 0), coins=coins)
     plain, other = a_summary((2, 0, 0)), a_summary((0, 3, 0))
 
@@ -147,7 +147,7 @@ def test_an_unknown_peer_is_not_lost_among_others() -> None:
 
 def test_no_peers_change_nothing() -> None:
     """Without peers there is nothing to add, nothing to leave open, and no time at which that changes."""
-    assert (NO_PEERS.summaries, NO_PEERS.unread, NO_PEERS.silent_unread, NO_PEERS.newcomers) == (
+    assert (NO_PEERS.summaries, NO_PEERS.unread, NO_PEERS.suspect_unread, NO_PEERS.newcomers) == (
         (),
         None,
         0,

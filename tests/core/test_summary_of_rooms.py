@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.core.estimate.coin import WINDOW_MS
-from breathing_room.core.events import Broke, Event, Joined, Paced, Reported, Tossed, Woken
+from breathing_room.core.estimate.legacy_sampling import WINDOW_MS
+from breathing_room.core.events import (
+    Disconnected,
+    Event,
+    Joined,
+    LegacyReported,
+    PanelReported,
+    RateSet,
+    TimerFired,
+)
 from breathing_room.core.room import Room
 from breathing_room.core.summary import doubted, facts, without_people
 from core.playing import ANN, BOB, visitor
@@ -23,13 +31,13 @@ people = st.lists(
 )
 
 
-def played(events: Sequence[Event], *, paced: Paced | None) -> Room:
+def played(events: Sequence[Event], *, paced: RateSet | None) -> Room:
     room = a_room()
     if paced is not None:
         room.step(paced, now_ms=0)
     for event in events:
         room.step(event, now_ms=10)
-    room.step(Woken(), now_ms=200)
+    room.step(TimerFired(), now_ms=200)
     return room
 
 
@@ -40,7 +48,9 @@ def test_sockets_on_several_nodes_are_as_on_one(crowd: list[tuple[int, str | Non
     """
     events: list[tuple[int, list[Event]]] = []
     for index, (node, mood, breaks) in enumerate(crowd):
-        events.append((node, [Joined(index, visitor(f"{index}"), mood), *([Broke(index)] if breaks else [])]))
+        events.append(
+            (node, [Joined(index, visitor(f"{index}"), mood), *([Disconnected(index)] if breaks else [])])
+        )
     one = played([event for _, happened in events for event in happened], paced=None)
     several = [
         played([event for at, happened in events if at == node for event in happened], paced=None)
@@ -57,22 +67,22 @@ def test_a_panel_on_several_nodes_is_as_on_one(
     """
     Seats, some of which lapse in silence, make the same estimate and the same interval on four nodes as on one.
     """
-    pace = Paced(((0, rate),), 0)
+    pace = RateSet(((0, rate),), 0)
     events: list[tuple[int, Event]] = [
-        (node, Reported(visitor(f"{index}"), index % 16 / 16 * rate, mood))
+        (node, PanelReported(visitor(f"{index}"), index % 16 / 16 * rate, mood))
         for index, (node, mood, _) in enumerate(crowd)
     ]
     renewed: list[tuple[int, Event]] = [
         event for event, (_, _, again) in zip(events, crowd, strict=True) if again
     ]
-    at_ms = CONFIG.beat_lease_ms - 1
+    at_ms = CONFIG.heartbeat_lease_ms - 1
 
     def last(node: int | None) -> Room:
         room = played([event for at, event in events if node in {None, at}], paced=pace)
         for at, event in renewed:
             if node in {None, at}:
                 room.step(event, now_ms=at_ms)
-        room.step(Woken(), now_ms=at_ms + 1_000 * later_s)
+        room.step(TimerFired(), now_ms=at_ms + 1_000 * later_s)
         return room
 
     now_ms = at_ms + 1_000 * later_s
@@ -88,9 +98,9 @@ def test_coins_on_several_nodes_are_as_on_one() -> None:
     for second in range(10):
         for index in range(40):
             for room in (one, here if index % 2 else there):
-                room.step(Tossed(visitor(f"{index}"), MOODS[index % 2]), now_ms=20_000 * second)
+                room.step(LegacyReported(visitor(f"{index}"), MOODS[index % 2]), now_ms=20_000 * second)
     for room in rooms:
-        room.step(Woken(), now_ms=WINDOW_MS + 20_000)
+        room.step(TimerFired(), now_ms=WINDOW_MS + 20_000)
 
     together = facts([room.summary(WINDOW_MS + 20_000) for room in (here, there)], CONFIG)
     assert together == facts([one.summary(WINDOW_MS + 20_000)], CONFIG)
@@ -103,10 +113,10 @@ def test_nodes_under_different_rates_are_added_as_estimates() -> None:
     While a rate spreads, a node that asks everybody and one that asks half each count for what they are.
     """
     here, there = a_room(), a_room()
-    there.step(Paced(((0, 0.5),), 0), now_ms=0)
+    there.step(RateSet(((0, 0.5),), 0), now_ms=0)
     for index in range(4):
-        here.step(Reported(visitor(f"h{index}"), 0.9, "calm"), now_ms=0)
-        there.step(Reported(visitor(f"t{index}"), 0.25, "glad"), now_ms=0)
+        here.step(PanelReported(visitor(f"h{index}"), 0.9, "calm"), now_ms=0)
+        there.step(PanelReported(visitor(f"t{index}"), 0.25, "glad"), now_ms=0)
 
     together = facts([here.summary(0), there.summary(0)], CONFIG)
     assert together.count == 4 + 8
@@ -121,7 +131,7 @@ def test_a_doubted_node_is_left_out_below_and_counted_in_above() -> None:
     """
     room = a_room()
     room.step(Joined(1, ANN, "calm"), now_ms=0)
-    room.step(Reported(BOB, 0.5, "glad"), now_ms=0)
+    room.step(PanelReported(BOB, 0.5, "glad"), now_ms=0)
     doubt = doubted(room.summary(0))
 
     known = facts([a_summary(3), doubt], CONFIG)
@@ -138,7 +148,7 @@ def test_coins_of_a_doubted_node_are_left_out_below() -> None:
     """
     room = a_room()
     for second in range(10):
-        room.step(Tossed(ANN, "calm"), now_ms=20_000 * second)
+        room.step(LegacyReported(ANN, "calm"), now_ms=20_000 * second)
     sure = facts([a_summary(3), room.summary(180_000)], CONFIG)
     known = facts([a_summary(3), doubted(room.summary(180_000))], CONFIG)
 

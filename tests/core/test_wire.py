@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from breathing_room.core.breath import PATTERNS
 from breathing_room.core.config import MOODS, UNSPOKEN, RoomConfig
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Reported
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import PanelReported
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.wire import (
@@ -54,9 +54,9 @@ PROTOCOL: Final = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.
 ID: Final = "0123456789abcdef"
 
 
-def refusal(call: Any, *args: Any) -> PeerError:
+def refusal(call: Any, *args: Any) -> ClientError:
     """Make a call that is refused, and return the refusal."""
-    with pytest.raises(PeerError) as caught:
+    with pytest.raises(ClientError) as caught:
         call(*args)
     return caught.value
 
@@ -243,11 +243,11 @@ def check_understood(message: Message | Report) -> None:
 
 @given(likely | anything)
 def test_arbitrary_json_is_understood_or_refused(value: Any) -> None:
-    """No JSON whatever raises anything but PeerError, and what is understood is in form."""
+    """No JSON whatever raises anything but ClientError, and what is understood is in form."""
     for text in (json.dumps(value), json.dumps(value).encode()):
-        with suppress(PeerError):
+        with suppress(ClientError):
             check_understood(decode_message(text, MOODS))
-    with suppress(PeerError):
+    with suppress(ClientError):
         check_understood(decode_report(json.dumps(value).encode(), MOODS, epoch=7))
 
 
@@ -257,15 +257,15 @@ def test_arbitrary_json_is_understood_or_refused(value: Any) -> None:
 @example(b"\x00{\x00}")
 @example(b"\xed\xa0\x80")
 def test_arbitrary_bytes_are_understood_or_refused(value: bytes) -> None:
-    """No bytes whatever raise anything but PeerError."""
-    with suppress(PeerError):
+    """No bytes whatever raise anything but ClientError."""
+    with suppress(ClientError):
         check_understood(decode_message(value, MOODS))
 
 
 @given(st.text())
 def test_arbitrary_text_is_understood_or_refused(value: str) -> None:
-    """No text whatever, lone surrogates included, raises anything but PeerError."""
-    with suppress(PeerError):
+    """No text whatever, lone surrogates included, raises anything but ClientError."""
+    with suppress(ClientError):
         check_understood(decode_message(value, MOODS))
 
 
@@ -344,8 +344,8 @@ presences = st.builds(
     mood_intervals=st.dictionaries(st.sampled_from(MOODS), st.none() | st.tuples(whole, st.none() | whole)),
     label=st.sampled_from(["unknown", "12", "about 10,000"]),
     as_of_ms=whole,
-    valid_ms=whole,
-    next_ms=whole,
+    stale_after_ms=whole,
+    poll_ms=whole,
 )
 
 
@@ -366,7 +366,9 @@ def a_presence(people: int, *, moods: tuple[str, ...] = MOODS) -> Presence:
     room = Room("lobby", RoomConfig(moods=moods), now_ms=1_767_225_600_000)
     names = (*moods, UNSPOKEN)
     for index in range(people):
-        room.step(Reported(visitor(f"{index}"), 0.5, names[index % len(names)]), now_ms=1_767_225_600_000)
+        room.step(
+            PanelReported(visitor(f"{index}"), 0.5, names[index % len(names)]), now_ms=1_767_225_600_000
+        )
     return room.presence(now_ms=1_767_225_600_000)
 
 
@@ -410,7 +412,7 @@ def test_a_beat_brings_back_what_it_was_given(sent_ms: float | None) -> None:
 
 def test_an_error_has_one_shape() -> None:
     """Over HTTP and over a socket an error says code, message and status."""
-    error = PeerError("unknown_mood", "no such mood", status=400, retry_after_s=3)
+    error = ClientError("unknown_mood", "no such mood", status=400, retry_after_s=3)
     body = {"error": {"code": "unknown_mood", "message": "no such mood", "status": 400}}
 
     assert error_body(error) == body
@@ -430,8 +432,8 @@ def test_a_config_says_what_the_protocol_lists() -> None:
         "moods": list(MOODS),
         "mode": "socket",
         "breath": {"pattern": "4-7-8", "phases": [["inhale", 4_000], ["hold", 7_000], ["exhale", 8_000]]},
-        "beat_ms": 300_000,
-        "next_ms": 30_000,
+        "heartbeat_ms": 300_000,
+        "poll_ms": 30_000,
         "lease_ms": 60_000,
         "grace_ms": 15_000,
         "presence_url": None,

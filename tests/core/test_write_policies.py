@@ -284,17 +284,17 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
     events: list[tuple[float, int, int, Kind]] = []
     warm_ms, end_ms = 3_600_000, 3_600_000 * (hours + 1)
     number, at_ms = 0, 0.0
-    while (at_ms := at_ms + chance.expovariate(traffic.seats / traffic.stay_ms)) < end_ms:
+    while (at_ms := at_ms + chance.expovariate(traffic.seats / traffic.visit_ms)) < end_ms:
         number += 1
-        stay_ms = chance.expovariate(1 / traffic.stay_ms)
+        visit_ms = chance.expovariate(1 / traffic.visit_ms)
         heapq.heappush(events, (at_ms, number, 0, "join"))
-        for _ in range(int(traffic.moods_per_stay)):
-            heapq.heappush(events, (at_ms + chance.random() * stay_ms, number, 1, "mood"))
+        for _ in range(int(traffic.moods_per_visit)):
+            heapq.heappush(events, (at_ms + chance.random() * visit_ms, number, 1, "mood"))
         beat_at_ms = at_ms
-        while (beat_at_ms := beat_at_ms + traffic.beat_ms) < at_ms + stay_ms:
+        while (beat_at_ms := beat_at_ms + traffic.heartbeat_ms) < at_ms + visit_ms:
             heapq.heappush(events, (beat_at_ms, number, 2, "beat"))
         if chance.random() < traffic.leaves_share:
-            heapq.heappush(events, (at_ms + stay_ms, number, 3, "leave"))
+            heapq.heappush(events, (at_ms + visit_ms, number, 3, "leave"))
     reports = writes = 0
     wake_at_ms: int | None = None
     moods: dict[int, int] = {}
@@ -319,22 +319,28 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
     ("name", "least"),
     [("every", 0.97), ("lazy", 0.8), ("bucketed", 0.97), ("on_change", 0.8), ("snapshot", 0.97)],
 )
-@pytest.mark.parametrize("beat_ms", [30_000, 300_000])
-def test_the_writes_are_those_of_the_formula(name: str, least: float, beat_ms: int) -> None:
+@pytest.mark.parametrize("heartbeat_ms", [30_000, 300_000])
+def test_the_writes_are_those_of_the_formula(name: str, least: float, heartbeat_ms: int) -> None:
     """What a policy writes for 40 seats is what ``writes_per_day`` says: 3 % about it, or below where it is a bound."""
-    traffic = Traffic(seats=40, stay_ms=900_000, beat_ms=beat_ms)
+    traffic = Traffic(seats=40, visit_ms=900_000, heartbeat_ms=heartbeat_ms)
     hours = 6
-    policy = POLICIES[name]("p/", lease_ms=max(beat_ms + 90_000, 150_000))
+    policy = POLICIES[name]("p/", lease_ms=max(heartbeat_ms + 90_000, 150_000))
     reports, writes = writes_of(policy, traffic, hours, seed=7)
     # The formula for this crowd as it came out, not as it was expected.
     share = reports / (traffic.reports * hours / 24)
-    formula = policy.writes_per_day(Traffic(seats=40 * share, stay_ms=900_000, beat_ms=beat_ms)) * hours / 24
+    formula = (
+        policy.writes_per_day(Traffic(seats=40 * share, visit_ms=900_000, heartbeat_ms=heartbeat_ms))
+        * hours
+        / 24
+    )
     assert least <= writes / formula <= 1.03
 
 
 def test_writes_do_not_grow_with_the_crowd() -> None:
     """Batches and snapshots have a ceiling whatever the crowd; the others follow the seats, which the rate bounds."""
-    small, large = (Traffic(seats=seats, stay_ms=900_000, beat_ms=300_000) for seats in (400, 1_000_000))
+    small, large = (
+        Traffic(seats=seats, visit_ms=900_000, heartbeat_ms=300_000) for seats in (400, 1_000_000)
+    )
     for name in ("bucketed", "snapshot"):
         policy = a_policy(name)
         assert policy.writes_per_day(small) <= policy.writes_per_day(large) <= 8_640
@@ -356,6 +362,6 @@ def test_the_page_says_what_the_code_does() -> None:
             re.MULTILINE,
         )
     for crowd in (10, 100, 1_000, 1_000_000):
-        traffic = Traffic(seats=min(crowd, 400), stay_ms=900_000, beat_ms=300_000)
+        traffic = Traffic(seats=min(crowd, 400), visit_ms=900_000, heartbeat_ms=300_000)
         figures = [crowd, traffic.seats, *(round(policy.writes_per_day(traffic)) for policy in policies)]
         assert f"| {' | '.join(f'{figure:,}' for figure in figures)} |" in page

@@ -117,7 +117,7 @@ def two(serve: Serve, tmp_path: Path) -> Iterator[tuple[ServerProcess, ServerPro
                 name,
                 "--redis",
                 redis.url,
-                "--retry-spread-ms",
+                "--reconnect-spread-ms",
                 "500",
                 "--log-level",
                 "error",

@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE, WINDOW_MS
-from breathing_room.core.events import Reported, Tossed, Woken
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS, WINDOW_MS
+from breathing_room.core.events import LegacyReported, PanelReported, TimerFired
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.settings import ServerConfig
@@ -42,7 +42,7 @@ def test_table_is_computed(people: int) -> None:
     figures = [
         people,
         seats,
-        ceil(seats * 60_000 / CONFIG.beat_ms),
+        ceil(seats * 60_000 / CONFIG.heartbeat_ms),
         ceil(seats / cap(SEATS)),
         round(people * cap(SEATS) / (SEATS - cap(SEATS))),
     ]
@@ -55,10 +55,10 @@ def test_words_are_computed() -> None:
     of_400, of_1600 = cap(SEATS), cap(1_600)
     few, many = forged_seats(1_000), forged_seats(100_000)
     addresses = ceil(few / of_400)
-    heartbeats = FAKES * CHANCE / (BEAT_MS / 1_000)
+    heartbeats = FAKES * CHANCE / (HEARTBEAT_MS / 1_000)
     assert heartbeats == pytest.approx(1)
     for said in (
-        f"a panel of {SEATS}, at most {of_400} seats of it for one address, a heartbeat every {CONFIG.beat_ms // 1_000} s",
+        f"a panel of {SEATS}, at most {of_400} seats of it for one address, a heartbeat every {CONFIG.heartbeat_ms // 1_000} s",
         f"{FAKES:,} sockets and {pongs} pongs a second, from one address",
         f"polled, 1,000 people there | {few} forged seats, from {addresses} addresses | {FAKES:,} ids that your application issues, and {addresses} addresses",
         f"polled, 100,000 people there | {many} forged seats, from one address",
@@ -88,13 +88,13 @@ def a_key(number: int) -> VisitorKey:
     return VisitorKey(number.to_bytes(16))
 
 
-def settle(room: Room, reports: Callable[[float], Iterable[Reported]], now_ms: int) -> int:
+def settle(room: Room, reports: Callable[[float], Iterable[PanelReported]], now_ms: int) -> int:
     """Have everybody report who is asked, until the rate has settled; return the time then."""
     for _ in range(12):
-        now_ms += CONFIG.spread_ms
+        now_ms += CONFIG.rate_propagation_ms
         for report in reports(room.panel.rate):
             room.step(report, now_ms=now_ms)
-    room.step(Woken(), now_ms=now_ms)
+    room.step(TimerFired(), now_ms=now_ms)
     return now_ms
 
 
@@ -104,12 +104,12 @@ def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
     chance = Random(1)
     honest = [(a_key(number), chance.random()) for number in range(people)]
     forged = [
-        Reported(a_key(10**9 + number), 0.0, None, bytes([number // cap(SEATS)]) * 8)
+        PanelReported(a_key(10**9 + number), 0.0, None, bytes([number // cap(SEATS)]) * 8)
         for number in range(forged_seats(people))
     ]
 
-    def asked(rate: float) -> list[Reported]:
-        return [Reported(key, ticket) for key, ticket in honest if ticket < rate]
+    def asked(rate: float) -> list[PanelReported]:
+        return [PanelReported(key, ticket) for key, ticket in honest if ticket < rate]
 
     room = Room("lobby", CONFIG, now_ms=START_MS)
     now_ms = settle(room, asked, START_MS)
@@ -127,8 +127,8 @@ def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
 def test_one_session_is_a_thousand_people() -> None:
     """One session of the planning document's kind that repeats its mood once a second is 1,000 people in three minutes."""
     room = Room("lobby", CONFIG, now_ms=START_MS)
-    # Half a beat more: whoever just came has no chance in it (core/estimate/coin.py).
+    # Half a beat more: whoever just came has no chance in it (core/estimate/legacy_sampling.py).
     for second in range(196):
-        room.step(Tossed(a_key(1), "release"), now_ms=START_MS + 1_000 * second)
+        room.step(LegacyReported(a_key(1), "release"), now_ms=START_MS + 1_000 * second)
     count = room.presence(now_ms=START_MS + 195_000).count
     assert count == pytest.approx(FAKES, rel=0.01)

@@ -35,7 +35,7 @@ def test_the_times_are_those_of_the_clients() -> None:
     assert constant("http.js", "ANSWER_MS") == timing.answer_s * 1_000
     assert f" {timing.answer_s:g} s;" in row("an answer")
     first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "FIRST_BEATS_MS"))
-    assert constant("socket_transport.js", "BEAT_MS") == timing.beat_s * 1_000
+    assert constant("socket_transport.js", "HEARTBEAT_MS") == timing.beat_s * 1_000
     assert f"then {first}, " in row("from one beat")
     assert f"every {timing.beat_s:g} s, or a third of" in row("from one beat")
     for file in ("connector.js", "polling.js"):
@@ -61,7 +61,7 @@ def test_the_limits_are_those_of_the_server() -> None:
     """
     config = ServerConfig()
     assert f"`observe` within {config.join_ms / 1_000:g} s is closed" in PAGE
-    assert f"at most {config.message_bytes_max:,} bytes; after {config.senseless_max} that" in PAGE
+    assert f"at most {config.message_bytes_max:,} bytes; after {config.bad_messages_max} that" in PAGE
 
 
 def test_what_hosts_leave_out_is_what_the_suite_excepts() -> None:

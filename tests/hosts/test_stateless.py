@@ -31,7 +31,7 @@ from breathing_room.hosts.common.store_mode.records import (
     read_control,
     read_values,
 )
-from breathing_room.hosts.stateless import StatelessConfig, housekeep, stateless_app
+from breathing_room.hosts.stateless import StoreModeConfig, reconcile, stateless_app
 from breathing_room.stores import MemoryStore, SqliteStore
 from harness import Serve, ServerProcess
 
@@ -51,18 +51,18 @@ class Clock:
         return self.now_ms
 
 
-def a_config(**settings: Any) -> StatelessConfig:
+def a_config(**settings: Any) -> StoreModeConfig:
     room = {
         key: settings.pop(key)
-        for key in ("panel_size", "spread_ms", "beat_ms", "epoch_ms", "cell_min")
+        for key in ("panel_size", "rate_propagation_ms", "heartbeat_ms", "epoch_ms", "min_cell_size")
         if key in settings
     }
     server = ServerConfig(presence_max_age_s=1, room=RoomConfig(**room), **settings.pop("server", {}))
-    return StatelessConfig(server=server, **settings)
+    return StoreModeConfig(server=server, **settings)
 
 
 @asynccontextmanager
-async def a_writer(store: Any, config: StatelessConfig, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def a_writer(store: Any, config: StoreModeConfig, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A writer in this process, without a lifespan, as at an edge; what waits is written at the end."""
     app = stateless_app(store, config, **options)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -88,7 +88,7 @@ async def test_the_default_room_has_an_alias() -> None:
     """U2: ``_default`` stands for the name of the default room in every path of a writer, also where there is no other room."""
     config = a_config(server={"default_room": "evening", "open_rooms": False}, policy="every")
     store, clock = MemoryStore(), Clock()
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
         room = "/v1/rooms/_default"
         assert (await client.get(f"{room}/config")).json()["room"] == "evening"
@@ -128,9 +128,9 @@ async def until_count(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
 async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_path: Path) -> None:
     """200 people at two processes are 200 for both; a killed one takes its batch with it, and nobody twice comes back."""
-    config = StatelessConfig(policy=policy, bucket_ms=BUCKET_MS, propagation_ms=400)
+    config = StoreModeConfig(policy=policy, bucket_ms=BUCKET_MS, propagation_ms=400)
     store = await SqliteStore.open(tmp_path / "room.db")
-    await housekeep(store, config)
+    await reconcile(store, config)
     victim, other = start_writer(serve, policy), start_writer(serve, policy)
     async with httpx.AsyncClient(base_url=victim.url) as a, httpx.AsyncClient(base_url=other.url) as b:
         for number in range(0, 200, 20):
@@ -149,7 +149,7 @@ async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_p
             assert answer.status_code == 204
         for client in (a, b):
             await until_count(client, 190)
-        await housekeep(store, config)
+        await reconcile(store, config)
         await until_count(b, 190)
 
         await asyncio.gather(*(beat(a, who) for who in range(200, 230)))
@@ -178,7 +178,7 @@ async def test_kill_9_takes_no_more_than_the_last_bucket(policy: str, serve: Ser
     """
     chance = random.Random(9)
     store = await SqliteStore.open(tmp_path / "room.db")
-    control = await housekeep(store, StatelessConfig(policy=policy, bucket_ms=BUCKET_MS, propagation_ms=400))
+    control = await reconcile(store, StoreModeConfig(policy=policy, bucket_ms=BUCKET_MS, propagation_ms=400))
     secret = await store.get(f"{SECRET}{control.epoch}")
     assert secret is not None
     number = 0
@@ -206,7 +206,7 @@ async def test_kill_9_takes_no_more_than_the_last_bucket(policy: str, serve: Ser
 async def test_polite_stop_takes_nothing(serve: Serve, tmp_path: Path) -> None:
     """A writer that is asked to stop writes its batch before it ends, with status 0, and its people are counted by others."""
     store = await SqliteStore.open(tmp_path / "room.db")
-    await housekeep(store, StatelessConfig(bucket_ms=BUCKET_MS, propagation_ms=400))
+    await reconcile(store, StoreModeConfig(bucket_ms=BUCKET_MS, propagation_ms=400))
     leaver, other = start_writer(serve, "bucketed"), start_writer(serve, "bucketed")
     async with httpx.AsyncClient(base_url=leaver.url) as client:
         await asyncio.gather(*(beat(client, who) for who in range(20)))
@@ -226,7 +226,7 @@ async def test_three_writers_and_their_job_in_processes(serve: Serve, tmp_path: 
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{writers[0].url}/v1/rooms/lobby")).json()["method"] == "unknown"
     job = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "breathing_room", "housekeep", "--data", str(tmp_path / "room.db")),
+        *(sys.executable, "-m", "breathing_room", "reconcile", "--data", str(tmp_path / "room.db")),
         *("--every", "200ms", "--bucket-ms", str(BUCKET_MS), "--propagation-ms", "400"),
         stdout=asyncio.subprocess.PIPE,
     )
@@ -254,19 +254,19 @@ async def test_three_writers_and_their_job_in_processes(serve: Serve, tmp_path: 
 
 
 async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
-    """Every mood has an interval about its people; where the room sets ``cell_min`` nobody can work out a smaller mood."""
+    """Every mood has an interval about its people; where the room sets ``min_cell_size`` nobody can work out a smaller mood."""
     clock = Clock()
-    for cell_min, moods, unspoken in (
+    for min_cell_size, moods, unspoken in (
         (0, {"gratitude": 6, "presence": 3, "release": 0, "connection": 1}, 0),
         (4, {"gratitude": 6, "presence": None, "release": None, "connection": None}, None),
     ):
-        config = a_config(policy="every", cell_min=cell_min)
+        config = a_config(policy="every", min_cell_size=min_cell_size)
         store = MemoryStore(clock=clock)
         async with a_writer(store, config, clock=clock) as client:
             nobody_knows = await presence(client)
             assert set(nobody_knows["mood_intervals"]) == {*MOODS, "unspoken"}
-            assert nobody_knows["mood_intervals"]["release"] == (None if cell_min else [0, None])
-            await housekeep(store, config, clock=clock)
+            assert nobody_knows["mood_intervals"]["release"] == (None if min_cell_size else [0, None])
+            await reconcile(store, config, clock=clock)
             for who in range(10):
                 seen = await beat(
                     client, who, "gratitude" if who < 6 else "presence" if who < 9 else "connection"
@@ -281,9 +281,9 @@ async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
 @pytest.mark.slow
 async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
     """The job lowers the rate, writers follow within the propagation time, and reports above it are not kept."""
-    clock, config = Clock(), a_config(panel_size=100, spread_ms=75_000, policy="every")
+    clock, config = Clock(), a_config(panel_size=100, rate_propagation_ms=75_000, policy="every")
     store = MemoryStore(clock=clock)
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as a, a_writer(store, config, clock=clock) as b:
         for who in range(1_000):
             await beat((a, b)[who % 2], who, MOODS[who % 4])
@@ -291,7 +291,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         assert (await presence(a))["count"] == 1_000
 
         clock.now_ms += 60_000
-        control = await housekeep(store, config, clock=clock)
+        control = await reconcile(store, config, clock=clock)
         rate = control.rooms["lobby"].rates[0][1]
         assert 0.09 <= rate <= 0.1
         # The writer may not have heard of it yet; half of the propagation time later it has.
@@ -322,7 +322,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         for who in range(1_150):
             await a.post("/v1/rooms/lobby/leave", json={"visitor": visitor(who)})
         clock.now_ms += 2 * (75_000 + 60_000)
-        control = await housekeep(store, config, clock=clock)
+        control = await reconcile(store, config, clock=clock)
         changed_at_ms = clock.now_ms
         raised = control.rooms["lobby"].rates[0][1]
         assert raised > rate
@@ -335,9 +335,9 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
 @pytest.mark.slow
 async def test_ghosts_are_seen_by_the_job() -> None:
     """People who vanish without a word are counted until their leases end, and then only in what they say of others."""
-    clock, config = Clock(), a_config(policy="every", beat_ms=60_000)
+    clock, config = Clock(), a_config(policy="every", heartbeat_ms=60_000)
     store = MemoryStore(clock=clock)
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     chance = random.Random(1)
     here: dict[int, int] = {}
     async with a_writer(store, config, clock=clock) as client:
@@ -350,8 +350,8 @@ async def test_ghosts_are_seen_by_the_job() -> None:
             here = {who: since for who, since in here.items() if who not in gone}
             for who in here:
                 await beat(client, who)
-            control = await housekeep(store, config, clock=clock)
-        assert len(control.rooms["lobby"].lapsed) > 100
+            control = await reconcile(store, config, clock=clock)
+        assert len(control.rooms["lobby"].expired) > 100
         seen = await presence(client)
         # Nearly every seat that is doubted is a ghost: without a correction there would be 40 more.
         assert seen["low"] <= len(here) <= seen["high"]
@@ -363,11 +363,11 @@ async def test_a_stay_outlives_its_epoch() -> None:
     clock, config = Clock(), a_config(policy="every", epoch_ms=DAY_MS)
     store = MemoryStore(clock=clock)
     clock.now_ms += DAY_MS - 60_000
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
         began = (await beat(client, 1, "release"))["epoch"]
         clock.now_ms += 60_000
-        await housekeep(store, config, clock=clock)
+        await reconcile(store, config, clock=clock)
         seen = await beat(client, 1, epoch=began)
         assert (seen["epoch"], seen["count"], seen["moods"]["release"]) == (began + 1, 1, 1)
         await client.post("/v1/rooms/lobby/leave", json={"visitor": visitor(1)})
@@ -380,15 +380,15 @@ async def test_nothing_is_kept_after_lease_and_job() -> None:
     """A while after the last report no key names a room or holds anything of a visitor but the job's own."""
     clock, config = Clock(), a_config(policy="every")
     store = MemoryStore(clock=clock)
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
         await beat(client, 1, "release")
         stored = [await store.get(key) or b"" for key in await store.list("")]
         assert not any(visitor(1).encode() in value for value in stored)
-        clock.now_ms += config.server.room.beat_lease_ms + 2 * config.job_ms
+        clock.now_ms += config.server.room.heartbeat_lease_ms + 2 * config.reconcile_ms
         assert await store.list(REPORTS) == []
         assert (await presence(client))["count"] == 0
-    control = await housekeep(store, config, clock=clock)
+    control = await reconcile(store, config, clock=clock)
     assert set(await store.list("")) == {CONTROL, f"secret/{control.epoch}", f"secret/{control.epoch + 1}"}
 
 
@@ -403,7 +403,7 @@ async def test_before_the_job_ran_nobody_knows() -> None:
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
         assert int(refused.headers["retry-after"]) > 0
         assert (await client.get("/readyz")).status_code == 503
-        await housekeep(store, config, clock=clock)
+        await reconcile(store, config, clock=clock)
         assert (await beat(client, 1))["count"] == 1
         clock.now_ms += 1_000
         assert (await client.get("/readyz")).status_code == 200
@@ -413,7 +413,7 @@ async def test_alone_in_the_room_is_one_at_once() -> None:
     """Whoever reports is counted in the answer, though the batch is not yet in the store."""
     clock, config = Clock(), a_config()
     store = MemoryStore(clock=clock)
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
         seen = await beat(client, 1, "gratitude")
         assert (seen["count"], seen["low"], seen["high"], seen["rate"]) == (1, 1, 1, 1)
@@ -436,7 +436,7 @@ async def test_a_store_that_fails_for_a_moment_loses_nothing() -> None:
             await super().put(key, value, ttl_ms=ttl_ms)
 
     store = Shaky(clock=clock)
-    await housekeep(store, config, clock=clock)
+    await reconcile(store, config, clock=clock)
     store.failures = 1
     async with a_writer(store, a_config(policy="every"), clock=clock) as client:
         refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1)})
@@ -469,7 +469,7 @@ async def test_ids_must_be_signed_where_there_is_a_key() -> None:
     """With a signing key a report or a goodbye without a signature is 403 and stored nowhere; one with it counts."""
     key = "0123456789abcdef0123456789abcdef"
     store, config = MemoryStore(), a_config(server={"signing_key": key})
-    await housekeep(store, config)
+    await reconcile(store, config)
     async with a_writer(store, config) as client:
         for path in ("beat", "leave"):
             for wrong in (visitor(1), sign_visitor(key, "garden")):
@@ -485,8 +485,8 @@ async def test_ids_must_be_signed_where_there_is_a_key() -> None:
 
 async def test_reads_can_be_cached() -> None:
     """Presence and config carry an ETag and an age; who has them already is answered 304."""
-    store, config = MemoryStore(), StatelessConfig()
-    await housekeep(store, config)
+    store, config = MemoryStore(), StoreModeConfig()
+    await reconcile(store, config)
     async with a_writer(store, config) as client:
         for path, age in (("/v1/rooms/lobby", "max-age=5"), ("/v1/rooms/lobby/config", "max-age=300")):
             first = await client.get(path)
@@ -523,7 +523,7 @@ async def test_bad_requests_are_clear_errors(
 ) -> None:
     """Each is refused with its code, and nothing is stored."""
     store, config = MemoryStore(), a_config(server={"open_rooms": False})
-    await housekeep(store, config)
+    await reconcile(store, config)
     async with a_writer(store, config) as client:
         answer = await client.request(method, path, content=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
@@ -533,7 +533,7 @@ async def test_bad_requests_are_clear_errors(
 async def test_rooms_without_end_are_refused() -> None:
     """A writer holds batches for so many rooms and no more."""
     store, config = MemoryStore(), a_config(server={"rooms_max": 2})
-    await housekeep(store, config)
+    await reconcile(store, config)
     async with a_writer(store, config) as client:
         answers = [
             await client.post(f"/v1/rooms/room{number}/beat", json={"visitor": visitor(1)})
@@ -546,13 +546,13 @@ async def test_rooms_without_end_are_refused() -> None:
 def test_a_policy_that_remembers_is_refused() -> None:
     """Only policies that know nobody can have several writers."""
     with pytest.raises(ConfigError, match="bucketed"):
-        StatelessConfig(policy="lazy")
+        StoreModeConfig(policy="lazy")
 
 
 def test_the_control_key_comes_back_as_it_was() -> None:
     """Writing and reading changes nothing; damage is a clear error."""
     room = RoomControl(
-        rates=((0, 0.04), (5, 1.0)), changed_at_ms=3, since_ms=1, lapsed=((2, 7),), arrivals_per_ms=0.5
+        rates=((0, 0.04), (5, 1.0)), changed_at_ms=3, since_ms=1, expired=((2, 7),), arrivals_per_ms=0.5
     )
     control = Control(as_of_ms=9, epoch=4, rooms={"lobby": room})
     assert decode_control(encode_control(control)) == control
@@ -568,9 +568,9 @@ async def test_a_damaged_store_is_read_around() -> None:
     store, config = MemoryStore(), a_config(policy="every")
     await store.put(CONTROL, b"?")
     assert await read_control(store) is None
-    await housekeep(store, config)
+    await reconcile(store, config)
     await store.put(f"{REPORTS}lobby/x/1", b"?")
     async with a_writer(store, config) as client:
         assert (await beat(client, 1))["count"] == 1
-        await housekeep(store, config)
+        await reconcile(store, config)
         assert (await presence(client))["count"] == 1

@@ -27,7 +27,7 @@ from typing import Final
 from breathing_room.core.client_rules.polling import Poller, PollRequest
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.effects import Broadcast, Send
-from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Woken
+from breathing_room.core.events import Disconnected, Event, Joined, Left, MoodChanged, TimerFired
 from breathing_room.core.room import Room
 from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.lazy import LazyPolicy
@@ -114,12 +114,12 @@ class Part:
         people: How many there are, all the time.
         crowd: How they live.
         seed: Where chance comes from.
-        beat_ms: How often they do what is done regularly; 0: never.
+        heartbeat_ms: How often they do what is done regularly; 0: never.
         gap_ms: How long a place is empty, on average, between two people.
     """
 
     def __init__(
-        self, people: int, crowd: CrowdProfile, seed: int, *, beat_ms: int = 0, gap_ms: int = 0
+        self, people: int, crowd: CrowdProfile, seed: int, *, heartbeat_ms: int = 0, gap_ms: int = 0
     ) -> None:
         self.people = people
         self.rng = Random(seed)
@@ -128,10 +128,10 @@ class Part:
         self.clock = VirtualClock(BEGINS_MS)
         self.tally: Counter[str] = Counter()
         self.meter = Meter()
-        self.stay_ms = float(crowd.stay_s) * SECOND_MS
-        self.mood_ms = self.stay_ms / float(crowd.mood_changes) if crowd.mood_changes else NEVER_MS
+        self.visit_ms = float(crowd.visit_s) * SECOND_MS
+        self.mood_ms = self.visit_ms / float(crowd.mood_changes) if crowd.mood_changes else NEVER_MS
         self.leaves_share = float(crowd.leaves_share)
-        self.beat_ms = beat_ms
+        self.heartbeat_ms = heartbeat_ms
         self._number = 0
 
     # --- What people do ---------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Part:
     def come(self, now_ms: int) -> None:
         """Let somebody come, live, and go; and the next one come."""
         self._number += 1
-        departs_ms = now_ms + max(1, round(self._stays.exponential(self.stay_ms)))
+        departs_ms = now_ms + max(1, round(self._stays.exponential(self.visit_ms)))
         self.enter(self._number, now_ms, departs_ms)
         self.clock.at(departs_ms, self._number, partial(self._go, self._number))
 
@@ -151,7 +151,7 @@ class Part:
         """Somebody has come."""
         self.tally["joins"] += 1
         self._feel_later(number, now_ms, departs_ms)
-        if self.beat_ms:
+        if self.heartbeat_ms:
             self._beat(number, departs_ms, now_ms)
 
     def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
@@ -180,8 +180,8 @@ class Part:
 
     def _beat(self, number: int, departs_ms: int, now_ms: int) -> None:
         self.beat(number, now_ms)
-        if now_ms + self.beat_ms < departs_ms:
-            self.clock.at(now_ms + self.beat_ms, number, partial(self._beat, number, departs_ms))
+        if now_ms + self.heartbeat_ms < departs_ms:
+            self.clock.at(now_ms + self.heartbeat_ms, number, partial(self._beat, number, departs_ms))
 
     def regularly(self, every_ms: int, action: Callable[[int], None]) -> None:
         """Have something done over and over."""
@@ -197,7 +197,7 @@ class Part:
     @property
     def period_ms(self) -> int:
         """The longest time after which somebody does the same thing again."""
-        return self.beat_ms or SECOND_MS
+        return self.heartbeat_ms or SECOND_MS
 
     def counts(self) -> dict[str, float]:
         """Say what was counted so far."""
@@ -232,7 +232,7 @@ class Part:
             least_s: How long a batch is at least.
             whole_s: What its length is a multiple of: the time between two of whatever a clock does, so that it is done as often in each.
         """
-        for _ in range(round(self.people * (1 + self.gap_ms / self.stay_ms))):
+        for _ in range(round(self.people * (1 + self.gap_ms / self.visit_ms))):
             self.clock.at(BEGINS_MS + self.rng.randrange(self.period_ms), FIRST, self.come)
         at_ms = BEGINS_MS + 2 * self.period_ms
         self.clock.run(at_ms)
@@ -271,12 +271,12 @@ class Keys(Part):
         crowd: CrowdProfile,
         seed: int,
         *,
-        beat_ms: int,
+        heartbeat_ms: int,
         sample: float,
         moods: bool,
         joins: bool = False,
     ) -> None:
-        super().__init__(people, crowd, seed, beat_ms=beat_ms)
+        super().__init__(people, crowd, seed, heartbeat_ms=heartbeat_ms)
         self._store = MeteredStore(
             MemoryStore(clock=lambda: self.clock.now_ms), self.meter.store, clock=lambda: self.clock.now_ms
         )
@@ -347,7 +347,7 @@ class Pollers(Part):
         self._policy = policy
         self._publish_ms = publish_ms
         self._published_at_ms = 0
-        config = RoomConfig(mode="poll", next_ms=min(poll_ms, DAY_MS))
+        config = RoomConfig(mode="poll", poll_ms=min(poll_ms, DAY_MS))
         presence = Room(ROOM, config, now_ms=BEGINS_MS).presence(now_ms=BEGINS_MS)
         self._presence = replace(presence, rate=1.0 if asked else 0.0)
         self._poller_of: dict[int, Poller] = {}
@@ -364,15 +364,15 @@ class Pollers(Part):
     @property
     def period_ms(self) -> int:
         """Who reports takes a stay until changes of mood have mixed with heartbeats."""
-        stay_ms = round(self.stay_ms)
-        return stay_ms if self._asked else min(self._poll_ms, self._config_ms, stay_ms)
+        visit_ms = round(self.visit_ms)
+        return visit_ms if self._asked else min(self._poll_ms, self._config_ms, visit_ms)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
         """Somebody comes, reads the config and begins to poll."""
         super().enter(number, now_ms, departs_ms)
         self.edge.configs(1, [now_ms])
         self._poller_of[number] = Poller(
-            f"visitor-{number:012}", room=ROOM, beat_ms=self._report_ms, mood=MOODS[0], rng=self.rng, now_ms=now_ms
+            f"visitor-{number:012}", room=ROOM, heartbeat_ms=self._report_ms, mood=MOODS[0], rng=self.rng, now_ms=now_ms
         )  # fmt: skip
         self._departs_ms[number] = departs_ms
         self._mood_of[number] = 0
@@ -406,9 +406,9 @@ class Pollers(Part):
                     poller.acknowledged(self._presence, now_ms)
             if not requests:
                 break
-        next_ms = self._planned_ms[number] = poller.next_at_ms
-        if next_ms < self._departs_ms[number]:
-            self.clock.at(next_ms, number, partial(self._act_if_planned, number))
+        poll_ms = self._planned_ms[number] = poller.next_at_ms
+        if poll_ms < self._departs_ms[number]:
+            self.clock.at(poll_ms, number, partial(self._act_if_planned, number))
 
     def _act_if_planned(self, number: int, now_ms: int) -> None:
         if self._planned_ms.get(number) == now_ms:
@@ -485,13 +485,13 @@ class Sockets(Part):
         """Somebody goes."""
         super().leave(number, now_ms, polite=polite)
         del self._mood_of[number]
-        self._feed(Left(number) if polite else Broke(number), now_ms)
+        self._feed(Left(number) if polite else Disconnected(number), now_ms)
 
     def _feed(self, event: Event, now_ms: int) -> None:
         step = self._room.step(event, now_ms=now_ms)
         for effect in step.effects:
             if isinstance(effect, Broadcast):
-                self.tally["announcements"] += 1
+                self.tally["broadcasts"] += 1
                 self.tally["sent"] += self._room.connection_count
             elif isinstance(effect, Send):
                 self.tally["sent"] += 1
@@ -501,7 +501,7 @@ class Sockets(Part):
 
     def _wake(self, now_ms: int) -> None:
         if self._wakes_at_ms is not None and self._wakes_at_ms <= now_ms:
-            self._feed(Woken(), now_ms)
+            self._feed(TimerFired(), now_ms)
 
 
 class Object(Part):
@@ -517,7 +517,7 @@ class Object(Part):
 
     def __init__(self, people: int, crowd: CrowdProfile, seed: int, *, way: Strategy, shards: int) -> None:
         knobs = way.settings
-        super().__init__(people, crowd, seed, beat_ms=ms(knobs["beat_s"]))
+        super().__init__(people, crowd, seed, heartbeat_ms=ms(knobs["beat_s"]))
         self._knobs = knobs
         self._shards = shards
         self._tells = shards > 1 and bool(knobs["sums_s"])
@@ -536,7 +536,7 @@ class Object(Part):
         self.tally["joins"] += 1
         self.tally["awake_us"] += round(self._knobs["connect_ms"] * 1_000)
         self._feel_later(number, now_ms, departs_ms)
-        first_ms = now_ms + self.rng.randrange(self.beat_ms)
+        first_ms = now_ms + self.rng.randrange(self.heartbeat_ms)
         if first_ms < departs_ms:
             self.clock.at(first_ms, number, partial(self._beat, number, departs_ms))
 
@@ -596,7 +596,7 @@ class Connections(Part):
         super().enter(number, now_ms, departs_ms)
         # What is over of an exponential stay has the law of the whole, as has what is left. Without it, minutes would be too few
         # until the last connection of the beginning has ended.
-        age_ms = self._ages.exponential(self.stay_ms) if number <= self.people else 0.0
+        age_ms = self._ages.exponential(self.visit_ms) if number <= self.people else 0.0
         self._came_at_ms[number] = now_ms - round(age_ms)
 
     def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
@@ -657,7 +657,7 @@ def _keys(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[s
     knobs = way.settings
     minimal, naive = way.reporting.kind == "changes", way.reporting.kind == "heartbeats"
     reporting = Keys(
-        crowd.people, crowd, seed, beat_ms=0 if minimal else ms(knobs["beat_s"]), sample=float(knobs.get("sample", 1)),
+        crowd.people, crowd, seed, heartbeat_ms=0 if minimal else ms(knobs["beat_s"]), sample=float(knobs.get("sample", 1)),
         moods=naive or minimal, joins=minimal,
     ).run(("reports",), error=error, person_s=1_000_000 if minimal else 50_000, least_s=0)  # fmt: skip
     cache_s = knobs.get("cache_s", 0)

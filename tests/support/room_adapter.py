@@ -12,13 +12,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.replication.delta import EntryId
 from breathing_room.core.replication.routing import rank_shards
-from breathing_room.core.wire import GOODBYE, RESTART, retry_reason
+from breathing_room.core.wire import NORMAL_CLOSURE, RESTART, retry_reason
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.connection import ENDED, Connection
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.app import App
@@ -111,7 +111,7 @@ class SimulatedHost(App):
         self._rng = cluster.rng
 
     def retry_reason(self) -> bytes:
-        return retry_reason(self._rng.randrange(self.config.retry_spread_ms + 1))
+        return retry_reason(self._rng.randrange(self.config.reconnect_spread_ms + 1))
 
     def says(self) -> tuple[int | None, int, int | None, str]:
         presence = self.presence("lobby")
@@ -141,7 +141,7 @@ class Tab(Connection):
         self.owner = owner
         super().__init__(host.enter("lobby", address=None, forwarded_for=None), PROTOCOL)
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         self.cluster.look(self.host, announcement.presence)
 
     def send(self, text: bytes) -> None:
@@ -151,12 +151,12 @@ class Tab(Connection):
         self.heard()  # It answers.
 
     def close(self, code: int, reason: bytes = b"") -> None:
-        self.ended(politely=False)
+        self.ended(graceful=False)
         wait_s = json.loads(reason)["retry_ms"] / 1_000 if code == RESTART else 0.0
         self.cluster.lost(self, wait_s)
 
     def abort(self) -> None:
-        self.ended(politely=False)
+        self.ended(graceful=False)
 
 
 @dataclass
@@ -253,7 +253,7 @@ class Objects:
 
     async def _call(self, caller: int, shard: int, path: str, body: bytes) -> bytes:
         if self.failing & {caller, shard}:
-            raise PeerError("unavailable", "injected", status=503)
+            raise ClientError("unavailable", "injected", status=503)
         self.calls += 1
         return await (await self.awake(shard)).platform.answer_within(path, body)
 
@@ -291,7 +291,7 @@ class Objects:
         await self.tell(wire, "join", visitor=visitor.ljust(16, "-"), mood=mood)
         return wire
 
-    async def part(self, wire: Wire, code: int = GOODBYE) -> None:
+    async def part(self, wire: Wire, code: int = NORMAL_CLOSURE) -> None:
         """Close a socket from outside."""
         await self.awake(wire.shard)
         self[wire.shard].sessions[wire].peer_closed(code)

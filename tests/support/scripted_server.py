@@ -25,8 +25,8 @@ COUNTED: dict[str, Any] = {
     "unspoken": 1,
     "label": "3",
     "as_of_ms": 1_767_225_600_000,
-    "valid_ms": 30_000,
-    "next_ms": 30_000,
+    "stale_after_ms": 30_000,
+    "poll_ms": 30_000,
 }
 
 
@@ -34,7 +34,7 @@ CONFIG: dict[str, Any] = {
     "room": "lobby",
     "moods": ["gratitude", "release"],
     "mode": "socket",
-    "beat_ms": 300_000,
+    "heartbeat_ms": 300_000,
     "presence_url": None,
 }
 

@@ -60,7 +60,7 @@ class SimulatedCluster:
         self.truth = people
         self.loss = loss
         self.slow_s = slow_s
-        self.settings = {"retry_spread_ms": 2_000, **settings}
+        self.settings = {"reconnect_spread_ms": 2_000, **settings}
         self.names = [f"node-{index}" for index in range(nodes)]
         self.shared = SharedLog()
         self.hosts: dict[str, SimulatedHost] = {}
@@ -163,7 +163,7 @@ class SimulatedCluster:
         if tab is None or tab.host not in self.awake():
             return ""
         self.tabs[person].remove(tab)
-        tab.ended(politely=False)
+        tab.ended(graceful=False)
         return tab.host.name
 
     # --- What happens -----------------------------------------------------------------------------------------

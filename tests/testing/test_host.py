@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 import breathing_room
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Woken
+from breathing_room.core.events import TimerFired
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.testing import BrokenPromiseError, check_host, checks
 from breathing_room.testing.host_checks import PROMISES
@@ -204,7 +204,7 @@ async def test_clock_may_be_in_our_hands() -> None:
             clock.ms += ms
             for room in host.rooms.values():
                 room.platform.check_leases(clock.ms)
-                room.feed(Woken())
+                room.feed(TimerFired())
             at_once -= 1
 
         began_s, began_ms = time.monotonic(), clock.ms

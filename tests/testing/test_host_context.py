@@ -43,8 +43,8 @@ PRESENCE: dict[str, Any] = {
     "mood_intervals": {"release": [1, 2], "gratitude": [0, 0], "unspoken": [1, 1]},
     "label": "about 3",
     "as_of_ms": 1_767_225_600_000,
-    "valid_ms": 10_000,
-    "next_ms": 1_000,
+    "stale_after_ms": 10_000,
+    "poll_ms": 1_000,
 }
 
 
@@ -61,7 +61,7 @@ def test_a_sound_presence_is_accepted() -> None:
         ({"users": []}, "not of a presence: .'users'"),
         ({"room": "other"}, "the room is called 'other'"),
         ({"method": "guessed"}, "method 'guessed'"),
-        ({"valid_ms": -1}, "numbers that are not whole"),
+        ({"stale_after_ms": -1}, "numbers that are not whole"),
         ({"moods": {"release": 2}}, "the moods are"),
         ({"mood_intervals": {"release": [1, 2]}}, "intervals of"),
         ({"moods": {"release": 3, "gratitude": 0}}, "release: 3 in .1, 2"),

@@ -12,7 +12,7 @@ SUBCOMMANDS = (
     "history",
     "nodes",
     "sign",
-    "housekeep",
+    "reconcile",
     "simulate",
     "cost",
     "deploy",

@@ -204,7 +204,7 @@ def command(
     *,
     names: tuple[str, ...],
     people: int,
-    stay_s: Decimal,
+    visit_s: Decimal,
     mood_changes: Decimal,
     hours: Decimal,
     plan: str,
@@ -233,7 +233,7 @@ def command(
     chosen = {name: value for name, value in knobs.items() if value is not None} | dict(settings)
     try:
         book = read_book(prices)
-        crowd = CrowdProfile(people=people, stay_s=stay_s, mood_changes=mood_changes, hours=hours)
+        crowd = CrowdProfile(people=people, visit_s=visit_s, mood_changes=mood_changes, hours=hours)
         if web:
             serve_cost(
                 book,

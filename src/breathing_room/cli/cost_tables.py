@@ -351,7 +351,7 @@ def words_of(crowd: CrowdProfile) -> dict[str, Any]:
     """Say a crowd in plain values."""
     return {
         "people": crowd.people,
-        "stay_s": float(crowd.stay_s),
+        "stay_s": float(crowd.visit_s),
         "mood_changes": float(crowd.mood_changes),
         "hours": float(crowd.hours),
         "leaves_share": float(crowd.leaves_share),
@@ -361,7 +361,7 @@ def words_of(crowd: CrowdProfile) -> dict[str, Any]:
 def describe_crowd(crowd: CrowdProfile) -> str:
     """Say a crowd in words."""
     moods = f"{number(crowd.mood_changes)} change{'' if crowd.mood_changes == 1 else 's'} of mood"
-    return f"{crowd.people:,} people, stays of {number(crowd.stay_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"
+    return f"{crowd.people:,} people, stays of {number(crowd.visit_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"
 
 
 def heading(text: str) -> None:

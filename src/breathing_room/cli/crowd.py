@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from breathing_room.client.parting import RefusedError, UnreachableError
+from breathing_room.client.errors import RefusedError, UnreachableError
 from breathing_room.client.protocol import DEFAULT_URL
 from breathing_room.core.errors import HostError
 from breathing_room.hosts.common.access.limits import raise_file_limit
@@ -21,7 +21,7 @@ from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, look
 from breathing_room.lab.load.http_load import LegacyLoad, PollCrowd
 from breathing_room.lab.load.observations import Observation
 from breathing_room.lab.load.socket_load import SocketCrowd
-from breathing_room.lab.load.stats import SocketTally
+from breathing_room.lab.load.stats import SocketStats
 
 CROWDS: Final[Mapping[str, type[LoadGenerator[Any]]]] = {
     crowd.mode: crowd for crowd in (SocketCrowd, PollCrowd, LegacyLoad)
@@ -267,7 +267,7 @@ def news(crowd: LoadGenerator[Any]) -> str:
     """Say in a line how a crowd is doing."""
     seen, tally = crowd.presence, crowd.tally
     parts = [f"the room says {said(seen.count)} ({span(seen.low, seen.high)})"]
-    if isinstance(tally, SocketTally):
+    if isinstance(tally, SocketStats):
         parts += [f"{tally.messages:,} messages", f"{tally.bytes / 1e6:,.1f} MB"]
     elif crowd.looks.last is not None:
         before = crowd.looks.all[-2] if len(crowd.looks.all) > 1 else None

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 import click
 
 from breathing_room.client.protocol import http_url
-from breathing_room.core.errors import HostError, PeerError, StoreError
+from breathing_room.core.errors import ClientError, HostError, StoreError
 from breathing_room.core.history import History
 from breathing_room.core.wire import DEFAULT_ROOM, check_room, encode, history_body
 from breathing_room.stores import SqliteStore
@@ -68,7 +68,7 @@ def export(data: Path, url: str | None, room: str | None, output: Path) -> None:
             click.echo(body)
         else:
             write_whole(output, body + b"\n")
-    except PeerError as error:
+    except ClientError as error:
         raise click.BadParameter(error.message, param_hint="--room") from None
     except (StoreError, HostError) as error:
         raise click.ClickException(str(error)) from None

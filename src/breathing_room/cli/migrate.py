@@ -10,13 +10,13 @@ from typing import Any, Final, Self
 
 import click
 
-from breathing_room.cli.housekeep import Length
 from breathing_room.cli.operator import ANSWER_S, BYTES_MAX, TOKEN_VARIABLE, fetch, span
+from breathing_room.cli.reconcile import Length
 from breathing_room.client.protocol import http_url
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.wire import DEFAULT_ROOM, check_room
 
-CALM_LOOKS: Final = 3
+STEADY_SAMPLES: Final = 3
 """Looks in a row at which nobody reports to the old one any more, before it is called done."""
 
 
@@ -71,7 +71,7 @@ class MigrationStatus:
         return bool(self.old["low"] <= self.new["high"] and self.new["low"] <= self.old["high"])
 
     @property
-    def is_calm(self) -> bool:
+    def is_steady(self) -> bool:
         """Whether nobody reports to the old one any more."""
         return not self.following or self.elsewhere == 0
 
@@ -93,9 +93,9 @@ class MigrationStatus:
 )
 @click.option("--once", is_flag=True, help="Look once: exit status 0 if it is done, 3 if not.")
 def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once: bool) -> None:
-    """Move a room from Workers KV (`keeper=kv`) into its Durable Object, while both answer.
+    """Move a room from Workers KV (`backend=kv`) into its Durable Object, while both answer.
 
-    OLD_URL is the Worker that keeps rooms in KV, NEW_URL one without `keeper=kv` over the same namespace, with the operator's token as
+    OLD_URL is the Worker that keeps rooms in KV, NEW_URL one without `backend=kv` over the same namespace, with the operator's token as
     its secret BREATHING_ROOM_ADMIN_TOKEN; the same is expected in the environment here. The first look makes the object take the room over.
     From then on each hears what is reported to the other, so that your page can move its people at leisure. A line is printed for
     each look, and it ends when nobody reports to the old one any more: then that can be deleted.
@@ -105,7 +105,7 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
         raise click.UsageError(f"the operator's token is expected in {TOKEN_VARIABLE}")
     try:
         room = DEFAULT_ROOM if room is None else check_room(room)
-    except PeerError as error:
+    except ClientError as error:
         raise click.UsageError(str(error)) from None
     calm = 0
     look = MigrationStatus.take(old_url, new_url, room, token)
@@ -115,10 +115,10 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
         )
     while True:
         click.echo(f"{time.strftime('%H:%M:%S', time.gmtime())}  {look}")
-        calm = calm + 1 if look.is_calm else 0
+        calm = calm + 1 if look.is_steady else 0
         if once:
             raise SystemExit(0 if calm else 3)
-        if calm == CALM_LOOKS:
+        if calm == STEADY_SAMPLES:
             break
         time.sleep(every_ms / 1_000)
         look = MigrationStatus.take(old_url, new_url, room, token)

@@ -99,12 +99,12 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
                 {
                     "node": node.id[0],
                     "epoch": node.id[1],
-                    "heard_ago_ms": max(0, redis_ms - node.silent_since_ms),
+                    "heard_ago_ms": max(0, redis_ms - node.suspect_since_ms),
                     "lease_ms": node.lease_ms,
                     "rooms": {
                         room: {
                             "people": sum(summary.people),
-                            "silent": sum(summary.silent),
+                            "silent": sum(summary.suspect),
                             "seats": summary.panel.seats,
                             "theta": summary.panel.theta,
                         }

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from breathing_room.cli.settings import (
-    STATELESS_VARIABLE,
+    STORE_MODE_VARIABLE,
     GroupedOption,
     SettingsCommand,
     config_option,
     load_config,
-    load_stateless_config,
+    load_store_mode_config,
     setting_options,
-    stateless_options,
+    store_mode_options,
 )
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.hosts.common.access.limits import Capacity
@@ -33,10 +33,10 @@ from breathing_room.hosts.server.logging import set_up_logging
     cls=GroupedOption,
     group="place",
     is_flag=True,
-    envvar=STATELESS_VARIABLE,
-    help="Be one of several writers without a memory, over one store; `breathing-room housekeep` must run beside them.",
+    envvar=STORE_MODE_VARIABLE,
+    help="Be one of several writers without a memory, over one store; `breathing-room reconcile` must run beside them.",
 )
-@stateless_options
+@store_mode_options
 def command(config_path: Path | None, *, stateless: bool, **given: str | None) -> None:
     """Serve rooms, and the page, until Ctrl-C.
 
@@ -76,7 +76,7 @@ def _serve(config_path: Path | None, given: dict[str, str | None]) -> None:
 def _serve_stateless(config_path: Path | None, given: dict[str, str | None]) -> None:
     from breathing_room.hosts.stateless.serve import serve_stateless  # noqa: PLC0415
 
-    config = load_stateless_config(config_path, given)
+    config = load_store_mode_config(config_path, given)
     set_up_logging(config.server.log_level)
     serve_stateless(config, on_start=_greet_stateless)
 
@@ -91,5 +91,5 @@ def _greet(url: str, capacity: Capacity) -> None:
 
 def _greet_stateless(url: str) -> None:
     click.echo(f"Breathing Room, a writer without a memory, listens on {click.style(url, bold=True)}")
-    click.echo("People are counted while `breathing-room housekeep` runs beside it. Ctrl-C stops it.")
+    click.echo("People are counted while `breathing-room reconcile` runs beside it. Ctrl-C stops it.")
     sys.stdout.flush()

@@ -11,14 +11,14 @@ from breathing_room.core.config import GROUPS, Setting
 from breathing_room.core.errors import ConfigError
 from breathing_room.hosts.common.read_settings import ENVIRONMENT_PREFIX, parse, variable_of
 from breathing_room.hosts.common.settings import FIELDS, ServerConfig, settings
-from breathing_room.hosts.common.store_mode.settings import STORE_MODE_FIELDS, StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import STORE_MODE_FIELDS, StoreModeConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 CONFIG_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
-STATELESS_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}STATELESS"
+STORE_MODE_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}STATELESS"
 
-VARIABLES_OF_COMMANDS: Final = frozenset({CONFIG_VARIABLE, STATELESS_VARIABLE})
+VARIABLES_OF_COMMANDS: Final = frozenset({CONFIG_VARIABLE, STORE_MODE_VARIABLE})
 """Variables with our prefix that are no settings."""
 
 
@@ -63,7 +63,7 @@ def setting_options(command: Command) -> Command:
     return _options(command, settings())
 
 
-def stateless_options(command: Command) -> Command:
+def store_mode_options(command: Command) -> Command:
     """Give a command an option for everything that writers and job must agree on."""
     return _options(command, STORE_MODE_FIELDS.values(), "Stateless mode: ")
 
@@ -132,7 +132,7 @@ def load_config(config_path: Path | None, given: Mapping[str, str | None]) -> Se
     )
 
 
-def load_stateless_config(config_path: Path | None, given: Mapping[str, str | None]) -> StatelessConfig:
+def load_store_mode_config(config_path: Path | None, given: Mapping[str, str | None]) -> StoreModeConfig:
     """Put together how writers and job work.
 
     Args:
@@ -142,7 +142,7 @@ def load_stateless_config(config_path: Path | None, given: Mapping[str, str | No
     Raises:
         ConfigError: A setting is wrong.
     """
-    config = StatelessConfig.load(
+    config = StoreModeConfig.load(
         flags=_parsed(given, FIELDS | STORE_MODE_FIELDS),
         environ=_environment(without=VARIABLES_OF_COMMANDS),
         path=config_path,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from breathing_room.cli.settings import config_option, load_config
-from breathing_room.core.errors import ConfigError, PeerError
+from breathing_room.core.errors import ClientError, ConfigError
 from breathing_room.hosts.common.access.signing import sign_visitor
 
 
@@ -25,5 +25,5 @@ def command(room: str, config_path: Path | None) -> None:
         click.echo(sign_visitor(config.signing_key, room))
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    except PeerError as error:
+    except ClientError as error:
         raise click.BadParameter(error.message, param_hint="ROOM") from None

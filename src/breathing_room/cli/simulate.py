@@ -293,7 +293,7 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
         f"{meter['reports_outside']:,} were not, {meter['reports_shed']:,} were shed"
     )
     if meter["tosses"]:
-        yield f"tosses a day    {day['tosses']}"
+        yield f"tosses a day    {day['legacy_reports']}"
     if meter["connects"]:
         yield f"sockets         {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"
     yield f"reads a day     {day['presence_reads']} at the origin, of {day['polls']} polls; {day['config_reads']} configs, of {day['config_fetches']}"

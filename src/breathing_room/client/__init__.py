@@ -7,7 +7,7 @@
             print(presence.label, "people are here")
 """
 
-from breathing_room.client.parting import RefusedError, UnreachableError
+from breathing_room.client.errors import RefusedError, UnreachableError
 from breathing_room.client.room import Room, State, connect
 from breathing_room.client.timing import Timing
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httptools
 
-from breathing_room.client.parting import LostError, broken
+from breathing_room.client.errors import ConnectionLostError, broken
 from breathing_room.core.errors import HostError
 
 ANSWER_BYTES_MAX: Final = 65_536
@@ -146,13 +146,13 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)
         if self._answer is None or self._bytes > ANSWER_BYTES_MAX:
-            self._end(LostError("an endless answer"))
+            self._end(ConnectionLostError("an endless answer"))
             self.abort()
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._end(LostError("no HTTP there"))
+            self._end(ConnectionLostError("no HTTP there"))
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -166,7 +166,7 @@ class _Connection(asyncio.Protocol):
         ):
             self.on_message_complete()  # Such a body ends with its connection.
         else:
-            self._end(LostError("the connection broke"))
+            self._end(ConnectionLostError("the connection broke"))
 
     # What the parser calls.
 
@@ -208,7 +208,7 @@ class HttpClient:
             body: What to tell, as JSON; None to ask.
 
         Raises:
-            LostError: Nobody answered, or not in HTTP.
+            ConnectionLostError: Nobody answered, or not in HTTP.
         """
         request = page.request(body)
         try:
@@ -220,7 +220,7 @@ class HttpClient:
                 made = self._connections[page.origin] = await _connect(page.origin)
                 return await made.ask(request)
         except _SilentError:
-            raise LostError("the connection broke") from None
+            raise ConnectionLostError("the connection broke") from None
         except OSError as error:  # A timeout is one.
             self._drop(page.origin)
             raise broken(error) from None

@@ -16,10 +16,10 @@ from random import Random
 from typing import Final, NoReturn, Self
 
 from breathing_room.client.clock import ServerClock
+from breathing_room.client.errors import ConnectionLostError, RefusedError, refused
 from breathing_room.client.http import ClientResponse, Endpoint, HttpClient
-from breathing_room.client.parting import LostError, RefusedError, refused
 from breathing_room.client.protocol import decode_presence, http_url
-from breathing_room.client.rules import Rules
+from breathing_room.client.room_info import RoomInfo
 from breathing_room.client.timing import Timing
 from breathing_room.core.client_rules.polling import (
     NEVER,
@@ -58,7 +58,7 @@ class Pages:
     leave: Endpoint
 
     @classmethod
-    def of(cls, rules: Rules) -> Self:
+    def of(cls, rules: RoomInfo) -> Self:
         """Find them."""
         beat, leave = (http_url(rules.base, f"/v1/rooms/{rules.room}/{verb}") for verb in ("beat", "leave"))
         return cls(Endpoint.of(rules.presence_url), Endpoint.of(beat), Endpoint.of(leave))
@@ -68,7 +68,7 @@ async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages
     """Send a request, tell the poller what became of it, and return what the server says of the room.
 
     Raises:
-        LostError: It came to nothing; the poller knows, and will try again.
+        ConnectionLostError: It came to nothing; the poller knows, and will try again.
         RefusedError: It would come to nothing the next time, too.
     """
     try:
@@ -78,13 +78,13 @@ async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages
         else:
             presence = read_presence(await line.ask(pages.beat, report_body(request)))
             poller.acknowledged(presence, now_ms())
-    except LostError as lost:
+    except ConnectionLostError as lost:
         poller.failed(request, now_ms(), retry_ms=round(lost.retry_ms) or None)
         raise
     except RefusedError as refusal:
         if isinstance(request, ReportRequest) and refusal.code == "bad_epoch":
             poller.outdated(now_ms())
-            raise LostError(refusal.message) from None
+            raise ConnectionLostError(refusal.message) from None
         raise
     return presence
 
@@ -93,7 +93,7 @@ def read_presence(answer: ClientResponse) -> Presence:
     """Read the presence in an answer.
 
     Raises:
-        LostError: There is none; another time there may be.
+        ConnectionLostError: There is none; another time there may be.
         RefusedError: There will not be one.
     """
     if answer.status != OK:
@@ -106,7 +106,7 @@ def _decode(body: bytes) -> Presence:
     try:
         return decode_presence(json.loads(body))
     except (ValueError, TypeError, RecursionError):
-        raise LostError("no presence there") from None
+        raise ConnectionLostError("no presence there") from None
 
 
 def report_body(report: ReportRequest) -> bytes:
@@ -115,7 +115,7 @@ def report_body(report: ReportRequest) -> bytes:
     return encode({"visitor": report.visitor, **mood, "epoch": report.epoch})
 
 
-def goodbye_body(goodbye: LeaveRequest) -> bytes:
+def leave_body(goodbye: LeaveRequest) -> bytes:
     """Write a goodbye."""
     return encode({"visitor": goodbye.visitor})
 
@@ -137,7 +137,7 @@ class Polling:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: RoomInfo,
         *,
         visitor: str | None,
         mood: str | None,
@@ -145,13 +145,13 @@ class Polling:
         rng: Random,
         clock: ServerClock,
         hear: Callable[[Presence], None],
-        doubt: Callable[[LostError | None, float], None],
+        doubt: Callable[[ConnectionLostError | None, float], None],
     ) -> None:
         self._rules = rules
         self._check(mood)
         self._pages = Pages.of(rules)
         self._poller = Poller(
-            visitor, room=rules.room, beat_ms=rules.beat_ms, mood=mood, rng=rng, now_ms=now_ms(),
+            visitor, room=rules.room, heartbeat_ms=rules.heartbeat_ms, mood=mood, rng=rng, now_ms=now_ms(),
             backoff_ms=round(1000 * timing.backoff_base_s), backoff_max_ms=round(1000 * timing.backoff_cap_s),
         )  # fmt: skip
         self._timing = timing
@@ -215,7 +215,7 @@ class Polling:
         if isinstance(request, PollRequest):
             try:
                 self._take(await carry(request, self._poller, self._polls, self._pages))
-            except LostError as lost:
+            except ConnectionLostError as lost:
                 self._doubt(lost, self._newest_at_s)
             return
         taken = False
@@ -225,7 +225,7 @@ class Polling:
             taken = True
             self._clock.learn(sent_ms=sent_ms, now_ms=presence.as_of_ms, received_ms=time.time() * 1000)
             self._take(presence)
-        except LostError as lost:
+        except ConnectionLostError as lost:
             logger.info("a report came to nothing: %s", lost)
             if self._held is not None:
                 self._publish(self._held)
@@ -257,12 +257,12 @@ class Polling:
     async def _go(self) -> None:
         """Say goodbye if the room knows of us, behind whatever report is on its way."""
         try:
-            with contextlib.suppress(TimeoutError, LostError):
+            with contextlib.suppress(TimeoutError, ConnectionLostError):
                 async with asyncio.timeout(self._timing.close_s):
                     while self._poller.is_reporting and self._carrying:
                         await asyncio.wait(self._carrying, return_when=asyncio.FIRST_COMPLETED)
                     if goodbye := self._poller.leave():
-                        await self._reports.ask(self._pages.leave, goodbye_body(goodbye))
+                        await self._reports.ask(self._pages.leave, leave_body(goodbye))
         finally:
             for task in self._carrying:
                 task.cancel()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from breathing_room.core.breath import Pattern, PhaseName
 from breathing_room.core.config import MOOD_NAME
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Method, Presence
 from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
 
@@ -98,11 +98,11 @@ def _join(base: str, path: str, schemes: Mapping[str, str]) -> str:
     return f"{schemes[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}{path}"
 
 
-def decode(text: str | bytes) -> Presence | BeatAnswer | PeerError | None:
+def decode(text: str | bytes) -> Presence | BeatAnswer | ClientError | None:
     """Read one message of the server.
 
     Returns:
-        What it says; a `PeerError`, as a value, when it says that our last message was not understood; None
+        What it says; a `ClientError`, as a value, when it says that our last message was not understood; None
         when it is of a type that this version does not know.
 
     Raises:
@@ -151,8 +151,8 @@ def decode_presence(message: Mapping[str, Any]) -> Presence:
             },
             label=message["label"],
             as_of_ms=_whole(message["as_of_ms"]),
-            valid_ms=_whole(message["valid_ms"]),
-            next_ms=_whole(message["next_ms"]),
+            stale_after_ms=_whole(message["stale_after_ms"]),
+            poll_ms=_whole(message["poll_ms"]),
         )
     except (KeyError, AttributeError) as error:
         raise ValueError("a presence lacks a key") from error
@@ -188,7 +188,7 @@ def _phase(phase: Any) -> tuple[PhaseName, int]:
     raise ValueError("a phase of no breath")
 
 
-def decode_error(error: Mapping[str, Any]) -> PeerError:
+def decode_error(error: Mapping[str, Any]) -> ClientError:
     """Read the one shape that every error of the server has.
 
     Raises:
@@ -198,7 +198,7 @@ def decode_error(error: Mapping[str, Any]) -> PeerError:
         case {"code": str(code), "message": str(message), "status": int(status)} if (
             code + message
         ).isprintable():
-            return PeerError(code, message, status=status)
+            return ClientError(code, message, status=status)
     raise ValueError("an error in a shape of its own")
 
 

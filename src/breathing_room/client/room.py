@@ -23,22 +23,22 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from breathing_room.client.clock import ServerClock
-from breathing_room.client.conversation import Conversation
-from breathing_room.client.http import HttpClient
-from breathing_room.client.parting import (
+from breathing_room.client.errors import (
     ABNORMAL,
-    LostError,
+    ConnectionLostError,
     UnreachableError,
     broken,
     closed,
     refused,
 )
+from breathing_room.client.http import HttpClient
 from breathing_room.client.polling import Polling, now_ms
 from breathing_room.client.protocol import config_url, shown_url, socket_url
-from breathing_room.client.rules import Rules, ask_rules
+from breathing_room.client.room_connection import RoomConnection
+from breathing_room.client.room_info import RoomInfo, fetch_room_info
 from breathing_room.client.timing import Timing
-from breathing_room.core.client_rules.interpolation import Walk
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.client_rules.interpolation import Interpolator
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import VISITOR_ID
 
@@ -132,11 +132,11 @@ class Room:
         self._rng = rng
         self._clock = ServerClock()
         self._task: asyncio.Task[None] | None = None
-        self._conversation: Conversation | Polling | None = None
+        self._conversation: RoomConnection | Polling | None = None
         self._failures = 0
         self._trouble: str | None = None
         self._presence: Presence | None = None
-        self._walk = Walk()
+        self._walk = Interpolator()
         self._version = 0
         self._changed = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
@@ -175,7 +175,7 @@ class Room:
         """Why there is no connection, in a few words for people; None while there is nothing wrong."""
         return self._trouble
 
-    def shown_count(self) -> int | None:
+    def displayed_count(self) -> int | None:
         """Say what to show as the count at this moment; None while it is unknown.
 
         Where presence is polled the count walks from one to the next, one way and always inside of the interval of the latest.
@@ -193,7 +193,7 @@ class Room:
         soon as there is one; and so it does in a room that polls, if we are not among those who are asked.
 
         Raises:
-            PeerError: The room has no such mood; the one before stays.
+            ClientError: The room has no such mood; the one before stays.
             HostError: We only observe, or are not in the room.
         """
         if self._visitor is None:
@@ -205,7 +205,7 @@ class Room:
             return
         try:
             await self._conversation.tell(mood)
-        except PeerError:
+        except ClientError:
             if self._mood == mood:
                 self._mood = before
             raise
@@ -270,7 +270,7 @@ class Room:
             self._failures += 1
             try:
                 await self._visit()
-            except LostError as lost:
+            except ConnectionLostError as lost:
                 self._fail(lost)
                 wait_s = lost.wait_s(
                     self._failures, self._rng, base_s=timing.backoff_base_s, cap_s=timing.backoff_cap_s
@@ -279,7 +279,7 @@ class Room:
                 return
             await asyncio.sleep(wait_s)
 
-    def _fail(self, lost: LostError) -> None:
+    def _fail(self, lost: ConnectionLostError) -> None:
         """Take note of a failure, and give up if there were too many.
 
         Raises:
@@ -299,12 +299,12 @@ class Room:
 
         Raises:
             RefusedError: We may not come back.
-            LostError: We may.
+            ConnectionLostError: We may.
             UnreachableError: Too many polls came to nothing.
         """
         line = HttpClient(self._timing.answer_s)
         try:
-            rules = await ask_rules(line, self._url, self._asked_name)
+            rules = await fetch_room_info(line, self._url, self._asked_name)
         finally:
             line.close()
         self._name = rules.room
@@ -313,7 +313,7 @@ class Room:
         else:
             await self._hold_socket(socket_url(rules.base, rules.room))
 
-    async def _poll(self, rules: Rules) -> None:
+    async def _poll(self, rules: RoomInfo) -> None:
         self._failures = 0
         polling = self._conversation = Polling(
             rules,
@@ -330,7 +330,7 @@ class Room:
         finally:
             self._conversation = None
 
-    def _miss(self, lost: LostError | None, heard_at_s: float) -> None:
+    def _miss(self, lost: ConnectionLostError | None, heard_at_s: float) -> None:
         """Take note of a poll that brought nothing, or with None: nothing new."""
         self._doubt(heard_at_s)
         if lost is None:
@@ -358,7 +358,7 @@ class Room:
             ) from None
         except (OSError, WebSocketException) as error:
             raise broken(error) from None
-        conversation = Conversation(socket, timing=self._timing, clock=self._clock, hear=self._hear)
+        conversation = RoomConnection(socket, timing=self._timing, clock=self._clock, hear=self._hear)
         self._conversation = conversation
         try:
             await conversation.run(self._hello())
@@ -366,7 +366,7 @@ class Room:
             code, reason = (ABNORMAL, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
             if parting := closed(code, reason):
                 raise parting from None
-        except LostError:
+        except ConnectionLostError:
             # A goodbye would say that we leave, if it were heard: we break off, and our place is kept for us.
             socket.transport.abort()
             raise
@@ -396,7 +396,7 @@ class Room:
         self._publish(presence)
 
     def _publish(self, presence: Presence) -> None:
-        walk_ms = presence.next_ms if isinstance(self._conversation, Polling) else 0
+        walk_ms = presence.poll_ms if isinstance(self._conversation, Polling) else 0
         self._walk = self._walk.toward(
             presence.count, presence.low, presence.high, now_ms=now_ms(), length_ms=walk_ms
         )
@@ -412,5 +412,5 @@ class Room:
         if self._presence is not None and self.state == "live" and self._expiry is None:
             presence = replace(self._presence, method="stale")
             self._expiry = asyncio.get_running_loop().call_at(
-                heard_at_s + presence.valid_ms / 1000, self._publish, presence
+                heard_at_s + presence.stale_after_ms / 1000, self._publish, presence
             )

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.rate_limit import TokenBucket
 from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import Report, check_visitor, decode_object, decode_report
 
 Verify: TypeAlias = Callable[[str, bool], None]
-"""Raises a ``PeerError`` for a visitor id without a valid signature; the flag says whether it leaves, for which it is never too old."""
+"""Raises a ``ClientError`` for a visitor id without a valid signature; the flag says whether it leaves, for which it is never too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Admission:
             epoch: The current epoch.
 
         Raises:
-            PeerError: It makes no sense, or its visitor id is not signed.
+            ClientError: It makes no sense, or its visitor id is not signed.
         """
         report = decode_report(body, self._config.moods, epoch=epoch)
         self.join(report.visitor)
@@ -97,7 +97,7 @@ class Admission:
             drawn: The visitor's ticket, where it is known already.
 
         Raises:
-            PeerError: ``over_budget``.
+            ClientError: ``over_budget``.
         """
         if drawn is None:
             drawn = ticket(report.visitor, room=self._room, epoch=report.epoch)
@@ -110,7 +110,7 @@ class Admission:
         """Return the visitor id of a leave; it needs no ticket and no token.
 
         Raises:
-            PeerError: It makes no sense, or its visitor id is not signed.
+            ClientError: It makes no sense, or its visitor id is not signed.
         """
         visitor = check_visitor(decode_object(body).get("visitor"))
         if self._verify is not None:
@@ -121,13 +121,13 @@ class Admission:
         """Admit a heartbeat of a client of the planning document, which draws by lot whether it reports.
 
         Raises:
-            PeerError: ``cannot_count`` without a memory of sessions; ``unsigned_visitor`` where ids are signed, since one signed id
+            ClientError: ``cannot_count`` without a memory of sessions; ``unsigned_visitor`` where ids are signed, since one signed id
                 could send any number of heartbeats; ``over_budget``.
         """
         if self.bucket is None:
             refuse_legacy_report()
         if self._verify is not None:
-            raise PeerError(
+            raise ClientError(
                 "unsigned_visitor",
                 "clients that flip coins cannot be counted where ids are signed",
                 status=403,
@@ -138,7 +138,7 @@ class Admission:
         """Admit a visitor id of valid form.
 
         Raises:
-            PeerError: ``unsigned_visitor``.
+            ClientError: ``unsigned_visitor``.
         """
         if self._verify is not None:
             self._verify(visitor, False)
@@ -148,9 +148,9 @@ def refuse_legacy_report() -> NoReturn:
     """Refuse a heartbeat of a client of the planning document, where there is no memory of sessions.
 
     Raises:
-        PeerError: ``cannot_count``.
+        ClientError: ``cannot_count``.
     """
-    raise PeerError(
+    raise ClientError(
         "cannot_count",
         "clients that flip coins cannot be counted without a memory of sessions, which this server has not",
         status=501,
@@ -180,11 +180,11 @@ class RoomQuota:
             rooms: Rooms that are open already.
 
         Raises:
-            PeerError: ``too_many_rooms``.
+            ClientError: ``too_many_rooms``.
         """
         opened = self._opened_by.get(prefix, 0)
         if opened >= self._rooms_per_prefix_max:
-            raise PeerError(
+            raise ClientError(
                 "too_many_rooms", "too many rooms were opened from this address", status=429, retry_after_s=60
             )
         admit_another_room(rooms, self._rooms_max)
@@ -202,10 +202,10 @@ def admit_another_room(rooms: int, rooms_max: int) -> None:
     """Refuse a room beyond the most that may be open.
 
     Raises:
-        PeerError: ``too_many_rooms``.
+        ClientError: ``too_many_rooms``.
     """
     if rooms >= rooms_max:
-        raise PeerError(
+        raise ClientError(
             "too_many_rooms", "too many rooms are open on this server", status=503, retry_after_s=60
         )
 
@@ -214,27 +214,27 @@ def admit_room(*, is_known: bool, open_rooms: bool) -> None:
     """Refuse a room that does not exist, where rooms are not opened on demand.
 
     Raises:
-        PeerError: ``no_such_room``.
+        ClientError: ``no_such_room``.
     """
     if not (is_known or open_rooms):
-        raise PeerError("no_such_room", "there is no such room here", status=404)
+        raise ClientError("no_such_room", "there is no such room here", status=404)
 
 
 def admit_while(is_open: bool) -> None:  # noqa: FBT001 - the name reads as a sentence with it
     """Refuse what comes while the server starts or stops.
 
     Raises:
-        PeerError: ``unavailable``.
+        ClientError: ``unavailable``.
     """
     if not is_open:
-        raise PeerError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
+        raise ClientError("unavailable", "the server is starting or stopping", status=503, retry_after_s=2)
 
 
 def admit_connection(connections: int, connections_max: int) -> None:
     """Refuse a connection beyond the most that may be open.
 
     Raises:
-        PeerError: ``full``.
+        ClientError: ``full``.
     """
     if connections >= connections_max:
         refuse_connection()
@@ -244,6 +244,6 @@ def refuse_connection() -> NoReturn:
     """Refuse a connection, since no more can be held.
 
     Raises:
-        PeerError: ``full``.
+        ClientError: ``full``.
     """
-    raise PeerError("full", "the server holds as many sockets as it can", status=503, retry_after_s=10)
+    raise ClientError("full", "the server holds as many sockets as it can", status=503, retry_after_s=10)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Broadcast, Send
 from breathing_room.core.identity import Connection
-from breathing_room.core.presence import Facts, Presence, describe, read_label
+from breathing_room.core.presence import Counts, Presence, describe, read_label
 from breathing_room.core.summary import NO_PEERS, PeerState, Summary, counts
 
 
@@ -35,7 +35,7 @@ class LastBroadcast(NamedTuple):
         reply_ahead: Whether a connection may know something else, so that a broadcast follows in any case.
     """
 
-    counts: Facts
+    counts: Counts
     at_ms: int
     label_shown: int | None = None
     reply_ahead: bool = False

@@ -28,7 +28,7 @@ MOODS_MAX: Final = 32
 MOOD_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 # A browser may run the timers of a hidden page only once a minute.
-THROTTLED_BEAT_MS: Final = 60_000
+THROTTLED_HEARTBEAT_MS: Final = 60_000
 
 DAY_MS: Final = 86_400_000
 
@@ -194,7 +194,7 @@ class RoomConfig:
         high=DAY_MS,
         group="counting",
     )
-    beat_ms: int = setting(
+    heartbeat_ms: int = setting(
         300_000,
         "how often a visitor without a socket sends a heartbeat; changes are reported at once, but a departure without "
         "a leave is noticed 90 s after the heartbeat that is missed",
@@ -238,7 +238,7 @@ class RoomConfig:
         high=1_000_000,
         group="limits",
     )
-    cell_min: int = setting(
+    min_cell_size: int = setting(
         0,
         "the fewest people that a published mood may have; smaller ones are merged. 0: every mood is published",
         unit="people",
@@ -260,7 +260,7 @@ class RoomConfig:
         high=31 * DAY_MS,
         group="security",
     )
-    spread_ms: int = setting(
+    rate_propagation_ms: int = setting(
         75_000,
         "how long a client may act on a sampling rate after it changed: twice the time in caches, and the longest poll",
         unit="ms",
@@ -293,7 +293,7 @@ class RoomConfig:
         high=3_600_000,
         group="place",
     )
-    valid_ms: int = setting(
+    stale_after_ms: int = setting(
         30_000,
         "how long a client without a live connection may show a presence as live; after that it is shown as old",
         unit="ms",
@@ -301,7 +301,7 @@ class RoomConfig:
         high=DAY_MS,
         group="reading",
     )
-    next_ms: int = setting(
+    poll_ms: int = setting(
         30_000,
         "how often a polling client asks: more often is fresher, and costs more reads",
         unit="ms",
@@ -348,20 +348,20 @@ class RoomConfig:
     @property
     def fresh_ms(self) -> int:
         """How long after a report the next one is overdue: one beat and a quarter, at most 45 s late."""
-        return self.beat_ms + min(self.beat_ms // 4, 45_000)
+        return self.heartbeat_ms + min(self.heartbeat_ms // 4, 45_000)
 
     @property
-    def beat_lease_ms(self) -> int:
+    def heartbeat_lease_ms(self) -> int:
         """How long after a report a person without a socket stays counted.
 
         A beat and 90 s of retries, and never less than 2.5 beats of a page whose timers the browser throttles.
         """
-        return max(self.beat_ms + 90_000, 5 * THROTTLED_BEAT_MS // 2)
+        return max(self.heartbeat_ms + 90_000, 5 * THROTTLED_HEARTBEAT_MS // 2)
 
     @property
     def ghost_ms(self) -> float:
         """For how long on average somebody who left in silence is still counted: a lease after a beat that was half over."""
-        return self.beat_lease_ms - self.beat_ms / 2
+        return self.heartbeat_lease_ms - self.heartbeat_ms / 2
 
     def reports_share(self, arrivals_per_ms: float) -> float:
         """Say what share of the budget of a day is spent on reports that arrive so fast; 0 where there is no budget."""

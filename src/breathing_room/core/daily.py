@@ -21,7 +21,7 @@ from typing import Any, Final
 from breathing_room.core.codec import DAMAGE
 from breathing_room.core.errors import HostError
 from breathing_room.core.estimate.distinct import Sketch
-from breathing_room.core.events import Event, Joined, Reported, Tossed
+from breathing_room.core.events import Event, Joined, LegacyReported, PanelReported
 from breathing_room.core.presence import Presence
 
 LOOK_MS: Final = 300_000
@@ -63,7 +63,7 @@ class People:
     high: int | None
 
 
-class Day:
+class DailyStats:
     """What is kept of one room's day.
 
     Args:
@@ -109,7 +109,7 @@ class Day:
             case Joined():
                 self._turn(wall_ms)
                 self._on_sockets.add(event.visitor)
-            case Reported() | Tossed():
+            case PanelReported() | LegacyReported():
                 self._turn(wall_ms)
                 self._reporters.add(event.visitor)
             case _:
@@ -193,7 +193,7 @@ class Day:
             "rate_min": self.rate_min,
         }
 
-    def trail_body(self, *, wall_ms: int) -> list[dict[str, Any]]:
+    def timeline_body(self, *, wall_ms: int) -> list[dict[str, Any]]:
         """List the looks of the last 24 hours."""
         return [asdict(look) for look in self.trail if look.at_ms > wall_ms - LOOKS * LOOK_MS]
 

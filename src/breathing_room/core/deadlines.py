@@ -25,12 +25,12 @@ Item = TypeVar("Item", bound=Due)
 Key = TypeVar("Key")
 
 
-def on_grid(at_ms: int) -> int:
+def quantize(at_ms: int) -> int:
     """Find the first instant of the grid that is not before ``at_ms``."""
     return -(-at_ms // TICK_MS) * TICK_MS
 
 
-class Agenda(Generic[Item]):
+class DeadlineQueue(Generic[Item]):
     """Items, each with the time at which somebody should look after it."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Agenda(Generic[Item]):
         """The earliest time on it. Nobody may be waiting there any more: to come then is harmless."""
         return self._times[0] if self._times else None
 
-    def no_later_than(self, item: Item, at_ms: int) -> None:
+    def schedule_by(self, item: Item, at_ms: int) -> None:
         """See to it that an item is looked after at ``at_ms``, of the grid, or before."""
         if not NOT_DUE < item.due_at_ms <= at_ms:
             self.put(item, at_ms)

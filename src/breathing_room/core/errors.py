@@ -5,7 +5,7 @@
     BreathingRoomError
     ├── HostError      our caller broke the contract; nothing was changed
     │   └── ConfigError    a setting is out of range, or contradicts another
-    ├── PeerError      a client did; it is told so, and nothing was changed
+    ├── ClientError      a client did; it is told so, and nothing was changed
     └── StoreError     the outside failed; ``temporary`` says whether to try again
 
 A broken invariant is none of these: it is a bug, and an ``assert``.
@@ -24,7 +24,7 @@ class ConfigError(HostError):
     """A setting is out of its range, or contradicts another one. The message names it."""
 
 
-class PeerError(BreathingRoomError):
+class ClientError(BreathingRoomError):
     """A client sent something that makes no sense. It had no effect.
 
     Args:

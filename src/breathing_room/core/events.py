@@ -24,7 +24,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObserverJoined:
     """A connection subscribed without being counted."""
 
     connection: Connection
@@ -46,7 +46,7 @@ class MoodChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeartbeatReceived:
     """A heartbeat of a connection was received."""
 
     connection: Connection
@@ -60,14 +60,14 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Broke:
+class Disconnected:
     """A connection ended without a leave."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class PanelReported:
     """A report of a visitor without a connection was received: the first, another mood, or a heartbeat.
 
     The ticket, in [0, 1), says whether the visitor is in the sample. The prefix is a hash of the address prefix that the report
@@ -81,7 +81,7 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class Tossed:
+class LegacyReported:
     """A report of a legacy client was received: the first, another mood, or a heartbeat that it drew."""
 
     visitor: VisitorKey
@@ -89,14 +89,14 @@ class Tossed:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrew:
+class PanelLeft:
     """A visitor without a connection left."""
 
     visitor: VisitorKey
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ClaimedElsewhere:
     """A visitor is claimed by another replica of this room, and counted there from now on.
 
     The room removes the visitor, connections included; what becomes of those is the business of ``replica.py``.
@@ -106,7 +106,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Paced:
+class RateSet:
     """The sampling rate was set for all replicas of this room.
 
     The rates are the one in force, and those that a client may still act on, each with the time until when, as in a snapshot.
@@ -117,7 +117,7 @@ class Paced:
 
 
 @dataclass(frozen=True, slots=True)
-class Inherited:
+class SeatsTransferred:
     """Another replica of this room is about to leave, and transfers the seats of its panel: as in a snapshot."""
 
     seats: Leases
@@ -131,24 +131,24 @@ class PeersChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Woken:
+class TimerFired:
     """The time that a step asked for has come, or any other time: it does no harm."""
 
 
 Event: TypeAlias = (
     Joined
-    | Observed
+    | ObserverJoined
     | ObserverLeft
     | MoodChanged
-    | Heard
+    | HeartbeatReceived
     | Left
-    | Broke
-    | Reported
-    | Tossed
-    | Withdrew
-    | Moved
-    | Paced
-    | Inherited
+    | Disconnected
+    | PanelReported
+    | LegacyReported
+    | PanelLeft
+    | ClaimedElsewhere
+    | RateSet
+    | SeatsTransferred
     | PeersChanged
-    | Woken
+    | TimerFired
 )

@@ -6,7 +6,7 @@ from typing import Final
 
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 
-SILENT: Final = 1
+SUSPECT: Final = 1
 """Flag of a suspect lease: its connection broke, or it is left from before a restart, and nothing was received since."""
 
 RESTORED: Final = 2
@@ -20,7 +20,7 @@ class Leases:
     Attributes:
         keys: The visitors' keys, one after another.
         mood_of: One byte each: an index into the declared moods; one past the last: unspoken.
-        flags: One byte each, of SILENT and RESTORED.
+        flags: One byte each, of SUSPECT and RESTORED.
         left_ms: What was left of each; of those that have lapsed, how long ago that was.
         tickets: Each one's ticket times TICKETS of ``tickets.py``; empty for people on sockets.
     """

@@ -19,10 +19,10 @@ Every method is of constant cost. Sums by mood are kept beside the leases, so th
 from collections.abc import Iterator
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.deadlines import NOT_DUE, Agenda, on_grid
-from breathing_room.core.errors import HostError, PeerError
+from breathing_room.core.deadlines import NOT_DUE, DeadlineQueue, quantize
+from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.identity import Connection, VisitorKey
-from breathing_room.core.leases import RESTORED, SILENT, Leases
+from breathing_room.core.leases import RESTORED, SUSPECT, Leases
 
 
 class Member:
@@ -79,7 +79,7 @@ class Members:
         self._connection_is_lease = connection_is_lease
         self._by_visitor: dict[VisitorKey, Member] = {}
         self._by_connection: dict[Connection, Member] = {}
-        self._deadlines: Agenda[Member] = Agenda()
+        self._deadlines: DeadlineQueue[Member] = DeadlineQueue()
 
     # --- Queries ----------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class Members:
         return Leases(
             keys=b"".join(member.key for member in members),
             mood_of=bytes(member.mood for member in members),
-            flags=bytes(SILENT * member.suspect | RESTORED * member.restored for member in members),
+            flags=bytes(SUSPECT * member.suspect | RESTORED * member.restored for member in members),
             left_ms=tuple(self._left_ms(member, now_ms) for member in members),
         )
 
@@ -138,7 +138,7 @@ class Members:
 
         Raises:
             HostError: The connection joined before.
-            PeerError: The visitor has too many connections.
+            ClientError: The visitor has too many connections.
         """
         if connection in self._by_connection:
             raise HostError("a connection joined twice")
@@ -146,7 +146,7 @@ class Members:
         if member is None or not (self._connection_is_lease or member.expires_at_ms > now_ms):
             return
         if len(member.connections) >= self._config.connections_per_visitor_max:
-            raise PeerError("too_many_sockets", "this visitor has too many sockets open", status=429)
+            raise ClientError("too_many_sockets", "this visitor has too many sockets open", status=429)
 
     def join(self, connection: Connection, visitor: VisitorKey, mood: int | None, *, now_ms: int) -> None:
         """Add a connection, and with the first of a visitor the member.
@@ -182,11 +182,11 @@ class Members:
     def renew(self, member: Member, *, now_ms: int) -> None:
         """Renew a lease, and end the suspicion: there was a heartbeat, or something else of the visitor."""
         self._confirm(member)
-        member.expires_at_ms = on_grid(now_ms + self._config.lease_ms)
+        member.expires_at_ms = quantize(now_ms + self._config.lease_ms)
         if self._connection_is_lease:
             member.due_at_ms = NOT_DUE
         else:
-            self._deadlines.no_later_than(member, member.expires_at_ms)
+            self._deadlines.schedule_by(member, member.expires_at_ms)
         self.unsaved_changes += 1
 
     def disconnect(self, connection: Connection) -> Member | None:
@@ -203,12 +203,12 @@ class Members:
         self.suspect_tally[member.mood] += 1
         self.suspects[member.key] = member
         self.suspect_changes += 1
-        grace_ends_at_ms = on_grid(now_ms + self._config.grace_ms)
+        grace_ends_at_ms = quantize(now_ms + self._config.grace_ms)
         if self._connection_is_lease:  # Until now the lease was the connection.
             member.expires_at_ms = grace_ends_at_ms
         else:
             member.expires_at_ms = min(member.expires_at_ms, grace_ends_at_ms)
-        self._deadlines.no_later_than(member, member.expires_at_ms)
+        self._deadlines.schedule_by(member, member.expires_at_ms)
         self.changes += 1
         self.unsaved_changes += 1
 
@@ -256,9 +256,9 @@ class Members:
     def admit(self, visitor: VisitorKey, mood: int, flags: int, *, expires_at_ms: int) -> None:
         """Add a member of a snapshot, without connections."""
         member = self._by_visitor[visitor] = Member(visitor, mood)
-        member.suspect = bool(flags & SILENT)
+        member.suspect = bool(flags & SUSPECT)
         member.restored = bool(flags & RESTORED)
-        member.expires_at_ms = on_grid(expires_at_ms)
+        member.expires_at_ms = quantize(expires_at_ms)
         self.tally[mood] += 1
         self.suspect_tally[mood] += member.suspect
         self.restored_count += member.restored

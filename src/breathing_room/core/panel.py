@@ -28,7 +28,7 @@ from math import exp, sqrt
 from typing import Final
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.deadlines import NOT_DUE, TICK_MS, Agenda, on_grid
+from breathing_room.core.deadlines import NOT_DUE, TICK_MS, DeadlineQueue, quantize
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import (
     PanelSums,
@@ -38,7 +38,7 @@ from breathing_room.core.estimate.panel import (
     panel_variance,
 )
 from breathing_room.core.identity import VisitorKey
-from breathing_room.core.leases import RESTORED, SILENT, Leases
+from breathing_room.core.leases import RESTORED, SUSPECT, Leases
 from breathing_room.core.rate import Rate
 from breathing_room.core.snapshot import PanelSnapshot
 from breathing_room.core.tickets import TICKETS
@@ -68,7 +68,7 @@ class Seat:
     """
 
     __slots__ = (
-        "capped", "due_at_ms", "expires_at_ms", "key", "mood", "prefix", "restored", "silent", "ticket",
+        "capped", "due_at_ms", "expires_at_ms", "key", "mood", "prefix", "restored", "suspect", "ticket",
         "was_capped",
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ class Seat:
         self.prefix: PrefixSeats | None = None
         self.capped = False
         self.was_capped = False
-        self.silent = False
+        self.suspect = False
         self.restored = False
         self.expires_at_ms = 0
         self.due_at_ms = NOT_DUE
@@ -117,19 +117,19 @@ class Panel:
 
     def __init__(self, config: RoomConfig, moods_count: int, *, now_ms: int, paced: bool = False) -> None:
         self._config = config
-        self._rate = Rate(config.panel_size, config.spread_ms, now_ms=now_ms, paced=paced)
+        self._rate = Rate(config.panel_size, config.rate_propagation_ms, now_ms=now_ms, paced=paced)
         self._theta = self._rate.current
         self._since_ms = now_ms
         self._seats: dict[VisitorKey, Seat] = {}
-        self._agenda: Agenda[Seat] = Agenda()
-        self._window_ms = WINDOW_LEASES * config.beat_lease_ms
+        self._agenda: DeadlineQueue[Seat] = DeadlineQueue()
+        self._window_ms = WINDOW_LEASES * config.heartbeat_lease_ms
         self._prefixes: dict[bytes, PrefixSeats] = {}
-        self._capped_count = 0
-        self._capped_counted = 0
-        self.refused_count = 0
+        self._over_quota_count = 0
+        self._over_quota_counted = 0
+        self.rejected_count = 0
         """Reports that were refused, in all, since their prefix had its share and there were too many capped seats already."""
         nobody = (0,) * moods_count
-        self._nobody = PanelSums(tally=nobody, restored_tally=nobody)
+        self._empty = PanelSums(tally=nobody, restored_tally=nobody)
         self._tally = [0] * moods_count
         self._counted = 0
         self._silent_count = 0
@@ -137,8 +137,8 @@ class Panel:
         self._restored_tally = [0] * moods_count
         self._restored_counted = 0
         # Leases that ended in silence within the window, the oldest first: when, and with which ticket.
-        self._lapsed: dict[VisitorKey, tuple[int, float]] = {}
-        self._lapsed_counted = 0
+        self._expired: dict[VisitorKey, tuple[int, float]] = {}
+        self._expired_counted = 0
         self._arrivals_per_ms = 0.0
         self._arrived_at_ms = now_ms
 
@@ -167,12 +167,12 @@ class Panel:
     @property
     def seat_count(self) -> int:
         """Leases held of those who are counted, or will be when theta has risen."""
-        return len(self._seats) - self._capped_count
+        return len(self._seats) - self._over_quota_count
 
     @property
-    def capped_count(self) -> int:
+    def over_quota_count(self) -> int:
         """Leases held beyond what their prefix may have."""
-        return self._capped_count
+        return self._over_quota_count
 
     @property
     def largest_prefix_seats(self) -> int:
@@ -197,7 +197,7 @@ class Panel:
     @property
     def next_at_ms(self) -> int | None:
         """When to call ``come_due``, None for never."""
-        forgiven_at_ms = next(iter(self._lapsed.values()))[0] + self._window_ms if self._lapsed else None
+        forgiven_at_ms = next(iter(self._expired.values()))[0] + self._window_ms if self._expired else None
         times = (self._agenda.next_at_ms, self._rate.next_at_ms, forgiven_at_ms)
         return min((time for time in times if time is not None), default=None)
 
@@ -212,15 +212,15 @@ class Panel:
 
     def sums(self, now_ms: int) -> PanelSums:
         """Put down what an estimate needs to know."""
-        if not (self._seats or self._lapsed) and self._theta == self._rate.current == 1.0:
-            return self._nobody  # A join over a socket makes nothing anew.
+        if not (self._seats or self._expired) and self._theta == self._rate.current == 1.0:
+            return self._empty  # A join over a socket makes nothing anew.
         return PanelSums(
             tally=tuple(self._tally),
             restored_tally=tuple(self._restored_tally),
             seats=self.seat_count,
             restored=self._restored_count,
             fresh=self._silent_count < len(self._seats),
-            lapsed=self._lapsed_counted,
+            expired=self._expired_counted,
             window_ms=self._observed_ms(now_ms),
             theta=self._theta,
             rate=self._rate.current,
@@ -234,7 +234,7 @@ class Panel:
     def raw_estimate(self, now_ms: int) -> Estimate:
         """Estimate what the crowd would be if no prefix were capped: for the operator, who should see both."""
         ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
-        seats = self._counted + self._capped_counted
+        seats = self._counted + self._over_quota_counted
         if self._counted:
             ghosts *= seats / self._counted
         return panel_estimate(seats, min(ghosts, seats), self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
@@ -250,12 +250,12 @@ class Panel:
     def _ghosts(self, now_ms: int) -> tuple[float, float, float]:
         """Expect ghosts; return how many, for how long each is one, and the window in which that was seen."""
         ghost_ms, window_ms = self._config.ghost_ms, self._observed_ms(now_ms)
-        ghosts = expected_ghosts(self._lapsed_counted, ghost_ms=ghost_ms, window_ms=window_ms)
+        ghosts = expected_ghosts(self._expired_counted, ghost_ms=ghost_ms, window_ms=window_ms)
         return ghosts, ghost_ms, window_ms
 
     def _observed_ms(self, now_ms: int) -> int:
         """For how long expiries were counted; before a whole lease is over there can be none."""
-        lease_ms = self._config.beat_lease_ms
+        lease_ms = self._config.heartbeat_lease_ms
         return max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
 
     # --- Changes ----------------------------------------------------------------------------------------------
@@ -281,13 +281,13 @@ class Panel:
         seat = self._seats.get(visitor)
         if seat is None:
             if not self._has_place(prefix):
-                self.refused_count += 1
+                self.rejected_count += 1
                 return False
             seat = self._add(visitor, ticket, prefix)
         elif prefix != (seat.prefix and seat.prefix.prefix):
             self._detach(seat)
             if not self._has_place(prefix):  # As for a newcomer, or moves would get around the bound.
-                self.refused_count += 1
+                self.rejected_count += 1
                 self._remove(seat)
                 return True
             self._attach(seat, prefix)
@@ -296,8 +296,8 @@ class Panel:
             seat.mood = mood
             self._weigh(seat, +1)
         self._confirm(seat)
-        seat.expires_at_ms = on_grid(now_ms + self._config.beat_lease_ms)
-        self._agenda.no_later_than(seat, self._doubtful_at_ms(seat))
+        seat.expires_at_ms = quantize(now_ms + self._config.heartbeat_lease_ms)
+        self._agenda.schedule_by(seat, self._doubtful_at_ms(seat))
         if not seat.capped:  # One prefix must not spend the budget of all.
             self._arrivals_per_ms = self._arrivals_at(now_ms) + 1 / ARRIVALS_MS
             self._arrived_at_ms = now_ms
@@ -329,12 +329,12 @@ class Panel:
         changed = False
         look_at_ms = self._rate.next_at_ms
         for seat, at_ms in self._agenda.come_due(now_ms):
-            if not seat.silent:
+            if not seat.suspect:
                 doubtful_at_ms = self._doubtful_at_ms(seat)
                 if doubtful_at_ms > at_ms:
                     self._agenda.put(seat, doubtful_at_ms)
                     continue
-                seat.silent = True
+                seat.suspect = True
                 self._silent_count += 1
                 changed = True
             if seat.expires_at_ms > at_ms:
@@ -343,10 +343,10 @@ class Panel:
             self._remove(seat)
             changed = True
             if not (seat.restored or seat.was_capped):
-                self._lapsed[seat.key] = (at_ms, seat.ticket)
-                self._lapsed_counted += seat.ticket < self._theta
-        while self._lapsed:
-            visitor, (at_ms, _) = next(iter(self._lapsed.items()))
+                self._expired[seat.key] = (at_ms, seat.ticket)
+                self._expired_counted += seat.ticket < self._theta
+        while self._expired:
+            visitor, (at_ms, _) = next(iter(self._expired.items()))
             if at_ms > now_ms - self._window_ms:
                 break
             self._forgive(visitor)
@@ -364,21 +364,21 @@ class Panel:
     def snapshot(self, now_ms: int) -> PanelSnapshot:
         """Take everything down."""
         seats = [seat for seat in self._seats.values() if not seat.capped]
-        lapsed = self._lapsed.values()
+        expired = self._expired.values()
         return PanelSnapshot(
             seats=Leases(
                 keys=b"".join(seat.key for seat in seats),
                 mood_of=bytes(seat.mood for seat in seats),
-                flags=bytes(SILENT * seat.silent | RESTORED * seat.restored for seat in seats),
+                flags=bytes(SUSPECT * seat.suspect | RESTORED * seat.restored for seat in seats),
                 left_ms=tuple(max(0, seat.expires_at_ms - now_ms) for seat in seats),
                 tickets=tuple(round(seat.ticket * TICKETS) for seat in seats),
             ),
-            lapsed=Leases(
-                keys=b"".join(self._lapsed),
-                mood_of=bytes(len(lapsed)),
-                flags=bytes(len(lapsed)),
-                left_ms=tuple(now_ms - at_ms for at_ms, _ in lapsed),
-                tickets=tuple(round(ticket * TICKETS) for _, ticket in lapsed),
+            expired=Leases(
+                keys=b"".join(self._expired),
+                mood_of=bytes(len(expired)),
+                flags=bytes(len(expired)),
+                left_ms=tuple(now_ms - at_ms for at_ms, _ in expired),
+                tickets=tuple(round(ticket * TICKETS) for _, ticket in expired),
             ),
             since_ms=self._since_ms,
             rates=self._rate.rates,
@@ -393,8 +393,8 @@ class Panel:
         self._arrivals_per_ms = snapshot.arrivals_per_ms
         self._arrived_at_ms = snapshot.arrived_at_ms
         self._rate.wake(snapshot.rates, snapshot.changed_at_ms, now_ms)
-        for (key, _, _, ago_ms), ticket in zip(snapshot.lapsed, snapshot.lapsed.tickets, strict=True):
-            self._lapsed[key] = (now_ms - ago_ms, ticket / TICKETS)
+        for (key, _, _, ago_ms), ticket in zip(snapshot.expired, snapshot.expired.tickets, strict=True):
+            self._expired[key] = (now_ms - ago_ms, ticket / TICKETS)
         for (key, mood, flags, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
             self._admit(key, ticket / TICKETS, mood, flags, now_ms + left_ms)
         self._recount(now_ms)
@@ -410,8 +410,8 @@ class Panel:
         self._rate.wake(snapshot.rates, snapshot.changed_at_ms, now_ms)
         for (key, mood, _, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
             if left_ms > elapsed_ms:
-                expires_at_ms = now_ms + min(left_ms - elapsed_ms, self._config.beat_lease_ms + TICK_MS)
-                self._admit(key, ticket / TICKETS, mood_here[mood], SILENT | RESTORED, expires_at_ms)
+                expires_at_ms = now_ms + min(left_ms - elapsed_ms, self._config.heartbeat_lease_ms + TICK_MS)
+                self._admit(key, ticket / TICKETS, mood_here[mood], SUSPECT | RESTORED, expires_at_ms)
         self._recount(now_ms)
 
     def inherit(self, seats: Leases, counted: Container[VisitorKey], now_ms: int) -> None:
@@ -430,18 +430,18 @@ class Panel:
     def _admit(self, key: VisitorKey, ticket: float, mood: int, flags: int, expires_at_ms: int) -> None:
         """Take in a seat of a snapshot."""
         seat = self._seats[key] = Seat(key, ticket, mood)
-        seat.silent = bool(flags & SILENT)
+        seat.suspect = bool(flags & SUSPECT)
         seat.restored = bool(flags & RESTORED)
-        seat.expires_at_ms = on_grid(expires_at_ms)
-        self._silent_count += seat.silent
+        seat.expires_at_ms = quantize(expires_at_ms)
+        self._silent_count += seat.suspect
         self._restored_count += seat.restored
-        self._agenda.put(seat, seat.expires_at_ms if seat.silent else self._doubtful_at_ms(seat))
+        self._agenda.put(seat, seat.expires_at_ms if seat.suspect else self._doubtful_at_ms(seat))
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
     def _doubtful_at_ms(self, seat: Seat) -> int:
         """When a report of somebody who is not silent falls due."""
-        return on_grid(seat.expires_at_ms - self._config.beat_lease_ms + self._config.fresh_ms)
+        return quantize(seat.expires_at_ms - self._config.heartbeat_lease_ms + self._config.fresh_ms)
 
     def _add(self, visitor: VisitorKey, ticket: float, prefix: bytes | None) -> Seat:
         seat = self._seats[visitor] = Seat(visitor, ticket, len(self._tally) - 1)
@@ -454,7 +454,7 @@ class Panel:
         del self._seats[seat.key]
         self._detach(seat)
         self._weigh(seat, -1)
-        self._silent_count -= seat.silent
+        self._silent_count -= seat.suspect
         self._restored_count -= seat.restored
         seat.due_at_ms = NOT_DUE
 
@@ -463,7 +463,7 @@ class Panel:
         if seat.ticket >= self._theta:
             return
         if seat.capped:
-            self._capped_counted += weight
+            self._over_quota_counted += weight
             return
         self._tally[seat.mood] += weight
         self._counted += weight
@@ -473,19 +473,19 @@ class Panel:
 
     def _confirm(self, seat: Seat) -> None:
         """Clear the silent and restored flags of a seat, as `Members` does for a lease."""
-        self._silent_count -= seat.silent
+        self._silent_count -= seat.suspect
         if seat.restored:
             self._weigh(seat, -1)
             self._restored_count -= 1
             seat.restored = False
             self._weigh(seat, +1)
-        seat.silent = False
+        seat.suspect = False
 
     # --- Prefixes ---------------------------------------------------------------------------------------------
 
     def _has_place(self, prefix: bytes | None) -> bool:
         """Tell whether anything is kept of another visitor of a prefix."""
-        if prefix is None or self._capped_count < self._config.panel_size:
+        if prefix is None or self._over_quota_count < self._config.panel_size:
             return True
         seats = self._prefixes.get(prefix)
         return seats is None or seats.counted < self.prefix_seats_max
@@ -523,12 +523,12 @@ class Panel:
         seat.capped = capped
         seat.was_capped = True
         self._weigh(seat, +1)
-        self._capped_count += 1 if capped else -1
+        self._over_quota_count += 1 if capped else -1
 
     def _forgive(self, visitor: VisitorKey) -> None:
         """Forget that a lease ended in silence."""
-        _, ticket = self._lapsed.pop(visitor, (0, 1.0))
-        self._lapsed_counted -= ticket < self._theta
+        _, ticket = self._expired.pop(visitor, (0, 1.0))
+        self._expired_counted -= ticket < self._theta
 
     def _arrivals_at(self, now_ms: int) -> float:
         return self._arrivals_per_ms * exp((self._arrived_at_ms - now_ms) / ARRIVALS_MS)
@@ -560,7 +560,7 @@ class Panel:
         self._theta = self._rate.theta(now_ms)
         self._tally = [0] * len(self._tally)
         self._restored_tally = [0] * len(self._tally)
-        self._counted = self._restored_counted = self._capped_counted = 0
+        self._counted = self._restored_counted = self._over_quota_counted = 0
         for seat in self._seats.values():
             self._weigh(seat, +1)
-        self._lapsed_counted = sum(ticket < self._theta for _, ticket in self._lapsed.values())
+        self._expired_counted = sum(ticket < self._theta for _, ticket in self._expired.values())

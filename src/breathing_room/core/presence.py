@@ -8,12 +8,12 @@ from breathing_room.core.config import MERGED, UNSPOKEN, RoomConfig
 
 Method: TypeAlias = Literal["counted", "sampled", "stale", "estimated", "unknown"]
 
-Cell: TypeAlias = tuple[int, int, int]
+Interval: TypeAlias = tuple[int, int, int]
 """The people of one mood: how many, and the ends of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Counts:
     """What a presence says of the people.
 
     Attributes:
@@ -29,33 +29,33 @@ class Facts:
     low: int
     high: int | None
     method: Method
-    cells: tuple[Cell | None, ...]
+    cells: tuple[Interval | None, ...]
     rate: float
 
 
-def merge_cells(cells: Sequence[Cell], cell_min: int) -> tuple[Cell | None, ...]:
+def merge_cells(cells: Sequence[Interval], min_cell_size: int) -> tuple[Interval | None, ...]:
     """Take out the moods of so few people that they might be recognised.
 
     Whoever knows the count can subtract what is published from it. So at least two moods are taken out, and with them as
-    many of the next larger ones as it takes until they are ``cell_min`` people together; and if there are not that many
+    many of the next larger ones as it takes until they are ``min_cell_size`` people together; and if there are not that many
     people at all, every mood is.
 
     Args:
         cells: By mood.
-        cell_min: The fewest people that a published mood may have; 0 takes out nothing.
+        min_cell_size: The fewest people that a published mood may have; 0 takes out nothing.
 
     Returns:
         The cells, None in place of those that are merged.
 
     Source: the threshold rule with secondary suppression; Hundepool et al., Statistical Disclosure Control (2012), ch. 4.
     """
-    if not cell_min:
+    if not min_cell_size:
         return tuple(cells)
     order = sorted(range(len(cells)), key=lambda index: cells[index][0])
     merged: list[int] = []
     people = 0
     for index in order:
-        if cells[index][0] >= cell_min and (not merged or (len(merged) > 1 and people >= cell_min)):
+        if cells[index][0] >= min_cell_size and (not merged or (len(merged) > 1 and people >= min_cell_size)):
             break
         merged.append(index)
         people += cells[index][0]
@@ -82,8 +82,8 @@ class Presence:
             None where the mood is merged.
         label: The count rounded to its own precision, for people to read.
         as_of_ms: When this was true, milliseconds since 1970-01-01 UTC.
-        valid_ms: How long it may be shown as live by whoever has no live connection.
-        next_ms: When a polling client should ask again.
+        stale_after_ms: How long it may be shown as live by whoever has no live connection.
+        poll_ms: When a polling client should ask again.
     """
 
     room: str
@@ -98,8 +98,8 @@ class Presence:
     mood_intervals: Mapping[str, tuple[int, int | None] | None]
     label: str
     as_of_ms: int
-    valid_ms: int
-    next_ms: int
+    stale_after_ms: int
+    poll_ms: int
 
     @property
     def people(self) -> dict[str, int]:
@@ -159,7 +159,9 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
     return (f"{figure:,}" if step == 1 else f"about {figure:,}"), figure
 
 
-def describe(room: str, config: RoomConfig, facts: Facts, *, at_ms: int, label_shown: int | None) -> Presence:
+def describe(
+    room: str, config: RoomConfig, facts: Counts, *, at_ms: int, label_shown: int | None
+) -> Presence:
     """Put facts into the shape in which they are published.
 
     Args:
@@ -185,6 +187,6 @@ def describe(room: str, config: RoomConfig, facts: Facts, *, at_ms: int, label_s
         mood_intervals=dict(zip((*config.moods, UNSPOKEN), intervals, strict=True)),
         label=label,
         as_of_ms=at_ms,
-        valid_ms=config.valid_ms,
-        next_ms=config.next_ms,
+        stale_after_ms=config.stale_after_ms,
+        poll_ms=config.poll_ms,
     )

@@ -42,16 +42,18 @@ class Rate:
 
     Args:
         panel_size: Seats to aim at.
-        spread_ms: How long after an announcement somebody may still act on the one before: the lifetime in caches,
+        rate_propagation_ms: How long after an announcement somebody may still act on the one before: the lifetime in caches,
             stale-while-revalidate included, and the longest poll.
         now_ms: Since when it holds.
         paced: Whether it is set from outside, by ``wake``, and follows nothing.
     """
 
-    def __init__(self, panel_size: int, spread_ms: int, *, now_ms: int, paced: bool = False) -> None:
+    def __init__(
+        self, panel_size: int, rate_propagation_ms: int, *, now_ms: int, paced: bool = False
+    ) -> None:
         self.paced = paced
         self.panel_size = panel_size
-        self.spread_ms = spread_ms
+        self.rate_propagation_ms = rate_propagation_ms
         self.current = 1.0
         self.changed_at_ms = now_ms
         self._looked_at_ms = now_ms
@@ -79,8 +81,8 @@ class Rate:
         """When theta may rise by itself or the seats should be looked at, None for never."""
         times = [self._before[0][0]] if self._before else []
         if self.current < 1.0 and not self.paced:
-            looks = max(2, (self._looked_at_ms - self.changed_at_ms) // self.spread_ms + 1)
-            times.append(self.changed_at_ms + looks * self.spread_ms)
+            looks = max(2, (self._looked_at_ms - self.changed_at_ms) // self.rate_propagation_ms + 1)
+            times.append(self.changed_at_ms + looks * self.rate_propagation_ms)
         return min(times, default=None)
 
     @property
@@ -111,7 +113,7 @@ class Rate:
         self._looked_at_ms = now_ms
         load = max(seats / self.panel_size, reports_share)
         # What reports cost is known only some time after a change; how many seats there are, at once.
-        settled = now_ms >= self.changed_at_ms + 2 * self.spread_ms
+        settled = now_ms >= self.changed_at_ms + 2 * self.rate_propagation_ms
         if seats > self.seats_max or (reports_share > 1.0 and settled):
             self._announce(rounded(self.current / load), now_ms)
             return True
@@ -124,6 +126,6 @@ class Rate:
     def _announce(self, rate: float, now_ms: int) -> None:
         if rate == self.current:
             return
-        self._before.append((now_ms + self.spread_ms, self.current))
+        self._before.append((now_ms + self.rate_propagation_ms, self.current))
         self.current = rate
         self.changed_at_ms = now_ms

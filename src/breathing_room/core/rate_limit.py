@@ -17,7 +17,7 @@ fallen: the bucket holds two panels, a whole class of 800 within one second, and
 from typing import Final
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 
 PANEL_MIN: Final = 100
 """A panel that is smaller than this costs a machine nothing: it has the budget of one of this size."""
@@ -55,13 +55,13 @@ class TokenBucket:
         """Take a token.
 
         Raises:
-            PeerError: ``over_budget``: there is none.
+            ClientError: ``over_budget``: there is none.
         """
         came = max(0, now_ms - self._as_of_ms) * self.per_s / 1_000
         self._tokens = min(self._tokens + came, self.burst)
         self._as_of_ms = now_ms
         if self._tokens < 1:
-            raise PeerError(
+            raise ClientError(
                 "over_budget",
                 "more people report than this room takes in a second; poll, then report again",
                 status=429,

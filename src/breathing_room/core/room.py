@@ -25,29 +25,29 @@ from typing import Final, assert_never
 from breathing_room.core.effects import Close, KeepConnections, SaveSnapshot, Step
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import (
-    Broke,
+    ClaimedElsewhere,
+    Disconnected,
     Event,
-    Heard,
-    Inherited,
+    HeartbeatReceived,
     Joined,
     Left,
+    LegacyReported,
     MoodChanged,
-    Moved,
-    Observed,
+    ObserverJoined,
     ObserverLeft,
-    Paced,
+    PanelLeft,
+    PanelReported,
     PeersChanged,
-    Reported,
-    Tossed,
-    Withdrew,
-    Woken,
+    RateSet,
+    SeatsTransferred,
+    TimerFired,
 )
 from breathing_room.core.identity import KEY_BYTES, Connection, VisitorKey
 from breathing_room.core.members import Member
 from breathing_room.core.room_state import RoomState
 from breathing_room.core.wire import LEASE_ENDED
 
-ASKING: Final = (Joined, Observed)
+ASKING: Final = (Joined, ObserverJoined)
 """The events with which a connection asks for a first presence."""
 
 
@@ -69,7 +69,7 @@ class Room(RoomState):
 
         Raises:
             HostError: The event names a connection that joined already, or a mood that was not declared.
-            PeerError: A visitor opened too many connections.
+            ClientError: A visitor opened too many connections.
         """
         self.apply(event, now_ms=now_ms)
         return self.conclude(event.connection if isinstance(event, ASKING) else None)
@@ -85,13 +85,13 @@ class Room(RoomState):
         self._expire()
         members = self._members
         match event:
-            case Heard(connection):
+            case HeartbeatReceived(connection):
                 # A heartbeat may cross its own eviction on the wire: not an error. The same goes below.
                 if member := members.by_connection(connection):
                     members.renew(member, now_ms=now_ms)
             case Joined(connection, visitor, mood):
                 self._join(connection, visitor, mood)
-            case Observed(connection):
+            case ObserverJoined(connection):
                 self._observers[connection] = None
             case ObserverLeft(connection):
                 self._observers.pop(connection, None)
@@ -103,20 +103,20 @@ class Room(RoomState):
             case Left(connection):
                 if member := members.disconnect(connection):
                     members.remove(member)
-            case Broke(connection):
+            case Disconnected(connection):
                 if member := members.disconnect(connection):
                     members.suspect(member, now_ms=now_ms)
-            case Reported(visitor, ticket, mood, prefix):
+            case PanelReported(visitor, ticket, mood, prefix):
                 self._report(visitor, ticket, mood, prefix)
-            case Tossed(visitor, mood):
+            case LegacyReported(visitor, mood):
                 if visitor not in members:
                     self._coins.report(visitor, self._mood_index[mood], now_ms)
                     self._note_change()
-            case Withdrew(visitor):
+            case PanelLeft(visitor):
                 self._withdraw(visitor)
-            case Moved() | Paced() | Inherited() | PeersChanged():
+            case ClaimedElsewhere() | RateSet() | SeatsTransferred() | PeersChanged():
                 self._receive(event)
-            case Woken():
+            case TimerFired():
                 pass
             case _:
                 assert_never(event)
@@ -170,7 +170,7 @@ class Room(RoomState):
             case Joined(connection, visitor, mood):
                 _check_key(visitor)
                 self._members.check_join(connection, visitor, now_ms=now_ms)
-            case Reported(visitor, _, mood, _) | Tossed(visitor, mood):
+            case PanelReported(visitor, _, mood, _) | LegacyReported(visitor, mood):
                 _check_key(visitor)
             case MoodChanged(_, mood):
                 pass
@@ -229,19 +229,19 @@ class Room(RoomState):
         elif self._panel.withdraw(visitor):
             self._note_change()
 
-    def _receive(self, event: Moved | Paced | Inherited | PeersChanged) -> None:
+    def _receive(self, event: ClaimedElsewhere | RateSet | SeatsTransferred | PeersChanged) -> None:
         """Take what other replicas of this room said."""
         match event:
-            case Moved(visitor):
+            case ClaimedElsewhere(visitor):
                 self._coins.forget(visitor)
                 if self._panel.withdraw(visitor):
                     self._note_change()
                 if member := self._members.get(visitor):
                     self._members.remove(member)
-            case Paced(rates, changed_at_ms):
+            case RateSet(rates, changed_at_ms):
                 self._panel.pace(rates, changed_at_ms, self._now_ms)
                 self._changes += 1
-            case Inherited(seats):
+            case SeatsTransferred(seats):
                 self._panel.inherit(seats, self._members, self._now_ms)
                 self._note_change()
             case PeersChanged(peers):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from breathing_room.core.broadcaster import Broadcaster, LastBroadcast
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.deadlines import TICK_MS, on_grid
-from breathing_room.core.estimate.coin import LegacySamplingEstimator
+from breathing_room.core.deadlines import TICK_MS, quantize
+from breathing_room.core.estimate.legacy_sampling import LegacySamplingEstimator
 from breathing_room.core.identity import Connection, VisitorKey
-from breathing_room.core.leases import RESTORED, SILENT
+from breathing_room.core.leases import RESTORED, SUSPECT
 from breathing_room.core.members import Members
 from breathing_room.core.panel import Panel
 from breathing_room.core.presence import Presence
@@ -56,7 +56,7 @@ class RoomState:
         self._members = Members(config, connection_is_lease=connection_is_lease)
         self._panel = Panel(config, len(self._mood_index), now_ms=now_ms, paced=rate_is_shared)
         self._coins = LegacySamplingEstimator(len(self._mood_index))
-        self._unknown_until_ms = on_grid(now_ms + config.lease_ms) if unknown else None
+        self._unknown_until_ms = quantize(now_ms + config.lease_ms) if unknown else None
         # The keys of a dict: a set that has just grown takes three times as much for each of very many.
         self._observers: dict[Connection, None] = {}
         self._peers = NO_PEERS
@@ -77,7 +77,7 @@ class RoomState:
         return len(self._members) + self._panel.seat_count
 
     @property
-    def silent_count(self) -> int:
+    def suspect_count(self) -> int:
         """Members who are suspect: their connections are gone."""
         return len(self._members.suspects)
 
@@ -123,7 +123,7 @@ class RoomState:
         """
         return Summary(
             people=tuple(self._members.tally),
-            silent=tuple(self._members.suspect_tally),
+            suspect=tuple(self._members.suspect_tally),
             restored=self._members.restored_count,
             panel=self._panel.sums(at_ms),
             coins=self._coins.sums(at_ms),
@@ -174,7 +174,7 @@ class RoomState:
     # --- Snapshots --------------------------------------------------------------------------------------------
 
     @property
-    def rest_stamp(self) -> tuple[object, ...]:
+    def hibernation_version(self) -> tuple[object, ...]:
         """A value that differs whenever ``snapshot(connected=False)`` would, by more than the time that passed."""
         polled = None if self._panel.is_idle and self._coins.is_idle else self.changes
         # Where there are peers, the host keeps the last broadcast with what is known of them.
@@ -236,7 +236,7 @@ class RoomState:
             if left_ms > elapsed_ms:
                 longest_ms = config.lease_ms + TICK_MS
                 expires_at_ms = now_ms + min(left_ms - elapsed_ms, longest_ms)
-                room._members.admit(key, mood_here[mood], SILENT | RESTORED, expires_at_ms=expires_at_ms)
+                room._members.admit(key, mood_here[mood], SUSPECT | RESTORED, expires_at_ms=expires_at_ms)
         room._panel.restore(snapshot.panel, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
         room._coins.restore(snapshot.coins, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
         room._broadcaster.update(room.summary(now_ms), NO_PEERS, at_ms=now_ms)

@@ -21,7 +21,7 @@ from breathing_room.core.codec import DAMAGE, lease_columns, pack_u32, read, wri
 from breathing_room.core.errors import HostError
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
-from breathing_room.core.presence import Cell, Facts
+from breathing_room.core.presence import Counts, Interval
 
 MAGIC: Final = b"BRS1"
 
@@ -41,7 +41,7 @@ class PanelSnapshot:
     """
 
     seats: Leases = NO_LEASES
-    lapsed: Leases = NO_LEASES
+    expired: Leases = NO_LEASES
     since_ms: int
     rates: tuple[tuple[int, float], ...]
     changed_at_ms: int
@@ -50,7 +50,7 @@ class PanelSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoinSnapshot:
+class LegacySnapshot:
     """The people who flip coins, at an instant.
 
     Attributes:
@@ -96,10 +96,10 @@ class Snapshot:
     moods: tuple[str, ...]
     people: Leases
     panel: PanelSnapshot
-    coins: CoinSnapshot
+    coins: LegacySnapshot
     unknown_until_ms: int | None
     described_at_ms: int
-    announced: Facts
+    announced: Counts
     announced_at_ms: int
     saved_at_ms: int
     told_apart: bool
@@ -128,7 +128,7 @@ def with_connected(
         rest: What ``Room.snapshot(connected=False)`` took down.
         mood_of: The others, with their moods as ``Leases`` has them.
         left_ms: What is left of each one's lease.
-        flags: Of SILENT and RESTORED, for each of them.
+        flags: Of SUSPECT and RESTORED, for each of them.
     """
     people = rest.people
     added = Leases(
@@ -155,7 +155,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     header["panel"] = {key: getattr(panel, key) for key in _PANEL_KEYS}
     header["coins"] = {"since_ms": coins.since_ms}
     header["counts"] = [
-        *(len(snapshot.people), len(panel.seats), len(panel.lapsed)),
+        *(len(snapshot.people), len(panel.seats), len(panel.expired)),
         *(len(coins.mood_of), len(coins.repeat_mood_of)),
     ]
     return write(
@@ -163,7 +163,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         header,
         *(
             column
-            for leases in (snapshot.people, panel.seats, panel.lapsed)
+            for leases in (snapshot.people, panel.seats, panel.expired)
             for column in lease_columns(leases)
         ),
         *(coins.keys, coins.mood_of, pack_u32(coins.ages_ms)),
@@ -181,15 +181,15 @@ def decode_snapshot(value: bytes) -> Snapshot:
         header, columns = read(MAGIC, value, "a snapshot")
         panel = header["panel"]
         moods = tuple(map(str, header["moods"]))
-        people_count, seat_count, lapsed_count, session_count, repeat_count = header["counts"]
+        people_count, seat_count, lapsed_count, connection_count, repeat_count = header["counts"]
         people = columns.leases(people_count, len(moods), tickets=False)
         seats = columns.leases(seat_count, len(moods), tickets=True)
-        lapsed = columns.leases(lapsed_count, len(moods), tickets=True)
+        expired = columns.leases(lapsed_count, len(moods), tickets=True)
         since_ms = header["coins"]["since_ms"]
-        coins = CoinSnapshot(
-            keys=columns.keys(session_count),
-            mood_of=columns.moods(session_count, len(moods)),
-            ages_ms=columns.numbers(session_count),
+        coins = LegacySnapshot(
+            keys=columns.keys(connection_count),
+            mood_of=columns.moods(connection_count, len(moods)),
+            ages_ms=columns.numbers(connection_count),
             repeat_mood_of=columns.moods(repeat_count, len(moods)),
             repeat_ages_ms=columns.numbers(repeat_count),
             since_ms=None if since_ms is None else int(since_ms),
@@ -204,7 +204,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             people=people,
             panel=PanelSnapshot(
                 seats=seats,
-                lapsed=lapsed,
+                expired=expired,
                 since_ms=int(panel["since_ms"]),
                 rates=_rates(panel["rates"]),
                 changed_at_ms=int(panel["changed_at_ms"]),
@@ -214,7 +214,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             coins=coins,
             unknown_until_ms=None if header["unknown_until_ms"] is None else int(header["unknown_until_ms"]),
             described_at_ms=int(header["described_at_ms"]),
-            announced=Facts(count, low, high, method, told, rate),
+            announced=Counts(count, low, high, method, told, rate),
             announced_at_ms=int(header["announced_at_ms"]),
             saved_at_ms=int(header["saved_at_ms"]),
             told_apart=bool(header["told_apart"]),
@@ -225,7 +225,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
         raise HostError("a damaged snapshot") from error
 
 
-def _cell(count: int, low: int, high: int) -> Cell:
+def _cell(count: int, low: int, high: int) -> Interval:
     return int(count), int(low), int(high)
 
 

@@ -19,9 +19,9 @@ from typing import Final
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate, together
-from breathing_room.core.estimate.coin import CoinSums, coin_estimate
+from breathing_room.core.estimate.legacy_sampling import LegacySums, legacy_estimate
 from breathing_room.core.estimate.panel import PanelSums, apportion, crowd_estimate
-from breathing_room.core.presence import Cell, Facts, merge_cells
+from breathing_room.core.presence import Counts, Interval, merge_cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +39,10 @@ class Summary:
     """
 
     people: tuple[int, ...]
-    silent: tuple[int, ...]
+    suspect: tuple[int, ...]
     restored: int = 0
     panel: PanelSums
-    coins: CoinSums
+    coins: LegacySums
     unknown: bool = False
     arrivals_per_s: float = 0.0
 
@@ -61,7 +61,7 @@ class PeerState:
         unread: How many claims were not read by the peer that has read the fewest, of those that are in no doubt and hold leases;
             None without such a peer.
         silent: Their silent people by mood, those of peers in doubt included.
-        silent_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
+        suspect_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
         newcomers: How many at most may have come to the peers that are in doubt.
         stale: Whether all of this is from before, because this machine is cut off.
         rate: The sampling rate that is published where a peer sets it for all; None where the room's own panel does.
@@ -71,8 +71,8 @@ class PeerState:
 
     summaries: tuple[Summary, ...] = ()
     unread: int | None = None
-    silent: tuple[int, ...] = ()
-    silent_unread: int = 0
+    suspect: tuple[int, ...] = ()
+    suspect_unread: int = 0
     newcomers: int = 0
     stale: bool = False
     rate: float | None = None
@@ -87,7 +87,7 @@ def doubted(summary: Summary) -> Summary:
     panel = summary.panel
     return replace(
         summary,
-        silent=summary.people,
+        suspect=summary.people,
         restored=sum(summary.people),
         panel=replace(panel, restored_tally=panel.tally, restored=panel.seats, fresh=False),
         coins=replace(summary.coins, doubted=True),
@@ -97,7 +97,7 @@ def doubted(summary: Summary) -> Summary:
 def without_people(summary: Summary) -> Summary:
     """Return what is left of a machine that is gone: no people on sockets. Seats report elsewhere."""
     nobody = (0,) * len(summary.people)
-    return replace(summary, people=nobody, silent=nobody, restored=0, unknown=False, arrivals_per_s=0.0)
+    return replace(summary, people=nobody, suspect=nobody, restored=0, unknown=False, arrivals_per_s=0.0)
 
 
 def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
@@ -126,14 +126,14 @@ def add_people(one: Summary, other: Summary) -> Summary:
     return replace(
         one,
         people=_sum_up((one.people, other.people)),
-        silent=_sum_up((one.silent, other.silent)),
+        suspect=_sum_up((one.suspect, other.suspect)),
         restored=one.restored + other.restored,
         unknown=one.unknown or other.unknown,
         arrivals_per_s=one.arrivals_per_s + other.arrivals_per_s,
     )
 
 
-def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 0) -> Facts:
+def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 0) -> Counts:
     """Return what is known of a whole room, from its own sums and what its peers said of theirs.
 
     Args:
@@ -148,8 +148,8 @@ def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 
         [own, *peers.summaries],
         config,
         moving=0 if peers.unread is None else peers.unread + claims,
-        returned=min(peers.silent_unread + claims, sum(peers.silent)),
-        silent=peers.silent,
+        returned=min(peers.suspect_unread + claims, sum(peers.suspect)),
+        suspect=peers.suspect,
         newcomers=peers.newcomers,
         stale=peers.stale,
     )
@@ -161,10 +161,10 @@ def facts(
     *,
     moving: int = 0,
     returned: int = 0,
-    silent: Sequence[int] = (),
+    suspect: Sequence[int] = (),
     newcomers: int = 0,
     stale: bool = False,
-) -> Facts:
+) -> Counts:
     """Return what follows from the summaries of one room; ``counts`` calls it.
 
     Args:
@@ -177,17 +177,17 @@ def facts(
         stale: Whether the others are known from before only.
     """
     own = summaries[0]
-    people, doubts = own.people, own.silent
+    people, doubts = own.people, own.suspect
     if len(summaries) > 1:
         people = _sum_up(summary.people for summary in summaries)
-        doubts = _sum_up(summary.silent for summary in summaries)
-    cells: list[Cell] = [(here, here - doubt, here) for here, doubt in zip(people, doubts, strict=True)]
+        doubts = _sum_up(summary.suspect for summary in summaries)
+    cells: list[Interval] = [(here, here - doubt, here) for here, doubt in zip(people, doubts, strict=True)]
     everybody = sum(people)
-    whole: Cell = (everybody - returned, everybody - sum(doubts), everybody)
+    whole: Interval = (everybody - returned, everybody - sum(doubts), everybody)
     if returned:
         cells = [
             (here - twice, low, high)
-            for (here, low, high), twice in zip(cells, apportion(returned, silent), strict=True)
+            for (here, low, high), twice in zip(cells, apportion(returned, suspect), strict=True)
         ]
     panels = _by_theta([summary.panel for summary in summaries])
     coins = [summary.coins for summary in summaries if summary.coins.observed_ms]
@@ -196,20 +196,20 @@ def facts(
         whole, cells = _with_estimates(whole, cells, panels, coins, config)
     if moving or newcomers:
         # Ours are in no doubt.
-        heard = [here - doubt for here, doubt in zip(own.people, own.silent, strict=True)]
+        heard = [here - doubt for here, doubt in zip(own.people, own.suspect, strict=True)]
         whole = _widen(whole, moving, newcomers, least=sum(heard))
         cells = [
             _widen(cell, moving, newcomers, least=least) for cell, least in zip(cells, heard, strict=True)
         ]
     count, low, high = whole
-    told = merge_cells(cells, config.cell_min)
+    told = merge_cells(cells, config.min_cell_size)
     rate = own.panel.rate
     if any(summary.unknown for summary in summaries):
-        return Facts(None, low, None, "unknown", told, rate)
+        return Counts(None, low, None, "unknown", told, rate)
     if stale or any(summary.restored or summary.panel.restored for summary in summaries):
-        return Facts(count, low, high, "stale", told, rate)
+        return Counts(count, low, high, "stale", told, rate)
     counted = not coins and all(panel.theta == 1.0 for panel in panels)
-    return Facts(count, low, high, "counted" if counted else "sampled", told, rate)
+    return Counts(count, low, high, "counted" if counted else "sampled", told, rate)
 
 
 def _sum_up(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
@@ -228,19 +228,19 @@ def _by_theta(panels: list[PanelSums]) -> list[PanelSums]:
 
 
 def _with_estimates(
-    whole: Cell,
-    cells: Sequence[Cell],
+    whole: Interval,
+    cells: Sequence[Interval],
     panels: Sequence[PanelSums],
-    coins: Sequence[CoinSums],
+    coins: Sequence[LegacySums],
     config: RoomConfig,
-) -> tuple[Cell, list[Cell]]:
+) -> tuple[Interval, list[Interval]]:
     """Add those who are estimated to those who are counted."""
     polling = [crowd_estimate(panel, ghost_ms=config.ghost_ms) for panel in panels]
     crowds, moods_of = [crowd for crowd, _ in polling], [moods for _, moods in polling]
     polled_count = round(sum(crowd.count for crowd in crowds))
     parts = apportion(polled_count, _weights([(panel.tally, 1 / panel.theta) for panel in panels]))
     if coins:
-        tossing, tossing_moods, tossed = coin_estimate(coins, len(cells))
+        tossing, tossing_moods, tossed = legacy_estimate(coins, len(cells))
         crowds.append(tossing)
         moods_of.append(tossing_moods)
         tossing_count = round(tossing.count)
@@ -262,13 +262,13 @@ def _weights(tallies: Sequence[tuple[Sequence[int], float]]) -> Sequence[float]:
     ]
 
 
-def _with(cell: Cell, people: int, estimate: Estimate) -> Cell:
+def _with(cell: Interval, people: int, estimate: Estimate) -> Interval:
     """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
     count, low, high = cell
     people, least, most = estimate.whole(people)
     return count + people, low + least, high + most
 
 
-def _widen(cell: Cell, moving: int, newcomers: int, *, least: int) -> Cell:
+def _widen(cell: Interval, moving: int, newcomers: int, *, least: int) -> Interval:
     count, low, high = cell
     return count, min(low, max(low - moving, least)), high + newcomers

@@ -11,15 +11,15 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from breathing_room.core.breath import Pattern
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.estimate.history import predictions
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 
 # --- Close codes: the range says whether to come back -------------------------------------------------------------
 
-GOODBYE: Final = 1000
-GOING_AWAY: Final = 1001  # A browser closes with it when its page goes: a leave, like GOODBYE.
+NORMAL_CLOSURE: Final = 1000
+GOING_AWAY: Final = 1001  # A browser closes with it when its page goes: a leave, like NORMAL_CLOSURE.
 PROTOCOL_ERROR: Final = 1002
 NOT_TEXT: Final = 1003
 NOT_UTF8: Final = 1007
@@ -31,11 +31,11 @@ JOIN_LATE: Final = 4001
 READS_SLOWLY: Final = 4002
 FULL: Final = 4003
 
-SENSELESS: Final = 4500
+BAD_MESSAGES: Final = 4500
 TOO_MANY_SOCKETS: Final = 4501
 
 CLOSE_CODES: Final[Mapping[int, str]] = {
-    GOODBYE: "you left",
+    NORMAL_CLOSURE: "you left",
     PROTOCOL_ERROR: "a frame broke RFC 6455",
     NOT_TEXT: "a binary message where text is due",
     NOT_UTF8: "text that is not UTF-8",
@@ -45,7 +45,7 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
     JOIN_LATE: "no join or observe in time",
     READS_SLOWLY: "you read too slowly",
     FULL: "the server is full",
-    SENSELESS: "too many messages that made no sense",
+    BAD_MESSAGES: "too many messages that made no sense",
     TOO_MANY_SOCKETS: "this visitor has too many sockets open",
 }
 """Every code that the server closes a socket with, and why.
@@ -54,7 +54,7 @@ The table of ``docs/reference/protocol.md`` has the same; a test compares them. 
 here, ``readClose`` in ``web/client/socket_transport.js``.
 """
 
-_CLIENT_BUGS: Final = frozenset({GOODBYE, PROTOCOL_ERROR, NOT_TEXT, NOT_UTF8, 1008, TOO_BIG, 1010})
+_CLIENT_BUGS: Final = frozenset({NORMAL_CLOSURE, PROTOCOL_ERROR, NOT_TEXT, NOT_UTF8, 1008, TOO_BIG, 1010})
 
 
 def may_come_back(close_code: int) -> bool:
@@ -75,10 +75,10 @@ def check_room(name: str) -> str:
     """Return a room's name if it is one.
 
     Raises:
-        PeerError: ``bad_room``.
+        ClientError: ``bad_room``.
     """
     if not ROOM_NAME.fullmatch(name):
-        raise PeerError(
+        raise ClientError(
             "bad_room", "a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit"
         )
     return name
@@ -92,7 +92,7 @@ def resolve_room(name: str, default_room: str) -> str:
         default_room: The name of the server's default room.
 
     Raises:
-        PeerError: ``bad_room``.
+        ClientError: ``bad_room``.
     """
     return default_room if name == DEFAULT_ROOM else check_room(name)
 
@@ -106,10 +106,10 @@ def check_visitor(value: object) -> str:
     """Return a visitor id if it is one.
 
     Raises:
-        PeerError: ``bad_visitor``.
+        ClientError: ``bad_visitor``.
     """
     if not isinstance(value, str) or not VISITOR_ID.fullmatch(value):
-        raise PeerError(
+        raise ClientError(
             "bad_visitor", "visitor must be 16 to 64 of A-Z, a-z, 0-9, - and _, random and your own"
         )
     return value
@@ -119,10 +119,10 @@ def check_mood(value: object, moods: tuple[str, ...]) -> str:
     """Return a mood if the room declares it, or ``UNSPOKEN``.
 
     Raises:
-        PeerError: ``unknown_mood``.
+        ClientError: ``unknown_mood``.
     """
     if not isinstance(value, str) or not (value in moods or value == UNSPOKEN):
-        raise PeerError("unknown_mood", f"mood must be one of {', '.join(moods)} or {UNSPOKEN}")
+        raise ClientError("unknown_mood", f"mood must be one of {', '.join(moods)} or {UNSPOKEN}")
     return value
 
 
@@ -171,15 +171,15 @@ def decode_object(text: str | bytes) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        PeerError: ``bad_json`` or ``not_an_object``.
+        ClientError: ``bad_json`` or ``not_an_object``.
     """
     try:
         # Bytes are decoded here: left to itself, the standard library would guess UTF-16 as well.
         value = _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):
-        raise PeerError("bad_json", "this is not JSON") from None
+        raise ClientError("bad_json", "this is not JSON") from None
     if not isinstance(value, dict):
-        raise PeerError("not_an_object", "a JSON object is expected")
+        raise ClientError("not_an_object", "a JSON object is expected")
     return value
 
 
@@ -201,7 +201,7 @@ def decode_message(text: str | bytes, moods: tuple[str, ...]) -> Message:
         moods: The moods that the room declares.
 
     Raises:
-        PeerError: It makes no sense; the code and message say why.
+        ClientError: It makes no sense; the code and message say why.
     """
     value = decode_object(text)
     match value.get("type"):
@@ -219,7 +219,7 @@ def decode_message(text: str | bytes, moods: tuple[str, ...]) -> Message:
         case "leave":
             return Leave()
         case _:
-            raise PeerError("unknown_type", "type must be one of join, observe, mood, beat or leave")
+            raise ClientError("unknown_type", "type must be one of join, observe, mood, beat or leave")
 
 
 def _check_sent_ms(value: object) -> float | None:
@@ -227,7 +227,7 @@ def _check_sent_ms(value: object) -> float | None:
         return None
     # An integer of a thousand digits would come back as one: a clock needs no more than 2^53.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 2**53:
-        raise PeerError("bad_sent_ms", "sent_ms must be a number of at most 2^53")
+        raise ClientError("bad_sent_ms", "sent_ms must be a number of at most 2^53")
     return value
 
 
@@ -247,10 +247,10 @@ def check_epoch(value: object, epoch: int) -> int:
     """Return the epoch in which a visit began, if it is the current one or the one before.
 
     Raises:
-        PeerError: ``bad_epoch``.
+        ClientError: ``bad_epoch``.
     """
     if type(value) is not int or not epoch - 1 <= value <= epoch:
-        raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+        raise ClientError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
     return value
 
 
@@ -263,7 +263,7 @@ def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
         epoch: The current epoch. A stay that began in the one before keeps it.
 
     Raises:
-        PeerError: It makes no sense.
+        ClientError: It makes no sense.
     """
     value = decode_object(body)
     mood = value.get("mood")
@@ -303,12 +303,12 @@ def beat_message(sent_ms: float | None, now_ms: int) -> bytes:
     return encode({"type": "beat", "sent_ms": sent_ms, "now_ms": now_ms})
 
 
-def error_body(error: PeerError) -> dict[str, Any]:
+def error_body(error: ClientError) -> dict[str, Any]:
     """Put an error into the one shape that errors have."""
     return {"error": {"code": error.code, "message": error.message, "status": error.status}}
 
 
-def error_message(error: PeerError) -> bytes:
+def error_message(error: ClientError) -> bytes:
     """Tell a socket about an error."""
     return encode({"type": "error"} | error_body(error))
 
@@ -327,8 +327,8 @@ def config_body(
         "moods": config.moods,
         "mode": config.mode,
         "breath": breath_body(config.pattern),
-        "beat_ms": config.beat_ms,
-        "next_ms": config.next_ms,
+        "heartbeat_ms": config.heartbeat_ms,
+        "poll_ms": config.poll_ms,
         "lease_ms": config.lease_ms,
         "grace_ms": config.grace_ms,
         "presence_url": presence_url,

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.wire import GOODBYE
+from breathing_room.core.wire import NORMAL_CLOSURE
 from breathing_room.testing.peer import PATIENCE_S, TICK_S, Exchange, Message, RawResponse, WireSocket
 from breathing_room.testing.store import Advance, short, wait
 
@@ -97,7 +97,7 @@ class HostCheckContext:
         for stream in self._streams:
             stream.close()
         for socket in self._sockets:
-            socket.say_goodbye(GOODBYE)
+            socket.close_normally(NORMAL_CLOSURE)
         for socket in self._sockets:
             await socket.part()
         for visitor in self._reporters:
@@ -270,7 +270,7 @@ def holds_cell(interval: Any, people: Any) -> bool:
 
 LABEL: Final = re.compile(r"(about )?\d{1,3}(,\d{3})*")
 KEYS: Final = frozenset(
-    "room count low high method rate epoch moods unspoken mood_intervals label as_of_ms valid_ms next_ms".split()  # noqa: SIM905
+    "room count low high method rate epoch moods unspoken mood_intervals label as_of_ms stale_after_ms poll_ms".split()  # noqa: SIM905
 )
 
 
@@ -283,7 +283,7 @@ def expect_presence(presence: Message, t: HostCheckContext) -> None:
     count, low, high, method = (presence[name] for name in ("count", "low", "high", "method"))
     expect(that=presence["room"] == t.room, seen=f"the room is called {presence['room']!r}")
     expect(that=method in {"counted", "sampled", "stale", "estimated", "unknown"}, seen=f"method {method!r}")
-    whole = (low, presence["as_of_ms"], presence["valid_ms"], presence["next_ms"])
+    whole = (low, presence["as_of_ms"], presence["stale_after_ms"], presence["poll_ms"])
     expect(that=all(map(is_whole, whole)), seen=f"numbers that are not whole: {presence}")
     people = presence["moods"]
     expect(

@@ -263,7 +263,7 @@ class WireSocket:
         """Send a text message as no client may."""
         self._writer.write(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
-    def say_goodbye(self, code: int) -> None:
+    def close_normally(self, code: int) -> None:
         """Begin the closing handshake."""
         self._send(self._protocol.send_close, code)
 

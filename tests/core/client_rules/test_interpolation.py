@@ -3,7 +3,7 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from breathing_room.core.client_rules.interpolation import Walk
+from breathing_room.core.client_rules.interpolation import Interpolator
 
 PEOPLE = st.integers(0, 2_000_000)
 
@@ -12,7 +12,7 @@ def test_a_count_walks_to_the_next_one() -> None:
     """
     In even steps, until the next poll; then it stands.
     """
-    walk = Walk().toward(100, 90, 110, now_ms=0, length_ms=30_000)
+    walk = Interpolator().toward(100, 90, 110, now_ms=0, length_ms=30_000)
     walk = walk.toward(106, 95, 115, now_ms=30_000, length_ms=30_000)
     assert [walk.at(30_000 + step) for step in range(0, 35_000, 5_000)] == [100, 101, 102, 103, 104, 105, 106]
     assert walk.at(1_000_000) == 106
@@ -22,7 +22,7 @@ def test_the_first_count_is_shown_at_once() -> None:
     """
     Nobody sees a room fill up from 0, be it on coming or after a time in which nothing was known.
     """
-    walk = Walk()
+    walk = Interpolator()
     assert walk.at(0) is None
     walk = walk.toward(500, 450, 560, now_ms=0, length_ms=30_000)
     assert walk.at(0) == 500
@@ -35,7 +35,7 @@ def test_a_walk_begins_in_the_new_interval() -> None:
     """
     What was shown and cannot be true any more is left at once for the nearest end of what can.
     """
-    walk = Walk().toward(1_000, 1_000, 1_000, now_ms=0, length_ms=0)
+    walk = Interpolator().toward(1_000, 1_000, 1_000, now_ms=0, length_ms=0)
     walk = walk.toward(200, 150, 260, now_ms=1_000, length_ms=10_000)
     assert (walk.at(1_000), walk.at(11_000)) == (260, 200)
     walk = walk.toward(900, 800, None, now_ms=11_000, length_ms=10_000)
@@ -52,7 +52,7 @@ def test_what_is_shown_lies_in_the_interval_and_goes_one_way(
     """
     Whatever counts follow one another, however early or late.
     """
-    walk = Walk()
+    walk = Interpolator()
     now_ms = 0
     for *people, length_ms, waited_ms in presences:
         low, count, high = sorted(people)
@@ -73,5 +73,5 @@ def test_a_clock_that_steps_back_shows_the_beginning(
     And nothing outside of the walk.
     """
     assume(start != end)
-    walk = Walk(start, end, 100_000, length_ms)
+    walk = Interpolator(start, end, 100_000, length_ms)
     assert walk.at(100_000 - back_ms) == start

@@ -24,8 +24,8 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 
 ANN: Final = "ann-0123456789abcdef"
-BEAT_MS: Final = 300_000
-NEXT_MS: Final = 30_000
+HEARTBEAT_MS: Final = 300_000
+POLL_MS: Final = 30_000
 ANNS_TICKET: Final = ticket(ANN, room="lobby", epoch=7)
 
 
@@ -40,12 +40,12 @@ def presence(rate: float = 1.0, *, epoch: int = 7, as_of_ms: int = 0) -> Presenc
     values: dict[str, Any] = {"moods": {}, "unspoken": 9, "mood_intervals": {}, "label": "9"}
     return Presence(
         room="lobby", count=9, low=9, high=9, method="counted", rate=rate, epoch=epoch, as_of_ms=as_of_ms,
-        valid_ms=30_000, next_ms=NEXT_MS, **values,
+        stale_after_ms=30_000, poll_ms=POLL_MS, **values,
     )  # fmt: skip
 
 
 def poller(visitor: str = ANN, *, mood: str | None = None) -> Poller:
-    return Poller(visitor, room="lobby", beat_ms=BEAT_MS, mood=mood, rng=Middle(), now_ms=0)
+    return Poller(visitor, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=mood, rng=Middle(), now_ms=0)
 
 
 def counted(mood: str | None = None) -> Poller:
@@ -67,7 +67,7 @@ def report(mood: str | None = None, epoch: int = 7) -> ReportRequest:
 
 def test_whoever_is_asked_looks_reports_and_gives_a_rare_sign_of_life() -> None:
     """
-    A poll at once, a report as soon as the rate is known, the next poll after next_ms and the next report after a beat.
+    A poll at once, a report as soon as the rate is known, the next poll after poll_ms and the next report after a beat.
     """
     ann = poller(mood="release")
     assert ann.next_at_ms == 0
@@ -75,14 +75,14 @@ def test_whoever_is_asked_looks_reports_and_gives_a_rare_sign_of_life() -> None:
     assert (ann.due(0), ann.next_at_ms) == ([], NEVER)
     ann.heard(presence(), 200)
     assert ann.due(200) == [report("release")]
-    assert ann.next_at_ms == 200 + NEXT_MS
+    assert ann.next_at_ms == 200 + POLL_MS
     ann.acknowledged(presence(as_of_ms=1), 300)
     assert ann.is_acknowledged
-    assert ann.next_at_ms == 300 + NEXT_MS, "the answer says what a poll would"
-    for at_ms in range(300 + NEXT_MS, 300 + BEAT_MS, NEXT_MS):
+    assert ann.next_at_ms == 300 + POLL_MS, "the answer says what a poll would"
+    for at_ms in range(300 + POLL_MS, 300 + HEARTBEAT_MS, POLL_MS):
         assert ann.due(at_ms) == [POLL]
         ann.heard(presence(as_of_ms=at_ms), at_ms)
-    assert ann.due(300 + BEAT_MS) == [report("release"), POLL]
+    assert ann.due(300 + HEARTBEAT_MS) == [report("release"), POLL]
 
 
 def test_whoever_is_not_asked_only_reads() -> None:
@@ -95,7 +95,7 @@ def test_whoever_is_not_asked_only_reads() -> None:
     ann.feel("release", 1)
     assert not ann.is_asked
     assert ann.is_told
-    for at_ms in range(NEXT_MS, 2 * BEAT_MS, NEXT_MS):
+    for at_ms in range(POLL_MS, 2 * HEARTBEAT_MS, POLL_MS):
         assert ann.due(at_ms) == [POLL]
         ann.heard(presence(ANNS_TICKET), at_ms)
     assert ann.leave() is None
@@ -113,8 +113,8 @@ def test_a_change_of_mood_is_reported_at_once() -> None:
     assert ann.due(5_000) == [report("gratitude")]
     ann.acknowledged(presence(as_of_ms=2), 5_100)
     assert ann.is_told
-    assert report("gratitude") not in ann.due(5_099 + BEAT_MS)
-    assert report("gratitude") in ann.due(5_100 + BEAT_MS)
+    assert report("gratitude") not in ann.due(5_099 + HEARTBEAT_MS)
+    assert report("gratitude") in ann.due(5_100 + HEARTBEAT_MS)
 
 
 def test_a_mood_that_changes_behind_a_report_is_told_after_it() -> None:
@@ -167,7 +167,7 @@ def test_a_poll_on_its_way_does_not_cut_the_wait_of_a_shed_report_short() -> Non
     It does for the looking; the report waits for its time.
     """
     ann = counted()
-    assert ann.due(1_000 + NEXT_MS) == [POLL]
+    assert ann.due(1_000 + POLL_MS) == [POLL]
     ann.feel("release", 40_000)
     ann.due(40_000)
     ann.failed(report("release"), 40_000, retry_ms=10_000)
@@ -190,7 +190,7 @@ def test_a_poll_that_came_to_nothing_is_repeated() -> None:
     ann.due(8_500)
     ann.heard(presence(), 8_500)
     ann.due(8_500)
-    ann.due(8_500 + NEXT_MS)
+    ann.due(8_500 + POLL_MS)
     ann.failed(POLL, 50_000)
     assert ann.next_at_ms == 50_500, "a poll that was answered starts the waits over"
 
@@ -282,19 +282,19 @@ def test_whoever_only_looks_is_never_asked() -> None:
     """
     It has no id, and so no ticket; at any rate.
     """
-    nobody = Poller(None, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Middle(), now_ms=0)
+    nobody = Poller(None, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Middle(), now_ms=0)
     assert nobody.due(0) == [POLL]
     nobody.heard(presence(1.0), 0)
-    assert nobody.due(NEXT_MS) == [POLL]
+    assert nobody.due(POLL_MS) == [POLL]
     assert nobody.leave() is None
 
 
 @given(st.integers())
 def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
     """
-    Each keeps its own from poll to poll, within a tenth of next_ms.
+    Each keeps its own from poll to poll, within a tenth of poll_ms.
     """
-    ann = Poller(ANN, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Random(seed), now_ms=0)
+    ann = Poller(ANN, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Random(seed), now_ms=0)
     lengths_ms = set()
     at_ms = 0
     for _ in range(3):
@@ -303,15 +303,15 @@ def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
         lengths_ms.add(ann.next_at_ms - at_ms)
         at_ms = ann.next_at_ms
     (length_ms,) = lengths_ms
-    assert STRIDE_LEAST * NEXT_MS <= length_ms <= STRIDE_MOST * NEXT_MS
+    assert STRIDE_LEAST * POLL_MS <= length_ms <= STRIDE_MOST * POLL_MS
 
 
 @given(st.integers(500, DAY_MS), st.integers())
-def test_signs_of_life_drift_apart_and_are_never_late(beat_ms: int, seed: int) -> None:
+def test_signs_of_life_drift_apart_and_are_never_late(heartbeat_ms: int, seed: int) -> None:
     """
     Those who came together do not report together a beat later; and nobody is taken for silent by that.
     """
-    ann = Poller(ANN, room="lobby", beat_ms=beat_ms, mood=None, rng=Random(seed), now_ms=0)
+    ann = Poller(ANN, room="lobby", heartbeat_ms=heartbeat_ms, mood=None, rng=Random(seed), now_ms=0)
     ann.due(0)
     ann.heard(presence(), 0)
     ann.due(0)
@@ -319,8 +319,8 @@ def test_signs_of_life_drift_apart_and_are_never_late(beat_ms: int, seed: int) -
     at_ms = 0
     while report() not in ann.due(at_ms):
         at_ms = ann._report_at_ms
-    assert at_ms >= 0.9 * beat_ms - 1
-    assert at_ms < RoomConfig(beat_ms=beat_ms).fresh_ms
+    assert at_ms >= 0.9 * heartbeat_ms - 1
+    assert at_ms < RoomConfig(heartbeat_ms=heartbeat_ms).fresh_ms
 
 
 # --- Whatever happens ---------------------------------------------------------------------------------------------
@@ -337,7 +337,9 @@ class Life:
         self.rate = 1.0
         self.epoch = 7
         self.as_of_ms = 0
-        self.poller = Poller(ANN, room="lobby", beat_ms=BEAT_MS, mood=None, rng=Random(seed), now_ms=0)
+        self.poller = Poller(
+            ANN, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Random(seed), now_ms=0
+        )
         self.on_their_way: list[Request] = []
         self.heard_rate = 0.0
         self.heard_as_of_ms = -1
@@ -394,7 +396,7 @@ class Life:
 
 happenings = st.lists(
     st.one_of(
-        st.tuples(st.just("wait"), st.integers(0, 2 * NEXT_MS)),
+        st.tuples(st.just("wait"), st.integers(0, 2 * POLL_MS)),
         st.tuples(st.just("next"), st.just(0)),
         st.tuples(st.just("answer"), st.sampled_from(["good", "good", "good", "lost", "shed", "outdated"])),
         st.tuples(st.just("mood"), st.sampled_from(MOODS)),
@@ -418,7 +420,7 @@ def test_whatever_happens_reports_are_wanted_and_in_the_end_acknowledged(
             case "wait":
                 life.now_ms += how
             case "next":
-                life.now_ms = max(life.now_ms, min(life.poller.next_at_ms, life.now_ms + BEAT_MS))
+                life.now_ms = max(life.now_ms, min(life.poller.next_at_ms, life.now_ms + HEARTBEAT_MS))
             case "answer":
                 life.answer(how)
             case "mood":
@@ -429,7 +431,7 @@ def test_whatever_happens_reports_are_wanted_and_in_the_end_acknowledged(
         life.act()
 
     calm_at_ms = life.now_ms
-    while life.now_ms < calm_at_ms + BEAT_MS + 2 * BACKOFF_MAX_MS + 2 * NEXT_MS:
+    while life.now_ms < calm_at_ms + HEARTBEAT_MS + 2 * BACKOFF_MAX_MS + 2 * POLL_MS:
         while life.on_their_way:
             life.answer("good")
             life.act()

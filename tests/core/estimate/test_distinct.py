@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate import NOBODY
+from breathing_room.core.estimate import EMPTY
 from breathing_room.core.estimate.distinct import M, P, Q, Sketch, standard_error
 
 keys = st.binary(min_size=16, max_size=16)
@@ -36,7 +36,7 @@ def drawn(visitors: int, chance: np.random.Generator) -> Sketch:
 
 def test_nobody_is_known_for_certain() -> None:
     """Without a visitor the estimate is nobody, and exact."""
-    assert Sketch().estimate() == NOBODY
+    assert Sketch().estimate() == EMPTY
 
 
 def test_registers_computed_by_hand() -> None:

@@ -84,13 +84,13 @@ def test_an_unknown_count_is_estimated_and_says_so() -> None:
     """The parts sum to the count, everything has its interval, and who is surely here stays so."""
     unknown = Room("lobby", CONFIG, now_ms=0, unknown=True).presence(now_ms=0)
 
-    presence = estimated(unknown, weeks(90, 110, 90, 110), wall_ms=MONDAY_MS, cell_min=0)
+    presence = estimated(unknown, weeks(90, 110, 90, 110), wall_ms=MONDAY_MS, min_cell_size=0)
     assert (presence.method, presence.count, presence.label) == ("estimated", 101, "about 100")
     assert (presence.moods, presence.unspoken) == ({"calm": 100, "glad": 1}, 0)
     assert presence.mood_intervals["calm"] == (59, 141)
     assert presence.high == 142
     crowded = replace(unknown, low=200)
-    assert estimated(crowded, weeks(90, 110), wall_ms=MONDAY_MS, cell_min=0).low == 200
+    assert estimated(crowded, weeks(90, 110), wall_ms=MONDAY_MS, min_cell_size=0).low == 200
 
 
 def test_what_is_known_is_not_estimated() -> None:
@@ -98,16 +98,16 @@ def test_what_is_known_is_not_estimated() -> None:
     known = Room("lobby", CONFIG, now_ms=0).presence(now_ms=0)
     unknown = Room("lobby", CONFIG, now_ms=0, unknown=True).presence(now_ms=0)
 
-    assert estimated(known, weeks(90, 110), wall_ms=MONDAY_MS, cell_min=0) is known
-    assert estimated(unknown, weeks(90), wall_ms=MONDAY_MS, cell_min=0) is unknown
+    assert estimated(known, weeks(90, 110), wall_ms=MONDAY_MS, min_cell_size=0) is known
+    assert estimated(unknown, weeks(90), wall_ms=MONDAY_MS, min_cell_size=0) is unknown
 
 
-@pytest.mark.parametrize(("cell_min", "mood"), [(5, "calm"), (0, "merged")])
-def test_an_estimate_tells_no_small_mood_either(cell_min: int, mood: str) -> None:
+@pytest.mark.parametrize(("min_cell_size", "mood"), [(5, "calm"), (0, "merged")])
+def test_an_estimate_tells_no_small_mood_either(min_cell_size: int, mood: str) -> None:
     """Moods of few people are merged, and those that were merged when they were observed stay so."""
     unknown = Room("lobby", CONFIG, now_ms=0, unknown=True).presence(now_ms=0)
 
-    presence = estimated(unknown, weeks(90, 110, mood=mood), wall_ms=MONDAY_MS, cell_min=cell_min)
+    presence = estimated(unknown, weeks(90, 110, mood=mood), wall_ms=MONDAY_MS, min_cell_size=min_cell_size)
     assert presence.count == 101
     assert set(presence.moods.values()) | {presence.unspoken} == {None}
     assert set(presence.mood_intervals.values()) == {None}

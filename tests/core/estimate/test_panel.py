@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.core.estimate import NOBODY, Estimate, together
+from breathing_room.core.estimate import EMPTY, Estimate, together
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 
 
@@ -131,4 +131,4 @@ def test_estimates_that_are_independent_add_in_quadrature() -> None:
     first, second = Estimate(100, 97, 106), Estimate(50, 46, 58)
 
     assert together(first, second) == Estimate(150, 145, 160)
-    assert together(first, NOBODY) == first
+    assert together(first, EMPTY) == first

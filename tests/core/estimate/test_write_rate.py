@@ -9,14 +9,14 @@ from statistics import fmean, stdev
 import pytest
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate import NOBODY, Estimate
+from breathing_room.core.estimate import EMPTY, Estimate
 from breathing_room.core.estimate.write_rate import AGE_MAX_MS, STEP_MS, STEPS, Survival, WriteRate
 from tiers import longer
 
 STAY_MS = 900_000
 HOUR_MS = 3_600_000
 
-Stays = Callable[[random.Random], float]
+VisitLengths = Callable[[random.Random], float]
 
 
 def exponential(chance: random.Random) -> float:
@@ -39,7 +39,7 @@ def growing(at_ms: float) -> float:
 
 
 def look(
-    people: int, stays: Stays, arrivals: Callable[[float], float], seed: int, tracked: float
+    people: int, stays: VisitLengths, arrivals: Callable[[float], float], seed: int, tracked: float
 ) -> tuple[int, Estimate, float]:
     """Let a crowd come and go for three hours; return the truth, the estimate, and rate times mean stay of the last minutes."""
     chance = random.Random(seed)
@@ -54,19 +54,19 @@ def look(
         if chance.random() > arrivals(at_ms):
             continue
         number += 1
-        stay_ms = stays(chance)
+        visit_ms = stays(chance)
         now_ms = at_ms
         counter.joined(number, number % 2, now_ms=int(now_ms))
-        truth += at_ms + stay_ms > end_ms
+        truth += at_ms + visit_ms > end_ms
         recent += at_ms > end_ms - STAY_MS
         if chance.random() < tracked:
             while leaving and leaving[0][0] <= now_ms:
                 left_ms, who = heapq.heappop(leaving)
                 survival.ended(who, now_ms=int(left_ms))
             survival.began(number, now_ms=int(now_ms))
-            heapq.heappush(leaving, (at_ms + stay_ms, number))
-        if at_ms + stay_ms < end_ms:
-            completed.append(stay_ms)
+            heapq.heappush(leaving, (at_ms + visit_ms, number))
+        if at_ms + visit_ms < end_ms:
+            completed.append(visit_ms)
     while leaving and leaving[0][0] <= end_ms:
         left_ms, who = heapq.heappop(leaving)
         survival.ended(who, now_ms=int(left_ms))
@@ -78,7 +78,7 @@ def look(
 @pytest.mark.soak
 @pytest.mark.parametrize("stays", [exponential, log_normal])
 @pytest.mark.parametrize("arrivals", [steady, growing])
-def test_the_interval_holds_the_truth(stays: Stays, arrivals: Callable[[float], float]) -> None:
+def test_the_interval_holds_the_truth(stays: VisitLengths, arrivals: Callable[[float], float]) -> None:
     """Of 100 crowds of 300 the interval holds at least 88, and the bias is within three of its own standard errors."""
     # A thousand crowds would show a bias of half a percent where joins grow, beside an interval of a tenth of the crowd.
     crowds = longer(100, 200)
@@ -141,20 +141,20 @@ def dumb_curve(stays: list[tuple[int, bool]]) -> list[float]:
 
 
 def test_survival_is_the_product_limit() -> None:
-    """Stays that ended and that go on make the curve that a plain computation makes."""
+    """VisitLengths that ended and that go on make the curve that a plain computation makes."""
     chance = random.Random(3)
     survival = Survival()
     now_ms = 2 * HOUR_MS
     stays = []
     for number in range(400):
         began_at_ms = chance.randrange(0, now_ms // STEP_MS) * STEP_MS
-        stay_ms = int(exponential(chance))
+        visit_ms = int(exponential(chance))
         survival.began(number, now_ms=began_at_ms)
-        if began_at_ms + stay_ms > now_ms:
+        if began_at_ms + visit_ms > now_ms:
             stays.append((now_ms - began_at_ms, False))
         else:
-            survival.ended(number, now_ms=began_at_ms + stay_ms)
-            stays.append((stay_ms, True))
+            survival.ended(number, now_ms=began_at_ms + visit_ms)
+            stays.append((visit_ms, True))
     shares, terms = survival.curve(now_ms=now_ms)
     assert shares == pytest.approx(dumb_curve(stays))
     assert len(terms) == STEPS
@@ -176,7 +176,7 @@ def test_before_anybody_left_everybody_is_here() -> None:
 
 def test_nobody_came() -> None:
     """An empty room is empty."""
-    assert WriteRate(Survival(), 2).estimate(now_ms=0) == (NOBODY, [0.0, 0.0])
+    assert WriteRate(Survival(), 2).estimate(now_ms=0) == (EMPTY, [0.0, 0.0])
 
 
 def test_a_change_of_mood_moves_a_person() -> None:

@@ -16,7 +16,9 @@ from breathing_room.core.summary import Summary
 from core.playing import visitor
 
 MOODS = ("calm", "glad")
-CONFIG = RoomConfig(moods=MOODS, lease_ms=1_000, grace_ms=300, push_ms=100, panel_size=4, spread_ms=1_000)
+CONFIG = RoomConfig(
+    moods=MOODS, lease_ms=1_000, grace_ms=300, push_ms=100, panel_size=4, rate_propagation_ms=1_000
+)
 HERE, THERE, ELSEWHERE = ("here", 1), ("there", 2), ("elsewhere", 3)
 LATE_MS, LEASE_MS, SEAT_LEASE_MS = 100, 500, 2_000
 

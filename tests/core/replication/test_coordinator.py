@@ -146,14 +146,14 @@ def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
     """
     coordinator, one = a_coordinator(), a_shard(1)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
-    assert coordinator.peer_state(ROOM, NOW_MS + 10**9).silent == (0, 0, 0, 0, 0)
+    assert coordinator.peer_state(ROOM, NOW_MS + 10**9).suspect == (0, 0, 0, 0, 0)
 
     coordinator.failed(1, NOW_MS)
     assert coordinator.peer_state(ROOM, NOW_MS).until_ms == NOW_MS + 6_000
-    assert coordinator.peer_state(ROOM, NOW_MS + 6_000).silent == (0, 0, 0, 0, 0)
-    assert coordinator.peer_state(ROOM, NOW_MS + 6_001).silent == (3, 0, 0, 0, 0)
+    assert coordinator.peer_state(ROOM, NOW_MS + 6_000).suspect == (0, 0, 0, 0, 0)
+    assert coordinator.peer_state(ROOM, NOW_MS + 6_001).suspect == (3, 0, 0, 0, 0)
     coordinator.reached(1, NOW_MS + 6_001)
-    assert coordinator.peer_state(ROOM, NOW_MS + 6_001).silent == (0, 0, 0, 0, 0)
+    assert coordinator.peer_state(ROOM, NOW_MS + 6_001).suspect == (0, 0, 0, 0, 0)
 
     coordinator.failed(1, NOW_MS + 7_000)
     assert coordinator.expire(NOW_MS + 67_000) == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Broke, Joined, Reported, Tossed
+from breathing_room.core.events import Disconnected, Joined, LegacyReported, PanelReported
 from breathing_room.core.replication.delta import (
     MAGIC,
     AdminCommand,
@@ -26,9 +26,9 @@ def test_a_message_is_read_as_it_was_written() -> None:
     room = a_room()
     room.step(Joined(1, ANN, "calm"), now_ms=0)
     room.step(Joined(2, BOB), now_ms=0)
-    room.step(Broke(2), now_ms=0)
-    room.step(Reported(visitor("cat"), 0.5, "glad"), now_ms=0)
-    room.step(Tossed(visitor("dan"), "glad"), now_ms=0)
+    room.step(Disconnected(2), now_ms=0)
+    room.step(PanelReported(visitor("cat"), 0.5, "glad"), now_ms=0)
+    room.step(LegacyReported(visitor("dan"), "glad"), now_ms=0)
     busy = RoomDelta(
         summary=replace(room.summary(0), arrivals_per_s=1.5),
         came=(ANN,),
@@ -120,7 +120,7 @@ def test_sums_that_cannot_be_are_refused() -> None:
     """
     summary = a_summary(1)
     for wrong in (
-        replace(summary, silent=(2, 0, 0)),
+        replace(summary, suspect=(2, 0, 0)),
         replace(summary, people=(-1, 0, 0)),
         replace(summary, arrivals_per_s=float("inf")),
         replace(summary, panel=replace(summary.panel, seats=1, theta=0.0)),

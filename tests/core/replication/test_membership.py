@@ -3,7 +3,7 @@
 from dataclasses import replace
 from math import inf
 
-from breathing_room.core.events import Joined, Reported
+from breathing_room.core.events import Joined, PanelReported
 from breathing_room.core.replication.delta import (
     BEGINNING,
     Delta,
@@ -96,7 +96,7 @@ def test_a_node_that_is_gone_leaves_its_seats_in_doubt() -> None:
     """
     room = a_room()
     room.step(Joined(1, ANN), now_ms=0)
-    room.step(Reported(BOB, 0.5), now_ms=0)
+    room.step(PanelReported(BOB, 0.5), now_ms=0)
     looker = Looker(own=1)
     looker.hear(a_message(THERE, room.summary(0)), now_ms=0)
     looker.goes_on_until(LEASE_MS + 1)
@@ -262,10 +262,10 @@ def test_doubt_needs_no_tick() -> None:
     assert looker.says(int(until_ms) + 1) == (5, 3, 5, "stale")
 
 
-def with_silent(count: int, silent: int) -> Summary:
+def with_silent(count: int, suspect: int) -> Summary:
     """So many people who are calm, of whom the sockets of some broke."""
     summary = a_summary(count)
-    return replace(summary, silent=(silent, 0, 0))
+    return replace(summary, suspect=(suspect, 0, 0))
 
 
 def test_newcomers_are_taken_for_silent_people_of_others() -> None:
@@ -335,13 +335,13 @@ def test_a_peer_that_is_never_silent_has_no_end() -> None:
     Where silence is a call that fails, a peer that has been quiet for ever is neither suspect nor gone.
     """
     membership = Membership(HERE, late_ms=LATE_MS, seat_lease_ms=SEAT_LEASE_MS, now_ms=inf)
-    peer = Peer(THERE, LEASE_MS, BEGINNING, {"lobby": a_summary(2)}, silent_since_ms=inf)
+    peer = Peer(THERE, LEASE_MS, BEGINNING, {"lobby": a_summary(2)}, suspect_since_ms=inf)
     membership.put(peer)
     for now_ms in (0, 10**12):
         assert membership.expire(now_ms) == membership.suspects(now_ms) == []
         assert membership.peer_state("lobby", now_ms).until_ms == inf
 
-    peer.silent_since_ms = 10**12
+    peer.suspect_since_ms = 10**12
     assert membership.peer_state("lobby", 10**12).until_ms == 10**12 + LATE_MS
     assert membership.suspects(10**12 + LATE_MS + 1) == [THERE]
     assert membership.expire(10**12 + LEASE_MS + 1) == [THERE]

@@ -8,8 +8,8 @@ import pytest
 from breathing_room.core import broadcaster, presence
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Broadcast, Effect, KeepConnections, Send, Step
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Joined, Left, MoodChanged, Reported
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import Disconnected, Event, Joined, Left, MoodChanged, PanelReported
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, PeerId, RoomDelta
 from breathing_room.core.replication.membership import Membership
@@ -128,11 +128,11 @@ def test_who_came_and_went_claims_weakly() -> None:
     Somebody whose socket broke before it could be told, and whose lease goes on, is taken from nobody who has a socket of theirs.
     """
     place = Place()
-    place.feed(Broke(place.join(ANN)))
+    place.feed(Disconnected(place.join(ANN)))
     told = place.compose()
 
     assert (told.came, told.reported, told.gone) == ((), (ANN,), (ANN,))
-    assert told.summary.silent == told.summary.people
+    assert told.summary.suspect == told.summary.people
 
 
 def test_a_report_that_got_no_seat_claims_nobody() -> None:
@@ -142,7 +142,7 @@ def test_a_report_that_got_no_seat_claims_nobody() -> None:
     place = Place()
     place.hear(a_part(BOB))
     place.room.panel.pace(((0, 0.25),), 0, 0)
-    place.feed(Reported(ANN, 0.9))
+    place.feed(PanelReported(ANN, 0.9))
 
     assert place.compose().reported == ()
     assert place.says()[1] == 1
@@ -182,7 +182,7 @@ def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
     assert place.effects[0] == KeepConnections((tab,), ANN, 0)
     assert place.replica.presence(now_ms=0).moods["calm"] == 1
 
-    place.feed(Broke(tab))
+    place.feed(Disconnected(tab))
     assert (place.room.subscriber_count, place.compose().gone) == (0, (ANN,))
 
 
@@ -236,7 +236,7 @@ def test_a_refused_join_claims_nobody() -> None:
     tabs = [place.join(ANN) for _ in range(CONFIG.connections_per_visitor_max)]
     place.hear(place.compose(), HERE)
     place.hear(a_part(ANN, came=[ANN]))
-    with pytest.raises(PeerError):
+    with pytest.raises(ClientError):
         place.join(ANN)
     assert (place.room.connection_count, place.replica.standby_count) == (len(tabs), 0)
     assert place.compose().came == (ANN,)

@@ -78,7 +78,7 @@ def test_a_shard_that_is_cut_off_knows_what_was_before() -> None:
     assert one.is_failing
     assert one.peer_state(ROOM, NOW_MS + 6_000) == replace(known, until_ms=NOW_MS + 6_000)
     lost = one.peer_state(ROOM, NOW_MS + 6_001)
-    assert (lost.stale, lost.unread, lost.silent) == (True, None, (9, 0, 0, 0, 0))
+    assert (lost.stale, lost.unread, lost.suspect) == (True, None, (9, 0, 0, 0, 0))
     assert 12 < lost.newcomers < one.peer_state(ROOM, NOW_MS + 12_000).newcomers
 
     exchange(coordinator, one, RoomDelta(summary=people(3)))

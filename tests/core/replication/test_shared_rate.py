@@ -3,13 +3,13 @@
 import pytest
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Paced, Reported, Woken
+from breathing_room.core.events import PanelReported, RateSet, TimerFired
 from breathing_room.core.replication.replica import Replica
 from breathing_room.core.replication.shared_rate import SharedRate, decode_rate, encode_rate, propose
 from core.playing import visitor
 from core.replication.deltas import CONFIG, LATE_MS, a_room, some_nodes
 
-EVERYBODY = Paced(((0, 1.0),), 0)
+EVERYBODY = RateSet(((0, 1.0),), 0)
 
 
 def test_the_rate_follows_the_seats_of_all_nodes() -> None:
@@ -19,11 +19,11 @@ def test_the_rate_follows_the_seats_of_all_nodes() -> None:
     """
     rooms = [a_room(), a_room()]
     for index in range(16):
-        rooms[index % 2].step(Reported(visitor(f"{index}"), index / 16), now_ms=0)
+        rooms[index % 2].step(PanelReported(visitor(f"{index}"), index / 16), now_ms=0)
     summaries = [room.summary(0) for room in rooms]
 
     pace = propose(EVERYBODY, summaries, CONFIG, late_ms=LATE_MS, now_ms=10)
-    assert pace == Paced(((0, 0.25), (10 + CONFIG.spread_ms + LATE_MS, 1.0)), 10)
+    assert pace == RateSet(((0, 0.25), (10 + CONFIG.rate_propagation_ms + LATE_MS, 1.0)), 10)
     assert propose(EVERYBODY, summaries[:1], CONFIG, late_ms=LATE_MS, now_ms=10) is None
     for room in rooms:
         room.step(pace, now_ms=10)
@@ -37,12 +37,12 @@ def test_a_paced_room_leaves_the_rate_alone() -> None:
     """
     room = a_room()
     for index in range(16):
-        room.step(Reported(visitor(f"{index}"), index / 16), now_ms=0)
+        room.step(PanelReported(visitor(f"{index}"), index / 16), now_ms=0)
     assert room.panel.rate == 1.0
 
-    step = room.step(Paced(((0, 0.25), (1_000, 1.0)), 0), now_ms=0)
+    step = room.step(RateSet(((0, 0.25), (1_000, 1.0)), 0), now_ms=0)
     while step.next_timer_ms is not None:
-        step = room.step(Woken(), now_ms=step.next_timer_ms)
+        step = room.step(TimerFired(), now_ms=step.next_timer_ms)
     assert room.panel.rate == 0.25
 
 
@@ -50,7 +50,7 @@ def test_a_rate_is_read_as_it_was_written() -> None:
     """
     A rate comes back as it was; what is none is refused.
     """
-    pace = Paced(((0, 0.25), (1_100, 1.0)), 10)
+    pace = RateSet(((0, 0.25), (1_100, 1.0)), 10)
     assert decode_rate(encode_rate(pace)) == pace
     for damaged in (b"", b"[]", b'{"rates":[],"changed_at_ms":0}', b'{"rates":[[0,2]],"changed_at_ms":0}'):
         with pytest.raises(HostError):
@@ -72,7 +72,7 @@ def test_a_replica_takes_over_the_rate_that_is_kept() -> None:
     A rate is taken over once, with its times by the replica's own clock; what is kept already is not written again.
     """
     replica, shared = a_replica()
-    value = encode_rate(Paced(((0, 0.25), (AHEAD_MS + 1_000, 1.0)), AHEAD_MS))
+    value = encode_rate(RateSet(((0, 0.25), (AHEAD_MS + 1_000, 1.0)), AHEAD_MS))
 
     step, wanted = shared.follow(value, ahead_ms=AHEAD_MS, now_ms=0)
     assert step is not None
@@ -87,11 +87,11 @@ def test_a_log_that_lost_the_rate_is_given_it_again() -> None:
     """
     replica, shared = a_replica()
     assert shared.follow(b"", ahead_ms=AHEAD_MS, now_ms=0) == (None, None)
-    replica.step(Paced(((0, 0.25),), 100), now_ms=100)
+    replica.step(RateSet(((0, 0.25),), 100), now_ms=100)
     for lost in (b"", b"no rate"):
         _, wanted = shared.follow(lost, ahead_ms=AHEAD_MS, now_ms=100)
         assert wanted is not None
-        assert decode_rate(wanted) == Paced(((0, 0.25),), 100 + AHEAD_MS)
+        assert decode_rate(wanted) == RateSet(((0, 0.25),), 100 + AHEAD_MS)
 
 
 def test_a_lower_rate_of_before_is_acted_on_for_a_while() -> None:
@@ -99,10 +99,10 @@ def test_a_lower_rate_of_before_is_acted_on_for_a_while() -> None:
     A replica that was cut off and published a lower rate has it kept, for as long as clients may act on it.
     """
     replica, shared = a_replica()
-    replica.step(Paced(((0, 0.25),), 100), now_ms=100)
-    _, wanted = shared.follow(encode_rate(Paced(((0, 0.5),), 200)), ahead_ms=0, now_ms=300)
+    replica.step(RateSet(((0, 0.25),), 100), now_ms=100)
+    _, wanted = shared.follow(encode_rate(RateSet(((0, 0.5),), 200)), ahead_ms=0, now_ms=300)
     assert wanted is not None
-    assert decode_rate(wanted).rates == ((0, 0.5), (300 + CONFIG.spread_ms + LATE_MS, 0.25))
+    assert decode_rate(wanted).rates == ((0, 0.5), (300 + CONFIG.rate_propagation_ms + LATE_MS, 0.25))
 
 
 def test_a_replica_proposes_a_rate_for_its_seats() -> None:
@@ -112,7 +112,7 @@ def test_a_replica_proposes_a_rate_for_its_seats() -> None:
     replica, shared = a_replica()
     assert shared.follow(b"", ahead_ms=0, now_ms=0) == (None, None)
     for index in range(16):
-        replica.step(Reported(visitor(f"{index}"), index / 16), now_ms=0)
+        replica.step(PanelReported(visitor(f"{index}"), index / 16), now_ms=0)
     _, wanted = shared.follow(b"", ahead_ms=0, now_ms=10)
     assert wanted is not None
     assert decode_rate(wanted).rates[0] == (0, 0.25)

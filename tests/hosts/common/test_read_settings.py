@@ -17,7 +17,7 @@ from breathing_room.hosts.common.read_settings import (
     variable_of,
 )
 from breathing_room.hosts.common.settings import FIELDS
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.worker.settings import WORKER_FIELDS, WorkerConfig
 
 DAY_MS = 86_400_000
@@ -25,19 +25,19 @@ DAY_MS = 86_400_000
 RANGES_OF_FCD8191 = {
     "lease_ms": (500, DAY_MS),
     "grace_ms": (0, DAY_MS),
-    "beat_ms": (500, DAY_MS),
+    "heartbeat_ms": (500, DAY_MS),
     "epoch_ms": (60_000, 31 * DAY_MS),
     "panel_size": (1, 1_000_000),
     "reports_per_day": (0, 1_000_000_000),
     "reports_per_s": (0, 1_000_000),
     "prefix_seats_max": (0, 1_000_000),
-    "cell_min": (0, 1_000_000),
-    "spread_ms": (100, DAY_MS),
+    "min_cell_size": (0, 1_000_000),
+    "rate_propagation_ms": (100, DAY_MS),
     "push_ms": (20, 60_000),
     "pushes_per_s": (100, 100_000_000),
     "snapshot_ms": (100, 3_600_000),
-    "valid_ms": (1_000, DAY_MS),
-    "next_ms": (1_000, DAY_MS),
+    "stale_after_ms": (1_000, DAY_MS),
+    "poll_ms": (1_000, DAY_MS),
     "connections_per_visitor_max": (1, 10_000),
     "port": (0, 65_535),
     "rooms_max": (1, 1_000_000),
@@ -49,11 +49,11 @@ RANGES_OF_FCD8191 = {
     "message_bytes_max": (512, 1_048_576),
     "body_bytes_max": (512, 1_048_576),
     "headers_bytes_max": (1_024, 1_048_576),
-    "senseless_max": (1, 1_000_000),
+    "bad_messages_max": (1, 1_000_000),
     "handshake_ms": (100, 600_000),
     "join_ms": (100, 600_000),
-    "slow_ms": (100, 600_000),
-    "retry_spread_ms": (0, 600_000),
+    "slow_reader_ms": (100, 600_000),
+    "reconnect_spread_ms": (0, 600_000),
     "node_ms": (20, 60_000),
     "node_lease_ms": (100, 3_600_000),
     "workers": (1, 1_024),
@@ -63,16 +63,16 @@ RANGES_OF_FCD8191 = {
 STORE_MODE_RANGES_OF_FCD8191 = {
     "bucket_ms": (100, 60_000),
     "propagation_ms": (100, 3_600_000),
-    "job_ms": (1_000, 3_600_000),
+    "reconcile_ms": (1_000, 3_600_000),
 }
 
 WORKER_RANGES_OF_FCD8191 = {
     "sockets_per_object": (1, 32_768),
     "sockets_max": (1, 100 * 32_768),  # It was 100 times `sockets_per_object`, which is a relation now.
-    "lazy_ms": (0, 3_600_000),
+    "idle_alarm_ms": (0, 3_600_000),
     # A Worker had these checked by store mode.
     "bucket_ms": (100, 60_000),
-    "job_ms": (1_000, 3_600_000),
+    "reconcile_ms": (1_000, 3_600_000),
 }
 
 
@@ -80,7 +80,7 @@ WORKER_RANGES_OF_FCD8191 = {
     ("declared", "ranges"),
     [
         (FIELDS, RANGES_OF_FCD8191),
-        (settings_of(StatelessConfig), STORE_MODE_RANGES_OF_FCD8191),
+        (settings_of(StoreModeConfig), STORE_MODE_RANGES_OF_FCD8191),
         (settings_of(WorkerConfig), WORKER_RANGES_OF_FCD8191),
     ],
 )
@@ -93,7 +93,7 @@ def test_every_range_is_the_one_that_was_checked_by_hand(
 
 def test_a_default_is_a_value_that_is_accepted() -> None:
     """The default of every setting of server, store mode and Worker fits its own declaration."""
-    for one in (*WORKER_FIELDS.values(), *settings_of(StatelessConfig).values()):
+    for one in (*WORKER_FIELDS.values(), *settings_of(StoreModeConfig).values()):
         one.check(one.default)
 
 
@@ -123,7 +123,7 @@ def test_variables_are_read_by_their_prefix() -> None:
     }
     assert read_variables(FIELDS, environ) == {"lease_ms": 2_000, "moods": ("calm", "glad")}
     with pytest.raises(ConfigError, match=r'unknown setting "lease_ms"'):
-        read_variables(settings_of(StatelessConfig), environ)
+        read_variables(settings_of(StoreModeConfig), environ)
 
 
 @pytest.mark.parametrize(

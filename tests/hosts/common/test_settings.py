@@ -44,9 +44,13 @@ def test_flag_beats_environment_beats_file(file: Path) -> None:
     The flag has the last word, then the environment, then the file, then the default.
     """
     written(file, "lease_ms = 20_000\nbeat_ms = 20_000\npush_ms = 2_000\n")
-    environ = {"BREATHING_ROOM_LEASE_MS": "30000", "BREATHING_ROOM_BEAT_MS": "30001", "OTHER_LEASE_MS": "1"}
+    environ = {
+        "BREATHING_ROOM_LEASE_MS": "30000",
+        "BREATHING_ROOM_HEARTBEAT_MS": "30001",
+        "OTHER_LEASE_MS": "1",
+    }
     room = load(file, environ, lease_ms=40_000).room
-    assert (room.lease_ms, room.beat_ms, room.push_ms, room.grace_ms) == (40_000, 30_001, 2_000, 15_000)
+    assert (room.lease_ms, room.heartbeat_ms, room.push_ms, room.grace_ms) == (40_000, 30_001, 2_000, 15_000)
 
 
 def test_every_setting_comes_by_every_way(file: Path) -> None:
@@ -104,13 +108,13 @@ def test_room_has_its_own_table(file: Path) -> None:
         file,
         'push_ms = 500\n[rooms.garden]\nmoods = ["calm"]\nlease_ms = 30_000\n[rooms.hall]\nbreath = "box"\n',
     )
-    config = load(path, {"BREATHING_ROOM_NEXT_MS": "20000"}, beat_ms=25_000)
+    config = load(path, {"BREATHING_ROOM_POLL_MS": "20000"}, heartbeat_ms=25_000)
     garden, hall, other = (config.room_config(name) for name in ("garden", "hall", "other"))
     assert (garden.moods, garden.lease_ms, garden.breath) == (("calm",), 30_000, "4-7-8")
     assert (hall.moods, hall.lease_ms, hall.breath) == (RoomConfig().moods, 60_000, "box")
     assert other == config.room
     for room in (garden, hall, other):
-        assert (room.push_ms, room.next_ms, room.beat_ms) == (500, 20_000, 25_000)
+        assert (room.push_ms, room.poll_ms, room.heartbeat_ms) == (500, 20_000, 25_000)
 
 
 # --- What is wrong is said ----------------------------------------------------------------------------------------------
@@ -128,30 +132,30 @@ def test_room_has_its_own_table(file: Path) -> None:
         ("message_bytes_max", 512, 1_048_576),
         ("body_bytes_max", 512, 1_048_576),
         ("headers_bytes_max", 1_024, 1_048_576),
-        ("senseless_max", 1, 1_000_000),
+        ("bad_messages_max", 1, 1_000_000),
         ("handshake_ms", 100, 600_000),
         ("join_ms", 100, 600_000),
-        ("slow_ms", 100, 600_000),
-        ("retry_spread_ms", 0, 600_000),
+        ("slow_reader_ms", 100, 600_000),
+        ("reconnect_spread_ms", 0, 600_000),
         ("node_ms", 20, 60_000),
         ("node_lease_ms", 100, 3_600_000),
         ("workers", 1, 1),  # More need a Redis.
         ("epoch_ms", 60_000, 31 * 86_400_000),
         ("panel_size", 1, 1_000_000),
         ("prefix_seats_max", 0, 1_000_000),
-        ("cell_min", 0, 1_000_000),
+        ("min_cell_size", 0, 1_000_000),
         ("reports_per_day", 0, 1_000_000_000),
         ("reports_per_s", 0, 1_000_000),
         ("signed_max_age_s", 60, 31 * 86_400),
-        ("spread_ms", 100, 86_400_000),
+        ("rate_propagation_ms", 100, 86_400_000),
         ("lease_ms", 15_000, 86_400_000),
         ("grace_ms", 0, 60_000),
-        ("beat_ms", 500, 86_400_000),
+        ("heartbeat_ms", 500, 86_400_000),
         ("push_ms", 20, 60_000),
         ("pushes_per_s", 100, 100_000_000),
         ("snapshot_ms", 100, 3_600_000),
-        ("valid_ms", 5_000, 86_400_000),
-        ("next_ms", 1_000, 86_400_000),
+        ("stale_after_ms", 5_000, 86_400_000),
+        ("poll_ms", 1_000, 86_400_000),
         ("connections_per_visitor_max", 1, 10_000),
     ],
 )
@@ -182,11 +186,14 @@ def test_every_number_has_a_range() -> None:
     [
         ({"lease_ms": 1_000}, "grace_ms must not exceed lease_ms"),
         ({"grace_ms": 60_001}, "grace_ms must not exceed lease_ms"),
-        ({"presence_max_age_s": 31}, "presence_max_age_s must not exceed valid_ms"),
-        ({"valid_ms": 4_999}, "presence_max_age_s must not exceed valid_ms"),
-        ({"mode": "poll", "spread_ms": 42_999}, "spread_ms must be at least 43,000"),
-        ({"mode": "poll", "next_ms": 90_000}, "spread_ms must be at least 109,000"),
-        ({"publish_url": "/srv/www", "publish_ms": 15_001}, "publish_ms must not exceed half of valid_ms"),
+        ({"presence_max_age_s": 31}, "presence_max_age_s must not exceed stale_after_ms"),
+        ({"stale_after_ms": 4_999}, "presence_max_age_s must not exceed stale_after_ms"),
+        ({"mode": "poll", "rate_propagation_ms": 42_999}, "rate_propagation_ms must be at least 43,000"),
+        ({"mode": "poll", "poll_ms": 90_000}, "rate_propagation_ms must be at least 109,000"),
+        (
+            {"publish_url": "/srv/www", "publish_ms": 15_001},
+            "publish_ms must not exceed half of stale_after_ms",
+        ),
         ({"presence_url": "cdn.example"}, "presence_url must begin with http"),
         ({"presence_url": "https://cdn.example/presence?key=1"}, "presence_url must begin with http"),
         ({"presence_url": "https:///presence"}, "presence_url must begin with http"),
@@ -196,8 +203,8 @@ def test_every_number_has_a_range() -> None:
             "node_lease_ms must be at least 12 times node_ms",
         ),
         (
-            {"redis": "redis://127.0.0.1", "retry_spread_ms": 15_001},
-            "grace_ms must not be less than retry_spread_ms",
+            {"redis": "redis://127.0.0.1", "reconnect_spread_ms": 15_001},
+            "grace_ms must not be less than reconnect_spread_ms",
         ),
         ({"node": "a b"}, "node must be"),
         ({"moods": ()}, "moods"),
@@ -398,14 +405,15 @@ def test_server_works_as_it_is_told(serve: Serve, tmp_path: Path) -> None:
     A real server takes its flags, environment and file, and says so in the configs of its rooms.
     """
     path = written(
-        tmp_path / "room.toml", 'beat_ms = 20_000\n[rooms.garden]\nmoods = ["calm"]\nbreath = "coherent"\n'
+        tmp_path / "room.toml",
+        'heartbeat_ms = 20_000\n[rooms.garden]\nmoods = ["calm"]\nbreath = "coherent"\n',
     )
     server = serve("--lease-ms", "40000", "--config", str(path), env={"BREATHING_ROOM_GRACE_MS": "9000"})
     with RawSocket(server.port) as client:
         lobby = json.loads(client.request("GET", "/v1/rooms/lobby/config").body)
         garden = json.loads(client.request("GET", "/v1/rooms/garden/config").body)
     for config in (lobby, garden):
-        assert (config["lease_ms"], config["beat_ms"], config["grace_ms"]) == (40_000, 20_000, 9_000)
+        assert (config["lease_ms"], config["heartbeat_ms"], config["grace_ms"]) == (40_000, 20_000, 9_000)
     assert (garden["moods"], garden["breath"]["pattern"]) == (["calm"], "coherent")
     assert (len(lobby["moods"]), lobby["breath"]["pattern"]) == (4, "4-7-8")
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.errors import PeerError, StoreError
-from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.errors import ClientError, StoreError
+from breathing_room.core.events import PanelLeft, PanelReported
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.app import App, ServerRoom
 from breathing_room.hosts.server.platform import ServerPlatform
@@ -53,7 +53,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[int | None] = []
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         self.heard.append(announcement.presence.count)
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -62,7 +62,7 @@ class Listener:
 
 def come(room: ServerRoom, name: str = VISITOR, mood: str | None = None) -> None:
     """Report somebody."""
-    room.feed(Reported(room.visitor_key(name), 0.5, mood))
+    room.feed(PanelReported(room.visitor_key(name), 0.5, mood))
 
 
 async def until(store: Kept, people: int) -> None:
@@ -152,7 +152,7 @@ async def test_empty_room_leaves_no_snapshot() -> None:
         room = host.rooms["lobby"]
         come(room)
         await until(store, 1)
-        room.feed(Withdrew(room.visitor_key(VISITOR)))
+        room.feed(PanelLeft(room.visitor_key(VISITOR)))
         await until(store, 0)
     assert not await store.list("snapshot/")
 
@@ -168,7 +168,7 @@ async def test_closed_rooms_leave_nothing_for_ever() -> None:
         for index in range(20):
             room = host.enter(f"passing-{index}", address="192.0.2.1", forwarded_for=None)
             come(room)
-            room.feed(Withdrew(room.visitor_key(VISITOR)))
+            room.feed(PanelLeft(room.visitor_key(VISITOR)))
         await host._close_idle_rooms()
         clock = 366 * DAY_MS
         assert [key for key in await store.list("") if "passing" in key] == []
@@ -186,7 +186,7 @@ async def test_a_room_that_is_closed_while_it_is_stored_leaves_nothing() -> None
             room = host.enter(name, address=None, forwarded_for=None)
             await room.platform.load_history()
             come(room)
-            room.feed(Withdrew(room.visitor_key(VISITOR)))
+            room.feed(PanelLeft(room.visitor_key(VISITOR)))
             clock.ms += 1_000
             store.slow_s = 0.02
             if is_writing:
@@ -214,7 +214,7 @@ async def test_stop_saves_and_is_done_once() -> None:
         come(host.rooms["lobby"], "late-visitor-01234")  # What happens while we part is not what people did.
         assert host.rooms["lobby"].room.count == 1
         await host.stop()
-    with pytest.raises(PeerError) as refused:
+    with pytest.raises(ClientError) as refused:
         host.enter("lobby", address=None, forwarded_for=None)
     assert refused.value.code == "unavailable"
 
@@ -314,11 +314,11 @@ async def test_idle_room_is_closed_and_comes_back_counted(host: App) -> None:
     come(room)
     await host._close_idle_rooms()
     assert "passing" in host.rooms
-    room.feed(Withdrew(room.visitor_key(VISITOR)))
-    room.audience[listener := Listener()] = None
+    room.feed(PanelLeft(room.visitor_key(VISITOR)))
+    room.subscribers[listener := Listener()] = None
     await host._close_idle_rooms()
     assert "passing" in host.rooms
-    room.audience.pop(listener)
+    room.subscribers.pop(listener)
     await host._close_idle_rooms()
     assert host.rooms.keys() == {"lobby"}
     assert host.enter("passing", address=None, forwarded_for=None).presence().method == "counted"

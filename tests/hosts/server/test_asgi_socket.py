@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.events import Reported
-from breathing_room.core.wire import GOODBYE
+from breathing_room.core.events import PanelReported
+from breathing_room.core.wire import NORMAL_CLOSURE
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.asgi_socket import AsgiSocket
@@ -84,7 +84,7 @@ async def test_goodbye_is_at_once() -> None:
             person = await join(url)
             await count(host, low=1, high=1)
             if isinstance(goodbye, int):
-                person.say_goodbye(goodbye)
+                person.close_normally(goodbye)
             else:
                 person.say(goodbye)
             end = await person.ended()
@@ -145,7 +145,7 @@ async def test_wrong_origin_gets_no_socket() -> None:
 
 async def test_bad_messages_close() -> None:
     """
-    Binary, too long and endlessly senseless messages close with the codes of the protocol.
+    Binary, too long and endlessly bad_messages messages close with the codes of the protocol.
     """
     async with mounted(message_bytes_max=512) as (host, url):
         for send, code in (
@@ -185,12 +185,12 @@ async def test_everything_open_is_counted() -> None:
     """
     async with mounted() as (host, url):
         people = [await join(url, f"{VISITOR}-{index}") for index in range(3)]
-        assert host.session_count == 3
+        assert host.connection_count == 3
         for person in people:
             person.cut()
         await count(host, low=0, high=0)
-        assert host.session_count == 0
-        assert not host.rooms["lobby"].audience
+        assert host.connection_count == 0
+        assert not host.rooms["lobby"].subscribers
 
 
 class Unread:
@@ -224,7 +224,7 @@ async def test_who_joins_and_leaves_in_one_turn_is_sent_who_is_here_before_the_c
         session.receive(b'{"type": "leave"}')
         await session.write()
         assert [json.loads(text)["type"] for text in carrier.sent] == ["presence"]
-        assert carrier.closed == GOODBYE
+        assert carrier.closed == NORMAL_CLOSURE
 
 
 async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
@@ -239,7 +239,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
         writing = asyncio.create_task(session.write())
         await asyncio.sleep(0)
         for index in range(100):
-            room.feed(Reported(room.visitor_key(f"{VISITOR}-{index}"), 0.5))
+            room.feed(PanelReported(room.visitor_key(f"{VISITOR}-{index}"), 0.5))
             session.receive(b'{"type": "beat", "sent_ms": 1}')
             if index % 10 == 0:
                 await asyncio.sleep(0.005)
@@ -248,7 +248,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
         await asyncio.sleep(0.03)
         writing.cancel()
         said = [json.loads(text) for text in unread.sent]
-        session.ended(politely=False)
+        session.ended(graceful=False)
     assert [message["count"] for message in said if message["type"] == "presence"][-1] == 100
     assert len([message for message in said if message["type"] == "presence"]) <= 3
     assert len([message for message in said if message["type"] == "beat"]) <= AsgiSocket.ANSWERS_MAX

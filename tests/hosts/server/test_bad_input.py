@@ -37,7 +37,7 @@ MEGABYTE = 1 << 20
 
 HANDSHAKE_MS = 400
 JOIN_MS = 400
-SLOW_MS = 3_000
+SLOW_READER_MS = 3_000
 LEASE_MS = 900
 
 BEAT = "/v1/rooms/lobby/beat"
@@ -72,7 +72,14 @@ def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
     """A server that waits for nobody, and whose announcements are long."""
     yield from started(
         tmp_path_factory,
-        *("--handshake-ms", str(HANDSHAKE_MS), "--join-ms", str(JOIN_MS), "--slow-ms", str(SLOW_MS)),
+        *(
+            "--handshake-ms",
+            str(HANDSHAKE_MS),
+            "--join-ms",
+            str(JOIN_MS),
+            "--slow-reader-ms",
+            str(SLOW_READER_MS),
+        ),
         *("--moods", ",".join(LONG_MOODS)),
     )
 
@@ -102,10 +109,10 @@ def unharmed(
         yield bystander
         with join(port, room, visitor="newcomer-0123456789", mood=other) as newcomer:
             bystander.hear("presence", lambda presence: felt(presence) == {own: 1, other: 1}, within_s=2)
-            say_goodbye(newcomer)
+            close_normally(newcomer)
         bystander.hear("presence", lambda presence: felt(presence) == {own: 1}, within_s=2)
         assert felt(get_presence(port, room)) == {own: 1}
-        say_goodbye(bystander)
+        close_normally(bystander)
 
 
 def felt(presence: Message) -> dict[str, int]:
@@ -115,7 +122,7 @@ def felt(presence: Message) -> dict[str, int]:
     return moods if presence["low"] == presence["high"] == sum(moods.values()) else {}
 
 
-def say_goodbye(person: RawSocket) -> None:
+def close_normally(person: RawSocket) -> None:
     """Leave, and see the connection end."""
     person.say("leave")
     assert person.read_close(answer=True).close_code == 1000
@@ -274,7 +281,7 @@ def test_join_without_a_visitor_joins_nobody(server: ServerProcess) -> None:
         check_error_only(socket, '{"type": "join"}')
         socket.say("join", visitor=VISITOR, mood="gratitude")
         assert socket.hear("presence")["moods"]["gratitude"] == 1
-        say_goodbye(socket)
+        close_normally(socket)
 
 
 @pytest.mark.parametrize("mood", BAD_MOOD.values(), ids=BAD_MOOD)
@@ -300,7 +307,7 @@ def test_bad_mood_changes_nothing(server: ServerProcess, mood: object) -> None:
         error = check_error_only(socket, json.dumps({"type": "mood", "mood": mood}))
         assert error["code"] == "unknown_mood"
         assert felt(get_presence(server.port)) == {"release": 1, "gratitude": 1}
-        say_goodbye(socket)
+        close_normally(socket)
 
 
 @pytest.mark.parametrize("number", BAD_SENT.values(), ids=BAD_SENT)
@@ -365,7 +372,7 @@ def test_joining_twice_counts_once(server: ServerProcess, second: str) -> None:
         socket.say("join", visitor=second, mood="gratitude")
         assert socket.read_message()["type"] in {"error", "presence"}
         assert felt(get_presence(server.port)) == {"release": 1, "gratitude": 1}
-        say_goodbye(socket)
+        close_normally(socket)
 
 
 @pytest.mark.usefixtures("bystander")
@@ -380,7 +387,7 @@ def test_observer_may_come_to_count(server: ServerProcess) -> None:
         socket.say("observe")
         assert socket.read_message()["type"] in {"error", "presence"}
         assert get_presence(server.port)["high"] <= 2
-        say_goodbye(socket)
+        close_normally(socket)
 
 
 @pytest.mark.usefixtures("bystander")
@@ -861,7 +868,7 @@ def test_too_many_sockets_of_one_visitor_are_closed(fenced_server: ServerProcess
             assert tab.hear("beat")["sent_ms"] == 1
         assert get_presence(port)["count"] == 2
         for tab in tabs:
-            say_goodbye(tab)
+            close_normally(tab)
 
 
 # Silence and slowness.
@@ -980,7 +987,7 @@ def test_who_never_reads_holds_nobody_up(hasty_server: ServerProcess, transport:
         bystander.hear("beat")
 
         before_bytes, pushed_bytes, worst_s, most_bytes = memory_bytes(hasty_server), 0, 0.0, 0
-        deadline_s = time.monotonic() + SLOW_MS / 1000 + 10
+        deadline_s = time.monotonic() + SLOW_READER_MS / 1000 + 10
         while (still_open := sockets_open(port)) > 1:
             assert time.monotonic() < deadline_s, f"{still_open} are still served"
             for mood in (second, first):
@@ -1032,7 +1039,7 @@ def test_who_only_talks_is_held_back(hasty_server: ServerProcess) -> None:
         talker.say("observe")
         before_bytes, sent_bytes = memory_bytes(hasty_server), 0
         talker.tcp.setblocking(False)
-        deadline_s = time.monotonic() + SLOW_MS / 1000 + 20
+        deadline_s = time.monotonic() + SLOW_READER_MS / 1000 + 20
         rest = question
         while True:
             assert time.monotonic() < deadline_s, f"{sent_bytes:,} bytes later it may still talk"

@@ -17,7 +17,7 @@ from breathing_room.core.errors import ConfigError, StoreError
 from breathing_room.core.replication.delta import AdminCommand, encode_admin_command
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.connection import Connection
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server import cluster_node
 from breathing_room.hosts.server.app import App, ServerRoom
@@ -30,7 +30,7 @@ from redis_process import RedisProcess, free_port, redis_process
 if TYPE_CHECKING:
     from breathing_room.core.presence import Presence
 
-TICKS: dict[str, Any] = {"node_ms": 30, "node_lease_ms": 1_000, "push_ms": 20, "retry_spread_ms": 0}
+TICKS: dict[str, Any] = {"node_ms": 30, "node_lease_ms": 1_000, "push_ms": 20, "reconnect_spread_ms": 0}
 PATIENCE_S = 15.0
 
 
@@ -58,7 +58,7 @@ class Socket(Connection):
         self.closed = 0
         super().__init__(room, PROTOCOL)
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         self.presences.append(announcement.presence)
 
     def send(self, text: bytes) -> None:
@@ -70,10 +70,10 @@ class Socket(Connection):
     def close(self, code: int, reason: bytes = b"") -> None:
         del reason
         self.closed = code
-        self.ended(politely=False)
+        self.ended(graceful=False)
 
     def abort(self) -> None:
-        self.ended(politely=False)
+        self.ended(graceful=False)
 
 
 def join(host: App, name: str, mood: str | None = None) -> Socket:
@@ -235,7 +235,7 @@ async def test_whoever_changes_nodes_is_counted_once(redis: RedisProcess) -> Non
     async with nodes(redis, "a", "b") as (a, b):
         socket = join(a, "ann", "release")
         await all_say(1, a, b)
-        socket.ended(politely=False)
+        socket.ended(graceful=False)
         join(b, "ann", "release")
         await all_say(1, a, b)
         assert a.rooms["lobby"].room.count == 0
@@ -387,7 +387,7 @@ async def test_a_whole_cluster_that_crashed_knows_that_it_does_not_know(redis: R
 
 async def test_a_node_drains(redis: RedisProcess) -> None:
     """A node that stops sends its people to the others, takes nobody in, and is not missed: the count stays as it was."""
-    async with nodes(redis, "a", "b", retry_spread_ms=5_000) as (a, b):
+    async with nodes(redis, "a", "b", reconnect_spread_ms=5_000) as (a, b):
         sockets = [join(b, f"{index}") for index in range(5)]
         await all_say(5, a, b)
         stopping = asyncio.create_task(b.stop())
@@ -405,7 +405,7 @@ async def test_a_node_drains(redis: RedisProcess) -> None:
         await all_say(5, a)
         await eventually(lambda: list(cluster_of(a).nodes) == [])
         for guest in guests:
-            guest.ended(politely=True)  # Else the other one would wait for them, too.
+            guest.ended(graceful=True)  # Else the other one would wait for them, too.
 
 
 async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> None:
@@ -581,7 +581,7 @@ async def test_what_is_told_is_what_is_there(redis: RedisProcess) -> None:
     async with nodes(redis, "a", "b") as (a, b):
         sockets = [join((a, b)[index % 7 % 2], f"{index % 30}") for index in range(90)]
         for index, socket in enumerate(sockets[:60]):
-            socket.ended(politely=index % 4 != 0)
+            socket.ended(graceful=index % 4 != 0)
         await all_say(30, a, b)
         await eventually(
             lambda: all(

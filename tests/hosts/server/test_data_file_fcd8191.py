@@ -5,7 +5,7 @@ from shutil import copyfile
 
 import pytest
 
-from breathing_room.core.events import Woken
+from breathing_room.core.events import TimerFired
 from breathing_room.stores import SqliteStore
 from inside import HandClock, client_of, host_inside
 from written import FOLDER, TOKEN, ask, read
@@ -27,7 +27,7 @@ async def test_a_server_goes_on_from_the_file(name: str, title: str, tmp_path: P
     store = await SqliteStore.open(file, clock=clock.wall_ms)
     async with (
         host_inside(
-            store=store, clock=clock, beat_ms=60_000, history_fallback=True, admin_token=TOKEN
+            store=store, clock=clock, heartbeat_ms=60_000, history_fallback=True, admin_token=TOKEN
         ) as host,
         client_of(host) as client,
     ):
@@ -40,7 +40,7 @@ async def test_a_server_goes_on_from_the_file(name: str, title: str, tmp_path: P
             if scene == "wait":
                 clock.ms += arguments[0]
                 for room in host.rooms.values():  # The event loop's timers do not look at this clock.
-                    room.feed(Woken())
+                    room.feed(TimerFired())
                 said.append("")
             else:
                 said.append(await ask(client, written["at_ms"], scene, *arguments))

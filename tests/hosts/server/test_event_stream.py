@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from breathing_room.core.wire import RESTART
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.event_stream import EventStream
 from breathing_room.testing.peer import Exchange
@@ -59,7 +59,7 @@ async def test_slow_reader_gets_the_latest(host: App) -> None:
         async with client_of(host) as client:
             for name in ("ann", "bob", "eve"):
                 await client.post("/v1/rooms/lobby/beat", json={"visitor": f"{name}-{VISITOR}"})
-                stream.push(Announcement(room.presence()))
+                stream.push(EncodedPresence(room.presence()))
         assert presence_of(await anext(chunks))["count"] == 3
 
 
@@ -95,8 +95,8 @@ async def test_listener_takes_a_place_and_gives_it_back(host: App) -> None:
     room = host.rooms["lobby"]
     async with read(EventStream(room)) as chunks:
         await anext(chunks)
-        assert (len(room.audience), host.session_count) == (1, 1)
-    assert (len(room.audience), host.session_count) == (0, 0)
+        assert (len(room.subscribers), host.connection_count) == (1, 1)
+    assert (len(room.subscribers), host.connection_count) == (0, 0)
 
 
 # --- Over HTTP ------------------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ async def test_stop_says_retry(serve: Serve) -> None:
     """
     When the server stops, every stream says ``retry`` within the spread and ends, and the server does not wait for it.
     """
-    server = serve("--retry-spread-ms", "5000")
+    server = serve("--reconnect-spread-ms", "5000")
     streams = [await Exchange.begin(server.url, "GET", "/v1/rooms/lobby/events") for _ in range(20)]
     for stream in streams:
         await stream.event()

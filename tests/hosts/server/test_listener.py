@@ -13,11 +13,11 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.asgi_server import HOW
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.frames import CLOSE, FIN
-from breathing_room.hosts.server.listener import Front, Http, RequestHead, accept_key, refusal
+from breathing_room.hosts.server.listener import Listener, RequestHead, UvicornHttp, accept_key, refusal
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.hosts.server.socket import Socket
 from inside import host_inside
@@ -86,10 +86,10 @@ async def host() -> AsyncIterator[App]:
         yield running
 
 
-def connection(host: App, *, upgrading: bool = False) -> tuple[Front, FakeTransport]:
+def connection(host: App, *, upgrading: bool = False) -> tuple[Listener, FakeTransport]:
     config = Config(create_app(host), **HOW)
     config.load()
-    front = Front(host, upgrading=upgrading, config=config, server_state=ServerState(), app_state={})
+    front = Listener(host, upgrading=upgrading, config=config, server_state=ServerState(), app_state={})
     transport = FakeTransport()
     transport.first = front
     front.connection_made(transport)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def test_the_key_is_answered_as_the_rfc_has_it() -> None:
 )
 def test_what_is_no_handshake_is_refused(changes: dict[str, str | None], code: str) -> None:
     """Each condition of section 4.2.1 that is not met has its error."""
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         accepted(head(**changes))  # type: ignore[arg-type]
     assert error.value.code == code
 
@@ -143,13 +143,13 @@ def test_headers_of_one_name_are_one_list() -> None:
 
 def test_a_refusal_is_a_whole_response() -> None:
     """An error is written with its length, closes the connection, and says what its status demands."""
-    raw = refusal(PeerError("full", "no", status=503, retry_after_s=7))
+    raw = refusal(ClientError("full", "no", status=503, retry_after_s=7))
     fields, _, body = raw.partition(b"\r\n\r\n")
     lines = fields.decode().split("\r\n")
     assert lines[0] == "HTTP/1.1 503 Service Unavailable"
     assert {f"Content-Length: {len(body)}", "Connection: close", "Retry-After: 7"} <= set(lines)
     assert json.loads(body)["error"]["code"] == "full"
-    assert b"\r\nUpgrade: websocket\r\n" in refusal(PeerError("upgrade_required", "no", status=426))
+    assert b"\r\nUpgrade: websocket\r\n" in refusal(ClientError("upgrade_required", "no", status=426))
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
@@ -174,7 +174,7 @@ async def test_all_else_goes_to_uvicorn_with_its_time_running(data: bytes, host:
     """Anything that cannot become a socket of ours is handed over at once, and the time for its head runs on."""
     front, transport = connection(host)
     front.data_received(data)
-    assert isinstance(transport.protocol, Http)
+    assert isinstance(transport.protocol, UvicornHttp)
     assert len(host.handshakes) == 1 or transport.closed
     transport.protocol.connection_lost(None)
     assert len(host.handshakes) == 0

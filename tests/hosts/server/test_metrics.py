@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from breathing_room.core.estimate.coin import CoinSums
+from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.replication.delta import Delta, RoomDelta
 from breathing_room.core.replication.membership import Membership
@@ -73,7 +73,7 @@ def test_numbers_are_right(serve: Serve) -> None:
     assert value(samples, "closes_total", code="1000") == 1
     assert value(samples, "people", room="lobby") == 3
     assert value(samples, "people_silent", room="lobby") == 1
-    assert value(samples, "audience", room="lobby") == 2
+    assert value(samples, "subscribers", room="lobby") == 2
     assert value(samples, "sockets") == 2
     assert value(samples, "sockets_max") > 100
     assert value(samples, "answers_total") <= 4
@@ -279,8 +279,8 @@ NOW_MS = 1_767_268_800_000
 
 def a_part(people: int, seats: int = 0) -> RoomDelta:
     panel = PanelSums(tally=(seats,), restored_tally=(0,), seats=seats)
-    coins = CoinSums(repeats=(0,), weights=(0,))
-    return RoomDelta(summary=Summary(people=(people,), silent=(0,), panel=panel, coins=coins))
+    coins = LegacySums(repeats=(0,), weights=(0,))
+    return RoomDelta(summary=Summary(people=(people,), suspect=(0,), panel=panel, coins=coins))
 
 
 def a_host(**ages_ms: int) -> Any:

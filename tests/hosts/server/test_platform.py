@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from breathing_room.core import broadcaster
-from breathing_room.core.events import Observed, Reported
+from breathing_room.core.events import ObserverJoined, PanelReported
 from breathing_room.hosts.common.rooms import encoded_presence
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.server.app import App, ServerRoom
 from breathing_room.hosts.server.frames import FIN, TEXT
 from breathing_room.hosts.server.platform import SLICE
@@ -28,7 +28,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[Any] = []
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         self.heard.append(announcement.presence.count)
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -38,7 +38,7 @@ class Listener:
 
 def come(room: ServerRoom, name: str = VISITOR, mood: str | None = None) -> None:
     """Report a visitor."""
-    room.feed(Reported(room.visitor_key(name), 0.5, mood))
+    room.feed(PanelReported(room.visitor_key(name), 0.5, mood))
 
 
 @pytest.fixture
@@ -63,15 +63,17 @@ async def test_everybody_of_a_large_audience_is_told(host: App) -> None:
     An audience of several slices is told of a change, each listener once, without holding up the event loop.
     """
     room = host.rooms["lobby"]
-    audience = [Listener() for _ in range(3 * SLICE + 7)]
-    room.audience.update(dict.fromkeys(audience))
+    subscribers = [Listener() for _ in range(3 * SLICE + 7)]
+    room.subscribers.update(dict.fromkeys(subscribers))
     come(room)
     await asyncio.sleep(0)
-    assert sum(bool(listener.heard) for listener in audience) == SLICE  # The others have their turn after us.
+    assert (
+        sum(bool(listener.heard) for listener in subscribers) == SLICE
+    )  # The others have their turn after us.
     await asyncio.sleep(0.01)
-    assert all(listener.heard == [1] for listener in audience)
-    assert host.counters.pushes == len(audience)
-    room.audience.clear()
+    assert all(listener.heard == [1] for listener in subscribers)
+    assert host.counters.pushes == len(subscribers)
+    room.subscribers.clear()
 
 
 async def test_a_large_audience_is_told_less_often() -> None:
@@ -80,20 +82,20 @@ async def test_a_large_audience_is_told_less_often() -> None:
     """
     async with host_inside(push_ms=20, pushes_per_s=100) as host:
         room = host.rooms["lobby"]
-        audience = [Listener() for _ in range(30)]
+        subscribers = [Listener() for _ in range(30)]
         come(room)
         await asyncio.sleep(0)
-        room.audience.update(dict.fromkeys(audience))
-        for listener in audience:
-            room.room.apply(Observed(listener), now_ms=host.clock.now_ms())
+        room.subscribers.update(dict.fromkeys(subscribers))
+        for listener in subscribers:
+            room.room.apply(ObserverJoined(listener), now_ms=host.clock.now_ms())
         told_at_s = asyncio.get_running_loop().time()
         come(room, "visitor-somebody-else")
         async with asyncio.timeout(5):
-            while audience[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
+            while subscribers[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
                 await asyncio.sleep(0.01)
         assert asyncio.get_running_loop().time() - told_at_s >= 0.29
-        assert all(listener.heard == [2] for listener in audience)
-        room.audience.clear()
+        assert all(listener.heard == [2] for listener in subscribers)
+        room.subscribers.clear()
 
 
 async def test_news_during_a_long_telling_reach_everybody(host: App) -> None:
@@ -101,20 +103,20 @@ async def test_news_during_a_long_telling_reach_everybody(host: App) -> None:
     What changes while a large audience is being told reaches everybody, those too who had been told the old already.
     """
     room = host.rooms["lobby"]
-    audience = [Listener() for _ in range(2 * SLICE + 7)]
-    room.audience.update(dict.fromkeys(audience))
+    subscribers = [Listener() for _ in range(2 * SLICE + 7)]
+    room.subscribers.update(dict.fromkeys(subscribers))
     come(room)
     await asyncio.sleep(0)
-    later = Announcement(room.presence())
+    later = EncodedPresence(room.presence())
     # Within the telling: as if the next push had fallen due already.
     room.platform._sent = later
     await asyncio.sleep(0.01)
-    assert {len(listener.heard) for listener in audience} == {1, 2} or all(
-        listener.heard for listener in audience
+    assert {len(listener.heard) for listener in subscribers} == {1, 2} or all(
+        listener.heard for listener in subscribers
     )
-    first = [listener for listener in audience if len(listener.heard) == 2]
+    first = [listener for listener in subscribers if len(listener.heard) == 2]
     assert len(first) >= SLICE
-    room.audience.clear()
+    room.subscribers.clear()
 
 
 # --- Turns ----------------------------------------------------------------------------------------------------------------
@@ -125,11 +127,11 @@ async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
     A subscriber that is sent away in the turn in which the room changed is sent that first.
     """
     room = host.rooms["lobby"]
-    room.audience[listener := Listener()] = None
+    room.subscribers[listener := Listener()] = None
     come(room)
     host.send_away(room)
     assert listener.heard == [1, "close 1012"]
-    room.audience.clear()
+    room.subscribers.clear()
 
 
 class Begun(asyncio.Protocol):

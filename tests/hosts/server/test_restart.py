@@ -400,7 +400,7 @@ async def test_damaged_history_is_begun_anew(serve: Serve) -> None:
 
 # --- A polite stop ------------------------------------------------------------------------------------------------------
 
-SPREAD_MS = 5_000
+RATE_PROPAGATION_MS = 5_000
 MANY = 200
 
 
@@ -417,15 +417,17 @@ async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
     ends = await asyncio.gather(*(person.ended() for person in people))
     await asyncio.to_thread(server.process.wait, 10)
     took_s = time.monotonic() - began_s
-    assert took_s < SPREAD_MS / 1_000  # It does not wait until they are back.
+    assert took_s < RATE_PROPAGATION_MS / 1_000  # It does not wait until they are back.
 
     assert {end.code for end in ends} == {RESTART}
     reasons = [json.loads(end.reason) for end in ends]
     assert all(reason.keys() == {"retry_ms"} for reason in reasons)
     waits_ms = [reason["retry_ms"] for reason in reasons]
-    assert all(isinstance(wait_ms, int) and 0 <= wait_ms <= SPREAD_MS for wait_ms in waits_ms)
+    assert all(isinstance(wait_ms, int) and 0 <= wait_ms <= RATE_PROPAGATION_MS for wait_ms in waits_ms)
     # Even over the range: 40 in each fifth, and with a chance of about one in a million more than 29 off.
-    fifths = [sum(wait_ms * 5 // (SPREAD_MS + 1) == fifth for wait_ms in waits_ms) for fifth in range(5)]
+    fifths = [
+        sum(wait_ms * 5 // (RATE_PROPAGATION_MS + 1) == fifth for wait_ms in waits_ms) for fifth in range(5)
+    ]
     assert all(11 <= people_in_fifth <= 69 for people_in_fifth in fifths), fifths
     assert len(set(waits_ms)) > MANY * 9 // 10
     print(f"{MANY} people gone in {took_s:.2f} s; told to come back, by fifths of the range: {fifths}")  # noqa: T201
@@ -441,9 +443,9 @@ async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
 
 async def test_no_spread_means_at_once(serve: Serve) -> None:
     """
-    With ``--retry-spread-ms 0`` everybody may come back at once.
+    With ``--reconnect-spread-ms 0`` everybody may come back at once.
     """
-    server = serve("--retry-spread-ms", "0")
+    server = serve("--reconnect-spread-ms", "0")
     person = await join(server.url, visitor(0))
     await asyncio.to_thread(server.stop)
     assert json.loads((await person.ended()).reason) == {"retry_ms": 0}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from breathing_room.core.wire import GOING_AWAY, GOODBYE, LEASE_ENDED, PROTOCOL_ERROR, TOO_BIG
+from breathing_room.core.wire import GOING_AWAY, LEASE_ENDED, NORMAL_CLOSURE, PROTOCOL_ERROR, TOO_BIG
 from breathing_room.hosts.common.rooms.connection import ENDED
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL
 from breathing_room.hosts.server.app import App, ServerRoom
@@ -100,7 +100,7 @@ async def test_a_frame_becomes_a_person(room: ServerRoom) -> None:
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        (sent(CLOSE, GOODBYE.to_bytes(2)), GOODBYE),
+        (sent(CLOSE, NORMAL_CLOSURE.to_bytes(2)), NORMAL_CLOSURE),
         (sent(TEXT, b"x" * 5_000), TOO_BIG),
         (bytes([FIN | TEXT, 0]), PROTOCOL_ERROR),
     ],
@@ -145,7 +145,7 @@ async def test_a_slow_reader_gets_the_latest_only(host: App, room: ServerRoom) -
     ("payload", "left"),
     [
         (b"", True),
-        ((GOODBYE).to_bytes(2), True),
+        ((NORMAL_CLOSURE).to_bytes(2), True),
         ((GOING_AWAY).to_bytes(2), True),
         ((4_000).to_bytes(2), False),
     ],
@@ -168,7 +168,7 @@ async def test_a_close_of_ours_waits_for_the_answer(host: App, room: ServerRoom)
     socket, transport = joined(room)
     transport.written.clear()
     socket.close(LEASE_ENDED)
-    socket.close(GOODBYE)
+    socket.close(NORMAL_CLOSURE)
     socket.send(b"{}")
     socket.push(room.latest())
     socket.data_received(sent(TEXT, JOIN) + sent(PING))
@@ -195,4 +195,4 @@ async def test_a_lost_connection_keeps_its_person_for_a_while(host: App, room: S
     socket.pause_writing()
     socket.connection_lost(ConnectionResetError())
     assert count(room) == (1, 0)
-    assert (socket.role, len(host.slow), socket in room.audience) == (ENDED, 0, False)
+    assert (socket.role, len(host.slow), socket in room.subscribers) == (ENDED, 0, False)

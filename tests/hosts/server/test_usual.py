@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from breathing_room.core.history import History
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.stores import MemoryStore, SqliteStore
 from breathing_room.testing.peer import WireSocket
 from harness import Serve
@@ -108,7 +108,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         self.heard.append(announcement.presence.method)
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -128,7 +128,7 @@ async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
     ) as host:
         room = host.rooms["lobby"]
         assert (room.presence().method, room.latest().presence.method) == ("unknown", "unknown")
-        room.audience[listener := Listener()] = None
+        room.subscribers[listener := Listener()] = None
         async with asyncio.timeout(5):
             while not listener.heard:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
@@ -143,7 +143,7 @@ async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
         await asyncio.sleep(0)
         assert listener.heard == ["estimated", "counted"]
         assert room.presence().count == 0
-        room.audience.clear()
+        room.subscribers.clear()
 
 
 async def test_without_averages_it_stays_unknown() -> None:

@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.controller import reconcile
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.stateless.app import stateless_app
 from breathing_room.stores import MemoryStore
 
@@ -14,7 +14,7 @@ ROOM = "/v1/rooms/lobby"
 
 def a_client(store: MemoryStore, **server: object) -> httpx.AsyncClient:
     """A client of an application whose lifespan is not run, as at an edge."""
-    app = stateless_app(store, StatelessConfig(policy="every", server=ServerConfig(**server)))  # type: ignore[arg-type]
+    app = stateless_app(store, StoreModeConfig(policy="every", server=ServerConfig(**server)))  # type: ignore[arg-type]
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://room.example"
     )
@@ -25,7 +25,7 @@ async def test_it_is_ready_when_the_job_has_run() -> None:
     store = MemoryStore()
     async with a_client(store) as client:
         assert [(await client.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 503]
-        await housekeep(store)
+        await reconcile(store)
     async with a_client(store) as client:
         assert (await client.get("/readyz")).json() == {"ok": True}
 
@@ -41,7 +41,7 @@ async def test_the_config_says_that_people_poll() -> None:
 async def test_a_visit_from_report_to_leave() -> None:
     """A report is answered with the presence that has it, and a leave with nothing; reads may be cached, answers to one client not."""
     store = MemoryStore()
-    await housekeep(store)
+    await reconcile(store)
     async with a_client(store) as client:
         beat = await client.post(f"{ROOM}/beat", json={"visitor": "visitor-0123456789"})
         assert (beat.status_code, beat.json()["count"], beat.headers["cache-control"]) == (200, 1, "no-store")
@@ -73,7 +73,7 @@ async def test_what_it_cannot_do_is_said(method: str, path: str, status: int, co
 async def test_pages_of_other_sites_report_only_where_they_may(path: str) -> None:
     """A foreign origin is refused before its body is looked at."""
     store = MemoryStore()
-    await housekeep(store)
+    await reconcile(store)
     async with a_client(store, origins=("https://mine.example",)) as client:
         answer = await client.post(
             f"{ROOM}/{path}", content=b"{", headers={"Origin": "https://other.example"}

@@ -5,8 +5,8 @@ from starlette.types import Receive, Scope, Send
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.controller import reconcile
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.stateless.app import stateless_app
 from breathing_room.stores import MemoryStore
 from breathing_room.testing import check_host
@@ -35,13 +35,13 @@ async def test_writers_keep_every_promise_of_theirs(policy: str, writers: int) -
     Two writers over one store, asked in turns, pass the suite but for what needs a process, and so does one that collects; a
     presence is as late as what they keep of what they read.
     """
-    config = StatelessConfig(policy=policy, server=SERVER)
+    config = StoreModeConfig(policy=policy, server=SERVER)
     clock, store = HandClock(), MemoryStore()
 
     async def advance(ms: int) -> None:
         clock.ms += ms
 
-    await housekeep(store, config, clock=clock.wall_ms)
+    await reconcile(store, config, clock=clock.wall_ms)
     front = Turns(*(stateless_app(store, config, clock=clock.wall_ms) for _ in range(writers)))
     async with listening(front) as url:
         lag_ms = 1_000 * MAX_AGE_S + config.silence_ms

@@ -11,14 +11,14 @@ import pytest
 from breathing_room.core.errors import ConfigError, StoreError
 from breathing_room.hosts.common.http.asgi_server import AsgiServer, listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.stateless import serve
 from breathing_room.hosts.stateless.serve import serve_stateless
 from breathing_room.stores import open_store
 
 
-def a_config(data: Path | str, port: int = 0) -> StatelessConfig:
-    return StatelessConfig(server=ServerConfig(data=str(data), port=port))
+def a_config(data: Path | str, port: int = 0) -> StoreModeConfig:
+    return StoreModeConfig(server=ServerConfig(data=str(data), port=port))
 
 
 async def test_it_answers_when_it_says_that_it_listens(

@@ -8,8 +8,8 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.controller import reconcile
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.stateless.app import stateless_app
 from breathing_room.stores import MemoryStore
 from inside import HandClock
@@ -27,9 +27,9 @@ class Desk:
     """
 
     def __init__(self, policy: str, written: dict[str, Any]) -> None:
-        room = RoomConfig(beat_ms=60_000, panel_size=4, spread_ms=10_000)
+        room = RoomConfig(heartbeat_ms=60_000, panel_size=4, rate_propagation_ms=10_000)
         server = ServerConfig(room=room, presence_max_age_s=5)
-        self.config = StatelessConfig(policy=policy, server=server, propagation_ms=20_000)
+        self.config = StoreModeConfig(policy=policy, server=server, propagation_ms=20_000)
         self.began_ms = written["at_ms"]
         self.clock = HandClock(self.began_ms)
         self.store = MemoryStore(clock=self.clock.wall_ms)
@@ -51,7 +51,7 @@ class Desk:
         """Act out one scene; return what was answered."""
         match name:
             case "job":
-                control = await housekeep(self.store, self.config, clock=self.clock.wall_ms)
+                control = await reconcile(self.store, self.config, clock=self.clock.wall_ms)
                 rates = [f"{room} {about.rates[0][1]}" for room, about in control.rooms.items()]
                 return ", ".join(rates) or "nothing"
             case "stop":

@@ -37,7 +37,7 @@ OBJECT = durable_object(push_s=Decimal(30), snapshot_s=Decimal(60))
 FIXED = fixed(by_alarm=False, publish_s=Decimal(30), snapshot_s=Decimal(60), lazy_s=Decimal(60))
 """What the model has for a room over sockets, and for one that publishes: spaced so that scaled times keep the limits of KV and R2."""
 
-_REPORTS = CrowdFigures(CrowdProfile(leaves_share=Decimal(1))).reports_per_stay(
+_REPORTS = CrowdFigures(CrowdProfile(leaves_share=Decimal(1))).reports_per_visit(
     fixed.figure("beat_s"), mood_renews=True
 )
 REPORTED_BEATS = float(_REPORTS.value) - 3
@@ -93,7 +93,7 @@ class OnSocket(Visitor):
 
     async def go(self) -> None:
         """Close the socket."""
-        self.socket.say_goodbye(1000)
+        self.socket.close_normally(1000)
         await self.socket.part()
 
 
@@ -178,14 +178,14 @@ class Timetable:
 
     Attributes:
         people: How many are there all the time.
-        stay_s: How long each stays.
+        visit_s: How long each stays.
         beats: Signs of life in a stay, of those who give them by the clock.
         minutes: How long is counted, at least.
         faster: By what times are scaled.
     """
 
     people: int = 300
-    stay_s: float = 900
+    visit_s: float = 900
     beats: float = 15
     minutes: float = 6
     faster: float = 10
@@ -205,7 +205,7 @@ class Timetable:
             settings |= {
                 "MODE": "poll",
                 "PUBLISH_MS": scaled("publish_s"),
-                "LAZY_MS": scaled("lazy_s"),
+                "IDLE_ALARM_MS": scaled("lazy_s"),
             }
         else:
             settings["PUSH_MS"] = scaled("push_s")
@@ -249,12 +249,12 @@ class Timetable:
                 life.enough.set()  # Who is cancelled on the way in leaves a socket behind.
                 await living
         counted = after - before
-        acts_per_s = self.people * (3 + self.beats) / self.stay_s
+        acts_per_s = self.people * (3 + self.beats) / self.visit_s
         seconds = (ended_s - began_s) * self.faster
         # On a busy machine the crowd lives more slowly than it should; let the model's live as slowly.
         slower = Decimal(seconds * acts_per_s / (3 * counted["turns"] + counted["beats"]))
         crowd = CrowdProfile(
-            people=self.people, stay_s=Decimal(self.stay_s) * slower, leaves_share=Decimal(1)
+            people=self.people, visit_s=Decimal(self.visit_s) * slower, leaves_share=Decimal(1)
         )
         way = changed(way, {"beat_s": way.settings["beat_s"] * slower})
         modelled = {key: per_s * seconds for key, per_s in per_second(way, crowd).items()}
@@ -282,12 +282,12 @@ class Timetable:
         async with asyncio.TaskGroup() as doing:
             while not life.enough.is_set():
                 passed_s = (time.monotonic() - began_s) * self.faster
-                while acts["turns"] < passed_s * self.people / self.stay_s:
+                while acts["turns"] < passed_s * self.people / self.visit_s:
                     acts["turns"] += 1
                     doing.create_task(people.popleft().go())
                     doing.create_task(people[self.people // 2].feel())
                     people.append(await kind.come(url, stack))
-                while acts["beats"] < passed_s * self.people * self.beats / self.stay_s:
+                while acts["beats"] < passed_s * self.people * self.beats / self.visit_s:
                     acts["beats"] += 1
                     doing.create_task(people[acts["beats"] * 7 % len(people)].beat())
                 await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from breathing_room.core.wire import NOT_UTF8, SENSELESS, TOO_BIG
+from breathing_room.core.wire import BAD_MESSAGES, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.worker.shard_calls import GROW, WITHIN
 from breathing_room.testing.host_context import ask, expect_error, expect_refusal, new_room
 from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
@@ -68,7 +68,7 @@ async def test_bad_messages_end_a_socket_and_no_more(worker: Runtime) -> None:
     chatter = await WireSocket.open(worker.url, path)
     for _ in range(30):
         chatter.send_text('{"type": "mood", "mood": 7}')
-    assert (await chatter.ended()).code == SENSELESS
+    assert (await chatter.ended()).code == BAD_MESSAGES
     person.say("beat", sent_ms=1)
     await person.hear("beat")
     assert person.is_open

@@ -31,7 +31,7 @@ async def test_worker_with_kv_alone_keeps_every_promise_that_is_its_own(start: S
     """
     A Worker whose rooms are in KV passes the suite but for what needs a process; a presence is as late as what the Worker keeps.
     """
-    variables = {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_KEEPER": "kv"}
+    variables = {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_BACKEND": "kv"}
     max_age = {"BREATHING_ROOM_PRESENCE_MAX_AGE_S": "1"}
     worker = start(TIMES | variables | max_age, services={"KV": f"kvNamespace {kv.address}"})
     assert (await ask(worker.cron_url, "GET", "/")).body == b"ok"
@@ -65,10 +65,10 @@ async def test_who_says_nothing_is_told_to_go(worker: Runtime) -> None:
     Who says neither join nor observe in time gets close 4001, whatever else was said.
     """
     room = f"/v1/rooms/{new_room()}/socket"
-    silent, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
+    suspect, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
     chatting.say("beat")
     deadline_s = time.monotonic() + JOIN_MS / 1_000 + PATIENCE_S
-    for socket in (silent, chatting):
+    for socket in (suspect, chatting):
         while socket.end().code != JOIN_LATE:
             assert time.monotonic() < deadline_s
             await asyncio.sleep(TICK_S)

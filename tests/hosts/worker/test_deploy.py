@@ -87,24 +87,28 @@ def test_a_worker_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_rooms_in_kv_have_a_cron(tmp_path: Path) -> None:
     """Where rooms are kept in KV the cron is the job, as often as it is set; otherwise the plan's cron stays."""
-    kept = {"BREATHING_ROOM_KEEPER": "kv", "BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_JOB_MS": "180000"}
+    kept = {
+        "BREATHING_ROOM_BACKEND": "kv",
+        "BREATHING_ROOM_MODE": "poll",
+        "BREATHING_ROOM_RECONCILE_MS": "180000",
+    }
     prepare(tmp_path, plan="paid", variables=kept)
     assert settings_in(tmp_path)["triggers"]["crons"] == ["*/3 * * * *"]
 
 
 @pytest.mark.parametrize(
-    ("job_ms", "plan", "cron"),
+    ("reconcile_ms", "plan", "cron"),
     [(60_000, "paid", "* * * * *"), (120_000, "free", "*/2 * * * *"), (1_800_000, "free", "*/30 * * * *")],
 )
-def test_whole_minutes_are_said_to_cron(job_ms: int, plan: str, cron: str) -> None:
+def test_whole_minutes_are_said_to_cron(reconcile_ms: int, plan: str, cron: str) -> None:
     """A job of whole minutes has its expression."""
-    assert every_minutes(job_ms, plan) == cron
+    assert every_minutes(reconcile_ms, plan) == cron
 
 
 @pytest.mark.parametrize(
-    ("job_ms", "plan"), [(90_000, "paid"), (1_860_000, "paid"), (60_000, "free"), (0, "paid")]
+    ("reconcile_ms", "plan"), [(90_000, "paid"), (1_860_000, "paid"), (60_000, "free"), (0, "paid")]
 )
-def test_what_cron_cannot_do_is_refused(job_ms: int, plan: str) -> None:
+def test_what_cron_cannot_do_is_refused(reconcile_ms: int, plan: str) -> None:
     """Parts of minutes, more than half an hour, and what the free plan's writes do not allow are refused."""
-    with pytest.raises(HostError, match="job_ms"):
-        every_minutes(job_ms, plan)
+    with pytest.raises(HostError, match="reconcile_ms"):
+        every_minutes(reconcile_ms, plan)

@@ -98,10 +98,10 @@ async def test_an_alarm_that_fails_rings_again(start: Start, kv: Service) -> Non
     It waited for the alarm that had failed, and set no other until it slept.
     """
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=FAILING)
-    silent = await WireSocket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
+    suspect = await WireSocket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
     deadline_s = time.monotonic() + 2 * JOIN_MS / 1_000 + 4 * PATIENCE_S
-    while silent.end().code != JOIN_LATE:
+    while suspect.end().code != JOIN_LATE:
         assert time.monotonic() < deadline_s
         await asyncio.sleep(TICK_S)
-    silent.cut()
+    suspect.cut()
     assert "injected" in "\n".join(worker.lines)

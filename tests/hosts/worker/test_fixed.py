@@ -13,7 +13,7 @@ PUBLISH_MS = 1_500
 FIXED = TIMES | {
     "BREATHING_ROOM_MODE": "poll",
     "BREATHING_ROOM_PUBLISH_MS": str(PUBLISH_MS),
-    "BREATHING_ROOM_LAZY_MS": "60000",
+    "BREATHING_ROOM_IDLE_ALARM_MS": "60000",
 }
 PAGE = "rooms/lobby/presence.json"
 

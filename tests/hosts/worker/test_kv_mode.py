@@ -13,7 +13,7 @@ from hosts.worker.runtime import Runtime
 
 pytestmark = pytest.mark.timeout(300)  # Python starts twice.
 
-KV_MODE = TIMES | {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_KEEPER": "kv"}
+KV_MODE = TIMES | {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_BACKEND": "kv"}
 ROOM = "/v1/rooms/lobby"
 PEOPLE = 12
 

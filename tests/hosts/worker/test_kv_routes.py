@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.controller import reconcile
 from breathing_room.hosts.worker import kv_routes
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.routes import HttpRequest
@@ -42,47 +42,47 @@ class Counting(MemoryStore):
 
 async def a_keeper(*, collects: bool = False) -> tuple[KvRoutes, Counting]:
     policy = "bucketed" if collects else "every"
-    worker = WorkerConfig(keeper="kv", policy=policy, server=ServerConfig(room=RoomConfig(mode="poll")))
+    worker = WorkerConfig(backend="kv", policy=policy, server=ServerConfig(room=RoomConfig(mode="poll")))
     store = Counting()
-    await housekeep(store, worker.stateless)
+    await reconcile(store, worker.stateless)
     store.puts = 0
     return KvRoutes(worker, store, collects=collects), store
 
 
-async def count(keeper: KvRoutes) -> Any:
-    return json.loads(await keeper.ask_room("lobby", ""))["count"]
+async def count(backend: KvRoutes) -> Any:
+    return json.loads(await backend.ask_room("lobby", ""))["count"]
 
 
 async def test_each_report_is_a_write_before_it_is_answered() -> None:
     """A report is in the store when it is answered, so that nothing waits in a Worker that may end; a leave is answered by nothing."""
-    keeper, store = await a_keeper()
-    answer = await keeper.answer("lobby", "/beat", posting(visitor=VISITOR))
+    backend, store = await a_keeper()
+    answer = await backend.answer("lobby", "/beat", posting(visitor=VISITOR))
     assert (answer.status, store.puts) == (200, 1)
     reported_at_ms = wall_ms()
     await until(lambda: wall_ms() > reported_at_ms)  # Two writers' records of one millisecond have no order.
-    left = await keeper.answer("lobby", "/leave", posting(visitor=VISITOR))
+    left = await backend.answer("lobby", "/leave", posting(visitor=VISITOR))
     assert (left.status, left.body) == (204, b"")
-    assert await count(KvRoutes(keeper.worker, store)) == 0
+    assert await count(KvRoutes(backend.worker, store)) == 0
 
 
 async def test_a_presence_is_read_once_for_all_requests() -> None:
     """Though each request has a writer of its own, the room is read once in the age that a presence may have."""
-    keeper, store = await a_keeper()
+    backend, store = await a_keeper()
     store.lists = 0
     for _ in range(5):
-        await count(keeper)
+        await count(backend)
     assert store.lists == 1
 
 
 async def test_an_object_that_collects_writes_a_batch() -> None:
     """Where an object collects, reports wait in it and are in its presence at once; what waits is written together."""
-    keeper, store = await a_keeper(collects=True)
+    backend, store = await a_keeper(collects=True)
     for number in range(3):
-        await keeper.answer("lobby", "/beat", posting(visitor=f"{VISITOR}-{number}"))
+        await backend.answer("lobby", "/beat", posting(visitor=f"{VISITOR}-{number}"))
     assert store.puts == 0
-    await (await keeper._writer()).stop()
+    await (await backend._writer()).stop()
     assert store.puts == 1
-    assert await count(KvRoutes(keeper.worker, store)) == 3
+    assert await count(KvRoutes(backend.worker, store)) == 3
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ async def test_an_object_that_collects_writes_a_batch() -> None:
 )
 async def test_what_needs_a_memory_is_refused(asked: str, code: str) -> None:
     """Clients that flip coins, sockets and streams have an error of their own, and averages are not there."""
-    keeper, _ = await a_keeper()
+    backend, _ = await a_keeper()
     for refused, expected in (
-        (keeper.answer("lobby", asked, posting()), code),
-        (keeper.ask_room("lobby", "/history"), "not_found"),
+        (backend.answer("lobby", asked, posting()), code),
+        (backend.ask_room("lobby", "/history"), "not_found"),
     ):
-        with pytest.raises(PeerError) as error:
+        with pytest.raises(ClientError) as error:
             await refused
         assert error.value.code == expected
 
@@ -104,7 +104,7 @@ async def test_what_needs_a_memory_is_refused(asked: str, code: str) -> None:
 async def test_rooms_that_are_made_up_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rooms are read, no more presences than the limit are remembered."""
     monkeypatch.setattr(kv_routes, "PRESENCES_MAX", 3)
-    keeper, _ = await a_keeper()
+    backend, _ = await a_keeper()
     for number in range(10):
-        await keeper.ask_room(f"room-{number}", "")
-        assert len(keeper._presences) <= 3
+        await backend.ask_room(f"room-{number}", "")
+        assert len(backend._presences) <= 3

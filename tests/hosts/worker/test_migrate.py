@@ -27,7 +27,7 @@ from hosts.worker.runtime import Runtime
 pytestmark = pytest.mark.timeout(400)  # Python starts three times.
 
 ROOM = "/v1/rooms/lobby"
-JOB_MS = 6_000
+RECONCILE_MS = 6_000
 PANEL = 30
 PEOPLE = 300
 RATE = PANEL / PEOPLE
@@ -35,12 +35,12 @@ TOKEN = secrets.token_hex(32)
 POLLED = TIMES | {
     "BREATHING_ROOM_MODE": "poll",
     "BREATHING_ROOM_PANEL_SIZE": str(PANEL),
-    "BREATHING_ROOM_JOB_MS": str(JOB_MS),
+    "BREATHING_ROOM_RECONCILE_MS": str(RECONCILE_MS),
     "BREATHING_ROOM_ADMIN_TOKEN": TOKEN,
     # To read a room in KV is to read every report.
     "BREATHING_ROOM_PRESENCE_MAX_AGE_S": "1",
 }
-OLD = POLLED | {"BREATHING_ROOM_KEEPER": "kv"}
+OLD = POLLED | {"BREATHING_ROOM_BACKEND": "kv"}
 TURNS = 80
 PATIENCE_S = 120
 
@@ -83,7 +83,7 @@ class Person:
         return answer.json() if answer.status == 200 else {}
 
 
-class Looks:
+class Observations:
     """Every look at either of them, while there are as many people as always."""
 
     def __init__(self, *workers: Runtime) -> None:
@@ -103,7 +103,7 @@ async def job(worker: Runtime, enough: asyncio.Event) -> None:
     """Run the cron of the old Worker, as often as it should be."""
     while not enough.is_set():
         assert (await ask(worker.cron_url, "GET", "/")).body == b"ok"
-        await asyncio.sleep(JOB_MS / 3_000)
+        await asyncio.sleep(RECONCILE_MS / 3_000)
 
 
 async def migrate(old: Runtime, new: Runtime, token: str = TOKEN) -> tuple[int, str]:
@@ -153,7 +153,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     for person in panel:
         assert person.drawn < (await person.report(mood="release"))["rate"]
 
-    looks = Looks(old, new)
+    looks = Observations(old, new)
     async with asyncio.TaskGroup() as doing:
         working = doing.create_task(job(old, enough))
         moving = doing.create_task(migrate(old, new))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.responses import Answer
 
 NAME = "breathing_room.hosts.worker.platform"
@@ -113,7 +113,7 @@ async def test_a_request_is_seen_as_routes_see_it(platform: Any) -> None:
 async def test_a_body_over_its_limit_is_refused(declared: str | None, platform: Any) -> None:
     """Whether its length was declared, was declared wrongly or was not, a body above the limit is refused, and not read on."""
     raw = a_request(b"ab", b"cd", b"ef", **({} if declared is None else {"content_length": declared}))
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await platform.read_request(raw).read(3)
     assert error.value.status == 413
     assert raw.cancelled == ([] if declared == "4" else [True])
@@ -127,7 +127,7 @@ async def test_half_a_body_is_the_clients_error(platform: Any) -> None:
 
     raw = a_request(b"ab")
     raw.body.getReader().read = lose_the_connection
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await platform.read_request(raw).read(3)
     assert (error.value.code, error.value.status) == ("cut_off", 400)
 

@@ -7,7 +7,7 @@ import pytest
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.errors import StoreError
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.core.wire import GOODBYE, JOIN_LATE
+from breathing_room.core.wire import JOIN_LATE, NORMAL_CLOSURE
 from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, ROUNDS
 from breathing_room.hosts.common.store_mode.records import CONTROL, Control, RoomControl, encode_control
 from breathing_room.hosts.worker.hibernation import REST, SNAPSHOT
@@ -49,7 +49,7 @@ async def test_an_observer_who_goes_costs_no_row() -> None:
         await objects.tell(wire, "observe")
     await objects.tell(await objects.join("visitor-2"), "mood", mood="release")
     written = objects[0].written
-    for wire, code in zip(watching, (BROKEN, GOODBYE, 4_999), strict=True):
+    for wire, code in zip(watching, (BROKEN, NORMAL_CLOSURE, 4_999), strict=True):
         objects.sleep()
         await objects.part(wire, code)
     assert objects[0].written == written
@@ -101,7 +101,7 @@ async def test_nobody_has_to_be_watched_while_nobody_watches() -> None:
     await objects.calm()
     await objects.part(wire, BROKEN)
     assert objects[0].alarm_at_ms is not None
-    assert objects[0].alarm_at_ms >= objects.clock.at_ms + objects.worker.lazy_ms
+    assert objects[0].alarm_at_ms >= objects.clock.at_ms + objects.worker.idle_alarm_ms
     assert (await objects.presence())["count"] == 1
     objects.clock.at_ms += TIMES["grace_ms"] + 1_000
     assert (await objects.presence())["count"] == 0
@@ -152,11 +152,11 @@ async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_al
     await store.put(CONTROL, encode_control(control))
     objects.keep_in(store)
     assert (await objects.awake(0)).platform.progress().following
-    job_ms = objects.worker.job_ms
-    await objects.pass_ms(JOBS_MISSED_MAX * job_ms)
+    reconcile_ms = objects.worker.reconcile_ms
+    await objects.pass_ms(JOBS_MISSED_MAX * reconcile_ms)
     assert (await objects.awake(0)).platform.progress().following
     assert objects[0].alarms == pytest.approx(JOBS_MISSED_MAX * ROUNDS, abs=JOBS_MISSED_MAX)
-    await objects.pass_ms(2 * job_ms // ROUNDS)
+    await objects.pass_ms(2 * reconcile_ms // ROUNDS)
     assert not (await objects.awake(0)).platform.progress().following
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
 from breathing_room.hosts.common.http.responses import WrongMethodError
@@ -107,8 +107,8 @@ async def test_a_room_in_kv_has_no_sockets_to_offer() -> None:
     """
     The document's clients learn from their config that an object takes WebSockets, and that KV alone does not.
     """
-    for keeper, sockets in (("objects", True), ("kv", False)):
-        worker = WorkerConfig(keeper=keeper, server=ServerConfig(room=RoomConfig(mode="poll")))
+    for backend, sockets in (("objects", True), ("kv", False)):
+        worker = WorkerConfig(backend=backend, server=ServerConfig(room=RoomConfig(mode="poll")))
         answer = await Routes(worker, HandClock()).answer("lobby", "/api/config", a_request(), Rooms())
         assert answer is not None
         assert json.loads(answer.body)["supportsWebSocket"] is sockets
@@ -118,12 +118,12 @@ def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
     """A room that is not kept is not there where rooms are not open; what changes something or opens a line needs a right origin."""
     routes, _ = a_worker(open_rooms=False, origins=("https://mine.example",))
     assert routes.find(a_request()) == ("lobby", "")
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         routes.find(a_request(path="/v1/rooms/garden"))
     assert (error.value.code, error.value.status) == ("no_such_room", 404)
     foreign = {"origin": "https://other.example", "host": "room.example"}
     for method, path in (("POST", "/beat"), ("GET", "/socket"), ("GET", "/events")):
-        with pytest.raises(PeerError, match="origin"):
+        with pytest.raises(ClientError, match="origin"):
             routes.find(a_request(method, f"/v1/rooms/lobby{path}", **foreign))
     assert routes.find(a_request(path="/v1/rooms/lobby/config", **foreign)) == ("lobby", "/config")
 
@@ -203,7 +203,7 @@ def test_a_wrong_method_says_which_are_right(method: str, path: str, allowed: st
 )
 def test_any_other_path_is_nothing(path: str) -> None:
     """What is no route, or a route with something behind it, is 404."""
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         find_route("GET", path, "lobby")
     assert (error.value.code, error.value.status) == ("not_found", 404)
 
@@ -211,7 +211,7 @@ def test_any_other_path_is_nothing(path: str) -> None:
 @pytest.mark.parametrize("name", ["", "No", "%6c", "a" * 65, "_a"])
 def test_a_name_that_is_none_is_said(name: str) -> None:
     """Where the path has the form of a room's and the name has not, the name is what is wrong."""
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         find_route("GET", f"/v1/rooms/{name}/config", "lobby")
     assert error.value.code == "bad_room"
 
@@ -232,7 +232,7 @@ def test_an_origin_must_be_allowed(origin: str | None, allowed: bool) -> None:  
     if allowed:
         request.check_origin(("https://mine.example",))
     else:
-        with pytest.raises(PeerError, match="origin"):
+        with pytest.raises(ClientError, match="origin"):
             request.check_origin(("https://mine.example",))
 
 
@@ -277,7 +277,7 @@ async def test_reports_over_the_budget_are_refused_and_counted() -> None:
     assert room.admission.bucket is not None
     for _ in range(room.admission.bucket.burst - 1):
         room.admission.bucket.spend(room.host.clock.now_ms())
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await ask(room, "/beat", {"visitor": f"{VISITOR}-2"})
     assert error.value.code == "over_budget"
     assert error.value.retry_after_s is not None
@@ -302,10 +302,10 @@ async def test_clients_of_the_document_are_counted_but_not_where_ids_are_signed(
     await ask(room, "/api/heartbeat", heartbeat)
     assert room.host.counters.reports == 1
     signed = await a_room(server={"signing_key": "k" * 32})
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await ask(signed, "/api/heartbeat", heartbeat)
     assert (error.value.code, error.value.status) == ("unsigned_visitor", 403)
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await ask(signed, "/beat", {"visitor": VISITOR})
     assert error.value.code == "unsigned_visitor"
 
@@ -323,7 +323,7 @@ async def test_how_far_a_move_is_is_the_operators_to_see(token: str, shown: str 
     """Without a token in the config the path is not there; otherwise it takes that token, as a bearer's."""
     room = await a_room(server={"admin_token": token})
     headers = {} if shown is None else {"authorization": shown}
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await ask(room, "/migration", **headers)
     assert error.value.code == code
 

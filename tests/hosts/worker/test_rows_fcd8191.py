@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.events import Reported
+from breathing_room.core.events import PanelReported
 from breathing_room.core.wire import history_body, presence_body
 from hosts.worker.objects import Wire
 from room_adapter import Objects
@@ -22,9 +22,9 @@ def asleep(name: str) -> Objects:
     objects = Objects(
         sockets_per_object=SIZES[name],
         push_ms=1_000,
-        beat_ms=60_000,
+        heartbeat_ms=60_000,
         panel_size=10,
-        spread_ms=10_000,
+        rate_propagation_ms=10_000,
         history_fallback=True,
     )
     objects.clock.at_ms = written["at_ms"]
@@ -56,7 +56,7 @@ class Player:
                 await objects.part(self.wires[index], code)
             case "report", (visitor, ticket, mood):
                 room = await objects.awake(0)
-                room.feed(Reported(room.visitor_key(visitor.ljust(16, "-")), ticket, mood))
+                room.feed(PanelReported(room.visitor_key(visitor.ljust(16, "-")), ticket, mood))
             case "wait", (length_ms,):
                 await objects.pass_ms(length_ms)
             case "sleep", ():

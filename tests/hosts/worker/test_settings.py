@@ -26,12 +26,12 @@ def test_variables_are_settings_of_server_and_worker() -> None:
         {
             "BREATHING_ROOM_LEASE_MS": "40000",
             "BREATHING_ROOM_SOCKETS_MAX": "50",
-            "BREATHING_ROOM_LAZY_MS": "7",
+            "BREATHING_ROOM_IDLE_ALARM_MS": "7",
             "PATH": "/bin",
         }
     )
-    assert (config.server.room.lease_ms, config.sockets_max, config.lazy_ms) == (40_000, 50, 7)
-    assert load(mode="poll", keeper="kv", policy="bucketed").collects
+    assert (config.server.room.lease_ms, config.sockets_max, config.idle_alarm_ms) == (40_000, 50, 7)
+    assert load(mode="poll", backend="kv", policy="bucketed").collects
     assert not load(policy="bucketed").collects
 
 
@@ -48,7 +48,7 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
     ("variables", "said"),
     [
         ({"leese_ms": "1"}, 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
-        ({"lasy_ms": "1"}, 'unknown setting "lasy_ms"; did you mean "lazy_ms"?'),
+        ({"lasy_ms": "1"}, 'unknown setting "lasy_ms"; did you mean "idle_alarm_ms"?'),
         (
             {"sockets_max": "many"},
             "sockets_max must be a whole number from 1 to 3,276,800 sockets, not 'many'",
@@ -60,8 +60,8 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
             {"rooms": '{"garden": {"port": 1}}'},
             "rooms.garden: port holds for all rooms, and cannot be set for one",
         ),
-        ({"keeper": "r2"}, "keeper must be one of objects, kv, not 'r2'"),
-        ({"keeper": "kv"}, "mode must be poll"),
+        ({"backend": "r2"}, "backend must be one of objects, kv, not 'r2'"),
+        ({"backend": "kv"}, "mode must be poll"),
         ({"policy": "lazy"}, "policy must be one of"),
         ({"snapshot_ms": str(SNAPSHOT_MS_MIN - 1)}, "snapshot_ms must be at least 2,000"),
         ({"sockets_per_object": "32769"}, "sockets_per_object"),
@@ -69,7 +69,7 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
             {"sockets_per_object": "10", "sockets_max": str(10 * SHARDS_MAX + 1)},
             "sockets_max must be at most 100 times sockets_per_object, 1,000, not 1,001",
         ),
-        ({"job_ms": "1"}, "job_ms"),
+        ({"reconcile_ms": "1"}, "reconcile_ms"),
     ],
 )
 def test_what_is_wrong_is_named(variables: dict[str, str], said: str) -> None:
@@ -93,7 +93,7 @@ def test_every_room_is_held_to_the_limits_of_the_edge() -> None:
         WorkerConfig(server=ServerConfig(rooms=rooms))
     with pytest.raises(ConfigError, match="mode must be poll"):
         WorkerConfig(
-            keeper="kv", server=ServerConfig(room=RoomConfig(mode="poll"), rooms={"garden": RoomConfig()})
+            backend="kv", server=ServerConfig(room=RoomConfig(mode="poll"), rooms={"garden": RoomConfig()})
         )
 
 
@@ -102,5 +102,5 @@ def test_the_names_are_all_that_a_worker_looks_at() -> None:
     own = settings_of(WorkerConfig)
     assert len(WORKER_FIELDS) == len(FIELDS) + len(own) + 1
     assert {*FIELDS, *own, "rooms"} == WORKER_FIELDS.keys()
-    stateless = WorkerConfig(policy="bucketed", bucket_ms=500, job_ms=120_000).stateless
-    assert (stateless.policy, stateless.bucket_ms, stateless.job_ms) == ("bucketed", 500, 120_000)
+    stateless = WorkerConfig(policy="bucketed", bucket_ms=500, reconcile_ms=120_000).stateless
+    assert (stateless.policy, stateless.bucket_ms, stateless.reconcile_ms) == ("bucketed", 500, 120_000)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.wire import GOODBYE
+from breathing_room.core.wire import NORMAL_CLOSURE
 from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from hosts.worker.conftest import Start
@@ -158,7 +158,7 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
         await until(lambda: wakes(worker)[OBJECTS:] == [PER_OBJECT] * OBJECTS, lambda: wakes(worker))
 
         for socket in ours[:10]:
-            socket.say_goodbye(GOODBYE)
+            socket.close_normally(NORMAL_CLOSURE)
             await socket.part()
         gone, ours = ours[:10], ours[10:]
         assert not any(socket.is_open for socket in gone)

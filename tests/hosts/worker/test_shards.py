@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breathing_room.core.codec import pack, unpack
-from breathing_room.core.events import Reported
+from breathing_room.core.events import PanelReported
 from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.snapshot import decode_snapshot
-from breathing_room.core.wire import GOODBYE
+from breathing_room.core.wire import NORMAL_CLOSURE
 from breathing_room.hosts.worker.hibernation import SHARDS
 from breathing_room.lab.cost.strategies.sources import PUSH_ROWS
 from breathing_room.stores import MemoryStore
@@ -102,7 +102,7 @@ async def test_words_are_few(push_ms: int) -> None:
     an object has one alarm and writes two rows for that, and two for a push, as the price model has it. When nothing happens, nothing does.
     """
     way = durable_object(objects=4, push_s=Decimal(push_ms) / 1_000, snapshot_s=Decimal(600))
-    tempo_ms = min(push_ms, int(1_000 * way.sums_s))
+    interval_ms = min(push_ms, int(1_000 * way.sums_s))
     objects = Objects(sockets_per_object=50, **TIMES | {"push_ms": push_ms, "snapshot_ms": 600_000})
     wires = await crowd(objects, 200)
     await objects.pass_ms(2 * push_ms)
@@ -113,7 +113,7 @@ async def test_words_are_few(push_ms: int) -> None:
         for beat in range(times):
             for wire in wires[beat % 50 :: 50]:
                 await objects.tell(wire, "mood", mood=dice.choice(MOODS))
-            await objects.pass_ms(tempo_ms // 10)
+            await objects.pass_ms(interval_ms // 10)
 
     await live(50)
     each = objects.objects.values()
@@ -121,7 +121,7 @@ async def test_words_are_few(push_ms: int) -> None:
     await live(300)
     assert objects.calls - calls == pytest.approx(3 * 30, abs=3)
     assert sum(one.alarms for one in each) - alarms == pytest.approx(4 * 30, abs=4)
-    pushes = 30 * tempo_ms / push_ms
+    pushes = 30 * interval_ms / push_ms
     assert sum(one.written for one in each) - written <= 4 * (2 * 30 + PUSH_ROWS * pushes) * 1.05
     await objects.calm()
     before = objects.calls
@@ -300,7 +300,7 @@ async def test_the_panel_is_the_first_objects_and_a_socket_anywhere_ends_a_seat(
     parent = await objects.awake(0)
     for name in ("ann", "bob"):
         key = parent.visitor_key(name.ljust(16, "-"))
-        parent.feed(Reported(key, 0.5, "presence"))
+        parent.feed(PanelReported(key, 0.5, "presence"))
     await objects.pass_ms(6 * PUSH_MS)
     assert await objects.presence() == counted(14, release=12, presence=2)
     await objects.join("ann", "gratitude", shard=2)
@@ -309,7 +309,7 @@ async def test_the_panel_is_the_first_objects_and_a_socket_anywhere_ends_a_seat(
         await objects.pass_ms(8 * PUSH_MS)
         assert await objects.presence() == expected
         assert what_all_hear(objects) == [expected]
-        parent.feed(Reported(parent.visitor_key("ann".ljust(16, "-")), 0.5, "presence"))
+        parent.feed(PanelReported(parent.visitor_key("ann".ljust(16, "-")), 0.5, "presence"))
 
 
 async def test_a_sampled_crowd_is_announced_by_all_objects_alike() -> None:
@@ -320,7 +320,9 @@ async def test_a_sampled_crowd_is_announced_by_all_objects_alike() -> None:
     await crowd(objects, 12)
     parent = await objects.awake(0)
     for index in range(40):
-        parent.feed(Reported(parent.visitor_key(f"polling-{index}".ljust(16, "-")), index / 40, "presence"))
+        parent.feed(
+            PanelReported(parent.visitor_key(f"polling-{index}".ljust(16, "-")), index / 40, "presence")
+        )
     await objects.pass_ms(8 * PUSH_MS)
     said = parent.presence()
     assert (said.method, said.rate) == ("sampled", parent.room.panel.rate)
@@ -432,7 +434,7 @@ events = st.lists(
     st.one_of(
         st.tuples(st.just("join"), st.sampled_from(NAMES), st.integers(0, 3)),
         st.tuples(st.just("mood"), st.integers(0, 20), st.sampled_from(MOODS)),
-        st.tuples(st.just("leave"), st.integers(0, 20), st.sampled_from((GOODBYE, BROKEN))),
+        st.tuples(st.just("leave"), st.integers(0, 20), st.sampled_from((NORMAL_CLOSURE, BROKEN))),
         st.tuples(st.just("pass"), st.integers(0, 5_000), st.none()),
         st.tuples(st.just("sleep"), st.integers(0, 3), st.none()),
         st.tuples(st.just("fail"), st.sets(st.integers(0, 3), max_size=2), st.none()),

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
+from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.rooms.connection import ENDED, OBSERVER, PERSON
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.worker.room_platform import WorkerPlatform
 from breathing_room.hosts.worker.socket import EdgeSocket
@@ -76,7 +76,7 @@ async def test_what_did_not_change_is_not_attached_again(room: RoomHost[WorkerPl
     socket.mood += 1
     socket.keep()
     assert wire.attached
-    socket.peer_closed(GOODBYE)
+    socket.peer_closed(NORMAL_CLOSURE)
     wire.attached = ""
     socket.mood += 1
     socket.keep()
@@ -118,11 +118,11 @@ async def test_a_message_that_cannot_be_text_closes(
 @pytest.mark.parametrize(
     ("code", "answer", "left"),
     [
-        (GOODBYE, GOODBYE, True),
+        (NORMAL_CLOSURE, NORMAL_CLOSURE, True),
         (GOING_AWAY, GOING_AWAY, True),
-        (1005, GOODBYE, True),
-        (BROKEN, GOODBYE, False),
-        (4_000, GOODBYE, False),
+        (1005, NORMAL_CLOSURE, True),
+        (BROKEN, NORMAL_CLOSURE, False),
+        (4_000, NORMAL_CLOSURE, False),
     ],
 )
 async def test_how_a_client_closes_decides_whether_it_left(
@@ -146,7 +146,7 @@ async def test_a_close_is_said_once(room: RoomHost[WorkerPlatform]) -> None:
     heard = len(wire.heard)
     socket.abort()
     socket.send(b"{}")
-    socket.push(Announcement(room.presence()))
+    socket.push(EncodedPresence(room.presence()))
     socket.peer_closed(TOO_BIG)
     assert (wire.closed, len(wire.heard)) == (TOO_BIG, heard)
 

@@ -31,7 +31,7 @@ def test_a_crowd_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> 
 
 def test_what_a_stay_repeats_is_that_of_exponential_stays() -> None:
     """Of exponential stays a thing done every b happens 1/(e^(b/T) - 1) times after joining, and polls have the joining's too."""
-    crowd = CrowdFigures(CrowdProfile(people=1_000, stay_s=Decimal(600), hours=Decimal(12)))
+    crowd = CrowdFigures(CrowdProfile(people=1_000, visit_s=Decimal(600), hours=Decimal(12)))
     month_s = 30 * 12 * 3_600
     joins = 1_000 * month_s / 600
     assert float(crowd.joins.value) == pytest.approx(joins)
@@ -45,9 +45,9 @@ def test_a_mood_that_renews_saves_heartbeats() -> None:
 
     def per_stay(moods: int, *, renews: bool) -> float:
         crowd = CrowdFigures(
-            CrowdProfile(stay_s=Decimal(900), mood_changes=Decimal(moods), leaves_share=Decimal(1))
+            CrowdProfile(visit_s=Decimal(900), mood_changes=Decimal(moods), leaves_share=Decimal(1))
         )
-        return float(crowd.reports_per_stay(beat, mood_renews=renews).value)
+        return float(crowd.reports_per_visit(beat, mood_renews=renews).value)
 
     assert (
         per_stay(0, renews=True)

@@ -32,7 +32,7 @@ def test_right_figures_follow_the_price_book() -> None:
     [whole] = [claim for claim in claims(BOOK) if claim.about == "final architecture, all"]
     assert (
         whole.right
-        == f"{money(bill(sampled_cached(), CrowdProfile(people=PEOPLE, stay_s=Decimal(900)), BOOK, plan='paid').total_usd)}/month"
+        == f"{money(bill(sampled_cached(), CrowdProfile(people=PEOPLE, visit_s=Decimal(900)), BOOK, plan='paid').total_usd)}/month"
     )
 
 

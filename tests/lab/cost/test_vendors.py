@@ -54,7 +54,7 @@ def test_example_4_of_durable_objects_under_both_rules() -> None:
     example = durable_object(
         objects=100, handler_ms=Decimal(10), connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0)
     )  # fmt: skip
-    crowd = CrowdProfile(people=10_000, stay_s=WHOLE_MONTH, mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=10_000, visit_s=WHOLE_MONTH, mood_changes=Decimal(0))
     new = bill(example, crowd, BOOK, plan="paid")
     used = {line.item.key: line.used.value for line in new.lines}
     assert used["cloudflare.object_requests"] == 21_610_000
@@ -85,13 +85,13 @@ def test_examples_of_workers_pro_rata(example: int, requests: int, cpu_ms: int, 
 QUARTER = Decimal(900)
 
 
-def an_object(stay_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, handler_ms: int = 1, objects: int = 1, hibernating: bool = True) -> Bill:  # fmt: skip
+def an_object(visit_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, handler_ms: int = 1, objects: int = 1, hibernating: bool = True) -> Bill:  # fmt: skip
     """Price sockets without pushes, snapshots and sums, as the table does."""
     strategy = durable_object(
         beat_s=Decimal(beat_s), handler_ms=Decimal(handler_ms), objects=objects, hibernating=hibernating,
         connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0),
     )  # fmt: skip
-    crowd = CrowdProfile(people=10_000, stay_s=stay_s, mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=10_000, visit_s=visit_s, mood_changes=Decimal(0))
     return bill(strategy, crowd, BOOK, plan="paid", rounding=rounding)
 
 
@@ -108,15 +108,15 @@ def an_object(stay_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, ha
     ],
 )
 def test_derived_sockets(
-    stay_s: Decimal, settings: dict[str, int], gb_s: int, rounded: str, pro_rata: str
+    visit_s: Decimal, settings: dict[str, int], gb_s: int, rounded: str, pro_rata: str
 ) -> None:
     """
     Sockets to Durable Objects, under both rounding rules.
     """
-    new = an_object(stay_s, **settings)  # type: ignore[arg-type]
+    new = an_object(visit_s, **settings)  # type: ignore[arg-type]
     assert next(line.used.value for line in new.lines if line.item.key == "cloudflare.object_gb_s") == gb_s
     assert new.total == Decimal(rounded)
-    assert an_object(stay_s, rounding=PRO_RATA, **settings).total == Decimal(pro_rata)  # type: ignore[arg-type]
+    assert an_object(visit_s, rounding=PRO_RATA, **settings).total == Decimal(pro_rata)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("poll_s", "charge"), [(10, "2121.84"), (30, "704.88")])
@@ -126,7 +126,7 @@ def test_derived_polls(poll_s: int, charge: str) -> None:
     """
     polls = 10_000 * MONTH_S // poll_s
     assert total({"workers_requests": polls, "workers_cpu_ms": polls, "kv_reads": polls}) == Decimal(charge)
-    crowd = CrowdProfile(people=10_000, stay_s=WHOLE_MONTH, mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=10_000, visit_s=WHOLE_MONTH, mood_changes=Decimal(0))
     made = bill(naive(poll_s=Decimal(poll_s), beat_s=WHOLE_MONTH), crowd, BOOK, plan="paid")
     assert made.lines[2].used.value == pytest.approx(polls, rel=1e-5)
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from breathing_room.client.parting import LostError
-from breathing_room.client.rules import Rules
+from breathing_room.client.errors import ConnectionLostError
+from breathing_room.client.room_info import RoomInfo
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
-from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, Sight
-from breathing_room.lab.load.stats import Tally
+from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, RoomView
+from breathing_room.lab.load.stats import LoadStats
 from virtual_loop import run_virtually
 
-NOBODY = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
-PLAN = LoadPlan(url="http://room.example", people=100, stay_ms=0, mood_changes=0.0, look_ms=0, seed=1)
+EMPTY = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
+PLAN = LoadPlan(url="http://room.example", people=100, visit_ms=0, mood_changes=0.0, look_ms=0, seed=1)
 
 
 @dataclass(eq=False)
@@ -33,11 +33,11 @@ class Stage(LoadGenerator[Person]):
     mode = "stage"
 
     def __init__(self, plan: LoadPlan, others: int = 0) -> None:
-        rules = Rules.__new__(Rules)
+        rules = RoomInfo.__new__(RoomInfo)
         super().__init__(
-            plan, Sight(rules, replace(NOBODY, count=others, low=others, high=others), ("calm", "glad"))
+            plan, RoomView(rules, replace(EMPTY, count=others, low=others, high=others), ("calm", "glad"))
         )
-        self.tally = Tally()
+        self.tally = LoadStats()
         self.there = others
         self.came_at_s: list[float] = []
         self.moods_said: list[str] = []
@@ -52,9 +52,9 @@ class Stage(LoadGenerator[Person]):
 
     async def _glance(self) -> Presence:
         if self.away:
-            raise LostError("away")
+            raise ConnectionLostError("away")
         count = self.here + self.there
-        return replace(NOBODY, count=count, low=count, high=count)
+        return replace(EMPTY, count=count, low=count, high=count)
 
     def _in_flight_s(self, presence: Presence) -> float:
         del presence
@@ -100,8 +100,8 @@ def test_it_gathers_at_the_pace_of_the_plan() -> None:
 
 
 def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
-    """Stays are exponential with the plan's mean: in ten mean stays ten times the crowd has left, and as many came."""
-    stage = play(Stage(replace(PLAN, stay_ms=10_000, duration_ms=100_000)))
+    """VisitLengths are exponential with the plan's mean: in ten mean stays ten times the crowd has left, and as many came."""
+    stage = play(Stage(replace(PLAN, visit_ms=10_000, duration_ms=100_000)))
     assert stage.tally.left == pytest.approx(1_000, abs=5 * 1_000**0.5)
     assert stage.tally.joined == stage.tally.left + 100
     assert stage.tally.stayed == 100
@@ -109,7 +109,7 @@ def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
 
 def test_moods_change_as_often_as_planned_and_always_to_another() -> None:
     """With three changes a stay and two moods, each change says the other mood."""
-    stage = play(Stage(replace(PLAN, stay_ms=20_000, mood_changes=3.0, duration_ms=60_000)))
+    stage = play(Stage(replace(PLAN, visit_ms=20_000, mood_changes=3.0, duration_ms=60_000)))
     assert stage.tally.mood_changes == len(stage.moods_said) == pytest.approx(900, abs=5 * 900**0.5)
     assert set(stage.moods_said) == {"calm", "glad"}
 
@@ -117,7 +117,9 @@ def test_moods_change_as_often_as_planned_and_always_to_another() -> None:
 def test_one_seed_is_one_crowd() -> None:
     """The same seed gives the same moods at the same times, and another seed others."""
     first, again, other = (
-        play(Stage(replace(PLAN, stay_ms=10_000, mood_changes=2.0, duration_ms=20_000, seed=seed))).moods_said
+        play(
+            Stage(replace(PLAN, visit_ms=10_000, mood_changes=2.0, duration_ms=20_000, seed=seed))
+        ).moods_said
         for seed in (1, 1, 2)
     )
     assert first == again != other

@@ -11,15 +11,15 @@ import httpx
 import pytest
 
 from breathing_room.client import connect
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.tickets import ticket
 from breathing_room.lab.load.generator import LoadPlan, look
 from breathing_room.lab.load.http_load import (
-    CARRIERS,
+    DRIVERS,
     IN_FLIGHT_S,
     Call,
-    CoinCaller,
     HttpCrowd,
+    LegacyCaller,
     LegacyLoad,
     PollCrowd,
 )
@@ -30,13 +30,13 @@ from waiting import PATIENCE_S, until
 FLAGS = (
     "--mode",
     "poll",
-    "--next-ms",
+    "--poll-ms",
     "1000",
     "--presence-max-age-s",
     "1",
-    "--valid-ms",
+    "--stale-after-ms",
     "3000",
-    "--beat-ms",
+    "--heartbeat-ms",
     "2000",
 )
 
@@ -75,7 +75,7 @@ async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> N
     """
     In a room where everybody is asked, every report is taken, and every goodbye.
     """
-    async with gathered(PollCrowd, LoadPlan(url=polled.url, people=50, stay_ms=0)) as crowd:
+    async with gathered(PollCrowd, LoadPlan(url=polled.url, people=50, visit_ms=0)) as crowd:
         assert crowd.here == 50
         await until(lambda: crowd.presence.count == 50)
     assert crowd.tally.goodbyes == 50
@@ -90,7 +90,7 @@ async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> N
     """
     U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd; before that it is covered.
     """
-    plan = LoadPlan(url=polled.url, people=20, stay_ms=0, mood_changes=0, look_ms=200)
+    plan = LoadPlan(url=polled.url, people=20, visit_ms=0, mood_changes=0, look_ms=200)
     async with gathered(PollCrowd, plan) as crowd:
         await until(lambda: crowd.looks.last is not None and crowd.looks.last.count == 20)
         assert crowd.looks.last.verdict == "covered"
@@ -107,7 +107,7 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
     """
     now = 1_000
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: now)
-    script = HttpScript({"config": answer(POLLED), "lobby": presence(valid_ms=30_000)})
+    script = HttpScript({"config": answer(POLLED), "lobby": presence(stale_after_ms=30_000)})
     async with scripted_http(script) as url:
         plan = LoadPlan(url=url, people=1)
         crowd = PollCrowd(plan, await look(plan))
@@ -120,7 +120,7 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
 
     assert age_s(at_first + 5_000) == 0
     assert age_s(at_first) == 5
-    assert age_s(at_first, valid_ms=1_000) == 1
+    assert age_s(at_first, stale_after_ms=1_000) == 1
     assert age_s(at_first - 60_000) == 30
     assert age_s(at_first + 6_000) == 0, "the first one came from a cache, and was a second old"
     assert age_s(at_first) == 6
@@ -130,7 +130,7 @@ async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) ->
     """
     Ten people for four seconds: about four reads each, and a report on coming with one or two signs of life.
     """
-    plan = LoadPlan(url=polled.url, people=10, stay_ms=0, mood_changes=0, duration_ms=4_500, look_ms=0)
+    plan = LoadPlan(url=polled.url, people=10, visit_ms=0, mood_changes=0, duration_ms=4_500, look_ms=0)
     crowd = PollCrowd(plan, await look(plan))
     await crowd.run()
     assert 20 <= crowd.tally.reports <= 30
@@ -142,7 +142,7 @@ async def test_who_leaves_is_replaced_and_some_goodbyes_are_lost(polled: ServerP
     """
     The crowd keeps its size; of a thousand goodbyes as many arrive as the plan says, within four standard errors.
     """
-    plan = LoadPlan(url=polled.url, people=40, stay_ms=300, leaves_share=0.6, seed=1)
+    plan = LoadPlan(url=polled.url, people=40, visit_ms=300, leaves_share=0.6, seed=1)
     async with gathered(PollCrowd, plan) as crowd:
         await until(lambda: crowd.tally.left >= 400)
         await until(lambda: crowd.here >= 30)
@@ -159,7 +159,7 @@ async def test_moods_of_the_plan_are_told(polled: ServerProcess) -> None:
     At the beginning and after every change.
     """
     plan = LoadPlan(
-        url=polled.url, people=30, stay_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
+        url=polled.url, people=30, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
     async with gathered(PollCrowd, plan) as crowd, connect(polled.url, observe=True) as observer:
         await until(lambda: crowd.tally.mood_changes > 20 and crowd.tally.reports > 50)
@@ -177,7 +177,7 @@ async def test_only_those_report_who_are_asked() -> None:
     script = HttpScript(
         {
             "config": answer(POLLED),
-            "lobby": presence(rate=0.1, next_ms=1_000),
+            "lobby": presence(rate=0.1, poll_ms=1_000),
             "beat": presence(rate=0.1),
             "leave": b"HTTP/1.1 204 X\r\n\r\n",
         }
@@ -185,7 +185,7 @@ async def test_only_those_report_who_are_asked() -> None:
     async with (
         scripted_http(script) as url,
         # A change of mood would be reported, too.
-        gathered(PollCrowd, LoadPlan(url=url, people=400, stay_ms=0, mood_changes=0)) as crowd,
+        gathered(PollCrowd, LoadPlan(url=url, people=400, visit_ms=0, mood_changes=0)) as crowd,
     ):
         # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
@@ -196,7 +196,7 @@ async def test_only_those_report_who_are_asked() -> None:
     assert len(script.of("beat")) == len(script.of("leave")) == len(reported)
     assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
     # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the goodbyes.
-    assert script.connections <= 2 * CARRIERS + 3
+    assert script.connections <= 2 * DRIVERS + 3
 
 
 async def test_what_was_shed_is_counted_and_tried_again() -> None:
@@ -234,7 +234,7 @@ async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
     While it is away everybody tries again; when it is back they are counted.
     """
     server = serve(*FLAGS)
-    async with gathered(PollCrowd, LoadPlan(url=server.url, people=30, stay_ms=0)) as crowd:
+    async with gathered(PollCrowd, LoadPlan(url=server.url, people=30, visit_ms=0)) as crowd:
         await until(lambda: crowd.presence.count == 30)
         server.kill()
         await until(lambda: crowd.tally.ends.total() >= 30)
@@ -253,14 +253,14 @@ async def test_a_coin_decides_each_beat(monkeypatch: pytest.MonkeyPatch) -> None
     Forced on coming and on a change of mood; then every 30 s three in a hundred are heartbeats, the others reads.
     """
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: 0)
-    somebody = CoinCaller("release", reads_config=True, rng=Random(1))
+    somebody = LegacyCaller("release", reads_config=True, rng=Random(1))
     assert somebody.next_at_ms == 0
     assert list(somebody.due(0)) == [Call.CONFIG, Call.HEARTBEAT]
-    assert somebody.next_at_ms == BEAT_MS
+    assert somebody.next_at_ms == HEARTBEAT_MS
     somebody.feel()
     assert list(somebody.due(10)) == [Call.HEARTBEAT]
     beats = 20_000
-    calls = [call for beat in range(1, beats + 1) for call in somebody.due(beat * BEAT_MS)]
+    calls = [call for beat in range(1, beats + 1) for call in somebody.due(beat * HEARTBEAT_MS)]
     assert len(calls) == beats
     heads = calls.count(Call.HEARTBEAT)
     assert abs(heads - beats * CHANCE) <= 4 * (beats * CHANCE * (1 - CHANCE)) ** 0.5
@@ -281,7 +281,7 @@ async def test_half_of_the_coins_are_the_servers() -> None:
     )
     async with (
         scripted_http(script) as url,
-        gathered(LegacyLoad, LoadPlan(url=url, people=40, stay_ms=0, mood_changes=0)) as crowd,
+        gathered(LegacyLoad, LoadPlan(url=url, people=40, visit_ms=0, mood_changes=0)) as crowd,
     ):
         await until(lambda: len(script.of("heartbeat")) == 40)
         chances = sorted(person.chance for person in crowd._inside)
@@ -298,7 +298,7 @@ async def test_the_real_server_knows_their_paths(server: ServerProcess) -> None:
     """
     Nothing is refused, and a handful that just came is counted as a handful at the most.
     """
-    async with gathered(LegacyLoad, LoadPlan(url=server.url, people=5, stay_ms=0, mood_changes=0)) as crowd:
+    async with gathered(LegacyLoad, LoadPlan(url=server.url, people=5, visit_ms=0, mood_changes=0)) as crowd:
         await until(lambda: crowd.tally.reports == 5)
         await crowd._look_once()
     assert crowd.summary()["errors"] == crowd.summary()["ends"] == {}

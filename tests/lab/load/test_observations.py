@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.lab.load.observations import Looks, Observation
+from breathing_room.lab.load.observations import Observation, Observations
 
 
 def a_look(**changes: Any) -> Observation:
@@ -84,7 +84,7 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
     """
     While people are still coming nothing can hold; an unknown count has no error, but an interval.
     """
-    looks, told = Looks(), list[tuple[Observation, Observation | None]]()
+    looks, told = Observations(), list[tuple[Observation, Observation | None]]()
     looks.on_look = lambda look, before: told.append((look, before))
     assert looks.summary() == {
         "looks": 0,
@@ -117,7 +117,7 @@ def test_where_others_are_there_is_no_bias() -> None:
     """
     U5: what the room counts beyond ours is not its error. What was judged before they came, and what is below ours, stays.
     """
-    looks = Looks()
+    looks = Observations()
     for look in (
         a_look(),
         a_look(others=True, count=200, low=180, high=220),

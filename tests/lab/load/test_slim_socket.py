@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from websockets.frames import Close, Frame, Opcode
 from websockets.utils import accept_key
 
-from breathing_room.client.parting import LostError, RefusedError
+from breathing_room.client.errors import ConnectionLostError, RefusedError
 from breathing_room.lab.load.slim_socket import SlimSocket, handshake
 
 REQUEST = handshake("127.0.0.1:8000", "/v1/rooms/lobby/socket")
@@ -47,7 +47,7 @@ class Listener(SlimSocket):
     def heard(self, message: bytes, frame_bytes: int) -> None:
         self.told.append((message, frame_bytes))
 
-    def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
+    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
         self.told.append((how, type(parting)))
 
 
@@ -114,7 +114,7 @@ def test_a_ping_is_answered() -> None:
 
 @pytest.mark.parametrize(
     ("code", "reason", "parting"),
-    [(1000, "", type(None)), (1012, '{"retry_ms": 5}', LostError), (4501, "", RefusedError)],
+    [(1000, "", type(None)), (1012, '{"retry_ms": 5}', ConnectionLostError), (4501, "", RefusedError)],
 )
 def test_a_close_is_answered_and_told(code: int, reason: str, parting: type) -> None:
     """
@@ -134,7 +134,7 @@ def test_a_goodbye_is_said_once() -> None:
     """
     socket, wire, answer = meet()
     socket.data_received(answer)
-    socket.say_goodbye()
+    socket.close_normally()
     goodbye = Close(1000, "").serialize()
     assert sent(wire) == (Opcode.CLOSE, goodbye)
     wire.written = b""
@@ -150,7 +150,7 @@ def test_an_end_without_a_word_is_1006() -> None:
     socket, _, answer = meet()
     socket.data_received(answer[:20])
     socket.connection_lost(None)
-    assert socket.told == [("1006", LostError)]
+    assert socket.told == [("1006", ConnectionLostError)]
     assert not socket.connected
     socket.connection_made(Wire())
     socket.data_received(b"HTTP/1.1 404 Not Found\r\n\r\n")
@@ -181,17 +181,25 @@ def test_what_the_server_never_sends_ends_the_connection(nonsense: bytes) -> Non
     socket.connection_lost(None)
     assert socket.told[0] == "opened"
     assert [type(told[1]) for told in socket.told[1:]] == [type]
-    assert socket.told[1][1] is LostError
+    assert socket.told[1][1] is ConnectionLostError
 
 
 @pytest.mark.parametrize(
     ("answer", "how", "parting"),
     [
-        (b"HTTP/1.1 503 Full\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\n{}", "HTTP 503", LostError),
+        (
+            b"HTTP/1.1 503 Full\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\n{}",
+            "HTTP 503",
+            ConnectionLostError,
+        ),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "HTTP 403", RefusedError),
-        (b"HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: wrong\r\n\r\n", "not a WebSocket", LostError),
-        (b"220 smtp.example.org ready\r\n\r\n", "not a WebSocket", LostError),
-        (b"x" * 100_000, "an endless answer", LostError),
+        (
+            b"HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: wrong\r\n\r\n",
+            "not a WebSocket",
+            ConnectionLostError,
+        ),
+        (b"220 smtp.example.org ready\r\n\r\n", "not a WebSocket", ConnectionLostError),
+        (b"x" * 100_000, "an endless answer", ConnectionLostError),
     ],
 )
 def test_a_refused_handshake_is_told(answer: bytes, how: str, parting: type) -> None:

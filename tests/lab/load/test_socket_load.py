@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 
 from breathing_room.client import RefusedError, UnreachableError, connect
 from breathing_room.core.errors import HostError
-from breathing_room.lab.load.generator import GOODBYE_S, LoadPlan, look
+from breathing_room.lab.load.generator import LEAVE_S, LoadPlan, look
 from breathing_room.lab.load.socket_load import SocketCrowd
 from harness import Serve, ServerProcess
 from scripted_server import answer_beats, presence, scripted
@@ -36,7 +36,7 @@ async def test_everybody_is_counted_and_hears_it(server: ServerProcess) -> None:
     """
     async with connect(server.url) as visitor:
         await anext(aiter(visitor))
-        async with gathered(LoadPlan(url=server.url, people=50, stay_ms=0)) as crowd:
+        async with gathered(LoadPlan(url=server.url, people=50, visit_ms=0)) as crowd:
             assert (crowd.here, crowd.others) == (50, 1)
             await until(lambda: len(crowd.tally.full_at_s) == 50)
             assert crowd.presence.count == 51
@@ -59,7 +59,7 @@ async def test_a_room_that_counts_too_few_is_outside() -> None:
 
     async with (
         scripted(stuck) as url,
-        gathered(LoadPlan(url=url, people=20, stay_ms=0, look_ms=100)) as crowd,
+        gathered(LoadPlan(url=url, people=20, visit_ms=0, look_ms=100)) as crowd,
     ):
         await until(lambda: crowd.looks.all[-1:] != [] and crowd.looks.all[-1].own_low == 20)
         assert crowd.others_since_s == 0
@@ -71,7 +71,7 @@ async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> No
     U5: with ten joins and leaves a second the count is now and then one of a moment ago, and no look calls it wrong, nor are others
     supposed.
     """
-    plan = LoadPlan(url=server.url, people=40, stay_ms=4_000, look_ms=50, seed=1)
+    plan = LoadPlan(url=server.url, people=40, visit_ms=4_000, look_ms=50, seed=1)
     async with gathered(plan) as crowd:
         await until(lambda: crowd.tally.left > 30)
     summary = crowd.summary()
@@ -85,7 +85,7 @@ async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
     When the crowd has left, the room is empty: nobody lingers for the grace of a broken socket.
     """
     async with connect(server.url, observe=True) as observer:
-        async with gathered(LoadPlan(url=server.url, people=50, stay_ms=0)):
+        async with gathered(LoadPlan(url=server.url, people=50, visit_ms=0)):
             pass
         async with asyncio.timeout(10):  # less than the grace
             async for seen in observer:
@@ -97,7 +97,7 @@ async def test_who_leaves_is_replaced(server: ServerProcess) -> None:
     """
     With short stays many go and come, and the crowd keeps its size.
     """
-    async with gathered(LoadPlan(url=server.url, people=40, stay_ms=1_000, seed=1)) as crowd:
+    async with gathered(LoadPlan(url=server.url, people=40, visit_ms=1_000, seed=1)) as crowd:
         await until(lambda: crowd.tally.left > 40)
         await until(lambda: crowd.here == 40)
         assert crowd.tally.joined >= 80
@@ -109,7 +109,7 @@ async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess)
     Everybody has one of the plan's moods, at the beginning and after every change.
     """
     plan = LoadPlan(
-        url=server.url, people=40, stay_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
+        url=server.url, people=40, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
     async with gathered(plan) as crowd, connect(server.url, observe=True) as observer:
         await until(lambda: crowd.tally.mood_changes > 20)
@@ -137,7 +137,7 @@ async def test_the_same_seed_gives_the_same_crowd() -> None:
         for _ in range(2):
             people.append([])
             async with gathered(
-                LoadPlan(url=url, people=30, stay_ms=0, mood_changes=0, seed=7, joins_per_s=300)
+                LoadPlan(url=url, people=30, visit_ms=0, mood_changes=0, seed=7, joins_per_s=300)
             ):
                 pass
     assert sorted(people[0]) == sorted(people[1])
@@ -151,7 +151,7 @@ async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
     # With a short lease the room knows its count again soon, snapshot or not.
     flags = ("--lease-ms", "1500", "--grace-ms", "1000")
     server = serve(*flags)
-    async with gathered(LoadPlan(url=server.url, people=40, stay_ms=0)) as crowd:
+    async with gathered(LoadPlan(url=server.url, people=40, visit_ms=0)) as crowd:
         server.kill()
         await until(lambda: crowd.here == 0)
         serve(*flags, port=server.port)
@@ -165,8 +165,8 @@ async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
     """
     At the moments that the server gave each of them.
     """
-    server = serve("--retry-spread-ms", "300")
-    async with gathered(LoadPlan(url=server.url, people=40, stay_ms=0)) as crowd:
+    server = serve("--reconnect-spread-ms", "300")
+    async with gathered(LoadPlan(url=server.url, people=40, visit_ms=0)) as crowd:
         server.stop()
         await until(lambda: crowd.tally.ends["1012"] == 40)
         serve(port=server.port)
@@ -262,7 +262,7 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
         stopped_at_s = loop.time()
         crowd.stop()
         await running
-        assert loop.time() - stopped_at_s < GOODBYE_S / 2
+        assert loop.time() - stopped_at_s < LEAVE_S / 2
         over.set()
 
 

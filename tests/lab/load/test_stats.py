@@ -1,11 +1,11 @@
 """What a crowd did and saw, added up."""
 
-from breathing_room.lab.load.stats import HttpTally, SocketTally, Tally
+from breathing_room.lab.load.stats import HttpStats, LoadStats, SocketStats
 
 
 def test_times_count_from_the_beginning() -> None:
     """How long the crowd took to gather is counted from its beginning, and None before it had gathered."""
-    tally = Tally(joined=3, began_at_s=100.0)
+    tally = LoadStats(joined=3, began_at_s=100.0)
     assert (tally.summary(3)["gathered_ms"], tally.summary(3)["joins_per_s"]) == (None, None)
     tally.gathered_at_s = 101.5
     assert (tally.summary(3)["gathered_ms"], tally.summary(3)["joins_per_s"]) == (1_500, 2)
@@ -15,7 +15,7 @@ def test_times_count_from_the_beginning() -> None:
 
 def test_ends_and_errors_come_most_frequent_first() -> None:
     """Reasons are listed by how often they were seen, so that the first one is the one to look at."""
-    tally = Tally()
+    tally = LoadStats()
     tally.ends.update(["1006", "1012", "1012"])
     tally.errors.update(["bad_mood"])
     summary = tally.summary(1)
@@ -25,17 +25,17 @@ def test_ends_and_errors_come_most_frequent_first() -> None:
 
 def test_a_full_count_is_timed_from_the_last_join() -> None:
     """Connections that saw the full count before the last join waited for nothing, and one that never did is not in the median."""
-    tally = SocketTally(messages=7, bytes=1_001, last_join_at_s=10.0, full_at_s=[9.5, 10.2, 10.4])
+    tally = SocketStats(messages=7, bytes=1_001, last_join_at_s=10.0, full_at_s=[9.5, 10.2, 10.4])
     summary = tally.summary(4)
     assert summary["full_count_heard_by"] == 3
     assert (summary["full_count_ms_median"], summary["full_count_ms_worst"]) == (200, 400)
     assert (summary["messages_per_person"], summary["bytes_per_person"]) == (1.75, 250.2)
-    assert SocketTally().summary(1)["full_count_ms_worst"] is None
+    assert SocketStats().summary(1)["full_count_ms_worst"] is None
 
 
 def test_leaves_after_the_end_are_no_part_of_the_traffic() -> None:
     """What is sent per second is a mean until the crowd begins to leave; leaving itself is counted, and not averaged."""
-    tally = HttpTally(reads=30, reports=10, goodbyes=2, began_at_s=100.0)
+    tally = HttpStats(reads=30, reports=10, goodbyes=2, began_at_s=100.0)
     tally.end(110.0, stayed=5)
     tally.goodbyes += 5
     summary = tally.summary(5)
@@ -45,6 +45,6 @@ def test_leaves_after_the_end_are_no_part_of_the_traffic() -> None:
 
 def test_a_crowd_that_still_runs_has_no_rates() -> None:
     """A summary before the end says what was sent so far, and no mean per second."""
-    summary = HttpTally(reads=3, began_at_s=100.0).summary(1)
+    summary = HttpStats(reads=3, began_at_s=100.0).summary(1)
     assert summary["reads"] == 3
     assert "reads_per_s" not in summary

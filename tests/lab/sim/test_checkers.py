@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.events import Reported
+from breathing_room.core.events import PanelReported
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.checkers import UnsafeError, check_presence, check_room, check_store
 from breathing_room.lab.sim.meter import StoreMeter
 
 ROOM = Room("lobby", RoomConfig(), now_ms=0)
-ROOM.step(Reported(VisitorKey(bytes(16)), 0.5, "release"), now_ms=0)
+ROOM.step(PanelReported(VisitorKey(bytes(16)), 0.5, "release"), now_ms=0)
 PRESENCE = ROOM.presence(now_ms=0)
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from breathing_room.lab.sim.cohorts import Cohorts, leaving_law
-from breathing_room.lab.sim.visitors import Exponential, LogNormal, Stays
+from breathing_room.lab.sim.visitors import Exponential, LogNormal, VisitLengths
 from tiers import longer
 
 STEP_MS = 30_000
@@ -14,14 +14,14 @@ SEEDS = longer(200, 2_000)
 STEPS_LONG = longer(20_000, 200_000)
 PER_STEP = 5.0
 
-LAWS: list[Stays] = [Exponential(900_000), LogNormal(900_000, 0.8)]
+LAWS: list[VisitLengths] = [Exponential(900_000), LogNormal(900_000, 0.8)]
 
 
 def rng(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def by_cohorts(stays: Stays, seed: int) -> NDArray[np.int64]:
+def by_cohorts(stays: VisitLengths, seed: int) -> NDArray[np.int64]:
     """Count those who are there at the end of every step."""
     cohorts = Cohorts(stays, STEP_MS, rng(seed))
     here = []
@@ -31,7 +31,7 @@ def by_cohorts(stays: Stays, seed: int) -> NDArray[np.int64]:
     return np.array(here)
 
 
-def one_by_one(stays: Stays, seed: int) -> NDArray[np.int_]:
+def one_by_one(stays: VisitLengths, seed: int) -> NDArray[np.int_]:
     """The same, of individuals."""
     chance = rng(10_000 + seed)
     arrives = chance.random(chance.poisson(PER_STEP * STEPS)) * STEPS * STEP_MS
@@ -45,7 +45,7 @@ def one_by_one(stays: Stays, seed: int) -> NDArray[np.int_]:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])
-def test_cohorts_have_the_law_of_individuals(stays: Stays) -> None:
+def test_cohorts_have_the_law_of_individuals(stays: VisitLengths) -> None:
     """Mean and variance at three times, and the covariance over 10 and 40 steps, agree within four standard errors of 200 runs each.
 
     Of 16 comparisons chance alone fails one in 1,000 times. A mean that is wrong by 0.5 of its spread is found 5 times in 6.
@@ -64,7 +64,7 @@ def test_cohorts_have_the_law_of_individuals(stays: Stays) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])
-def test_in_a_steady_crowd_the_mean_is_littles_law(stays: Stays) -> None:
+def test_in_a_steady_crowd_the_mean_is_littles_law(stays: VisitLengths) -> None:
     """After a long time the mean and, since it is Poisson, the variance are arrivals a step times the mean stay in steps."""
     cohorts = Cohorts(stays, STEP_MS, rng(1))
     here = []

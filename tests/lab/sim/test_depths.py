@@ -6,7 +6,7 @@ import pytest
 
 from breathing_room.lab.sim.result import RunResult
 from breathing_room.lab.sim.scenario import Scenario, parse
-from breathing_room.lab.sim.simulation import World
+from breathing_room.lab.sim.simulation import Simulation
 
 STEADY = """
 [run]
@@ -33,7 +33,7 @@ SCENARIOS = {
 
 
 def play(scenario: Scenario, seed: int, depth: str, *, keep: float = 1.0, rate: float = 1.0) -> RunResult:
-    return World(scenario, seed, depth=depth, keep=keep, rate=rate).run()
+    return Simulation(scenario, seed, depth=depth, keep=keep, rate=rate).run()
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -3,31 +3,31 @@
 import numpy as np
 import pytest
 
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
-from breathing_room.core.events import Reported
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
+from breathing_room.core.events import PanelReported
 from breathing_room.core.history import HOUR_MS
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.estimators import KEPT_MS, Baselines, JoinRecorder
 from breathing_room.lab.sim.scenario import parse
-from breathing_room.lab.sim.visitors import Exponential, LogNormal, Newcomers, Stays
+from breathing_room.lab.sim.visitors import Exponential, LogNormal, Newcomers, VisitLengths
 
 NOW_MS = 36_000_000
-LAWS: list[Stays] = [Exponential(900_000), LogNormal(900_000, 0.8)]
+LAWS: list[VisitLengths] = [Exponential(900_000), LogNormal(900_000, 0.8)]
 
 
 def rng(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def individuals(stays: Stays, count: int) -> Newcomers:
+def individuals(stays: VisitLengths, count: int) -> Newcomers:
     """Draw people who come within ten hours."""
     arrives_ms = np.sort((rng(1).random(count) * NOW_MS).astype(np.int64))
     return Newcomers(arrives_ms, arrives_ms + stays.draw(rng(2), count).astype(np.int64))
 
 
 @pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])
-def test_coins_of_those_who_are_nobody_come_up_as_often(stays: Stays) -> None:
+def test_coins_of_those_who_are_nobody_come_up_as_often(stays: VisitLengths) -> None:
     """For a crowd of cohorts the document's figures are, over its size, those for as many individuals, within 2 %."""
     by_one = Baselines(parse(""), stays, rng(3), 1.0)
     by_one.come(individuals(stays, 2_000_000), np.zeros(2_000_000))
@@ -58,7 +58,7 @@ def test_coins_by_hand() -> None:
 
 def test_who_left_of_late_is_still_a_sample() -> None:
     """A report is kept for four beats, whether or not its sender is there; then it is forgotten."""
-    for left_ms, kept in ((BEAT_MS, True), (KEPT_MS, False)):
+    for left_ms, kept in ((HEARTBEAT_MS, True), (KEPT_MS, False)):
         baselines = Baselines(parse(""), LAWS[0], rng(6), 1.0)
         arrives_ms = np.full(1_000, NOW_MS - HOUR_MS)
         baselines.come(Newcomers(arrives_ms, np.full(1_000, NOW_MS - left_ms)), np.zeros(1_000))
@@ -84,7 +84,7 @@ def test_what_is_usual_is_known_after_two_weeks() -> None:
     baselines = Baselines(scenario, LAWS[0], rng(8), 1.0)
     room = Room("lobby", scenario.room, now_ms=0)
     for number in range(7):
-        room.step(Reported(VisitorKey(bytes([number]) * 16), 0.5), now_ms=0)
+        room.step(PanelReported(VisitorKey(bytes([number]) * 16), 0.5), now_ms=0)
     presence = room.presence(now_ms=0)
     said = [baselines.look(hour * HOUR_MS, presence, 0, 0.0) for hour in range(21 * 24)]
 

@@ -14,7 +14,7 @@ def test_every_request_to_the_origin_is_counted_once() -> None:
         config_reads=20,
         reports=300,
         goodbyes=4_000,
-        tosses=50_000,
+        legacy_reports=50_000,
     )
     assert meter.origin_requests == 54_321
 

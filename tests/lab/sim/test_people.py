@@ -6,9 +6,9 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.lab.sim.chance import Stream, VisitorRandom, stream_key
-from breathing_room.lab.sim.people import Feelings, Mind
+from breathing_room.lab.sim.people import MoodModel, MoodProcess
 from breathing_room.lab.sim.scenario import CrowdSettings, parse
-from breathing_room.lab.sim.simulation import World
+from breathing_room.lab.sim.simulation import Simulation
 
 KEY = stream_key(1, Stream.MOODS)
 
@@ -16,8 +16,8 @@ KEY = stream_key(1, Stream.MOODS)
 def test_moods_are_always_spread_by_their_weights() -> None:
     """On coming, after a while and after a long time, each mood has its share within five standard errors."""
     crowd = CrowdSettings(moods={"gratitude": 5, "release": 3, "unspoken": 2}, mood_changes=2.0)
-    feelings = Feelings(crowd, RoomConfig())
-    minds = [Mind(feelings, VisitorRandom(KEY, number), 0) for number in range(20_000)]
+    feelings = MoodModel(crowd, RoomConfig())
+    minds = [MoodProcess(feelings, VisitorRandom(KEY, number), 0) for number in range(20_000)]
     for at_ms in (0, 200_000, 3_600_000):
         for mind in minds:
             while mind.changes_at_ms <= at_ms:
@@ -30,10 +30,10 @@ def test_moods_are_always_spread_by_their_weights() -> None:
 @pytest.mark.parametrize("moods", [{}, {"gratitude": 9, "release": 1}])
 def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
     """Whatever the weights, a mean stay has as many changes as were asked for, and each is to another mood."""
-    feelings = Feelings(CrowdSettings(moods=moods, mood_changes=1.5), RoomConfig())
+    feelings = MoodModel(CrowdSettings(moods=moods, mood_changes=1.5), RoomConfig())
     changes = []
     for number in range(4_000):
-        mind, count = Mind(feelings, VisitorRandom(KEY, number), 0), 0
+        mind, count = MoodProcess(feelings, VisitorRandom(KEY, number), 0), 0
         while mind.changes_at_ms <= 900_000:
             former = mind.mood
             mind.change()
@@ -47,7 +47,7 @@ def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
 @pytest.mark.parametrize("crowd", [CrowdSettings(mood_changes=0), CrowdSettings(moods={"release": 1})])
 def test_some_never_feel_otherwise(crowd: CrowdSettings) -> None:
     """Without changes, or with one mood to choose from, a mind stays as it is."""
-    mind = Mind(Feelings(crowd, RoomConfig()), VisitorRandom(KEY, 1), 0)
+    mind = MoodProcess(MoodModel(crowd, RoomConfig()), VisitorRandom(KEY, 1), 0)
     assert mind.changes_at_ms > 10**15
 
 
@@ -56,7 +56,7 @@ def test_every_kind_of_people_is_counted() -> None:
     scenario = parse(
         "[run]\nhours = 0.5\nwarm_up_minutes = 15\n[crowd]\npeople = 300\nkinds = { poll = 1, socket = 1, coin = 1 }"
     )
-    result = World(scenario, 4, depth="events").run()
+    result = Simulation(scenario, 4, depth="events").run()
     looks = result.looks
 
     assert fmean(look.presence.count / look.truth for look in looks) == pytest.approx(1, abs=0.1)  # type: ignore[operator]
@@ -66,7 +66,7 @@ def test_every_kind_of_people_is_counted() -> None:
     assert meter.connects == pytest.approx(100 + 300, rel=0.25)
     assert meter.messages_out > meter.connects
     # A first report, one change of mood in a stay, and 3 % of 30 beats.
-    assert meter.tosses == pytest.approx(400 + 300 + 0.03 * 100 * 90, rel=0.25)
+    assert meter.legacy_reports == pytest.approx(400 + 300 + 0.03 * 100 * 90, rel=0.25)
     assert meter.polls > 100 * 90
 
 
@@ -75,7 +75,7 @@ def test_lost_packets_are_made_up_for() -> None:
     scenario = parse(
         "[run]\nhours = 0.25\nwarm_up_minutes = 15\n[crowd]\npeople = 100\nleaves_share = 1\n[wires]\nloss_share = 0.1\ndelay_ms = 100"
     )
-    looks = World(scenario, 5, depth="events").run().looks
+    looks = Simulation(scenario, 5, depth="events").run().looks
 
     assert all(abs(look.presence.count - look.truth) <= 6 for look in looks)  # type: ignore[operator]
 
@@ -86,7 +86,7 @@ def test_forgers_send_their_share() -> None:
         scenario = parse(
             f"[run]\nhours = 0.3\nwarm_up_minutes = 5\n[crowd]\npeople = 100\n[forgers]\nshare = {share}\ntickets = 'drawn'"
         )
-        world = World(scenario, 6, depth="events")
+        world = Simulation(scenario, 6, depth="events")
         meter = world.run().meter
         late = sum(
             world.server.reports_by_s.get(second, 0)

@@ -100,9 +100,9 @@ def test_every_table_is_read() -> None:
         ("[forgers]\ntickets = 'stolen'", "forgers.tickets must be one of chosen, drawn"),
         ("[surge]\nin_s = 0", "surge.in_s must be from 1"),
         ("[wires]\nloss_share = 0.9", "wires.loss_share must be from 0 to 0.5"),
-        ("[wires]\npresence_max_age_s = 60", "room.spread_ms must be at least 153,000"),
-        ("[room]\nbeat_ms = 'often'", "room.beat_ms must be a whole number"),
-        ("[room]\nbeat_ms = 1", "room.beat_ms must be a whole number from 500"),
+        ("[wires]\npresence_max_age_s = 60", "room.rate_propagation_ms must be at least 153,000"),
+        ("[room]\nbeat_ms = 'often'", "room.heartbeat_ms must be a whole number"),
+        ("[room]\nbeat_ms = 1", "room.heartbeat_ms must be a whole number from 500"),
         ("sizes = [0]", "sizes must be from 1"),
         ("sizes = [1.5]", "sizes must be a list of whole numbers"),
         ("[run", "this is no TOML"),
@@ -131,7 +131,7 @@ def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text("[crowd]\npeople = 5\nstay_minutes = 2")
     scenario = load(str(tmp_path / "my.toml"), {"crowd": {"people": 7}, "run": {"hours": 3}})
 
-    assert (scenario.crowd.people, scenario.crowd.stay_minutes, scenario.run.hours) == (7, 2.0, 3.0)
+    assert (scenario.crowd.people, scenario.crowd.visit_minutes, scenario.run.hours) == (7, 2.0, 3.0)
     with pytest.raises(ConfigError, match=r"my\.toml: crowd\.people must be from 1"):
         load(str(tmp_path / "my.toml"), {"crowd": {"people": 0}})
 

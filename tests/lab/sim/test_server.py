@@ -78,7 +78,7 @@ def test_the_room_is_woken_when_it_asked_for_that() -> None:
     """A lease that ends in silence is counted out by a wake of the clock, and each wake is counted."""
     server, meter, clock = a_server()
     server.report("a", None, 0, 0)
-    lease_ms = server.room.config.beat_lease_ms
+    lease_ms = server.room.config.heartbeat_lease_ms
     clock.run(lease_ms + 2_000)
     assert meter.wakes > 0
     assert server.presence(lease_ms + 2_000).count == 0

@@ -97,7 +97,7 @@ def test_a_surge_is_judged_by_reports_and_then_by_the_interval() -> None:
 def test_forgers_are_judged_by_what_they_moved() -> None:
     """The count with forgers is set against that of the same seeds without, after their first lease, and beside what the cap allows."""
     scenario = a_scenario("[forgers]\nshare = 0.1\nat_minutes = 0\n")
-    late_ms = scenario.room.beat_lease_ms
+    late_ms = scenario.room.heartbeat_lease_ms
     run = a_run(a_look(0, count=900), a_look(late_ms, count=130, capped=7))
     clean = a_run(a_look(0), a_look(late_ms, count=100))
     found = forgers(scenario, [run], [clean])

@@ -13,10 +13,10 @@ from breathing_room.lab.sim.visitors import (
     Exponential,
     LogNormal,
     Recorded,
-    Stays,
+    VisitLengths,
     draw_newcomers,
     levels_at,
-    stays_of,
+    visit_lengths_of,
 )
 
 RNG = np.random.Generator(np.random.PCG64(1))
@@ -24,7 +24,7 @@ LAWS = [Exponential(900_000), LogNormal(900_000, 0.8), Recorded(np.array([60_000
 
 
 @pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal", "recorded"])
-def test_what_lies_before_an_age_is_what_was_drawn(stays: Stays) -> None:
+def test_what_lies_before_an_age_is_what_was_drawn(stays: VisitLengths) -> None:
     """The integral of survival is the mean of min(stay, age) over a million draws, within five standard errors; in the end it is the mean."""
     drawn = stays.draw(RNG, 1_000_000)
     ages = np.array([0.0, 1_000.0, 60_000.0, 900_000.0, 3_600_000.0])
@@ -37,7 +37,7 @@ def test_what_lies_before_an_age_is_what_was_drawn(stays: Stays) -> None:
 def test_stays_from_a_file(tmp_path: Path) -> None:
     """One stay in seconds per line; their mean is the crowd's."""
     (tmp_path / "stays.txt").write_text("60\n600\n1800.5\n")
-    stays = stays_of(CrowdSettings(stay=str(tmp_path / "stays.txt")))
+    stays = visit_lengths_of(CrowdSettings(stay=str(tmp_path / "stays.txt")))
 
     assert stays.mean_ms == pytest.approx(820_166.67)
     assert set(stays.draw(RNG, 100).tolist()) == {60_000.0, 600_000.0, 1_800_500.0}
@@ -59,7 +59,7 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | None, message: s
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigError, match=f"crowd.stay.*{message}"):
-        stays_of(CrowdSettings(stay=str(path)))
+        visit_lengths_of(CrowdSettings(stay=str(path)))
 
 
 def test_arrivals_keep_the_level() -> None:

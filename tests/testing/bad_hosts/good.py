@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from breathing_room.core.events import Reported
+from breathing_room.core.events import PanelReported
 from breathing_room.core.identity import VisitorKey
 from breathing_room.hosts.server.app import App
 
@@ -178,7 +178,7 @@ class Good:
     def come_in(self, room: str) -> None:
         """Count somebody who is not there."""
         entered = self.host.enter(room, address=None, forwarded_for=None)
-        entered.feed(Reported(VisitorKey(secrets.token_bytes(16)), 0.5))
+        entered.feed(PanelReported(VisitorKey(secrets.token_bytes(16)), 0.5))
 
 
 def fresh(message: Told) -> Told:

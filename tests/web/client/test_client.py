@@ -23,8 +23,8 @@ CONFIG = {
     "room": "lobby",
     "moods": ["gratitude", "release"],
     "breath": {"phases": [["inhale", 5500], ["exhale", 5500]]},
-    "beat_ms": 30_000,
-    "next_ms": 30_000,
+    "heartbeat_ms": 30_000,
+    "poll_ms": 30_000,
     "lease_ms": 60_000,
 }
 PRESENCE = {
@@ -37,8 +37,8 @@ PRESENCE = {
     "unspoken": 1,
     "label": "7",
     "as_of_ms": 0,
-    "valid_ms": 5_000,
-    "next_ms": 30_000,
+    "stale_after_ms": 5_000,
+    "poll_ms": 30_000,
 }
 
 
@@ -288,7 +288,7 @@ async def test_a_crowd_comes_back_spread_out(
     200 clients that are each told their moment come back then, not before, and so are spread as the server wished.
     """
     here, page = made_up
-    crowd, step_ms, spread_ms = 200, 250, 4_000
+    crowd, step_ms, rate_propagation_ms = 200, 250, 4_000
     rng = Random(7)
     await page.clock.install()
     await page.evaluate(
@@ -301,7 +301,7 @@ async def test_a_crowd_comes_back_spread_out(
     await here.joins(crowd + 1, within_s=30)
     # Some time ahead: until the order arrives the clock goes on, and it never goes back.
     await page.clock.pause_at(await page.evaluate("Date.now() + 5_000") / 1_000)
-    told_ms = [rng.randrange(spread_ms) for _ in range(crowd)]
+    told_ms = [rng.randrange(rate_propagation_ms) for _ in range(crowd)]
     for socket, retry_ms in zip(here.sockets[1:], told_ms, strict=True):
         await socket.close(code=1012, reason=json.dumps({"retry_ms": retry_ms}))
     await until(lambda: page.evaluate("crowd.every(({transport}) => transport === null)"))
@@ -315,7 +315,7 @@ async def test_a_crowd_comes_back_spread_out(
 
     joined = came()
     back: list[int] = []
-    for at_ms in range(step_ms, spread_ms + 1, step_ms):
+    for at_ms in range(step_ms, rate_propagation_ms + 1, step_ms):
         await page.clock.run_for(step_ms)
         due = sum(retry_ms <= at_ms for retry_ms in told_ms)
         await back_are(joined + due)
@@ -361,8 +361,8 @@ async def test_a_crowd_comes_back_from_a_real_server(
     When a server stops and another takes its place, 200 clients come back spread over the time that it named, none before its
     moment, and all are counted.
     """
-    crowd, spread_ms, step_ms = 200, 4_000, 500
-    before = serve("--retry-spread-ms", str(spread_ms))
+    crowd, rate_propagation_ms, step_ms = 200, 4_000, 500
+    before = serve("--reconnect-spread-ms", str(rate_propagation_ms))
     after = serve(data=tmp_path / "after.db")
     proxy.port = before.port
     page = await browser.new_page()
@@ -378,11 +378,11 @@ async def test_a_crowd_comes_back_from_a_real_server(
     back = Counter(int(ms // step_ms) for ms in away)
     with capsys.disabled():
         print(  # noqa: T201 - the figures are what people ask for
-            f"\nclients back in each half second of {spread_ms / 1_000:g} s:",
+            f"\nclients back in each half second of {rate_propagation_ms / 1_000:g} s:",
             *(back[step] for step in range(max(back) + 1)),
         )
     assert len(told) == crowd
-    assert told[0] < spread_ms / 10 < 9 * spread_ms / 10 < told[-1] <= spread_ms
+    assert told[0] < rate_propagation_ms / 10 < 9 * rate_propagation_ms / 10 < told[-1] <= rate_propagation_ms
     # A timer may be a millisecond early by another clock.
     assert all(ms >= retry_ms - 2 for retry_ms, ms in zip(told, away, strict=True))
     await until(

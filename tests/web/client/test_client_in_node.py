@@ -14,7 +14,7 @@ STAGE = """
       postMessage(message) { heard.push(message); }
       close() {}
     };
-    const config = {room: 'lobby', mode: 'socket', moods: ['calm', 'glad'], beat_ms: 30000, lease_ms: 60000};
+    const config = {room: 'lobby', mode: 'socket', moods: ['calm', 'glad'], heartbeat_ms: 30000, lease_ms: 60000};
     let answer = () => {};
     globalThis.fetch = () => new Promise((resolve) => { answer = () => resolve(new Response(JSON.stringify(config))); });
     globalThis.AbortSignal.timeout = () => undefined;

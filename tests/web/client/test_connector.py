@@ -10,9 +10,9 @@ from node import TIME, node
 STAGE = """
     Math.random = () => 1;
     const log = [], sockets = [], errors = [], tries = [];
-    const config = {room: 'lobby', mode: 'socket', moods: ['calm'], beat_ms: 30000, lease_ms: 60000};
+    const config = {room: 'lobby', mode: 'socket', moods: ['calm'], heartbeat_ms: 30000, lease_ms: 60000};
     const presence = {type: 'presence', room: 'lobby', count: 7, low: 7, high: 7, method: 'counted', rate: 0, epoch: 1,
-      as_of_ms: 1, valid_ms: 1000, next_ms: 30000};
+      as_of_ms: 1, stale_after_ms: 1000, poll_ms: 30000};
     let answers = {};  // by the end of an address, instead of these: a body, a status, or null for no network
     globalThis.fetch = async (url, init) => {
       const end = Object.keys(answers).find((end) => url.endsWith(end));

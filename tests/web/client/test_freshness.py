@@ -13,7 +13,7 @@ STAGE = """
       presence: ({count}) => log.push([nowMs, count]), clock: () => log.push([nowMs, freshness.clockOffsetMs]),
     });
     const presence = (changes) => ({type: 'presence', count: 7, low: 7, high: 7, method: 'counted', as_of_ms: 1,
-      valid_ms: 1000, next_ms: 500, ...changes});
+      stale_after_ms: 1000, poll_ms: 500, ...changes});
     nowMs = 10000;
 """
 
@@ -23,7 +23,7 @@ def run(steps: str, *given: Any) -> Any:
 
 
 def test_what_was_polled_is_live_until_the_next_poll_and_a_while_beyond() -> None:
-    """A polled presence becomes stale by itself, `next_ms` and `valid_ms` after it came, and stays; its age is known."""
+    """A polled presence becomes stale by itself, `poll_ms` and `stale_after_ms` after it came, and stays; its age is known."""
     assert run("""
         freshness.hear(presence(), 'polling'); pass(1499); const before = freshness.ageMs; pass(1);
         return [log, before, freshness.presence.count, 'type' in freshness.presence];
@@ -31,7 +31,7 @@ def test_what_was_polled_is_live_until_the_next_poll_and_a_while_beyond() -> Non
 
 
 def test_what_is_pushed_is_live_while_it_is_connected() -> None:
-    """A pushed presence has no age; when the connection is lost it is live for `valid_ms` since it came."""
+    """A pushed presence has no age; when the connection is lost it is live for `stale_after_ms` since it came."""
     assert run("""
         freshness.hear(presence(), 'socket'); pass(60000); const age = freshness.ageMs;
         freshness.hear(presence(), 'socket'); pass(600); freshness.lose(); pass(399); const left = freshness.state; pass(1);

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from breathing_room.core.client_rules.interpolation import Walk
+from breathing_room.core.client_rules.interpolation import Interpolator
 from node import node
 
 
@@ -49,4 +49,4 @@ def test_halves_are_rounded_as_in_the_core() -> None:
     here = node(
         "interpolation.js", "given.map(([start, end]) => new it.Walk(start, end, 0, 2).at(1))", *paths
     )
-    assert here == [Walk(start, end, 0, 2).at(1) for start, end in paths]
+    assert here == [Interpolator(start, end, 0, 2).at(1) for start, end in paths]

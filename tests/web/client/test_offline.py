@@ -43,7 +43,7 @@ def unknown(low: int) -> Presence:
     """What somebody knows who knows of so many people only."""
     return Presence(
         room="lobby", count=None, low=low, high=None, method="unknown", rate=1.0, moods=dict.fromkeys(MOODS, 0),
-        unspoken=low, mood_intervals={}, label="unknown", as_of_ms=0, valid_ms=1, next_ms=1,
+        unspoken=low, mood_intervals={}, label="unknown", as_of_ms=0, stale_after_ms=1, poll_ms=1,
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_it_says_what_python_says(here: int, *, merged: bool) -> None:
     )
     methods = set()
     for now_ms, presence in zip(instants, shown, strict=True):
-        expected = estimated(unknown(here), averages, wall_ms=now_ms, cell_min=0)
+        expected = estimated(unknown(here), averages, wall_ms=now_ms, min_cell_size=0)
         methods.add(expected.method)
         assert presence["as_of_ms"] == now_ms
         for key in ("count", "low", "high", "method", "label"):

@@ -24,7 +24,7 @@ from harness import Serve, ServerProcess
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # As quick as a room may be set.
-POLLED = ("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "0", "--spread-ms", "1100")
+POLLED = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0", "--rate-propagation-ms", "1100")
 
 # Into a room, from any page.
 JOIN = """([url, options]) => import(`${url}/client.js`).then(({join}) => { window.room = join(url, options); })"""
@@ -131,7 +131,7 @@ async def test_a_sign_of_life(serve: Serve, open_page: OpenPage) -> None:
     """
     Whoever is asked reports again once a beat.
     """
-    server = serve(*POLLED, "--beat-ms", "1500")
+    server = serve(*POLLED, "--heartbeat-ms", "1500")
     page = await open_page(server.url)
     await people(page, "you are the first one here")
     before, before_s = reports_taken(server), time.monotonic()
@@ -200,7 +200,7 @@ async def test_between_polls_it_walks(polled: ServerProcess, stage: Page) -> Non
         polls += 1
         presence = get(f"{polled.url}/v1/rooms/lobby")
         presence |= {"count": count, "low": low, "high": high, "method": "sampled", "rate": 0.001}
-        await route.fulfill(json=presence | {"label": f"about {count:,}", "as_of_ms": polls, "next_ms": 400})
+        await route.fulfill(json=presence | {"label": f"about {count:,}", "as_of_ms": polls, "poll_ms": 400})
 
     await stage.route("**/v1/rooms/lobby", answer)
     await stage.evaluate(JOIN, [polled.url, {"observe": True}])
@@ -225,7 +225,7 @@ async def test_caches_answer_polls(serve: Serve, proxy: Proxy, open_page: OpenPa
     """
     While the browser's cache may answer a poll it does: what passes the network is one read per lifetime.
     """
-    server = serve("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "30")
+    server = serve("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "30")
     proxy.port = server.port
     page = await open_page(proxy.url)
     name = page.url.split("room=")[1]
@@ -268,7 +268,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
     presence = get(f"{server.url}/v1/rooms/lobby") | {"count": 500, "low": 500, "high": 500, "label": "500"}
     copy = folder / "rooms" / "lobby" / "presence.json"
     copy.parent.mkdir(parents=True)
-    copy.write_text(json.dumps(presence | {"valid_ms": 1_500, "rate": 1e-6}))
+    copy.write_text(json.dumps(presence | {"stale_after_ms": 1_500, "rate": 1e-6}))
 
     page = await browser.new_page()
     asked = watch(page, "/presence.json", "/beat", "/rooms/lobby")
@@ -290,7 +290,7 @@ async def test_a_proxys_page_is_no_presence(polled: ServerProcess, open_page: Op
     """
     page = await open_page(polled.url)
     await people(page, "you are the first one here")
-    answers = ["<html>", "null", json.dumps({"next_ms": 1, "as_of_ms": 1, "epoch": 1, "rate": "much"})]
+    answers = ["<html>", "null", json.dumps({"poll_ms": 1, "as_of_ms": 1, "epoch": 1, "rate": "much"})]
 
     async def answer(route: Route) -> None:
         if answers:
@@ -352,7 +352,7 @@ async def test_a_server_that_is_away(serve: Serve, open_page: OpenPage) -> None:
     """
     While nobody answers, what was known stays and says that it is old; with the server's return it is live again.
     """
-    flags = (*POLLED, "--valid-ms", "1000", "--snapshot-ms", "100", "--beat-ms", "3000")
+    flags = (*POLLED, "--stale-after-ms", "1000", "--snapshot-ms", "100", "--heartbeat-ms", "3000")
     server = serve(*flags)
     page = await open_page(server.url)
     await people(page, "you are the first one here")

@@ -7,7 +7,7 @@ from node import TIME, node
 STAGE = """
     Math.random = () => 0.5;
     const log = [], asked = [], beacons = [];
-    const PRESENCE = {room: 'lobby', count: 7, rate: 1, epoch: 1, as_of_ms: 1, valid_ms: 1000, next_ms: 30000};
+    const PRESENCE = {room: 'lobby', count: 7, rate: 1, epoch: 1, as_of_ms: 1, stale_after_ms: 1000, poll_ms: 30000};
     let answer = () => PRESENCE;
     globalThis.fetch = async (url, {body} = {}) => {
       asked.push([nowMs, body ? JSON.parse(body).mood ?? 'report' : 'poll']);
@@ -22,7 +22,7 @@ STAGE = """
     let transport, ending = null;
     const start = (changes = {}) => {
       transport = new it.PollTransport({address: 'http://room.example/v1/rooms/lobby', room: 'lobby',
-        config: {beat_ms: 600000}, observe: false, self: () => ({visitor: 'v', mood: 'calm'}), ...changes});
+        config: {heartbeat_ms: 600000}, observe: false, self: () => ({visitor: 'v', mood: 'calm'}), ...changes});
       for (const type of ['presence', 'heartbeat', 'counted', 'left', 'lost', 'refused', 'time'])
         transport.on({[type]: (detail) => log.push(type === 'refused' ? [type, detail.code, detail.forget] : type)});
       transport.run(visit.signal).then((how) => { ending = how; });

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.client_rules.interpolation import Walk
+from breathing_room.core.client_rules.interpolation import Interpolator
 from breathing_room.core.client_rules.polling import NEVER, POLL, Poller, ReportRequest
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
@@ -45,13 +45,13 @@ class Tape:
 def presence(rng: Random, epoch: int, now_ms: int) -> dict[str, Any]:
     """One as a cache may give it: late, with any rate."""
     rate = rng.choice([1.0, 0.5, 0.04, 0.003])
-    return {"rate": rate, "epoch": epoch, "as_of_ms": now_ms - rng.randrange(20_000), "next_ms": 30_000}
+    return {"rate": rate, "epoch": epoch, "as_of_ms": now_ms - rng.randrange(20_000), "poll_ms": 30_000}
 
 
 def as_presence(body: dict[str, Any]) -> Presence:
     return Presence(
         room=ROOM, count=1, low=1, high=1, method="counted", moods={}, unspoken=1, mood_intervals={}, label="1",
-        valid_ms=30_000, **body,
+        stale_after_ms=30_000, **body,
     )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
     """Let anything happen to a Python poller; tell the chance, the calls, and what it answered to each."""
     rng, tape = Random(seed), Tape(seed)
     now_ms = epoch = 0
-    poller = Poller(visitor, room=ROOM, beat_ms=60_000, mood=None, rng=tape, now_ms=now_ms)
+    poller = Poller(visitor, room=ROOM, heartbeat_ms=60_000, mood=None, rng=tape, now_ms=now_ms)
     calls: list[list[Any]] = []
     answers: list[Any] = []
     on_the_way: list[str] = []
@@ -148,7 +148,7 @@ def test_the_walk_is_pythons(seed: int) -> None:
     From presence to presence, known or not, both show the same at every instant.
     """
     rng = Random(seed)
-    walk, now_ms = Walk(), 0
+    walk, now_ms = Interpolator(), 0
     steps: list[list[Any]] = []
     shown: list[int | None] = []
     for _ in range(300):

@@ -240,8 +240,8 @@ async def show(
     """Show HTML with elements in it, which are in rooms with these presences."""
     page = await browser.new_page(locale=locale)
     rest = {
-        "rate": 1e-6, "epoch": 1, "moods": {}, "unspoken": 0, "mood_intervals": {}, "as_of_ms": 1, "valid_ms": 30_000,
-        "next_ms": 30_000,
+        "rate": 1e-6, "epoch": 1, "moods": {}, "unspoken": 0, "mood_intervals": {}, "as_of_ms": 1, "stale_after_ms": 30_000,
+        "poll_ms": 30_000,
     }  # fmt: skip
 
     async def answer(route: Route) -> None:

@@ -211,7 +211,7 @@ async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_
     """
     Of three tabs in a polled room one polls and reports; when it goes the next one does, without a goodbye in between.
     """
-    server = serve("--mode", "poll", "--next-ms", "1000", "--presence-max-age-s", "0")
+    server = serve("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0")
     proxy.port = server.port
     pages = await tabs(open_page, proxy, await browser.new_context(), 3)
 

@@ -13,7 +13,7 @@ KINDS = {
 STAGE = """
     globalThis.WebSocket = class { send() {} close() {} };
     globalThis.fetch = () => new Promise((resolve, reject) => { globalThis.answer = () => reject(new TypeError('gone')); });
-    const place = {address: 'http://room.example/v1/rooms/lobby', room: 'lobby', config: {beat_ms: 30000}, observe: false,
+    const place = {address: 'http://room.example/v1/rooms/lobby', room: 'lobby', config: {heartbeat_ms: 30000}, observe: false,
       self: () => ({visitor: 'v'.repeat(22)}), url: 'http://room.example/history.json'};
     const visit = new AbortController();
 """

@@ -292,7 +292,7 @@ async def test_a_restart_is_no_exodus(serve: Serve, open_page: OpenPage) -> None
     Server killed and started anew: the page never says 0 or "first", says that the number is the last known, and is
     live again.
     """
-    flags = ("--valid-ms", "1000", "--presence-max-age-s", "1", "--snapshot-ms", "100")
+    flags = ("--stale-after-ms", "1000", "--presence-max-age-s", "1", "--snapshot-ms", "100")
     server = serve(*flags)
     page, other = await open_page(server.url), await open_page(server.url)
     await people(page, "1 person breathing with you")

@@ -35,7 +35,7 @@ async def test_axe_before_and_after(serve: Serve, open_page: OpenPage) -> None:
     """
     Nor with the number as last known, when the server is gone.
     """
-    server = serve("--valid-ms", "1000", "--presence-max-age-s", "1")
+    server = serve("--stale-after-ms", "1000", "--presence-max-age-s", "1")
     page = await open_page(server.url)
     await people(page, "you are the first one here")
     server.kill()
@@ -191,8 +191,8 @@ HUGE = {
     },
     "label": "about 20,000",
     "as_of_ms": 1_767_225_600_000,
-    "valid_ms": 30_000,
-    "next_ms": 30_000,
+    "stale_after_ms": 30_000,
+    "poll_ms": 30_000,
 }
 
 

@@ -10,7 +10,7 @@ from math import floor
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class Interpolator:
     """A count on its way.
 
     Attributes:
@@ -33,7 +33,9 @@ class Walk:
         # Halves go up, as `Math.round` has them, so that the browser shows the same; `round` would take the even number.
         return self.start + floor((self.end - self.start) * gone + 0.5)
 
-    def toward(self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int) -> "Walk":
+    def toward(
+        self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int
+    ) -> "Interpolator":
         """Turn to a new presence.
 
         Args:
@@ -45,6 +47,6 @@ class Walk:
         """
         shown = self.at(now_ms)
         if count is None or shown is None:
-            return Walk(count, count, now_ms, 0)
+            return Interpolator(count, count, now_ms, 0)
         start = max(shown, low) if high is None else min(max(shown, low), high)
-        return Walk(start, count, now_ms, length_ms)
+        return Interpolator(start, count, now_ms, length_ms)

@@ -5,14 +5,14 @@ poll`` and the simulator run this file; the browser's ``polling.js`` is the same
 
 Theory of operation
 -------------------
-A visitor *polls* the presence, a cacheable page, every ``next_ms``. What it reads there is the rate in force, and with it whether
+A visitor *polls* the presence, a cacheable page, every ``poll_ms``. What it reads there is the rate in force, and with it whether
 it is one of those who are asked: its ticket, drawn once for the whole stay, lies below the rate. Whoever is asked *reports*: on
-coming in, on a change of mood, and otherwise once a ``beat_ms``. Whoever is not asked only reads. No coin is flipped.
+coming in, on a change of mood, and otherwise once a ``heartbeat_ms``. Whoever is not asked only reads. No coin is flipped.
 
 A report is repeated until it is acknowledged, after full-jittered waits. One that the server sheds is not simply repeated: the
 rate may have fallen meanwhile, and then it is not wanted any more. So its visitor looks again first.
 
-Polls of one visitor keep a distance of their own, ``next_ms`` times a factor from 0.9 to 1.1 that is drawn once; and so do its
+Polls of one visitor keep a distance of their own, ``poll_ms`` times a factor from 0.9 to 1.1 that is drawn once; and so do its
 reports, up to half a minute. So those who came together drift apart, and nobody's next poll depends on chance any more.
 """
 
@@ -25,7 +25,7 @@ from breathing_room.core.tickets import ticket
 STRIDE_LEAST: Final = 0.9
 STRIDE_MOST: Final = 1.1
 
-BEAT_STRETCHED_MS: Final = 300_000
+HEARTBEAT_STRETCHED_MS: Final = 300_000
 """Of a longer beat only so much is stretched: a tenth of it, 30 s, is less than the 45 s by which a report may be late."""
 
 BACKOFF_MS: Final = 1_000
@@ -75,7 +75,7 @@ class Poller:
     Args:
         visitor: The visitor id; None for somebody who only looks, and is never asked.
         room: The room's name.
-        beat_ms: How often a sign of life is due, from the room's config.
+        heartbeat_ms: How often a sign of life is due, from the room's config.
         mood: The mood to come in with, None for none.
         rng: Where the stride and the waits come from.
         now_ms: The time, by any clock that does not jump. Every later time given is at least as late.
@@ -94,7 +94,7 @@ class Poller:
         visitor: str | None,
         *,
         room: str,
-        beat_ms: int,
+        heartbeat_ms: int,
         mood: str | None,
         rng: UniformSource,
         now_ms: int,
@@ -109,7 +109,7 @@ class Poller:
         self._backoff_ms = backoff_ms
         self._backoff_max_ms = backoff_max_ms
         self._stride = rng.uniform(STRIDE_LEAST, STRIDE_MOST)
-        self._beat_ms = beat_ms + round(min(beat_ms, BEAT_STRETCHED_MS) * (self._stride - 1))
+        self._beat_ms = heartbeat_ms + round(min(heartbeat_ms, HEARTBEAT_STRETCHED_MS) * (self._stride - 1))
         # What the server said last, and when that was true.
         self._as_of_ms = -1
         self._epoch: int | None = None
@@ -181,7 +181,7 @@ class Poller:
     def heard(self, presence: Presence, now_ms: int) -> None:
         """A poll was answered."""
         self._poll_failures = 0
-        self._poll_at_ms = now_ms + round(presence.next_ms * self._stride)
+        self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
         if self._epoch is None or presence.epoch > self._epoch + 1:
             self._begin_stay(presence.epoch)
         self._learn(presence)
@@ -203,7 +203,7 @@ class Poller:
         if self._acknowledged:
             self._report_at_ms = now_ms if self._mood != self._mood_told else now_ms + self._beat_ms
         if self._poll_at_ms != NEVER:  # The answer says what a poll would, and it is fresher.
-            self._poll_at_ms = now_ms + round(presence.next_ms * self._stride)
+            self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
 
     def failed(self, request: Request, now_ms: int, *, retry_ms: int | None = None) -> None:
         """A request came to nothing.

@@ -40,7 +40,7 @@ class Estimate:
         return people, min(people, round(self.low)), max(people, round(self.high))
 
 
-NOBODY: Final = Estimate(0.0, 0.0, 0.0)
+EMPTY: Final = Estimate(0.0, 0.0, 0.0)
 
 
 def together(*estimates: Estimate) -> Estimate:

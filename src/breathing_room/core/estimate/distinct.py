@@ -20,7 +20,7 @@ from math import expm1, inf, log, sqrt
 from typing import Final, Self
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate import NOBODY, Estimate, Z
+from breathing_room.core.estimate import EMPTY, Estimate, Z
 
 P: Final = 12
 M: Final = 1 << P
@@ -76,7 +76,7 @@ class Sketch:
         """
         occupied = M - self._registers.count(0)
         if not occupied:
-            return NOBODY
+            return EMPTY
         count = max(_ertl(self._registers), float(occupied))
         half_width = Z * count * standard_error(count)
         return Estimate(count, max(count - half_width, float(occupied)), count + half_width)

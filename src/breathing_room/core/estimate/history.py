@@ -85,14 +85,14 @@ def predictions(history: History) -> list[dict[str, Any]]:
     return hours
 
 
-def estimated(presence: Presence, history: History, *, wall_ms: int, cell_min: int) -> Presence:
+def estimated(presence: Presence, history: History, *, wall_ms: int, min_cell_size: int) -> Presence:
     """Put the estimate in place of an unknown count, if there is one.
 
     Args:
         presence: What is known. Whoever is surely here stays so.
         history: The averages of the room.
         wall_ms: The time, milliseconds since 1970-01-01 UTC.
-        cell_min: The room's, as for ``merge_cells``.
+        min_cell_size: The room's, as for ``merge_cells``.
     """
     names = (*presence.moods, UNSPOKEN)
     found = history_estimate(history, wall_ms=wall_ms, moods=names)
@@ -105,7 +105,7 @@ def estimated(presence: Presence, history: History, *, wall_ms: int, cell_min: i
     cells = [mood.whole(part) for part, mood in zip(parts, of_moods, strict=True)]
     # What was not told apart then cannot be told apart now.
     was_merged = history.usual(wall_ms).mean.get(MERGED, 0.0) > 0
-    *told, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, cell_min)
+    *told, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, min_cell_size)
     label, _ = read_label(count, low, high, shown=None)
     return replace(
         presence,

@@ -101,7 +101,7 @@ class PanelSums:
     seats: int = 0
     restored: int = 0
     fresh: bool = False
-    lapsed: float = 0
+    expired: float = 0
     window_ms: float = inf
     theta: float = 1.0
     rate: float = 1.0
@@ -119,8 +119,8 @@ class PanelSums:
         number of ghosts is right, and said to be no better known than from the shorter.
         """
         window_ms = min(self.window_ms, other.window_ms)
-        lapsed = sum(
-            part.lapsed if part.window_ms == window_ms else part.lapsed * window_ms / part.window_ms
+        expired = sum(
+            part.expired if part.window_ms == window_ms else part.expired * window_ms / part.window_ms
             for part in (self, other)
         )
         return replace(
@@ -130,7 +130,7 @@ class PanelSums:
             seats=self.seats + other.seats,
             restored=self.restored + other.restored,
             fresh=self.fresh or other.fresh,
-            lapsed=lapsed,
+            expired=expired,
             window_ms=window_ms,
             arrivals_per_ms=self.arrivals_per_ms + other.arrivals_per_ms,
         )
@@ -149,7 +149,7 @@ def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list
         them.
     """
     counted = sum(panel.tally)
-    ghosts = expected_ghosts(panel.lapsed, ghost_ms=ghost_ms, window_ms=panel.window_ms)
+    ghosts = expected_ghosts(panel.expired, ghost_ms=ghost_ms, window_ms=panel.window_ms)
 
     def estimate(seats: int, restored: int) -> Estimate:
         # Ghosts are among all alike; and without a seat there is no ghost either.

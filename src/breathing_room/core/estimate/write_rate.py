@@ -8,10 +8,10 @@ changes: a room that fills or empties it gets wrong by as much as the rate has c
 
 Model: stays are independent, of one distribution that does not change, and do not depend on when somebody comes. S is learned
 from those whose end is seen (the panel's, say) by the actuarial form of the product-limit estimator: in each step of age,
-of those still under observation, which share left. Stays that go on are *censored*: they count as
+of those still under observation, which share left. VisitLengths that go on are *censored*: they count as
 under observation up to the age that they reached, and half of the step in which they reached it. To leave them out would
 forget just the long ones. Nothing is known beyond the longest stay observed so far, and the curve is held there: with
-60 completed stays that overestimates by about 1.5 % in a growing room, with 200 it cannot be seen any more. Stays over
+60 completed stays that overestimates by about 1.5 % in a growing room, with 200 it cannot be seen any more. VisitLengths over
 ``AGE_MAX_MS`` are taken to end then.
 
 Error: given the joins, the people here are a sum of independent yes or no, of variance ``Σ S (1 - S)``. To it comes what is not
@@ -34,7 +34,7 @@ from math import sqrt
 from typing import Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate import NOBODY, Estimate, Z
+from breathing_room.core.estimate import EMPTY, Estimate, Z
 
 STEP_MS: Final = 10_000
 """Joins and ages are told apart by so much: a hundredth of a usual stay."""
@@ -48,7 +48,7 @@ class Survival:
 
     def __init__(self) -> None:
         self._began_at_ms: dict[Hashable, int] = {}
-        # Stays that go on, by the step of the clock in which they began; and those that ended, by their age in steps.
+        # VisitLengths that go on, by the step of the clock in which they began; and those that ended, by their age in steps.
         self._open: dict[int, int] = {}
         self._left = [0] * STEPS
         self.completed_count = 0
@@ -161,7 +161,7 @@ class WriteRate:
             for mood, joins in enumerate(tally):
                 moods[mood] += share * joins
         if not count:
-            return NOBODY, moods
+            return EMPTY, moods
         unknown, older = 0.0, beyond[STEPS]
         for index in range(STEPS - 1, -1, -1):
             # Of those within a step, half of what is not known of that step concerns them.

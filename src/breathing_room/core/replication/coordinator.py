@@ -261,7 +261,7 @@ class Coordinator:
         summary = own
         for other in peers.summaries:
             summary = add_people(summary, other)
-        peers = replace(peers, summaries=(summary,), unread=peers.unread or 0, silent=summary.silent)
+        peers = replace(peers, summaries=(summary,), unread=peers.unread or 0, suspect=summary.suspect)
         is_away = peer.read < self._log.start  # For too long: the log does not go back so far.
         return CoordinatorUpdate(
             version=self.version,
@@ -288,8 +288,8 @@ class Coordinator:
         """Note that a shard could not be called."""
         if state := self._states.get(shard):
             state.called_at_ms = now_ms
-            if state.peer.silent_since_ms == inf:
-                state.peer.silent_since_ms = now_ms
+            if state.peer.suspect_since_ms == inf:
+                state.peer.suspect_since_ms = now_ms
             if self._members.is_suspect(state.peer, now_ms):
                 self.touch(now_ms)
 
@@ -299,7 +299,7 @@ class Coordinator:
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
         for peer in self._members:
-            peer.silent_since_ms = now_ms - self._late_ms - 1
+            peer.suspect_since_ms = now_ms - self._late_ms - 1
 
     def behind(self) -> list[int]:
         """Name the shards that do not know all."""
@@ -341,8 +341,8 @@ class Coordinator:
 
     def _reach(self, state: ShardState, now_ms: int) -> None:
         state.called_at_ms = now_ms
-        if state.peer.silent_since_ms != inf:
-            state.peer.silent_since_ms = inf
+        if state.peer.suspect_since_ms != inf:
+            state.peer.suspect_since_ms = inf
             self.touch(now_ms)
 
     def _is_behind(self, state: ShardState) -> bool:
@@ -350,7 +350,7 @@ class Coordinator:
 
     def _due_at_ms(self, shard: int, interval_ms: int) -> int:
         state = self._states[shard]
-        return state.called_at_ms + (2 * interval_ms if state.peer.silent_since_ms == inf else interval_ms)
+        return state.called_at_ms + (2 * interval_ms if state.peer.suspect_since_ms == inf else interval_ms)
 
     def _remove(self, shard: int) -> Delta:
         """Remove a shard; its last entry in the log says so to all others."""
@@ -379,7 +379,7 @@ class Coordinator:
             "children": [
                 (
                     *(shard, state.number, state.sockets, state.informed, state.called_at_ms),
-                    None if state.peer.silent_since_ms == inf else state.peer.silent_since_ms,
+                    None if state.peer.suspect_since_ms == inf else state.peer.suspect_since_ms,
                 )
                 for shard, state in states
             ],
@@ -422,9 +422,9 @@ class Coordinator:
 
     def _resume_shard(self, delta: Delta, head: Sequence[Any]) -> ShardState:
         number, sockets, informed, called_at_ms, failing_since_ms = head
-        silent_since_ms = inf if failing_since_ms is None else int(failing_since_ms)
+        suspect_since_ms = inf if failing_since_ms is None else int(failing_since_ms)
         sums = {self.room: delta.rooms[self.room].summary}
-        peer = Peer(delta.node, self._lease_ms, delta.read, sums, silent_since_ms)
+        peer = Peer(delta.node, self._lease_ms, delta.read, sums, suspect_since_ms)
         self._members.put(peer)
         return ShardState(peer, int(number), int(sockets), int(informed), int(called_at_ms))
 

@@ -26,7 +26,7 @@ from breathing_room.core.codec import (
 )
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import HostError
-from breathing_room.core.estimate.coin import CoinSums
+from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
@@ -167,7 +167,7 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
     written: dict[str, Any] = {
         "moods": moods,
         "people": summary.people,
-        "silent": summary.silent,
+        "silent": summary.suspect,
         "restored": summary.restored,
         "unknown": summary.unknown,
         "arrivals_per_s": round(summary.arrivals_per_s, 3),
@@ -175,7 +175,7 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
     }
     if len(part.seats):
         written["seats"] = len(part.seats)
-    if not panel.is_idle or panel.rate < 1.0 or panel.lapsed:
+    if not panel.is_idle or panel.rate < 1.0 or panel.expired:
         written["panel"] = {name: getattr(panel, name) for name in PanelSums.__slots__}
     if not coins.is_idle:
         written["coins"] = {
@@ -207,10 +207,10 @@ def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple
 
 def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...]]) -> Summary:
     """Read sums; ``tally`` reads numbers by mood, in the order of the moods that are declared here."""
-    people, silent = tally(written["people"]), tally(written["silent"])
-    _no_more(silent, people)
+    people, suspect = tally(written["people"]), tally(written["silent"])
+    _no_more(suspect, people)
     none = (0,) * len(people)
-    panel, coins = PanelSums(tally=none, restored_tally=none), CoinSums(repeats=none, weights=none)
+    panel, coins = PanelSums(tally=none, restored_tally=none), LegacySums(repeats=none, weights=none)
     if (sums := written.get("panel")) is not None:
         panel = PanelSums(
             tally=tally(sums["tally"]),
@@ -218,7 +218,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
             seats=read_count(sums["seats"]),
             restored=read_count(sums["restored"]),
             fresh=bool(sums["fresh"]),
-            lapsed=read_number(sums["lapsed"]),
+            expired=read_number(sums["lapsed"]),
             window_ms=read_number(sums["window_ms"], least=1),
             theta=read_number(sums["theta"], least=1e-9, most=1),
             rate=read_number(sums["rate"], least=1e-9, most=1),
@@ -226,7 +226,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
         )
         _no_more(panel.restored_tally, panel.tally)
     if (sums := written.get("coins")) is not None:
-        coins = CoinSums(
+        coins = LegacySums(
             repeats=tally(sums["repeats"]),
             weights=tally(sums["weights"]),
             observed_ms=read_count(sums["observed_ms"]),
@@ -234,7 +234,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
         )
     return Summary(
         people=people,
-        silent=silent,
+        suspect=suspect,
         restored=read_count(written["restored"]),
         panel=panel,
         coins=coins,

@@ -56,7 +56,7 @@ class Peer:
         lease_ms: How long it may be silent before it is gone.
         read: The last entry of the log that its sums reflect.
         sums: Its rooms.
-        silent_since_ms: Since when it is silent; ``inf`` while it is not.
+        suspect_since_ms: Since when it is silent; ``inf`` while it is not.
         is_gone: Whether its lease has ended, so that only seats are left of it.
     """
 
@@ -64,7 +64,7 @@ class Peer:
     lease_ms: int
     read: EntryId
     sums: dict[str, Summary]
-    silent_since_ms: float
+    suspect_since_ms: float
     is_gone: bool = False
 
 
@@ -124,7 +124,7 @@ class Membership:
 
     def is_suspect(self, peer: Peer, now_ms: int) -> bool:
         """Return whether a peer has been silent for too long."""
-        return peer.is_gone or now_ms - peer.silent_since_ms > self.late_ms
+        return peer.is_gone or now_ms - peer.suspect_since_ms > self.late_ms
 
     def suspects(self, now_ms: int) -> list[PeerId]:
         """Name the peers that are suspect."""
@@ -151,7 +151,7 @@ class Membership:
             if self.is_cut_off(now_ms):
                 # The others may be as they were: they get what a lease leaves after lateness to show it.
                 for peer in self:
-                    peer.silent_since_ms = max(peer.silent_since_ms, now_ms - self.late_ms - 1)
+                    peer.suspect_since_ms = max(peer.suspect_since_ms, now_ms - self.late_ms - 1)
             self._heard_self_at_ms = max(self._heard_self_at_ms, heard_at_ms)
         elif delta.leaving:
             self.drop(delta.node)
@@ -197,7 +197,7 @@ class Membership:
         if self.is_cut_off(now_ms):
             return expired
         for name, peer in list(self._peers.items()):
-            silent_ms = now_ms - peer.silent_since_ms
+            silent_ms = now_ms - peer.suspect_since_ms
             if not peer.is_gone and silent_ms > peer.lease_ms:
                 expired.append(name)
                 peer.is_gone = True
@@ -241,21 +241,21 @@ class Membership:
             if summary is None or peer.id == without:
                 continue
             if self.is_suspect(peer, now_ms):
-                expected += summary.arrivals_per_s * (now_ms - peer.silent_since_ms) / 1_000
+                expected += summary.arrivals_per_s * (now_ms - peer.suspect_since_ms) / 1_000
                 summary = doubted(summary)
             else:
-                until_ms = min(until_ms, peer.silent_since_ms + self.late_ms)
+                until_ms = min(until_ms, peer.suspect_since_ms + self.late_ms)
                 if summary.leases:  # A peer without visitors has none to release.
                     read.append(peer.read)
-            if any(summary.silent):
+            if any(summary.suspect):
                 silent_read.append(peer.read)
             summaries.append(summary)
         stale = self.is_cut_off(now_ms)
         return PeerState(
             add_up(summaries),
             unread=self._unread(room, min(read)) if read else None,
-            silent=tuple(map(sum, zip(*(summary.silent for summary in summaries), strict=True))),
-            silent_unread=self._unread(room, min(silent_read)) if silent_read else 0,
+            suspect=tuple(map(sum, zip(*(summary.suspect for summary in summaries), strict=True))),
+            suspect_unread=self._unread(room, min(silent_read)) if silent_read else 0,
             newcomers=newcomers_at_most(expected),
             stale=stale,
             until_ms=inf if stale else until_ms,

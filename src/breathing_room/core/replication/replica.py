@@ -26,19 +26,19 @@ from breathing_room.core.broadcaster import LastBroadcast
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.effects import KeepConnections, Step
 from breathing_room.core.events import (
-    Broke,
+    ClaimedElsewhere,
+    Disconnected,
     Event,
-    Inherited,
     Joined,
     Left,
     MoodChanged,
-    Moved,
-    Observed,
+    ObserverJoined,
     ObserverLeft,
+    PanelLeft,
+    PanelReported,
     PeersChanged,
-    Reported,
-    Withdrew,
-    Woken,
+    SeatsTransferred,
+    TimerFired,
 )
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
@@ -175,16 +175,16 @@ class Replica:
                 if (moved := self._visitor_of.get(connection)) in self._standby and moved is not None:
                     self._take_back(moved, now_ms, mood)
                 room.apply(event, now_ms=now_ms)
-            case Left(connection) | Broke(connection):
+            case Left(connection) | Disconnected(connection):
                 self._end(event, connection, now_ms)
-            case Reported(visitor):
+            case PanelReported(visitor):
                 if visitor in self._standby:
                     self._take_back(visitor, now_ms)
                 is_new = not room.holds(visitor)
                 room.apply(event, now_ms=now_ms)
                 if is_new and room.holds(visitor):  # Else the panel has no seat for it.
                     self._claim(visitor)
-            case Withdrew(visitor):
+            case PanelLeft(visitor):
                 if not room.holds(visitor):  # The seat is at a peer.
                     self._claimed[visitor] = None
                 room.apply(event, now_ms=now_ms)
@@ -192,7 +192,7 @@ class Replica:
                 room.apply(event, now_ms=now_ms)
         return self._conclude(now_ms, requester=event.connection if isinstance(event, ASKING) else None)
 
-    def _end(self, event: Left | Broke, connection: Connection, now_ms: int) -> None:
+    def _end(self, event: Left | Disconnected, connection: Connection, now_ms: int) -> None:
         """Remove a connection, on standby or not."""
         visitor = self._visitor_of.pop(connection, None)
         if visitor is not None and (standby := self._standby.get(visitor)) is not None:
@@ -266,7 +266,7 @@ class Replica:
         """Go on with a connection that was on standby before a sleep."""
         self._standby.setdefault(visitor, Standby(peer, mood, [])).connections.append(connection)
         self._visitor_of[connection] = visitor
-        self.room.apply(Observed(connection), now_ms=self.room.now_ms)
+        self.room.apply(ObserverJoined(connection), now_ms=self.room.now_ms)
 
     def _hear(self, part: RoomDelta, peer: PeerId, now_ms: int) -> None:
         """Take what one peer says of this room."""
@@ -279,14 +279,14 @@ class Replica:
             elif self._is_connected(visitor):
                 self._put_on_standby(visitor, peer, now_ms)
             elif self.room.holds(visitor):
-                self.room.apply(Moved(visitor), now_ms=now_ms)
+                self.room.apply(ClaimedElsewhere(visitor), now_ms=now_ms)
         for visitor in part.reported:
             if self._is_claimed(visitor):
                 continue
             if self._is_connected(visitor):
                 self._claim(visitor)
             elif visitor not in self._standby and self.room.holds(visitor):
-                self.room.apply(Moved(visitor), now_ms=now_ms)
+                self.room.apply(ClaimedElsewhere(visitor), now_ms=now_ms)
         for visitor in part.gone:
             if visitor in self._standby and self._standby[visitor].peer == peer:
                 self._take_back(visitor, now_ms)
@@ -295,9 +295,9 @@ class Replica:
         member = self.room.members.get(visitor)
         assert member is not None
         standby = self._standby[visitor] = Standby(peer, member.mood, list(member.connections))
-        self.room.apply(Moved(visitor), now_ms=now_ms)
+        self.room.apply(ClaimedElsewhere(visitor), now_ms=now_ms)
         for connection in standby.connections:
-            self.room.apply(Observed(connection), now_ms=now_ms)
+            self.room.apply(ObserverJoined(connection), now_ms=now_ms)
         self._keep(visitor, standby)
 
     def _keep(self, visitor: VisitorKey, standby: Standby) -> None:
@@ -308,7 +308,7 @@ class Replica:
 
     def _inherit(self, seats: Leases, now_ms: int) -> None:
         """Take over the seats of a peer that is about to leave; it removes them when it reads our claims."""
-        self.room.apply(Inherited(seats), now_ms=now_ms)
+        self.room.apply(SeatsTransferred(seats), now_ms=now_ms)
         for visitor, *_ in seats:
             if self.room.panel.holds(visitor):
                 self._claim(visitor)
@@ -367,7 +367,7 @@ class Replica:
         """Let the room know what is known of the peers now, and that time has passed; ``at_ms`` is the room's time if that is not now."""
         state = self._peers.peer_state(self.room.name, now_ms)
         self._until_ms = state.until_ms
-        event = Woken() if state == self.room.peers else PeersChanged(state)
+        event = TimerFired() if state == self.room.peers else PeersChanged(state)
         self.room.apply(event, now_ms=now_ms if at_ms is None else at_ms)
 
     def _look_if_late(self, now_ms: int) -> None:

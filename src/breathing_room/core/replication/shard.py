@@ -87,7 +87,7 @@ class CoordinatorUpdate:
         head = {
             "version": self.version,
             "unread": peers.unread,
-            "silent_unread": peers.silent_unread,
+            "silent_unread": peers.suspect_unread,
             "newcomers": peers.newcomers,
             "rate": self.rate,
             "say_all": self.resync,
@@ -108,8 +108,8 @@ class CoordinatorUpdate:
             peers = PeerState(
                 (part.summary,),
                 unread=None if head["unread"] is None else int(head["unread"]),
-                silent=part.summary.silent,
-                silent_unread=int(head["silent_unread"]),
+                suspect=part.summary.suspect,
+                suspect_unread=int(head["silent_unread"]),
                 newcomers=int(head["newcomers"]),
             )
             return cls(
@@ -224,7 +224,7 @@ class Shard:
             peers,
             summaries=(doubted(summary),),
             unread=None,
-            silent=summary.people,
+            suspect=summary.people,
             newcomers=peers.newcomers + newcomers_at_most(expected),
             stale=True,
         )

@@ -1,7 +1,7 @@
 """The sampling rate that holds for all replicas of a room, kept beside the log that they share.
 
 The first replica to see that the rate should change sets it for all. What was announced before goes on being
-acted on for ``spread_ms``, and for ``late_ms`` more, until which every replica that is not suspect has read
+acted on for ``rate_propagation_ms``, and for ``late_ms`` more, until which every replica that is not suspect has read
 the new one.
 """
 
@@ -14,15 +14,15 @@ from breathing_room.core.codec import DAMAGE, read_count, read_number
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Step
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Paced
+from breathing_room.core.events import RateSet
 from breathing_room.core.rate import Rate
 from breathing_room.core.replication.replica import Replica
 from breathing_room.core.summary import Summary
 
 
 def propose(
-    pace: Paced, summaries: Iterable[Summary], config: RoomConfig, *, late_ms: int, now_ms: int
-) -> Paced | None:
+    pace: RateSet, summaries: Iterable[Summary], config: RoomConfig, *, late_ms: int, now_ms: int
+) -> RateSet | None:
     """Return what the rate of a whole room should become, None if it should stay.
 
     Args:
@@ -36,20 +36,20 @@ def propose(
     for summary in summaries:
         seats += summary.panel.seats
         arrivals_per_ms += summary.panel.arrivals_per_ms
-    rate = Rate(config.panel_size, config.spread_ms + late_ms, now_ms=now_ms)
+    rate = Rate(config.panel_size, config.rate_propagation_ms + late_ms, now_ms=now_ms)
     rate.wake(pace.rates, pace.changed_at_ms, now_ms)
     if not rate.follow(int(seats), config.reports_share(arrivals_per_ms), now_ms):
         return None
     rate.theta(now_ms)  # drops those that no client acts on any more
-    return Paced(rate.rates, rate.changed_at_ms)
+    return RateSet(rate.rates, rate.changed_at_ms)
 
 
-def encode_rate(pace: Paced) -> bytes:
+def encode_rate(pace: RateSet) -> bytes:
     """Encode a rate for the place from which all replicas read it."""
     return json.dumps({"rates": pace.rates, "changed_at_ms": pace.changed_at_ms}).encode()
 
 
-def decode_rate(value: bytes) -> Paced:
+def decode_rate(value: bytes) -> RateSet:
     """Decode a rate.
 
     Raises:
@@ -62,7 +62,7 @@ def decode_rate(value: bytes) -> Paced:
         )
         if not rates:
             raise ValueError
-        return Paced(rates, read_count(pace["changed_at_ms"]))
+        return RateSet(rates, read_count(pace["changed_at_ms"]))
     except DAMAGE as error:
         raise HostError("a damaged sampling rate") from error
 
@@ -105,12 +105,12 @@ class SharedRate:
             now_ms: The host's time.
         """
         room = self._replica.room
-        own = Paced(_shifted(room.panel.rates, ahead_ms), room.panel.changed_at_ms + ahead_ms)
+        own = RateSet(_shifted(room.panel.rates, ahead_ms), room.panel.changed_at_ms + ahead_ms)
         step = None
         if not value:
             if room.panel.rate < 1.0:
                 return RateChange(None, encode_rate(own))  # The log lost its memory.
-            kept = Paced(ALL_REPORT, 0)
+            kept = RateSet(ALL_REPORT, 0)
         else:
             try:
                 kept = decode_rate(value)
@@ -118,11 +118,11 @@ class SharedRate:
                 return RateChange(None, encode_rate(own))
             if value != self._seen:
                 self._seen = value
-                here = Paced(_shifted(kept.rates, -ahead_ms), kept.changed_at_ms - ahead_ms)
+                here = RateSet(_shifted(kept.rates, -ahead_ms), kept.changed_at_ms - ahead_ms)
                 step = self._replica.step(here, now_ms=now_ms)
                 if own.rates[0][1] < min(rate for _, rate in kept.rates):
                     # A lower one was published here while this replica was cut off: clients may act on that for a while.
-                    until_ms = now_ms + ahead_ms + room.config.spread_ms + self._late_ms
+                    until_ms = now_ms + ahead_ms + room.config.rate_propagation_ms + self._late_ms
                     lower = (until_ms, own.rates[0][1])
                     return RateChange(step, encode_rate(replace(kept, rates=(*kept.rates, lower))))
         summaries = [room.summary(now_ms), *room.peers.summaries]

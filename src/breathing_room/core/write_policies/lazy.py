@@ -34,7 +34,7 @@ class LazyPolicy(RememberingPolicy):
             self._changed[record.visitor] = None
 
     def _come_due(self) -> None:
-        self._lapsed()
+        self._expired()
         if self._now_ms >= self._window_ends_at_ms:
             self._window_ends_at_ms = (self._now_ms // self.window_ms + 1) * self.window_ms
             self._flush()

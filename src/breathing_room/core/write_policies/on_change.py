@@ -39,7 +39,7 @@ class OnChangePolicy(RememberingPolicy):
             self._put(self._key_of(record.visitor), [record])
 
     def _come_due(self) -> None:
-        for record in self._lapsed():
+        for record in self._expired():
             self._forget(record.visitor)
 
     def _forget(self, visitor: VisitorKey) -> None:

@@ -174,15 +174,15 @@ class RememberingPolicy(WritePolicy):
             self._seats[record.visitor] = record
         return former, record
 
-    def _lapsed(self) -> list[Record]:
+    def _expired(self) -> list[Record]:
         """Forget those whose leases have ended, and return them."""
-        lapsed = []
+        expired = []
         while self._seats:
             record = next(iter(self._seats.values()))
             if record.heard_at_ms + self.lease_ms > self._now_ms:
                 break
-            lapsed.append(self._seats.pop(record.visitor))
-        return lapsed
+            expired.append(self._seats.pop(record.visitor))
+        return expired
 
 
 def at_least(name: str, value_ms: int, least_ms: int) -> int:

@@ -184,29 +184,29 @@ class Traffic:
 
     Attributes:
         seats: Those who report: the count times the rate, which is the panel's size in a large crowd.
-        stay_ms: How long they stay, on average.
-        beat_ms: How often a seat gives a sign of life.
-        moods_per_stay: Changes of mood in a stay.
+        visit_ms: How long they stay, on average.
+        heartbeat_ms: How often a seat gives a sign of life.
+        moods_per_visit: Changes of mood in a stay.
         leaves_share: The share of goodbyes that arrive.
     """
 
     seats: float
-    stay_ms: float
-    beat_ms: float
-    moods_per_stay: float = 1.0
+    visit_ms: float
+    heartbeat_ms: float
+    moods_per_visit: float = 1.0
     leaves_share: float = 0.92
 
     @property
     def joins(self) -> float:
         """A day."""
-        return self.seats * DAY_MS / self.stay_ms
+        return self.seats * DAY_MS / self.visit_ms
 
     @property
     def changes(self) -> float:
         """Joins, moods and goodbyes a day."""
-        return self.joins * (1 + self.moods_per_stay + self.leaves_share)
+        return self.joins * (1 + self.moods_per_visit + self.leaves_share)
 
     @property
     def reports(self) -> float:
         """Changes and signs of life a day."""
-        return self.changes + self.seats * DAY_MS / self.beat_ms
+        return self.changes + self.seats * DAY_MS / self.heartbeat_ms

@@ -30,7 +30,7 @@ class SnapshotPolicy(RememberingPolicy):
         self._come_due()
 
     def _come_due(self) -> None:
-        self._lapsed()
+        self._expired()
         if self._now_ms >= self._saved_at_ms + self.snapshot_ms:
             self._flush()
 

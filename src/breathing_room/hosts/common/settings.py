@@ -20,7 +20,7 @@ from typing import Any, Final, Self
 
 from breathing_room.core.admission import Admission
 from breathing_room.core.config import ROOM_FIELDS, RoomConfig, Setting, check_settings, setting, settings_of
-from breathing_room.core.errors import ConfigError, PeerError
+from breathing_room.core.errors import ClientError, ConfigError
 from breathing_room.core.replication.delta import NODE_NAME
 from breathing_room.core.replication.membership import LATE_TICKS
 from breathing_room.core.wire import check_room, presence_path
@@ -186,7 +186,7 @@ class ServerConfig:
         high=1_048_576,
         group="limits",
     )
-    senseless_max: int = setting(
+    bad_messages_max: int = setting(
         20,
         "messages that make no sense, after which a socket is closed",
         unit="messages",
@@ -210,7 +210,7 @@ class ServerConfig:
         high=600_000,
         group="limits",
     )
-    slow_ms: int = setting(
+    slow_reader_ms: int = setting(
         15_000,
         "how long a socket may refuse to read before it is closed",
         unit="ms",
@@ -218,7 +218,7 @@ class ServerConfig:
         high=600_000,
         group="limits",
     )
-    retry_spread_ms: int = setting(
+    reconnect_spread_ms: int = setting(
         5_000,
         "over how long clients come back after a restart, each at a moment of its own: longer spares the server, and "
         "keeps clients waiting",
@@ -288,7 +288,7 @@ class ServerConfig:
         ):
             try:
                 check_room(name)
-            except PeerError as error:
+            except ClientError as error:
                 raise ConfigError(f"{place}: {error.message}") from None
         self._check_room("", self.room)
         for name, room in self.rooms.items():
@@ -329,26 +329,26 @@ class ServerConfig:
 
     def _check_room(self, place: str, room: RoomConfig) -> None:
         """Check the settings of a room against those of the server."""
-        if self.publish_url and 2 * self.publish_ms > room.valid_ms:
+        if self.publish_url and 2 * self.publish_ms > room.stale_after_ms:
             raise ConfigError(
-                f"{place}publish_ms must not exceed half of valid_ms, {room.valid_ms // 2:,}: readers would be left with "
+                f"{place}publish_ms must not exceed half of stale_after_ms, {room.stale_after_ms // 2:,}: readers would be left with "
                 "what is no longer valid"
             )
-        if room.valid_ms < 1_000 * self.presence_max_age_s:
+        if room.stale_after_ms < 1_000 * self.presence_max_age_s:
             raise ConfigError(
-                f"{place}presence_max_age_s must not exceed valid_ms, {room.valid_ms:,}: a cache would serve what is no "
+                f"{place}presence_max_age_s must not exceed stale_after_ms, {room.stale_after_ms:,}: a cache would serve what is no "
                 "longer valid"
             )
-        if self.redis and self.retry_spread_ms > room.grace_ms:
+        if self.redis and self.reconnect_spread_ms > room.grace_ms:
             raise ConfigError(
-                f"{place}grace_ms must not be less than retry_spread_ms, {self.retry_spread_ms:,}: a visitor whom a "
+                f"{place}grace_ms must not be less than reconnect_spread_ms, {self.reconnect_spread_ms:,}: a visitor whom a "
                 "server sends to the others is counted for so long"
             )
         # A copy may be as old again while it is renewed; a poll comes up to a tenth late.
-        heard_ms = 2_000 * self.presence_max_age_s + room.next_ms * 11 // 10
-        if room.mode == "poll" and room.spread_ms < heard_ms:
+        heard_ms = 2_000 * self.presence_max_age_s + room.poll_ms * 11 // 10
+        if room.mode == "poll" and room.rate_propagation_ms < heard_ms:
             raise ConfigError(
-                f"{place}spread_ms must be at least {heard_ms:,}: twice presence_max_age_s and the longest poll, until "
+                f"{place}rate_propagation_ms must be at least {heard_ms:,}: twice presence_max_age_s and the longest poll, until "
                 "when a client may act on an old rate"
             )
 

@@ -14,7 +14,7 @@ from typing import Final
 from breathing_room.core.admission import Admission, RoomQuota, admit_room, admit_while
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.errors import ConfigError, HostError, StoreError
-from breathing_room.core.events import Woken
+from breathing_room.core.events import TimerFired
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
@@ -97,7 +97,7 @@ class App(RoomServices):
         self._unknown_until_ms = 0
         self._tasks: set[asyncio.Task[None]] = set()
         pings_ms = [room.ping_ms // 4 for room in (config.room, *config.rooms.values())]
-        waits_ms = [config.handshake_ms // 4, config.join_ms // 4, config.slow_ms // 4]
+        waits_ms = [config.handshake_ms // 4, config.join_ms // 4, config.slow_reader_ms // 4]
         self._tick_s = max(20, min(1_000, *waits_ms, *pings_ms)) / 1_000
         self._starting = asyncio.Lock()
 
@@ -192,7 +192,7 @@ class App(RoomServices):
     def send_away(self, room: ServerRoom) -> None:
         """Close whatever is connected to a room, each with its own moment to come back."""
         room.flush()  # What is owed is sent before.
-        for subscriber in [*(room.pings or ()), *room.audience]:
+        for subscriber in [*(room.pings or ()), *room.subscribers]:
             subscriber.close(RESTART, self.retry_reason())
 
     def send_everyone_away(self) -> None:
@@ -207,7 +207,7 @@ class App(RoomServices):
 
     def retry_reason(self) -> bytes:
         """Give a client its own moment to come back, so that not all come at once."""
-        return retry_reason(secrets.randbelow(self.config.retry_spread_ms + 1))
+        return retry_reason(secrets.randbelow(self.config.reconnect_spread_ms + 1))
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run something in the background, hold on to it, and do not let it fail in silence."""
@@ -242,7 +242,7 @@ class App(RoomServices):
             forwarded_for: Its ``X-Forwarded-For``.
 
         Raises:
-            PeerError: The server is stopping or full, the room is not open, or there are too many of them.
+            ClientError: The server is stopping or full, the room is not open, or there are too many of them.
         """
         admit_while(self.is_open)
         room = self.rooms.get(name)
@@ -264,7 +264,7 @@ class App(RoomServices):
         """Say who is in a room, without opening it.
 
         Raises:
-            PeerError: Rooms are not open to everybody, and this is none of them.
+            ClientError: Rooms are not open to everybody, and this is none of them.
         """
         room = self.rooms.get(name)
         if room is not None:
@@ -307,7 +307,7 @@ class App(RoomServices):
         if self.cluster is not None and replica is not None:
             self.cluster.hold(replica, opened.take)
         self.spawn(platform.load_history())
-        opened.feed(Woken())
+        opened.feed(TimerFired())
         return opened
 
     async def _close_idle_rooms(self) -> None:
@@ -327,7 +327,7 @@ class App(RoomServices):
 
     def _is_idle(self, room: ServerRoom) -> bool:
         """Whether nothing is in a room or watches it, and nothing is left to find out or to say."""
-        if room.attached or room.audience or room.room.count:
+        if room.attached or room.subscribers or room.room.count:
             return False
         if self.cluster is not None and self.cluster.has_unsent(room.name):
             return False

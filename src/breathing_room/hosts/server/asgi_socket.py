@@ -9,13 +9,13 @@ import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Heard
-from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import HeartbeatReceived
+from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
 from breathing_room.hosts.common.http.middleware import error_response
 from breathing_room.hosts.common.rooms.connection import PERSON, Connection
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 from breathing_room.hosts.server.app import App, ServerRoom
 
 
@@ -27,15 +27,15 @@ class AsgiSocket(Connection):
     # Answers that a client may leave unread; a polite one waits for each.
     ANSWERS_MAX = 16
 
-    def __init__(self, websocket: WebSocket, room: ServerRoom, dialect: Dialect) -> None:
+    def __init__(self, websocket: WebSocket, room: ServerRoom, codec: MessageCodec) -> None:
         self._websocket = websocket
-        self._latest: Announcement | None = None
+        self._latest: EncodedPresence | None = None
         self._answers: list[bytes] = []
         self._closing: tuple[int, bytes] | None = None
         self._news = asyncio.Event()
-        super().__init__(room, dialect)
+        super().__init__(room, codec)
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         """Have the latest ready for when the writer gets to it."""
         self._latest = announcement
         self._news.set()
@@ -50,7 +50,7 @@ class AsgiSocket(Connection):
         """Do nothing: ASGI knows no pings; the server below sends its own, and ends what does not answer."""
         self.heard_at_ms = self.room.host.clock.now_ms()
         if self.role == PERSON:
-            self.room.feed(Heard(self))
+            self.room.feed(HeartbeatReceived(self))
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Part after what is ready was sent."""
@@ -58,7 +58,7 @@ class AsgiSocket(Connection):
             self._closing = (code, reason)
             self.room.platform.deadlines.count_close(code)
             self._news.set()
-            self.ended(politely=False)
+            self.ended(graceful=False)
 
     def abort(self) -> None:
         """ASGI has no other way than to close."""
@@ -74,7 +74,7 @@ class AsgiSocket(Connection):
                 await self._websocket.send_text(answer.decode())
             if self._latest is not None:
                 announcement, self._latest = self._latest, None
-                await self._websocket.send_text(announcement.form(self.dialect, bytes.decode))
+                await self._websocket.send_text(announcement.form(self.codec, bytes.decode))
             if self._closing is not None:
                 code, reason = self._closing
                 await self._websocket.close(code, reason.decode())
@@ -87,7 +87,7 @@ class AsgiSocket(Connection):
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 # 1005 is what servers report for want of a better word, a broken connection's too.
-                self.ended(politely=message.get("code") in {GOODBYE, GOING_AWAY})
+                self.ended(graceful=message.get("code") in {NORMAL_CLOSURE, GOING_AWAY})
                 return
             text = message.get("text")
             if text is None:
@@ -115,7 +115,7 @@ class AsgiSocket(Connection):
                 origin=headers.get("origin"),
                 host=headers.get("host"),
                 config=host.config,
-                connections=host.session_count,
+                connections=host.connection_count,
                 connections_max=host.sockets_max,
             )
             room = host.enter(
@@ -123,11 +123,11 @@ class AsgiSocket(Connection):
                 address=websocket.client.host if websocket.client else None,
                 forwarded_for=headers.get("x-forwarded-for"),
             )
-        except PeerError as error:
+        except ClientError as error:
             host.counters.refuse(error.code)
             await websocket.send_denial_response(error_response(error))
             return
-        session = cls(websocket, room, admitted.dialect)
+        session = cls(websocket, room, admitted.codec)
         await websocket.accept()
         admitted.begin(session)
         writer = asyncio.create_task(session.write())
@@ -135,7 +135,7 @@ class AsgiSocket(Connection):
         try:
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            session.ended(politely=False)
+            session.ended(graceful=False)
             session.room.platform.deadlines.release(session)
             for task in (writer, reader):
                 task.cancel()

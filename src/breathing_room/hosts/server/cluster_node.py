@@ -142,7 +142,7 @@ class ClusterNode:
         self.nodes = Membership(
             self.node,
             late_ms=late,
-            seat_lease_ms=max(room.beat_lease_ms for room in rooms),
+            seat_lease_ms=max(room.heartbeat_lease_ms for room in rooms),
             now_ms=self.now_ms(),
         )
         # What was said while a node was cut off for less than a lease is still there when it comes back.
@@ -215,7 +215,7 @@ class ClusterNode:
         """
         self.is_draining = True  # Nobody comes in any more, and whoever asks is told so.
         self._host.send_everyone_away()
-        give_up_at_ms = self.now_ms() + self._host.config.retry_spread_ms + RETURN_MS
+        give_up_at_ms = self.now_ms() + self._host.config.reconnect_spread_ms + RETURN_MS
         while self.now_ms() < give_up_at_ms and any(  # noqa: ASYNC110 - the ticks that go on are the event
             room.replica.room.count for room in self._rooms.values()
         ):

@@ -4,8 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from breathing_room.core.events import Observed
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.core.events import ObserverJoined
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.server.app import ServerRoom
 
 
@@ -18,11 +18,11 @@ class EventStream:
 
     def __init__(self, room: ServerRoom) -> None:
         self.room = room
-        self._latest: Announcement | None = None
+        self._latest: EncodedPresence | None = None
         self._goodbye: bytes | None = None
         self._news = asyncio.Event()
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         """Have the latest ready for when the reader takes it."""
         self._latest = announcement
         self._news.set()
@@ -37,10 +37,10 @@ class EventStream:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield events until the reader goes or the server stops."""
         host = self.room.host
-        self.room.audience[self] = None
-        self.room.feed(Observed(self))
+        self.room.subscribers[self] = None
+        self.room.feed(ObserverJoined(self))
         self.room.flush()  # Its reader waits for the first event.
-        host.session_count += 1
+        host.connection_count += 1
         try:
             while True:
                 try:
@@ -57,6 +57,6 @@ class EventStream:
                     yield self._goodbye
                     return
         finally:
-            self.room.audience.pop(self, None)
+            self.room.subscribers.pop(self, None)
             self.room.observer_left(self)
-            host.session_count -= 1
+            host.connection_count -= 1

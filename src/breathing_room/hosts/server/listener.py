@@ -18,7 +18,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
 from breathing_room.hosts.common.http.responses import NotFoundError, error_answer, upgrade_required
 from breathing_room.hosts.server.app import App
@@ -73,26 +73,26 @@ def accept_key(request: RequestHead, parser: httptools.HttpRequestParser) -> byt
     """Check the handshake of section 4.2.1 and compute the answer to its key.
 
     Raises:
-        PeerError: The request is no handshake, or one that we do not understand.
+        ClientError: The request is no handshake, or one that we do not understand.
     """
     hosts = request.headers.get(b"host", b"")
     if parser.get_method() != b"GET" or parser.get_http_version() < "1.1" or not hosts or b"," in hosts:
-        raise PeerError("bad_handshake", "a WebSocket begins with GET, HTTP/1.1 and one Host header")
+        raise ClientError("bad_handshake", "a WebSocket begins with GET, HTTP/1.1 and one Host header")
     if b"websocket" not in request.tokens(b"upgrade") or b"upgrade" not in request.tokens(b"connection"):
         raise upgrade_required()
     if request.headers.get(b"sec-websocket-version", b"").strip() != b"13":
-        raise PeerError("upgrade_required", "WebSocket version 13 is spoken here", status=426)
+        raise ClientError("upgrade_required", "WebSocket version 13 is spoken here", status=426)
     key = request.headers.get(b"sec-websocket-key", b"").strip()
     try:
         valid = len(base64.b64decode(key, validate=True)) == 16
     except binascii.Error:
         valid = False
     if not valid:
-        raise PeerError("bad_handshake", "Sec-WebSocket-Key must be 16 bytes in base64")
+        raise ClientError("bad_handshake", "Sec-WebSocket-Key must be 16 bytes in base64")
     return base64.b64encode(hashlib.sha1(key + ACCEPT_GUID).digest())  # noqa: S324 - the RFC's choice, no secret
 
 
-def refusal(error: PeerError) -> bytes:
+def refusal(error: ClientError) -> bytes:
     """Write a whole HTTP response for an error."""
     answer = error_answer(error)
     headers = {**answer.headers, "Content-Length": len(answer.body), "Connection": "close"}
@@ -103,7 +103,7 @@ def refusal(error: PeerError) -> bytes:
     return "\r\n".join((*head, "", "")).encode() + answer.body
 
 
-class Http(HttpToolsProtocol):
+class UvicornHttp(HttpToolsProtocol):
     """uvicorn's HTTP class, with limits on how long and how large the head of a request may be."""
 
     host: App
@@ -158,21 +158,21 @@ class Http(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP, in the shape that all errors have."""
         del msg
-        self._refuse(PeerError("bad_request", "this is not HTTP"))
+        self._refuse(ClientError("bad_request", "this is not HTTP"))
 
     def _grow(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self.host.config.headers_bytes_max:
-            self._refuse(PeerError("headers_too_large", "the head of the request is too long", status=431))
+            self._refuse(ClientError("headers_too_large", "the head of the request is too long", status=431))
 
-    def _refuse(self, error: PeerError) -> None:
+    def _refuse(self, error: ClientError) -> None:
         if not self.transport.is_closing():
             self.host.counters.refuse(error.code)
             self.transport.write(refusal(error))
             self.transport.close()
 
 
-class Front(asyncio.Protocol):
+class Listener(asyncio.Protocol):
     """Looks at the first bytes of a connection, or completes an upgrade that uvicorn met.
 
     Args:
@@ -248,7 +248,7 @@ class Front(asyncio.Protocol):
 
     def _hand_over(self, data: bytes) -> None:
         # The time that is running goes on: an empty line begins no request.
-        http = Http(self._config, self._server_state, self._app_state)
+        http = UvicornHttp(self._config, self._server_state, self._app_state)
         http.host = self._host
         http.connection_made(self._transport)
         self._transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
@@ -262,7 +262,7 @@ class Front(asyncio.Protocol):
             return  # There is more to come.
         try:
             self._handshake(data[: end + 4], data[end + 4 :], too_long=end < 0 or end > limit)
-        except PeerError as error:
+        except ClientError as error:
             self._host.counters.refuse(error.code)
             self._transport.write(refusal(error))
             self._transport.close()
@@ -270,7 +270,7 @@ class Front(asyncio.Protocol):
     def _handshake(self, head: bytes, rest: bytes, *, too_long: bool) -> None:
         host = self._host
         if too_long:
-            raise PeerError("headers_too_large", "the head of the request is too long", status=431)
+            raise ClientError("headers_too_large", "the head of the request is too long", status=431)
         request = RequestHead()
         parser = httptools.HttpRequestParser(request)
         try:
@@ -278,12 +278,12 @@ class Front(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError:
-            raise PeerError("bad_request", "this is not HTTP") from None
+            raise ClientError("bad_request", "this is not HTTP") from None
         has_body = (
             b"transfer-encoding" in request.headers or request.headers.get(b"content-length", b"0") != b"0"
         )
         if not request.complete or has_body:
-            raise PeerError("bad_request", "a handshake has no body")
+            raise ClientError("bad_request", "a handshake has no body")
         url = httptools.parse_url(request.url)
         accept = accept_key(request, parser)
         ours = SOCKET_PATH.fullmatch(url.path)
@@ -295,7 +295,7 @@ class Front(asyncio.Protocol):
             origin=request.text(b"origin"),
             host=request.text(b"host"),
             config=host.config,
-            connections=host.session_count,
+            connections=host.connection_count,
             connections_max=host.sockets_max,
         )
         peer = self._transport.get_extra_info("peername")
@@ -308,7 +308,7 @@ class Front(asyncio.Protocol):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
-        socket = Socket(self._transport, room, admitted.dialect)
+        socket = Socket(self._transport, room, admitted.codec)
         if self._upgrading:
             # uvicorn will set its protocol to this object when we return: what comes is passed on.
             self._socket = socket

@@ -26,7 +26,7 @@ COUNTERS = {
     "reports_shed": "Reports that came over the budget of a room; they were told to come again.",
     "presence_reads": "Presences that were read from this server and not from a cache.",
     "messages_in": "Messages that sockets sent.",
-    "announcements": "Changes that were told to a room.",
+    "broadcasts": "Changes that were told to a room.",
     "pushes": "Announcements times those who were told.",
     "answers": "Presences sent in answer to a join or an observe.",
     "snapshots": "Rooms saved.",
@@ -38,7 +38,7 @@ COUNTERS = {
 ROOM_GAUGES = {
     "people": "People counted, silent ones included.",
     "people_silent": "People whose lease is in doubt: their socket broke, a report is overdue, or a restart was.",
-    "audience": "Sockets and event streams that are told of every change.",
+    "subscribers": "Sockets and event streams that are told of every change.",
     "count": "The count that is published; missing while nobody knows it.",
     "count_raw": "What it would be if no address prefix were held to prefix_seats_max.",
     "rate": "The share of visitors without a socket who are asked to report.",
@@ -58,16 +58,16 @@ def room_gauges(room: ServerRoom) -> dict[str, float]:
     """Read the gauges of a room, by the names of ``ROOM_GAUGES``."""
     panel = room.room.panel
     presence = room.presence()
-    seats = panel.seat_count + panel.capped_count
+    seats = panel.seat_count + panel.over_quota_count
     largest = panel.largest_prefix_seats
     gauges = {
         "people": room.room.count,
-        "people_silent": room.room.silent_count,
-        "audience": len(room.audience),
+        "people_silent": room.room.suspect_count,
+        "subscribers": len(room.subscribers),
         "rate": panel.rate,
         "theta": panel.theta,
         "seats": panel.seat_count,
-        "seats_capped": panel.capped_count,
+        "seats_capped": panel.over_quota_count,
         "prefix_share": largest / seats if seats else 0.0,
         "prefix_alarm": largest >= panel.prefix_seats_max
         or (seats >= ALARM_SEATS_MIN and 2 * largest > seats),
@@ -173,7 +173,7 @@ class HostCollector(Collector):
             closes.add_metric([str(close_code)], count)
         yield closes
         yield GaugeMetricFamily(
-            "breathing_room_sockets", "Sockets and event streams open.", self._host.session_count
+            "breathing_room_sockets", "Sockets and event streams open.", self._host.connection_count
         )
         yield GaugeMetricFamily(
             "breathing_room_sockets_max", "Sockets that may be open.", self._host.sockets_max
@@ -190,7 +190,7 @@ class HostCollector(Collector):
         for name, room in self._host.rooms.items():
             for gauge, value in room_gauges(room).items():
                 gauges[gauge].add_metric([name], value)
-            refused.add_metric([name], room.room.panel.refused_count)
+            refused.add_metric([name], room.room.panel.rejected_count)
         yield from gauges.values()
         yield refused
         yield from cluster_metrics(self._host)

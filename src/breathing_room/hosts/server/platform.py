@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Final, Protocol
 
-from breathing_room.core.daily import Day
+from breathing_room.core.daily import DailyStats
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import KeepConnections
 from breathing_room.core.events import Event
@@ -13,7 +13,7 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.snapshot import encode_snapshot
 from breathing_room.core.wire import LEASE_ENDED
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, Subscriber
 from breathing_room.hosts.common.rooms.room_store import RoomStore
 from breathing_room.hosts.common.settings import ServerConfig
@@ -48,7 +48,7 @@ class SocketDeadlines:
     """
 
     def __init__(self, config: ServerConfig, counters: Counters) -> None:
-        self.slow: FixedTimeouts[Abortable] = FixedTimeouts(config.slow_ms)
+        self.slow: FixedTimeouts[Abortable] = FixedTimeouts(config.slow_reader_ms)
         self.closing: FixedTimeouts[Abortable] = FixedTimeouts(CLOSING_MS)
         self.all_closed = asyncio.Event()
         self._counters = counters
@@ -96,16 +96,16 @@ class ServerPlatform:
         is_replica: bool = False,
     ) -> None:
         self.history: History | None = None
-        self.day: Day | None = None
+        self.day: DailyStats | None = None
         if host.config.admin_token:
-            self.day = Day(wall_ms=host.clock.wall_ms(), epoch_ms=host.config.room.epoch_ms)
+            self.day = DailyStats(wall_ms=host.clock.wall_ms(), epoch_ms=host.config.room.epoch_ms)
         self.deadlines = deadlines
         self._host = host
         self._store = store
         self._loop = loop
         self._spawn = spawn
         self._is_replica = is_replica
-        self._sent: Announcement | None = None
+        self._sent: EncodedPresence | None = None
         self._fan_out: Iterator[Subscriber] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_ms = 0
@@ -118,15 +118,15 @@ class ServerPlatform:
         """Call back when all that is ready now had its turn."""
         self._loop.call_soon(flush)
 
-    def send(self, audience: Mapping[Subscriber, None], announcement: Announcement) -> None:
+    def send(self, subscribers: Mapping[Subscriber, None], announcement: EncodedPresence) -> None:
         """Push to the whole audience, in slices: others have their turn in between."""
         self._observe(announcement.presence)
         self._sent = announcement
         if self._fan_out is None:
-            self._fan_out = iter(list(audience))
-            self._push_slice(audience, announcement)
+            self._fan_out = iter(list(subscribers))
+            self._push_slice(subscribers, announcement)
 
-    def _push_slice(self, audience: Mapping[Subscriber, None], begun_with: Announcement) -> None:
+    def _push_slice(self, subscribers: Mapping[Subscriber, None], begun_with: EncodedPresence) -> None:
         """Push to the next few, always the latest, and go on after others had their turn."""
         assert self._fan_out is not None
         assert self._sent is not None
@@ -136,13 +136,13 @@ class ServerPlatform:
             subscriber.push(sent)
             pushed += 1
             if pushed == SLICE:
-                self._loop.call_soon(self._push_slice, audience, begun_with)
+                self._loop.call_soon(self._push_slice, subscribers, begun_with)
                 break
         else:
             # Those who came first in a long fan-out may have missed what was announced during it.
-            self._fan_out = None if sent is begun_with else iter(list(audience))
+            self._fan_out = None if sent is begun_with else iter(list(subscribers))
             if self._fan_out is not None:
-                self._loop.call_soon(self._push_slice, audience, sent)
+                self._loop.call_soon(self._push_slice, subscribers, sent)
         self._host.counters.pushes += pushed
 
     def set_timer(self, at_ms: int | None) -> None:

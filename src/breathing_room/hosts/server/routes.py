@@ -98,7 +98,7 @@ class Routes:
     async def events(self, request: Request) -> Response:
         """Send every change as a Server-Sent Event. Whoever listens is not counted by listening."""
         self._check_origin(request)
-        admit_connection(self.host.session_count, self.host.sockets_max)
+        admit_connection(self.host.connection_count, self.host.sockets_max)
         room = self._enter(request, self._room(request))
         # nginx would collect events until its buffer is full.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

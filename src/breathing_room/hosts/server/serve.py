@@ -14,7 +14,7 @@ from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
 from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.app import App
-from breathing_room.hosts.server.listener import Front
+from breathing_room.hosts.server.listener import Listener
 from breathing_room.hosts.server.routes import create_app
 
 # Every connection is a handful of objects that live long; looking through all of them after each 700 new ones, as
@@ -65,7 +65,7 @@ async def _serve(
 ) -> None:
     host = App(config, sockets_max=capacity.sockets)
     await host.open_store()  # A store that cannot be used is said before anybody is let in.
-    front = partial(Front, host)
+    front = partial(Listener, host)
     server = RoomServer(
         uvicorn.Config(
             create_app(host),

@@ -9,9 +9,9 @@ from then until it could, presences are skipped, and the latest is sent afterwar
 
 import asyncio
 
-from breathing_room.core.wire import GOING_AWAY, GOODBYE
+from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE
 from breathing_room.hosts.common.rooms.connection import ENDED, Connection
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 from breathing_room.hosts.server.app import ServerRoom
 from breathing_room.hosts.server.frames import (
     CLOSE,
@@ -27,7 +27,7 @@ from breathing_room.hosts.server.frames import (
     text_frame,
 )
 
-POLITE = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
+GRACEFUL_CODES = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS})
 _PING = frame(PING, b"")
 
 
@@ -36,23 +36,23 @@ class Socket(Connection, asyncio.Protocol):
 
     __slots__ = ("_blocked", "_closing", "_missed", "_reader", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, room: ServerRoom, dialect: Dialect) -> None:
+    def __init__(self, transport: asyncio.Transport, room: ServerRoom, codec: MessageCodec) -> None:
         self._transport = transport
         self._reader = FrameReader()
         self._blocked = False
         self._missed = False
         self._closing = False
         transport.set_write_buffer_limits(high=0)
-        super().__init__(room, dialect)
+        super().__init__(room, codec)
 
     # --- Connection -----------------------------------------------------------------------------------------
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         """Write the prebuilt frame, or remember that one was missed."""
         if self._blocked:
             self._missed = True
         elif not self._closing:
-            self._transport.write(announcement.form(self.dialect, text_frame))
+            self._transport.write(announcement.form(self.codec, text_frame))
 
     def send(self, text: bytes) -> None:
         """Write an answer, unless the reader is slow: then it has enough to read."""
@@ -73,7 +73,7 @@ class Socket(Connection, asyncio.Protocol):
         self.room.platform.deadlines.count_close(code)
         self._transport.write(close_frame(code, reason))
         self.room.platform.deadlines.closing.start(self, self.room.host.clock.now_ms())
-        self.ended(politely=False)
+        self.ended(graceful=False)
 
     def abort(self) -> None:
         """Cut it off."""
@@ -110,7 +110,7 @@ class Socket(Connection, asyncio.Protocol):
             self._transport.close()
 
     def _peer_closes(self, code: int) -> None:
-        self.ended(politely=code in POLITE)
+        self.ended(graceful=code in GRACEFUL_CODES)
         if not self._closing:
             self._closing = True
             self._transport.write(frame(CLOSE, b"") if code == NO_STATUS else close_frame(code))
@@ -136,4 +136,4 @@ class Socket(Connection, asyncio.Protocol):
         del exc
         self._closing = True
         self.room.platform.deadlines.release(self)
-        self.ended(politely=False)
+        self.ended(graceful=False)

@@ -10,7 +10,7 @@ one batch every ten seconds (``bucketed``). No key has two writers and none is r
 lost between two of them. Whoever wants the presence reads all that lies under the room's prefix and merges it by visitor
 (``core/write_policies``): who reports now here, now there, is one person. A writer that dies takes its batch with it, and nothing else.
 
-The rate, and what was seen of leases that ended in silence, must be said by one voice: the *job* (``housekeep``), which runs once
+The rate, and what was seen of leases that ended in silence, must be said by one voice: the *job* (``reconcile``), which runs once
 a minute wherever there is a scheduler, and of which there must be one. It alone writes the key ``control``; writers only read it,
 at most ``propagation_ms`` late. So theta, the lowest rate that anybody may still be acting on, looks back by so much more. Nothing stops
 when the job does: the count stays unbiased, but the panel is no longer held to its size, and ghosts are those of before.
@@ -33,15 +33,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from breathing_room.hosts.common.store_mode.controller import housekeep
-    from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+    from breathing_room.hosts.common.store_mode.controller import reconcile
+    from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
     from breathing_room.hosts.stateless.app import stateless_app
 
-__all__ = ["StatelessConfig", "housekeep", "stateless_app"]
+__all__ = ["StoreModeConfig", "reconcile", "stateless_app"]
 
 _HOMES = {
-    "StatelessConfig": "breathing_room.hosts.common.store_mode.settings",
-    "housekeep": "breathing_room.hosts.common.store_mode.controller",
+    "StoreModeConfig": "breathing_room.hosts.common.store_mode.settings",
+    "reconcile": "breathing_room.hosts.common.store_mode.controller",
     "stateless_app": "breathing_room.hosts.stateless.app",
 }
 

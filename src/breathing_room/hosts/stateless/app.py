@@ -25,7 +25,7 @@ from breathing_room.hosts.common.http.middleware import (
     read_body,
 )
 from breathing_room.hosts.common.http.responses import etag_of_presence, presence_kept
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
 from breathing_room.ports import Clock, Store, wall_ms
 
@@ -121,14 +121,14 @@ class OpenedOnDemand:
 
 def stateless_app(
     store: Store | str,
-    config: StatelessConfig | None = None,
+    config: StoreModeConfig | None = None,
     *,
     writer: str | None = None,
     clock: Clock = wall_ms,
 ) -> Starlette:
     """Make one writer, as an ASGI application.
 
-    Run as many as you like over one store, and ``housekeep`` once a minute somewhere::
+    Run as many as you like over one store, and ``reconcile`` once a minute somewhere::
 
         app = stateless_app("presence.db")
 
@@ -138,7 +138,7 @@ def stateless_app(
         writer: What no other writer is called, in the form of a room's name; by default drawn at random.
         clock: Tells the wall time.
     """
-    held = Writer(store, config or StatelessConfig(), name=writer, clock=clock)
+    held = Writer(store, config or StoreModeConfig(), name=writer, clock=clock)
     routes = Routes(held)
     room = "/v1/rooms/{room}"
 

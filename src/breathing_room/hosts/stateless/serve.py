@@ -8,12 +8,12 @@ import uvicorn
 import uvloop
 
 from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.stateless.app import stateless_app
 from breathing_room.stores import open_store
 
 
-def serve_stateless(config: StatelessConfig, *, on_start: Callable[[str], None]) -> None:
+def serve_stateless(config: StoreModeConfig, *, on_start: Callable[[str], None]) -> None:
     """Serve until a signal ends it; what waits is then written.
 
     Args:
@@ -29,7 +29,7 @@ def serve_stateless(config: StatelessConfig, *, on_start: Callable[[str], None])
         runner.run(_serve(config, listener, on_start))
 
 
-async def _serve(config: StatelessConfig, listener: socket.socket, on_start: Callable[[str], None]) -> None:
+async def _serve(config: StoreModeConfig, listener: socket.socket, on_start: Callable[[str], None]) -> None:
     # A store that cannot be used is said before anybody is let in.
     store = await open_store(config.server.data)
     try:

@@ -95,8 +95,8 @@ def prepare(
     if kv is not None:
         settings["kv_namespaces"] = [{"binding": "KV", "id": kv}]
     worker = WorkerConfig.load(settings["vars"])
-    if worker.keeper == "kv":
-        settings["triggers"]["crons"] = [every_minutes(worker.job_ms, plan)]
+    if worker.backend == "kv":
+        settings["triggers"]["crons"] = [every_minutes(worker.reconcile_ms, plan)]
     assembled = Assembled({**assemble().files, **runtime_sdk()})
     if assembled.compressed_bytes > BYTES_MAX[plan]:
         raise HostError(
@@ -123,18 +123,18 @@ def prepare(
     return Deployment(folder, settings, worker, assembled.compressed_bytes, BYTES_MAX[plan])
 
 
-def every_minutes(job_ms: int, plan: str) -> str:
+def every_minutes(reconcile_ms: int, plan: str) -> str:
     """Say to cron how often the job runs.
 
     Raises:
         HostError: Cron cannot, or the plan does not allow it.
     """
-    minutes, rest = divmod(job_ms, 60_000)
+    minutes, rest = divmod(reconcile_ms, 60_000)
     if rest or not 1 <= minutes <= 30:
-        raise HostError("job_ms must be whole minutes, at most 30, where a cron runs the job")
+        raise HostError("reconcile_ms must be whole minutes, at most 30, where a cron runs the job")
     if plan == "free" and minutes < 2:
         raise HostError(
-            "job_ms must be at least 120,000 on the free plan, whose 1,000 KV writes a day a job of every minute exceeds"
+            "reconcile_ms must be at least 120,000 on the free plan, whose 1,000 KV writes a day a job of every minute exceeds"
         )
     return "* * * * *" if minutes == 1 else f"*/{minutes} * * * *"
 

@@ -10,7 +10,7 @@ import js
 from pyodide.ffi import create_proxy, to_js
 from workers import DurableObject, Response
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.handshake import admit_handshake
 from breathing_room.hosts.common.http.responses import Answer, as_client_error, error_answer, upgrade_required
 from breathing_room.hosts.common.rooms.connection import ENDED
@@ -179,7 +179,7 @@ class BreathingRoom(DurableObject):
         """Ask another object of the room.
 
         Raises:
-            PeerError: It cannot be reached.
+            ClientError: It cannot be reached.
         """
         try:
             stub = binding(self.env, "ROOMS").getByName(object_name(room, shard))
@@ -192,7 +192,7 @@ class BreathingRoom(DurableObject):
         except Exception as error:  # noqa: BLE001 - whatever the platform throws
             reason = str(error)
         log.warning("%s cannot be reached: %s", object_name(room, shard), reason)
-        raise PeerError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
+        raise ClientError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
 
     def _open_socket(
         self, room: WorkerPlatform, request: HttpRequest, headers: dict[str, str], name: str | None
@@ -210,7 +210,7 @@ class BreathingRoom(DurableObject):
         )
         client, server = js.WebSocketPair.new().object_values()
         self._state.acceptWebSocket(server)
-        session = EdgeSocket(server, room.room, admitted.dialect)
+        session = EdgeSocket(server, room.room, admitted.codec)
         self._sockets[server.js_id] = session
         room.accept(session)
         admitted.begin(session)

@@ -14,7 +14,7 @@ from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.clock import WallClock
 from breathing_room.hosts.common.rooms.secrets import keep_secrets
-from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.controller import reconcile
 from breathing_room.hosts.worker.durable_object import BreathingRoom
 from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
@@ -56,15 +56,15 @@ def the_routes(env: Any) -> Routes:
     return _routes[0]
 
 
-_keepers: list[KvRoutes] = []
+_backends: list[KvRoutes] = []
 
 
-def the_keeper(env: Any) -> KvRoutes | None:
+def the_backend(env: Any) -> KvRoutes | None:
     """Find who keeps the rooms, where that is not an object for each."""
     worker = the_routes(env).worker
-    if worker.keeper == "kv" and not _keepers:
-        _keepers.append(KvRoutes(worker, KvStore(binding(env, "KV"), to_object)))
-    return _keepers[0] if _keepers else None
+    if worker.backend == "kv" and not _backends:
+        _backends.append(KvRoutes(worker, KvStore(binding(env, "KV"), to_object)))
+    return _backends[0] if _backends else None
 
 
 class Default(WorkerEntrypoint):
@@ -79,10 +79,10 @@ class Default(WorkerEntrypoint):
             if asked.method == "OPTIONS":
                 return respond(routes.preflight(asked), headers)
             name, path = routes.find(asked)
-            keeper = the_keeper(self.env)
-            answer = await routes.answer(name, path, asked, keeper.ask_room if keeper else self._ask_room)
-            if answer is None and keeper is not None and not (routes.worker.collects and path in COLLECTED):
-                answer = await keeper.answer(name, path, asked)
+            backend = the_backend(self.env)
+            answer = await routes.answer(name, path, asked, backend.ask_room if backend else self._ask_room)
+            if answer is None and backend is not None and not (routes.worker.collects and path in COLLECTED):
+                answer = await backend.answer(name, path, asked)
             if answer is not None:
                 return respond(answer, headers, head=asked.method == "HEAD")
             if path == "/events":
@@ -104,8 +104,8 @@ class Default(WorkerEntrypoint):
         """Keep house: have the secret of the next epoch ready before anybody needs it, or run the job of the stateless mode."""
         try:
             kv, routes = binding(self.env, "KV"), the_routes(self.env)
-            if routes.worker.keeper == "kv":
-                await housekeep(KvStore(kv, to_object), routes.worker.stateless)
+            if routes.worker.backend == "kv":
+                await reconcile(KvStore(kv, to_object), routes.worker.stateless)
             elif kv is not None:
                 epoch_ms = routes.config.room.epoch_ms
                 clock = routes.clock.wall_ms
@@ -131,7 +131,7 @@ class Default(WorkerEntrypoint):
             Its answer; that of the first one, if all are full.
 
         Raises:
-            PeerError: All were full just now.
+            ClientError: All were full just now.
         """
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
@@ -143,7 +143,7 @@ class Default(WorkerEntrypoint):
         while True:
             for shard in rank_shards(seed, shards):
                 if shard not in refused:
-                    answered = await self._knock(name, shard, knock)
+                    answered = await self._try_shard(name, shard, knock)
                     if answered is not None and answered.status != UNAVAILABLE:
                         return answered
                     refused[shard] = answered
@@ -158,7 +158,7 @@ class Default(WorkerEntrypoint):
                 _spread.learn(name, known, now_ms)
             shards = known
 
-    async def _knock(self, name: str, shard: int, knock: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _try_shard(self, name: str, shard: int, knock: Callable[[Any], Awaitable[Any]]) -> Any:
         """Ask one object; None if it cannot be reached, and is not the one without which there is no room."""
         try:
             answered = await knock(self._room(name, shard))

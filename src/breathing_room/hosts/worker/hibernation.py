@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final, Protocol
 
 from breathing_room.core.errors import StoreError
-from breathing_room.core.leases import RESTORED, SILENT
+from breathing_room.core.leases import RESTORED, SUSPECT
 from breathing_room.core.snapshot import Snapshot, decode_snapshot, with_connected
 from breathing_room.hosts.common.rooms.secrets import SecretSource, draw_secret
 
@@ -91,7 +91,7 @@ class KeptSecrets:
         """Return the secret of an epoch: that of the row, that of the others, or the proposed one. Older rows go.
 
         Raises:
-            PeerError: The others cannot be reached.
+            ClientError: The others cannot be reached.
         """
         if (found := self._kept.get(f"{SECRET}{epoch}")) is not None:
             return found
@@ -118,7 +118,7 @@ class KeptSecrets:
             own_epoch: The epoch here; the clock of the other object may be ahead.
 
         Raises:
-            PeerError: The others cannot be reached.
+            ClientError: The others cannot be reached.
         """
         found = await self.find(epoch)
         if found is None and epoch > own_epoch:
@@ -152,8 +152,8 @@ def with_dropped(rest: Snapshot, stored: bytes | None, *, lease_ms: int, now_ms:
     if saved is None or saved.as_of_ms + lease_ms <= now_ms:
         return replace(rest, unknown_until_ms=now_ms + lease_ms)
     known = {key for key, *_ in rest.people}
-    dropped = {key: mood for key, mood, flags, _ in saved.people if not flags & SILENT and key not in known}
+    dropped = {key: mood for key, mood, flags, _ in saved.people if not flags & SUSPECT and key not in known}
     if not dropped:  # It is not known who will come back.
         return replace(rest, unknown_until_ms=now_ms + lease_ms)
     left_ms = saved.as_of_ms + lease_ms - rest.as_of_ms
-    return with_connected(rest, dropped, left_ms=left_ms, flags=SILENT | RESTORED)
+    return with_connected(rest, dropped, left_ms=left_ms, flags=SUSPECT | RESTORED)

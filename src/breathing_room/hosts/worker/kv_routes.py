@@ -44,7 +44,7 @@ class KvRoutes:
         """Answer what is not answered in front.
 
         Raises:
-            PeerError: It makes no sense, or cannot be granted here.
+            ClientError: It makes no sense, or cannot be granted here.
         """
         bytes_max = self.worker.server.body_bytes_max
         match asked:
@@ -63,7 +63,7 @@ class KvRoutes:
         """Get a presence; of averages there are none.
 
         Raises:
-            PeerError: ``not_found``.
+            ClientError: ``not_found``.
         """
         if path:
             raise NotFoundError

@@ -131,7 +131,7 @@ async def read_chunk(reader: Any) -> Any:
     """Read the next chunk of a body.
 
     Raises:
-        PeerError: The client hung up before the end of the body.
+        ClientError: The client hung up before the end of the body.
     """
     try:
         return await reader.read()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from breathing_room.core.effects import KeepConnections
 from breathing_room.core.errors import HostError, StoreError
-from breathing_room.core.events import Event, PeersChanged, Reported, Withdrew, Woken
+from breathing_room.core.events import Event, PanelLeft, PanelReported, PeersChanged, TimerFired
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
@@ -22,13 +22,13 @@ from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock, WallClock
 from breathing_room.hosts.common.rooms.connection import NEW, OBSERVER, PERSON
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
 from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, Subscriber
 from breathing_room.hosts.common.rooms.room_store import RoomStore
 from breathing_room.hosts.common.rooms.secrets import SecretSource, StoreSecrets
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.migration import FOLLOWS, Follower, Progress, take_over
+from breathing_room.hosts.common.store_mode.migration import FOLLOWS, KvMigration, Progress, take_over
 from breathing_room.hosts.worker.hibernation import (
     EMPTY,
     HISTORY,
@@ -124,7 +124,7 @@ class WorkerPlatform:
             note=self._note,
         )
         self.publisher: Publisher | None = None
-        self.follower: Follower | None = None
+        self.follower: KvMigration | None = None
         self.part: CoordinatorCalls | ShardCalls | None = None
         self._services = services
         self._clock = edge.clock
@@ -177,15 +177,17 @@ class WorkerPlatform:
             if session.role == NEW:
                 self._services.joining.start(session, session.opened_at_ms)
             else:
-                self.room.audience[session] = None
+                self.room.subscribers[session] = None
         log.debug("room %s woke, with %d sockets", self.room.name, len(sockets))
-        self._stamp = room.rest_stamp if rest is not None else None
+        self._stamp = room.hibernation_version if rest is not None else None
         self._said = [self._observation(room.presence(now_ms=now_ms), now_ms)]
         if self._edge.store is not None and self._kept.get(FOLLOWS) is not None:
-            self.follower = Follower(self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms)
+            self.follower = KvMigration(
+                self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms
+            )
         await self._wake_part(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
         if rest is None:
-            self.room.feed(Woken())
+            self.room.feed(TimerFired())
         elif self.part is not None:
             self.commit()
         if self._edge.target is not None and self.room.name in self._edge.config.kept_rooms:
@@ -263,14 +265,14 @@ class WorkerPlatform:
         """Call back at once: nothing else happens in a turn of an object."""
         flush()
 
-    def send(self, audience: Mapping[Subscriber, None], announcement: Announcement) -> None:
+    def send(self, subscribers: Mapping[Subscriber, None], announcement: EncodedPresence) -> None:
         """Push to the whole audience."""
         now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
-        if audience and wake_at_ms is not None and wake_at_ms <= now_ms:
+        if subscribers and wake_at_ms is not None and wake_at_ms <= now_ms:
             self._busy_until_ms = now_ms + self.room.room.push_ms
         self._said.append(self._observation(announcement.presence, now_ms))
-        self._edge.counters.pushes += len(audience)
-        for subscriber in audience:
+        self._edge.counters.pushes += len(subscribers)
+        for subscriber in subscribers:
             subscriber.push(announcement)
 
     def set_timer(self, at_ms: int | None) -> None:
@@ -329,7 +331,7 @@ class WorkerPlatform:
     def _keep_rest(self) -> None:
         """Write what no socket remembers, if it changed."""
         room = self.room.room
-        stamp = room.rest_stamp
+        stamp = room.hibernation_version
         if stamp != self._stamp:
             self._stamp = stamp
             occupied = OCCUPIED if room.connection_count else EMPTY
@@ -338,8 +340,8 @@ class WorkerPlatform:
     def _rearm(self) -> None:
         """Keep one alarm, set to the earliest wish. One that rings too early does no harm, and while there is no audience neither does one too late."""
         now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
-        if wake_at_ms is not None and not self.room.audience:
-            wake_at_ms = max(wake_at_ms, now_ms + self.worker.lazy_ms)
+        if wake_at_ms is not None and not self.room.subscribers:
+            wake_at_ms = max(wake_at_ms, now_ms + self.worker.idle_alarm_ms)
         if self._busy_until_ms is not None and self._busy_until_ms <= now_ms:
             self._busy_until_ms = None
         if self.part is not None:
@@ -391,7 +393,7 @@ class WorkerPlatform:
         if (part := self.part) is not None:
             self._ring()
             await part.talk()  # Meanwhile the others may have gone, and the room be one object again.
-            self.room.take(self.room.core.step(Woken(), now_ms=self._clock.now_ms()))
+            self.room.take(self.room.core.step(TimerFired(), now_ms=self._clock.now_ms()))
             part.woken()
             self.commit()
 
@@ -451,7 +453,7 @@ class WorkerPlatform:
 
     def _note(self, event: Event) -> None:
         """Take note of what writers elsewhere are to know."""
-        if self.follower is not None and isinstance(event, Reported | Withdrew):
+        if self.follower is not None and isinstance(event, PanelReported | PanelLeft):
             self.follower.note(event, self._clock.now_ms())
 
     @staticmethod
@@ -461,7 +463,7 @@ class WorkerPlatform:
 
     # --- Follow -----------------------------------------------------------------------------------------------
 
-    async def _follow(self, follower: Follower) -> None:
+    async def _follow(self, follower: KvMigration) -> None:
         """Hear those who still report to the stateless mode, and let them hear us; a failure is made up for by the next time."""
         try:
             for event in await follower.follow(self.room.room, self._clock.now_ms()):

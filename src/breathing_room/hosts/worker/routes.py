@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from breathing_room.core.admission import admit_room
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
     DEFAULT_ROOM,
@@ -104,7 +104,7 @@ class HttpRequest:
         """Refuse a page of a site that may not use this Worker.
 
         Raises:
-            PeerError: ``forbidden_origin``.
+            ClientError: ``forbidden_origin``.
         """
         check_origin(self.header("origin"), self.header("host"), allowed)
 
@@ -116,7 +116,7 @@ def find_route(method: str, path: str, default_room: str) -> tuple[str, str]:
         The room's name, and what is asked of it: a key of ``OF_A_ROOM`` or ``OF_ALL``.
 
     Raises:
-        PeerError: There is nothing, or it takes another method, or what should be a room's name is none.
+        ClientError: There is nothing, or it takes another method, or what should be a room's name is none.
     """
     found = ROOM_PATH.fullmatch(path)
     name, asked = (DEFAULT_ROOM, path) if found is None else (found[1], found[2] or "")
@@ -161,14 +161,14 @@ class Routes:
         self.clock = clock
         self._reads: dict[str, Read] = {}
         self._openapi = b""
-        store_mode = config.keeper == "kv"
+        store_mode = config.backend == "kv"
         self._document_config = document_api.CONFIG_OF_STORE_MODE if store_mode else document_api.CONFIG
 
     def find(self, request: HttpRequest) -> tuple[str, str]:
         """Find the room and what is asked of it.
 
         Raises:
-            PeerError: There is nothing here, or nothing for this origin.
+            ClientError: There is nothing here, or nothing for this origin.
         """
         name, asked = find_route(request.method, request.path, self.config.default_room)
         admit_room(is_known=name in self.config.kept_rooms, open_rooms=self.config.open_rooms)
@@ -260,7 +260,7 @@ class RoomRoutes:
             request: It.
 
         Raises:
-            PeerError: It makes no sense, or cannot be granted now.
+            ClientError: It makes no sense, or cannot be granted now.
         """
         match asked:
             case "/beat":
@@ -291,16 +291,16 @@ class RoomRoutes:
         """Answer how far the room is on its way out of KV, to a request with the operator's token.
 
         Raises:
-            PeerError: ``not_found``, ``token_needed`` or ``wrong_token``.
+            ClientError: ``not_found``, ``token_needed`` or ``wrong_token``.
         """
         token = self.room.host.config.admin_token
         if not token:
             raise NotFoundError
         scheme, _, shown = (request.header("authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
-            raise PeerError("token_needed", "show the operator's token to see this", status=401)
+            raise ClientError("token_needed", "show the operator's token to see this", status=401)
         if not hmac.compare_digest(shown.strip().encode(), token.encode()):
-            raise PeerError("wrong_token", "this is not the operator's token", status=403)
+            raise ClientError("wrong_token", "this is not the operator's token", status=403)
         return json_answer(encode(asdict(self.room.platform.progress())))
 
     async def heartbeat(self, request: HttpRequest) -> Answer:

@@ -10,7 +10,7 @@ from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.hosts.common.read_settings import ROOMS, read_variables
 from breathing_room.hosts.common.settings import FIELDS, ServerConfig
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 
 SNAPSHOT_MS_MIN: Final = 2_000
 """Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes may travel at
@@ -22,7 +22,7 @@ OBJECT_SOCKETS_MAX: Final = 32_768
 SHARDS_MAX: Final = 100
 """Objects that one room may have: the first one hears from each of them every ``push_ms``, in some milliseconds each."""
 
-KEEPERS: Final = ("objects", "kv")
+BACKENDS: Final = ("objects", "kv")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,7 @@ class WorkerConfig:
         high=OBJECT_SOCKETS_MAX,
         group="place",
     )
-    lazy_ms: int = setting(
+    idle_alarm_ms: int = setting(
         60_000,
         "how late a room's alarm may ring while it has no subscriber; a read is exact all the same",
         unit="ms",
@@ -55,25 +55,25 @@ class WorkerConfig:
         high=3_600_000,
         group="place",
     )
-    keeper: str = setting(
+    backend: str = setting(
         "objects",
         "what keeps rooms: `objects`, one for each room, or `kv`, where no process has a memory and only a panel of "
         "polling clients is counted",
-        choices=KEEPERS,
+        choices=BACKENDS,
         group="place",
     )
-    job_ms: int = setting_of(
-        StatelessConfig, "job_ms", meaning="how often the cron runs, where rooms are kept in `kv`"
+    reconcile_ms: int = setting_of(
+        StoreModeConfig, "reconcile_ms", meaning="how often the cron runs, where rooms are kept in `kv`"
     )
     policy: str = setting_of(
-        StatelessConfig,
+        StoreModeConfig,
         "policy",
         default=EveryPolicy.name,
         meaning="how reports get into `kv`: `every`, each a write, or `bucketed`, where one object for each room collects "
         "them and writes batches",
     )
     bucket_ms: int = setting_of(
-        StatelessConfig,
+        StoreModeConfig,
         "bucket_ms",
         meaning="how long a batch is collected: what an object that dies takes with it",
     )
@@ -86,7 +86,7 @@ class WorkerConfig:
                 f"sockets_max must be at most {SHARDS_MAX} times sockets_per_object, {SHARDS_MAX * self.sockets_per_object:,}, "
                 f"not {self.sockets_max:,}: a room has at most {SHARDS_MAX} objects"
             )
-        if self.keeper == "kv" and any(room.mode != "poll" for room in self.rooms):
+        if self.backend == "kv" and any(room.mode != "poll" for room in self.rooms):
             raise ConfigError(
                 "mode must be poll where rooms are kept in kv: no process is there to hold a socket"
             )
@@ -109,13 +109,13 @@ class WorkerConfig:
     @property
     def collects(self) -> bool:
         """Whether rooms are kept in KV, and objects collect what is reported."""
-        return self.keeper == "kv" and self.policy == BucketedPolicy.name
+        return self.backend == "kv" and self.policy == BucketedPolicy.name
 
     @property
-    def stateless(self) -> StatelessConfig:
+    def stateless(self) -> StoreModeConfig:
         """How rooms work that are kept in KV."""
-        return StatelessConfig(
-            server=self.server, policy=self.policy, bucket_ms=self.bucket_ms, job_ms=self.job_ms
+        return StoreModeConfig(
+            server=self.server, policy=self.policy, bucket_ms=self.bucket_ms, reconcile_ms=self.reconcile_ms
         )
 
     @classmethod

@@ -18,7 +18,7 @@ from typing import Any, Final
 from breathing_room.core.broadcaster import LastBroadcast
 from breathing_room.core.codec import DAMAGE, pack, unpack
 from breathing_room.core.errors import HostError
-from breathing_room.core.presence import Cell, Facts
+from breathing_room.core.presence import Counts, Interval
 from breathing_room.core.replication.coordinator import Coordinator
 from breathing_room.core.replication.delta import Delta, PeerId, RoomDelta
 from breathing_room.core.replication.membership import LATE_TICKS
@@ -45,7 +45,7 @@ GROW: Final = "grow/"
 SHARDS_HEADER: Final = "breathing-room-shards"
 """The header in which the first object tells the Worker how many there are, once there are several."""
 
-TEMPO_MS: Final = 5_000
+INTERVAL_MS: Final = 5_000
 """What is to be told is told after ``push_ms``, and never later than this: an object may be put to sleep after 10 s without work, and who came
 and went since the last time is only in its memory."""
 
@@ -126,7 +126,7 @@ class SharedByFirst:
         """Return the secret of an epoch; the proposed one if the first object has none.
 
         Raises:
-            PeerError: It cannot be reached.
+            ClientError: It cannot be reached.
         """
         return await self._call(0, f"{SECRET}{epoch}", b"") or proposed
 
@@ -162,12 +162,12 @@ class ReplicaCalls(ABC):
         self._changed = True
 
     @property
-    def tempo_ms(self) -> int:
+    def interval_ms(self) -> int:
         """The least time between two things that are told to another object."""
-        return min(self._host.room.push_ms, TEMPO_MS)
+        return min(self._host.room.push_ms, INTERVAL_MS)
 
     def next_at_ms(self, wake_at_ms: int | None) -> int | None:
-        """Say when to be woken: for all that is to be done at once, so that one alarm in ``tempo_ms`` is enough for it.
+        """Say when to be woken: for all that is to be done at once, so that one alarm in ``interval_ms`` is enough for it.
 
         Args:
             wake_at_ms: When the room itself wants to be woken.
@@ -175,11 +175,11 @@ class ReplicaCalls(ABC):
         wishes = (
             wake_at_ms,
             self._woken_at_ms if self._busy else None,
-            self._kept_at_ms + self.tempo_ms if self._is_changed else None,
+            self._kept_at_ms + self.interval_ms if self._is_changed else None,
             None if self._talking else self._talks_at_ms,
         )
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
-        return None if at_ms is None else max(at_ms, self._woken_at_ms + self.tempo_ms)
+        return None if at_ms is None else max(at_ms, self._woken_at_ms + self.interval_ms)
 
     def woken(self) -> None:
         """The alarm rang, and what was due is done. Where there was something, more is likely to come: to move an alarm is a row."""
@@ -247,7 +247,7 @@ class ReplicaCalls(ABC):
     def keep(self) -> bytes | None:
         """Write what is to be remembered, if it changed and was not written just now."""
         now_ms = self._now_ms()
-        if not self._is_changed or now_ms < self._kept_at_ms + self.tempo_ms:
+        if not self._is_changed or now_ms < self._kept_at_ms + self.interval_ms:
             return None
         self._changed = False
         self._kept_at_ms = now_ms
@@ -279,7 +279,7 @@ class ReplicaCalls(ABC):
             if facts is not None:
                 count, low, high, method, cells, rate = facts
                 cells = tuple(None if cell is None else _cell(*cell) for cell in cells)
-                announced = Facts(count, low, high, method, cells, rate)
+                announced = Counts(count, low, high, method, cells, rate)
             last = LastBroadcast(announced, at_ms, label_shown, reply_ahead=facts is None)
         except DAMAGE as error:
             raise HostError("damaged words of a part") from error
@@ -303,22 +303,22 @@ class ReplicaCalls(ABC):
         return self._host.config.moods
 
 
-def _cell(count: int, low: int, high: int) -> Cell:
+def _cell(count: int, low: int, high: int) -> Interval:
     return int(count), int(low), int(high)
 
 
 def _stamp(summary: Summary) -> str:
     """Say what others would learn from a summary, but not how it ages."""
     panel, coins = summary.panel, summary.coins
-    people = (summary.people, summary.silent, summary.restored, summary.unknown)
+    people = (summary.people, summary.suspect, summary.restored, summary.unknown)
     return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, coins.repeats))
 
 
 def _late_ms(room: RoomHost[Any]) -> int:
-    return LATE_TICKS * min(room.config.push_ms, TEMPO_MS)
+    return LATE_TICKS * min(room.config.push_ms, INTERVAL_MS)
 
 
-def _nobody(room: RoomHost[Any], now_ms: int) -> Summary:
+def _empty(room: RoomHost[Any], now_ms: int) -> Summary:
     return Room(room.name, room.config, now_ms=now_ms).summary(now_ms)
 
 
@@ -335,7 +335,7 @@ class CoordinatorCalls(ReplicaCalls):
         self.hub = Coordinator(
             room.name,
             ("0", now_ms),
-            _nobody(room, now_ms),
+            _empty(room, now_ms),
             late_ms=_late_ms(room),
             lease_ms=room.config.lease_ms,
             now_ms=now_ms,
@@ -349,7 +349,7 @@ class CoordinatorCalls(ReplicaCalls):
 
     @property
     def _talks_at_ms(self) -> int | None:
-        return self.hub.next_at_ms(self.tempo_ms)
+        return self.hub.next_at_ms(self.interval_ms)
 
     def grow(self, full: int, most: int) -> int:
         """Spread people over more objects, if all of those are full that are in use.
@@ -402,7 +402,7 @@ class CoordinatorCalls(ReplicaCalls):
         self._talking = True
         try:
             now_ms = self._now_ms()
-            due = self.hub.due(now_ms, self.tempo_ms)
+            due = self.hub.due(now_ms, self.interval_ms)
             if due:
                 own = self._speak(now_ms)
                 await asyncio.gather(*(self._tell(shard, own, now_ms) for shard in due))
@@ -455,7 +455,7 @@ class ShardCalls(ReplicaCalls):
 
     def __init__(self, room: RoomHost[Any], shard: int, call: Call) -> None:
         now_ms = room.host.clock.now_ms()
-        self.spoke = Shard(room.name, (str(shard), now_ms), _nobody(room, now_ms), late_ms=_late_ms(room))
+        self.spoke = Shard(room.name, (str(shard), now_ms), _empty(room, now_ms), late_ms=_late_ms(room))
         self._shard = shard
         self._talked_at_ms = 0
         self._sockets_told = 0
@@ -464,7 +464,7 @@ class ShardCalls(ReplicaCalls):
     @property
     def _talks_at_ms(self) -> int | None:
         has_news = self._has_words or self._has_sums or self.spoke.is_failing
-        return self._talked_at_ms + self.tempo_ms if has_news else None
+        return self._talked_at_ms + self.interval_ms if has_news else None
 
     def stepped(self) -> None:
         """Something happened here: see whether the parent must know."""

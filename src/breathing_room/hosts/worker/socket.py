@@ -9,10 +9,10 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
-from breathing_room.core.wire import GOING_AWAY, GOODBYE, NOT_TEXT, NOT_UTF8, TOO_BIG
+from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, PERSON, Connection
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement, Dialect
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence, MessageCodec
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("breathing_room.worker")
 
 NO_STATUS: Final = 1005
-POLITE: Final = frozenset({GOODBYE, GOING_AWAY, NO_STATUS})
+GRACEFUL_CODES: Final = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS})
 
-DIALECTS: Final = (PROTOCOL, document_api.DIALECT)
+CODECS: Final = (PROTOCOL, document_api.DOCUMENT_CODEC)
 
 # What the runtime puts in place of bytes that are no UTF-8. Nothing that makes sense here has one.
 REPLACEMENT: Final = "\ufffd"
@@ -43,7 +43,7 @@ class EdgeSocket(Connection):
 
     __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "parked", "websocket")
 
-    def __init__(self, websocket: Any, room: RoomHost[Any], dialect: Dialect) -> None:
+    def __init__(self, websocket: Any, room: RoomHost[Any], codec: MessageCodec) -> None:
         self.websocket = websocket
         self.key: VisitorKey | None = None
         self.mood = 0
@@ -51,7 +51,7 @@ class EdgeSocket(Connection):
         self.opened_at_ms = room.host.clock.now_ms()
         self._attached = ""
         self._closing = False
-        super().__init__(room, dialect)
+        super().__init__(room, codec)
 
     @classmethod
     def revive(cls, websocket: Any, attached: str, room: RoomHost[Any]) -> Self:
@@ -60,17 +60,17 @@ class EdgeSocket(Connection):
         Raises:
             ValueError: What is attached to it is not ours.
         """
-        role, dialect, opened_at_ms, key, mood, senseless, *parked = json.loads(attached)
+        role, codec, opened_at_ms, key, mood, bad_messages, *parked = json.loads(attached)
         if role not in {NEW, OBSERVER, PERSON} or (role == PERSON) != (key is not None):
             raise ValueError("a role without a visitor, or a visitor without a role")
-        session = cls(websocket, room, DIALECTS[dialect])
+        session = cls(websocket, room, CODECS[codec])
         session.role = role
         session.opened_at_ms = int(opened_at_ms)
         session.key = session.visitor = None if key is None else VisitorKey(bytes.fromhex(key))
         if session.key is not None and len(session.key) != KEY_BYTES:
             raise ValueError("not a visitor's key")
         session.mood = int(mood)
-        session._senseless = int(senseless)
+        session._bad_messages = int(bad_messages)
         if parked:
             name, epoch = parked
             session.parked = (str(name), int(epoch))
@@ -80,9 +80,9 @@ class EdgeSocket(Connection):
     def keep(self) -> None:
         """Attach what is to be remembered, if it changed."""
         key = None if self.key is None or self.role != PERSON else self.key.hex()
-        dialect = DIALECTS.index(self.dialect)
+        codec = CODECS.index(self.codec)
         attached = json.dumps(
-            [self.role, dialect, self.opened_at_ms, key, self.mood, self._senseless, *(self.parked or ())]
+            [self.role, codec, self.opened_at_ms, key, self.mood, self._bad_messages, *(self.parked or ())]
         )
         if attached != self._attached and self.role != ENDED:
             self._attached = attached
@@ -90,9 +90,9 @@ class EdgeSocket(Connection):
 
     # --- Connection -----------------------------------------------------------------------------------------
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         """Send a presence."""
-        self._send(announcement.form(self.dialect, bytes.decode))
+        self._send(announcement.form(self.codec, bytes.decode))
 
     def send(self, text: bytes) -> None:
         """Send an answer."""
@@ -111,7 +111,7 @@ class EdgeSocket(Connection):
             self._closing = True
             self.room.host.counters.closes[code] += 1
             self._hang_up(code, reason.decode())
-            self.ended(politely=False)
+            self.ended(graceful=False)
 
     def abort(self) -> None:
         """Close with 1001: the runtime has no way to cut a socket off."""
@@ -130,18 +130,18 @@ class EdgeSocket(Connection):
         elif len(encoded := message.encode(errors="replace")) > self.room.host.config.message_bytes_max:
             self.close(TOO_BIG)
         else:
-            senseless = self._senseless
+            bad_messages = self._bad_messages
             self.receive(encoded)
-            if self._senseless != senseless:
+            if self._bad_messages != bad_messages:
                 self.keep()
 
     def peer_closed(self, code: int) -> None:
         """The client began the closing handshake, answered ours, or is gone."""
-        self.ended(politely=code in POLITE)
+        self.ended(graceful=code in GRACEFUL_CODES)
         if not self._closing:
             self._closing = True
             # A handler that does not answer leaves the client waiting; 1005 and 1006 must not be sent.
-            self._hang_up(code if code in POLITE and code != NO_STATUS else GOODBYE, "")
+            self._hang_up(code if code in GRACEFUL_CODES and code != NO_STATUS else NORMAL_CLOSURE, "")
 
     def _send(self, text: str) -> None:
         if self._closing:

@@ -69,7 +69,12 @@ def settings_of(chosen: Strategy) -> dict[str, str | int] | None:
     match chosen.reporting.kind:
         case "panel":
             size = int(chosen.settings["panel"])
-            settings = {"mode": "poll", "panel_size": size, "beat_ms": ms("beat_s"), "next_ms": ms("poll_s")}
+            settings = {
+                "mode": "poll",
+                "panel_size": size,
+                "heartbeat_ms": ms("beat_s"),
+                "poll_ms": ms("poll_s"),
+            }
         case "sockets":
             settings = {"mode": "socket"}
         case _:

@@ -30,7 +30,7 @@ COUNTERS: Final = (
     "goodbyes",
     "presence_reads",
     "messages_in",
-    "announcements",
+    "broadcasts",
     "pushes",
     "answers",
     "snapshots",
@@ -123,16 +123,16 @@ def project(
 
     joins, reports = monthly("joins"), monthly("reports") + monthly("goodbyes")
     publishing = month / fixed.figure("publish_s")
-    announcements, snapshots = monthly("announcements"), monthly("snapshots")
+    broadcasts, snapshots = monthly("broadcasts"), monthly("snapshots")
     as_sockets = {
         "workers_requests": joins + monthly("presence_reads") + reports,
         "object_requests": joins
         + monthly("messages_in") / 20
         + monthly("presence_reads")
         + reports
-        + announcements,
+        + broadcasts,
         "object_gb_s": MEMORY_GB * month,
-        "rows_written": reports + (1 + PUSH_ROWS) * announcements + (1 + SNAPSHOT_ROWS) * snapshots,
+        "rows_written": reports + (1 + PUSH_ROWS) * broadcasts + (1 + SNAPSHOT_ROWS) * snapshots,
         "kv_writes": snapshots,
     }
     as_panel = {

@@ -23,14 +23,14 @@ class CrowdProfile:
 
     Attributes:
         people: How many at a time.
-        stay_s: How long they stay, on average.
+        visit_s: How long they stay, on average.
         mood_changes: How often a person's mood changes in a stay.
         hours: How many hours a day they are there.
         leaves_share: The share of leaves that arrive.
     """
 
     people: int = 10_000
-    stay_s: Decimal = Decimal(900)
+    visit_s: Decimal = Decimal(900)
     mood_changes: Decimal = Decimal(1)
     hours: Decimal = Decimal(24)
     leaves_share: Decimal = Decimal("0.92")
@@ -41,8 +41,8 @@ class CrowdProfile:
             raise ConfigError(f"people must be from 1 to {PEOPLE_MAX:,}, not {self.people:,}")
         if not 0 < self.hours <= 24:
             raise ConfigError(f"hours must be above 0 and at most 24, not {self.hours}")
-        if not 1 <= self.stay_s <= MONTH_DAYS * 86_400:
-            raise ConfigError(f"a stay must be from 1 s to {MONTH_DAYS} days, not {self.stay_s:,} s")
+        if not 1 <= self.visit_s <= MONTH_DAYS * 86_400:
+            raise ConfigError(f"a stay must be from 1 s to {MONTH_DAYS} days, not {self.visit_s:,} s")
         if not 0 <= self.mood_changes <= 1_000:
             raise ConfigError(f"mood changes must be from 0 to 1,000, not {self.mood_changes:,}")
         if not 0 <= self.leaves_share <= 1:
@@ -55,7 +55,7 @@ class CrowdFigures:
     def __init__(self, profile: CrowdProfile) -> None:
         self.profile = profile
         self.people = given(profile.people, "people", "people")
-        self.stay = given(profile.stay_s, "stay", "s")
+        self.stay = given(profile.visit_s, "stay", "s")
         self.moods = given(profile.mood_changes, "moods", "a stay")
         self.leaves = given(profile.leaves_share, "goodbyes", "a stay")
         self.month = (MONTH_DAYS * given(profile.hours, "hours", "a day") * 3_600).named("month", "s")
@@ -69,7 +69,7 @@ class CrowdFigures:
         """Return polls a month: on joining, and then every so often."""
         return (self.joins * (1 + self.repeats(every))).named("polls", "a month")
 
-    def reports_per_stay(self, heartbeat: Figure, *, mood_renews: bool) -> Figure:
+    def reports_per_visit(self, heartbeat: Figure, *, mood_renews: bool) -> Figure:
         """Return the reports in a stay of a visitor who reports joining, moods and leaving, and otherwise sends heartbeats.
 
         Args:

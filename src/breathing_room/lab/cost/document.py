@@ -19,7 +19,7 @@ from breathing_room.lab.cost.strategy import Strategy
 PEOPLE: Final = 10_000
 DAY_S: Final = 86_400
 MONTH_S: Final = MONTH_DAYS * DAY_S
-STAY_S: Final = Decimal(900)
+VISIT_S: Final = Decimal(900)
 
 SUMMARY: Final = (
     (100, "~$3", "~$2"),
@@ -109,8 +109,8 @@ def _parts(made: Bill, left_out: str) -> str:
 def claims(book: Book) -> tuple[Claim, ...]:
     """Check the document from top to bottom."""
     item = book.item
-    crowd = CrowdProfile(people=PEOPLE, stay_s=STAY_S)
-    held = CrowdProfile(people=PEOPLE, stay_s=Decimal(MONTH_S), mood_changes=Decimal(0))
+    crowd = CrowdProfile(people=PEOPLE, visit_s=VISIT_S)
+    held = CrowdProfile(people=PEOPLE, visit_s=Decimal(MONTH_S), mood_changes=Decimal(0))
 
     def price(key: str) -> str:
         entry = item(f"cloudflare.{key}")
@@ -166,7 +166,7 @@ def claims(book: Book) -> tuple[Claim, ...]:
         Claim("lazy writes", "216,000/day, ~$32", f"{_writes(lazy(job_s=Decimal(MONTH_S)), held):,}/day, {charge('kv_writes', 216_000)}", False,
               "a million writes are included; it holds for 300 sampled people. With a coin for each beat nearly every report is somebody else's"),
         Claim("lazy writes, all", "~$32", total(lazy()), False, "joins, moods and goodbyes are writes too; so are deletes; and the Worker requests are missing"),
-        Claim("sessions a day: 10,000 x 24 h / 15 min", "960,000", f"{PEOPLE * DAY_S // int(STAY_S):,}", True, ""),
+        Claim("sessions a day: 10,000 x 24 h / 15 min", "960,000", f"{PEOPLE * DAY_S // int(VISIT_S):,}", True, ""),
         Claim("write-minimal, writes", "~2 M/day, 60 M/month, $300", f"{_writes(write_minimal(), crowd):,}/day, {charge('kv_writes', _writes(write_minimal(), crowd))}", False,
               "960,000 joins and as many moods are 1.92 million; a million a month are included"),
         Claim("write-minimal, all", "$300", total(write_minimal()), False, "the polls are missing"),

@@ -178,7 +178,7 @@ def fixed_panel(size: Figure, heartbeat_s: Figure, *, mood_renews: bool = True) 
     """
 
     def reports(crowd: CrowdFigures) -> Figure:
-        each = crowd.reports_per_stay(heartbeat_s, mood_renews=mood_renews)
+        each = crowd.reports_per_visit(heartbeat_s, mood_renews=mood_renews)
         return (panel_share(size, crowd) * crowd.joins * each).named("reports", "a month")
 
     def accuracy(crowd: CrowdFigures) -> Accuracy:

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
 from breathing_room.hosts.common.http.middleware import cacheable, error_handlers
 from breathing_room.hosts.common.http.page_files import MEDIA_TYPES
@@ -84,22 +84,22 @@ def recommended(bills: list[Bill], error_percent: Decimal) -> str | None:
     return min(enough, key=lambda made: made.total_usd).strategy.name if enough else None
 
 
-def cost_body(book: Book, people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
+def cost_body(book: Book, people: int, visit_s: Decimal, error_percent: Decimal, day: str) -> bytes:
     """Compute every bill, the cheapest first.
 
     Args:
         book: The prices.
         people: How many there are.
-        stay_s: How long they stay.
+        visit_s: How long they stay.
         error_percent: The standard error that is asked for.
         day: The day, as ``YYYY-MM-DD``: prices grow old.
     """
-    crowd, panel = CrowdProfile(people=people, stay_s=stay_s), panel_of(error_percent)
+    crowd, panel = CrowdProfile(people=people, visit_s=visit_s), panel_of(error_percent)
     bills = sorted(
         (bill(way, crowd, book, plan=PLAN) for way in ways(panel)), key=lambda made: made.total_usd
     )
     body = {
-        "crowd": {"people": people, "stay_s": float(stay_s), "mood_changes": 1, "hours": 24},
+        "crowd": {"people": people, "stay_s": float(visit_s), "mood_changes": 1, "hours": 24},
         "error_percent": float(error_percent),
         "panel": panel,
         "recommended": recommended(bills, error_percent),
@@ -109,10 +109,10 @@ def cost_body(book: Book, people: int, stay_s: Decimal, error_percent: Decimal, 
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def cost_plot(book: Book, people: int, stay_s: Decimal, error_percent: Decimal, day: str) -> bytes:
+def cost_plot(book: Book, people: int, visit_s: Decimal, error_percent: Decimal, day: str) -> bytes:
     """Draw the bills, and mark the crowd. The day changes nothing here."""
     del day
-    crowd = CrowdProfile(people=people, stay_s=stay_s)
+    crowd = CrowdProfile(people=people, visit_s=visit_s)
     return plot(ways(panel_of(error_percent)), crowd, book, plan=PLAN, mark=True).encode()
 
 
@@ -150,24 +150,24 @@ class CostPage:
     async def _compute(
         self, compute: Callable[[int, Decimal, Decimal, str], bytes], request: Request
     ) -> bytes:
-        people, stay_s, error_percent = decode_query(request.query_params)
+        people, visit_s, error_percent = decode_query(request.query_params)
         day = datetime.now(UTC).date().isoformat()
         async with self._lock:
-            return await asyncio.to_thread(compute, people, stay_s, error_percent, day)
+            return await asyncio.to_thread(compute, people, visit_s, error_percent, day)
 
 
 def decode_query(query: Any) -> tuple[int, Decimal, Decimal]:
     """Read who is there, and how accurate the count shall be.
 
     Raises:
-        PeerError: ``bad_cost``.
+        ClientError: ``bad_cost``.
     """
     people = _number(query.get("people", "10000"), "people", 1, PEOPLE_MAX)
-    stay_s = _number(query.get("stay_s", "900"), "stay_s", 1, 30 * 86_400)
+    visit_s = _number(query.get("stay_s", "900"), "stay_s", 1, 30 * 86_400)
     error = _number(query.get("error", "5"), "error", ERROR_LEAST, ERROR_MOST)
     if people != int(people):
-        raise PeerError("bad_cost", "people must be a whole number")
-    return int(people), stay_s, error
+        raise ClientError("bad_cost", "people must be a whole number")
+    return int(people), visit_s, error
 
 
 def _number(text: str, name: str, low: int | Decimal, high: int | Decimal) -> Decimal:
@@ -176,7 +176,7 @@ def _number(text: str, name: str, low: int | Decimal, high: int | Decimal) -> De
     except InvalidOperation:
         number = Decimal("NaN")
     if not (number.is_finite() and low <= number <= high):
-        raise PeerError("bad_cost", f"{name} must be a number from {low:,} to {high:,}")
+        raise ClientError("bad_cost", f"{name} must be a number from {low:,} to {high:,}")
     return number
 
 

@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-A crowd has a size, and keeps it: for everybody who leaves somebody else comes. Stays are exponential and mood changes a
+A crowd has a size, and keeps it: for everybody who leaves somebody else comes. VisitLengths are exponential and mood changes a
 Poisson process, and both are memoryless: instead of a timer for everybody there is one clock for the crowd, which ticks
 at the sum of all rates and each time picks somebody at random. That has the same law.
 
@@ -22,23 +22,23 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
+from breathing_room.client.errors import ConnectionLostError, UnreachableError
 from breathing_room.client.headcount import Headcount
 from breathing_room.client.http import HttpClient
-from breathing_room.client.parting import LostError, UnreachableError
 from breathing_room.client.protocol import shown_url
 from breathing_room.client.room import connect
-from breathing_room.client.rules import Rules, ask_rules
+from breathing_room.client.room_info import RoomInfo, fetch_room_info
 from breathing_room.client.timing import Timing
 from breathing_room.core.errors import HostError
 from breathing_room.core.presence import Presence
-from breathing_room.lab.load.observations import Looks, Observation
-from breathing_room.lab.load.stats import Tally
+from breathing_room.lab.load.observations import Observation, Observations
+from breathing_room.lab.load.stats import LoadStats
 
-GOODBYE_S: Final = 5.0
+LEAVE_S: Final = 5.0
 REDRAW_S: Final = 0.1
 
 # Where nobody leaves before the end, this is the stay that mood changes are counted by.
-USUAL_STAY_MS: Final = 900_000
+USUAL_VISIT_MS: Final = 900_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class LoadPlan:
         url: The server's address.
         room: The room's name; None for the server's default room.
         people: How many there are at a time.
-        stay_ms: The mean of an exponential stay, after which somebody else comes; 0 to stay until the end.
+        visit_ms: The mean of an exponential stay, after which somebody else comes; 0 to stay until the end.
         moods: What people feel, drawn evenly; empty for every mood that the room declares.
         mood_changes: The mean number of times that somebody changes mood in one stay.
         joins_per_s: How fast the crowd gathers; None for as fast as it can.
@@ -63,7 +63,7 @@ class LoadPlan:
     url: str
     room: str | None = None
     people: int = 1000
-    stay_ms: int = USUAL_STAY_MS
+    visit_ms: int = USUAL_VISIT_MS
     moods: tuple[str, ...] = ()
     mood_changes: float = 1.0
     joins_per_s: float | None = None
@@ -75,7 +75,7 @@ class LoadPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class RoomView:
     """A room as it is before a crowd comes.
 
     Attributes:
@@ -84,12 +84,12 @@ class Sight:
         moods: What the crowd will feel.
     """
 
-    rules: Rules
+    rules: RoomInfo
     presence: Presence
     moods: tuple[str, ...]
 
 
-async def look(plan: LoadPlan) -> Sight:
+async def look(plan: LoadPlan) -> RoomView:
     """Look into a room before going in: is it there, how does it work, who is in it, and what can be felt?
 
     Raises:
@@ -101,18 +101,18 @@ async def look(plan: LoadPlan) -> Sight:
         presence = await anext(aiter(room))
     line = HttpClient(Timing().answer_s)
     try:
-        rules = await ask_rules(line, plan.url, plan.room)
-    except LostError as lost:
+        rules = await fetch_room_info(line, plan.url, plan.room)
+    except ConnectionLostError as lost:
         raise UnreachableError(shown_url(plan.url), lost.trouble) from None
     finally:
         line.close()
     for mood in plan.moods:
         if mood not in rules.moods:
             raise HostError(f"the moods of {rules.room} are {', '.join(rules.moods)}; {mood} is none of them")
-    return Sight(rules, presence, plan.moods or rules.moods)
+    return RoomView(rules, presence, plan.moods or rules.moods)
 
 
-class Somebody(Protocol):
+class Participant(Protocol):
     """One of a crowd.
 
     Attributes:
@@ -129,7 +129,7 @@ class Somebody(Protocol):
         ...
 
 
-P = TypeVar("P", bound=Somebody)
+P = TypeVar("P", bound=Participant)
 
 
 class LoadGenerator(Generic[P]):
@@ -141,9 +141,9 @@ class LoadGenerator(Generic[P]):
     """
 
     mode: ClassVar[str]
-    tally: Tally
+    tally: LoadStats
 
-    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
         self.plan = plan
         self.moods = sight.moods
         self.presence = sight.presence
@@ -154,7 +154,7 @@ class LoadGenerator(Generic[P]):
         """When other people were noticed, in seconds since the crowd began: 0 where they may have been there before."""
         self.here = 0
         """People who were welcomed and have not gone."""
-        self.looks = Looks()
+        self.looks = Observations()
         self.rng = Random(plan.seed)  # noqa: S311 - a crowd keeps no secret
         self._inside: list[P] = []
         self._own = Headcount()
@@ -219,7 +219,7 @@ class LoadGenerator(Generic[P]):
         """Read what the room says now.
 
         Raises:
-            LostError: It cannot be read.
+            ConnectionLostError: It cannot be read.
         """
         raise NotImplementedError
 
@@ -259,8 +259,8 @@ class LoadGenerator(Generic[P]):
     async def _live(self) -> None:
         """Let people leave and change mood: a Poisson process of both together."""
         loop, plan = asyncio.get_running_loop(), self.plan
-        leaves_per_s = 1000 / plan.stay_ms if plan.stay_ms else 0.0
-        changes_per_s = plan.mood_changes * 1000 / (plan.stay_ms or USUAL_STAY_MS)
+        leaves_per_s = 1000 / plan.visit_ms if plan.visit_ms else 0.0
+        changes_per_s = plan.mood_changes * 1000 / (plan.visit_ms or USUAL_VISIT_MS)
         rate_per_s = leaves_per_s + changes_per_s
         at_s = loop.time()
         while rate_per_s:
@@ -349,7 +349,7 @@ class LoadGenerator(Generic[P]):
     async def _look_once(self) -> None:
         try:
             presence = await self._glance()
-        except LostError:
+        except ConnectionLostError:
             return  # Who cannot see anything has nothing to compare.
         tally, now_s = self.tally, asyncio.get_running_loop().time()
         own, fewest, most = self.own(now_s - self._in_flight_s(presence))

@@ -7,7 +7,7 @@ requests, and those wait in one queue for a few carriers, each with a connection
 connections does not grow with the crowd, and nobody waits for anybody else's answer. A person who goes sends no more
 requests; only a goodbye, behind whatever report is on its way.
 
-Where the times come from: people who poll go by the room's ``beat_ms`` and ``next_ms``. Those who flip coins go by the constants
+Where the times come from: people who poll go by the room's ``heartbeat_ms`` and ``poll_ms``. Those who flip coins go by the constants
 of their kind, and a server that counts them knows those; scaled down, they would be other clients.
 """
 
@@ -21,9 +21,9 @@ from enum import Enum, auto
 from random import Random
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
+from breathing_room.client.errors import ConnectionLostError, RefusedError, refused
 from breathing_room.client.http import Endpoint, HttpClient
-from breathing_room.client.parting import LostError, RefusedError, refused
-from breathing_room.client.polling import OK, Pages, carry, goodbye_body, now_ms, read_presence
+from breathing_room.client.polling import OK, Pages, carry, leave_body, now_ms, read_presence
 from breathing_room.client.protocol import http_url
 from breathing_room.client.room import VISITOR_BYTES
 from breathing_room.client.timing import Timing
@@ -35,14 +35,14 @@ from breathing_room.core.client_rules.polling import (
     ReportRequest,
     Request,
 )
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
-from breathing_room.lab.load.generator import GOODBYE_S, LoadGenerator, LoadPlan, Sight
-from breathing_room.lab.load.stats import HttpTally
+from breathing_room.lab.load.generator import LEAVE_S, LoadGenerator, LoadPlan, RoomView
+from breathing_room.lab.load.stats import HttpStats
 
 # Twice what keeps a core busy on either side: 3,000 requests a second at 15 ms each are 45 on their way.
-CARRIERS: Final = 100
+DRIVERS: Final = 100
 
 IN_FLIGHT_S: Final = 2.0
 """A report follows the answer to the first poll, behind what the carriers have in hand."""
@@ -93,9 +93,9 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         sight: What there is before they come.
     """
 
-    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
         super().__init__(plan, sight)
-        self.tally: HttpTally = HttpTally()
+        self.tally: HttpStats = HttpStats()
         self._presence = Endpoint.of(sight.rules.presence_url)
         self._heap: list[tuple[int, int, C]] = []
         self._pushed = 0
@@ -114,7 +114,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         """Carry a request of somebody, and tell them what became of it.
 
         Raises:
-            LostError: It came to nothing.
+            ConnectionLostError: It came to nothing.
             RefusedError: It will always come to nothing.
         """
         raise NotImplementedError
@@ -126,11 +126,11 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
     # --- What all do ------------------------------------------------------------------------------------------
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
-        return [self._keep_time(), *(self._carrier() for _ in range(self._carriers))]
+        return [self._keep_time(), *(self._driver() for _ in range(self._drivers))]
 
     @property
-    def _carriers(self) -> int:
-        return min(CARRIERS, self.plan.people)
+    def _drivers(self) -> int:
+        return min(DRIVERS, self.plan.people)
 
     def _send_for_another(self) -> None:
         self._schedule(self._somebody())
@@ -164,7 +164,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
                 async with asyncio.timeout(wait_s):
                     await self._woken.wait()
 
-    async def _carrier(self) -> None:
+    async def _driver(self) -> None:
         """Carry one request after another."""
         line = HttpClient(Timing().answer_s)
         try:
@@ -177,7 +177,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
     async def _serve(self, person: C, request: Any, line: HttpClient) -> None:
         try:
             await self._carry(person, request, line)
-        except LostError as lost:
+        except ConnectionLostError as lost:
             self.tally.ends[lost.trouble] += 1
         except RefusedError as refusal:
             self.tally.errors[refusal.code] += 1
@@ -210,7 +210,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         try:
             self.presence = read_presence(await self._line.ask(self._presence))
         except RefusedError as refusal:
-            raise LostError(refusal.message) from None
+            raise ConnectionLostError(refusal.message) from None
         return self.presence
 
     def _in_flight_s(self, presence: Presence) -> float:
@@ -220,16 +220,16 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         """
         delay_ms = now_ms() - presence.as_of_ms
         self._least_delay_ms = min(self._least_delay_ms, delay_ms)
-        return IN_FLIGHT_S + min(delay_ms - self._least_delay_ms, presence.valid_ms) / 1000
+        return IN_FLIGHT_S + min(delay_ms - self._least_delay_ms, presence.stale_after_ms) / 1000
 
     async def _leave(self) -> None:
         """Let everybody say goodbye, each over the next line that is free."""
         self._sent = asyncio.Queue()
         for person in list(self._inside):
             self._go(person)
-        carriers = [asyncio.create_task(self._carrier()) for _ in range(self._carriers)]
+        carriers = [asyncio.create_task(self._driver()) for _ in range(self._drivers)]
         said = [asyncio.create_task(self._sent.join()), asyncio.create_task(self._empty.wait())]
-        await asyncio.wait(said, timeout=GOODBYE_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(said, timeout=LEAVE_S, return_when=asyncio.FIRST_COMPLETED)
         for task in (*said, *carriers):
             task.cancel()
         await asyncio.wait((*said, *carriers))
@@ -268,7 +268,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
 
     mode: ClassVar[str] = "poll"
 
-    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
         super().__init__(plan, sight)
         self._rules = sight.rules
         self._pages = Pages.of(sight.rules)
@@ -278,7 +278,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
         poller = Poller(
             secrets.token_urlsafe(VISITOR_BYTES),
             room=self._rules.room,
-            beat_ms=self._rules.beat_ms,
+            heartbeat_ms=self._rules.heartbeat_ms,
             mood=mood,
             rng=self.rng,
             now_ms=now_ms(),
@@ -291,7 +291,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
             case LeaveRequest():
                 self.tally.goodbyes += 1
                 try:
-                    await line.ask(self._pages.leave, goodbye_body(request))
+                    await line.ask(self._pages.leave, leave_body(request))
                 finally:
                     self._has_left(person)
                 return
@@ -304,7 +304,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
                 self.tally.reports += 1
         try:
             self.presence = await carry(request, poller, line, self._pages)
-        except LostError as lost:
+        except ConnectionLostError as lost:
             self.tally.shed += isinstance(request, ReportRequest) and lost.retry_ms > 0
             raise
 
@@ -330,7 +330,7 @@ class Call(Enum):
     PRESENCE = auto()
 
 
-class CoinCaller(Caller):
+class LegacyCaller(Caller):
     """Somebody with a client of the planning document's kind.
 
     It sends a heartbeat on coming and on a change of mood. Every 30 s it flips a coin, and sends one with a chance of 3 %;
@@ -351,7 +351,7 @@ class CoinCaller(Caller):
         self._reads_config = reads_config
         self._rng = rng
         self._forced = True
-        self._beat_at_ms = now_ms() + BEAT_MS
+        self._beat_at_ms = now_ms() + HEARTBEAT_MS
 
     @property
     def next_at_ms(self) -> int:
@@ -367,7 +367,7 @@ class CoinCaller(Caller):
             self._forced = False
             yield Call.HEARTBEAT
         if self._beat_at_ms <= at_ms:
-            self._beat_at_ms += BEAT_MS
+            self._beat_at_ms += HEARTBEAT_MS
             yield Call.HEARTBEAT if self._rng.random() < self.chance else Call.PRESENCE
 
     def feel(self) -> None:
@@ -375,23 +375,23 @@ class CoinCaller(Caller):
         self._forced = True
 
 
-class LegacyLoad(HttpCrowd[CoinCaller]):
+class LegacyLoad(HttpCrowd[LegacyCaller]):
     """People with clients of the planning document's kind, half of which read their chance from the server."""
 
     mode: ClassVar[str] = "coin"
 
-    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
         super().__init__(plan, sight)
         self._came = 0
         self._pages = {
             call: Endpoint.of(http_url(sight.rules.base, f"/api/{call.name.lower()}")) for call in Call
         }
 
-    def _somebody(self) -> CoinCaller:
+    def _somebody(self) -> LegacyCaller:
         self._came += 1
-        return CoinCaller(self.rng.choice(self.moods), reads_config=self._came % 2 == 0, rng=self.rng)
+        return LegacyCaller(self.rng.choice(self.moods), reads_config=self._came % 2 == 0, rng=self.rng)
 
-    async def _carry(self, person: CoinCaller, request: Call, line: HttpClient) -> None:
+    async def _carry(self, person: LegacyCaller, request: Call, line: HttpClient) -> None:
         if person.gone:
             return
         body = None
@@ -406,7 +406,7 @@ class LegacyLoad(HttpCrowd[CoinCaller]):
         if request is Call.CONFIG:
             person.chance = _sample_rate(answer.body)
 
-    def _part(self, person: CoinCaller) -> None:
+    def _part(self, person: LegacyCaller) -> None:
         """Go without a word: this kind has none."""
         self._has_left(person)
 

@@ -68,7 +68,7 @@ class Observation:
 
 
 @dataclass(slots=True)
-class Looks:
+class Observations:
     """All looks, in their order.
 
     Attributes:

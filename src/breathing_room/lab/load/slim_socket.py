@@ -12,8 +12,8 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.utils import accept_key, generate_key
 
-from breathing_room.client.parting import ABNORMAL, LostError, RefusedError, closed, refused
-from breathing_room.core.wire import GOODBYE
+from breathing_room.client.errors import ABNORMAL, ConnectionLostError, RefusedError, closed, refused
+from breathing_room.core.wire import NORMAL_CLOSURE
 
 # What stands for the length of a longer message. Above it are 64-bit lengths, and masks, which a server must not use.
 LENGTH_IN_2_BYTES: Final = 126
@@ -38,7 +38,7 @@ class SlimSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._open = False
         self._how = ""
-        self._parting: LostError | RefusedError | None = None
+        self._parting: ConnectionLostError | RefusedError | None = None
 
     def opened(self) -> None:
         """Act on the handshake being done."""
@@ -46,7 +46,7 @@ class SlimSocket(asyncio.Protocol):
     def heard(self, message: bytes, frame_bytes: int) -> None:
         """Act on a text message, given its size on the wire too."""
 
-    def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
+    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
         """Act on the end of the connection.
 
         Args:
@@ -58,10 +58,10 @@ class SlimSocket(asyncio.Protocol):
         """Send a text message, unless there is no connection."""
         self._write(Opcode.TEXT, message)
 
-    def say_goodbye(self) -> None:
+    def close_normally(self) -> None:
         """Close with code 1000, which says that we leave."""
         self._goodbye_said = True
-        self._write(Opcode.CLOSE, Close(GOODBYE, "").serialize())
+        self._write(Opcode.CLOSE, Close(NORMAL_CLOSURE, "").serialize())
 
     def again(self) -> Self:
         """Return itself: the same somebody on the next connection, for ``create_connection``."""
@@ -80,13 +80,13 @@ class SlimSocket(asyncio.Protocol):
 
     def give_up(self, how: str) -> None:
         """End the connection because the server did something wrong; worth another try."""
-        self._end(how, LostError(how))
+        self._end(how, ConnectionLostError(how))
 
     def refuse(self, how: str) -> None:
         """End the connection because the server does not want us as we are."""
         self._end(how, RefusedError(how, "the join was not understood"))
 
-    def _end(self, how: str, parting: LostError | RefusedError) -> None:
+    def _end(self, how: str, parting: ConnectionLostError | RefusedError) -> None:
         self._how, self._parting = how, parting
         self.abort()
 

@@ -16,17 +16,17 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from breathing_room.client.parting import LostError, RefusedError, broken, is_final
+from breathing_room.client.errors import ConnectionLostError, RefusedError, broken, is_final
 from breathing_room.client.protocol import decode, socket_url
 from breathing_room.client.room import VISITOR_BYTES
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
-from breathing_room.lab.load.generator import GOODBYE_S, LoadGenerator, LoadPlan, Sight
+from breathing_room.lab.load.generator import LEAVE_S, LoadGenerator, LoadPlan, RoomView
 from breathing_room.lab.load.slim_socket import SlimSocket, handshake
-from breathing_room.lab.load.stats import SocketTally
+from breathing_room.lab.load.stats import SocketStats
 
 # Twice what keeps a core busy on either side: 5,000 joins a second at 10 ms each are 50 in flight.
-USHERS: Final = 100
+CONNECTORS: Final = 100
 HANDSHAKE_S: Final = 10.0
 
 IN_FLIGHT_S: Final = 2.0
@@ -74,7 +74,7 @@ class Person(SlimSocket):
     def leave(self) -> None:
         """Say goodbye."""
         self.stage = Stage.LEAVING
-        self.say_goodbye()
+        self.close_normally()
 
     def opened(self) -> None:
         """Join."""
@@ -95,24 +95,24 @@ class Person(SlimSocket):
         match read(message):
             case Presence() as presence:
                 self.crowd.hears(self, presence)
-            case PeerError(code=code, status=status):
+            case ClientError(code=code, status=status):
                 tally.errors[code] += 1
                 if self.stage is Stage.JOINING and is_final(status):
                     self.refuse(code)
 
-    def lost(self, how: str, parting: LostError | RefusedError | None) -> None:
+    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
         """Tell the crowd."""
         self.crowd.misses(self, how, parting)
 
 
 @lru_cache(maxsize=64)
-def read(message: bytes) -> Presence | PeerError | None:
+def read(message: bytes) -> Presence | ClientError | None:
     """Read a presence or an error; None for the rest. The same bytes go to everybody, so they are read once."""
     try:
         decoded = decode(message)
     except ValueError as error:
-        return PeerError("malformed", str(error), status=500)
-    return decoded if isinstance(decoded, Presence | PeerError) else None
+        return ClientError("malformed", str(error), status=500)
+    return decoded if isinstance(decoded, Presence | ClientError) else None
 
 
 class SocketCrowd(LoadGenerator[Person]):
@@ -125,18 +125,18 @@ class SocketCrowd(LoadGenerator[Person]):
 
     mode: ClassVar[str] = "socket"
 
-    def __init__(self, plan: LoadPlan, sight: Sight) -> None:
+    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
         super().__init__(plan, sight)
         parts = urlsplit(socket_url(sight.rules.base, sight.rules.room))
         self.request = handshake(parts.netloc.rpartition("@")[2], parts.path)
-        self.tally: SocketTally = SocketTally()
+        self.tally: SocketStats = SocketStats()
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "wss" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "wss" else None
         self._due: asyncio.Queue[Person] = asyncio.Queue()
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
-        return [self._usher() for _ in range(min(USHERS, self.plan.people))]
+        return [self._connector() for _ in range(min(CONNECTORS, self.plan.people))]
 
     async def _glance(self) -> Presence:
         return self.presence
@@ -150,7 +150,7 @@ class SocketCrowd(LoadGenerator[Person]):
         for person in self._inside:
             person.leave()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
+            async with asyncio.timeout(LEAVE_S):
                 if self._inside:
                     await self._empty.wait()
         for person in self._inside:
@@ -165,7 +165,7 @@ class SocketCrowd(LoadGenerator[Person]):
     def _go(self, person: Person) -> None:
         person.leave()
 
-    async def _usher(self) -> None:
+    async def _connector(self) -> None:
         """Take people from the queue into the room, one at a time."""
         loop = asyncio.get_running_loop()
         while True:
@@ -214,7 +214,7 @@ class SocketCrowd(LoadGenerator[Person]):
         self._welcome(person)
         person.settle()
 
-    def misses(self, person: Person, how: str, parting: LostError | RefusedError | None) -> None:
+    def misses(self, person: Person, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
         """Note that somebody's connection is gone, and see whether they come back."""
         self._exit(person)
         self._has_left(person)
@@ -227,7 +227,7 @@ class SocketCrowd(LoadGenerator[Person]):
                 self._empty.set()
         elif stage is Stage.LEAVING:
             pass  # Somebody else was sent for already.
-        elif isinstance(parting, LostError):
+        elif isinstance(parting, ConnectionLostError):
             wait_s = parting.wait_s(person.failures, self.rng)
             person.failures += 1
             asyncio.get_running_loop().call_later(wait_s, self._due.put_nowait, person)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Tally:
+class LoadStats:
     """What every crowd did and saw. Instants are of the loop's clock, in seconds.
 
     Attributes:
@@ -63,7 +63,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class SocketTally(Tally):
+class SocketStats(LoadStats):
     """What a crowd on sockets did and saw.
 
     Attributes:
@@ -83,7 +83,7 @@ class SocketTally(Tally):
     def summary(self, people: int) -> dict[str, Any]:
         """Say it in plain values; ``full_count_ms_…`` counts from the last join, and means are per person."""
         full_ms = [1000 * max(at_s - self.last_join_at_s, 0.0) for at_s in self.full_at_s]
-        return Tally.summary(self, people) | {
+        return LoadStats.summary(self, people) | {
             "returned": self.returned,
             "full_count_heard_by": len(full_ms),
             "full_count_ms_median": round(statistics.median(full_ms)) if full_ms else None,
@@ -94,7 +94,7 @@ class SocketTally(Tally):
 
 
 @dataclass(slots=True)
-class HttpTally(Tally):
+class HttpStats(LoadStats):
     """What a crowd that polls did and saw.
 
     Attributes:
@@ -113,7 +113,7 @@ class HttpTally(Tally):
 
     def end(self, at_s: float, stayed: int) -> None:
         """Note that the crowd begins to leave; the goodbyes that follow are no part of what it sends while it is there."""
-        Tally.end(self, at_s, stayed)
+        LoadStats.end(self, at_s, stayed)
         self.sent_until_end = self.sent()
 
     def sent(self) -> dict[str, int]:
@@ -123,7 +123,7 @@ class HttpTally(Tally):
     def summary(self, people: int) -> dict[str, Any]:
         """Say it in plain values; what is per second is a mean until the crowd began to leave."""
         ran_s = (self.ended_at_s or 0.0) - self.began_at_s
-        return Tally.summary(self, people) | {
+        return LoadStats.summary(self, people) | {
             "reads": self.reads,
             "reports": self.reports,
             "goodbyes": self.goodbyes,

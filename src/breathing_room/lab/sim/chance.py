@@ -24,7 +24,7 @@ class Stream(IntEnum):
     KIND = 0
     POLLER = 1
     MOODS = 2
-    GOODBYE = 3
+    NORMAL_CLOSURE = 3
     NETWORK = 4
     COINS = 5
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from breathing_room.lab.sim.visitors import Floats, Stays
+from breathing_room.lab.sim.visitors import Floats, VisitLengths
 
 TAIL: Final = 1e-7
-"""Stays that are longer than all but so many are cut off there."""
+"""VisitLengths that are longer than all but so many are cut off there."""
 
 
 class Cohorts:
@@ -29,7 +29,7 @@ class Cohorts:
         rng: Their chance.
     """
 
-    def __init__(self, stays: Stays, step_ms: int, rng: np.random.Generator) -> None:
+    def __init__(self, stays: VisitLengths, step_ms: int, rng: np.random.Generator) -> None:
         self._rng = rng
         self._goes_in = leaving_law(stays, step_ms)
         self._leaving = np.zeros(len(self._goes_in), dtype=np.int64)
@@ -54,7 +54,7 @@ class Cohorts:
         return count
 
 
-def leaving_law(stays: Stays, step_ms: int) -> Floats:
+def leaving_law(stays: VisitLengths, step_ms: int) -> Floats:
     """Say in which step after their own people go: a probability for each, together 1."""
     steps = 2
     while True:

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.estimate import Estimate, Z
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
 from breathing_room.core.estimate.history import history_estimate
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.estimate.write_rate import Survival, WriteRate
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 from breathing_room.lab.sim.scenario import Scenario
-from breathing_room.lab.sim.visitors import Newcomers, Stays
+from breathing_room.lab.sim.visitors import Newcomers, VisitLengths
 
 KEPT_MS: Final = 120_000
 """How long the document's server keeps a report: four beats."""
@@ -44,7 +44,9 @@ class Baselines:
         keep: Up to which ticket people are individuals.
     """
 
-    def __init__(self, scenario: Scenario, stays: Stays, rng: np.random.Generator, keep: float) -> None:
+    def __init__(
+        self, scenario: Scenario, stays: VisitLengths, rng: np.random.Generator, keep: float
+    ) -> None:
         self._names = scenario.run.estimators
         self._stays = stays
         self._rng = rng
@@ -103,7 +105,7 @@ class Baselines:
             # Of those who are no individuals most have been here for longer, and flipped all four coins. The others are given times: those
             # who came of late in a steady room, and those who left of late.
             young = int(self._rng.binomial(outside, np.interp(KEPT_MS, self._ages_ms, self._age_law)))
-            settled = int(self._rng.binomial(outside - young, 1 - (1 - CHANCE) ** (KEPT_MS // BEAT_MS)))
+            settled = int(self._rng.binomial(outside - young, 1 - (1 - CHANCE) ** (KEPT_MS // HEARTBEAT_MS)))
             latest = self._rng.random(young) * np.interp(KEPT_MS, self._ages_ms, self._age_law)
             came_ms = now_ms - np.interp(latest, self._age_law, self._ages_ms).astype(np.int64)
             left = self._rng.poisson(came_per_ms * KEPT_MS)
@@ -113,8 +115,8 @@ class Baselines:
             departs_ms = np.concatenate([departs_ms, np.full(young, now_ms + 1), left_ms])
         came = arrives_ms <= now_ms
         arrives_ms, departs_ms = arrives_ms[came], departs_ms[came]
-        last = (np.minimum(now_ms, departs_ms - 1) - arrives_ms) // BEAT_MS
-        before = np.maximum((now_ms - KEPT_MS - arrives_ms) // BEAT_MS, 0)
+        last = (np.minimum(now_ms, departs_ms - 1) - arrives_ms) // HEARTBEAT_MS
+        before = np.maximum((now_ms - KEPT_MS - arrives_ms) // HEARTBEAT_MS, 0)
         flipped = self._rng.random(len(arrives_ms)) < 1 - (1 - CHANCE) ** np.maximum(last - before, 0)
         first = arrives_ms > now_ms - KEPT_MS
         samples = {"coin": flipped.sum(), "coin_forced": (flipped | first).sum()}

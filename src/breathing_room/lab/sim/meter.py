@@ -47,7 +47,7 @@ class Meter:
         reports_outdated: Those of a stay that began in an epoch that is over.
         reports_forged: Those of forgers, among the others.
         goodbyes: Goodbyes that arrived.
-        tosses: Reports of clients that flip coins.
+        legacy_reports: Reports of clients that flip coins.
         connects: Sockets that were opened.
         messages_in: Messages over sockets, joins and goodbyes included.
         messages_out: Messages to sockets.
@@ -68,7 +68,7 @@ class Meter:
     reports_outdated: int = 0
     reports_forged: int = 0
     goodbyes: int = 0
-    tosses: int = 0
+    legacy_reports: int = 0
     connects: int = 0
     messages_in: int = 0
     messages_out: int = 0
@@ -80,4 +80,4 @@ class Meter:
     @property
     def origin_requests(self) -> int:
         """Requests that came to the origin."""
-        return self.presence_reads + self.config_reads + self.reports + self.goodbyes + self.tosses
+        return self.presence_reads + self.config_reads + self.reports + self.goodbyes + self.legacy_reports

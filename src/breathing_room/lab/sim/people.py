@@ -7,8 +7,8 @@ import numpy as np
 
 from breathing_room.core.client_rules.polling import NEVER, Poller, PollRequest, Request
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE
-from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
+from breathing_room.core.events import Disconnected, HeartbeatReceived, Joined, Left, MoodChanged
 from breathing_room.core.presence import Presence
 from breathing_room.lab.sim.chance import Stream, VisitorRandom
 from breathing_room.lab.sim.clock import LAST, VirtualClock
@@ -22,7 +22,7 @@ from breathing_room.lab.sim.tickets import Ids
 FORGED_PREFIX: Final = b"forged"
 
 
-class Feelings:
+class MoodModel:
     """How moods come and go.
 
     Somebody comes in a mood drawn from the weights, and at random instants draws anew. So at any time, whatever is known of who is
@@ -40,7 +40,7 @@ class Feelings:
         self.weights = np.array([weights.get(mood, 0.0) / whole for mood in self.names])
         differs = 1 - float((self.weights**2).sum())
         changes = crowd.mood_changes / differs if differs > 1e-9 else 0.0
-        self.between_ms = crowd.stay_minutes * MINUTE_MS / changes if changes else None
+        self.between_ms = crowd.visit_minutes * MINUTE_MS / changes if changes else None
         self._edges = np.cumsum(self.weights).tolist()
 
     def draw(self, chance: VisitorRandom) -> int:
@@ -49,7 +49,7 @@ class Feelings:
         return next(index for index, edge in enumerate(self._edges) if drawn < edge)
 
 
-class Mind:
+class MoodProcess:
     """What somebody feels, and when that changes.
 
     Args:
@@ -60,7 +60,7 @@ class Mind:
 
     __slots__ = ("_chance", "_feelings", "_next_mood", "changes_at_ms", "mood")
 
-    def __init__(self, feelings: Feelings, chance: VisitorRandom, now_ms: int) -> None:
+    def __init__(self, feelings: MoodModel, chance: VisitorRandom, now_ms: int) -> None:
         self._feelings = feelings
         self._chance = chance
         self._next_mood = feelings.draw(chance)
@@ -110,13 +110,13 @@ class Surroundings(Protocol):
     meter: Meter
     ids: Ids
     forged_ids: Ids
-    feelings: Feelings
+    feelings: MoodModel
     network: Network
     edge: Edge
     server: SimulatedServer
     one_ticket_ms: int
     sleepers: "IdlePool[PollingVisitor] | None"
-    others: "dict[int, Tossing | Connected]"
+    others: "dict[int, LegacyVisitor | Connected]"
 
     def report(self, visitor: str, mood: str | None, epoch: int, now_ms: int) -> Answer:
         """Carry a report to the server."""
@@ -171,12 +171,12 @@ class PollingVisitor:
         self.departs_ms = departs_ms
         self._ticket = ticket
         self.epoch = epoch
-        self.mind = Mind(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
+        self.mind = MoodProcess(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
         self._chance = VisitorRandom(world.keys[Stream.NETWORK], number)
         self._poller = Poller(
             world.ids.visitor(number),
             room=ROOM,
-            beat_ms=world.config.beat_ms,
+            heartbeat_ms=world.config.heartbeat_ms,
             mood=self._mood,
             rng=VisitorRandom(world.keys[Stream.POLLER], number),
             now_ms=arrives_ms,
@@ -206,7 +206,7 @@ class PollingVisitor:
             self._send(request, now_ms)
         self._settle()
 
-    def rouse(self, before_ms: int) -> None:
+    def activate(self, before_ms: int) -> None:
         """Wake up: what the next poll says may matter. All polls before an instant were as the last one."""
         self._catch_up(before_ms)
         self._plan(self._poller.next_at_ms)
@@ -351,7 +351,7 @@ class PollingVisitor:
         self.is_gone = True
         goodbye = self._poller.leave()
         arrives = (
-            VisitorRandom(self._world.keys[Stream.GOODBYE], self.number).random()
+            VisitorRandom(self._world.keys[Stream.NORMAL_CLOSURE], self.number).random()
             < self._world.crowd.leaves_share
         )
         if goodbye is not None and arrives:
@@ -359,7 +359,7 @@ class PollingVisitor:
         self._world.gone(self._row, self)
 
 
-class Tossing:
+class LegacyVisitor:
     """Somebody with a client of the planning document's kind.
 
     It reports when its user comes or feels otherwise; and every 30 s it flips a coin, and reports or asks for the presence.
@@ -375,7 +375,7 @@ class Tossing:
         self._world = world
         self._visitor = world.ids.visitor(number)
         self.number = number
-        self.mind = Mind(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
+        self.mind = MoodProcess(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
         self._chance = VisitorRandom(world.keys[Stream.COINS], number)
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
@@ -391,14 +391,14 @@ class Tossing:
         self._world.others[self.number] = self
         if self.mind.changes_at_ms <= now_ms:
             self.feel(now_ms)
-            self._world.server.toss(self._visitor, self.mind.name, now_ms)
+            self._world.server.legacy_report(self._visitor, self.mind.name, now_ms)
         if self._beats_at_ms <= now_ms:
             if self._forced or self._chance.random() < CHANCE:
-                self._world.server.toss(self._visitor, self.mind.name, now_ms)
+                self._world.server.legacy_report(self._visitor, self.mind.name, now_ms)
             else:
                 self._world.edge.presence(now_ms)
             self._forced = False
-            self._beats_at_ms += BEAT_MS
+            self._beats_at_ms += HEARTBEAT_MS
         next_at_ms = min(self._beats_at_ms, self.mind.changes_at_ms, self.departs_ms)
         self._world.clock.at(next_at_ms, self.number, self.act)
 
@@ -421,7 +421,7 @@ class Connected:
     def __init__(self, world: Surroundings, number: int, arrives_ms: int, departs_ms: int) -> None:
         self._world = world
         self.number = number
-        self.mind = Mind(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
+        self.mind = MoodProcess(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
         self._pinged_at_ms = -1
@@ -440,9 +440,10 @@ class Connected:
         elif now_ms >= self.departs_ms:
             del world.others[self.number]
             polite = (
-                VisitorRandom(world.keys[Stream.GOODBYE], self.number).random() < world.crowd.leaves_share
+                VisitorRandom(world.keys[Stream.NORMAL_CLOSURE], self.number).random()
+                < world.crowd.leaves_share
             )
-            world.server.feed(Left(self.number) if polite else Broke(self.number), now_ms)
+            world.server.feed(Left(self.number) if polite else Disconnected(self.number), now_ms)
             return
         elif self.mind.changes_at_ms <= now_ms:
             self.feel(now_ms)
@@ -450,7 +451,7 @@ class Connected:
             self._pinged_at_ms = now_ms
         else:
             world.meter.messages_out += 1
-            world.server.feed(Heard(self.number), now_ms)
+            world.server.feed(HeartbeatReceived(self.number), now_ms)
             self._pinged_at_ms = now_ms
         next_at_ms = min(self._pinged_at_ms + world.config.ping_ms, self.mind.changes_at_ms, self.departs_ms)
         world.clock.at(next_at_ms, self.number, self.act)
@@ -507,7 +508,7 @@ class ForgedReports:
             self._epoch, self._heard_at_ms, self._fresh = epoch, {}, []
         if self._heard_at_ms:
             number, heard_at_ms = next(iter(self._heard_at_ms.items()))
-            if now_ms - heard_at_ms >= self._world.config.beat_ms:
+            if now_ms - heard_at_ms >= self._world.config.heartbeat_ms:
                 del self._heard_at_ms[number]
                 self._heard_at_ms[number] = now_ms
                 return number

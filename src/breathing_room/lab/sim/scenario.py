@@ -87,8 +87,8 @@ class CrowdSettings:
         curve: Points of hour and factor with straight lines between them; the factor holds after the last one.
         period_hours: After how long the curve begins again; 0: never.
         stay: ``exponential``, ``log-normal``, or the name of a file with one stay in seconds per line.
-        stay_minutes: The mean stay; that of a file is its own.
-        stay_sigma: The spread of a log-normal stay, of its logarithm.
+        visit_minutes: The mean stay; that of a file is its own.
+        visit_sigma: The spread of a log-normal stay, of its logarithm.
         mood_changes: Changes of mood in a stay, on average.
         moods: How likely each mood is; empty: all alike.
         leaves_share: The share of goodbyes that arrive.
@@ -101,8 +101,8 @@ class CrowdSettings:
     curve: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     period_hours: float = ranged(0.0, 0, 24 * 366)
     stay: str = "exponential"
-    stay_minutes: float = ranged(15.0, 0.1, 24 * 60)
-    stay_sigma: float = ranged(0.8, 0.01, 3)
+    visit_minutes: float = ranged(15.0, 0.1, 24 * 60)
+    visit_sigma: float = ranged(0.8, 0.01, 3)
     mood_changes: float = ranged(1.0, 0, 100)
     moods: Mapping[str, float] = field(default_factory=dict)
     leaves_share: float = ranged(0.92, 0, 1)
@@ -201,10 +201,10 @@ class Scenario:
                 raise ConfigError(f"sizes must be from 1 to {PEOPLE_MAX:,}, not {people!r}")
         for mood in self.crowd.moods:
             _one_of("crowd.moods", mood, (*self.room.moods, UNSPOKEN))
-        spread_ms = round(2_000 * self.wires.presence_max_age_s) + round(1.1 * self.room.next_ms)
-        if self.room.spread_ms < spread_ms:
+        rate_propagation_ms = round(2_000 * self.wires.presence_max_age_s) + round(1.1 * self.room.poll_ms)
+        if self.room.rate_propagation_ms < rate_propagation_ms:
             raise ConfigError(
-                f"room.spread_ms must be at least {spread_ms:,}: twice wires.presence_max_age_s and the longest poll"
+                f"room.rate_propagation_ms must be at least {rate_propagation_ms:,}: twice wires.presence_max_age_s and the longest poll"
             )
 
     def of(self, people: int) -> "Scenario":

@@ -6,8 +6,8 @@ from typing import Final, TypeAlias
 
 from breathing_room.core.admission import Admission
 from breathing_room.core.effects import Broadcast, SaveSnapshot, Send
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Event, Reported, Tossed, Withdrew, Woken
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import Event, LegacyReported, PanelLeft, PanelReported, TimerFired
 from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
@@ -61,7 +61,9 @@ class SimulatedServer:
         self._store = MeteredStore(
             MemoryStore(clock=lambda: clock.now_ms), meter.store, clock=lambda: clock.now_ms
         )
-        self._policy = POLICIES[scenario.run.policy](f"reports/{ROOM}/", lease_ms=scenario.room.beat_lease_ms)
+        self._policy = POLICIES[scenario.run.policy](
+            f"reports/{ROOM}/", lease_ms=scenario.room.heartbeat_lease_ms
+        )
         self._wakes: list[int | None] = [None, None]
         self.reports_by_s: dict[int, int] = {}
 
@@ -88,7 +90,7 @@ class SimulatedServer:
                 rate=self.room.panel.rate,
                 now_ms=now_ms,
             )
-        except PeerError as refusal:
+        except ClientError as refusal:
             if refusal.retry_after_s is None:
                 self._meter.reports_outdated += 1
                 return Outdated()
@@ -98,7 +100,7 @@ class SimulatedServer:
             self._meter.reports_kept += 1
             key = key_of(visitor)
             kind: Kind = "beat" if self.room.panel.holds(key) else "join"
-            self.feed(Reported(key, report.ticket, mood, prefix), now_ms)
+            self.feed(PanelReported(key, report.ticket, mood, prefix), now_ms)
             self._write(self._policy.report(SeatReport(key, report.ticket, mood, kind), now_ms=now_ms))
         else:
             self._meter.reports_outside += 1
@@ -109,13 +111,13 @@ class SimulatedServer:
         self._meter.goodbyes += 1
         key = key_of(visitor)
         if self.room.panel.holds(key):
-            self.feed(Withdrew(key), now_ms)
+            self.feed(PanelLeft(key), now_ms)
             self._write(self._policy.report(SeatReport(key, 0.0, None, "leave"), now_ms=now_ms))
 
-    def toss(self, visitor: str, mood: str, now_ms: int) -> None:
+    def legacy_report(self, visitor: str, mood: str, now_ms: int) -> None:
         """Take a report of somebody who flips coins."""
-        self._meter.tosses += 1
-        self.feed(Tossed(key_of(visitor), mood), now_ms)
+        self._meter.legacy_reports += 1
+        self.feed(LegacyReported(key_of(visitor), mood), now_ms)
 
     def feed(self, event: Event, now_ms: int) -> None:
         """Tell the room something."""
@@ -153,7 +155,7 @@ class SimulatedServer:
         if self._wakes[0] == now_ms:
             self._wakes[0] = None
             self._meter.wakes += 1
-            self.feed(Woken(), now_ms)
+            self.feed(TimerFired(), now_ms)
 
     def _wake_policy(self, now_ms: int) -> None:
         if self._wakes[1] == now_ms:

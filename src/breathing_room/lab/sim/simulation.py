@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from breathing_room.core.client_rules.polling import STRIDE_LEAST, STRIDE_MOST
 from breathing_room.core.errors import ConfigError
-from breathing_room.core.estimate.coin import BEAT_MS, CHANCE, WINDOW_MS
+from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS, WINDOW_MS
 from breathing_room.core.presence import Presence
 from breathing_room.core.rate import rounded
 from breathing_room.lab.sim.chance import Stream, first_draws, stream_key
@@ -22,7 +22,7 @@ from breathing_room.lab.sim.estimators import Baselines
 from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.network import Edge, Network
-from breathing_room.lab.sim.people import Connected, Feelings, ForgedReports, PollingVisitor, Tossing
+from breathing_room.lab.sim.people import Connected, ForgedReports, LegacyVisitor, MoodModel, PollingVisitor
 from breathing_room.lab.sim.result import Checkpoint, RunResult
 from breathing_room.lab.sim.scenario import EVENTS_PEOPLE_MAX, HOUR_MS, SECOND_MS, Scenario
 from breathing_room.lab.sim.server import ROOM, Answer, SimulatedServer
@@ -34,7 +34,7 @@ from breathing_room.lab.sim.visitors import (
     Newcomers,
     draw_newcomers,
     levels_at,
-    stays_of,
+    visit_lengths_of,
 )
 
 DAY_BEGINS_MS: Final = 1_767_225_600_000
@@ -51,7 +51,7 @@ class RateOverBoundError(Exception):
     """A rate was announced at which people would be asked who do not exist."""
 
 
-class World:
+class Simulation:
     """One run of a scenario.
 
     Args:
@@ -80,8 +80,8 @@ class World:
         self._arrivals_rng, self._cohorts_rng, self._looks_rng, self._polls_rng, *ids_rngs = rngs
         self.ids = Ids(ROOM, ids_rngs[0], below=keep)
         self.forged_ids = Ids(ROOM, ids_rngs[1])
-        self.feelings = Feelings(scenario.crowd, self.config)
-        self._stays = stays_of(scenario.crowd)
+        self.feelings = MoodModel(scenario.crowd, self.config)
+        self._stays = visit_lengths_of(scenario.crowd)
         self._arrivals = Arrivals(scenario, self._stays)
         wires = scenario.wires
         self.network = Network(wires.loss_share, wires.delay_ms)
@@ -97,7 +97,7 @@ class World:
         # Who stays for longer may see an epoch after the next one, and draw another ticket: their polls are not reckoned.
         self.one_ticket_ms = self.config.epoch_ms - round(2 * wires.presence_max_age_s * SECOND_MS)
         self.sleepers: IdlePool[PollingVisitor] | None = IdlePool() if depth == "crowd" else None
-        self.others: dict[int, Tossing | Connected] = {}
+        self.others: dict[int, LegacyVisitor | Connected] = {}
         self._polled: dict[int, PollingVisitor] = {}
         self._purge_at_ms = self.begins_ms
         self._planned: tuple[int, int] = (AWAKE, 0)
@@ -107,7 +107,7 @@ class World:
         self._came_outside = 0.0
         self._polls_outside = 0.0
         polls_per_stay = log(STRIDE_MOST / STRIDE_LEAST) / (STRIDE_MOST - STRIDE_LEAST)
-        self._polls_per_ms = polls_per_stay / self.config.next_ms
+        self._polls_per_ms = polls_per_stay / self.config.poll_ms
         self._baselines = Baselines(scenario, self._stays, self._looks_rng, keep)
         forgers = scenario.forgers
         self._forgers = (
@@ -201,7 +201,7 @@ class World:
             self.edge.configs(len(numbers), range(now_ms, now_ms + CHUNK_MS, STEP_MS))
         kinds = self._kinds(numbers)
         for index in np.flatnonzero(kinds):
-            kind = Tossing if kinds[index] == 1 else Connected
+            kind = LegacyVisitor if kinds[index] == 1 else Connected
             kind(self, int(numbers[index]), int(new.arrives_ms[index]), int(new.departs_ms[index]))
         polled = kinds == 0
         self._admit(
@@ -247,7 +247,7 @@ class World:
             return
         drawn = first_draws(self.keys[Stream.POLLER], numbers)
         strides = STRIDE_LEAST + (STRIDE_MOST - STRIDE_LEAST) * drawn
-        periods_ms = np.rint(self.config.next_ms * strides).astype(np.int64)
+        periods_ms = np.rint(self.config.poll_ms * strides).astype(np.int64)
         rows = self.sleepers.add(numbers, tickets, new, periods_ms, epoch)
         rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.rate
         for index in np.flatnonzero((tickets < rate) | (new.stays_ms > self.one_ticket_ms)):
@@ -339,12 +339,12 @@ class World:
         copy, now_ms = self.edge.copy, self.clock.now_ms
         if copy is not None:
             for row in self.sleepers.concerned(copy.rate, new.rate):
-                self._rouse(int(row), now_ms)
+                self._activate(int(row), now_ms)
             if copy.epoch != new.epoch:
                 self._draw_again(new, now_ms)
         self._plan_first_poll()
 
-    def _rouse(self, row: int, now_ms: int) -> None:
+    def _activate(self, row: int, now_ms: int) -> None:
         sleepers = self.sleepers
         assert sleepers is not None
         number = int(sleepers.number[row])
@@ -357,7 +357,7 @@ class World:
             return
         if person is None:
             person = self._person(row)
-        person.rouse(before_ms)
+        person.activate(before_ms)
 
     def _draw_again(self, new: Presence, now_ms: int) -> None:
         """A new epoch is seen: those who have not come yet will draw their tickets in it."""
@@ -416,7 +416,7 @@ class World:
         for row in found:
             if self.sleepers.departs_ms[row] > now_ms:
                 person = self.sleepers.persons[row] or self._person(int(row))
-                person.rouse(now_ms)
+                person.activate(now_ms)
                 return
         self._plan_first_poll()
 
@@ -448,7 +448,7 @@ class World:
                 presence=presence,
                 theta=room.panel.theta,
                 seats=room.panel.seat_count,
-                capped=room.panel.capped_count,
+                capped=room.panel.over_quota_count,
                 raw_count=raw.count,
                 standard_error=self._standard_error(truth, now_ms),
                 estimates=self._baselines.look(now_ms, presence, outside, self._came_outside),
@@ -458,12 +458,12 @@ class World:
     def _standard_error(self, truth: int, now_ms: int) -> float:
         """Say how well so many people can be known: those with coins from their coins, those on sockets exactly."""
         others = [person for person in self.others.values() if self._is_here(person, now_ms)]
-        coins = sum(isinstance(person, Tossing) for person in others)
+        coins = sum(isinstance(person, LegacyVisitor) for person in others)
         polled = self.server.room.panel.standard_error(truth - len(others), now_ms)
-        return sqrt(polled**2 + coins * BEAT_MS / (CHANCE * WINDOW_MS))
+        return sqrt(polled**2 + coins * HEARTBEAT_MS / (CHANCE * WINDOW_MS))
 
     @staticmethod
-    def _is_here(person: PollingVisitor | Tossing | Connected, now_ms: int) -> bool:
+    def _is_here(person: PollingVisitor | LegacyVisitor | Connected, now_ms: int) -> bool:
         return person.arrives_ms <= now_ms < person.departs_ms
 
     def _settle_meter(self) -> None:
@@ -506,12 +506,12 @@ def simulate(scenario: Scenario, seed: int, told: Callable[[float], None] | None
         depth = "events" if most <= EVENTS_PEOPLE_MAX or not only_polls else "crowd"
     if depth == "events":
         rate = rounded(scenario.run.rate) if scenario.run.rate else 1.0
-        return World(scenario, seed, depth=depth, rate=rate).run(told)
+        return Simulation(scenario, seed, depth=depth, rate=rate).run(told)
     if not only_polls:
         raise ConfigError("depth crowd is for people who poll; take events")
     rate, keep = (1.0, 1.0) if scenario.crowd.closed else begin(scenario)
     while True:
         try:
-            return World(scenario, seed, depth=depth, keep=keep, rate=rate).run(told)
+            return Simulation(scenario, seed, depth=depth, keep=keep, rate=rate).run(told)
         except RateOverBoundError:
             keep = min(1.0, 2 * keep)

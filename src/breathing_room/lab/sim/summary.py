@@ -6,7 +6,7 @@ from math import inf, sqrt
 from typing import Any
 
 from breathing_room.core.config import DAY_MS
-from breathing_room.core.estimate.coin import WINDOW_MS
+from breathing_room.core.estimate.legacy_sampling import WINDOW_MS
 from breathing_room.core.write_policies.records import Traffic
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.result import (
@@ -101,7 +101,7 @@ def independent_after_ms(scenario: Scenario) -> float:
     crowd = scenario.crowd
     if {kind for kind, share in crowd.kinds.items() if share} == {"coin"}:
         return WINDOW_MS
-    return inf if crowd.closed else STAYS_APART * crowd.stay_minutes * MINUTE_MS
+    return inf if crowd.closed else STAYS_APART * crowd.visit_minutes * MINUTE_MS
 
 
 def mood_coverage(runs: Sequence[Sequence[Checkpoint]], *, apart_ms: float) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def a_day(results: Sequence[RunResult]) -> dict[str, float]:
     counted = {
         "reports": sum(meter.reports for meter in meters),
         "goodbyes": sum(meter.goodbyes for meter in meters),
-        "tosses": sum(meter.tosses for meter in meters),
+        "tosses": sum(meter.legacy_reports for meter in meters),
         "polls": sum(meter.polls for meter in meters),
         "presence_reads": sum(meter.presence_reads for meter in meters),
         "config_fetches": sum(meter.config_fetches for meter in meters),
@@ -157,9 +157,9 @@ def budget_per_s(scenario: Scenario) -> float:
     crowd, room = scenario.crowd, scenario.room
     traffic = Traffic(
         seats=room.panel_size,
-        stay_ms=crowd.stay_minutes * MINUTE_MS,
-        beat_ms=room.beat_ms,
-        moods_per_stay=crowd.mood_changes,
+        visit_ms=crowd.visit_minutes * MINUTE_MS,
+        heartbeat_ms=room.heartbeat_ms,
+        moods_per_visit=crowd.mood_changes,
         leaves_share=0.0,
     )
     per_day = min(traffic.reports, room.reports_per_day or traffic.reports)
@@ -211,7 +211,7 @@ def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[
     """
     room = scenario.room
     cap = room.prefix_seats_max or max(64, room.panel_size // 10)
-    begun_ms = scenario.forgers.at_minutes * MINUTE_MS + room.beat_lease_ms
+    begun_ms = scenario.forgers.at_minutes * MINUTE_MS + room.heartbeat_lease_ms
     pairs = [
         (look, other)
         for result, clean in zip(results, without, strict=True)

@@ -21,7 +21,7 @@ STEP_MS: Final = 1_000
 """Within a step of it arrivals are as likely at one instant as at another."""
 
 
-class Stays(Protocol):
+class VisitLengths(Protocol):
     """How long people stay."""
 
     @property
@@ -80,7 +80,7 @@ class LogNormal:
 
 
 class Recorded:
-    """Stays that were observed, drawn from a file.
+    """VisitLengths that were observed, drawn from a file.
 
     Args:
         stays_ms: Them.
@@ -121,17 +121,17 @@ class Recorded:
         return (self._sums_ms[over] + age_ms * (len(self._stays_ms) - over)) / len(self._stays_ms)
 
 
-def stays_of(crowd: CrowdSettings) -> Stays:
+def visit_lengths_of(crowd: CrowdSettings) -> VisitLengths:
     """Make the law of a crowd's stays.
 
     Raises:
         ConfigError: A file of them cannot be read.
     """
-    mean_ms = crowd.stay_minutes * MINUTE_MS
+    mean_ms = crowd.visit_minutes * MINUTE_MS
     if crowd.stay == "exponential":
         return Exponential(mean_ms)
     if crowd.stay == "log-normal":
-        return LogNormal(mean_ms, crowd.stay_sigma)
+        return LogNormal(mean_ms, crowd.visit_sigma)
     return Recorded.read(Path(crowd.stay))
 
 
@@ -165,7 +165,7 @@ class Arrivals:
         stays: How long they stay.
     """
 
-    def __init__(self, scenario: Scenario, stays: Stays) -> None:
+    def __init__(self, scenario: Scenario, stays: VisitLengths) -> None:
         self._scenario = scenario
         self._mean_ms = stays.mean_ms
         self._level_at_first = float(levels_at(scenario, np.zeros(1))[0])
@@ -196,7 +196,7 @@ class Newcomers:
 
 
 def draw_newcomers(
-    rng: np.random.Generator, counts: Instants, stays: Stays, begins_ms: int, step_ms: int = STEP_MS
+    rng: np.random.Generator, counts: Instants, stays: VisitLengths, begins_ms: int, step_ms: int = STEP_MS
 ) -> Newcomers:
     """Draw those who come from ``begins_ms`` on, so many in each step."""
     begins = np.repeat(begins_ms + step_ms * np.arange(len(counts)), counts)

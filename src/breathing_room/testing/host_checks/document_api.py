@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from breathing_room.core.wire import GOODBYE
+from breathing_room.core.wire import NORMAL_CLOSURE
 from breathing_room.testing.host_context import (
     HostCheckContext,
     Promise,
@@ -18,7 +18,7 @@ PROMISES: Final[dict[str, Promise]] = {}
 promise = adding_to(PROMISES, "document")
 
 
-def expect_compat_presence(body: Message, t: HostCheckContext) -> None:
+def expect_document_presence(body: Message, t: HostCheckContext) -> None:
     """Expect a presence as that app has it."""
     keys = body.keys() - {"type"}
     expect(that=keys == {"count", "moods", "users", "countryCounts", "timestamp"}, seen=body)
@@ -30,7 +30,7 @@ def expect_compat_presence(body: Message, t: HostCheckContext) -> None:
 @promise("default room")
 async def api_presence_answers(t: HostCheckContext) -> None:
     """``GET /api/presence`` answers how many are in the default room, and never who."""
-    expect_compat_presence((await t.get("/api/presence")).json(), t)
+    expect_document_presence((await t.get("/api/presence")).json(), t)
 
 
 @promise("default room")
@@ -49,7 +49,7 @@ async def api_heartbeat_counts(t: HostCheckContext) -> None:
     session = new_visitor()
     for mood in (t.terms.moods[0], "no such mood"):
         body = (await t.post("/api/heartbeat", {"sessionId": session, "mood": mood})).json()
-        expect_compat_presence(body, t)
+        expect_document_presence(body, t)
         expect(that=body["count"] == before + 1, seen=f"{body['count']} after one came to {before}")
     await expect_refusal(t.post("/api/heartbeat", {"mood": t.terms.moods[0]}), "bad_visitor", 400)
     await expect_refusal(t.post("/api/heartbeat", b"{"), "bad_json", 400)
@@ -63,13 +63,13 @@ async def api_room_converses(t: HostCheckContext) -> None:
     person = await t.socket(f"/api/room?sessionId={new_visitor()}&mood={mood}")
     await person.hear("presence", lambda said: bool(said["count"] == before["count"] + 1))
     for text in person.texts:
-        expect_compat_presence(read_object(text), t)
+        expect_document_presence(read_object(text), t)
     person.say("mood", mood=other)
     await person.hear("presence", lambda said: bool(said["moods"][other] == before["moods"][other] + 1))
     person.say("ping")
     answer = await person.hear("pong")
     expect(that=answer == {"type": "pong"}, seen=answer)
-    person.say_goodbye(GOODBYE)
+    person.close_normally(NORMAL_CLOSURE)
     await person.ended()
     after = (await t.get("/api/presence")).json()
     expect(that=after["count"] == before["count"], seen=f"{after['count']} after, {before['count']} before")

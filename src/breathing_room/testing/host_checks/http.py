@@ -36,7 +36,7 @@ async def a_config_is_whole(t: HostCheckContext) -> None:
     answer = await t.get("/config")
     expect_age(answer)
     config = answer.json()
-    keys = "room moods mode breath beat_ms next_ms lease_ms grace_ms presence_url now_ms".split()  # noqa: SIM905
+    keys = "room moods mode breath heartbeat_ms poll_ms lease_ms grace_ms presence_url now_ms".split()  # noqa: SIM905
     expect(that=not set(keys) - config.keys(), seen=f"missing: {sorted(set(keys) - config.keys())}")
     expect(that=config["room"] == t.room and config["mode"] == t.mode, seen=config)
     expect(that=all(is_whole(config[key]) for key in keys if key.endswith("_ms")), seen=config)

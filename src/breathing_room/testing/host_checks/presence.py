@@ -90,11 +90,11 @@ async def a_presence_can_be_kept_by_caches(t: HostCheckContext) -> None:
 @promise("own room", "connection")
 async def everybody_is_told_the_same(t: HostCheckContext) -> None:
     """What changed is told to everybody in the same bytes."""
-    audience = [await t.observe(), await t.observe(), await t.join()]
+    subscribers = [await t.observe(), await t.observe(), await t.join()]
     await t.settle()
     await t.join(mood=t.terms.moods[0])
     heard = []
-    for socket in audience:
+    for socket in subscribers:
         await socket.hear("presence", says(count=2, unspoken=1))
         heard.append(
             next(text for text in socket.texts if holds(json.loads(text), {"count": 2, "unspoken": 1}))

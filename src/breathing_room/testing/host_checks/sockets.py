@@ -6,13 +6,13 @@ from typing import Final
 
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.wire import (
+    BAD_MESSAGES,
     GOING_AWAY,
-    GOODBYE,
     JOIN_LATE,
+    NORMAL_CLOSURE,
     NOT_TEXT,
     NOT_UTF8,
     PROTOCOL_ERROR,
-    SENSELESS,
     TOO_BIG,
     TOO_MANY_SOCKETS,
 )
@@ -30,7 +30,7 @@ from breathing_room.testing.host_context import (
 from breathing_room.testing.peer import PATIENCE_S, read_object
 
 # What a host may take in good humour before it parts. Ours takes 20 messages and 32 sockets.
-SENSELESS_MAX: Final = 200
+BAD_MESSAGES_MAX: Final = 200
 SOCKETS_MAX: Final = 64
 
 PROMISES: Final[dict[str, Promise]] = {}
@@ -73,7 +73,7 @@ async def several_sockets_are_one_person(t: HostCheckContext) -> None:
     visitor = new_visitor()
     tabs = [await t.join(visitor) for _ in range(3)]
     await t.sees(count=1, low=1, high=1)
-    tabs[0].say_goodbye(GOODBYE)
+    tabs[0].close_normally(NORMAL_CLOSURE)
     await tabs[0].ended()
     tabs[1].cut()
     await t.settle()
@@ -229,7 +229,7 @@ async def a_goodbye_is_at_once(t: HostCheckContext) -> None:
     await observer.hear("presence", says(count=1))
     person.say("leave")
     end = await person.ended()
-    expect(that=end.code == GOODBYE, seen=f"closed with {end}")
+    expect(that=end.code == NORMAL_CLOSURE, seen=f"closed with {end}")
     presence = await t.presence()
     expect(that=holds(presence, {"count": 0, "high": 0}), seen=short_presence(presence))
     await observer.hear("presence", says(count=0, high=0))
@@ -238,10 +238,10 @@ async def a_goodbye_is_at_once(t: HostCheckContext) -> None:
 @promise("own room")
 async def a_polite_close_is_a_goodbye(t: HostCheckContext) -> None:
     """Closing a socket with 1000 or 1001 means the same as leave."""
-    for code in (GOODBYE, GOING_AWAY):
+    for code in (NORMAL_CLOSURE, GOING_AWAY):
         person = await t.join()
         await t.sees(count=1)
-        person.say_goodbye(code)
+        person.close_normally(code)
         await person.ended()
         presence = await t.presence()
         expect(that=holds(presence, {"count": 0, "high": 0}), seen=f"{short_presence(presence)} after {code}")
@@ -312,10 +312,10 @@ async def a_dead_socket_is_closed(t: HostCheckContext) -> None:
 @promise("own room")
 async def who_says_nothing_is_closed(t: HostCheckContext) -> None:
     """Who says neither join nor observe in time is closed with 4001, whatever else was said."""
-    silent, chatting = await t.socket(), await t.socket()
+    suspect, chatting = await t.socket(), await t.socket()
     chatting.say("beat")
     await t.advance(t.terms.join_ms)
-    for socket in (silent, chatting):
+    for socket in (suspect, chatting):
         end = await socket.ended()
         expect(that=end.code == JOIN_LATE, seen=f"closed with {end}")
 
@@ -362,10 +362,10 @@ async def a_long_message_is_refused(t: HostCheckContext) -> None:
 async def endless_nonsense_is_refused(t: HostCheckContext) -> None:
     """Who sends too many messages that make no sense is closed with 4500."""
     person = await t.join()
-    for _ in range(SENSELESS_MAX):
+    for _ in range(BAD_MESSAGES_MAX):
         person.send_text("nonsense")
     end = await person.ended()
-    expect(that=end.code == SENSELESS, seen=f"closed with {end}")
+    expect(that=end.code == BAD_MESSAGES, seen=f"closed with {end}")
 
 
 @promise("own room")

@@ -21,8 +21,8 @@ export interface Presence {
   label: string;
   /** When this was true, in milliseconds since 1970. */
   as_of_ms: number;
-  valid_ms: number;
-  next_ms: number;
+  stale_after_ms: number;
+  poll_ms: number;
 }
 
 /** How a room works. */

@@ -2,7 +2,7 @@
  * What is known of a room, and how fresh that is: the latest presence, the state that follows from its age,
  * and the server's clock.
  *
- * A pushed presence is live while its connection is. A polled one is live until the next poll, and `valid_ms`
+ * A pushed presence is live while its connection is. A polled one is live until the next poll, and `stale_after_ms`
  * beyond; one timer runs until then. What is no longer live stays, and is `stale`.
  *
  * Events: `presence`, `state` (it or the transport changed) and `clock` (the server's time is better known).
@@ -47,8 +47,8 @@ export class Freshness extends Emitter {
     if (!this.#isPushed && presence.as_of_ms < as_of_ms && this.#leftMs > 0) return this.settle();
     // A copy that is not written any more does not become younger by being read.
     if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#heardAtMs = nowMs;
-    const nextMs = this.#isPushed ? 0 : presence.next_ms;
-    this.#liveMs = presence.valid_ms + nextMs;
+    const nextMs = this.#isPushed ? 0 : presence.poll_ms;
+    this.#liveMs = presence.stale_after_ms + nextMs;
     this.#walk = this.#walk.toward(presence, performance.now(), nextMs);
     this.presence = presence;
     this.settle();

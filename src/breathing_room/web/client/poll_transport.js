@@ -34,7 +34,7 @@ export class PollTransport extends Transport {
     this.#poller = new Poller({
       visitor: this.observe ? null : visitor,
       room: this.room,
-      beatMs: this.config.beat_ms,
+      beatMs: this.config.heartbeat_ms,
       mood,
       nowMs: performance.now(),
     });
@@ -126,9 +126,9 @@ export class PollTransport extends Transport {
   /** Take a presence from an answer; throws where it is none, as of a proxy's page that says 200. */
   async #read(answer) {
     const presence = await (await answer).json();
-    const {next_ms, as_of_ms, epoch, rate} = presence;
-    const isPresence = next_ms > 0 && [as_of_ms, epoch, rate].every(Number.isFinite);
+    const {poll_ms, as_of_ms, epoch, rate} = presence;
+    const isPresence = poll_ms > 0 && [as_of_ms, epoch, rate].every(Number.isFinite);
     if (!isPresence) throw new TypeError('this is no presence');
-    return this.#fallback ? {...presence, next_ms: Math.min(next_ms, FALLBACK_POLL_MS)} : presence;
+    return this.#fallback ? {...presence, poll_ms: Math.min(poll_ms, FALLBACK_POLL_MS)} : presence;
   }
 }

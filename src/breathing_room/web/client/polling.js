@@ -9,7 +9,7 @@
 const STRIDE_LEAST = 0.9;
 const STRIDE_MOST = 1.1;
 /** Of a longer beat only so much is stretched: a tenth of it is less than the 45 s by which a report may be late. */
-const BEAT_STRETCHED_MS = 300_000;
+const HEARTBEAT_STRETCHED_MS = 300_000;
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const TICKETS = 2 ** 32;
@@ -62,7 +62,7 @@ export class Poller {
     this.#mood = this.#moodTold = mood;
     this.#random = random;
     this.#stride = this.#uniform(STRIDE_LEAST, STRIDE_MOST);
-    this.#beatMs = beatMs + Math.round(Math.min(beatMs, BEAT_STRETCHED_MS) * (this.#stride - 1));
+    this.#beatMs = beatMs + Math.round(Math.min(beatMs, HEARTBEAT_STRETCHED_MS) * (this.#stride - 1));
     this.#pollAtMs = this.#shedUntilMs = nowMs;
   }
 
@@ -104,7 +104,7 @@ export class Poller {
   /** A poll was answered. */
   heard(presence, nowMs) {
     this.#pollFailures = 0;
-    this.#pollAtMs = nowMs + Math.round(presence.next_ms * this.#stride);
+    this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
     if (this.#epoch === null || presence.epoch > this.#epoch + 1) this.#beginStay(presence.epoch);
     this.#learn(presence);
     if (!this.isAsked) {
@@ -126,7 +126,7 @@ export class Poller {
     this.#reportAtMs = NEVER;
     if (this.#acknowledged) this.#reportAtMs = this.#mood === this.#moodTold ? nowMs + this.#beatMs : nowMs;
     // The answer says what a poll would, and it is fresher.
-    if (this.#pollAtMs !== NEVER) this.#pollAtMs = nowMs + Math.round(presence.next_ms * this.#stride);
+    if (this.#pollAtMs !== NEVER) this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
   }
 
   /** A request came to nothing; `retryMs` is how long the server told us to stay away, null if it did not. */

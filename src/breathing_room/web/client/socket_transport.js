@@ -3,8 +3,8 @@
 import {ANSWER_MS} from './http.js';
 import {Transport} from './transport.js';
 
-/** Between two beats. With ANSWER_MS a dead connection is known within 30 s, the usual `valid_ms`. */
-const BEAT_MS = 20_000;
+/** Between two beats. With ANSWER_MS a dead connection is known within 30 s, the usual `stale_after_ms`. */
+const HEARTBEAT_MS = 20_000;
 /** The first beats come quickly: they find the server's time, and with it the breath. */
 const FIRST_BEATS_MS = [200, 500, 1_000, 3_000];
 /** Closed with this code the connection is lost and the visit goes on; without a code it would end too. */
@@ -56,7 +56,7 @@ export class SocketTransport extends Transport {
     this.emit('heartbeat');
     if (!this.#patience) this.#awaitAnswer();
     // A room with a short lease is beaten faster, so that two beats may be lost.
-    const beatMs = Math.min(BEAT_MS, this.config.lease_ms / 3 || BEAT_MS);
+    const beatMs = Math.min(HEARTBEAT_MS, this.config.lease_ms / 3 || HEARTBEAT_MS);
     this.#nextBeat = setTimeout(() => this.#beat(), this.#firstBeatsMs.shift() ?? beatMs);
   }
 

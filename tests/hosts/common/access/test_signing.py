@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 import breathing_room
 from breathing_room.cli import main
-from breathing_room.core.errors import ConfigError, PeerError
-from breathing_room.core.events import Reported
+from breathing_room.core.errors import ClientError, ConfigError
+from breathing_room.core.events import PanelReported
 from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import VISITOR_ID
 from breathing_room.hosts.common.access.signing import CLOCKS_DIFFER_S, check_signed, sign_visitor
@@ -39,11 +39,11 @@ def signed(room: str = "lobby", *, key: str = KEY, age_s: int = 0) -> str:
     return sign_visitor(key, room, now_s=NOON_S - age_s)
 
 
-def refusal(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S) -> PeerError | None:
+def refusal(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S) -> ClientError | None:
     """Check an id at noon; return the error if it is not taken."""
     try:
         check_signed(KEY, room, visitor, now_s=NOON_S, max_age_s=max_age_s)
-    except PeerError as error:
+    except ClientError as error:
         return error
     return None
 
@@ -121,7 +121,7 @@ def test_key_that_could_be_guessed_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 32") as refused:
         sign_visitor("hunter2", "lobby")
     assert "hunter2" not in str(refused.value)
-    with pytest.raises(PeerError, match="room"):
+    with pytest.raises(ClientError, match="room"):
         sign_visitor(KEY, "The Lobby")
 
 
@@ -153,7 +153,7 @@ async def test_reports_and_goodbyes_must_be_signed() -> None:
         for _ in range(3):
             answer = await client.post(f"{room}/beat", json={"visitor": visitor, "mood": "release"})
             assert (answer.status_code, answer.json()["count"]) == (200, 1)
-        host.rooms["lobby"].feed(Reported(host.rooms["lobby"].visitor_key(too_old), 0.5))
+        host.rooms["lobby"].feed(PanelReported(host.rooms["lobby"].visitor_key(too_old), 0.5))
         assert (await client.post(f"{room}/leave", json={"visitor": too_old})).status_code == 204
         assert host.presence("lobby").count == 1
 

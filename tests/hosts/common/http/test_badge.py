@@ -25,8 +25,8 @@ def a_presence(label: str, method: Method = "counted") -> Presence:
         mood_intervals={},
         label=label,
         as_of_ms=0,
-        valid_ms=30_000,
-        next_ms=30_000,
+        stale_after_ms=30_000,
+        poll_ms=30_000,
     )
 
 

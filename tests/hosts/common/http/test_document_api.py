@@ -8,19 +8,19 @@ from urllib.parse import quote
 import pytest
 
 from breathing_room.core.config import MOODS, UNSPOKEN, RoomConfig
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
 from breathing_room.core.wire import Beat, Join, Mood
 from breathing_room.hosts.common.http.document_api import (
-    DIALECT,
+    DOCUMENT_CODEC,
     SESSION_ID_CHARACTERS_MAX,
     decode_heartbeat,
     presence_body,
     read_mood,
     read_session_id,
 )
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from harness import Serve, ServerProcess
 from inside import NOON_MS, HandClock, client_of, host_inside
@@ -79,7 +79,7 @@ def test_bad_session_id_is_refused(session_id: object) -> None:
     """
     Anything else is refused, and not repeated.
     """
-    with pytest.raises(PeerError, match="sessionId must be") as refused:
+    with pytest.raises(ClientError, match="sessionId must be") as refused:
         read_session_id(session_id)
     assert refused.value.code == "bad_visitor"
 
@@ -97,12 +97,12 @@ def test_dialect_reads_two_words() -> None:
     """
     Its sockets say mood and ping, and nothing else.
     """
-    assert DIALECT.decode(b'{"type": "mood", "mood": "release"}', MOODS) == Mood("release")
-    assert DIALECT.decode(b'{"type": "mood", "mood": "joy"}', MOODS) == Mood("presence")
-    assert DIALECT.decode(b'{"type": "ping", "at": 7}', MOODS) == Beat(None)
+    assert DOCUMENT_CODEC.decode(b'{"type": "mood", "mood": "release"}', MOODS) == Mood("release")
+    assert DOCUMENT_CODEC.decode(b'{"type": "mood", "mood": "joy"}', MOODS) == Mood("presence")
+    assert DOCUMENT_CODEC.decode(b'{"type": "ping", "at": 7}', MOODS) == Beat(None)
     for other in (b'{"type": "join", "visitor": "visitor-0123456789"}', b'{"type": "leave"}', b"{}"):
-        with pytest.raises(PeerError) as refused:
-            DIALECT.decode(other, MOODS)
+        with pytest.raises(ClientError) as refused:
+            DOCUMENT_CODEC.decode(other, MOODS)
         assert refused.value.code == "unknown_type"
 
 
@@ -111,10 +111,10 @@ def test_dialect_writes_that_apps_messages() -> None:
     Its sockets hear presence in that app's words, pong, and errors in the one shape.
     """
     presence = a_presence(count=3, low=3, high=3, unspoken=3)
-    said = json.loads(DIALECT.presence(Announcement(presence)))
+    said = json.loads(DOCUMENT_CODEC.presence(EncodedPresence(presence)))
     assert said == {"type": "presence", **presence_body(presence)}
-    assert json.loads(DIALECT.beat(None, NOON_MS)) == {"type": "pong"}
-    assert json.loads(DIALECT.error(PeerError("code", "words")))["error"]["code"] == "code"
+    assert json.loads(DOCUMENT_CODEC.beat(None, NOON_MS)) == {"type": "pong"}
+    assert json.loads(DOCUMENT_CODEC.error(ClientError("code", "words")))["error"]["code"] == "code"
 
 
 # --- Over HTTP and sockets ------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ async def test_room_speaks_that_dialect(serve: Serve) -> None:
     bob.cut()
     await ann.hear("presence", lambda message: bool(message["count"] == 1))
     for socket in (ann, tab):
-        socket.say_goodbye(1000)
+        socket.close_normally(1000)
         await socket.ended()
 
 

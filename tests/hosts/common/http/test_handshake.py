@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.wire import Join
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.handshake import Handshake, admit_handshake, first_values
@@ -30,7 +30,7 @@ def admit(
 
 
 def refusal(*args: Any, **options: Any) -> tuple[str, int]:
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         admit(*args, **options)
     return error.value.code, error.value.status
 
@@ -42,9 +42,9 @@ def test_a_path_of_a_room_leads_there_and_does_not_join() -> None:
 
 
 def test_the_path_of_the_document_joins_by_its_query() -> None:
-    """Without a room in the path it is the default one, in the document's dialect, with the visitor and the mood of the query."""
+    """Without a room in the path it is the default one, in the document's codec, with the visitor and the mood of the query."""
     admitted = admit(None, "sessionId=s1&mood=release")
-    assert admitted == Handshake("evening", document_api.DIALECT, Join("s1", "release"))
+    assert admitted == Handshake("evening", document_api.DOCUMENT_CODEC, Join("s1", "release"))
     assert admit(None, "sessionId=s1&sessionId=s2&mood=").join == Join("s1", "presence")
 
 
@@ -61,28 +61,28 @@ def test_a_foreign_page_a_full_host_a_bad_name_and_a_bad_visitor_are_refused_in_
 class Socket:
     """A session that notes its joins, and can be refused."""
 
-    def __init__(self, refusal: PeerError | None = None) -> None:
+    def __init__(self, refusal: ClientError | None = None) -> None:
         self.refusal = refusal
         self.joined: list[tuple[str, str | None]] = []
-        self.refused: list[PeerError] = []
+        self.refused: list[ClientError] = []
 
     def join(self, visitor: str, mood: str | None) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.joined.append((visitor, mood))
 
-    def refuse(self, error: PeerError) -> None:
+    def refuse(self, error: ClientError) -> None:
         self.refused.append(error)
 
 
 def test_a_join_that_is_refused_is_the_first_message() -> None:
     """The visitor of the query joins when the socket is open; a refusal goes over it, and without a visitor nothing happens."""
-    admitted, silent = admit(None, "sessionId=s1"), admit()
-    error = PeerError("unsigned_visitor", "not signed", status=403)
+    admitted, suspect = admit(None, "sessionId=s1"), admit()
+    error = ClientError("unsigned_visitor", "not signed", status=403)
     for handshake, socket, joined, refused in (
         (admitted, Socket(), [("s1", "presence")], []),
         (admitted, Socket(error), [], [error]),
-        (silent, Socket(), [], []),
+        (suspect, Socket(), [], []),
     ):
         handshake.begin(socket)  # type: ignore[arg-type]
         assert (socket.joined, socket.refused) == (joined, refused)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.http.middleware import (
     cacheable,
@@ -36,7 +36,7 @@ PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
 def a_client(*, origins: tuple[str, ...] = ("*",), refused: list[str] | None = None) -> httpx.AsyncClient:
     """A client of an application that echoes bodies and fails on demand."""
     errors = {
-        "peer": PeerError("odd", "this is odd", status=409),
+        "peer": ClientError("odd", "this is odd", status=409),
         "store": StoreError("secret path /var/db is locked", temporary=True),
         "bug": RuntimeError("secret"),
     }
@@ -81,7 +81,7 @@ async def test_a_body_that_breaks_off_is_no_body() -> None:
     async def receive() -> Message:
         return next(messages)
 
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         await read_body(Request({"type": "http", "headers": []}, receive), BYTES_MAX)
     assert error.value.code == "cut_off"
 
@@ -160,7 +160,7 @@ def test_headers_arrive_once_and_whole() -> None:
 
 def test_an_error_is_the_same_as_elsewhere() -> None:
     """An error keeps its status, code and headers."""
-    response = error_response(PeerError("full", "no", status=503, retry_after_s=7), {"Allow": "GET"})
+    response = error_response(ClientError("full", "no", status=503, retry_after_s=7), {"Allow": "GET"})
     assert (response.status_code, response.headers["retry-after"], response.headers["allow"]) == (
         503,
         "7",

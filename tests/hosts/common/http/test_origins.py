@@ -2,7 +2,7 @@
 
 import pytest
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.origins import check_origin, cross_origin, origin_allowed, preflight
 
 OURS = ("https://example.com", "http://localhost:3000")
@@ -37,7 +37,7 @@ def test_origin(origin: str | None, host: str | None, allowed: tuple[str, ...], 
     if may:
         check_origin(origin, host, allowed)
     else:
-        with pytest.raises(PeerError) as error:
+        with pytest.raises(ClientError) as error:
             check_origin(origin, host, allowed)
         assert (error.value.code, error.value.status) == ("forbidden_origin", 403)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.room import Room
 from breathing_room.hosts.common.http.responses import (
     NotFoundError,
@@ -45,7 +45,7 @@ def test_an_answer_to_one_client_is_kept_by_no_cache() -> None:
 )
 def test_an_error_has_the_headers_that_its_status_demands(status: int, headers: dict[str, str]) -> None:
     """RFC 9110 asks for a challenge with 401 and for the protocol with 426; after 413 the rest of the body must not be read."""
-    answer = error_answer(PeerError("code", "words", status=status))
+    answer = error_answer(ClientError("code", "words", status=status))
     assert answer.status == status
     assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "no-store"} | headers
     assert json.loads(answer.body)["error"]["code"] == "code"
@@ -53,7 +53,7 @@ def test_an_error_has_the_headers_that_its_status_demands(status: int, headers: 
 
 def test_an_error_says_when_to_try_again() -> None:
     """Where a client may try again the answer says in how many seconds, also in a second; given headers stay."""
-    answer = error_answer(PeerError("full", "no", status=503, retry_after_s=0), {"Allow": "GET"})
+    answer = error_answer(ClientError("full", "no", status=503, retry_after_s=0), {"Allow": "GET"})
     assert (answer.headers["Retry-After"], answer.headers["Allow"]) == ("0", "GET")
 
 
@@ -79,7 +79,7 @@ def test_any_other_copy_gets_the_whole_answer(known: str | None) -> None:
 
 def test_the_tag_of_a_presence_changes_with_its_people_and_twice_in_its_life() -> None:
     """Time alone changes the tag in steps of half of how long a presence is valid, so a copy that is confirmed is never too old."""
-    half_ms = PRESENCE.valid_ms // 2
+    half_ms = PRESENCE.stale_after_ms // 2
     tags = [
         etag_of_presence(replace(PRESENCE, as_of_ms=at_ms))
         for at_ms in (0, half_ms - 1, half_ms, 2 * half_ms)
@@ -130,7 +130,7 @@ def test_a_client_learns_of_its_own_errors_only(caplog: pytest.LogCaptureFixture
 def test_a_body_that_is_announced_to_be_too_long_is_refused(length: str | None, refused: bool) -> None:  # noqa: FBT001
     """A declared length beyond the limit is 413; one that is missing or no number is left to the reading."""
     if refused:
-        with pytest.raises(PeerError) as error:
+        with pytest.raises(ClientError) as error:
             check_declared(length, 10)
         assert (error.value.code, error.value.status) == ("body_too_large", 413)
     else:

@@ -15,8 +15,8 @@ from typing import Any
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import KeepConnections
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import PanelLeft, PanelReported
 from breathing_room.core.identity import SECRET_BYTES
 from breathing_room.core.room import Room
 from breathing_room.core.wire import JOIN_LATE
@@ -24,7 +24,7 @@ from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.rooms.connection import ENDED, Connection
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, Subscriber
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.app import App
@@ -83,7 +83,7 @@ class Stage(ABC):
     """A host on which a script is played.
 
     Args:
-        settings: Those of the room, and ``senseless_max``.
+        settings: Those of the room, and ``bad_messages_max``.
 
     Attributes:
         ledger: What each connection was sent; the close is the last entry, as its code and its reason.
@@ -131,7 +131,7 @@ class Stage(ABC):
     async def pass_ms(self, length_ms: int) -> None:
         """Let time pass; before, the room counts as subscribers the connections that its host sends broadcasts to, and no others."""
         room = self.room_awake
-        assert room is None or room.room.subscriber_count == len(room.audience)
+        assert room is None or room.room.subscriber_count == len(room.subscribers)
         await asyncio.sleep(length_ms / 1_000)
 
     async def turn(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -294,16 +294,16 @@ class ServerStage(Stage):
         self._open(name, PROTOCOL)
 
     async def _open_document(self, name: str, session_id: str, mood: str) -> None:
-        socket = self._open(name, document_api.DIALECT)
+        socket = self._open(name, document_api.DOCUMENT_CODEC)
         try:
             socket.join(session_id, document_api.read_mood(mood, socket.room.config.moods))
-        except PeerError as error:
+        except ClientError as error:
             socket.refuse(error)
 
-    def _open(self, name: str, dialect: Any) -> Socket:
+    def _open(self, name: str, codec: Any) -> Socket:
         room = self.host.enter(ROOM, address="192.0.2.1", forwarded_for=None)
         transport = self.transports[name] = NotingTransport(self.ledger[name])
-        transport.socket = Socket(transport, room, dialect)  # type: ignore[arg-type]
+        transport.socket = Socket(transport, room, codec)  # type: ignore[arg-type]
         return transport.socket
 
     async def _say(self, name: str, text: str) -> None:
@@ -324,11 +324,11 @@ class ServerStage(Stage):
 
     async def _report(self, visitor: str, ticket: float, mood: str | None) -> None:
         room = self.host.rooms[ROOM]
-        room.feed(Reported(room.visitor_key(visitor_id(visitor)), ticket, mood))
+        room.feed(PanelReported(room.visitor_key(visitor_id(visitor)), ticket, mood))
 
     async def _withdraw(self, visitor: str) -> None:
         room = self.host.rooms[ROOM]
-        room.feed(Withdrew(room.visitor_key(visitor_id(visitor))))
+        room.feed(PanelLeft(room.visitor_key(visitor_id(visitor))))
 
 
 # --- The Worker -------------------------------------------------------------------------------------------------------
@@ -363,7 +363,7 @@ class EdgeStage(Stage):
         self.sleeps = sleeps
 
     async def start(self) -> None:
-        names = {"senseless_max"}
+        names = {"bad_messages_max"}
         room = RoomConfig(**{name: value for name, value in self.settings.items() if name not in names})
         server = {name: value for name, value in self.settings.items() if name in names}
         worker = WorkerConfig(server=ServerConfig(room=room, **server))
@@ -445,16 +445,16 @@ class EdgeStage(Stage):
         await self._open(name, PROTOCOL)
 
     async def _open_document(self, name: str, session_id: str, mood: str) -> None:
-        socket = await self._open(name, document_api.DIALECT)
+        socket = await self._open(name, document_api.DOCUMENT_CODEC)
         try:
             socket.join(session_id, document_api.read_mood(mood, socket.room.config.moods))
-        except PeerError as error:
+        except ClientError as error:
             socket.refuse(error)
 
-    async def _open(self, name: str, dialect: Any) -> EdgeSocket:
+    async def _open(self, name: str, codec: Any) -> EdgeSocket:
         platform = await self._awake()
         websocket = self.websockets[name] = NotingWebSocket(self.ledger[name])
-        socket = self.sockets[name] = EdgeSocket(websocket, platform.room, dialect)
+        socket = self.sockets[name] = EdgeSocket(websocket, platform.room, codec)
         platform.accept(socket)
         return socket
 
@@ -472,11 +472,11 @@ class EdgeStage(Stage):
 
     async def _report(self, visitor: str, ticket: float, mood: str | None) -> None:
         room = (await self._awake()).room
-        room.feed(Reported(room.visitor_key(visitor_id(visitor)), ticket, mood))
+        room.feed(PanelReported(room.visitor_key(visitor_id(visitor)), ticket, mood))
 
     async def _withdraw(self, visitor: str) -> None:
         room = (await self._awake()).room
-        room.feed(Withdrew(room.visitor_key(visitor_id(visitor))))
+        room.feed(PanelLeft(room.visitor_key(visitor_id(visitor))))
 
 
 # --- Neither ----------------------------------------------------------------------------------------------------------
@@ -490,8 +490,8 @@ class NotingConnection(Connection):
         self.is_open = True
         super().__init__(room, codec)
 
-    def push(self, announcement: Announcement) -> None:
-        self.send(announcement.text(self.dialect))
+    def push(self, announcement: EncodedPresence) -> None:
+        self.send(announcement.text(self.codec))
 
     def send(self, text: bytes) -> None:
         if self.is_open:
@@ -504,7 +504,7 @@ class NotingConnection(Connection):
         if self.is_open:
             self.ledger.append(noted_close(code, reason))
             self.is_open = False
-            self.ended(politely=False)
+            self.ended(graceful=False)
 
     def abort(self) -> None:
         self.close(BROKEN)
@@ -520,7 +520,7 @@ class FakeStage(Stage):
         self.ringing = asyncio.create_task(self._ring())
 
     def _open_room(self, *, unknown: bool) -> None:
-        names = {"senseless_max"}
+        names = {"bad_messages_max"}
         config = RoomConfig(**{name: value for name, value in self.settings.items() if name not in names})
         server = ServerConfig(**{name: value for name, value in self.settings.items() if name in names})
         services = RoomServices(server, clock=self.clock, counters=Counters(), prefixes=Prefixes())
@@ -572,8 +572,8 @@ class FakeStage(Stage):
     def call_soon(self, flush: Callable[[], None]) -> None:
         self.flushes.append(flush)
 
-    def send(self, audience: Mapping[Subscriber, None], announcement: Announcement) -> None:
-        for subscriber in audience:
+    def send(self, subscribers: Mapping[Subscriber, None], announcement: EncodedPresence) -> None:
+        for subscriber in subscribers:
             subscriber.push(announcement)
 
     def set_timer(self, at_ms: int | None) -> None:
@@ -595,7 +595,7 @@ class FakeStage(Stage):
         return made
 
     async def _open_document(self, name: str, session_id: str, mood: str) -> None:
-        connection = self._open(name, document_api.DIALECT)
+        connection = self._open(name, document_api.DOCUMENT_CODEC)
         connection.join(session_id, document_api.read_mood(mood, self.room.config.moods))
 
     async def say_together(self, name: str, *messages: dict[str, Any] | str) -> None:
@@ -614,10 +614,10 @@ class FakeStage(Stage):
         if code != BROKEN and connection.is_open:
             self.ledger[name].append(noted_close(code, b""))  # The answer to its close.
         connection.is_open = False
-        connection.ended(politely=code != BROKEN)
+        connection.ended(graceful=code != BROKEN)
 
     async def _report(self, visitor: str, ticket: float, mood: str | None) -> None:
-        self.room.feed(Reported(self.room.visitor_key(visitor_id(visitor)), ticket, mood))
+        self.room.feed(PanelReported(self.room.visitor_key(visitor_id(visitor)), ticket, mood))
 
     async def _withdraw(self, visitor: str) -> None:
-        self.room.feed(Withdrew(self.room.visitor_key(visitor_id(visitor))))
+        self.room.feed(PanelLeft(self.room.visitor_key(visitor_id(visitor))))

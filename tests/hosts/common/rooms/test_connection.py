@@ -8,13 +8,22 @@ import pytest
 
 from breathing_room.core.admission import Admission
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Event, Heard, Joined, Left, MoodChanged, Observed, ObserverLeft
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import (
+    Disconnected,
+    Event,
+    HeartbeatReceived,
+    Joined,
+    Left,
+    MoodChanged,
+    ObserverJoined,
+    ObserverLeft,
+)
 from breathing_room.core.identity import VisitorKey
-from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS
+from breathing_room.core.wire import BAD_MESSAGES, NORMAL_CLOSURE, TOO_MANY_SOCKETS
 from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Connection
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.settings import ServerConfig
 from inside import HandClock
 
@@ -23,7 +32,7 @@ VISITOR = "visitor-0123456789"
 
 @dataclass
 class FakeHost:
-    config: ServerConfig = field(default_factory=lambda: ServerConfig(senseless_max=3))
+    config: ServerConfig = field(default_factory=lambda: ServerConfig(bad_messages_max=3))
     clock: HandClock = field(default_factory=HandClock)
     counters: Counters = field(default_factory=Counters)
 
@@ -37,12 +46,12 @@ class FakeRoom:
         self.ping_ms = 20_000
         self.admission = Admission(self.name, self.config, None, now_ms=0)
         self.host = FakeHost()
-        self.audience: dict[Any, None] = {}
+        self.subscribers: dict[Any, None] = {}
         self.sockets: set[Any] = set()
         self.settled: list[Any] = []
         self.delivered: list[tuple[Any, int]] = []
         self.events: list[Event] = []
-        self.refusal: PeerError | None = None
+        self.refusal: ClientError | None = None
 
     def attach(self, session: Any, *, now_ms: int) -> None:
         del now_ms
@@ -56,7 +65,7 @@ class FakeRoom:
 
     def detach(self, session: Any) -> None:
         self.sockets.discard(session)
-        self.audience.pop(session, None)
+        self.subscribers.pop(session, None)
 
     def feed(self, event: Event) -> None:
         if self.refusal is not None:
@@ -80,8 +89,8 @@ class FakeSession(Connection):
         self.sent: list[dict[str, Any]] = []
         self.closed: list[int] = []
 
-    def push(self, announcement: Announcement) -> None:
-        self.sent.append(json.loads(announcement.text(self.dialect)))
+    def push(self, announcement: EncodedPresence) -> None:
+        self.sent.append(json.loads(announcement.text(self.codec)))
 
     def send(self, text: bytes) -> None:
         self.sent.append(json.loads(text))
@@ -92,7 +101,7 @@ class FakeSession(Connection):
     def close(self, code: int, reason: bytes = b"") -> None:
         del reason
         self.closed.append(code)
-        self.ended(politely=False)
+        self.ended(graceful=False)
 
     def abort(self) -> None:
         """Nothing is cut here."""
@@ -119,18 +128,23 @@ def joined(room: FakeRoom) -> FakeSession:
 def test_a_join_is_an_event_and_makes_a_subscriber(room: FakeRoom) -> None:
     """A join counts its visitor under a hash, subscribes the socket, and settles it; the mood goes along."""
     session = FakeSession(room)
-    assert (session.role, session in room.sockets, room.audience) == (NEW, True, {})
+    assert (session.role, session in room.sockets, room.subscribers) == (NEW, True, {})
     session.say("join", visitor=VISITOR, mood="calm")
     assert room.events == [Joined(session, VisitorKey(VISITOR.encode()), "calm")]
-    assert (session.role, list(room.audience), room.settled) == (PERSON, [session], [session])
+    assert (session.role, list(room.subscribers), room.settled) == (PERSON, [session], [session])
     assert room.host.counters.joins == 1
 
 
 def test_a_refused_join_leaves_no_trace(room: FakeRoom) -> None:
     """A join that the room refuses subscribes nothing and counts nothing, and the socket may try again."""
-    room.refusal = PeerError("busy", "later")
+    room.refusal = ClientError("busy", "later")
     session = joined(room)
-    assert (session.role, room.audience, room.host.counters.joins, session.errors) == (NEW, {}, 0, ["busy"])
+    assert (session.role, room.subscribers, room.host.counters.joins, session.errors) == (
+        NEW,
+        {},
+        0,
+        ["busy"],
+    )
     room.refusal = None
     session.say("join", visitor=VISITOR)
     assert session.role == PERSON
@@ -142,8 +156,8 @@ def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
     session.say("observe")
     session.say("mood", mood="calm")
     session.say("leave")
-    assert room.events == [Observed(session), ObserverLeft(session)]
-    assert (session.errors, room.audience, session.closed) == (["not_joined"], {}, [GOODBYE])
+    assert room.events == [ObserverJoined(session), ObserverLeft(session)]
+    assert (session.errors, room.subscribers, session.closed) == (["not_joined"], {}, [NORMAL_CLOSURE])
 
 
 def test_a_socket_is_one_thing_once(room: FakeRoom) -> None:
@@ -177,18 +191,18 @@ def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
     for _ in range(4):
         room.host.clock.ms += room.ping_ms // 4
         session.heard()
-    assert room.events[1:] == [Heard(session)] * 2
+    assert room.events[1:] == [HeartbeatReceived(session)] * 2
     assert session.heard_at_ms == room.host.clock.now_ms()
 
 
-@pytest.mark.parametrize(("politely", "event"), [(True, Left), (False, Broke)])
-def test_only_the_first_end_counts(politely: bool, event: type[Left | Broke], room: FakeRoom) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("politely", "event"), [(True, Left), (False, Disconnected)])
+def test_only_the_first_end_counts(graceful: bool, event: type[Left | Disconnected], room: FakeRoom) -> None:  # noqa: FBT001
     """How a socket ended is what its first end says; later ones change nothing."""
     session = joined(room)
-    session.ended(politely=politely)
-    session.ended(politely=not politely)
+    session.ended(graceful=graceful)
+    session.ended(graceful=not graceful)
     assert room.events[1:] == [event(session)]
-    assert (session.role, room.sockets, room.audience) == (ENDED, set(), {})
+    assert (session.role, room.sockets, room.subscribers) == (ENDED, set(), {})
 
 
 def test_what_is_owed_comes_before_an_error_and_the_end(room: FakeRoom) -> None:
@@ -196,7 +210,7 @@ def test_what_is_owed_comes_before_an_error_and_the_end(room: FakeRoom) -> None:
     session = joined(room)
     session.say("beat", sent_ms=5)
     session.say("dance")
-    session.ended(politely=False)
+    session.ended(graceful=False)
     assert room.delivered == [(session, 1), (session, 2)]
 
 
@@ -204,7 +218,7 @@ def test_a_leave_ends_the_visit_before_the_socket(room: FakeRoom) -> None:
     """A leave counts the visitor out as one who left, and then closes with the code that says so."""
     session = joined(room)
     session.say("leave")
-    assert (room.events[1:], session.closed) == ([Left(session)], [GOODBYE])
+    assert (room.events[1:], session.closed) == ([Left(session)], [NORMAL_CLOSURE])
 
 
 def test_too_much_nonsense_closes(room: FakeRoom) -> None:
@@ -213,12 +227,12 @@ def test_too_much_nonsense_closes(room: FakeRoom) -> None:
     for text in (b"{", b"[]", b'{"type":"dance"}'):
         assert session.closed == []
         session.receive(text)
-    assert session.closed == [SENSELESS]
+    assert session.closed == [BAD_MESSAGES]
     assert (len(session.errors), sum(room.host.counters.refusals.values())) == (3, 3)
     assert room.host.counters.messages_in == 4
 
 
 def test_a_visitor_with_too_many_sockets_is_closed_at_once(room: FakeRoom) -> None:
     """That error ends the socket with its own code, so that the client does not come back."""
-    room.refusal = PeerError("too_many_sockets", "no", status=409)
+    room.refusal = ClientError("too_many_sockets", "no", status=409)
     assert joined(room).closed == [TOO_MANY_SOCKETS]

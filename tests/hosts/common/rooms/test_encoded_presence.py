@@ -7,7 +7,7 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.room import Room
 from breathing_room.core.wire import encode_presence
 from breathing_room.hosts.common.http import document_api
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 
 PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
 
@@ -19,24 +19,24 @@ def framed(text: bytes) -> bytes:
 
 def test_a_form_is_encoded_once_however_many_ask() -> None:
     """Text, string, frame and body come from one encoding, and each is made once: a thousand sockets get the same object."""
-    encoded: list[Announcement] = []
+    encoded: list[EncodedPresence] = []
 
-    def presence(announcement: Announcement) -> bytes:
+    def presence(announcement: EncodedPresence) -> bytes:
         encoded.append(announcement)
         return b"{}"
 
-    announcement, dialect = Announcement(PRESENCE), replace(PROTOCOL, presence=presence)
+    announcement, codec = EncodedPresence(PRESENCE), replace(PROTOCOL, presence=presence)
     for _ in range(3):
-        assert announcement.text(dialect) is announcement.text(dialect)
-        assert announcement.form(dialect, bytes.decode) is announcement.form(dialect, bytes.decode)
-        assert announcement.form(dialect, framed) is announcement.form(dialect, framed)
+        assert announcement.text(codec) is announcement.text(codec)
+        assert announcement.form(codec, bytes.decode) is announcement.form(codec, bytes.decode)
+        assert announcement.form(codec, framed) is announcement.form(codec, framed)
         assert announcement.body is announcement.body
     assert encoded == [announcement]
 
 
 def test_all_forms_say_the_same() -> None:
     """The frame holds the text, the string is the text, and the message is the body with its type."""
-    announcement = Announcement(PRESENCE)
+    announcement = EncodedPresence(PRESENCE)
     text = announcement.text(PROTOCOL)
     assert announcement.form(PROTOCOL, bytes.decode).encode() == text
     assert announcement.form(PROTOCOL, framed) == framed(text)
@@ -46,6 +46,8 @@ def test_all_forms_say_the_same() -> None:
 
 def test_each_dialect_has_its_own_text() -> None:
     """Sockets of the planning document's app and ours share the announcement, and get different messages."""
-    announcement = Announcement(PRESENCE)
-    assert announcement.text(document_api.DIALECT) != announcement.text(PROTOCOL)
-    assert announcement.form(document_api.DIALECT, framed) == framed(announcement.text(document_api.DIALECT))
+    announcement = EncodedPresence(PRESENCE)
+    assert announcement.text(document_api.DOCUMENT_CODEC) != announcement.text(PROTOCOL)
+    assert announcement.form(document_api.DOCUMENT_CODEC, framed) == framed(
+        announcement.text(document_api.DOCUMENT_CODEC)
+    )

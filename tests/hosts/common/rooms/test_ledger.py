@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from breathing_room.core.wire import GOODBYE
+from breathing_room.core.wire import NORMAL_CLOSURE
 from hosts.common.rooms.ledger import EdgeStage, FakeStage, Ledger, ServerStage, Stage, visitor_id
 from hosts.common.rooms.ledger_pairs import EdgePair, Pair, ServerPair
 from virtual_loop import run_virtually
@@ -15,8 +15,8 @@ SETTINGS: dict[str, Any] = {
     "lease_ms": 60_000,
     "grace_ms": 10_000,
     "snapshot_ms": 20_000,
-    "beat_ms": 30_000,
-    "senseless_max": 3,
+    "heartbeat_ms": 30_000,
+    "bad_messages_max": 3,
 }
 
 Script = Callable[[Stage], Awaitable[None]]
@@ -152,7 +152,7 @@ async def leaves(stage: Stage) -> None:
     await stage.pass_ms(2_000)
     await stage.leave("ann")
     await stage.pass_ms(300)
-    await stage.drop("bob", GOODBYE)
+    await stage.drop("bob", NORMAL_CLOSURE)
     await stage.say("cat", {"type": "beat", "sent_ms": 12.5})
     await stage.pass_ms(2_000)
     await stage.leave("cat")
@@ -249,7 +249,7 @@ async def two_replicas(pair: Pair) -> list[Ledger]:
     known.append(await pair.settle())
     await pair.drop("ann")
     known.append(await pair.settle())
-    await pair.drop("bob", GOODBYE)
+    await pair.drop("bob", NORMAL_CLOSURE)
     known.append(await pair.settle())
     await pair.drop("ann-again")
     known.append(await pair.settle())

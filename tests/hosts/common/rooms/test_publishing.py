@@ -90,7 +90,7 @@ async def test_only_what_changed_or_grew_old_is_written(tmp_path: Path) -> None:
     assert await publish(publisher, 2, 5_000) == 1
     assert await publish(publisher, 2, 10_000) == 0, "nothing changed"
     assert await publish(publisher, 2, 15_000) == 0
-    assert await publish(publisher, 2, 20_000) == 1, "as_of is 15 s old, half of valid_ms"
+    assert await publish(publisher, 2, 20_000) == 1, "as_of is 15 s old, half of stale_after_ms"
     assert publisher.published == 3
     assert json.loads((tmp_path / "rooms/lobby/presence.json").read_bytes())["as_of_ms"] == START_MS + 20_000
 

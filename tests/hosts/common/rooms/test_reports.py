@@ -6,8 +6,8 @@ import pytest
 
 from breathing_room.core.admission import Admission
 from breathing_room.core.config import UNSPOKEN, RoomConfig
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Event, Reported, Tossed, Withdrew
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import Event, LegacyReported, PanelLeft, PanelReported
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.tickets import ticket
@@ -42,7 +42,7 @@ class FakeRoom:
         self.admission = Admission("lobby", config, verify, now_ms=0)
         self.events: list[Event] = []
 
-    def report(self, event: Reported | Tossed | Withdrew) -> None:
+    def report(self, event: PanelReported | LegacyReported | PanelLeft) -> None:
         self.events.append(event)
 
     def visitor_key(self, visitor: str) -> VisitorKey:
@@ -73,7 +73,7 @@ def test_a_report_in_the_panel_is_fed_with_the_hash_of_its_prefix() -> None:
     room = a_room()
     report(room)
     (event,) = room.events
-    assert isinstance(event, Reported)
+    assert isinstance(event, PanelReported)
     drawn = ticket(REPORT.visitor, room="lobby", epoch=7)
     assert (event.visitor, event.ticket, event.mood) == (KEY, drawn, "release")
     assert event.prefix is not None
@@ -93,18 +93,18 @@ def test_what_is_shed_is_counted_as_such_and_a_leave_is_not_shed() -> None:
     room = a_room()
     room.empty()
     for refused in (report, lambda room: take_legacy_report(room, Join("s1", None))):
-        with pytest.raises(PeerError, match="more people report"):
+        with pytest.raises(ClientError, match="more people report"):
             refused(room)
     take_leave(room, REPORT.visitor)
-    assert (room.events, room.counted) == ([Withdrew(KEY)], (2, 0, 2))
+    assert (room.events, room.counted) == ([PanelLeft(KEY)], (2, 0, 2))
 
 
 def test_a_heartbeat_of_the_document_counts_unless_ids_are_signed() -> None:
     """A heartbeat without a mood is unspoken; where ids are signed it is refused, and is no report."""
     room = a_room()
     take_legacy_report(room, Join("s1", None))
-    assert (room.events, room.counted) == ([Tossed(VisitorKey(b"s1"), UNSPOKEN)], (1, 0, 0))
+    assert (room.events, room.counted) == ([LegacyReported(VisitorKey(b"s1"), UNSPOKEN)], (1, 0, 0))
     signed = a_room(verify=lambda _visitor, _leaving: None)
-    with pytest.raises(PeerError) as error:
+    with pytest.raises(ClientError) as error:
         take_legacy_report(signed, Join("s1", None))
     assert (error.value.code, signed.events, signed.counted) == ("unsigned_visitor", [], (0, 0, 0))

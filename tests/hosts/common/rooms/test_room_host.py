@@ -8,15 +8,15 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Broadcast, Close, KeepConnections, SaveSnapshot, Send, Step
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Joined, Left, Observed, Reported
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import Joined, Left, ObserverJoined, PanelReported
 from breathing_room.core.history import History
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.room import Room
 from breathing_room.core.wire import LEASE_ENDED
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices
 from breathing_room.hosts.common.settings import ServerConfig
 from inside import HandClock
@@ -36,8 +36,8 @@ class FakePlatform:
     def call_soon(self, flush: Callable[[], None]) -> None:
         self.turns.append(flush)
 
-    def send(self, audience: Mapping[Any, None], presence: Announcement) -> None:
-        for subscriber in audience:
+    def send(self, subscribers: Mapping[Any, None], presence: EncodedPresence) -> None:
+        for subscriber in subscribers:
             subscriber.push(presence)
 
     def set_timer(self, at_ms: int | None) -> None:
@@ -65,7 +65,7 @@ class Line:
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         self.sent.append(announcement.presence.count)
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -97,7 +97,7 @@ def a_host(
 
 def subscribe(host: Host) -> Line:
     line = Line()
-    host.audience[line] = None
+    host.subscribers[line] = None
     return line
 
 
@@ -131,7 +131,7 @@ def test_an_answer_goes_to_its_connection_alone(host: Host, clock: HandClock) ->
     host.on_timer()
     host.platform.end_turn()
     assert (first.sent, second.sent) == ([1, 2], [2, 2])
-    assert (host.host.counters.announcements, host.host.counters.answers) == (2, 1)
+    assert (host.host.counters.broadcasts, host.host.counters.answers) == (2, 1)
 
 
 def test_what_a_connection_is_owed_comes_before_its_close(host: Host) -> None:
@@ -176,11 +176,11 @@ def test_connections_are_counted_while_they_are_here(host: Host) -> None:
     """A connection is late until it settles, and is of the host until it is detached."""
     line = subscribe(host)
     host.attach(line, now_ms=1_000)
-    assert (host.attached, host.host.session_count, list(host.host.joining)) == (1, 1, [line])
+    assert (host.attached, host.host.connection_count, list(host.host.joining)) == (1, 1, [line])
     host.settle(line)
     assert list(host.host.joining) == []
     host.detach(line)
-    assert (host.attached, host.host.session_count, host.audience) == (0, 0, {})
+    assert (host.attached, host.host.connection_count, host.subscribers) == (0, 0, {})
 
 
 def test_a_refused_visitor_is_an_error(host: Host) -> None:
@@ -188,7 +188,7 @@ def test_a_refused_visitor_is_an_error(host: Host) -> None:
     for number in range(host.config.connections_per_visitor_max):
         host.feed(Joined(number, ANN))
     timers = len(host.platform.timers)
-    with pytest.raises(PeerError):
+    with pytest.raises(ClientError):
         join(host)
     assert len(host.platform.timers) == timers
 
@@ -199,9 +199,9 @@ def test_reports_are_noted(clock: HandClock) -> None:
     services = RoomServices(ServerConfig(), clock=clock, counters=Counters(), prefixes=Prefixes())
     room = Room("lobby", RoomConfig(), now_ms=clock.ms)
     host = RoomHost(room, FakePlatform(), services, note=noted.append)
-    report = Reported(ANN, 0.5)
+    report = PanelReported(ANN, 0.5)
     host.report(report)
-    host.feed(Observed(Line()))
+    host.feed(ObserverJoined(Line()))
     assert noted == [report]
 
 

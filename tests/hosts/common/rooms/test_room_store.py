@@ -6,9 +6,9 @@ import logging
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.daily import Day
+from breathing_room.core.daily import DailyStats
 from breathing_room.core.errors import StoreError
-from breathing_room.core.events import Broke, Joined
+from breathing_room.core.events import Disconnected, Joined
 from breathing_room.core.history import History
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.room import Room
@@ -77,7 +77,7 @@ async def test_a_room_comes_back_as_it_was_stored(store: RoomStore, counters: Co
 async def test_a_snapshot_lasts_as_long_as_its_longest_lease(store: RoomStore, kept: Watched) -> None:
     """A snapshot ends with the last lease in it; the note beside it does not."""
     room = a_room(2)
-    room.step(Broke(0), now_ms=NOW_MS)
+    room.step(Disconnected(0), now_ms=NOW_MS)
     await save(store, room)
     longest_ms = max(room.snapshot().people.left_ms)
     assert longest_ms >= CONFIG.lease_ms
@@ -159,7 +159,7 @@ async def test_a_failed_save_is_counted_and_logged(
 
 async def test_averages_and_today_come_back(store: RoomStore, kept: Watched) -> None:
     """Averages last as long as they reach back, and what the operator is shown of today until today ends."""
-    history, day = History(), Day(wall_ms=NOW_MS, epoch_ms=86_400_000)
+    history, day = History(), DailyStats(wall_ms=NOW_MS, epoch_ms=86_400_000)
     history.observe({"release": 7}, wall_ms=NOW_MS - 3_600_000)
     history.observe({"release": 7}, wall_ms=NOW_MS)
     assert await store.save_history("lobby", history, day)
@@ -180,7 +180,7 @@ async def test_averages_that_cannot_be_read_are_none(
     await kept.put("day/lobby", b"{}")
     with caplog.at_level(logging.ERROR):
         assert await store.history("lobby") is None
-        await store.merge_day("lobby", Day(wall_ms=NOW_MS, epoch_ms=86_400_000))
+        await store.merge_day("lobby", DailyStats(wall_ms=NOW_MS, epoch_ms=86_400_000))
     assert "the history of room lobby could not be read" in caplog.text
     assert "the day of room lobby could not be read" in caplog.text
 

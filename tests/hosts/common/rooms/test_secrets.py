@@ -3,7 +3,7 @@
 import pytest
 
 from breathing_room.core.config import DAY_MS
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.hosts.common.rooms.secrets import Secrets, StoreSecrets, draw_secret, keep_secrets
 from breathing_room.stores import MemoryStore
@@ -37,7 +37,7 @@ class Away:
         self.known = known
 
     async def agree(self, epoch: int, proposed: bytes) -> bytes:
-        raise PeerError("unavailable", f"epoch {epoch} of {len(proposed)} bytes", status=503)
+        raise ClientError("unavailable", f"epoch {epoch} of {len(proposed)} bytes", status=503)
 
     async def find(self, epoch: int) -> bytes | None:
         return self.known.get(epoch)
@@ -141,5 +141,5 @@ async def test_the_last_secret_goes_on_while_the_others_cannot_be_reached() -> N
     secrets, last = Secrets(), draw_secret()
     await secrets.load(Away({EPOCH - 1: last}), EPOCH)
     assert (secrets.current, secrets.epoch) == ((last,), -1)
-    with pytest.raises(PeerError):
+    with pytest.raises(ClientError):
         await Secrets().load(Away({}), EPOCH)

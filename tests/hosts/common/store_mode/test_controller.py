@@ -9,30 +9,30 @@ from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.records import Record, encode_records
 from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.controller import reconcile
 from breathing_room.hosts.common.store_mode.records import CONTROL, Control, read_control
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.stores import MemoryStore
 
 START_MS = 20_000 * DAY_MS + 1_000
-CONFIG = StatelessConfig(
+CONFIG = StoreModeConfig(
     policy=EveryPolicy.name,
-    server=ServerConfig(room=RoomConfig(beat_ms=60_000, panel_size=100, spread_ms=10_000)),
+    server=ServerConfig(room=RoomConfig(heartbeat_ms=60_000, panel_size=100, rate_propagation_ms=10_000)),
 )
-LEASE_MS = CONFIG.server.room.beat_lease_ms
+LEASE_MS = CONFIG.server.room.heartbeat_lease_ms
 
 
 class Desk:
     """A store, a clock, and the job over both."""
 
-    def __init__(self, config: StatelessConfig = CONFIG) -> None:
+    def __init__(self, config: StoreModeConfig = CONFIG) -> None:
         self.config = config
         self.now_ms = START_MS
         self.store = MemoryStore(clock=lambda: self.now_ms)
 
     async def turn(self, later_ms: int = 0) -> Control:
         self.now_ms += later_ms
-        return await housekeep(self.store, self.config, clock=lambda: self.now_ms)
+        return await reconcile(self.store, self.config, clock=lambda: self.now_ms)
 
     async def report(
         self, numbers: Iterable[int], *, room: str = "lobby", ticket: float = 0.0, here: bool = True
@@ -93,10 +93,10 @@ async def test_a_lease_that_ends_in_silence_is_noted_once() -> None:
     await desk.report([1], ticket=0.5)
     await desk.report([2], ticket=0.25, here=False)
     began_ms = desk.now_ms
-    assert (await desk.turn(LEASE_MS - 1)).room("lobby").lapsed == ()
-    lapsed = (await desk.turn(60_000)).room("lobby").lapsed
-    assert lapsed == ((began_ms + LEASE_MS, TICKETS // 2),)
-    assert (await desk.turn(60_000)).room("lobby").lapsed == lapsed
+    assert (await desk.turn(LEASE_MS - 1)).room("lobby").expired == ()
+    expired = (await desk.turn(60_000)).room("lobby").expired
+    assert expired == ((began_ms + LEASE_MS, TICKETS // 2),)
+    assert (await desk.turn(60_000)).room("lobby").expired == expired
 
 
 async def test_arrivals_are_averaged_over_the_time_that_passed() -> None:

@@ -8,21 +8,21 @@ import pytest
 
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import StoreError
-from breathing_room.core.events import Reported, Withdrew
+from breathing_room.core.events import PanelLeft, PanelReported
 from breathing_room.core.identity import VisitorKey, visitor_key
 from breathing_room.core.room import Room
 from breathing_room.core.tickets import ticket
 from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
-from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, Follower, take_over
+from breathing_room.hosts.common.store_mode.controller import reconcile
+from breathing_room.hosts.common.store_mode.migration import JOBS_MISSED_MAX, KvMigration, take_over
 from breathing_room.hosts.common.store_mode.records import CONTROL
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
 from breathing_room.stores.memory import MemoryStore
 
 ROOM = "lobby"
-CONFIG = StatelessConfig(
+CONFIG = StoreModeConfig(
     server=ServerConfig(room=RoomConfig(mode="poll", panel_size=30), presence_max_age_s=0), policy="every"
 )
 NAMES = (f"visitor-{number:012}" for number in count())
@@ -36,15 +36,15 @@ class Both:
         self.store = MemoryStore(clock=lambda: self.now_ms)
         self.writer = Writer(self.store, CONFIG, name="old", clock=lambda: self.now_ms)
         self.room = Room(ROOM, CONFIG.server.room, now_ms=self.now_ms, connection_is_lease=True)
-        self.follower = Follower(ROOM, self.store, CONFIG, now_ms=self.now_ms)
+        self.follower = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
 
     async def begin(self) -> None:
         await self.writer.start()
-        await housekeep(self.store, CONFIG, clock=lambda: self.now_ms)
+        await reconcile(self.store, CONFIG, clock=lambda: self.now_ms)
 
     def forget(self) -> None:
         """Sleep: the room comes back, and the follower begins anew."""
-        self.follower = Follower(ROOM, self.store, CONFIG, now_ms=self.now_ms)
+        self.follower = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
 
     async def old(self, visitor: str, mood: str | None = None) -> None:
         """Report to the writer."""
@@ -61,9 +61,9 @@ class Both:
         self.now_ms += 10
         key = await self.key(visitor)
         event = (
-            Withdrew(key)
+            PanelLeft(key)
             if leaves
-            else Reported(key, ticket(visitor, room=ROOM, epoch=self.epoch), mood, None)
+            else PanelReported(key, ticket(visitor, room=ROOM, epoch=self.epoch), mood, None)
         )
         self.follower.note(event, self.now_ms)
         self.room.step(event, now_ms=self.now_ms)
@@ -195,7 +195,7 @@ async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None
             assert seen.low is not None
             assert seen.high is not None
             assert seen.low <= people <= seen.high
-    rate = (await housekeep(both.store, CONFIG, clock=lambda: both.now_ms)).rooms[ROOM].rates[0][1]
+    rate = (await reconcile(both.store, CONFIG, clock=lambda: both.now_ms)).rooms[ROOM].rates[0][1]
     for _ in range(2):
         await both.follow()
     assert both.room.panel.rate == rate < 1
@@ -208,7 +208,7 @@ async def test_it_is_over_when_the_job_has_stopped(both: Both) -> None:
     """
     await both.follow()
     assert not both.follower.over
-    both.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.job_ms
+    both.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.reconcile_ms
     await both.follow()
     assert both.follower.over
     both.forget()
@@ -222,7 +222,7 @@ async def test_a_room_begins_with_what_store_mode_left(both: Both, visitors: Ite
     for _ in range(5):
         await both.old(next(visitors), "release")
     await both.writer.stop()
-    await housekeep(both.store, CONFIG, clock=lambda: both.now_ms)
+    await reconcile(both.store, CONFIG, clock=lambda: both.now_ms)
     taken = await take_over(both.store, CONFIG, both.room, now_ms=both.now_ms)
     assert taken is not None
     presence = taken.presence(now_ms=both.now_ms)

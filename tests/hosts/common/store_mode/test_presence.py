@@ -14,19 +14,19 @@ from breathing_room.core.write_policies.records import Record
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.common.store_mode.presence import read_presence
 from breathing_room.hosts.common.store_mode.records import Control, RoomControl
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 
 NOW_MS = 20_000 * DAY_MS
-CONFIG = StatelessConfig(
+CONFIG = StoreModeConfig(
     policy=EveryPolicy.name,
-    server=ServerConfig(room=RoomConfig(moods=("calm", "glad"), beat_ms=60_000, next_ms=30_000)),
+    server=ServerConfig(room=RoomConfig(moods=("calm", "glad"), heartbeat_ms=60_000, poll_ms=30_000)),
 )
-LEASE_MS = CONFIG.server.room.beat_lease_ms
+LEASE_MS = CONFIG.server.room.heartbeat_lease_ms
 CONTROL = Control(as_of_ms=NOW_MS, epoch=20_000, rooms={"lobby": RoomControl(changed_at_ms=0, since_ms=0)})
 
 
 def reading(
-    *records: Record, control: Control | None = CONTROL, config: StatelessConfig = CONFIG
+    *records: Record, control: Control | None = CONTROL, config: StoreModeConfig = CONFIG
 ) -> Presence:
     held = {record.visitor: record for record in records}
     return read_presence("lobby", config, control, held, now_ms=NOW_MS)
@@ -83,16 +83,16 @@ def test_the_lowest_rate_that_still_counts_is_the_sample() -> None:
 
 
 @pytest.mark.parametrize("silent", [0, 5])
-def test_silent_ends_lower_the_count(silent: int) -> None:
+def test_silent_ends_lower_the_count(suspect: int) -> None:
     """As often as leases ended in silence lately, as many of those who are counted are probably gone; the interval still holds all of them."""
-    lapsed = tuple((NOW_MS - 1_000 * number, TICKETS // 10) for number in range(silent))
+    expired = tuple((NOW_MS - 1_000 * number, TICKETS // 10) for number in range(suspect))
     seen = reading(
-        *map(a_record, range(100)), control=with_rate(1.0, lapsed=lapsed, since_ms=NOW_MS - DAY_MS)
+        *map(a_record, range(100)), control=with_rate(1.0, expired=expired, since_ms=NOW_MS - DAY_MS)
     )
     assert seen.count is not None
-    assert (seen.count < 100) == (silent > 0)
+    assert (seen.count < 100) == (suspect > 0)
     assert seen.high is not None
-    assert (seen.high >= 100, seen.low == 100) == (True, silent == 0)
+    assert (seen.high >= 100, seen.low == 100) == (True, suspect == 0)
 
 
 def test_a_bucket_makes_the_presence_older_and_leases_longer() -> None:

@@ -22,7 +22,7 @@ from breathing_room.hosts.common.store_mode.records import (
 from breathing_room.stores import MemoryStore
 
 ROOM = RoomControl(
-    rates=((0, 0.5), (9, 1.0)), changed_at_ms=7, since_ms=3, lapsed=((5, 2**31),), arrivals_per_ms=0.25
+    rates=((0, 0.5), (9, 1.0)), changed_at_ms=7, since_ms=3, expired=((5, 2**31),), arrivals_per_ms=0.25
 )
 CONTROL_OF = Control(as_of_ms=10, epoch=2, rooms={"lobby": ROOM})
 ROOM_BODY = {"rates": [[0, 0.5]], "changed_at_ms": 7, "since_ms": 3, "lapsed": [], "arrivals_per_ms": 0.0}

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import DAY_MS, RoomConfig
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.write_policies.bucketed import BucketedPolicy
 from breathing_room.core.write_policies.every import EveryPolicy
 from breathing_room.core.write_policies.records import decode_records
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.controller import reconcile
 from breathing_room.hosts.common.store_mode.records import REPORTS
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
 from breathing_room.stores import MemoryStore
 
@@ -50,8 +50,8 @@ class Desk:
     def __init__(self, policy: str = EveryPolicy.name, **server: Any) -> None:
         self.now_ms = 20_000 * DAY_MS
         self.store = Watched(lambda: self.now_ms)
-        room = RoomConfig(beat_ms=60_000, panel_size=server.pop("panel_size", 100))
-        self.config = StatelessConfig(
+        room = RoomConfig(heartbeat_ms=60_000, panel_size=server.pop("panel_size", 100))
+        self.config = StoreModeConfig(
             policy=policy, server=ServerConfig(room=room, presence_max_age_s=5, **server)
         )
 
@@ -59,7 +59,7 @@ class Desk:
         return self.now_ms
 
     async def job(self) -> None:
-        await housekeep(self.store, self.config, clock=self.clock)
+        await reconcile(self.store, self.config, clock=self.clock)
 
     @asynccontextmanager
     async def writer(self, name: str = "a") -> AsyncIterator[Writer]:
@@ -124,7 +124,7 @@ async def test_without_a_job_reports_are_refused() -> None:
     desk = Desk()
     async with desk.writer() as writer:
         for refused in (writer.beat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):
-            with pytest.raises(PeerError) as error:
+            with pytest.raises(ClientError) as error:
                 await refused
             assert (error.value.code, error.value.status, error.value.retry_after_s) == (
                 "unavailable",
@@ -154,7 +154,7 @@ async def test_a_report_that_could_not_be_kept_is_refused() -> None:
     await desk.job()
     async with desk.writer() as writer:
         desk.store.failing = StoreError("read-only", temporary=False)
-        with pytest.raises(PeerError) as error:
+        with pytest.raises(ClientError) as error:
             await writer.beat("lobby", a_beat(1))
         assert (error.value.status, writer.puts_failed) == (503, 1)
 
@@ -167,7 +167,7 @@ async def test_an_epoch_of_long_ago_begins_a_new_stay() -> None:
     await desk.job()
     async with desk.writer() as writer:
         assert (await writer.beat("lobby", a_beat(1, epoch=20_000))).count == 1
-        with pytest.raises(PeerError) as error:
+        with pytest.raises(ClientError) as error:
             await writer.beat("lobby", a_beat(2, epoch=19_990))
         assert error.value.code == "bad_epoch"
 
@@ -189,5 +189,5 @@ def test_a_name_is_that_of_a_room() -> None:
     """A writer's name is part of its keys: it has the form of a room's name, and is drawn at random if none is given."""
     desk = Desk()
     assert Writer(desk.store, desk.config).name != Writer(desk.store, desk.config).name
-    with pytest.raises(PeerError):
+    with pytest.raises(ClientError):
         Writer(desk.store, desk.config, name="a/b")

@@ -3,7 +3,7 @@
 import pytest
 from starlette.requests import Request
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.server.admin.auth import COOKIE, AdminAuth
 
 TOKEN = "a-token-of-32-characters-or-more-0"
@@ -43,6 +43,6 @@ def test_a_token_or_its_cookie_is_shown(headers: dict[str, str], code: str | Non
     if code is None:
         auth.check(request)
         return
-    with pytest.raises(PeerError) as refused:
+    with pytest.raises(ClientError) as refused:
         auth.check(request)
     assert refused.value.code == code

@@ -177,7 +177,7 @@ async def test_nodes_are_listed_and_know_the_same_people() -> None:
     together: dict[str, Any] = {
         "node_ms": 30,
         "node_lease_ms": 1_000,
-        "retry_spread_ms": 0,
+        "reconnect_spread_ms": 0,
         "admin_token": TOKEN,
     }
     with redis_process() as redis:

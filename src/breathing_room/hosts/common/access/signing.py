@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Final
 
 from breathing_room.core.admission import Verify
-from breathing_room.core.errors import ConfigError, PeerError
+from breathing_room.core.errors import ClientError, ConfigError
 from breathing_room.core.wire import check_room
 
 KEY_CHARACTERS_MIN: Final = 32
@@ -57,7 +57,7 @@ def sign_visitor(key: str, room: str, *, now_s: int | None = None) -> str:
 
     Raises:
         ConfigError: The key is too short.
-        PeerError: ``bad_room``.
+        ClientError: ``bad_room``.
     """
     check_key(key)
     issued_s = int(time.time()) if now_s is None else now_s
@@ -76,14 +76,14 @@ def check_signed(key: str, room: str, visitor: str, *, now_s: int, max_age_s: in
         max_age_s: How long ago it may have been issued; None for any time: whoever was let in may always go.
 
     Raises:
-        PeerError: ``unsigned_visitor``.
+        ClientError: ``unsigned_visitor``.
     """
     head, signature = visitor[:_SIGNED_CHARACTERS], visitor[_SIGNED_CHARACTERS:]
     if len(visitor) == _CHARACTERS and hmac.compare_digest(signature, _signature(key, room, head)):
         issued_s = int.from_bytes(base64.urlsafe_b64decode(head[22:] + "=="))
         if max_age_s is None or -CLOCKS_DIFFER_S <= now_s - issued_s <= max_age_s:
             return
-    raise PeerError(
+    raise ClientError(
         "unsigned_visitor",
         "visitor must be an id that was signed for this room, not too long ago",
         status=403,

@@ -1,16 +1,16 @@
 """The paths of the app that the planning document was written for, so that its clients work here unchanged.
 
-Everything that this dialect needs is in this file. It speaks of the default room; an unknown mood is read as
+Everything that this codec needs is in this file. It speaks of the default room; an unknown mood is read as
 ``presence``, as that app did; ids may have any form up to 128 characters; there is never anybody in ``users``.
 """
 
 from typing import Any, Final
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import Beat, Join, Message, Mood, decode_object, encode, error_message
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 
 SESSION_ID_CHARACTERS_MAX: Final = 128
 
@@ -47,14 +47,14 @@ def read_session_id(value: object) -> str:
     """Read a visitor id of that app.
 
     Raises:
-        PeerError: ``bad_visitor``.
+        ClientError: ``bad_visitor``.
     """
     if (
         not isinstance(value, str)
         or not 1 <= len(value) <= SESSION_ID_CHARACTERS_MAX
         or not value.isprintable()
     ):
-        raise PeerError(
+        raise ClientError(
             "bad_visitor", f"sessionId must be 1 to {SESSION_ID_CHARACTERS_MAX} printable characters"
         )
     return value
@@ -64,7 +64,7 @@ def decode_heartbeat(body: bytes, moods: tuple[str, ...]) -> Join:
     """Read the body of a heartbeat.
 
     Raises:
-        PeerError: It makes no sense.
+        ClientError: It makes no sense.
     """
     value = decode_object(body)
     return Join(read_session_id(value.get("sessionId")), read_mood(value.get("mood"), moods))
@@ -78,14 +78,14 @@ def _decode(text: bytes, moods: tuple[str, ...]) -> Message:
         case "ping":
             return Beat(None)
         case _:
-            raise PeerError("unknown_type", "type must be mood or ping")
+            raise ClientError("unknown_type", "type must be mood or ping")
 
 
-def _presence(announcement: Announcement) -> bytes:
+def _presence(announcement: EncodedPresence) -> bytes:
     return encode({"type": "presence"} | presence_body(announcement.presence))
 
 
-DIALECT: Final = Dialect(
+DOCUMENT_CODEC: Final = MessageCodec(
     decode=_decode,
     presence=_presence,
     beat=lambda _sent_ms, _now_ms: b'{"type":"pong"}',

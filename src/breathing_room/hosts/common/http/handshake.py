@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from breathing_room.core.admission import admit_connection
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.wire import DEFAULT_ROOM, Join, resolve_room
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.origins import check_origin
 from breathing_room.hosts.common.rooms.connection import Connection
-from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, Dialect
+from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, MessageCodec
 from breathing_room.hosts.common.settings import ServerConfig
 
 
@@ -23,12 +23,12 @@ class Handshake:
 
     Attributes:
         room: The name of the room that it leads to.
-        dialect: What is spoken.
+        codec: What is spoken.
         join: The visitor that the query names, None where a message will.
     """
 
     room: str
-    dialect: Dialect
+    codec: MessageCodec
     join: Join | None
 
     def begin(self, session: Connection) -> None:
@@ -36,7 +36,7 @@ class Handshake:
         if self.join is not None:
             try:
                 session.join(self.join.visitor, self.join.mood)
-            except PeerError as error:
+            except ClientError as error:
                 session.refuse(error)
 
 
@@ -68,7 +68,7 @@ def admit_handshake(
         connections_max: The most that may be.
 
     Raises:
-        PeerError: ``forbidden_origin``, ``full``, ``bad_room`` or ``bad_visitor``.
+        ClientError: ``forbidden_origin``, ``full``, ``bad_room`` or ``bad_visitor``.
     """
     check_origin(origin, host, config.origins)
     admit_connection(connections, connections_max)
@@ -77,4 +77,4 @@ def admit_handshake(
         return Handshake(name, PROTOCOL, None)
     visitor = document_api.read_session_id(query.get("sessionId"))
     mood = document_api.read_mood(query.get("mood"), config.room_config(name).moods)
-    return Handshake(name, document_api.DIALECT, Join(visitor, mood))
+    return Handshake(name, document_api.DOCUMENT_CODEC, Join(visitor, mood))

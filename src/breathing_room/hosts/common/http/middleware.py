@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode, encode_presence
 from breathing_room.hosts.common.http.origins import check_origin, cross_origin, preflight
@@ -55,7 +55,7 @@ def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | N
     return _response(json_answer(body, status=status, headers=headers))
 
 
-def error_response(error: PeerError, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(error: ClientError, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with an error in its one shape."""
     return _response(error_answer(error, headers))
 
@@ -83,7 +83,7 @@ def check_request_origin(request: Request, allowed: tuple[str, ...]) -> None:
     """Refuse a request of a page of a site that may not use this server.
 
     Raises:
-        PeerError: ``forbidden_origin``.
+        ClientError: ``forbidden_origin``.
     """
     check_origin(request.headers.get("origin"), request.headers.get("host"), allowed)
 
@@ -92,7 +92,7 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     """Read a body, up to its limit.
 
     Raises:
-        PeerError: It is longer, or did not arrive whole.
+        ClientError: It is longer, or did not arrive whole.
     """
     check_declared(request.headers.get("content-length"), bytes_max)
     body = b""
@@ -152,7 +152,7 @@ def error_handlers(refused: Callable[[str], None]) -> dict[type[Exception], Hand
         refused: Called with the code of each.
     """
 
-    def answer(error: PeerError, headers: Mapping[str, str] | None = None) -> Response:
+    def answer(error: ClientError, headers: Mapping[str, str] | None = None) -> Response:
         refused(error.code)
         return error_response(error, headers)
 
@@ -169,11 +169,11 @@ def error_handlers(refused: Callable[[str], None]) -> dict[type[Exception], Hand
                 return answer(WrongMethodError(headers.get("Allow", "")), headers)
             case status:
                 return answer(
-                    PeerError(OTHER_STATUS, HTTPStatus(status).phrase.lower(), status=status), headers
+                    ClientError(OTHER_STATUS, HTTPStatus(status).phrase.lower(), status=status), headers
                 )
 
     async def on_bug(_: Request, __: Exception) -> Response:
         # The server below logs it.
         return answer(InternalError())
 
-    return {PeerError: on_error, StoreError: on_error, HTTPException: on_http_error, Exception: on_bug}
+    return {ClientError: on_error, StoreError: on_error, HTTPException: on_http_error, Exception: on_bug}

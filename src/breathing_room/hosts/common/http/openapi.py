@@ -147,8 +147,8 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         },
                         "label": text,
                         "as_of_ms": _WHOLE,
-                        "valid_ms": _WHOLE,
-                        "next_ms": _WHOLE,
+                        "stale_after_ms": _WHOLE,
+                        "poll_ms": _WHOLE,
                     }
                 ),
                 "Config": _object(
@@ -159,8 +159,8 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "breath": _object(
                             {"pattern": text, "phases": {"type": "array", "items": {"type": "array"}}}
                         ),
-                        "beat_ms": _WHOLE,
-                        "next_ms": _WHOLE,
+                        "heartbeat_ms": _WHOLE,
+                        "poll_ms": _WHOLE,
                         "lease_ms": _WHOLE,
                         "grace_ms": _WHOLE,
                         "presence_url": {"type": ["string", "null"]},

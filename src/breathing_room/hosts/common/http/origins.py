@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.hosts.common.http.responses import Answer, error_answer
 
 METHODS: Final = ("GET", "POST")
@@ -34,10 +34,10 @@ def check_origin(origin: str | None, host: str | None, allowed: tuple[str, ...])
     """Refuse a page of a site that may not use this server.
 
     Raises:
-        PeerError: ``forbidden_origin``.
+        ClientError: ``forbidden_origin``.
     """
     if not origin_allowed(origin, host, allowed):
-        raise PeerError("forbidden_origin", "this origin may not use this server", status=403)
+        raise ClientError("forbidden_origin", "this origin may not use this server", status=403)
 
 
 def cross_origin(origin: str | None, allowed: tuple[str, ...]) -> dict[str, str]:
@@ -75,5 +75,5 @@ def preflight(
         or not asked <= {*HEADERS}
         or method not in {*METHODS, None}
     ):
-        return error_answer(PeerError("forbidden_origin", "this origin may not ask so", status=403))
+        return error_answer(ClientError("forbidden_origin", "this origin may not ask so", status=403))
     return Answer(200, headers=PREFLIGHT | granted)

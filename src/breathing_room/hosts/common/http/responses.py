@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode, encode_presence, error_body
 
@@ -42,14 +42,14 @@ def json_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | 
     return Answer(status, body, {"Content-Type": JSON, "Cache-Control": "no-store"} | dict(headers or {}))
 
 
-class NotFoundError(PeerError):
+class NotFoundError(ClientError):
     """A path where there is nothing."""
 
     def __init__(self) -> None:
         super().__init__("not_found", "there is nothing here", status=404)
 
 
-class WrongMethodError(PeerError):
+class WrongMethodError(ClientError):
     """A path that takes another method.
 
     Args:
@@ -61,26 +61,26 @@ class WrongMethodError(PeerError):
         self.allowed = allowed
 
 
-class InternalError(PeerError):
+class InternalError(ClientError):
     """A bug of ours, of which a client learns nothing."""
 
     def __init__(self) -> None:
         super().__init__("internal", "something went wrong here", status=500)
 
 
-def upgrade_required() -> PeerError:
+def upgrade_required() -> ClientError:
     """Make the error of a request that should have been a handshake."""
-    return PeerError("upgrade_required", "this path is for WebSockets", status=426)
+    return ClientError("upgrade_required", "this path is for WebSockets", status=426)
 
 
-def body_too_large(bytes_max: int) -> PeerError:
+def body_too_large(bytes_max: int) -> ClientError:
     """Make the error of a body beyond its limit."""
-    return PeerError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
+    return ClientError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
 
 
-def body_cut_off() -> PeerError:
+def body_cut_off() -> ClientError:
     """Make the error of a body whose end did not come."""
-    return PeerError("cut_off", "the body did not arrive whole")
+    return ClientError("cut_off", "the body did not arrive whole")
 
 
 def check_declared(length: str | None, bytes_max: int) -> None:
@@ -91,26 +91,26 @@ def check_declared(length: str | None, bytes_max: int) -> None:
         bytes_max: The limit.
 
     Raises:
-        PeerError: ``body_too_large``.
+        ClientError: ``body_too_large``.
     """
     if length is not None and length.isdigit() and int(length) > bytes_max:
         raise body_too_large(bytes_max)
 
 
-def as_client_error(error: Exception) -> PeerError:
+def as_client_error(error: Exception) -> ClientError:
     """Return what a client learns of any error, and log what it does not learn."""
     match error:
-        case PeerError():
+        case ClientError():
             return error
         case StoreError():
             log.error("the store does not answer: %s", error)
-            return PeerError("unavailable", "the store does not answer", status=503, retry_after_s=5)
+            return ClientError("unavailable", "the store does not answer", status=503, retry_after_s=5)
         case _:
             log.critical("a request failed: a bug, or a room that cannot be reached", exc_info=error)
             return InternalError()
 
 
-def error_answer(error: PeerError, headers: Mapping[str, str] | None = None) -> Answer:
+def error_answer(error: ClientError, headers: Mapping[str, str] | None = None) -> Answer:
     """Answer with an error in its one shape."""
     headers = dict(headers or {})
     if error.retry_after_s is not None:
@@ -132,11 +132,11 @@ def etag_of(body: bytes) -> str:
 
 
 def etag_of_presence(presence: Presence) -> str:
-    """Make a tag for which time moves in steps of half of ``valid_ms``.
+    """Make a tag for which time moves in steps of half of ``stale_after_ms``.
 
     Most revalidations are then answered by 304, and nobody is left with a presence that is no longer valid.
     """
-    step_ms = presence.valid_ms // 2
+    step_ms = presence.stale_after_ms // 2
     return etag_of(encode_presence(replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)))
 
 

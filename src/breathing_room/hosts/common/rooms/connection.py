@@ -8,10 +8,26 @@ ASGI, and the socket of ``hosts/worker/socket.py`` is kept by a network that let
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Broke, Heard, Joined, Left, MoodChanged, Observed
-from breathing_room.core.wire import GOODBYE, SENSELESS, TOO_MANY_SOCKETS, Beat, Join, Leave, Mood, Observe
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement, Dialect
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import (
+    Disconnected,
+    HeartbeatReceived,
+    Joined,
+    Left,
+    MoodChanged,
+    ObserverJoined,
+)
+from breathing_room.core.wire import (
+    BAD_MESSAGES,
+    NORMAL_CLOSURE,
+    TOO_MANY_SOCKETS,
+    Beat,
+    Join,
+    Leave,
+    Mood,
+    Observe,
+)
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 
 if TYPE_CHECKING:
@@ -29,27 +45,27 @@ class Connection(ABC):
 
     Attributes:
         room: The room that the socket leads to.
-        dialect: What its messages look like.
+        codec: What its messages look like.
         role: NEW, OBSERVER, PERSON or ENDED.
         heard_at_ms: When something last arrived, to half of ``ping_ms``.
         visitor: Whose it is, of a PERSON.
     """
 
-    __slots__ = ("_senseless", "dialect", "heard_at_ms", "role", "room", "visitor")
+    __slots__ = ("_bad_messages", "codec", "heard_at_ms", "role", "room", "visitor")
 
-    def __init__(self, room: RoomHost[Any], dialect: Dialect) -> None:
+    def __init__(self, room: RoomHost[Any], codec: MessageCodec) -> None:
         self.room = room
-        self.dialect = dialect
+        self.codec = codec
         self.role = NEW
         self.visitor: VisitorKey | None = None
-        self._senseless = 0
+        self._bad_messages = 0
         self.heard_at_ms = room.host.clock.now_ms()
         room.attach(self, now_ms=self.heard_at_ms)
 
     # --- What subclasses implement ----------------------------------------------------------------------------
 
     @abstractmethod
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         """Send a presence; to a slow reader only the latest."""
 
     @abstractmethod
@@ -77,7 +93,7 @@ class Connection(ABC):
         if now_ms - self.heard_at_ms >= self.room.ping_ms // 2:
             self.heard_at_ms = now_ms
             if self.role == PERSON:
-                self.room.feed(Heard(self))
+                self.room.feed(HeartbeatReceived(self))
 
     def receive(self, text: bytes) -> None:
         """A whole message arrived."""
@@ -85,22 +101,22 @@ class Connection(ABC):
         counters.messages_in += 1
         try:
             self._obey(text)
-        except PeerError as error:
+        except ClientError as error:
             self.refuse(error)
 
-    def refuse(self, error: PeerError) -> None:
+    def refuse(self, error: ClientError) -> None:
         """Send the client an error; close after too many of them, or if its visitor has too many sockets."""
         self.room.host.counters.refuse(error.code)
-        self._senseless += 1
+        self._bad_messages += 1
         # A client takes an error that comes before its first presence for an answer to its join.
         self.room.deliver(self)
-        self.send(self.dialect.error(error))
+        self.send(self.codec.error(error))
         if error.code == "too_many_sockets":
             self.close(TOO_MANY_SOCKETS)
-        elif self._senseless >= self.room.host.config.senseless_max:
-            self.close(SENSELESS)
+        elif self._bad_messages >= self.room.host.config.bad_messages_max:
+            self.close(BAD_MESSAGES)
 
-    def ended(self, *, politely: bool) -> None:
+    def ended(self, *, graceful: bool) -> None:
         """End the connection, of which only the first call counts.
 
         Args:
@@ -112,7 +128,7 @@ class Connection(ABC):
             return
         self.room.detach(self)
         if role == PERSON:
-            self.room.feed(Left(self) if politely else Broke(self))
+            self.room.feed(Left(self) if graceful else Disconnected(self))
         elif role == OBSERVER:
             self.room.observer_left(self)
 
@@ -120,17 +136,17 @@ class Connection(ABC):
         """Count the visitor behind this connection.
 
         Raises:
-            PeerError: The socket said join or observe before, the visitor id is not signed, or the visitor has too many
+            ClientError: The socket said join or observe before, the visitor id is not signed, or the visitor has too many
                 sockets.
         """
         self._expect_new()
         self.room.admission.join(visitor)
         self.visitor = self.room.visitor_key(visitor)
-        self.room.audience[self] = None
+        self.room.subscribers[self] = None
         try:
             self.room.report(Joined(self, self.visitor, mood))
-        except PeerError:
-            self.room.audience.pop(self, None)
+        except ClientError:
+            self.room.subscribers.pop(self, None)
             raise
         self._became(PERSON)
         self.room.host.counters.joins += 1
@@ -139,16 +155,16 @@ class Connection(ABC):
         """Send every change to this connection, and count nothing.
 
         Raises:
-            PeerError: The socket said join or observe before.
+            ClientError: The socket said join or observe before.
         """
         self._expect_new()
-        self.room.audience[self] = None
-        self.room.feed(Observed(self))
+        self.room.subscribers[self] = None
+        self.room.feed(ObserverJoined(self))
         self._became(OBSERVER)
 
     def _expect_new(self) -> None:
         if self.role != NEW:
-            raise PeerError("already_joined", "this socket said join or observe before", status=409)
+            raise ClientError("already_joined", "this socket said join or observe before", status=409)
 
     def _became(self, role: int) -> None:
         # The answer may have ended it already.
@@ -157,19 +173,19 @@ class Connection(ABC):
         self.room.settle(self)
 
     def _obey(self, text: bytes) -> None:
-        match self.dialect.decode(text, self.room.config.moods):
+        match self.codec.decode(text, self.room.config.moods):
             case Join(visitor, mood):
                 self.join(visitor, mood)
             case Observe():
                 self.observe()
             case Mood(mood):
                 if self.role != PERSON:
-                    raise PeerError("not_joined", "say join before you name a mood", status=409)
+                    raise ClientError("not_joined", "say join before you name a mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
             case Beat(sent_ms):
                 # It says nothing of the room, so it may come before a presence that is owed: a browser sends its first beat
                 # with its join, and a burst of those would be described and encoded once each.
-                self.send(self.dialect.beat(sent_ms, self.room.host.clock.wall_ms()))
+                self.send(self.codec.beat(sent_ms, self.room.host.clock.wall_ms()))
             case Leave():
-                self.ended(politely=True)
-                self.close(GOODBYE)
+                self.ended(graceful=True)
+                self.close(NORMAL_CLOSURE)

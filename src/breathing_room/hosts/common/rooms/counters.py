@@ -31,7 +31,7 @@ class Counters:
     reports_shed: int = 0
     presence_reads: int = 0
     messages_in: int = 0
-    announcements: int = 0
+    broadcasts: int = 0
     pushes: int = 0
     answers: int = 0
     snapshots: int = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
     Message,
@@ -20,7 +20,7 @@ Form = TypeVar("Form")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dialect:
+class MessageCodec:
     """What a socket's messages look like. Ours is ``PROTOCOL``; ``hosts/common/http/document_api.py`` has the other one.
 
     Attributes:
@@ -31,37 +31,37 @@ class Dialect:
     """
 
     decode: Callable[[bytes, tuple[str, ...]], Message]
-    presence: Callable[["Announcement"], bytes]
+    presence: Callable[["EncodedPresence"], bytes]
     beat: Callable[[float | None, int], bytes]
-    error: Callable[[PeerError], bytes]
+    error: Callable[[ClientError], bytes]
 
 
-class Announcement:
+class EncodedPresence:
     """A presence to be sent, to every subscriber (``Broadcast``) or to one (``Send``)."""
 
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
-        self._texts: dict[Dialect, bytes] = {}
-        self._forms: dict[tuple[Dialect, Callable[[bytes], Any]], Any] = {}
+        self._texts: dict[MessageCodec, bytes] = {}
+        self._forms: dict[tuple[MessageCodec, Callable[[bytes], Any]], Any] = {}
 
-    def text(self, dialect: Dialect) -> bytes:
-        """The message of a dialect."""
-        made = self._texts.get(dialect)
+    def text(self, codec: MessageCodec) -> bytes:
+        """The message of a codec."""
+        made = self._texts.get(codec)
         if made is None:
-            made = self._texts[dialect] = dialect.presence(self)
+            made = self._texts[codec] = codec.presence(self)
         return made
 
-    def form(self, dialect: Dialect, make: Callable[[bytes], Form]) -> Form:
-        """The message of a dialect as a connection carries it: framed, or as a string.
+    def form(self, codec: MessageCodec, make: Callable[[bytes], Form]) -> Form:
+        """The message of a codec as a connection carries it: framed, or as a string.
 
         Args:
-            dialect: Which.
+            codec: Which.
             make: Makes it of the text; called once however many connections ask.
         """
-        key = dialect, make
+        key = codec, make
         made: Form | None = self._forms.get(key)
         if made is None:
-            made = self._forms[key] = make(self.text(dialect))
+            made = self._forms[key] = make(self.text(codec))
         return made
 
     @cached_property
@@ -70,7 +70,7 @@ class Announcement:
         return encode_presence(self.presence)
 
 
-PROTOCOL = Dialect(
+PROTOCOL = MessageCodec(
     decode=decode_message,
     presence=lambda announcement: presence_message(announcement.body),
     beat=beat_message,

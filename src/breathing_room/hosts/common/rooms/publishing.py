@@ -62,7 +62,7 @@ class PublishedFile:
 def presence_file(presence: Presence, *, max_age_s: int = 5) -> PublishedFile:
     """Publish who is in a room, as ``GET /v1/rooms/{room}`` answers it."""
     path = presence_path(presence.room)
-    return PublishedFile(path, presence_body(presence), max_age_s, fresh_ms=presence.valid_ms // 2)
+    return PublishedFile(path, presence_body(presence), max_age_s, fresh_ms=presence.stale_after_ms // 2)
 
 
 def config_file(

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from breathing_room.core.config import UNSPOKEN
-from breathing_room.core.errors import PeerError
-from breathing_room.core.events import Reported, Tossed, Withdrew
+from breathing_room.core.errors import ClientError
+from breathing_room.core.events import LegacyReported, PanelLeft, PanelReported
 from breathing_room.core.rate_limit import OVER_BUDGET
 from breathing_room.core.wire import Join, Report
 from breathing_room.hosts.common.rooms.counters import Counters
@@ -25,7 +25,7 @@ def take_report(
         forwarded_for: Its ``X-Forwarded-For``, where a proxy may have written one.
 
     Raises:
-        PeerError: ``over_budget``.
+        ClientError: ``over_budget``.
     """
     host = room.host
     with _counted(host.counters):
@@ -34,23 +34,23 @@ def take_report(
         host.counters.reports_outside += 1
         return
     prefix = host.prefixes.capped(address, forwarded_for, wall_ms=host.clock.wall_ms())
-    room.report(Reported(room.visitor_key(admitted.visitor), admitted.ticket, admitted.mood, prefix))
+    room.report(PanelReported(room.visitor_key(admitted.visitor), admitted.ticket, admitted.mood, prefix))
 
 
 def take_leave(room: RoomHost[Any], visitor: str) -> None:
     """Take a leave that ``admission.leave`` returned."""
-    room.report(Withdrew(room.visitor_key(visitor)))
+    room.report(PanelLeft(room.visitor_key(visitor)))
 
 
 def take_legacy_report(room: RoomHost[Any], heartbeat: Join) -> None:
     """Take a heartbeat of a client of the planning document.
 
     Raises:
-        PeerError: ``unsigned_visitor`` or ``over_budget``.
+        ClientError: ``unsigned_visitor`` or ``over_budget``.
     """
     with _counted(room.host.counters):
         room.admission.legacy_report(room.host.clock.now_ms())
-    room.report(Tossed(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
+    room.report(LegacyReported(room.visitor_key(heartbeat.visitor), heartbeat.mood or UNSPOKEN))
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _counted(counters: Counters) -> Iterator[None]:
     """Count a report that is admitted, or shed; what is refused for another reason was none."""
     try:
         yield
-    except PeerError as error:
+    except ClientError as error:
         if error.code != OVER_BUDGET:
             raise
         counters.reports += 1

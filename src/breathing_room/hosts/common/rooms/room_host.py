@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from breathing_room.core.deadlines import FixedTimeouts
 from breathing_room.core.effects import Broadcast, Close, Effect, KeepConnections, SaveSnapshot, Send, Step
 from breathing_room.core.estimate.history import estimated
-from breathing_room.core.events import Event, Joined, ObserverLeft, Reported, Tossed, Withdrew, Woken
+from breathing_room.core.events import (
+    Event,
+    Joined,
+    LegacyReported,
+    ObserverLeft,
+    PanelLeft,
+    PanelReported,
+    TimerFired,
+)
 from breathing_room.core.history import History
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.presence import Presence
@@ -26,7 +34,7 @@ from breathing_room.core.room import Room
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.counters import Counters
-from breathing_room.hosts.common.rooms.encoded_presence import Announcement
+from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.common.rooms.secrets import Secrets
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.ports import Platform
@@ -40,7 +48,7 @@ PlatformT = TypeVar("PlatformT", bound=Platform)
 class Subscriber(Protocol):
     """A connection or an event stream that is sent every change."""
 
-    def push(self, announcement: Announcement) -> None:
+    def push(self, announcement: EncodedPresence) -> None:
         """Send a presence; to a slow reader only the latest."""
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -77,7 +85,7 @@ class RoomServices:
         prefixes: Hashes the prefixes of addresses.
         secrets: The secrets under which visitor ids are hashed.
         joining: The connections that have said neither join nor observe.
-        session_count: Connections and event streams that are open.
+        connection_count: Connections and event streams that are open.
         stopping: Whether the host is about to end: what happens then is not what people did.
     """
 
@@ -88,7 +96,7 @@ class RoomServices:
         self.prefixes = prefixes
         self.secrets = Secrets()
         self.joining: FixedTimeouts[Any] = FixedTimeouts(config.join_ms)
-        self.session_count = 0
+        self.connection_count = 0
         self.stopping = False
 
 
@@ -123,7 +131,7 @@ class RoomHost(Generic[PlatformT]):
         *,
         core: Core | None = None,
         averages: Callable[[], History | None] = lambda: None,
-        note: Callable[[Joined | Reported | Tossed | Withdrew], None] = lambda _event: None,
+        note: Callable[[Joined | PanelReported | LegacyReported | PanelLeft], None] = lambda _event: None,
         pings: FixedTimeouts[Any] | None = None,
         opener: bytes | None = None,
     ) -> None:
@@ -136,7 +144,7 @@ class RoomHost(Generic[PlatformT]):
         self._note = note
         self.pings = pings
         self.opener = opener
-        self.audience: dict[Subscriber, None] = {}
+        self.subscribers: dict[Subscriber, None] = {}
         self.attached = 0
         self.next_timer_ms: int | None = None
         self.admission = host.config.admission(
@@ -146,7 +154,7 @@ class RoomHost(Generic[PlatformT]):
         self._owed: dict[Subscriber, None] = {}
         self._all_owed = False
         self._is_ending = False
-        self._latest: Announcement | None = None
+        self._latest: EncodedPresence | None = None
 
     def begin(self, room: Room, core: Core | None = None) -> None:
         """Go on with another room, or with other peers of it.
@@ -164,7 +172,7 @@ class RoomHost(Generic[PlatformT]):
         """Step the room, and do what it asks for in return.
 
         Raises:
-            PeerError: The room refused the event.
+            ClientError: The room refused the event.
         """
         if self.host.stopping:
             return
@@ -178,11 +186,11 @@ class RoomHost(Generic[PlatformT]):
         """
         self.room.apply(ObserverLeft(connection), now_ms=self.room.now_ms)
 
-    def report(self, event: Joined | Reported | Tossed | Withdrew) -> None:
+    def report(self, event: Joined | PanelReported | LegacyReported | PanelLeft) -> None:
         """Note what a visitor said of itself where that is of use, and feed it.
 
         Raises:
-            PeerError: The room refused the visitor.
+            ClientError: The room refused the visitor.
         """
         self._note(event)
         self.feed(event)
@@ -227,29 +235,29 @@ class RoomHost(Generic[PlatformT]):
             return
         owed, self._owed = self._owed, {}
         all_owed, self._all_owed = self._all_owed, False
-        latest = self._latest = Announcement(self._published(self.core.flush))
+        latest = self._latest = EncodedPresence(self._published(self.core.flush))
         if all_owed:
-            self.host.counters.announcements += 1
-            self.platform.send(self.audience, latest)
+            self.host.counters.broadcasts += 1
+            self.platform.send(self.subscribers, latest)
         else:
             for subscriber in owed:
                 subscriber.push(latest)
 
     def deliver(self, connection: Any) -> None:
         """Send what a connection is owed now and not at the end of the turn, as an error or its end is to come after that."""
-        if connection in self._owed or (self._all_owed and connection in self.audience):
+        if connection in self._owed or (self._all_owed and connection in self.subscribers):
             self.flush()
 
     def on_timer(self) -> None:
         """Step the room because the time has come that it asked for, or any other time."""
-        self.feed(Woken())
+        self.feed(TimerFired())
 
     # --- What connections and routes ask ------------------------------------------------------------------------
 
     def attach(self, connection: Any, *, now_ms: int) -> None:
         """Take note of a connection; it is not of the audience before it says so."""
         self.attached += 1
-        self.host.session_count += 1
+        self.host.connection_count += 1
         self.host.joining.start(connection, now_ms)
         if self.pings is not None:
             self.pings.start(connection, now_ms)
@@ -261,8 +269,8 @@ class RoomHost(Generic[PlatformT]):
     def detach(self, connection: Any) -> None:
         """Take note that a connection is gone."""
         self.attached -= 1
-        self.host.session_count -= 1
-        self.audience.pop(connection, None)
+        self.host.connection_count -= 1
+        self.subscribers.pop(connection, None)
         self._owed.pop(connection, None)
         self.host.joining.stop(connection)
         if self.pings is not None:
@@ -290,15 +298,15 @@ class RoomHost(Generic[PlatformT]):
         if averages is None:
             return presence
         wall_ms = self.host.clock.wall_ms()
-        return estimated(presence, averages, wall_ms=wall_ms, cell_min=self.config.cell_min)
+        return estimated(presence, averages, wall_ms=wall_ms, min_cell_size=self.config.min_cell_size)
 
     @property
     def epoch(self) -> int:
         """The epoch of the secret in use."""
         return self.host.secrets.epoch
 
-    def latest(self) -> Announcement:
+    def latest(self) -> EncodedPresence:
         """Return what was sent last."""
         if self._latest is None:
-            self._latest = Announcement(self.presence())
+            self._latest = EncodedPresence(self.presence())
         return self._latest

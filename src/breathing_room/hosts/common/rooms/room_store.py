@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.daily import Day
+from breathing_room.core.daily import DailyStats
 from breathing_room.core.errors import HostError, StoreError
-from breathing_room.core.estimate.coin import MEMORY_MS
+from breathing_room.core.estimate.legacy_sampling import MEMORY_MS
 from breathing_room.core.history import WEEKS_MAX, History
 from breathing_room.core.room import Room
 from breathing_room.core.snapshot import Snapshot, decode_snapshot
@@ -181,7 +181,7 @@ class RoomStore:
             log.error("the history of room %s could not be read: %s", name, error)
             return None
 
-    async def save_history(self, name: str, history: History, day: Day | None) -> bool:
+    async def save_history(self, name: str, history: History, day: DailyStats | None) -> bool:
         """Store the averages of a room, and what its operator is shown of today until that ends.
 
         Returns:
@@ -199,7 +199,7 @@ class RoomStore:
         self.saved_at_ms = self._clock()
         return True
 
-    async def merge_day(self, name: str, day: Day) -> None:
+    async def merge_day(self, name: str, day: DailyStats) -> None:
         """Take in what is stored of today, if it can be read."""
         try:
             stored = await self._store.get(DAY + name)

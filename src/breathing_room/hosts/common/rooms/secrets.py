@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from breathing_room.core.errors import PeerError, StoreError
+from breathing_room.core.errors import ClientError, StoreError
 from breathing_room.core.identity import SECRET_BYTES, VisitorKey, visitor_key
 from breathing_room.ports import Clock, Store
 
@@ -33,7 +33,7 @@ class SecretSource(Protocol):
 
         Raises:
             StoreError: The outside failed.
-            PeerError: Others cannot be reached; the last secret will do until they can.
+            ClientError: Others cannot be reached; the last secret will do until they can.
         """
         ...
 
@@ -42,7 +42,7 @@ class SecretSource(Protocol):
 
         Raises:
             StoreError: The outside failed.
-            PeerError: Others cannot be reached.
+            ClientError: Others cannot be reached.
         """
         ...
 
@@ -125,12 +125,12 @@ class Secrets:
 
         Raises:
             StoreError: The source failed; what was loaded before stays in use.
-            PeerError: Others cannot be reached, and there is no last secret.
+            ClientError: Others cannot be reached, and there is no last secret.
         """
         held = self.current[0] if epoch == self.epoch else None
         try:
             agreed = await source.agree(epoch, held or draw_secret())
-        except PeerError as error:
+        except ClientError as error:
             last = await source.find(epoch - 1)
             if last is None:
                 raise

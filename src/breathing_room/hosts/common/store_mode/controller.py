@@ -16,14 +16,14 @@ from breathing_room.hosts.common.store_mode.records import (
     read_control,
     read_values,
 )
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.ports import Clock, Store, wall_ms
 
 
-async def housekeep(
-    store: Store, config: StatelessConfig | None = None, *, clock: Clock = wall_ms
+async def reconcile(
+    store: Store, config: StoreModeConfig | None = None, *, clock: Clock = wall_ms
 ) -> Control:
-    """Look after rates, silent expiries and the epoch, once. Exactly one process calls it, every ``job_ms``.
+    """Look after rates, silent expiries and the epoch, once. Exactly one process calls it, every ``reconcile_ms``.
 
     Returns:
         What it wrote.
@@ -31,7 +31,7 @@ async def housekeep(
     Raises:
         StoreError: The store failed. Call it again the next time.
     """
-    config = config or StatelessConfig()
+    config = config or StoreModeConfig()
     now_ms = clock()
     before = await read_control(store)
     epoch_ms = config.server.room.epoch_ms
@@ -43,7 +43,7 @@ async def housekeep(
     for name in sorted(names | before.rooms.keys()):
         room = _follow(config, name, before, await read_values(store, name), now_ms)
         # Of a room where nothing is going on there is nothing to say.
-        if name in names or room.lapsed or len(room.rates) > 1 or room.rates[0][1] < 1.0:
+        if name in names or room.expired or len(room.rates) > 1 or room.rates[0][1] < 1.0:
             rooms[name] = room
     control = Control(as_of_ms=now_ms, epoch=epoch, rooms=rooms)
     await store.put(CONTROL, encode_control(control))
@@ -51,20 +51,20 @@ async def housekeep(
 
 
 def _follow(
-    config: StatelessConfig, name: str, before: Control, values: list[bytes], now_ms: int
+    config: StoreModeConfig, name: str, before: Control, values: list[bytes], now_ms: int
 ) -> RoomControl:
     """Say anew what there is to say about a room."""
     room = before.room(name)
     settings = config.server.room_config(name)
-    lease_ms = settings.beat_lease_ms + config.silence_ms
+    lease_ms = settings.heartbeat_lease_ms + config.silence_ms
     records = [record for record in merge(values).values() if record.here]
     rate = config.make_rate(name, room, now_ms)
-    window_ms = WINDOW_LEASES * settings.beat_lease_ms
-    lapsed = [(at_ms, drawn) for at_ms, drawn in room.lapsed if at_ms > now_ms - window_ms]
+    window_ms = WINDOW_LEASES * settings.heartbeat_lease_ms
+    expired = [(at_ms, drawn) for at_ms, drawn in room.expired if at_ms > now_ms - window_ms]
     for record in records:
         ended_at_ms = record.heard_at_ms + lease_ms
         if before.as_of_ms < ended_at_ms <= now_ms:
-            lapsed.append((ended_at_ms, round(record.ticket * TICKETS)))
+            expired.append((ended_at_ms, round(record.ticket * TICKETS)))
     passed_ms = now_ms - before.as_of_ms
     heard_after_ms, heard_until_ms = before.as_of_ms - config.silence_ms, now_ms - config.silence_ms
     arrived = sum(
@@ -86,6 +86,6 @@ def _follow(
         rates=rate.rates,
         changed_at_ms=rate.changed_at_ms,
         since_ms=room.since_ms,
-        lapsed=tuple(sorted(lapsed)),
+        expired=tuple(sorted(expired)),
         arrivals_per_ms=arrivals_per_ms,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.core.events import Event, Paced, Reported, Withdrew, Woken
+from breathing_room.core.events import Event, PanelLeft, PanelReported, RateSet, TimerFired
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.leases import Leases
 from breathing_room.core.room import Room
@@ -26,7 +26,7 @@ from breathing_room.core.write_policies.records import (
     live_seats,
 )
 from breathing_room.hosts.common.store_mode.records import REPORTS, read_control, read_values
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.ports import Store
 
 log = logging.getLogger("breathing_room.worker")
@@ -58,7 +58,7 @@ class Progress:
     elsewhere: int
 
 
-async def take_over(store: Store, config: StatelessConfig, empty: Room, *, now_ms: int) -> Room | None:
+async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_ms: int) -> Room | None:
     """Make a room of the panel that store mode left in the store; the secrets are the same.
 
     So a room moves into its object when that is deployed. As long as writers elsewhere go on reporting to the store, a
@@ -82,7 +82,7 @@ async def take_over(store: Store, config: StatelessConfig, empty: Room, *, now_m
         return None
     name, of_room = empty.name, control.rooms[empty.name]
     values = await read_values(store, name)
-    lease_ms = empty.config.beat_lease_ms
+    lease_ms = empty.config.heartbeat_lease_ms
     rate = config.make_rate(name, of_room, now_ms)
     live = live_seats(values, now_ms=now_ms, lease_ms=lease_ms, silence_ms=config.silence_ms)
     seats = [record for record in live.values() if record.ticket < rate.current]
@@ -100,11 +100,11 @@ async def take_over(store: Store, config: StatelessConfig, empty: Room, *, now_m
     )
     taken = replace(began, panel=panel, unsaved=True, described_at_ms=now_ms)
     room = Room.wake(taken, empty.config, {}, connection_is_lease=True)
-    room.step(Woken(), now_ms=now_ms)
+    room.step(TimerFired(), now_ms=now_ms)
     return room
 
 
-class Follower:
+class KvMigration:
     """Keeps a room and the writers in KV together.
 
     Args:
@@ -119,26 +119,26 @@ class Follower:
         over: Whether there is nobody left to follow.
     """
 
-    def __init__(self, name: str, store: Store, config: StatelessConfig, *, now_ms: int) -> None:
+    def __init__(self, name: str, store: Store, config: StoreModeConfig, *, now_ms: int) -> None:
         self.next_at_ms = now_ms
-        self.every_ms = config.job_ms // ROUNDS
+        self.every_ms = config.reconcile_ms // ROUNDS
         self.over = False
         self._name = name
         self._store = store
         self._config = config
-        self._lease_ms = config.server.room_config(name).beat_lease_ms
+        self._lease_ms = config.server.room_config(name).heartbeat_lease_ms
         self._untold: dict[VisitorKey, Record] = {}
         self._read: dict[str, list[Record]] = {}
         # The record of each visitor that was acted on last.
         self._acted: dict[VisitorKey, Record] = {}
         self._elsewhere: set[VisitorKey] = set()
 
-    def note(self, event: Reported | Withdrew, now_ms: int) -> None:
+    def note(self, event: PanelReported | PanelLeft, now_ms: int) -> None:
         """Take down what was reported here."""
         match event:
-            case Reported(visitor, ticket, mood):
+            case PanelReported(visitor, ticket, mood):
                 record = Record(visitor, ticket, mood, now_ms)
-            case Withdrew(visitor):
+            case PanelLeft(visitor):
                 record = Record(visitor, 0.0, None, now_ms, here=False)
         self._acted[visitor] = record
         self._elsewhere.discard(visitor)
@@ -162,7 +162,7 @@ class Follower:
             StoreError: The store failed. What was to be told is told the next time.
         """
         control = await read_control(self._store)
-        self.over = control is None or now_ms - control.as_of_ms > JOBS_MISSED_MAX * self._config.job_ms
+        self.over = control is None or now_ms - control.as_of_ms > JOBS_MISSED_MAX * self._config.reconcile_ms
         if control is None or self.over:
             return []
         await self._tell(now_ms)
@@ -183,11 +183,11 @@ class Follower:
             self._acted[visitor] = record
             if lives:
                 mood = record.mood if record.mood in room.config.moods else None
-                events.append(Reported(visitor, record.ticket, mood, None))
+                events.append(PanelReported(visitor, record.ticket, mood, None))
             elif not record.here:
-                events.append(Withdrew(visitor))
+                events.append(PanelLeft(visitor))
         # Two rates would make two panels of one.
-        paced = [] if rate.current == room.panel.rate else [Paced(rate.rates, of_room.changed_at_ms)]
+        paced = [] if rate.current == room.panel.rate else [RateSet(rate.rates, of_room.changed_at_ms)]
         return [*paced, *events]
 
     def progress(self, room: Room) -> Progress:
@@ -202,7 +202,7 @@ class Follower:
         if not self._untold:
             return
         told = dict(self._untold)
-        ttl_ms = self._lease_ms + self.every_ms + 2 * self._config.job_ms
+        ttl_ms = self._lease_ms + self.every_ms + 2 * self._config.reconcile_ms
         key = f"{REPORTS}{self._name}/{WRITER}/{now_ms:013}"
         await self._store.put(key, encode_records(told.values()), ttl_ms=ttl_ms)
         for visitor, record in told.items():

@@ -8,16 +8,16 @@ from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.panel import WINDOW_LEASES
-from breathing_room.core.presence import Facts, Method, Presence, describe, merge_cells
+from breathing_room.core.presence import Counts, Method, Presence, describe, merge_cells
 from breathing_room.core.tickets import TICKETS
 from breathing_room.core.write_policies.records import Record
 from breathing_room.hosts.common.store_mode.records import Control, RoomControl
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 
 
 def read_presence(
     name: str,
-    config: StatelessConfig,
+    config: StoreModeConfig,
     control: Control | None,
     records: Mapping[VisitorKey, Record],
     *,
@@ -35,7 +35,7 @@ def read_presence(
     settings = config.server.room_config(name)
     if control is None:
         nobody = [(0, 0, 0)] * (len(settings.moods) + 1)
-        facts = Facts(None, 0, None, "unknown", merge_cells(nobody, settings.cell_min), 1.0)
+        facts = Counts(None, 0, None, "unknown", merge_cells(nobody, settings.min_cell_size), 1.0)
     else:
         facts = _facts(name, config, control.room(name), records, now_ms)
     presence = describe(name, settings, facts, at_ms=now_ms - config.silence_ms, label_shown=None)
@@ -46,29 +46,32 @@ def read_presence(
 
 def _facts(
     name: str,
-    config: StatelessConfig,
+    config: StoreModeConfig,
     control: RoomControl,
     records: Mapping[VisitorKey, Record],
     now_ms: int,
-) -> Facts:
+) -> Counts:
     """Estimate the crowd, and each mood from its own seats, as a room with a memory does from its panel."""
     settings = config.server.room_config(name)
     rate = config.make_rate(name, control, now_ms)
     theta = rate.theta(now_ms)
-    lease_ms = settings.beat_lease_ms + config.silence_ms
+    lease_ms = settings.heartbeat_lease_ms + config.silence_ms
     tally = dict.fromkeys((*settings.moods, UNSPOKEN), 0)
     for record in records.values():
         if record.here and record.ticket < theta and record.heard_at_ms + lease_ms > now_ms:
             mood = record.mood or UNSPOKEN
             tally[mood if mood in tally else UNSPOKEN] += 1  # Writers may know other moods for a moment.
     seats = sum(tally.values())
-    ghost_ms = lease_ms - settings.beat_ms / 2
+    ghost_ms = lease_ms - settings.heartbeat_ms / 2
     window_ms = max(
-        settings.beat_lease_ms,
-        min(WINDOW_LEASES * settings.beat_lease_ms, now_ms - control.since_ms - settings.beat_lease_ms),
+        settings.heartbeat_lease_ms,
+        min(
+            WINDOW_LEASES * settings.heartbeat_lease_ms,
+            now_ms - control.since_ms - settings.heartbeat_lease_ms,
+        ),
     )
-    silent = sum(at_ms > now_ms - window_ms and drawn < theta * TICKETS for at_ms, drawn in control.lapsed)
-    ghosts = min(expected_ghosts(silent, ghost_ms=ghost_ms, window_ms=window_ms), seats)
+    suspect = sum(at_ms > now_ms - window_ms and drawn < theta * TICKETS for at_ms, drawn in control.expired)
+    ghosts = min(expected_ghosts(suspect, ghost_ms=ghost_ms, window_ms=window_ms), seats)
 
     def people(of_seats: int) -> Estimate:
         share = ghosts * of_seats / seats if seats else 0.0  # Ghosts are among all moods alike.
@@ -79,4 +82,4 @@ def _facts(
     parts = apportion(count, list(tally.values()))
     cells = [people(of_mood).whole(part) for part, of_mood in zip(parts, tally.values(), strict=True)]
     method: Method = "counted" if theta == 1.0 else "sampled"
-    return Facts(count, low, high, method, merge_cells(cells, settings.cell_min), rate.current)
+    return Counts(count, low, high, method, merge_cells(cells, settings.min_cell_size), rate.current)

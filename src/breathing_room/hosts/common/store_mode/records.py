@@ -33,7 +33,7 @@ class RoomControl:
     rates: tuple[tuple[int, float], ...] = ((0, 1.0),)
     changed_at_ms: int
     since_ms: int
-    lapsed: tuple[tuple[int, int], ...] = ()
+    expired: tuple[tuple[int, int], ...] = ()
     arrivals_per_ms: float = 0.0
 
 
@@ -74,7 +74,7 @@ def decode_control(value: bytes) -> Control:
                 rates=tuple((int(until_ms), float(rate)) for until_ms, rate in room["rates"]),
                 changed_at_ms=int(room["changed_at_ms"]),
                 since_ms=int(room["since_ms"]),
-                lapsed=tuple((int(at_ms), int(drawn)) for at_ms, drawn in room["lapsed"]),
+                expired=tuple((int(at_ms), int(drawn)) for at_ms, drawn in room["lapsed"]),
                 arrivals_per_ms=float(room["arrivals_per_ms"]),
             )
             for name, room in body["rooms"].items()

@@ -20,7 +20,7 @@ POLICIES_HERE: Final = (BucketedPolicy.name, EveryPolicy.name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StatelessConfig:
+class StoreModeConfig:
     """How writers and job work. They must be given the same.
 
     Attributes:
@@ -51,7 +51,7 @@ class StatelessConfig:
         high=3_600_000,
         group="place",
     )
-    job_ms: int = setting(
+    reconcile_ms: int = setting(
         60_000,
         "how often the job runs, at least: how late the panel is held to its size",
         unit="ms",
@@ -84,7 +84,7 @@ class StatelessConfig:
     def make_policy(self, room: str, writer: str) -> WritePolicy:
         """Make the policy of one writer in one room."""
         prefix = f"{REPORTS}{room}/{writer}/"
-        lease_ms, linger_ms = self.server.room_config(room).beat_lease_ms, 2 * self.job_ms
+        lease_ms, linger_ms = self.server.room_config(room).heartbeat_lease_ms, 2 * self.reconcile_ms
         if self.policy == BucketedPolicy.name:
             return BucketedPolicy(prefix, lease_ms=lease_ms, linger_ms=linger_ms, bucket_ms=self.bucket_ms)
         return POLICIES[self.policy](prefix, lease_ms=lease_ms, linger_ms=linger_ms)
@@ -92,10 +92,12 @@ class StatelessConfig:
     def make_rate(self, room: str, control: "RoomControl", now_ms: int) -> Rate:
         """Make the rate of a room as the job left it."""
         config = self.server.room_config(room)
-        rate = Rate(config.panel_size, config.spread_ms + self.propagation_ms, now_ms=control.changed_at_ms)
+        rate = Rate(
+            config.panel_size, config.rate_propagation_ms + self.propagation_ms, now_ms=control.changed_at_ms
+        )
         rate.wake(control.rates, control.changed_at_ms, now_ms)
         return rate
 
 
-STORE_MODE_FIELDS: Final = settings_of(StatelessConfig)
+STORE_MODE_FIELDS: Final = settings_of(StoreModeConfig)
 """What is set about writers and their job, beside the settings of a server."""

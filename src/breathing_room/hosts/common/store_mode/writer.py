@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from breathing_room.core.admission import Admission, admit_another_room, admit_room, admit_while
-from breathing_room.core.errors import HostError, PeerError, StoreError
+from breathing_room.core.errors import ClientError, HostError, StoreError
 from breathing_room.core.identity import visitor_key
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
@@ -27,7 +27,7 @@ from breathing_room.core.write_policies.records import (
 from breathing_room.hosts.common.rooms.secrets import SECRET
 from breathing_room.hosts.common.store_mode.presence import read_presence
 from breathing_room.hosts.common.store_mode.records import Control, read_control, read_values
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.ports import Clock, Store, wall_ms
 from breathing_room.stores import open_store
 
@@ -81,7 +81,7 @@ class Writer:
     """
 
     def __init__(
-        self, store: Store | str, config: StatelessConfig, *, name: str | None = None, clock: Clock = wall_ms
+        self, store: Store | str, config: StoreModeConfig, *, name: str | None = None, clock: Clock = wall_ms
     ) -> None:
         self.config = config
         self.name = check_room(name or secrets.token_hex(8))
@@ -127,7 +127,7 @@ class Writer:
         """Return the name of a room that people may be in, given that name or ``DEFAULT_ROOM``.
 
         Raises:
-            PeerError: It is no name, or no room here.
+            ClientError: It is no name, or no room here.
         """
         server = self.config.server
         name = resolve_room(room, server.default_room)
@@ -154,7 +154,7 @@ class Writer:
         """Take a report, and answer with presence.
 
         Raises:
-            PeerError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
+            ClientError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
         """
         control = await self._control_or_refuse()
         now_ms, admission = self.clock(), self.admission(room)
@@ -168,7 +168,7 @@ class Writer:
         """Take a leave. It does not say in which epoch the visit began, so it is written for both.
 
         Raises:
-            PeerError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
+            ClientError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
         """
         visitor = self.admission(room).leave(body)
         control = await self._control_or_refuse()
@@ -205,7 +205,9 @@ class Writer:
         """Have the policy write a report; where it collects nothing, wait until the store has it."""
         secret = await self._secret(epoch)
         if secret is None:
-            raise PeerError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+            raise ClientError(
+                "bad_epoch", "epoch must be that of the presence that you saw; begin a new stay"
+            )
         key = visitor_key(visitor, room=room, secret=secret)
         report = SeatReport(key, ticket(visitor, room=room, epoch=epoch), mood, kind)
         now_ms = self.clock()
@@ -215,7 +217,7 @@ class Writer:
         if self.config.policy == EveryPolicy.name and not all(
             await asyncio.gather(*map(asyncio.shield, tasks))
         ):
-            raise PeerError("unavailable", "the report could not be kept", status=503, retry_after_s=5)
+            raise ClientError("unavailable", "the report could not be kept", status=503, retry_after_s=5)
 
     def _policy(self, room: str) -> WritePolicy:
         policy = self._policies.get(room)

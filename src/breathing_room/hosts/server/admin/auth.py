@@ -11,7 +11,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 
 COOKIE: Final = "breathing-room-admin"
 COOKIE_S: Final = 12 * 3_600
@@ -37,7 +37,7 @@ class AdminAuth:
         """Refuse whoever shows neither the token nor a cookie.
 
         Raises:
-            PeerError: ``token_needed`` or ``wrong_token``.
+            ClientError: ``token_needed`` or ``wrong_token``.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -45,9 +45,9 @@ class AdminAuth:
                 return
             raise wrong_token()
         if not hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.cookie.encode()):
-            raise PeerError("token_needed", "show the operator's token to see this", status=401)
+            raise ClientError("token_needed", "show the operator's token to see this", status=401)
 
 
-def wrong_token() -> PeerError:
+def wrong_token() -> ClientError:
     """Say that a token is not the one."""
-    return PeerError("wrong_token", "this is not the operator's token", status=403)
+    return ClientError("wrong_token", "this is not the operator's token", status=403)

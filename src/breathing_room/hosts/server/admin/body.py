@@ -23,7 +23,7 @@ def admin_body(host: App, room: ServerRoom) -> dict[str, Any]:
     return {
         "now_ms": wall_ms,
         "started_at_ms": host.started_at_ms,
-        "sockets": host.session_count,
+        "sockets": host.connection_count,
         "sockets_max": host.sockets_max,
         "totals": {name: getattr(host.counters, name) for name in COUNTERS},
         "refusals": dict(host.counters.refusals.most_common()),
@@ -44,7 +44,7 @@ def room_row(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
     return {
         "room": room.name,
         "presence": presence_body(room.presence()),
-        "audience": len(room.audience),
+        "subscribers": len(room.subscribers),
         "today": room.platform.day.body(wall_ms=wall_ms),
     }
 
@@ -54,16 +54,16 @@ def room_body(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
     assert room.platform.day is not None
     gauges = room_gauges(room)
     panel = room.room.panel
-    seats = panel.seat_count + panel.capped_count
+    seats = panel.seat_count + panel.over_quota_count
     return room_row(room, wall_ms) | {
         "seats": panel.seat_count,
-        "seats_capped": panel.capped_count,
+        "seats_capped": panel.over_quota_count,
         "prefix_alarm": bool(gauges["prefix_alarm"]),
         "prefixes": [
             {"prefix": prefix[:PREFIX_BYTES].hex(), "seats": held, "share": round(held / seats, 4)}
             for prefix, held in panel.largest_prefixes(PREFIXES_SHOWN)
         ],
-        "last_day": room.platform.day.trail_body(wall_ms=wall_ms),
+        "last_day": room.platform.day.timeline_body(wall_ms=wall_ms),
         "week": [] if room.platform.history is None else room.platform.history.averages(),
     }
 
@@ -93,7 +93,7 @@ def node_rows(host: App) -> list[dict[str, Any]]:
         {
             "node": node.id[0],
             "people": sum(summary.leases for summary in node.sums.values()),
-            "heard_ms": max(0, now_ms - node.silent_since_ms),
+            "heard_ms": max(0, now_ms - node.suspect_since_ms),
             "state": "gone" if node.is_gone else "late" if cluster.nodes.is_suspect(node, now_ms) else "live",
         }
         for node in cluster.nodes

@@ -127,7 +127,7 @@ def _hero(room: Mapping[str, Any]) -> str:
             "" if peak is None else f"{interval(peak['low'], peak['high'])}, at {clock_time(peak['at_ms'])}",
         ),
         ("Different people today", people_today(people), f"{told}, since {clock_time(today['since_ms'])}"),
-        ("Watching now", f"{room['audience']:,}", "sockets and event streams"),
+        ("Watching now", f"{room['subscribers']:,}", "sockets and event streams"),
         (
             "Asked to report",
             "all" if presence["rate"] == 1 else f"{presence['rate']:.2%}",

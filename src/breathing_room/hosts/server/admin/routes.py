@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.wire import DEFAULT_ROOM, encode, resolve_room
 from breathing_room.hosts.common.http.middleware import check_request_origin, json_response, read_body
 from breathing_room.hosts.server.admin.auth import COOKIE, COOKIE_S, AdminAuth, wrong_token
@@ -41,7 +41,7 @@ class AdminRoutes:
         """Answer with the page; to a browser that shows no token with a form for it."""
         try:
             self._auth.check(request)
-        except PeerError as error:
+        except ClientError as error:
             if not _wants_html(request):
                 raise
             self.host.counters.refuse(error.code)
@@ -94,7 +94,7 @@ class AdminRoutes:
         name = resolve_room(request.query_params.get("room", DEFAULT_ROOM), self.host.config.default_room)
         room = self.host.rooms.get(name)
         if room is None:
-            raise PeerError("no_such_room", "there is no such room here", status=404)
+            raise ClientError("no_such_room", "there is no such room here", status=404)
         return admin_body(self.host, room)
 
 

@@ -103,7 +103,7 @@ def fixed(
     cache_s: Figure = knob(5, "s", "how long the CDN answers with a presence", zero=True),
     config_s: Figure = knob(300, "s", "how long it answers with a config"),
     by_alarm: bool = knob(True, "", "whether an alarm publishes; otherwise the next report does"),
-    lazy_s: Figure = knob(60, "s", "between two alarms of a room that nobody watches (lazy_ms)"),
+    lazy_s: Figure = knob(60, "s", "between two alarms of a room that nobody watches (idle_alarm_ms)"),
     snapshot_s: Figure = knob(
         60, "s", "between two snapshots, each of them a KV write too; 0: none", zero=True
     ),

@@ -96,7 +96,7 @@ def sampled_people(*, sample: Figure = SAMPLE, beat_s: Figure = BEAT_S) -> Repor
     """Three in a hundred people report, by ticket and not by coin; the error falls with the crowd."""
 
     def reports(crowd: CrowdFigures) -> Figure:
-        each = crowd.reports_per_stay(beat_s, mood_renews=True)
+        each = crowd.reports_per_visit(beat_s, mood_renews=True)
         return (sample * crowd.joins * each).named("reports", "a month")
 
     def accuracy(crowd: CrowdFigures) -> Accuracy:

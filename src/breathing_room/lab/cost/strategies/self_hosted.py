@@ -110,7 +110,7 @@ def broadcasts(crowd: CrowdFigures, reports: Figure, push_s: Figure, pushes_per_
     apart = most(push_s, crowd.people / pushes_per_s).named("apart", "s, at least")
     # Whether nothing changed meanwhile, and then the wait for the next change.
     idle = exp(0 - changing * apart) / changing
-    return (crowd.month / (apart + idle)).named("announcements", "a month")
+    return (crowd.month / (apart + idle)).named("broadcasts", "a month")
 
 
 def over_sockets(
@@ -181,7 +181,7 @@ def self_hosted_polled(
 
     def sent(crowd: CrowdFigures) -> Figure:
         """Return answers. That to a report says what a poll would, so the next poll is due later: by half an interval, on average."""
-        each = crowd.reports_per_stay(beat_s, mood_renews=True)
+        each = crowd.reports_per_visit(beat_s, mood_renews=True)
         members = (panel_share(panel, crowd) * crowd.joins).named("members", "of the panel join a month")
         spared = (members * (each - 1 - crowd.leaves) / 2).named("spared", "polls a month")
         return (crowd.polls(poll_s) - spared + members * each).named("sent", "answers a month")

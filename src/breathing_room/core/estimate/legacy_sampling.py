@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Final
 
-from breathing_room.core.estimate import NOBODY, Estimate, Z, together
+from breathing_room.core.estimate import EMPTY, Estimate, Z, together
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
-from breathing_room.core.snapshot import CoinSnapshot
+from breathing_room.core.snapshot import LegacySnapshot
 
 CHANCE: Final = 0.03
-BEAT_MS: Final = 30_000
+HEARTBEAT_MS: Final = 30_000
 WINDOW_MS: Final = 180_000
 MEMORY_MS: Final = 7_200_000
 
@@ -48,7 +48,7 @@ def poisson_estimate(events: int, per_person: float) -> Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoinSums:
+class LegacySums:
     """What an estimate needs to know of people who flip coins.
 
     Attributes:
@@ -71,8 +71,8 @@ class CoinSums:
         return not self.observed_ms
 
 
-def coin_estimate(
-    parts: Sequence[CoinSums], moods_count: int
+def legacy_estimate(
+    parts: Sequence[LegacySums], moods_count: int
 ) -> tuple[Estimate, list[Estimate], Sequence[int]]:
     """Estimate the people who flip coins, on one machine or on several.
 
@@ -84,13 +84,13 @@ def coin_estimate(
         People, people of each mood, all with 95 % intervals, and the weights by which they share the moods.
     """
     if not parts:
-        return NOBODY, [NOBODY] * moods_count, [0] * moods_count
+        return EMPTY, [EMPTY] * moods_count, [0] * moods_count
     # Coins that were watched for the same time are as those of one machine.
     groups: dict[int, list[int]] = {}
     for part in parts:
         group = groups.setdefault(part.observed_ms, [0] * moods_count)
         groups[part.observed_ms] = [sum(coins) for coins in zip(group, part.repeats, strict=True)]
-    chances = [(CHANCE / BEAT_MS * observed_ms, repeats) for observed_ms, repeats in groups.items()]
+    chances = [(CHANCE / HEARTBEAT_MS * observed_ms, repeats) for observed_ms, repeats in groups.items()]
     estimate = together(*(poisson_estimate(sum(repeats), chance) for chance, repeats in chances))
     if any(part.heard for part in parts):  # Whoever was just heard from is surely one.
         estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
@@ -99,7 +99,7 @@ def coin_estimate(
         for mood in range(moods_count)
     ]
     if any(part.doubted for part in parts):
-        sure, sure_moods, _ = coin_estimate([part for part in parts if not part.doubted], moods_count)
+        sure, sure_moods, _ = legacy_estimate([part for part in parts if not part.doubted], moods_count)
         estimate = replace(estimate, low=min(estimate.low, sure.low))
         moods = [
             replace(mood, low=min(mood.low, surely.low))
@@ -120,7 +120,7 @@ class LegacySamplingEstimator:
         self._sessions: OrderedDict[VisitorKey, tuple[int, int]] = OrderedDict()
         self._repeats: deque[tuple[int, int]] = deque()
         self._tally = [0] * moods_count
-        self._nobody = CoinSums(repeats=(0,) * moods_count, weights=(0,) * moods_count)
+        self._empty = LegacySums(repeats=(0,) * moods_count, weights=(0,) * moods_count)
         self._since_ms: int | None = None
         # Until when somebody is surely there, whatever the coins say.
         self._heard_until_ms: int | None = None
@@ -166,10 +166,10 @@ class LegacySamplingEstimator:
         if self._heard_until_ms is not None and self._heard_until_ms <= now_ms:
             self._heard_until_ms = None
 
-    def snapshot(self, now_ms: int) -> CoinSnapshot:
+    def snapshot(self, now_ms: int) -> LegacySnapshot:
         """Take everything down."""
         sessions = self._sessions.values()
-        return CoinSnapshot(
+        return LegacySnapshot(
             keys=b"".join(self._sessions),
             mood_of=bytes(mood for _, mood in sessions),
             ages_ms=tuple(now_ms - at_ms for at_ms, _ in sessions),
@@ -179,7 +179,7 @@ class LegacySamplingEstimator:
         )
 
     def restore(
-        self, snapshot: CoinSnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
+        self, snapshot: LegacySnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
     ) -> None:
         """Go on from a snapshot; the crowd is new.
 
@@ -220,15 +220,15 @@ class LegacySamplingEstimator:
         _, named = next(reversed(self._sessions.values()))
         return [int(mood == named) for mood in range(len(self._tally))]
 
-    def sums(self, now_ms: int) -> CoinSums:
+    def sums(self, now_ms: int) -> LegacySums:
         """Put down what an estimate needs to know."""
         if self._since_ms is None or not self._sessions:
-            return self._nobody
+            return self._empty
         # Before a whole window is over there were fewer chances; less than one beat of them says nothing. Nobody has a chance
         # before their first beat is over: of the time since somebody came, on average half a beat is lost.
-        observed_ms = min(WINDOW_MS, max(BEAT_MS, now_ms - self._since_ms - BEAT_MS // 2))
+        observed_ms = min(WINDOW_MS, max(HEARTBEAT_MS, now_ms - self._since_ms - HEARTBEAT_MS // 2))
         last_heard_ms, _ = next(reversed(self._sessions.values()))
-        return CoinSums(
+        return LegacySums(
             repeats=tuple(self._tally),
             weights=tuple(self.weights),
             observed_ms=observed_ms,
@@ -242,5 +242,5 @@ class LegacySamplingEstimator:
             People, and people of each mood, all with 95 % intervals.
         """
         sums = self.sums(now_ms)
-        estimate, moods, _ = coin_estimate([] if sums.is_idle else [sums], len(self._tally))
+        estimate, moods, _ = legacy_estimate([] if sums.is_idle else [sums], len(self._tally))
         return estimate, moods

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from breathing_room.cli import housekeep, main
+from breathing_room.cli import main, reconcile
 from breathing_room.core.errors import StoreError
 from breathing_room.hosts.common.store_mode.records import Control, RoomControl, read_control
-from breathing_room.hosts.stateless import StatelessConfig
+from breathing_room.hosts.stateless import StoreModeConfig
 from breathing_room.stores import MemoryStore, SqliteStore
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(main, ["housekeep", *arguments], env=env)
+    return CliRunner().invoke(main, ["reconcile", *arguments], env=env)
 
 
 def test_one_run_is_one_line(tmp_path: Path) -> None:
@@ -45,11 +45,11 @@ def test_line_names_every_room() -> None:
     A line has the time, the epoch, and of each room its rate, what arrives and what ended in silence; nobody is named.
     """
     room = RoomControl(
-        rates=((0, 0.04),), changed_at_ms=3, since_ms=1, lapsed=((2, 7), (3, 9)), arrivals_per_ms=0.002
+        rates=((0, 0.04),), changed_at_ms=3, since_ms=1, expired=((2, 7), (3, 9)), arrivals_per_ms=0.002
     )
     control = Control(as_of_ms=1_767_268_800_000, epoch=20_454, rooms={"garden": room, "lobby": room})
     said = "rate 0.04, 120.0 reports a minute, 2 ended in silence"
-    assert housekeep.line(control) == f"2026-01-01T12:00:00Z epoch 20454; garden: {said}; lobby: {said}"
+    assert reconcile.line(control) == f"2026-01-01T12:00:00Z epoch 20454; garden: {said}; lobby: {said}"
 
 
 class Failing(MemoryStore):
@@ -70,7 +70,7 @@ async def test_store_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str
     """
     stopping = asyncio.Event()
     store = Failing()
-    going_on = asyncio.create_task(housekeep.keep_on(store, StatelessConfig(), 10, stopping))
+    going_on = asyncio.create_task(reconcile.keep_on(store, StoreModeConfig(), 10, stopping))
     async with asyncio.timeout(5):
         while not await store.list("control"):  # noqa: ASYNC110 - a store has no event for it
             await asyncio.sleep(0.01)
@@ -88,7 +88,7 @@ def test_length_is_read(text: str, length_ms: int) -> None:
     """
     A length of time is a whole number and its unit.
     """
-    assert housekeep.Length().convert(text, None, None) == length_ms
+    assert reconcile.Length().convert(text, None, None) == length_ms
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_length_is_read(text: str, length_ms: int) -> None:
             ((("--every", text), {}, 2, "no length of time"))
             for text in ("60", "0s", "-1s", "1.5s", "1h", "soon", "")
         ),
-        (("--every", "61s"), {}, 2, "must not exceed job_ms, 60,000"),
-        (("--every", "11s", "--job-ms", "10000"), {}, 2, "must not exceed job_ms, 10,000"),
-        (("--job-ms", "999"), {}, 2, "job_ms must be a whole number from 1,000"),
+        (("--every", "61s"), {}, 2, "must not exceed reconcile_ms, 60,000"),
+        (("--every", "11s", "--reconcile-ms", "10000"), {}, 2, "must not exceed reconcile_ms, 10,000"),
+        (("--reconcile-ms", "999"), {}, 2, "reconcile_ms must be a whole number from 1,000"),
         (("--bucket-ms", "99"), {}, 2, "bucket_ms must be a whole number from 100"),
         (("--propagation-ms", "long"), {}, 2, "propagation_ms must be a whole number from 100"),
         (("--policy", "lazy"), {}, 2, "policy must be one of bucketed, every"),
@@ -138,7 +138,7 @@ def test_what_is_wrong_is_said(
         (("--bucket-ms", "1000"), "--bucket-ms needs --stateless"),
         (("--stateless", "--policy", "on_change"), "policy must be one of"),
         (("--stateless", "--data", ":memory:"), "not :memory:"),
-        (("--stateless", "--job-ms", "1"), "job_ms"),
+        (("--stateless", "--reconcile-ms", "1"), "reconcile_ms"),
         (("--stateless", "--lease-ms", "1"), "lease_ms"),
     ],
 )

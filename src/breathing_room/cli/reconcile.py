@@ -1,4 +1,4 @@
-"""`breathing-room housekeep`: the job of the stateless mode."""
+"""`breathing-room reconcile`: the job of the stateless mode."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import click
 
-from breathing_room.cli.settings import config_option, load_stateless_config, stateless_options
+from breathing_room.cli.settings import config_option, load_store_mode_config, store_mode_options
 from breathing_room.core.errors import ConfigError, HostError, StoreError
-from breathing_room.hosts.common.store_mode.controller import housekeep
+from breathing_room.hosts.common.store_mode.controller import reconcile
 from breathing_room.hosts.common.store_mode.records import Control
-from breathing_room.hosts.common.store_mode.settings import StatelessConfig
+from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.ports import Store
 from breathing_room.stores import open_store
 
@@ -39,7 +39,7 @@ class Length(click.ParamType[int]):
 
 
 @click.command(
-    name="housekeep", epilog="Example: breathing-room housekeep --data /srv/presence.db --every 60s"
+    name="reconcile", epilog="Example: breathing-room reconcile --data /srv/presence.db --every 60s"
 )
 @config_option
 @click.option(
@@ -49,9 +49,9 @@ class Length(click.ParamType[int]):
     "--every",
     "every_ms",
     type=Length(),
-    help="Go on, with so much between two runs; without it, one run. At most --job-ms.",
+    help="Go on, with so much between two runs; without it, one run. At most --reconcile-ms.",
 )
-@stateless_options
+@store_mode_options
 def command(config_path: Path | None, data: str | None, every_ms: int | None, **own: str | None) -> None:
     """Look after the rates of writers without a memory (`breathing-room serve --stateless`).
 
@@ -61,10 +61,10 @@ def command(config_path: Path | None, data: str | None, every_ms: int | None, **
     one file.
     """
     try:
-        config = load_stateless_config(config_path, {"data": data, **own})
-        if every_ms is not None and every_ms > config.job_ms:
+        config = load_store_mode_config(config_path, {"data": data, **own})
+        if every_ms is not None and every_ms > config.reconcile_ms:
             raise ConfigError(
-                f"--every must not exceed job_ms, {config.job_ms:,}: records would be gone by then"
+                f"--every must not exceed reconcile_ms, {config.reconcile_ms:,}: records would be gone by then"
             )
         asyncio.run(run(config, every_ms))
     except HostError as error:
@@ -73,7 +73,7 @@ def command(config_path: Path | None, data: str | None, every_ms: int | None, **
         raise click.ClickException(str(error)) from None
 
 
-async def run(config: StatelessConfig, every_ms: int | None) -> None:
+async def run(config: StoreModeConfig, every_ms: int | None) -> None:
     """Run once, or again and again until a signal ends it.
 
     Raises:
@@ -82,7 +82,7 @@ async def run(config: StatelessConfig, every_ms: int | None) -> None:
     store = await open_store(config.server.data)
     try:
         if every_ms is None:
-            click.echo(line(await housekeep(store, config)))
+            click.echo(line(await reconcile(store, config)))
             return
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -92,12 +92,12 @@ async def run(config: StatelessConfig, every_ms: int | None) -> None:
         await store.close()
 
 
-async def keep_on(store: Store, config: StatelessConfig, every_ms: int, stopping: asyncio.Event) -> None:
+async def keep_on(store: Store, config: StoreModeConfig, every_ms: int, stopping: asyncio.Event) -> None:
     """Run until told to stop. A store that fails is said, and tried again the next time."""
     due_s = time.monotonic()
     while not stopping.is_set():
         try:
-            click.echo(line(await housekeep(store, config)))
+            click.echo(line(await reconcile(store, config)))
             sys.stdout.flush()
         except StoreError as error:
             click.echo(f"the store does not answer: {error}", err=True)
@@ -112,7 +112,7 @@ def line(control: Control) -> str:
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(control.as_of_ms / 1_000))
     rooms = [
         f"{name}: rate {room.rates[0][1]:.4g}, {room.arrivals_per_ms * 60_000:,.1f} reports a minute, "
-        f"{len(room.lapsed):,} ended in silence"
+        f"{len(room.expired):,} ended in silence"
         for name, room in control.rooms.items()
     ]
     return f"{at} epoch {control.epoch}; {'; '.join(rooms) or 'nobody reports'}"

@@ -10,10 +10,10 @@ import pytest
 from websockets.exceptions import ConnectionClosedOK
 
 from breathing_room.client.clock import ServerClock
-from breathing_room.client.conversation import Conversation
-from breathing_room.client.parting import LostError, RefusedError
+from breathing_room.client.errors import ConnectionLostError, RefusedError
+from breathing_room.client.room_connection import RoomConnection
 from breathing_room.client.timing import Timing
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from scripted_server import presence
 from virtual_loop import run_virtually
@@ -53,13 +53,13 @@ class Wire:
 
 
 def converse(
-    act: Callable[[Wire, Conversation, list[Presence]], Awaitable[None]], *, answers: bool = True
+    act: Callable[[Wire, RoomConnection, list[Presence]], Awaitable[None]], *, answers: bool = True
 ) -> BaseException:
     """Act while a conversation runs; return what ended it."""
 
     async def run() -> BaseException:
         wire, seen = Wire(answers=answers), list[Presence]()
-        conversation = Conversation(wire, timing=TIMING, clock=ServerClock(), hear=seen.append)  # type: ignore[arg-type]
+        conversation = RoomConnection(wire, timing=TIMING, clock=ServerClock(), hear=seen.append)  # type: ignore[arg-type]
         running = asyncio.create_task(conversation.run(HELLO))
         await asyncio.sleep(0)
         await act(wire, conversation, seen)
@@ -78,7 +78,7 @@ def error(code: str, status: int = 400) -> str:
 def test_the_hello_comes_first_and_then_heartbeats() -> None:
     """The hello is the first message; four heartbeats a second apart settle the clock, and from then on one comes every 20 s."""
 
-    async def act(wire: Wire, _: Conversation, __: list[Presence]) -> None:
+    async def act(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         await asyncio.sleep(50)
         wire.end()
         assert wire.sent[0] == (0.0, HELLO)
@@ -90,21 +90,21 @@ def test_the_hello_comes_first_and_then_heartbeats() -> None:
 def test_a_server_that_answers_no_heartbeat_is_lost() -> None:
     """Ten seconds after the first unanswered heartbeat the connection is lost, however many others were sent."""
 
-    async def act(wire: Wire, conversation: Conversation, _: list[Presence]) -> None:
+    async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         await asyncio.sleep(9.9)
         wire.say(presence())  # a message is no answer
         await asyncio.sleep(0)
         assert conversation.heard_at_s == pytest.approx(9.9)
 
     ending = converse(act, answers=False)
-    assert isinstance(ending, LostError)
+    assert isinstance(ending, ConnectionLostError)
     assert "silent" in ending.trouble
 
 
 def test_presences_are_passed_on_and_nonsense_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Each presence is passed on as it comes; what is no message is ignored with a warning, and the connection goes on."""
 
-    async def act(wire: Wire, _: Conversation, seen: list[Presence]) -> None:
+    async def act(wire: Wire, _: RoomConnection, seen: list[Presence]) -> None:
         for text in ("{", presence(count=3), '{"type":"later"}', presence(count=4, high=4)):
             wire.say(text)
         wire.end()
@@ -121,10 +121,10 @@ def test_presences_are_passed_on_and_nonsense_is_logged(caplog: pytest.LogCaptur
 def test_a_refused_hello_ends_it_and_a_hurried_one_does_not() -> None:
     """An error before the first presence that would be the same next time is final; one that passes is not."""
 
-    async def refuse(wire: Wire, _: Conversation, __: list[Presence]) -> None:
+    async def refuse(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         wire.say(error("bad_visitor"))
 
-    async def hurry(wire: Wire, _: Conversation, __: list[Presence]) -> None:
+    async def hurry(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
         wire.say(error("full", 503))
         wire.end()
 
@@ -137,7 +137,7 @@ def test_a_refused_hello_ends_it_and_a_hurried_one_does_not() -> None:
 def test_a_mood_is_taken_when_the_heartbeat_behind_it_is_answered() -> None:
     """A change of mood returns with the answer to the heartbeat that was sent behind it, and raises the error if there was one."""
 
-    async def act(wire: Wire, conversation: Conversation, _: list[Presence]) -> None:
+    async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         wire.say(presence())
         wire.answers = False
         taken = asyncio.create_task(conversation.tell("calm"))
@@ -150,7 +150,7 @@ def test_a_mood_is_taken_when_the_heartbeat_behind_it_is_answered() -> None:
         wrong = asyncio.create_task(conversation.tell("grey"))
         await asyncio.sleep(0)
         wire.say(error("unknown_mood"))
-        with pytest.raises(PeerError, match="no"):
+        with pytest.raises(ClientError, match="no"):
             await wrong
         wire.end()
 
@@ -160,7 +160,7 @@ def test_a_mood_is_taken_when_the_heartbeat_behind_it_is_answered() -> None:
 def test_an_end_releases_whatever_waits() -> None:
     """When the connection ends, a change of mood that was not answered returns: the next hello says it again."""
 
-    async def act(wire: Wire, conversation: Conversation, _: list[Presence]) -> None:
+    async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         wire.answers = False
         waiting = asyncio.create_task(conversation.tell("calm"))
         await asyncio.sleep(0)
@@ -172,9 +172,9 @@ def test_an_end_releases_whatever_waits() -> None:
 
 def test_heartbeats_of_one_moment_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two heartbeats that are sent in one millisecond carry different times, so that each answer finds its own."""
-    monkeypatch.setattr("breathing_room.client.conversation.time.time", lambda: 1_767_225_600.0)
+    monkeypatch.setattr("breathing_room.client.room_connection.time.time", lambda: 1_767_225_600.0)
 
-    async def act(wire: Wire, conversation: Conversation, _: list[Presence]) -> None:
+    async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         wire.say(presence())
         wire.answers = False
         both = [asyncio.create_task(conversation.tell(mood)) for mood in ("calm", "glad")]

@@ -15,8 +15,8 @@ from random import Random
 from typing import Final
 
 from breathing_room.client.protocol import decode_error, number
-from breathing_room.core.errors import BreathingRoomError, PeerError
-from breathing_room.core.wire import CLOSE_CODES, GOODBYE, may_come_back
+from breathing_room.core.errors import BreathingRoomError, ClientError
+from breathing_room.core.wire import CLOSE_CODES, NORMAL_CLOSURE, may_come_back
 
 ABNORMAL: Final = 1006
 """The code of a connection that ended without a close frame (RFC 6455, section 7.4.1)."""
@@ -28,7 +28,7 @@ PASSING: Final = frozenset({408, 425, 429})
 RETRY_MS_MAX: Final = 300_000
 
 
-class RefusedError(PeerError):
+class RefusedError(ClientError):
     """The server does not want this client back as it is; ``code`` says why."""
 
 
@@ -46,7 +46,7 @@ class UnreachableError(BreathingRoomError):
         self.reason = reason
 
 
-class LostError(BreathingRoomError):
+class ConnectionLostError(BreathingRoomError):
     """The connection ended, and we may come back.
 
     Args:
@@ -82,9 +82,9 @@ class LostError(BreathingRoomError):
         return self.retry_ms / 1000 + rng.uniform(0, min(cap_s, base_s * 2 ** min(failures, 30)))
 
 
-def closed(code: int, reason: str) -> LostError | RefusedError | None:
+def closed(code: int, reason: str) -> ConnectionLostError | RefusedError | None:
     """Read a close frame of the server; None when it has seen us off."""
-    if code == GOODBYE:
+    if code == NORMAL_CLOSURE:
         return None
     why = "the connection broke" if code == ABNORMAL else CLOSE_CODES.get(code, "closed by the server")
     why = why.partition(";")[0]
@@ -93,8 +93,10 @@ def closed(code: int, reason: str) -> LostError | RefusedError | None:
     with contextlib.suppress(ValueError, RecursionError):
         match json.loads(reason):
             case {"retry_ms": wait_ms}:
-                return LostError(why, retry_ms=min(max(number(wait_ms), 0.0), RETRY_MS_MAX), spread=True)
-    return LostError(why)
+                return ConnectionLostError(
+                    why, retry_ms=min(max(number(wait_ms), 0.0), RETRY_MS_MAX), spread=True
+                )
+    return ConnectionLostError(why)
 
 
 def is_final(status: int) -> bool:
@@ -102,7 +104,7 @@ def is_final(status: int) -> bool:
     return status < 500 and status not in PASSING
 
 
-def refused(status: int, body: bytes, retry_after: str | None) -> LostError | RefusedError:
+def refused(status: int, body: bytes, retry_after: str | None) -> ConnectionLostError | RefusedError:
     """Read an HTTP answer that is not what was asked for: its status, body, and ``Retry-After`` in seconds."""
     code, message = f"http_{status}", f"the server answered with HTTP {status}"
     with contextlib.suppress(ValueError, RecursionError):
@@ -113,10 +115,10 @@ def refused(status: int, body: bytes, retry_after: str | None) -> LostError | Re
     if is_final(status):
         return RefusedError(code, message, status=status)
     wait_s = int(retry_after) if retry_after and re.fullmatch(r"[0-9]{1,9}", retry_after) else 0
-    return LostError(f"{message} ({status})", retry_ms=min(wait_s * 1000, RETRY_MS_MAX))
+    return ConnectionLostError(f"{message} ({status})", retry_ms=min(wait_s * 1000, RETRY_MS_MAX))
 
 
-def broken(error: BaseException) -> LostError:
+def broken(error: BaseException) -> ConnectionLostError:
     """Read a connection that could not be opened. The system's own words for it hold the address; these do not."""
     match error:
         case TimeoutError():
@@ -133,4 +135,4 @@ def broken(error: BaseException) -> LostError:
             trouble = "no connection"
         case _:
             trouble = "no WebSocket there"
-    return LostError(trouble)
+    return ConnectionLostError(trouble)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urljoin
 
+from breathing_room.client.errors import ConnectionLostError, refused
 from breathing_room.client.http import ClientResponse, Endpoint, HttpClient
-from breathing_room.client.parting import LostError, refused
 from breathing_room.client.protocol import http_url
 from breathing_room.core.config import MOOD_NAME, MOODS_MAX
 from breathing_room.core.errors import HostError
@@ -23,7 +23,7 @@ BEAT_MS_MIN: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RoomInfo:
     """How a room works.
 
     Attributes:
@@ -31,7 +31,7 @@ class Rules:
         room: The room's name.
         mode: Whether people come in over a ``socket`` or by ``poll``.
         moods: What can be felt.
-        beat_ms: How often a sign of life is due of those who poll.
+        heartbeat_ms: How often a sign of life is due of those who poll.
         presence_url: Where they read the presence.
     """
 
@@ -39,11 +39,11 @@ class Rules:
     room: str
     mode: Mode
     moods: tuple[str, ...]
-    beat_ms: int
+    heartbeat_ms: int
     presence_url: str
 
 
-async def ask_rules(line: HttpClient, base: str, room: str | None) -> Rules:
+async def fetch_room_info(line: HttpClient, base: str, room: str | None) -> RoomInfo:
     """Ask a server how a room works.
 
     Args:
@@ -53,7 +53,7 @@ async def ask_rules(line: HttpClient, base: str, room: str | None) -> Rules:
 
     Raises:
         RefusedError: It does not know such a room.
-        LostError: It did not answer, or with something else.
+        ConnectionLostError: It did not answer, or with something else.
     """
     path = f"/v1/rooms/{room or DEFAULT_ROOM}/config"
     url = http_url(base, path)
@@ -62,27 +62,27 @@ async def ask_rules(line: HttpClient, base: str, room: str | None) -> Rules:
         if answer.status not in MOVED:
             return _read(answer, url.removesuffix(path), room)
         url = _moved(url, answer.headers.get("location", ""), path)
-    raise LostError("it was moved too often")
+    raise ConnectionLostError("it was moved too often")
 
 
 def _moved(url: str, location: str, path: str) -> str:
     """Follow a redirection to the same path elsewhere; what is private stays so."""
     moved = urljoin(url, location)
     if not moved.endswith(path) or (url.startswith("https:") and not moved.startswith("https:")):
-        raise LostError("it was moved to where no room is")
+        raise ConnectionLostError("it was moved to where no room is")
     return moved
 
 
-def _read(answer: ClientResponse, base: str, room: str | None) -> Rules:
+def _read(answer: ClientResponse, base: str, room: str | None) -> RoomInfo:
     if answer.status != 200:
         raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
     try:
-        return decode_rules(json.loads(answer.body), base, room)
+        return decode_room_info(json.loads(answer.body), base, room)
     except (ValueError, RecursionError, HostError):
-        raise LostError("no room there") from None
+        raise ConnectionLostError("no room there") from None
 
 
-def decode_rules(config: Any, base: str, room: str | None) -> Rules:
+def decode_room_info(config: Any, base: str, room: str | None) -> RoomInfo:
     """Read a room's config.
 
     Args:
@@ -95,10 +95,10 @@ def decode_rules(config: Any, base: str, room: str | None) -> Rules:
         HostError: Its ``presence_url`` is no address on the web.
     """
     match config:
-        case {"moods": [_, *_] as moods, "beat_ms": int(beat_ms)} if (
+        case {"moods": [_, *_] as moods, "heartbeat_ms": int(heartbeat_ms)} if (
             len(moods) <= MOODS_MAX
             and all(isinstance(mood, str) and MOOD_NAME.fullmatch(mood) for mood in moods)
-            and BEAT_MS_MIN <= beat_ms <= 2**53
+            and BEAT_MS_MIN <= heartbeat_ms <= 2**53
         ):
             pass
         case _:
@@ -113,4 +113,4 @@ def decode_rules(config: Any, base: str, room: str | None) -> Rules:
     own = http_url(base, f"/v1/rooms/{room}")
     url = own if presence_url is None else urljoin(own, presence_url)
     Endpoint.of(url)
-    return Rules(base, room, mode, tuple(moods), beat_ms, url)
+    return RoomInfo(base, room, mode, tuple(moods), heartbeat_ms, url)

@@ -17,10 +17,10 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from breathing_room.client.clock import ServerClock
-from breathing_room.client.parting import LostError, RefusedError, is_final
+from breathing_room.client.errors import ConnectionLostError, RefusedError, is_final
 from breathing_room.client.protocol import BeatAnswer, decode
 from breathing_room.client.timing import Timing
-from breathing_room.core.errors import PeerError
+from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 
 logger = logging.getLogger("breathing_room.client")
@@ -30,7 +30,7 @@ SETTLING_BEATS = 4
 SETTLING_S = 1.0
 
 
-class Conversation:
+class RoomConnection:
     """One connection to a room."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Conversation:
 
         Raises:
             RefusedError: The hello was not understood; it would not be the next time either.
-            LostError: The server fell silent.
+            ConnectionLostError: The server fell silent.
             ConnectionClosed: The connection was closed.
         """
         loop = asyncio.get_running_loop()
@@ -76,7 +76,7 @@ class Conversation:
                         beats += 1
                         beat_at_s = now_s + (SETTLING_S if beats < SETTLING_BEATS else self._timing.beat_s)
                     elif now_s >= self._silent_at_s:
-                        raise LostError("the server fell silent") from None
+                        raise ConnectionLostError("the server fell silent") from None
         finally:
             # Whoever waits learns from the next connection: its hello says what was left unanswered.
             for answer in self._questions.values():
@@ -87,7 +87,7 @@ class Conversation:
         """Say how we feel, and return when the server has taken it or the connection has ended.
 
         Raises:
-            PeerError: The room has no such mood. It had no effect.
+            ClientError: The room has no such mood. It had no effect.
         """
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with contextlib.suppress(ConnectionClosed):
@@ -126,10 +126,10 @@ class Conversation:
                 self._asked_at_s = self.heard_at_s if self._questions else None
                 if answer is not None and not answer.done():
                     answer.set_result(None)
-            case PeerError():
+            case ClientError():
                 self._complain(message)
 
-    def _complain(self, error: PeerError) -> None:
+    def _complain(self, error: ClientError) -> None:
         """Pass an error on to whoever caused it: the hello, or else the oldest message that waits."""
         if not self._greeted and is_final(error.status):
             raise RefusedError(error.code, error.message, status=error.status)

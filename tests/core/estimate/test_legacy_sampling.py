@@ -5,10 +5,10 @@ from statistics import fmean
 
 import pytest
 
-from breathing_room.core.estimate import NOBODY
-from breathing_room.core.estimate.coin import (
-    BEAT_MS,
+from breathing_room.core.estimate import EMPTY
+from breathing_room.core.estimate.legacy_sampling import (
     CHANCE,
+    HEARTBEAT_MS,
     MEMORY_MS,
     SESSIONS_MAX,
     WINDOW_MS,
@@ -27,8 +27,8 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
     """Let people come within a beat and flip for half an hour; return what is estimated every 3 minutes."""
     chance = random.Random(seed)
     flips = [
-        (round(phase + beat * BEAT_MS), index)
-        for index, phase in ((index, chance.random() * BEAT_MS) for index in range(people))
+        (round(phase + beat * HEARTBEAT_MS), index)
+        for index, phase in ((index, chance.random() * HEARTBEAT_MS) for index in range(people))
         for beat in range(60)
         if beat == 0 or chance.random() < CHANCE
     ]
@@ -66,8 +66,8 @@ def test_those_who_just_came_flip_their_first_coin_a_beat_later() -> None:
     for seed in range(60):
         chance = random.Random(seed)
         crowd = LegacySamplingEstimator(1)
-        flips = [(beat * BEAT_MS, index) for beat in range(7) for index in range(250)]
-        times = [(round(chance.uniform(2, 6) * BEAT_MS), -1) for _ in range(6)]
+        flips = [(beat * HEARTBEAT_MS, index) for beat in range(7) for index in range(250)]
+        times = [(round(chance.uniform(2, 6) * HEARTBEAT_MS), -1) for _ in range(6)]
         for at_ms, index in sorted(flips + times):
             if index < 0:
                 looks.append(crowd.estimate(at_ms)[0].count / 250)
@@ -90,7 +90,7 @@ def test_a_poisson_count_computed_by_hand(events: int, low: float, high: float) 
 def test_who_was_just_heard_from_is_one() -> None:
     """A first report is no coin, but surely somebody; after a window of silence that is forgotten."""
     crowd = LegacySamplingEstimator(2)
-    assert crowd.estimate(0) == (NOBODY, [NOBODY, NOBODY])
+    assert crowd.estimate(0) == (EMPTY, [EMPTY, EMPTY])
 
     assert not crowd.report(session(1), 0, 0)
     assert crowd.estimate(0)[0].count == crowd.estimate(0)[0].low == 1.0
@@ -99,7 +99,7 @@ def test_who_was_just_heard_from_is_one() -> None:
     assert crowd.estimate(WINDOW_MS)[0].count == 0.0
     assert crowd.next_at_ms == MEMORY_MS
     crowd.come_due(MEMORY_MS)
-    assert crowd.estimate(MEMORY_MS)[0] == NOBODY
+    assert crowd.estimate(MEMORY_MS)[0] == EMPTY
     assert not crowd.snapshot(MEMORY_MS).mood_of
 
 

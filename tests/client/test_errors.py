@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.client.parting import RETRY_MS_MAX, LostError, RefusedError, broken, closed, refused
+from breathing_room.client.errors import (
+    RETRY_MS_MAX,
+    ConnectionLostError,
+    RefusedError,
+    broken,
+    closed,
+    refused,
+)
 
 PROTOCOL = Path(__file__).parents[2] / "docs/reference/protocol.md"
 
@@ -22,7 +29,7 @@ def test_a_wait_is_fully_jittered(failures: int, seed: int) -> None:
     """
     It lies between 0 and the smaller of the cap and a base that doubles with every failure.
     """
-    wait_s = LostError("x").wait_s(failures, Random(seed))
+    wait_s = ConnectionLostError("x").wait_s(failures, Random(seed))
     assert 0 <= wait_s <= min(30, 2**failures)
 
 
@@ -31,7 +38,7 @@ def test_waits_spread_over_the_whole_range() -> None:
     A thousand clients that lost the same server come back evenly: each tenth of the range gets about a tenth.
     """
     rng = Random(1)
-    tenths = [int(LostError("x").wait_s(3, rng, base_s=1, cap_s=30) / 0.8) for _ in range(1000)]
+    tenths = [int(ConnectionLostError("x").wait_s(3, rng, base_s=1, cap_s=30) / 0.8) for _ in range(1000)]
     assert all(70 <= tenths.count(tenth) <= 130 for tenth in range(10))
 
 
@@ -40,7 +47,7 @@ def test_a_moment_of_ones_own_is_kept_to() -> None:
     The server has spread its clients itself: no jitter is added, unless it was in vain.
     """
     lost = closed(1012, '{"retry_ms": 3127}')
-    assert isinstance(lost, LostError)
+    assert isinstance(lost, ConnectionLostError)
     assert lost.wait_s(0, Random(1)) == 3.127
     assert lost.wait_s(2, Random(1)) > 3.127
 
@@ -59,7 +66,7 @@ def test_all_other_codes_are_not(code: int) -> None:
     """
     After these it does.
     """
-    assert isinstance(closed(code, ""), LostError)
+    assert isinstance(closed(code, ""), ConnectionLostError)
 
 
 def test_the_table_of_close_codes_is_obeyed() -> None:
@@ -70,7 +77,7 @@ def test_the_table_of_close_codes_is_obeyed() -> None:
     assert len(rows) >= 10
     for codes, verdict in rows:
         for code in re.findall(r"\d{4}", codes):
-            comes_back = isinstance(closed(int(code), ""), LostError)
+            comes_back = isinstance(closed(int(code), ""), ConnectionLostError)
             assert comes_back == (not verdict.startswith("no")), code
 
 
@@ -91,7 +98,7 @@ def test_a_strange_reason_does_no_harm(reason: str, retry_ms: float) -> None:
     What cannot be read is as if it were not there, and no server keeps a client away for long.
     """
     lost = closed(1012, reason)
-    assert isinstance(lost, LostError)
+    assert isinstance(lost, ConnectionLostError)
     assert lost.retry_ms == retry_ms
 
 
@@ -112,7 +119,7 @@ def test_a_handshake_may_be_refused_for_now(status: int) -> None:
     Nobody comes back before the time that the server asks for, and not all at once after it.
     """
     parting = refused(status, b"<html>sorry</html>", "7")
-    assert isinstance(parting, LostError)
+    assert isinstance(parting, ConnectionLostError)
     waits_s = {parting.wait_s(0, Random(seed)) for seed in range(20)}
     assert len(waits_s) == 20
     assert all(7 <= wait_s <= 8 for wait_s in waits_s)
@@ -124,7 +131,7 @@ def test_a_strange_retry_after_is_ignored(retry_after: str) -> None:
     A date, a negative number or a joke falls back to the usual wait.
     """
     parting = refused(503, b"", retry_after)
-    assert isinstance(parting, LostError)
+    assert isinstance(parting, ConnectionLostError)
     assert parting.retry_ms == 0
 
 
