@@ -159,7 +159,7 @@ async def test_a_shed_report_looks_before_it_tries_again() -> None:
     async with scripted_http(told) as url, connect(url, visitor=VISITOR, timing=QUICK) as room:
         assert (await first(room)).count == 4
         assert room.trouble is None
-        await first(room, lambda seen: seen.rate < 1)
+        await first(room, lambda seen: seen.sample_rate < 1)
     assert len(told.of("beat")) == 1
     assert told.of("lobby")[1].at_s - told.of("beat")[0].at_s >= 1
 

@@ -42,7 +42,7 @@ def here(
         low=count - suspect,
         high=None if unknown else count,
         method="unknown" if unknown else "stale" if stale else "counted",
-        rate=1.0,
+        sample_rate=1.0,
         epoch=as_of_ms // CONFIG.epoch_ms,
         moods={mood: people[mood] for mood in CONFIG.moods},
         unspoken=people["unspoken"],

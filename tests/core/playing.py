@@ -330,7 +330,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(PanelLeft, _visitors),
     st.just(TimerFired()),
 )
-coins = st.builds(
+legacy = st.builds(
     LegacyReported,
     st.sampled_from([visitor("eve"), visitor("fay")]),
     st.sampled_from(["calm", UNSPOKEN, "glad"]),

@@ -126,7 +126,7 @@ async def test_report_outside_the_sample_costs_nothing() -> None:
         inside, outside = a_visitor(0, below=rate), a_visitor(0, below=-rate)
         assert (await client.post("/v1/rooms/lobby/beat", json={"visitor": inside})).status_code == 429
         answer = await client.post("/v1/rooms/lobby/beat", json={"visitor": outside})
-        assert (answer.status_code, answer.json()["rate"]) == (200, rate)
+        assert (answer.status_code, answer.json()["sample_rate"]) == (200, rate)
         assert host.counters.reports_outside == 1
 
 

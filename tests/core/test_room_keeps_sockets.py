@@ -19,7 +19,7 @@ from core.playing import (
     Host,
     Start,
     Trace,
-    coins,
+    legacy,
     events,
     name_afresh,
     play,
@@ -147,7 +147,7 @@ def test_what_happens_on_sockets_alone_is_not_written() -> None:
     assert host.rows == rows_told_apart
 
 
-@given(starts, traces(events | coins, clock_steps_back=False))
+@given(starts, traces(events | legacy, clock_steps_back=False))
 def test_forgetting_all_but_the_attachments_and_the_rest_is_invisible(start: Start, trace: Trace) -> None:
     """A room rebuilt after every step from its sockets' attachments and the rest asks for the same as one that was not."""
     assume(not start.unknown)

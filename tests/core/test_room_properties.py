@@ -38,7 +38,7 @@ from core.playing import (
     Said,
     Start,
     Trace,
-    coins,
+    legacy,
     events,
     happen,
     name_afresh,
@@ -53,7 +53,7 @@ from core.playing import (
     visitor,
 )
 
-whatever = events | coins
+whatever = events | legacy
 anything = whatever | restarts
 
 # One seat is enough for this panel, so that the rate moves with a handful of people.
@@ -93,7 +93,7 @@ def check_state(room: Room) -> None:
     }
     check_agenda(members._deadlines, people)
     check_panel(room._panel)
-    check_coins(room._coins)
+    check_coins(room._legacy)
     for key, person in members._by_visitor.items():
         assert person.key == key
         assert len(set(person.connections)) == len(person.connections)
@@ -144,11 +144,11 @@ def check_prefixes(panel: Panel) -> None:
         assert prefix.counted == panel.prefix_seats_max or not prefix.capped
 
 
-def check_coins(coins: LegacySamplingEstimator) -> None:
+def check_coins(legacy: LegacySamplingEstimator) -> None:
     """Check how the parts of a coin crowd's state relate."""
-    moods = [mood for _, mood in coins._repeats]
-    assert coins._tally == [moods.count(mood) for mood in range(len(coins._tally))]
-    for times in (coins._repeats, coins._sessions.values()):
+    moods = [mood for _, mood in legacy._repeats]
+    assert legacy._tally == [moods.count(mood) for mood in range(len(legacy._tally))]
+    for times in (legacy._repeats, legacy._sessions.values()):
         assert [at_ms for at_ms, _ in times] == sorted(at_ms for at_ms, _ in times)
 
 
@@ -312,7 +312,7 @@ def test_a_change_is_heard_within_push_ms(start: Start, trace: Trace) -> None:
 def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
     """However much happens, the time between two announcements of one run is at least push_ms."""
     host = start.host()
-    announced_at_ms = host.clock_ms - start.config.push_ms
+    broadcast_at_ms = host.clock_ms - start.config.push_ms
     for pause_ms, happening in trace:
         log_before = len(host.log)
         if isinstance(happening, Restart):
@@ -323,12 +323,12 @@ def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
             broadcasts = [effect for effect in effects if isinstance(effect, Broadcasted)]
             assert len(broadcasts) <= 1
             if broadcasts:
-                assert at_ms - announced_at_ms >= start.config.push_ms
+                assert at_ms - broadcast_at_ms >= start.config.push_ms
                 assert broadcasts[0].presence.as_of_ms == at_ms
-                announced_at_ms = at_ms
+                broadcast_at_ms = at_ms
         if isinstance(happening, Restart):
             host.restart(down_ms=happening.down_ms)
-            announced_at_ms = host.clock_ms - start.config.push_ms
+            broadcast_at_ms = host.clock_ms - start.config.push_ms
 
 
 @given(
@@ -396,7 +396,7 @@ def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
         room.members._by_visitor,
     ) == ({}, [], {}, {})
     assert (room._panel._seats, room._panel._expired, room._panel._agenda._times) == ({}, {}, [])
-    assert (len(room._coins._sessions), len(room._coins._repeats)) == (0, 0)
+    assert (len(room._legacy._sessions), len(room._legacy._repeats)) == (0, 0)
     assert all(key is None for key in host.connections.values()), "only observers may stay"
 
 

@@ -33,7 +33,7 @@ from core.playing import (
     QUICK,
     Start,
     Trace,
-    coins,
+    legacy,
     damages,
     events,
     play,
@@ -100,7 +100,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             arrivals_per_ms=draw(floats),
             arrived_at_ms=draw(instants),
         ),
-        coins=LegacySnapshot(
+        legacy=LegacySnapshot(
             keys=keys(sessions),
             mood_of=bytes(column(sessions, len(moods))),
             ages_ms=column(sessions, 2**32 - 1),
@@ -109,12 +109,12 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             since_ms=draw(st.none() | instants),
         ),
         unknown_until_ms=draw(st.none() | instants),
-        described_at_ms=draw(instants),
-        announced=draw(facts),
-        announced_at_ms=draw(instants),
+        counted_at_ms=draw(instants),
+        broadcast=draw(facts),
+        broadcast_at_ms=draw(instants),
         saved_at_ms=draw(instants),
-        told_apart=draw(st.booleans()),
-        unsaved=draw(st.booleans()),
+        reply_ahead=draw(st.booleans()),
+        has_unsaved_changes=draw(st.booleans()),
         label_shown=draw(st.none() | st.integers(0, 2**40)),
     )
 
@@ -125,7 +125,7 @@ def test_what_is_written_is_read(snapshot: Snapshot) -> None:
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
 
 
-@given(starts, traces(events | coins | restarts))
+@given(starts, traces(events | legacy | restarts))
 def test_what_rooms_come_to_is_written_and_read(start: Start, trace: Trace) -> None:
     """The snapshot of a room that went through anything comes back from its encoding as it was."""
     snapshot = play(start.host(), trace).room.snapshot()
@@ -166,21 +166,21 @@ def test_a_snapshot_says_everything() -> None:
             arrivals_per_ms=1 / ARRIVALS_MS,
             arrived_at_ms=1_120,
         ),
-        coins=LegacySnapshot(),
+        legacy=LegacySnapshot(),
         unknown_until_ms=None,
-        described_at_ms=1_120,
-        announced=Counts(3, 2, 3, "counted", ((1, 1, 1), (1, 0, 1), (1, 1, 1)), 1.0),
-        announced_at_ms=1_200,
+        counted_at_ms=1_120,
+        broadcast=Counts(3, 2, 3, "counted", ((1, 1, 1), (1, 0, 1), (1, 1, 1)), 1.0),
+        broadcast_at_ms=1_200,
         saved_at_ms=1_000,
-        told_apart=False,
-        unsaved=True,
+        reply_ahead=False,
+        has_unsaved_changes=True,
         label_shown=3,
     )
 
 
 def test_coins_are_taken_down() -> None:
     """Sessions stand with mood and age, the latest last; coins that came up with theirs."""
-    assert a_room_with_coins().snapshot().coins == LegacySnapshot(
+    assert a_room_with_coins().snapshot().legacy == LegacySnapshot(
         keys=DAN + EVE,
         mood_of=b"\x00\x01",
         ages_ms=(10, 0),
@@ -296,14 +296,14 @@ def test_a_snapshot_written_by_hand_is_read() -> None:
             written(panel=PANEL | {"rates": rates})
             for rates in ([], [[0, 0]], [[0, 1.5]], [[0, float("nan")]], 1)
         ),
-        written(coins=None),
-        written(coins={}),
-        written(coins={"since_ms": "soon"}),
-        written(described_at_ms=None),
+        written(legacy=None),
+        written(legacy={}),
+        written(legacy={"since_ms": "soon"}),
+        written(counted_at_ms=None),
         written(as_of_ms=None),
         written(as_of_ms=float("inf")),
         written(as_of_ms=float("nan")),
-        written(announced_at_ms=float("inf")),
+        written(broadcast_at_ms=float("inf")),
         written(saved_at_ms="soon"),
         written(unknown_until_ms=float("inf")),
         written(label_shown=float("-inf")),

@@ -131,8 +131,8 @@ def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) ->
         "restored seats": sum(bool(flag & RESTORED) for flag in seats.flags),
         "lapsed seats": len(snapshot.panel.expired),
         "rates": len(snapshot.panel.rates),
-        "sessions": len(snapshot.coins.mood_of),
-        "coins": len(snapshot.coins.repeat_mood_of),
+        "sessions": len(snapshot.legacy.mood_of),
+        "coins": len(snapshot.legacy.repeat_mood_of),
     }
     assert encode_snapshot(snapshot) == stored(name)
 

@@ -6,15 +6,15 @@ from typing import Any
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.summary import NO_PEERS, Summary, add_up, doubted, facts, without_people
+from breathing_room.core.summary import NO_PEERS, Summary, add_up, doubted, combine, without_people
 
 CONFIG = RoomConfig(moods=("calm", "glad"))
-NO_COINS = LegacySums(repeats=(0, 0, 0), weights=(0, 0, 0))
+NO_LEGACY = LegacySums(repeats=(0, 0, 0), weights=(0, 0, 0))
 NO_SEATS = PanelSums(tally=(0, 0, 0), restored_tally=(0, 0, 0))
 
 
 def a_summary(people: tuple[int, ...], suspect: tuple[int, ...] = (0, 0, 0), **more: Any) -> Summary:
-    defaults: dict[str, Any] = {"panel": NO_SEATS, "coins": NO_COINS}
+    defaults: dict[str, Any] = {"panel": NO_SEATS, "coins": NO_LEGACY}
     return Summary(people=people, suspect=suspect, **(defaults | more))
 
 
@@ -27,7 +27,7 @@ def seats(*tally: int, theta: float = 1.0) -> PanelSums:
 
 def test_silent_connections_are_counted_and_only_the_lower_end_is_without_them() -> None:
     """Connections that fell silent stay in the count and in the upper end, and the lower end is without them, mood by mood."""
-    found = facts([a_summary((4, 3, 2), (1, 0, 2))], CONFIG)
+    found = combine([a_summary((4, 3, 2), (1, 0, 2))], CONFIG)
     assert (found.count, found.low, found.high, found.method) == (9, 6, 9, "counted")
     assert found.cells == ((4, 3, 4), (3, 3, 3), (2, 0, 2))
 
@@ -37,7 +37,7 @@ def test_machines_add_up_as_one_machine_with_all_their_people() -> None:
     one = a_summary((4, 3, 2), (1, 0, 1), panel=seats(30, 10, 4, theta=0.5))
     other = a_summary((1, 0, 5), (0, 0, 2), panel=seats(10, 20, 6, theta=0.5))
     both = a_summary((5, 3, 7), (1, 0, 3), panel=seats(40, 30, 10, theta=0.5))
-    together, alone = facts([one, other], CONFIG), facts([both], CONFIG)
+    together, alone = combine([one, other], CONFIG), combine([both], CONFIG)
     assert together == alone
     assert (together.count, together.method) == (15 + 160, "sampled")
 
@@ -48,7 +48,7 @@ def test_seats_are_weighed_by_the_rate_under_which_they_were_drawn() -> None:
         a_summary((0, 0, 0), panel=seats(10, 0, 0)),
         a_summary((0, 0, 0), panel=seats(0, 10, 0, theta=0.1)),
     )
-    found = facts([slow, fast], CONFIG)
+    found = combine([slow, fast], CONFIG)
     assert (found.count, found.method) == (110, "sampled")
     calm, glad, unspoken = found.cells
     assert calm is not None
@@ -61,7 +61,7 @@ def test_seats_are_weighed_by_the_rate_under_which_they_were_drawn() -> None:
 def test_a_machine_that_is_silent_makes_all_of_its_people_uncertain() -> None:
     """Of a machine that was not heard of lately the people may be gone: they stay in the count, not in the lower end, and the count is stale."""
     own, other = a_summary((3, 0, 0)), a_summary((0, 5, 0), panel=seats(0, 2, 0))
-    before, after = facts([own, other], CONFIG), facts([own, doubted(other)], CONFIG)
+    before, after = combine([own, other], CONFIG), combine([own, doubted(other)], CONFIG)
     assert (before.count, before.low, before.method) == (10, 10, "counted")
     assert (after.count, after.low, after.high, after.method) == (10, 3, 10, "stale")
 
@@ -77,22 +77,22 @@ def test_a_machine_that_is_gone_leaves_its_seats_only() -> None:
 
 def test_an_unknown_machine_makes_the_whole_unknown() -> None:
     """Where one machine does not know its people, the room's count is unknown, and what is known is its lower end."""
-    found = facts([a_summary((3, 0, 0)), a_summary((1, 0, 0), unknown=True)], CONFIG)
+    found = combine([a_summary((3, 0, 0)), a_summary((1, 0, 0), unknown=True)], CONFIG)
     assert (found.count, found.low, found.high, found.method) == (None, 4, None, "unknown")
 
 
 def test_visitors_on_their_way_widen_the_interval_but_never_below_our_own() -> None:
     """People who may be counted twice lower the lower end, not below those who are surely here; newcomers raise the upper end only."""
     summaries = [a_summary((5, 0, 0), (1, 0, 0)), a_summary((3, 0, 0))]
-    found = facts(summaries, CONFIG, moving=2, newcomers=4)
+    found = combine(summaries, CONFIG, moving=2, newcomers=4)
     assert (found.count, found.low, found.high) == (8, 5, 12)
-    assert facts(summaries, CONFIG, moving=100).low == 4
+    assert combine(summaries, CONFIG, moving=100).low == 4
 
 
 def test_who_came_back_elsewhere_is_taken_from_the_moods_of_the_silent() -> None:
     """People who returned to us are counted once: they are taken off the count, in the moods of the silent people of others."""
     summaries = [a_summary((5, 0, 0)), a_summary((0, 6, 2), (0, 3, 1))]
-    found = facts(summaries, CONFIG, returned=4, suspect=(0, 3, 1))
+    found = combine(summaries, CONFIG, returned=4, suspect=(0, 3, 1))
     assert (found.count, found.high) == (9, 13)
     assert [cell and cell[0] for cell in found.cells] == [5, 3, 1]
 
@@ -100,14 +100,14 @@ def test_who_came_back_elsewhere_is_taken_from_the_moods_of_the_silent() -> None
 def test_seats_left_from_before_a_restart_are_stale() -> None:
     """A count that rests on restored leases says that it is the last known, whatever else is fresh."""
     restored = replace(seats(4, 0, 0), restored=1, restored_tally=(1, 0, 0))
-    assert facts([a_summary((2, 0, 0), panel=restored)], CONFIG).method == "stale"
-    assert facts([a_summary((2, 0, 0))], CONFIG, stale=True).method == "stale"
+    assert combine([a_summary((2, 0, 0), panel=restored)], CONFIG).method == "stale"
+    assert combine([a_summary((2, 0, 0))], CONFIG, stale=True).method == "stale"
 
 
 def test_small_moods_are_merged_as_the_room_is_set() -> None:
     """Moods of fewer people than the room tells apart are left out, and the count is the same."""
     people = [a_summary((20, 6, 1))]
-    shown, merged = facts(people, CONFIG), facts(people, replace(CONFIG, min_cell_size=5))
+    shown, merged = combine(people, CONFIG), combine(people, replace(CONFIG, min_cell_size=5))
     assert shown.cells == ((20, 20, 20), (6, 6, 6), (1, 1, 1))
     assert merged.cells == ((20, 20, 20), None, None)
     assert shown.count == merged.count == 27
@@ -123,7 +123,7 @@ def test_added_up_the_summaries_of_peers_give_the_same_facts() -> None:
     ]
     added = add_up(peers)
 
-    assert facts([own, *added], CONFIG) == facts([own, *peers], CONFIG)
+    assert combine([own, *added], CONFIG) == combine([own, *peers], CONFIG)
     assert [summary.panel.theta for summary in added] == [0.5, 0.25]
     assert (added[0].people, added[0].suspect, added[0].restored) == ((5, 3, 7), (1, 0, 3), 2)
     assert added[0].arrivals_per_s == 0.75
@@ -131,8 +131,8 @@ def test_added_up_the_summaries_of_peers_give_the_same_facts() -> None:
 
 def test_summaries_with_coins_are_not_added_up() -> None:
     """A summary with coins stays by itself and unchanged, since the times for which coins were watched do not add."""
-    coins = LegacySums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
-    with_coins = a_summary((1, 0, 0), coins=coins)
+    legacy = LegacySums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
+    with_coins = a_summary((1, 0, 0), legacy=legacy)
     plain, other = a_summary((2, 0, 0)), a_summary((0, 3, 0))
 
     assert add_up([plain, with_coins, other]) == (with_coins, a_summary((2, 3, 0)))

@@ -16,7 +16,7 @@ from breathing_room.core.events import (
     TimerFired,
 )
 from breathing_room.core.room import Room
-from breathing_room.core.summary import doubted, facts, without_people
+from breathing_room.core.summary import doubted, combine, without_people
 from core.playing import ANN, BOB, visitor
 from core.replication.deltas import (
     CONFIG,
@@ -57,7 +57,7 @@ def test_sockets_on_several_nodes_are_as_on_one(crowd: list[tuple[int, str | Non
         for node in range(4)
     ]
 
-    assert facts([room.summary(200) for room in several], CONFIG) == facts([one.summary(200)], CONFIG)
+    assert combine([room.summary(200) for room in several], CONFIG) == combine([one.summary(200)], CONFIG)
 
 
 @given(people, st.sampled_from([1.0, 0.5, 0.3, 0.04]), st.integers(1, 200))
@@ -86,8 +86,8 @@ def test_a_panel_on_several_nodes_is_as_on_one(
         return room
 
     now_ms = at_ms + 1_000 * later_s
-    together = facts([last(node).summary(now_ms) for node in range(4)], CONFIG)
-    assert together == facts([last(None).summary(now_ms)], CONFIG)
+    together = combine([last(node).summary(now_ms) for node in range(4)], CONFIG)
+    assert together == combine([last(None).summary(now_ms)], CONFIG)
 
 
 def test_coins_on_several_nodes_are_as_on_one() -> None:
@@ -102,8 +102,8 @@ def test_coins_on_several_nodes_are_as_on_one() -> None:
     for room in rooms:
         room.step(TimerFired(), now_ms=WINDOW_MS + 20_000)
 
-    together = facts([room.summary(WINDOW_MS + 20_000) for room in (here, there)], CONFIG)
-    assert together == facts([one.summary(WINDOW_MS + 20_000)], CONFIG)
+    together = combine([room.summary(WINDOW_MS + 20_000) for room in (here, there)], CONFIG)
+    assert together == combine([one.summary(WINDOW_MS + 20_000)], CONFIG)
     assert together.count is not None
     assert together.count > 20
 
@@ -118,7 +118,7 @@ def test_nodes_under_different_rates_are_added_as_estimates() -> None:
         here.step(PanelReported(visitor(f"h{index}"), 0.9, "calm"), now_ms=0)
         there.step(PanelReported(visitor(f"t{index}"), 0.25, "glad"), now_ms=0)
 
-    together = facts([here.summary(0), there.summary(0)], CONFIG)
+    together = combine([here.summary(0), there.summary(0)], CONFIG)
     assert together.count == 4 + 8
     assert together.method == "sampled"
     assert together.low < 12 < (together.high or 0)
@@ -134,11 +134,11 @@ def test_a_doubted_node_is_left_out_below_and_counted_in_above() -> None:
     room.step(PanelReported(BOB, 0.5, "glad"), now_ms=0)
     doubt = doubted(room.summary(0))
 
-    known = facts([a_summary(3), doubt], CONFIG)
+    known = combine([a_summary(3), doubt], CONFIG)
     assert (known.count, known.low, known.high, known.method) == (5, 3, 5, "stale")
     assert known.cells == ((4, 3, 4), (1, 0, 1), (0, 0, 0))
 
-    seats = facts([a_summary(3), without_people(doubt)], CONFIG)
+    seats = combine([a_summary(3), without_people(doubt)], CONFIG)
     assert (seats.count, seats.low, seats.high, seats.method) == (4, 3, 4, "stale")
 
 
@@ -149,8 +149,8 @@ def test_coins_of_a_doubted_node_are_left_out_below() -> None:
     room = a_room()
     for second in range(10):
         room.step(LegacyReported(ANN, "calm"), now_ms=20_000 * second)
-    sure = facts([a_summary(3), room.summary(180_000)], CONFIG)
-    known = facts([a_summary(3), doubted(room.summary(180_000))], CONFIG)
+    sure = combine([a_summary(3), room.summary(180_000)], CONFIG)
+    known = combine([a_summary(3), doubted(room.summary(180_000))], CONFIG)
 
     assert (known.count, known.high) == (sure.count, sure.high)
     assert known.low == 3 < sure.low

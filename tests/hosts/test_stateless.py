@@ -297,7 +297,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         # The writer may not have heard of it yet; half of the propagation time later it has.
         clock.now_ms += 30_000
         seen = await presence(b)
-        assert seen["rate"] == rate
+        assert seen["sample_rate"] == rate
         assert seen["method"] == "sampled"
         assert seen["low"] <= 1_000 <= seen["high"]
         assert seen["high"] - seen["low"] < 500
@@ -310,7 +310,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
 
         keys = len(await store.list(REPORTS))
         for who in range(1_000, 1_200):
-            assert (await beat(a, who))["rate"] == rate
+            assert (await beat(a, who))["sample_rate"] == rate
         asked = sum(ticket(visitor(who), room="lobby", epoch=20_000) < rate for who in range(1_000, 1_200))
         assert 0 < asked < 200
         assert len(await store.list(REPORTS)) == keys + asked
@@ -416,7 +416,7 @@ async def test_alone_in_the_room_is_one_at_once() -> None:
     await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
         seen = await beat(client, 1, "gratitude")
-        assert (seen["count"], seen["low"], seen["high"], seen["rate"]) == (1, 1, 1, 1)
+        assert (seen["count"], seen["low"], seen["high"], seen["sample_rate"]) == (1, 1, 1, 1)
         assert await store.list(REPORTS) == []
         assert seen["as_of_ms"] == clock.now_ms - config.bucket_ms
     assert len(await store.list(REPORTS)) == 1

@@ -280,7 +280,7 @@ class Keys(Part):
         self._store = MeteredStore(
             MemoryStore(clock=lambda: self.clock.now_ms), self.meter.store, clock=lambda: self.clock.now_ms
         )
-        self._coins = Deck(self.rng)
+        self._legacy = Deck(self.rng)
         self._sample = sample
         self._tells_moods = moods
         self._tells_joins = joins
@@ -300,7 +300,7 @@ class Keys(Part):
     def beat(self, number: int, now_ms: int) -> None:
         """Flip the coin."""
         super().beat(number, now_ms)
-        if self._coins.draw() < self._sample:
+        if self._legacy.draw() < self._sample:
             self._report()
 
     def _report(self) -> None:
@@ -349,7 +349,7 @@ class Pollers(Part):
         self._published_at_ms = 0
         config = RoomConfig(mode="poll", poll_ms=min(poll_ms, DAY_MS))
         presence = Room(ROOM, config, now_ms=BEGINS_MS).presence(now_ms=BEGINS_MS)
-        self._presence = replace(presence, rate=1.0 if asked else 0.0)
+        self._presence = replace(presence, sample_rate=1.0 if asked else 0.0)
         self._poller_of: dict[int, Poller] = {}
         self._mood_of: dict[int, int] = {}
         self._departs_ms: dict[int, int] = {}

@@ -20,7 +20,7 @@ COUNTED: dict[str, Any] = {
     "low": 3,
     "high": 4,
     "method": "counted",
-    "rate": 1.0,
+    "sample_rate": 1.0,
     "moods": {"gratitude": 1, "release": 1},
     "unspoken": 1,
     "label": "3",

@@ -23,7 +23,7 @@ def line(body: dict[str, Any], since_ms: int) -> str:
         for mood, people in {**body["moods"], "unspoken": body["unspoken"]}.items()
     ]
     people = f"{body['count']} [{body['low']}, {body['high']}] {body['method']}, {body['label']!r}"
-    return f"{people}, rate {body['rate']}, +{body['as_of_ms'] - since_ms} ms: {', '.join(moods)}"
+    return f"{people}, rate {body['sample_rate']}, +{body['as_of_ms'] - since_ms} ms: {', '.join(moods)}"
 
 
 async def ask(client: httpx.AsyncClient, since_ms: int, name: str, *arguments: Any) -> str:

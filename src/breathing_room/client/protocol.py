@@ -141,7 +141,7 @@ def decode_presence(message: Mapping[str, Any]) -> Presence:
             low=_whole(message["low"]),
             high=None if high is None else _whole(high),
             method=message["method"],
-            rate=number(message["rate"]),
+            sample_rate=number(message["sample_rate"]),
             epoch=_whole(message.get("epoch", 0)),
             moods={_text(mood, MOOD_NAME): _maybe(_whole, people) for mood, people in moods.items()},
             unspoken=_maybe(_whole, message["unspoken"]),

@@ -118,7 +118,7 @@ class DailyStats:
     def look(self, presence: Presence, *, wall_ms: int) -> None:
         """Take note of what is said of the room."""
         self._turn(wall_ms)
-        self.rate_min = min(self.rate_min, presence.rate)
+        self.rate_min = min(self.rate_min, presence.sample_rate)
         known = presence.method in {"counted", "sampled"}
         look = DailySample(wall_ms, presence.count if known else None, presence.low, presence.high)
         if self.trail and self.trail[-1].at_ms // LOOK_MS == wall_ms // LOOK_MS:

@@ -61,7 +61,7 @@ class Seat:
         prefix: The seats of the address prefix that it reported from last; None where no cap applies.
         capped: Whether it is one too many of them.
         was_capped: Whether it ever was. It was not counted all the time, so its silent end would speak of too many ghosts.
-        silent: Whether no report came within one beat.
+        suspect: Whether no report came within one beat.
         restored: Whether it is left from before a restart; restored seats are silent.
         expires_at_ms: The end of the lease.
         due_at_ms: The agenda's.

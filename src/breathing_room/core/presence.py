@@ -22,7 +22,7 @@ class Counts:
         high: The upper end, or None.
         method: How we know.
         cells: By mood, the unspoken last; None for moods that are too small to be told apart.
-        rate: The sampling rate.
+        sample_rate: The share of visitors without a connection who are asked to report, above 0 and up to 1.
     """
 
     count: int | None
@@ -30,7 +30,7 @@ class Counts:
     high: int | None
     method: Method
     cells: tuple[Interval | None, ...]
-    rate: float
+    sample_rate: float
 
 
 def merge_cells(cells: Sequence[Interval], min_cell_size: int) -> tuple[Interval | None, ...]:
@@ -72,7 +72,7 @@ class Presence:
         low: The lower end of a 95 % interval for the number of people.
         high: Its upper end, or None when it is not known.
         method: How the count was obtained.
-        rate: The share of visitors who are asked to report, above 0 and up to 1.
+        sample_rate: The share of visitors who are asked to report, above 0 and up to 1.
         epoch: The number of the day (or whatever the server's epoch is) under which new visitors draw their tickets.
         moods: People by mood, every declared mood in the declared order. None for a mood that has fewer people than the room
             tells apart, and for those that it is merged with.
@@ -91,7 +91,7 @@ class Presence:
     low: int
     high: int | None
     method: Method
-    rate: float
+    sample_rate: float
     epoch: int = 0
     moods: Mapping[str, int | None]
     unspoken: int | None
@@ -160,27 +160,27 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
 
 
 def describe(
-    room: str, config: RoomConfig, facts: Counts, *, at_ms: int, label_shown: int | None
+    room: str, config: RoomConfig, counts: Counts, *, at_ms: int, label_shown: int | None
 ) -> Presence:
     """Put facts into the shape in which they are published.
 
     Args:
         room: The room's name.
         config: How it works.
-        facts: What is said of the people.
+        counts: What is said of the people.
         at_ms: When that was true.
         label_shown: The figure that the label shows now, or None.
     """
-    label, _ = read_label(facts.count, facts.low, facts.high, shown=label_shown)
-    *moods, unspoken = (cell and cell[0] for cell in facts.cells)
-    intervals = (cell and (cell[1], None if facts.high is None else cell[2]) for cell in facts.cells)
+    label, _ = read_label(counts.count, counts.low, counts.high, shown=label_shown)
+    *moods, unspoken = (cell and cell[0] for cell in counts.cells)
+    intervals = (cell and (cell[1], None if counts.high is None else cell[2]) for cell in counts.cells)
     return Presence(
         room=room,
-        count=facts.count,
-        low=facts.low,
-        high=facts.high,
-        method=facts.method,
-        rate=facts.rate,
+        count=counts.count,
+        low=counts.low,
+        high=counts.high,
+        method=counts.method,
+        sample_rate=counts.sample_rate,
         epoch=at_ms // config.epoch_ms,
         moods=dict(zip(config.moods, moods, strict=True)),
         unspoken=unspoken,

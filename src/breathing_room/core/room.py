@@ -110,7 +110,7 @@ class Room(RoomState):
                 self._report(visitor, ticket, mood, prefix)
             case LegacyReported(visitor, mood):
                 if visitor not in members:
-                    self._coins.report(visitor, self._mood_index[mood], now_ms)
+                    self._legacy.report(visitor, self._mood_index[mood], now_ms)
                     self._note_change()
             case PanelLeft(visitor):
                 self._withdraw(visitor)
@@ -143,7 +143,7 @@ class Room(RoomState):
         deadlines = (
             self._members.next_at_ms,
             self._panel.next_at_ms,
-            self._coins.next_at_ms,
+            self._legacy.next_at_ms,
             self._unknown_until_ms,
             self._broadcaster.next_at_ms(subscribers),
             save_at_ms,
@@ -188,8 +188,8 @@ class Room(RoomState):
         panel_at_ms = self._panel.next_at_ms
         if panel_at_ms is not None and panel_at_ms <= now_ms and self._panel.come_due(now_ms):
             self._note_change()
-        if (coins_at_ms := self._coins.next_at_ms) is not None and coins_at_ms <= now_ms:
-            self._coins.come_due(now_ms)
+        if (coins_at_ms := self._legacy.next_at_ms) is not None and coins_at_ms <= now_ms:
+            self._legacy.come_due(now_ms)
             self._note_change()
         if self._unknown_until_ms is not None and self._unknown_until_ms <= now_ms:
             self._unknown_until_ms = None
@@ -198,7 +198,7 @@ class Room(RoomState):
     def _join(self, connection: Connection, visitor: VisitorKey, mood: str | None) -> None:
         """Add a connection of a visitor, who is not on the panel any more."""
         self._panel.withdraw(visitor)
-        self._coins.forget(visitor)
+        self._legacy.forget(visitor)
         self._observers.pop(connection, None)
         index = None if mood is None else self._mood_index[mood]
         self._members.join(connection, visitor, index, now_ms=self._now_ms)
@@ -217,7 +217,7 @@ class Room(RoomState):
                 return
             index = member.mood if index is None else index
             self._members.remove(member)  # The connection ended, and reports took over.
-        self._coins.forget(visitor)
+        self._legacy.forget(visitor)
         if self._panel.report(visitor, ticket, index, self._now_ms, prefix):
             self._note_change()
 
@@ -233,7 +233,7 @@ class Room(RoomState):
         """Take what other replicas of this room said."""
         match event:
             case ClaimedElsewhere(visitor):
-                self._coins.forget(visitor)
+                self._legacy.forget(visitor)
                 if self._panel.withdraw(visitor):
                     self._note_change()
                 if member := self._members.get(visitor):

@@ -55,7 +55,7 @@ class RoomState:
         self._connection_is_lease = connection_is_lease
         self._members = Members(config, connection_is_lease=connection_is_lease)
         self._panel = Panel(config, len(self._mood_index), now_ms=now_ms, paced=rate_is_shared)
-        self._coins = LegacySamplingEstimator(len(self._mood_index))
+        self._legacy = LegacySamplingEstimator(len(self._mood_index))
         self._unknown_until_ms = quantize(now_ms + config.lease_ms) if unknown else None
         # The keys of a dict: a set that has just grown takes three times as much for each of very many.
         self._observers: dict[Connection, None] = {}
@@ -126,7 +126,7 @@ class RoomState:
             suspect=tuple(self._members.suspect_tally),
             restored=self._members.restored_count,
             panel=self._panel.sums(at_ms),
-            coins=self._coins.sums(at_ms),
+            legacy=self._legacy.sums(at_ms),
             unknown=self._unknown_until_ms is not None,
         )
 
@@ -176,7 +176,7 @@ class RoomState:
     @property
     def hibernation_version(self) -> tuple[object, ...]:
         """A value that differs whenever ``snapshot(connected=False)`` would, by more than the time that passed."""
-        polled = None if self._panel.is_idle and self._coins.is_idle else self.changes
+        polled = None if self._panel.is_idle and self._legacy.is_idle else self.changes
         # Where there are peers, the host keeps the last broadcast with what is known of them.
         last = () if self._peers.summaries else (self.last_broadcast.at_ms, self.last_broadcast.reply_ahead)
         return (
@@ -198,14 +198,14 @@ class RoomState:
             moods=self.config.moods,
             people=self._members.leases(self._now_ms, connected=connected),
             panel=self._panel.snapshot(self._now_ms),
-            coins=self._coins.snapshot(self._now_ms),
+            legacy=self._legacy.snapshot(self._now_ms),
             unknown_until_ms=self._unknown_until_ms,
-            described_at_ms=self._broadcaster.counted_at_ms,
-            announced=last.counts,
-            announced_at_ms=last.at_ms,
+            counted_at_ms=self._broadcaster.counted_at_ms,
+            broadcast=last.counts,
+            broadcast_at_ms=last.at_ms,
             saved_at_ms=self._saved_at_ms,
-            told_apart=last.reply_ahead,
-            unsaved=self._is_unsaved,
+            reply_ahead=last.reply_ahead,
+            has_unsaved_changes=self._is_unsaved,
             label_shown=last.label_shown,
         )
 
@@ -238,7 +238,7 @@ class RoomState:
                 expires_at_ms = now_ms + min(left_ms - elapsed_ms, longest_ms)
                 room._members.admit(key, mood_here[mood], SUSPECT | RESTORED, expires_at_ms=expires_at_ms)
         room._panel.restore(snapshot.panel, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
-        room._coins.restore(snapshot.coins, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
+        room._legacy.restore(snapshot.legacy, mood_here, elapsed_ms=elapsed_ms, now_ms=now_ms)
         room._broadcaster.update(room.summary(now_ms), NO_PEERS, at_ms=now_ms)
         room._broadcaster.settle(label_shown=snapshot.label_shown)
         return room
@@ -268,20 +268,20 @@ class RoomState:
         for key, mood, flags, left_ms in snapshot.people:
             members.admit(key, mood, flags, expires_at_ms=as_of_ms + left_ms)
         room._panel.wake(snapshot.panel, now_ms=as_of_ms)
-        room._coins.restore(snapshot.coins, range(len(room._mood_index)), elapsed_ms=0, now_ms=as_of_ms)
+        room._legacy.restore(snapshot.legacy, range(len(room._mood_index)), elapsed_ms=0, now_ms=as_of_ms)
         for connection, visitor in connections.items():
             members.reconnect(connection, visitor)
         members.suspect_unconnected(now_ms=as_of_ms)  # Those connections ended while the room slept.
         room._observers = dict.fromkeys(observers)
         room._saved_at_ms = snapshot.saved_at_ms
-        if snapshot.unsaved:
+        if snapshot.has_unsaved_changes:
             room._unsaved_changes += 1
-        counted_at_ms = as_of_ms if members.changes else snapshot.described_at_ms
+        counted_at_ms = as_of_ms if members.changes else snapshot.counted_at_ms
         room._counted = room.changes, 0, NO_PEERS
         room._broadcaster.update(room.summary(counted_at_ms), NO_PEERS, at_ms=counted_at_ms)
         room._broadcaster.resume(
             LastBroadcast(
-                snapshot.announced, snapshot.announced_at_ms, snapshot.label_shown, snapshot.told_apart
+                snapshot.broadcast, snapshot.broadcast_at_ms, snapshot.label_shown, snapshot.reply_ahead
             )
         )
         return room

@@ -32,7 +32,7 @@ class PanelSnapshot:
 
     Attributes:
         seats: Its leases.
-        lapsed: Leases that ended in silence lately.
+        expired: Leases that ended in silence lately.
         since_ms: When it began.
         rates: The current rate, and those that somebody may still act on, each with the time until when.
         changed_at_ms: When the rate last changed.
@@ -80,14 +80,14 @@ class Snapshot:
         moods: The moods declared then.
         people: The leases of people on sockets.
         panel: The people without.
-        coins: The clients that flip coins.
+        legacy: The clients that flip coins.
         unknown_until_ms: Until when the room does not know its count, or None.
-        described_at_ms: When anything last changed of what the room says: estimates are as of then.
-        announced: What was announced last.
-        announced_at_ms: When that was.
+        counted_at_ms: When anything last changed of what the room says: estimates are as of then.
+        broadcast: What was announced last.
+        broadcast_at_ms: When that was.
         saved_at_ms: When the room last asked to be saved.
-        told_apart: Whether somebody was told, since then, what not everybody was.
-        unsaved: Whether anything happened since it was saved.
+        reply_ahead: Whether somebody was told, since then, what not everybody was.
+        has_unsaved_changes: Whether anything happened since it was saved.
         label_shown: The figure that the label shows, or None.
     """
 
@@ -96,14 +96,14 @@ class Snapshot:
     moods: tuple[str, ...]
     people: Leases
     panel: PanelSnapshot
-    coins: LegacySnapshot
+    legacy: LegacySnapshot
     unknown_until_ms: int | None
-    described_at_ms: int
-    announced: Counts
-    announced_at_ms: int
+    counted_at_ms: int
+    broadcast: Counts
+    broadcast_at_ms: int
     saved_at_ms: int
-    told_apart: bool
-    unsaved: bool
+    reply_ahead: bool
+    has_unsaved_changes: bool
     label_shown: int | None
 
     @property
@@ -140,23 +140,34 @@ def with_connected(
     return replace(rest, people=added)
 
 
-_HEADER_KEYS: Final = (
-    "room", "as_of_ms", "moods", "unknown_until_ms", "described_at_ms", "announced_at_ms",
-    "saved_at_ms", "told_apart", "unsaved", "label_shown",
-)  # fmt: skip
+# The stored name of each field. A store keeps what past versions wrote, so these names stay.
+_HEADER_KEYS: Final[Mapping[str, str]] = {
+    "room": "room",
+    "as_of_ms": "as_of_ms",
+    "moods": "moods",
+    "unknown_until_ms": "unknown_until_ms",
+    "counted_at_ms": "described_at_ms",
+    "broadcast_at_ms": "announced_at_ms",
+    "saved_at_ms": "saved_at_ms",
+    "reply_ahead": "told_apart",
+    "has_unsaved_changes": "unsaved",
+    "label_shown": "label_shown",
+}
 _PANEL_KEYS: Final = ("since_ms", "rates", "changed_at_ms", "arrivals_per_ms", "arrived_at_ms")
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     """Write a snapshot as one value for a store."""
-    panel, coins = snapshot.panel, snapshot.coins
-    header: dict[str, Any] = {key: getattr(snapshot, key) for key in _HEADER_KEYS}
-    header["announced"] = astuple(snapshot.announced)
+    panel, legacy = snapshot.panel, snapshot.legacy
+    header: dict[str, Any] = {
+        key: getattr(snapshot, field) for field, key in _HEADER_KEYS.items()
+    }
+    header["announced"] = astuple(snapshot.broadcast)
     header["panel"] = {key: getattr(panel, key) for key in _PANEL_KEYS}
-    header["coins"] = {"since_ms": coins.since_ms}
+    header["coins"] = {"since_ms": legacy.since_ms}
     header["counts"] = [
         *(len(snapshot.people), len(panel.seats), len(panel.expired)),
-        *(len(coins.mood_of), len(coins.repeat_mood_of)),
+        *(len(legacy.mood_of), len(legacy.repeat_mood_of)),
     ]
     return write(
         MAGIC,
@@ -166,8 +177,8 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
             for leases in (snapshot.people, panel.seats, panel.expired)
             for column in lease_columns(leases)
         ),
-        *(coins.keys, coins.mood_of, pack_u32(coins.ages_ms)),
-        *(coins.repeat_mood_of, pack_u32(coins.repeat_ages_ms)),
+        *(legacy.keys, legacy.mood_of, pack_u32(legacy.ages_ms)),
+        *(legacy.repeat_mood_of, pack_u32(legacy.repeat_ages_ms)),
     )
 
 
@@ -186,7 +197,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
         seats = columns.leases(seat_count, len(moods), tickets=True)
         expired = columns.leases(lapsed_count, len(moods), tickets=True)
         since_ms = header["coins"]["since_ms"]
-        coins = LegacySnapshot(
+        legacy = LegacySnapshot(
             keys=columns.keys(connection_count),
             mood_of=columns.moods(connection_count, len(moods)),
             ages_ms=columns.numbers(connection_count),
@@ -211,14 +222,14 @@ def decode_snapshot(value: bytes) -> Snapshot:
                 arrivals_per_ms=float(panel["arrivals_per_ms"]),
                 arrived_at_ms=int(panel["arrived_at_ms"]),
             ),
-            coins=coins,
+            legacy=legacy,
             unknown_until_ms=None if header["unknown_until_ms"] is None else int(header["unknown_until_ms"]),
-            described_at_ms=int(header["described_at_ms"]),
-            announced=Counts(count, low, high, method, told, rate),
-            announced_at_ms=int(header["announced_at_ms"]),
+            counted_at_ms=int(header["described_at_ms"]),
+            broadcast=Counts(count, low, high, method, told, rate),
+            broadcast_at_ms=int(header["announced_at_ms"]),
             saved_at_ms=int(header["saved_at_ms"]),
-            told_apart=bool(header["told_apart"]),
-            unsaved=bool(header["unsaved"]),
+            reply_ahead=bool(header["told_apart"]),
+            has_unsaved_changes=bool(header["unsaved"]),
             label_shown=None if header["label_shown"] is None else int(header["label_shown"]),
         )
     except DAMAGE as error:

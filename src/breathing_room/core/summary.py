@@ -1,7 +1,7 @@
 """Summaries: a room in sums, and the counts that follow from them and from those of its peers.
 
 A summary holds no keys and does not grow with the crowd. What is published of a room follows from its own summary and from
-those of its peers: ``counts`` takes both, and on one machine there are no peers. Its arithmetic is in ``facts``.
+those of its peers: ``counts`` takes both, and on one machine there are no peers. Its arithmetic is in ``combine``.
 
 Adding up. People on sockets and seats of the panel are counts, and add. Every visitor is on one machine, and asked or not by a
 ticket that no machine has a part in, so seats of several machines under one theta are a sample of all their people, as if one machine
@@ -30,10 +30,10 @@ class Summary:
 
     Attributes:
         people: People on sockets by mood, silent ones included.
-        silent: The silent among them.
+        suspect: The silent among them.
         restored: How many of the silent are left from before a restart.
         panel: The seats.
-        coins: The clients that flip coins.
+        legacy: The clients that flip coins.
         unknown: Whether there may be people of whom nothing is known.
         arrivals_per_s: People who come in over sockets in a second, lately.
     """
@@ -42,7 +42,7 @@ class Summary:
     suspect: tuple[int, ...]
     restored: int = 0
     panel: PanelSums
-    coins: LegacySums
+    legacy: LegacySums
     unknown: bool = False
     arrivals_per_s: float = 0.0
 
@@ -60,7 +60,7 @@ class PeerState:
         summaries: Their sums, with those added up that may be.
         unread: How many claims were not read by the peer that has read the fewest, of those that are in no doubt and hold leases;
             None without such a peer.
-        silent: Their silent people by mood, those of peers in doubt included.
+        suspect: Their silent people by mood, those of peers in doubt included.
         suspect_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
         newcomers: How many at most may have come to the peers that are in doubt.
         stale: Whether all of this is from before, because this machine is cut off.
@@ -90,7 +90,7 @@ def doubted(summary: Summary) -> Summary:
         suspect=summary.people,
         restored=sum(summary.people),
         panel=replace(panel, restored_tally=panel.tally, restored=panel.seats, fresh=False),
-        coins=replace(summary.coins, doubted=True),
+        legacy=replace(summary.legacy, doubted=True),
     )
 
 
@@ -108,7 +108,7 @@ def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
     apart: list[Summary] = []
     sums: dict[float, Summary] = {}
     for summary in summaries:
-        if not summary.coins.is_idle:
+        if not summary.legacy.is_idle:
             apart.append(summary)
             continue
         theta = summary.panel.theta
@@ -144,7 +144,7 @@ def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 
     """
     if peers.rate is not None:
         own = replace(own, panel=replace(own.panel, rate=peers.rate))
-    return facts(
+    return combine(
         [own, *peers.summaries],
         config,
         moving=0 if peers.unread is None else peers.unread + claims,
@@ -155,7 +155,7 @@ def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 
     )
 
 
-def facts(
+def combine(
     summaries: Sequence[Summary],
     config: RoomConfig,
     *,
@@ -172,7 +172,7 @@ def facts(
         config: How the room works.
         moving: How many people at most may be among ours and still among those of others, or among two others.
         returned: How many probably are: they came in while others had silent people.
-        silent: Those silent people of others, by mood; at least as many.
+        suspect: Those silent people of others, by mood; at least as many.
         newcomers: How many at most may have come to others since we last heard of them.
         stale: Whether the others are known from before only.
     """
@@ -190,10 +190,10 @@ def facts(
             for (here, low, high), twice in zip(cells, apportion(returned, suspect), strict=True)
         ]
     panels = _by_theta([summary.panel for summary in summaries])
-    coins = [summary.coins for summary in summaries if summary.coins.observed_ms]
+    legacy = [summary.legacy for summary in summaries if summary.legacy.observed_ms]
     # A join over a socket pays for no estimate where there is nothing to estimate.
-    if coins or not all(panel.is_idle for panel in panels):
-        whole, cells = _with_estimates(whole, cells, panels, coins, config)
+    if legacy or not all(panel.is_idle for panel in panels):
+        whole, cells = _with_estimates(whole, cells, panels, legacy, config)
     if moving or newcomers:
         # Ours are in no doubt.
         heard = [here - doubt for here, doubt in zip(own.people, own.suspect, strict=True)]
@@ -208,7 +208,7 @@ def facts(
         return Counts(None, low, None, "unknown", told, rate)
     if stale or any(summary.restored or summary.panel.restored for summary in summaries):
         return Counts(count, low, high, "stale", told, rate)
-    counted = not coins and all(panel.theta == 1.0 for panel in panels)
+    counted = not legacy and all(panel.theta == 1.0 for panel in panels)
     return Counts(count, low, high, "counted" if counted else "sampled", told, rate)
 
 
@@ -231,7 +231,7 @@ def _with_estimates(
     whole: Interval,
     cells: Sequence[Interval],
     panels: Sequence[PanelSums],
-    coins: Sequence[LegacySums],
+    legacy: Sequence[LegacySums],
     config: RoomConfig,
 ) -> tuple[Interval, list[Interval]]:
     """Add those who are estimated to those who are counted."""
@@ -239,8 +239,8 @@ def _with_estimates(
     crowds, moods_of = [crowd for crowd, _ in polling], [moods for _, moods in polling]
     polled_count = round(sum(crowd.count for crowd in crowds))
     parts = apportion(polled_count, _weights([(panel.tally, 1 / panel.theta) for panel in panels]))
-    if coins:
-        tossing, tossing_moods, tossed = legacy_estimate(coins, len(cells))
+    if legacy:
+        tossing, tossing_moods, tossed = legacy_estimate(legacy, len(cells))
         crowds.append(tossing)
         moods_of.append(tossing_moods)
         tossing_count = round(tossing.count)

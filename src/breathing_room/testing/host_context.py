@@ -270,7 +270,7 @@ def holds_cell(interval: Any, people: Any) -> bool:
 
 LABEL: Final = re.compile(r"(about )?\d{1,3}(,\d{3})*")
 KEYS: Final = frozenset(
-    "room count low high method rate epoch moods unspoken mood_intervals label as_of_ms stale_after_ms poll_ms".split()  # noqa: SIM905
+    "room count low high method sample_rate epoch moods unspoken mood_intervals label as_of_ms stale_after_ms poll_ms".split()  # noqa: SIM905
 )
 
 
@@ -293,8 +293,8 @@ def expect_presence(presence: Message, t: HostCheckContext) -> None:
     expect(that=intervals.keys() == cells.keys(), seen=f"intervals of {list(intervals)}")
     for mood, cell in cells.items():
         expect(that=holds_cell(intervals[mood], cell), seen=f"{mood}: {cell} in {intervals[mood]}")
-    rate = presence["rate"]
-    expect(that=type(rate) in {int, float} and 0 < rate <= 1, seen=f"rate {rate!r}")
+    rate = presence["sample_rate"]
+    expect(that=type(rate) in {int, float} and 0 < rate <= 1, seen=f"sample_rate {rate!r}")
     expect(that=is_whole(presence["epoch"]), seen=f"epoch {presence['epoch']!r}")
     total, label = sum(cell or 0 for cell in cells.values()), presence["label"]
     merged = None in cells.values()

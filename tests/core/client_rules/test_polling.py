@@ -39,7 +39,7 @@ class Middle:
 def presence(rate: float = 1.0, *, epoch: int = 7, as_of_ms: int = 0) -> Presence:
     values: dict[str, Any] = {"moods": {}, "unspoken": 9, "mood_intervals": {}, "label": "9"}
     return Presence(
-        room="lobby", count=9, low=9, high=9, method="counted", rate=rate, epoch=epoch, as_of_ms=as_of_ms,
+        room="lobby", count=9, low=9, high=9, method="counted", sample_rate=rate, epoch=epoch, as_of_ms=as_of_ms,
         stale_after_ms=30_000, poll_ms=POLL_MS, **values,
     )  # fmt: skip
 
@@ -353,7 +353,7 @@ class Life:
 
     def learn(self, seen: Presence) -> Presence:
         if seen.as_of_ms >= self.heard_as_of_ms:
-            self.heard_as_of_ms, self.heard_rate = seen.as_of_ms, seen.rate
+            self.heard_as_of_ms, self.heard_rate = seen.as_of_ms, seen.sample_rate
         return seen
 
     def act(self) -> None:

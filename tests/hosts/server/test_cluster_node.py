@@ -469,12 +469,12 @@ async def test_all_nodes_announce_one_rate(redis: RedisProcess) -> None:
             for index in range(40):
                 body = {"visitor": f"{index}-abcdefghijklmnopqr"[:22].ljust(22, "-")}
                 await (to_a if index % 2 else to_b).post("/v1/rooms/lobby/beat", json=body)
-        await eventually(lambda: a.presence("lobby").rate < 1.0)
-        await eventually(lambda: a.presence("lobby").rate == b.presence("lobby").rate)
+        await eventually(lambda: a.presence("lobby").sample_rate < 1.0)
+        await eventually(lambda: a.presence("lobby").sample_rate == b.presence("lobby").sample_rate)
         assert a.rooms["lobby"].room.panel.theta == b.rooms["lobby"].room.panel.theta < 1.0
         assert says(a)[3] == says(b)[3] == "sampled"
         async with nodes(redis, "c", panel_size=8) as (c,):
-            await eventually(lambda: c.presence("lobby").rate == a.presence("lobby").rate < 1.0)
+            await eventually(lambda: c.presence("lobby").sample_rate == a.presence("lobby").sample_rate < 1.0)
 
 
 # --- Bad input --------------------------------------------------------------------------------------------------------

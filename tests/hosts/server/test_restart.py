@@ -496,7 +496,7 @@ async def test_clients_that_flip_coins_survive_a_crash(serve: Serve) -> None:
 
     async def are_stored() -> bool:
         snapshot = await stored(server.data)
-        return snapshot is not None and len(snapshot.coins.ages_ms) == 3
+        return snapshot is not None and len(snapshot.legacy.ages_ms) == 3
 
     before = await heartbeats()
     await until(are_stored)

@@ -44,7 +44,7 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
     visitors = [secrets.token_urlsafe(16) for _ in range(PEOPLE)]
     writes = kv.calls["write"]
     for visitor in visitors:
-        assert (await beat(worker, visitor, mood="release"))["rate"] == 1
+        assert (await beat(worker, visitor, mood="release"))["sample_rate"] == 1
     assert kv.calls["write"] == writes + PEOPLE
     await beat(worker, visitors[0], mood="gratitude")
     await ask(worker.url, "POST", f"{ROOM}/leave", {"visitor": visitors[-1]})
@@ -93,7 +93,7 @@ async def test_an_object_collects_what_is_reported(start: Start, kv: Service) ->
     writes = kv.calls["write"]
     for number, visitor in enumerate(visitors, 1):
         seen = await beat(worker, visitor, mood="release")
-        assert (seen["rate"], seen["count"]) == (1, number)
+        assert (seen["sample_rate"], seen["count"]) == (1, number)
     await ask(worker.url, "POST", f"{ROOM}/leave", {"visitor": visitors[-1]})
     async with asyncio.timeout(30):
         while (await presence(worker))["count"] != PEOPLE - 1:  # noqa: ASYNC110 - it is elsewhere

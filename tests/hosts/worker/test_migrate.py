@@ -151,7 +151,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     panel = deque(person for person in people if person.drawn < RATE)
     assert len(panel) == PANEL
     for person in panel:
-        assert person.drawn < (await person.report(mood="release"))["rate"]
+        assert person.drawn < (await person.report(mood="release"))["sample_rate"]
 
     looks = Observations(old, new)
     async with asyncio.TaskGroup() as doing:

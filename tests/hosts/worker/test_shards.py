@@ -325,9 +325,9 @@ async def test_a_sampled_crowd_is_announced_by_all_objects_alike() -> None:
         )
     await objects.pass_ms(8 * PUSH_MS)
     said = parent.presence()
-    assert (said.method, said.rate) == ("sampled", parent.room.panel.rate)
-    assert said.rate < 1
-    assert {wire.said["rate"] for wire in objects.wires} == {said.rate}
+    assert (said.method, said.sample_rate) == ("sampled", parent.room.panel.rate)
+    assert said.sample_rate < 1
+    assert {wire.said["sample_rate"] for wire in objects.wires} == {said.sample_rate}
     assert {wire.said["method"] for wire in objects.wires} == {"sampled"}
     assert all(said.low <= wire.said["count"] <= (said.high or 0) for wire in objects.wires)
 

@@ -106,4 +106,4 @@ def test_a_rate_that_nobody_could_follow_is_found() -> None:
         simulation.KEEP_MARGIN = margin  # type: ignore[misc]
 
     assert result.keep >= 0.001
-    assert all(look.presence.rate <= result.keep for look in result.looks)
+    assert all(look.presence.sample_rate <= result.keep for look in result.looks)

@@ -16,7 +16,7 @@ from harness import Serve, ServerProcess
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PRESENCE: dict[str, Any] = {
-    "room": "lobby", "count": 10_240, "low": 9_270, "high": 11_310, "method": "sampled", "rate": 0.001, "epoch": 1,
+    "room": "lobby", "count": 10_240, "low": 9_270, "high": 11_310, "method": "sampled", "sample_rate": 0.001, "epoch": 1,
     "moods": {}, "unspoken": 10_240, "mood_intervals": {}, "label": "about 10,000", "as_of_ms": 1, "stale_after_ms": 30_000,
     "poll_ms": 30_000,
 }  # fmt: skip

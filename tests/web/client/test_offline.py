@@ -42,7 +42,7 @@ def history(*, seed: int = 0, merged: bool = False) -> History:
 def unknown(low: int) -> Presence:
     """What somebody knows who knows of so many people only."""
     return Presence(
-        room="lobby", count=None, low=low, high=None, method="unknown", rate=1.0, moods=dict.fromkeys(MOODS, 0),
+        room="lobby", count=None, low=low, high=None, method="unknown", sample_rate=1.0, moods=dict.fromkeys(MOODS, 0),
         unspoken=low, mood_intervals={}, label="unknown", as_of_ms=0, stale_after_ms=1, poll_ms=1,
     )  # fmt: skip
 

@@ -148,7 +148,7 @@ async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser
     address = f"{server.url}/v1/rooms/{room_name}"
     for _ in range(40):
         presence = post(f"{address}/beat", {"visitor": secrets.token_urlsafe(16)})
-    rate, epoch = presence["rate"], presence["epoch"]
+    rate, epoch = presence["sample_rate"], presence["epoch"]
     assert rate < 0.6
     before = reports_taken(server)
 
@@ -199,7 +199,7 @@ async def test_between_polls_it_walks(polled: ServerProcess, stage: Page) -> Non
         count, low, high = counts[polls % len(counts)]
         polls += 1
         presence = get(f"{polled.url}/v1/rooms/lobby")
-        presence |= {"count": count, "low": low, "high": high, "method": "sampled", "rate": 0.001}
+        presence |= {"count": count, "low": low, "high": high, "method": "sampled", "sample_rate": 0.001}
         await route.fulfill(json=presence | {"label": f"about {count:,}", "as_of_ms": polls, "poll_ms": 400})
 
     await stage.route("**/v1/rooms/lobby", answer)
@@ -268,7 +268,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
     presence = get(f"{server.url}/v1/rooms/lobby") | {"count": 500, "low": 500, "high": 500, "label": "500"}
     copy = folder / "rooms" / "lobby" / "presence.json"
     copy.parent.mkdir(parents=True)
-    copy.write_text(json.dumps(presence | {"stale_after_ms": 1_500, "rate": 1e-6}))
+    copy.write_text(json.dumps(presence | {"stale_after_ms": 1_500, "sample_rate": 1e-6}))
 
     page = await browser.new_page()
     asked = watch(page, "/presence.json", "/beat", "/rooms/lobby")
@@ -278,7 +278,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
     assert await room(page, "[room.transport, room.shown]") == ["polling", 500]
     assert set(asked) == {"/presence.json"}
 
-    copy.write_text(json.dumps(presence | {"as_of_ms": presence["as_of_ms"] + 1, "rate": 1.0}))
+    copy.write_text(json.dumps(presence | {"as_of_ms": presence["as_of_ms"] + 1, "sample_rate": 1.0}))
     await people(page, "you are the first one here")
     assert asked.count("/beat") == 1
     await page.close()
@@ -290,7 +290,7 @@ async def test_a_proxys_page_is_no_presence(polled: ServerProcess, open_page: Op
     """
     page = await open_page(polled.url)
     await people(page, "you are the first one here")
-    answers = ["<html>", "null", json.dumps({"poll_ms": 1, "as_of_ms": 1, "epoch": 1, "rate": "much"})]
+    answers = ["<html>", "null", json.dumps({"poll_ms": 1, "as_of_ms": 1, "epoch": 1, "sample_rate": "much"})]
 
     async def answer(route: Route) -> None:
         if answers:
@@ -380,7 +380,7 @@ async def test_merged_moods(polled: ServerProcess, open_page: OpenPage) -> None:
         moods = {"gratitude": 30, "presence": None, "release": 12, "connection": None}
         intervals = {mood: tally and [tally, tally] for mood, tally in moods.items()} | {"unspoken": [5, 5]}
         presence |= {"count": 54, "low": 54, "high": 54, "label": "54", "moods": moods, "unspoken": 5}
-        await route.fulfill(json=presence | {"mood_intervals": intervals, "rate": 1e-6})
+        await route.fulfill(json=presence | {"mood_intervals": intervals, "sample_rate": 1e-6})
 
     await page.route(re.compile(r"/v1/rooms/[^/]*$"), answer)
     await page.reload()

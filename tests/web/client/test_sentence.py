@@ -240,7 +240,7 @@ async def show(
     """Show HTML with elements in it, which are in rooms with these presences."""
     page = await browser.new_page(locale=locale)
     rest = {
-        "rate": 1e-6, "epoch": 1, "moods": {}, "unspoken": 0, "mood_intervals": {}, "as_of_ms": 1, "stale_after_ms": 30_000,
+        "sample_rate": 1e-6, "epoch": 1, "moods": {}, "unspoken": 0, "mood_intervals": {}, "as_of_ms": 1, "stale_after_ms": 30_000,
         "poll_ms": 30_000,
     }  # fmt: skip
 

@@ -178,7 +178,7 @@ HUGE = {
     "low": 18_200,
     "high": 21_900,
     "method": "sampled",
-    "rate": 0.02,
+    "sample_rate": 0.02,
     "epoch": 1,
     "moods": {"gratitude": 5_120, "presence": 7_204, "release": 3_110, "connection": 4_404},
     "unspoken": 162,

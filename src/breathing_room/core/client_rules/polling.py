@@ -259,7 +259,7 @@ class Poller:
         """Take note of the rate, unless a cache kept the presence for so long that we know better."""
         if presence.as_of_ms >= self._as_of_ms:
             self._as_of_ms = presence.as_of_ms
-            self._rate = presence.rate
+            self._rate = presence.sample_rate
 
     def _begin_stay(self, epoch: int) -> None:
         self._epoch = epoch

@@ -89,7 +89,7 @@ class PanelSums:
         seats: Leases held of those who are counted, or will be when theta has risen.
         restored: Those of them that are left from before a restart.
         fresh: Whether somebody reported within the last beat.
-        lapsed: Leases below theta that ended in silence within the window.
+        expired: Leases below theta that ended in silence within the window.
         window_ms: That window; infinite where there is nothing to see in it.
         theta: The lowest rate that anybody may still be acting on.
         rate: The rate in force.

@@ -163,7 +163,7 @@ def _columns(part: RoomDelta) -> Iterator[bytes]:
 
 
 def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
-    summary, panel, coins = part.summary, part.summary.panel, part.summary.coins
+    summary, panel, legacy = part.summary, part.summary.panel, part.summary.legacy
     written: dict[str, Any] = {
         "moods": moods,
         "people": summary.people,
@@ -177,9 +177,9 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
         written["seats"] = len(part.seats)
     if not panel.is_idle or panel.rate < 1.0 or panel.expired:
         written["panel"] = {name: getattr(panel, name) for name in PanelSums.__slots__}
-    if not coins.is_idle:
+    if not legacy.is_idle:
         written["coins"] = {
-            name: getattr(coins, name) for name in ("repeats", "weights", "observed_ms", "heard")
+            name: getattr(legacy, name) for name in ("repeats", "weights", "observed_ms", "heard")
         }
     return written
 
@@ -210,7 +210,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
     people, suspect = tally(written["people"]), tally(written["silent"])
     _no_more(suspect, people)
     none = (0,) * len(people)
-    panel, coins = PanelSums(tally=none, restored_tally=none), LegacySums(repeats=none, weights=none)
+    panel, legacy = PanelSums(tally=none, restored_tally=none), LegacySums(repeats=none, weights=none)
     if (sums := written.get("panel")) is not None:
         panel = PanelSums(
             tally=tally(sums["tally"]),
@@ -226,7 +226,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
         )
         _no_more(panel.restored_tally, panel.tally)
     if (sums := written.get("coins")) is not None:
-        coins = LegacySums(
+        legacy = LegacySums(
             repeats=tally(sums["repeats"]),
             weights=tally(sums["weights"]),
             observed_ms=read_count(sums["observed_ms"]),
@@ -237,7 +237,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
         suspect=suspect,
         restored=read_count(written["restored"]),
         panel=panel,
-        coins=coins,
+        legacy=legacy,
         unknown=bool(written["unknown"]),
         arrivals_per_s=read_number(written["arrivals_per_s"]),
     )

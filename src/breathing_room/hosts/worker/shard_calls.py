@@ -252,17 +252,17 @@ class ReplicaCalls(ABC):
         self._changed = False
         self._kept_at_ms = now_ms
         self._kept_last = self._host.room.last_broadcast
-        announced, announced_at_ms, label_shown, reply_ahead = self._kept_last
+        announced, broadcast_at_ms, label_shown, reply_ahead = self._kept_last
         # A broadcast that is to follow in any case is kept as one of which it is not known what it said.
-        facts = (
+        counts = (
             None
             if reply_ahead
             else (
                 *(announced.count, announced.low, announced.high, announced.method),
-                *(announced.cells, announced.rate),
+                *(announced.cells, announced.sample_rate),
             )
         )
-        head = {"announced": facts, "announced_at_ms": announced_at_ms, "label_shown": label_shown}
+        head = {"announced": counts, "announced_at_ms": broadcast_at_ms, "label_shown": label_shown}
         return pack(head | {"stamp": self._stamp}, self._sleep())
 
     def wake(self, kept: bytes) -> None:
@@ -274,13 +274,13 @@ class ReplicaCalls(ABC):
         head, values = unpack(kept)
         try:
             (peers,) = values
-            facts, at_ms, label_shown = head["announced"], int(head["announced_at_ms"]), head["label_shown"]
+            counts, at_ms, label_shown = head["announced"], int(head["announced_at_ms"]), head["label_shown"]
             announced = self._host.room.last_broadcast.counts
-            if facts is not None:
-                count, low, high, method, cells, rate = facts
+            if counts is not None:
+                count, low, high, method, cells, rate = counts
                 cells = tuple(None if cell is None else _cell(*cell) for cell in cells)
                 announced = Counts(count, low, high, method, cells, rate)
-            last = LastBroadcast(announced, at_ms, label_shown, reply_ahead=facts is None)
+            last = LastBroadcast(announced, at_ms, label_shown, reply_ahead=counts is None)
         except DAMAGE as error:
             raise HostError("damaged words of a part") from error
         self._wake(peers)
@@ -309,9 +309,9 @@ def _cell(count: int, low: int, high: int) -> Interval:
 
 def _stamp(summary: Summary) -> str:
     """Say what others would learn from a summary, but not how it ages."""
-    panel, coins = summary.panel, summary.coins
+    panel, legacy = summary.panel, summary.legacy
     people = (summary.people, summary.suspect, summary.restored, summary.unknown)
-    return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, coins.repeats))
+    return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, legacy.repeats))
 
 
 def _late_ms(room: RoomHost[Any]) -> int:

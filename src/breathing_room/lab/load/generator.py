@@ -367,7 +367,7 @@ class LoadGenerator(Generic[P]):
                 low=presence.low,
                 high=presence.high,
                 method=presence.method,
-                rate=presence.rate,
+                rate=presence.sample_rate,
                 sent=tally.sent(),
             )
         )

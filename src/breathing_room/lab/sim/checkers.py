@@ -26,8 +26,8 @@ def check_presence(presence: Presence) -> None:
             raise UnsafeError(f"{count} people in an interval from {low} to {high}")
         if sum(presence.people.values()) != count:
             raise UnsafeError(f"moods that do not sum to the count: {presence.people}, {count}")
-    if not 0 < presence.rate <= 1:
-        raise UnsafeError(f"a rate of {presence.rate}")
+    if not 0 < presence.sample_rate <= 1:
+        raise UnsafeError(f"a rate of {presence.sample_rate}")
     for mood, value in {**presence.moods, UNSPOKEN: presence.unspoken}.items():
         interval = presence.mood_intervals[mood]
         if (value is None) != (interval is None):

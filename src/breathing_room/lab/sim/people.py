@@ -242,7 +242,7 @@ class PollingVisitor:
         copy = self._world.edge.copy
         if copy is None or not self._sleeps or poller.poll_at_ms == NEVER:
             return False
-        asked = self._ticket < copy.rate
+        asked = self._ticket < copy.sample_rate
         heard = poller.is_acknowledged and poller.report_at_ms < NEVER
         return asked == poller.is_asked and (heard if asked else not poller.is_reporting)
 

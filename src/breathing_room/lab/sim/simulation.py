@@ -249,7 +249,7 @@ class Simulation:
         strides = STRIDE_LEAST + (STRIDE_MOST - STRIDE_LEAST) * drawn
         periods_ms = np.rint(self.config.poll_ms * strides).astype(np.int64)
         rows = self.sleepers.add(numbers, tickets, new, periods_ms, epoch)
-        rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.rate
+        rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.sample_rate
         for index in np.flatnonzero((tickets < rate) | (new.stays_ms > self.one_ticket_ms)):
             self._expect(rows[index])
         self._plan_first_poll()
@@ -272,7 +272,7 @@ class Simulation:
         ):
             return
         stays_ms = sleepers.departs_ms[row] - now_ms
-        is_asked = copy is None or copy.rate > sleepers.ticket[row] or stays_ms > self.one_ticket_ms
+        is_asked = copy is None or copy.sample_rate > sleepers.ticket[row] or stays_ms > self.one_ticket_ms
         if not is_asked and now_ms < self.edge.due_at_ms:
             sleepers.poll_at_ms[row] = now_ms
             self.plan_poll(now_ms, int(sleepers.period_ms[row]), int(sleepers.departs_ms[row]), number)
@@ -332,13 +332,13 @@ class Simulation:
 
     def _before_change(self, new: Presence) -> None:
         """The edge has a new copy: wake whom it concerns, and seek the poll that will have it fetched anew."""
-        if new.rate > self.keep:
-            raise RateOverBoundError(f"a rate of {new.rate}, over {self.keep}")
+        if new.sample_rate > self.keep:
+            raise RateOverBoundError(f"a rate of {new.sample_rate}, over {self.keep}")
         if self.sleepers is None:
             return
         copy, now_ms = self.edge.copy, self.clock.now_ms
         if copy is not None:
-            for row in self.sleepers.concerned(copy.rate, new.rate):
+            for row in self.sleepers.concerned(copy.sample_rate, new.sample_rate):
                 self._activate(int(row), now_ms)
             if copy.epoch != new.epoch:
                 self._draw_again(new, now_ms)
@@ -372,7 +372,7 @@ class Simulation:
         sleepers.number[rows], sleepers.ticket[rows], sleepers.epoch[rows] = numbers, tickets, new.epoch
         sleepers.poll_at_ms[rows] = sleepers.comes_ms[rows]
         stays_ms = sleepers.departs_ms[rows] - sleepers.comes_ms[rows]
-        for row in rows[(tickets < new.rate) | (stays_ms > self.one_ticket_ms)]:
+        for row in rows[(tickets < new.sample_rate) | (stays_ms > self.one_ticket_ms)]:
             self._expect(int(row))
 
     def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:

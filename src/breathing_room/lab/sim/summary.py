@@ -245,7 +245,7 @@ def _seen(look: Checkpoint, seed: int) -> dict[str, Any]:
         "low": look.presence.low,
         "high": look.presence.high,
         "method": look.presence.method,
-        "rate": look.presence.rate,
+        "sample_rate": look.presence.sample_rate,
         "theta": look.theta,
         "seats": look.seats,
         "estimates": {

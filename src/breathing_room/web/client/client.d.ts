@@ -10,7 +10,7 @@ export interface Presence {
   high: number | null;
   method: 'counted' | 'sampled' | 'stale' | 'estimated' | 'unknown';
   /** The share of visitors without a socket who are asked to report. */
-  rate: number;
+  sample_rate: number;
   /** The number under which a stay that begins now draws its ticket. */
   epoch?: number;
   /** People by mood. Null: moods of too few people, which are not told apart. */

@@ -82,7 +82,7 @@ export function usual({room, hours}, nowMs, here) {
   const hour = (Math.floor(nowMs / HOUR_MS) + EPOCH_HOUR) % HOURS;
   const average = hours.find((other) => other.hour === hour) ?? {low: null};
   const leftMs = HOUR_MS - (nowMs % HOUR_MS);
-  const presence = {room, rate: 0, as_of_ms: nowMs, stale_after_ms: leftMs, poll_ms: leftMs, mood_intervals: {}};
+  const presence = {room, sample_rate: 0, as_of_ms: nowMs, stale_after_ms: leftMs, poll_ms: leftMs, mood_intervals: {}};
   if (average.low === null) {
     return {...presence, count: null, low: here, high: null, method: 'unknown', moods: {}, unspoken: here, label: 'unknown'};
   }

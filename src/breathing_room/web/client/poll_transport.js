@@ -126,8 +126,8 @@ export class PollTransport extends Transport {
   /** Take a presence from an answer; throws where it is none, as of a proxy's page that says 200. */
   async #read(answer) {
     const presence = await (await answer).json();
-    const {poll_ms, as_of_ms, epoch, rate} = presence;
-    const isPresence = poll_ms > 0 && [as_of_ms, epoch, rate].every(Number.isFinite);
+    const {poll_ms, as_of_ms, epoch, sample_rate} = presence;
+    const isPresence = poll_ms > 0 && [as_of_ms, epoch, sample_rate].every(Number.isFinite);
     if (!isPresence) throw new TypeError('this is no presence');
     return this.#fallback ? {...presence, poll_ms: Math.min(poll_ms, FALLBACK_POLL_MS)} : presence;
   }

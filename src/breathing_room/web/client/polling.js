@@ -176,10 +176,10 @@ export class Poller {
   // --- inside ---
 
   /** Take note of the rate, unless a cache kept the presence for so long that we know better. */
-  #learn({as_of_ms, rate}) {
+  #learn({as_of_ms, sample_rate}) {
     if (as_of_ms < this.#asOfMs) return;
     this.#asOfMs = as_of_ms;
-    this.#rate = rate;
+    this.#rate = sample_rate;
   }
 
   #beginStay(epoch) {

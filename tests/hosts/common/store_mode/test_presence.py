@@ -66,7 +66,7 @@ def test_a_seat_stands_for_those_who_were_not_asked() -> None:
     """At a rate of a quarter each seat below it is four people, those above it are none, and the interval holds the count."""
     records = [a_record(number, "calm", ticket=(number + 0.5) / 1_000) for number in range(1_000)]
     seen = reading(*records, control=with_rate(0.25))
-    assert (seen.count, seen.method, seen.rate) == (1_000, "sampled", 0.25)
+    assert (seen.count, seen.method, seen.sample_rate) == (1_000, "sampled", 0.25)
     assert seen.high is not None
     assert seen.low < 1_000 < seen.high
     assert seen.moods == {"calm": 1_000, "glad": 0}
@@ -79,7 +79,7 @@ def test_the_lowest_rate_that_still_counts_is_the_sample() -> None:
         *(a_record(number, ticket=(number + 0.5) / 100) for number in range(100)),
         control=replace(CONTROL, rooms={"lobby": room}),
     )
-    assert (seen.count, seen.rate) == (100, 0.5)
+    assert (seen.count, seen.sample_rate) == (100, 0.5)
 
 
 @pytest.mark.parametrize("silent", [0, 5])

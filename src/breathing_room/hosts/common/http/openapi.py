@@ -132,7 +132,7 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "low": _WHOLE,
                         "high": _MAYBE,
                         "method": {"enum": ["counted", "sampled", "stale", "estimated", "unknown"]},
-                        "rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                        "sample_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                         "epoch": _WHOLE,
                         "moods": {"type": "object", "additionalProperties": _MAYBE},
                         "unspoken": _MAYBE,

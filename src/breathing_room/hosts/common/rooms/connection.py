@@ -120,7 +120,7 @@ class Connection(ABC):
         """End the connection, of which only the first call counts.
 
         Args:
-            politely: Whether it ends with a leave; otherwise its visitor has ``grace_ms`` to come back.
+            graceful: Whether it ends with a leave; otherwise its visitor has ``grace_ms`` to come back.
         """
         self.room.deliver(self)
         role, self.role = self.role, ENDED

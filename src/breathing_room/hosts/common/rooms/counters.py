@@ -15,7 +15,7 @@ class Counters:
         reports_shed: Reports beyond the budget of a room.
         presence_reads: Presences that were read over HTTP.
         messages_in: Messages of connections.
-        announcements: Broadcasts, however many subscribers each had.
+        broadcasts: Broadcasts, however many subscribers each had.
         pushes: Presences that were sent for broadcasts, one for each subscriber.
         answers: ``Send`` effects, each of a presence to one connection.
         snapshots: Snapshots that were stored.

@@ -116,7 +116,7 @@ class RoomHost(Generic[PlatformT]):
     Attributes:
         name: Its name.
         config: How it works.
-        audience: The connections and event streams that are sent every change: the keys of a dict, so that they are sent it
+        subscribers: The connections and event streams that are sent every change: the keys of a dict, so that they are sent it
             in the order in which they came. A set would visit the kernel's sockets in an order that defeats caches.
         admission: What may come in.
         attached: How many connections lead here, those included that said nothing yet.

@@ -138,7 +138,7 @@ class RoomStore:
         lengths_ms = (
             *snapshot.people.left_ms,
             *snapshot.panel.seats.left_ms,
-            *(MEMORY_MS - age_ms for age_ms in snapshot.coins.ages_ms),
+            *(MEMORY_MS - age_ms for age_ms in snapshot.legacy.ages_ms),
         )
         ttl_ms = max(lengths_ms, default=0)
         name, people = snapshot.room, snapshot.count + elsewhere

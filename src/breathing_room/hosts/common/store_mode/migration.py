@@ -98,7 +98,7 @@ async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_m
     panel = replace(
         began.panel, seats=leases, rates=rate.rates, changed_at_ms=of_room.changed_at_ms, since_ms=now_ms
     )
-    taken = replace(began, panel=panel, unsaved=True, described_at_ms=now_ms)
+    taken = replace(began, panel=panel, has_unsaved_changes=True, counted_at_ms=now_ms)
     room = Room.wake(taken, empty.config, {}, connection_is_lease=True)
     room.step(TimerFired(), now_ms=now_ms)
     return room

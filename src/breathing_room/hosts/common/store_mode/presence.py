@@ -35,16 +35,16 @@ def read_presence(
     settings = config.server.room_config(name)
     if control is None:
         nobody = [(0, 0, 0)] * (len(settings.moods) + 1)
-        facts = Counts(None, 0, None, "unknown", merge_cells(nobody, settings.min_cell_size), 1.0)
+        counts = Counts(None, 0, None, "unknown", merge_cells(nobody, settings.min_cell_size), 1.0)
     else:
-        facts = _facts(name, config, control.room(name), records, now_ms)
-    presence = describe(name, settings, facts, at_ms=now_ms - config.silence_ms, label_shown=None)
+        counts = _counts(name, config, control.room(name), records, now_ms)
+    presence = describe(name, settings, counts, at_ms=now_ms - config.silence_ms, label_shown=None)
     return replace(
         presence, epoch=now_ms // config.server.room.epoch_ms if control is None else control.epoch
     )
 
 
-def _facts(
+def _counts(
     name: str,
     config: StoreModeConfig,
     control: RoomControl,

@@ -26,7 +26,7 @@ class RoomControl:
         rates: The current rate, and those that somebody may still act on, each with the time until when.
         changed_at_ms: When the rate last changed.
         since_ms: Since when the job has watched this room.
-        lapsed: Leases that ended in silence lately: when, and the ticket times 2^32. Nobody can tell whose.
+        expired: Leases that ended in silence lately: when, and the ticket times 2^32. Nobody can tell whose.
         arrivals_per_ms: Reports that were stored, on average over ten minutes.
     """
 

@@ -130,7 +130,7 @@ def _hero(room: Mapping[str, Any]) -> str:
         ("Watching now", f"{room['subscribers']:,}", "sockets and event streams"),
         (
             "Asked to report",
-            "all" if presence["rate"] == 1 else f"{presence['rate']:.2%}",
+            "all" if presence["sample_rate"] == 1 else f"{presence['sample_rate']:.2%}",
             "of those without a socket",
         ),
     ]
