@@ -120,7 +120,7 @@ async def operations() -> None:
     """Count what the platform would bill for a steady crowd over six minutes, beside what the price model computes for it."""
     for name, timetable, kind, way in (
         ("everybody on a socket, told every 30 s", Timetable(), OnSocket, OBJECT),
-        ("a panel that reports, published every 30 s", Timetable(beats=REPORTED_BEATS), OfPanel, FIXED),
+        ("a panel that reports, published every 30 s", Timetable(heartbeats=REPORTED_BEATS), OfPanel, FIXED),
     ):
         with ExitStack() as stack:
             kv, bucket = Service().start(Kv), Service().start(R2)
@@ -180,7 +180,7 @@ async def measure(worker: Runtime, crowds: list[int]) -> None:
     )
     await asyncio.sleep(SETTLE_S)
     for what, method, path in (
-        ("a report that takes a seat, panel growing to 300", "POST", "/v1/rooms/panel/beat"),
+        ("a report that takes a seat, panel growing to 300", "POST", "/v1/rooms/panel/heartbeat"),
         ("a presence that the Worker kept", "GET", "/v1/rooms/panel"),
         ("a read that wakes or asks the room", "GET", "/v1/rooms/panel/history"),
         ("a config", "GET", "/v1/rooms/panel/config"),

@@ -210,7 +210,7 @@ class Arrivals:
 
     @property
     def reports(self) -> list[float]:
-        return self._times(f"{ROOM}/beat", f"{ROOM}/leave", "/api/heartbeat")
+        return self._times(f"{ROOM}/heartbeat", f"{ROOM}/leave", "/api/heartbeat")
 
     @property
     def reads(self) -> list[float]:

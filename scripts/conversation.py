@@ -189,10 +189,10 @@ def converse() -> str:  # noqa: PLR0915 - it is told in the order in which it is
             "Dan, without a socket, reports with the epoch of the presence that he saw. His ticket is below the rate, 1, so he is counted. "
             "An epoch that is not is refused; and he says goodbye."
         )
-        dan.ask("POST", f"{ROOM}/beat", {"visitor": DAN, "mood": "presence", "epoch": presence["epoch"]})
+        dan.ask("POST", f"{ROOM}/heartbeat", {"visitor": DAN, "mood": "presence", "epoch": presence["epoch"]})
         ann.hear()
         bob.hear()
-        dan.ask("POST", f"{ROOM}/beat", {"visitor": DAN, "epoch": 1})
+        dan.ask("POST", f"{ROOM}/heartbeat", {"visitor": DAN, "epoch": 1})
         dan.ask("POST", f"{ROOM}/leave", {"visitor": DAN})
         ann.hear()
         bob.hear()

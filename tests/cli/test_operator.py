@@ -29,7 +29,9 @@ DAY_MS = 86_400_000
 def watched(serve: Serve) -> ServerProcess:
     """A server that has an operator, and one person."""
     server = serve(env={TOKEN_VARIABLE: TOKEN})
-    httpx.post(f"{server.url}/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789"}).raise_for_status()
+    httpx.post(
+        f"{server.url}/v1/rooms/lobby/heartbeat", json={"visitor": "visitor-0123456789"}
+    ).raise_for_status()
     return server
 
 

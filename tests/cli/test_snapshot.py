@@ -215,8 +215,8 @@ def test_beside_a_server_and_after_its_death(serve: Serve) -> None:
     """What a live server has stored is shown while it runs, and the same after it was killed."""
     server = serve("--snapshot-ms", "100")
     for number in range(3):
-        beat = {"visitor": f"somebody-{number:016}", "mood": "release"}
-        httpx.post(f"{server.url}/v1/rooms/lobby/beat", json=beat).raise_for_status()
+        heartbeat = {"visitor": f"somebody-{number:016}", "mood": "release"}
+        httpx.post(f"{server.url}/v1/rooms/lobby/heartbeat", json=heartbeat).raise_for_status()
 
     give_up_at = time.monotonic() + 20
     while people_in(server.data) != 3:

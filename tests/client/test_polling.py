@@ -24,7 +24,7 @@ TICKET = ticket(VISITOR, room="lobby", epoch=0)
 
 def script(**pages: Any) -> HttpScript:
     """A room that polls, with an answer for each of its pages."""
-    usual = {"config": answer(POLLED), "beat": presence(), "leave": b"HTTP/1.1 204 X\r\n\r\n"}
+    usual = {"config": answer(POLLED), "heartbeat": presence(), "leave": b"HTTP/1.1 204 X\r\n\r\n"}
     return HttpScript(usual | {"lobby": presence()} | pages)
 
 
@@ -47,14 +47,16 @@ async def test_somebody_looks_reports_and_says_goodbye() -> None:
     """
     With id, mood and the epoch of the presence; the goodbye comes behind the report, on the same connection.
     """
-    told = script(lobby=presence(epoch=9, count=0, low=0), beat=presence(epoch=9, as_of_ms=1_767_225_600_001))
+    told = script(
+        lobby=presence(epoch=9, count=0, low=0), heartbeat=presence(epoch=9, as_of_ms=1_767_225_600_001)
+    )
     async with scripted_http(told) as url, connect(url, visitor=VISITOR, mood="release") as room:
         assert (await first(room)).count == 3, "the first presence is one that counts us"
-    assert [one.path.rsplit("/", 1)[1] for one in told.asked] == ["config", "lobby", "beat", "leave"]
-    (beat,), (leave,) = told.of("beat"), told.of("leave")
-    assert beat.body == {"visitor": VISITOR, "mood": "release", "epoch": 9}
+    assert [one.path.rsplit("/", 1)[1] for one in told.asked] == ["config", "lobby", "heartbeat", "leave"]
+    (heartbeat,), (leave,) = told.of("heartbeat"), told.of("leave")
+    assert heartbeat.body == {"visitor": VISITOR, "mood": "release", "epoch": 9}
     assert leave.body == {"visitor": VISITOR}
-    assert beat.connection == leave.connection
+    assert heartbeat.connection == leave.connection
 
 
 async def test_whoever_is_not_asked_only_looks() -> None:
@@ -99,37 +101,41 @@ async def test_a_copy_elsewhere_is_read_there() -> None:
     elsewhere = HttpScript({"copy.json": presence(count=4)})
     async with scripted_http(elsewhere) as other:
         told = script(
-            config=answer(POLLED | {"presence_url": f"{other}/copy.json"}), beat=presence(as_of_ms=2**50)
+            config=answer(POLLED | {"presence_url": f"{other}/copy.json"}), heartbeat=presence(as_of_ms=2**50)
         )
         async with scripted_http(told) as url, connect(url, visitor=VISITOR) as room:
             await first(room)
-    assert [len(elsewhere.of("copy.json")), len(told.of("lobby")), len(told.of("beat"))] == [1, 0, 1]
+    assert [len(elsewhere.of("copy.json")), len(told.of("lobby")), len(told.of("heartbeat"))] == [1, 0, 1]
 
 
 async def test_a_change_of_mood_is_told_before_set_mood_returns() -> None:
     """
     By somebody who is asked; with the mood that changed.
     """
-    told = script(beat=growing())
+    told = script(heartbeat=growing())
     async with scripted_http(told) as url, connect(url, visitor=VISITOR, mood="release") as room:
         await first(room)
         await room.set_mood("gratitude")
-        assert [beat.body["mood"] for beat in told.of("beat")] == ["release", "gratitude"]
+        assert [heartbeat.body["mood"] for heartbeat in told.of("heartbeat")] == ["release", "gratitude"]
         await room.set_mood("gratitude")
         await room.set_mood("unspoken")
-    assert [beat.body["mood"] for beat in told.of("beat")] == ["release", "gratitude", "unspoken"]
+    assert [heartbeat.body["mood"] for heartbeat in told.of("heartbeat")] == [
+        "release",
+        "gratitude",
+        "unspoken",
+    ]
 
 
 async def test_a_mood_that_cannot_be_told_is_told_later() -> None:
     """
     Nobody waits for a server that is away, and the report is repeated.
     """
-    told = script(beat=[presence(), None, None, presence(as_of_ms=2**50)])
+    told = script(heartbeat=[presence(), None, None, presence(as_of_ms=2**50)])
     async with scripted_http(told) as url, connect(url, visitor=VISITOR, timing=QUICK) as room:
         await first(room)
         await room.set_mood("gratitude")
-        await until(lambda: len(told.of("beat")) >= 4)
-    assert {beat.body.get("mood") for beat in told.of("beat")[1:]} == {"gratitude"}
+        await until(lambda: len(told.of("heartbeat")) >= 4)
+    assert {heartbeat.body.get("mood") for heartbeat in told.of("heartbeat")[1:]} == {"gratitude"}
 
 
 async def test_an_unknown_mood_is_refused_without_asking() -> None:
@@ -145,7 +151,7 @@ async def test_an_unknown_mood_is_refused_without_asking() -> None:
         async with connect(url, mood="melancholy") as room:
             with pytest.raises(RefusedError, match="gratitude"):
                 await first(room)
-    assert [beat.body["mood"] for beat in told.of("beat")] == ["release"]
+    assert [heartbeat.body["mood"] for heartbeat in told.of("heartbeat")] == ["release"]
 
 
 async def test_a_shed_report_looks_before_it_tries_again() -> None:
@@ -154,14 +160,14 @@ async def test_a_shed_report_looks_before_it_tries_again() -> None:
     """
     told = script(
         lobby=[presence(count=4, high=9), presence(rate=TICKET, as_of_ms=2**50)],
-        beat=error("over_budget", 429, Retry_After="1"),
+        heartbeat=error("over_budget", 429, Retry_After="1"),
     )
     async with scripted_http(told) as url, connect(url, visitor=VISITOR, timing=QUICK) as room:
         assert (await first(room)).count == 4
         assert room.trouble is None
         await first(room, lambda seen: seen.sample_rate < 1)
-    assert len(told.of("beat")) == 1
-    assert told.of("lobby")[1].at_s - told.of("beat")[0].at_s >= 1
+    assert len(told.of("heartbeat")) == 1
+    assert told.of("lobby")[1].at_s - told.of("heartbeat")[0].at_s >= 1
 
 
 async def test_a_stay_of_another_epoch_begins_anew() -> None:
@@ -169,19 +175,19 @@ async def test_a_stay_of_another_epoch_begins_anew() -> None:
     When the server says that it is over, we look and report again, and nobody is thrown out.
     """
     told = script(
-        lobby=[presence(epoch=1), presence(epoch=5)], beat=[error("bad_epoch", 400), presence(epoch=5)]
+        lobby=[presence(epoch=1), presence(epoch=5)], heartbeat=[error("bad_epoch", 400), presence(epoch=5)]
     )
     async with scripted_http(told) as url, connect(url, visitor=VISITOR, timing=QUICK) as room:
-        await until(lambda: len(told.of("beat")) == 2)
+        await until(lambda: len(told.of("heartbeat")) == 2)
         assert (await first(room)).epoch in {1, 5}
-    assert [beat.body["epoch"] for beat in told.of("beat")] == [1, 5]
+    assert [heartbeat.body["epoch"] for heartbeat in told.of("heartbeat")] == [1, 5]
 
 
 async def test_a_refusal_ends_the_stay() -> None:
     """
     Of a poll or a report: another one would not fare better.
     """
-    for pages in ({"lobby": error("no_such_room", 404)}, {"beat": error("unsigned_visitor", 403)}):
+    for pages in ({"lobby": error("no_such_room", 404)}, {"heartbeat": error("unsigned_visitor", 403)}):
         code = "no_such_room" if "lobby" in pages else "unsigned_visitor"
         async with scripted_http(script(**pages)) as url, connect(url, timing=QUICK) as room:
             with pytest.raises(RefusedError) as refused:
@@ -292,11 +298,11 @@ async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
     """
     A goodbye may take a second, and a report that nobody answers delays it by no more.
     """
-    told = script(beat=b"HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\n")
+    told = script(heartbeat=b"HTTP/1.1 200 X\r\nContent-Length: 5\r\n\r\n")
     loop = asyncio.get_running_loop()
     async with scripted_http(told) as url:
         async with connect(url):
-            await until(lambda: bool(told.of("beat")))
+            await until(lambda: bool(told.of("heartbeat")))
             left_at_s = loop.time()
         assert loop.time() - left_at_s < 3
         await until(lambda: not [task for task in asyncio.all_tasks() if "client" in task.get_name()])
@@ -309,11 +315,11 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
     told = script(
         config=[None, answer(POLLED)],
         lobby=[None, answer(b"127.0.0.1"), growing(poll_ms=50)],
-        beat=[None, error("over_budget", 429, Retry_After="0"), presence()],
+        heartbeat=[None, error("over_budget", 429, Retry_After="0"), presence()],
     )
     with caplog.at_level(logging.DEBUG):
         async with scripted_http(told) as url, connect(url, visitor=VISITOR, timing=QUICK) as room:
-            await until(lambda: len(told.of("beat")) >= 3)
+            await until(lambda: len(told.of("heartbeat")) >= 3)
             await room.set_mood("release")
         async with connect(url, visitor=VISITOR, timing=QUICK, attempts_max=1) as room:
             with pytest.raises(UnreachableError):

@@ -13,12 +13,12 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
-    beat_message,
     config_body,
     encode,
     encode_presence,
     error_message,
     presence_message,
+    time_message,
 )
 from scripted_server import COUNTED
 
@@ -108,7 +108,7 @@ def test_beats_and_errors_survive_the_wire() -> None:
     """
     The answer to a beat keeps its own time; an error keeps its code, message and status.
     """
-    assert decode(beat_message(12.5, 1_767_225_600_000)) == BeatAnswer(12.5, 1_767_225_600_000)
+    assert decode(time_message(12.5, 1_767_225_600_000)) == BeatAnswer(12.5, 1_767_225_600_000)
     error = decode(error_message(ClientError("unknown_mood", "no such mood", status=400)))
     assert isinstance(error, ClientError)
     assert (error.code, error.message, error.status) == ("unknown_mood", "no such mood", 400)

@@ -101,7 +101,7 @@ def on_a_lost_socket() -> AbstractAsyncContextManager[str]:
 
     async def close_on_a_beat(socket: ServerConnection) -> None:
         await socket.send(presence(as_of_ms=EARLY_MS))
-        while json.loads(await socket.recv())["type"] != "beat":
+        while json.loads(await socket.recv())["type"] != "heartbeat":
             pass
         await socket.close(1012, json.dumps({"retry_ms": 0}))
 
@@ -119,7 +119,7 @@ def by_polls() -> AbstractAsyncContextManager[str]:
             {
                 "config": scripted_http.answer(scripted_http.POLLED),
                 "lobby": scripted_http.presence(),
-                "beat": scripted_http.presence(as_of_ms=1_767_225_600_001),
+                "heartbeat": scripted_http.presence(as_of_ms=1_767_225_600_001),
                 "leave": b"HTTP/1.1 204 X\r\n\r\n",
             }
         )

@@ -48,7 +48,7 @@ class Wire:
     def end(self) -> None:
         self.say(ConnectionClosedOK(None, None))
 
-    def beats(self) -> list[float]:
+    def heartbeats(self) -> list[float]:
         return [at_s for at_s, message in self.sent if message["type"] == "beat"]
 
 
@@ -82,7 +82,7 @@ def test_the_hello_comes_first_and_then_heartbeats() -> None:
         await asyncio.sleep(50)
         wire.end()
         assert wire.sent[0] == (0.0, HELLO)
-        assert [round(at_s, 3) for at_s in wire.beats()] == [0, 1, 2, 3, 23, 43]
+        assert [round(at_s, 3) for at_s in wire.heartbeats()] == [0, 1, 2, 3, 23, 43]
 
     assert isinstance(converse(act), ConnectionClosedOK)
 

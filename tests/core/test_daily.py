@@ -172,7 +172,7 @@ async def test_a_host_keeps_the_day_over_a_restart() -> None:
             host_inside(store=kept, clock=clock, admin_token=TOKEN) as host,
             client_of(host) as client,
         ):
-            await client.post("/v1/rooms/lobby/beat", json={"visitor": f"visitor-{run}-0123456789"})
+            await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": f"visitor-{run}-0123456789"})
             day = host.rooms["lobby"].platform.day
             assert day is not None
             await host.rooms["lobby"].platform.load_history()
@@ -184,7 +184,7 @@ async def test_a_host_keeps_the_day_over_a_restart() -> None:
 async def test_no_token_no_day() -> None:
     """Where nobody may ask, nothing is kept."""
     async with host_inside() as host, client_of(host) as client:
-        await client.post("/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789"})
+        await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": "visitor-0123456789"})
         assert host.rooms["lobby"].platform.day is None
         await host.rooms["lobby"].platform.save_history()
         assert await host.store.list("day/") == []

@@ -28,7 +28,7 @@ def crowd(people: int, *, epoch: int = 7) -> list[tuple[VisitorKey, float]]:
     return [(key(index), ticket(f"visitor-{index:08}", room="lobby", epoch=epoch)) for index in range(people)]
 
 
-def beat(panel: Panel, people: list[tuple[VisitorKey, float]], at_ms: int) -> int:
+def heartbeat(panel: Panel, people: list[tuple[VisitorKey, float]], at_ms: int) -> int:
     """Let everybody who is asked report; return how many were in the sample."""
     panel.come_due(at_ms)
     return sum(panel.report(visitor, held, None, at_ms) for visitor, held in people if held < panel.rate)
@@ -38,7 +38,7 @@ def settled(people: int, config: RoomConfig = CONFIG) -> tuple[Panel, int]:
     """Let a crowd be there until every rate has settled."""
     panel, everybody = Panel(config, 2, now_ms=0), crowd(people)
     for at_ms in range(0, 30 * MINUTE_MS, 5 * MINUTE_MS):
-        beat(panel, everybody, at_ms)
+        heartbeat(panel, everybody, at_ms)
     return panel, at_ms
 
 

@@ -85,15 +85,15 @@ async def test_over_budget_is_shed_and_goodbyes_are_not() -> None:
     always taken, and as many reports as fit are taken a second later.
     """
     clock = HandClock()
-    beat, leave = "/v1/rooms/lobby/beat", "/v1/rooms/lobby/leave"
+    heartbeat, leave = "/v1/rooms/lobby/heartbeat", "/v1/rooms/lobby/leave"
     async with host_inside(clock=clock, panel_size=100, reports_per_s=5) as host, client_of(host) as client:
         assert host.epoch == 20_454
         budget = bucket_of(host)
         for _ in range(budget.burst - 1):
             budget.spend(clock.ms)
-        assert (await client.post(beat, json={"visitor": "visitor-0123456789"})).status_code == 200
+        assert (await client.post(heartbeat, json={"visitor": "visitor-0123456789"})).status_code == 200
         for _ in range(3):
-            shed = await client.post(beat, json={"visitor": "visitor-9876543210"})
+            shed = await client.post(heartbeat, json={"visitor": "visitor-9876543210"})
             assert (shed.status_code, shed.json()["error"]["code"]) == (429, "over_budget")
             assert shed.headers["retry-after"] == str(budget.retry_after_s) == "20"
         coin = await client.post("/api/heartbeat", json={"sessionId": "s1"})
@@ -103,7 +103,7 @@ async def test_over_budget_is_shed_and_goodbyes_are_not() -> None:
         assert host.presence("lobby").count == 0
         assert (host.counters.reports_shed, host.counters.refusals["over_budget"]) == (4, 4)
         clock.ms += 1_000
-        answers = [await client.post(beat, json={"visitor": f"visitor-{n:012}"}) for n in range(6)]
+        answers = [await client.post(heartbeat, json={"visitor": f"visitor-{n:012}"}) for n in range(6)]
         assert [answer.status_code for answer in answers] == [200] * 5 + [429]
         assert host.presence("lobby").count == 5
 
@@ -121,11 +121,11 @@ async def test_report_outside_the_sample_costs_nothing() -> None:
         while (rate := host.rooms["lobby"].room.panel.rate) == 1.0:
             number += 1
             body = {"visitor": a_visitor(number, below=1.0)}
-            assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 200
+            assert (await client.post("/v1/rooms/lobby/heartbeat", json=body)).status_code == 200
         spent(bucket_of(host), clock.ms)
         inside, outside = a_visitor(0, below=rate), a_visitor(0, below=-rate)
-        assert (await client.post("/v1/rooms/lobby/beat", json={"visitor": inside})).status_code == 429
-        answer = await client.post("/v1/rooms/lobby/beat", json={"visitor": outside})
+        assert (await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": inside})).status_code == 429
+        answer = await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": outside})
         assert (answer.status_code, answer.json()["sample_rate"]) == (200, rate)
         assert host.counters.reports_outside == 1
 
@@ -137,5 +137,5 @@ async def test_rooms_have_budgets_of_their_own() -> None:
     async with host_inside(clock=HandClock()) as host, client_of(host) as client:
         spent(bucket_of(host), host.clock.now_ms())
         body = {"visitor": "visitor-0123456789"}
-        assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 429
-        assert (await client.post("/v1/rooms/garden/beat", json=body)).status_code == 200
+        assert (await client.post("/v1/rooms/lobby/heartbeat", json=body)).status_code == 429
+        assert (await client.post("/v1/rooms/garden/heartbeat", json=body)).status_code == 200

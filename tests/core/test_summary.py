@@ -6,7 +6,7 @@ from typing import Any
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.summary import NO_PEERS, Summary, add_up, doubted, combine, without_people
+from breathing_room.core.summary import NO_PEERS, Summary, add_up, combine, doubted, without_people
 
 CONFIG = RoomConfig(moods=("calm", "glad"))
 NO_LEGACY = LegacySums(repeats=(0, 0, 0), weights=(0, 0, 0))

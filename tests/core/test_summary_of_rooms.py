@@ -16,7 +16,7 @@ from breathing_room.core.events import (
     TimerFired,
 )
 from breathing_room.core.room import Room
-from breathing_room.core.summary import doubted, combine, without_people
+from breathing_room.core.summary import combine, doubted, without_people
 from core.playing import ANN, BOB, visitor
 from core.replication.deltas import (
     CONFIG,

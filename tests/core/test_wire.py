@@ -29,7 +29,6 @@ from breathing_room.core.wire import (
     Mood,
     Observe,
     Report,
-    beat_message,
     breath_body,
     check_mood,
     check_room,
@@ -45,6 +44,7 @@ from breathing_room.core.wire import (
     presence_message,
     resolve_room,
     retry_reason,
+    time_message,
 )
 from core.playing import visitor
 
@@ -404,7 +404,7 @@ def test_a_beat_brings_back_what_it_was_given(sent_ms: float | None) -> None:
     message = decode_message(json.dumps({"type": "beat", "sent_ms": sent_ms}), MOODS)
     assert isinstance(message, Beat)
 
-    answer = json.loads(beat_message(message.sent_ms, 1_767_225_600_000))
+    answer = json.loads(time_message(message.sent_ms, 1_767_225_600_000))
 
     assert answer == {"type": "beat", "sent_ms": sent_ms, "now_ms": 1_767_225_600_000}
     assert type(answer["sent_ms"]) is type(sent_ms)

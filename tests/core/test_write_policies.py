@@ -92,7 +92,7 @@ class Life:
                 continue  # Time passes, that is all.
             known = self.truth.after(len(self.truth.reports), visitor)
             # A beat names the mood that they have.
-            said = known[0] if kind in {"beat", "leave"} and known else mood
+            said = known[0] if kind in {"heartbeat", "leave"} and known else mood
             report = SeatReport(visitor, TICKETS[visitor], said, kind)
             self.truth.reports.append((at_ms, report))
             await self.carry_out(self.policy.report(report, now_ms=at_ms))
@@ -161,7 +161,7 @@ trace_of_reports = st.lists(
         st.sampled_from([0, 1, 300, 999, 1_000, 10_001, 30_000, 61_000, 75_000, 140_000])
         | st.integers(0, 99_999),
         st.sampled_from([ANN, ANN, BOB, CEM]),
-        st.sampled_from(["join", "beat", "beat", "mood", "leave", None]),
+        st.sampled_from(["join", "heartbeat", "heartbeat", "mood", "leave", None]),
         st.sampled_from(MOODS),
     ),
     max_size=25,
@@ -292,7 +292,7 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
             heapq.heappush(events, (at_ms + chance.random() * visit_ms, number, 1, "mood"))
         beat_at_ms = at_ms
         while (beat_at_ms := beat_at_ms + traffic.heartbeat_ms) < at_ms + visit_ms:
-            heapq.heappush(events, (beat_at_ms, number, 2, "beat"))
+            heapq.heappush(events, (beat_at_ms, number, 2, "heartbeat"))
         if chance.random() < traffic.leaves_share:
             heapq.heappush(events, (at_ms + visit_ms, number, 3, "leave"))
     reports = writes = 0

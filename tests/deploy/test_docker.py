@@ -199,7 +199,7 @@ def test_the_data_is_in_the_volume_and_nothing_else_is_written(container: Contai
     container.start()
     container.until_healthy()
     body = json.dumps({"visitor": "a" * 22, "mood": "release"}).encode()
-    url = f"http://127.0.0.1:{container.port}/v1/rooms/_default/beat"
+    url = f"http://127.0.0.1:{container.port}/v1/rooms/_default/heartbeat"
     with urllib.request.urlopen(urllib.request.Request(url, body), timeout=5) as answer:
         assert json.loads(answer.read())["count"] == 1
     written = container.written()

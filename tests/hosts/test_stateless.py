@@ -71,11 +71,11 @@ async def a_writer(store: Any, config: StoreModeConfig, **options: Any) -> Async
         await app.state.writer.stop()
 
 
-async def beat(
+async def heartbeat(
     client: httpx.AsyncClient, number: int, mood: str | None = None, **more: Any
 ) -> dict[str, Any]:
     body = {"visitor": visitor(number), **({"mood": mood} if mood else {}), **more}
-    answer = await client.post("/v1/rooms/lobby/beat", json=body)
+    answer = await client.post("/v1/rooms/lobby/heartbeat", json=body)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -92,7 +92,7 @@ async def test_the_default_room_has_an_alias() -> None:
     async with a_writer(store, config, clock=clock) as client:
         room = "/v1/rooms/_default"
         assert (await client.get(f"{room}/config")).json()["room"] == "evening"
-        answer = await client.post(f"{room}/beat", json={"visitor": visitor(1)})
+        answer = await client.post(f"{room}/heartbeat", json={"visitor": visitor(1)})
         assert (answer.status_code, answer.json()["room"], answer.json()["count"]) == (200, "evening", 1)
         for name in ("_default", "evening"):
             assert (await client.get(f"/v1/rooms/{name}")).json()["count"] == 1
@@ -135,9 +135,9 @@ async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_p
     async with httpx.AsyncClient(base_url=victim.url) as a, httpx.AsyncClient(base_url=other.url) as b:
         for number in range(0, 200, 20):
             people = range(number, number + 20)
-            await asyncio.gather(*(beat((a, b)[who % 2], who, MOODS[who % 4]) for who in people))
+            await asyncio.gather(*(heartbeat((a, b)[who % 2], who, MOODS[who % 4]) for who in people))
         # Some report now here, now there.
-        await asyncio.gather(*(beat((b, a)[who % 2], who, MOODS[who % 4]) for who in range(40)))
+        await asyncio.gather(*(heartbeat((b, a)[who % 2], who, MOODS[who % 4]) for who in range(40)))
         for client in (a, b):
             seen = await until_count(client, 200)
             assert (seen["low"], seen["high"], seen["method"]) == (200, 200, "counted")
@@ -152,7 +152,7 @@ async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_p
         await reconcile(store, config)
         await until_count(b, 190)
 
-        await asyncio.gather(*(beat(a, who) for who in range(200, 230)))
+        await asyncio.gather(*(heartbeat(a, who) for who in range(200, 230)))
         victim.kill()
         await asyncio.sleep(1)  # What a writer has read may be a second old.
         left = (await presence(b))["count"]
@@ -160,7 +160,7 @@ async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_p
         assert left == 220 or policy == "bucketed"
         for number in range(0, 230, 23):
             present = [who for who in range(number, number + 23) if not 100 <= who < 110]
-            await asyncio.gather(*(beat(b, who, MOODS[who % 4]) for who in present))
+            await asyncio.gather(*(heartbeat(b, who, MOODS[who % 4]) for who in present))
         await until_count(b, 220)
     await store.close()
 
@@ -189,7 +189,7 @@ async def test_kill_9_takes_no_more_than_the_last_bucket(policy: str, serve: Ser
         async with httpx.AsyncClient(base_url=victim.url) as client:
             while time.monotonic() < kill_at_s:
                 number += 1
-                await beat(client, number)
+                await heartbeat(client, number)
                 key = visitor_key(visitor(number), room="lobby", secret=secret)
                 answered_at_s[key] = time.monotonic()
                 await asyncio.sleep(0.02)
@@ -209,7 +209,7 @@ async def test_polite_stop_takes_nothing(serve: Serve, tmp_path: Path) -> None:
     await reconcile(store, StoreModeConfig(bucket_ms=BUCKET_MS, propagation_ms=400))
     leaver, other = start_writer(serve, "bucketed"), start_writer(serve, "bucketed")
     async with httpx.AsyncClient(base_url=leaver.url) as client:
-        await asyncio.gather(*(beat(client, who) for who in range(20)))
+        await asyncio.gather(*(heartbeat(client, who) for who in range(20)))
     assert await asyncio.to_thread(leaver.stop) == 0
     assert len(await stored_visitors(store)) == 20
     async with httpx.AsyncClient(base_url=other.url) as client:
@@ -239,7 +239,7 @@ async def test_three_writers_and_their_job_in_processes(serve: Serve, tmp_path: 
                 await stack.enter_async_context(httpx.AsyncClient(base_url=writer.url)) for writer in writers
             ]
             for turn in range(3):
-                await asyncio.gather(*(beat(clients[(who + turn) % 3], who) for who in range(30)))
+                await asyncio.gather(*(heartbeat(clients[(who + turn) % 3], who) for who in range(30)))
             for client in clients:
                 await until_count(client, 30)
         async with asyncio.timeout(10):
@@ -268,7 +268,7 @@ async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
             assert nobody_knows["mood_intervals"]["release"] == (None if min_cell_size else [0, None])
             await reconcile(store, config, clock=clock)
             for who in range(10):
-                seen = await beat(
+                seen = await heartbeat(
                     client, who, "gratitude" if who < 6 else "presence" if who < 9 else "connection"
                 )
         assert (seen["count"], seen["moods"], seen["unspoken"]) == (10, moods, unspoken)
@@ -286,7 +286,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
     await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as a, a_writer(store, config, clock=clock) as b:
         for who in range(1_000):
-            await beat((a, b)[who % 2], who, MOODS[who % 4])
+            await heartbeat((a, b)[who % 2], who, MOODS[who % 4])
         clock.now_ms += 1_000  # What a writer has read may be a second old.
         assert (await presence(a))["count"] == 1_000
 
@@ -310,7 +310,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
 
         keys = len(await store.list(REPORTS))
         for who in range(1_000, 1_200):
-            assert (await beat(a, who))["sample_rate"] == rate
+            assert (await heartbeat(a, who))["sample_rate"] == rate
         asked = sum(ticket(visitor(who), room="lobby", epoch=20_000) < rate for who in range(1_000, 1_200))
         assert 0 < asked < 200
         assert len(await store.list(REPORTS)) == keys + asked
@@ -349,7 +349,7 @@ async def test_ghosts_are_seen_by_the_job() -> None:
             gone = [who for who in here if chance.random() < 0.2]  # In silence, all of them.
             here = {who: since for who, since in here.items() if who not in gone}
             for who in here:
-                await beat(client, who)
+                await heartbeat(client, who)
             control = await reconcile(store, config, clock=clock)
         assert len(control.rooms["lobby"].expired) > 100
         seen = await presence(client)
@@ -365,14 +365,16 @@ async def test_a_stay_outlives_its_epoch() -> None:
     clock.now_ms += DAY_MS - 60_000
     await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
-        began = (await beat(client, 1, "release"))["epoch"]
+        began = (await heartbeat(client, 1, "release"))["epoch"]
         clock.now_ms += 60_000
         await reconcile(store, config, clock=clock)
-        seen = await beat(client, 1, epoch=began)
+        seen = await heartbeat(client, 1, epoch=began)
         assert (seen["epoch"], seen["count"], seen["moods"]["release"]) == (began + 1, 1, 1)
         await client.post("/v1/rooms/lobby/leave", json={"visitor": visitor(1)})
         assert (await presence(client))["count"] == 0
-        refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1), "epoch": began - 1})
+        refused = await client.post(
+            "/v1/rooms/lobby/heartbeat", json={"visitor": visitor(1), "epoch": began - 1}
+        )
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_epoch")
 
 
@@ -382,7 +384,7 @@ async def test_nothing_is_kept_after_lease_and_job() -> None:
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
-        await beat(client, 1, "release")
+        await heartbeat(client, 1, "release")
         stored = [await store.get(key) or b"" for key in await store.list("")]
         assert not any(visitor(1).encode() in value for value in stored)
         clock.now_ms += config.server.room.heartbeat_lease_ms + 2 * config.reconcile_ms
@@ -399,12 +401,12 @@ async def test_before_the_job_ran_nobody_knows() -> None:
     async with a_writer(store, config, clock=clock) as client:
         assert (await presence(client))["method"] == "unknown"
         assert (await presence(client))["count"] is None
-        refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1)})
+        refused = await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": visitor(1)})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
         assert int(refused.headers["retry-after"]) > 0
         assert (await client.get("/readyz")).status_code == 503
         await reconcile(store, config, clock=clock)
-        assert (await beat(client, 1))["count"] == 1
+        assert (await heartbeat(client, 1))["count"] == 1
         clock.now_ms += 1_000
         assert (await client.get("/readyz")).status_code == 200
 
@@ -415,7 +417,7 @@ async def test_alone_in_the_room_is_one_at_once() -> None:
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
     async with a_writer(store, config, clock=clock) as client:
-        seen = await beat(client, 1, "gratitude")
+        seen = await heartbeat(client, 1, "gratitude")
         assert (seen["count"], seen["low"], seen["high"], seen["sample_rate"]) == (1, 1, 1, 1)
         assert await store.list(REPORTS) == []
         assert seen["as_of_ms"] == clock.now_ms - config.bucket_ms
@@ -439,12 +441,12 @@ async def test_a_store_that_fails_for_a_moment_loses_nothing() -> None:
     await reconcile(store, config, clock=clock)
     store.failures = 1
     async with a_writer(store, a_config(policy="every"), clock=clock) as client:
-        refused = await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor(1)})
+        refused = await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": visitor(1)})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
     store.failures = 2
     app_config = a_config(bucket_ms=100)
     async with a_writer(store, app_config, clock=clock) as client:
-        assert (await beat(client, 1))["count"] == 1
+        assert (await heartbeat(client, 1))["count"] == 1
         clock.now_ms += 1_000
         deadline = time.monotonic() + 10
         while store.failures == 2:
@@ -476,7 +478,7 @@ async def test_ids_must_be_signed_where_there_is_a_key() -> None:
                 answer = await client.post(f"/v1/rooms/lobby/{path}", json={"visitor": wrong})
                 assert (answer.status_code, answer.json()["error"]["code"]) == (403, "unsigned_visitor")
         signed = sign_visitor(key, "lobby")
-        answer = await client.post("/v1/rooms/lobby/beat", json={"visitor": signed})
+        answer = await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": signed})
         assert (answer.status_code, answer.json()["count"]) == (200, 1)
         answer = await client.post("/v1/rooms/lobby/leave", json={"visitor": signed})
         assert answer.status_code == 204
@@ -500,21 +502,21 @@ async def test_reads_can_be_cached() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
-        ("POST", "/v1/rooms/lobby/beat", b"{", 400, "bad_json"),
-        ("POST", "/v1/rooms/lobby/beat", b"[]", 400, "not_an_object"),
-        ("POST", "/v1/rooms/lobby/beat", b'{"visitor":"short"}', 400, "bad_visitor"),
+        ("POST", "/v1/rooms/lobby/heartbeat", b"{", 400, "bad_json"),
+        ("POST", "/v1/rooms/lobby/heartbeat", b"[]", 400, "not_an_object"),
+        ("POST", "/v1/rooms/lobby/heartbeat", b'{"visitor":"short"}', 400, "bad_visitor"),
         (
             "POST",
-            "/v1/rooms/lobby/beat",
+            "/v1/rooms/lobby/heartbeat",
             b'{"visitor":"0123456789abcdef","mood":"rage"}',
             400,
             "unknown_mood",
         ),
-        ("POST", "/v1/rooms/lobby/beat", b"x" * 5_000, 413, "body_too_large"),
+        ("POST", "/v1/rooms/lobby/heartbeat", b"x" * 5_000, 413, "body_too_large"),
         ("POST", "/v1/rooms/lobby/leave", b"{}", 400, "bad_visitor"),
-        ("POST", "/v1/rooms/NO/beat", b"{}", 400, "bad_room"),
+        ("POST", "/v1/rooms/NO/heartbeat", b"{}", 400, "bad_room"),
         ("GET", "/v1/rooms/other", b"", 404, "no_such_room"),
-        ("GET", "/v1/rooms/lobby/beat", b"", 405, "wrong_method"),
+        ("GET", "/v1/rooms/lobby/heartbeat", b"", 405, "wrong_method"),
         ("GET", "/nothing", b"", 404, "not_found"),
     ],
 )
@@ -536,7 +538,7 @@ async def test_rooms_without_end_are_refused() -> None:
     await reconcile(store, config)
     async with a_writer(store, config) as client:
         answers = [
-            await client.post(f"/v1/rooms/room{number}/beat", json={"visitor": visitor(1)})
+            await client.post(f"/v1/rooms/room{number}/heartbeat", json={"visitor": visitor(1)})
             for number in range(3)
         ]
     assert [answer.status_code for answer in answers] == [200, 200, 503]
@@ -571,6 +573,6 @@ async def test_a_damaged_store_is_read_around() -> None:
     await reconcile(store, config)
     await store.put(f"{REPORTS}lobby/x/1", b"?")
     async with a_writer(store, config) as client:
-        assert (await beat(client, 1))["count"] == 1
+        assert (await heartbeat(client, 1))["count"] == 1
         await reconcile(store, config)
         assert (await presence(client))["count"] == 1

@@ -164,7 +164,7 @@ class Part:
         del number, now_ms
         self.tally["moods"] += 1
 
-    def beat(self, number: int, now_ms: int) -> None:
+    def heartbeat(self, number: int, now_ms: int) -> None:
         """Somebody does what is done on joining and regularly from then on."""
         del number, now_ms
         self.tally["beats"] += 1
@@ -179,7 +179,7 @@ class Part:
         self._feel_later(number, now_ms, departs_ms)
 
     def _beat(self, number: int, departs_ms: int, now_ms: int) -> None:
-        self.beat(number, now_ms)
+        self.heartbeat(number, now_ms)
         if now_ms + self.heartbeat_ms < departs_ms:
             self.clock.at(now_ms + self.heartbeat_ms, number, partial(self._beat, number, departs_ms))
 
@@ -297,9 +297,9 @@ class Keys(Part):
         if self._tells_moods:
             self._report()
 
-    def beat(self, number: int, now_ms: int) -> None:
+    def heartbeat(self, number: int, now_ms: int) -> None:
         """Flip the coin."""
-        super().beat(number, now_ms)
+        super().heartbeat(number, now_ms)
         if self._legacy.draw() < self._sample:
             self._report()
 
@@ -393,7 +393,7 @@ class Pollers(Part):
             self._arrive(number, "leave", now_ms)
         del self._mood_of[number]
 
-    def _act(self, number: int, now_ms: int, *, kind: Kind = "beat") -> None:
+    def _act(self, number: int, now_ms: int, *, kind: Kind = "heartbeat") -> None:
         """Do what is due, and come back when something else is."""
         poller = self._poller_of[number]
         for _ in range(4):  # An answer may make something else due at once, such as the first report.
@@ -545,9 +545,9 @@ class Object(Part):
         super().mood(number, now_ms)
         self._message()
 
-    def beat(self, number: int, now_ms: int) -> None:
+    def heartbeat(self, number: int, now_ms: int) -> None:
         """Somebody gives a sign of life."""
-        super().beat(number, now_ms)
+        super().heartbeat(number, now_ms)
         self._message()
 
     def _message(self) -> None:

@@ -33,7 +33,7 @@ async def ask(client: httpx.AsyncClient, since_ms: int, name: str, *arguments: A
             return line((await client.get(f"/v1/rooms/{room}")).json(), since_ms)
         case "beat", (room, visitor, mood):
             body = {"visitor": visitor.ljust(16, "-"), "mood": mood}
-            return line((await client.post(f"/v1/rooms/{room}/beat", json=body)).json(), since_ms)
+            return line((await client.post(f"/v1/rooms/{room}/heartbeat", json=body)).json(), since_ms)
         case "leave", (room, visitor):
             answer = await client.post(f"/v1/rooms/{room}/leave", json={"visitor": visitor.ljust(16, "-")})
             return str(answer.status_code)

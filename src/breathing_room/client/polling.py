@@ -49,19 +49,21 @@ class Pages:
 
     Attributes:
         presence: Where the presence is read, be it a copy elsewhere.
-        beat: Where reports go.
+        heartbeat: Where reports go.
         leave: Where goodbyes go.
     """
 
     presence: Endpoint
-    beat: Endpoint
+    heartbeat: Endpoint
     leave: Endpoint
 
     @classmethod
     def of(cls, rules: RoomInfo) -> Self:
         """Find them."""
-        beat, leave = (http_url(rules.base, f"/v1/rooms/{rules.room}/{verb}") for verb in ("beat", "leave"))
-        return cls(Endpoint.of(rules.presence_url), Endpoint.of(beat), Endpoint.of(leave))
+        heartbeat, leave = (
+            http_url(rules.base, f"/v1/rooms/{rules.room}/{verb}") for verb in ("heartbeat", "leave")
+        )
+        return cls(Endpoint.of(rules.presence_url), Endpoint.of(heartbeat), Endpoint.of(leave))
 
 
 async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages) -> Presence:
@@ -76,7 +78,7 @@ async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages
             presence = read_presence(await line.ask(pages.presence))
             poller.heard(presence, now_ms())
         else:
-            presence = read_presence(await line.ask(pages.beat, report_body(request)))
+            presence = read_presence(await line.ask(pages.heartbeat, report_body(request)))
             poller.acknowledged(presence, now_ms())
     except ConnectionLostError as lost:
         poller.failed(request, now_ms(), retry_ms=round(lost.retry_ms) or None)

@@ -61,7 +61,7 @@ class RoomConnection:
             ConnectionClosed: The connection was closed.
         """
         loop = asyncio.get_running_loop()
-        beats = 0
+        heartbeats = 0
         try:
             await self._socket.send(json.dumps(hello))
             beat_at_s = loop.time()
@@ -73,8 +73,10 @@ class RoomConnection:
                     now_s = loop.time()
                     if self._silent_at_s is None:
                         await self._beat(None)
-                        beats += 1
-                        beat_at_s = now_s + (SETTLING_S if beats < SETTLING_BEATS else self._timing.beat_s)
+                        heartbeats += 1
+                        beat_at_s = now_s + (
+                            SETTLING_S if heartbeats < SETTLING_BEATS else self._timing.beat_s
+                        )
                     elif now_s >= self._silent_at_s:
                         raise ConnectionLostError("the server fell silent") from None
         finally:

@@ -159,9 +159,7 @@ _PANEL_KEYS: Final = ("since_ms", "rates", "changed_at_ms", "arrivals_per_ms", "
 def encode_snapshot(snapshot: Snapshot) -> bytes:
     """Write a snapshot as one value for a store."""
     panel, legacy = snapshot.panel, snapshot.legacy
-    header: dict[str, Any] = {
-        key: getattr(snapshot, field) for field, key in _HEADER_KEYS.items()
-    }
+    header: dict[str, Any] = {key: getattr(snapshot, field) for field, key in _HEADER_KEYS.items()}
     header["announced"] = astuple(snapshot.broadcast)
     header["panel"] = {key: getattr(panel, key) for key in _PANEL_KEYS}
     header["coins"] = {"since_ms": legacy.since_ms}

@@ -153,7 +153,7 @@ class Mood:
 class Beat:
     """A heartbeat over a socket, which asks for the time: ``sent_ms`` goes back as it came.
 
-    ``POST …/beat`` carries a ``Report``.
+    ``POST …/heartbeat`` carries a ``Report``.
     """
 
     sent_ms: float | None
@@ -255,7 +255,7 @@ def check_epoch(value: object, epoch: int) -> int:
 
 
 def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
-    """Read a report, the body of ``POST …/beat``.
+    """Read a report, the body of ``POST …/heartbeat``.
 
     Args:
         body: The body.
@@ -298,7 +298,7 @@ def presence_message(encoded: bytes) -> bytes:
     return b'{"type":"presence",' + encoded[1:]
 
 
-def beat_message(sent_ms: float | None, now_ms: int) -> bytes:
+def time_message(sent_ms: float | None, now_ms: int) -> bytes:
     """Answer a beat."""
     return encode({"type": "beat", "sent_ms": sent_ms, "now_ms": now_ms})
 

@@ -130,11 +130,11 @@ class HostCheckContext:
             if self.clock_in_hand:
                 await self.tick()
 
-    async def beat(self, visitor: str, **more: Any) -> Message:
+    async def heartbeat(self, visitor: str, **more: Any) -> Message:
         """Report over HTTP, once the answer must know all that happened."""
         await self.catch_up()
         self._reporters.add(visitor)
-        return (await self.post("/beat", {"visitor": visitor, **more})).json()
+        return (await self.post("/heartbeat", {"visitor": visitor, **more})).json()
 
     async def leave(self, visitor: str, content_type: str = "application/json") -> RawResponse:
         """Leave over HTTP."""
@@ -147,7 +147,7 @@ class HostCheckContext:
         if self.has("connection"):
             await self.join(**more)
         else:
-            await self.beat(new_visitor(), **more)
+            await self.heartbeat(new_visitor(), **more)
 
     async def stream(self) -> Exchange:
         """Listen to the event stream."""

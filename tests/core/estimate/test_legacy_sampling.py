@@ -27,10 +27,10 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
     """Let people come within a beat and flip for half an hour; return what is estimated every 3 minutes."""
     chance = random.Random(seed)
     flips = [
-        (round(phase + beat * HEARTBEAT_MS), index)
+        (round(phase + heartbeat * HEARTBEAT_MS), index)
         for index, phase in ((index, chance.random() * HEARTBEAT_MS) for index in range(people))
-        for beat in range(60)
-        if beat == 0 or chance.random() < CHANCE
+        for heartbeat in range(60)
+        if heartbeat == 0 or chance.random() < CHANCE
     ]
     looks = [(at_ms, -1) for at_ms in range(4 * WINDOW_MS, 10 * WINDOW_MS + 1, WINDOW_MS)]
     crowd = LegacySamplingEstimator(2)
@@ -66,7 +66,7 @@ def test_those_who_just_came_flip_their_first_coin_a_beat_later() -> None:
     for seed in range(60):
         chance = random.Random(seed)
         crowd = LegacySamplingEstimator(1)
-        flips = [(beat * HEARTBEAT_MS, index) for beat in range(7) for index in range(250)]
+        flips = [(heartbeat * HEARTBEAT_MS, index) for heartbeat in range(7) for index in range(250)]
         times = [(round(chance.uniform(2, 6) * HEARTBEAT_MS), -1) for _ in range(6)]
         for at_ms, index in sorted(flips + times):
             if index < 0:

@@ -11,7 +11,7 @@ def test_bucketed_writes_one_batch() -> None:
     policy = BucketedPolicy(PREFIX, lease_ms=LEASE_MS)
     assert report(policy, 500, "join", "release") == Writes((), START_MS + 10_500)
     report(policy, 900, "join", visitor=BOB)
-    report(policy, 9_000, "beat")
+    report(policy, 9_000, "heartbeat")
     assert {record.visitor for record in policy.unwritten()} == {ANN, BOB}
     first = policy.wake(now_ms=START_MS + 10_500)
     assert said(first) == [[(9_000, "release", True), (900, UNSPOKEN, True)]]

@@ -9,11 +9,11 @@ def test_on_change_writes_changes_and_renews_rarely() -> None:
     """A beat is written only when the last write is old; a lease that ends and a goodbye delete."""
     policy = OnChangePolicy(PREFIX, lease_ms=LEASE_MS, renew_ms=200_000)
     assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
-    assert said(report(policy, 100_000, "beat")) == []
+    assert said(report(policy, 100_000, "heartbeat")) == []
     assert said(report(policy, 120_000, "mood", "release")) == []
     assert said(report(policy, 130_000, "mood", "gratitude")) == [[(130_000, "gratitude", True)]]
-    assert said(report(policy, 250_000, "beat")) == []
-    assert said(report(policy, 330_000, "beat")) == [[(330_000, "gratitude", True)]]
+    assert said(report(policy, 250_000, "heartbeat")) == []
+    assert said(report(policy, 330_000, "heartbeat")) == [[(330_000, "gratitude", True)]]
     asleep = report(policy, 400_000, "join", "release", visitor=BOB)
     assert asleep.wake_at_ms == START_MS + 330_000 + LEASE_MS
     assert policy.wake(now_ms=START_MS + 330_000 + LEASE_MS).orders == (Delete(f"{PREFIX}{ANN.hex()}"),)

@@ -58,7 +58,7 @@ def test_who_writes_where_does_not_matter(some: list[Record], chance: random.Ran
 
 def test_a_mood_stays_until_another_is_named() -> None:
     """A later record without a mood keeps the earlier one's, in whatever order they are read; a goodbye ends it."""
-    came, beat = Record(ANN, 0.25, "release", 10), Record(ANN, 0.25, None, 20)
-    assert later(came, beat) == later(beat, came) == Record(ANN, 0.25, "release", 20)
+    came, heartbeat = Record(ANN, 0.25, "release", 10), Record(ANN, 0.25, None, 20)
+    assert later(came, heartbeat) == later(heartbeat, came) == Record(ANN, 0.25, "release", 20)
     gone = Record(ANN, 0.25, None, 30, here=False)
     assert later(later(came, gone), Record(ANN, 0.25, None, 40)).mood is None

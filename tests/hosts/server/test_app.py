@@ -379,11 +379,11 @@ async def test_rooms_have_settings_of_their_own() -> None:
             config = (await client.get("/v1/rooms/garden/config")).json()
             assert (config["moods"], config["breath"]["pattern"]) == (["calm", "curious"], "box")
             body = {"visitor": VISITOR, "mood": "gratitude"}
-            assert (await client.post("/v1/rooms/garden/beat", json=body)).status_code == 400
-            assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 200
+            assert (await client.post("/v1/rooms/garden/heartbeat", json=body)).status_code == 400
+            assert (await client.post("/v1/rooms/lobby/heartbeat", json=body)).status_code == 200
             for mood in ("calm", UNSPOKEN):
                 body = {"visitor": VISITOR, "mood": mood}
-                assert (await client.post("/v1/rooms/garden/beat", json=body)).status_code == 200
+                assert (await client.post("/v1/rooms/garden/heartbeat", json=body)).status_code == 200
     finally:
         await host.stop()
 

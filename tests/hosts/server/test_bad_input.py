@@ -40,7 +40,7 @@ JOIN_MS = 400
 SLOW_READER_MS = 3_000
 LEASE_MS = 900
 
-BEAT = "/v1/rooms/lobby/beat"
+BEAT = "/v1/rooms/lobby/heartbeat"
 LEAVE = "/v1/rooms/lobby/leave"
 
 GOOD = "https://good.example"
@@ -606,7 +606,7 @@ def test_bad_room_is_refused(server: ServerProcess, room: str) -> None:
         for response in (
             client.request("GET", f"/v1/rooms/{room}"),
             client.request("GET", f"/v1/rooms/{room}/config"),
-            client.request("POST", f"/v1/rooms/{room}/beat", {"visitor": VISITOR}),
+            client.request("POST", f"/v1/rooms/{room}/heartbeat", {"visitor": VISITOR}),
             client.request("POST", f"/v1/rooms/{room}/leave", {"visitor": VISITOR}),
         ):
             check_bad_room(response.error())
@@ -626,7 +626,7 @@ def check_bad_room(error: Message) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/v1", "/v1/rooms", "/v1/rooms/", "/v1/rooms//beat", "/v1/rooms/lobby/", "/%"]
+    "path", ["/nowhere", "/v1", "/v1/rooms", "/v1/rooms/", "/v1/rooms//heartbeat", "/v1/rooms/lobby/", "/%"]
 )
 @pytest.mark.usefixtures("bystander")
 def test_unknown_path_is_not_found(server: ServerProcess, path: str) -> None:
@@ -681,14 +681,14 @@ NOT_HTTP = {
     "blank-before-colon": b"GET /v1/rooms/lobby HTTP/1.1\r\nHost : x\r\n\r\n",
     "nul-in-header": b"GET /v1/rooms/lobby HTTP/1.1\r\nHost: x\r\nX-A: a\0b\r\n\r\n",
     "folded-header": b"GET /v1/rooms/lobby HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n\x01\r\n\r\n",
-    "length-negative": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-    "length-word": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n",
-    "length-huge": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
-    "length-twice": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}}",
-    "length-and-chunked": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+    "length-negative": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "length-word": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n",
+    "length-huge": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    "length-twice": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}}",
+    "length-and-chunked": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "coding-unknown": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: breath\r\n\r\n0\r\n\r\n",
-    "chunk-size": b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "coding-unknown": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: breath\r\n\r\n0\r\n\r\n",
+    "chunk-size": b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
 
 
@@ -832,7 +832,7 @@ def test_thousand_rooms_from_one_address_are_refused(fenced_server: ServerProces
             assert client.request("GET", f"/v1/rooms/looked-at-{number}").status == 200
         opened = 0
         for number in range(1000):
-            response = client.request("POST", f"/v1/rooms/room-{number}/beat", {"visitor": VISITOR})
+            response = client.request("POST", f"/v1/rooms/room-{number}/heartbeat", {"visitor": VISITOR})
             if response.status == 200:
                 opened += 1
                 continue
@@ -848,7 +848,7 @@ def test_thousand_rooms_from_one_address_are_refused(fenced_server: ServerProces
             assert response.error()["code"] == "too_many_rooms"
             assert int(response.headers["retry-after"]) > 0
 
-        assert client.request("POST", "/v1/rooms/room-0/beat", {"visitor": VISITOR}).status == 200
+        assert client.request("POST", "/v1/rooms/room-0/heartbeat", {"visitor": VISITOR}).status == 200
         for number in range(ROOMS_MAX):
             client.request("POST", f"/v1/rooms/room-{number}/leave", {"visitor": VISITOR})
 
@@ -894,11 +894,11 @@ HALF_OPEN: dict[str, Callable[[RawSocket], None]] = {
     "trickled-handshake": lambda client: dribble(client, handshake()),
     "trickled-header": lambda client: dribble(client, b"GET / HTTP/1.1\r\nX: " + b"x" * 200),
     "no-body": lambda client: client.send(
-        b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+        b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
     ),
     "trickled-body": lambda client: dribble(
         client,
-        b"POST /v1/rooms/lobby/beat HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n" + b" " * 900,
+        b"POST /v1/rooms/lobby/heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n" + b" " * 900,
         0.02,
     ),
 }

@@ -80,7 +80,7 @@ async def test_the_origin_sees_one_read_a_lifetime(cache: Cache) -> None:
     async def somebody_comes() -> float:
         await asyncio.sleep(RUN_S / 2)
         async with httpx.AsyncClient() as client:
-            url = f"http://127.0.0.1:{cache.server_port}/v1/rooms/lobby/beat"
+            url = f"http://127.0.0.1:{cache.server_port}/v1/rooms/lobby/heartbeat"
             assert (await client.post(url, json={"visitor": "a" * 22})).json()["count"] == 1
         return time.monotonic()
 

@@ -246,18 +246,18 @@ async def test_people_who_poll_through_any_node(redis: RedisProcess) -> None:
     body = {"visitor": "ann".ljust(22, "-"), "mood": "release"}
     async with nodes(redis, "a", "b", "c") as (a, b, c), client_of(a) as to_a, client_of(b) as to_b:
         for client in (to_a, to_b, to_a):
-            answer = await client.post("/v1/rooms/lobby/beat", json=body)
+            answer = await client.post("/v1/rooms/lobby/heartbeat", json=body)
             assert answer.status_code == 200
             await all_say(1, a, b, c)
         join(b, "ann", "release")
         await all_say(1, a, b, c)
         await eventually(lambda: a.rooms["lobby"].room.count == 0)
-        await to_a.post("/v1/rooms/lobby/beat", json=body)  # A report that was under way.
+        await to_a.post("/v1/rooms/lobby/heartbeat", json=body)  # A report that was under way.
         await all_say(1, a, b, c)
         assert c.presence("lobby").moods["release"] == 1
 
         dan = body | {"visitor": "dan".ljust(22, "-")}
-        await to_a.post("/v1/rooms/lobby/beat", json=dan)
+        await to_a.post("/v1/rooms/lobby/heartbeat", json=dan)
         await all_say(2, a, b, c)
         await to_b.post("/v1/rooms/lobby/leave", json=dan)
         await all_say(1, a, b, c)
@@ -413,8 +413,8 @@ async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> N
     async with nodes(redis, "a", "b") as (a, b), client_of(b) as to_b:
         for visitor in ("ann", "bob", "cat"):
             body = {"visitor": visitor.ljust(22, "-"), "mood": "release"}
-            await to_b.post("/v1/rooms/lobby/beat", json=body)
-        await to_b.post("/v1/rooms/attic/beat", json=body)
+            await to_b.post("/v1/rooms/lobby/heartbeat", json=body)
+        await to_b.post("/v1/rooms/attic/heartbeat", json=body)
         await all_say(3, a, b)
         stopping = asyncio.create_task(b.stop())
         while not stopping.done():
@@ -468,7 +468,7 @@ async def test_all_nodes_announce_one_rate(redis: RedisProcess) -> None:
         async with client_of(b) as to_b:
             for index in range(40):
                 body = {"visitor": f"{index}-abcdefghijklmnopqr"[:22].ljust(22, "-")}
-                await (to_a if index % 2 else to_b).post("/v1/rooms/lobby/beat", json=body)
+                await (to_a if index % 2 else to_b).post("/v1/rooms/lobby/heartbeat", json=body)
         await eventually(lambda: a.presence("lobby").sample_rate < 1.0)
         await eventually(lambda: a.presence("lobby").sample_rate == b.presence("lobby").sample_rate)
         assert a.rooms["lobby"].room.panel.theta == b.rooms["lobby"].room.panel.theta < 1.0

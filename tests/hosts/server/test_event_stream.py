@@ -58,7 +58,7 @@ async def test_slow_reader_gets_the_latest(host: App) -> None:
         await anext(chunks)
         async with client_of(host) as client:
             for name in ("ann", "bob", "eve"):
-                await client.post("/v1/rooms/lobby/beat", json={"visitor": f"{name}-{VISITOR}"})
+                await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": f"{name}-{VISITOR}"})
                 stream.push(EncodedPresence(room.presence()))
         assert presence_of(await anext(chunks))["count"] == 3
 

@@ -48,9 +48,11 @@ def test_numbers_are_right(serve: Serve) -> None:
     watcher = observe(port)
     with RawSocket(port) as client:
         for _ in range(2):
-            client.request("POST", "/v1/rooms/lobby/beat", {"visitor": "visitor-http-0123"})
-        client.request("POST", "/v1/rooms/lobby/beat", {"visitor": "short"})
-        client.request("POST", "/v1/rooms/lobby/beat", {"visitor": "visitor-http-0123", "mood": "no such"})
+            client.request("POST", "/v1/rooms/lobby/heartbeat", {"visitor": "visitor-http-0123"})
+        client.request("POST", "/v1/rooms/lobby/heartbeat", {"visitor": "short"})
+        client.request(
+            "POST", "/v1/rooms/lobby/heartbeat", {"visitor": "visitor-http-0123", "mood": "no such"}
+        )
     ann.send_text("nonsense")
     ann.hear_error()
     bob.send(encode_frame(2, b"binary"))
@@ -143,7 +145,7 @@ async def test_closed_room_leaves_no_metric() -> None:
     A room that was closed for being idle is not there any more.
     """
     async with host_inside() as host, client_of(host) as client:
-        await client.post("/v1/rooms/other/beat", json={"visitor": "visitor-0123456789"})
+        await client.post("/v1/rooms/other/heartbeat", json={"visitor": "visitor-0123456789"})
         assert 'room="other"' in (await fetch(host)).text
         await client.post("/v1/rooms/other/leave", json={"visitor": "visitor-0123456789"})
         await host._close_idle_rooms()
@@ -177,7 +179,7 @@ async def reports(host: App, address: str, numbers: range) -> None:
     async with client_of(host, address=address) as client:
         for number in numbers:
             body = {"visitor": f"visitor-{number:012}"}
-            assert (await client.post("/v1/rooms/lobby/beat", json=body)).status_code == 200
+            assert (await client.post("/v1/rooms/lobby/heartbeat", json=body)).status_code == 200
 
 
 async def test_forgers_are_seen() -> None:

@@ -168,7 +168,9 @@ def be_busy(port: int) -> list[Client]:
     stay.append(listener)
 
     lobby = "/v1/rooms/lobby"
-    assert asks(port, "POST", f"{lobby}/beat", 0, {"visitor": PEOPLE["reporter"], "mood": "release"}) == 200
+    assert (
+        asks(port, "POST", f"{lobby}/heartbeat", 0, {"visitor": PEOPLE["reporter"], "mood": "release"}) == 200
+    )
     assert asks(port, "POST", "/api/heartbeat", 1, {"sessionId": PEOPLE["heart"], "mood": "release"}) == 200
 
     # Wrong in every way that we know, each time with somebody's id in it.
@@ -183,12 +185,13 @@ def be_busy(port: int) -> list[Client]:
         stay[0].hear_error()
     stay[3].say("mood", mood=wrong)
     stay[3].hear_error()
-    assert asks(port, "POST", f"{lobby}/beat", 2, {"visitor": wrong, "mood": wrong}) == 400
-    assert asks(port, "POST", f"{lobby}/beat", 2, {"visitor": f"{wrong} "}) == 400
-    assert asks(port, "POST", f"{lobby}/beat", 2, wrong.encode()) == 400
-    assert asks(port, "POST", f"{lobby}/beat", 2, wrong.encode() * 1_000) == 413
+    assert asks(port, "POST", f"{lobby}/heartbeat", 2, {"visitor": wrong, "mood": wrong}) == 400
+    assert asks(port, "POST", f"{lobby}/heartbeat", 2, {"visitor": f"{wrong} "}) == 400
+    assert asks(port, "POST", f"{lobby}/heartbeat", 2, wrong.encode()) == 400
+    assert asks(port, "POST", f"{lobby}/heartbeat", 2, wrong.encode() * 1_000) == 413
     assert (
-        asks(port, "POST", f"{lobby}/beat", 2, {"visitor": wrong}, Origin=f"https://{wrong}.example") == 403
+        asks(port, "POST", f"{lobby}/heartbeat", 2, {"visitor": wrong}, Origin=f"https://{wrong}.example")
+        == 403
     )
     assert asks(port, "POST", "/api/heartbeat", 3, {"sessionId": 7, "visitor": wrong}) == 400
     assert asks(port, "GET", f"/nothing?visitor={PEOPLE['query']}", 0) == 404
@@ -432,13 +435,13 @@ def come_signed(scene: Scene, port: int, data: Path) -> None:
     for path in ("beat", "leave"):
         for name in ("unsigned", "other-room", "changed"):
             assert asks(port, "POST", f"{lobby}/{path}", 1, {"visitor": SIGNED[name]}) == 403
-    assert asks(port, "POST", f"{lobby}/beat", 1, {"visitor": SIGNED["too-old"]}) == 403
+    assert asks(port, "POST", f"{lobby}/heartbeat", 1, {"visitor": SIGNED["too-old"]}) == 403
     assert asks(port, "POST", "/api/heartbeat", 2, {"sessionId": SIGNED["beat"]}) == 403
     api = upgraded(port, 2, path=f"/api/room?sessionId={SIGNED['unsigned']}&mood=release")
     api.read_more(time.monotonic() + 5)
     # Two of one address, of whom the cap takes one.
     for visitor in (SIGNED["beat"], sign_visitor(SIGNING_KEY, "lobby")):
-        assert asks(port, "POST", f"{lobby}/beat", 0, {"visitor": visitor}) == 200
+        assert asks(port, "POST", f"{lobby}/heartbeat", 0, {"visitor": visitor}) == 200
     deadline_s = time.monotonic() + 10
     while not re.search(r"^breathing_room_publish_failed_total [1-9]", scene.metrics, re.MULTILINE):
         assert time.monotonic() < deadline_s

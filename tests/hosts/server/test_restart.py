@@ -471,11 +471,13 @@ async def test_people_who_poll_survive_a_restart(serve: Serve) -> None:
     server = serve(*FLAGS)
     body = {"visitor": visitor(0), "mood": "release"}
     async with httpx.AsyncClient() as client:
-        await client.post(f"{server.url}/v1/rooms/lobby/beat", json=body)
+        await client.post(f"{server.url}/v1/rooms/lobby/heartbeat", json=body)
         await asyncio.to_thread(server.stop)
         server = await asyncio.to_thread(serve, *FLAGS, port=server.port)
         before = await get(server.url)
-        after = (await client.post(f"{server.url}/v1/rooms/lobby/beat", json={"visitor": visitor(0)})).json()
+        after = (
+            await client.post(f"{server.url}/v1/rooms/lobby/heartbeat", json={"visitor": visitor(0)})
+        ).json()
     assert (before["method"], before["low"], before["high"], before["moods"]["release"]) == ("stale", 0, 1, 1)
     assert (after["method"], after["low"], after["high"], after["moods"]["release"]) == ("counted", 1, 1, 1)
 
@@ -519,7 +521,7 @@ async def test_restart_may_change_the_settings(serve: Serve) -> None:
     async with httpx.AsyncClient() as client:
         for index, mood in enumerate(("calm", "curious")):
             body = {"visitor": visitor(index), "mood": mood}
-            await client.post(f"{server.url}/v1/rooms/lobby/beat", json=body)
+            await client.post(f"{server.url}/v1/rooms/lobby/heartbeat", json=body)
         await asyncio.to_thread(server.stop)
         server = await asyncio.to_thread(serve, *FLAGS, "--moods", "curious,bold", "--breath", "box")
         config = (await client.get(f"{server.url}/v1/rooms/lobby/config")).json()

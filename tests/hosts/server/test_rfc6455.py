@@ -118,7 +118,7 @@ def socket(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator[Ra
         yield socket
 
 
-def beat(number: float, padding: str | bytes = "") -> bytes:
+def heartbeat(number: float, padding: str | bytes = "") -> bytes:
     """Write a message that the server answers with the same number."""
     text = padding.encode() if isinstance(padding, str) else padding
     return b'{"type": "beat", "sent_ms": %r, "padding": "%s"}' % (number, text)
@@ -126,7 +126,7 @@ def beat(number: float, padding: str | bytes = "") -> bytes:
 
 def padded_beat(length: int) -> bytes:
     """Write a beat of so many bytes."""
-    return beat(1, "x" * (length - len(beat(1))))
+    return heartbeat(1, "x" * (length - len(heartbeat(1))))
 
 
 def fragments(*parts: bytes) -> bytes:
@@ -304,7 +304,7 @@ def test_handshake_may_follow_other_requests(server: ServerProcess, *, byte_by_b
         assert client.read_frame() == Frame(PONG, b"there?")
         client.say("observe")
         assert client.hear("presence")["room"] == "lobby"
-        client.send(fragments(b"", beat(1), b"") + encode_frame(TEXT, b"", rsv=1))
+        client.send(fragments(b"", heartbeat(1), b"") + encode_frame(TEXT, b"", rsv=1))
         assert client.hear("beat")["sent_ms"] == 1
         assert client.read_close().close_code == 1002
 
@@ -348,7 +348,7 @@ def test_socket_elsewhere_is_not_found(server: ServerProcess, path: str) -> None
 @pytest.mark.parametrize(
     "wrong",
     [
-        encode_frame(TEXT, beat(1), mask=None),
+        encode_frame(TEXT, heartbeat(1), mask=None),
         encode_frame(PING, b"", mask=None),
         encode_frame(CLOSE, b"\x03\xe8", mask=None),
         encode_frame(TEXT, b"x" * 200, mask=None),
@@ -371,7 +371,8 @@ def test_any_mask_is_removed(socket: RawSocket, mask: bytes) -> None:
     """
     for size in range(9):
         socket.send(
-            encode_frame(PING, bytes(range(size)), mask=mask) + encode_frame(TEXT, beat(size, "é" * size))
+            encode_frame(PING, bytes(range(size)), mask=mask)
+            + encode_frame(TEXT, heartbeat(size, "é" * size))
         )
 
         assert socket.read_frame() == Frame(PONG, bytes(range(size)))
@@ -404,7 +405,7 @@ def test_reserved_opcode_fails(socket: RawSocket, opcode: int, *, fin: bool) -> 
     """
     §5.2: opcodes 3 to 7 and 11 to 15 are unknown: close 1002.
     """
-    socket.send(encode_frame(opcode, beat(1) if opcode < 8 else b"", fin=fin))
+    socket.send(encode_frame(opcode, heartbeat(1) if opcode < 8 else b"", fin=fin))
 
     assert socket.read_close().close_code == 1002
 
@@ -412,13 +413,13 @@ def test_reserved_opcode_fails(socket: RawSocket, opcode: int, *, fin: bool) -> 
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(encode_frame(TEXT, beat(1), length_bytes=2), id="short-in-16-bits"),
+        pytest.param(encode_frame(TEXT, heartbeat(1), length_bytes=2), id="short-in-16-bits"),
         pytest.param(encode_frame(TEXT, b"", length_bytes=2), id="empty-in-16-bits"),
-        pytest.param(encode_frame(TEXT, beat(1), length_bytes=8), id="short-in-64-bits"),
+        pytest.param(encode_frame(TEXT, heartbeat(1), length_bytes=8), id="short-in-64-bits"),
         pytest.param(encode_frame(TEXT, padded_beat(300), length_bytes=8), id="medium-in-64-bits"),
-        pytest.param(encode_frame(TEXT, beat(1), length_bytes=8, declared=1 << 63), id="top-bit"),
+        pytest.param(encode_frame(TEXT, heartbeat(1), length_bytes=8, declared=1 << 63), id="top-bit"),
         pytest.param(
-            encode_frame(TEXT, beat(1), length_bytes=8, declared=(1 << 63) + len(beat(1))),
+            encode_frame(TEXT, heartbeat(1), length_bytes=8, declared=(1 << 63) + len(heartbeat(1))),
             id="top-bit-and-length",
         ),
     ],
@@ -451,20 +452,20 @@ def test_every_length_is_read(socket: RawSocket, length: int) -> None:
         pytest.param((10,), id="two"),
         pytest.param((10, 10, 20), id="empty-middle"),
         pytest.param((100_000,), id="empty-last"),
-        pytest.param(tuple(range(1, len(beat(1.5, "é")))), id="one-byte-each"),
+        pytest.param(tuple(range(1, len(heartbeat(1.5, "é")))), id="one-byte-each"),
     ],
 )
 def test_fragments_make_one_message(socket: RawSocket, cuts: tuple[int, ...]) -> None:
     """
     §5.4: a message in any number of fragments, some of them empty, is one message.
     """
-    text = beat(1.5, "é")
+    text = heartbeat(1.5, "é")
     edges = [0, *(min(cut, len(text)) for cut in cuts), len(text)]
     socket.send(fragments(*(text[start:end] for start, end in itertools.pairwise(edges))))
 
     assert socket.hear("beat")["sent_ms"] == 1.5
 
-    socket.send(encode_frame(TEXT, beat(2)))
+    socket.send(encode_frame(TEXT, heartbeat(2)))
     assert socket.hear("beat")["sent_ms"] == 2, "the next message starts afresh"
 
 
@@ -472,7 +473,7 @@ def test_control_frames_between_fragments(socket: RawSocket) -> None:
     """
     §5.4, §5.5: pings and pongs between the fragments of a message are served at once and do not disturb it.
     """
-    text = beat(3)
+    text = heartbeat(3)
     socket.send(encode_frame(TEXT, text[:7], fin=False) + encode_frame(PING, b"one"))
     assert socket.read_frame() == Frame(PONG, b"one")
 
@@ -499,7 +500,7 @@ def test_close_between_fragments(socket: RawSocket) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(encode_frame(CONTINUATION, beat(1)), id="continuation-first"),
+        pytest.param(encode_frame(CONTINUATION, heartbeat(1)), id="continuation-first"),
         pytest.param(encode_frame(CONTINUATION, b"", fin=False), id="empty-continuation-first"),
         pytest.param(encode_frame(TEXT, b"{", fin=False) + encode_frame(TEXT, b"}"), id="text-in-a-text"),
         pytest.param(
@@ -595,7 +596,10 @@ def test_nothing_after_a_close_counts(socket: RawSocket) -> None:
     §5.5.1: what follows a close frame is neither answered nor acted upon.
     """
     socket.send(
-        encode_close(1000) + encode_frame(PING, b"still there?") + encode_frame(TEXT, beat(1)) + b"\xff" * 20
+        encode_close(1000)
+        + encode_frame(PING, b"still there?")
+        + encode_frame(TEXT, heartbeat(1))
+        + b"\xff" * 20
     )
 
     assert socket.read_frame() == Frame(CLOSE, b"\x03\xe8")
@@ -609,7 +613,7 @@ def test_server_closes_politely(socket: RawSocket) -> None:
     socket.say("leave")
     assert socket.read_frame() == Frame(CLOSE, b"\x03\xe8")
 
-    socket.send(encode_frame(TEXT, beat(1)) + encode_frame(PING, b"?") + encode_close(1000))
+    socket.send(encode_frame(TEXT, heartbeat(1)) + encode_frame(PING, b"?") + encode_close(1000))
     # §5.5.2 asks for pongs until the other side's close frame came; that is too late for sense, and either is right.
     assert socket.read_until_end() in {b"", encode_frame(PONG, b"?", mask=None)}
     assert not socket.was_reset
@@ -667,7 +671,7 @@ def test_unasked_pong_is_ignored(socket: RawSocket) -> None:
     """
     §5.5.3: pongs that nobody asked for have no effect.
     """
-    socket.send(encode_frame(PONG) + encode_frame(PONG, b"x" * 125) + encode_frame(TEXT, beat(4)))
+    socket.send(encode_frame(PONG) + encode_frame(PONG, b"x" * 125) + encode_frame(TEXT, heartbeat(4)))
 
     assert socket.hear("beat")["sent_ms"] == 4
 
@@ -693,7 +697,7 @@ def test_text_that_is_not_utf8_fails(socket: RawSocket, wrong: bytes, *, split: 
     """
     §5.6, §8.1: bytes that are not UTF-8 are answered with close 1007, also when they span fragments.
     """
-    text = beat(1, wrong)
+    text = heartbeat(1, wrong)
     socket.send(fragments(*(bytes([byte]) for byte in text)) if split else encode_frame(TEXT, text))
 
     assert socket.read_close().close_code == 1007
@@ -740,9 +744,9 @@ def test_binary_within_a_text_fails(socket: RawSocket) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        encode_frame(BINARY, beat(1)),
+        encode_frame(BINARY, heartbeat(1)),
         encode_frame(BINARY),
-        encode_frame(BINARY, beat(1), fin=False) + encode_frame(CONTINUATION),
+        encode_frame(BINARY, heartbeat(1), fin=False) + encode_frame(CONTINUATION),
     ],
     ids=["whole", "empty", "fragments"],
 )
@@ -787,12 +791,12 @@ def test_broken_connection_is_survived(socket: RawSocket, server: ServerProcess)
     """
     §7.2.1: a stream that ends within a frame, in order or by a reset, leaves nothing behind.
     """
-    socket.send(encode_frame(TEXT, beat(1))[:9])
+    socket.send(encode_frame(TEXT, heartbeat(1))[:9])
     socket.tcp.shutdown(sockets.SHUT_WR)
     socket.read_until_end()
 
     with observe(server.port) as other:
-        other.send(encode_frame(TEXT, beat(1))[:9])
+        other.send(encode_frame(TEXT, heartbeat(1))[:9])
         # Linger of 0 s makes close() a reset.
         other.tcp.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
 

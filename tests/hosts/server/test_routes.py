@@ -149,7 +149,7 @@ async def test_errors_and_beats_are_not_kept(client: httpx.AsyncClient) -> None:
     """
     assert error_of(await client.get("/v1/rooms/BAD")) == "bad_room"
     assert error_of(await client.get("/nothing")) == "not_found"
-    answer = await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR})
+    answer = await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})
     assert answer.headers["cache-control"] == "no-store"
     assert "etag" not in answer.headers
 
@@ -216,7 +216,7 @@ async def test_only_named_origins_may_write() -> None:
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         for origin in (EVIL, "null"):
             for path, body in (
-                (f"{LOBBY}/beat", {"visitor": VISITOR}),
+                (f"{LOBBY}/heartbeat", {"visitor": VISITOR}),
                 (f"{LOBBY}/leave", {"visitor": VISITOR}),
                 ("/api/heartbeat", {"sessionId": VISITOR}),
             ):
@@ -226,7 +226,9 @@ async def test_only_named_origins_may_write() -> None:
             assert (answer.status_code, error_of(answer)) == (403, "forbidden_origin")
         assert (await client.get(LOBBY)).json()["count"] == 0
         for origin in (GOOD, "http://room.example"):  # the second is the server's own
-            answer = await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR}, headers={"Origin": origin})
+            answer = await client.post(
+                f"{LOBBY}/heartbeat", json={"visitor": VISITOR}, headers={"Origin": origin}
+            )
             assert answer.status_code == 200
 
 
@@ -244,7 +246,7 @@ async def test_preflight_of_a_good_page() -> None:
     A page that may write is told so before it sends JSON, and need not ask again today.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
-        answer = await client.options(f"{LOBBY}/beat", headers=preflight(GOOD))
+        answer = await client.options(f"{LOBBY}/heartbeat", headers=preflight(GOOD))
         assert answer.status_code == 200
         assert answer.headers["access-control-allow-origin"] == GOOD
         assert "POST" in answer.headers["access-control-allow-methods"]
@@ -260,7 +262,7 @@ async def test_preflight_of_a_bad_page(asked: dict[str, str]) -> None:
     A page that may not, or a method or header that nobody may, is refused; as an error of the one shape, like any other.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
-        answer = await client.options(f"{LOBBY}/beat", headers=asked)
+        answer = await client.options(f"{LOBBY}/heartbeat", headers=asked)
         assert answer.status_code in {400, 403}
         assert answer.headers.get("access-control-allow-origin") != EVIL
         assert error_of(answer)
@@ -275,7 +277,7 @@ async def rooms_taken(host: App, forwarded_for: str | None, *, address: str = "1
     async with client_of(host, address=address) as client:
         for index in range(10):
             body = {"visitor": VISITOR}
-            answer = await client.post(f"/v1/rooms/{name}-{index}/beat", json=body, headers=headers)
+            answer = await client.post(f"/v1/rooms/{name}-{index}/heartbeat", json=body, headers=headers)
             if answer.status_code != 200:
                 assert (answer.status_code, error_of(answer)) == (429, "too_many_rooms")
                 assert answer.headers["retry-after"] == "60"
@@ -323,7 +325,7 @@ def test_sockets_and_requests_share_the_limit(serve: Serve, *, trusted: bool) ->
 
     def by_beat(room: str, *forwarded_for: str) -> int:
         body = b'{"visitor": "visitor-0123456789"}'
-        lines = [f"POST /v1/rooms/{room}/beat HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
+        lines = [f"POST /v1/rooms/{room}/heartbeat HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
         lines += [f"X-Forwarded-For: {address}" for address in forwarded_for]
         with RawSocket(port) as raw:
             raw.send("\r\n".join([*lines, "", ""]).encode() + body)
@@ -347,14 +349,14 @@ async def test_full_house_is_503() -> None:
     When the server holds as many rooms as it may, another is refused with a time to come back, and those open go on.
     """
     async with host_inside(rooms_max=2) as host, client_of(host) as client:
-        assert (await client.post("/v1/rooms/one/beat", json={"visitor": VISITOR})).status_code == 200
-        answer = await client.post("/v1/rooms/two/beat", json={"visitor": VISITOR})
+        assert (await client.post("/v1/rooms/one/heartbeat", json={"visitor": VISITOR})).status_code == 200
+        answer = await client.post("/v1/rooms/two/heartbeat", json={"visitor": VISITOR})
         assert (answer.status_code, error_of(answer), answer.headers["retry-after"]) == (
             503,
             "too_many_rooms",
             "60",
         )
-        assert (await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR})).status_code == 200
+        assert (await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})).status_code == 200
         assert (await client.get("/v1/rooms/two")).json()["count"] == 0  # Asking opens nothing.
 
 
@@ -366,7 +368,7 @@ async def test_room_that_closed_can_be_had_again() -> None:
         for turn in range(3):
             rooms = [f"/v1/rooms/{turn}-{index}" for index in range(2)]
             for room in rooms:
-                assert (await client.post(f"{room}/beat", json={"visitor": VISITOR})).status_code == 200
+                assert (await client.post(f"{room}/heartbeat", json={"visitor": VISITOR})).status_code == 200
             for room in rooms:
                 await client.post(f"{room}/leave", json={"visitor": VISITOR})
             await host._close_idle_rooms()
@@ -382,9 +384,9 @@ async def test_closed_doors() -> None:
         for end in ("", "/config", "/history", "/badge.svg", "/events"):
             answer = await client.get(f"/v1/rooms/other{end}")
             assert (answer.status_code, error_of(answer)) == (404, "no_such_room"), end
-        answer = await client.post("/v1/rooms/other/beat", json={"visitor": VISITOR})
+        answer = await client.post("/v1/rooms/other/heartbeat", json={"visitor": VISITOR})
         assert (answer.status_code, error_of(answer)) == (404, "no_such_room")
-        assert (await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR})).status_code == 200
+        assert (await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})).status_code == 200
 
 
 # --- History ------------------------------------------------------------------------------------------------------------
@@ -402,11 +404,11 @@ async def test_history_is_averages_by_hour(clock: HandClock, host: App, client: 
     The history says how many were there on average in each hour of the week that was seen, and in which moods.
     """
     await history_of(host, "lobby")
-    await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR, "mood": "release"})
+    await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR, "mood": "release"})
     clock.ms += 45 * 60_000
     await client.post(f"{LOBBY}/leave", json={"visitor": VISITOR})
     clock.ms += 15 * 60_000
-    await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR})
+    await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})
     body = (await client.get(f"{LOBBY}/history")).json()
     assert (body["room"], body["timezone"], body["hour_0"]) == ("lobby", "UTC", "Monday 00:00")
     (hour,) = body["hours"]
@@ -421,7 +423,7 @@ async def test_history_outlives_a_restart(tmp_path: Path) -> None:
     clock = HandClock()
     data = str(tmp_path / "room.db")
     async with host_inside(clock=clock, data=data) as host, client_of(host) as client:
-        await client.post(f"{LOBBY}/beat", json={"visitor": VISITOR})
+        await client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR})
         await history_of(host, "lobby")
         clock.ms += 30 * 60_000
     clock.ms += 7 * 24 * 3_600_000
@@ -437,7 +439,7 @@ async def test_history_of_a_closed_room_is_still_there(
     """
     A room that nobody is in right now, and that was closed for it, has the history that it had.
     """
-    await client.post("/v1/rooms/other/beat", json={"visitor": VISITOR})
+    await client.post("/v1/rooms/other/heartbeat", json={"visitor": VISITOR})
     await history_of(host, "other")
     clock.ms += 30 * 60_000
     await client.post("/v1/rooms/other/leave", json={"visitor": VISITOR})
@@ -476,8 +478,8 @@ async def test_health_and_readiness(host: App, client: httpx.AsyncClient) -> Non
     assert (await client.get("/healthz")).status_code == 200
     for request in (
         client.get("/readyz"),
-        client.post("/v1/rooms/other/beat", json={"visitor": VISITOR}),
-        client.post(f"{LOBBY}/beat", json={"visitor": VISITOR}),
+        client.post("/v1/rooms/other/heartbeat", json={"visitor": VISITOR}),
+        client.post(f"{LOBBY}/heartbeat", json={"visitor": VISITOR}),
     ):
         answer = await request
         assert (answer.status_code, error_of(answer), answer.headers["retry-after"]) == (
@@ -583,7 +585,7 @@ async def test_mounted_app_starts_with_its_first_requests() -> None:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://room.example") as client:
         answers = await asyncio.gather(
-            *(client.post(f"{LOBBY}/beat", json={"visitor": f"{VISITOR}-{index}"}) for index in range(5))
+            *(client.post(f"{LOBBY}/heartbeat", json={"visitor": f"{VISITOR}-{index}"}) for index in range(5))
         )
         assert sorted(answer.json()["count"] for answer in answers) == [1, 2, 3, 4, 5]
     await host.stop()

@@ -43,8 +43,12 @@ async def test_a_visit_from_report_to_leave() -> None:
     store = MemoryStore()
     await reconcile(store)
     async with a_client(store) as client:
-        beat = await client.post(f"{ROOM}/beat", json={"visitor": "visitor-0123456789"})
-        assert (beat.status_code, beat.json()["count"], beat.headers["cache-control"]) == (200, 1, "no-store")
+        heartbeat = await client.post(f"{ROOM}/heartbeat", json={"visitor": "visitor-0123456789"})
+        assert (heartbeat.status_code, heartbeat.json()["count"], heartbeat.headers["cache-control"]) == (
+            200,
+            1,
+            "no-store",
+        )
         read = await client.get(ROOM)
         assert (read.json()["count"], "max-age" in read.headers["cache-control"]) == (1, True)
         leave = await client.post(f"{ROOM}/leave", json={"visitor": "visitor-0123456789"})
@@ -59,7 +63,7 @@ async def test_a_visit_from_report_to_leave() -> None:
         ("GET", "/v1/rooms/No%20Room", 400, "bad_room"),
         ("GET", f"{ROOM}/", 404, "not_found"),
         ("GET", f"{ROOM}/socket", 404, "not_found"),
-        ("GET", f"{ROOM}/beat", 405, "wrong_method"),
+        ("GET", f"{ROOM}/heartbeat", 405, "wrong_method"),
     ],
 )
 async def test_what_it_cannot_do_is_said(method: str, path: str, status: int, code: str) -> None:

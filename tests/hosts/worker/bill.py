@@ -59,7 +59,7 @@ class Visitor(ABC):
         """Feel otherwise."""
 
     @abstractmethod
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Give a sign of life."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class OnSocket(Visitor):
         """Say so."""
         self.socket.say("mood", mood="gratitude")
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Beat."""
         self.socket.say("beat", sent_ms=0)
 
@@ -116,7 +116,7 @@ class OfPanel(Visitor):
         """Report a mood."""
         await self._report("beat", mood="gratitude")
 
-    async def beat(self) -> None:
+    async def heartbeat(self) -> None:
         """Report."""
         await self._report("beat")
 
@@ -179,14 +179,14 @@ class Timetable:
     Attributes:
         people: How many are there all the time.
         visit_s: How long each stays.
-        beats: Signs of life in a stay, of those who give them by the clock.
+        heartbeats: Signs of life in a stay, of those who give them by the clock.
         minutes: How long is counted, at least.
         faster: By what times are scaled.
     """
 
     people: int = 300
     visit_s: float = 900
-    beats: float = 15
+    heartbeats: float = 15
     minutes: float = 6
     faster: float = 10
 
@@ -249,7 +249,7 @@ class Timetable:
                 life.enough.set()  # Who is cancelled on the way in leaves a socket behind.
                 await living
         counted = after - before
-        acts_per_s = self.people * (3 + self.beats) / self.visit_s
+        acts_per_s = self.people * (3 + self.heartbeats) / self.visit_s
         seconds = (ended_s - began_s) * self.faster
         # On a busy machine the crowd lives more slowly than it should; let the model's live as slowly.
         slower = Decimal(seconds * acts_per_s / (3 * counted["turns"] + counted["beats"]))
@@ -287,9 +287,9 @@ class Timetable:
                     doing.create_task(people.popleft().go())
                     doing.create_task(people[self.people // 2].feel())
                     people.append(await kind.come(url, stack))
-                while acts["beats"] < passed_s * self.people * self.beats / self.visit_s:
+                while acts["beats"] < passed_s * self.people * self.heartbeats / self.visit_s:
                     acts["beats"] += 1
-                    doing.create_task(people[acts["beats"] * 7 % len(people)].beat())
+                    doing.create_task(people[acts["beats"] * 7 % len(people)].heartbeat())
                 await asyncio.sleep(0.01)
 
 

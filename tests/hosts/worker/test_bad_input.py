@@ -24,13 +24,13 @@ async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> Non
     """
     room = f"/v1/rooms/{new_room()}"
     large = b'{"visitor": "' + b"v" * 5_000 + b'"}'
-    await expect_refusal(ask(worker.url, "POST", f"{room}/beat", large), "body_too_large", 413)
-    await expect_refusal(ask(worker.url, "POST", f"{room}/beat", b"\xff\xfe"), "bad_json", 400)
-    await expect_refusal(ask(worker.url, "POST", f"{room}/beat", b"[" * 4_000), "bad_json", 400)
+    await expect_refusal(ask(worker.url, "POST", f"{room}/heartbeat", large), "body_too_large", 413)
+    await expect_refusal(ask(worker.url, "POST", f"{room}/heartbeat", b"\xff\xfe"), "bad_json", 400)
+    await expect_refusal(ask(worker.url, "POST", f"{room}/heartbeat", b"[" * 4_000), "bad_json", 400)
     await expect_refusal(ask(worker.url, "GET", f"{room}/socket"), "upgrade_required", 426)
     await expect_refusal(ask(worker.url, "GET", "/api/room?sessionId=x"), "upgrade_required", 426)
     await expect_refusal(ask(worker.url, "DELETE", room), "wrong_method", 405)
-    await expect_refusal(ask(worker.url, "GET", f"{room}/beat"), "wrong_method", 405)
+    await expect_refusal(ask(worker.url, "GET", f"{room}/heartbeat"), "wrong_method", 405)
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/"), "bad_room", 400)
     await expect_refusal(ask(worker.url, "GET", "//"), "not_found", 404)
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/../../etc"), "not_found", 404)
@@ -106,7 +106,7 @@ async def test_a_full_room_sends_people_away_for_a_while(start: Start, kv: Servi
     strange = {"Origin": "https://strange.example"}
     body = json.dumps({"visitor": VISITOR}).encode()
     await expect_refusal(
-        ask(worker.url, "POST", "/v1/rooms/lobby/beat", body, strange), "forbidden_origin", 403
+        ask(worker.url, "POST", "/v1/rooms/lobby/heartbeat", body, strange), "forbidden_origin", 403
     )
     await expect_refusal(
         ask(worker.url, "OPTIONS", "/v1/rooms/lobby", headers=strange), "forbidden_origin", 403

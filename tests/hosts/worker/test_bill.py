@@ -28,7 +28,7 @@ async def test_a_panel_that_publishes_costs_what_the_model_says(
     """
     Of a panel that reports, every report is a request and a row, and R2 and KV are written as often as the model says.
     """
-    timetable = Timetable(people=100, beats=REPORTED_BEATS, minutes=4, faster=15)
+    timetable = Timetable(people=100, heartbeats=REPORTED_BEATS, minutes=4, faster=15)
     services = {"KV": f"kvNamespace {kv.address}", "BUCKET": f"r2Bucket {bucket.address}"}
     worker = start(timetable.variables(FIXED), services=services)
     bill = await timetable.bill(worker, kv, bucket, OfPanel, FIXED)

@@ -54,7 +54,7 @@ async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> Non
     for path in ("/v1/rooms/_default", "/v1/rooms/evening", "/api/presence"):
         assert (await ask(worker.url, "GET", path)).json()["count"] == 1, path
     body = {"visitor": new_visitor()}
-    told = (await ask(worker.url, "POST", "/v1/rooms/_default/beat", body)).json()
+    told = (await ask(worker.url, "POST", "/v1/rooms/_default/heartbeat", body)).json()
     assert (told["room"], told["count"]) == ("evening", 2)
     assert (await ask(worker.url, "GET", "/v1/rooms/_default/badge.svg")).status == 200
     person.cut()

@@ -19,7 +19,9 @@ PAGE = "rooms/lobby/presence.json"
 
 
 async def report(url: str, room: str = "lobby", **more: str) -> None:
-    answer = await ask(url, "POST", f"/v1/rooms/{room}/beat", {"visitor": secrets.token_urlsafe(16), **more})
+    answer = await ask(
+        url, "POST", f"/v1/rooms/{room}/heartbeat", {"visitor": secrets.token_urlsafe(16), **more}
+    )
     assert answer.status == 200
 
 

@@ -22,8 +22,8 @@ async def presence(worker: Runtime) -> dict[str, Any]:
     return (await ask(worker.url, "GET", ROOM)).json()
 
 
-async def beat(worker: Runtime, visitor: str, **more: Any) -> dict[str, Any]:
-    return (await ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitor, **more})).json()
+async def heartbeat(worker: Runtime, visitor: str, **more: Any) -> dict[str, Any]:
+    return (await ask(worker.url, "POST", f"{ROOM}/heartbeat", {"visitor": visitor, **more})).json()
 
 
 async def cron(worker: Runtime) -> None:
@@ -38,15 +38,17 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(KV_MODE, services=services)
     assert (await presence(worker))["method"] == "unknown"
-    await expect_refusal(ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": "v" * 22}), "unavailable", 503)
+    await expect_refusal(
+        ask(worker.url, "POST", f"{ROOM}/heartbeat", {"visitor": "v" * 22}), "unavailable", 503
+    )
     await cron(worker)
 
     visitors = [secrets.token_urlsafe(16) for _ in range(PEOPLE)]
     writes = kv.calls["write"]
     for visitor in visitors:
-        assert (await beat(worker, visitor, mood="release"))["sample_rate"] == 1
+        assert (await heartbeat(worker, visitor, mood="release"))["sample_rate"] == 1
     assert kv.calls["write"] == writes + PEOPLE
-    await beat(worker, visitors[0], mood="gratitude")
+    await heartbeat(worker, visitors[0], mood="gratitude")
     await ask(worker.url, "POST", f"{ROOM}/leave", {"visitor": visitors[-1]})
     seen = await presence(worker)
     assert (seen["count"], seen["method"]) == (PEOPLE - 1, "counted")
@@ -58,7 +60,7 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
     await cron(worker)
     kv.failing = True
     await expect_refusal(
-        ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitors[0]}), "unavailable", 503
+        ask(worker.url, "POST", f"{ROOM}/heartbeat", {"visitor": visitors[0]}), "unavailable", 503
     )
     kv.failing = False
 
@@ -72,7 +74,7 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
             1,
         )
     # Whoever reports to one of them meanwhile is one person.
-    seen = await beat(over, visitors[0])
+    seen = await heartbeat(over, visitors[0])
     assert (seen["count"], seen["moods"]["gratitude"]) == (PEOPLE - 1, 1)
     await ask(over.url, "POST", f"{ROOM}/leave", {"visitor": visitors[0]})
     assert (await presence(over))["count"] == PEOPLE - 2
@@ -92,7 +94,7 @@ async def test_an_object_collects_what_is_reported(start: Start, kv: Service) ->
     visitors = [secrets.token_urlsafe(16) for _ in range(PEOPLE)]
     writes = kv.calls["write"]
     for number, visitor in enumerate(visitors, 1):
-        seen = await beat(worker, visitor, mood="release")
+        seen = await heartbeat(worker, visitor, mood="release")
         assert (seen["sample_rate"], seen["count"]) == (1, number)
     await ask(worker.url, "POST", f"{ROOM}/leave", {"visitor": visitors[-1]})
     async with asyncio.timeout(30):
@@ -107,7 +109,7 @@ async def test_an_object_collects_what_is_reported(start: Start, kv: Service) ->
     await asyncio.sleep(1.1)  # The presence that was read is not kept any longer.
     kv.failing = True
     await expect_refusal(
-        ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitors[0]}), "unavailable", 503
+        ask(worker.url, "POST", f"{ROOM}/heartbeat", {"visitor": visitors[0]}), "unavailable", 503
     )
     kv.failing = False
     assert not [line for line in worker.lines if line.startswith("CRITICAL")]

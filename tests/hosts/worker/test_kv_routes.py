@@ -56,7 +56,7 @@ async def count(backend: KvRoutes) -> Any:
 async def test_each_report_is_a_write_before_it_is_answered() -> None:
     """A report is in the store when it is answered, so that nothing waits in a Worker that may end; a leave is answered by nothing."""
     backend, store = await a_keeper()
-    answer = await backend.answer("lobby", "/beat", posting(visitor=VISITOR))
+    answer = await backend.answer("lobby", "/heartbeat", posting(visitor=VISITOR))
     assert (answer.status, store.puts) == (200, 1)
     reported_at_ms = wall_ms()
     await until(lambda: wall_ms() > reported_at_ms)  # Two writers' records of one millisecond have no order.
@@ -78,7 +78,7 @@ async def test_an_object_that_collects_writes_a_batch() -> None:
     """Where an object collects, reports wait in it and are in its presence at once; what waits is written together."""
     backend, store = await a_keeper(collects=True)
     for number in range(3):
-        await backend.answer("lobby", "/beat", posting(visitor=f"{VISITOR}-{number}"))
+        await backend.answer("lobby", "/heartbeat", posting(visitor=f"{VISITOR}-{number}"))
     assert store.puts == 0
     await (await backend._writer()).stop()
     assert store.puts == 1

@@ -96,7 +96,7 @@ async def test_what_only_the_room_can_answer_is_left_to_it() -> None:
     """Reports, leaves, sockets and streams are not answered here, and health is without any room."""
     routes, _ = a_worker()
     rooms = Rooms()
-    for asked in ("/beat", "/leave", "/socket", "/events", "/api/room", "/api/heartbeat", "/migration"):
+    for asked in ("/heartbeat", "/leave", "/socket", "/events", "/api/room", "/api/heartbeat", "/migration"):
         assert await routes.answer("lobby", asked, a_request(), rooms) is None
     for asked in ("/healthz", "/readyz", "/openapi.json", "/config"):
         assert await routes.answer("lobby", asked, a_request(), rooms) is not None
@@ -122,7 +122,7 @@ def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
         routes.find(a_request(path="/v1/rooms/garden"))
     assert (error.value.code, error.value.status) == ("no_such_room", 404)
     foreign = {"origin": "https://other.example", "host": "room.example"}
-    for method, path in (("POST", "/beat"), ("GET", "/socket"), ("GET", "/events")):
+    for method, path in (("POST", "/heartbeat"), ("GET", "/socket"), ("GET", "/events")):
         with pytest.raises(ClientError, match="origin"):
             routes.find(a_request(method, f"/v1/rooms/lobby{path}", **foreign))
     assert routes.find(a_request(path="/v1/rooms/lobby/config", **foreign)) == ("lobby", "/config")
@@ -176,7 +176,7 @@ def test_every_route_is_found_by_its_method() -> None:
     ("method", "path", "allowed"),
     [
         ("POST", "/v1/rooms/lobby", "GET, HEAD"),
-        ("GET", "/v1/rooms/lobby/beat", "POST"),
+        ("GET", "/v1/rooms/lobby/heartbeat", "POST"),
         ("HEAD", "/api/heartbeat", "POST"),
         ("get", "/healthz", "GET, HEAD"),
     ],
@@ -262,8 +262,8 @@ async def ask(room: RoomHost[WorkerPlatform], asked: str, body: Any = None, **he
 async def test_a_visit_from_report_to_leave() -> None:
     """A report counts its visitor with its mood, a second one is the same visitor, and a leave ends the visit at once."""
     room = await a_room()
-    assert (await ask(room, "/beat", {"visitor": VISITOR, "mood": "release"}))["moods"]["release"] == 1
-    assert (await ask(room, "/beat", {"visitor": VISITOR}))["count"] == 1
+    assert (await ask(room, "/heartbeat", {"visitor": VISITOR, "mood": "release"}))["moods"]["release"] == 1
+    assert (await ask(room, "/heartbeat", {"visitor": VISITOR}))["count"] == 1
     assert (await ask(room, ""))["count"] == 1
     assert await ask(room, "/leave", {"visitor": VISITOR}) == 204
     assert (await ask(room, ""))["count"] == 0
@@ -273,12 +273,12 @@ async def test_a_visit_from_report_to_leave() -> None:
 async def test_reports_over_the_budget_are_refused_and_counted() -> None:
     """When the room has taken as many reports as it may, the next is refused with a time to try again, and changes nothing; a leave is taken."""
     room = await a_room()
-    await ask(room, "/beat", {"visitor": VISITOR})
+    await ask(room, "/heartbeat", {"visitor": VISITOR})
     assert room.admission.bucket is not None
     for _ in range(room.admission.bucket.burst - 1):
         room.admission.bucket.spend(room.host.clock.now_ms())
     with pytest.raises(ClientError) as error:
-        await ask(room, "/beat", {"visitor": f"{VISITOR}-2"})
+        await ask(room, "/heartbeat", {"visitor": f"{VISITOR}-2"})
     assert error.value.code == "over_budget"
     assert error.value.retry_after_s is not None
     assert (room.host.counters.reports_shed, (await ask(room, ""))["count"]) == (1, 1)
@@ -289,8 +289,8 @@ async def test_a_prefix_counts_for_its_share_only() -> None:
     """Reports from one address prefix beyond its cap hold seats that do not count; the address itself is nowhere in the room."""
     room = await a_room(prefix_seats_max=2)
     for number in range(5):
-        await ask(room, "/beat", {"visitor": f"{VISITOR}-{number}"}, cf_connecting_ip="203.0.113.7")
-    await ask(room, "/beat", {"visitor": VISITOR}, cf_connecting_ip="198.51.100.7")
+        await ask(room, "/heartbeat", {"visitor": f"{VISITOR}-{number}"}, cf_connecting_ip="203.0.113.7")
+    await ask(room, "/heartbeat", {"visitor": VISITOR}, cf_connecting_ip="198.51.100.7")
     assert (await ask(room, ""))["count"] == 3
     assert b"203.0.113" not in repr(room.room.snapshot()).encode()
 
@@ -306,7 +306,7 @@ async def test_clients_of_the_document_are_counted_but_not_where_ids_are_signed(
         await ask(signed, "/api/heartbeat", heartbeat)
     assert (error.value.code, error.value.status) == ("unsigned_visitor", 403)
     with pytest.raises(ClientError) as error:
-        await ask(signed, "/beat", {"visitor": VISITOR})
+        await ask(signed, "/heartbeat", {"visitor": VISITOR})
     assert error.value.code == "unsigned_visitor"
 
 

@@ -110,8 +110,8 @@ async def test_words_are_few(push_ms: int) -> None:
     dice = Random(1)
 
     async def live(times: int) -> None:
-        for beat in range(times):
-            for wire in wires[beat % 50 :: 50]:
+        for heartbeat in range(times):
+            for wire in wires[heartbeat % 50 :: 50]:
                 await objects.tell(wire, "mood", mood=dice.choice(MOODS))
             await objects.pass_ms(interval_ms // 10)
 

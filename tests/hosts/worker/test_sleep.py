@@ -158,7 +158,7 @@ async def test_a_deploy_is_no_exodus_and_neither_is_a_move(
     people = await people_join(worker.url, "release", 10)
     polling = [secrets.token_urlsafe(16) for _ in range(5)]
     for visitor in polling:
-        await ask(worker.url, "POST", f"{ROOM}/beat", {"visitor": visitor, "mood": "presence"})
+        await ask(worker.url, "POST", f"{ROOM}/heartbeat", {"visitor": visitor, "mood": "presence"})
     there = moods(release=10, presence=5)
     await sees(worker.url, count=15, low=15)
     await asyncio.sleep(2.5)  # for the snapshot
@@ -189,7 +189,7 @@ async def test_a_deploy_is_no_exodus_and_neither_is_a_move(
     seen = await presence(server.url)
     assert (seen["count"], seen["low"], seen["method"], seen["moods"]) == (15, 0, "stale", there)
     for visitor in polling:
-        await ask(server.url, "POST", f"{ROOM}/beat", {"visitor": visitor})
+        await ask(server.url, "POST", f"{ROOM}/heartbeat", {"visitor": visitor})
     back += [await join(server.url, visitor) for visitor in people]
     await sees(server.url, count=15, low=15, method="counted", moods=there)
     back.append(await join(server.url, secrets.token_urlsafe(16)))

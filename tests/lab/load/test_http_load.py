@@ -190,7 +190,7 @@ async def test_only_those_report_who_are_asked() -> None:
         # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
         assert crowd.here == 400
-    reported = {beat.body["visitor"] for beat in script.of("beat")}
+    reported = {heartbeat.body["visitor"] for heartbeat in script.of("beat")}
     assert all(ticket(visitor, room="lobby", epoch=0) < 0.1 for visitor in reported)
     assert {leave.body["visitor"] for leave in script.of("leave")} == reported
     assert len(script.of("beat")) == len(script.of("leave")) == len(reported)
@@ -259,12 +259,14 @@ async def test_a_coin_decides_each_beat(monkeypatch: pytest.MonkeyPatch) -> None
     assert somebody.next_at_ms == HEARTBEAT_MS
     somebody.feel()
     assert list(somebody.due(10)) == [Call.HEARTBEAT]
-    beats = 20_000
-    calls = [call for beat in range(1, beats + 1) for call in somebody.due(beat * HEARTBEAT_MS)]
-    assert len(calls) == beats
+    heartbeats = 20_000
+    calls = [
+        call for heartbeat in range(1, heartbeats + 1) for call in somebody.due(heartbeat * HEARTBEAT_MS)
+    ]
+    assert len(calls) == heartbeats
     heads = calls.count(Call.HEARTBEAT)
-    assert abs(heads - beats * CHANCE) <= 4 * (beats * CHANCE * (1 - CHANCE)) ** 0.5
-    assert calls.count(Call.PRESENCE) == beats - heads
+    assert abs(heads - heartbeats * CHANCE) <= 4 * (heartbeats * CHANCE * (1 - CHANCE)) ** 0.5
+    assert calls.count(Call.PRESENCE) == heartbeats - heads
 
 
 async def test_half_of_the_coins_are_the_servers() -> None:
@@ -286,7 +288,7 @@ async def test_half_of_the_coins_are_the_servers() -> None:
         await until(lambda: len(script.of("heartbeat")) == 40)
         chances = sorted(person.chance for person in crowd._inside)
     assert chances == [CHANCE] * 20 + [0.5] * 20
-    assert len({beat.body["sessionId"] for beat in script.of("heartbeat")}) == 40
+    assert len({heartbeat.body["sessionId"] for heartbeat in script.of("heartbeat")}) == 40
     assert len([one for one in script.of("config") if one.path == "/api/config"]) == 20
     assert crowd.tally.goodbyes == 0
 

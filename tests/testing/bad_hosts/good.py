@@ -28,7 +28,7 @@ class Answer:
     """The answer to a request.
 
     Attributes:
-        what: What was asked for, such as ``/beat``; the path where it was not about a room.
+        what: What was asked for, such as ``/heartbeat``; the path where it was not about a room.
         to_json: Whether the request had a body in JSON.
         status: The status.
         headers: The headers, names in lower case.
@@ -193,7 +193,7 @@ class Presences(Good):
         return presence
 
     def answered(self, answer: Answer) -> Answer:
-        if answer.status == 200 and answer.what in {"", "/beat"}:
+        if answer.status == 200 and answer.what in {"", "/heartbeat"}:
             return answer.saying(self.change(json.loads(answer.body)))
         return answer
 

@@ -62,15 +62,15 @@ class HearsNoBeats(Good):
     """It answers beats and does not count them."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
-        if self.room_of(scope)[1] == "/beat":
-            scope = {**self.redirected(scope, "/beat", ""), "method": "GET"}
+        if self.room_of(scope)[1] == "/heartbeat":
+            scope = {**self.redirected(scope, "/heartbeat", ""), "method": "GET"}
         return scope, body
 
 
 class Bodies(Good):
     """Changes the bodies of beats, or of goodbyes."""
 
-    end = "/beat"
+    end = "/heartbeat"
 
     def change(self, body: Told) -> Told:
         return body

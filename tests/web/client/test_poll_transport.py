@@ -114,17 +114,17 @@ async def test_a_mood_is_one_report(polled: ServerProcess, stage: Page) -> None:
     """
     One report on coming, one on each change of mood, and none for staying.
     """
-    asked = watch(stage, "/beat", "/leave")
+    asked = watch(stage, "/heartbeat", "/leave")
     await stage.evaluate(JOIN, [polled.url, {}])
     await until(lambda: stage.evaluate("room.presence?.count === 1"))
     await asyncio.sleep(2.5)
-    assert asked == ["/beat"]
+    assert asked == ["/heartbeat"]
     for mood in ("release", "gratitude"):
         asked.clear()
         await stage.evaluate(f"room.setMood('{mood}')")
         await until(functools.partial(stage.evaluate, f"room.presence.moods.{mood} === 1"))
         await asyncio.sleep(1.2)
-        assert asked == ["/beat"]
+        assert asked == ["/heartbeat"]
 
 
 async def test_a_sign_of_life(serve: Serve, open_page: OpenPage) -> None:
@@ -147,14 +147,14 @@ async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser
     server = serve(*POLLED[:-2], "--panel-size", "1")
     address = f"{server.url}/v1/rooms/{room_name}"
     for _ in range(40):
-        presence = post(f"{address}/beat", {"visitor": secrets.token_urlsafe(16)})
+        presence = post(f"{address}/heartbeat", {"visitor": secrets.token_urlsafe(16)})
     rate, epoch = presence["sample_rate"], presence["epoch"]
     assert rate < 0.6
     before = reports_taken(server)
 
     page = await browser.new_page()
     await page.goto(f"{server.url}/healthz")
-    asked = watch(page, "/beat", "/leave", room_name)
+    asked = watch(page, "/heartbeat", "/leave", room_name)
     low = somebody(lambda drawn: drawn < rate / 20, room=room_name, epoch=epoch)
     high = somebody(lambda drawn: drawn > 0.99, room=room_name, epoch=epoch)
     for visitor, reports in ((high, False), (low, True)):
@@ -164,7 +164,7 @@ async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser
         asked.clear()
         await until(lambda: asked.count(room_name) >= 3)
         await page.evaluate("room.leave()")
-        assert ("/beat" in asked or "/leave" in asked or reports_taken(server) > before) == reports
+        assert ("/heartbeat" in asked or "/leave" in asked or reports_taken(server) > before) == reports
     await page.close()
 
 
@@ -271,7 +271,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
     copy.write_text(json.dumps(presence | {"stale_after_ms": 1_500, "sample_rate": 1e-6}))
 
     page = await browser.new_page()
-    asked = watch(page, "/presence.json", "/beat", "/rooms/lobby")
+    asked = watch(page, "/presence.json", "/heartbeat", "/rooms/lobby")
     await page.goto(server.url)
     await people(page, "499 people breathing with you")
     await until_room(page, "room.state === 'stale'")
@@ -280,7 +280,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
 
     copy.write_text(json.dumps(presence | {"as_of_ms": presence["as_of_ms"] + 1, "sample_rate": 1.0}))
     await people(page, "you are the first one here")
-    assert asked.count("/beat") == 1
+    assert asked.count("/heartbeat") == 1
     await page.close()
 
 
@@ -320,7 +320,7 @@ async def test_a_shed_report_looks_first(polled: ServerProcess, stage: Page) -> 
         else:
             await route.continue_()
 
-    await stage.route(re.compile(r"/v1/rooms/lobby(/beat)?$"), answer)
+    await stage.route(re.compile(r"/v1/rooms/lobby(/heartbeat)?$"), answer)
     await stage.evaluate(JOIN, [polled.url, {}])
     await until(lambda: stage.evaluate("room.presence?.count === 1"))
     assert [method for method, _ in asked[:4]] == ["GET", "POST", "GET", "POST"]
@@ -342,7 +342,7 @@ async def test_an_epoch_that_is_over(polled: ServerProcess, stage: Page) -> None
         else:
             await route.continue_()
 
-    await stage.route("**/beat", answer)
+    await stage.route("**/heartbeat", answer)
     await stage.evaluate(JOIN, [polled.url, {}])
     await until(lambda: stage.evaluate("room.presence?.count === 1"))
     assert epochs[1:] == [get(f"{polled.url}/v1/rooms/lobby")["epoch"]]

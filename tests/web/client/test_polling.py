@@ -45,7 +45,12 @@ class Tape:
 def presence(rng: Random, epoch: int, now_ms: int) -> dict[str, Any]:
     """One as a cache may give it: late, with any rate."""
     rate = rng.choice([1.0, 0.5, 0.04, 0.003])
-    return {"sample_rate": rate, "epoch": epoch, "as_of_ms": now_ms - rng.randrange(20_000), "poll_ms": 30_000}
+    return {
+        "sample_rate": rate,
+        "epoch": epoch,
+        "as_of_ms": now_ms - rng.randrange(20_000),
+        "poll_ms": 30_000,
+    }
 
 
 def as_presence(body: dict[str, Any]) -> Presence:

@@ -221,15 +221,15 @@ async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_
         )
 
     def has_reported(times: int) -> bool:
-        return sent(b"post", b"/beat") == times
+        return sent(b"post", b"/heartbeat") == times
 
-    assert (sent(b"post", b"/beat"), sent(b"post", b"/leave")) == (1, 0)
+    assert (sent(b"post", b"/heartbeat"), sent(b"post", b"/leave")) == (1, 0)
     reads = sent(b"get")
     await asyncio.sleep(3)
     assert sent(b"get") - reads <= 4
-    for page, beats in ((pages[0], 2), (pages[1], 3)):
+    for page, heartbeats in ((pages[0], 2), (pages[1], 3)):
         await page.goto("about:blank")
-        await until(functools.partial(has_reported, beats))
+        await until(functools.partial(has_reported, heartbeats))
         await asyncio.sleep(
             1
         )  # It is answered: before, two tabs that go are taken for a browser that closes.

@@ -18,7 +18,7 @@ KEY_REST_MS: Final = 1_000
 
 # --- What goes in, and what comes out ---------------------------------------------------------------------------
 
-Kind: TypeAlias = Literal["join", "beat", "mood", "leave"]
+Kind: TypeAlias = Literal["join", "heartbeat", "mood", "leave"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class SeatReport:
         visitor: Whose report it is.
         ticket: In [0, 1).
         mood: None says nothing about it.
-        kind: Why it came. Who cannot tell says ``beat``.
+        kind: Why it came. Who cannot tell says ``heartbeat``.
     """
 
     visitor: VisitorKey
     ticket: float
     mood: str | None = None
-    kind: Kind = "beat"
+    kind: Kind = "heartbeat"
 
 
 @dataclass(frozen=True, slots=True)

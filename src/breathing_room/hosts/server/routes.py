@@ -74,7 +74,7 @@ class Routes:
         body = config_body(name, settings, now_ms=self.host.clock.wall_ms(), presence_url=presence_url)
         return config_response(request, body, max_age_s=self.host.config.config_max_age_s)
 
-    async def beat(self, request: Request) -> Response:
+    async def heartbeat(self, request: Request) -> Response:
         """Take a report of a visitor without a connection."""
         self._check_origin(request)
         name = self._room(request)
@@ -254,7 +254,7 @@ def create_app(host: App) -> Starlette:
     table: list[BaseRoute] = [
         Route(room, routes.presence),
         Route(f"{room}/config", routes.config),
-        Route(f"{room}/beat", routes.beat, methods=["POST"]),
+        Route(f"{room}/heartbeat", routes.heartbeat, methods=["POST"]),
         Route(f"{room}/leave", routes.leave, methods=["POST"]),
         Route(f"{room}/events", routes.events),
         Route(f"{room}/history", routes.history),

@@ -50,11 +50,11 @@ class Routes:
         body["mode"] = "poll"
         return config_response(request, body, max_age_s=self.config.config_max_age_s)
 
-    async def beat(self, request: Request) -> Response:
+    async def heartbeat(self, request: Request) -> Response:
         """Take a report."""
         self._check_origin(request)
         room = self.writer.check_open(request.path_params["room"])
-        presence = await self.writer.beat(room, await self._body(request))
+        presence = await self.writer.heartbeat(room, await self._body(request))
         return json_response(encode_presence(presence))
 
     async def leave(self, request: Request) -> Response:
@@ -82,7 +82,7 @@ class Routes:
         body = encode(document_api.CONFIG_OF_STORE_MODE)
         return cacheable(request, body, f"public, max-age={self.config.config_max_age_s}")
 
-    async def heartbeat(self, request: Request) -> Response:
+    async def document_heartbeat(self, request: Request) -> Response:
         """Refuse the planning document's clients, who cannot be counted without a memory of them."""
         del request
         refuse_legacy_report()
@@ -154,12 +154,12 @@ def stateless_app(
         routes=[
             Route(room, routes.presence),
             Route(f"{room}/config", routes.room_config),
-            Route(f"{room}/beat", routes.beat, methods=["POST"]),
+            Route(f"{room}/heartbeat", routes.heartbeat, methods=["POST"]),
             Route(f"{room}/leave", routes.leave, methods=["POST"]),
             Route(f"{room}/badge.svg", routes.badge),
             Route("/api/presence", routes.document_presence),
             Route("/api/config", routes.document_config),
-            Route("/api/heartbeat", routes.heartbeat, methods=["POST"]),
+            Route("/api/heartbeat", routes.document_heartbeat, methods=["POST"]),
             Route("/healthz", routes.healthz),
             Route("/readyz", routes.readyz),
         ],

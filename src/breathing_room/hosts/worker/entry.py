@@ -34,7 +34,7 @@ __all__ = ["BreathingRoom", "Default"]
 
 log = logging.getLogger("breathing_room.worker")
 
-COLLECTED: Final = frozenset({"/beat", "/leave"})
+COLLECTED: Final = frozenset({"/heartbeat", "/leave"})
 """What goes to an object where rooms are kept in KV, if there it is collected."""
 
 MESSAGE_HEAD: Final = '{"type":"presence",'

@@ -48,9 +48,11 @@ class KvRoutes:
         """
         bytes_max = self.worker.server.body_bytes_max
         match asked:
-            case "/beat":
+            case "/heartbeat":
                 writer = await self._writer()
-                return json_answer(encode_presence(await writer.beat(name, await request.read(bytes_max))))
+                return json_answer(
+                    encode_presence(await writer.heartbeat(name, await request.read(bytes_max)))
+                )
             case "/leave":
                 writer = await self._writer()
                 await writer.leave(name, await request.read(bytes_max))

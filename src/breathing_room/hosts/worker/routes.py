@@ -61,7 +61,7 @@ ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
 OF_A_ROOM: Final[Mapping[str, str]] = {
     "": "GET",
     "/config": "GET",
-    "/beat": "POST",
+    "/heartbeat": "POST",
     "/leave": "POST",
     "/events": "GET",
     "/history": "GET",
@@ -263,8 +263,8 @@ class RoomRoutes:
             ClientError: It makes no sense, or cannot be granted now.
         """
         match asked:
-            case "/beat":
-                return await self.beat(request)
+            case "/heartbeat":
+                return await self.heartbeat(request)
             case "/leave":
                 return await self.leave(request)
             case "/migration":
@@ -272,11 +272,11 @@ class RoomRoutes:
             case "/history":
                 return json_answer(encode(history_body(self.room.name, self.room.platform.history())))
             case "/api/heartbeat":
-                return await self.heartbeat(request)
+                return await self.document_heartbeat(request)
             case _:
                 return json_answer(encode_presence(self.room.presence()))
 
-    async def beat(self, request: HttpRequest) -> Answer:
+    async def heartbeat(self, request: HttpRequest) -> Answer:
         """Take a report of a visitor without a connection."""
         report = self.room.admission.decode(await self._read(request), epoch=self.room.epoch)
         take_report(self.room, report, address=request.header(ADDRESS), forwarded_for=None)
@@ -303,10 +303,10 @@ class RoomRoutes:
             raise ClientError("wrong_token", "this is not the operator's token", status=403)
         return json_answer(encode(asdict(self.room.platform.progress())))
 
-    async def heartbeat(self, request: HttpRequest) -> Answer:
+    async def document_heartbeat(self, request: HttpRequest) -> Answer:
         """Take a heartbeat of the planning document's app."""
-        heartbeat = document_api.decode_heartbeat(await self._read(request), self.room.config.moods)
-        take_legacy_report(self.room, heartbeat)
+        document_heartbeat = document_api.decode_heartbeat(await self._read(request), self.room.config.moods)
+        take_legacy_report(self.room, document_heartbeat)
         return json_answer(encode(document_api.presence_body(self.room.presence())))
 
     async def _read(self, request: HttpRequest) -> bytes:

@@ -99,7 +99,7 @@ class SimulatedServer:
         if report.in_panel:
             self._meter.reports_kept += 1
             key = key_of(visitor)
-            kind: Kind = "beat" if self.room.panel.holds(key) else "join"
+            kind: Kind = "heartbeat" if self.room.panel.holds(key) else "join"
             self.feed(PanelReported(key, report.ticket, mood, prefix), now_ms)
             self._write(self._policy.report(SeatReport(key, report.ticket, mood, kind), now_ms=now_ms))
         else:

@@ -83,9 +83,9 @@ async def a_badge_shows_the_label(t: HostCheckContext) -> None:
 @promise("own room")
 async def a_beat_joins(t: HostCheckContext) -> None:
     """A beat over HTTP counts its visitor, with a mood or without, and is answered by the presence."""
-    presence = await t.beat(new_visitor(), mood=t.terms.moods[-1])
+    presence = await t.heartbeat(new_visitor(), mood=t.terms.moods[-1])
     expect(that=holds(presence, {"count": 1, "moods": {t.terms.moods[-1]: 1}}), seen=short_presence(presence))
-    presence = await t.beat(new_visitor())
+    presence = await t.heartbeat(new_visitor())
     expect(that=holds(presence, {"count": 2, "unspoken": 1}), seen=short_presence(presence))
     await t.sees(count=2)
 
@@ -94,11 +94,11 @@ async def a_beat_joins(t: HostCheckContext) -> None:
 async def a_beat_is_no_second_person(t: HostCheckContext) -> None:
     """A visitor who beats again, or who has a socket as well, is one person."""
     visitor = new_visitor()
-    await t.beat(visitor)
-    await t.beat(visitor)
+    await t.heartbeat(visitor)
+    await t.heartbeat(visitor)
     if t.has("connection"):
         await t.join(visitor)
-    presence = await t.beat(visitor)
+    presence = await t.heartbeat(visitor)
     expect(that=presence["count"] == 1, seen=short_presence(presence))
 
 
@@ -106,13 +106,13 @@ async def a_beat_is_no_second_person(t: HostCheckContext) -> None:
 async def a_beat_changes_the_mood_or_leaves_it(t: HostCheckContext) -> None:
     """A beat with a mood changes it, one without leaves it as it was."""
     visitor, moods = new_visitor(), (*t.terms.moods, UNSPOKEN)
-    await t.beat(visitor, mood=moods[0])
-    presence = await t.beat(visitor)
+    await t.heartbeat(visitor, mood=moods[0])
+    presence = await t.heartbeat(visitor)
     expect(that=holds(presence, {"count": 1, "moods": {moods[0]: 1}}), seen=short_presence(presence))
-    presence = await t.beat(visitor, mood=moods[1])
+    presence = await t.heartbeat(visitor, mood=moods[1])
     wanted = {"moods": {}, "unspoken": 1} if moods[1] == UNSPOKEN else {"moods": {moods[1]: 1}, "unspoken": 0}
     expect(that=holds(presence, wanted), seen=short_presence(presence))
-    presence = await t.beat(visitor, mood=UNSPOKEN)
+    presence = await t.heartbeat(visitor, mood=UNSPOKEN)
     expect(that=holds(presence, {"count": 1, "moods": {}, "unspoken": 1}), seen=short_presence(presence))
 
 
@@ -121,7 +121,7 @@ async def a_leave_is_at_once(t: HostCheckContext) -> None:
     """A goodbye over HTTP is answered 204 whatever its content type, and the person is out at once."""
     for content_type in ("text/plain;charset=UTF-8", "application/json", "application/x-www-form-urlencoded"):
         visitor = new_visitor()
-        await t.beat(visitor)
+        await t.heartbeat(visitor)
         answer = await t.leave(visitor, content_type)
         expect(that=answer.status == 204 and answer.body == b"", seen=f"{answer} for {content_type}")
         presence = await t.presence()
@@ -190,9 +190,11 @@ async def a_bad_body_is_an_error(t: HostCheckContext) -> None:
         ({"visitor": f"{visitor}\n"}, "bad_visitor"),
     )
     for body, code in bad:
-        await expect_refusal(t.post("/beat", body), code, 400)
+        await expect_refusal(t.post("/heartbeat", body), code, 400)
         await expect_refusal(t.post("/leave", body), code, 400)
-    await expect_refusal(t.post("/beat", {"visitor": visitor, "mood": "no such mood"}), "unknown_mood", 400)
+    await expect_refusal(
+        t.post("/heartbeat", {"visitor": visitor, "mood": "no such mood"}), "unknown_mood", 400
+    )
     await t.sees(count=0)
 
 
@@ -202,7 +204,7 @@ async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
     for name in ("UPPER", "-dash", "a" * 65, "a%20b"):
         t.room = name
         await expect_refusal(t.get(), "bad_room", 400)
-        await expect_refusal(t.post("/beat", {"visitor": new_visitor()}), "bad_room", 400)
+        await expect_refusal(t.post("/heartbeat", {"visitor": new_visitor()}), "bad_room", 400)
         if not t.has("connection"):
             continue
         try:
@@ -218,7 +220,7 @@ async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
 async def a_wrong_path_is_an_error(t: HostCheckContext) -> None:
     """What is not there is 404, and a wrong method is 405 with those that are right, both in the one shape."""
     await expect_refusal(t.get("/nothing"), "not_found", 404)
-    for method, path in (("GET", "/beat"), ("GET", "/leave"), ("POST", ""), ("POST", "/config")):
+    for method, path in (("GET", "/heartbeat"), ("GET", "/leave"), ("POST", ""), ("POST", "/config")):
         answer = await ask(t.base_url, method, t.path(path))
         seen = f"{answer.status} and Allow: {answer.headers.get('allow')} for {method} {path}"
         expect(that=answer.status == 405 and "allow" in answer.headers, seen=seen)
@@ -244,7 +246,7 @@ async def the_default_room_has_an_alias(t: HostCheckContext) -> None:
     t.room = DEFAULT_ROOM
     await t.sees(count=before + 2)
     visitor = new_visitor()
-    told = await t.beat(visitor)
+    told = await t.heartbeat(visitor)
     expect(that=(told["room"], told["count"]) == (name, before + 3), seen=short_presence(told))
     answer = await t.leave(visitor)
     expect(that=answer.status == 204, seen=answer)

@@ -28,7 +28,7 @@ promise = adding_to(PROMISES)
 async def a_presence_is_whole(t: HostCheckContext) -> None:
     """A presence has every key of the protocol and no other, and its numbers agree."""
     expect_presence(await t.presence(), t)
-    expect_presence(await t.beat(new_visitor()), t)
+    expect_presence(await t.heartbeat(new_visitor()), t)
     if t.has("connection"):
         person = await t.join(mood=t.terms.moods[0])
         expect_presence(read_object(person.texts[0]), t)
@@ -122,14 +122,14 @@ async def nobody_is_named(t: HostCheckContext) -> None:
     visitors = [new_visitor() for _ in range(3)]
     stream = await t.stream() if t.has("events") else None
     sockets = [await t.observe()] if t.has("connection") else []
-    said = [json.dumps(await t.beat(visitors[0]))]
+    said = [json.dumps(await t.heartbeat(visitors[0]))]
     if t.has("connection"):
         sockets += await over_sockets(t, visitors)
     await t.settle()
     paths = ("", "/config", "/history", "/badge.svg", f"/{visitors[0]}")
     said += [(await t.get(path)).body.decode() for path in paths]
     bad = ({"visitor": visitors[0], "mood": visitors[1]}, {"visitor": f"{visitors[0]}!"})
-    said += [(await t.post("/beat", body)).body.decode() for body in bad]
+    said += [(await t.post("/heartbeat", body)).body.decode() for body in bad]
     if stream is not None:
         said.append(str(await stream.event()))
     said += [text for socket in sockets for text in socket.texts]
@@ -156,7 +156,7 @@ async def over_sockets(t: HostCheckContext, visitors: list[str]) -> list[WireSoc
 @promise("own room")
 async def unknown_keys_are_ignored(t: HostCheckContext) -> None:
     """A key that the protocol does not know changes nothing, in messages and in bodies."""
-    presence = await t.beat(new_visitor(), hat="red", count=7)
+    presence = await t.heartbeat(new_visitor(), hat="red", count=7)
     expect(that=presence["count"] == 1, seen=short_presence(presence))
     if t.has("connection"):
         person = await t.socket()

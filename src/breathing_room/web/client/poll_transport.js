@@ -101,7 +101,7 @@ export class PollTransport extends Transport {
     const sentMs = Date.now();
     // As plain text: a browser would ask another origin's leave before every report that calls itself JSON.
     const body = JSON.stringify({visitor, mood, epoch});
-    const presence = await this.#read(ask(`${this.address}/beat`, {method: 'POST', body}));
+    const presence = await this.#read(ask(`${this.address}/heartbeat`, {method: 'POST', body}));
     if (this.#ending) return;
     this.emit('time', {sentMs, nowMs: presence.as_of_ms}); // no cache keeps this answer
     this.#poller.acknowledged(presence, performance.now());

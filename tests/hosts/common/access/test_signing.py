@@ -151,7 +151,7 @@ async def test_reports_and_goodbyes_must_be_signed() -> None:
             assert wrong not in answer.text
         assert host.presence("lobby").count == 0
         for _ in range(3):
-            answer = await client.post(f"{room}/beat", json={"visitor": visitor, "mood": "release"})
+            answer = await client.post(f"{room}/heartbeat", json={"visitor": visitor, "mood": "release"})
             assert (answer.status_code, answer.json()["count"]) == (200, 1)
         host.rooms["lobby"].feed(PanelReported(host.rooms["lobby"].visitor_key(too_old), 0.5))
         assert (await client.post(f"{room}/leave", json={"visitor": too_old})).status_code == 204
@@ -163,7 +163,7 @@ async def test_unsigned_report_opens_no_room() -> None:
     Whoever has no signed id opens no room with it.
     """
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
-        await client.post("/v1/rooms/garden/beat", json={"visitor": "visitor-0123456789"})
+        await client.post("/v1/rooms/garden/heartbeat", json={"visitor": "visitor-0123456789"})
         assert host.rooms.keys() == {"lobby"}
 
 
@@ -246,7 +246,9 @@ async def test_server_without_a_key_takes_any_id() -> None:
     """
     async with host_inside() as host, client_of(host) as client:
         for visitor in ("visitor-0123456789", signed()):
-            assert (await client.post("/v1/rooms/lobby/beat", json={"visitor": visitor})).status_code == 200
+            assert (
+                await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": visitor})
+            ).status_code == 200
         assert host.presence("lobby").count == 2
 
 

@@ -113,7 +113,7 @@ def test_dialect_writes_that_apps_messages() -> None:
     presence = a_presence(count=3, low=3, high=3, unspoken=3)
     said = json.loads(DOCUMENT_CODEC.presence(EncodedPresence(presence)))
     assert said == {"type": "presence", **presence_body(presence)}
-    assert json.loads(DOCUMENT_CODEC.beat(None, NOON_MS)) == {"type": "pong"}
+    assert json.loads(DOCUMENT_CODEC.heartbeat(None, NOON_MS)) == {"type": "pong"}
     assert json.loads(DOCUMENT_CODEC.error(ClientError("code", "words")))["error"]["code"] == "code"
 
 
@@ -125,7 +125,9 @@ async def test_it_speaks_of_the_default_room() -> None:
     Whoever comes by these paths is in the room that the config names, with everybody who came by ours.
     """
     async with host_inside(default_room="hall") as host, client_of(host) as client:
-        await client.post("/v1/rooms/hall/beat", json={"visitor": "visitor-0123456789", "mood": "release"})
+        await client.post(
+            "/v1/rooms/hall/heartbeat", json={"visitor": "visitor-0123456789", "mood": "release"}
+        )
         answer = await client.post("/api/heartbeat", json={"sessionId": "s1", "mood": "joy"})
         assert answer.headers["cache-control"] == "no-store"
         assert answer.json()["count"] == 2
@@ -144,7 +146,7 @@ async def test_visitor_is_the_same_by_both_ways() -> None:
     """
     async with host_inside() as host, client_of(host) as client:
         await client.post("/api/heartbeat", json={"sessionId": "visitor-0123456789", "mood": "release"})
-        await client.post("/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789"})
+        await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": "visitor-0123456789"})
         assert (await client.get("/api/presence")).json()["count"] == 1
 
 

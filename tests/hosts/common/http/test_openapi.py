@@ -66,7 +66,7 @@ async def test_every_route_is_described_and_nothing_else(description: Descriptio
 REQUESTS = {
     "/v1/rooms/{room}": {},
     "/v1/rooms/{room}/config": {},
-    "/v1/rooms/{room}/beat": {"json": {"visitor": VISITOR, "mood": "release"}},
+    "/v1/rooms/{room}/heartbeat": {"json": {"visitor": VISITOR, "mood": "release"}},
     "/v1/rooms/{room}/leave": {"json": {"visitor": VISITOR}},
     "/v1/rooms/{room}/history": {},
     "/v1/rooms/{room}/badge.svg": {},
@@ -103,7 +103,7 @@ async def test_real_answers_are_as_described(description: Description) -> None:
     it answers to nonsense.
     """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
-        await client.post("/v1/rooms/lobby/beat", json={"visitor": VISITOR})
+        await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": VISITOR})
         asked = set()
         for path, item in description["paths"].items():
             for method in item.keys() & METHODS:

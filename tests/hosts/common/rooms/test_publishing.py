@@ -341,7 +341,7 @@ def test_no_reader_needs_the_server(serve: Serve, tmp_path: Path) -> None:
         assert (config_json["presence_url"], config_json["moods"]) == (urls["garden"], ["calm"])
         for room, mood in (("garden", "calm"), ("other", "release")):
             body = {"visitor": "visitor-0123456789", "mood": mood}
-            assert httpx.post(f"{server.url}/v1/rooms/{room}/beat", json=body).status_code == 200
+            assert httpx.post(f"{server.url}/v1/rooms/{room}/heartbeat", json=body).status_code == 200
         until(lambda: bool(httpx.get(urls["garden"]).json()["count"] == 1))
         assert httpx.get(urls["garden"]).json()["moods"] == {"calm": 1}
         assert httpx.get(urls["lobby"]).json()["count"] == 0
@@ -372,12 +372,12 @@ def test_a_bucket_that_goes_away_holds_nobody_up(s3: str, serve: Serve) -> None:
         return answer.json()["count"] if answer.status_code == 200 else None
 
     until(lambda: published() == 0)
-    beat = f"{server.url}/v1/rooms/lobby/beat"
-    httpx.post(beat, json={"visitor": "visitor-0123456789"})
+    heartbeat = f"{server.url}/v1/rooms/lobby/heartbeat"
+    httpx.post(heartbeat, json={"visitor": "visitor-0123456789"})
     until(lambda: published() == 1)
     assert httpx.post(f"{s3}/moto-api/reset").status_code == 200  # The bucket is gone.
     failed_before = metric(server, "publish_failed")
-    httpx.post(beat, json={"visitor": "visitor-9876543210"})
+    httpx.post(heartbeat, json={"visitor": "visitor-9876543210"})
     until(lambda: metric(server, "publish_failed") > failed_before)
     assert httpx.get(f"{server.url}/v1/rooms/lobby").json()["count"] == 2
     log = "\n".join(server.lines)

@@ -49,7 +49,7 @@ class Both:
     async def old(self, visitor: str, mood: str | None = None) -> None:
         """Report to the writer."""
         self.now_ms += 10
-        await self.writer.beat(ROOM, json.dumps({"visitor": visitor, "mood": mood}).encode())
+        await self.writer.heartbeat(ROOM, json.dumps({"visitor": visitor, "mood": mood}).encode())
 
     async def old_leave(self, visitor: str) -> None:
         """Say goodbye to the writer."""

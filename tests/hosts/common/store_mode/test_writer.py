@@ -84,8 +84,8 @@ async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
     await desk.job()
     async with desk.writer() as writer:
         assert (await writer.presence("lobby")).count == 0
-        assert (await writer.beat("lobby", a_beat(1, mood="release"))).count == 1
-        assert (await writer.beat("lobby", a_beat(1, mood="gratitude"))).moods["gratitude"] == 1
+        assert (await writer.heartbeat("lobby", a_beat(1, mood="release"))).count == 1
+        assert (await writer.heartbeat("lobby", a_beat(1, mood="gratitude"))).moods["gratitude"] == 1
         await writer.leave("lobby", a_beat(1))
         assert (await writer.presence("lobby")).count == 0
         assert await desk.stored() == []
@@ -114,7 +114,7 @@ async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
     async with desk.writer("a") as a, desk.writer("b") as b:
         for writer, numbers in ((a, (1, 2)), (b, (2, 3))):
             for number in numbers:
-                await writer.beat("lobby", a_beat(number))
+                await writer.heartbeat("lobby", a_beat(number))
         desk.now_ms += 5_000
         assert [(await writer.presence("lobby")).count for writer in (a, b)] == [3, 3]
 
@@ -123,7 +123,7 @@ async def test_without_a_job_reports_are_refused() -> None:
     """As long as the job has not run nobody can be counted: reports and leaves get 503 with a time to try again."""
     desk = Desk()
     async with desk.writer() as writer:
-        for refused in (writer.beat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):
+        for refused in (writer.heartbeat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):
             with pytest.raises(ClientError) as error:
                 await refused
             assert (error.value.code, error.value.status, error.value.retry_after_s) == (
@@ -139,12 +139,12 @@ async def test_a_visitor_outside_the_sample_writes_nothing() -> None:
     await desk.job()
     async with desk.writer() as writer:
         for number in range(100):
-            await writer.beat("lobby", a_beat(number))
+            await writer.heartbeat("lobby", a_beat(number))
         await desk.job()
         desk.now_ms += desk.config.propagation_ms
         before = sum(await desk.stored())
         for number in range(100, 200):
-            await writer.beat("lobby", a_beat(number))
+            await writer.heartbeat("lobby", a_beat(number))
         assert 0 <= sum(await desk.stored()) - before < 50
 
 
@@ -155,7 +155,7 @@ async def test_a_report_that_could_not_be_kept_is_refused() -> None:
     async with desk.writer() as writer:
         desk.store.failing = StoreError("read-only", temporary=False)
         with pytest.raises(ClientError) as error:
-            await writer.beat("lobby", a_beat(1))
+            await writer.heartbeat("lobby", a_beat(1))
         assert (error.value.status, writer.puts_failed) == (503, 1)
 
 
@@ -166,9 +166,9 @@ async def test_an_epoch_of_long_ago_begins_a_new_stay() -> None:
     desk.now_ms += DAY_MS
     await desk.job()
     async with desk.writer() as writer:
-        assert (await writer.beat("lobby", a_beat(1, epoch=20_000))).count == 1
+        assert (await writer.heartbeat("lobby", a_beat(1, epoch=20_000))).count == 1
         with pytest.raises(ClientError) as error:
-            await writer.beat("lobby", a_beat(2, epoch=19_990))
+            await writer.heartbeat("lobby", a_beat(2, epoch=19_990))
         assert error.value.code == "bad_epoch"
 
 

@@ -35,7 +35,7 @@ class FullDisk(MemoryStore):
 
 async def report(client: httpx.AsyncClient, number: int, room: str = "lobby") -> None:
     """Come in without a socket."""
-    answer = await client.post(f"/v1/rooms/{room}/beat", json={"visitor": f"visitor-{number:010}"})
+    answer = await client.post(f"/v1/rooms/{room}/heartbeat", json={"visitor": f"visitor-{number:010}"})
     assert answer.status_code == 200
 
 

@@ -60,7 +60,9 @@ def read(html: str) -> Reader:
 async def body() -> AsyncIterator[dict[str, Any]]:
     """What a server with one person says."""
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
-        await client.post("/v1/rooms/lobby/beat", json={"visitor": "visitor-0123456789", "mood": "release"})
+        await client.post(
+            "/v1/rooms/lobby/heartbeat", json={"visitor": "visitor-0123456789", "mood": "release"}
+        )
         answer = await client.get("/admin.json", headers={"Authorization": f"Bearer {TOKEN}"})
         yield answer.json()
 

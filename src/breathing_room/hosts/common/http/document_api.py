@@ -88,6 +88,6 @@ def _presence(announcement: EncodedPresence) -> bytes:
 DOCUMENT_CODEC: Final = MessageCodec(
     decode=_decode,
     presence=_presence,
-    beat=lambda _sent_ms, _now_ms: b'{"type":"pong"}',
+    heartbeat=lambda _sent_ms, _now_ms: b'{"type":"pong"}',
     error=error_message,
 )

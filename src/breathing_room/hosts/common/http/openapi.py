@@ -66,7 +66,7 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
     rooms = {
         "": {"get": _operation("Who is here now", _answer("Presence", "Presence") | cached)},
         "/config": {"get": _operation("How the room works", _answer("Config", "Config") | cached)},
-        "/beat": {
+        "/heartbeat": {
             "post": _operation(
                 "Join, name a mood, or give a sign of life", _answer("Presence", "Presence"), body="Report"
             )

@@ -185,7 +185,7 @@ class Connection(ABC):
             case Beat(sent_ms):
                 # It says nothing of the room, so it may come before a presence that is owed: a browser sends its first beat
                 # with its join, and a burst of those would be described and encoded once each.
-                self.send(self.codec.beat(sent_ms, self.room.host.clock.wall_ms()))
+                self.send(self.codec.heartbeat(sent_ms, self.room.host.clock.wall_ms()))
             case Leave():
                 self.ended(graceful=True)
                 self.close(NORMAL_CLOSURE)

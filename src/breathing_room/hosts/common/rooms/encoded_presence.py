@@ -9,11 +9,11 @@ from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
     Message,
-    beat_message,
     decode_message,
     encode_presence,
     error_message,
     presence_message,
+    time_message,
 )
 
 Form = TypeVar("Form")
@@ -26,13 +26,13 @@ class MessageCodec:
     Attributes:
         decode: Reads a message, given the moods that the room declares.
         presence: Writes a presence.
-        beat: Answers a beat.
+        heartbeat: Answers a beat.
         error: Writes an error.
     """
 
     decode: Callable[[bytes, tuple[str, ...]], Message]
     presence: Callable[["EncodedPresence"], bytes]
-    beat: Callable[[float | None, int], bytes]
+    heartbeat: Callable[[float | None, int], bytes]
     error: Callable[[ClientError], bytes]
 
 
@@ -73,6 +73,6 @@ class EncodedPresence:
 PROTOCOL = MessageCodec(
     decode=decode_message,
     presence=lambda announcement: presence_message(announcement.body),
-    beat=beat_message,
+    heartbeat=time_message,
     error=error_message,
 )

@@ -150,7 +150,7 @@ class Writer:
         view = await self._view(room)
         return read_presence(room, self.config, control, view.records, now_ms=self.clock())
 
-    async def beat(self, room: str, body: bytes) -> Presence:
+    async def heartbeat(self, room: str, body: bytes) -> Presence:
         """Take a report, and answer with presence.
 
         Raises:
@@ -161,7 +161,7 @@ class Writer:
         rate = self.config.make_rate(room, control.room(room), now_ms).current
         report = admission.admit(admission.decode(body, epoch=control.epoch), rate=rate, now_ms=now_ms)
         if report.in_panel:
-            await self._write(room, report.visitor, report.epoch, "beat", report.mood)
+            await self._write(room, report.visitor, report.epoch, "heartbeat", report.mood)
         return await self.presence(room)
 
     async def leave(self, room: str, body: bytes) -> None:
