@@ -50,8 +50,8 @@ def random_message(rng: random.Random) -> bytes:
             {"type": "join", "visitor": rng.choice(VISITORS), "mood": mood},
             {"type": "observe"},
             {"type": "mood", "mood": mood},
-            {"type": "beat", "sent_ms": rng.choice([0, 1.5, -1, 1e300, None, "x"])},
-            {"type": "leave"} if one_in(rng, 4) else {"type": "beat"},
+            {"type": "time", "sent_ms": rng.choice([0, 1.5, -1, 1e300, None, "x"])},
+            {"type": "leave"} if one_in(rng, 4) else {"type": "time"},
         ]
     )
     text = json.dumps(message).encode()
@@ -186,7 +186,7 @@ def check_frames(data: bytes) -> str:
         )
         if frame.opcode == Opcode.TEXT:
             message = json.loads(frame.payload)
-            assert message["type"] in {"presence", "beat", "error"}, message
+            assert message["type"] in {"presence", "time", "error"}, message
         if frame.opcode == Opcode.CLOSE:
             code = frame.close_code
             outcome = f"closed {code}" if code in DOCUMENTED else "closed with the client's code"

@@ -169,7 +169,7 @@ def converse() -> str:  # noqa: PLR0915 - it is told in the order in which it is
         ann = socket("ann")
         ann.say(type="join", visitor=ANN)
         ann.hear()
-        ann.say(type="beat", sent_ms=12.5)
+        ann.say(type="time", sent_ms=12.5)
         ann.hear()
         bob = socket("bob")
         bob.say(type="join", visitor=BOB, mood="release")

@@ -197,7 +197,7 @@ window.WebSocket = class {
     const {type, sent_ms} = JSON.parse(text);
     const say = (message) => queueMicrotask(() => this.onmessage?.({data: JSON.stringify(message)}));
     if (type === 'join' && PRESENCE) say({type: 'presence', ...PRESENCE});
-    if (type === 'beat') say({type, sent_ms, now_ms: sent_ms});
+    if (type === 'time') say({type, sent_ms, now_ms: sent_ms});
   }
   close() {}
 };

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.client.protocol import BeatAnswer, decode, decode_pattern, http_url, socket_url
+from breathing_room.client.protocol import TimeAnswer, decode, decode_pattern, http_url, socket_url
 from breathing_room.core.breath import PATTERNS
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ClientError, HostError
@@ -108,7 +108,7 @@ def test_beats_and_errors_survive_the_wire() -> None:
     """
     The answer to a beat keeps its own time; an error keeps its code, message and status.
     """
-    assert decode(time_message(12.5, 1_767_225_600_000)) == BeatAnswer(12.5, 1_767_225_600_000)
+    assert decode(time_message(12.5, 1_767_225_600_000)) == TimeAnswer(12.5, 1_767_225_600_000)
     error = decode(error_message(ClientError("unknown_mood", "no such mood", status=400)))
     assert isinstance(error, ClientError)
     assert (error.code, error.message, error.status) == ("unknown_mood", "no such mood", 400)
@@ -174,7 +174,7 @@ def test_a_presence_that_lacks_something_is_refused(key: str) -> None:
 @given(
     json_values
     | st.fixed_dictionaries(
-        {"type": st.sampled_from(["presence", "beat", "error"])},
+        {"type": st.sampled_from(["presence", "time", "error"])},
         optional={
             "error": json_values,
             "now_ms": json_values,

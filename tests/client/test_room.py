@@ -21,7 +21,7 @@ from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
 from harness import Serve, ServerProcess
 from program import program
-from scripted_server import CONFIG, Script, answer_beats, breaks, closes, presence, says, scripted
+from scripted_server import CONFIG, Script, answer_pings, breaks, closes, presence, says, scripted
 from waiting import PATIENCE_S, first, until
 
 QUICK = Timing(backoff_base_s=0.05, backoff_cap_s=0.2, answer_s=5.0)
@@ -223,10 +223,10 @@ async def test_a_silent_server_is_noticed() -> None:
 
 async def test_a_quiet_room_is_not_a_dead_one() -> None:
     """
-    While beats are answered the connection stays, however long nothing changes.
+    While pings are answered the connection stays, however long nothing changes.
     """
     script = Script(says(presence(stale_after_ms=100)))
-    timing = Timing(beat_s=0.05, answer_s=0.3, backoff_base_s=0.01)
+    timing = Timing(ping_s=0.05, answer_s=0.3, backoff_base_s=0.01)
     async with scripted(script) as url, connect(url, timing=timing) as room:
         await first(room)
         await asyncio.sleep(1.0)  # Three times as long as a silence may last.
@@ -236,12 +236,12 @@ async def test_a_quiet_room_is_not_a_dead_one() -> None:
 
 async def test_the_time_is_the_servers() -> None:
     """
-    Beats tell how far the server's clock is ahead, within the round trip of a loopback.
+    Requests for the time show how far the server's clock is ahead, within the round trip of a loopback.
     """
 
     async def an_hour_ahead(socket: ServerConnection) -> None:
         await socket.send(presence())
-        await answer_beats(socket, ahead_ms=3_600_000)
+        await answer_pings(socket, ahead_ms=3_600_000)
 
     async with scripted(Script(an_hour_ahead)) as url, connect(url) as room:
         before_ms = room.server_now_ms()
@@ -259,7 +259,7 @@ class Moods:
         await socket.send(presence())
         async for text in socket:
             message = json.loads(text)
-            if message["type"] == "beat":
+            if message["type"] == "time":
                 await socket.send(json.dumps(message | {"now_ms": 1}))
             elif message["mood"] == "release":
                 self.told.append(message["mood"])

@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection
 import scripted_http
 from breathing_room import client
 from breathing_room.client import Timing, connect
-from scripted_server import Script, answer_beats, presence, scripted
+from scripted_server import Script, answer_pings, presence, scripted
 from waiting import PATIENCE_S, first, until
 
 CLIENT = "breathing_room.client"
@@ -91,7 +91,7 @@ def on_a_socket() -> AbstractAsyncContextManager[str]:
 
     async def scene(socket: ServerConnection) -> None:
         await socket.send(presence())
-        await answer_beats(socket)
+        await answer_pings(socket)
 
     return scripted(Script(scene))
 
@@ -107,7 +107,7 @@ def on_a_lost_socket() -> AbstractAsyncContextManager[str]:
 
     async def stay(socket: ServerConnection) -> None:
         await socket.send(presence())
-        await answer_beats(socket)
+        await answer_pings(socket)
 
     return scripted(Script(close_on_a_beat, stay))
 

@@ -12,14 +12,13 @@ from websockets.exceptions import ConnectionClosedOK
 from breathing_room.client.clock import ServerClock
 from breathing_room.client.errors import ConnectionLostError, RefusedError
 from breathing_room.client.room_connection import RoomConnection
-from breathing_room.client.timing import Timing
 from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
+from breathing_room.core.wire import PING
 from scripted_server import presence
 from virtual_loop import run_virtually
 
-HELLO = {"type": "join", "visitor": "v"}
-TIMING = Timing(beat_s=20.0, answer_s=10.0)
+JOIN = {"type": "join", "visitor": "v"}
 
 
 class Wire:
@@ -33,8 +32,11 @@ class Wire:
     async def send(self, text: str) -> None:
         message = json.loads(text)
         self.sent.append((asyncio.get_running_loop().time(), message))
-        if message["type"] == "beat" and self.answers:
-            self.say(json.dumps({"type": "beat", "sent_ms": message["sent_ms"], "now_ms": 7}))
+        if message["type"] == "ping" and self.answers:
+            assert text.encode() == PING
+            self.say('{"type":"pong"}')
+        if message["type"] == "time" and self.answers:
+            self.say(json.dumps({"type": "time", "sent_ms": message["sent_ms"], "now_ms": 7}))
 
     async def recv(self) -> str:
         message = await self._inbox.get()
@@ -48,8 +50,8 @@ class Wire:
     def end(self) -> None:
         self.say(ConnectionClosedOK(None, None))
 
-    def heartbeats(self) -> list[float]:
-        return [at_s for at_s, message in self.sent if message["type"] == "beat"]
+    def sent_at_s(self, kind: str) -> list[float]:
+        return [round(at_s, 3) for at_s, message in self.sent if message["type"] == kind]
 
 
 def converse(
@@ -59,8 +61,10 @@ def converse(
 
     async def run() -> BaseException:
         wire, seen = Wire(answers=answers), list[Presence]()
-        conversation = RoomConnection(wire, timing=TIMING, clock=ServerClock(), hear=seen.append)  # type: ignore[arg-type]
-        running = asyncio.create_task(conversation.run(HELLO))
+        conversation = RoomConnection(
+            wire, ping_s=20.0, answer_s=10.0, clock=ServerClock(), on_presence=seen.append
+        )
+        running = asyncio.create_task(conversation.run(JOIN))
         await asyncio.sleep(0)
         await act(wire, conversation, seen)
         [ending] = await asyncio.gather(running, return_exceptions=True)
@@ -75,30 +79,45 @@ def error(code: str, status: int = 400) -> str:
     return json.dumps({"type": "error", "error": {"code": code, "message": "no", "status": status}})
 
 
-def test_the_hello_comes_first_and_then_heartbeats() -> None:
-    """The hello is the first message; four heartbeats a second apart settle the clock, and from then on one comes every 20 s."""
+def test_the_join_comes_first_and_then_the_time_and_pings() -> None:
+    """The join is the first message; four requests for the time, a second apart, settle the clock; then a ping is sent every 20 s."""
 
     async def act(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
-        await asyncio.sleep(50)
+        for _step in range(50):
+            await asyncio.sleep(1)
+            wire.say(presence())  # Pings are sent also while messages arrive.
         wire.end()
-        assert wire.sent[0] == (0.0, HELLO)
-        assert [round(at_s, 3) for at_s in wire.heartbeats()] == [0, 1, 2, 3, 23, 43]
+        assert wire.sent[0] == (0.0, JOIN)
+        assert wire.sent_at_s("time") == [0, 1, 2, 3]
+        assert wire.sent_at_s("ping") == [23, 43]
 
     assert isinstance(converse(act), ConnectionClosedOK)
 
 
-def test_a_server_that_answers_no_heartbeat_is_lost() -> None:
-    """Ten seconds after the first unanswered heartbeat the connection is lost, however many others were sent."""
+def test_a_server_that_sends_nothing_is_lost() -> None:
+    """Any message answers: the connection is lost ten seconds after the last one, while a request is unanswered."""
 
     async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         await asyncio.sleep(9.9)
-        wire.say(presence())  # a message is no answer
-        await asyncio.sleep(0)
+        wire.say(presence())
+        await asyncio.sleep(9.9)
         assert conversation.heard_at_s == pytest.approx(9.9)
 
     ending = converse(act, answers=False)
     assert isinstance(ending, ConnectionLostError)
     assert "silent" in ending.trouble
+
+
+def test_a_server_that_answers_no_ping_is_lost() -> None:
+    """Ten seconds after an unanswered ping the connection is lost."""
+
+    async def act(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
+        await asyncio.sleep(22)
+        wire.answers = False
+        await asyncio.sleep(10.9)
+        assert wire.sent_at_s("ping") == [23]
+
+    assert isinstance(converse(act), ConnectionLostError)
 
 
 def test_presences_are_passed_on_and_nonsense_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -118,7 +137,7 @@ def test_presences_are_passed_on_and_nonsense_is_logged(caplog: pytest.LogCaptur
     ]
 
 
-def test_a_refused_hello_ends_it_and_a_hurried_one_does_not() -> None:
+def test_a_refused_join_ends_it_and_a_hurried_one_does_not() -> None:
     """An error before the first presence that would be the same next time is final; one that passes is not."""
 
     async def refuse(wire: Wire, _: RoomConnection, __: list[Presence]) -> None:
@@ -134,20 +153,20 @@ def test_a_refused_hello_ends_it_and_a_hurried_one_does_not() -> None:
     assert isinstance(converse(hurry), ConnectionClosedOK)
 
 
-def test_a_mood_is_taken_when_the_heartbeat_behind_it_is_answered() -> None:
-    """A change of mood returns with the answer to the heartbeat that was sent behind it, and raises the error if there was one."""
+def test_a_mood_is_taken_when_the_time_asked_behind_it_is_answered() -> None:
+    """A change of mood returns with the answer to the request for the time that was sent behind it, and raises the error if there was one."""
 
     async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         wire.say(presence())
         wire.answers = False
-        taken = asyncio.create_task(conversation.tell("calm"))
+        taken = asyncio.create_task(conversation.send_mood("calm"))
         await asyncio.sleep(0)
         mood, question = wire.sent[-2:]
         assert mood[1] == {"type": "mood", "mood": "calm"}
         assert not taken.done()
-        wire.say(json.dumps({"type": "beat", "sent_ms": question[1]["sent_ms"], "now_ms": 7}))
+        wire.say(json.dumps({"type": "time", "sent_ms": question[1]["sent_ms"], "now_ms": 7}))
         await taken
-        wrong = asyncio.create_task(conversation.tell("grey"))
+        wrong = asyncio.create_task(conversation.send_mood("grey"))
         await asyncio.sleep(0)
         wire.say(error("unknown_mood"))
         with pytest.raises(ClientError, match="no"):
@@ -157,12 +176,12 @@ def test_a_mood_is_taken_when_the_heartbeat_behind_it_is_answered() -> None:
     converse(act)
 
 
-def test_an_end_releases_whatever_waits() -> None:
-    """When the connection ends, a change of mood that was not answered returns: the next hello says it again."""
+def test_an_end_releases_a_change_that_waits() -> None:
+    """When the connection ends, a change of mood that was not answered returns: the next join says it again."""
 
     async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         wire.answers = False
-        waiting = asyncio.create_task(conversation.tell("calm"))
+        waiting = asyncio.create_task(conversation.send_mood("calm"))
         await asyncio.sleep(0)
         wire.end()
         await waiting
@@ -170,18 +189,18 @@ def test_an_end_releases_whatever_waits() -> None:
     converse(act)
 
 
-def test_heartbeats_of_one_moment_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two heartbeats that are sent in one millisecond carry different times, so that each answer finds its own."""
+def test_requests_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two requests for the time in one millisecond carry different times, so that each answer finds its own."""
     monkeypatch.setattr("breathing_room.client.room_connection.time.time", lambda: 1_767_225_600.0)
 
     async def act(wire: Wire, conversation: RoomConnection, _: list[Presence]) -> None:
         wire.say(presence())
         wire.answers = False
-        both = [asyncio.create_task(conversation.tell(mood)) for mood in ("calm", "glad")]
+        both = [asyncio.create_task(conversation.send_mood(mood)) for mood in ("calm", "glad")]
         await asyncio.sleep(0)
-        times = [message["sent_ms"] for _, message in wire.sent if message["type"] == "beat"]
+        times = [message["sent_ms"] for _, message in wire.sent if message["type"] == "time"]
         assert len(set(times)) == len(times) >= 2
-        wire.say(json.dumps({"type": "beat", "sent_ms": times[-1], "now_ms": 7}))
+        wire.say(json.dumps({"type": "time", "sent_ms": times[-1], "now_ms": 7}))
         await both[1]
         assert not both[0].done()
         wire.end()

@@ -36,7 +36,7 @@ def test_what_our_server_says_is_understood() -> None:
     config = RoomConfig(mode="poll", moods=("calm",), heartbeat_ms=1_000)
     said = json.loads(encode(config_body("lobby", config, now_ms=0)))
     assert decode_room_info(said, BASE, "lobby") == RoomInfo(
-        BASE, "lobby", "poll", ("calm",), 1_000, "https://example.org/here/v1/rooms/lobby"
+        BASE, "lobby", "poll", ("calm",), 20_000, 1_000, "https://example.org/here/v1/rooms/lobby"
     )
 
 
@@ -82,6 +82,8 @@ def test_a_presence_may_be_read_elsewhere(presence_url: str, found: str) -> None
         {"moods": ["\n"]},
         {"moods": "release"},
         {"heartbeat_ms": 0},
+        {"ping_ms": 0},
+        {"ping_ms": None},
         {"heartbeat_ms": "soon"},
         {"presence_url": 7},
         {"presence_url": "file:///etc/passwd"},

@@ -22,13 +22,14 @@ from breathing_room.core.wire import (
     CLOSE_CODES,
     DEFAULT_ROOM,
     PRESENCE_FIELDS,
-    Beat,
     Join,
     Leave,
     Message,
     Mood,
     Observe,
+    Ping,
     Report,
+    TimeRequest,
     breath_body,
     check_mood,
     check_room,
@@ -75,11 +76,13 @@ def refusal(call: Any, *args: Any) -> ClientError:
         ('{"type": "observe"}', Observe()),
         ('{"type": "mood", "mood": "gratitude"}', Mood("gratitude")),
         ('{"type": "mood", "mood": "unspoken"}', Mood(UNSPOKEN)),
-        ('{"type": "beat"}', Beat(None)),
-        ('{"type": "beat", "sent_ms": null}', Beat(None)),
-        ('{"type": "beat", "sent_ms": 12.5}', Beat(12.5)),
-        ('{"type": "beat", "sent_ms": 0}', Beat(0)),
-        ('{"type": "beat", "sent_ms": -9007199254740992}', Beat(-(2**53))),
+        ('{"type":"ping"}', Ping()),
+        ('{"type": "ping", "sent_ms": 7}', Ping()),
+        ('{"type": "time"}', TimeRequest(None)),
+        ('{"type": "time", "sent_ms": null}', TimeRequest(None)),
+        ('{"type": "time", "sent_ms": 12.5}', TimeRequest(12.5)),
+        ('{"type": "time", "sent_ms": 0}', TimeRequest(0)),
+        ('{"type": "time", "sent_ms": -9007199254740992}', TimeRequest(-(2**53))),
         ('{"type": "leave"}', Leave()),
         (' \n{"type":\t"leave"}\r\n', Leave()),
         ('{"type": "join", "type": "leave"}', Leave()),
@@ -102,9 +105,9 @@ def test_every_message_is_understood(text: str, message: Message) -> None:
         ('{"type": "leave",}', "bad_json"),
         ('\ufeff{"type": "leave"}', "bad_json"),
         ('{"type": "leave", "a": "\n"}', "bad_json"),
-        ('{"type": "beat", "sent_ms": NaN}', "bad_json"),
-        ('{"type": "beat", "sent_ms": -Infinity}', "bad_json"),
-        ('{"type": "beat", "sent_ms": ' + "9" * 5_000 + "}", "bad_json"),
+        ('{"type": "time", "sent_ms": NaN}', "bad_json"),
+        ('{"type": "time", "sent_ms": -Infinity}', "bad_json"),
+        ('{"type": "time", "sent_ms": ' + "9" * 5_000 + "}", "bad_json"),
         ("[" * 100_000, "bad_json"),
         ('{"a":' * 100_000, "bad_json"),
         ("[]", "not_an_object"),
@@ -141,12 +144,12 @@ def test_every_message_is_understood(text: str, message: Message) -> None:
         ('{"type": "mood", "mood": "Release"}', "unknown_mood"),
         ('{"type": "mood", "mood": "release\\n"}', "unknown_mood"),
         ('{"type": "mood", "mood": "\\udfff"}', "unknown_mood"),
-        ('{"type": "beat", "sent_ms": "12"}', "bad_sent_ms"),
-        ('{"type": "beat", "sent_ms": true}', "bad_sent_ms"),
-        ('{"type": "beat", "sent_ms": []}', "bad_sent_ms"),
-        ('{"type": "beat", "sent_ms": 9007199254740993}', "bad_sent_ms"),
-        ('{"type": "beat", "sent_ms": -1e400}', "bad_sent_ms"),
-        ('{"type": "beat", "sent_ms": ' + "9" * 4_000 + "}", "bad_sent_ms"),
+        ('{"type": "time", "sent_ms": "12"}', "bad_sent_ms"),
+        ('{"type": "time", "sent_ms": true}', "bad_sent_ms"),
+        ('{"type": "time", "sent_ms": []}', "bad_sent_ms"),
+        ('{"type": "time", "sent_ms": 9007199254740993}', "bad_sent_ms"),
+        ('{"type": "time", "sent_ms": -1e400}', "bad_sent_ms"),
+        ('{"type": "time", "sent_ms": ' + "9" * 4_000 + "}", "bad_sent_ms"),
     ],
     ids=lambda text: repr(text[:60]),
 )
@@ -218,7 +221,7 @@ anything: st.SearchStrategy[Any] = st.recursive(
 likely = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.sampled_from(["join", "observe", "mood", "beat", "leave"]) | anything,
+        "type": st.sampled_from(["join", "observe", "mood", "ping", "time", "leave"]) | anything,
         "visitor": st.text("abcXYZ01-_", min_size=14, max_size=66) | anything,
         "mood": st.sampled_from([*MOODS, UNSPOKEN]) | anything,
         "sent_ms": st.integers() | st.floats() | anything,
@@ -237,7 +240,7 @@ def check_understood(message: Message | Report) -> None:
         case Report(_, mood, epoch):
             assert mood in {None, *MOODS, UNSPOKEN}
             assert epoch in {6, 7}
-        case Beat(sent_ms):
+        case TimeRequest(sent_ms):
             assert sent_ms is None or (type(sent_ms) in {int, float} and abs(sent_ms) <= 2**53)
 
 
@@ -278,7 +281,7 @@ def test_a_refusal_never_repeats_what_was_sent(marker: str) -> None:
         {"type": "join", "visitor": marker},
         {"type": "join", "visitor": ID, "mood": marker},
         {"type": "mood", "mood": marker},
-        {"type": "beat", "sent_ms": marker},
+        {"type": "time", "sent_ms": marker},
         [marker],
     ):
         error = refusal(decode_message, json.dumps(value), MOODS)
@@ -401,12 +404,12 @@ def test_nobody_can_be_recognised_in_a_presence() -> None:
 @given(st.none() | st.integers(-(2**53), 2**53) | st.floats(-(2.0**53), 2.0**53))
 def test_a_beat_brings_back_what_it_was_given(sent_ms: float | None) -> None:
     """sent_ms goes back as it came."""
-    message = decode_message(json.dumps({"type": "beat", "sent_ms": sent_ms}), MOODS)
-    assert isinstance(message, Beat)
+    message = decode_message(json.dumps({"type": "time", "sent_ms": sent_ms}), MOODS)
+    assert isinstance(message, TimeRequest)
 
     answer = json.loads(time_message(message.sent_ms, 1_767_225_600_000))
 
-    assert answer == {"type": "beat", "sent_ms": sent_ms, "now_ms": 1_767_225_600_000}
+    assert answer == {"type": "time", "sent_ms": sent_ms, "now_ms": 1_767_225_600_000}
     assert type(answer["sent_ms"]) is type(sent_ms)
 
 
@@ -432,6 +435,7 @@ def test_a_config_says_what_the_protocol_lists() -> None:
         "moods": list(MOODS),
         "mode": "socket",
         "breath": {"pattern": "4-7-8", "phases": [["inhale", 4_000], ["hold", 7_000], ["exhale", 8_000]]},
+        "ping_ms": 20_000,
         "heartbeat_ms": 300_000,
         "poll_ms": 30_000,
         "lease_ms": 60_000,

@@ -34,10 +34,10 @@ def test_the_times_are_those_of_the_clients() -> None:
     timing = Timing()
     assert constant("http.js", "ANSWER_MS") == timing.answer_s * 1_000
     assert f" {timing.answer_s:g} s;" in row("an answer")
-    first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "FIRST_BEATS_MS"))
-    assert constant("socket_transport.js", "HEARTBEAT_MS") == timing.beat_s * 1_000
+    first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "TIME_MS"))
+    assert constant("socket_transport.js", "PING_MS") == timing.ping_s * 1_000
     assert f"then {first}, " in row("from one beat")
-    assert f"every {timing.beat_s:g} s, or a third of" in row("from one beat")
+    assert f"every {timing.ping_s:g} s, or a third of" in row("from one beat")
     for file in ("connector.js", "polling.js"):
         assert constant(file, "BACKOFF_MS") == timing.backoff_base_s * 1_000
         assert constant(file, "BACKOFF_MAX_MS") == timing.backoff_cap_s * 1_000

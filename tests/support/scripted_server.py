@@ -34,6 +34,7 @@ CONFIG: dict[str, Any] = {
     "room": "lobby",
     "moods": ["gratitude", "release"],
     "mode": "socket",
+    "ping_ms": 20_000,
     "heartbeat_ms": 300_000,
     "presence_url": None,
 }
@@ -51,11 +52,13 @@ def presence(**changes: Any) -> str:
     return json.dumps(COUNTED | changes)
 
 
-async def answer_beats(socket: ServerConnection, *, ahead_ms: int = 0) -> None:
-    """Answer beats until the connection ends, by a clock that is ahead of ours."""
+async def answer_pings(socket: ServerConnection, *, ahead_ms: int = 0) -> None:
+    """Answer pings and requests for the time until the connection ends, by a clock that is ahead of ours."""
     async for text in socket:
         message = json.loads(text)
-        if message["type"] == "beat":
+        if message["type"] == "ping":
+            await socket.send('{"type":"pong"}')
+        elif message["type"] == "time":
             await socket.send(json.dumps(message | {"now_ms": round(time.time() * 1000) + ahead_ms}))
 
 
@@ -89,7 +92,7 @@ def says(*messages: str) -> Handler:
     async def scene(socket: ServerConnection) -> None:
         for message in messages:
             await socket.send(message)
-        await answer_beats(socket)
+        await answer_pings(socket)
 
     return scene
 

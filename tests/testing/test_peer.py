@@ -182,7 +182,7 @@ async def test_a_close_says_how_it_was() -> None:
     async with serving(accepting(close_frame(4_003, b"full"))) as url:
         socket = await WireSocket.open(url, "/socket")
         await until(lambda: socket.end().code == 4_003)
-        socket.say("beat")  # to a socket that is closed nothing is sent
+        socket.say("time")  # to a socket that is closed nothing is sent
         socket.cut()
         assert await socket.ended() == Ended(4_003, "full")
         assert not socket.is_open

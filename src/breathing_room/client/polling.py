@@ -194,7 +194,7 @@ class Polling:
         finally:
             await self._go()
 
-    async def tell(self, mood: str) -> None:
+    async def send_mood(self, mood: str) -> None:
         """Say how we feel, and return when the server has taken it, needs no word of it, or cannot be reached now.
 
         Raises:

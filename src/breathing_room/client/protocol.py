@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class BeatAnswer:
+class TimeAnswer:
     """The server's time, in answer to a beat.
 
     Attributes:
@@ -98,7 +98,7 @@ def _join(base: str, path: str, schemes: Mapping[str, str]) -> str:
     return f"{schemes[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}{path}"
 
 
-def decode(text: str | bytes) -> Presence | BeatAnswer | ClientError | None:
+def decode(text: str | bytes) -> Presence | TimeAnswer | ClientError | None:
     """Read one message of the server.
 
     Returns:
@@ -115,11 +115,11 @@ def decode(text: str | bytes) -> Presence | BeatAnswer | ClientError | None:
     match message:
         case {"type": "presence"}:
             return decode_presence(message)
-        case {"type": "beat", "sent_ms": sent_ms, "now_ms": now_ms}:
-            return BeatAnswer(number(sent_ms), number(now_ms))
+        case {"type": "time", "sent_ms": sent_ms, "now_ms": now_ms}:
+            return TimeAnswer(number(sent_ms), number(now_ms))
         case {"type": "error", "error": dict(error)}:
             return decode_error(error)
-        case {"type": "presence" | "beat" | "error"} | {"type": None}:
+        case {"type": "presence" | "time" | "error"} | {"type": None}:
             raise ValueError("a message lacks what its type calls for")
         case {"type": str()}:
             return None

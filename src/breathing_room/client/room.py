@@ -132,7 +132,7 @@ class Room:
         self._rng = rng
         self._clock = ServerClock()
         self._task: asyncio.Task[None] | None = None
-        self._conversation: RoomConnection | Polling | None = None
+        self._connection: RoomConnection | Polling | None = None
         self._failures = 0
         self._trouble: str | None = None
         self._presence: Presence | None = None
@@ -201,10 +201,10 @@ class Room:
         if self._task is None or self._ended(self._task):
             raise HostError("a mood can be told inside of `async with` only")
         before, self._mood = self._mood, mood
-        if self._conversation is None:
+        if self._connection is None:
             return
         try:
-            await self._conversation.tell(mood)
+            await self._connection.send_mood(mood)
         except ClientError:
             if self._mood == mood:
                 self._mood = before
@@ -311,11 +311,11 @@ class Room:
         if rules.mode == "poll":
             await self._poll(rules)
         else:
-            await self._hold_socket(socket_url(rules.base, rules.room))
+            await self._hold_connection(rules)
 
     async def _poll(self, rules: RoomInfo) -> None:
         self._failures = 0
-        polling = self._conversation = Polling(
+        polling = self._connection = Polling(
             rules,
             visitor=self._visitor,
             mood=self._mood,
@@ -328,7 +328,7 @@ class Room:
         try:
             await polling.run()
         finally:
-            self._conversation = None
+            self._connection = None
 
     def _miss(self, lost: ConnectionLostError | None, heard_at_s: float) -> None:
         """Take note of a poll that brought nothing, or with None: nothing new."""
@@ -339,14 +339,14 @@ class Room:
         self._failures += 1
         self._fail(lost)
 
-    async def _hold_socket(self, uri: str) -> None:
+    async def _hold_connection(self, info: RoomInfo) -> None:
         try:
             socket = await open_socket(
-                uri,
+                socket_url(info.base, info.room),
                 compression=None,
                 open_timeout=self._timing.answer_s,
                 close_timeout=self._timing.close_s,
-                ping_interval=None,  # Beats do the same, and tell the time.
+                ping_interval=None,  # ``RoomConnection`` sends those of our protocol.
                 max_size=MESSAGE_BYTES_MAX,
                 logger=_silence,
                 user_agent_header="breathing-room",
@@ -358,31 +358,37 @@ class Room:
             ) from None
         except (OSError, WebSocketException) as error:
             raise broken(error) from None
-        conversation = RoomConnection(socket, timing=self._timing, clock=self._clock, hear=self._hear)
-        self._conversation = conversation
+        connection = RoomConnection(
+            socket,
+            ping_s=min(self._timing.ping_s, info.ping_ms / 1_000),
+            answer_s=self._timing.answer_s,
+            clock=self._clock,
+            on_presence=self._hear,
+        )
+        self._connection = connection
         try:
-            await conversation.run(self._hello())
+            await connection.run(self._join_message())
         except ConnectionClosed as end:
             code, reason = (ABNORMAL, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
             if parting := closed(code, reason):
                 raise parting from None
         except ConnectionLostError:
-            # A goodbye would say that we leave, if it were heard: we break off, and our place is kept for us.
+            # A close would end the visit, if it arrived: the connection is cut instead, and the lease goes on.
             socket.transport.abort()
             raise
         finally:
-            self._doubt(conversation.heard_at_s)
-            self._conversation = None
+            self._doubt(connection.heard_at_s)
+            self._connection = None
             try:
                 await socket.close()  # With code 1000, which says that we leave.
             finally:
                 socket.transport.abort()  # In case that we were too impatient even for that.
 
-    def _hello(self) -> dict[str, Any]:
+    def _join_message(self) -> dict[str, Any]:
         if self._visitor is None:
             return {"type": "observe"}
-        hello = {"type": "join", "visitor": self._visitor}
-        return hello if self._mood is None else {**hello, "mood": self._mood}
+        join = {"type": "join", "visitor": self._visitor}
+        return join if self._mood is None else {**join, "mood": self._mood}
 
     def _hear(self, presence: Presence) -> None:
         """Take in what the server says of the room. The connection has proved good."""
@@ -396,7 +402,7 @@ class Room:
         self._publish(presence)
 
     def _publish(self, presence: Presence) -> None:
-        walk_ms = presence.poll_ms if isinstance(self._conversation, Polling) else 0
+        walk_ms = presence.poll_ms if isinstance(self._connection, Polling) else 0
         self._walk = self._walk.toward(
             presence.count, presence.low, presence.high, now_ms=now_ms(), length_ms=walk_ms
         )

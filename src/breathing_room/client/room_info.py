@@ -18,8 +18,8 @@ Mode: TypeAlias = Literal["socket", "poll"]
 MOVES_MAX: Final = 5
 MOVED: Final = frozenset({301, 302, 303, 307, 308})
 
-BEAT_MS_MIN: Final = 100
-"""A server that asks for signs of life more often is mistaken."""
+HEARTBEAT_MS_MIN: Final = 100
+"""A shorter time between two heartbeats or pings is a mistake of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,8 @@ class RoomInfo:
         room: The room's name.
         mode: Whether people come in over a ``socket`` or by ``poll``.
         moods: What can be felt.
-        heartbeat_ms: How often a sign of life is due of those who poll.
+        ping_ms: The time between two pings of a connection.
+        heartbeat_ms: The time between two heartbeats of a client that polls.
         presence_url: Where they read the presence.
     """
 
@@ -39,6 +40,7 @@ class RoomInfo:
     room: str
     mode: Mode
     moods: tuple[str, ...]
+    ping_ms: int
     heartbeat_ms: int
     presence_url: str
 
@@ -95,10 +97,10 @@ def decode_room_info(config: Any, base: str, room: str | None) -> RoomInfo:
         HostError: Its ``presence_url`` is no address on the web.
     """
     match config:
-        case {"moods": [_, *_] as moods, "heartbeat_ms": int(heartbeat_ms)} if (
+        case {"moods": [_, *_] as moods, "ping_ms": int(ping_ms), "heartbeat_ms": int(heartbeat_ms)} if (
             len(moods) <= MOODS_MAX
             and all(isinstance(mood, str) and MOOD_NAME.fullmatch(mood) for mood in moods)
-            and BEAT_MS_MIN <= heartbeat_ms <= 2**53
+            and HEARTBEAT_MS_MIN <= min(ping_ms, heartbeat_ms) <= max(ping_ms, heartbeat_ms) <= 2**53
         ):
             pass
         case _:
@@ -113,4 +115,4 @@ def decode_room_info(config: Any, base: str, room: str | None) -> RoomInfo:
     own = http_url(base, f"/v1/rooms/{room}")
     url = own if presence_url is None else urljoin(own, presence_url)
     Endpoint.of(url)
-    return RoomInfo(base, room, mode, tuple(moods), heartbeat_ms, url)
+    return RoomInfo(base, room, mode, tuple(moods), ping_ms, heartbeat_ms, url)

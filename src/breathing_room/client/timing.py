@@ -11,14 +11,15 @@ class Timing:
         backoff_base_s: The longest first wait after a connection was lost, a poll or a report came to nothing; it doubles
             with every failure.
         backoff_cap_s: The longest wait of all.
-        beat_s: How often a beat is sent on a socket. How often whoever polls looks and reports is for the room to say.
-        answer_s: How long the server may take to answer a request, a handshake or a beat before the connection counts as
-            dead. With ``beat_s`` it bounds how long a broken socket goes unnoticed.
-        close_s: How long the server may take to say goodbye when we leave.
+        ping_s: The longest time between two pings of a connection; the room's ``ping_ms`` if that is less. How often a client
+            without a connection polls and reports is for the room to say.
+        answer_s: How long the server may take to answer a request, a handshake or a ping before the connection counts as
+            dead. With ``ping_s`` it bounds how long a broken socket goes unnoticed.
+        close_s: How long the server may take to answer the close of a connection.
     """
 
     backoff_base_s: float = 1.0
     backoff_cap_s: float = 30.0
-    beat_s: float = 20.0
+    ping_s: float = 20.0
     answer_s: float = 10.0
     close_s: float = 1.0

@@ -126,6 +126,13 @@ def check_mood(value: object, moods: tuple[str, ...]) -> str:
     return value
 
 
+PING: Final = b'{"type":"ping"}'
+"""The heartbeat of a connection. A constant text, so that the network of an edge can answer without waking the room."""
+
+PONG: Final = b'{"type":"pong"}'
+"""The answer to ``PING``, whatever its spacing."""
+
+
 # --- What clients say --------------------------------------------------------------------------------------------
 
 
@@ -150,11 +157,13 @@ class Mood:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
-    """A heartbeat over a socket, which asks for the time: ``sent_ms`` goes back as it came.
+class Ping:
+    """A heartbeat of a connection, answered by ``PONG``."""
 
-    ``POST …/heartbeat`` carries a ``Report``.
-    """
+
+@dataclass(frozen=True, slots=True)
+class TimeRequest:
+    """Ask for the server's time; ``sent_ms`` goes back as it came."""
 
     sent_ms: float | None
 
@@ -164,7 +173,7 @@ class Leave:
     """I go."""
 
 
-Message: TypeAlias = Join | Observe | Mood | Beat | Leave
+Message: TypeAlias = Join | Observe | Mood | Ping | TimeRequest | Leave
 
 
 def decode_object(text: str | bytes) -> dict[str, Any]:
@@ -214,12 +223,14 @@ def decode_message(text: str | bytes, moods: tuple[str, ...]) -> Message:
             return Observe()
         case "mood":
             return Mood(check_mood(value.get("mood"), moods))
-        case "beat":
-            return Beat(_check_sent_ms(value.get("sent_ms")))
+        case "ping":
+            return Ping()
+        case "time":
+            return TimeRequest(_check_sent_ms(value.get("sent_ms")))
         case "leave":
             return Leave()
         case _:
-            raise ClientError("unknown_type", "type must be one of join, observe, mood, beat or leave")
+            raise ClientError("unknown_type", "type must be one of join, observe, mood, ping, time or leave")
 
 
 def _check_sent_ms(value: object) -> float | None:
@@ -299,8 +310,13 @@ def presence_message(encoded: bytes) -> bytes:
 
 
 def time_message(sent_ms: float | None, now_ms: int) -> bytes:
-    """Answer a beat."""
-    return encode({"type": "beat", "sent_ms": sent_ms, "now_ms": now_ms})
+    """Answer a ``TimeRequest``.
+
+    Args:
+        sent_ms: What the client sent.
+        now_ms: The server's wall clock.
+    """
+    return encode({"type": "time", "sent_ms": sent_ms, "now_ms": now_ms})
 
 
 def error_body(error: ClientError) -> dict[str, Any]:
@@ -327,6 +343,7 @@ def config_body(
         "moods": config.moods,
         "mode": config.mode,
         "breath": breath_body(config.pattern),
+        "ping_ms": config.ping_ms,
         "heartbeat_ms": config.heartbeat_ms,
         "poll_ms": config.poll_ms,
         "lease_ms": config.lease_ms,

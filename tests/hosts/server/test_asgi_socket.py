@@ -240,7 +240,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
         await asyncio.sleep(0)
         for index in range(100):
             room.feed(PanelReported(room.visitor_key(f"{VISITOR}-{index}"), 0.5))
-            session.receive(b'{"type": "beat", "sent_ms": 1}')
+            session.receive(b'{"type": "time", "sent_ms": 1}')
             if index % 10 == 0:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.03)
@@ -251,7 +251,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
         session.ended(graceful=False)
     assert [message["count"] for message in said if message["type"] == "presence"][-1] == 100
     assert len([message for message in said if message["type"] == "presence"]) <= 3
-    assert len([message for message in said if message["type"] == "beat"]) <= AsgiSocket.ANSWERS_MAX
+    assert len([message for message in said if message["type"] == "time"]) <= AsgiSocket.ANSWERS_MAX
 
 
 # --- In a process of somebody's own -------------------------------------------------------------------------------------

@@ -242,8 +242,8 @@ def check_error_only(socket: RawSocket, text: str) -> Message:
     socket.send_text(text.encode())
     error = socket.hear_error()
     assert 400 <= error["status"] < 500, error
-    socket.say("beat", sent_ms=7)
-    assert socket.hear("beat")["sent_ms"] == 7
+    socket.say("time", sent_ms=7)
+    assert socket.hear("time")["sent_ms"] == 7
     return error
 
 
@@ -317,7 +317,7 @@ def test_bad_number_is_an_error(server: ServerProcess, number: str) -> None:
     A `sent_ms` that is no finite number is an error: what is no JSON never comes back.
     """
     with observe(server.port) as socket:
-        check_error_only(socket, f'{{"type": "beat", "sent_ms": {number}}}')
+        check_error_only(socket, f'{{"type": "time", "sent_ms": {number}}}')
 
 
 @pytest.mark.parametrize(
@@ -328,16 +328,16 @@ def test_good_number_comes_back(server: ServerProcess, number: str) -> None:
     Any finite number comes back with its value.
     """
     with observe(server.port) as socket:
-        socket.send_text(f'{{"type": "beat", "sent_ms": {number}}}')
-        assert socket.hear("beat")["sent_ms"] == json.loads(number)
+        socket.send_text(f'{{"type": "time", "sent_ms": {number}}}')
+        assert socket.hear("time")["sent_ms"] == json.loads(number)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        '{"type": "nonsense", "type": "beat", "sent_ms": 1}',
-        '{"type": "beat", "sent_ms": "one", "sent_ms": 1}',
-        '{"type": "beat", "sent_ms": 1, "sent_ms": "one"}',
+        '{"type": "nonsense", "type": "time", "sent_ms": 1}',
+        '{"type": "time", "sent_ms": "one", "sent_ms": 1}',
+        '{"type": "time", "sent_ms": 1, "sent_ms": "one"}',
     ],
 )
 @pytest.mark.usefixtures("bystander")
@@ -864,8 +864,8 @@ def test_too_many_sockets_of_one_visitor_are_closed(fenced_server: ServerProcess
             last.say("join", visitor=VISITOR, mood="gratitude")
             assert last.read_close(answer=True).close_code == 4501
         for tab in tabs:
-            tab.say("beat", sent_ms=1)
-            assert tab.hear("beat")["sent_ms"] == 1
+            tab.say("time", sent_ms=1)
+            assert tab.hear("time")["sent_ms"] == 1
         assert get_presence(port)["count"] == 2
         for tab in tabs:
             close_normally(tab)
@@ -941,7 +941,7 @@ def test_beats_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
     started_s = time.monotonic()
     with open_socket(hasty_server.port) as socket:
         while True:
-            socket.say("beat", sent_ms=1)
+            socket.say("time", sent_ms=1)
             frame = socket.read_frame()
             assert frame is not None
             if frame.opcode == Opcode.CLOSE:
@@ -951,7 +951,7 @@ def test_beats_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    "sends", [b"", encode_frame(Opcode.TEXT, '{"type": "beat"}')[:9]], ids=["silent", "within-a-frame"]
+    "sends", [b"", encode_frame(Opcode.TEXT, '{"type": "time"}')[:9]], ids=["silent", "within-a-frame"]
 )
 def test_silent_socket_is_closed_with_its_lease(short_lease_server: ServerProcess, sends: bytes) -> None:
     """
@@ -983,8 +983,8 @@ def test_who_never_reads_holds_nobody_up(hasty_server: ServerProcess, transport:
             if transport == "socket":
                 assert listener.read_response().status == 101
                 listener.say("observe")
-        bystander.say("beat", sent_ms=0)
-        bystander.hear("beat")
+        bystander.say("time", sent_ms=0)
+        bystander.hear("time")
 
         before_bytes, pushed_bytes, worst_s, most_bytes = memory_bytes(hasty_server), 0, 0.0, 0
         deadline_s = time.monotonic() + SLOW_READER_MS / 1000 + 10
@@ -1031,7 +1031,7 @@ def test_who_only_talks_is_held_back(hasty_server: ServerProcess) -> None:
     """
     port, (first, second) = hasty_server.port, LONG_MOODS[:2]
     question = (
-        encode_frame(Opcode.TEXT, '{"type": "beat", "sent_ms": 1}') * 500
+        encode_frame(Opcode.TEXT, '{"type": "time", "sent_ms": 1}') * 500
         + encode_frame(Opcode.PING, b"x" * 125) * 500
     )
     with unharmed(port, moods=(first, second)), RawSocket(port, receive_buffer_bytes=4096) as talker:

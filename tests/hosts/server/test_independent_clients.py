@@ -118,21 +118,21 @@ async def test_websockets_sends_fragments(client: ClientConnection) -> None:
     """
     A message that `websockets` sends in fragments is one message.
     """
-    text = json.dumps({"type": "beat", "sent_ms": 12.5, "note": "réponse 😀"}, ensure_ascii=False)
+    text = json.dumps({"type": "time", "sent_ms": 12.5, "note": "réponse 😀"}, ensure_ascii=False)
     await client.send(iter(text))
-    assert (await heard(client, "beat"))["sent_ms"] == 12.5
+    assert (await heard(client, "time"))["sent_ms"] == 12.5
 
 
 async def test_websockets_may_use_the_whole_limit(client: ClientConnection) -> None:
     """
     The longest message is taken from `websockets`; one byte more is refused with 1009.
     """
-    await client.send(padded({"type": "beat", "sent_ms": 1}, BYTES_MAX))
-    assert (await heard(client, "beat"))["sent_ms"] == 1
+    await client.send(padded({"type": "time", "sent_ms": 1}, BYTES_MAX))
+    assert (await heard(client, "time"))["sent_ms"] == 1
 
-    await client.send(padded({"type": "beat", "sent_ms": 1}, BYTES_MAX + 1))
+    await client.send(padded({"type": "time", "sent_ms": 1}, BYTES_MAX + 1))
     with pytest.raises(ConnectionClosed) as closed:
-        await heard(client, "beat")
+        await heard(client, "time")
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
 
@@ -155,8 +155,8 @@ async def test_websockets_is_told_of_a_bad_mood(client: ClientConnection) -> Non
     """
     await client.send(json.dumps({"type": "mood", "mood": "schadenfreude"}))
     assert (await heard(client, "error"))["error"]["code"] == "unknown_mood"
-    await client.send(json.dumps({"type": "beat", "sent_ms": 2}))
-    assert (await heard(client, "beat"))["sent_ms"] == 2
+    await client.send(json.dumps({"type": "time", "sent_ms": 2}))
+    assert (await heard(client, "time"))["sent_ms"] == 2
 
 
 async def test_websockets_is_told_that_binary_is_refused(client: ClientConnection) -> None:
@@ -165,7 +165,7 @@ async def test_websockets_is_told_that_binary_is_refused(client: ClientConnectio
     """
     await client.send(b'{"type": "leave"}')
     with pytest.raises(ConnectionClosed) as closed:
-        await heard(client, "beat")
+        await heard(client, "time")
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1003
 
@@ -244,13 +244,13 @@ def test_ws_lives_a_whole_visit(server: ServerProcess, observer: RawSocket) -> N
         client.order("ping", "are you there?")
         assert client.event("pong") == ["are you there?"]
 
-        client.order("text", padded({"type": "beat", "sent_ms": 1}, BYTES_MAX))
-        assert client.hear("beat")["sent_ms"] == 1
+        client.order("text", padded({"type": "time", "sent_ms": 1}, BYTES_MAX))
+        assert client.hear("time")["sent_ms"] == 1
 
-        text = json.dumps({"type": "beat", "sent_ms": 2, "note": "réponse 😀"}, ensure_ascii=False)
+        text = json.dumps({"type": "time", "sent_ms": 2, "note": "réponse 😀"}, ensure_ascii=False)
         client.order("fragments", text[:5], "", text[5:-3], text[-3:])
         assert [client.event("pong") for _ in range(3)] == [["between 0"], ["between 1"], ["between 2"]]
-        assert client.hear("beat")["sent_ms"] == 2
+        assert client.hear("time")["sent_ms"] == 2
 
         client.say("mood", mood="schadenfreude")
         assert client.hear("error")["error"]["code"] == "unknown_mood"

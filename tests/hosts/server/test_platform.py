@@ -153,7 +153,7 @@ def frame_of(message: dict[str, Any]) -> bytes:
 def begin(number: int) -> bytes:
     """Join, and send the first beat with it, as browsers do."""
     join = {"type": "join", "visitor": f"visitor-{number:08}"}
-    return frame_of(join) + frame_of({"type": "beat", "sent_ms": 5})
+    return frame_of(join) + frame_of({"type": "time", "sent_ms": 5})
 
 
 async def presence_of(client: socket.socket) -> bytes:

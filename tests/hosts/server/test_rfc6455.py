@@ -121,7 +121,7 @@ def socket(server: ServerProcess, request: pytest.FixtureRequest) -> Iterator[Ra
 def heartbeat(number: float, padding: str | bytes = "") -> bytes:
     """Write a message that the server answers with the same number."""
     text = padding.encode() if isinstance(padding, str) else padding
-    return b'{"type": "beat", "sent_ms": %r, "padding": "%s"}' % (number, text)
+    return b'{"type": "time", "sent_ms": %r, "padding": "%s"}' % (number, text)
 
 
 def padded_beat(length: int) -> bytes:
@@ -305,7 +305,7 @@ def test_handshake_may_follow_other_requests(server: ServerProcess, *, byte_by_b
         client.say("observe")
         assert client.hear("presence")["room"] == "lobby"
         client.send(fragments(b"", heartbeat(1), b"") + encode_frame(TEXT, b"", rsv=1))
-        assert client.hear("beat")["sent_ms"] == 1
+        assert client.hear("time")["sent_ms"] == 1
         assert client.read_close().close_code == 1002
 
 
@@ -376,7 +376,7 @@ def test_any_mask_is_removed(socket: RawSocket, mask: bytes) -> None:
         )
 
         assert socket.read_frame() == Frame(PONG, bytes(range(size)))
-        assert socket.hear("beat")["sent_ms"] == size
+        assert socket.hear("time")["sent_ms"] == size
 
 
 @pytest.mark.parametrize("rsv", [1, 2, 4, 7])
@@ -442,7 +442,7 @@ def test_every_length_is_read(socket: RawSocket, length: int) -> None:
     """
     socket.send(encode_frame(TEXT, padded_beat(length)))
 
-    assert socket.hear("beat")["sent_ms"] == 1
+    assert socket.hear("time")["sent_ms"] == 1
 
 
 @pytest.mark.parametrize(
@@ -463,10 +463,10 @@ def test_fragments_make_one_message(socket: RawSocket, cuts: tuple[int, ...]) ->
     edges = [0, *(min(cut, len(text)) for cut in cuts), len(text)]
     socket.send(fragments(*(text[start:end] for start, end in itertools.pairwise(edges))))
 
-    assert socket.hear("beat")["sent_ms"] == 1.5
+    assert socket.hear("time")["sent_ms"] == 1.5
 
     socket.send(encode_frame(TEXT, heartbeat(2)))
-    assert socket.hear("beat")["sent_ms"] == 2, "the next message starts afresh"
+    assert socket.hear("time")["sent_ms"] == 2, "the next message starts afresh"
 
 
 def test_control_frames_between_fragments(socket: RawSocket) -> None:
@@ -485,7 +485,7 @@ def test_control_frames_between_fragments(socket: RawSocket) -> None:
     assert socket.read_frame() == Frame(PONG, b"two")
 
     socket.send(encode_frame(CONTINUATION, text[9:]))
-    assert socket.hear("beat")["sent_ms"] == 3
+    assert socket.hear("time")["sent_ms"] == 3
 
 
 def test_close_between_fragments(socket: RawSocket) -> None:
@@ -673,7 +673,7 @@ def test_unasked_pong_is_ignored(socket: RawSocket) -> None:
     """
     socket.send(encode_frame(PONG) + encode_frame(PONG, b"x" * 125) + encode_frame(TEXT, heartbeat(4)))
 
-    assert socket.hear("beat")["sent_ms"] == 4
+    assert socket.hear("time")["sent_ms"] == 4
 
 
 # Text.
@@ -718,7 +718,7 @@ def test_character_may_be_cut(socket: RawSocket, character: str) -> None:
     §5.6: fragments may cut a message inside a character, with control frames in the cut.
     """
     text = json.dumps(
-        {"type": "beat", "sent_ms": 5, "padding": character}, ensure_ascii=character == "\0"
+        {"type": "time", "sent_ms": 5, "padding": character}, ensure_ascii=character == "\0"
     ).encode()
     cut = text.index(b'"padding": "') + len(b'"padding": "') + 1
     socket.send(
@@ -729,7 +729,7 @@ def test_character_may_be_cut(socket: RawSocket, character: str) -> None:
     )
 
     assert socket.read_frame() == Frame(PONG, b"\xff")
-    assert socket.hear("beat")["sent_ms"] == 5
+    assert socket.hear("time")["sent_ms"] == 5
 
 
 def test_binary_within_a_text_fails(socket: RawSocket) -> None:

@@ -89,7 +89,7 @@ class OnSocket(Visitor):
 
     async def heartbeat(self) -> None:
         """Beat."""
-        self.socket.say("beat", sent_ms=0)
+        self.socket.say("time", sent_ms=0)
 
     async def go(self) -> None:
         """Close the socket."""

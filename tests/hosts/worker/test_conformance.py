@@ -66,7 +66,7 @@ async def test_who_says_nothing_is_told_to_go(worker: Runtime) -> None:
     """
     room = f"/v1/rooms/{new_room()}/socket"
     suspect, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
-    chatting.say("beat")
+    chatting.say("time")
     deadline_s = time.monotonic() + JOIN_MS / 1_000 + PATIENCE_S
     for socket in (suspect, chatting):
         while socket.end().code != JOIN_LATE:

@@ -13,7 +13,7 @@ from breathing_room.core.errors import HostError
 from breathing_room.lab.load.generator import LEAVE_S, LoadPlan, look
 from breathing_room.lab.load.socket_load import SocketCrowd
 from harness import Serve, ServerProcess
-from scripted_server import answer_beats, presence, scripted
+from scripted_server import answer_pings, presence, scripted
 from waiting import PATIENCE_S, until
 
 
@@ -55,7 +55,7 @@ async def test_a_room_that_counts_too_few_is_outside() -> None:
     async def stuck(socket: ServerConnection) -> None:
         await socket.recv()
         await socket.send(presence(low=3, count=3, high=3))
-        await answer_beats(socket)
+        await answer_pings(socket)
 
     async with (
         scripted(stuck) as url,
@@ -200,7 +200,7 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
     async def send_away(socket: ServerConnection) -> None:
         if json.loads(await socket.recv())["type"] == "observe":
             await socket.send(presence())
-            await answer_beats(socket)
+            await answer_pings(socket)
         await socket.close(4500)
 
     async with scripted(send_away) as url:
@@ -220,7 +220,7 @@ async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
     async def object_to_it(socket: ServerConnection) -> None:
         if json.loads(await socket.recv())["type"] == "observe":
             await socket.send(presence())
-            await answer_beats(socket)
+            await answer_pings(socket)
         error = {"code": "unknown_mood", "message": "mood must be release", "status": 400}
         await socket.send(json.dumps({"type": "error", "error": error}))
         await socket.wait_closed()

@@ -96,7 +96,7 @@ class RoundsBeats(Good):
     """It gives back a rounded ``sent_ms``."""
 
     def told(self, message: Told) -> list[Told]:
-        return [{**message, "sent_ms": round(message["sent_ms"])} if message["type"] == "beat" else message]
+        return [{**message, "sent_ms": round(message["sent_ms"])} if message["type"] == "time" else message]
 
 
 @caught_by("a_beat_tells_the_time")
@@ -104,7 +104,7 @@ class BeatsInSeconds(Good):
     """It tells the time in seconds."""
 
     def told(self, message: Told) -> list[Told]:
-        return [{**message, "now_ms": message["now_ms"] // 1_000} if message["type"] == "beat" else message]
+        return [{**message, "now_ms": message["now_ms"] // 1_000} if message["type"] == "time" else message]
 
 
 @caught_by("a_senseless_message_is_an_error")

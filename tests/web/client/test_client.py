@@ -23,6 +23,7 @@ CONFIG = {
     "room": "lobby",
     "moods": ["gratitude", "release"],
     "breath": {"phases": [["inhale", 5500], ["exhale", 5500]]},
+    "ping_ms": 20_000,
     "heartbeat_ms": 30_000,
     "poll_ms": 30_000,
     "lease_ms": 60_000,
@@ -219,7 +220,7 @@ class Room:
                 refused = self.refusal and self.refusal["to"] == message.get("mood")
                 error = {"type": "error", "error": self.refusal}
                 socket.send(json.dumps(error if refused else {"type": "presence", **PRESENCE}))
-            elif message["type"] == "beat":
+            elif message["type"] == "time":
                 socket.send(json.dumps({**message, "now_ms": round(time.time() * 1_000)}))
 
         socket.on_message(on_message)

@@ -58,7 +58,7 @@ def test_a_room_of_connections_gets_a_socket() -> None:
         onSocket = opens; start(); await turns();
         connector.send({type: 'mood', mood: 'calm'});
         return [asked(), freshness.heard, freshness.transport, sockets[0].sent.map(({type}) => type)];
-    """) == [["config default", "socket"], [7], "socket", ["join", "beat", "mood"]]
+    """) == [["config default", "socket"], [7], "socket", ["join", "time", "mood"]]
 
 
 def test_a_polled_room_opens_no_socket() -> None:

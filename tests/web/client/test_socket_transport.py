@@ -96,7 +96,7 @@ def test_messages_reach_the_room_and_nonsense_is_passed_over() -> None:
     """
     assert run("""
         const socket = start(); socket.onopen();
-        for (const message of ['{', 'null', '7', {type: 'later'}, PRESENCE, {type: 'beat', sent_ms: 1, now_ms: 5}]) hear(socket, message);
+        for (const message of ['{', 'null', '7', {type: 'later'}, PRESENCE, {type: 'time', sent_ms: 1, now_ms: 5}]) hear(socket, message);
         return [log, socket.closed];
     """) == [[["presence", 2], ["clock", 1, 5]], None]
 

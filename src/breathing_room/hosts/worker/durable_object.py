@@ -11,6 +11,7 @@ from pyodide.ffi import create_proxy, to_js
 from workers import DurableObject, Response
 
 from breathing_room.core.errors import ClientError
+from breathing_room.core.wire import PING, PONG
 from breathing_room.hosts.common.http.handshake import admit_handshake
 from breathing_room.hosts.common.http.responses import Answer, as_client_error, error_answer, upgrade_required
 from breathing_room.hosts.common.rooms.connection import ENDED
@@ -31,10 +32,6 @@ from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.ports import wall_ms
 
 log = logging.getLogger("breathing_room.worker")
-
-# A client of the planning document's app pings so. The network answers, and the room sleeps on.
-PING: Final = '{"type":"ping"}'
-PONG: Final = '{"type":"pong"}'
 
 ALARM_AGAIN_MS: Final = 5_000
 
@@ -157,7 +154,9 @@ class BreathingRoom(DurableObject):
                     call=partial(self._call, own_name),
                 )
                 await room.wake(self._revived(room))
-                state.setWebSocketAutoResponse(js.WebSocketRequestResponsePair.new(PING, PONG))
+                state.setWebSocketAutoResponse(
+                    js.WebSocketRequestResponsePair.new(PING.decode(), PONG.decode())
+                )
                 self._room = room
         await self._room.load_secrets()
         return self._room

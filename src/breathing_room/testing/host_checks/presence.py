@@ -143,7 +143,7 @@ async def over_sockets(t: HostCheckContext, visitors: list[str]) -> list[WireSoc
     for visitor, socket in zip(visitors, sockets, strict=True):
         socket.say("join", visitor=visitor)
         socket.say("mood", mood=visitor)
-        socket.say("beat", sent_ms=visitor)
+        socket.say("time", sent_ms=visitor)
         socket.say(visitor)
         socket.send_text(visitor)
         for _ in range(5):

@@ -145,8 +145,8 @@ async def a_mood_needs_a_join(t: HostCheckContext) -> None:
     for socket in (await t.socket(), await t.observe()):
         socket.say("mood", mood=t.terms.moods[0])
         expect_error((await socket.hear("error"))["error"], "not_joined", 409)
-        socket.say("beat", sent_ms=1)
-        await socket.hear("beat")
+        socket.say("time", sent_ms=1)
+        await socket.hear("time")
     await t.sees(count=0)
 
 
@@ -159,8 +159,8 @@ async def a_beat_tells_the_time(t: HostCheckContext) -> None:
     socket = await t.socket()
     for sent_ms in (12.5, 0, -3, 1_767_225_600_123, 1e-7):
         now_ms = (await t.get("/config")).json()["now_ms"]
-        socket.say("beat", sent_ms=sent_ms)
-        answer = await socket.hear("beat")
+        socket.say("time", sent_ms=sent_ms)
+        answer = await socket.hear("time")
         expect(that=answer.keys() == {"type", "sent_ms", "now_ms"}, seen=answer)
         expect(that=answer["sent_ms"] == sent_ms, seen=f"sent {sent_ms!r}, came back {answer['sent_ms']!r}")
         late_ms = answer["now_ms"] - now_ms
@@ -313,7 +313,7 @@ async def a_dead_socket_is_closed(t: HostCheckContext) -> None:
 async def who_says_nothing_is_closed(t: HostCheckContext) -> None:
     """Who says neither join nor observe in time is closed with 4001, whatever else was said."""
     suspect, chatting = await t.socket(), await t.socket()
-    chatting.say("beat")
+    chatting.say("time")
     await t.advance(t.terms.join_ms)
     for socket in (suspect, chatting):
         end = await socket.ended()
@@ -351,9 +351,9 @@ async def text_that_is_not_utf8_is_refused(t: HostCheckContext) -> None:
 async def a_long_message_is_refused(t: HostCheckContext) -> None:
     """A message that is too big is closed with 1009, and one of the largest size is not."""
     person = await t.join()
-    person.send_text('{"type": "beat", "sent_ms": 1}'.ljust(t.terms.message_bytes_max))
-    await person.hear("beat")
-    person.send_text('{"type": "beat", "sent_ms": 1}'.ljust(t.terms.message_bytes_max + 1))
+    person.send_text('{"type": "time", "sent_ms": 1}'.ljust(t.terms.message_bytes_max))
+    await person.hear("time")
+    person.send_text('{"type": "time", "sent_ms": 1}'.ljust(t.terms.message_bytes_max + 1))
     end = await person.ended()
     expect(that=end.code == TOO_BIG, seen=f"closed with {end}")
 
@@ -375,9 +375,9 @@ async def too_many_sockets_are_refused(t: HostCheckContext) -> None:
     for _ in range(SOCKETS_MAX):
         socket = await t.socket()
         socket.say("join", visitor=visitor)
-        socket.say("beat", sent_ms=1)
+        socket.say("time", sent_ms=1)
         try:
-            await socket.hear("beat")
+            await socket.hear("time")
         except AssertionError:
             end = await socket.ended()
             expect(that=end.code == TOO_MANY_SOCKETS, seen=f"closed with {end}")

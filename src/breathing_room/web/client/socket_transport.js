@@ -1,12 +1,12 @@
-/** To be in a room over a WebSocket: join, beat, and hear what is pushed. */
+/** A connection to a room over a WebSocket: joins, pings, and passes on what is pushed. */
 
 import {ANSWER_MS} from './http.js';
 import {Transport} from './transport.js';
 
-/** Between two beats. With ANSWER_MS a dead connection is known within 30 s, the usual `stale_after_ms`. */
-const HEARTBEAT_MS = 20_000;
-/** The first beats come quickly: they find the server's time, and with it the breath. */
-const FIRST_BEATS_MS = [200, 500, 1_000, 3_000];
+/** Between two pings, where the config does not say. With ANSWER_MS a dead connection is known within 30 s. */
+const PING_MS = 20_000;
+/** Between the first requests for the time: they find the server's clock, and with it the breath. */
+const TIME_MS = [200, 500, 1_000, 3_000];
 /** Closed with this code the connection is lost and the visit goes on; without a code it would end too. */
 const LOST = 4000;
 const LEFT = 1000;
@@ -18,8 +18,8 @@ export class SocketTransport extends Transport {
   #socket;
   #opened = false;
   #heard = false;
-  #firstBeatsMs = [...FIRST_BEATS_MS];
-  #nextBeat;
+  #timeMs = [...TIME_MS];
+  #nextPing;
   #patience;
   #end;
 
@@ -48,16 +48,16 @@ export class SocketTransport extends Transport {
   #join() {
     this.#opened = true;
     this.send(this.observe ? {type: 'observe'} : {type: 'join', ...this.self()});
-    this.#beat();
+    this.#ping({type: 'time', sent_ms: Date.now()});
   }
 
-  #beat() {
-    this.send({type: 'beat', sent_ms: Date.now()});
+  #ping(message) {
+    this.send(message);
     this.emit('heartbeat');
     if (!this.#patience) this.#awaitAnswer();
-    // A room with a short lease is beaten faster, so that two beats may be lost.
-    const beatMs = Math.min(HEARTBEAT_MS, this.config.lease_ms / 3 || HEARTBEAT_MS);
-    this.#nextBeat = setTimeout(() => this.#beat(), this.#firstBeatsMs.shift() ?? beatMs);
+    const soonMs = this.#timeMs.shift();
+    const next = () => this.#ping(soonMs ? {type: 'time', sent_ms: Date.now()} : {type: 'ping'});
+    this.#nextPing = setTimeout(next, soonMs ?? (this.config.ping_ms || PING_MS));
   }
 
   #awaitAnswer() {
@@ -71,7 +71,7 @@ export class SocketTransport extends Transport {
       this.#heard = true;
       this.emit('counted');
       this.emit('presence', message);
-    } else if (message?.type === 'beat') {
+    } else if (message?.type === 'time') {
       this.emit('time', {sentMs: message.sent_ms, nowMs: message.now_ms});
     } else if (message?.type === 'error') {
       this.#complain(message.error ?? {});
@@ -88,7 +88,7 @@ export class SocketTransport extends Transport {
 
   #finish(ending, code = LOST) {
     if (!this.#end) return; // it has not begun
-    clearTimeout(this.#nextBeat);
+    clearTimeout(this.#nextPing);
     clearTimeout(this.#patience);
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close(code);

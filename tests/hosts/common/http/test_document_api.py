@@ -11,7 +11,7 @@ from breathing_room.core.config import MOODS, UNSPOKEN, RoomConfig
 from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.core.room import Room
-from breathing_room.core.wire import Beat, Join, Mood
+from breathing_room.core.wire import Join, Mood, Ping
 from breathing_room.hosts.common.http.document_api import (
     DOCUMENT_CODEC,
     SESSION_ID_CHARACTERS_MAX,
@@ -99,7 +99,7 @@ def test_dialect_reads_two_words() -> None:
     """
     assert DOCUMENT_CODEC.decode(b'{"type": "mood", "mood": "release"}', MOODS) == Mood("release")
     assert DOCUMENT_CODEC.decode(b'{"type": "mood", "mood": "joy"}', MOODS) == Mood("presence")
-    assert DOCUMENT_CODEC.decode(b'{"type": "ping", "at": 7}', MOODS) == Beat(None)
+    assert DOCUMENT_CODEC.decode(b'{"type": "ping", "at": 7}', MOODS) == Ping()
     for other in (b'{"type": "join", "visitor": "visitor-0123456789"}', b'{"type": "leave"}', b"{}"):
         with pytest.raises(ClientError) as refused:
             DOCUMENT_CODEC.decode(other, MOODS)
@@ -108,12 +108,11 @@ def test_dialect_reads_two_words() -> None:
 
 def test_dialect_writes_that_apps_messages() -> None:
     """
-    Its sockets hear presence in that app's words, pong, and errors in the one shape.
+    Its sockets hear presence in that app's words, and errors in the one shape.
     """
     presence = a_presence(count=3, low=3, high=3, unspoken=3)
     said = json.loads(DOCUMENT_CODEC.presence(EncodedPresence(presence)))
     assert said == {"type": "presence", **presence_body(presence)}
-    assert json.loads(DOCUMENT_CODEC.heartbeat(None, NOON_MS)) == {"type": "pong"}
     assert json.loads(DOCUMENT_CODEC.error(ClientError("code", "words")))["error"]["code"] == "code"
 
 

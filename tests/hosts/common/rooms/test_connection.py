@@ -181,8 +181,8 @@ def test_a_mood_needs_a_person_and_the_room(room: FakeRoom) -> None:
 def test_a_heartbeat_is_answered_with_the_time(room: FakeRoom) -> None:
     """The answer carries the sender's time back and the server's shared time."""
     session = FakeSession(room)
-    session.say("beat", sent_ms=5)
-    assert session.sent == [{"type": "beat", "sent_ms": 5, "now_ms": room.host.clock.wall_ms()}]
+    session.say("time", sent_ms=5)
+    assert session.sent == [{"type": "time", "sent_ms": 5, "now_ms": room.host.clock.wall_ms()}]
 
 
 def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
@@ -208,7 +208,7 @@ def test_only_the_first_end_counts(graceful: bool, event: type[Left | Disconnect
 def test_what_is_owed_comes_before_an_error_and_the_end(room: FakeRoom) -> None:
     """Before an error and the end a connection is sent what the room owes it; the answer to a beat may come before that."""
     session = joined(room)
-    session.say("beat", sent_ms=5)
+    session.say("time", sent_ms=5)
     session.say("dance")
     session.ended(graceful=False)
     assert room.delivered == [(session, 1), (session, 2)]

@@ -140,7 +140,7 @@ async def bad_messages(stage: Stage) -> None:
     await stage.open("worse")
     await stage.say("worse", {"type": "mood", "mood": "release"})
     await stage.say("worse", {"type": "join", "visitor": "short"})
-    await stage.say("worse", {"type": "beat", "sent_ms": 5})
+    await stage.say("worse", {"type": "time", "sent_ms": 5})
     await stage.say("worse", '"text"')
     await stage.pass_ms(2_000)
 
@@ -153,7 +153,7 @@ async def leaves(stage: Stage) -> None:
     await stage.leave("ann")
     await stage.pass_ms(300)
     await stage.drop("bob", NORMAL_CLOSURE)
-    await stage.say("cat", {"type": "beat", "sent_ms": 12.5})
+    await stage.say("cat", {"type": "time", "sent_ms": 12.5})
     await stage.pass_ms(2_000)
     await stage.leave("cat")
     await stage.leave("dan")

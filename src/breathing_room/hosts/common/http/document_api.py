@@ -9,7 +9,16 @@ from typing import Any, Final
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
-from breathing_room.core.wire import Beat, Join, Message, Mood, decode_object, encode, error_message
+from breathing_room.core.wire import (
+    Join,
+    Message,
+    Mood,
+    Ping,
+    decode_object,
+    encode,
+    error_message,
+    time_message,
+)
 from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 
 SESSION_ID_CHARACTERS_MAX: Final = 128
@@ -76,7 +85,7 @@ def _decode(text: bytes, moods: tuple[str, ...]) -> Message:
         case "mood":
             return Mood(read_mood(value.get("mood"), moods))
         case "ping":
-            return Beat(None)
+            return Ping()
         case _:
             raise ClientError("unknown_type", "type must be mood or ping")
 
@@ -88,6 +97,6 @@ def _presence(announcement: EncodedPresence) -> bytes:
 DOCUMENT_CODEC: Final = MessageCodec(
     decode=_decode,
     presence=_presence,
-    heartbeat=lambda _sent_ms, _now_ms: b'{"type":"pong"}',
+    time=time_message,
     error=error_message,
 )

@@ -159,6 +159,7 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
                         "breath": _object(
                             {"pattern": text, "phases": {"type": "array", "items": {"type": "array"}}}
                         ),
+                        "ping_ms": _WHOLE,
                         "heartbeat_ms": _WHOLE,
                         "poll_ms": _WHOLE,
                         "lease_ms": _WHOLE,

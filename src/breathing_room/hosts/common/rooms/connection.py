@@ -20,12 +20,15 @@ from breathing_room.core.events import (
 from breathing_room.core.wire import (
     BAD_MESSAGES,
     NORMAL_CLOSURE,
+    PING,
+    PONG,
     TOO_MANY_SOCKETS,
-    Beat,
     Join,
     Leave,
     Mood,
     Observe,
+    Ping,
+    TimeRequest,
 )
 from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 from breathing_room.hosts.common.rooms.room_host import RoomHost
@@ -99,6 +102,9 @@ class Connection(ABC):
         """A whole message arrived."""
         counters = self.room.host.counters
         counters.messages_in += 1
+        if text == PING:  # Nearly every message is one: it is not decoded.
+            self.send(PONG)
+            return
         try:
             self._obey(text)
         except ClientError as error:
@@ -182,10 +188,12 @@ class Connection(ABC):
                 if self.role != PERSON:
                     raise ClientError("not_joined", "say join before you name a mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
-            case Beat(sent_ms):
-                # It says nothing of the room, so it may come before a presence that is owed: a browser sends its first beat
-                # with its join, and a burst of those would be described and encoded once each.
-                self.send(self.codec.heartbeat(sent_ms, self.room.host.clock.wall_ms()))
+            # Pong and time say nothing of the room, so they may come before a presence that is owed: a browser asks for the
+            # time with its join, and a burst of those would be described and encoded once each.
+            case Ping():
+                self.send(PONG)
+            case TimeRequest(sent_ms):
+                self.send(self.codec.time(sent_ms, self.room.host.clock.wall_ms()))
             case Leave():
                 self.ended(graceful=True)
                 self.close(NORMAL_CLOSURE)

@@ -26,13 +26,13 @@ class MessageCodec:
     Attributes:
         decode: Reads a message, given the moods that the room declares.
         presence: Writes a presence.
-        heartbeat: Answers a beat.
+        time: Answers a request for the time.
         error: Writes an error.
     """
 
     decode: Callable[[bytes, tuple[str, ...]], Message]
     presence: Callable[["EncodedPresence"], bytes]
-    heartbeat: Callable[[float | None, int], bytes]
+    time: Callable[[float | None, int], bytes]
     error: Callable[[ClientError], bytes]
 
 
@@ -73,6 +73,6 @@ class EncodedPresence:
 PROTOCOL = MessageCodec(
     decode=decode_message,
     presence=lambda announcement: presence_message(announcement.body),
-    heartbeat=time_message,
+    time=time_message,
     error=error_message,
 )
