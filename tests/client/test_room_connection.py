@@ -62,7 +62,11 @@ def converse(
     async def run() -> BaseException:
         wire, seen = Wire(answers=answers), list[Presence]()
         conversation = RoomConnection(
-            wire, ping_s=20.0, answer_s=10.0, clock=ServerClock(), on_presence=seen.append
+            wire,  # type: ignore[arg-type]
+            ping_s=20.0,
+            answer_s=10.0,
+            clock=ServerClock(),
+            on_presence=seen.append,
         )
         running = asyncio.create_task(conversation.run(JOIN))
         await asyncio.sleep(0)
