@@ -176,7 +176,9 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
     if len(part.seats):
         written["seats"] = len(part.seats)
     if not panel.is_idle or panel.rate < 1.0 or panel.expired:
-        written["panel"] = {name: getattr(panel, name) for name in PanelSums.__slots__}
+        written["panel"] = {
+            "lapsed" if name == "expired" else name: getattr(panel, name) for name in PanelSums.__slots__
+        }
     if not legacy.is_idle:
         written["coins"] = {
             name: getattr(legacy, name) for name in ("repeats", "weights", "observed_ms", "heard")

@@ -58,7 +58,10 @@ class Control:
 
 def encode_control(control: Control) -> bytes:
     """Write it as one value."""
-    return encode(asdict(control))
+    value = asdict(control)
+    for room in value["rooms"].values():
+        room["lapsed"] = room.pop("expired")  # What commit fcd8191 wrote, which stores still hold.
+    return encode(value)
 
 
 def decode_control(value: bytes) -> Control:
