@@ -1,12 +1,13 @@
-"""Compare the scenarios of the virtual-time cluster and of the shards with those of commit fcd8191.
+"""Compare the scenarios of the virtual-time cluster and of the shards before and after the room was rebuilt.
 
     python scripts/same_scenarios.py
 
-Between that commit and now the room was rebuilt (``docs/decisions/0016-one-room.md``), and these tests are what shows that it still does the
-same. So nothing in them may differ but names, which ``0016-moves.csv`` translates back, and ``tests/support/room_adapter.py``: how events go in, and how
-presences come out. Each top-level function, class and constant of the old files is looked for in the new ones and compared as code, without
-docstrings, comments, line breaks and the tiers of the tests: how often ``make soak`` repeats one is no matter of its scenario. The exit status says
-whether only the adapter differs.
+Between commits fcd8191 and 14b8d0e the room was rebuilt (``docs/decisions/0016-one-room.md``), and these tests show
+that its behavior stayed the same. So nothing in them may differ but names, which ``0016-moves.csv`` of the later
+commit translates back, and ``tests/support/room_adapter.py``: how events go in, and how presences come out. Each
+top-level function, class and constant of the old files is searched in the new ones and compared as code, without
+docstrings, comments, line breaks and the tiers of the tests: how often ``make soak`` repeats a test does not belong
+to its scenario. The exit status says whether only the adapter differs.
 """
 
 import ast
@@ -15,14 +16,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from where import COMMIT, ROOT, NotFoundError, read_moves
+from where import COMMIT, MOVES, ROOT, NotFoundError, parse_moves
+
+# The commit that closed the rebuild. Both sides and the map are read from history, since the words of these tests
+# change after it, and a comparison with the working tree would show those changes and not the rebuild's.
+REBUILT = "14b8d0e56ee64dc69285acfdfa2c95cb11777558"
 
 ADAPTER = "tests/support/room_adapter.py"
 
-# What says how often a test runs, or when: not what it tests.
+# Decorators that say how often or in which tier a test runs, and not what it tests.
 TIER = re.compile(r"settings\(|pytest\.mark\.(soak|slow)$")
 
-# The files of the commit, and those that hold their definitions now.
+# The files before the rebuild, and those that hold their definitions after it.
 SUITES: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("tests/simulated_cluster.py", "tests/hosts/server/test_cluster_simulated.py"): (
         "tests/support/simulated_cluster.py",
@@ -37,35 +42,35 @@ SUITES: Mapping[tuple[str, ...], tuple[str, ...]] = {
 }
 
 
-def at_commit(path: str) -> str:
-    """Return a file as it was.
+def at_commit(commit: str, path: str) -> str:
+    """Return a file as it was at a commit.
 
     Raises:
         NotFoundError: This clone does not have the commit.
     """
-    command = ["git", "-C", str(ROOT), "show", f"{COMMIT}:{path}"]
+    command = ["git", "-C", str(ROOT), "show", f"{commit}:{path}"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     if shown.returncode:
-        raise NotFoundError(f"no {COMMIT} in this clone: git fetch --unshallow")
+        raise NotFoundError(f"no {commit[:7]} in this clone: git fetch --unshallow")
     return shown.stdout
 
 
 def old_names() -> dict[str, str]:
-    """Map each name that the move gave to the one before; of a method its own part."""
+    """Map each name that the rebuild gave to the one before; of a method its own part."""
     names = {}
-    for move in read_moves():
+    for move in parse_moves(at_commit(REBUILT, MOVES.relative_to(ROOT).as_posix())):
         (owner, _, old), (new_owner, _, new) = move.symbol.rpartition("."), move.new_symbol.rpartition(".")
-        # What was a function and is a method now is called another way, so no test of these calls it.
+        # A function that became a method is called another way, so no test of these calls it.
         if old and new and old != new and bool(owner) == bool(new_owner):
             names[new] = old
     return names
 
 
 class Bare(ast.NodeTransformer):
-    """Takes docstrings and tiers out of code."""
+    """Removes docstrings and tiers from code."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        """Leave out a docstring, and marks and numbers of examples of a test."""
+        """Remove a docstring, and the marks and numbers of examples of a test."""
         super().generic_visit(node)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
@@ -75,7 +80,7 @@ class Bare(ast.NodeTransformer):
         return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Take what ``make test`` repeats for ``longer(that, what make soak repeats)``."""
+        """Replace ``longer(repeats of make test, repeats of make soak)`` by the repeats of ``make test``."""
         if ast.unparse(node.func) == "longer":
             return node.args[0]
         return self.generic_visit(node)
@@ -101,28 +106,28 @@ def _is_text(node: ast.AST) -> bool:
 
 
 def differing(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
-    """Name each definition of old files that is not the same in new ones, with the file it is in now, or "nowhere"."""
+    """Name each definition of old files that differs in the new ones, with the new file it is in, or "nowhere"."""
     names = old_names()
     word = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
     now = {}
     for path in new:
-        for name, code in definitions((ROOT / path).read_text(encoding="utf-8")):
+        for name, code in definitions(at_commit(REBUILT, path)):
             now[names.get(name, name)] = path, word.sub(lambda found: names[found[0]], code)
     differs = {}
     for path in old:
-        for name, code in definitions(at_commit(path)):
+        for name, code in definitions(at_commit(COMMIT, path)):
             home, is_now = now.get(names.get(name, name), ("nowhere", ""))
-            # What has the name of before and what has the new one are the same.
+            # The old files may use a new name already, so both sides are translated.
             if is_now != word.sub(lambda found: names[found[0]], code):
                 differs[name] = home
     return differs
 
 
 def main() -> int:
-    """Print what differs, and return the exit status."""
+    """Print the definitions that differ, and return the exit status."""
     elsewhere = 0
     for old, new in SUITES.items():
-        count = sum(1 for path in old for _ in definitions(at_commit(path)))
+        count = sum(1 for path in old for _ in definitions(at_commit(COMMIT, path)))
         differs = differing(old, new)
         print(f"{', '.join(old)}: {count} definitions, {count - len(differs)} the same")
         for name, home in differs.items():

@@ -11,6 +11,7 @@ another name now. Paths may be given from the end (``front.py``) or as modules (
 
 import ast
 import csv
+import io
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -49,20 +50,24 @@ class Move:
     note: str
 
 
+def parse_moves(text: str) -> list[Move]:
+    """Parse a map."""
+    return [
+        Move(
+            row["old"],
+            row["symbol"],
+            () if row["new"] == GONE else tuple(row["new"].split(";")),
+            row["new_symbol"],
+            row["how"],
+            row["note"],
+        )
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+    ]
+
+
 def read_moves(path: Path = MOVES) -> list[Move]:
-    """Read the map."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Move(
-                row["old"],
-                row["symbol"],
-                () if row["new"] == GONE else tuple(row["new"].split(";")),
-                row["new_symbol"],
-                row["how"],
-                row["note"],
-            )
-            for row in csv.DictReader(file)
-        ]
+    """Read the map of the working tree."""
+    return parse_moves(path.read_text(encoding="utf-8"))
 
 
 def resolve(text: str, moves: Sequence[Move]) -> str:
@@ -127,7 +132,7 @@ def line_of(path: str, symbol: str) -> int | None:
 
 
 def of_file(old: str, moves: Sequence[Move]) -> Iterator[str]:
-    """Say where a file is now."""
+    """Yield where a file is now."""
     move = next(move for move in moves if move.old == old and not move.symbol)
     note = f"  ({move.note})" if move.note else ""
     if not move.homes:
@@ -141,7 +146,7 @@ def of_file(old: str, moves: Sequence[Move]) -> Iterator[str]:
 
 
 def of_symbol(old: str, symbol: str, moves: Sequence[Move]) -> Iterator[str]:
-    """Say where a symbol of a file is now.
+    """Yield where a symbol of a file is now.
 
     Raises:
         NotFoundError: Neither the map nor the tree has it.
@@ -172,7 +177,7 @@ def of_symbol(old: str, symbol: str, moves: Sequence[Move]) -> Iterator[str]:
 
 
 def anywhere(symbol: str, moves: Sequence[Move]) -> Iterator[str]:
-    """Say where a symbol is, whatever file it was in.
+    """Yield where a symbol is, in any file.
 
     Raises:
         NotFoundError: Neither the map nor the tree has it.
@@ -196,7 +201,7 @@ def anywhere(symbol: str, moves: Sequence[Move]) -> Iterator[str]:
 
 
 def where(arguments: Sequence[str], moves: Sequence[Move]) -> Iterator[str]:
-    """Say where something is now.
+    """Yield where a file, a line or a symbol is now.
 
     Raises:
         NotFoundError: There is no such thing.
@@ -219,7 +224,7 @@ def where(arguments: Sequence[str], moves: Sequence[Move]) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print where something is now; return the status of the command."""
+    """Print where a file, a line or a symbol is now; return the exit status."""
     if not arguments or arguments[0] in {"-h", "--help"}:
         print(__doc__)
         return 0 if arguments else 2

@@ -1,4 +1,4 @@
-"""What the ledgers of the room share: how it works, and what a presence of it looks like."""
+"""What the ledgers of the room share: a config, and the presences that they expect."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from breathing_room.core.presence import Presence
 from breathing_room.core.snapshot import decode_snapshot, encode_snapshot
 from core.playing import LedgerRoom as Room
 
-# Lease 60 s, grace 15 s, a beat every 30 s, announcements 1 s apart; saved so seldom that it is not in the way.
+# Lease 60 s, grace 15 s, a heartbeat every 30 s, broadcasts 1 s apart; saves are too rare to matter.
 CONFIG = RoomConfig(heartbeat_ms=30_000, snapshot_ms=3_600_000)
-SAVE_AT_MS = CONFIG.snapshot_ms  # what is left to wait for when everybody is gone
-# A lease of the panel that ended in silence after 150 s is remembered for four leases.
-LAPSE_FORGOTTEN_MS = 750_000
+SAVE_AT_MS = CONFIG.snapshot_ms  # the only deadline that is left in an empty room
+# A seat that expired after 150 s is remembered for four leases.
+EXPIRY_FORGOTTEN_MS = 750_000
 
 
 def a_room(config: RoomConfig = CONFIG, *, now_ms: int = 0, unknown: bool = False) -> Room:
@@ -26,16 +26,16 @@ def here(
     stale: bool = False,
     unknown: bool = False,
     label: str | None = None,
-    silent_moods: Mapping[str, int] | None = None,
+    suspect_moods: Mapping[str, int] | None = None,
     **moods: int,
 ) -> Presence:
-    """Write down a presence: of ``count`` people the silent are in doubt, and those without a mood are unspoken.
+    """Return a presence of ``count`` visitors; those without a mood are unspoken.
 
-    The silent are those of ``silent_moods``, and the rest of them unspoken, unless everybody is silent.
+    The suspects are those of ``suspect_moods``, and the rest of them unspoken, unless all are suspect.
     """
     people = dict.fromkeys(CONFIG.moods, 0) | moods | {"unspoken": count - sum(moods.values())}
-    doubtful = people if suspect == count else dict(silent_moods or {})
-    doubtful |= {"unspoken": suspect - sum(doubtful.get(mood, 0) for mood in CONFIG.moods)}
+    suspects = people if suspect == count else dict(suspect_moods or {})
+    suspects |= {"unspoken": suspect - sum(suspects.get(mood, 0) for mood in CONFIG.moods)}
     return Presence(
         room="lobby",
         count=None if unknown else count,
@@ -47,7 +47,7 @@ def here(
         moods={mood: people[mood] for mood in CONFIG.moods},
         unspoken=people["unspoken"],
         mood_intervals={
-            mood: (here - doubtful.get(mood, 0), None if unknown else here) for mood, here in people.items()
+            mood: (here - suspects.get(mood, 0), None if unknown else here) for mood, here in people.items()
         },
         label="unknown" if unknown else label or str(count),
         as_of_ms=as_of_ms,
@@ -57,5 +57,5 @@ def here(
 
 
 def restart(room: Room, *, now_ms: int, config: RoomConfig = CONFIG) -> Room:
-    """Go through a crash, with a snapshot of the last moment."""
+    """Return the room after a crash, restored from a snapshot of the last moment."""
     return Room.restore(decode_snapshot(encode_snapshot(room.snapshot())), config, now_ms=now_ms)

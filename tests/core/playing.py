@@ -1,4 +1,4 @@
-"""What the tests of the room share: a few people, a ledger, a host without sockets, and traces of what can happen to it."""
+"""What the tests of the room share: visitors, a ledger, a host without sockets, and traces of events."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -48,11 +48,11 @@ Said: TypeAlias = tuple[
     int | None,
     Mapping[str, tuple[int, int | None] | None],
 ]
-"""What a presence says, apart from when and how it is put."""
+"""The facts of a presence: without its times and its label."""
 
 
 def said(presence: Presence) -> Said:
-    """Take the facts out of a presence."""
+    """Return the facts of a presence."""
     p = presence
     return p.count, p.low, p.high, p.method, p.moods, p.unspoken, p.mood_intervals
 
@@ -88,7 +88,7 @@ class Step:
 
 
 class LedgerRoom(Room):
-    """A room whose steps say what is sent, as a host does that sends at once."""
+    """A room whose steps name the presences that are sent, for a host that sends at once."""
 
     def step(self, event: Event, *, now_ms: int) -> Step:  # type: ignore[override]
         step = super().step(event, now_ms=now_ms)
@@ -96,7 +96,7 @@ class LedgerRoom(Room):
 
 
 def carry_out(room: Room, effect: Effect, now_ms: int) -> Carried:
-    """Put the presence in place of the version that an effect names: the latest, if it is carried out at once."""
+    """Return an effect with the presence in place of its version: the latest, if it is carried out at once."""
     match effect:
         case Broadcast(version):
             assert version == room._broadcaster.version
@@ -109,7 +109,7 @@ def carry_out(room: Room, effect: Effect, now_ms: int) -> Carried:
 
 
 def recount(room: Room, at_ms: int) -> None:
-    """Let estimates be of an instant: they are of the last change."""
+    """Compute the estimates as of an instant: they are of the last change."""
     is_dirty = room._broadcaster.is_dirty
     room._broadcaster.update(room.summary(at_ms), room.peers, at_ms=at_ms)
     room._broadcaster.is_dirty = is_dirty
@@ -118,21 +118,21 @@ def recount(room: Room, at_ms: int) -> None:
 # --- A host ------------------------------------------------------------------------------------------------------
 
 Entry: TypeAlias = tuple[int, frozenset[Close], tuple[Carried | str, ...]]
-"""When something was asked for, what was closed (in any order), and all else in order."""
+"""The time of a step, its closes (in any order), and its other effects in order."""
 
 
 class Host:
-    """A host without sockets: it keeps a clock and the connections, and wakes the room exactly when it asks.
+    """A host without sockets: it keeps a clock and the connections, and fires the timer exactly when it is due.
 
     Attributes:
         clock_ms: The time; the caller moves it, backwards if need be.
-        connections: Everybody with an open connection; None behind it: an observer.
-        heard: What each open connection was told last.
-        log: Every step that asked for something.
-        refusals: How many events were refused.
+        connections: The visitor behind each open connection; None: an observer.
+        received: The last presence sent to each open connection.
+        log: Every step that had effects.
+        rejected_count: How many events were rejected.
         saved: The last stored snapshot.
-        naps: Whether the room is put to sleep after every step.
-        wakes: Whether wishes to be woken are granted.
+        hibernates: Whether the room is hibernated and resumed after every step.
+        fires: Whether the timer fires.
     """
 
     def __init__(
@@ -141,32 +141,32 @@ class Host:
         *,
         clock_ms: int = START_MS,
         unknown: bool = False,
-        naps: bool = False,
-        wakes: bool = True,
+        hibernates: bool = False,
+        fires: bool = True,
     ) -> None:
         self.config = config
         self.clock_ms = clock_ms
-        self.naps = naps
-        self.wakes = wakes
+        self.hibernates = hibernates
+        self.fires = fires
         self.connections: dict[Connection, VisitorKey | None] = {}
-        self.heard: dict[Connection, Presence] = {}
+        self.received: dict[Connection, Presence] = {}
         self.log: list[Entry] = []
-        self.refusals = 0
+        self.rejected_count = 0
         self.saved: bytes | None = None
-        self.wake_at_ms: int | None = None
+        self.next_timer_ms: int | None = None
         self.room = Room("lobby", config, now_ms=clock_ms, unknown=unknown)
-        self.tell(TimerFired())
+        self.step(TimerFired())
 
-    def tell(self, event: Event) -> effects.Step:
-        """Take a step, and do what it asks for; a refused event is noted and does nothing."""
+    def step(self, event: Event) -> effects.Step:
+        """Step the room and carry out its effects; a rejected event is logged and changes nothing."""
         try:
             step = self.room.step(self._as_hosts_report(event), now_ms=self.clock_ms)
         except (HostError, ClientError) as error:
-            self.refusals += 1
+            self.rejected_count += 1
             self.log.append((self.clock_ms, frozenset(), (type(error).__name__,)))
-            return effects.Step((), self.wake_at_ms)
+            return effects.Step((), self.next_timer_ms)
         self._note(event)
-        self.wake_at_ms = step.next_timer_ms
+        self.next_timer_ms = step.next_timer_ms
         carried = [carry_out(self.room, effect, self.clock_ms) for effect in step.effects]
         for effect in carried:
             self._perform(effect)
@@ -174,12 +174,12 @@ class Host:
             closes = frozenset(effect for effect in carried if isinstance(effect, Close))
             others = tuple(effect for effect in carried if not isinstance(effect, Close))
             self.log.append((self.clock_ms, closes, others))
-        if self.naps:
-            self.nap()
+        if self.hibernates:
+            self.hibernate()
         return step
 
     def _as_hosts_report(self, event: Event) -> Event:
-        """A host knows which connections only observe, and reports the end of those as such."""
+        """Return the event as a host reports it: the end of a connection that only observes is ``ObserverLeft``."""
         match event:
             case Left(connection) | Disconnected(connection) if self.connections.get(connection, b"") is None:
                 return ObserverLeft(connection)
@@ -193,84 +193,84 @@ class Host:
             case ObserverJoined(connection):
                 self.connections[connection] = None
             case Left(connection) | Disconnected(connection):
-                self.lose(connection)
+                self.remove(connection)
             case _:
                 pass
 
     def _perform(self, effect: Carried) -> None:
         match effect:
             case Broadcasted(presence):
-                self.heard = dict.fromkeys(self.connections, presence)
+                self.received = dict.fromkeys(self.connections, presence)
             case Sent(connection, presence):
-                self.heard[connection] = presence
+                self.received[connection] = presence
             case Close(connection):
-                self.lose(connection)
+                self.remove(connection)
             case SaveSnapshot():
                 self.saved = encode_snapshot(self.room.snapshot())
             case KeepConnections():
                 self.keep(effect)
 
     def keep(self, kept: KeepConnections) -> None:
-        """Keep something beside connections; rooms of this host do not ask for that."""
+        """Raise: rooms of this host keep nothing beside connections."""
         raise AssertionError(kept)
 
-    def lose(self, connection: Connection) -> None:
-        """Have a connection no longer, without a word to the room."""
+    def remove(self, connection: Connection) -> None:
+        """Remove a connection, without an event for the room."""
         self.connections.pop(connection, None)
-        self.heard.pop(connection, None)
+        self.received.pop(connection, None)
 
-    def nap(self) -> None:
-        """Put the room to sleep and wake it."""
+    def hibernate(self) -> None:
+        """Hibernate the room and resume it."""
         snapshot = decode_snapshot(encode_snapshot(self.room.snapshot()))
         joined = {connection: key for connection, key in self.connections.items() if key is not None}
         observers = [connection for connection, key in self.connections.items() if key is None]
         self.room = Room.wake(snapshot, self.config, joined, observers=observers)
 
     def wait_until(self, at_ms: int) -> list[effects.Step]:
-        """Let time pass, granting the room's wishes on the way."""
+        """Advance the clock, firing the timer whenever it is due."""
         steps = []
-        while self.wakes and self.wake_at_ms is not None and self.wake_at_ms <= at_ms:
-            self.clock_ms = max(self.clock_ms, self.wake_at_ms)
-            steps.append(self.tell(TimerFired()))
+        while self.fires and self.next_timer_ms is not None and self.next_timer_ms <= at_ms:
+            self.clock_ms = max(self.clock_ms, self.next_timer_ms)
+            steps.append(self.step(TimerFired()))
         self.clock_ms = at_ms
         return steps
 
     def restart(self, *, down_ms: int) -> None:
-        """Lose every connection, and go on from a snapshot of the last moment."""
+        """Drop every connection, and restore the room from a snapshot of the last moment."""
         snapshot = decode_snapshot(encode_snapshot(self.room.snapshot()))
         self.connections.clear()
-        self.heard.clear()
+        self.received.clear()
         self.clock_ms += down_ms
         self.room = Room.restore(snapshot, self.config, now_ms=self.clock_ms)
-        self.tell(TimerFired())
+        self.step(TimerFired())
 
-    def wait_for_calm(self) -> None:
-        """Let time pass until nothing changed for as long as lies between two announcements."""
-        calm_ms = max(self.config.push_ms, 1_000 * len(self.connections) // self.config.pushes_per_s)
+    def wait_until_steady(self) -> None:
+        """Advance the clock until nothing changed between two broadcasts."""
+        steady_ms = max(self.config.push_ms, 1_000 * len(self.connections) // self.config.pushes_per_s)
         while True:
             before = said(self.presence())
-            self.wait_until(self.clock_ms + calm_ms)
+            self.wait_until(self.clock_ms + steady_ms)
             if said(self.presence()) == before:
                 return
 
     def presence(self) -> Presence:
-        """Ask the room now."""
+        """Return the presence of the room now."""
         return self.room.presence(now_ms=self.clock_ms)
 
 
-# --- What can happen ----------------------------------------------------------------------------------------------
+# --- Traces -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Restart:
-    """The server goes away and comes back."""
+    """The server restarts, and is down for a while."""
 
     down_ms: int
 
 
 Happening: TypeAlias = Event | Restart
 Trace: TypeAlias = list[tuple[int, Happening]]
-"""What happens, each with the time since the one before."""
+"""Events and restarts, each with the time since the one before."""
 
 QUICK = RoomConfig(
     moods=("calm", "glad"),
@@ -298,23 +298,23 @@ PACED = replace(
 
 @dataclass(frozen=True)
 class Start:
-    """How a room begins."""
+    """The config and state that a room starts with."""
 
     config: RoomConfig
     unknown: bool
-    naps: bool = False
+    hibernates: bool = False
 
-    def host(self, *, wakes: bool = True) -> Host:
-        return Host(self.config, unknown=self.unknown, naps=self.naps, wakes=wakes)
+    def host(self, *, fires: bool = True) -> Host:
+        return Host(self.config, unknown=self.unknown, hibernates=self.hibernates, fires=fires)
 
 
 _configs = st.sampled_from([QUICK, ODD, SHARP, PACED])
 starts = st.builds(Start, _configs, st.booleans())
-sleepy_starts = st.builds(Start, _configs, st.booleans(), st.just(True))
+hibernating_starts = st.builds(Start, _configs, st.booleans(), st.just(True))
 
 _connections = st.integers(0, 5)
 _visitors = st.sampled_from([ANN, BOB, CAT, visitor("dan")])
-_moods = st.sampled_from([None, "calm", "calm", UNSPOKEN, "glad"])  # "glad" is refused by one config
+_moods = st.sampled_from([None, "calm", "calm", UNSPOKEN, "glad"])  # "glad" is rejected by one config
 
 tickets = st.integers(0, 15).map(lambda sixteenth: sixteenth / 16)
 
@@ -346,32 +346,32 @@ restarts = st.builds(Restart, st.sampled_from([0, 1, 250, 1_000, 2_000, 150_000]
 def traces(
     happenings: st.SearchStrategy[Happening] = events, *, clock_steps_back: bool = True
 ) -> st.SearchStrategy[Trace]:
-    """Draw traces of what can happen, about 25 things long."""
+    """Draw traces, about 25 events long."""
     pauses = st.one_of(_pauses, _pauses, _pauses, _steps_back) if clock_steps_back else _pauses
-    pauses = st.just(0) | pauses  # Much happens at once.
-    # A list of lists: a plain list would have five things on average, whatever its greatest length.
+    pauses = st.just(0) | pauses  # Many events come at one instant.
+    # A list of lists: a plain list would have five items on average, however great its ``max_size``.
     bouts = st.lists(st.lists(st.tuples(pauses, happenings), max_size=10), max_size=10)
-    return bouts.map(lambda bouts: [thing for bout in bouts for thing in bout])
+    return bouts.map(lambda bouts: [item for bout in bouts for item in bout])
 
 
 def happen(host: Host, pause_ms: int, happening: Happening) -> None:
-    """Let time pass, then let something happen."""
+    """Advance the clock, then apply an event or a restart."""
     host.wait_until(host.clock_ms + pause_ms)
     if isinstance(happening, Restart):
         host.restart(down_ms=happening.down_ms)
     else:
-        host.tell(happening)
+        host.step(happening)
 
 
 def play(host: Host, trace: Iterable[tuple[int, Happening]]) -> Host:
-    """Let a whole trace happen."""
+    """Apply a whole trace."""
     for pause_ms, happening in trace:
         happen(host, pause_ms, happening)
     return host
 
 
 def name_afresh(trace: Trace) -> Trace:
-    """Give every join a connection of its own, as sockets are; later events are of the last one of that name."""
+    """Give every join a connection of its own; later events are of the last connection of that name."""
     latest: dict[Connection, Connection] = {}
     renamed: Trace = []
     for index, (pause_ms, happening) in enumerate(trace):
@@ -391,14 +391,14 @@ def name_afresh(trace: Trace) -> Trace:
     return renamed
 
 
-# --- What can happen to bytes -------------------------------------------------------------------------------------
+# --- Damaged bytes ------------------------------------------------------------------------------------------------
 
 
 OTHER_BYTES = longer(17, 1)
 
 
 def damages(value: bytes) -> Iterator[bytes]:
-    """List every truncation of a value, and wrong bytes in each place: those with one bit flipped, and one in 17 others.
+    """Yield every truncation of a value, and wrong bytes in each place: those with one bit flipped, and one in 17 others.
 
     The others are different ones in each place. In ``make soak`` there are all of them.
     """

@@ -1,4 +1,4 @@
-"""The panel: seats, whom they stand for, and what a report costs."""
+"""The panel: its seats, the estimate from them, and the cost of a report."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,26 +24,26 @@ def key(index: int) -> VisitorKey:
 
 
 def crowd(people: int, *, epoch: int = 7) -> list[tuple[VisitorKey, float]]:
-    """Make people with their tickets."""
+    """Make visitors with their tickets."""
     return [(key(index), ticket(f"visitor-{index:08}", room="lobby", epoch=epoch)) for index in range(people)]
 
 
 def heartbeat(panel: Panel, people: list[tuple[VisitorKey, float]], at_ms: int) -> int:
-    """Let everybody who is asked report; return how many were in the sample."""
+    """Report for every visitor who is in the sample; return how many were."""
     panel.come_due(at_ms)
     return sum(panel.report(visitor, held, None, at_ms) for visitor, held in people if held < panel.rate)
 
 
 def settled(people: int, config: RoomConfig = CONFIG) -> tuple[Panel, int]:
-    """Let a crowd be there until every rate has settled."""
-    panel, everybody = Panel(config, 2, now_ms=0), crowd(people)
+    """Return the panel of a crowd whose rate has settled, and the time."""
+    panel, visitors = Panel(config, 2, now_ms=0), crowd(people)
     for at_ms in range(0, 30 * MINUTE_MS, 5 * MINUTE_MS):
-        heartbeat(panel, everybody, at_ms)
+        heartbeat(panel, visitors, at_ms)
     return panel, at_ms
 
 
-def test_a_lone_person_who_reports_is_one() -> None:
-    """With everybody asked one seat is one person, for certain, and a goodbye is nobody."""
+def test_one_seat_at_rate_1_is_one_visitor() -> None:
+    """At rate 1 a seat is exactly one visitor, and its leave makes the count 0."""
     panel = Panel(CONFIG, 2, now_ms=0)
 
     assert panel.report(key(1), 0.999, 1, 0)
@@ -55,8 +55,8 @@ def test_a_lone_person_who_reports_is_one() -> None:
     assert panel.estimate(0)[0].high == 0.0
 
 
-def test_nobody_is_left_of_seats_that_lapsed() -> None:
-    """Ghosts are some of the seats: where there is no seat there is nobody, to the upper end."""
+def test_the_estimate_is_empty_after_every_seat_expired() -> None:
+    """Without seats the upper end of the estimate is 0: ghosts are some of the seats."""
     panel = Panel(CONFIG, 2, now_ms=0)
     panel.report(key(1), 0.5, 0, 0)
     panel.come_due(CONFIG.heartbeat_lease_ms)
@@ -67,7 +67,7 @@ def test_nobody_is_left_of_seats_that_lapsed() -> None:
 
 @pytest.mark.parametrize("people", [50, 140, 1_000, 20_000])
 def test_a_crowd_is_estimated_within_its_interval(people: int) -> None:
-    """However many come, about panel_size seats are kept, and they tell the number to within four standard errors."""
+    """About panel_size seats are kept for any crowd, and the estimate is within four standard errors."""
     panel, now_ms = settled(people)
     estimate, _ = panel.estimate(now_ms)
 
@@ -78,26 +78,26 @@ def test_a_crowd_is_estimated_within_its_interval(people: int) -> None:
 
 
 def test_panels_are_nested() -> None:
-    """When the rate falls, those who stay are of those who were: nobody is asked anew."""
-    panel, everybody = Panel(CONFIG, 2, now_ms=0), crowd(5_000)
+    """When the rate falls, the seats that stay are a subset of those before."""
+    panel, visitors = Panel(CONFIG, 2, now_ms=0), crowd(5_000)
     held: set[VisitorKey] = set()
     rate = 1.0
-    for index, (visitor, drawn) in enumerate(everybody):
+    for index, (visitor, drawn) in enumerate(visitors):
         was_in = panel.report(visitor, drawn, None, index)
         now_held = (
-            {key for key, _ in everybody[: index + 1] if panel.holds(key)} if panel.rate != rate else None
+            {key for key, _ in visitors[: index + 1] if panel.holds(key)} if panel.rate != rate else None
         )
         held |= {visitor} if was_in else set()
         if now_held is not None:
             assert now_held <= held
-            assert all(drawn < panel.rate for key, drawn in everybody[: index + 1] if key in now_held)
+            assert all(drawn < panel.rate for key, drawn in visitors[: index + 1] if key in now_held)
             held, rate = now_held, panel.rate
 
     assert rate < 0.05
 
 
-def test_who_is_not_asked_leaves_nothing_behind() -> None:
-    """A report whose ticket is not below the rate is answered and forgotten."""
+def test_a_report_outside_the_sample_leaves_no_state() -> None:
+    """A report whose ticket is not below the rate leaves no state."""
     panel, now_ms = settled(5_000)
     before = panel.snapshot(now_ms)
 
@@ -106,17 +106,17 @@ def test_who_is_not_asked_leaves_nothing_behind() -> None:
 
 
 class CountedSeats(dict[VisitorKey, Seat]):
-    """Seats that count how often all of them are looked at."""
+    """Seats that count the scans over all of them."""
 
-    looks = 0
+    scans = 0
 
     def values(self):  # type: ignore[no-untyped-def]
-        self.looks += 1
+        self.scans += 1
         return super().values()
 
 
-def test_a_report_costs_the_same_whatever_the_panel() -> None:
-    """Ten thousand reports, moods and goodbyes within one rate look at all the seats not once."""
+def test_a_report_costs_the_same_for_any_panel() -> None:
+    """Ten thousand reports, moods and leaves within one rate never scan all seats."""
     panel = Panel(replace(CONFIG, panel_size=5_000), 2, now_ms=0)
     seats = panel._seats = CountedSeats()
     for index in range(10_000):
@@ -125,11 +125,11 @@ def test_a_report_costs_the_same_whatever_the_panel() -> None:
         if index % 10 == 0:
             panel.withdraw(key(index % 4_000))
 
-    assert (panel.rate, seats.looks) == (1.0, 0)
+    assert (panel.rate, seats.scans) == (1.0, 0)
 
 
-def test_who_comes_back_after_a_lapse_was_no_ghost() -> None:
-    """A lease that ended in silence counts against the others only until its visitor is heard from."""
+def test_a_visitor_who_reports_after_expiry_was_no_ghost() -> None:
+    """An expired seat makes ghosts more likely only until its visitor reports again."""
     panel = Panel(CONFIG, 2, now_ms=0)
     for index in range(10):
         panel.report(key(index), 0.5, None, 0)
@@ -144,11 +144,11 @@ def test_who_comes_back_after_a_lapse_was_no_ghost() -> None:
     assert panel.estimate(600_000)[0].count == panel.estimate(600_000)[0].high == 10
 
 
-def test_seats_above_theta_wait_until_everybody_was_asked() -> None:
-    """After the rate rose, newcomers who were let in by it are held and not yet counted."""
+def test_seats_above_theta_wait_until_the_lower_rate_is_out_of_use() -> None:
+    """Seats that a raised rate admits are kept, and counted only once the lower rate is not in use any more."""
     panel, now_ms = settled(20_000)
     low_rate = panel.rate
-    while panel.rate == low_rate:  # everybody goes, and after a while more are asked
+    while panel.rate == low_rate:  # all seats expire, and after a while the rate rises
         assert panel.next_at_ms is not None
         now_ms = panel.next_at_ms
         panel.come_due(now_ms)
@@ -169,11 +169,11 @@ reports = st.lists(
 
 
 @given(reports)
-def test_a_panel_sleeps_without_a_trace(told: list[tuple[int, int, int, int | None]]) -> None:
-    """A panel that was put down and woken says the same, rate and interval included."""
+def test_a_panel_is_resumed_unchanged(reports: list[tuple[int, int, int, int | None]]) -> None:
+    """A panel resumed from its snapshot has the same estimate, rate and interval."""
     config = replace(CONFIG, panel_size=2, rate_propagation_ms=10_000)
     panel, now_ms = Panel(config, 2, now_ms=0), 0
-    for pause_ms, index, sixteenth, mood in told:
+    for pause_ms, index, sixteenth, mood in reports:
         now_ms += pause_ms
         panel.come_due(now_ms)
         panel.report(key(index), sixteenth / 16, mood, now_ms)
@@ -191,12 +191,12 @@ CAPPED = replace(CONFIG, prefix_seats_max=3)
 
 
 def report_from(panel: Panel, prefix: bytes | None, people: range, now_ms: int = 0) -> int:
-    """Have some people report from one prefix; return how many of them were kept."""
+    """Report for some visitors from one prefix; return how many seats were kept."""
     return sum(panel.report(key(index), 0.5, 0, now_ms, prefix) for index in people)
 
 
 def test_a_prefix_fills_no_more_than_its_seats() -> None:
-    """Ten people behind one address are three for everybody else, and ten for the operator."""
+    """Of ten reports from one prefix three are counted, and the raw estimate has all ten."""
     panel = Panel(CAPPED, 2, now_ms=0)
     report_from(panel, None, range(100, 105))
 
@@ -208,7 +208,7 @@ def test_a_prefix_fills_no_more_than_its_seats() -> None:
 
 
 def test_prefixes_do_not_share_their_seats() -> None:
-    """Each has its own three; where no cap applies there is none."""
+    """Each prefix has a quota of its own; a report without a prefix has none."""
     panel = Panel(CAPPED, 2, now_ms=0)
     report_from(panel, b"one", range(5))
     report_from(panel, b"two", range(10, 15))
@@ -218,8 +218,8 @@ def test_prefixes_do_not_share_their_seats() -> None:
     assert panel.over_quota_count == 4
 
 
-def test_a_capped_seat_takes_the_place_of_one_that_goes() -> None:
-    """Who waited longest is counted, with the mood that they named meanwhile."""
+def test_a_seat_over_quota_takes_the_place_of_one_that_ends() -> None:
+    """The oldest seat over quota takes the place of a seat that ends, with its latest mood."""
     panel = Panel(CAPPED, 2, now_ms=0)
     report_from(panel, b"one", range(5))
     panel.report(key(3), 0.5, 1, 10, b"one")
@@ -231,8 +231,8 @@ def test_a_capped_seat_takes_the_place_of_one_that_goes() -> None:
     assert (panel.seat_count, panel.over_quota_count) == (3, 0)
 
 
-def test_who_moves_to_another_network_is_held_against_that() -> None:
-    """A telephone that leaves the wireless network gives its seat there back."""
+def test_a_seat_that_moves_to_another_prefix_counts_against_its_quota() -> None:
+    """A report from another prefix frees the seat in the quota of the first."""
     panel = Panel(CAPPED, 2, now_ms=0)
     report_from(panel, b"one", range(4))
 
@@ -244,8 +244,8 @@ def test_who_moves_to_another_network_is_held_against_that() -> None:
     assert (panel.seat_count, panel.over_quota_count) == (4, 0)
 
 
-def test_capped_seats_are_bounded_and_leave_nothing() -> None:
-    """Beyond one panel of them reports are refused; those that lapse are no ghosts; they do not move the rate."""
+def test_seats_over_quota_are_bounded_and_leave_no_ghosts() -> None:
+    """Reports beyond panel_size seats over quota are rejected; seats over quota leave no ghosts and do not move the rate."""
     panel = Panel(CAPPED, 2, now_ms=0)
 
     assert report_from(panel, b"one", range(1_000)) == 3 + CAPPED.panel_size
@@ -258,26 +258,26 @@ def test_capped_seats_are_bounded_and_leave_nothing() -> None:
 
 
 def stay(panel: Panel) -> Panel:
-    """Leave a panel as it is."""
+    """Return the panel."""
     return panel
 
 
 def sleep(panel: Panel) -> Panel:
-    """Put a panel to sleep and wake it: a snapshot names no prefix."""
+    """Resume a panel from its snapshot, which has no prefixes."""
     other = Panel(panel._config, 2, now_ms=0)
     other.wake(panel.snapshot(0), now_ms=0)
     return other
 
 
 def restart(panel: Panel) -> Panel:
-    """Restart a panel that is meant to be smaller, as after a change of the config."""
+    """Restore a panel with a smaller panel_size, as after a change of the config."""
     other = Panel(replace(panel._config, panel_size=panel._config.panel_size - 20), 2, now_ms=0)
     other.restore(panel.snapshot(0), (0, 1), elapsed_ms=0, now_ms=0)
     return other
 
 
 def hand_over(panel: Panel) -> Panel:
-    """Have another replica take over the seats."""
+    """Transfer the seats to another replica."""
     other = Panel(panel._config, 2, now_ms=0)
     other.inherit(panel.snapshot(0).seats, (), 0)
     return other
@@ -285,13 +285,13 @@ def hand_over(panel: Panel) -> Panel:
 
 @pytest.mark.parametrize("prefixes", [[None], range(100)], ids=["without a prefix", "from other prefixes"])
 @pytest.mark.parametrize("between", [stay, sleep, restart, hand_over])
-def test_seats_that_move_to_a_full_prefix_are_capped_seats_too(
+def test_seats_that_move_to_a_full_prefix_are_over_quota(
     prefixes: Sequence[int | None], between: Callable[[Panel], Panel]
 ) -> None:
-    """A move counts against the bound on capped seats, however a seat came to have the prefix that it leaves.
+    """A seat that moves to a full prefix counts against the bound on seats over quota, from any prefix.
 
-    The bound was looked at for newcomers only. A hundred seats that moved to a prefix with its share, and with a hundred
-    capped seats already, made two hundred capped.
+    The bound was checked for new seats only. A hundred seats that moved to a full prefix with a hundred seats over quota
+    made two hundred over quota.
     """
     panel = Panel(replace(CONFIG, prefix_seats_max=10), 2, now_ms=0)
     for index, prefix in zip(range(100), cycle(prefixes)):
@@ -310,7 +310,7 @@ def test_seats_that_move_to_a_full_prefix_are_capped_seats_too(
 
 
 def test_a_day_that_ends_gives_each_address_another_prefix_and_no_more_seats() -> None:
-    """The hashes of prefixes change once a day: the seats of one address move to its new hash one after another."""
+    """The hashes of prefixes change once a day; the seats of one address move to the new hash within its quota."""
     panel = Panel(CAPPED, 2, now_ms=0)
     report_from(panel, b"today", range(200))
     assert (panel.seat_count, panel.over_quota_count) == (3, 100)
@@ -331,15 +331,15 @@ moves = st.tuples(
 
 
 @given(st.lists(moves, min_size=20, max_size=40), st.integers(1, 3), st.integers(1, 3))
-def test_capped_seats_are_bounded_whatever_happens(
-    told: list[tuple[str, int, bytes | None]], panel_size: int, share: int
+def test_seats_over_quota_are_bounded_in_any_sequence(
+    moves: list[tuple[str, int, bytes | None]], panel_size: int, share: int
 ) -> None:
-    """Reports from here and there, leaves, sleep, restarts and seats of other replicas never cap more than a panel."""
+    """Reports, leaves, hibernation, restarts and transferred seats never make more than panel_size seats over quota."""
     config = replace(CONFIG, panel_size=panel_size, prefix_seats_max=share)
     panel = Panel(config, 2, now_ms=0)
     other = Panel(config, 2, now_ms=0)
     other.report(key(20), 0.0, 0, 0)
-    for what, index, prefix in told:
+    for what, index, prefix in moves:
         match what:
             case "report":
                 panel.report(key(index), 0.0, 0, 0, prefix)
@@ -361,7 +361,7 @@ def test_capped_seats_are_bounded_whatever_happens(
             assert set(seats.capped) == {seat for seat in held if seat.capped}
 
 
-def test_seats_are_capped_by_a_tenth_of_a_large_panel() -> None:
-    """By default one prefix has 64 seats, or a tenth of them if that is more."""
+def test_the_quota_is_a_tenth_of_a_large_panel() -> None:
+    """By default a prefix has 64 seats, or a tenth of panel_size if that is more."""
     assert Panel(CONFIG, 2, now_ms=0).prefix_seats_max == 64
     assert Panel(replace(CONFIG, panel_size=5_000), 2, now_ms=0).prefix_seats_max == 500

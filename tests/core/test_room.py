@@ -1,4 +1,4 @@
-"""The room, as a ledger: what it is told, then the whole step that it answers."""
+"""The room, as a ledger: an event, then the whole step that it answers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,22 +27,22 @@ from breathing_room.core.events import (
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.members import Member
 from breathing_room.core.wire import LEASE_ENDED
-from core.ledger import CONFIG, LAPSE_FORGOTTEN_MS, SAVE_AT_MS, a_room, here
+from core.ledger import CONFIG, EXPIRY_FORGOTTEN_MS, SAVE_AT_MS, a_room, here
 from core.playing import ANN, BOB, CAT, Broadcasted, Sent, Step, visitor
 from core.playing import LedgerRoom as Room
 
-# --- Coming, going, feeling ---------------------------------------------------------------------------------------
+# --- Joins, leaves and moods --------------------------------------------------------------------------------------
 
 
-def test_the_first_join_is_announced_at_once() -> None:
-    """Who joins an empty room is told of together with everybody, and lapses in one lease."""
+def test_the_first_join_is_broadcast_at_once() -> None:
+    """The first join is broadcast in its own step, and its lease expires after ``lease_ms``."""
     room = a_room()
 
     assert room.step(Joined("tab", ANN), now_ms=0) == Step((Broadcasted(here(0, 1)),), next_timer_ms=60_000)
 
 
 def test_a_mood_can_come_with_the_join() -> None:
-    """A join that names a mood is one announcement, with the mood in it."""
+    """A join that names a mood is one broadcast, with the mood in it."""
     room = a_room()
 
     assert room.step(Joined("tab", ANN, "release"), now_ms=0) == Step(
@@ -51,7 +51,7 @@ def test_a_mood_can_come_with_the_join() -> None:
 
 
 def test_a_second_tab_is_the_same_person() -> None:
-    """Another connection of a visitor changes nothing, and is told how things are."""
+    """Another connection of a visitor is sent the presence, and changes no count."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
 
@@ -64,7 +64,7 @@ def test_a_second_tab_is_the_same_person() -> None:
 
 
 def test_a_mood_moves_in_one_go() -> None:
-    """A change of mood takes a person from one mood to another, with nothing in between."""
+    """A change of mood moves a visitor from one mood to another in one broadcast."""
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
@@ -78,7 +78,7 @@ def test_a_mood_moves_in_one_go() -> None:
 
 
 def test_the_last_word_on_mood_counts() -> None:
-    """A second tab that names a mood changes the person's; one that does not leaves it as it was."""
+    """A second tab that names a mood changes the visitor's; one that names none leaves it as it was."""
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
@@ -94,7 +94,7 @@ def test_the_last_word_on_mood_counts() -> None:
 
 
 def test_a_leave_counts_at_once() -> None:
-    """Who says goodbye is out with the same step; whoever comes back begins anew, without a mood."""
+    """A leave removes the visitor in the same step; a later join starts without a mood."""
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
@@ -105,8 +105,8 @@ def test_a_leave_counts_at_once() -> None:
     assert room.step(Joined("tab", ANN), now_ms=4_000).effects == (Broadcasted(here(4_000, 1)),)
 
 
-def test_an_observer_watches_without_being_counted() -> None:
-    """An observer is told how things are and hears announcements; nothing that it does afterwards matters."""
+def test_an_observer_is_not_counted() -> None:
+    """An observer is sent the presence on joining, and no later event of it changes a count."""
     room = a_room()
 
     assert room.step(ObserverJoined("wall"), now_ms=0) == Step((Sent("wall", here(0, 0)),), None)
@@ -120,8 +120,8 @@ def test_an_observer_watches_without_being_counted() -> None:
     assert (room.count, room.connection_count) == (0, 0)
 
 
-def test_events_of_a_forgotten_connection_do_nothing() -> None:
-    """Words that crossed the end of their connection on the wire are not an error, and change nothing."""
+def test_events_of_a_removed_connection_do_nothing() -> None:
+    """Events of a connection that the room has removed are no error, and change nothing."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
 
@@ -136,7 +136,7 @@ def test_events_of_a_forgotten_connection_do_nothing() -> None:
 
 
 def test_the_room_can_be_asked() -> None:
-    """The figures that a host asks for follow every step."""
+    """The counts that a host reads follow every step."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(PanelReported(BOB, 0.5), now_ms=0)
@@ -148,7 +148,7 @@ def test_the_room_can_be_asked() -> None:
 
 
 def test_as_of_never_lies_before_the_last_step() -> None:
-    """A presence is dated with the time of asking, but never with one before what it says."""
+    """A presence is dated with the time of the query, or with the last step if that is later."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=2_000)
 
@@ -156,11 +156,11 @@ def test_as_of_never_lies_before_the_last_step() -> None:
     assert room.presence(now_ms=1_000) == here(2_000, 1)
 
 
-# --- Announcements ------------------------------------------------------------------------------------------------
+# --- Broadcasts ---------------------------------------------------------------------------------------------------
 
 
-def test_changes_are_told_together() -> None:
-    """After an announcement, whatever changes within push_ms is told in one, when push_ms have passed."""
+def test_changes_are_broadcast_together() -> None:
+    """All changes within push_ms of a broadcast are in the next one, when push_ms have passed."""
     room = a_room()
     room.step(Joined(1, ANN), now_ms=0)
 
@@ -170,8 +170,8 @@ def test_changes_are_told_together() -> None:
     assert room.step(TimerFired(), now_ms=1_000) == Step((Broadcasted(here(1_000, 2)),), next_timer_ms=37_700)
 
 
-def test_changes_that_take_each_other_back_are_not_told() -> None:
-    """There and back within push_ms, with nobody told of it meanwhile, is nothing."""
+def test_changes_that_cancel_out_are_not_broadcast() -> None:
+    """A change that is reverted within push_ms, and was in no reply, causes no broadcast."""
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
 
@@ -180,8 +180,8 @@ def test_changes_that_take_each_other_back_are_not_told() -> None:
     assert room.step(TimerFired(), now_ms=1_000) == Step((), next_timer_ms=60_000)
 
 
-def test_who_was_told_of_a_change_is_told_when_it_is_taken_back() -> None:
-    """One comes and another goes before the next announcement: the one who came was told 2, and must hear of 1."""
+def test_a_reply_ahead_of_the_broadcast_is_followed_by_one() -> None:
+    """A join and a leave between two broadcasts: the reply to the join said 2, so the 1 is broadcast."""
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
     assert room.step(Joined("bob's", BOB), now_ms=100).effects == (Sent("bob's", here(100, 2)),)
@@ -191,7 +191,7 @@ def test_who_was_told_of_a_change_is_told_when_it_is_taken_back() -> None:
 
 
 def test_a_change_there_and_back_leaves_the_label() -> None:
-    """The label of HTTP and of sockets is one: a change that nobody was told of does not move it."""
+    """The label over HTTP is the one that was broadcast: a reverted change does not move it."""
     room = a_room()
     for index in range(4):
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
@@ -206,14 +206,14 @@ def test_a_change_there_and_back_leaves_the_label() -> None:
     room.step(PanelLeft(visitor("11")), now_ms=2_200)
     step = room.step(TimerFired(), now_ms=3_000)
 
-    told = [effect.presence.label for effect in step.effects if isinstance(effect, Broadcasted)] or [
+    labels = [effect.presence.label for effect in step.effects if isinstance(effect, Broadcasted)] or [
         "about 10"
     ]
-    assert room.presence(now_ms=3_000).label == told[-1]
+    assert room.presence(now_ms=3_000).label == labels[-1]
 
 
-def test_a_large_crowd_is_told_less_often() -> None:
-    """The time between announcements grows with the connections, so that they cost at most pushes_per_s."""
+def test_a_broadcast_to_many_connections_is_rarer() -> None:
+    """The time between broadcasts grows with the connections, so that at most pushes_per_s are sent."""
     room = a_room(replace(CONFIG, push_ms=20, pushes_per_s=100))  # 10 ms for each connection
     for index in range(5):
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
@@ -225,8 +225,8 @@ def test_a_large_crowd_is_told_less_often() -> None:
     )
 
 
-def test_observers_are_of_the_audience() -> None:
-    """Announcements cost what observers get of them too, for as long as they watch."""
+def test_observers_are_subscribers() -> None:
+    """Observers count as subscribers in the time between broadcasts, until they leave."""
     room = a_room(replace(CONFIG, push_ms=20, pushes_per_s=100))
     room.step(Joined("tab", ANN), now_ms=0)
     for wall in range(5):
@@ -258,8 +258,8 @@ def test_the_clock_may_step_back() -> None:
 # --- Leases -------------------------------------------------------------------------------------------------------
 
 
-def test_silence_for_a_lease_closes_every_tab() -> None:
-    """Who was not heard from for a whole lease is told to come back, and is counted out."""
+def test_a_lease_without_heartbeat_closes_every_tab() -> None:
+    """A lease without a heartbeat expires: its connections are closed, and its visitor is not counted."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Joined("tab 2", ANN), now_ms=0)
@@ -273,8 +273,8 @@ def test_silence_for_a_lease_closes_every_tab() -> None:
     assert room.step(HeartbeatReceived("tab"), now_ms=60_010) == Step((), next_timer_ms=70_000)
 
 
-def test_a_sign_of_life_renews_the_lease() -> None:
-    """Who was heard stays a whole lease from then; the agenda looks in early, once, and does nothing."""
+def test_a_heartbeat_renews_the_lease() -> None:
+    """A heartbeat or a mood renews the lease; the timer fires early once, and does nothing."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
 
@@ -299,15 +299,15 @@ def test_leases_end_on_a_grid_and_never_early() -> None:
     )
 
 
-def test_a_broken_socket_leaves_its_person_in_doubt() -> None:
-    """After a break the person is in high and not in low; back within grace_ms, nothing was lost."""
+def test_a_disconnect_makes_the_visitor_suspect() -> None:
+    """After a disconnect the visitor is in high and not in low; a join within grace_ms confirms it."""
     room = a_room()
     room.step(Joined("bob's", BOB), now_ms=0)
     room.step(Joined("phone", ANN, "release"), now_ms=0)
     room.step(TimerFired(), now_ms=1_000)
 
     assert room.step(Disconnected("phone"), now_ms=5_000) == Step(
-        (Broadcasted(here(5_000, 2, suspect=1, silent_moods={"release": 1}, release=1)),), 20_000
+        (Broadcasted(here(5_000, 2, suspect=1, suspect_moods={"release": 1}, release=1)),), 20_000
     )
     assert room.step(Joined("phone 2", ANN), now_ms=15_000) == Step(
         (Broadcasted(here(15_000, 2, release=1)),), 20_000
@@ -315,8 +315,8 @@ def test_a_broken_socket_leaves_its_person_in_doubt() -> None:
     assert room.step(TimerFired(), now_ms=20_000) == Step((), next_timer_ms=60_000)
 
 
-def test_who_does_not_come_back_lapses() -> None:
-    """A person whose socket broke is out after grace_ms."""
+def test_a_visitor_who_does_not_reconnect_expires() -> None:
+    """A visitor who disconnected is removed after grace_ms."""
     room = a_room()
     room.step(Joined("phone", ANN, "release"), now_ms=0)
     room.step(Disconnected("phone"), now_ms=5_000)
@@ -327,11 +327,11 @@ def test_who_does_not_come_back_lapses() -> None:
     )
     assert room.step(TimerFired(), now_ms=60_000) == Step(
         (), next_timer_ms=SAVE_AT_MS
-    )  # its first place on the agenda
+    )  # the first deadline of its lease
 
 
-def test_a_break_never_lengthens_a_lease() -> None:
-    """A socket that breaks shortly before its lease ends keeps its person only until then."""
+def test_a_disconnect_never_lengthens_a_lease() -> None:
+    """A disconnect shortly before the lease ends keeps the visitor only until that end."""
     room = a_room()
     room.step(Joined("phone", ANN), now_ms=0)
 
@@ -340,7 +340,7 @@ def test_a_break_never_lengthens_a_lease() -> None:
 
 
 def test_no_grace_means_gone_at_the_next_tick() -> None:
-    """With grace_ms 0 a broken socket takes its person along, even at the first instant of all."""
+    """With grace_ms 0 a disconnect removes the visitor, even at time 0."""
     for now_ms in (0, 5_000):
         room = a_room(replace(CONFIG, grace_ms=0))
         room.step(Joined("phone", ANN), now_ms=0)
@@ -351,11 +351,11 @@ def test_no_grace_means_gone_at_the_next_tick() -> None:
         )
 
 
-# --- People without a socket --------------------------------------------------------------------------------------
+# --- Visitors without a connection --------------------------------------------------------------------------------
 
 
-def test_a_person_who_stops_reporting_falls_silent_and_then_lapses() -> None:
-    """Whoever does not report any more is looked after when a report is overdue, and gone after heartbeat_lease_ms."""
+def test_a_visitor_who_stops_reporting_expires() -> None:
+    """A seat without reports is checked when one is overdue, and expires after heartbeat_lease_ms."""
     room = a_room()
 
     assert room.step(PanelReported(ANN, 0.5, "release"), now_ms=0) == Step(
@@ -363,12 +363,12 @@ def test_a_person_who_stops_reporting_falls_silent_and_then_lapses() -> None:
     )
     assert room.step(TimerFired(), now_ms=37_500) == Step((), 150_000)
     assert room.step(TimerFired(), now_ms=150_000) == Step(
-        (Broadcasted(here(150_000, 0)),), LAPSE_FORGOTTEN_MS
+        (Broadcasted(here(150_000, 0)),), EXPIRY_FORGOTTEN_MS
     )
 
 
-def test_a_report_takes_doubt_back() -> None:
-    """Whoever reports late is simply there again, with the mood that was named before."""
+def test_a_late_report_confirms_the_seat() -> None:
+    """A late report confirms the seat, with the mood that was named before."""
     room = a_room()
     room.step(PanelReported(ANN, 0.5, "release"), now_ms=0)
     room.step(TimerFired(), now_ms=37_500)
@@ -377,14 +377,12 @@ def test_a_report_takes_doubt_back() -> None:
     assert room.presence(now_ms=60_000) == here(60_000, 1, release=1)
     assert room.step(PanelReported(ANN, 0.5), now_ms=90_000) == Step((), 97_500)
     assert room.step(TimerFired(), now_ms=97_500) == Step((), 127_500)
-    assert room.step(TimerFired(), now_ms=127_500) == Step(
-        (), 150_000
-    )  # where the first lease would have ended
+    assert room.step(TimerFired(), now_ms=127_500) == Step((), 150_000)  # the end of the first lease
     assert room.step(TimerFired(), now_ms=150_000) == Step((), 240_000)
 
 
-def test_a_polling_person_who_gets_a_socket_lives_by_the_socket() -> None:
-    """Whoever gets a socket leaves the panel: it is the socket's lease that counts, and not reports that stop."""
+def test_a_join_replaces_the_seat_of_a_visitor_who_polled() -> None:
+    """A join removes the visitor's seat: from then on the lease of the connection decides."""
     room = a_room()
     room.step(PanelReported(ANN, 0.5, "release"), now_ms=0)
 
@@ -401,8 +399,8 @@ def test_a_polling_person_who_gets_a_socket_lives_by_the_socket() -> None:
     )
 
 
-def test_a_person_who_loses_the_socket_can_go_on_by_reports() -> None:
-    """After a break, a report takes a seat of the panel instead of the lease that is in doubt."""
+def test_a_visitor_who_disconnected_can_go_on_by_reports() -> None:
+    """After a disconnect, a report takes a seat of the panel in place of the suspect lease."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Disconnected("tab"), now_ms=10_000)
@@ -413,11 +411,11 @@ def test_a_person_who_loses_the_socket_can_go_on_by_reports() -> None:
     assert room.step(TimerFired(), now_ms=57_500) == Step((), 60_000)
     assert room.step(TimerFired(), now_ms=60_000) == Step(
         (), 170_000
-    )  # the first place of the socket's lease
+    )  # the first deadline of the connection's lease
 
 
-def test_a_seat_that_is_lost_to_a_full_prefix_is_announced() -> None:
-    """A visitor who moves to a prefix with its share, and with as many capped seats as are kept, is counted no longer."""
+def test_a_seat_that_is_lost_to_a_full_prefix_is_broadcast() -> None:
+    """A visitor who moves to a prefix that is full, over quota included, is not counted any more."""
     room = a_room(replace(CONFIG, panel_size=2, prefix_seats_max=1))
     room.step(PanelReported(ANN, 0.0), now_ms=0)
     for index in range(3):
@@ -431,8 +429,8 @@ def test_a_seat_that_is_lost_to_a_full_prefix_is_announced() -> None:
     assert (room.panel.seat_count, room.panel.over_quota_count, room.holds(ANN)) == (1, 2, False)
 
 
-def test_an_earlier_duty_comes_before_a_later_one() -> None:
-    """Who had a long socket lease and now reports is looked after when the report is overdue, not a day later."""
+def test_an_earlier_deadline_replaces_a_later_one() -> None:
+    """A report after a long lease of a connection sets the earlier deadline of the overdue report."""
     room = a_room(replace(CONFIG, lease_ms=86_400_000, grace_ms=86_400_000))
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Disconnected("tab"), now_ms=2_000)
@@ -442,8 +440,8 @@ def test_an_earlier_duty_comes_before_a_later_one() -> None:
     assert room.step(TimerFired(), now_ms=154_000).effects == (Broadcasted(here(154_000, 0)),)
 
 
-def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
-    """Goodbye over HTTP ends a lease kept by reports or by a socket that broke, and not that of an open socket."""
+def test_a_leave_over_http_counts_at_once_unless_a_connection_is_open() -> None:
+    """A leave over HTTP ends a lease of reports or of a lost connection, and not that of an open one."""
     room = a_room()
     room.step(PanelReported(ANN, 0.5), now_ms=0)
     room.step(Joined("tab", BOB), now_ms=2_000)
@@ -458,11 +456,11 @@ def test_a_withdrawal_counts_at_once_unless_a_socket_says_otherwise() -> None:
     assert room.step(PanelLeft(CAT), now_ms=14_000).effects == (Broadcasted(here(14_000, 0)),)
 
 
-# --- Not knowing --------------------------------------------------------------------------------------------------
+# --- Unknown ------------------------------------------------------------------------------------------------------
 
 
 def test_a_room_without_memory_is_unknown_for_one_lease() -> None:
-    """Until everybody had the time to renew, there is no count, only those known of; then it is counted."""
+    """For one lease the count is None and low has the visitors that joined; then the room is counted."""
     room = a_room(unknown=True)
 
     assert room.step(TimerFired(), now_ms=0) == Step((), 60_000)
@@ -474,8 +472,8 @@ def test_a_room_without_memory_is_unknown_for_one_lease() -> None:
     assert room.step(TimerFired(), now_ms=60_000) == Step((Broadcasted(here(60_000, 1, release=1)),), 61_000)
 
 
-def test_an_unknown_room_that_nobody_enters_is_empty_after_a_lease() -> None:
-    """When nobody renewed for one lease, 0 is the truth, and worth saving."""
+def test_an_unknown_room_without_joins_is_empty_after_a_lease() -> None:
+    """A lease without a join ends the unknown state with a count of 0, which is saved."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000), unknown=True)
 
     assert room.step(TimerFired(), now_ms=60_000) == Step(
@@ -487,7 +485,7 @@ def test_an_unknown_room_that_nobody_enters_is_empty_after_a_lease() -> None:
 
 
 def test_a_room_is_saved_while_something_happens_and_not_otherwise() -> None:
-    """What happened is saved within snapshot_ms, once; a room in which nothing happens is left alone."""
+    """A change is saved once within snapshot_ms; without a change nothing is saved."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000))
 
     assert room.step(Joined("tab", ANN), now_ms=0) == Step((Broadcasted(here(0, 1)),), next_timer_ms=10_000)
@@ -509,8 +507,8 @@ def test_a_room_is_saved_while_something_happens_and_not_otherwise() -> None:
         Joined("tab 2", ANN),
     ],
 )
-def test_whatever_happens_to_people_is_saved(event: Event) -> None:
-    """Every event that touches a lease or a mood is in the next snapshot."""
+def test_every_change_of_a_lease_or_mood_is_saved(event: Event) -> None:
+    """Every event that changes a lease or a mood causes a snapshot."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000))
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(PanelReported(BOB, 0.5), now_ms=0)
@@ -519,11 +517,11 @@ def test_whatever_happens_to_people_is_saved(event: Event) -> None:
     assert SaveSnapshot() in room.step(event, now_ms=20_000).effects
 
 
-# --- Refusals -----------------------------------------------------------------------------------------------------
+# --- Rejected events ----------------------------------------------------------------------------------------------
 
 
 def state_of(room: Room) -> tuple[object, ...]:
-    """Take down everything that a room keeps, its agenda included."""
+    """Return all state of a room, its deadline queue included."""
     waiting = room.members._deadlines._waiting.items()
     due = {at_ms: [person.key for person in people] for at_ms, people in waiting}
     connections = {connection: person.key for connection, person in room.members._by_connection.items()}
@@ -545,7 +543,7 @@ def state_of(room: Room) -> tuple[object, ...]:
         Joined("tab", ANN),
         Joined("new", BOB, "fury"),
         MoodChanged("tab", "fury"),
-        MoodChanged("nobody's", "fury"),
+        MoodChanged("unknown", "fury"),
         PanelReported(ANN, 0.5, "fury"),
         PanelReported(BOB, 0.5, ""),
         Joined("new", VisitorKey(b"bob")),
@@ -554,8 +552,8 @@ def state_of(room: Room) -> tuple[object, ...]:
         LegacyReported(VisitorKey(b"bob"), "release"),
     ],
 )
-def test_an_impossible_event_is_refused_and_changes_nothing(event: Event) -> None:
-    """A connection that joined already, an undeclared mood and what is no key are the host's errors; even the time stays."""
+def test_an_impossible_event_is_rejected_and_changes_nothing(event: Event) -> None:
+    """A second join of a connection, an undeclared mood or a malformed key is a HostError; no state changes, nor the time."""
     room = a_room()
     room.step(Joined("tab", ANN, "release"), now_ms=0)
     before = state_of(room)
@@ -566,8 +564,8 @@ def test_an_impossible_event_is_refused_and_changes_nothing(event: Event) -> Non
     assert state_of(room) == before
 
 
-def test_too_many_sockets_of_one_visitor_are_refused() -> None:
-    """Beyond connections_per_visitor_max a visitor gets an error and the room does not change."""
+def test_too_many_connections_of_one_visitor_are_rejected() -> None:
+    """A join beyond connections_per_visitor_max is a ClientError, and changes nothing."""
     room = a_room(replace(CONFIG, connections_per_visitor_max=2))
     room.step(Joined(1, ANN), now_ms=0)
     room.step(Joined(2, ANN), now_ms=0)
@@ -584,8 +582,8 @@ def test_too_many_sockets_of_one_visitor_are_refused() -> None:
     assert room.connection_count == 3
 
 
-def test_sockets_of_a_lease_that_is_over_are_not_held_against_a_visitor() -> None:
-    """A wake-up that comes late does not make a visitor refused whose old sockets were due to be closed."""
+def test_connections_of_a_lease_that_is_over_do_not_count_against_the_limit() -> None:
+    """Connections whose lease is over do not count against the limit, even if the timer is late."""
     room = a_room(replace(CONFIG, connections_per_visitor_max=1))
     room.step(Joined("old", ANN), now_ms=0)
 
@@ -596,7 +594,7 @@ def test_sockets_of_a_lease_that_is_over_are_not_held_against_a_visitor() -> Non
 
 
 def test_a_connection_that_must_be_closed_cannot_join() -> None:
-    """A socket whose lease is over is about to be closed: joining it anew would leave a person without a socket."""
+    """A connection whose lease is over cannot join again: it is about to be closed."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
 
@@ -610,8 +608,8 @@ def test_a_connection_that_must_be_closed_cannot_join() -> None:
     assert room.connection_count == 0
 
 
-def test_something_that_is_no_event_is_a_bug() -> None:
-    """A host that tells the room something else has a bug, and hears of it."""
+def test_a_value_that_is_no_event_raises() -> None:
+    """A value that is no event raises an AssertionError: the host has a bug."""
     with pytest.raises(AssertionError):
         a_room().step(cast("Any", "joined"), now_ms=0)
 
@@ -619,8 +617,8 @@ def test_something_that_is_no_event_is_a_bug() -> None:
 # --- What it costs, counted and not timed -------------------------------------------------------------------------
 
 
-class CountingAgenda(DeadlineQueue[Any]):
-    """An agenda that counts what it does."""
+class CountingQueue(DeadlineQueue[Any]):
+    """A deadline queue that counts its entries and visits."""
 
     visits = 0
     entries = 0
@@ -635,10 +633,10 @@ class CountingAgenda(DeadlineQueue[Any]):
             yield visit
 
 
-def a_counting_room() -> tuple[Room, CountingAgenda]:
+def a_counting_room() -> tuple[Room, CountingQueue]:
     room = a_room()
-    agenda = room.members._deadlines = CountingAgenda()
-    return room, agenda
+    queue = room.members._deadlines = CountingQueue()
+    return room, queue
 
 
 def entry_count(room: Room) -> int:
@@ -646,18 +644,18 @@ def entry_count(room: Room) -> int:
 
 
 def test_a_thousand_renewals_cost_one_visit_a_lease() -> None:
-    """A person who is heard 10,000 times in a lease stands on the agenda once, and is visited once a lease."""
-    room, agenda = a_counting_room()
+    """A lease with 10,000 heartbeats has one entry in the queue, which is visited once a lease."""
+    room, queue = a_counting_room()
     room.step(Joined("tab", ANN), now_ms=0)
     for index in range(30_000):
         room.step(HeartbeatReceived("tab"), now_ms=6 * index)
 
-    assert agenda.visits == 2  # in 180 s, three leases: when the first ended, and when the second did
-    assert (agenda.entries, entry_count(room)) == (3, 1)
+    assert queue.visits == 2  # in 180 s, three leases: at the end of the first and of the second
+    assert (queue.entries, entry_count(room)) == (3, 1)
 
 
-def test_the_agenda_is_as_long_as_a_lease_however_large_the_crowd() -> None:
-    """Ten thousand people at all times have at most lease / tick places on the agenda."""
+def test_the_queue_is_as_long_as_a_lease_however_many_members() -> None:
+    """Ten thousand leases have at most lease / tick deadlines in the queue."""
     room = a_room()
     for index in range(10_000):
         room.step(Joined(index, visitor(f"{index}")), now_ms=index * 7)
@@ -671,19 +669,19 @@ def test_the_agenda_is_as_long_as_a_lease_however_large_the_crowd() -> None:
     assert entry_count(room) == room.count
 
 
-def test_flapping_does_not_grow_the_agenda() -> None:
-    """A socket that breaks and comes back 10,000 times within one lease leaves a handful of entries."""
-    room, agenda = a_counting_room()
+def test_flapping_does_not_grow_the_queue() -> None:
+    """A visitor who reconnects 10,000 times within one lease leaves a handful of entries."""
+    room, queue = a_counting_room()
     for index in range(10_000):
         room.step(Joined(index, ANN), now_ms=index * 5)
         room.step(Disconnected(index), now_ms=index * 5 + 1)
 
     assert entry_count(room) <= 5
-    assert agenda.entries <= 25
+    assert queue.entries <= 25
 
 
-def test_comings_and_goings_are_forgotten_with_the_lease() -> None:
-    """What a visitor who comes and leaves all the time leaves on the agenda is gone after a lease."""
+def test_entries_of_joins_and_leaves_are_gone_after_a_lease() -> None:
+    """The entries of a visitor who joins and leaves all the time are gone after a lease."""
     room = a_room()
     for index in range(1_000):
         room.step(Joined(index, ANN), now_ms=index)
@@ -696,7 +694,7 @@ def test_comings_and_goings_are_forgotten_with_the_lease() -> None:
 
 
 def test_any_hashable_names_a_connection() -> None:
-    """A host names its connections as it likes."""
+    """A connection is any hashable of the host's choice."""
     room = a_room()
     names: list[Connection] = [0, "", (), frozenset(), object()]
     for index, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""The room of a host that tells of every socket that ends: an open one needs no sign of life."""
+"""The room of a host that reports every disconnect: an open connection needs no heartbeat."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,11 +31,11 @@ DAY_MS = 86_400_000
 
 
 class EdgeHost(Host):
-    """A host at an edge. When it naps it forgets the room after every step, but for what it kept.
+    """A host at an edge. When it hibernates, it drops the room after every step, except for what it stores.
 
     Attributes:
         attachments: The visitor and the mood behind every connection that joined.
-        rest: The rest of the room, written when its stamp changed.
+        rest: The rest of the room, written when its version changed.
         rows: How often it was written.
     """
 
@@ -43,16 +43,16 @@ class EdgeHost(Host):
         self.attachments: dict[Connection, tuple[VisitorKey, int]] = {}
         self.rest = b""
         self.rows = 0
-        self._stamp: object = None
+        self._version: object = None
         super().__init__(config, **more)
 
-    def tell(self, event: Event) -> Step:
+    def step(self, event: Event) -> Step:
         if not self.rest:
             self.room = Room("lobby", self.config, now_ms=self.clock_ms, connection_is_lease=True)
             self._write_rest()
-        return super().tell(event)
+        return super().step(event)
 
-    def nap(self) -> None:
+    def hibernate(self) -> None:
         self._write_rest()
         mood_of = dict(self.attachments.values())
         rest = decode_snapshot(self.rest)
@@ -60,100 +60,100 @@ class EdgeHost(Host):
         joined = {connection: key for connection, (key, _) in self.attachments.items()}
         observers = [connection for connection, key in self.connections.items() if key is None]
         self.room = Room.wake(snapshot, self.config, joined, observers=observers, connection_is_lease=True)
-        self._stamp = self.room.hibernation_version
+        self._version = self.room.hibernation_version
 
     def keep(self, kept: KeepConnections) -> None:
         assert kept.standby_at is None
         self.attachments |= dict.fromkeys(kept.connections, (kept.visitor, kept.mood))
 
-    def lose(self, connection: Connection) -> None:
-        super().lose(connection)
+    def remove(self, connection: Connection) -> None:
+        super().remove(connection)
         self.attachments.pop(connection, None)
 
     def _write_rest(self) -> None:
-        if self.room.hibernation_version != self._stamp:
+        if self.room.hibernation_version != self._version:
             self.rest = encode_snapshot(self.room.snapshot(connected=False))
             self.rows += 1
-        self._stamp = self.room.hibernation_version
+        self._version = self.room.hibernation_version
 
 
-def a_host(*, naps: bool = False, **changes: Any) -> EdgeHost:
-    return EdgeHost(replace(QUICK, **changes), naps=naps)
+def a_host(*, hibernates: bool = False, **changes: Any) -> EdgeHost:
+    return EdgeHost(replace(QUICK, **changes), hibernates=hibernates)
 
 
-def test_an_open_socket_needs_no_sign_of_life() -> None:
-    """Who says nothing for a day is there, and the room wants to be woken for nobody."""
+def test_an_open_connection_needs_no_heartbeat() -> None:
+    """A visitor with an open connection is counted without a heartbeat for a day, and the room wants no timer."""
     host = a_host()
-    host.tell(Joined(1, ANN))
+    host.step(Joined(1, ANN))
     host.wait_until(START_MS + 5_000)
-    assert host.wake_at_ms is None
+    assert host.next_timer_ms is None
     host.wait_until(START_MS + DAY_MS)
     assert (host.presence().count, host.presence().low) == (1, 1)
 
 
-def test_a_broken_socket_is_in_doubt_for_the_whole_grace() -> None:
-    """However long nothing was heard before it broke, its person has ``grace_ms`` to come back."""
+def test_a_disconnect_is_suspect_for_the_whole_grace() -> None:
+    """A visitor has ``grace_ms`` after a disconnect, however long ago the last heartbeat was."""
     host = a_host()
-    host.tell(Joined(1, ANN))
+    host.step(Joined(1, ANN))
     host.wait_until(START_MS + DAY_MS)
-    host.tell(Disconnected(1))
+    host.step(Disconnected(1))
     host.wait_until(host.clock_ms + QUICK.grace_ms - 1)
     assert (host.presence().count, host.presence().low) == (1, 0)
     host.wait_until(host.clock_ms + 51)
     assert host.presence().count == 0
 
 
-def test_who_comes_back_is_as_if_never_gone() -> None:
-    """A person who came back needs no sign of life either."""
+def test_a_visitor_who_reconnected_needs_no_heartbeat() -> None:
+    """A visitor who reconnected needs no heartbeat either."""
     host = a_host()
-    host.tell(Joined(1, ANN))
-    host.tell(Disconnected(1))
-    host.tell(Joined(2, ANN))
+    host.step(Joined(1, ANN))
+    host.step(Disconnected(1))
+    host.step(Joined(2, ANN))
     host.wait_until(START_MS + DAY_MS)
     assert (host.presence().count, host.presence().low) == (1, 1)
 
 
-def test_too_many_sockets_are_counted_however_old_they_are() -> None:
-    """A visitor's old sockets count against the limit, since they are open."""
+def test_old_connections_count_against_the_limit() -> None:
+    """A visitor's old connections count against the limit, since they are open."""
     host = a_host(connections_per_visitor_max=1)
-    host.tell(Joined(1, ANN))
+    host.step(Joined(1, ANN))
     host.wait_until(START_MS + DAY_MS)
-    host.tell(Joined(2, ANN))
-    assert host.refusals == 1
+    host.step(Joined(2, ANN))
+    assert host.rejected_count == 1
 
 
-def test_a_snapshot_gives_an_open_socket_a_whole_lease() -> None:
-    """After a crash, people who had said nothing for a day have one lease in which to come back."""
+def test_a_snapshot_gives_an_open_connection_a_whole_lease() -> None:
+    """In a snapshot, a visitor with an open connection has a whole lease left."""
     host = a_host()
-    host.tell(Joined(1, ANN))
+    host.step(Joined(1, ANN))
     host.wait_until(START_MS + DAY_MS)
-    host.tell(Joined(2, BOB))
+    host.step(Joined(2, BOB))
     assert set(host.room.snapshot().people.left_ms) == {QUICK.lease_ms}
 
 
-def test_what_happens_on_sockets_alone_is_not_written() -> None:
-    """Between two announcements, joins, moods and goodbyes change nothing of the rest."""
-    host = a_host(push_ms=60_000, snapshot_ms=60_000, naps=True)
-    host.tell(Joined(1, ANN))
+def test_events_of_connections_alone_are_not_written() -> None:
+    """Between two broadcasts, joins, moods and leaves do not change the rest of the room."""
+    host = a_host(push_ms=60_000, snapshot_ms=60_000, hibernates=True)
+    host.step(Joined(1, ANN))
     rows = host.rows
-    host.tell(Joined(2, BOB))
-    host.tell(MoodChanged(2, "glad"))
-    rows_told_apart = host.rows
-    host.tell(Joined(3, BOB))
-    host.tell(MoodChanged(1, "calm"))
-    host.tell(Left(2))
-    host.tell(Left(3))
-    assert rows_told_apart <= rows + 1
-    assert host.rows == rows_told_apart
+    host.step(Joined(2, BOB))
+    host.step(MoodChanged(2, "glad"))
+    rows_ahead = host.rows
+    host.step(Joined(3, BOB))
+    host.step(MoodChanged(1, "calm"))
+    host.step(Left(2))
+    host.step(Left(3))
+    assert rows_ahead <= rows + 1
+    assert host.rows == rows_ahead
 
 
 @given(starts, traces(events | legacy, clock_steps_back=False))
-def test_forgetting_all_but_the_attachments_and_the_rest_is_invisible(start: Start, trace: Trace) -> None:
-    """A room rebuilt after every step from its sockets' attachments and the rest asks for the same as one that was not."""
+def test_a_room_rebuilt_from_attachments_and_the_rest_acts_the_same(start: Start, trace: Trace) -> None:
+    """A room rebuilt after every step from attachments and the rest has the same effects as one that was not."""
     assume(not start.unknown)
     trace = name_afresh(trace)
     awake = play(EdgeHost(start.config), trace)
-    sleeper = play(EdgeHost(start.config, naps=True), trace)
+    sleeper = play(EdgeHost(start.config, hibernates=True), trace)
     end_ms = awake.clock_ms + 400_000
     awake.wait_until(end_ms)
     sleeper.wait_until(end_ms)
@@ -161,7 +161,7 @@ def test_forgetting_all_but_the_attachments_and_the_rest_is_invisible(start: Sta
     assert sleeper.presence() == awake.presence()
 
 
-def test_waking_is_no_event() -> None:
-    """A room that was told nothing asks for nothing."""
+def test_a_timer_without_a_change_has_no_effects() -> None:
+    """A timer without a change has no effects."""
     host = a_host()
-    assert host.tell(TimerFired()).effects == ()
+    assert host.step(TimerFired()).effects == ()

@@ -1,4 +1,4 @@
-"""The fast room agrees with a dumb one, which scans everybody at every step."""
+"""The oracle: the room agrees with a naive one that scans all visitors at every step."""
 
 from dataclasses import dataclass, field, replace
 
@@ -38,13 +38,13 @@ from core.playing import (
 
 
 def tick(at_ms: int) -> int:
-    """Find the tick at or after an instant."""
+    """Return the tick at or after an instant."""
     return at_ms + -at_ms % TICK_MS
 
 
 @dataclass
-class Someone:
-    """A visitor who is there until ``end_ms``, on sockets that are open, or that broke, or on the panel."""
+class Visitor:
+    """A visitor until ``end_ms``: with open sockets, with none after a disconnect, or on the panel."""
 
     mood: str = UNSPOKEN
     sockets: set[Connection] = field(default_factory=set)
@@ -54,46 +54,46 @@ class Someone:
     restored: bool = False
 
 
-class DumbRoom:
-    """Who is here, by the rules alone: no agenda, no sums, everything looked up by scanning everybody.
+class NaiveRoom:
+    """The rules of the room alone: no deadline queue and no sums, all by scanning the visitors.
 
-    So few people are all asked to report: the rate is 1.
+    So few visitors are all asked to report: the rate is 1.
     """
 
     def __init__(self, start: Start) -> None:
         self.config = start.config
         self.now_ms = START_MS
-        self.people: dict[VisitorKey, Someone] = {}
+        self.people: dict[VisitorKey, Visitor] = {}
         self.expired: dict[VisitorKey, int] = {}
         self.since_ms = START_MS
         self.unknown_until_ms = tick(START_MS + start.config.lease_ms) if start.unknown else 0
 
     def renew(self, key: VisitorKey, mood: str | None = None, socket: Connection | None = None) -> None:
-        someone = self.people.setdefault(key, Someone())
-        someone.mood = mood or someone.mood
+        visitor = self.people.setdefault(key, Visitor())
+        visitor.mood = mood or visitor.mood
         if socket is not None:
-            someone.sockets.add(socket)
-        someone.reports = not someone.sockets
-        lease_ms = self.config.heartbeat_lease_ms if someone.reports else self.config.lease_ms
-        someone.end_ms = tick(self.now_ms + lease_ms)
-        someone.broken = someone.restored = False
-        if someone.reports:
+            visitor.sockets.add(socket)
+        visitor.reports = not visitor.sockets
+        lease_ms = self.config.heartbeat_lease_ms if visitor.reports else self.config.lease_ms
+        visitor.end_ms = tick(self.now_ms + lease_ms)
+        visitor.broken = visitor.restored = False
+        if visitor.reports:
             self.expired.pop(key, None)
 
     def step(self, event: Event, now_ms: int) -> None:
         self.now_ms = max(self.now_ms, now_ms)
-        for key, someone in list(self.people.items()):
-            if someone.end_ms <= self.now_ms:
+        for key, visitor in list(self.people.items()):
+            if visitor.end_ms <= self.now_ms:
                 del self.people[key]
-                if someone.reports and not someone.restored:
-                    self.expired[key] = someone.end_ms
+                if visitor.reports and not visitor.restored:
+                    self.expired[key] = visitor.end_ms
         window_ms = WINDOW_LEASES * self.config.heartbeat_lease_ms
         self.expired = {key: at_ms for key, at_ms in self.expired.items() if at_ms > self.now_ms - window_ms}
-        sockets = {socket: key for key, someone in self.people.items() for socket in someone.sockets}
+        sockets = {socket: key for key, visitor in self.people.items() for socket in visitor.sockets}
         match event:
             case Joined(socket, key, mood):
                 if key in self.people and self.people[key].reports:
-                    del self.people[key]  # The mood of a report is told anew by who gets a socket.
+                    del self.people[key]  # The mood of a report does not carry over to a join.
                 self.renew(key, mood, socket)
             case PanelReported(key, _, mood):
                 self.renew(key, mood)
@@ -102,13 +102,13 @@ class DumbRoom:
             case HeartbeatReceived(socket) if socket in sockets:
                 self.renew(sockets[socket])
             case Left(socket) | Disconnected(socket) if socket in sockets:
-                someone = self.people[sockets[socket]]
-                someone.sockets.remove(socket)
-                if not someone.sockets and isinstance(event, Left):
+                visitor = self.people[sockets[socket]]
+                visitor.sockets.remove(socket)
+                if not visitor.sockets and isinstance(event, Left):
                     del self.people[sockets[socket]]
-                elif not someone.sockets:
-                    someone.end_ms = min(someone.end_ms, tick(self.now_ms + self.config.grace_ms))
-                    someone.broken = True
+                elif not visitor.sockets:
+                    visitor.end_ms = min(visitor.end_ms, tick(self.now_ms + self.config.grace_ms))
+                    visitor.broken = True
             case PanelLeft(key) if key in self.people and not self.people[key].sockets:
                 del self.people[key]
             case _:
@@ -117,16 +117,16 @@ class DumbRoom:
     def restart(self, now_ms: int) -> None:
         was_unknown = self.now_ms < self.unknown_until_ms
         self.now_ms = now_ms
-        for someone in self.people.values():
-            someone.sockets, someone.broken, someone.restored = set(), not someone.reports, True
+        for visitor in self.people.values():
+            visitor.sockets, visitor.broken, visitor.restored = set(), not visitor.reports, True
         self.expired, self.since_ms = {}, now_ms
-        living = {key: someone for key, someone in self.people.items() if someone.end_ms > now_ms}
+        living = {key: visitor for key, visitor in self.people.items() if visitor.end_ms > now_ms}
         forgotten = was_unknown or (self.people and not living)
         self.unknown_until_ms = tick(now_ms + self.config.lease_ms) if forgotten else 0
         self.people = living
 
-    def estimate(self, seats: list[Someone], among: int) -> Estimate:
-        """Estimate the people behind some of the seats; ghosts are among all of them alike."""
+    def estimate(self, seats: list[Visitor], among: int) -> Estimate:
+        """Estimate the visitors behind some of the seats; ghosts are equally likely in all of them."""
         lease_ms = self.config.heartbeat_lease_ms
         ghost_ms = lease_ms - self.config.heartbeat_ms / 2
         window_ms = max(lease_ms, min(WINDOW_LEASES * lease_ms, self.now_ms - self.since_ms - lease_ms))
@@ -136,59 +136,59 @@ class DumbRoom:
             ghosts = min(expected * count / among if among else expected, count)
             return panel_estimate(count, ghosts, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
 
-        everybody, heard = behind(len(seats)), sum(not someone.restored for someone in seats)
-        return replace(everybody, low=min(everybody.low, behind(heard).low))
+        estimate, confirmed = behind(len(seats)), sum(not visitor.restored for visitor in seats)
+        return replace(estimate, low=min(estimate.low, behind(confirmed).low))
 
     def says(self) -> Said:
         moods = (*self.config.moods, UNSPOKEN)
-        reporting = [someone for someone in self.people.values() if someone.reports]
-        seats = [someone.mood for someone in reporting]
-        others = [someone for someone in self.people.values() if not someone.reports]
+        reporting = [visitor for visitor in self.people.values() if visitor.reports]
+        seats = [visitor.mood for visitor in reporting]
+        others = [visitor for visitor in self.people.values() if not visitor.reports]
         lease_ms = self.config.heartbeat_lease_ms
         panel = self.estimate(reporting, len(reporting))
         if panel.count < 1 and any(
-            someone.reports
-            and not someone.restored
-            and tick(someone.end_ms - lease_ms + self.config.fresh_ms) > self.now_ms
-            for someone in self.people.values()
+            visitor.reports
+            and not visitor.restored
+            and tick(visitor.end_ms - lease_ms + self.config.fresh_ms) > self.now_ms
+            for visitor in self.people.values()
         ):
             panel = replace(panel, count=1.0, high=max(panel.high, 1.0))
         polled = apportion(round(panel.count), [seats.count(mood) for mood in moods])
         tally = {
-            mood: part + sum(someone.mood == mood for someone in others)
+            mood: part + sum(visitor.mood == mood for visitor in others)
             for mood, part in zip(moods, polled, strict=True)
         }
         unknown = self.now_ms < self.unknown_until_ms
         intervals: dict[str, tuple[int, int | None]] = {}
         for mood, part in zip(moods, polled, strict=True):
-            among = self.estimate([someone for someone in reporting if someone.mood == mood], len(reporting))
-            sure = sum(someone.mood == mood and not someone.broken for someone in others)
-            most = sum(someone.mood == mood for someone in others) + max(part, round(among.high))
+            among = self.estimate([visitor for visitor in reporting if visitor.mood == mood], len(reporting))
+            sure = sum(visitor.mood == mood and not visitor.broken for visitor in others)
+            most = sum(visitor.mood == mood for visitor in others) + max(part, round(among.high))
             intervals[mood] = (sure + min(part, round(among.low)), None if unknown else most)
         count, unspoken = sum(tally.values()), tally.pop(UNSPOKEN)
-        low = sum(not someone.broken for someone in others) + min(sum(polled), round(panel.low))
+        low = sum(not visitor.broken for visitor in others) + min(sum(polled), round(panel.low))
         if unknown:
             return None, low, None, "unknown", tally, unspoken, intervals
         high = len(others) + max(sum(polled), round(panel.high))
-        stale = any(someone.restored for someone in self.people.values())
+        stale = any(visitor.restored for visitor in self.people.values())
         return count, low, high, "stale" if stale else "counted", tally, unspoken, intervals
 
 
 @given(starts, traces(events | restarts, clock_steps_back=False) | traces())
 @settings(max_examples=2 * settings().max_examples)
-def test_the_fast_room_agrees_with_the_dumb_one(start: Start, trace: Trace) -> None:
-    """Count, interval, method and moods are what scanning everybody gives, after every step of any trace."""
-    host, dumb = start.host(), DumbRoom(start)
+def test_the_room_agrees_with_the_naive_one(start: Start, trace: Trace) -> None:
+    """Count, interval, method and moods are those of the naive room after every step of any trace."""
+    host, naive = start.host(), NaiveRoom(start)
     for pause_ms, happening in trace:
         happen(host, pause_ms, TimerFired())
-        dumb.step(TimerFired(), host.clock_ms)
-        refusals = host.refusals
+        naive.step(TimerFired(), host.clock_ms)
+        rejected = host.rejected_count
         happen(host, 0, happening)
         if isinstance(happening, Restart):
-            dumb.restart(host.clock_ms)
-        elif host.refusals == refusals:
-            dumb.step(happening, host.clock_ms)
+            naive.restart(host.clock_ms)
+        elif host.rejected_count == rejected:
+            naive.step(happening, host.clock_ms)
         recount(
             host.room, host.room._now_ms
         )  # Estimates are as of the last change: compare them at one instant.
-        assert said(host.presence()) == dumb.says()
+        assert said(host.presence()) == naive.says()

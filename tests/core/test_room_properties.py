@@ -1,4 +1,4 @@
-"""The room, whatever happens to it: what must hold after every step of any trace."""
+"""Properties of the room: what must hold after every step of any trace."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -46,23 +46,23 @@ from core.playing import (
     recount,
     restarts,
     said,
-    sleepy_starts,
+    hibernating_starts,
     starts,
     tickets,
     traces,
     visitor,
 )
 
-whatever = events | legacy
-anything = whatever | restarts
+events_and_legacy = events | legacy
+anything = events_and_legacy | restarts
 
-# One seat is enough for this panel, so that the rate moves with a handful of people.
+# One seat is enough for this panel, so that the rate moves with a handful of visitors.
 NARROW = Start(
     replace(QUICK, panel_size=1, rate_propagation_ms=150, reports_per_day=10_000_000, prefix_seats_max=1),
     unknown=False,
 )
 narrow_starts = st.just(NARROW)
-crowds = st.builds(
+large_panels = st.builds(
     PanelReported,
     st.integers(0, 15).map(lambda index: visitor(f"crowd {index}")),
     tickets,
@@ -91,23 +91,23 @@ def check_state(room: Room) -> None:
     assert members._by_connection == {
         connection: person for person in people for connection in person.connections
     }
-    check_agenda(members._deadlines, people)
+    check_queue(members._deadlines, people)
     check_panel(room._panel)
-    check_coins(room._legacy)
+    check_legacy(room._legacy)
     for key, person in members._by_visitor.items():
         assert person.key == key
         assert len(set(person.connections)) == len(person.connections)
-        assert person.suspect >= person.restored, "restored people are suspect"
-        assert not (person.connections and person.suspect), "who has a socket is in no doubt"
-        assert not room._panel.holds(key), "who has a socket is not on the panel"
+        assert person.suspect >= person.restored, "a restored lease is suspect"
+        assert not (person.connections and person.suspect), "a member with a connection is not suspect"
+        assert not room._panel.holds(key), "a member has no seat"
 
 
-def check_agenda(agenda: DeadlineQueue[Any], items: Collection[Any]) -> None:
-    """Check that everybody is on the agenda, and in time."""
-    assert sorted(agenda._times) == sorted(agenda._waiting)
+def check_queue(queue: DeadlineQueue[Any], items: Collection[Any]) -> None:
+    """Check that every lease is in the queue, and in time."""
+    assert sorted(queue._times) == sorted(queue._waiting)
     for item in items:
-        assert item.due_at_ms <= item.expires_at_ms, "nobody outstays a lease"
-        assert item in agenda._waiting[item.due_at_ms], "everybody is on the agenda"
+        assert item.due_at_ms <= item.expires_at_ms, "the deadline is no later than the end of the lease"
+        assert item in queue._waiting[item.due_at_ms], "every lease is in the queue"
 
 
 def check_panel(panel: Panel) -> None:
@@ -126,13 +126,13 @@ def check_panel(panel: Panel) -> None:
     assert panel._silent_count == sum(seat.suspect for seat in seats)
     assert panel._restored_count == sum(seat.restored for seat in seats)
     assert panel._expired_counted == sum(ticket < panel.theta for _, ticket in panel._expired.values())
-    assert not panel._expired.keys() & panel._seats.keys(), "who came back did not go"
-    assert all(seat.ticket < panel.rate for seat in seats), "who is not asked has no seat"
-    check_agenda(panel._agenda, seats)
+    assert not panel._expired.keys() & panel._seats.keys(), "a visitor with a seat has not expired"
+    assert all(seat.ticket < panel.rate for seat in seats), "a seat has a ticket below the rate"
+    check_queue(panel._agenda, seats)
 
 
 def check_prefixes(panel: Panel) -> None:
-    """Check that no prefix fills more than its share, and that nobody waits where there is room."""
+    """Check that no prefix exceeds its quota, and that no seat is over quota while the quota is not full."""
     capped = [seat for seat in panel._seats.values() if seat.capped]
     assert panel.over_quota_count == len(capped) <= panel._config.panel_size
     assert panel._over_quota_counted == sum(seat.ticket < panel.theta for seat in capped)
@@ -144,15 +144,15 @@ def check_prefixes(panel: Panel) -> None:
         assert prefix.counted == panel.prefix_seats_max or not prefix.capped
 
 
-def check_coins(legacy: LegacySamplingEstimator) -> None:
-    """Check how the parts of a coin crowd's state relate."""
+def check_legacy(legacy: LegacySamplingEstimator) -> None:
+    """Check how the parts of the state of legacy sampling relate."""
     moods = [mood for _, mood in legacy._repeats]
     assert legacy._tally == [moods.count(mood) for mood in range(len(legacy._tally))]
     for times in (legacy._repeats, legacy._sessions.values()):
         assert [at_ms for at_ms, _ in times] == sorted(at_ms for at_ms, _ in times)
 
 
-# Seats that move to a prefix which has its share already; once two were capped, where one is allowed.
+# Seats that move to a prefix whose quota is full; once two were over quota, where one is allowed.
 ZERO, ONE, TWO = (visitor(f"crowd {index}") for index in range(3))
 MOVES_TO_A_FULL_PREFIX: Trace = [
     (0, PanelReported(ZERO, 0.0, None)),
@@ -162,19 +162,19 @@ MOVES_TO_A_FULL_PREFIX: Trace = [
 ]
 
 
-@given(starts | narrow_starts, traces(anything | crowds | forgers))
+@given(starts | narrow_starts, traces(anything | large_panels | forgers))
 @example(NARROW, MOVES_TO_A_FULL_PREFIX)
 def test_the_state_fits_together(start: Start, trace: Trace) -> None:
-    """Sums are kept, not recomputed, and yet are right after every step; nobody is missing from the agenda."""
+    """The sums that are kept equal those recomputed, and every lease is in the queue, after every step."""
     host = start.host()
     for pause_ms, happening in trace:
         happen(host, pause_ms, happening)
         check_state(host.room)
 
 
-@given(starts | narrow_starts, traces(anything | crowds | forgers))
-def test_a_presence_makes_sense(start: Start, trace: Trace) -> None:
-    """Moods sum to the people, the count lies in its interval, and unknown is said in every field or none."""
+@given(starts | narrow_starts, traces(anything | large_panels | forgers))
+def test_a_presence_is_consistent(start: Start, trace: Trace) -> None:
+    """Moods sum to the count, the count lies in its interval, and unknown is in every field or none."""
     host = start.host()
     for pause_ms, happening in trace:
         happen(host, pause_ms, happening)
@@ -202,24 +202,28 @@ def test_a_presence_makes_sense(start: Start, trace: Trace) -> None:
             assert presence.label != "unknown"
 
 
-# No clock steps back here: a room that has just looked after its agenda remembers a later time than one that slept.
-def restarts_with_coins(trace: Trace) -> bool:
-    """Sent whether a trace has both; a needless wake-up dates the snapshot, and with it the time without coins."""
+# No clock steps back here: a room whose timer has just fired remembers a later time than one that was resumed.
+def restarts_with_legacy(trace: Trace) -> bool:
+    """Return whether a trace has both; a needless timer dates the snapshot, and with it the time without legacy reports."""
     kinds = {type(happening) for _, happening in trace}
     return {Restart, LegacyReported} <= kinds
 
 
-@given(starts | narrow_starts, traces(anything | crowds, clock_steps_back=False), st.sets(st.integers(0, 40)))
-def test_sleep_is_invisible(start: Start, trace: Trace, naps: set[int]) -> None:
-    """A room put to sleep and woken at any points asks for the same at the same times as one that never slept."""
-    assume(not restarts_with_coins(trace))
+@given(
+    starts | narrow_starts,
+    traces(anything | large_panels, clock_steps_back=False),
+    st.sets(st.integers(0, 40)),
+)
+def test_hibernation_is_invisible(start: Start, trace: Trace, hibernates: set[int]) -> None:
+    """A room hibernated and resumed at any points has the same effects at the same times as one that never slept."""
+    assume(not restarts_with_legacy(trace))
     awake = play(start.host(), trace)
 
     sleeper = start.host()
     for index, (pause_ms, happening) in enumerate(trace):
         happen(sleeper, pause_ms, happening)
-        if index in naps:
-            sleeper.nap()
+        if index in hibernates:
+            sleeper.hibernate()
     end_ms = sleeper.clock_ms + 400_000
     awake.wait_until(end_ms)
     sleeper.wait_until(end_ms)
@@ -227,31 +231,31 @@ def test_sleep_is_invisible(start: Start, trace: Trace, naps: set[int]) -> None:
     assert sleeper.log == awake.log
 
 
-@given(starts | narrow_starts, traces(anything | crowds, clock_steps_back=False))
+@given(starts | narrow_starts, traces(anything | large_panels, clock_steps_back=False))
 def test_a_room_that_sleeps_after_every_step_acts_the_same(start: Start, trace: Trace) -> None:
-    """Sleep may even be the rule, and wakefulness the exception."""
-    assume(not restarts_with_coins(trace))
+    """A room hibernated after every step has the same effects as one that never slept."""
+    assume(not restarts_with_legacy(trace))
     awake = play(start.host(), trace)
-    sleeper = play(replace(start, naps=True).host(), trace)
+    sleeper = play(replace(start, hibernates=True).host(), trace)
 
     assert sleeper.log == awake.log
     assert sleeper.presence() == awake.presence()
 
 
 @given(starts, traces(clock_steps_back=False), st.sets(st.integers(0, 5)))
-def test_sockets_lost_in_sleep_are_broken_sockets(start: Start, trace: Trace, lost: set[int]) -> None:
-    """A connection that is missing at waking is one that broke: the room is as if it had been told, then and later."""
+def test_connections_lost_in_hibernation_are_disconnects(start: Start, trace: Trace, lost: set[int]) -> None:
+    """A connection that is missing on resuming counts as disconnected, then and later."""
     awake, sleeper = play(start.host(), trace), play(start.host(), trace)
-    awake.tell(TimerFired())
-    sleeper.tell(TimerFired())
+    awake.step(TimerFired())
+    sleeper.step(TimerFired())
     for connection in sorted(lost & awake.connections.keys()):
-        awake.tell(Disconnected(connection))
-        sleeper.lose(connection)
-    sleeper.nap()
+        awake.step(Disconnected(connection))
+        sleeper.remove(connection)
+    sleeper.hibernate()
     for pause_ms in (0, start.config.grace_ms, start.config.lease_ms, 200_000):
         for host in (awake, sleeper):
             host.wait_until(host.clock_ms + pause_ms)
-            host.tell(TimerFired())
+            host.step(TimerFired())
         assert said(sleeper.presence()) == said(awake.presence())
 
 
@@ -273,44 +277,46 @@ few_events = st.sampled_from(
 bursts = st.lists(st.lists(few_events, max_size=8), min_size=1, max_size=5)
 
 
-@given(starts | sleepy_starts, bursts)
+@given(starts | hibernating_starts, bursts)
 @settings(max_examples=3 * settings().max_examples)
-def test_what_clients_last_heard_is_what_is(start: Start, bursts: list[list[Event]]) -> None:
-    """Once nothing changed for the time between two announcements, every open connection knows how things are."""
+def test_clients_have_the_current_presence_in_the_end(start: Start, bursts: list[list[Event]]) -> None:
+    """Once nothing changed for the time between two broadcasts, every open connection has the current presence."""
     host = start.host()
     for burst in bursts:
         for event in burst:
-            host.tell(event)
-        host.wait_for_calm()
-        heard = {connection: said(presence) for connection, presence in host.heard.items()}
-        assert heard == dict.fromkeys(host.connections, said(host.presence()))
+            host.step(event)
+        host.wait_until_steady()
+        received = {connection: said(presence) for connection, presence in host.received.items()}
+        assert received == dict.fromkeys(host.connections, said(host.presence()))
 
 
 @given(starts, traces(clock_steps_back=False))
-def test_a_change_is_heard_within_push_ms(start: Start, trace: Trace) -> None:
-    """At any moment, what a connection heard last was true at some instant of the last push_ms."""
+def test_a_change_is_broadcast_within_push_ms(start: Start, trace: Trace) -> None:
+    """The last presence of a connection was true at some instant of the last push_ms."""
     host = start.host()
-    push_ms = max(start.config.push_ms, 60)  # six connections at 10 ms each, in the config that paces by them
+    push_ms = max(
+        start.config.push_ms, 60
+    )  # six connections at 10 ms each, in the config with that pushes_per_s
     true_since: list[tuple[int, Said]] = []
 
     def note() -> None:
         true_since.append((host.clock_ms, said(host.presence())))
         before = sum(at_ms < host.clock_ms - push_ms for at_ms, _ in true_since)
         recently = [facts for _, facts in true_since[max(0, before - 1) :]]
-        assert all(said(presence) in recently for presence in host.heard.values())
+        assert all(said(presence) in recently for presence in host.received.values())
 
     for pause_ms, event in trace:
         until_ms = host.clock_ms + pause_ms
-        while host.wake_at_ms is not None and host.wake_at_ms <= until_ms:
-            host.wait_until(host.wake_at_ms)
+        while host.next_timer_ms is not None and host.next_timer_ms <= until_ms:
+            host.wait_until(host.next_timer_ms)
             note()
         happen(host, until_ms - host.clock_ms, event)
         note()
 
 
 @given(starts, traces(anything, clock_steps_back=False))
-def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
-    """However much happens, the time between two announcements of one run is at least push_ms."""
+def test_broadcasts_are_push_ms_apart(start: Start, trace: Trace) -> None:
+    """The time between two broadcasts of one run is at least push_ms."""
     host = start.host()
     broadcast_at_ms = host.clock_ms - start.config.push_ms
     for pause_ms, happening in trace:
@@ -333,13 +339,13 @@ def test_announcements_are_push_ms_apart(start: Start, trace: Trace) -> None:
 
 @given(
     starts,
-    # Not both at once: a wake-up dates the snapshot, and with it the time for which no coin could be seen.
-    traces(events | restarts, clock_steps_back=False) | traces(whatever, clock_steps_back=False),
+    # Not both at once: a timer dates the snapshot, and with it the time without legacy reports.
+    traces(events | restarts, clock_steps_back=False) | traces(events_and_legacy, clock_steps_back=False),
     st.lists(st.integers(0, 500), min_size=1, max_size=10),
 )
-def test_extra_wakes_are_harmless(start: Start, trace: Trace, extra_ms: list[int]) -> None:
-    """A room that is woken when it did not ask for it, even several times, asks for nothing else because of that."""
-    calm = play(start.host(), trace)
+def test_extra_timers_are_harmless(start: Start, trace: Trace, extra_ms: list[int]) -> None:
+    """A timer that fires early, even several times, changes no effect of the room."""
+    steady = play(start.host(), trace)
 
     restless = start.host()
     for pause_ms, happening in trace:
@@ -347,10 +353,10 @@ def test_extra_wakes_are_harmless(start: Start, trace: Trace, extra_ms: list[int
         for extra in extra_ms:
             if restless.clock_ms + extra < until_ms:
                 restless.wait_until(restless.clock_ms + extra)
-                restless.tell(TimerFired())
+                restless.step(TimerFired())
         happen(restless, until_ms - restless.clock_ms, happening)
 
-    assert restless.log == calm.log
+    assert restless.log == steady.log
 
 
 def closed(log: list[Entry]) -> Counter[Connection]:
@@ -359,35 +365,35 @@ def closed(log: list[Entry]) -> Counter[Connection]:
 
 
 @given(starts, traces(clock_steps_back=False))
-def test_late_wakes_only_delay(start: Start, trace: Trace) -> None:
-    """What is true after an event does not depend on whether the room was ever woken before it."""
+def test_late_timers_only_delay(start: Start, trace: Trace) -> None:
+    """The state after an event does not depend on whether the timer ever fired before it."""
     punctual = start.host()
-    never_woken = start.host(wakes=False)
+    untimed = start.host(fires=False)
     for pause_ms, event in name_afresh(trace):
-        refusals = punctual.refusals
+        rejected = punctual.rejected_count
         happen(punctual, pause_ms, event)
-        happen(never_woken, pause_ms, event)
-        assert never_woken.refusals == punctual.refusals
-        if punctual.refusals > refusals:
-            continue  # A refused event is no step.
-        for host in (punctual, never_woken):
+        happen(untimed, pause_ms, event)
+        assert untimed.rejected_count == punctual.rejected_count
+        if punctual.rejected_count > rejected:
+            continue  # A rejected event is no step.
+        for host in (punctual, untimed):
             recount(
                 host.room, host.clock_ms
             )  # Estimates are as of the last change: compare them at one instant.
-        assert said(never_woken.presence()) == said(punctual.presence())
-        assert closed(never_woken.log) == closed(punctual.log)
-        assert never_woken.room.members._by_connection.keys() == punctual.room.members._by_connection.keys()
+        assert said(untimed.presence()) == said(punctual.presence())
+        assert closed(untimed.log) == closed(punctual.log)
+        assert untimed.room.members._by_connection.keys() == punctual.room.members._by_connection.keys()
 
 
 @given(starts, traces(anything))
-def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
-    """When nobody was heard from for longer than every lease, the room is empty, keeps nothing and sleeps for good."""
+def test_nothing_is_left_without_events_for_longer_than_every_lease(start: Start, trace: Trace) -> None:
+    """Without an event for longer than every lease the room is empty, keeps nothing and wants no timer."""
     host = play(start.host(), trace)
     host.wait_until(host.clock_ms + 8_000_000)  # The clock may have stepped back a good deal.
     room = host.room
 
     nothing = dict.fromkeys((*start.config.moods, UNSPOKEN), (0, 0))
-    assert host.wake_at_ms is None
+    assert host.next_timer_ms is None
     assert said(host.presence()) == (0, 0, 0, "counted", dict.fromkeys(start.config.moods, 0), 0, nothing)
     assert (
         room.members._deadlines._waiting,
@@ -402,7 +408,7 @@ def test_nothing_is_left_after_a_long_quiet(start: Start, trace: Trace) -> None:
 
 @given(starts, traces(clock_steps_back=False), st.integers(0, 160_000))
 def test_a_restart_keeps_exactly_the_living(start: Start, trace: Trace, down_ms: int) -> None:
-    """Whoever would have been there without the restart is there after it, in doubt; and nobody else."""
+    """After a restart exactly the leases that have not expired are there, and all are suspect."""
     host = play(start.host(), trace)
 
     def leases() -> dict[VisitorKey, Member | Seat]:
@@ -432,13 +438,13 @@ def test_a_restart_keeps_exactly_the_living(start: Start, trace: Trace, down_ms:
 
 @given(starts, traces(clock_steps_back=False))
 def test_a_crash_loses_at_most_snapshot_ms(start: Start, trace: Trace) -> None:
-    """Who has been here, in one mood, for longer than snapshot_ms is in the last snapshot, in that mood."""
+    """A visitor who has been in one mood for longer than snapshot_ms is in the last snapshot, in that mood."""
     host = start.host()
     since_ms: dict[tuple[Member | Seat, int], int] = {}
     for pause_ms, event in trace:
         happen(host, pause_ms, event)
-        everybody: list[Member | Seat] = [*host.room.members, *host.room._panel._seats.values()]
-        here = [(one, one.mood) for one in everybody]
+        leases: list[Member | Seat] = [*host.room.members, *host.room._panel._seats.values()]
+        here = [(one, one.mood) for one in leases]
         since_ms = {one: since_ms.get(one, host.clock_ms) for one in here}
         settled = {
             (p.key, mood)
@@ -449,7 +455,7 @@ def test_a_crash_loses_at_most_snapshot_ms(start: Start, trace: Trace) -> None:
 
 
 def stored_in(saved: bytes | None) -> set[tuple[bytes, int]]:
-    """List who is in a snapshot, each with the mood."""
+    """Return the visitors in a snapshot, each with the mood."""
     if saved is None:
         return set()
     snapshot = decode_snapshot(saved)
@@ -462,8 +468,8 @@ def stored_in(saved: bytes | None) -> set[tuple[bytes, int]]:
     st.lists(st.integers(0, 200_000), min_size=1, max_size=3),
 )
 @settings(max_examples=settings().max_examples // 2)
-def test_restarts_in_a_row_lose_nobody(start: Start, trace: Trace, downs_ms: list[int]) -> None:
-    """Restarting again before anybody came back is like having been down for all of the time."""
+def test_restarts_in_a_row_lose_no_lease(start: Start, trace: Trace, downs_ms: list[int]) -> None:
+    """Restarts without a join in between restore the leases of one restart after the same time."""
     once, often = play(start.host(), trace), play(start.host(), trace)
     for down_ms in downs_ms:
         often.restart(down_ms=down_ms)
@@ -477,25 +483,25 @@ def test_restarts_in_a_row_lose_nobody(start: Start, trace: Trace, downs_ms: lis
 
 
 def test_the_traces_reach_what_they_are_about() -> None:
-    """The properties would hold of a room in which nothing happens: the traces must come to all that can be asked for."""
+    """The traces reach every method, effect and error: the properties would hold of a room without events."""
     seen: set[str] = set()
 
     @given(starts, traces(anything))
     @settings(max_examples=100, database=None, derandomize=True)
-    def look(start: Start, trace: Trace) -> None:
+    def observe(start: Start, trace: Trace) -> None:
         host = start.host()
         for pause_ms, happening in trace:
             happen(host, pause_ms, happening)
             seen.add(host.presence().method)
             if host.room.suspect_count:
-                seen.add("silent")
+                seen.add("suspect")
         for _, closes, effects in host.log:
             seen.update(effect if isinstance(effect, str) else type(effect).__name__ for effect in effects)
             if closes:
                 seen.add(Close.__name__)
 
-    look()
+    observe()
 
     assert seen == {
-        "counted", "sampled", "stale", "unknown", "silent", "Broadcasted", "Sent", "SaveSnapshot", "Close", "HostError", "ClientError"
+        "counted", "sampled", "stale", "unknown", "suspect", "Broadcasted", "Sent", "SaveSnapshot", "Close", "HostError", "ClientError"
     }  # fmt: skip

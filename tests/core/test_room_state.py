@@ -1,4 +1,4 @@
-"""The room after a restart and after a sleep, as a ledger: what it is told, then the whole step that it answers."""
+"""The room after a restart and after a sleep, as a ledger: an event, then the whole step that it answers."""
 
 from dataclasses import replace
 
@@ -27,11 +27,11 @@ from core.playing import LedgerRoom as Room
 
 
 CATS = {"gratitude": 1}
-"""The mood of Cat, in doubt after a restart."""
+"""The mood of Cat, who is suspect after a restart."""
 
 
 def a_full_room() -> Room:
-    """Ann on a socket with a mood, Bob's socket broken, Cat reporting; 5 s have passed."""
+    """Return a room with Ann connected in a mood, Bob disconnected and Cat on the panel; 5 s have passed."""
     room = a_room()
     room.step(Joined("ann's", ANN, "release"), now_ms=0)
     room.step(Joined("bob's", BOB), now_ms=0)
@@ -41,17 +41,17 @@ def a_full_room() -> Room:
 
 
 def test_a_restart_is_not_an_exodus() -> None:
-    """Restored people count in high until they are heard from; low is those who were."""
+    """Restored visitors count in high only, until they join or report again."""
     room = restart(a_full_room(), now_ms=8_000)
 
     assert room.presence(now_ms=8_000) == here(8_000, 3, suspect=3, stale=True, release=1, gratitude=1)
     assert room.step(TimerFired(), now_ms=8_000) == Step((), next_timer_ms=20_000)
     assert room.step(Joined("ann's 2", ANN), now_ms=9_000) == Step(
-        (Broadcasted(here(9_000, 3, suspect=2, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
+        (Broadcasted(here(9_000, 3, suspect=2, stale=True, suspect_moods=CATS, release=1, gratitude=1)),),
         20_000,
     )
     assert room.step(TimerFired(), now_ms=20_000) == Step(
-        (Broadcasted(here(20_000, 2, suspect=1, stale=True, silent_moods=CATS, release=1, gratitude=1)),),
+        (Broadcasted(here(20_000, 2, suspect=1, stale=True, suspect_moods=CATS, release=1, gratitude=1)),),
         60_000,
     )
     assert room.step(PanelReported(CAT, 0.5), now_ms=30_000) == Step(
@@ -60,7 +60,7 @@ def test_a_restart_is_not_an_exodus() -> None:
 
 
 def test_a_restored_room_is_counted_again_after_one_lease() -> None:
-    """Nobody comes back: the people of sockets are gone within lease_ms, those who reported within theirs."""
+    """Without a join or report, restored members expire within lease_ms and restored seats within heartbeat_lease_ms."""
     room = restart(a_full_room(), now_ms=8_000)
 
     assert room.step(TimerFired(), now_ms=60_000).effects == (
@@ -72,20 +72,20 @@ def test_a_restored_room_is_counted_again_after_one_lease() -> None:
 
 
 def test_newcomers_after_a_restart_are_counted_beside_the_restored() -> None:
-    """Somebody who was not there before is in low and in high."""
+    """A visitor who was not there before the restart is in low and in high."""
     room = restart(a_full_room(), now_ms=8_000)
 
     step = room.step(Joined("dan's", visitor("dan")), now_ms=9_000)
 
     assert step.effects == (
         Broadcasted(
-            here(9_000, 4, suspect=3, stale=True, silent_moods=CATS | {"release": 1}, release=1, gratitude=1)
+            here(9_000, 4, suspect=3, stale=True, suspect_moods=CATS | {"release": 1}, release=1, gratitude=1)
         ),
     )
 
 
-def test_a_restored_person_can_say_goodbye() -> None:
-    """A goodbye over HTTP reaches somebody who was not heard from since the restart."""
+def test_a_restored_visitor_can_leave() -> None:
+    """A leave over HTTP removes a visitor who is suspect since the restart."""
     room = restart(a_full_room(), now_ms=8_000)
 
     step = room.step(PanelLeft(CAT), now_ms=9_000)
@@ -94,7 +94,7 @@ def test_a_restored_person_can_say_goodbye() -> None:
 
 
 def test_leases_that_end_while_the_server_is_down_are_over() -> None:
-    """Who would have lapsed meanwhile is not restored."""
+    """A lease that expired while the server was down is not restored."""
     room = restart(a_full_room(), now_ms=20_000)
 
     assert not room.holds(BOB)
@@ -102,7 +102,7 @@ def test_leases_that_end_while_the_server_is_down_are_over() -> None:
 
 
 def test_a_restart_after_every_lease_is_unknown_and_not_empty() -> None:
-    """When nobody's lease lasted, nobody knows who will come back: unknown for one lease, never 0."""
+    """If every lease expired while the server was down, the room is unknown for one lease, not 0."""
     room = restart(a_full_room(), now_ms=150_000)
 
     assert room.step(TimerFired(), now_ms=150_000) == Step((), next_timer_ms=210_000)
@@ -113,7 +113,7 @@ def test_a_restart_after_every_lease_is_unknown_and_not_empty() -> None:
 
 
 def test_an_empty_room_is_restored_as_empty() -> None:
-    """A room that was known to be empty is so again, at any later time."""
+    """A room that was empty is restored as empty, at any later time."""
     empty = a_room()
     empty.step(Joined("tab", ANN), now_ms=0)
     empty.step(Left("tab"), now_ms=2_000)
@@ -123,7 +123,7 @@ def test_an_empty_room_is_restored_as_empty() -> None:
 
 
 def test_an_unknown_room_is_unknown_again_after_a_restart() -> None:
-    """Whoever had no time to renew before the second crash has one lease from the restart."""
+    """A room that was unknown at the crash is unknown for one lease from the restart."""
     room = a_room(unknown=True)
     room.step(Joined("tab", ANN), now_ms=30_000)
     room = restart(room, now_ms=40_000)
@@ -135,8 +135,8 @@ def test_an_unknown_room_is_unknown_again_after_a_restart() -> None:
     assert room.step(TimerFired(), now_ms=100_000).effects == (Broadcasted(here(100_000, 1)),)
 
 
-def test_time_for_which_the_server_was_down_gives_nobody_a_chance_to_renew() -> None:
-    """A room that did not know its count when it went down does not know it when it comes back, however late."""
+def test_the_unknown_lease_does_not_run_while_the_server_is_down() -> None:
+    """A room that was unknown when it went down is unknown when it comes back, however late."""
     room = a_room(unknown=True)
     room.step(TimerFired(), now_ms=5_000)
 
@@ -156,7 +156,7 @@ def test_a_mood_that_is_no_longer_declared_becomes_unspoken() -> None:
 
 
 def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:
-    """When the clock stepped back over a restart, no time passed for anybody."""
+    """A clock that stepped back over a restart takes no time off a lease."""
     room = restart(a_full_room(), now_ms=1_000)
 
     assert room.step(TimerFired(), now_ms=1_000) == Step((), next_timer_ms=16_000)
@@ -164,7 +164,7 @@ def test_a_restore_before_its_snapshot_takes_no_time_off_leases() -> None:
 
 
 def test_a_restored_lease_is_no_longer_than_leases_are_now() -> None:
-    """With a shorter lease since the restart, or a damaged snapshot, nobody stays in doubt for longer than that."""
+    """A restored lease is cut to the length that leases have now, after a change of config or a damaged snapshot."""
     room = a_room(replace(CONFIG, lease_ms=86_400_000))
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(PanelReported(BOB, 0.5), now_ms=0)
@@ -181,7 +181,7 @@ def test_a_restored_lease_is_no_longer_than_leases_are_now() -> None:
 
 
 def test_the_label_lasts_over_a_restart() -> None:
-    """What people read does not jump because a server restarted."""
+    """A restart does not move the label."""
     room = a_room()
     for index in range(41):
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
@@ -194,11 +194,11 @@ def test_the_label_lasts_over_a_restart() -> None:
     assert room.presence(now_ms=1_000).label == "about 40"  # 0 to 41: in steps of 20
 
 
-# --- Sleep --------------------------------------------------------------------------------------------------------
+# --- Hibernation --------------------------------------------------------------------------------------------------
 
 
-def test_a_socket_that_broke_while_the_room_slept_leaves_its_person_in_doubt() -> None:
-    """Who joined but is not among the connections at waking has lost the socket."""
+def test_a_connection_lost_in_hibernation_makes_its_visitor_suspect() -> None:
+    """A member without a connection on resuming is suspect."""
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
     room.step(Joined("bob's", BOB), now_ms=0)
@@ -210,23 +210,23 @@ def test_a_socket_that_broke_while_the_room_slept_leaves_its_person_in_doubt() -
     assert room.step(TimerFired(), now_ms=16_000).effects == (Broadcasted(here(16_000, 1)),)
 
 
-@pytest.mark.parametrize("nap_at_ms", [100, 200])
-def test_a_sleep_does_not_forget_who_was_told_what(nap_at_ms: int) -> None:
-    """Somebody who was told of a change hears that it was taken back, though the room slept before or after that."""
+@pytest.mark.parametrize("hibernated_at_ms", [100, 200])
+def test_hibernation_keeps_a_reply_ahead_of_the_broadcast(hibernated_at_ms: int) -> None:
+    """A reply ahead of the broadcast is followed by one, though the room hibernated in between."""
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
     room.step(Joined("bob's", BOB), now_ms=100)
-    if nap_at_ms == 100:
+    if hibernated_at_ms == 100:
         room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
     assert room.step(Left("ann's"), now_ms=200) == Step((), next_timer_ms=1_000)
-    if nap_at_ms == 200:
+    if hibernated_at_ms == 200:
         room = Room.wake(room.snapshot(), CONFIG, {"bob's": BOB})
 
     assert room.step(TimerFired(), now_ms=1_000).effects == (Broadcasted(here(1_000, 1)),)
 
 
-def test_what_happened_while_the_room_slept_is_saved() -> None:
-    """A doubt that comes with waking is a change like any other: the next snapshot has it."""
+def test_a_change_on_resuming_is_saved() -> None:
+    """A visitor who is suspect since resuming is in the next snapshot."""
     room = a_room(replace(CONFIG, snapshot_ms=10_000))
     room.step(Joined("tab", ANN), now_ms=0)
     assert SaveSnapshot() in room.step(TimerFired(), now_ms=10_000).effects
@@ -239,8 +239,8 @@ def test_what_happened_while_the_room_slept_is_saved() -> None:
     )
 
 
-def test_a_connection_of_nobody_is_not_taken_over_at_waking() -> None:
-    """A connection whose visitor the room does not hold is as good as forgotten."""
+def test_a_connection_without_a_lease_is_left_out_on_resuming() -> None:
+    """A connection whose visitor has no lease is left out on resuming."""
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
 
@@ -250,8 +250,8 @@ def test_a_connection_of_nobody_is_not_taken_over_at_waking() -> None:
     assert room.step(HeartbeatReceived("bob's"), now_ms=0) == Step((), 60_000)
 
 
-def test_several_tabs_sleep_as_one_person() -> None:
-    """All connections of a visitor are back after waking."""
+def test_several_tabs_hibernate_as_one_visitor() -> None:
+    """All connections of a visitor are back after resuming."""
     room = a_room()
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Joined("tab 2", ANN), now_ms=0)
@@ -263,11 +263,8 @@ def test_several_tabs_sleep_as_one_person() -> None:
     assert room.step(Left("tab 2"), now_ms=2_000).effects == (Broadcasted(here(2_000, 0)),)
 
 
-def test_what_a_room_has_to_keep_of_its_suspects_is_compared_at_constant_cost() -> None:
-    """
-    A host asks after every step whether there is something new to keep: it is when a visitor becomes suspect, comes back, or expires, and
-    what is compared does not grow with the suspects.
-    """
+def test_the_hibernation_version_of_suspects_has_constant_size() -> None:
+    """The hibernation version changes when a visitor becomes suspect, reconnects or expires, and does not grow with the suspects."""
     config = RoomConfig(push_ms=1_000, lease_ms=60_000, grace_ms=10_000, snapshot_ms=1_000_000)
     room = Room("lobby", config, now_ms=0, connection_is_lease=True)
     keys = [VisitorKey(number.to_bytes(16)) for number in range(100)]
@@ -276,7 +273,7 @@ def test_what_a_room_has_to_keep_of_its_suspects_is_compared_at_constant_cost() 
         room.step(Joined(key, key), now_ms=0)
     room.step(TimerFired(), now_ms=1_000)
 
-    stamps = []
+    versions = []
     for at_ms, events in (
         (1_100, [Disconnected(key) for key in keys]),
         (1_200, [Joined("back", keys[3])]),
@@ -285,18 +282,18 @@ def test_what_a_room_has_to_keep_of_its_suspects_is_compared_at_constant_cost() 
     ):
         for event in events:
             room.step(event, now_ms=at_ms)
-        stamps.append(room.hibernation_version)
+        versions.append(room.hibernation_version)
     room.step(MoodChanged("watching", "release"), now_ms=1_500)
-    assert room.hibernation_version == stamps[-1]
+    assert room.hibernation_version == versions[-1]
     room.step(TimerFired(), now_ms=20_000)
     assert room.suspect_count == 0
 
-    assert len({*stamps, room.hibernation_version}) == len(stamps) + 1
-    assert not any(isinstance(part, tuple | list | dict | set) for part in stamps[0])
+    assert len({*versions, room.hibernation_version}) == len(versions) + 1
+    assert not any(isinstance(part, tuple | list | dict | set) for part in versions[0])
 
 
-def test_a_broadcast_is_no_change_of_what_a_room_among_peers_has_to_keep() -> None:
-    """A host keeps the last broadcast of a room with what is known of its peers, so the rest of the room is not written for that."""
+def test_a_broadcast_among_peers_does_not_change_the_hibernation_version() -> None:
+    """A broadcast does not change the hibernation version of a room among peers: the host keeps it with their state."""
     room = a_room()
     room.step(PanelReported(ANN, 0.5), now_ms=0)
     alone = room.hibernation_version

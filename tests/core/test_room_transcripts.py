@@ -1,13 +1,13 @@
-"""Scenarios that can be read: prose, what happens, ``----``, and what the room asked for.
+"""Transcripts: prose, commands, ``----``, and the effects of the room.
 
-``REWRITE_TRANSCRIPTS=1 pytest tests/core/test_room_transcripts.py`` writes the answers anew. Only somebody who can
-explain every line of the difference may commit it.
+``REWRITE_TRANSCRIPTS=1 pytest tests/core/test_room_transcripts.py`` writes the effects again. Commit the difference
+only if every line of it can be explained.
 
 A line of a scenario is a time and a command: ``join SOCKET VISITOR [MOOD]``, ``observe SOCKET``, ``mood SOCKET
 MOOD``, ``leave SOCKET``, ``break SOCKET``, ``mute SOCKET`` (it stays open, and nothing comes through), ``hear
 SOCKET`` (it comes through again), ``report VISITOR [MOOD]``, ``withdraw VISITOR``, ``wait``, ``open`` (a server starts,
-from what was saved if there is anything), ``stop`` (politely), ``crash``, ``forget`` (what was saved); and, without a time, ``set snapshot_ms VALUE``.
-All sockets that are not muted are heard from three times a lease.
+from the saved snapshot if there is one), ``stop`` (gracefully), ``crash``, ``forget`` (the saved snapshot); and, without
+a time, ``set snapshot_ms VALUE``. All sockets that are not muted send a heartbeat three times a lease.
 """
 
 import os
@@ -53,7 +53,7 @@ def write_clock(at_ms: int) -> str:
 
 
 def in_words(presence: Presence) -> str:
-    """Say a presence in a line."""
+    """Format a presence as a line."""
     p = presence
     if p.count is None:
         here = f"unknown, at least {p.low}"
@@ -70,7 +70,7 @@ def in_words(presence: Presence) -> str:
 
 
 class Play:
-    """A scenario under way."""
+    """Plays a scenario line by line."""
 
     def __init__(self) -> None:
         self.config = RoomConfig(heartbeat_ms=30_000)
@@ -96,7 +96,7 @@ class Play:
                 self.muted.add(socket)
             case "hear", [socket]:
                 self.muted.remove(socket)
-                self.tell(HeartbeatReceived(socket))
+                self.step(HeartbeatReceived(socket))
             case "stop", []:
                 assert self.host is not None
                 self.saved = encode_snapshot(self.host.room.snapshot())
@@ -108,7 +108,7 @@ class Play:
                 self.saved = self.host.saved or self.saved
                 self.host = None
             case _:
-                self.tell(read_event(command, words))
+                self.step(read_event(command, words))
 
     def open(self) -> None:
         """Start a server."""
@@ -116,14 +116,14 @@ class Play:
         self.host = Host(self.config, clock_ms=self.clock_ms, unknown=self.saved is None)
         if self.saved is not None:
             self.host.room = Room.restore(decode_snapshot(self.saved), self.config, now_ms=self.clock_ms)
-            self.host.tell(TimerFired())
+            self.host.step(TimerFired())
         self.lines.append(f"{write_clock(self.clock_ms)}  page: {in_words(self.host.presence())}")
 
-    def tell(self, event: Event) -> None:
-        """Sent the room something, and write down what it asks for."""
-        assert self.host is not None, "nothing happens to a server that is down"
+    def step(self, event: Event) -> None:
+        """Apply an event, and write down its effects."""
+        assert self.host is not None, "a server that is down has no events"
         known = len(self.host.log)
-        self.host.tell(event)
+        self.host.step(event)
         self.write_down(known)
 
     def write_down(self, known: int) -> None:
@@ -134,7 +134,7 @@ class Play:
                 self.lines.append(f"{write_clock(at_ms)}  {effect_in_words(effect, self.host)}")
 
     def wait_until(self, at_ms: int) -> None:
-        """Let time pass; the sockets that are open and not muted are heard from."""
+        """Advance the clock, with heartbeats of the sockets that are open and not muted."""
         while self.host is not None:
             pings_at_ms = (self.clock_ms // self.config.ping_ms + 1) * self.config.ping_ms
             known = len(self.host.log)
@@ -145,12 +145,12 @@ class Play:
                 break
             for connection, key in list(self.host.connections.items()):
                 if key is not None and connection not in self.muted:
-                    self.tell(HeartbeatReceived(connection))
+                    self.step(HeartbeatReceived(connection))
         self.clock_ms = at_ms
 
 
 def read_event(command: str, words: list[str]) -> Event:
-    """Read what happens to the room."""
+    """Parse an event."""
     match command, words:
         case "join", [socket, name, *mood]:
             return Joined(socket, visitor(name), mood[0] if mood else None)
@@ -170,10 +170,10 @@ def read_event(command: str, words: list[str]) -> Event:
 
 
 def effect_in_words(effect: Carried, host: Host) -> str:
-    """Say what the room asks for."""
+    """Format an effect as a line."""
     match effect:
         case Broadcasted(presence):
-            return f"everybody: {in_words(presence)}"
+            return f"broadcast: {in_words(presence)}"
         case Sent(connection, presence):
             return f"{connection}: {in_words(presence)}"
         case Close(connection, code):
@@ -187,7 +187,7 @@ def effect_in_words(effect: Carried, host: Host) -> str:
 
 
 def perform(text: str) -> str:
-    """Play a scenario, and return it with the answers that the room gives now."""
+    """Play a scenario, and return it with the effects of the room as it is now."""
     play = Play()
     blocks = []
     for block in text.strip().split("\n\n"):
@@ -204,7 +204,7 @@ def perform(text: str) -> str:
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=[path.stem for path in SCENARIOS])
 def test_a_scenario_goes_as_it_is_written(path: Path) -> None:
-    """The room answers a scenario as the transcript says, line by line."""
+    """The effects of a scenario are those of its transcript, line by line."""
     written = path.read_text(encoding="utf-8")
     performed = perform(written)
     if os.environ.get("REWRITE_TRANSCRIPTS"):
@@ -213,7 +213,7 @@ def test_a_scenario_goes_as_it_is_written(path: Path) -> None:
 
 
 def test_there_are_scenarios() -> None:
-    """The transcripts are found, and every one has answers to be held to."""
+    """There are at least four transcripts, and each has effects to compare."""
     assert len(SCENARIOS) >= 4
     for path in SCENARIOS:
         assert "\n----\n" in path.read_text(encoding="utf-8")

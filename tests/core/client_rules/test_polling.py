@@ -1,4 +1,4 @@
-"""What a client that polls does, as a ledger; and what holds whatever happens to it."""
+"""A polling client: its requests as a ledger, and properties of any sequence of events."""
 
 from random import Random
 from typing import Any, Final
@@ -30,7 +30,7 @@ ANNS_TICKET: Final = ticket(ANN, room="lobby", epoch=7)
 
 
 class Middle:
-    """Chance without surprises: always the middle."""
+    """A source of chance that always draws the middle."""
 
     def uniform(self, a: float, b: float, /) -> float:
         return (a + b) / 2
@@ -49,7 +49,7 @@ def poller(visitor: str = ANN, *, mood: str | None = None) -> Poller:
 
 
 def counted(mood: str | None = None) -> Poller:
-    """Somebody who polled at 0, and whose report was taken at 1,000."""
+    """Return a poller that polled at 0, and whose report was acknowledged at 1,000."""
     ann = poller(mood=mood)
     ann.due(0)
     ann.heard(presence(), 0)
@@ -65,10 +65,8 @@ def report(mood: str | None = None, epoch: int = 7) -> ReportRequest:
 # --- The ledger ---------------------------------------------------------------------------------------------------
 
 
-def test_whoever_is_asked_looks_reports_and_gives_a_rare_sign_of_life() -> None:
-    """
-    A poll at once, a report as soon as the rate is known, the next poll after poll_ms and the next report after a beat.
-    """
+def test_a_client_in_the_sample_polls_and_reports() -> None:
+    """A client in the sample polls at once, reports as soon as it knows the rate, and repeats both after poll_ms and heartbeat_ms."""
     ann = poller(mood="release")
     assert ann.next_at_ms == 0
     assert ann.due(0) == [POLL]
@@ -85,10 +83,8 @@ def test_whoever_is_asked_looks_reports_and_gives_a_rare_sign_of_life() -> None:
     assert ann.due(300 + HEARTBEAT_MS) == [report("release"), POLL]
 
 
-def test_whoever_is_not_asked_only_reads() -> None:
-    """
-    Not on coming, not on a change of mood, not after a beat; and there is nothing to take back.
-    """
+def test_a_client_outside_the_sample_only_polls() -> None:
+    """A client outside the sample never reports, and has no leave to send."""
     ann = poller()
     ann.due(0)
     ann.heard(presence(ANNS_TICKET), 0)
@@ -102,9 +98,7 @@ def test_whoever_is_not_asked_only_reads() -> None:
 
 
 def test_a_change_of_mood_is_reported_at_once() -> None:
-    """
-    And a sign of life is due a beat later. The same mood again is no change.
-    """
+    """A change of mood is reported at once, and the next heartbeat is due heartbeat_ms later; the same mood is no change."""
     ann = counted("release")
     ann.feel("release", 5_000)
     assert ann.due(5_000) == []
@@ -117,10 +111,8 @@ def test_a_change_of_mood_is_reported_at_once() -> None:
     assert report("gratitude") in ann.due(5_100 + HEARTBEAT_MS)
 
 
-def test_a_mood_that_changes_behind_a_report_is_told_after_it() -> None:
-    """
-    One report at a time: the second one goes when the first is acknowledged.
-    """
+def test_a_mood_that_changes_during_a_report_is_reported_after_it() -> None:
+    """A second report is sent when the first is acknowledged: there is one in flight at a time."""
     ann = counted()
     ann.feel("release", 5_000)
     assert ann.due(5_000) == [report("release")]
@@ -130,10 +122,8 @@ def test_a_mood_that_changes_behind_a_report_is_told_after_it() -> None:
     assert ann.due(5_100) == [report("gratitude")]
 
 
-def test_a_report_that_came_to_nothing_is_repeated() -> None:
-    """
-    After waits that double: the middle of up to 1, 2, 4 s. What is polled meanwhile does not cut them short.
-    """
+def test_a_failed_report_is_repeated() -> None:
+    """A failed report is repeated after waits that double, and a poll meanwhile does not cut them short."""
     ann = poller()
     ann.due(0)
     ann.heard(presence(), 0)
@@ -146,10 +136,8 @@ def test_a_report_that_came_to_nothing_is_repeated() -> None:
         at_ms += wait_ms
 
 
-def test_a_report_that_was_shed_looks_first() -> None:
-    """
-    After the time that the server asked for it polls; and reports if the rate still asks for it.
-    """
+def test_a_report_that_was_shed_is_preceded_by_a_poll() -> None:
+    """A report that was shed is followed by a poll after the server's wait, and by a report if the rate still asks for it."""
     for rate, reports in ((1.0, [report()]), (ANNS_TICKET, [])):
         ann = poller()
         ann.due(0)
@@ -163,9 +151,7 @@ def test_a_report_that_was_shed_looks_first() -> None:
 
 
 def test_a_poll_on_its_way_does_not_cut_the_wait_of_a_shed_report_short() -> None:
-    """
-    It does for the looking; the report waits for its time.
-    """
+    """A poll in flight stands for the one after a shed report; the report itself waits for its time."""
     ann = counted()
     assert ann.due(1_000 + POLL_MS) == [POLL]
     ann.feel("release", 40_000)
@@ -176,10 +162,8 @@ def test_a_poll_on_its_way_does_not_cut_the_wait_of_a_shed_report_short() -> Non
     assert ann.due(50_500) == [report("release")]
 
 
-def test_a_poll_that_came_to_nothing_is_repeated() -> None:
-    """
-    After a wait of its own, and not before the server's word.
-    """
+def test_a_failed_poll_is_repeated() -> None:
+    """A failed poll is repeated after its own wait, and not before the server's retry_ms."""
     ann = poller()
     ann.due(0)
     ann.failed(POLL, 0)
@@ -196,9 +180,7 @@ def test_a_poll_that_came_to_nothing_is_repeated() -> None:
 
 
 def test_a_rate_that_falls_frees_from_reporting() -> None:
-    """
-    The seat is given up on both sides: no sign of life, no goodbye. When the rate rises again it is a new report.
-    """
+    """A fallen rate ends the seat on both sides, without a heartbeat or a leave; a raised one causes a new report."""
     ann = counted()
     assert ann.leave() == LeaveRequest(ANN)
     ann.due(31_000)
@@ -208,13 +190,11 @@ def test_a_rate_that_falls_frees_from_reporting() -> None:
     ann.due(61_000)
     ann.heard(presence(1.0, as_of_ms=3), 61_000)
     assert ann.due(61_000) == [report()]
-    assert ann.leave() == LeaveRequest(ANN), "the report may have arrived, whatever becomes of its answer"
+    assert ann.leave() == LeaveRequest(ANN), "the report may have arrived, even if its answer does not"
 
 
-def test_a_report_that_nobody_wants_any_more_is_not_repeated() -> None:
-    """
-    The rate fell while it was on its way, and then it came to nothing.
-    """
+def test_a_report_outside_the_sample_is_not_repeated() -> None:
+    """A failed report is not repeated if the rate fell meanwhile."""
     for retry_ms in (None, 2_000):
         ann = counted()
         ann.due(31_000)
@@ -227,9 +207,7 @@ def test_a_report_that_nobody_wants_any_more_is_not_repeated() -> None:
 
 
 def test_an_answer_may_say_that_the_report_was_not_wanted() -> None:
-    """
-    The rate in it is newer than the one that was acted on: nothing is repeated, nothing is taken back.
-    """
+    """An answer with a rate below the ticket ends the seat: no report is repeated, and no leave is sent."""
     ann = poller()
     ann.due(0)
     ann.heard(presence(), 0)
@@ -241,9 +219,7 @@ def test_an_answer_may_say_that_the_report_was_not_wanted() -> None:
 
 
 def test_what_a_cache_kept_too_long_says_nothing_of_the_rate() -> None:
-    """
-    The newest presence counts, in whichever order they arrive.
-    """
+    """A presence older than the latest does not change the rate."""
     ann = counted()
     ann.due(31_000)
     ann.heard(presence(ANNS_TICKET, as_of_ms=0), 31_000)
@@ -251,10 +227,8 @@ def test_what_a_cache_kept_too_long_says_nothing_of_the_rate() -> None:
     assert ann.is_acknowledged
 
 
-def test_a_stay_keeps_its_epoch_for_as_long_as_the_server_takes_it() -> None:
-    """
-    The next epoch changes nothing; with the one after it a new stay begins, under a new ticket.
-    """
+def test_a_visit_keeps_its_epoch_for_as_long_as_the_server_accepts_it() -> None:
+    """A visit keeps its epoch through the next one; with the one after that a new visit begins, with a new ticket."""
     ann = counted()
     ann.feel("release", 2_000)
     ann.heard(presence(epoch=8, as_of_ms=2), 2_000)
@@ -264,10 +238,8 @@ def test_a_stay_keeps_its_epoch_for_as_long_as_the_server_takes_it() -> None:
     assert ann.due(3_000) == [report("release", epoch=9)]
 
 
-def test_a_stay_that_the_server_calls_outdated_begins_anew() -> None:
-    """
-    It looks again, and reports under the epoch that it finds.
-    """
+def test_a_visit_that_the_server_rejects_as_outdated_is_replaced() -> None:
+    """A visit that the server rejects as outdated polls, and reports with the current epoch."""
     ann = counted()
     ann.feel("release", 5_000)
     ann.due(5_000)
@@ -278,22 +250,18 @@ def test_a_stay_that_the_server_calls_outdated_begins_anew() -> None:
     assert ann.due(5_600) == [report("release", epoch=9)]
 
 
-def test_whoever_only_looks_is_never_asked() -> None:
-    """
-    It has no id, and so no ticket; at any rate.
-    """
-    nobody = Poller(None, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Middle(), now_ms=0)
-    assert nobody.due(0) == [POLL]
-    nobody.heard(presence(1.0), 0)
-    assert nobody.due(POLL_MS) == [POLL]
-    assert nobody.leave() is None
+def test_a_client_without_a_visitor_id_never_reports() -> None:
+    """A client without a visitor id has no ticket, and never reports."""
+    reader = Poller(None, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Middle(), now_ms=0)
+    assert reader.due(0) == [POLL]
+    reader.heard(presence(1.0), 0)
+    assert reader.due(POLL_MS) == [POLL]
+    assert reader.leave() is None
 
 
 @given(st.integers())
 def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
-    """
-    Each keeps its own from poll to poll, within a tenth of poll_ms.
-    """
+    """A client keeps its stride from poll to poll, within a tenth of poll_ms."""
     ann = Poller(ANN, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Random(seed), now_ms=0)
     lengths_ms = set()
     at_ms = 0
@@ -307,10 +275,8 @@ def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
 
 
 @given(st.integers(500, DAY_MS), st.integers())
-def test_signs_of_life_drift_apart_and_are_never_late(heartbeat_ms: int, seed: int) -> None:
-    """
-    Those who came together do not report together a beat later; and nobody is taken for silent by that.
-    """
+def test_heartbeats_drift_apart_and_are_never_late(heartbeat_ms: int, seed: int) -> None:
+    """The time between two heartbeats is stretched by a factor of the client's, and is less than fresh_ms."""
     ann = Poller(ANN, room="lobby", heartbeat_ms=heartbeat_ms, mood=None, rng=Random(seed), now_ms=0)
     ann.due(0)
     ann.heard(presence(), 0)
@@ -323,13 +289,13 @@ def test_signs_of_life_drift_apart_and_are_never_late(heartbeat_ms: int, seed: i
     assert at_ms < RoomConfig(heartbeat_ms=heartbeat_ms).fresh_ms
 
 
-# --- Whatever happens ---------------------------------------------------------------------------------------------
+# --- Any sequence of events ---------------------------------------------------------------------------------------
 
 MOODS: Final = ("gratitude", "release", None)
 
 
-class Life:
-    """A poller among a server, a network and moods that all do as they like; it checks every request that is made."""
+class Scenario:
+    """A poller with a server, a network and moods that a test drives; it checks every request."""
 
     def __init__(self, seed: int) -> None:
         self.now_ms = 0
@@ -340,11 +306,11 @@ class Life:
         self.poller = Poller(
             ANN, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Random(seed), now_ms=0
         )
-        self.on_their_way: list[Request] = []
-        self.heard_rate = 0.0
-        self.heard_as_of_ms = -1
+        self.in_flight: list[Request] = []
+        self.known_rate = 0.0
+        self.known_as_of_ms = -1
         self.shed_until_ms: int | None = None
-        self.looked_since_shed = True
+        self.polled_since_shed = True
         self.server_mood: str | None = None
 
     def presence(self) -> Presence:
@@ -352,32 +318,30 @@ class Life:
         return presence(self.rate, epoch=self.epoch, as_of_ms=self.as_of_ms)
 
     def learn(self, seen: Presence) -> Presence:
-        if seen.as_of_ms >= self.heard_as_of_ms:
-            self.heard_as_of_ms, self.heard_rate = seen.as_of_ms, seen.sample_rate
+        if seen.as_of_ms >= self.known_as_of_ms:
+            self.known_as_of_ms, self.known_rate = seen.as_of_ms, seen.sample_rate
         return seen
 
     def act(self) -> None:
-        """Let it send what is due."""
+        """Send the requests that are due, and check them."""
         for request in self.poller.due(self.now_ms):
-            assert type(request) not in {type(other) for other in self.on_their_way}, (
-                "one of a kind at a time"
-            )
-            self.on_their_way.append(request)
+            assert type(request) not in {type(other) for other in self.in_flight}, "one of a kind at a time"
+            self.in_flight.append(request)
             if isinstance(request, ReportRequest):
-                assert ticket(ANN, room="lobby", epoch=request.epoch) < self.heard_rate, "it was asked"
+                assert ticket(ANN, room="lobby", epoch=request.epoch) < self.known_rate, "it was asked"
                 assert request.mood == self.mood
-                assert self.looked_since_shed
+                assert self.polled_since_shed
                 assert self.shed_until_ms is None or self.now_ms >= self.shed_until_ms
         assert self.poller.next_at_ms > self.now_ms
 
     def answer(self, fate: str) -> None:
-        """Answer what has been on its way longest."""
-        if not self.on_their_way:
+        """Answer the oldest request in flight."""
+        if not self.in_flight:
             return
-        request = self.on_their_way.pop(0)
+        request = self.in_flight.pop(0)
         match request, fate:
             case PollRequest(), "good" | "outdated":
-                self.looked_since_shed = True
+                self.polled_since_shed = True
                 self.poller.heard(self.learn(self.presence()), self.now_ms)
             case ReportRequest(mood=mood), "good":
                 self.server_mood = mood
@@ -387,14 +351,14 @@ class Life:
                 self.poller.outdated(self.now_ms)
             case ReportRequest(), "shed":
                 self.shed_until_ms = self.now_ms + 5_000
-                self.looked_since_shed = False
+                self.polled_since_shed = False
                 self.poller.failed(request, self.now_ms, retry_ms=5_000)
             case _:
                 retry_ms = 5_000 if fate == "shed" else None
                 self.poller.failed(request, self.now_ms, retry_ms=retry_ms)
 
 
-happenings = st.lists(
+stories = st.lists(
     st.one_of(
         st.tuples(st.just("wait"), st.integers(0, 2 * POLL_MS)),
         st.tuples(st.just("next"), st.just(0)),
@@ -406,55 +370,50 @@ happenings = st.lists(
 )
 
 
-@given(happenings, st.integers())
-def test_whatever_happens_reports_are_wanted_and_in_the_end_acknowledged(
-    story: list[tuple[str, Any]], seed: int
-) -> None:
-    """
-    One report at a time, only by those who are asked as far as they heard, with the mood of that moment, and after a
-    shed one not before a look and the server's time. Once all is calm the server knows whom it asked, and their mood.
-    """
-    life = Life(seed)
-    for what, how in story:
+@given(stories, st.integers())
+def test_reports_are_wanted_and_in_the_end_acknowledged(story: list[tuple[str, Any]], seed: int) -> None:
+    """A report is sent only in the sample, with the current mood, one at a time, and after a shed one only after a poll and the server's wait; in the end the server has the mood of a client in the sample."""
+    scenario = Scenario(seed)
+    for what, value in story:
         match what:
             case "wait":
-                life.now_ms += how
+                scenario.now_ms += value
             case "next":
-                life.now_ms = max(life.now_ms, min(life.poller.next_at_ms, life.now_ms + HEARTBEAT_MS))
+                scenario.now_ms = max(
+                    scenario.now_ms, min(scenario.poller.next_at_ms, scenario.now_ms + HEARTBEAT_MS)
+                )
             case "answer":
-                life.answer(how)
+                scenario.answer(value)
             case "mood":
-                life.mood = how
-                life.poller.feel(how, life.now_ms)
+                scenario.mood = value
+                scenario.poller.feel(value, scenario.now_ms)
             case "rate":
-                life.rate = how
-        life.act()
+                scenario.rate = value
+        scenario.act()
 
-    calm_at_ms = life.now_ms
-    while life.now_ms < calm_at_ms + HEARTBEAT_MS + 2 * BACKOFF_MAX_MS + 2 * POLL_MS:
-        while life.on_their_way:
-            life.answer("good")
-            life.act()
-        life.now_ms = life.poller.next_at_ms
-        life.act()
-    while life.on_their_way:
-        life.answer("good")
-    asked = life.rate > ticket(ANN, room="lobby", epoch=life.poller._epoch or 0)
-    assert (life.poller.is_asked, life.poller.is_acknowledged) == (asked, asked)
-    assert (life.poller.leave() is not None) == asked
+    settled_at_ms = scenario.now_ms
+    while scenario.now_ms < settled_at_ms + HEARTBEAT_MS + 2 * BACKOFF_MAX_MS + 2 * POLL_MS:
+        while scenario.in_flight:
+            scenario.answer("good")
+            scenario.act()
+        scenario.now_ms = scenario.poller.next_at_ms
+        scenario.act()
+    while scenario.in_flight:
+        scenario.answer("good")
+    asked = scenario.rate > ticket(ANN, room="lobby", epoch=scenario.poller._epoch or 0)
+    assert (scenario.poller.is_asked, scenario.poller.is_acknowledged) == (asked, asked)
+    assert (scenario.poller.leave() is not None) == asked
     if asked:
-        assert life.server_mood == life.mood
+        assert scenario.server_mood == scenario.mood
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.3, 0.05])
 def test_a_crowd_reports_in_the_share_of_the_rate(rate: float) -> None:
-    """
-    Of 4,000 visitors as many report as the rate says, within four standard errors.
-    """
+    """The share of 4,000 visitors who report is the rate, within four standard errors."""
     asked = 0
     for number in range(4_000):
-        somebody = poller(f"somebody-{number:08}-{number * 7_919 % 4_000:08}")
-        somebody.due(0)
-        somebody.heard(presence(rate), 0)
-        asked += len(somebody.due(0))
+        client = poller(f"visitor-{number:08}-{number * 7_919 % 4_000:08}")
+        client.due(0)
+        client.heard(presence(rate), 0)
+        asked += len(client.due(0))
     assert abs(asked - 4_000 * rate) <= 4 * (4_000 * rate * (1 - rate)) ** 0.5

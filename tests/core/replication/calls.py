@@ -32,7 +32,7 @@ def a_shard(shard: int) -> Shard:
 def exchange(
     coordinator: Coordinator, shard: Shard, part: RoomDelta, now_ms: int = NOW_MS
 ) -> tuple[CoordinatorUpdate, list[Delta]]:
-    """Let a shard call the coordinator, over the wire."""
+    """Send a shard's report to the coordinator, and the update back, both encoded."""
     number = int(shard.own[0])
     report = ShardReport.decode(shard.report(part, 1, now_ms).encode(moods_of), moods_of)
     _, resync = coordinator.hear(number, report, now_ms)

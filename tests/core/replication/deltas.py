@@ -33,7 +33,7 @@ def a_room(*, now_ms: int = 0, paced: bool = True) -> Room:
 
 
 def a_summary(count: int, *, arrivals_per_s: float = 0.0) -> Summary:
-    """So many people who are calm."""
+    """Return the sums of a room with ``count`` calm visitors."""
     room = a_room()
     for index in range(count):
         room.step(Joined(index, visitor(f"{index}"), "calm"), now_ms=0)

@@ -1,4 +1,4 @@
-"""The coordinator of a room and its shards: what is heard twice, late or not at all."""
+"""The coordinator of a room and its shards, with reports and updates that are repeated, late or lost."""
 
 from breathing_room.core.replication.coordinator import LOG_KEYS_MAX, Coordinator
 from breathing_room.core.replication.delta import BEGINNING, RoomDelta
@@ -7,7 +7,7 @@ from core.playing import ANN, BOB, CAT, visitor
 from core.replication.calls import EMPTY, NOW_MS, ROOM, a_coordinator, a_shard, exchange, moods_of, people
 
 
-def test_a_child_hears_the_sum_of_all_others_and_what_it_has_not_read() -> None:
+def test_a_shard_gets_the_sum_of_all_others_and_unread_claims() -> None:
     """
     Of two shards and the coordinator, each receives the sum of the others, and each claim once, its own included.
     """
@@ -27,7 +27,7 @@ def test_a_child_hears_the_sum_of_all_others_and_what_it_has_not_read() -> None:
     assert update.peers.unread == 0
 
 
-def test_an_answer_that_was_lost_is_given_again() -> None:
+def test_an_update_that_was_lost_is_sent_again() -> None:
     """
     What the coordinator sent counts as read once the shard has reported so, and not before.
     """
@@ -40,7 +40,7 @@ def test_an_answer_that_was_lost_is_given_again() -> None:
     assert [entry.rooms[ROOM].came for entry in entries] == [(ANN,)]
 
 
-def test_words_that_were_overtaken_change_nothing() -> None:
+def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
     """
     An update that is older than what a shard knows, and a report older than what the coordinator knows, are ignored.
     """
@@ -57,10 +57,8 @@ def test_words_that_were_overtaken_change_nothing() -> None:
     assert coordinator.states[1].peer.sums[ROOM].people == (3, 0, 0, 0, 0)
 
 
-def test_who_was_forgotten_claims_everybody_anew() -> None:
-    """
-    A shard that the coordinator does not know, one that missed more than the log holds, and all of them when the coordinator is new.
-    """
+def test_a_shard_that_was_removed_resyncs() -> None:
+    """A shard resyncs if the coordinator removed it, if it missed more than the log holds, or if the coordinator is new."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     assert not exchange(coordinator, one, RoomDelta(summary=people(3)))[0].resync, (
         "it is new, and has no visitors"

@@ -1,4 +1,4 @@
-"""A part of a room: what it tells of its people, and what it does when others tell of theirs."""
+"""A replica: the deltas that it composes, and its steps on those of peers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ CONFIG = RoomConfig(moods=("calm", "glad"))
 
 
 class Place:
-    """A node that holds a part, and another that it hears of; it notes what is said whenever something is sent."""
+    """A node with a replica; it notes the presence whenever one is sent."""
 
     def __init__(self, *, connection_is_lease: bool = False) -> None:
         self.nodes = Membership(HERE, late_ms=1_000, seat_lease_ms=1_000, now_ms=0)
@@ -32,12 +32,12 @@ class Place:
         self.replica = Replica(self.room, self.nodes, now_ms=0)
         self.now_ms = 0
         self.entry: EntryId = BEGINNING
-        self.announced: list[tuple[int | None, int, int | None]] = []
+        self.sent: list[tuple[int | None, int, int | None]] = []
         self.effects: list[Effect] = []
 
     def take(self, step: Step) -> None:
         self.effects += step.effects
-        self.announced += [self.says() for effect in step.effects if isinstance(effect, Broadcast | Send)]
+        self.sent += [self.says() for effect in step.effects if isinstance(effect, Broadcast | Send)]
 
     def says(self) -> tuple[int | None, int, int | None]:
         presence = self.replica.presence(now_ms=self.now_ms)
@@ -55,7 +55,7 @@ class Place:
         return self.replica.compose(self.now_ms)
 
     def hear(self, part: RoomDelta, node: tuple[str, int] = THERE) -> None:
-        """Read a message in the log."""
+        """Receive a delta from the log."""
         message = Delta(node=node, lease_ms=1_000, read=self.entry, rooms={"lobby": part})
         self.entry = (1, self.entry[1] + 1)
         self.nodes.hear(message, self.entry, heard_at_ms=self.now_ms, now_ms=self.now_ms)
@@ -65,49 +65,42 @@ class Place:
 def a_part(
     *people: VisitorKey, came: Sequence[VisitorKey] = (), gone: Sequence[VisitorKey] = ()
 ) -> RoomDelta:
-    """What another node tells that has these people on sockets."""
+    """Return the delta of a node with connections of these visitors."""
     room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
     for index, one in enumerate(people):
         room.step(Joined(index, one), now_ms=0)
     return RoomDelta(summary=room.summary(0), came=tuple(came), gone=tuple(gone))
 
 
-def test_a_newcomer_may_be_somebody_elses() -> None:
-    """
-    From the first announcement on, whoever comes in may still be in the sums of another node.
-    """
+def test_a_visitor_who_joins_may_be_in_the_sums_of_a_peer() -> None:
+    """A visitor who joins may still be in the sums of another node: low is less by one until it read the claim."""
     place = Place()
     place.hear(a_part(ANN, came=[ANN]))
     place.hear(a_part(ANN))
     place.join(ANN)
 
-    assert place.announced[-1] == place.says() == (2, 1, 2)
+    assert place.sent[-1] == place.says() == (2, 1, 2)
 
 
-def test_what_was_claimed_before_us_takes_nobody_from_us() -> None:
-    """
-    A claim that is read after somebody came in here, and told before that could be said, is older than ours: the newcomer stays,
-    whether our claim is still to be told or under way.
-    """
+def test_an_older_claim_of_a_peer_removes_no_visitor() -> None:
+    """A peer's claim that precedes ours in the log does not remove the visitor here, whether ours is composed yet or not; one that follows it does."""
     place = Place()
     place.join(ANN)
     place.hear(a_part(ANN, came=[ANN]))
     assert place.room.count == 1
 
-    told = place.compose()
-    assert told.came == (ANN,)
+    delta = place.compose()
+    assert delta.came == (ANN,)
     place.hear(a_part(ANN, came=[ANN]))
     assert place.room.count == 1
 
-    place.hear(told, HERE)
+    place.hear(delta, HERE)
     place.hear(a_part(ANN, came=[ANN]))
     assert (place.room.count, place.replica.standby_count) == (0, 1)
 
 
-def test_what_may_be_lost_is_told_again_and_is_the_newest_then() -> None:
-    """
-    A claim whose answer was lost is told again, and stands after whatever others claimed in between, though the first is in the log too.
-    """
+def test_a_delta_that_may_be_lost_is_queued_again_as_the_newest() -> None:
+    """A delta that may have been lost is queued again, and its claim is newer than the claims of peers in between."""
     place = Place()
     place.join(ANN)
     first = place.compose()
@@ -123,22 +116,18 @@ def test_what_may_be_lost_is_told_again_and_is_the_newest_then() -> None:
     assert place.says() == (1, 1, 1)
 
 
-def test_who_came_and_went_claims_weakly() -> None:
-    """
-    Somebody whose socket broke before it could be told, and whose lease goes on, is taken from nobody who has a socket of theirs.
-    """
+def test_a_visitor_who_joined_and_disconnected_is_only_reported() -> None:
+    """A visitor who joined and disconnected before the delta is in ``reported``: a peer with a connection of theirs keeps them."""
     place = Place()
     place.feed(Disconnected(place.join(ANN)))
-    told = place.compose()
+    delta = place.compose()
 
-    assert (told.came, told.reported, told.gone) == ((), (ANN,), (ANN,))
-    assert told.summary.suspect == told.summary.people
+    assert (delta.came, delta.reported, delta.gone) == ((), (ANN,), (ANN,))
+    assert delta.summary.suspect == delta.summary.people
 
 
-def test_a_report_that_got_no_seat_claims_nobody() -> None:
-    """
-    Whoever the panel does not ask is not claimed, and leaves no doubt.
-    """
+def test_a_report_without_a_seat_claims_no_visitor() -> None:
+    """A report that the panel does not keep is not claimed, and does not widen the interval."""
     place = Place()
     place.hear(a_part(BOB))
     place.room.panel.pace(((0, 0.25),), 0, 0)
@@ -148,10 +137,8 @@ def test_a_report_that_got_no_seat_claims_nobody() -> None:
     assert place.says()[1] == 1
 
 
-def test_a_node_in_doubt_gives_back_whom_it_took() -> None:
-    """
-    Whoever is counted on a node that is late, and has a socket here, is counted here from then on: that one is there.
-    """
+def test_visitors_of_a_suspect_peer_are_taken_back() -> None:
+    """A visitor with a connection here who is counted at a suspect peer is counted here from then on."""
     place = Place()
     place.join(ANN)
     place.hear(place.compose(), HERE)
@@ -164,10 +151,7 @@ def test_a_node_in_doubt_gives_back_whom_it_took() -> None:
 
 
 def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
-    """
-    A visitor who is counted elsewhere subscribes here still, and is counted here again, in the mood of before, when the last
-    connection there ends.
-    """
+    """A connection on standby gets broadcasts, and its visitor is counted here again, in the same mood, when the last connection at the peer ends."""
     place = Place(connection_is_lease=True)
     tab = place.join(ANN, "calm")
     place.hear(place.compose(), HERE)
@@ -186,10 +170,8 @@ def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
     assert (place.room.subscriber_count, place.compose().gone) == (0, (ANN,))
 
 
-def test_an_end_on_standby_is_no_ones_leave() -> None:
-    """
-    A connection on standby that ends takes nobody out of the count, and leaves nothing behind.
-    """
+def test_the_end_of_a_connection_on_standby_does_not_change_the_count() -> None:
+    """The end of a connection on standby does not change the count, and leaves no state."""
     place = Place()
     tab = place.join(ANN)
     place.hear(place.compose(), HERE)
@@ -212,10 +194,8 @@ def test_a_mood_here_takes_a_visitor_back() -> None:
     assert place.room.summary(0).people[0] == 1
 
 
-def test_what_follows_from_a_message_is_decided_once() -> None:
-    """
-    However many visitors of here a peer claims, the room decides once, when all of it is known: no broadcast says something between.
-    """
+def test_a_delta_is_decided_once() -> None:
+    """A delta that claims ten visitors causes one broadcast, after all of it is applied."""
     place = Place()
     people = [visitor(f"{index}") for index in range(10)]
     for one in people:
@@ -225,13 +205,11 @@ def test_what_follows_from_a_message_is_decided_once() -> None:
     place.now_ms = CONFIG.push_ms
     place.hear(a_part(*people, came=people))
     assert [type(effect) for effect in place.effects] == [Broadcast]
-    assert (place.announced[-1][0], place.room.count, place.replica.standby_count) == (10, 0, 10)
+    assert (place.sent[-1][0], place.room.count, place.replica.standby_count) == (10, 0, 10)
 
 
-def test_a_refused_join_claims_nobody() -> None:
-    """
-    A visitor with too many connections, of whom some are on standby, is refused one more, and loses none.
-    """
+def test_a_rejected_join_claims_no_visitor() -> None:
+    """A join beyond the limit is rejected, and its visitor's connections on standby are taken back."""
     place = Place()
     tabs = [place.join(ANN) for _ in range(CONFIG.connections_per_visitor_max)]
     place.hear(place.compose(), HERE)
@@ -243,9 +221,7 @@ def test_a_refused_join_claims_nobody() -> None:
 
 
 def test_a_change_of_one_replica_is_described_once_by_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    In a cluster of three a mood is described three times: once by each node, for all of its connections.
-    """
+    """A change of mood in a cluster of three is described three times, once at each node."""
     described: list[str] = []
     describe = presence.describe
 
