@@ -1,4 +1,4 @@
-"""What may come into a room, whichever host asks."""
+"""The admission of connections, reports and rooms, the same for every host."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ def unsigned(_visitor: str, _leaving: bool) -> None:  # noqa: FBT001
     raise ClientError("unsigned_visitor", "not signed", status=403)
 
 
-def refusal(call: Any, *args: Any, **options: Any) -> tuple[str, int]:
+def rejection(call: Any, *args: Any, **options: Any) -> tuple[str, int]:
     with pytest.raises(ClientError) as error:
         call(*args, **options)
     return error.value.code, error.value.status
@@ -45,7 +45,7 @@ def report(admission: Admission, content: bytes, *, rate: float = 1.0, now_ms: i
 
 
 def empty(admission: Admission) -> None:
-    """Take every token."""
+    """Take every token of the bucket."""
     assert admission.bucket is not None
     for _ in range(admission.bucket.burst):
         admission.bucket.spend(0)
@@ -60,24 +60,24 @@ def test_a_report_is_in_the_panel_if_its_ticket_is_below_the_rate() -> None:
 
 
 def test_only_a_report_in_the_panel_takes_a_token() -> None:
-    """With the bucket empty a report inside is refused and one outside is answered; a leave and a bad body never ask for a token."""
+    """With an empty bucket a report in the sample is rejected and one outside is answered; a leave and a bad body take no token."""
     admission = an_admission()
     empty(admission)
-    assert refusal(report, admission, body()) == ("over_budget", 429)
+    assert rejection(report, admission, body()) == ("over_budget", 429)
     assert not report(admission, body(), rate=DRAWN / 2).in_panel
     assert admission.leave(body()) == VISITOR
-    assert refusal(report, admission, b"{") == ("bad_json", 400)
+    assert rejection(report, admission, b"{") == ("bad_json", 400)
 
 
 def test_decoding_comes_before_the_signature_and_the_signature_before_the_budget() -> None:
-    """Of several reasons to refuse, the first in the order of the steps is answered."""
+    """Of several reasons to reject, the first in the order of the steps is answered."""
     admission = an_admission(unsigned)
     empty(admission)
-    assert refusal(report, admission, body(mood="no such mood")) == ("unknown_mood", 400)
-    assert refusal(report, admission, body()) == ("unsigned_visitor", 403)
-    assert refusal(admission.leave, b"[]") == ("not_an_object", 400)
-    assert refusal(admission.leave, body()) == ("unsigned_visitor", 403)
-    assert refusal(admission.join, VISITOR) == ("unsigned_visitor", 403)
+    assert rejection(report, admission, body(mood="no such mood")) == ("unknown_mood", 400)
+    assert rejection(report, admission, body()) == ("unsigned_visitor", 403)
+    assert rejection(admission.leave, b"[]") == ("not_an_object", 400)
+    assert rejection(admission.leave, body()) == ("unsigned_visitor", 403)
+    assert rejection(admission.join, VISITOR) == ("unsigned_visitor", 403)
 
 
 def test_a_signature_is_asked_whether_its_visitor_leaves() -> None:
@@ -91,44 +91,44 @@ def test_a_signature_is_asked_whether_its_visitor_leaves() -> None:
 
 
 def test_without_a_memory_reports_are_not_limited_and_legacy_clients_not_counted() -> None:
-    """Where no process remembers the room there is no bucket, and a client that draws by lot is refused."""
+    """Without memory there is no bucket, and a legacy client is rejected."""
     admission = an_admission(has_memory=False)
     assert admission.bucket is None
     assert report(admission, body()).in_panel
-    assert refusal(admission.legacy_report, 0) == refusal(refuse_legacy_report) == ("cannot_count", 501)
+    assert rejection(admission.legacy_report, 0) == rejection(refuse_legacy_report) == ("cannot_count", 501)
 
 
 def test_a_legacy_report_takes_a_token_where_ids_are_not_signed() -> None:
-    """A client of the planning document pays as any other, and is refused where ids are signed."""
+    """A legacy report takes a token, and is rejected if ids are signed."""
     admission = an_admission()
     admission.legacy_report(0)
     empty_after = an_admission()
     empty(empty_after)
-    assert refusal(empty_after.legacy_report, 0) == ("over_budget", 429)
-    assert refusal(an_admission(unsigned).legacy_report, 0) == ("unsigned_visitor", 403)
+    assert rejection(empty_after.legacy_report, 0) == ("over_budget", 429)
+    assert rejection(an_admission(unsigned).legacy_report, 0) == ("unsigned_visitor", 403)
 
 
 def test_a_quota_holds_for_each_prefix_and_for_all_rooms() -> None:
-    """A prefix opens as many rooms as it may, another one its own, both not more than all; a closed room makes place."""
+    """A prefix opens as many rooms as its quota, all prefixes no more than rooms_max, and a closed room frees its place."""
     quota = RoomQuota(rooms_max=3, rooms_per_prefix_max=2)
     quota.take(b"a", rooms=0)
     quota.take(b"a", rooms=1)
-    assert refusal(quota.take, b"a", rooms=2) == ("too_many_rooms", 429)
+    assert rejection(quota.take, b"a", rooms=2) == ("too_many_rooms", 429)
     quota.take(b"b", rooms=2)
-    assert refusal(quota.take, b"b", rooms=3) == ("too_many_rooms", 503)
+    assert rejection(quota.take, b"b", rooms=3) == ("too_many_rooms", 503)
     quota.release(b"a")
     quota.release(None)
     quota.release(b"never seen")
     quota.take(b"a", rooms=2)
-    assert refusal(quota.take, b"a", rooms=2) == ("too_many_rooms", 429)
+    assert rejection(quota.take, b"a", rooms=2) == ("too_many_rooms", 429)
 
 
-def test_what_is_full_closed_or_unknown_is_refused() -> None:
+def test_a_full_closed_or_unknown_room_is_rejected() -> None:
     """Connections are taken up to the most, rooms that are not kept only where rooms are open, and nothing while the server stops."""
     admit_connection(1, 2)
-    assert refusal(admit_connection, 2, 2) == ("full", 503)
+    assert rejection(admit_connection, 2, 2) == ("full", 503)
     admit_room(is_known=True, open_rooms=False)
     admit_room(is_known=False, open_rooms=True)
-    assert refusal(admit_room, is_known=False, open_rooms=False) == ("no_such_room", 404)
+    assert rejection(admit_room, is_known=False, open_rooms=False) == ("no_such_room", 404)
     admit_while(True)
-    assert refusal(admit_while, False) == ("unavailable", 503)
+    assert rejection(admit_while, False) == ("unavailable", 503)

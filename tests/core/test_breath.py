@@ -1,4 +1,4 @@
-"""The breath: one function of wall time, the same for everybody."""
+"""The breath: one function of wall time, the same for all clients."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ instants = st.integers(-(10**13), 10**13)
     ],
 )
 def test_the_patterns(name: str, phases: list[tuple[str, int]]) -> None:
-    """The three patterns are those that people know by these names."""
+    """The three patterns have the phases that are known by their names."""
     assert PATTERNS[name].name == name
     assert list(PATTERNS[name].phases) == phases
     assert PATTERNS[name].cycle_ms == sum(length_ms for _, length_ms in phases)
@@ -42,13 +42,13 @@ def test_the_patterns(name: str, phases: list[tuple[str, int]]) -> None:
     ],
 )
 def test_where_in_the_breath_we_are(wall_ms: int, expected: Moment) -> None:
-    """Cycles are counted from 1970-01-01 UTC, and before it just the same."""
+    """Cycles are counted from 1970-01-01 UTC, also before it."""
     assert moment(PATTERNS["4-7-8"], wall_ms) == expected
 
 
 @given(patterns, instants, st.integers(-1_000_000, 1_000_000))
 def test_every_breath_is_like_the_next(pattern: Pattern, wall_ms: int, cycles: int) -> None:
-    """A whole number of cycles away it is the same moment."""
+    """The moment is the same a whole number of cycles later."""
     assert moment(pattern, wall_ms + cycles * pattern.cycle_ms) == moment(pattern, wall_ms)
 
 
@@ -71,7 +71,7 @@ def test_the_breath_flows(pattern: Pattern, wall_ms: int) -> None:
 
 @given(patterns, instants)
 def test_the_next_phase_begins_when_it_is_said(pattern: Pattern, wall_ms: int) -> None:
-    """After remaining_ms the next phase is at its very beginning, and not a millisecond before."""
+    """The next phase begins after remaining_ms, and not a millisecond before."""
     now = moment(pattern, wall_ms)
 
     assert moment(pattern, wall_ms + now.remaining_ms).elapsed == 0

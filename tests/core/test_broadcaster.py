@@ -1,4 +1,4 @@
-"""What is broadcast, to whom, and when; and how often a presence is described."""
+"""The broadcaster: what is sent, to which connections, and when; and how often a presence is described."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ CONFIG = RoomConfig(moods=("calm",), push_ms=100, pushes_per_s=100)  # 10 ms a s
 
 
 def people(count: int) -> Summary:
-    """Sums of so many people who named no mood."""
+    """Return the sums of so many visitors without a mood."""
     room = Room("lobby", CONFIG, now_ms=0)
     for index in range(count):
         room.step(Joined(index, visitor(f"{index}")), now_ms=0)
@@ -28,7 +28,7 @@ def people(count: int) -> Summary:
 
 @pytest.fixture
 def descriptions(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many presences were described so far."""
+    """Count the presences that were described."""
     described = 0
     describe = presence.describe
 
@@ -46,7 +46,7 @@ def a_broadcaster() -> Broadcaster:
 
 
 def test_a_burst_of_joins_costs_one_description(descriptions: Callable[[], int]) -> None:
-    """A hundred joins in one turn name a hundred versions; the host that flushes at its end has the last one described, once."""
+    """A hundred joins in one turn have a hundred versions, and the flush at its end describes the last one only."""
     room = Room("lobby", CONFIG, now_ms=0)
     steps = [room.step(Joined(index, visitor(f"{index}")), now_ms=0) for index in range(100)]
 
@@ -62,7 +62,7 @@ def test_a_burst_of_joins_costs_one_description(descriptions: Callable[[], int])
 
 
 def test_the_version_rises_when_the_counts_differ() -> None:
-    """What changes nothing that is published leaves the version, and nothing to broadcast."""
+    """An update that changes no published count changes no version, and causes no broadcast."""
     broadcaster = a_broadcaster()
     broadcaster.update(people(0), NO_PEERS, at_ms=1_000)
     assert (broadcaster.version, broadcaster.is_dirty) == (0, False)
@@ -86,7 +86,7 @@ def test_broadcasts_are_coalesced() -> None:
 
 
 def test_a_reply_ahead_of_the_others_is_followed_by_a_broadcast() -> None:
-    """A connection that was sent what the others were not gets a broadcast when it is taken back."""
+    """A reply ahead of the broadcast is followed by one, even if its change is reverted."""
     broadcaster = a_broadcaster()
     broadcaster.update(people(1), NO_PEERS, at_ms=1_000)
     broadcaster.step(None, subscribers=1, now_ms=1_000)
@@ -97,7 +97,7 @@ def test_a_reply_ahead_of_the_others_is_followed_by_a_broadcast() -> None:
 
 
 def test_a_flush_that_is_newer_than_the_broadcast_is_followed_by_one() -> None:
-    """What changed within a turn after its broadcast is sent at its end; if it is taken back later, that is broadcast too."""
+    """A flush newer than the broadcast of its turn is followed by one, even if its change is reverted."""
     room = Room("lobby", CONFIG, now_ms=0)
     assert room.step(Joined("tab", ANN), now_ms=0).effects == (Broadcast(1),)
     room.step(MoodChanged("tab", "calm"), now_ms=0)
@@ -108,8 +108,8 @@ def test_a_flush_that_is_newer_than_the_broadcast_is_followed_by_one() -> None:
     assert isinstance(effect, Broadcast)
 
 
-def test_what_peers_say_is_broadcast_like_any_change() -> None:
-    """Counts are of the room and its peers; peers that fall suspect widen the interval; those that are gone are not counted."""
+def test_a_change_of_peers_is_broadcast() -> None:
+    """Visitors of peers are counted, those of suspect peers widen the interval, and those of removed peers are not counted."""
     room = Room("lobby", CONFIG, now_ms=0)
     room.step(Joined("tab", ANN), now_ms=0)
     step = room.step(PeersChanged(PeerState((people(2),))), now_ms=100)
@@ -123,8 +123,8 @@ def test_what_peers_say_is_broadcast_like_any_change() -> None:
     assert room.presence(now_ms=300).count == 1
 
 
-def test_a_claim_of_here_may_be_counted_by_a_peer_still() -> None:
-    """As long as peers may not know of a visitor who joined here, the lower end leaves that visitor out."""
+def test_an_unread_claim_lowers_the_lower_end() -> None:
+    """The lower end is without a visitor whose claim a peer may not have read."""
     room = Room("lobby", CONFIG, now_ms=0)
     room.apply(PeersChanged(PeerState((people(2),), unread=0)), now_ms=0)
     room.apply(Joined("tab", ANN), now_ms=0)
@@ -135,7 +135,7 @@ def test_a_claim_of_here_may_be_counted_by_a_peer_still() -> None:
 
 
 def test_several_events_are_decided_at_once() -> None:
-    """Events that are applied before a decision are one broadcast, and change nothing that is published until then."""
+    """Several events applied before a decision are one broadcast, and the presence changes with it."""
     room = Room("lobby", CONFIG, now_ms=0)
     room.apply(Joined("a", ANN), now_ms=0)
     room.apply(Joined("b", BOB), now_ms=0)
@@ -146,8 +146,8 @@ def test_several_events_are_decided_at_once() -> None:
     assert (room.presence(now_ms=0).count, room.subscriber_count) == (1, 2)
 
 
-def test_a_sleeping_broadcaster_goes_on_where_it_stopped() -> None:
-    """What every subscriber knows is resumed: the same counts are not broadcast again, others are."""
+def test_a_resumed_broadcaster_goes_on_where_it_stopped() -> None:
+    """A resumed broadcaster does not broadcast the same counts again."""
     before = a_broadcaster()
     before.update(people(1), NO_PEERS, at_ms=1_000)
     before.step(None, subscribers=1, now_ms=1_000)

@@ -1,4 +1,4 @@
-"""The binary form of stored and sent values: what is written is read, byte for byte as ever, and damage is found."""
+"""The binary form of stored and sent values: it is stable byte for byte, and damage is detected."""
 
 from collections.abc import Callable
 
@@ -46,8 +46,8 @@ def test_a_value_is_the_magic_the_length_the_header_and_the_columns() -> None:
 
 
 @given(headers, st.lists(st.binary(max_size=20), max_size=4))
-def test_what_is_written_is_read(header: dict[str, object], columns: list[bytes]) -> None:
-    """The header and each column come back as they were, and nothing is left."""
+def test_a_value_is_decoded_as_it_was_encoded(header: dict[str, object], columns: list[bytes]) -> None:
+    """The header and each column are decoded as they were encoded, with no bytes left."""
     found, reader = read(MAGIC, write(MAGIC, header, *columns), "a value")
 
     assert found == header
@@ -63,8 +63,8 @@ def test_what_is_written_is_read(header: dict[str, object], columns: list[bytes]
         (b"BRX2" + bytes(20), "a value of a later version"),
     ],
 )
-def test_another_format_is_refused_by_what_it_is(value: bytes, reason: str) -> None:
-    """A value of another format is refused as such, and one of a later version as that, before its header is read."""
+def test_another_format_is_rejected(value: bytes, reason: str) -> None:
+    """Another format and a later version are rejected with the reason, before the header is decoded."""
     with pytest.raises(HostError, match=f"^{reason}$"):
         read(MAGIC, value, "a value")
 
@@ -83,7 +83,7 @@ def test_another_format_is_refused_by_what_it_is(value: bytes, reason: str) -> N
     ids=lambda value: repr(value[4:20]),
 )
 def test_a_damaged_header_is_damage(value: bytes) -> None:
-    """A header that is cut short, is no JSON or is nested without end raises one of ``DAMAGE`` or is not an object."""
+    """A header that is truncated, no JSON or nested too deep raises one of ``DAMAGE``."""
     try:
         header, reader = read(MAGIC, value, "a value")
     except DAMAGE:
@@ -94,7 +94,7 @@ def test_a_damaged_header_is_damage(value: bytes) -> None:
 
 
 def test_leases_take_22_bytes_and_26_with_a_ticket() -> None:
-    """Columns of leases are keys, moods, flags, what is left and tickets, and are read back as the same leases."""
+    """Columns of leases are keys, moods, flags, what is left and tickets, and are decoded as the same leases."""
     value = b"".join(lease_columns(TWO))
     reader = ColumnReader(value, 0)
 
@@ -130,8 +130,8 @@ def test_keys_are_split() -> None:
         lambda reader: reader.end(),
     ],
 )
-def test_a_column_that_cannot_be_is_damage(take: Callable[[ColumnReader], object]) -> None:
-    """A column that is too short, of a negative length, or with a mood that is not declared is refused; so is what is left over."""
+def test_an_impossible_column_is_damage(take: Callable[[ColumnReader], object]) -> None:
+    """A column that is too short, of a negative length or with an undeclared mood is rejected; so are bytes left over."""
     reader = ColumnReader(b"".join(lease_columns(TWO)), 0)
 
     with pytest.raises(ValueError, match=r"^$"):
@@ -145,15 +145,15 @@ def test_a_key_that_stands_twice_is_damage() -> None:
 
 
 @given(headers, st.lists(st.binary(max_size=20), max_size=4))
-def test_values_within_a_value_are_read_as_they_were(header: dict[str, object], values: list[bytes]) -> None:
-    """A header and values of any length come back as they were."""
+def test_values_are_unpacked_as_they_were_packed(header: dict[str, object], values: list[bytes]) -> None:
+    """A header and values of any length are unpacked as they were packed."""
     header.pop("sizes", None)
 
     assert unpack(pack(header, *values)) == (header, values)
 
 
-def test_values_within_a_value_are_written_as_ever() -> None:
-    """What hibernated objects hold was written with the magic of shards, and the sizes at the end of the header."""
+def test_packed_values_have_stable_bytes() -> None:
+    """A packed value has the magic of shards, and the sizes at the end of the header: hibernated objects hold such values."""
     assert pack({"number": 1}, b"xy", b"") == b'BRK1\x1a\0\0\0{"number":1,"sizes":[2,0]}xy'
 
 
@@ -172,14 +172,14 @@ def test_values_within_a_value_are_written_as_ever() -> None:
         (b"BRK1\x02\0\0\0[]", "a damaged message of a shard"),
     ],
 )
-def test_values_of_other_sizes_are_refused(value: bytes, reason: str) -> None:
-    """Sizes that are no sizes, or do not add up to the value, are a damaged message and nothing else."""
+def test_values_of_other_sizes_are_rejected(value: bytes, reason: str) -> None:
+    """Sizes of a wrong type or sum are a HostError."""
     with pytest.raises(HostError, match=f"^{reason}$"):
         unpack(value)
 
 
 @pytest.mark.parametrize("value", [-1, 2**53 + 1, 1.0, True, "1", None, float("inf"), [1]])
-def test_what_is_no_count_is_damage(value: object) -> None:
+def test_a_value_that_is_no_count_is_damage(value: object) -> None:
     """A count is a whole number, from 0 to the greatest that every reader of JSON can hold."""
     assert [read_count(count) for count in (0, 7, 2**53)] == [0, 7, 2**53]
     with pytest.raises(ValueError):  # noqa: PT011 - damage has no message
@@ -187,8 +187,8 @@ def test_what_is_no_count_is_damage(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [0, 1.5, float("inf"), float("nan"), True, "0.5", None])
-def test_what_is_no_number_in_its_range_is_damage(value: object) -> None:
-    """A number is finite and in the range of its field, whether it is written with a point or without."""
+def test_a_number_outside_its_range_is_damage(value: object) -> None:
+    """A number is finite and in the range of its field, an int or a float."""
     assert [read_number(number, least=0.25, most=1) for number in (0.25, 0.5, 1)] == [0.25, 0.5, 1.0]
     with pytest.raises(ValueError):  # noqa: PT011 - damage has no message
         read_number(value, least=0.25, most=1)

@@ -1,4 +1,4 @@
-"""What can be set, and what is refused with a message that names the setting."""
+"""The settings of a room, and the errors that name the wrong one."""
 
 from dataclasses import FrozenInstanceError, dataclass, field, fields
 from typing import Any
@@ -46,7 +46,7 @@ RANGES = {
 
 
 def test_the_defaults() -> None:
-    """A room that nobody configured has the four moods, breathes 4-7-8, and keeps the times of the reference."""
+    """The default config has the four moods, the pattern 4-7-8, and the times of the reference."""
     config = RoomConfig()
 
     assert config.moods == MOODS == ("gratitude", "presence", "release", "connection")
@@ -66,12 +66,12 @@ def test_the_defaults() -> None:
 
 
 def test_every_number_has_a_range_here() -> None:
-    """The table above knows every whole number of the config."""
+    """The table above has every whole number of the config."""
     assert set(RANGES) == {each.name for each in fields(RoomConfig) if type(each.default) is int}
 
 
 def test_every_field_says_what_it_means() -> None:
-    """The meaning of a field, for ``--help`` and the reference, is there and is no sentence with a full stop."""
+    """Every field has a meaning, for ``--help`` and the reference, without a full stop."""
     declared = settings_of(RoomConfig)
     assert list(declared) == [each.name for each in fields(RoomConfig)]
     for one in declared.values():
@@ -117,15 +117,15 @@ def test_a_setting_is_what_was_declared_with_its_field() -> None:
         ({"plug": ["EU"]}, "plug must be one of EU, UK, not ['EU']"),
     ],
 )
-def test_what_was_not_declared_is_refused(wrong: dict[str, Any], message: str) -> None:
-    """One loop over the fields refuses a value that its declaration does not accept, and says what it accepts."""
+def test_a_value_that_is_not_declared_is_rejected(wrong: dict[str, Any], message: str) -> None:
+    """A value that its declaration does not accept is a ConfigError that names what is accepted."""
     check_settings(Kettle(), settings_of(Kettle))
     with pytest.raises(ConfigError) as caught:
         check_settings(Kettle(**wrong), settings_of(Kettle))
     assert str(caught.value) == message
 
 
-def test_what_may_be_secret_is_not_shown() -> None:
+def test_a_secret_is_not_shown() -> None:
     """The repr of a config leaves out secrets, and addresses that may hold a password."""
     assert repr(Kettle(code="1234", address="redis://:5678@host")) == (
         "Kettle(cups=4, whistles=True, plug='EU', rooms=[])"
@@ -133,7 +133,7 @@ def test_what_may_be_secret_is_not_shown() -> None:
 
 
 def test_a_field_can_be_declared_as_in_another_config() -> None:
-    """Range, unit and default are taken over, but for what is given."""
+    """A field declared as in another config has its range, unit and default, except for those given."""
 
     @dataclass(frozen=True)
     class Pot:
@@ -155,8 +155,8 @@ def test_the_ends_of_a_range_are_in_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", RANGES)
 @pytest.mark.parametrize("wrong", ["below", "above", None, "60000", 1_500.0, True, [], float("nan")])
-def test_a_number_outside_its_range_is_refused(name: str, wrong: object) -> None:
-    """A number that is too small, too large or none raises an error that names the field, the range and the value."""
+def test_a_number_outside_its_range_is_rejected(name: str, wrong: object) -> None:
+    """A number outside its range is a ConfigError that names the field, the range and the value."""
     least, greatest = RANGES[name]
     value = {"below": least - 1, "above": greatest + 1}.get(wrong, wrong) if isinstance(wrong, str) else wrong
     settings: dict[str, Any] = {name: value}
@@ -193,8 +193,8 @@ def test_a_number_outside_its_range_is_refused(name: str, wrong: object) -> None
         ((("calm",),), "a mood is 1 to 32"),
     ],
 )
-def test_moods_that_are_none_are_refused(moods: Any, message: str) -> None:
-    """Moods are a tuple of distinct names of a fixed form, and the error says which one is not."""
+def test_wrong_moods_are_rejected(moods: Any, message: str) -> None:
+    """Moods that are not a tuple of distinct names of a fixed form are a ConfigError that names the wrong one."""
     with pytest.raises(ConfigError) as caught:
         RoomConfig(moods=moods)
 
@@ -205,27 +205,27 @@ def test_moods_that_are_none_are_refused(moods: Any, message: str) -> None:
     "moods", [("calm",), ("a",), ("0-_",), ("c" * 32,), tuple(f"m{index}" for index in range(MOODS_MAX))]
 )
 def test_moods_of_the_right_form_are_accepted(moods: tuple[str, ...]) -> None:
-    """One mood is enough, and 32 are not too many."""
+    """From 1 to 32 moods are accepted."""
     assert RoomConfig(moods=moods).moods == moods
 
 
 @pytest.mark.parametrize("mode", ["", "sockets", "POLL", None, 1])
-def test_a_mode_that_nobody_knows_is_refused(mode: Any) -> None:
-    """The error lists the modes that there are."""
+def test_an_unknown_mode_is_rejected(mode: Any) -> None:
+    """An unknown mode is a ConfigError that lists the modes."""
     with pytest.raises(ConfigError, match="mode must be one of socket, poll"):
         RoomConfig(mode=mode)
 
 
 @pytest.mark.parametrize("value", [0, 1, None, "true"])
 def test_a_switch_is_true_or_false(value: Any) -> None:
-    """What is merely as good as true is refused."""
+    """A value other than True and False is a ConfigError."""
     with pytest.raises(ConfigError, match="history_fallback must be true or false"):
         RoomConfig(history_fallback=value)
 
 
 @pytest.mark.parametrize("breath", ["", "4-7-9", "BOX", None, 478, ["box"], {}])
-def test_a_breath_that_nobody_knows_is_refused(breath: Any) -> None:
-    """The error lists the patterns that there are."""
+def test_an_unknown_breath_is_rejected(breath: Any) -> None:
+    """An unknown pattern is a ConfigError that lists the patterns."""
     with pytest.raises(ConfigError) as caught:
         RoomConfig(breath=breath)
 
@@ -233,7 +233,7 @@ def test_a_breath_that_nobody_knows_is_refused(breath: Any) -> None:
 
 
 def test_the_grace_is_at_most_the_lease() -> None:
-    """A broken socket promises no more than an open one; the error names both settings."""
+    """A grace longer than the lease is a ConfigError that names both settings."""
     assert RoomConfig(lease_ms=500, grace_ms=500).grace_ms == 500
     with pytest.raises(ConfigError, match="grace_ms must not exceed lease_ms"):
         RoomConfig(lease_ms=500, grace_ms=501)
@@ -241,7 +241,7 @@ def test_the_grace_is_at_most_the_lease() -> None:
 
 @given(st.integers(500, DAY_MS))
 def test_a_report_is_overdue_before_its_lease_ends(heartbeat_ms: int) -> None:
-    """Whatever the beat: the next report is due, then overdue, and only then the lease ends."""
+    """For any heartbeat_ms the next report is due, then overdue, and only then the lease ends."""
     config = RoomConfig(heartbeat_ms=heartbeat_ms)
 
     assert config.heartbeat_ms < config.fresh_ms < config.heartbeat_lease_ms
@@ -263,6 +263,6 @@ def test_a_config_is_a_value() -> None:
 
 
 def test_a_config_error_is_the_hosts() -> None:
-    """Whoever configures a room is the caller who broke the contract."""
+    """A ConfigError is a HostError: the caller broke the contract."""
     assert issubclass(ConfigError, HostError)
     assert issubclass(HostError, BreathingRoomError)

@@ -1,4 +1,4 @@
-"""A room's day: who came, when most were there, and what is forgotten when it ends."""
+"""The daily statistics: distinct visitors, the peak, the timeline, and what midnight removes."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ TOKEN = "a-token-of-32-characters-or-more-0"
 
 
 def a_day(wall_ms: int = NOON_MS) -> DailyStats:
-    """Begin one."""
+    """Return empty statistics."""
     return DailyStats(wall_ms=wall_ms, epoch_ms=DAY_MS)
 
 
@@ -32,23 +32,23 @@ def visitor(number: int) -> VisitorKey:
     return VisitorKey(hashlib.blake2b(str(number).encode(), digest_size=16).digest())
 
 
-def tell(day: DailyStats, *events: Event, wall_ms: int = NOON_MS) -> None:
-    """Tell a day what happened."""
+def record(day: DailyStats, *events: Event, wall_ms: int = NOON_MS) -> None:
+    """Record events in a day."""
     for event in events:
         day.came(event, wall_ms=wall_ms)
 
 
 def presence(count: int, **facts: Any) -> Presence:
-    """Make up a presence."""
+    """Return a presence with some facts replaced."""
     empty = Room("lobby", RoomConfig(), now_ms=NOON_MS).presence(now_ms=NOON_MS)
     return replace(empty, **{"count": count, "low": count, "high": count} | facts)
 
 
-def test_who_comes_twice_is_one() -> None:
-    """Two sockets, a reload, a report and a coin of the same visitor are one different person; leaving changes nothing."""
+def test_a_visitor_who_joins_twice_is_one() -> None:
+    """Connections, reports and legacy reports of one visitor are one distinct visitor, and a leave changes nothing."""
     day = a_day()
     ann, bob = visitor(1), visitor(2)
-    tell(
+    record(
         day,
         Joined(1, ann),
         Joined(2, ann),
@@ -59,15 +59,15 @@ def test_who_comes_twice_is_one() -> None:
     )
     assert day.people(wall_ms=NOON_MS).count == 2
     assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
-    tell(day, PanelReported(visitor(3), 0.5))
+    record(day, PanelReported(visitor(3), 0.5))
     assert day.people(wall_ms=NOON_MS).count == 3
     assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
 
 
 def test_a_crowd_is_within_its_interval() -> None:
-    """5,000 who came are told with an interval that holds them, and is not wider than 8 %."""
+    """The interval of 5,000 distinct visitors covers them, and is not wider than 8 %."""
     day = a_day()
-    tell(day, *(Joined(number, visitor(number)) for number in range(5_000)))
+    record(day, *(Joined(number, visitor(number)) for number in range(5_000)))
     people = day.people(wall_ms=NOON_MS)
     assert people.high is not None
     assert people.low <= 5_000 <= people.high
@@ -75,22 +75,22 @@ def test_a_crowd_is_within_its_interval() -> None:
 
 
 def test_a_sample_leaves_the_number_open() -> None:
-    """As soon as only some are asked to report, the figure is a lower end without an upper one, until the day ends."""
+    """After a rate below 1 the figure has no upper end, until the day ends."""
     day = a_day()
-    tell(day, Joined(1, visitor(1)), PanelReported(visitor(2), 0.1))
-    day.look(presence(2, rate=0.25), wall_ms=NOON_MS)
+    record(day, Joined(1, visitor(1)), PanelReported(visitor(2), 0.1))
+    day.look(presence(2, sample_rate=0.25), wall_ms=NOON_MS)
     day.look(presence(2), wall_ms=NOON_MS + 1)
     assert day.people(wall_ms=NOON_MS) == People(2, 2, None)
     assert day.people_on_sockets(wall_ms=NOON_MS).high is not None
     assert day.rate_min == 0.25
-    tell(day, Joined(1, visitor(1)), wall_ms=MIDNIGHT_MS)
+    record(day, Joined(1, visitor(1)), wall_ms=MIDNIGHT_MS)
     assert day.people(wall_ms=MIDNIGHT_MS).high is not None
 
 
-def test_midnight_forgets() -> None:
-    """At midnight UTC the peak and everybody who came are forgotten; the trail of 24 hours goes on."""
+def test_midnight_resets_the_day() -> None:
+    """At midnight UTC the peak and the distinct visitors are reset; the timeline of 24 hours goes on."""
     day = a_day()
-    tell(day, Joined(1, visitor(1)))
+    record(day, Joined(1, visitor(1)))
     day.look(presence(7), wall_ms=MIDNIGHT_MS - 1)
     assert day.people(wall_ms=MIDNIGHT_MS - 1).count == 1
     assert day.people(wall_ms=MIDNIGHT_MS) == People(0, 0, 0)
@@ -98,31 +98,31 @@ def test_midnight_forgets() -> None:
     assert day.since_ms == MIDNIGHT_MS
     day.look(presence(2), wall_ms=MIDNIGHT_MS)
     assert day.peak == DailySample(MIDNIGHT_MS, 2, 2, 2)
-    assert [look.count for look in day.trail] == [7, 2]
+    assert [sample.count for sample in day.trail] == [7, 2]
 
 
-def test_the_trail_keeps_the_last_look_of_five_minutes() -> None:
-    """A busy room has a look every five minutes, and not more than a day of them; what nobody knew is a gap."""
+def test_the_timeline_keeps_the_last_sample_of_five_minutes() -> None:
+    """The timeline has one sample per five minutes for at most a day; a count that was not observed is a gap."""
     day = a_day()
     day.look(presence(1), wall_ms=NOON_MS)
     day.look(presence(2), wall_ms=NOON_MS + LOOK_MS - 1)
     day.look(presence(9, method="estimated"), wall_ms=NOON_MS + LOOK_MS)
-    assert [look.count for look in day.trail] == [2, None]
+    assert [sample.count for sample in day.trail] == [2, None]
     for number in range(2, LOOKS + 50):
         day.look(presence(3), wall_ms=NOON_MS + number * LOOK_MS)
     now_ms = NOON_MS + (LOOKS + 49) * LOOK_MS
-    looks = day.timeline_body(wall_ms=now_ms)
-    assert len(looks) == LOOKS
-    assert now_ms - looks[0]["at_ms"] < DAY_MS
+    samples = day.timeline_body(wall_ms=now_ms)
+    assert len(samples) == LOOKS
+    assert now_ms - samples[0]["at_ms"] < DAY_MS
     assert len(day.timeline_body(wall_ms=now_ms + DAY_MS // 2)) == LOOKS // 2
 
 
-def test_what_was_written_goes_on() -> None:
-    """After a restart the day goes on with who came before, and with the higher of both peaks."""
+def test_a_saved_day_is_merged() -> None:
+    """Merging a saved day adds its distinct visitors, and keeps the higher of both peaks."""
     before, after = a_day(), a_day()
-    tell(before, Joined(1, visitor(1)), PanelReported(visitor(2), 0.5))
-    before.look(presence(5, rate=0.5), wall_ms=NOON_MS)
-    tell(after, Joined(1, visitor(1)), Joined(2, visitor(3)))
+    record(before, Joined(1, visitor(1)), PanelReported(visitor(2), 0.5))
+    before.look(presence(5, sample_rate=0.5), wall_ms=NOON_MS)
+    record(after, Joined(1, visitor(1)), Joined(2, visitor(3)))
     after.look(presence(3), wall_ms=NOON_MS + 1)
     after.merge(before.encode())
     assert after.people(wall_ms=NOON_MS) == People(3, 3, None)
@@ -130,10 +130,10 @@ def test_what_was_written_goes_on() -> None:
     assert after.peak == DailySample(NOON_MS, 5, 5, 5)
 
 
-def test_another_day_says_nothing() -> None:
-    """What was written of yesterday changes nothing today."""
+def test_a_day_that_is_over_is_ignored() -> None:
+    """Merging a day that is over changes nothing."""
     yesterday, today = a_day(), a_day(MIDNIGHT_MS)
-    tell(yesterday, Joined(1, visitor(1)))
+    record(yesterday, Joined(1, visitor(1)))
     fresh = today.encode()
     today.merge(yesterday.encode())
     assert today.encode() == fresh
@@ -152,8 +152,8 @@ def test_another_day_says_nothing() -> None:
         {"rate_min": 10**400},
     ],
 )
-def test_what_is_damaged_is_refused(damage: dict[str, Any]) -> None:
-    """A value that no day wrote is refused, and nothing of it is taken in."""
+def test_a_damaged_value_is_rejected(damage: dict[str, Any]) -> None:
+    """A damaged value is a HostError, and changes nothing."""
     day = a_day()
     fresh = day.encode()
     with pytest.raises(HostError):
@@ -164,7 +164,7 @@ def test_what_is_damaged_is_refused(damage: dict[str, Any]) -> None:
 
 
 async def test_a_host_keeps_the_day_over_a_restart() -> None:
-    """Who reported before a restart is still among today's people after it, and gone at midnight."""
+    """A visitor who reported before a restart is among the distinct visitors after it; at midnight the stored day is deleted."""
     store, clock = MemoryStore(clock=lambda: clock.ms), HandClock()
     for run in range(2):
         kept = KeptOpen(store)
@@ -182,7 +182,7 @@ async def test_a_host_keeps_the_day_over_a_restart() -> None:
 
 
 async def test_no_token_no_day() -> None:
-    """Where nobody may ask, nothing is kept."""
+    """Without an admin token no daily statistics are kept."""
     async with host_inside() as host, client_of(host) as client:
         await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": "visitor-0123456789"})
         assert host.rooms["lobby"].platform.day is None

@@ -1,4 +1,4 @@
-"""How many people are usually here: averages that weigh what was observed."""
+"""The history: weekly averages by hour, weighted by the observed time."""
 
 import itertools
 import json
@@ -29,21 +29,21 @@ def test_the_hour_of_the_week_is_the_calendars(naive: datetime) -> None:
 
 
 def observed(*notes: tuple[float, dict[str, int] | None]) -> History:
-    """Feed a history, by hours since a Monday."""
+    """Return a history of observations, by hours since a Monday."""
     history = History()
     for hour, people in notes:
         history.observe(people, wall_ms=MONDAY_MS + round(hour * HOUR_MS))
     return history
 
 
-def test_what_was_never_observed_is_not_listed() -> None:
-    """One look tells nothing yet: an observation holds until the next."""
+def test_an_hour_that_was_never_observed_is_not_listed() -> None:
+    """A single observation gives no average: it holds until the next."""
     assert History().averages() == []
     assert observed((0, {"calm": 3})).averages() == []
 
 
 def test_an_observation_holds_until_the_next() -> None:
-    """An hour with five people, then one with two: the mean of each is what was there."""
+    """The mean of an hour is its observation, if that holds for the whole hour."""
     history = observed((0, {"calm": 3, "unspoken": 2}), (1, {"calm": 2, "unspoken": 0}), (2, {}))
 
     assert history.averages() == [
@@ -53,21 +53,21 @@ def test_an_observation_holds_until_the_next() -> None:
 
 
 def test_people_weigh_by_the_time_they_were_there() -> None:
-    """A quarter of an hour with eight people and three quarters with none make two."""
+    """Eight visitors for a quarter of an hour and none for three quarters have a mean of two."""
     (hour,) = observed((0, {"calm": 8}), (0.25, {}), (1, {})).averages()
 
     assert (hour["count"], hour["moods"], hour["observed_h"]) == (2.0, {"calm": 2.0}, 1.0)
 
 
 def test_a_half_observed_hour_weighs_half() -> None:
-    """Half an hour of ten people and, a week later, a whole one of four: (10 / 2 + 4) / 1.5."""
+    """An hour observed for half of it weighs half: (10 / 2 + 4) / 1.5."""
     history = observed((0.5, {"calm": 10}), (1, None), (168, {"calm": 4}), (169, None))
 
     assert history.averages() == [{"hour": 0, "count": 6.0, "moods": {"calm": 6.0}, "observed_h": 1.5}]
 
 
-def test_time_in_which_nobody_knew_weighs_nothing() -> None:
-    """From an observation of None to the next one nothing is noted."""
+def test_time_without_observation_has_no_weight() -> None:
+    """The time from an observation of None to the next one has no weight."""
     history = observed((0, {"calm": 4}), (1, None), (100, {"calm": 4}), (101, None))
 
     assert [hour["hour"] for hour in history.averages()] == [0, 100]
@@ -77,7 +77,7 @@ def test_time_in_which_nobody_knew_weighs_nothing() -> None:
     st.lists(st.integers(0, 3 * WEEK_MS // 2), min_size=2, max_size=12), st.integers(0, 5), st.integers(0, 5)
 )
 def test_a_constant_crowd_has_a_constant_mean(instants_ms: list[int], calm: int, glad: int) -> None:
-    """However often and irregularly one looks, a crowd that does not change is its own average."""
+    """The average of a constant crowd is its count, at any instants of observation."""
     history = History()
     for wall_ms in sorted(instants_ms):
         history.observe({"calm": calm, "glad": glad}, wall_ms=wall_ms)
@@ -89,7 +89,7 @@ def test_a_constant_crowd_has_a_constant_mean(instants_ms: list[int], calm: int,
 
 @given(st.lists(st.integers(0, WEEK_MS), min_size=2, max_size=12))
 def test_every_moment_weighs_once(instants_ms: list[int]) -> None:
-    """Within a week, the hours observed sum to the time between the first look and the last."""
+    """Within a week, the weights sum to the time between the first observation and the last."""
     history = observed(*((at_ms / HOUR_MS, {"calm": 1}) for at_ms in sorted(instants_ms)))
 
     total_h = sum(history._weight)
@@ -108,7 +108,7 @@ def test_every_moment_weighs_once(instants_ms: list[int]) -> None:
     )
 )
 def test_the_mean_is_what_adding_up_gives(notes: list[tuple[int, dict[str, int] | None]]) -> None:
-    """People times hours, divided by hours, for every hour and mood, is what the running mean says."""
+    """The running mean is the sum of visitors times hours over hours, for every hour and mood."""
     notes = sorted(notes, key=lambda note: note[0])
     history = History()
     for at_ms, people in notes:
@@ -129,8 +129,8 @@ def test_the_mean_is_what_adding_up_gives(notes: list[tuple[int, dict[str, int] 
                 assert history._mean[hour].get(mood, 0) == pytest.approx(people_ms / observed_ms, abs=1e-9)
 
 
-def test_a_gap_of_many_weeks_goes_round_once() -> None:
-    """Ten weeks without a look count every hour of the week, none of them before the others."""
+def test_a_gap_of_many_weeks_counts_once() -> None:
+    """Ten weeks between two observations give every hour of the week a weight of one."""
     history = observed((0.5, {"calm": 2}), (0.5 + 10 * 168, None))
 
     hours = history.averages()
@@ -139,8 +139,8 @@ def test_a_gap_of_many_weeks_goes_round_once() -> None:
     assert {(hour["count"], hour["observed_h"]) for hour in hours} == {(2.0, 1.0)}
 
 
-def test_old_weeks_are_forgotten() -> None:
-    """The weight is capped: an old crowd has halved after about six weeks of another, and is nearly gone in a year."""
+def test_old_weeks_fade() -> None:
+    """The weight has a maximum, so an old count is halved after about six weeks of another, and nearly gone in a year."""
     history = History()
     for week in range(20):
         history.observe({"calm": 100}, wall_ms=MONDAY_MS + week * WEEK_MS)
@@ -157,14 +157,14 @@ def test_old_weeks_are_forgotten() -> None:
 
 
 def test_time_that_runs_backwards_is_not_counted() -> None:
-    """When the clock steps back, the time until then is not counted again, and observing goes on from there."""
+    """A clock that steps back adds no weight, and observations go on from there."""
     history = observed((5, {"calm": 4}), (3, {"calm": 8}), (4, None))
 
     assert history.averages() == [{"hour": 3, "count": 8.0, "moods": {"calm": 8.0}, "observed_h": 1.0}]
 
 
-def test_what_is_observed_is_noted_as_it_is_now() -> None:
-    """A host may go on changing the mapping that it passed."""
+def test_an_observation_is_a_copy() -> None:
+    """A change of the mapping after the observation has no effect."""
     people = {"calm": 4}
     history = observed((0, people))
     people["calm"] = 99
@@ -183,7 +183,7 @@ def test_what_is_observed_is_noted_as_it_is_now() -> None:
     )
 )
 def test_a_history_survives_the_store(notes: list[tuple[int, dict[str, int] | None]]) -> None:
-    """What is written and read back says the same, and writes the same."""
+    """A decoded history has the same averages and the same encoding."""
     history = History()
     for at_ms, people in sorted(notes, key=lambda note: note[0]):
         history.observe(people, wall_ms=at_ms)
@@ -195,7 +195,7 @@ def test_a_history_survives_the_store(notes: list[tuple[int, dict[str, int] | No
 
 
 def test_the_time_between_two_runs_is_not_observed() -> None:
-    """A history that was read back waits for the first look."""
+    """A decoded history has no weight until its first observation."""
     history = History.decode(observed((0, {"calm": 4}), (1, {"calm": 4})).encode())
 
     history.observe({"calm": 2}, wall_ms=MONDAY_MS + 5 * HOUR_MS)
@@ -253,15 +253,15 @@ SOUND: list[Any] = [1, {"": 1, "calm": 1}, {"": 1, "calm": 1}]
     ],
     ids=lambda value: repr(value[:50]),
 )
-def test_a_damaged_history_is_refused(value: bytes) -> None:
-    """Whatever is not a history, or says what none can, raises HostError and nothing else."""
+def test_a_damaged_history_is_rejected(value: bytes) -> None:
+    """A damaged or impossible history raises HostError and nothing else."""
     with pytest.raises(HostError):
         History.decode(value)
 
 
 @pytest.mark.soak
 def test_every_damage_of_one_byte_is_survived() -> None:
-    """A history with one wrong byte is refused, or read as one that can be continued and published."""
+    """A history with one wrong byte is rejected, or decoded as one that can be continued and published."""
     value = observed((0.3, {"calm": 4, "unspoken": 1}), (1.2, {"calm": 2}), (2, {})).encode()
 
     for damaged in damages(value):
@@ -275,7 +275,7 @@ def test_every_damage_of_one_byte_is_survived() -> None:
 
 
 def test_the_hours_say_everything_that_is_published() -> None:
-    """The keys of an hour are what the history page documents."""
+    """The keys of an hour are those that the history page documents."""
     hour: dict[str, Any] = observed((0, {"calm": 1}), (1, None)).averages()[0]
 
     assert list(hour) == ["hour", "count", "moods", "observed_h"]

@@ -1,4 +1,4 @@
-"""Who somebody is, without knowing who."""
+"""The key of a visitor, from which the id cannot be recovered."""
 
 import hashlib
 
@@ -27,8 +27,8 @@ def test_a_key_is_that_of_another_implementation() -> None:
 
 
 @given(ids, rooms, st.binary(min_size=SECRET_BYTES, max_size=SECRET_BYTES))
-def test_a_key_is_short_and_says_nothing_of_the_id(visitor: str, room: str, secret: bytes) -> None:
-    """A key has KEY_BYTES bytes, is always the same, and does not hold the id."""
+def test_a_key_is_short_and_does_not_contain_the_id(visitor: str, room: str, secret: bytes) -> None:
+    """A key has KEY_BYTES bytes, is the same each time, and does not contain the id."""
     key = visitor_key(visitor, room=room, secret=secret)
 
     assert len(key) == KEY_BYTES == 16

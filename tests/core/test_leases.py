@@ -9,18 +9,18 @@ TWO = Leases(keys=ANN + BOB, mood_of=b"\x02\x00", flags=bytes([0, SUSPECT | REST
 
 
 def test_columns_are_read_as_rows() -> None:
-    """Going through leases yields the key, the mood, the flags and what is left of each, in the order of the columns."""
+    """Iterating over leases yields key, mood, flags and what is left of each, in order."""
     assert len(TWO) == 2
     assert list(TWO) == [(ANN, 2, 0, 800), (BOB, 0, SUSPECT | RESTORED, 250)]
 
 
 def test_no_leases_are_false_and_have_no_rows() -> None:
-    """Leases without a row count as none, and going through them yields nothing."""
+    """Leases without a row are false, and iterating over them yields nothing."""
     assert not NO_LEASES
     assert list(NO_LEASES) == []
 
 
-def test_columns_of_different_lengths_are_refused() -> None:
-    """A column that is shorter than the others is an error and no row is made up for it."""
+def test_columns_of_different_lengths_are_rejected() -> None:
+    """A column shorter than the others is a ValueError."""
     with pytest.raises(ValueError, match="shorter"):
         list(Leases(keys=ANN + BOB, mood_of=b"\0\0", flags=b"\0\0", left_ms=(800,)))

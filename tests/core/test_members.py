@@ -84,7 +84,7 @@ def test_a_connection_that_is_the_lease_never_expires() -> None:
 
 
 def test_a_join_is_checked_before_anything_is_done() -> None:
-    """A connection joins once, and a visitor has at most so many; one whose lease is over counts as closed."""
+    """A connection joins once, a visitor has at most so many, and one whose lease is over counts as closed."""
     members = Members(CONFIG)
     members.join("a", ANN, None, now_ms=0)
     members.join("a2", ANN, None, now_ms=0)
@@ -111,13 +111,13 @@ def test_changes_are_counted() -> None:
 
 
 def test_members_of_a_snapshot_get_the_connections_that_stayed_open() -> None:
-    """After a sleep an admitted member has its connection again, or is suspect from then on; a restored one stays so."""
+    """After hibernation an admitted member has its connection again or is suspect; a restored one stays restored."""
     members = Members(CONFIG)
     members.admit(ANN, CALM, 0, expires_at_ms=900)
     members.admit(BOB, GLAD, 0, expires_at_ms=900)
     members.admit(CAT, GLAD, SUSPECT | RESTORED, expires_at_ms=900)
     members.reconnect("a", ANN)
-    members.reconnect("x", b"nobody's".ljust(16, b"."))  # type: ignore[arg-type]
+    members.reconnect("x", b"unknown".ljust(16, b"."))  # type: ignore[arg-type]
     members.suspect_unconnected(now_ms=100)
 
     assert (members.connection_count, [*members.suspects], members.restored_count) == (1, [CAT, BOB], 1)

@@ -1,4 +1,4 @@
-"""How a count is put: its precision, and a label that neither jitters nor lies."""
+"""How a count is published: its precision, its label, and small cells."""
 
 import re
 
@@ -12,7 +12,7 @@ widths = st.integers(0, 2_000_000)
 
 
 def figure(count: int, low: int, high: int, shown: int | None = None) -> int:
-    """Read the number in a label, which is the one to show from now on."""
+    """Return the number in a label, and check that it is the one to show from now on."""
     label, figure = read_label(count, low, high, shown=shown)
     assert figure == int(re.sub(r"[^0-9]", "", label))
     return figure
@@ -43,7 +43,7 @@ def test_precision_at_the_borders(low: int, high: int, step: int) -> None:
 
 @given(st.integers(0, 10_000_000), widths)
 def test_precision_is_the_largest_round_step_that_fits(low: int, width: int) -> None:
-    """Trying every round step gives the same as the loop."""
+    """The precision is the largest round step that is at most half the width, as found by trying all."""
     steps = [factor * 10**power for power in range(8) for factor in (1, 2, 5)]
 
     assert precision(low, low + width) == max([step for step in steps if step <= width // 2], default=1)
@@ -64,13 +64,13 @@ def test_precision_is_the_largest_round_step_that_fits(low: int, width: int) -> 
         (5, 5, None, "unknown"),
     ],
 )
-def test_a_label_reads_as_people_do(count: int | None, low: int, high: int | None, text: str) -> None:
-    """What is counted is said plainly, what is rounded with "about", and what is not known is called unknown."""
+def test_labels(count: int | None, low: int, high: int | None, text: str) -> None:
+    """An exact count is a plain number, a rounded one has "about", and an unknown one is "unknown"."""
     assert read_label(count, low, high, shown=None)[0] == text
 
 
-def test_a_crowd_is_never_rounded_away() -> None:
-    """Whoever reads the label is here: a count above 0 does not become 0, even if 0 was shown before."""
+def test_a_count_above_0_is_never_rounded_to_0() -> None:
+    """A count above 0 is not rounded to 0, even if 0 was shown before."""
     assert figure(3, 0, 100) > 0
     assert figure(20, 0, 100, shown=0) > 0
 
@@ -82,21 +82,21 @@ def test_a_crowd_is_never_rounded_away() -> None:
     st.none() | st.integers(0, 1_000_000),
 )
 def test_a_label_never_leaves_the_interval(low: int, below: int, above: int, shown: int | None) -> None:
-    """However it is rounded and whatever was shown before, the figure lies between low and high."""
+    """The figure lies between low and high, for any figure shown before."""
     count, high = low + below, low + below + above
 
     assert low <= figure(count, low, high, shown) <= high
 
 
-def test_five_of_whom_nobody_was_heard_are_not_about_six() -> None:
-    """After a restart with five people there are at most five, and no label says more."""
+def test_five_suspects_are_not_about_six() -> None:
+    """A figure is not rounded above high."""
     assert figure(5, 0, 5) <= 5
 
 
 @given(st.integers(0, 1_000_000), widths, st.none() | st.just(0) | st.integers(0, 1_000_000))
 @example(low=0, width=1_000_000, shown=0)
 def test_a_label_is_never_finer_than_the_count_is_known(low: int, width: int, shown: int | None) -> None:
-    """A figure is a round number of its precision, unless that would round a crowd away."""
+    """A figure is a multiple of the precision, unless that would round a count above 0 to 0."""
     count = low + width // 3
     step = precision(low, low + width)
 
@@ -105,7 +105,7 @@ def test_a_label_is_never_finer_than_the_count_is_known(low: int, width: int, sh
 
 @given(st.integers(0, 1_000_000), widths, st.none() | st.integers(0, 1_000_000))
 def test_a_label_is_within_three_quarters_of_a_step(low: int, width: int, shown: int | None) -> None:
-    """What is shown may lag, by less than three quarters of a step."""
+    """The figure differs from the count by less than three quarters of a step."""
     count = low + width // 2
     step = precision(low, low + width)
 
@@ -113,7 +113,7 @@ def test_a_label_is_within_three_quarters_of_a_step(low: int, width: int, shown:
 
 
 def test_a_label_does_not_jitter_at_a_border() -> None:
-    """A count that wanders about half a step shows one figure; three quarters of a step away it moves."""
+    """The label stays while the count varies by half a step, and moves at three quarters of a step."""
     shown, labels = None, []
     for count in (100, 109, 111, 110, 114, 115, 111, 106, 105):
         label, shown = read_label(count, count - 20, count + 20, shown=shown)
@@ -128,33 +128,33 @@ def test_a_label_takes_a_new_step_at_once() -> None:
     assert figure(104, 84, 124, shown=104) == 100
 
 
-def test_nothing_is_shown_while_unknown() -> None:
-    """After not knowing, the label begins anew."""
+def test_an_unknown_count_has_no_figure() -> None:
+    """An unknown count is labeled "unknown", and drops the figure shown before."""
     assert read_label(None, 0, None, shown=100) == ("unknown", None)
 
 
 @given(st.integers(0, 100_000), widths, st.none() | st.just(0) | st.integers(0, 100_000))
-def test_reading_twice_says_the_same(low: int, width: int, shown: int | None) -> None:
-    """A label that was read is not moved by reading it again: sleep is invisible here, too."""
+def test_reading_a_label_twice_gives_the_same(low: int, width: int, shown: int | None) -> None:
+    """Reading a label twice gives the same figure."""
     first = read_label(low + width // 3, low, low + width, shown=shown)
 
     assert read_label(low + width // 3, low, low + width, shown=first[1]) == first
 
 
-# --- Moods of few people ------------------------------------------------------------------------------------------
+# --- Small cells --------------------------------------------------------------------------------------------------
 
 
 def merged(people: list[int], min_cell_size: int) -> list[int | None]:
-    """Publish the people of some moods."""
+    """Return the published counts of some moods."""
     return [cell and cell[0] for cell in merge_cells([(cell, cell, cell) for cell in people], min_cell_size)]
 
 
 @pytest.mark.parametrize(
-    ("people", "min_cell_size", "told"),
+    ("people", "min_cell_size", "published"),
     [
         ([3, 0, 1], 0, [3, 0, 1]),
         ([9, 7, 5], 5, [9, 7, 5]),
-        ([9, 7, 4], 5, [9, None, None]),  # 4 alone could be had back from the count
+        ([9, 7, 4], 5, [9, None, None]),  # 4 alone could be computed from the count
         ([9, 4, 4], 5, [9, None, None]),
         ([9, 2, 2], 5, [None, None, None]),  # 4 together are too few as well
         ([9, 8, 2, 2], 5, [9, None, None, None]),
@@ -165,21 +165,19 @@ def merged(people: list[int], min_cell_size: int) -> list[int | None]:
         ([6, 5], 6, [None, None]),
     ],
 )
-def test_moods_of_few_people_are_merged(
-    people: list[int], min_cell_size: int, told: list[int | None]
-) -> None:
-    """The smallest are taken out, two at least, until they are enough together."""
-    assert merged(people, min_cell_size) == told
+def test_small_cells_are_merged(people: list[int], min_cell_size: int, published: list[int | None]) -> None:
+    """The smallest cells are suppressed, two at least, until their sum is at least min_cell_size."""
+    assert merged(people, min_cell_size) == published
 
 
 @given(st.lists(st.integers(0, 12), min_size=2, max_size=6), st.integers(1, 12))
-def test_no_mood_of_few_people_can_be_computed(people: list[int], min_cell_size: int) -> None:
-    """Whatever is told is large enough, and what is left of the count is nobody's alone, unless there is nobody to hide among."""
-    told = merged(people, min_cell_size)
-    hidden = [cell for cell, public in zip(people, told, strict=True) if public is None]
+def test_no_small_cell_can_be_computed(people: list[int], min_cell_size: int) -> None:
+    """Every published cell is at least min_cell_size, and so is the sum of the suppressed ones, unless all are suppressed."""
+    published = merged(people, min_cell_size)
+    hidden = [cell for cell, public in zip(people, published, strict=True) if public is None]
 
-    assert all(public is None or public >= min_cell_size for public in told)
-    assert all(public in {None, cell} for cell, public in zip(people, told, strict=True))
+    assert all(public is None or public >= min_cell_size for public in published)
+    assert all(public in {None, cell} for cell, public in zip(people, published, strict=True))
     assert len(hidden) != 1
     assert not hidden or sum(hidden) >= min_cell_size or len(hidden) == len(people)
-    assert not hidden or min(hidden) < min_cell_size, "nothing is hidden without need"
+    assert not hidden or min(hidden) < min_cell_size, "no cell is suppressed without need"

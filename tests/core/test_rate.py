@@ -1,4 +1,4 @@
-"""The rate: down at once, up with care, and nobody is counted who may not have been asked."""
+"""The sampling rate: it falls at once, rises after it has settled, and theta is the lowest one in use."""
 
 import pytest
 from hypothesis import given
@@ -27,13 +27,13 @@ def test_a_rate_is_short(rate: float, short: float) -> None:
 
 
 @given(st.floats(RATE_MIN, 1))
-def test_rounding_asks_hardly_fewer_and_never_more(rate: float) -> None:
-    """At most one in a hundred of those who should be asked is not, and nobody else is."""
+def test_rounding_lowers_a_rate_by_at_most_a_percent(rate: float) -> None:
+    """Rounding lowers a rate by at most one percent, and never raises it."""
     assert 0.99 * rate <= rounded(rate) <= rate * (1 + 1e-12)
 
 
-def test_everybody_is_asked_while_the_crowd_is_small() -> None:
-    """Up to four standard deviations above the panel nothing happens; one seat more and the rate falls at once."""
+def test_the_rate_is_1_while_the_crowd_is_small() -> None:
+    """The rate stays at 1 up to four standard deviations above panel_size, and falls at once with one seat more."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
 
     assert not rate.follow(480, 0.0, 0)
@@ -52,7 +52,7 @@ def test_a_surge_is_not_waited_for() -> None:
 
 
 def test_the_rate_rises_only_when_the_last_change_has_settled() -> None:
-    """Two spreads after a change few seats raise the rate, and not before."""
+    """Few seats raise the rate two rate_propagation_ms after the last change, and not before."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(4_000, 0.0, 0)
 
@@ -61,16 +61,16 @@ def test_the_rate_rises_only_when_the_last_change_has_settled() -> None:
     assert 0.1 < rate.current <= 0.4
 
 
-def test_a_rate_of_which_the_seats_explain_themselves_stays() -> None:
-    """Seats within four standard deviations of the panel move nothing: an announced rate is cached."""
+def test_the_rate_stays_while_chance_explains_the_seats() -> None:
+    """Seats within four standard deviations of panel_size do not move the rate: a published rate is cached."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(4_000, 0.0, 0)
 
     assert not any(rate.follow(seats, 0.0, 9 * RATE_PROPAGATION_MS) for seats in (320, 400, 480))
 
 
-def test_a_crowd_that_went_is_asked_again_in_a_few_steps() -> None:
-    """With nobody left the rate is back at 1 after at most three steps, each at a time that it asked for."""
+def test_the_rate_recovers_in_a_few_steps() -> None:
+    """Without seats the rate is back at 1 after at most three steps, each at its next_at_ms."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
     rate.follow(400_000, 0.0, 0)
     assert rate.current == 0.001
@@ -97,7 +97,9 @@ changes = st.lists(st.tuples(st.integers(0, 1_500), st.integers(0, 2_000)), max_
 
 
 @given(changes, st.integers(0, 3_000))
-def test_theta_is_the_lowest_rate_of_the_last_spread(moves: list[tuple[int, int]], later_ms: int) -> None:
+def test_theta_is_the_lowest_rate_of_the_last_propagation_time(
+    moves: list[tuple[int, int]], later_ms: int
+) -> None:
     """Theta is the least of all rates that were in force at some instant of the last rate_propagation_ms, and of the current."""
     rate = Rate(100, RATE_PROPAGATION_MS, now_ms=0)
     in_force = [(0, 1.0)]  # since when, which
@@ -119,8 +121,8 @@ def test_theta_is_the_lowest_rate_of_the_last_spread(moves: list[tuple[int, int]
 
 
 @given(changes, st.integers(0, 5_000))
-def test_a_rate_sleeps_without_a_trace(moves: list[tuple[int, int]], later_ms: int) -> None:
-    """What another had is gone on with: the same rates, the same theta, the same next look."""
+def test_a_rate_is_resumed_unchanged(moves: list[tuple[int, int]], later_ms: int) -> None:
+    """A resumed rate has the same rates, theta and next_at_ms."""
     rate, now_ms = Rate(100, RATE_PROPAGATION_MS, now_ms=0), 0
     for pause_ms, seats in moves:
         now_ms += pause_ms

@@ -1,4 +1,4 @@
-"""How many reports a room takes."""
+"""The rate limit of reports to a room."""
 
 import pytest
 
@@ -10,26 +10,26 @@ from breathing_room.hosts.server.app import App
 from inside import HandClock, client_of, host_inside
 
 
-def refusal(budget: TokenBucket, now_ms: int) -> ClientError | None:
+def rejection(bucket: TokenBucket, now_ms: int) -> ClientError | None:
     """Spend a token; return the error if there was none."""
     try:
-        budget.spend(now_ms)
+        bucket.spend(now_ms)
     except ClientError as error:
         return error
     return None
 
 
-def spent(budget: TokenBucket, now_ms: int) -> int:
-    """Spend until the budget refuses, and say how much that was."""
+def spent(bucket: TokenBucket, now_ms: int) -> int:
+    """Spend until the bucket is empty; return how many tokens that were."""
     count = 0
-    while (error := refusal(budget, now_ms)) is None:
+    while (error := rejection(bucket, now_ms)) is None:
         count += 1
-    assert (error.code, error.status, error.retry_after_s) == ("over_budget", 429, budget.retry_after_s)
+    assert (error.code, error.status, error.retry_after_s) == ("over_budget", 429, bucket.retry_after_s)
     return count
 
 
 def bucket_of(host: App) -> TokenBucket:
-    """The bucket of the lobby."""
+    """Return the bucket of the lobby."""
     bucket = host.rooms["lobby"].admission.bucket
     assert bucket is not None
     return bucket
@@ -45,32 +45,28 @@ def bucket_of(host: App) -> TokenBucket:
         ({"reports_per_s": 1}, 800, 1, RETRY_S_MAX),
     ],
 )
-def test_budget_follows_the_panel(
+def test_the_budget_follows_the_panel_size(
     settings: dict[str, int], burst: int, per_s: int, retry_after_s: int
 ) -> None:
-    """
-    A burst of two panels is taken at once, then so many reports a second; who comes over it is told a few whole seconds.
-    """
-    budget = TokenBucket(RoomConfig(**settings), now_ms=0)  # type: ignore[arg-type]
-    assert budget.retry_after_s == retry_after_s
-    assert spent(budget, 0) == burst
-    assert spent(budget, 1_000) == min(per_s, burst)
-    assert spent(budget, 3_000) == min(2 * per_s, burst)
-    assert spent(budget, 10_000_000) == burst
+    """A bucket has a burst of two panels, then so many tokens a second, and its error has whole seconds to wait."""
+    bucket = TokenBucket(RoomConfig(**settings), now_ms=0)  # type: ignore[arg-type]
+    assert bucket.retry_after_s == retry_after_s
+    assert spent(bucket, 0) == burst
+    assert spent(bucket, 1_000) == min(per_s, burst)
+    assert spent(bucket, 3_000) == min(2 * per_s, burst)
+    assert spent(bucket, 10_000_000) == burst
 
 
-def test_clock_that_steps_back_gives_nothing() -> None:
-    """
-    Time that runs backwards neither fills the bucket nor empties it.
-    """
-    budget = TokenBucket(RoomConfig(), now_ms=10_000)
-    assert spent(budget, 10_000) == 800
-    assert spent(budget, 0) == 0
-    assert spent(budget, 1_000) == 100
+def test_a_clock_that_steps_back_adds_no_token() -> None:
+    """A clock that steps back neither fills the bucket nor empties it."""
+    bucket = TokenBucket(RoomConfig(), now_ms=10_000)
+    assert spent(bucket, 10_000) == 800
+    assert spent(bucket, 0) == 0
+    assert spent(bucket, 1_000) == 100
 
 
 def a_visitor(number: int, *, below: float) -> str:
-    """Name a visitor of the lobby's first day with a ticket below a rate, or above it."""
+    """Return a visitor of the lobby with a ticket below a rate, or above it if that is negative."""
     return next(
         name
         for attempt in range(10_000)
@@ -79,25 +75,22 @@ def a_visitor(number: int, *, below: float) -> str:
     )
 
 
-async def test_over_budget_is_shed_and_goodbyes_are_not() -> None:
-    """
-    What comes over the budget is answered 429 with a whole number of seconds, counted and forgotten; a goodbye is
-    always taken, and as many reports as fit are taken a second later.
-    """
+async def test_reports_over_the_budget_are_shed_and_leaves_are_not() -> None:
+    """A report over the limit is answered 429 with whole seconds to wait, and leaves no seat; a leave is always accepted, and so are the reports of the next second's tokens."""
     clock = HandClock()
     heartbeat, leave = "/v1/rooms/lobby/heartbeat", "/v1/rooms/lobby/leave"
     async with host_inside(clock=clock, panel_size=100, reports_per_s=5) as host, client_of(host) as client:
         assert host.epoch == 20_454
-        budget = bucket_of(host)
-        for _ in range(budget.burst - 1):
-            budget.spend(clock.ms)
+        bucket = bucket_of(host)
+        for _ in range(bucket.burst - 1):
+            bucket.spend(clock.ms)
         assert (await client.post(heartbeat, json={"visitor": "visitor-0123456789"})).status_code == 200
         for _ in range(3):
             shed = await client.post(heartbeat, json={"visitor": "visitor-9876543210"})
             assert (shed.status_code, shed.json()["error"]["code"]) == (429, "over_budget")
-            assert shed.headers["retry-after"] == str(budget.retry_after_s) == "20"
-        coin = await client.post("/api/heartbeat", json={"sessionId": "s1"})
-        assert coin.status_code == 429
+            assert shed.headers["retry-after"] == str(bucket.retry_after_s) == "20"
+        legacy = await client.post("/api/heartbeat", json={"sessionId": "s1"})
+        assert legacy.status_code == 429
         assert host.presence("lobby").count == 1
         assert (await client.post(leave, json={"visitor": "visitor-0123456789"})).status_code == 204
         assert host.presence("lobby").count == 0
@@ -108,10 +101,8 @@ async def test_over_budget_is_shed_and_goodbyes_are_not() -> None:
         assert host.presence("lobby").count == 5
 
 
-async def test_report_outside_the_sample_costs_nothing() -> None:
-    """
-    With the bucket empty, whoever is not in the sample is answered with the rate all the same: it is what silences them.
-    """
+async def test_a_report_outside_the_sample_takes_no_token() -> None:
+    """With an empty bucket a report outside the sample is answered with the rate, so that its client stops reporting."""
     clock = HandClock()
     async with (
         host_inside(clock=clock, panel_size=10, reports_per_s=1) as host,
@@ -131,9 +122,7 @@ async def test_report_outside_the_sample_costs_nothing() -> None:
 
 
 async def test_rooms_have_budgets_of_their_own() -> None:
-    """
-    A storm in one room costs the others nothing.
-    """
+    """An empty bucket of one room does not limit another room."""
     async with host_inside(clock=HandClock()) as host, client_of(host) as client:
         spent(bucket_of(host), host.clock.now_ms())
         body = {"visitor": "visitor-0123456789"}

@@ -1,4 +1,4 @@
-"""A room at rest: what is written is what is read, and what is damaged is refused."""
+"""Snapshots: they are decoded as they were encoded, and damage is rejected."""
 
 import json
 import struct
@@ -120,14 +120,14 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 
 
 @given(snapshots())
-def test_what_is_written_is_read(snapshot: Snapshot) -> None:
-    """Any snapshot comes back from its encoding as it was."""
+def test_a_snapshot_is_decoded_as_it_was_encoded(snapshot: Snapshot) -> None:
+    """Any snapshot is decoded as it was encoded."""
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
 
 
 @given(starts, traces(events | legacy | restarts))
-def test_what_rooms_come_to_is_written_and_read(start: Start, trace: Trace) -> None:
-    """The snapshot of a room that went through anything comes back from its encoding as it was."""
+def test_the_snapshot_of_a_room_is_decoded_as_it_was_encoded(start: Start, trace: Trace) -> None:
+    """The snapshot of a room after any trace is decoded as it was encoded."""
     snapshot = play(start.host(), trace).room.snapshot()
 
     assert decode_snapshot(encode_snapshot(snapshot)) == snapshot
@@ -143,7 +143,7 @@ def a_room(start_ms: int = 1_000) -> Room:
     return room
 
 
-def a_room_with_coins(start_ms: int = 1_000) -> Room:
+def a_room_with_legacy_reports(start_ms: int = 1_000) -> Room:
     room = a_room(start_ms)
     for at_ms in (210, 220, 230):
         room.step(LegacyReported(DAN, "glad" if at_ms == 210 else "calm"), now_ms=start_ms + at_ms)
@@ -151,8 +151,8 @@ def a_room_with_coins(start_ms: int = 1_000) -> Room:
     return room
 
 
-def test_a_snapshot_says_everything() -> None:
-    """People stand in columns in the order in which they came, each with mood, flags and what is left of the lease."""
+def test_a_snapshot_has_every_part_of_a_room() -> None:
+    """A snapshot has all leases in the order of their joins, each with mood, flags and what is left."""
     assert a_room().snapshot() == Snapshot(
         room="lobby",
         as_of_ms=1_200,
@@ -178,9 +178,9 @@ def test_a_snapshot_says_everything() -> None:
     )
 
 
-def test_coins_are_taken_down() -> None:
-    """Sessions stand with mood and age, the latest last; coins that came up with theirs."""
-    assert a_room_with_coins().snapshot().legacy == LegacySnapshot(
+def test_a_snapshot_has_legacy_reports() -> None:
+    """A snapshot has the sessions and repeats of legacy clients, each with mood and age, the latest last."""
+    assert a_room_with_legacy_reports().snapshot().legacy == LegacySnapshot(
         keys=DAN + EVE,
         mood_of=b"\x00\x01",
         ages_ms=(10, 0),
@@ -198,8 +198,8 @@ def test_coins_are_taken_down() -> None:
         (21, lambda _, key: LegacyReported(key, "calm")),
     ],
 )
-def test_a_person_takes_few_bytes(size: int, event: Callable[[int, VisitorKey], Event]) -> None:
-    """A large room is written as one value: a header, and 22 bytes for each person, 26 for a seat, 21 for a session."""
+def test_a_visitor_takes_few_bytes(size: int, event: Callable[[int, VisitorKey], Event]) -> None:
+    """A snapshot takes 22 bytes for each member, 26 for a seat and 21 for a session, and a header."""
     room = Room("lobby", replace(QUICK, panel_size=1_000), now_ms=0)
     empty = len(encode_snapshot(replace(room.snapshot(), saved_at_ms=10**12)))
     for index in range(1_000):
@@ -209,7 +209,7 @@ def test_a_person_takes_few_bytes(size: int, event: Callable[[int, VisitorKey], 
 
 
 def test_leases_are_counted_from_the_snapshot() -> None:
-    """How many leases live at a later time is known without restoring anybody; an earlier time is as the snapshot's."""
+    """A snapshot counts the leases that live at a later time, without a restore; an earlier time counts as its own."""
     snapshot = a_room().snapshot()
 
     assert snapshot.count == 3
@@ -219,7 +219,7 @@ def test_leases_are_counted_from_the_snapshot() -> None:
 
 
 def test_a_lease_beyond_the_column_is_cut() -> None:
-    """A lease of over 49 days, which no config allows, is written as 49 days and does no harm."""
+    """A lease of over 49 days, which no config allows, is encoded as 49 days."""
     snapshot = a_room().snapshot()
     snapshot = replace(snapshot, people=replace(snapshot.people, left_ms=(2**32, 2**40)))
 
@@ -228,8 +228,8 @@ def test_a_lease_beyond_the_column_is_cut() -> None:
 
 @pytest.mark.soak
 def test_every_damage_of_one_byte_is_survived() -> None:
-    """A snapshot that is cut anywhere, or has any one wrong byte, is refused or restores to a room that adds up."""
-    value = encode_snapshot(a_room_with_coins(TODAY_MS).snapshot())
+    """A snapshot that is truncated, or has one wrong byte, is rejected or restored to a consistent room."""
+    value = encode_snapshot(a_room_with_legacy_reports(TODAY_MS).snapshot())
     read = tried = 0
 
     for damaged in damages(value):
@@ -238,16 +238,16 @@ def test_every_damage_of_one_byte_is_survived() -> None:
             snapshot = decode_snapshot(damaged)
         except HostError:
             continue
-        assert len(damaged) == len(value), "what was cut short is never read"
+        assert len(damaged) == len(value), "a truncated value is never decoded"
         check_restored(snapshot)
         read += 1
 
     columns = 3 * 22 / len(value)
-    assert read / tried > columns * 200 / 255, "most of what is wrong in the columns can be read"
+    assert read / tried > columns * 200 / 255, "most wrong bytes in the columns can be decoded"
 
 
 def written(header: object = None, columns: bytes = b"", **changes: Any) -> bytes:
-    """Write a snapshot of nobody by hand, with some keys of the header changed."""
+    """Return the bytes of an empty snapshot, with some keys of the header changed."""
     if header is None:
         empty = encode_snapshot(Room("lobby", QUICK, now_ms=0).snapshot())
         header = json.loads(empty[8:]) | changes
@@ -260,7 +260,7 @@ PANEL = json.loads(written()[8:])["panel"]
 
 
 def test_a_snapshot_written_by_hand_is_read() -> None:
-    """The helper of the next test writes what can be read, if nothing is changed."""
+    """The bytes of the helper are decoded if nothing is changed."""
     assert decode_snapshot(written()).count == 0
 
 
@@ -296,14 +296,14 @@ def test_a_snapshot_written_by_hand_is_read() -> None:
             written(panel=PANEL | {"rates": rates})
             for rates in ([], [[0, 0]], [[0, 1.5]], [[0, float("nan")]], 1)
         ),
-        written(legacy=None),
-        written(legacy={}),
-        written(legacy={"since_ms": "soon"}),
-        written(counted_at_ms=None),
+        written(coins=None),
+        written(coins={}),
+        written(coins={"since_ms": "soon"}),
+        written(described_at_ms=None),
         written(as_of_ms=None),
         written(as_of_ms=float("inf")),
         written(as_of_ms=float("nan")),
-        written(broadcast_at_ms=float("inf")),
+        written(announced_at_ms=float("inf")),
         written(saved_at_ms="soon"),
         written(unknown_until_ms=float("inf")),
         written(label_shown=float("-inf")),
@@ -324,8 +324,8 @@ def test_a_snapshot_written_by_hand_is_read() -> None:
     ],
     ids=lambda value: repr(value[4:60]),
 )
-def test_a_damaged_snapshot_is_refused(value: bytes) -> None:
-    """Whatever is not a snapshot raises HostError and nothing else."""
+def test_a_damaged_snapshot_is_rejected(value: bytes) -> None:
+    """A damaged snapshot raises HostError and nothing else."""
     with pytest.raises(HostError):
         decode_snapshot(value)
 
@@ -338,21 +338,21 @@ def test_a_damaged_snapshot_is_refused(value: bytes) -> None:
         (encode_snapshot(a_room().snapshot())[:-1], "a damaged snapshot"),
     ],
 )
-def test_the_reason_is_said(value: bytes, reason: str) -> None:
-    """The operator learns what is wrong with a stored value."""
+def test_the_error_has_the_reason(value: bytes, reason: str) -> None:
+    """The error names what is wrong with a stored value."""
     with pytest.raises(HostError, match=reason):
         decode_snapshot(value)
 
 
 @given(st.binary() | st.binary().map(MAGIC.__add__))
-def test_arbitrary_bytes_are_refused(value: bytes) -> None:
-    """No bytes whatever raise anything but HostError."""
+def test_arbitrary_bytes_are_rejected(value: bytes) -> None:
+    """Any bytes raise HostError and nothing else."""
     with pytest.raises(HostError):
         decode_snapshot(value)
 
 
 def check_restored(snapshot: Snapshot) -> None:
-    """Check that a room that is restored from a snapshot adds up."""
+    """Check that the presence of a room restored from a snapshot is consistent."""
     room = Room.restore(snapshot, QUICK, now_ms=TODAY_MS + 200)
     presence = room.presence(now_ms=TODAY_MS + 200)
     known = sum(presence.people.values())

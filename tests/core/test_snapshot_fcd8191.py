@@ -48,11 +48,11 @@ def stored(name: str) -> bytes:
 
 
 class Player:
-    """Acts a story out on a room, and grants its wishes to be woken."""
+    """Plays a story on a room, and fires its timer when it is due."""
 
     def __init__(self, room: Room, at_ms: int) -> None:
         self.room, self.at_ms, self.began_ms = room, at_ms, at_ms
-        self.wake_at_ms: int | None = None
+        self.next_timer_ms: int | None = None
         self.done: list[str] = []
 
     def play(self, story: list[list[Any]]) -> list[str]:
@@ -63,8 +63,8 @@ class Player:
         self.done = []
         if name == "wait":
             until_ms = self.at_ms + arguments[0]
-            while self.wake_at_ms is not None and self.wake_at_ms <= until_ms:
-                self.at_ms = max(self.at_ms, self.wake_at_ms)
+            while self.next_timer_ms is not None and self.next_timer_ms <= until_ms:
+                self.at_ms = max(self.at_ms, self.next_timer_ms)
                 self.step(TimerFired())
             self.at_ms = until_ms
         else:
@@ -74,7 +74,7 @@ class Player:
 
     def step(self, event: Event) -> None:
         step = self.room.step(event, now_ms=self.at_ms)
-        self.wake_at_ms = step.next_timer_ms
+        self.next_timer_ms = step.next_timer_ms
         self.done += [f"{in_words(effect)} +{self.at_ms - self.began_ms}" for effect in step.effects]
 
 
@@ -119,7 +119,7 @@ def in_words(effect: Effect) -> str:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) -> None:
-    """Every lease, seat, session, coin and rate is read, and encoding them again gives the same bytes."""
+    """Every lease, seat, session, repeat and rate is decoded, and encoding them again gives the same bytes."""
     snapshot = decode_snapshot(stored(name))
     seats = snapshot.panel.seats
     assert read(f"room/{name}.json")["holds"] == {
@@ -139,7 +139,7 @@ def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) ->
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_room_wakes_from_it_as_if_it_had_never_slept(name: str) -> None:
-    """A room that wakes with its connections goes on as the room did then that had no need to sleep."""
+    """A room resumed with its connections goes on as the room of then did that was not hibernated."""
     written = read(f"room/{name}.json")
     connections: dict[Connection, VisitorKey] = {
         connection: key(visitor) for connection, visitor in written["connections"].items()
@@ -151,7 +151,7 @@ def test_a_room_wakes_from_it_as_if_it_had_never_slept(name: str) -> None:
 @pytest.mark.parametrize("down_ms", [0, 30_000, 3_600_000])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_room_is_restored_from_it_as_it_was_then(name: str, down_ms: int) -> None:
-    """A room that lost its connections begins again at once, within leases, or long after, as it did then."""
+    """A room restored at once, within leases, or long after, goes on as it did then."""
     written = read(f"room/{name}.json")
     at_ms = written["at_ms"] + down_ms
     room = Room.restore(decode_snapshot(stored(name)), CONFIGS[name], now_ms=at_ms)
@@ -161,7 +161,7 @@ def test_a_room_is_restored_from_it_as_it_was_then(name: str, down_ms: int) -> N
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_mood_that_is_no_longer_declared_becomes_unspoken(name: str) -> None:
-    """A room that declares other moods is restored as it was then: visitors of a mood that went are unspoken."""
+    """A room restored with other moods is as it was then: visitors of a removed mood are unspoken."""
     written = read(f"room/{name}.json")
     config = replace(CONFIG, moods=("release", "joy"))
     room = Room.restore(decode_snapshot(stored(name)), config, now_ms=written["at_ms"])

@@ -1,4 +1,4 @@
-"""What one room says of itself in sums, and what several say together."""
+"""The sums of one room, and the counts of several combined."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,26 +14,26 @@ NO_SEATS = PanelSums(tally=(0, 0, 0), restored_tally=(0, 0, 0))
 
 
 def a_summary(people: tuple[int, ...], suspect: tuple[int, ...] = (0, 0, 0), **more: Any) -> Summary:
-    defaults: dict[str, Any] = {"panel": NO_SEATS, "coins": NO_LEGACY}
+    defaults: dict[str, Any] = {"panel": NO_SEATS, "legacy": NO_LEGACY}
     return Summary(people=people, suspect=suspect, **(defaults | more))
 
 
 def seats(*tally: int, theta: float = 1.0) -> PanelSums:
-    """A panel that was heard from, of which no lease has ended in silence."""
+    """Return the sums of a panel with a fresh report and no expired seats."""
     return PanelSums(
         tally=tally, restored_tally=(0, 0, 0), seats=sum(tally), fresh=True, theta=theta, rate=theta
     )
 
 
-def test_silent_connections_are_counted_and_only_the_lower_end_is_without_them() -> None:
-    """Connections that fell silent stay in the count and in the upper end, and the lower end is without them, mood by mood."""
+def test_suspects_are_counted_and_only_the_lower_end_is_without_them() -> None:
+    """Suspects are in the count and in the upper end and not in the lower end, by mood."""
     found = combine([a_summary((4, 3, 2), (1, 0, 2))], CONFIG)
     assert (found.count, found.low, found.high, found.method) == (9, 6, 9, "counted")
     assert found.cells == ((4, 3, 4), (3, 3, 3), (2, 0, 2))
 
 
-def test_machines_add_up_as_one_machine_with_all_their_people() -> None:
-    """Two machines with half of the connections and seats each say what one machine with all of them says."""
+def test_replicas_add_up_as_one_with_all_their_visitors() -> None:
+    """The counts of two replicas with half of the connections and seats each are those of one with all of them."""
     one = a_summary((4, 3, 2), (1, 0, 1), panel=seats(30, 10, 4, theta=0.5))
     other = a_summary((1, 0, 5), (0, 0, 2), panel=seats(10, 20, 6, theta=0.5))
     both = a_summary((5, 3, 7), (1, 0, 3), panel=seats(40, 30, 10, theta=0.5))
@@ -43,7 +43,7 @@ def test_machines_add_up_as_one_machine_with_all_their_people() -> None:
 
 
 def test_seats_are_weighed_by_the_rate_under_which_they_were_drawn() -> None:
-    """While a new rate spreads, each machine's seats stand for as many people as its own rate says."""
+    """While a new rate spreads, the seats of each replica are weighted by its own rate."""
     slow, fast = (
         a_summary((0, 0, 0), panel=seats(10, 0, 0)),
         a_summary((0, 0, 0), panel=seats(0, 10, 0, theta=0.1)),
@@ -58,16 +58,16 @@ def test_seats_are_weighed_by_the_rate_under_which_they_were_drawn() -> None:
     assert found.low < 110 < (found.high or 0)
 
 
-def test_a_machine_that_is_silent_makes_all_of_its_people_uncertain() -> None:
-    """Of a machine that was not heard of lately the people may be gone: they stay in the count, not in the lower end, and the count is stale."""
+def test_a_suspect_replica_makes_all_of_its_visitors_suspect() -> None:
+    """The visitors of a suspect replica are in the count and not in the lower end, and the method is stale."""
     own, other = a_summary((3, 0, 0)), a_summary((0, 5, 0), panel=seats(0, 2, 0))
     before, after = combine([own, other], CONFIG), combine([own, doubted(other)], CONFIG)
     assert (before.count, before.low, before.method) == (10, 10, "counted")
     assert (after.count, after.low, after.high, after.method) == (10, 3, 10, "stale")
 
 
-def test_a_machine_that_is_gone_leaves_its_seats_only() -> None:
-    """The connections of a machine that ended went with it, also those that were silent; its panel's seats go on elsewhere."""
+def test_a_removed_replica_leaves_its_seats_only() -> None:
+    """Without its connections a replica has its seats only, suspects and arrivals removed."""
     gone = without_people(
         a_summary((3, 1, 0), (1, 1, 0), restored=2, unknown=True, arrivals_per_s=7.0, panel=seats(2, 0, 0))
     )
@@ -75,22 +75,22 @@ def test_a_machine_that_is_gone_leaves_its_seats_only() -> None:
     assert gone.leases == 2
 
 
-def test_an_unknown_machine_makes_the_whole_unknown() -> None:
-    """Where one machine does not know its people, the room's count is unknown, and what is known is its lower end."""
+def test_an_unknown_replica_makes_the_whole_unknown() -> None:
+    """If one replica is unknown, the count is unknown, and the lower end is what the others know."""
     found = combine([a_summary((3, 0, 0)), a_summary((1, 0, 0), unknown=True)], CONFIG)
     assert (found.count, found.low, found.high, found.method) == (None, 4, None, "unknown")
 
 
-def test_visitors_on_their_way_widen_the_interval_but_never_below_our_own() -> None:
-    """People who may be counted twice lower the lower end, not below those who are surely here; newcomers raise the upper end only."""
+def test_unread_claims_widen_the_interval_but_never_below_our_own() -> None:
+    """Visitors who may be counted twice lower the lower end, not below our own; new ones at a suspect peer raise the upper end only."""
     summaries = [a_summary((5, 0, 0), (1, 0, 0)), a_summary((3, 0, 0))]
     found = combine(summaries, CONFIG, moving=2, newcomers=4)
     assert (found.count, found.low, found.high) == (8, 5, 12)
     assert combine(summaries, CONFIG, moving=100).low == 4
 
 
-def test_who_came_back_elsewhere_is_taken_from_the_moods_of_the_silent() -> None:
-    """People who returned to us are counted once: they are taken off the count, in the moods of the silent people of others."""
+def test_returned_visitors_are_subtracted_from_the_moods_of_suspects() -> None:
+    """Visitors who returned to us are subtracted from the count, in the moods of the suspects of others."""
     summaries = [a_summary((5, 0, 0)), a_summary((0, 6, 2), (0, 3, 1))]
     found = combine(summaries, CONFIG, returned=4, suspect=(0, 3, 1))
     assert (found.count, found.high) == (9, 13)
@@ -98,14 +98,14 @@ def test_who_came_back_elsewhere_is_taken_from_the_moods_of_the_silent() -> None
 
 
 def test_seats_left_from_before_a_restart_are_stale() -> None:
-    """A count that rests on restored leases says that it is the last known, whatever else is fresh."""
+    """A count with restored leases has the method stale."""
     restored = replace(seats(4, 0, 0), restored=1, restored_tally=(1, 0, 0))
     assert combine([a_summary((2, 0, 0), panel=restored)], CONFIG).method == "stale"
     assert combine([a_summary((2, 0, 0))], CONFIG, stale=True).method == "stale"
 
 
-def test_small_moods_are_merged_as_the_room_is_set() -> None:
-    """Moods of fewer people than the room tells apart are left out, and the count is the same."""
+def test_small_moods_are_merged() -> None:
+    """Moods smaller than min_cell_size are merged, and the count is the same."""
     people = [a_summary((20, 6, 1))]
     shown, merged = combine(people, CONFIG), combine(people, replace(CONFIG, min_cell_size=5))
     assert shown.cells == ((20, 20, 20), (6, 6, 6), (1, 1, 1))
@@ -113,8 +113,8 @@ def test_small_moods_are_merged_as_the_room_is_set() -> None:
     assert shown.count == merged.count == 27
 
 
-def test_added_up_the_summaries_of_peers_give_the_same_facts() -> None:
-    """Added up or one by one, the summaries of peers lead to the same facts; one is left for each rate of their panels."""
+def test_summaries_of_peers_give_the_same_counts_when_added_up() -> None:
+    """The summaries of peers give the same counts added up or one by one; one is left for each rate of their panels."""
     own = a_summary((1, 0, 1), panel=seats(6, 2, 0, theta=0.5))
     peers = [
         a_summary((4, 3, 2), (1, 0, 1), panel=seats(30, 10, 4, theta=0.5), arrivals_per_s=0.5),
@@ -129,24 +129,24 @@ def test_added_up_the_summaries_of_peers_give_the_same_facts() -> None:
     assert added[0].arrivals_per_s == 0.75
 
 
-def test_summaries_with_coins_are_not_added_up() -> None:
-    """A summary with coins stays by itself and unchanged, since the times for which coins were watched do not add."""
+def test_summaries_with_legacy_reports_are_not_added_up() -> None:
+    """A summary with legacy reports is not added: the times of observation do not add."""
     legacy = LegacySums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
-    with_coins = a_summary((1, 0, 0), legacy=legacy)
+    with_legacy = a_summary((1, 0, 0), legacy=legacy)
     plain, other = a_summary((2, 0, 0)), a_summary((0, 3, 0))
 
-    assert add_up([plain, with_coins, other]) == (with_coins, a_summary((2, 3, 0)))
+    assert add_up([plain, with_legacy, other]) == (with_legacy, a_summary((2, 3, 0)))
 
 
 def test_an_unknown_peer_is_not_lost_among_others() -> None:
-    """If one of the summaries is unknown, their sum is."""
+    """The sum of summaries is unknown if one of them is."""
     (added,) = add_up([a_summary((2, 0, 0)), a_summary((0, 0, 0), unknown=True)])
 
     assert added.unknown
 
 
 def test_no_peers_change_nothing() -> None:
-    """Without peers there is nothing to add, nothing to leave open, and no time at which that changes."""
+    """The state without peers has no summaries, no unread claims, and holds for ever."""
     assert (NO_PEERS.summaries, NO_PEERS.unread, NO_PEERS.suspect_unread, NO_PEERS.newcomers) == (
         (),
         None,

@@ -1,4 +1,4 @@
-"""What several rooms say together is what one room with all of their visitors says."""
+"""The combined counts of several rooms are those of one room with all of their visitors."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ from core.replication.deltas import (
     a_summary,
 )
 
-# Who comes to which node, and how; then whose socket breaks.
+# The node of each visitor, the mood, and whether the connection is lost.
 people = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from([None, *MOODS]), st.booleans()), max_size=60, unique_by=id
 )
@@ -42,10 +42,8 @@ def played(events: Sequence[Event], *, paced: RateSet | None) -> Room:
 
 
 @given(people)
-def test_sockets_on_several_nodes_are_as_on_one(crowd: list[tuple[int, str | None, bool]]) -> None:
-    """
-    People on sockets, some of them silent, say the same together as they would in one room.
-    """
+def test_connections_on_several_nodes_count_as_on_one(crowd: list[tuple[int, str | None, bool]]) -> None:
+    """Connections on four nodes, some of them lost, have the counts of one room."""
     events: list[tuple[int, list[Event]]] = []
     for index, (node, mood, breaks) in enumerate(crowd):
         events.append(
@@ -61,13 +59,11 @@ def test_sockets_on_several_nodes_are_as_on_one(crowd: list[tuple[int, str | Non
 
 
 @given(people, st.sampled_from([1.0, 0.5, 0.3, 0.04]), st.integers(1, 200))
-def test_a_panel_on_several_nodes_is_as_on_one(
+def test_a_panel_on_several_nodes_counts_as_on_one(
     crowd: list[tuple[int, str | None, bool]], rate: float, later_s: int
 ) -> None:
-    """
-    Seats, some of which lapse in silence, make the same estimate and the same interval on four nodes as on one.
-    """
-    pace = RateSet(((0, rate),), 0)
+    """Seats on four nodes, some of which expire, have the estimate and the interval of one room."""
+    rate_set = RateSet(((0, rate),), 0)
     events: list[tuple[int, Event]] = [
         (node, PanelReported(visitor(f"{index}"), index % 16 / 16 * rate, mood))
         for index, (node, mood, _) in enumerate(crowd)
@@ -78,7 +74,7 @@ def test_a_panel_on_several_nodes_is_as_on_one(
     at_ms = CONFIG.heartbeat_lease_ms - 1
 
     def last(node: int | None) -> Room:
-        room = played([event for at, event in events if node in {None, at}], paced=pace)
+        room = played([event for at, event in events if node in {None, at}], paced=rate_set)
         for at, event in renewed:
             if node in {None, at}:
                 room.step(event, now_ms=at_ms)
@@ -90,10 +86,8 @@ def test_a_panel_on_several_nodes_is_as_on_one(
     assert together == combine([last(None).summary(now_ms)], CONFIG)
 
 
-def test_coins_on_several_nodes_are_as_on_one() -> None:
-    """
-    Coins that were watched for a whole window on each of two nodes say what they would in one room.
-    """
+def test_legacy_reports_on_several_nodes_count_as_on_one() -> None:
+    """Legacy reports observed for a whole window on each of two nodes have the estimate of one room."""
     rooms = one, here, there = a_room(), a_room(), a_room()
     for second in range(10):
         for index in range(40):
@@ -109,9 +103,7 @@ def test_coins_on_several_nodes_are_as_on_one() -> None:
 
 
 def test_nodes_under_different_rates_are_added_as_estimates() -> None:
-    """
-    While a rate spreads, a node that asks everybody and one that asks half each count for what they are.
-    """
+    """While a rate spreads, the seats of each node are weighted by its own rate."""
     here, there = a_room(), a_room()
     there.step(RateSet(((0, 0.5),), 0), now_ms=0)
     for index in range(4):
@@ -125,27 +117,23 @@ def test_nodes_under_different_rates_are_added_as_estimates() -> None:
     assert [cell and cell[0] for cell in together.cells] == [4, 8, 0]
 
 
-def test_a_doubted_node_is_left_out_below_and_counted_in_above() -> None:
-    """
-    Doubt puts everybody on sockets and every seat between the ends of the interval, and the method says stale.
-    """
+def test_a_suspect_node_is_in_high_and_not_in_low() -> None:
+    """All connections and seats of a suspect node are in high and not in low, and the method is stale."""
     room = a_room()
     room.step(Joined(1, ANN, "calm"), now_ms=0)
     room.step(PanelReported(BOB, 0.5, "glad"), now_ms=0)
-    doubt = doubted(room.summary(0))
+    suspect = doubted(room.summary(0))
 
-    known = combine([a_summary(3), doubt], CONFIG)
+    known = combine([a_summary(3), suspect], CONFIG)
     assert (known.count, known.low, known.high, known.method) == (5, 3, 5, "stale")
     assert known.cells == ((4, 3, 4), (1, 0, 1), (0, 0, 0))
 
-    seats = combine([a_summary(3), without_people(doubt)], CONFIG)
+    seats = combine([a_summary(3), without_people(suspect)], CONFIG)
     assert (seats.count, seats.low, seats.high, seats.method) == (4, 3, 4, "stale")
 
 
-def test_coins_of_a_doubted_node_are_left_out_below() -> None:
-    """
-    People who flip coins on a doubted node do not raise the lower end.
-    """
+def test_legacy_reports_of_a_suspect_node_are_not_in_low() -> None:
+    """Legacy reports of a suspect node do not raise the lower end."""
     room = a_room()
     for second in range(10):
         room.step(LegacyReported(ANN, "calm"), now_ms=20_000 * second)

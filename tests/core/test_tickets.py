@@ -1,4 +1,4 @@
-"""Tickets: spread evenly, the same everywhere, and of one stay."""
+"""Tickets: uniform, the same in every client, and of one visit."""
 
 from math import sqrt
 
@@ -8,7 +8,7 @@ from breathing_room.core.tickets import TICKETS, ticket
 
 
 def by_hand(text: bytes) -> float:
-    """Mix with the finaliser of MurmurHash3, written down a second time, in multiplications modulo 2^32 only."""
+    """Mix with the finalizer of MurmurHash3, implemented a second time with multiplications modulo 2^32 only."""
     state = 2654435769
     for byte in text:
         state ^= byte
@@ -27,13 +27,13 @@ def by_hand(text: bytes) -> float:
     ],
 )
 def test_a_ticket_is_that_of_the_formula(visitor: str, room: str, epoch: int) -> None:
-    """Any client that mixes room, epoch and id in this way comes to the same ticket."""
+    """A ticket is the mix of room, epoch and id."""
     assert ticket(visitor, room=room, epoch=epoch) == by_hand(f"{room}\0{epoch}\0{visitor}".encode())
 
 
 @pytest.mark.slow
 def test_tickets_are_uniform() -> None:
-    """Of 100,000 ids that follow one another every hundredth of [0, 1) holds a hundredth (chi-squared, 99 degrees)."""
+    """The tickets of 100,000 consecutive ids are uniform in [0, 1) (chi-squared, 99 degrees)."""
     people = 100_000
     cells = [0] * 100
     for index in range(people):
@@ -48,8 +48,8 @@ def test_tickets_are_uniform() -> None:
 
 
 @pytest.mark.parametrize("other", [{"room": "lobbz", "epoch": 7}, {"room": "lobby", "epoch": 8}])
-def test_another_room_or_epoch_draws_anew(other: dict[str, object]) -> None:
-    """Tickets of one visitor in two rooms or two epochs say nothing about each other: correlation 0 to 4 sigma."""
+def test_another_room_or_epoch_has_an_independent_ticket(other: dict[str, object]) -> None:
+    """The tickets of one visitor in two rooms or two epochs are uncorrelated, within four standard errors."""
     people = 20_000
     products = 0.0
     for index in range(people):

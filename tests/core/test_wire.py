@@ -1,4 +1,4 @@
-"""The wire format: everything that comes from outside is understood or refused, and nothing else happens."""
+"""The wire format: every input is decoded or rejected."""
 
 import json
 import re
@@ -55,14 +55,14 @@ PROTOCOL: Final = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.
 ID: Final = "0123456789abcdef"
 
 
-def refusal(call: Any, *args: Any) -> ClientError:
-    """Make a call that is refused, and return the refusal."""
+def rejection(call: Any, *args: Any) -> ClientError:
+    """Make a call that is rejected, and return the error."""
     with pytest.raises(ClientError) as caught:
         call(*args)
     return caught.value
 
 
-# --- What clients say ---------------------------------------------------------------------------------------------
+# --- Messages of clients ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def refusal(call: Any, *args: Any) -> ClientError:
         ('{"type": "join", "type": "leave"}', Leave()),
     ],
 )
-def test_every_message_is_understood(text: str, message: Message) -> None:
-    """Every message of the protocol is read, as text and as bytes; unknown keys are ignored."""
+def test_every_message_is_decoded(text: str, message: Message) -> None:
+    """Every message of the protocol is decoded, as text and as bytes; unknown keys are ignored."""
     assert decode_message(text, MOODS) == message
     assert decode_message(text.encode(), MOODS) == message
 
@@ -99,7 +99,7 @@ def test_every_message_is_understood(text: str, message: Message) -> None:
     [
         ("", "bad_json"),
         ("{", "bad_json"),
-        ("hello", "bad_json"),
+        ("join", "bad_json"),
         ("{'type': 'leave'}", "bad_json"),
         ('{"type": "leave"} {}', "bad_json"),
         ('{"type": "leave",}', "bad_json"),
@@ -153,10 +153,10 @@ def test_every_message_is_understood(text: str, message: Message) -> None:
     ],
     ids=lambda text: repr(text[:60]),
 )
-def test_every_senseless_message_is_refused(text: str, code: str) -> None:
-    """What makes no sense is refused with the code that says why, as text and as bytes."""
-    assert refusal(decode_message, text, MOODS).code == code
-    assert refusal(decode_message, text.encode(), MOODS).code == code
+def test_every_bad_message_is_rejected(text: str, code: str) -> None:
+    """A bad message is rejected with a code that names the reason, as text and as bytes."""
+    assert rejection(decode_message, text, MOODS).code == code
+    assert rejection(decode_message, text.encode(), MOODS).code == code
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_every_senseless_message_is_refused(text: str, code: str) -> None:
     ],
 )
 def test_text_is_utf_8(body: bytes) -> None:
-    """All text is UTF-8: another encoding, a byte order mark and encoded surrogates are refused."""
-    assert refusal(partial(decode_report, epoch=7), body, MOODS).code == "bad_json"
+    """Another encoding than UTF-8, a byte order mark or an encoded surrogate is rejected."""
+    assert rejection(partial(decode_report, epoch=7), body, MOODS).code == "bad_json"
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_text_is_utf_8(body: bytes) -> None:
         ({"visitor": ID, "epoch": 6}, Report(ID, None, 6)),
     ],
 )
-def test_a_report_is_understood(body: dict[str, Any], report: Report) -> None:
-    """A beat over HTTP names the visitor, may name the mood, and the epoch in which the stay began: this or the last."""
+def test_a_report_is_decoded(body: dict[str, Any], report: Report) -> None:
+    """A report has the visitor, and may have the mood and the epoch in which the visit began: this or the last."""
     assert decode_report(json.dumps(body).encode(), MOODS, epoch=7) == report
 
 
@@ -208,9 +208,9 @@ def test_a_report_is_understood(body: dict[str, Any], report: Report) -> None:
         ),
     ],
 )
-def test_a_senseless_report_is_refused(body: bytes, code: str) -> None:
-    """A body that makes no sense is refused with the code that says why."""
-    assert refusal(partial(decode_report, epoch=7), body, MOODS).code == code
+def test_a_bad_report_is_rejected(body: bytes, code: str) -> None:
+    """A bad body is rejected with a code that names the reason."""
+    assert rejection(partial(decode_report, epoch=7), body, MOODS).code == code
 
 
 anything: st.SearchStrategy[Any] = st.recursive(
@@ -230,7 +230,7 @@ likely = st.fixed_dictionaries(
 
 
 def check_understood(message: Message | Report) -> None:
-    """Check that what was understood is in the form that the room relies on."""
+    """Check that a decoded message has the form that the room relies on."""
     match message:
         case Join(name, mood):
             assert re.fullmatch(r"[A-Za-z0-9_-]{16,64}", name)
@@ -245,8 +245,8 @@ def check_understood(message: Message | Report) -> None:
 
 
 @given(likely | anything)
-def test_arbitrary_json_is_understood_or_refused(value: Any) -> None:
-    """No JSON whatever raises anything but ClientError, and what is understood is in form."""
+def test_arbitrary_json_is_decoded_or_rejected(value: Any) -> None:
+    """Any JSON is decoded in form or raises ClientError."""
     for text in (json.dumps(value), json.dumps(value).encode()):
         with suppress(ClientError):
             check_understood(decode_message(text, MOODS))
@@ -259,22 +259,22 @@ def test_arbitrary_json_is_understood_or_refused(value: Any) -> None:
 @example(b"\x00")
 @example(b"\x00{\x00}")
 @example(b"\xed\xa0\x80")
-def test_arbitrary_bytes_are_understood_or_refused(value: bytes) -> None:
-    """No bytes whatever raise anything but ClientError."""
+def test_arbitrary_bytes_are_decoded_or_rejected(value: bytes) -> None:
+    """Any bytes are decoded or raise ClientError."""
     with suppress(ClientError):
         check_understood(decode_message(value, MOODS))
 
 
 @given(st.text())
-def test_arbitrary_text_is_understood_or_refused(value: str) -> None:
-    """No text whatever, lone surrogates included, raises anything but ClientError."""
+def test_arbitrary_text_is_decoded_or_rejected(value: str) -> None:
+    """Any text, lone surrogates included, is decoded or raises ClientError."""
     with suppress(ClientError):
         check_understood(decode_message(value, MOODS))
 
 
 @given(st.text("<>&'\"\\\x00\x1b\nabc", min_size=3, max_size=40))
-def test_a_refusal_never_repeats_what_was_sent(marker: str) -> None:
-    """What a client sent cannot come out in a message, a log or a page by way of an error."""
+def test_an_error_never_repeats_what_was_sent(marker: str) -> None:
+    """An error does not contain what the client sent."""
     marker = f"§{marker}§"
     for value in (
         {"type": marker},
@@ -284,11 +284,11 @@ def test_a_refusal_never_repeats_what_was_sent(marker: str) -> None:
         {"type": "time", "sent_ms": marker},
         [marker],
     ):
-        error = refusal(decode_message, json.dumps(value), MOODS)
+        error = rejection(decode_message, json.dumps(value), MOODS)
         assert "§" not in error.message
         assert "§" not in str(error)
         assert "§".encode() not in error_message(error)
-    assert "§" not in refusal(check_room, marker).message
+    assert "§" not in rejection(check_room, marker).message
 
 
 # --- Names --------------------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_a_refusal_never_repeats_what_was_sent(marker: str) -> None:
 
 @pytest.mark.parametrize("name", ["a", "0", "lobby", "a-b_c", "a" * 64, "7-", "a__"])
 def test_a_room_name_is_accepted(name: str) -> None:
-    """1 to 64 of a-z, 0-9, - and _, beginning with a letter or digit."""
+    """A room name has 1 to 64 of a-z, 0-9, - and _, and begins with a letter or digit."""
     assert check_room(name) == name
 
 
@@ -304,33 +304,33 @@ def test_a_room_name_is_accepted(name: str) -> None:
     "name",
     ["", "-a", "_a", "A", "lobby ", "lobby\n", "\n", "a" * 65, "a/b", "..", "a\0", "ä", "٣", "%61", "a.b"],
 )
-def test_a_room_name_is_refused(name: str) -> None:
-    """Anything else is no room: bad_room."""
-    error = refusal(check_room, name)
+def test_a_room_name_is_rejected(name: str) -> None:
+    """Any other room name is rejected with bad_room."""
+    error = rejection(check_room, name)
 
     assert (error.code, error.status) == ("bad_room", 400)
 
 
 def test_the_alias_stands_for_the_default_room() -> None:
-    """In a path ``_default`` is the default room, any other name that room itself, and no room can have the alias for its name."""
+    """In a path ``_default`` is the default room, and no room can have that name."""
     assert resolve_room(DEFAULT_ROOM, "evening") == "evening"
     assert resolve_room("lobby", "evening") == "lobby"
-    assert refusal(resolve_room, "_other", "evening").code == "bad_room"
-    assert refusal(check_room, DEFAULT_ROOM).code == "bad_room"
+    assert rejection(resolve_room, "_other", "evening").code == "bad_room"
+    assert rejection(check_room, DEFAULT_ROOM).code == "bad_room"
 
 
 def test_names_alone_are_checked_too() -> None:
-    """The checks of a visitor and of a mood return what they were given, or refuse."""
+    """The checks of a visitor and of a mood return their argument or raise."""
     assert check_visitor(ID) == ID
     assert check_mood("release", MOODS) == "release"
-    assert refusal(check_visitor, ID.encode()).code == "bad_visitor"
-    assert refusal(check_mood, "calm", MOODS).code == "unknown_mood"
-    assert refusal(check_mood, None, MOODS).message == (
+    assert rejection(check_visitor, ID.encode()).code == "bad_visitor"
+    assert rejection(check_mood, "calm", MOODS).code == "unknown_mood"
+    assert rejection(check_mood, None, MOODS).message == (
         "mood must be one of gratitude, presence, release, connection or unspoken"
     )
 
 
-# --- What the room says -------------------------------------------------------------------------------------------
+# --- Messages of the server ---------------------------------------------------------------------------------------
 
 whole = st.integers(0, 2**53)
 presences = st.builds(
@@ -340,7 +340,7 @@ presences = st.builds(
     low=whole,
     high=st.none() | whole,
     method=st.sampled_from(["counted", "sampled", "stale", "estimated", "unknown"]),
-    rate=st.floats(0, 1, exclude_min=True),
+    sample_rate=st.floats(0, 1, exclude_min=True),
     epoch=st.integers(0, 10**6),
     moods=st.dictionaries(st.sampled_from(MOODS), st.none() | whole),
     unspoken=st.none() | whole,
@@ -354,18 +354,18 @@ presences = st.builds(
 
 @given(presences)
 def test_a_presence_comes_through(presence: Presence) -> None:
-    """What is encoded is what is decoded, over HTTP and over a socket."""
+    """An encoded presence is decoded unchanged, over HTTP and over a socket."""
     encoded = encode_presence(presence)
     message = json.loads(presence_message(encoded))
 
-    told = json.loads(json.dumps(asdict(presence)))  # JSON has lists where we have tuples.
-    assert decode_object(encoded) == told
-    assert message == {"type": "presence"} | told
+    fields = json.loads(json.dumps(asdict(presence)))  # JSON has lists where we have tuples.
+    assert decode_object(encoded) == fields
+    assert message == {"type": "presence"} | fields
     assert tuple(decode_object(encoded)) == PRESENCE_FIELDS
 
 
 def a_presence(people: int, *, moods: tuple[str, ...] = MOODS) -> Presence:
-    """Fill a room with people who spread over the moods, and take its presence."""
+    """Return the presence of a room with so many visitors, spread over the moods."""
     room = Room("lobby", RoomConfig(moods=moods), now_ms=1_767_225_600_000)
     names = (*moods, UNSPOKEN)
     for index in range(people):
@@ -376,7 +376,7 @@ def a_presence(people: int, *, moods: tuple[str, ...] = MOODS) -> Presence:
 
 
 def test_a_presence_is_as_the_protocol_shows_it() -> None:
-    """The example of the protocol has the keys of a presence, in their order, and adds up."""
+    """The example of the protocol has the keys of a presence in order, and its moods sum to the count."""
     (block,) = re.findall(r"```json\n(\{\"room\".*?)```", PROTOCOL, re.DOTALL)
     example = json.loads(block)
 
@@ -385,7 +385,7 @@ def test_a_presence_is_as_the_protocol_shows_it() -> None:
 
 
 def test_a_message_does_not_grow_with_the_crowd() -> None:
-    """Ten people and ten thousand are told in messages of nearly the same size."""
+    """The messages for ten visitors and for ten thousand have nearly the same size."""
     few = len(presence_message(encode_presence(a_presence(10))))
     many = len(presence_message(encode_presence(a_presence(10_000))))
 
@@ -393,8 +393,8 @@ def test_a_message_does_not_grow_with_the_crowd() -> None:
     assert 0 < many - few < 80  # The digits of 5 moods with their intervals, and of the count with its own.
 
 
-def test_nobody_can_be_recognised_in_a_presence() -> None:
-    """A presence is sums: its text and numbers do not hold a key or an id of anybody."""
+def test_no_visitor_can_be_recognized_in_a_presence() -> None:
+    """A presence holds no key or id of a visitor."""
     text = encode_presence(a_presence(3))
 
     assert text.find(visitor("0")) == text.find(visitor("0")[:8]) == -1
@@ -402,8 +402,8 @@ def test_nobody_can_be_recognised_in_a_presence() -> None:
 
 
 @given(st.none() | st.integers(-(2**53), 2**53) | st.floats(-(2.0**53), 2.0**53))
-def test_a_beat_brings_back_what_it_was_given(sent_ms: float | None) -> None:
-    """sent_ms goes back as it came."""
+def test_a_time_answer_has_the_time_of_its_request(sent_ms: float | None) -> None:
+    """The answer to a time request has its sent_ms unchanged."""
     message = decode_message(json.dumps({"type": "time", "sent_ms": sent_ms}), MOODS)
     assert isinstance(message, TimeRequest)
 
@@ -414,7 +414,7 @@ def test_a_beat_brings_back_what_it_was_given(sent_ms: float | None) -> None:
 
 
 def test_an_error_has_one_shape() -> None:
-    """Over HTTP and over a socket an error says code, message and status."""
+    """An error has code, message and status, over HTTP and over a socket."""
     error = ClientError("unknown_mood", "no such mood", status=400, retry_after_s=3)
     body = {"error": {"code": "unknown_mood", "message": "no such mood", "status": 400}}
 
@@ -453,7 +453,7 @@ def test_a_config_says_what_the_protocol_lists() -> None:
 
 
 def close_table(*, ours: bool = False) -> dict[int, bool]:
-    """Read the protocol's table of close codes: whether to come back after each that it lists alone (and we send)."""
+    """Read the protocol's table of close codes: whether to reconnect after each that it lists alone (and we send)."""
     section = PROTOCOL.split("### Close codes")[1].split("\n## ")[0]
     rows = re.findall(r"^\| ([\d, \u2013]+) \| (.*) \| (.*) \|$", section, re.MULTILINE)
     alone = {
@@ -467,7 +467,7 @@ def close_table(*, ours: bool = False) -> dict[int, bool]:
 
 
 def test_a_client_comes_back_as_the_protocol_says() -> None:
-    """Every code of the table, and every code of its ranges, is answered as the table says."""
+    """A client reconnects after the codes and ranges for which the table says so, and after no others of them."""
     for code, back in close_table().items():
         assert may_come_back(code) is back, code
     assert all(map(may_come_back, range(4_000, 4_500)))
@@ -475,19 +475,19 @@ def test_a_client_comes_back_as_the_protocol_says() -> None:
 
 
 def test_after_any_other_code_a_client_comes_back() -> None:
-    """The protocol says that anything else means: come back."""
+    """A client reconnects after any code that the table does not list."""
     others = set(range(1_000, 4_000)) - set(close_table())
 
     assert {code for code in others if not may_come_back(code)} == set()
 
 
 def test_the_table_and_the_code_list_the_same_codes() -> None:
-    """Every code that the server closes with is documented, and the other way round; each has a reason."""
+    """The close codes of the server are those of the protocol's table, and each has a reason."""
     assert set(CLOSE_CODES) == set(close_table(ours=True))
     assert all(CLOSE_CODES.values())
 
 
 def test_a_retry_reason_fits_into_a_close_frame() -> None:
-    """The reason of a close says when to come back, in at most 123 bytes."""
+    """The reason with retry_ms has at most 123 bytes."""
     assert retry_reason(3_127) == b'{"retry_ms":3127}'
     assert len(retry_reason(86_400_000)) <= 123

@@ -1,4 +1,4 @@
-"""What each write policy leaves in a store, and what a crash takes."""
+"""The write policies: what each writes to a store, and what a crash loses."""
 
 import asyncio
 import contextlib
@@ -45,12 +45,12 @@ def a_policy(name: str, seats: dict[VisitorKey, Record] | None = None) -> WriteP
 
 @dataclass
 class Truth:
-    """Who is here, found out by going through all reports."""
+    """The truth: who is present, by a scan of all reports."""
 
     reports: list[tuple[int, SeatReport]] = field(default_factory=list)
 
     def after(self, reports_count: int, visitor: VisitorKey) -> tuple[str, int] | None:
-        """The mood of a visitor and when they were heard, after so many reports; None: not here."""
+        """Return the mood and the last report of a visitor after so many reports; None: not present."""
         state: tuple[str, int] | None = None
         for at_ms, report in self.reports[:reports_count]:
             if report.visitor == visitor:
@@ -59,16 +59,16 @@ class Truth:
         return state
 
 
-Happening = tuple[int, VisitorKey, Kind | None, str]
-"""So many milliseconds later somebody reports, for a reason, with a mood; or nobody does."""
+Arrival = tuple[int, VisitorKey, Kind | None, str]
+"""A pause in ms, a visitor, the kind of report (None for none), and a mood."""
 
 
-class Crash(Exception):  # noqa: N818 - it is no error of ours
-    """The power goes."""
+class Crash(Exception):  # noqa: N818 - the simulated crash is no error
+    """The process crashes."""
 
 
 @dataclass
-class Life:
+class Run:
     """A process with a policy and a store on a virtual clock, until it crashes."""
 
     policy: WritePolicy
@@ -80,7 +80,7 @@ class Life:
     wake_at_ms: int | None = None
     written_at_ms: dict[str, int] = field(default_factory=dict)
 
-    async def live(self, trace: list[Happening], clock: list[int]) -> None:
+    async def live(self, trace: list[Arrival], clock: list[int]) -> None:
         for after_ms, visitor, kind, mood in trace:
             at_ms = self.now_ms + after_ms
             while self.wake_at_ms is not None and self.wake_at_ms <= at_ms:
@@ -89,9 +89,9 @@ class Life:
             self.now_ms = clock[0] = at_ms
             self.tick()
             if kind is None:
-                continue  # Time passes, that is all.
+                continue  # Only time passes.
             known = self.truth.after(len(self.truth.reports), visitor)
-            # A beat names the mood that they have.
+            # A heartbeat names the current mood.
             said = known[0] if kind in {"heartbeat", "leave"} and known else mood
             report = SeatReport(visitor, TICKETS[visitor], said, kind)
             self.truth.reports.append((at_ms, report))
@@ -131,12 +131,12 @@ async def read_back(store: Store, policy: WritePolicy, now_ms: int) -> dict[Visi
     )
 
 
-def check_loss(life: Life, rebuilt: dict[VisitorKey, Record]) -> None:
-    """Everybody is as they were at some instant of the last ``loss_ms``, and heard no longer ago than promised."""
-    policy, truth, now_ms = life.policy, life.truth, life.now_ms
-    surely = sum(at_ms < now_ms - policy.loss_ms for at_ms, _ in truth.reports[: life.acknowledged])
+def check_loss(run: Run, rebuilt: dict[VisitorKey, Record]) -> None:
+    """Check that every seat is as it was at some instant of the last ``loss_ms``, and no older than ``silence_ms``."""
+    policy, truth, now_ms = run.policy, run.truth, run.now_ms
+    surely = sum(at_ms < now_ms - policy.loss_ms for at_ms, _ in truth.reports[: run.acknowledged])
     if policy.loss_ms == 0:
-        surely = life.acknowledged
+        surely = run.acknowledged
     for visitor, ticket in TICKETS.items():
         possible = [truth.after(count, visitor) for count in range(surely, len(truth.reports) + 1)]
         record = rebuilt.get(visitor)
@@ -170,15 +170,15 @@ trace_of_reports = st.lists(
 Open = Callable[[Clock], Awaitable[Store]]
 
 
-async def two_lives(
+async def two_runs(
     name: str,
-    traces: list[list[Happening]],
+    traces: list[list[Arrival]],
     crashes: list[int],
     open_store: Open,
     *,
     lasts: bool,
 ) -> None:
-    """Live until the power goes, read back, check; then go on with what was read back."""
+    """Run until the crash, read back, check; then run again with the seats that were read back."""
     clock = [START_MS]
     store = await open_store(lambda: clock[0])
     seats: dict[VisitorKey, Record] = {}
@@ -190,17 +190,17 @@ async def two_lives(
                 for seat in seats.values()
             ]
         )
-        life = Life(policy, store, truth, clock[0], operations, acknowledged=len(seats))
+        run = Run(policy, store, truth, clock[0], operations, acknowledged=len(seats))
         with contextlib.suppress(Crash):
-            await life.live(trace, clock)
+            await run.live(trace, clock)
         if lasts:
-            # What the dead process left is found as it lies there: nobody closed it.
+            # The next process opens the store as the crash left it, not closed.
             found = await open_store(lambda: clock[0])
             await store.close()
             store = found
         seats = await read_back(store, policy, clock[0])
-        check_loss(life, seats)
-        clock[0] += KEY_REST_MS  # Nobody starts a process within a second of the last.
+        check_loss(run, seats)
+        clock[0] += KEY_REST_MS  # No process starts within a second of the last.
     await store.close()
 
 
@@ -211,14 +211,14 @@ two_crashes = st.tuples(st.integers(0, 60), st.integers(0, 60)).map(list)
 @pytest.mark.soak
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_crash_in_memory_loses_what_is_documented(name: str) -> None:
-    """Whenever the process dies, the memory store gives back everybody as of the last ``loss_ms``."""
+    """After a crash at any time, the memory store has every seat as of the last ``loss_ms``."""
 
     @given(two_traces, two_crashes)
-    def check(traces: list[list[Happening]], crashes: list[int]) -> None:
+    def check(traces: list[list[Arrival]], crashes: list[int]) -> None:
         async def open_store(clock: Clock) -> Store:
             return MemoryStore(clock=clock)
 
-        asyncio.run(two_lives(name, traces, crashes, open_store, lasts=False))
+        asyncio.run(two_runs(name, traces, crashes, open_store, lasts=False))
 
     check()
 
@@ -226,31 +226,31 @@ def test_a_crash_in_memory_loses_what_is_documented(name: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_crash_on_disk_loses_what_is_documented(name: str) -> None:
-    """Whenever the process dies, its files, as they lie there, give back everybody as of the last ``loss_ms``."""
+    """After a crash at any time, the files have every seat as of the last ``loss_ms``."""
 
     @settings(max_examples=settings().max_examples // 5)
     @given(two_traces, two_crashes)
-    def check(traces: list[list[Happening]], crashes: list[int]) -> None:
+    def check(traces: list[list[Arrival]], crashes: list[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            lives = [Path(folder, f"life-{number}") for number in range(len(traces) + 1)]
-            lives[0].mkdir()
+            runs = [Path(folder, f"run-{number}") for number in range(len(traces) + 1)]
+            runs[0].mkdir()
             opened = 0
 
             async def open_store(clock: Clock) -> Store:
                 nonlocal opened
                 if opened:
-                    shutil.copytree(lives[opened - 1], lives[opened])
+                    shutil.copytree(runs[opened - 1], runs[opened])
                 opened += 1
-                return await SqliteStore.open(lives[opened - 1] / "room.db", clock=clock)
+                return await SqliteStore.open(runs[opened - 1] / "room.db", clock=clock)
 
-            asyncio.run(two_lives(name, traces, crashes, open_store, lasts=True))
+            asyncio.run(two_runs(name, traces, crashes, open_store, lasts=True))
 
     check()
 
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[RedisProcess]:
-    """A Redis for all of them."""
+    """A Redis for all tests of the module."""
     with redis_process() as server:
         yield server
 
@@ -258,19 +258,19 @@ def redis() -> Iterator[RedisProcess]:
 @pytest.mark.soak
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisProcess) -> None:
-    """Whenever the process dies, Redis gives back everybody as of the last ``loss_ms``."""
+    """After a crash at any time, Redis has every seat as of the last ``loss_ms``."""
     prefixes = count()
 
     @settings(max_examples=settings().max_examples // 3)
     @given(two_traces, two_crashes)
-    def check(traces: list[list[Happening]], crashes: list[int]) -> None:
+    def check(traces: list[list[Arrival]], crashes: list[int]) -> None:
         address = f"{redis.url}?prefix={name}-{next(prefixes)}"
 
         async def open_store(_clock: Clock) -> Store:
-            # Its keys expire by its own clock, so none does within a test: what is too old must be known by what it says.
+            # Its keys expire by its own clock, so none does within a test: expired seats are recognized by their time.
             return await RedisStore.open(address)
 
-        asyncio.run(two_lives(name, traces, crashes, open_store, lasts=True))
+        asyncio.run(two_runs(name, traces, crashes, open_store, lasts=True))
 
     check()
 
@@ -279,7 +279,7 @@ def test_a_crash_beside_redis_loses_what_is_documented(name: str, redis: RedisPr
 
 
 def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> tuple[int, int]:
-    """Have a steady crowd report for so long; count the reports and the writes of the last hours."""
+    """Report for a steady crowd; return the reports and the writes of the last hours."""
     chance = random.Random(seed)
     events: list[tuple[float, int, int, Kind]] = []
     warm_ms, end_ms = 3_600_000, 3_600_000 * (hours + 1)
@@ -290,9 +290,9 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
         heapq.heappush(events, (at_ms, number, 0, "join"))
         for _ in range(int(traffic.moods_per_visit)):
             heapq.heappush(events, (at_ms + chance.random() * visit_ms, number, 1, "mood"))
-        beat_at_ms = at_ms
-        while (beat_at_ms := beat_at_ms + traffic.heartbeat_ms) < at_ms + visit_ms:
-            heapq.heappush(events, (beat_at_ms, number, 2, "heartbeat"))
+        heartbeat_at_ms = at_ms
+        while (heartbeat_at_ms := heartbeat_at_ms + traffic.heartbeat_ms) < at_ms + visit_ms:
+            heapq.heappush(events, (heartbeat_at_ms, number, 2, "heartbeat"))
         if chance.random() < traffic.leaves_share:
             heapq.heappush(events, (at_ms + visit_ms, number, 3, "leave"))
     reports = writes = 0
@@ -321,12 +321,12 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
 )
 @pytest.mark.parametrize("heartbeat_ms", [30_000, 300_000])
 def test_the_writes_are_those_of_the_formula(name: str, least: float, heartbeat_ms: int) -> None:
-    """What a policy writes for 40 seats is what ``writes_per_day`` says: 3 % about it, or below where it is a bound."""
+    """The writes of a policy for 40 seats are within 3 % of ``writes_per_day``, or below where it is a bound."""
     traffic = Traffic(seats=40, visit_ms=900_000, heartbeat_ms=heartbeat_ms)
     hours = 6
     policy = POLICIES[name]("p/", lease_ms=max(heartbeat_ms + 90_000, 150_000))
     reports, writes = writes_of(policy, traffic, hours, seed=7)
-    # The formula for this crowd as it came out, not as it was expected.
+    # The formula for the reports that were drawn, not for those expected.
     share = reports / (traffic.reports * hours / 24)
     formula = (
         policy.writes_per_day(Traffic(seats=40 * share, visit_ms=900_000, heartbeat_ms=heartbeat_ms))
@@ -337,7 +337,7 @@ def test_the_writes_are_those_of_the_formula(name: str, least: float, heartbeat_
 
 
 def test_writes_do_not_grow_with_the_crowd() -> None:
-    """Batches and snapshots have a ceiling whatever the crowd; the others follow the seats, which the rate bounds."""
+    """Batches and snapshots have an upper bound on writes; the other policies are linear in the seats, which the rate bounds."""
     small, large = (
         Traffic(seats=seats, visit_ms=900_000, heartbeat_ms=300_000) for seats in (400, 1_000_000)
     )
@@ -350,7 +350,7 @@ def test_writes_do_not_grow_with_the_crowd() -> None:
 
 
 def test_the_page_says_what_the_code_does() -> None:
-    """The figures of ``docs/topics/writing.md``, losses and writes a day, are those of the policies."""
+    """The losses and writes a day in ``docs/topics/writing.md`` are those of the policies."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "topics" / "writing.md").read_text(
         encoding="utf-8"
     )

@@ -1,18 +1,20 @@
-"""The cost model's strategies, acted out and counted: what ``lab/cost/strategies`` compute, and no formula of it.
+"""The cost model's strategies, simulated and counted: what ``lab/cost/strategies`` computes, without its formulas.
 
-People come, feel, report, poll and go, one by one, on the simulator's clock. Who polls or sits in a panel is a ``core/client_rules/polling.py`` ``Poller``; what is
-written goes through ``core/write_policies`` into a store that counts; caches are ``network.Edge``; sockets join a ``core/room.py`` room.
+Visitors join, change moods, report, poll and leave, one by one, on the simulator's clock. A visitor who polls or has a
+seat is a ``core/client_rules/polling.py`` ``Poller``; writes go through ``core/write_policies`` into a store that counts;
+caches are ``network.Edge``; connections join a ``core/room.py`` room.
 
 Theory of operation
 -------------------
-Whoever goes is replaced at once, so that the crowd is as large as was said all the time; of a panel, or of a sample, exactly as many
-are in it as belong there; and stays, moods, coins and goodbyes are dealt from decks that hold every part of their law once. All three
-are stratified sampling: each draw has the law that it should have, and their sum varies less. Where two things in one instant are not
-two (a room tells them together) the next one comes some time later, and so many more share the places.
+A visitor who leaves is replaced at once, so that the crowd has its size all the time; a panel, or a sample, has exactly
+its size; and visits, moods, draws and leaves are taken from samplers that draw from every part of their law once. All
+three are stratified sampling: each draw has its law, and their sum varies less. Where two events in one instant are not
+two (a room broadcasts them together) the next visitor joins some time later, and so many more share the places.
 
-A strategy is counted in *parts* that have nothing to do with one another, such as those who poll and those who report: one of many who
-poll needs few of their polls to be known well, and one of few who report needs many reports. Each part goes on, batch by batch, until the
-standard error of every count (from the spread between batches) is at most the share of it that was asked for, ``ERROR`` by default.
+A strategy is counted in independent *parts*, such as the visitors who poll and those who report: a part of many who
+poll needs few of their polls for a small error, and one of few who report needs many reports. Each part goes on, batch by
+batch, until the standard error of every count (from the spread between batches) is at most the share of it that was asked
+for, ``ERROR`` by default.
 """
 
 from collections import Counter
@@ -52,15 +54,15 @@ BATCHES_MAX: Final = 400
 BEGINS_MS: Final = 1_767_225_600_000
 SECOND_MS: Final = 1_000
 KEYS_PER_LIST: Final = 1_000
-"""A list of Workers KV brings so many keys (https://developers.cloudflare.com/kv/api/list-keys/)."""
+"""The keys that one list of Workers KV returns (https://developers.cloudflare.com/kv/api/list-keys/)."""
 
 MOODS: Final = RoomConfig().moods
-NEVER_MS: Final = 1 << 60
+NO_DEADLINE_MS: Final = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How often something was counted.
+    """The rate of a counted event.
 
     Attributes:
         per_s: In a second.
@@ -71,36 +73,36 @@ class Count:
     error: float
 
     def __add__(self, other: "Count") -> "Count":
-        """Add what was counted apart."""
+        """Add the counts of two independent parts."""
         return Count(self.per_s + other.per_s, sqrt(self.error**2 + other.error**2))
 
     def __mul__(self, factor: float) -> "Count":
-        """Scale."""
+        """Multiply the rate and its error."""
         return Count(self.per_s * factor, self.error * factor)
 
 
 NONE: Final = Count(0.0, 0.0)
 
 
-class Deck:
-    """Numbers from [0, 1), each uniform, of which so many in a row hold one of each part of it.
+class StratifiedSampler:
+    """Draws uniform numbers from [0, 1), of which ``SIZE`` in a row have one of each stratum.
 
     Args:
-        rng: Shuffles.
+        rng: The source of chance.
     """
 
-    CARDS: Final = 40
+    SIZE: Final = 40
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
-        self._cards: list[float] = []
+        self._numbers: list[float] = []
 
     def draw(self) -> float:
         """Draw a number."""
-        if not self._cards:
-            self._cards = [(card + self._rng.random()) / self.CARDS for card in range(self.CARDS)]
-            self._rng.shuffle(self._cards)
-        return self._cards.pop()
+        if not self._numbers:
+            self._numbers = [(number + self._rng.random()) / self.SIZE for number in range(self.SIZE)]
+            self._rng.shuffle(self._numbers)
+        return self._numbers.pop()
 
     def exponential(self, mean: float) -> float:
         """Draw a waiting time."""
@@ -108,14 +110,14 @@ class Deck:
 
 
 class Part:
-    """Some people, and what they meet.
+    """Visitors of one kind.
 
     Args:
-        people: How many there are, all the time.
-        crowd: How they live.
-        seed: Where chance comes from.
-        heartbeat_ms: How often they do what is done regularly; 0: never.
-        gap_ms: How long a place is empty, on average, between two people.
+        people: The number of visitors, all the time.
+        crowd: The law of their visits.
+        seed: The seed of the source of chance.
+        heartbeat_ms: The time between two heartbeats; 0: none.
+        gap_ms: How long a place is empty, on average, between two visitors.
     """
 
     def __init__(
@@ -124,50 +126,50 @@ class Part:
         self.people = people
         self.rng = Random(seed)
         self.gap_ms = gap_ms
-        self._stays, self._moods, self._goodbyes, self._gaps = (Deck(self.rng) for _ in range(4))
+        self._visits, self._moods, self._leaves, self._gaps = (StratifiedSampler(self.rng) for _ in range(4))
         self.clock = VirtualClock(BEGINS_MS)
         self.tally: Counter[str] = Counter()
         self.meter = Meter()
         self.visit_ms = float(crowd.visit_s) * SECOND_MS
-        self.mood_ms = self.visit_ms / float(crowd.mood_changes) if crowd.mood_changes else NEVER_MS
+        self.mood_ms = self.visit_ms / float(crowd.mood_changes) if crowd.mood_changes else NO_DEADLINE_MS
         self.leaves_share = float(crowd.leaves_share)
         self.heartbeat_ms = heartbeat_ms
         self._number = 0
 
-    # --- What people do ---------------------------------------------------------------------------------------
+    # --- Visits -----------------------------------------------------------------------------------------------
 
     def come(self, now_ms: int) -> None:
-        """Let somebody come, live, and go; and the next one come."""
+        """Start a visit; the next one starts when it has ended."""
         self._number += 1
-        departs_ms = now_ms + max(1, round(self._stays.exponential(self.visit_ms)))
+        departs_ms = now_ms + max(1, round(self._visits.exponential(self.visit_ms)))
         self.enter(self._number, now_ms, departs_ms)
         self.clock.at(departs_ms, self._number, partial(self._go, self._number))
 
     def _go(self, number: int, now_ms: int) -> None:
-        self.leave(number, now_ms, polite=self._goodbyes.draw() < self.leaves_share)
+        self.leave(number, now_ms, graceful=self._leaves.draw() < self.leaves_share)
         self.clock.at(now_ms + round(self._gaps.exponential(self.gap_ms)), number, self.come)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Somebody has come."""
+        """Handle a join."""
         self.tally["joins"] += 1
         self._feel_later(number, now_ms, departs_ms)
         if self.heartbeat_ms:
-            self._beat(number, departs_ms, now_ms)
+            self._heartbeat(number, departs_ms, now_ms)
 
-    def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
-        """Somebody goes."""
-        del number, now_ms, polite
+    def leave(self, number: int, now_ms: int, *, graceful: bool) -> None:
+        """Handle a leave."""
+        del number, now_ms, graceful
         self.tally["leaves"] += 1
 
     def mood(self, number: int, now_ms: int) -> None:
-        """Somebody feels otherwise."""
+        """Handle a change of mood."""
         del number, now_ms
         self.tally["moods"] += 1
 
     def heartbeat(self, number: int, now_ms: int) -> None:
-        """Somebody does what is done on joining and regularly from then on."""
+        """Handle a heartbeat: on joining and regularly from then on."""
         del number, now_ms
-        self.tally["beats"] += 1
+        self.tally["heartbeats"] += 1
 
     def _feel_later(self, number: int, now_ms: int, departs_ms: int) -> None:
         at_ms = now_ms + self._moods.exponential(self.mood_ms)
@@ -178,13 +180,13 @@ class Part:
         self.mood(number, now_ms)
         self._feel_later(number, now_ms, departs_ms)
 
-    def _beat(self, number: int, departs_ms: int, now_ms: int) -> None:
+    def _heartbeat(self, number: int, departs_ms: int, now_ms: int) -> None:
         self.heartbeat(number, now_ms)
         if now_ms + self.heartbeat_ms < departs_ms:
-            self.clock.at(now_ms + self.heartbeat_ms, number, partial(self._beat, number, departs_ms))
+            self.clock.at(now_ms + self.heartbeat_ms, number, partial(self._heartbeat, number, departs_ms))
 
     def regularly(self, every_ms: int, action: Callable[[int], None]) -> None:
-        """Have something done over and over."""
+        """Schedule an action at regular times."""
 
         def again(now_ms: int) -> None:
             action(now_ms)
@@ -196,11 +198,11 @@ class Part:
 
     @property
     def period_ms(self) -> int:
-        """The longest time after which somebody does the same thing again."""
+        """The longest time between two equal actions of a visitor."""
         return self.heartbeat_ms or SECOND_MS
 
     def counts(self) -> dict[str, float]:
-        """Say what was counted so far."""
+        """Return the counts so far."""
         store = self.meter.store
         return {name: float(total) for name, total in self.tally.items()} | {
             "gets": store.gets,
@@ -220,17 +222,17 @@ class Part:
         least_s: float = 60,
         whole_s: float = 1,
     ) -> dict[str, Count]:
-        """Count until it is known well.
+        """Count until the errors are small enough.
 
-        Everybody comes at a moment of their own. Exponential stays do not remember when they began, so after one round of what is done
-        regularly the crowd is as it will always be; reports that follow changes of mood take a stay.
+        Every visitor joins at an instant of its own. Exponential visits have no memory, so the crowd is in its steady state
+        after one period; reports that follow changes of mood take a visit.
 
         Args:
-            wanted: What has to be known well.
+            wanted: The counts whose error is checked.
             error: The standard error that each of them may have, as a share of it.
-            person_s: How much of people's time a batch is, where the error may be ``ERROR``; it grows with the square of what is asked for.
-            least_s: How long a batch is at least.
-            whole_s: What its length is a multiple of: the time between two of whatever a clock does, so that it is done as often in each.
+            person_s: The visitor-seconds of a batch for an error of ``ERROR``; they grow with the inverse square of the error.
+            least_s: The least length of a batch.
+            whole_s: The length of a batch is a multiple of this: the time between two timers, so that each batch has as many.
         """
         for _ in range(round(self.people * (1 + self.gap_ms / self.visit_ms))):
             self.clock.at(BEGINS_MS + self.rng.randrange(self.period_ms), FIRST, self.come)
@@ -241,7 +243,7 @@ class Part:
         batches: list[dict[str, float]] = []
         former = self.counts()
         while len(batches) < BATCHES or any(_error(batches, name) > error for name in wanted):
-            assert len(batches) < BATCHES_MAX, "what varies so much cannot be counted"
+            assert len(batches) < BATCHES_MAX, "the error is too large after BATCHES_MAX batches"
             at_ms += round(batch_s * SECOND_MS)
             self.clock.run(at_ms)
             now = self.counts()
@@ -257,13 +259,13 @@ def _mean(batches: list[dict[str, float]], name: str) -> float:
 
 
 def _error(batches: list[dict[str, float]], name: str) -> float:
-    """The standard error of a mean, as a share of it."""
+    """Return the standard error of a mean, as a share of it."""
     mean = _mean(batches, name)
     return stdev(batch.get(name, 0.0) for batch in batches) / sqrt(len(batches)) / mean if mean else 0.0
 
 
 class Keys(Part):
-    """People whose every report rewrites one key of a store."""
+    """Visitors whose every report rewrites one key of a store."""
 
     def __init__(
         self,
@@ -280,27 +282,27 @@ class Keys(Part):
         self._store = MeteredStore(
             MemoryStore(clock=lambda: self.clock.now_ms), self.meter.store, clock=lambda: self.clock.now_ms
         )
-        self._legacy = Deck(self.rng)
+        self._sampler = StratifiedSampler(self.rng)
         self._sample = sample
-        self._tells_moods = moods
-        self._tells_joins = joins
+        self._reports_moods = moods
+        self._reports_joins = joins
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Somebody comes; whether that is a report by itself is the strategy's affair."""
+        """Handle a join, which is a report in some strategies."""
         super().enter(number, now_ms, departs_ms)
-        if self._tells_joins:
+        if self._reports_joins:
             self._report()
 
     def mood(self, number: int, now_ms: int) -> None:
-        """Somebody feels otherwise."""
+        """Handle a change of mood, which is a report in some strategies."""
         super().mood(number, now_ms)
-        if self._tells_moods:
+        if self._reports_moods:
             self._report()
 
     def heartbeat(self, number: int, now_ms: int) -> None:
-        """Flip the coin."""
+        """Draw whether a heartbeat is a report."""
         super().heartbeat(number, now_ms)
-        if self._legacy.draw() < self._sample:
+        if self._sampler.draw() < self._sample:
             self._report()
 
     def _report(self) -> None:
@@ -309,18 +311,18 @@ class Keys(Part):
 
 
 class Pollers(Part):
-    """People who poll, and are not asked; or who are all asked, and report.
+    """Visitors who poll; all of them are in the sample and report, or none is.
 
     Args:
-        people: How many.
-        crowd: How they live.
-        seed: Where chance comes from.
-        poll_ms: How often they poll.
-        report_ms: How often they give a sign of life.
+        people: The number of visitors.
+        crowd: The law of their visits.
+        seed: The seed of the source of chance.
+        poll_ms: The time between two polls.
+        report_ms: The time between two heartbeats.
         asked: Whether they are in the sample.
-        cache_ms: How long a copy at the edge answers; 0: there is no cache.
-        config_ms: How long a copy of the config does.
-        policy: What stands between their reports and a store.
+        cache_ms: How long a copy at the edge is served; 0: there is no cache.
+        config_ms: How long a copy of the config is served.
+        policy: The write policy for their reports.
         publish_ms: The least time between two publications that reports cause; 0: none.
     """
 
@@ -331,14 +333,14 @@ class Pollers(Part):
         seed: int,
         *,
         poll_ms: int,
-        report_ms: int = NEVER_MS,
+        report_ms: int = NO_DEADLINE_MS,
         asked: bool = False,
         cache_ms: int = 0,
         config_ms: int = 300_000,
         policy: WritePolicy | None = None,
         publish_ms: int = 0,
     ) -> None:
-        # Where reports publish, a goodbye and the join of the next one must not be one instant.
+        # If reports publish, a leave and the next join must not be in one instant.
         super().__init__(people, crowd, seed, gap_ms=30 * SECOND_MS if publish_ms else 0)
         self._poll_ms = poll_ms
         self._report_ms = report_ms
@@ -363,12 +365,12 @@ class Pollers(Part):
 
     @property
     def period_ms(self) -> int:
-        """Who reports takes a stay until changes of mood have mixed with heartbeats."""
+        """A visit for those who report: until then changes of mood have mixed with heartbeats."""
         visit_ms = round(self.visit_ms)
         return visit_ms if self._asked else min(self._poll_ms, self._config_ms, visit_ms)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Somebody comes, reads the config and begins to poll."""
+        """Handle a join: read the config and start to poll."""
         super().enter(number, now_ms, departs_ms)
         self.edge.configs(1, [now_ms])
         self._poller_of[number] = Poller(
@@ -379,30 +381,30 @@ class Pollers(Part):
         self._act(number, now_ms)
 
     def mood(self, number: int, now_ms: int) -> None:
-        """Somebody feels otherwise, and says so if asked."""
+        """Handle a change of mood, which is reported in the sample."""
         super().mood(number, now_ms)
         self._mood_of[number] = (self._mood_of[number] + 1) % len(MOODS)
         self._poller_of[number].feel(MOODS[self._mood_of[number]], now_ms)
         self._act(number, now_ms, kind="mood")
 
-    def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
-        """Somebody goes; who reported says so, and most of that arrives."""
-        super().leave(number, now_ms, polite=polite)
+    def leave(self, number: int, now_ms: int, *, graceful: bool) -> None:
+        """Handle a leave; of those who reported, a graceful one is sent."""
+        super().leave(number, now_ms, graceful=graceful)
         del self._departs_ms[number], self._planned_ms[number]
-        if self._poller_of.pop(number).leave() is not None and polite:
-            self._arrive(number, "leave", now_ms)
+        if self._poller_of.pop(number).leave() is not None and graceful:
+            self._receive(number, "leave", now_ms)
         del self._mood_of[number]
 
     def _act(self, number: int, now_ms: int, *, kind: Kind = "heartbeat") -> None:
-        """Do what is due, and come back when something else is."""
+        """Send the requests that are due, and schedule the next."""
         poller = self._poller_of[number]
-        for _ in range(4):  # An answer may make something else due at once, such as the first report.
+        for _ in range(4):  # An answer may make another request due at once, such as the first report.
             requests = poller.due(now_ms)
             for request in requests:
                 if isinstance(request, PollRequest):
                     poller.heard(self.edge.presence(now_ms), now_ms)
                 else:
-                    self._arrive(number, kind if poller.is_acknowledged else "join", now_ms)
+                    self._receive(number, kind if poller.is_acknowledged else "join", now_ms)
                     poller.acknowledged(self._presence, now_ms)
             if not requests:
                 break
@@ -414,8 +416,8 @@ class Pollers(Part):
         if self._planned_ms.get(number) == now_ms:
             self._act(number, now_ms)
 
-    def _arrive(self, number: int, kind: Kind, now_ms: int) -> None:
-        """Take a report."""
+    def _receive(self, number: int, kind: Kind, now_ms: int) -> None:
+        """Handle a report at the server."""
         self.tally["reports"] += 1
         if self._publish_ms and now_ms >= self._published_at_ms + self._publish_ms:
             self._published_at_ms = now_ms
@@ -432,16 +434,16 @@ class Pollers(Part):
             else:
                 finish(self.store.delete(order.key))
         if writes.wake_at_ms is not None:
-            self.clock.at(writes.wake_at_ms, FIRST, partial(self._wake, writes.wake_at_ms))
-        self._wakes_at_ms = writes.wake_at_ms
+            self.clock.at(writes.wake_at_ms, FIRST, partial(self._on_timer, writes.wake_at_ms))
+        self._next_timer_ms = writes.wake_at_ms
 
-    def _wake(self, planned_ms: int, now_ms: int) -> None:
-        if self._wakes_at_ms == planned_ms and self._policy is not None:
+    def _on_timer(self, planned_ms: int, now_ms: int) -> None:
+        if self._next_timer_ms == planned_ms and self._policy is not None:
             self.tally["alarms"] += 1
             self._write(self._policy.wake(now_ms=now_ms))
 
     def list_keys(self, now_ms: int) -> None:
-        """Put all together, as a job does: list the keys, and write what people read."""
+        """Run the job: list the keys, and write the presence."""
         del now_ms
         keys = finish(self.store.list("lazy/"))
         self.tally["lists"] += max(1, ceil(len(keys) / KEYS_PER_LIST))
@@ -450,7 +452,7 @@ class Pollers(Part):
 
 
 class Sockets(Part):
-    """People on sockets of a real room, which tells everybody of every change."""
+    """Connections to a real room, which broadcasts every change."""
 
     def __init__(
         self, people: int, crowd: CrowdProfile, seed: int, *, push_ms: int, pushes_per_s: int
@@ -460,32 +462,32 @@ class Sockets(Part):
         # A lease of a day: no pings are needed, which cost nothing here anyway.
         config = RoomConfig(lease_ms=DAY_MS, push_ms=push_ms, pushes_per_s=pushes_per_s)
         self._room = Room(ROOM, config, now_ms=BEGINS_MS)
-        self._wakes_at_ms: int | None = None
+        self._next_timer_ms: int | None = None
 
     @property
     def period_ms(self) -> int:
-        """Nothing is done regularly but announcements; but places must have been empty as often as they will be."""
+        """Some gaps: only broadcasts are regular, but empty places must have reached their steady state."""
         return 4 * self.gap_ms
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Somebody joins."""
+        """Handle a join."""
         mood = self._mood_of[number] = self.rng.randrange(len(MOODS))
         self._feed(Joined(number, key_of(f"visitor-{number:012}"), MOODS[mood]), now_ms)
         super().enter(number, now_ms, departs_ms)
 
     def mood(self, number: int, now_ms: int) -> None:
-        """Somebody feels otherwise."""
+        """Handle a change of mood."""
         super().mood(number, now_ms)
         mood = self._mood_of[number] = (self._mood_of[number] + self.rng.randrange(1, len(MOODS))) % len(
             MOODS
         )
         self._feed(MoodChanged(number, MOODS[mood]), now_ms)
 
-    def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
-        """Somebody goes."""
-        super().leave(number, now_ms, polite=polite)
+    def leave(self, number: int, now_ms: int, *, graceful: bool) -> None:
+        """Handle a leave."""
+        super().leave(number, now_ms, graceful=graceful)
         del self._mood_of[number]
-        self._feed(Left(number) if polite else Disconnected(number), now_ms)
+        self._feed(Left(number) if graceful else Disconnected(number), now_ms)
 
     def _feed(self, event: Event, now_ms: int) -> None:
         step = self._room.step(event, now_ms=now_ms)
@@ -495,24 +497,24 @@ class Sockets(Part):
                 self.tally["sent"] += self._room.connection_count
             elif isinstance(effect, Send):
                 self.tally["sent"] += 1
-        if step.next_timer_ms != self._wakes_at_ms and step.next_timer_ms is not None:
-            self.clock.at(step.next_timer_ms, FIRST, self._wake)
-        self._wakes_at_ms = step.next_timer_ms
+        if step.next_timer_ms != self._next_timer_ms and step.next_timer_ms is not None:
+            self.clock.at(step.next_timer_ms, FIRST, self._on_timer)
+        self._next_timer_ms = step.next_timer_ms
 
-    def _wake(self, now_ms: int) -> None:
-        if self._wakes_at_ms is not None and self._wakes_at_ms <= now_ms:
+    def _on_timer(self, now_ms: int) -> None:
+        if self._next_timer_ms is not None and self._next_timer_ms <= now_ms:
             self._feed(TimerFired(), now_ms)
 
 
 class Object(Part):
-    """People on sockets of Durable Objects: who sends, how long an object is awake for it, and when its alarms ring.
+    """Connections to Durable Objects: their messages, how long an object is awake for them, and its alarms.
 
     Args:
-        people: How many.
-        crowd: How they live.
-        seed: Where chance comes from.
+        people: The number of visitors.
+        crowd: The law of their visits.
+        seed: The seed of the source of chance.
         way: How the objects are run.
-        shards: How many there are.
+        shards: The number of objects.
     """
 
     def __init__(self, people: int, crowd: CrowdProfile, seed: int, *, way: Strategy, shards: int) -> None:
@@ -520,33 +522,33 @@ class Object(Part):
         super().__init__(people, crowd, seed, heartbeat_ms=ms(knobs["beat_s"]))
         self._knobs = knobs
         self._shards = shards
-        self._tells = shards > 1 and bool(knobs["sums_s"])
+        self._sends_sums = shards > 1 and bool(knobs["sums_s"])
         sums_s = sums_interval(figure(knobs["sums_s"]), figure(knobs["push_s"])).value
         for shard in range(shards):
             for every_s, action in (
                 (knobs["push_s"], self._push),
                 (knobs["snapshot_s"], partial(self._snapshot, shard)),
-                (sums_s if self._tells else 0, partial(self._tell, shard)),
+                (sums_s if self._sends_sums else 0, partial(self._send_sums, shard)),
             ):
                 if every_s:
                     self.regularly(ms(every_s), action)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Somebody connects; their beats begin at some moment of the next minute."""
+        """Handle a join; the heartbeats begin at some instant of the next minute."""
         self.tally["joins"] += 1
         self.tally["awake_us"] += round(self._knobs["connect_ms"] * 1_000)
         self._feel_later(number, now_ms, departs_ms)
         first_ms = now_ms + self.rng.randrange(self.heartbeat_ms)
         if first_ms < departs_ms:
-            self.clock.at(first_ms, number, partial(self._beat, number, departs_ms))
+            self.clock.at(first_ms, number, partial(self._heartbeat, number, departs_ms))
 
     def mood(self, number: int, now_ms: int) -> None:
-        """Somebody says how they feel."""
+        """Handle a change of mood."""
         super().mood(number, now_ms)
         self._message()
 
     def heartbeat(self, number: int, now_ms: int) -> None:
-        """Somebody gives a sign of life."""
+        """Handle a heartbeat."""
         super().heartbeat(number, now_ms)
         self._message()
 
@@ -555,25 +557,25 @@ class Object(Part):
         self.tally["awake_us"] += round(self._knobs["handler_ms"] * 1_000)
 
     def _push(self, now_ms: int) -> None:
-        """Send to everybody who is on this object, keep what was said, and to whom apart, and set the next alarm: each a row."""
+        """Broadcast to every connection of this object, and write the broadcast, the replies ahead of it, and the next alarm: each a row."""
         del now_ms
         self.tally["rows"] += 2
-        if not self._tells:
+        if not self._sends_sums:
             self.tally["alarms"] += 1
             self.tally["rows"] += 1
         self.tally["awake_us"] += round(self._knobs["send_us"] * self.people / self._shards)
 
     def _snapshot(self, shard: int, now_ms: int) -> None:
-        """Keep a snapshot, the averages, when that was, and that there is news again; the first object puts its own into KV."""
+        """Write the snapshot, the averages, the time and the changed flag; the first object puts its snapshot into KV."""
         del now_ms
         self.tally["snapshots"] += not shard
         self.tally["rows"] += 4
-        if not (self._knobs["push_s"] or self._tells):  # Nothing else sets an alarm.
+        if not (self._knobs["push_s"] or self._sends_sums):  # No other timer sets an alarm.
             self.tally["alarms"] += 1
             self.tally["rows"] += 1
 
-    def _tell(self, shard: int, now_ms: int) -> None:
-        """Tell the first object, and keep what it said; that one keeps what it heard. The next alarm is a row, too."""
+    def _send_sums(self, shard: int, now_ms: int) -> None:
+        """Send sums to the first object and write its answer; that object writes the sums. The next alarm is a row, too."""
         del now_ms
         self.tally["alarms"] += 1
         self.tally["rows"] += 2
@@ -583,25 +585,25 @@ class Object(Part):
 
 
 class Connections(Part):
-    """People with a connection to a service: who comes, how long, and what is pushed to them."""
+    """Connections to a service: their number, length and deliveries."""
 
     def __init__(self, people: int, crowd: CrowdProfile, seed: int, *, push_ms: int) -> None:
         super().__init__(people, crowd, seed)
         self._came_at_ms: dict[int, int] = {}
-        self._ages = Deck(self.rng)
+        self._ages = StratifiedSampler(self.rng)
         self.regularly(push_ms, self._push)
 
     def enter(self, number: int, now_ms: int, departs_ms: int) -> None:
-        """Count a connection, and when it began: those of the beginning have been there for a while."""
+        """Handle a join: note when the connection began, which for the first ones is some time ago."""
         super().enter(number, now_ms, departs_ms)
-        # What is over of an exponential stay has the law of the whole, as has what is left. Without it, minutes would be too few
-        # until the last connection of the beginning has ended.
+        # The elapsed part of an exponential visit has the law of the whole. Without it, minutes would be too few until the
+        # last connection of the beginning has ended.
         age_ms = self._ages.exponential(self.visit_ms) if number <= self.people else 0.0
         self._came_at_ms[number] = now_ms - round(age_ms)
 
-    def leave(self, number: int, now_ms: int, *, polite: bool) -> None:
-        """Somebody is gone; a minute that was begun counts whole."""
-        super().leave(number, now_ms, polite=polite)
+    def leave(self, number: int, now_ms: int, *, graceful: bool) -> None:
+        """Handle a leave; a started minute counts whole."""
+        super().leave(number, now_ms, graceful=graceful)
         self.tally["minutes"] += ceil((now_ms - self._came_at_ms.pop(number)) / 60_000)
 
     def _push(self, now_ms: int) -> None:
@@ -614,17 +616,17 @@ class Connections(Part):
 
 
 def ms(seconds: object) -> int:
-    """Take seconds as whole milliseconds."""
+    """Return seconds as whole milliseconds."""
     return round(float(str(seconds)) * SECOND_MS)
 
 
 def count(way: Strategy, crowd: CrowdProfile, seed: int, *, error: float = ERROR) -> dict[str, Count]:
-    """Act a strategy out, and count what it takes of each item of the price book, in a second.
+    """Simulate a strategy, and count its use of each item of the price book per second.
 
     Args:
         way: The strategy.
-        crowd: Who is there.
-        seed: Where chance comes from.
+        crowd: The crowd.
+        seed: The seed of the source of chance.
         error: The standard error that a count may have, as a share of it. Half of it takes four times as long.
     """
     match way.storing.kind:
@@ -647,7 +649,7 @@ def count(way: Strategy, crowd: CrowdProfile, seed: int, *, error: float = ERROR
 def _polls(
     people: int, crowd: CrowdProfile, seed: int, error: float, *, poll_s: object, cache_s: object = 0
 ) -> dict[str, Count]:
-    """Count what people ask who poll and are not asked, and what a cache lets through."""
+    """Count the polls of visitors outside the sample, and those that pass the cache."""
     asking = Pollers(people, crowd, seed, poll_ms=ms(poll_s), cache_ms=ms(cache_s))
     whole_s = max(1.0, float(str(cache_s)))
     return asking.run(("polls", "presence_reads"), error=error, person_s=40_000, least_s=0, whole_s=whole_s)
@@ -763,9 +765,9 @@ def _fixed(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[
         person_s=200_000,
         whole_s=max(float(knobs["snapshot_s"]), float(knobs["lazy_s"])),
     )
-    # Those of the panel poll too, and so do the others; one cache answers all.
+    # Visitors inside and outside the panel poll; one cache answers all.
     polling = _polls(crowd.people, crowd, seed + 1, error, poll_s=knobs["poll_s"], cache_s=knobs["cache_s"])
-    coming = Pollers(crowd.people, crowd, seed + 2, poll_ms=NEVER_MS, config_ms=ms(knobs["config_s"]))
+    coming = Pollers(crowd.people, crowd, seed + 2, poll_ms=NO_DEADLINE_MS, config_ms=ms(knobs["config_s"]))
     configs = coming.run((), error=error, least_s=float(knobs["config_s"]))
     alarms, snapshots = reporting["alarms"], reporting.get("snapshots", NONE)
     return {
@@ -809,16 +811,16 @@ def _managed(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dic
     joins, moods, pushes = found["joins"], found["moods"], found["pushes"]
     match way.name:
         case "aws-api-gateway":
-            told = joins + found["leaves"] + moods
-            busy_ms = (told + pushes) * float(knobs["function_ms"]) + found["deliveries"] * float(
+            requests = joins + found["leaves"] + moods
+            busy_ms = (requests + pushes) * float(knobs["function_ms"]) + found["deliveries"] * float(
                 knobs["call_ms"]
             )
             return {
                 "websocket_messages": found["deliveries"] + moods,
                 "websocket_minutes": found["minutes"],
-                "lambda_requests": told + pushes,
+                "lambda_requests": requests + pushes,
                 "lambda_gb_s": busy_ms * (float(knobs["function_gb"]) / SECOND_MS),
-                "dynamodb_writes": told,
+                "dynamodb_writes": requests,
             }
         case "aws-appsync":
             return {
@@ -835,7 +837,7 @@ def _managed(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dic
 
 
 def per_second(way: Strategy, crowd: CrowdProfile) -> Mapping[str, float]:
-    """Say what the model computes, in a second."""
+    """Return the usage that the model computes, per second."""
     usage = way.usage(CrowdFigures(crowd))
     seconds = MONTH_DAYS * float(crowd.hours) * 3_600
     return {key: float(used.value) / seconds for key, used in usage.items()}

@@ -1,4 +1,4 @@
-"""The sketch of different visitors, against theory, against an exact set, and against its own properties."""
+"""The sketch of distinct visitors, against theory, an exact set, and its own properties."""
 
 import random
 from math import sqrt
@@ -16,7 +16,7 @@ keys = st.binary(min_size=16, max_size=16)
 
 
 def sketch_of(visitors: list[bytes]) -> Sketch:
-    """Take these visitors in."""
+    """Return a sketch of these visitors."""
     sketch = Sketch()
     for visitor in visitors:
         sketch.add(visitor)
@@ -24,7 +24,7 @@ def sketch_of(visitors: list[bytes]) -> Sketch:
 
 
 def drawn(visitors: int, chance: np.random.Generator) -> Sketch:
-    """Make the sketch of so many random visitors at once, as ``add`` would."""
+    """Return the sketch of so many random visitors, computed at once."""
     bits = chance.integers(0, 1 << 64, size=visitors, dtype=np.uint64)
     rest = bits & np.uint64((1 << Q) - 1)
     # The exponent of a float is its bit length: 52 bits fit one exactly.
@@ -34,13 +34,13 @@ def drawn(visitors: int, chance: np.random.Generator) -> Sketch:
     return Sketch(registers.tobytes())
 
 
-def test_nobody_is_known_for_certain() -> None:
-    """Without a visitor the estimate is nobody, and exact."""
+def test_an_empty_sketch_is_exactly_0() -> None:
+    """The estimate of an empty sketch is exactly 0."""
     assert Sketch().estimate() == EMPTY
 
 
 def test_registers_computed_by_hand() -> None:
-    """The first bits choose the register, the zeros after them what it holds; the longest run stays."""
+    """The first bits choose the register, and the zeros after them its value; the longest run stays."""
     sketch = sketch_of([bytes.fromhex("0038000000000000"), bytes.fromhex("ffffffffffffffff"), bytes(8)])
     registers = sketch.encode()
     assert (registers[0], registers[3], registers[M - 1]) == (Q + 1, 1, 1)
@@ -52,7 +52,7 @@ def test_registers_computed_by_hand() -> None:
 
 
 def test_many_at_once_are_as_one_by_one() -> None:
-    """What the tests below draw in bulk is what ``add`` makes of the same visitors."""
+    """A sketch drawn in bulk equals that of adding the same visitors."""
     bits = np.random.default_rng(3).integers(0, 1 << 64, size=500, dtype=np.uint64)
     assert sketch_of([int(one).to_bytes(8, "big") for one in bits]).encode() == (
         drawn(500, np.random.default_rng(3)).encode()
@@ -64,7 +64,7 @@ def test_many_at_once_are_as_one_by_one() -> None:
     [(10, 400), (100, 400), (1_000, 400), (10_000, 300), (100_000, 100), (1_000_000, 12)],
 )
 def test_mean_error_and_interval_are_those_of_theory(visitors: int, runs: int) -> None:
-    """From 10 to 1,000,000 visitors there is no bias, the spread is the predicted one, and intervals hold the truth."""
+    """From 10 to 1,000,000 visitors the estimate has no bias and the predicted spread, and 95 % of intervals cover the truth."""
     chance = np.random.default_rng(visitors)
     estimates = [drawn(visitors, chance).estimate() for _ in range(runs)]
     counts = np.array([estimate.count for estimate in estimates]) / visitors
@@ -73,11 +73,11 @@ def test_mean_error_and_interval_are_those_of_theory(visitors: int, runs: int) -
     assert abs(counts.mean() - 1) < 4 * predicted / sqrt(runs)
     # A standard deviation from n runs is itself off by 1 / sqrt(2 n).
     assert abs(counts.std() / predicted - 1) < 4 / sqrt(2 * runs)
-    held = sum(estimate.low <= visitors <= estimate.high for estimate in estimates) / runs
-    assert held > 0.95 - 4 * sqrt(0.95 * 0.05 / runs)
+    coverage = sum(estimate.low <= visitors <= estimate.high for estimate in estimates) / runs
+    assert coverage > 0.95 - 4 * sqrt(0.95 * 0.05 / runs)
 
 
-def test_the_error_is_never_above_the_textbooks() -> None:
+def test_the_error_is_at_most_that_of_theory() -> None:
     """The relative error grows with the visitors up to 1.04 / sqrt(m), 1.6 %, and no further."""
     errors = [standard_error(10**power) for power in range(10)]
     assert errors == sorted(errors)
@@ -85,8 +85,8 @@ def test_the_error_is_never_above_the_textbooks() -> None:
 
 
 @given(st.lists(keys), st.lists(keys))
-def test_merging_is_having_seen_both(here: list[bytes], there: list[bytes]) -> None:
-    """Two merged sketches are the sketch of everybody in either, in whatever order and however often each came."""
+def test_a_merged_sketch_is_that_of_both(here: list[bytes], there: list[bytes]) -> None:
+    """A merged sketch is the sketch of all visitors of both, in any order and with any repeats."""
     both = sketch_of(here)
     both.merge(sketch_of(there))
     visitors = [*there, *here, *there]
@@ -95,8 +95,8 @@ def test_merging_is_having_seen_both(here: list[bytes], there: list[bytes]) -> N
 
 
 @given(st.lists(keys, max_size=300))
-def test_an_interval_holds_its_count_and_begins_with_those_who_are_certain(visitors: list[bytes]) -> None:
-    """No interval begins below the number of registers that somebody occupied, nor above its own count."""
+def test_an_interval_contains_its_count_and_starts_at_the_occupied_registers(visitors: list[bytes]) -> None:
+    """The lower end is at least the number of occupied registers, and the interval contains the count."""
     sketch = sketch_of(visitors)
     estimate = sketch.estimate()
     occupied = sum(register > 0 for register in sketch.encode())
@@ -104,20 +104,20 @@ def test_an_interval_holds_its_count_and_begins_with_those_who_are_certain(visit
 
 
 @given(st.lists(keys))
-def test_what_is_written_is_read_back(visitors: list[bytes]) -> None:
-    """A sketch that was stored is the same sketch."""
+def test_a_sketch_is_decoded_as_it_was_encoded(visitors: list[bytes]) -> None:
+    """A decoded sketch has the estimate of the encoded one."""
     sketch = sketch_of(visitors)
     assert Sketch(sketch.encode()).estimate() == sketch.estimate()
 
 
 def test_full_registers_are_estimated_too() -> None:
-    """Even when every register is as full as it can be, there is an answer, and it is vast."""
+    """A sketch with every register at its maximum has an estimate."""
     assert Sketch(bytes([Q] * M)).estimate().count > 1e15
     assert Sketch(bytes([Q + 1] * (M - 1) + [1])).estimate().count > 0
 
 
 @pytest.mark.parametrize("registers", [b"", bytes(M - 1), bytes(M + 1), bytes([Q + 2] * M)])
-def test_what_is_no_sketch_is_refused(registers: bytes) -> None:
-    """Too few registers, too many, or a value that no key can bring about."""
+def test_other_registers_are_rejected(registers: bytes) -> None:
+    """Too few or too many registers, or a value above the maximum, raise HostError."""
     with pytest.raises(HostError):
         Sketch(registers)

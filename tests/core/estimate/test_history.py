@@ -1,4 +1,4 @@
-"""What is usual at this hour: a prediction with an interval, in place of a count that nobody knows."""
+"""The estimate from history: a prediction with an interval, in place of an unknown count."""
 
 import random
 from dataclasses import replace
@@ -18,7 +18,7 @@ CONFIG = RoomConfig(moods=("calm", "glad"))
 
 
 def weeks(*counts: int, mood: str = "calm") -> History:
-    """Have so many people there in the first hour of one week after another."""
+    """Return a history with these counts in the first hour of consecutive weeks."""
     history = History()
     for week, count in enumerate(counts):
         at_ms = MONDAY_MS + week * WEEK_MS
@@ -28,13 +28,13 @@ def weeks(*counts: int, mood: str = "calm") -> History:
 
 
 def an_hour_later(history: History) -> tuple[float, float, float] | None:
-    """Estimate everybody in that hour."""
+    """Return the estimate for that hour."""
     found = history_estimate(history, wall_ms=MONDAY_MS + 10 * WEEK_MS, moods=MOODS)
     return found and (found[0].count, found[0].low, found[0].high)
 
 
 def test_one_week_is_too_few() -> None:
-    """How much weeks differ is not known from one of them, and another hour was never seen."""
+    """An hour observed in fewer than two weeks has no estimate."""
     assert an_hour_later(History()) is None
     assert an_hour_later(weeks(100)) is None
     assert history_estimate(weeks(100, 120), wall_ms=MONDAY_MS + HOUR_MS, moods=MOODS) is None
@@ -49,7 +49,7 @@ def test_a_prediction_computed_by_hand() -> None:
 
 
 def test_averages_come_with_intervals() -> None:
-    """Each hour that was seen in two weeks says where the next such hour lies, in whole people; the others do not."""
+    """The average of an hour has an interval in whole visitors if it was observed in two weeks, and none otherwise."""
     history = weeks(89, 109, 89, 109)
     history.observe({"calm": 5}, wall_ms=MONDAY_MS + 20 * HOUR_MS)
     history.observe(None, wall_ms=MONDAY_MS + 21 * HOUR_MS)
@@ -61,27 +61,27 @@ def test_averages_come_with_intervals() -> None:
 
 
 def test_a_crowd_varies_by_chance_at_least() -> None:
-    """Four weeks that happened to be alike do not make the fifth certain: the variance is at least the mean."""
+    """The variance is at least the mean, even if four weeks were equal."""
     estimate = predict(100.0, 10_000.0, 4)
 
     assert estimate.high - estimate.count == pytest.approx(STUDENT[2] * 10 * (1 + 1 / 4) ** 0.5)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
-def test_the_next_week_lies_in_the_interval(count: int) -> None:
-    """In 4,000 rooms whose weeks differ by a fifth, 93 to 98 % of the next weeks are inside; after two weeks at least that."""
+def test_the_interval_covers_the_next_week(count: int) -> None:
+    """The interval covers 93 to 98 % of the next weeks of 4,000 rooms whose weeks differ by a fifth; after two weeks at least 93 %."""
     rng = random.Random(count)
-    held = []
+    covered = []
     for _ in range(4_000):
         *seen, coming = (max(0, round(rng.gauss(500, 100))) for _ in range(count + 1))
         estimate = predict(fmean(seen), fmean(people**2 for people in seen), count)
-        held.append(estimate.low <= coming <= estimate.high)
+        covered.append(estimate.low <= coming <= estimate.high)
 
-    assert 0.93 < fmean(held) < (0.98 if count > 2 else 1.0)
+    assert 0.93 < fmean(covered) < (0.98 if count > 2 else 1.0)
 
 
-def test_an_unknown_count_is_estimated_and_says_so() -> None:
-    """The parts sum to the count, everything has its interval, and who is surely here stays so."""
+def test_an_unknown_count_is_estimated() -> None:
+    """The moods of an estimate sum to its count, all have intervals, and low does not fall."""
     unknown = Room("lobby", CONFIG, now_ms=0, unknown=True).presence(now_ms=0)
 
     presence = estimated(unknown, weeks(90, 110, 90, 110), wall_ms=MONDAY_MS, min_cell_size=0)
@@ -93,8 +93,8 @@ def test_an_unknown_count_is_estimated_and_says_so() -> None:
     assert estimated(crowded, weeks(90, 110), wall_ms=MONDAY_MS, min_cell_size=0).low == 200
 
 
-def test_what_is_known_is_not_estimated() -> None:
-    """A count that is known stays, and so does an unknown one of an hour that nobody saw."""
+def test_a_known_count_is_not_estimated() -> None:
+    """A known count stays, and so does an unknown one of an hour without history."""
     known = Room("lobby", CONFIG, now_ms=0).presence(now_ms=0)
     unknown = Room("lobby", CONFIG, now_ms=0, unknown=True).presence(now_ms=0)
 
@@ -103,8 +103,8 @@ def test_what_is_known_is_not_estimated() -> None:
 
 
 @pytest.mark.parametrize(("min_cell_size", "mood"), [(5, "calm"), (0, "merged")])
-def test_an_estimate_tells_no_small_mood_either(min_cell_size: int, mood: str) -> None:
-    """Moods of few people are merged, and those that were merged when they were observed stay so."""
+def test_an_estimate_has_no_small_mood(min_cell_size: int, mood: str) -> None:
+    """Small moods of an estimate are merged, and those merged in the history stay merged."""
     unknown = Room("lobby", CONFIG, now_ms=0, unknown=True).presence(now_ms=0)
 
     presence = estimated(unknown, weeks(90, 110, mood=mood), wall_ms=MONDAY_MS, min_cell_size=min_cell_size)

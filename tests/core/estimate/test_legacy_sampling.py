@@ -1,4 +1,4 @@
-"""Counting people who flip coins, against a simulated crowd."""
+"""Legacy sampling, against a simulated crowd."""
 
 import random
 from statistics import fmean
@@ -24,7 +24,7 @@ def session(index: int) -> VisitorKey:
 
 
 def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tuple[float, float, float]]:
-    """Let people come within a beat and flip for half an hour; return what is estimated every 3 minutes."""
+    """Return the estimates, every 3 minutes for half an hour, of visitors who joined within a heartbeat."""
     chance = random.Random(seed)
     flips = [
         (round(phase + heartbeat * HEARTBEAT_MS), index)
@@ -32,10 +32,10 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
         for heartbeat in range(60)
         if heartbeat == 0 or chance.random() < CHANCE
     ]
-    looks = [(at_ms, -1) for at_ms in range(4 * WINDOW_MS, 10 * WINDOW_MS + 1, WINDOW_MS)]
+    samples = [(at_ms, -1) for at_ms in range(4 * WINDOW_MS, 10 * WINDOW_MS + 1, WINDOW_MS)]
     crowd = LegacySamplingEstimator(2)
     estimates = []
-    for at_ms, index in sorted([*flips, *looks]):
+    for at_ms, index in sorted([*flips, *samples]):
         crowd.come_due(at_ms)
         if restart_at_ms is not None and at_ms >= restart_at_ms:
             restart_at_ms = None
@@ -51,18 +51,18 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
 
 
 @pytest.mark.parametrize("restart_at_ms", [None, 800_000])
-def test_250_people_read_as_250(restart_at_ms: int | None) -> None:
-    """Without bias, and in about 95 % of looks within the interval; a restart does not show."""
-    looks = [look for seed in range(12) for look in flip(250, seed=seed, restart_at_ms=restart_at_ms)]
+def test_250_visitors_are_estimated_as_250(restart_at_ms: int | None) -> None:
+    """The estimate of 250 visitors has no bias, and about 95 % of intervals cover 250, also across a restart."""
+    samples = [sample for seed in range(12) for sample in flip(250, seed=seed, restart_at_ms=restart_at_ms)]
 
-    # Coins that come up for the first time after a report are all repeats here: moods never change.
-    assert fmean(count for count, _, _ in looks) == pytest.approx(250, rel=0.06)
-    assert fmean(low <= 250 <= high for _, low, high in looks) > 0.88
+    # Each report after the first is a repeat here: moods never change.
+    assert fmean(count for count, _, _ in samples) == pytest.approx(250, rel=0.06)
+    assert fmean(low <= 250 <= high for _, low, high in samples) > 0.88
 
 
-def test_those_who_just_came_flip_their_first_coin_a_beat_later() -> None:
-    """Of 250 who come all at once, 250 are read in the first minutes too: in the mean of 60 crowds at six instants each."""
-    looks = []
+def test_the_estimate_is_right_in_the_first_minutes() -> None:
+    """The mean estimate of 250 visitors who joined at once is 250 in the first minutes too (60 crowds, six instants each)."""
+    samples = []
     for seed in range(60):
         chance = random.Random(seed)
         crowd = LegacySamplingEstimator(1)
@@ -70,25 +70,25 @@ def test_those_who_just_came_flip_their_first_coin_a_beat_later() -> None:
         times = [(round(chance.uniform(2, 6) * HEARTBEAT_MS), -1) for _ in range(6)]
         for at_ms, index in sorted(flips + times):
             if index < 0:
-                looks.append(crowd.estimate(at_ms)[0].count / 250)
+                samples.append(crowd.estimate(at_ms)[0].count / 250)
             elif at_ms == 0 or chance.random() < CHANCE:
                 crowd.report(session(index), 0, at_ms)
 
-    assert fmean(looks) == pytest.approx(1, abs=0.05)
+    assert fmean(samples) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize(
     ("events", "low", "high"), [(0, 0, 3.8415), (1, 0.17653, 5.66494), (100, 82.2272, 121.6143)]
 )
 def test_a_poisson_count_computed_by_hand(events: int, low: float, high: float) -> None:
-    """The ends solve (C - m)² = z² m."""
+    """The ends of a Poisson interval solve (C - m)² = z² m."""
     estimate = poisson_estimate(events, 1.0)
 
     assert (estimate.count, estimate.low, estimate.high) == pytest.approx((events, low, high), abs=1e-3)
 
 
-def test_who_was_just_heard_from_is_one() -> None:
-    """A first report is no coin, but surely somebody; after a window of silence that is forgotten."""
+def test_a_first_report_is_one_visitor() -> None:
+    """A first report is no repeat, but is one visitor, until a window without reports has passed."""
     crowd = LegacySamplingEstimator(2)
     assert crowd.estimate(0) == (EMPTY, [EMPTY, EMPTY])
 
@@ -103,8 +103,8 @@ def test_who_was_just_heard_from_is_one() -> None:
     assert not crowd.snapshot(MEMORY_MS).mood_of
 
 
-def test_only_an_unchanged_mood_is_a_coin() -> None:
-    """A change of mood is forced, and says nothing about how many there are."""
+def test_only_an_unchanged_mood_is_a_repeat() -> None:
+    """A report that changes the mood is not drawn by chance, and does not enter the estimate."""
     crowd = LegacySamplingEstimator(2)
 
     assert [crowd.report(session(1), mood, at_ms) for at_ms, mood in enumerate([0, 0, 1, 1, 0])] == [
@@ -113,8 +113,8 @@ def test_only_an_unchanged_mood_is_a_coin() -> None:
     assert crowd.weights == [1, 1]
 
 
-def test_a_restart_does_not_turn_coins_into_first_reports() -> None:
-    """A session that was known is known afterwards, however its mood is numbered then; one of 2 h ago is not."""
+def test_a_restart_does_not_turn_repeats_into_first_reports() -> None:
+    """A restart keeps the sessions, with their moods by name, except those past their memory."""
     crowd = LegacySamplingEstimator(3)
     crowd.report(session(1), 0, 0)
     crowd.report(session(2), 1, MEMORY_MS - 10)
@@ -128,8 +128,8 @@ def test_a_restart_does_not_turn_coins_into_first_reports() -> None:
     assert not restored.report(session(1), 1, at_ms + 1_000)
 
 
-def test_time_down_is_not_time_without_coins() -> None:
-    """A minute for which nobody listened moves the estimate no more than a sleep; after ten it begins anew."""
+def test_downtime_is_not_time_without_reports() -> None:
+    """A minute of downtime does not change the estimate; ten minutes reset it."""
     crowd = LegacySamplingEstimator(1)
     for at_ms in range(0, 400_000, 1_000):
         crowd.come_due(at_ms)
@@ -142,7 +142,7 @@ def test_time_down_is_not_time_without_coins() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    """Beyond SESSIONS_MAX the oldest session is forgotten, and the others are not."""
+    """Beyond SESSIONS_MAX only the oldest session is removed."""
     crowd = LegacySamplingEstimator(1)
     for index in range(SESSIONS_MAX + 1):
         crowd.report(session(index), 0, 0)

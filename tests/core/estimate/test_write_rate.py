@@ -1,4 +1,4 @@
-"""Counting from joins alone, against theory and against simulated crowds."""
+"""The estimate from joins alone, against theory and against simulated crowds."""
 
 import heapq
 import random
@@ -13,20 +13,20 @@ from breathing_room.core.estimate import EMPTY, Estimate
 from breathing_room.core.estimate.write_rate import AGE_MAX_MS, STEP_MS, STEPS, Survival, WriteRate
 from tiers import longer
 
-STAY_MS = 900_000
+VISIT_MS = 900_000
 HOUR_MS = 3_600_000
 
 VisitLengths = Callable[[random.Random], float]
 
 
 def exponential(chance: random.Random) -> float:
-    """A stay of 15 minutes on average."""
-    return chance.expovariate(1 / STAY_MS)
+    """Draw a visit of 15 minutes on average."""
+    return chance.expovariate(1 / VISIT_MS)
 
 
 def log_normal(chance: random.Random) -> float:
-    """The same mean, with more short stays and more long ones."""
-    return chance.lognormvariate(0, 0.8) * STAY_MS * exp(-0.32)
+    """Draw a visit with the same mean, from a law with more short and more long ones."""
+    return chance.lognormvariate(0, 0.8) * VISIT_MS * exp(-0.32)
 
 
 def steady(_at_ms: float) -> float:
@@ -34,14 +34,14 @@ def steady(_at_ms: float) -> float:
 
 
 def growing(at_ms: float) -> float:
-    """Joins that double every 20 minutes."""
+    """Return the share of joins at an instant, which doubles every 20 minutes."""
     return exp(log(2) * (at_ms - 3 * HOUR_MS) / 1_200_000)
 
 
-def look(
-    people: int, stays: VisitLengths, arrivals: Callable[[float], float], seed: int, tracked: float
+def simulate(
+    people: int, visits: VisitLengths, arrivals: Callable[[float], float], seed: int, tracked: float
 ) -> tuple[int, Estimate, float]:
-    """Let a crowd come and go for three hours; return the truth, the estimate, and rate times mean stay of the last minutes."""
+    """Simulate a crowd for three hours; return the truth, the estimate, and rate times mean visit of the last minutes."""
     chance = random.Random(seed)
     survival = Survival()
     counter = WriteRate(survival, 2)
@@ -50,15 +50,15 @@ def look(
     leaving: list[tuple[float, int]] = []
     truth = number = recent = 0
     completed: list[float] = []
-    while (at_ms := at_ms + chance.expovariate(people / STAY_MS)) < end_ms:
+    while (at_ms := at_ms + chance.expovariate(people / VISIT_MS)) < end_ms:
         if chance.random() > arrivals(at_ms):
             continue
         number += 1
-        visit_ms = stays(chance)
+        visit_ms = visits(chance)
         now_ms = at_ms
         counter.joined(number, number % 2, now_ms=int(now_ms))
         truth += at_ms + visit_ms > end_ms
-        recent += at_ms > end_ms - STAY_MS
+        recent += at_ms > end_ms - VISIT_MS
         if chance.random() < tracked:
             while leaving and leaving[0][0] <= now_ms:
                 left_ms, who = heapq.heappop(leaving)
@@ -72,37 +72,37 @@ def look(
         survival.ended(who, now_ms=int(left_ms))
     estimate, moods = counter.estimate(now_ms=int(end_ms))
     assert sum(moods) == pytest.approx(estimate.count)
-    return truth, estimate, recent / STAY_MS * fmean(completed)
+    return truth, estimate, recent / VISIT_MS * fmean(completed)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("stays", [exponential, log_normal])
+@pytest.mark.parametrize("visits", [exponential, log_normal])
 @pytest.mark.parametrize("arrivals", [steady, growing])
-def test_the_interval_holds_the_truth(stays: VisitLengths, arrivals: Callable[[float], float]) -> None:
-    """Of 100 crowds of 300 the interval holds at least 88, and the bias is within three of its own standard errors."""
+def test_the_interval_covers_the_truth(visits: VisitLengths, arrivals: Callable[[float], float]) -> None:
+    """At least 88 of 100 intervals cover the truth of crowds of 300, and the bias is within three of its standard errors."""
     # A thousand crowds would show a bias of half a percent where joins grow, beside an interval of a tenth of the crowd.
     crowds = longer(100, 200)
-    looks = [look(300, stays, arrivals, seed, tracked=0.3) for seed in range(crowds)]
-    held = fmean(estimate.low <= truth <= estimate.high for truth, estimate, _ in looks)
-    bias = sum(estimate.count for _, estimate, _ in looks) / sum(truth for truth, _, _ in looks) - 1
-    standard_error = stdev(estimate.count / truth for truth, estimate, _ in looks) / sqrt(len(looks))
-    # Chance alone is three standard errors below 95 %, 88.5 % of 100, once in 680 times; an interval that holds 80 % is found as often as not.
-    assert held >= 0.95 - 3.2 * sqrt(0.95 * 0.05 / crowds)
+    samples = [simulate(300, visits, arrivals, seed, tracked=0.3) for seed in range(crowds)]
+    coverage = fmean(estimate.low <= truth <= estimate.high for truth, estimate, _ in samples)
+    bias = sum(estimate.count for _, estimate, _ in samples) / sum(truth for truth, _, _ in samples) - 1
+    standard_error = stdev(estimate.count / truth for truth, estimate, _ in samples) / sqrt(len(samples))
+    # Chance alone is three standard errors below 95 %, 88.5 % of 100, once in 680 times; a coverage of 80 % is detected as often as not.
+    assert coverage >= 0.95 - 3.2 * sqrt(0.95 * 0.05 / crowds)
     assert abs(bias) <= 3 * standard_error
     assert standard_error <= 0.014 * sqrt(100 / crowds)
 
 
 def test_a_growing_room_misleads_the_plain_write_rate() -> None:
-    """Rate times mean stay is far off while a room grows; the sum of shares is not."""
-    looks = [look(1_000, exponential, growing, seed, tracked=0.1) for seed in range(30)]
-    summed = fmean(estimate.count / truth for truth, estimate, _ in looks)
-    plain = fmean(figure / truth for truth, _, figure in looks)
+    """While a room grows, rate times mean visit is off by more than 5 %, and the sum of shares is not."""
+    samples = [simulate(1_000, exponential, growing, seed, tracked=0.1) for seed in range(30)]
+    summed = fmean(estimate.count / truth for truth, estimate, _ in samples)
+    plain = fmean(figure / truth for truth, _, figure in samples)
     assert summed == pytest.approx(1, abs=0.03)
     assert abs(plain - 1) > 0.05
 
 
 def test_in_a_steady_room_it_is_littles_law() -> None:
-    """Joins times mean stay is what the sum of shares comes to when nothing changes."""
+    """In a steady room the sum of shares is the join rate times the mean visit."""
     survival = Survival()
     counter = WriteRate(survival, 1)
     for number in range(6 * 360):  # One join every ten seconds, each for exactly 20 minutes.
@@ -114,22 +114,22 @@ def test_in_a_steady_room_it_is_littles_law() -> None:
 
 
 def test_the_error_is_that_of_the_formula() -> None:
-    """In a steady room of exponential stays the half width is about 1.96 sqrt(N / 2 + N² / m)."""
+    """In a steady room of exponential visits the half width is about 1.96 sqrt(N / 2 + N² / m)."""
     people, tracked = 400, 0.1
     ratios = []
     for seed in range(20):
-        _, estimate, _ = look(people, exponential, steady, seed, tracked)
-        stays_observed = tracked * people * (3 * HOUR_MS / STAY_MS - 1)
-        half_width = 1.96 * sqrt(people / 2 + people**2 / stays_observed)
+        _, estimate, _ = simulate(people, exponential, steady, seed, tracked)
+        visits_observed = tracked * people * (3 * HOUR_MS / VISIT_MS - 1)
+        half_width = 1.96 * sqrt(people / 2 + people**2 / visits_observed)
         ratios.append((estimate.high - estimate.low) / 2 / half_width)
     assert fmean(ratios) == pytest.approx(1, abs=0.12)
 
 
-def dumb_curve(stays: list[tuple[int, bool]]) -> list[float]:
-    """The actuarial estimate, step by step, from whole lists of ages and whether they ended."""
+def naive_curve(visits: list[tuple[int, bool]]) -> list[float]:
+    """Return the actuarial estimate, step by step, from ages and whether each visit ended."""
     shares = [1.0]
     for step in range(STEPS):
-        reached = [stay for stay in stays if stay[0] // STEP_MS >= step]
+        reached = [visit for visit in visits if visit[0] // STEP_MS >= step]
         left = sum(ended for age, ended in reached if age // STEP_MS == step)
         censored = sum(not ended for age, ended in reached if age // STEP_MS == step)
         exposed = len(reached) - censored / 2
@@ -141,31 +141,31 @@ def dumb_curve(stays: list[tuple[int, bool]]) -> list[float]:
 
 
 def test_survival_is_the_product_limit() -> None:
-    """VisitLengths that ended and that go on make the curve that a plain computation makes."""
+    """The curve of completed and censored visits is that of a naive computation."""
     chance = random.Random(3)
     survival = Survival()
     now_ms = 2 * HOUR_MS
-    stays = []
+    visits = []
     for number in range(400):
         began_at_ms = chance.randrange(0, now_ms // STEP_MS) * STEP_MS
         visit_ms = int(exponential(chance))
         survival.began(number, now_ms=began_at_ms)
         if began_at_ms + visit_ms > now_ms:
-            stays.append((now_ms - began_at_ms, False))
+            visits.append((now_ms - began_at_ms, False))
         else:
             survival.ended(number, now_ms=began_at_ms + visit_ms)
-            stays.append((visit_ms, True))
+            visits.append((visit_ms, True))
     shares, terms = survival.curve(now_ms=now_ms)
-    assert shares == pytest.approx(dumb_curve(stays))
+    assert shares == pytest.approx(naive_curve(visits))
     assert len(terms) == STEPS
     # Without the censored the curve would fall too fast.
-    only_completed = dumb_curve([stay for stay in stays if stay[1]])
+    only_completed = naive_curve([visit for visit in visits if visit[1]])
     assert shares[90] == pytest.approx(exp(-1), abs=0.06)
     assert only_completed[90] < shares[90] - 0.03
 
 
-def test_before_anybody_left_everybody_is_here() -> None:
-    """With no completed stay the count is that of the joins, exactly."""
+def test_without_a_completed_visit_all_joins_are_present() -> None:
+    """Without a completed visit the count is exactly that of the joins."""
     survival = Survival()
     counter = WriteRate(survival, 3)
     for number in range(5):
@@ -174,13 +174,13 @@ def test_before_anybody_left_everybody_is_here() -> None:
     assert counter.estimate(now_ms=60_000) == (Estimate(5.0, 5.0, 5.0), [3.0, 2.0, 0.0])
 
 
-def test_nobody_came() -> None:
-    """An empty room is empty."""
+def test_a_room_without_joins_is_empty() -> None:
+    """Without joins the estimate is exactly 0."""
     assert WriteRate(Survival(), 2).estimate(now_ms=0) == (EMPTY, [0.0, 0.0])
 
 
-def test_a_change_of_mood_moves_a_person() -> None:
-    """The same people are here, one of them in another mood; whoever was unknown comes in with the change."""
+def test_a_change_of_mood_moves_a_visitor() -> None:
+    """A change of mood moves a visitor, and adds one who had not joined."""
     counter = WriteRate(Survival(), 3)
     counter.joined("ann", 0, now_ms=0)
     counter.changed("ann", 1, now_ms=10)
@@ -189,16 +189,16 @@ def test_a_change_of_mood_moves_a_person() -> None:
     assert counter.estimate(now_ms=40)[1] == [1.0, 1.0, 1.0]
 
 
-def test_who_comes_again_is_one_person() -> None:
-    """A second join replaces the first."""
+def test_a_visitor_who_joins_again_is_one() -> None:
+    """A second join of a visitor replaces the first."""
     counter = WriteRate(Survival(), 2)
     counter.joined("ann", 0, now_ms=0)
     counter.joined("ann", 1, now_ms=30_000)
     assert counter.estimate(now_ms=40_000) == (Estimate(1.0, 1.0, 1.0), [0.0, 1.0])
 
 
-def test_nobody_stays_for_ever() -> None:
-    """Who came too long ago is forgotten, and memory with them."""
+def test_no_visitor_stays_for_ever() -> None:
+    """A visitor who joined more than AGE_MAX_MS ago is removed."""
     counter = WriteRate(Survival(), 1)
     counter.joined("ann", None, now_ms=0)
     counter.joined("bob", None, now_ms=AGE_MAX_MS + 3 * STEP_MS)
@@ -207,7 +207,7 @@ def test_nobody_stays_for_ever() -> None:
 
 
 def test_the_same_instant_is_in_order_and_the_past_is_not() -> None:
-    """Joins that go back in time by more than a step are our caller's error."""
+    """A join earlier than the last by more than a step is a HostError."""
     counter = WriteRate(Survival(), 1)
     counter.joined("ann", None, now_ms=50_000)
     with pytest.raises(HostError, match="order"):

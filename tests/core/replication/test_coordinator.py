@@ -8,9 +8,7 @@ from core.replication.calls import EMPTY, NOW_MS, ROOM, a_coordinator, a_shard, 
 
 
 def test_a_shard_gets_the_sum_of_all_others_and_unread_claims() -> None:
-    """
-    Of two shards and the coordinator, each receives the sum of the others, and each claim once, its own included.
-    """
+    """A shard receives the sum of the other replicas, and each claim once, its own included."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
@@ -28,9 +26,7 @@ def test_a_shard_gets_the_sum_of_all_others_and_unread_claims() -> None:
 
 
 def test_an_update_that_was_lost_is_sent_again() -> None:
-    """
-    What the coordinator sent counts as read once the shard has reported so, and not before.
-    """
+    """An update counts as read once the shard has reported so, and not before."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
@@ -41,9 +37,7 @@ def test_an_update_that_was_lost_is_sent_again() -> None:
 
 
 def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
-    """
-    An update that is older than what a shard knows, and a report older than what the coordinator knows, are ignored.
-    """
+    """An update or a report older than the latest one is ignored."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     old_report = one.report(RoomDelta(summary=people(1)), 1, NOW_MS)
@@ -80,9 +74,7 @@ def test_a_shard_that_was_removed_resyncs() -> None:
 
 
 def test_both_ends_sleep_and_go_on() -> None:
-    """
-    A coordinator and a shard that were encoded and resumed send what they would have sent.
-    """
+    """A coordinator and a shard that were encoded and resumed exchange what they would have exchanged."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN, BOB), gone=(CAT,)))
@@ -99,9 +91,7 @@ def test_both_ends_sleep_and_go_on() -> None:
 
 
 def test_claims_are_open_only_where_a_shard_has_visitors() -> None:
-    """
-    A shard without visitors has none that another one may have claimed, however little it has read.
-    """
+    """A claim is not open at a shard without visitors, however little it has read."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(0)))
@@ -117,10 +107,7 @@ def test_claims_are_open_only_where_a_shard_has_visitors() -> None:
 
 
 def test_claims_that_were_dropped_with_the_log_are_as_many_as_there_may_be() -> None:
-    """
-    After hibernation only the claims of the log are known. Where a shard has not read what the log had to drop before, the lower end
-    leaves out all but the coordinator's own visitors; before this was so, that end was too high by those claims.
-    """
+    """After hibernation any number of claims may be open at a shard that has not read what the log dropped: counting those of the log only made the lower end too high."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     many = tuple(visitor(f"v{index}") for index in range(LOG_KEYS_MAX // 2 + 1))
@@ -138,10 +125,7 @@ def test_claims_that_were_dropped_with_the_log_are_as_many_as_there_may_be() -> 
 
 
 def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
-    """
-    A shard that is silent is not suspect, however long. One that cannot be called is, after ``late_ms``, and is removed after a lease; a call
-    that succeeds ends that.
-    """
+    """A shard is suspect ``late_ms`` after the first call that failed, and is removed after a lease; a call that succeeds ends that, and a shard without calls is never suspect."""
     coordinator, one = a_coordinator(), a_shard(1)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     assert coordinator.peer_state(ROOM, NOW_MS + 10**9).suspect == (0, 0, 0, 0, 0)
@@ -160,9 +144,7 @@ def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
 
 
 def test_visitors_are_spread_over_more_objects_once_all_are_full() -> None:
-    """
-    The number of objects doubles when all were found full, up to a limit, and halves when a quarter of them would do.
-    """
+    """The number of shards doubles when all are full, up to a limit, and halves when a quarter of them is enough."""
     coordinator = a_coordinator()
     assert [coordinator.add_shards(full, 6) for full in (0, 1, 1, 2, 4)] == [False, True, False, True, True]
     assert coordinator.shards == 6

@@ -1,4 +1,4 @@
-"""Deltas and commands of operators: as they were written, or refused."""
+"""Deltas and admin commands are decoded as they were encoded, or rejected."""
 
 from dataclasses import replace
 
@@ -19,10 +19,8 @@ from core.playing import ANN, BOB, damages, visitor
 from core.replication.deltas import ELSEWHERE, LEASE_MS, THERE, a_message, a_room, a_summary, moods_of
 
 
-def test_a_message_is_read_as_it_was_written() -> None:
-    """
-    Sums, seats, coins and keys come back as they were.
-    """
+def test_a_delta_is_decoded_as_it_was_encoded() -> None:
+    """A decoded delta has the sums, seats, legacy sums and keys that were encoded."""
     room = a_room()
     room.step(Joined(1, ANN, "calm"), now_ms=0)
     room.step(Joined(2, BOB), now_ms=0)
@@ -48,10 +46,8 @@ def test_a_message_is_read_as_it_was_written() -> None:
     assert read.rooms["attic"].summary.panel.is_idle
 
 
-def test_a_room_costs_a_few_hundred_bytes_whatever_is_in_it() -> None:
-    """
-    A message about 10,000 people is hardly longer than one about nobody.
-    """
+def test_a_room_costs_a_few_hundred_bytes_for_any_count() -> None:
+    """A delta of 10,000 visitors is less than 20 bytes longer than one of an empty room."""
     few = len(encode_delta(a_message(THERE, a_summary(0)), moods_of))
     many = len(encode_delta(a_message(THERE, a_summary(10_000)), moods_of))
 
@@ -60,9 +56,7 @@ def test_a_room_costs_a_few_hundred_bytes_whatever_is_in_it() -> None:
 
 
 def test_moods_that_are_not_declared_here_are_unspoken() -> None:
-    """
-    Nodes that are set otherwise, as while a new version is rolled out, are added all the same.
-    """
+    """Moods of a node with another config are decoded as unspoken."""
     message = a_message(THERE, a_summary(3))
     read = decode(encode_delta(message, moods_of), lambda room: ("glad",) if room == "lobby" else ())
 
@@ -70,10 +64,8 @@ def test_moods_that_are_not_declared_here_are_unspoken() -> None:
     assert read.rooms["lobby"].summary.people == (0, 3)
 
 
-def test_orders() -> None:
-    """
-    What an operator says comes back as it was said.
-    """
+def test_commands_are_decoded_as_they_were_encoded() -> None:
+    """A decoded command is the one that was encoded."""
     for verb in ("forget", "drain"):
         assert decode(encode_admin_command(AdminCommand(verb, "there")), moods_of) == AdminCommand(
             verb, "there"
@@ -81,18 +73,16 @@ def test_orders() -> None:
 
 
 @pytest.mark.soak
-def test_damage_is_found_or_harmless() -> None:
-    """
-    Whatever happens to a byte of a message, reading it ends in a message or in a HostError.
-    """
+def test_damage_is_detected_or_harmless() -> None:
+    """A delta with any damaged byte is decoded or raises HostError."""
     value = encode_delta(a_message(THERE, a_summary(2), came=(ANN,)), moods_of)
-    refused = 0
+    rejected = 0
     for damaged in damages(value):
         try:
             decode(damaged, moods_of)
         except HostError:
-            refused += 1
-    assert refused > len(value)
+            rejected += 1
+    assert rejected > len(value)
 
 
 @pytest.mark.parametrize(
@@ -106,18 +96,14 @@ def test_damage_is_found_or_harmless() -> None:
         (MAGIC + b"\xff\xff\xff\x7f{}", "damaged"),
     ],
 )
-def test_what_is_no_message(value: bytes, why: str) -> None:
-    """
-    What another program wrote, or a later version of us, is refused by what it is.
-    """
+def test_other_bytes_are_rejected(value: bytes, why: str) -> None:
+    """Bytes of another program or of a later version are rejected with the reason."""
     with pytest.raises(HostError, match=why):
         decode(value, moods_of)
 
 
-def test_sums_that_cannot_be_are_refused() -> None:
-    """
-    More silent people than people, and rates outside (0, 1], are damage.
-    """
+def test_impossible_sums_are_rejected() -> None:
+    """More suspects than visitors, and rates outside (0, 1], are damage."""
     summary = a_summary(1)
     for wrong in (
         replace(summary, suspect=(2, 0, 0)),

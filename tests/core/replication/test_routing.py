@@ -1,4 +1,4 @@
-"""Which of the objects of a room a visitor is sent to."""
+"""The routing of visitors to shards."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ SEEDS = [f"visitor-{index}".encode() for index in range(2_000)]
 
 
 def test_every_shard_is_ranked_once_and_always_in_the_same_place() -> None:
-    """A visitor is sent through all shards in an order of its own, which is the same each time."""
+    """The ranking of a visitor has every shard once, and is the same each time."""
     orders = [tuple(rank_shards(seed, 8)) for seed in SEEDS]
     assert {tuple(sorted(order)) for order in orders} == {tuple(range(8))}
     assert orders == [tuple(rank_shards(seed, 8)) for seed in SEEDS]
@@ -16,14 +16,14 @@ def test_every_shard_is_ranked_once_and_always_in_the_same_place() -> None:
 
 
 def test_visitors_are_spread_evenly() -> None:
-    """Of 2,000 visitors each of eight shards is the first one of 250, give or take four standard errors."""
+    """Each of eight shards is the first one of 250 of 2,000 visitors, within four standard errors."""
     first = Counter(rank_shards(seed, 8)[0] for seed in SEEDS)
     assert set(first) == set(range(8))
     assert all(abs(count - 250) < 4 * (2_000 * 1 / 8 * 7 / 8) ** 0.5 for count in first.values())
 
 
 def test_a_visitor_stays_or_goes_to_a_new_shard() -> None:
-    """When there are more shards, a visitor has the first one of before, or one that is new."""
+    """With more shards the first one of a visitor stays, or is a new one."""
     for seed in SEEDS:
         before, after = rank_shards(seed, 4)[0], rank_shards(seed, 8)[0]
         assert after == before or after >= 4

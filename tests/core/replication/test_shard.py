@@ -1,4 +1,4 @@
-"""What a shard and its coordinator send and keep: as it was written, or refused; and what a shard knows of the others."""
+"""A shard: its reports, the updates that it gets, and its view of the other replicas."""
 
 import contextlib
 from dataclasses import replace
@@ -16,10 +16,8 @@ from core.replication.calls import NOW_MS, ROOM, a_coordinator, a_shard, exchang
 
 
 @given(st.data())
-def test_damaged_words_are_refused(data: st.DataObject) -> None:
-    """
-    A report, an update, or what was kept of either end, cut short or with a byte changed, is read, or refused as damaged.
-    """
+def test_damaged_bytes_are_rejected(data: st.DataObject) -> None:
+    """A truncated report, update or state is rejected, and one with a changed byte is decoded or rejected."""
     coordinator, one = a_coordinator(), a_shard(1)
     update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), came=(ANN,)))
     readers = (
@@ -37,10 +35,8 @@ def test_damaged_words_are_refused(data: st.DataObject) -> None:
         read(written[:at] + changed + written[at + 1 :], moods_of)
 
 
-def test_an_infinite_number_is_refused() -> None:
-    """
-    JSON as Python reads it has infinities; where a whole number should be, one is damage like any other, and not an error of its own.
-    """
+def test_an_infinite_number_is_rejected() -> None:
+    """An infinity in place of a whole number is rejected as damage: Python's JSON has infinities."""
     coordinator, one = a_coordinator(), a_shard(1)
     update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), came=(ANN,)))
     report = one.report(RoomDelta(summary=people(3)), 1, NOW_MS)
@@ -61,11 +57,8 @@ def test_an_infinite_number_is_refused() -> None:
                 read(pack(header | {name: float("inf")}, *values), moods_of)
 
 
-def test_a_shard_that_is_cut_off_knows_what_was_before() -> None:
-    """
-    What a shard knows holds for ``late_ms`` after the first call that failed; from then on all others are in doubt, with as many
-    newcomers as may have come meanwhile, until a call succeeds.
-    """
+def test_a_shard_that_is_cut_off_keeps_its_last_view() -> None:
+    """A shard's view holds for ``late_ms`` after the first failed call; then all others are suspect, with the joins that they may have had, until a call succeeds."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     busy = replace(people(4), arrivals_per_s=2.0)
     exchange(coordinator, two, RoomDelta(summary=busy))
@@ -86,10 +79,8 @@ def test_a_shard_that_is_cut_off_knows_what_was_before() -> None:
     assert one.peer_state(ROOM, NOW_MS) == known
 
 
-def test_a_shard_that_knows_nothing_yet_says_so() -> None:
-    """
-    Before the first update there may be any number of visitors elsewhere, and every client reports.
-    """
+def test_a_new_shard_is_unknown() -> None:
+    """Before the first update the other replicas are unknown, and the rate is 1."""
     one = a_shard(1)
     known = one.peer_state(ROOM, NOW_MS)
     assert one.is_new
@@ -97,9 +88,7 @@ def test_a_shard_that_knows_nothing_yet_says_so() -> None:
 
 
 def test_a_shard_that_lost_its_connections_is_another_peer() -> None:
-    """
-    After a restart the coordinator removes the peer of before, and takes the shard for a new one.
-    """
+    """The coordinator removes the peer that a restarted shard was before, and adds the shard as a new one."""
     coordinator, one = a_coordinator(), a_shard(1)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     before = one.own

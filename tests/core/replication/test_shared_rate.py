@@ -1,4 +1,4 @@
-"""One sampling rate for all replicas of a room: proposed for all of them, kept, and followed."""
+"""One sampling rate for all replicas of a room: proposed, stored beside the log, and followed."""
 
 import pytest
 
@@ -9,32 +9,27 @@ from breathing_room.core.replication.shared_rate import SharedRate, decode_rate,
 from core.playing import visitor
 from core.replication.deltas import CONFIG, LATE_MS, a_room, some_nodes
 
-EVERYBODY = RateSet(((0, 1.0),), 0)
+ALL_REPORT = RateSet(((0, 1.0),), 0)
 
 
 def test_the_rate_follows_the_seats_of_all_nodes() -> None:
-    """
-    A rate is proposed for the seats of all nodes together, though none of them has too many; and what it replaces
-    is acted on for its time, and for as long as the news may take.
-    """
+    """A rate is proposed for the seats of all nodes together, and the one that it replaces stays in use for rate_propagation_ms and late_ms."""
     rooms = [a_room(), a_room()]
     for index in range(16):
         rooms[index % 2].step(PanelReported(visitor(f"{index}"), index / 16), now_ms=0)
     summaries = [room.summary(0) for room in rooms]
 
-    pace = propose(EVERYBODY, summaries, CONFIG, late_ms=LATE_MS, now_ms=10)
-    assert pace == RateSet(((0, 0.25), (10 + CONFIG.rate_propagation_ms + LATE_MS, 1.0)), 10)
-    assert propose(EVERYBODY, summaries[:1], CONFIG, late_ms=LATE_MS, now_ms=10) is None
+    shared = propose(ALL_REPORT, summaries, CONFIG, late_ms=LATE_MS, now_ms=10)
+    assert shared == RateSet(((0, 0.25), (10 + CONFIG.rate_propagation_ms + LATE_MS, 1.0)), 10)
+    assert propose(ALL_REPORT, summaries[:1], CONFIG, late_ms=LATE_MS, now_ms=10) is None
     for room in rooms:
-        room.step(pace, now_ms=10)
+        room.step(shared, now_ms=10)
     assert sum(room.panel.seat_count for room in rooms) == 4
     assert {room.panel.theta for room in rooms} == {0.25}
 
 
-def test_a_paced_room_leaves_the_rate_alone() -> None:
-    """
-    However many report and however long it waits, one of several rooms does not move the rate by itself.
-    """
+def test_a_room_with_a_shared_rate_does_not_move_it() -> None:
+    """A room with a shared rate does not move the rate, for any number of reports and any time."""
     room = a_room()
     for index in range(16):
         room.step(PanelReported(visitor(f"{index}"), index / 16), now_ms=0)
@@ -46,12 +41,10 @@ def test_a_paced_room_leaves_the_rate_alone() -> None:
     assert room.panel.rate == 0.25
 
 
-def test_a_rate_is_read_as_it_was_written() -> None:
-    """
-    A rate comes back as it was; what is none is refused.
-    """
-    pace = RateSet(((0, 0.25), (1_100, 1.0)), 10)
-    assert decode_rate(encode_rate(pace)) == pace
+def test_a_rate_is_decoded_as_it_was_encoded() -> None:
+    """A decoded rate is the one that was encoded; damaged bytes are rejected."""
+    shared = RateSet(((0, 0.25), (1_100, 1.0)), 10)
+    assert decode_rate(encode_rate(shared)) == shared
     for damaged in (b"", b"[]", b'{"rates":[],"changed_at_ms":0}', b'{"rates":[[0,2]],"changed_at_ms":0}'):
         with pytest.raises(HostError):
             decode_rate(damaged)
@@ -68,9 +61,7 @@ def a_replica() -> tuple[Replica, SharedRate]:
 
 
 def test_a_replica_takes_over_the_rate_that_is_kept() -> None:
-    """
-    A rate is taken over once, with its times by the replica's own clock; what is kept already is not written again.
-    """
+    """A replica takes over a stored rate once, with its times by its own clock, and does not write it again."""
     replica, shared = a_replica()
     value = encode_rate(RateSet(((0, 0.25), (AHEAD_MS + 1_000, 1.0)), AHEAD_MS))
 
@@ -81,10 +72,8 @@ def test_a_replica_takes_over_the_rate_that_is_kept() -> None:
     assert shared.follow(value, ahead_ms=AHEAD_MS, now_ms=10) == (None, None)
 
 
-def test_a_log_that_lost_the_rate_is_given_it_again() -> None:
-    """
-    Where nothing is kept, or nothing that can be read, a replica that knows a rate writes it, by the clock of the log.
-    """
+def test_a_rate_that_the_log_lost_is_written_again() -> None:
+    """A replica writes its rate, by the clock of the log, if none is stored or the stored one is damaged."""
     replica, shared = a_replica()
     assert shared.follow(b"", ahead_ms=AHEAD_MS, now_ms=0) == (None, None)
     replica.step(RateSet(((0, 0.25),), 100), now_ms=100)
@@ -94,10 +83,8 @@ def test_a_log_that_lost_the_rate_is_given_it_again() -> None:
         assert decode_rate(wanted) == RateSet(((0, 0.25),), 100 + AHEAD_MS)
 
 
-def test_a_lower_rate_of_before_is_acted_on_for_a_while() -> None:
-    """
-    A replica that was cut off and published a lower rate has it kept, for as long as clients may act on it.
-    """
+def test_a_lower_rate_of_a_replica_that_was_cut_off_is_stored() -> None:
+    """A replica that published a lower rate while cut off stores it for as long as clients may act on it."""
     replica, shared = a_replica()
     replica.step(RateSet(((0, 0.25),), 100), now_ms=100)
     _, wanted = shared.follow(encode_rate(RateSet(((0, 0.5),), 200)), ahead_ms=0, now_ms=300)
@@ -106,9 +93,7 @@ def test_a_lower_rate_of_before_is_acted_on_for_a_while() -> None:
 
 
 def test_a_replica_proposes_a_rate_for_its_seats() -> None:
-    """
-    Too many seats here lower the rate of all; nobody who reports leaves it alone.
-    """
+    """Too many seats of one replica lower the shared rate; without seats it stays."""
     replica, shared = a_replica()
     assert shared.follow(b"", ahead_ms=0, now_ms=0) == (None, None)
     for index in range(16):

@@ -20,7 +20,7 @@ def report(
 
 
 def said(writes: Writes) -> list[list[tuple[int, str | None, bool]]]:
-    """What was put, as (time, mood, here), value by value; a deletion is an empty list."""
+    """Return the records that were put, as (time, mood, here), by value; a deletion is an empty list."""
     return [
         [(record.heard_at_ms - START_MS, record.mood, record.here) for record in decode_records(order.value)]
         if isinstance(order, Put)

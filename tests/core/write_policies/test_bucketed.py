@@ -7,7 +7,7 @@ from core.write_policies.reporting import ANN, BOB, LEASE_MS, PREFIX, START_MS, 
 
 
 def test_bucketed_writes_one_batch() -> None:
-    """All who report within ten seconds of the first are one value, each once, under a new key each time."""
+    """The reports within ten seconds of the first are one value with each visitor once, under a new key."""
     policy = BucketedPolicy(PREFIX, lease_ms=LEASE_MS)
     assert report(policy, 500, "join", "release") == Writes((), START_MS + 10_500)
     report(policy, 900, "join", visitor=BOB)

@@ -5,7 +5,7 @@ from core.write_policies.reporting import LEASE_MS, PREFIX, report, said
 
 
 def test_every_writes_each_report_to_a_key_of_its_own() -> None:
-    """Three reports of one millisecond are three writes; a goodbye is one as well."""
+    """Three reports of one millisecond, a leave among them, are three writes."""
     policy = EveryPolicy(PREFIX, lease_ms=LEASE_MS)
     answers = [report(policy, 0, kind, "release") for kind in ("join", "mood", "leave")]
     assert [said(answer) for answer in answers] == [

@@ -6,7 +6,7 @@ from core.write_policies.reporting import ANN, BOB, LEASE_MS, PREFIX, START_MS, 
 
 
 def test_on_change_writes_changes_and_renews_rarely() -> None:
-    """A beat is written only when the last write is old; a lease that ends and a goodbye delete."""
+    """A heartbeat is written only if the last write is old; an expired lease and a leave delete the key."""
     policy = OnChangePolicy(PREFIX, lease_ms=LEASE_MS, renew_ms=200_000)
     assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
     assert said(report(policy, 100_000, "heartbeat")) == []

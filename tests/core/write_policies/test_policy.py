@@ -39,7 +39,7 @@ def test_time_that_runs_backwards_stands_still() -> None:
         lambda: SnapshotPolicy(PREFIX, lease_ms=LEASE_MS, snapshot_ms=0),
     ],
 )
-def test_a_policy_faster_than_its_keys_is_refused(make: Callable[[], WritePolicy]) -> None:
-    """Times that would write a key more than once a second are a clear error."""
+def test_a_policy_faster_than_its_keys_is_rejected(make: Callable[[], WritePolicy]) -> None:
+    """Times that would write a key more than once a second are a ConfigError."""
     with pytest.raises(ConfigError, match="must be at least"):
         make()

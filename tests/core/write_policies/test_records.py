@@ -1,4 +1,4 @@
-"""Records as they are written, read back and put together."""
+"""Records: encoded, decoded and merged."""
 
 import random
 
@@ -20,8 +20,8 @@ records = st.builds(
 
 
 @given(st.lists(records))
-def test_records_come_back_as_they_were(some: list[Record]) -> None:
-    """Writing and reading changes nothing."""
+def test_records_are_decoded_as_they_were_encoded(some: list[Record]) -> None:
+    """Records are decoded as they were encoded."""
     assert decode_records(encode_records(some)) == some
 
 
@@ -34,8 +34,8 @@ def test_records_come_back_as_they_were(some: list[Record]) -> None:
 @example(b"[" * 100_000)
 @example(b'[["' + b"0" * 32 + b'",0,7,0,true]]')
 @example(b'[["' + b"0" * 32 + b'",0,null,0,1]]')
-def test_damaged_records_are_a_clear_error(value: bytes) -> None:
-    """Whatever bytes there are, they are records or a ``HostError``."""
+def test_damaged_records_raise(value: bytes) -> None:
+    """Any bytes are decoded as records or raise ``HostError``."""
     try:
         assert encode_records(decode_records(value))
     except HostError as error:
@@ -43,8 +43,10 @@ def test_damaged_records_are_a_clear_error(value: bytes) -> None:
 
 
 @given(st.lists(records, max_size=12), st.randoms(use_true_random=False))
-def test_who_writes_where_does_not_matter(some: list[Record], chance: random.Random) -> None:
-    """However records are dealt out to writers, the merged seats are the same, but for ties of one millisecond."""
+def test_the_distribution_of_records_to_writers_does_not_matter(
+    some: list[Record], chance: random.Random
+) -> None:
+    """The merged seats are the same for any distribution of records to writers, except for ties of one millisecond."""
     some = list({(record.visitor, record.heard_at_ms): record for record in some}.values())
     in_order = merge([encode_records(sorted(some, key=lambda record: record.heard_at_ms))])
     dealt: list[list[Record]] = [[], [], []]
@@ -57,7 +59,7 @@ def test_who_writes_where_does_not_matter(some: list[Record], chance: random.Ran
 
 
 def test_a_mood_stays_until_another_is_named() -> None:
-    """A later record without a mood keeps the earlier one's, in whatever order they are read; a goodbye ends it."""
+    """A later record without a mood keeps the earlier one's, in any order of reading; a leave ends it."""
     came, heartbeat = Record(ANN, 0.25, "release", 10), Record(ANN, 0.25, None, 20)
     assert later(came, heartbeat) == later(heartbeat, came) == Record(ANN, 0.25, "release", 20)
     gone = Record(ANN, 0.25, None, 30, here=False)

@@ -6,7 +6,7 @@ from breathing_room.core.write_policies.snapshot import SnapshotPolicy
 from core.write_policies.reporting import ANN, BOB, LEASE_MS, PREFIX, START_MS, report, said
 
 
-def test_snapshot_writes_everybody_into_one_value() -> None:
+def test_snapshot_writes_all_seats_into_one_value() -> None:
     """The first report is written at once, the next when ten seconds have passed, and an empty room is deleted."""
     policy = SnapshotPolicy(PREFIX, lease_ms=LEASE_MS)
     assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
@@ -18,7 +18,7 @@ def test_snapshot_writes_everybody_into_one_value() -> None:
 
 
 def test_a_snapshot_goes_on_from_the_last() -> None:
-    """A new process that is told of the old seats does not write over them."""
+    """A policy that starts with the old seats writes them with the new ones."""
     old = Record(ANN, 0.25, "release", START_MS)
     policy = SnapshotPolicy(PREFIX, lease_ms=LEASE_MS, seats={ANN: old})
     assert said(report(policy, 5_000, "join", "gratitude", visitor=BOB)) == [
