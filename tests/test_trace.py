@@ -171,7 +171,7 @@ async def cluster() -> Trace:
         with trace.recording():
             nodes.join(3, "node-0")
             await asyncio.sleep(1)
-        assert [host.says() for host in nodes.hosts.values()] == 3 * [(4, 4, 4, "counted")]
+        assert [host.counts() for host in nodes.hosts.values()] == 3 * [(4, 4, 4, "counted")]
     return trace
 
 

@@ -1,7 +1,7 @@
-"""The one place where the virtual-time cluster and the tests of shards touch the product: how events go in, and presences come out.
+"""The adapter between the product and the tests of the virtual-time cluster and of shards: events go in, presences come out.
 
-``SimulatedHost`` and ``Tab`` are a node of the cluster (``simulated_cluster.py``) and a socket of it, ``Way`` its way to the log; ``Objects`` are
-the objects of one room of the edge, without a platform.
+``SimulatedHost`` and ``Tab`` are a node of the cluster (``simulated_cluster.py``) and a connection to it, ``Way`` is its
+client of the log; ``Objects`` are the Durable Objects of one room, without a platform.
 """
 
 import asyncio
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from simulated_cluster import SharedLog, SimulatedCluster
 
 AHEAD_MS: Final = 777
-"""How far the clock of the log is ahead."""
+"""The lead of the clock of the log."""
 
 
 class Way(EventLog):
-    """A node's way to the log."""
+    """The log as one node reaches it."""
 
     def __init__(self, cluster: "SimulatedCluster", shared: "SharedLog") -> None:
         self._cluster = cluster
@@ -50,7 +50,7 @@ class Way(EventLog):
         self._rng = cluster.rng
         self.is_cut = False
         self.stalled_until_s = 0.0
-        """Until when the process of the node does nothing: answers wait for it, and so do people."""
+        """The end of a stall of the node's process: answers and connections wait until then."""
 
     async def _travel(self) -> None:
         await asyncio.sleep(self._rng.choice([0.0, 0.001, self._rng.uniform(0, self._cluster.slow_s)]))
@@ -64,7 +64,7 @@ class Way(EventLog):
         own = self._shared.add(self._cluster.clock.now_ms() + AHEAD_MS, value)
         await asyncio.sleep(self._rng.choice([0.0, 0.002]))  # Others may get in between.
         entries = tuple(entry for entry in self._shared.entries if entry[0] > since)
-        answer = Round(own, entries, dict(self._shared.paces))
+        answer = Round(own, entries, dict(self._shared.rates))
         if self._rng.random() < self._cluster.loss:
             await asyncio.sleep(TIMEOUT_S)
         await self._travel()
@@ -84,9 +84,9 @@ class Way(EventLog):
         self._shared.add(self._cluster.clock.now_ms() + AHEAD_MS, value)
 
     async def set_rate(self, room: str, before: bytes, after: bytes) -> bool:
-        if self._shared.paces.get(room, b"") != before:
+        if self._shared.rates.get(room, b"") != before:
             return False
-        self._shared.paces[room] = after
+        self._shared.rates[room] = after
         return True
 
     async def secret(self, epoch: int, mine: bytes, *, ttl_ms: int) -> bytes:
@@ -98,7 +98,7 @@ class Way(EventLog):
 
 
 class SimulatedHost(App):
-    """A node."""
+    """A node of the simulated cluster."""
 
     def __init__(self, cluster: "SimulatedCluster", name: str, settings: dict[str, Any]) -> None:
         flags = {"data": ":memory:", "redis": "redis://nowhere.invalid", "node": name, **settings}
@@ -113,16 +113,16 @@ class SimulatedHost(App):
     def retry_reason(self) -> bytes:
         return retry_reason(self._rng.randrange(self.config.reconnect_spread_ms + 1))
 
-    def says(self) -> tuple[int | None, int, int | None, str]:
+    def counts(self) -> tuple[int | None, int, int | None, str]:
         presence = self.presence("lobby")
         return presence.count, presence.low, presence.high, presence.method
 
     def sees(self, other: "SimulatedHost") -> bool:
-        """Tell whether it has heard of a node that is not gone."""
+        """Return whether another node is known here and not gone."""
         return any(node.id == other.node.node and not node.is_gone for node in self.node.nodes)
 
     def die(self) -> None:
-        """End as kill -9 would."""
+        """End as after kill -9."""
         self.stopping = True
         for task in list(self._tasks):
             task.cancel()
@@ -131,7 +131,7 @@ class SimulatedHost(App):
 
 
 class Tab(Connection):
-    """A socket of somebody."""
+    """A connection of a visitor."""
 
     __slots__ = ("cluster", "host", "owner")
 
@@ -141,19 +141,19 @@ class Tab(Connection):
         self.owner = owner
         super().__init__(host.enter("lobby", address=None, forwarded_for=None), PROTOCOL)
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.cluster.look(self.host, announcement.presence)
+    def push(self, encoded: EncodedPresence) -> None:
+        self.cluster.observe(self.host, encoded.presence)
 
     def send(self, text: bytes) -> None:
         pass
 
     def ping(self) -> None:
-        self.heard()  # It answers.
+        self.heard()  # The client answers.
 
     def close(self, code: int, reason: bytes = b"") -> None:
         self.ended(graceful=False)
         wait_s = json.loads(reason)["retry_ms"] / 1_000 if code == RESTART else 0.0
-        self.cluster.lost(self, wait_s)
+        self.cluster.reconnect(self, wait_s)
 
     def abort(self) -> None:
         self.ended(graceful=False)
@@ -161,11 +161,11 @@ class Tab(Connection):
 
 @dataclass
 class Object:
-    """One object: its rows and sockets last, the rest is memory.
+    """One object: its rows and sockets are durable, the rest is memory.
 
     Attributes:
-        alarms: How often its alarm rang.
-        written: The rows that it wrote, those of alarms included.
+        alarms: The number of alarms that rang.
+        written: The number of rows written, those of alarms included.
     """
 
     rows: dict[str, bytes] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class Object:
         self.written += 1
 
     def set_alarm(self, clock: HandClock, at_ms: int) -> None:
-        """Set the alarm, but for one at the time at which it rings just now, or earlier: the platform takes that for done."""
+        """Set the alarm, except to the time at which it is ringing, or earlier: the platform ignores that."""
         self.alarm_at_ms = None if max(at_ms, clock.at_ms) == self.ringing_at_ms else at_ms
         self.written += 1
 
@@ -193,12 +193,12 @@ class Object:
         self.rows.pop(name, None)
 
     def sleep(self) -> None:
-        """Lose the memory."""
+        """Drop the memory."""
         self.room = None
         self.sessions = {}
 
     def crash(self) -> None:
-        """Lose the sockets, too."""
+        """Drop the memory and the sockets."""
         self.sleep()
         for wire in self.wires:
             wire.closed = BROKEN
@@ -221,7 +221,7 @@ class Objects:
         self._work: list[Coroutine[Any, Any, None]] = []
 
     def keep_in(self, store: Store) -> None:
-        """Back rooms up."""
+        """Set the store for backups of rooms."""
         self.host = replace(self.host, store=store)
 
     def __getitem__(self, shard: int) -> Object:
@@ -233,7 +233,7 @@ class Objects:
         return [wire for one in self.objects.values() for wire in one.wires]
 
     async def awake(self, shard: int) -> RoomHost[WorkerPlatform]:
-        """Find an object's room, awake."""
+        """Return the room of an object, woken if need be."""
         one = self[shard]
         if one.room is None:
             platform = WorkerPlatform(
@@ -257,7 +257,7 @@ class Objects:
         self.calls += 1
         return await (await self.awake(shard)).platform.answer_within(path, body)
 
-    # --- People -----------------------------------------------------------------------------------------------
+    # --- Connections ------------------------------------------------------------------------------------------
 
     async def open(self, seed: str, *, shard: int | None = None) -> Wire:
         """Open a socket on the first object that has a place, as the Worker does."""
@@ -279,20 +279,20 @@ class Objects:
         room.platform.accept(session)
         return wire
 
-    async def tell(self, wire: Wire, type: str, **more: Any) -> None:  # noqa: A002
-        """Say something over a socket."""
+    async def send(self, wire: Wire, type: str, **more: Any) -> None:  # noqa: A002
+        """Send a message over a socket."""
         await self.awake(wire.shard)
         self[wire.shard].sessions[wire].message_arrived(json.dumps({"type": type, **more}))
         self._tidy(wire)
 
     async def join(self, visitor: str, mood: str | None = None, *, shard: int | None = None) -> Wire:
-        """Let somebody come in."""
+        """Join a visitor over a new socket."""
         wire = await self.open(visitor, shard=shard)
-        await self.tell(wire, "join", visitor=visitor.ljust(16, "-"), mood=mood)
+        await self.send(wire, "join", visitor=visitor.ljust(16, "-"), mood=mood)
         return wire
 
     async def part(self, wire: Wire, code: int = NORMAL_CLOSURE) -> None:
-        """Close a socket from outside."""
+        """Close a socket from the client's side."""
         await self.awake(wire.shard)
         self[wire.shard].sessions[wire].peer_closed(code)
         self._tidy(wire)
@@ -306,7 +306,7 @@ class Objects:
     # --- Time -------------------------------------------------------------------------------------------------
 
     async def pass_ms(self, length_ms: int) -> None:
-        """Let time pass, and alarms ring."""
+        """Advance the clock, with the alarms that are due."""
         until_ms = self.clock.at_ms + length_ms
         while due := [
             one for one in self.objects.items() if (one[1].alarm_at_ms or until_ms + 1) <= until_ms
@@ -330,26 +330,26 @@ class Objects:
         while self._work:
             await self._work.pop(0)
 
-    async def calm(self) -> None:
-        """Let time pass until no alarm is set: then all may sleep.
+    async def settle(self) -> None:
+        """Advance the clock until no alarm is set: then all may sleep.
 
         Raises:
-            AssertionError: Something goes on and on.
+            AssertionError: Alarms are still set after 200 of them.
         """
         for _ in range(200):
             alarms_at_ms = [one.alarm_at_ms for one in self.objects.values() if one.alarm_at_ms is not None]
             if not alarms_at_ms:
                 return
             await self.pass_ms(max(0, min(alarms_at_ms) - self.clock.at_ms))
-        raise AssertionError("something goes on for ever")
+        raise AssertionError("an alarm is still set after 200 alarms")
 
     def sleep(self) -> None:
-        """Let all objects lose their memory."""
+        """Drop the memory of all objects."""
         for one in self.objects.values():
             one.sleep()
 
     async def presence(self) -> dict[str, Any]:
-        """Read who is there, as the Worker does."""
+        """Return the presence, as the Worker reads it."""
         presence = (await self.awake(0)).presence()
         return {
             "count": presence.count,

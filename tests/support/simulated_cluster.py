@@ -1,7 +1,7 @@
-"""A cluster on a virtual clock: real hosts, a log in memory that may be slow or lose answers, and a crowd that moves about.
+"""A cluster on a virtual clock: real hosts, a log in memory that may be slow or lose answers, and visitors who reconnect.
 
-Nobody comes who was not there and nobody leaves for good, so the truth is known at every instant, and every look at a node and
-every announcement is held against it. A seed says all that happens.
+The number of visitors is constant, so the truth is known at every instant, and every presence that a node answers or
+broadcasts is compared with it. A seed determines all faults.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from virtual_loop import VirtualClock
 
 FAULTS: Final = ("breaks", "bounces", "tabs_open", "drain", "kill", "stall", "cut")
 
-CALM_S: Final = 60.0
+SETTLE_S: Final = 60.0
 
 
 class SharedLog:
-    """What a Redis would hold."""
+    """The state of a Redis: the log, the rates and the secrets."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[EntryId, bytes]] = []
-        self.paces: dict[str, bytes] = {}
+        self.rates: dict[str, bytes] = {}
         self.secrets: dict[int, bytes] = {}
 
     def add(self, at_ms: int, value: bytes) -> EntryId:
@@ -35,15 +35,15 @@ class SharedLog:
 
 
 class SimulatedCluster:
-    """Nodes and a crowd.
+    """Nodes and visitors.
 
     Args:
-        seed: What happens.
-        people: How many there are.
-        nodes: How many of these.
+        seed: The seed of all faults.
+        people: The number of visitors.
+        nodes: The number of nodes.
         loss: The share of trips to the log that are lost, there and back each.
-        slow_s: How long a trip takes at most, one way.
-        settings: Those of every node.
+        slow_s: The longest time of a trip, one way.
+        settings: The settings of every node.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class SimulatedCluster:
         self.shared = SharedLog()
         self.hosts: dict[str, SimulatedHost] = {}
         self.tabs: dict[int, list[Tab]] = {person: [] for person in range(people)}
-        self.looks = 0
+        self.observations = 0
         self.wrong: list[str] = []
-        self.happened: list[str] = []
-        self._watches = False
+        self.faults: list[str] = []
+        self._observes = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -82,13 +82,13 @@ class SimulatedCluster:
             await self.start(name)
         for person in self.tabs:
             self.join(person, self.names[person % len(self.names)])
-        await self.calm()
-        self._watches = True
-        self.later(self._keep_looking())
+        await self.settle()
+        self._observes = True
+        self.later(self._keep_observing())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._watches = False
+        self._observes = False
         for host in self.hosts.values():
             host.die()
         for task in list(self._tasks):
@@ -106,59 +106,61 @@ class SimulatedCluster:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- Looks ------------------------------------------------------------------------------------------------
+    # --- Observations -----------------------------------------------------------------------------------------
 
-    def look(self, host: SimulatedHost, said: Presence) -> None:
-        """Hold what a node says against the truth."""
-        if not self._watches:
+    def observe(self, host: SimulatedHost, presence: Presence) -> None:
+        """Compare the presence of a node with the truth."""
+        if not self._observes:
             return
-        self.looks += 1
-        if not said.low <= self.truth <= (self.truth if said.high is None else said.high):
-            what = f"{said.count} in [{said.low}, {said.high}], {said.method}"
+        self.observations += 1
+        if not presence.low <= self.truth <= (self.truth if presence.high is None else presence.high):
+            what = f"{presence.count} in [{presence.low}, {presence.high}], {presence.method}"
             self.wrong.append(f"{self.now_s:.3f} s, {host.name}: {what}")
 
-    async def _keep_looking(self) -> None:
+    async def _keep_observing(self) -> None:
         while True:
             for host in self.awake():
-                self.look(host, host.presence("lobby"))
+                self.observe(host, host.presence("lobby"))
             await asyncio.sleep(self.rng.uniform(0.005, 0.1))
 
     def awake(self) -> list[SimulatedHost]:
-        """Name the nodes that answer, in one order."""
+        """Return the nodes that answer, in a fixed order."""
         hosts = (self.hosts[name] for name in sorted(self.hosts))
         return [host for host in hosts if not host.stopping and host.way.stalled_until_s <= self.now_s]
 
-    async def calm(self) -> None:
-        """Wait until every node says the truth, in no doubt."""
+    async def settle(self) -> None:
+        """Wait until every node has the exact count, without suspects."""
         right = (self.truth, self.truth, self.truth, "counted")
-        until_s = self.now_s + CALM_S
-        while len(self.hosts) < len(self.names) or any(host.says() != right for host in self.hosts.values()):
-            assert self.now_s < until_s, [host.says() for host in self.hosts.values()]
+        until_s = self.now_s + SETTLE_S
+        while len(self.hosts) < len(self.names) or any(
+            host.counts() != right for host in self.hosts.values()
+        ):
+            assert self.now_s < until_s, [host.counts() for host in self.hosts.values()]
             await asyncio.sleep(0.05)
 
-    # --- People -----------------------------------------------------------------------------------------------
+    # --- Visitors ---------------------------------------------------------------------------------------------
 
     def join(self, person: int, name: str) -> None:
         tab = Tab(self, self.hosts[name], person)
         tab.join(f"{person}".ljust(22, "-"), None)
         self.tabs[person].append(tab)
 
-    def lost(self, tab: Tab, wait_s: float) -> None:
-        """Somebody lost a socket, and comes back."""
+    def reconnect(self, tab: Tab, wait_s: float) -> None:
+        """Reconnect a visitor whose connection was lost."""
         if tab in self.tabs[tab.owner]:
             self.tabs[tab.owner].remove(tab)
             self.later(self.come(tab.owner, wait_s))
 
     async def come(self, person: int, wait_s: float, *, to: str | None = None, other_than: str = "") -> None:
-        """Come in after a while: to a certain node if it is open, else to any, and to a certain one only if no other is."""
+        """Join after a while: at node ``to`` if it is open, else at any open one; at ``other_than`` only if no other is open."""
         await asyncio.sleep(wait_s)
-        while not (doors := [host.name for host in self.awake() if host.is_open]):  # noqa: ASYNC110 - time is virtual
+        while not (open_names := [host.name for host in self.awake() if host.is_open]):  # noqa: ASYNC110 - time is virtual
             await asyncio.sleep(0.05)
-        others = [name for name in doors if name != other_than] or doors
-        self.join(person, to if to in doors and to is not None else self.rng.choice(others))
+        others = [name for name in open_names if name != other_than] or open_names
+        self.join(person, to if to in open_names and to is not None else self.rng.choice(others))
 
-    def break_one(self, person: int) -> str:
-        """Break the first socket of somebody whose node notices that; tell which node that was, empty for none."""
+    def disconnect(self, person: int) -> str:
+        """Disconnect the first connection of a visitor if its node is awake; return the name of that node, empty for none."""
         tab = next(iter(self.tabs[person]), None)
         if tab is None or tab.host not in self.awake():
             return ""
@@ -166,55 +168,55 @@ class SimulatedCluster:
         tab.ended(graceful=False)
         return tab.host.name
 
-    # --- What happens -----------------------------------------------------------------------------------------
+    # --- Faults -----------------------------------------------------------------------------------------------
 
     async def live(self, for_s: float, faults: tuple[str, ...] = FAULTS) -> None:
-        """Let things happen for a while, and then wait until they are over."""
+        """Inject faults for a while, then wait until the cluster has settled."""
         until_s = self.now_s + for_s
         while self.now_s < until_s:
             fault = self.rng.choice(faults)
-            self.happened.append(f"{self.now_s:.3f} s: {fault}")
+            self.faults.append(f"{self.now_s:.3f} s: {fault}")
             getattr(self, fault)()
             await asyncio.sleep(self.rng.choice([0.1, 1.0, self.rng.uniform(0, 8)]))
         self.loss = 0.0
-        await self.calm()
+        await self.settle()
 
     def breaks(self) -> None:
-        """Sockets of several people break; they come back, at once or later, here or elsewhere."""
+        """Disconnect several visitors; they reconnect at once or later, to the same node or another."""
         for person in self.rng.sample(range(self.truth), self.rng.randint(1, self.truth // 3)):
-            if left := self.break_one(person):
+            if left := self.disconnect(person):
                 wait_s = self.rng.choice([0.0, self.rng.uniform(0, 0.5), self.rng.uniform(0, 3)])
                 self.later(self.come(person, wait_s, other_than=self.rng.choice(["", left])))
 
     def bounces(self) -> None:
-        """Somebody goes to another node for a moment, and is back before anybody has heard of it."""
+        """Reconnect a visitor to another node and back before the nodes have exchanged deltas."""
         person = self.rng.randrange(self.truth)
-        if left := self.break_one(person):
+        if left := self.disconnect(person):
 
             async def bounce() -> None:
                 await self.come(person, self.rng.uniform(0, 0.3), other_than=left)
                 await asyncio.sleep(self.rng.uniform(0, 0.4))
-                if self.break_one(person):
+                if self.disconnect(person):
                     await self.come(person, self.rng.uniform(0, 0.4), to=left)
 
             self.later(bounce())
 
     def tabs_open(self) -> None:
-        """Somebody opens a second tab for a few seconds, on any node."""
+        """Open a second tab of a visitor for a few seconds, on any node."""
         person = self.rng.randrange(self.truth)
-        doors = [host.name for host in self.awake() if host.is_open]
-        if self.tabs[person] and doors:
-            self.join(person, self.rng.choice(doors))
+        open_names = [host.name for host in self.awake() if host.is_open]
+        if self.tabs[person] and open_names:
+            self.join(person, self.rng.choice(open_names))
 
             async def close() -> None:
                 await asyncio.sleep(self.rng.uniform(0, 4))
                 if len(self.tabs[person]) > 1:
-                    self.break_one(person)
+                    self.disconnect(person)
 
             self.later(close())
 
     def drain(self) -> None:
-        """A node is restarted, if all are there."""
+        """Restart a node, if all are up."""
         if len(self.hosts) == len(self.names) and all(host.is_open for host in self.hosts.values()):
             host = self.hosts[self.rng.choice(self.names)]
 
@@ -227,12 +229,12 @@ class SimulatedCluster:
             self.later(restart())
 
     def kill(self) -> None:
-        """A node dies, if all are there, and another takes its place."""
+        """Kill a node, if all are up, and start it again."""
         if len(self.hosts) == len(self.names) and all(host.is_open for host in self.hosts.values()):
             host = self.hosts.pop(self.rng.choice(self.names))
             host.die()
             for tab in [tab for tabs in self.tabs.values() for tab in tabs if tab.host is host]:
-                self.lost(tab, self.rng.uniform(0, 2))
+                self.reconnect(tab, self.rng.uniform(0, 2))
 
             async def replace() -> None:
                 await asyncio.sleep(self.rng.uniform(0.1, 3))
@@ -241,13 +243,13 @@ class SimulatedCluster:
             self.later(replace())
 
     def stall(self) -> None:
-        """A process does nothing for a while that is less than its lease."""
+        """Stall the process of a node for less than its lease."""
         host = self.hosts[self.rng.choice(sorted(self.hosts))]
         if not host.node.nodes.is_cut_off(self.clock.now_ms()):
             host.way.stalled_until_s = self.now_s + self.rng.uniform(0.1, 3)
 
     def cut(self) -> None:
-        """A node loses sight of the log for less than its lease."""
+        """Cut a node off from the log for less than its lease."""
         host = self.hosts[self.rng.choice(sorted(self.hosts))]
         if not host.node.nodes.is_cut_off(self.clock.now_ms()):
             host.way.is_cut = True

@@ -26,8 +26,8 @@ def test_no_wrong_figure_is_shown(seed: int) -> None:
         return cluster
 
     lived = run_virtually(live())
-    assert not lived.wrong, (lived.wrong[:5], lived.happened)
-    assert lived.looks > 1_000
+    assert not lived.wrong, (lived.wrong[:5], lived.faults)
+    assert lived.observations > 1_000
 
 
 @pytest.mark.soak
@@ -44,7 +44,7 @@ def test_moves_alone_leave_no_doubt(seed: int) -> None:
         return cluster
 
     lived = run_virtually(live())
-    assert not lived.wrong, (lived.wrong[:5], lived.happened)
+    assert not lived.wrong, (lived.wrong[:5], lived.faults)
 
 
 def test_a_node_that_is_cut_off_for_longer_than_its_lease() -> None:
@@ -60,17 +60,17 @@ def test_a_node_that_is_cut_off_for_longer_than_its_lease() -> None:
             cut.way.is_cut = True
             await asyncio.sleep(5)
             for host in others:
-                count, low, high, method = host.says()
+                count, low, high, method = host.counts()
                 assert (count, low, method) == (cluster.truth, cluster.truth - held, "stale")
                 assert high is not None
                 assert high >= cluster.truth
-            narrow = cut.says()
+            narrow = cut.counts()
             assert (narrow[0], narrow[1], narrow[3]) == (cluster.truth, held, "stale")
 
             await asyncio.sleep(15)
             left = cluster.truth - held
-            assert [host.says() for host in others] == [(left, left, left, "counted")] * 2
-            wide = cut.says()
+            assert [host.counts() for host in others] == [(left, left, left, "counted")] * 2
+            wide = cut.counts()
             assert wide[:2] == narrow[:2]
             assert wide[3] == "stale"
             assert wide[2] is not None
@@ -78,14 +78,14 @@ def test_a_node_that_is_cut_off_for_longer_than_its_lease() -> None:
             assert wide[2] > narrow[2]
 
             for person, to in ((0, others[0].name), (1, cut.name), (2, cut.name)):
-                cluster.break_one(person)
+                cluster.disconnect(person)
                 cluster.join(person, to)
             await asyncio.sleep(1)
             cut.way.is_cut = False
-            while cut.says()[3] == "stale" or not all(host.sees(cut) for host in others):  # noqa: ASYNC110 - virtual
+            while cut.counts()[3] == "stale" or not all(host.sees(cut) for host in others):  # noqa: ASYNC110 - virtual
                 await asyncio.sleep(0.01)
             cluster.wrong.clear()
-            await cluster.calm()
+            await cluster.settle()
             assert cluster.wrong == []
             assert sum(host.rooms["lobby"].room.count for host in cluster.hosts.values()) == cluster.truth
 

@@ -26,13 +26,13 @@ async def test_a_sleep_changes_nothing_and_costs_nothing() -> None:
     """A room that lost its memory says the same when it wakes, wrote nothing in order to sleep, and goes on with its sockets."""
     objects = an_edge()
     wires = [await objects.join(f"visitor-{number}", "release") for number in range(5)]
-    await objects.calm()
+    await objects.settle()
     before, written = await objects.presence(), objects[0].written
     objects.sleep()
     assert await objects.presence() == before
     assert objects[0].written == written
-    await objects.tell(wires[0], "mood", mood="gratitude")
-    await objects.calm()
+    await objects.send(wires[0], "mood", mood="gratitude")
+    await objects.settle()
     assert (await objects.presence())["moods"] == {"gratitude": 1, "release": 4}
     assert all(wire.said["moods"]["gratitude"] == 1 for wire in wires)
 
@@ -46,8 +46,8 @@ async def test_an_observer_who_goes_costs_no_row() -> None:
     await objects.join("visitor-1", "release")
     watching = [await objects.open(f"watcher-{number}") for number in range(3)]
     for wire in watching:
-        await objects.tell(wire, "observe")
-    await objects.tell(await objects.join("visitor-2"), "mood", mood="release")
+        await objects.send(wire, "observe")
+    await objects.send(await objects.join("visitor-2"), "mood", mood="release")
     written = objects[0].written
     for wire, code in zip(watching, (BROKEN, NORMAL_CLOSURE, 4_999), strict=True):
         objects.sleep()
@@ -71,7 +71,7 @@ async def test_after_a_deploy_the_count_is_the_last_known_until_all_are_back() -
     objects = an_edge()
     for number in range(3):
         await objects.join(f"visitor-{number}")
-    await objects.calm()
+    await objects.settle()
     assert SNAPSHOT in objects[0].rows
     objects[0].crash()
     presence = await objects.presence()
@@ -98,7 +98,7 @@ async def test_nobody_has_to_be_watched_while_nobody_watches() -> None:
     """Without a subscriber the alarm is set late, and a read says the truth of then all the same."""
     objects = an_edge()
     wire = await objects.join("visitor-0")
-    await objects.calm()
+    await objects.settle()
     await objects.part(wire, BROKEN)
     assert objects[0].alarm_at_ms is not None
     assert objects[0].alarm_at_ms >= objects.clock.at_ms + objects.worker.idle_alarm_ms
@@ -132,7 +132,7 @@ async def test_a_store_that_fails_costs_the_backup_and_nothing_else(caplog: pyte
     objects.keep_in(Full())
     with caplog.at_level(logging.WARNING):
         await objects.join("visitor-0")
-        await objects.calm()
+        await objects.settle()
     assert (await objects.presence())["count"] == 1
     assert objects.host.counters.snapshots_failed > 0
     assert "could not be saved" in caplog.text

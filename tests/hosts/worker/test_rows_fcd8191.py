@@ -51,7 +51,7 @@ class Player:
             case "join", (visitor, mood):
                 self.wires.append(await objects.join(visitor, mood))
             case "send", (index, type_, more):
-                await objects.tell(self.wires[index], type_, **more)
+                await objects.send(self.wires[index], type_, **more)
             case "close", (index, code):
                 await objects.part(self.wires[index], code)
             case "report", (visitor, ticket, mood):

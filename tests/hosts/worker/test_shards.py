@@ -48,7 +48,7 @@ def what_all_hear(objects: Objects) -> list[dict[str, Any]]:
 
 async def agree(objects: Objects, expected: dict[str, Any]) -> None:
     """Let everything settle: then reads and all sockets say the same, and that is the truth."""
-    await objects.calm()
+    await objects.settle()
     assert await objects.presence() == expected
     assert what_all_hear(objects) == [expected]
 
@@ -62,7 +62,7 @@ async def test_every_socket_hears_the_whole_room() -> None:
     assert [len(objects[shard].wires) for shard in range(4)] == [50, 50, 50, 50]
     await agree(objects, counted(200, release=200))
     for wire in wires[::2]:
-        await objects.tell(wire, "mood", mood="gratitude")
+        await objects.send(wire, "mood", mood="gratitude")
     await agree(objects, counted(200, release=100, gratitude=100))
     for wire in wires[:20]:
         await objects.part(wire)
@@ -88,7 +88,7 @@ async def test_sleep_is_invisible_to_all_objects() -> None:
     assert [len(wire.heard) for wire in wires] == heard
     objects.sleep()
     far = next(wire for wire in wires if wire.shard == 3)
-    await objects.tell(far, "mood", mood="presence")
+    await objects.send(far, "mood", mood="presence")
     await agree(objects, counted(200, release=199, presence=1))
     objects.sleep()
     await objects.part(far)
@@ -112,7 +112,7 @@ async def test_words_are_few(push_ms: int) -> None:
     async def live(times: int) -> None:
         for heartbeat in range(times):
             for wire in wires[heartbeat % 50 :: 50]:
-                await objects.tell(wire, "mood", mood=dice.choice(MOODS))
+                await objects.send(wire, "mood", mood=dice.choice(MOODS))
             await objects.pass_ms(interval_ms // 10)
 
     await live(50)
@@ -123,7 +123,7 @@ async def test_words_are_few(push_ms: int) -> None:
     assert sum(one.alarms for one in each) - alarms == pytest.approx(4 * 30, abs=4)
     pushes = 30 * interval_ms / push_ms
     assert sum(one.written for one in each) - written <= 4 * (2 * 30 + PUSH_ROWS * pushes) * 1.05
-    await objects.calm()
+    await objects.settle()
     before = objects.calls
     await objects.pass_ms(3_600_000)
     assert objects.calls == before
@@ -135,8 +135,8 @@ async def test_a_change_is_heard_everywhere_within_three_pushes() -> None:
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
-    await objects.calm()
-    await objects.tell(wires[-1], "mood", mood="presence")
+    await objects.settle()
+    await objects.send(wires[-1], "mood", mood="presence")
     await objects.pass_ms(3 * PUSH_MS)
     assert {wire.said["moods"]["presence"] for wire in wires} == {1}
 
@@ -155,13 +155,13 @@ async def test_a_visitor_with_tabs_on_two_objects_is_one_person() -> None:
     assert said["low"] <= 13 <= said["high"]
     await agree(objects, counted(13, release=12, presence=1))
     objects.sleep()
-    await objects.tell(older, "mood", mood="connection")
+    await objects.send(older, "mood", mood="connection")
     await agree(objects, counted(13, release=12, connection=1))
     objects.sleep()
     await objects.part(older)
     await agree(objects, counted(13, release=12, presence=1))
     third = await objects.join("ann", "gratitude", shard=0)
-    await objects.calm()
+    await objects.settle()
     objects.sleep()
     await objects.part(newer)
     await agree(objects, counted(13, release=12, gratitude=1))
@@ -195,7 +195,7 @@ async def test_who_comes_back_to_another_object_is_not_counted_twice() -> None:
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 8)
     wire = await objects.join("ann", "gratitude", shard=1)
-    await objects.calm()
+    await objects.settle()
     await objects.part(wire, BROKEN)
     await objects.pass_ms(2 * PUSH_MS)
     assert await objects.presence() == {
@@ -213,10 +213,10 @@ async def test_an_object_that_cannot_be_reached_is_in_doubt() -> None:
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
-    await objects.calm()
+    await objects.settle()
     objects.failing.add(2)
     for wire in wires[::10]:
-        await objects.tell(wire, "mood", mood="gratitude")
+        await objects.send(wire, "mood", mood="gratitude")
     await objects.pass_ms(20 * PUSH_MS)
     said = await objects.presence()
     assert (said["count"], said["low"], said["method"]) == (200, 150, "stale")
@@ -227,15 +227,15 @@ async def test_an_object_that_cannot_be_reached_is_in_doubt() -> None:
     await agree(objects, counted(200, release=180, gratitude=20))
 
     objects.failing.add(2)
-    await objects.tell(wires[0], "mood", mood="presence")
+    await objects.send(wires[0], "mood", mood="presence")
     await objects.pass_ms(LEASE_MS + 20 * PUSH_MS)
     assert (await objects.presence())["count"] == 150
     assert len(objects.wires) == 200
     objects.failing.clear()
     for wire in wires:
         if wire.shard == 2:
-            await objects.tell(wire, "mood", mood="release")
-    await objects.calm()
+            await objects.send(wire, "mood", mood="release")
+    await objects.settle()
     assert (await objects.presence())["count"] == 200
     assert len(what_all_hear(objects)) == 1
 
@@ -282,12 +282,12 @@ async def test_a_parent_that_lost_its_memory_is_told_all_again() -> None:
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
-    await objects.calm()
+    await objects.settle()
     secret = {name: row for name, row in objects[0].rows.items() if name.startswith("secret/")}
     objects[0].crash()
     objects[0].rows = secret
     for shard in (1, 2, 3):
-        await objects.tell(next(wire for wire in wires if wire.shard == shard), "mood", mood="presence")
+        await objects.send(next(wire for wire in wires if wire.shard == shard), "mood", mood="presence")
     await agree(objects, counted(150, release=147, presence=3))
 
 
@@ -341,7 +341,7 @@ async def test_a_damaged_row_about_the_other_parts_is_logged_and_does_no_more(
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
-    await objects.calm()
+    await objects.settle()
     objects.sleep()
     rows = objects[0].rows
     header, values = unpack(rows[SHARDS])
@@ -368,7 +368,7 @@ async def test_a_room_shrinks_to_one_object_and_forgets_the_others() -> None:
     assert SHARDS not in objects[0].rows
     assert objects.calls == 0
     wires += [await objects.join(f"late-{index}", "release") for index in range(150)]
-    await objects.calm()
+    await objects.settle()
     assert SHARDS in objects[0].rows
     for wire in wires:
         if wire.shard:
@@ -379,7 +379,7 @@ async def test_a_room_shrinks_to_one_object_and_forgets_the_others() -> None:
     await agree(objects, counted(5, release=5))
     assert SHARDS not in objects[0].rows
     calls = objects.calls
-    await objects.tell(wires[45], "mood", mood="presence")
+    await objects.send(wires[45], "mood", mood="presence")
     await agree(objects, counted(5, release=4, presence=1))
     assert objects.calls == calls
 
@@ -391,10 +391,10 @@ async def test_observers_alone_keep_an_object_in_the_room() -> None:
     objects = Objects(sockets_per_object=5, **TIMES)
     wires = await crowd(objects, 5)
     onlooker = await objects.open("onlooker")
-    await objects.tell(onlooker, "observe")
+    await objects.send(onlooker, "observe")
     assert onlooker.shard == 1
-    await objects.calm()
-    await objects.tell(wires[0], "mood", mood="presence")
+    await objects.settle()
+    await objects.send(wires[0], "mood", mood="presence")
     await agree(objects, counted(5, release=4, presence=1))
     assert onlooker in objects.wires
 
@@ -456,7 +456,7 @@ def test_whatever_happens_all_agree_on_the_truth_in_the_end(happened: list[tuple
 async def _happen(happened: list[tuple[str, Any, Any]]) -> None:
     objects = Objects(sockets_per_object=3, **TIMES)
     await crowd(objects, 12)
-    await objects.calm()
+    await objects.settle()
     visitor_of: dict[int, str] = {}
     for what, one, other in happened:
         wires = objects.wires
@@ -465,7 +465,7 @@ async def _happen(happened: list[tuple[str, Any, Any]]) -> None:
                 wire = await objects.join(one, "release", shard=other)
                 visitor_of[id(wire)] = one
             case "mood" if wires:
-                await objects.tell(wires[one % len(wires)], "mood", mood=other)
+                await objects.send(wires[one % len(wires)], "mood", mood=other)
             case "leave" if wires:
                 await objects.part(wires[one % len(wires)], other)
             case "pass":
@@ -479,7 +479,7 @@ async def _happen(happened: list[tuple[str, Any, Any]]) -> None:
                 pass
     objects.failing = set()
     await objects.pass_ms(LEASE_MS + GRACE_MS)
-    await objects.calm()
+    await objects.settle()
     there = {visitor_of.get(id(wire), id(wire)) for wire in objects.wires}
     said = await objects.presence()
     assert (said["count"], said["low"], said["high"], said["method"]) == (len(there),) * 3 + ("counted",)

@@ -117,7 +117,7 @@ class EdgePair(Pair):
         self.wires[name] = await self.objects.join(visitor, mood, shard=at)
 
     async def mood(self, name: str, mood: str) -> None:
-        await self.objects.tell(self.wires[name], "mood", mood=mood)
+        await self.objects.send(self.wires[name], "mood", mood=mood)
 
     async def drop(self, name: str, code: int = BROKEN) -> None:
         await self.objects.part(self.wires.pop(name), code)
