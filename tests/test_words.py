@@ -81,10 +81,18 @@ def prose_of_python(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of comments and docstrings."""
     lines = text.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT and "noqa" not in token.string and "type: ignore" not in token.string:
+        if (
+            token.type == tokenize.COMMENT
+            and "noqa" not in token.string
+            and "type: ignore" not in token.string
+        ):
             yield token.start[0], lines[token.start[0] - 1]
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
                 yield number, lines[number - 1]
 
@@ -105,7 +113,9 @@ def is_unbreakable(line: str) -> bool:
     return " " not in line[start:COLUMNS].strip() or "  " in line.strip() or "](http" in line
 
 
-@pytest.mark.parametrize(("suffixes", "words"), [(sorted(CODE_SUFFIXES), CODE_WORDS), ([".md"], DOCS_WORDS)], ids=["code", "docs"])
+@pytest.mark.parametrize(
+    ("suffixes", "words"), [(sorted(CODE_SUFFIXES), CODE_WORDS), ([".md"], DOCS_WORDS)], ids=["code", "docs"]
+)
 def test_no_banned_word_is_used(suffixes: list[str], words: str) -> None:
     """A comment, name, string or page names its object instead."""
     used = [

@@ -148,13 +148,13 @@ def test_one_file_serves_writers_and_servers(tmp_path: Path) -> None:
     `sign`, which are given the same file, pass over them.
     """
     file = tmp_path / "settings.toml"
-    file.write_text('data = "room.db"\nport = 9000\npolicy = "every"\njob_ms = 30_000\n')
+    file.write_text('data = "room.db"\nport = 9000\npolicy = "every"\nreconcile_ms = 30_000\n')
     config = load_store_mode_config(file, {"reconcile_ms": "20000"})
     assert (config.policy, config.reconcile_ms, config.server.port) == ("every", 20_000, 9_000)
     assert load_config(file, {}).port == 9_000
     file.write_text("reconcile_ms = 1\n")
     with pytest.raises(ConfigError, match="reconcile_ms must be a whole number from 1,000"):
         load_store_mode_config(file, {})
-    file.write_text("[rooms.garden]\njob_ms = 30_000\n")
+    file.write_text("[rooms.garden]\nreconcile_ms = 30_000\n")
     with pytest.raises(ConfigError, match="reconcile_ms holds for all rooms"):
         load_store_mode_config(file, {})

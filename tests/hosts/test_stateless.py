@@ -473,7 +473,7 @@ async def test_ids_must_be_signed_where_there_is_a_key() -> None:
     store, config = MemoryStore(), a_config(server={"signing_key": key})
     await reconcile(store, config)
     async with a_writer(store, config) as client:
-        for path in ("beat", "leave"):
+        for path in ("heartbeat", "leave"):
             for wrong in (visitor(1), sign_visitor(key, "garden")):
                 answer = await client.post(f"/v1/rooms/lobby/{path}", json={"visitor": wrong})
                 assert (answer.status_code, answer.json()["error"]["code"]) == (403, "unsigned_visitor")

@@ -71,7 +71,7 @@ def setting(text: str) -> tuple[str, Any]:
 @click.option("--people", type=int, default=10_000, show_default=True, help="How many there are at a time.")
 @click.option(
     "--stay",
-    "stay_s",
+    "visit_s",
     type=seconds,
     default="15m",
     show_default=True,

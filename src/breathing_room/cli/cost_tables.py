@@ -351,7 +351,7 @@ def words_of(crowd: CrowdProfile) -> dict[str, Any]:
     """Say a crowd in plain values."""
     return {
         "people": crowd.people,
-        "stay_s": float(crowd.visit_s),
+        "visit_s": float(crowd.visit_s),
         "mood_changes": float(crowd.mood_changes),
         "hours": float(crowd.hours),
         "leaves_share": float(crowd.leaves_share),

@@ -79,7 +79,7 @@ def above_zero(text: str) -> float:
 )
 @click.option(
     "--stay",
-    "stay_ms",
+    "visit_ms",
     type=duration,
     default="15m",
     show_default=True,

@@ -292,7 +292,7 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
         f"reports a day   {day['reports']}, and {day['goodbyes']} goodbyes; of the reports {meter['reports_kept']:,} in all were in the sample, "
         f"{meter['reports_outside']:,} were not, {meter['reports_shed']:,} were shed"
     )
-    if meter["tosses"]:
+    if meter["legacy_reports"]:
         yield f"tosses a day    {day['legacy_reports']}"
     if meter["connects"]:
         yield f"sockets         {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"

@@ -43,7 +43,7 @@ def test_flag_beats_environment_beats_file(file: Path) -> None:
     """
     The flag has the last word, then the environment, then the file, then the default.
     """
-    written(file, "lease_ms = 20_000\nbeat_ms = 20_000\npush_ms = 2_000\n")
+    written(file, "lease_ms = 20_000\nheartbeat_ms = 20_000\npush_ms = 2_000\n")
     environ = {
         "BREATHING_ROOM_LEASE_MS": "30000",
         "BREATHING_ROOM_HEARTBEAT_MS": "30001",
@@ -285,7 +285,11 @@ def test_presence_of_every_room_is_valid_when_it_is_served(file: Path) -> None:
     A cache must not serve what is no longer valid: that holds for rooms with settings of their own, too.
     """
     with pytest.raises(ConfigError, match="presence_max_age_s"):
-        load(written(file, "presence_max_age_s = 20\n[rooms.garden]\nvalid_ms = 10_000\nnext_ms = 10_000\n"))
+        load(
+            written(
+                file, "presence_max_age_s = 20\n[rooms.garden]\nstale_after_ms = 10_000\npoll_ms = 10_000\n"
+            )
+        )
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

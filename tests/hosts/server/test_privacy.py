@@ -432,7 +432,7 @@ def come_signed(scene: Scene, port: int, data: Path) -> None:
     for name in ("unsigned", "other-room", "socket"):
         socket.say("join", visitor=SIGNED[name], mood="release")
         socket.hear_error() if name != "socket" else socket.hear("presence")
-    for path in ("beat", "leave"):
+    for path in ("heartbeat", "leave"):
         for name in ("unsigned", "other-room", "changed"):
             assert asks(port, "POST", f"{lobby}/{path}", 1, {"visitor": SIGNED[name]}) == 403
     assert asks(port, "POST", f"{lobby}/heartbeat", 1, {"visitor": SIGNED["too-old"]}) == 403

@@ -114,9 +114,9 @@ async def test_change_changes_the_etag(client: httpx.AsyncClient) -> None:
     """
     seen = [(await client.get(LOBBY)).headers["etag"]]
     for path, body in (
-        ("beat", {"visitor": VISITOR}),
-        ("beat", {"visitor": VISITOR, "mood": "release"}),
-        ("beat", {"visitor": VISITOR, "mood": "gratitude"}),
+        ("heartbeat", {"visitor": VISITOR}),
+        ("heartbeat", {"visitor": VISITOR, "mood": "release"}),
+        ("heartbeat", {"visitor": VISITOR, "mood": "gratitude"}),
     ):
         await client.post(f"{LOBBY}/{path}", json=body)
         seen.append((await client.get(LOBBY)).headers["etag"])

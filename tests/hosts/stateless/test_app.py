@@ -73,7 +73,7 @@ async def test_what_it_cannot_do_is_said(method: str, path: str, status: int, co
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("path", ["beat", "leave"])
+@pytest.mark.parametrize("path", ["heartbeat", "leave"])
 async def test_pages_of_other_sites_report_only_where_they_may(path: str) -> None:
     """A foreign origin is refused before its body is looked at."""
     store = MemoryStore()

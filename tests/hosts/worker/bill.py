@@ -109,16 +109,16 @@ class OfPanel(Visitor):
         """Report for the first time."""
         del stack
         visitor = cls(url)
-        await visitor._report("beat", mood="release")
+        await visitor._report("heartbeat", mood="release")
         return visitor
 
     async def feel(self) -> None:
         """Report a mood."""
-        await self._report("beat", mood="gratitude")
+        await self._report("heartbeat", mood="gratitude")
 
     async def heartbeat(self) -> None:
         """Report."""
-        await self._report("beat")
+        await self._report("heartbeat")
 
     async def go(self) -> None:
         """Say goodbye."""

@@ -76,7 +76,7 @@ class Person:
             if index <= drawn * PEOPLE < index + 1:
                 return cls(index, visitor, drawn, at)
 
-    async def report(self, path: str = "beat", **more: str) -> dict[str, Any]:
+    async def report(self, path: str = "heartbeat", **more: str) -> dict[str, Any]:
         """Report where they are; whoever does not take it leaves them as they were."""
         answer = await ask(self.at.url, "POST", f"{ROOM}/{path}", {"visitor": self.visitor, **more})
         assert answer.status in {200, 204}, answer

@@ -18,7 +18,7 @@ from breathing_room.lab.cost.formula import given
         ({"people": PEOPLE_MAX + 1}, "people must be"),
         ({"hours": Decimal(0)}, "hours must be above 0"),
         ({"hours": Decimal("24.1")}, "hours must be above 0"),
-        ({"stay_s": Decimal("0.5")}, "a stay must be from 1 s"),
+        ({"visit_s": Decimal("0.5")}, "a stay must be from 1 s"),
         ({"mood_changes": Decimal(-1)}, "mood changes must be"),
         ({"leaves_share": Decimal("1.01")}, "must be from 0 to 1"),
     ],

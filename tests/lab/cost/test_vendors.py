@@ -96,7 +96,7 @@ def an_object(visit_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, h
 
 
 @pytest.mark.parametrize(
-    ("stay_s", "settings", "gb_s", "rounded", "pro_rata"),
+    ("visit_s", "settings", "gb_s", "rounded", "pro_rata"),
     [
         (WHOLE_MONTH, {}, 55_296, "8.15", "8.09"),
         (QUARTER, {}, 55_296, "18.14", "18.05"),

@@ -60,7 +60,7 @@ async def test_bills_are_those_of_the_command() -> None:
     """
     A million people at a standard error of 5 % cost $5.90 with a panel of 400, and that is what is recommended.
     """
-    body = await bills("people=1000000&stay_s=900&error=5")
+    body = await bills("people=1000000&visit_s=900&error=5")
     assert body["panel"] == 400
     assert body["recommended"] == "fixed"
     by_name = {entry["strategy"]: entry for entry in body["bills"]}
@@ -126,7 +126,7 @@ async def test_answers_are_computed_once_and_asked_for_again(monkeypatch: pytest
     "query",
     [
         "people=0", "people=-5", "people=many", "people=1.5", "people=10000001", "people=NaN", "people=1e999", "people=",
-        "stay_s=0", "stay_s=99999999", "error=0", "error=51", "error=Infinity", "people=" + "9" * 1_000,
+        "visit_s=0", "visit_s=99999999", "error=0", "error=51", "error=Infinity", "people=" + "9" * 1_000,
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/cost.json", "/cost.svg"])

@@ -177,8 +177,8 @@ async def test_only_those_report_who_are_asked() -> None:
     script = HttpScript(
         {
             "config": answer(POLLED),
-            "lobby": presence(rate=0.1, poll_ms=1_000),
-            "beat": presence(rate=0.1),
+            "lobby": presence(sample_rate=0.1, poll_ms=1_000),
+            "heartbeat": presence(sample_rate=0.1),
             "leave": b"HTTP/1.1 204 X\r\n\r\n",
         }
     )
@@ -190,10 +190,10 @@ async def test_only_those_report_who_are_asked() -> None:
         # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
         assert crowd.here == 400
-    reported = {heartbeat.body["visitor"] for heartbeat in script.of("beat")}
+    reported = {heartbeat.body["visitor"] for heartbeat in script.of("heartbeat")}
     assert all(ticket(visitor, room="lobby", epoch=0) < 0.1 for visitor in reported)
     assert {leave.body["visitor"] for leave in script.of("leave")} == reported
-    assert len(script.of("beat")) == len(script.of("leave")) == len(reported)
+    assert len(script.of("heartbeat")) == len(script.of("leave")) == len(reported)
     assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
     # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the goodbyes.
     assert script.connections <= 2 * DRIVERS + 3
@@ -205,13 +205,13 @@ async def test_what_was_shed_is_counted_and_tried_again() -> None:
     """
     shed = error("over_budget", 429, Retry_After="1")
     script = HttpScript(
-        {"config": answer(POLLED), "lobby": presence(), "beat": [shed, presence()], "leave": answer({})}
+        {"config": answer(POLLED), "lobby": presence(), "heartbeat": [shed, presence()], "leave": answer({})}
     )
     async with (
         scripted_http(script) as url,
         gathered(PollCrowd, LoadPlan(url=url, people=1, mood_changes=0)) as crowd,
     ):
-        await until(lambda: len(script.of("beat")) == 2)
+        await until(lambda: len(script.of("heartbeat")) == 2)
     assert (crowd.tally.shed, crowd.tally.reports) == (1, 2)
 
 

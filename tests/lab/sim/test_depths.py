@@ -18,14 +18,14 @@ people = {people}
 """
 
 SCENARIOS = {
-    "three people": STEADY.format(people=3) + "stay_minutes = 5",
+    "three people": STEADY.format(people=3) + "visit_minutes = 5",
     "everybody is asked": STEADY.format(people=150),
     "one in five is asked": STEADY.format(people=800) + "[room]\npanel_size = 150",
     "a crowd that comes and goes": STEADY.format(people=300)
-    + "curve = [[0, 1], [0.25, 1], [0.27, 4], [0.3, 0.2]]\nstay_minutes = 4\n[room]\npanel_size = 60",
+    + "curve = [[0, 1], [0.25, 1], [0.27, 4], [0.3, 0.2]]\nvisit_minutes = 4\n[room]\npanel_size = 60",
     "a surge": STEADY.format(people=50) + "[surge]\nat_minutes = 5\nfactor = 40\n[room]\npanel_size = 60",
     "epochs that end": STEADY.format(people=200)
-    + "stay_minutes = 3\n[room]\npanel_size = 50\nepoch_ms = 420_000\nbeat_ms = 60_000",
+    + "visit_minutes = 3\n[room]\npanel_size = 50\nepoch_ms = 420_000\nheartbeat_ms = 60_000",
     "stays as long as an epoch": STEADY.format(people=60) + "[room]\npanel_size = 20\nepoch_ms = 600_000",
     "log-normal stays": STEADY.format(people=200) + 'stay = "log-normal"\n[room]\npanel_size = 40',
     "forgers": STEADY.format(people=300) + "[forgers]\nshare = 0.5\n[room]\npanel_size = 100",

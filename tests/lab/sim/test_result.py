@@ -80,7 +80,7 @@ def test_looks_are_independent_samples_where_they_see_other_people() -> None:
 @pytest.mark.parametrize(
     ("crowd", "apart_ms"),
     [
-        ("stay_minutes = 10", 1_800_000.0),
+        ("visit_minutes = 10", 1_800_000.0),
         ("kinds = { coin = 1.0 }", 180_000.0),
         ("kinds = { coin = 0.5, poll = 0.5 }", 2_700_000.0),
         ("closed = true", inf),

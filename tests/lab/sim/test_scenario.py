@@ -79,7 +79,7 @@ def test_every_table_is_read() -> None:
         ("[crowd]\npeople = true", "crowd.people must be a whole number, not True"),
         ("[crowd]\nclosed = 1", "crowd.closed must be true or false, not 1"),
         ("[crowd]\nstay = 5", "crowd.stay must be text, not 5"),
-        ("[crowd]\nstay_minutes = nan", "crowd.stay_minutes must be a number, not nan"),
+        ("[crowd]\nvisit_minutes = nan", "crowd.visit_minutes must be a number, not nan"),
         ("[crowd]\nkinds = { walk = 1 }", "crowd.kinds must be one of poll, coin, socket, not 'walk'"),
         ("[crowd]\nkinds = { poll = 0 }", "crowd.kinds must be weights"),
         ("[crowd]\nkinds = { poll = 'x' }", "crowd.kinds must be a table of numbers"),
@@ -101,8 +101,8 @@ def test_every_table_is_read() -> None:
         ("[surge]\nin_s = 0", "surge.in_s must be from 1"),
         ("[wires]\nloss_share = 0.9", "wires.loss_share must be from 0 to 0.5"),
         ("[wires]\npresence_max_age_s = 60", "room.rate_propagation_ms must be at least 153,000"),
-        ("[room]\nbeat_ms = 'often'", "room.heartbeat_ms must be a whole number"),
-        ("[room]\nbeat_ms = 1", "room.heartbeat_ms must be a whole number from 500"),
+        ("[room]\nheartbeat_ms = 'often'", "room.heartbeat_ms must be a whole number"),
+        ("[room]\nheartbeat_ms = 1", "room.heartbeat_ms must be a whole number from 500"),
         ("sizes = [0]", "sizes must be from 1"),
         ("sizes = [1.5]", "sizes must be a list of whole numbers"),
         ("[run", "this is no TOML"),
@@ -128,7 +128,7 @@ def test_a_scenario_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_command_line_goes_before_the_file(tmp_path: Path) -> None:
     """What is put in place of a value is checked as it is."""
-    (tmp_path / "my.toml").write_text("[crowd]\npeople = 5\nstay_minutes = 2")
+    (tmp_path / "my.toml").write_text("[crowd]\npeople = 5\nvisit_minutes = 2")
     scenario = load(str(tmp_path / "my.toml"), {"crowd": {"people": 7}, "run": {"hours": 3}})
 
     assert (scenario.crowd.people, scenario.crowd.visit_minutes, scenario.run.hours) == (7, 2.0, 3.0)

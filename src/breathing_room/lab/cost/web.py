@@ -99,7 +99,7 @@ def cost_body(book: Book, people: int, visit_s: Decimal, error_percent: Decimal,
         (bill(way, crowd, book, plan=PLAN) for way in ways(panel)), key=lambda made: made.total_usd
     )
     body = {
-        "crowd": {"people": people, "stay_s": float(visit_s), "mood_changes": 1, "hours": 24},
+        "crowd": {"people": people, "visit_s": float(visit_s), "mood_changes": 1, "hours": 24},
         "error_percent": float(error_percent),
         "panel": panel,
         "recommended": recommended(bills, error_percent),
@@ -163,7 +163,7 @@ def decode_query(query: Any) -> tuple[int, Decimal, Decimal]:
         ClientError: ``bad_cost``.
     """
     people = _number(query.get("people", "10000"), "people", 1, PEOPLE_MAX)
-    visit_s = _number(query.get("stay_s", "900"), "stay_s", 1, 30 * 86_400)
+    visit_s = _number(query.get("visit_s", "900"), "visit_s", 1, 30 * 86_400)
     error = _number(query.get("error", "5"), "error", ERROR_LEAST, ERROR_MOST)
     if people != int(people):
         raise ClientError("bad_cost", "people must be a whole number")

@@ -138,7 +138,7 @@ def a_day(results: Sequence[RunResult]) -> dict[str, float]:
     counted = {
         "reports": sum(meter.reports for meter in meters),
         "goodbyes": sum(meter.goodbyes for meter in meters),
-        "tosses": sum(meter.legacy_reports for meter in meters),
+        "legacy_reports": sum(meter.legacy_reports for meter in meters),
         "polls": sum(meter.polls for meter in meters),
         "presence_reads": sum(meter.presence_reads for meter in meters),
         "config_fetches": sum(meter.config_fetches for meter in meters),

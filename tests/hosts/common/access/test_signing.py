@@ -143,8 +143,8 @@ async def test_reports_and_goodbyes_must_be_signed() -> None:
         visitor = signed()
         too_old = signed(age_s=DAY_S + 1)
         for path, wrong in (
-            *product(("beat", "leave"), ("visitor-0123456789", signed("garden"), visitor[:-1])),
-            ("beat", too_old),
+            *product(("heartbeat", "leave"), ("visitor-0123456789", signed("garden"), visitor[:-1])),
+            ("heartbeat", too_old),
         ):
             answer = await client.post(f"{room}/{path}", json={"visitor": wrong})
             assert code_of(answer) == (403, "unsigned_visitor")
@@ -234,7 +234,7 @@ async def test_what_is_no_id_is_no_signed_id_either(visitor: object) -> None:
     What does not have the form of an id is ``bad_visitor``, as in any room.
     """
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
-        for path in ("beat", "leave"):
+        for path in ("heartbeat", "leave"):
             answer = await client.post(f"/v1/rooms/lobby/{path}", json={"visitor": visitor})
             assert code_of(answer) == (400, "bad_visitor")
         assert host.presence("lobby").count == 0

@@ -82,7 +82,7 @@ def test_the_lowest_rate_that_still_counts_is_the_sample() -> None:
     assert (seen.count, seen.sample_rate) == (100, 0.5)
 
 
-@pytest.mark.parametrize("silent", [0, 5])
+@pytest.mark.parametrize("suspect", [0, 5])
 def test_silent_ends_lower_the_count(suspect: int) -> None:
     """As often as leases ended in silence lately, as many of those who are counted are probably gone; the interval still holds all of them."""
     expired = tuple((NOW_MS - 1_000 * number, TICKETS // 10) for number in range(suspect))
