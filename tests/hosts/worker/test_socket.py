@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE, NOT_TEXT, NOT_UTF8, TOO_BIG
-from breathing_room.hosts.common.rooms.connection import ENDED, OBSERVER, PERSON
+from breathing_room.hosts.common.rooms.connection import ENDED, MEMBER, OBSERVER
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.worker.room_platform import WorkerPlatform
@@ -166,4 +166,4 @@ async def test_a_socket_that_is_gone_is_no_error(room: RoomHost[WorkerPlatform])
     assert socket.role == OBSERVER
     socket.close(TOO_BIG)
     assert socket.role == ENDED
-    assert joined(room)[0].role == PERSON
+    assert joined(room)[0].role == MEMBER

@@ -14,7 +14,7 @@ from breathing_room.core.events import HeartbeatReceived
 from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http.handshake import admit_handshake, first_values
 from breathing_room.hosts.common.http.middleware import error_response
-from breathing_room.hosts.common.rooms.connection import PERSON, Connection
+from breathing_room.hosts.common.rooms.connection import MEMBER, Connection
 from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence, MessageCodec
 from breathing_room.hosts.server.app import App, ServerRoom
 
@@ -35,9 +35,9 @@ class AsgiSocket(Connection):
         self._news = asyncio.Event()
         super().__init__(room, codec)
 
-    def push(self, announcement: EncodedPresence) -> None:
+    def push(self, encoded: EncodedPresence) -> None:
         """Have the latest ready for when the writer gets to it."""
-        self._latest = announcement
+        self._latest = encoded
         self._news.set()
 
     def send(self, text: bytes) -> None:
@@ -48,8 +48,8 @@ class AsgiSocket(Connection):
 
     def ping(self) -> None:
         """Do nothing: ASGI knows no pings; the server below sends its own, and ends what does not answer."""
-        self.heard_at_ms = self.room.host.clock.now_ms()
-        if self.role == PERSON:
+        self.last_received_at_ms = self.room.host.clock.now_ms()
+        if self.role == MEMBER:
             self.room.feed(HeartbeatReceived(self))
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -73,8 +73,8 @@ class AsgiSocket(Connection):
             for answer in answers:
                 await self._websocket.send_text(answer.decode())
             if self._latest is not None:
-                announcement, self._latest = self._latest, None
-                await self._websocket.send_text(announcement.form(self.codec, bytes.decode))
+                encoded, self._latest = self._latest, None
+                await self._websocket.send_text(encoded.form(self.codec, bytes.decode))
             if self._closing is not None:
                 code, reason = self._closing
                 await self._websocket.close(code, reason.decode())
@@ -102,7 +102,7 @@ class AsgiSocket(Connection):
                 self.close(TOO_BIG)
             elif self._closing is None:
                 self.receive(encoded)
-                self.heard()
+                self.renew()
 
     @classmethod
     async def run(cls, host: App, websocket: WebSocket) -> None:

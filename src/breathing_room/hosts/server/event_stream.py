@@ -22,9 +22,9 @@ class EventStream:
         self._goodbye: bytes | None = None
         self._news = asyncio.Event()
 
-    def push(self, announcement: EncodedPresence) -> None:
+    def push(self, encoded: EncodedPresence) -> None:
         """Have the latest ready for when the reader takes it."""
-        self._latest = announcement
+        self._latest = encoded
         self._news.set()
 
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -51,8 +51,8 @@ class EventStream:
                     continue
                 self._news.clear()
                 if self._latest is not None:
-                    announcement, self._latest = self._latest, None
-                    yield b"event: presence\ndata: " + announcement.body + b"\n\n"
+                    encoded, self._latest = self._latest, None
+                    yield b"event: presence\ndata: " + encoded.body + b"\n\n"
                 if self._goodbye is not None:
                     yield self._goodbye
                     return

@@ -118,13 +118,13 @@ class ServerPlatform:
         """Call back when all that is ready now had its turn."""
         self._loop.call_soon(flush)
 
-    def send(self, subscribers: Mapping[Subscriber, None], announcement: EncodedPresence) -> None:
+    def send(self, subscribers: Mapping[Subscriber, None], encoded: EncodedPresence) -> None:
         """Push to the whole audience, in slices: others have their turn in between."""
-        self._observe(announcement.presence)
-        self._sent = announcement
+        self._observe(encoded.presence)
+        self._sent = encoded
         if self._fan_out is None:
             self._fan_out = iter(list(subscribers))
-            self._push_slice(subscribers, announcement)
+            self._push_slice(subscribers, encoded)
 
     def _push_slice(self, subscribers: Mapping[Subscriber, None], begun_with: EncodedPresence) -> None:
         """Push to the next few, always the latest, and go on after others had their turn."""
@@ -181,7 +181,7 @@ class ServerPlatform:
         pings, config = self.room.pings, self.room.config
         assert pings is not None
         for connection in pings.ended(now_ms):
-            silent_ms = now_ms - connection.heard_at_ms
+            silent_ms = now_ms - connection.last_received_at_ms
             if silent_ms >= config.lease_ms:
                 connection.close(LEASE_ENDED)
                 continue
@@ -249,4 +249,4 @@ class ServerPlatform:
         presence = self.room.presence(wake=False)
         self._observe(presence)
         if presence.method == "estimated":
-            self.room.announce()
+            self.room.broadcast()

@@ -47,12 +47,12 @@ class Socket(Connection, asyncio.Protocol):
 
     # --- Connection -----------------------------------------------------------------------------------------
 
-    def push(self, announcement: EncodedPresence) -> None:
+    def push(self, encoded: EncodedPresence) -> None:
         """Write the prebuilt frame, or remember that one was missed."""
         if self._blocked:
             self._missed = True
         elif not self._closing:
-            self._transport.write(announcement.form(self.codec, text_frame))
+            self._transport.write(encoded.form(self.codec, text_frame))
 
     def send(self, text: bytes) -> None:
         """Write an answer, unless the reader is slow: then it has enough to read."""
@@ -99,7 +99,7 @@ class Socket(Connection, asyncio.Protocol):
             self._fail(error.code)
             return
         if self.role != ENDED:
-            self.heard()
+            self.renew()
 
     def _fail(self, code: int) -> None:
         """Say what was wrong and hang up, as section 7.1.7 has it: there is no answer to wait for."""

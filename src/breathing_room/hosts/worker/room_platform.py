@@ -20,7 +20,7 @@ from breathing_room.core.summary import NO_PEERS
 from breathing_room.core.wire import JOIN_LATE
 from breathing_room.hosts.common.access.prefixes import Prefixes
 from breathing_room.hosts.common.rooms.clock import Clock, WallClock
-from breathing_room.hosts.common.rooms.connection import NEW, OBSERVER, PERSON
+from breathing_room.hosts.common.rooms.connection import MEMBER, NEW, OBSERVER
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import EncodedPresence
 from breathing_room.hosts.common.rooms.publishing import PublishedFile, Publisher, presence_file
@@ -159,7 +159,7 @@ class WorkerPlatform:
         await self.load_secrets()
         now_ms = self._clock.now_ms()
         sockets = list(open_sockets)
-        people = [session for session in sockets if session.role == PERSON and session.parked is None]
+        people = [session for session in sockets if session.role == MEMBER and session.parked is None]
         rest = self._kept.get(REST)
         try:
             if rest is not None:
@@ -265,15 +265,15 @@ class WorkerPlatform:
         """Call back at once: nothing else happens in a turn of an object."""
         flush()
 
-    def send(self, subscribers: Mapping[Subscriber, None], announcement: EncodedPresence) -> None:
+    def send(self, subscribers: Mapping[Subscriber, None], encoded: EncodedPresence) -> None:
         """Push to the whole audience."""
         now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
         if subscribers and wake_at_ms is not None and wake_at_ms <= now_ms:
             self._busy_until_ms = now_ms + self.room.room.push_ms
-        self._said.append(self._observation(announcement.presence, now_ms))
+        self._said.append(self._observation(encoded.presence, now_ms))
         self._edge.counters.pushes += len(subscribers)
         for subscriber in subscribers:
-            subscriber.push(announcement)
+            subscriber.push(encoded)
 
     def set_timer(self, at_ms: int | None) -> None:
         """Do nothing yet: ``commit`` sets the alarm, for all that is to be done."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.wire import GOING_AWAY, NORMAL_CLOSURE, NOT_TEXT, NOT_UTF8, TOO_BIG
 from breathing_room.hosts.common.http import document_api
-from breathing_room.hosts.common.rooms.connection import ENDED, NEW, OBSERVER, PERSON, Connection
+from breathing_room.hosts.common.rooms.connection import ENDED, MEMBER, NEW, OBSERVER, Connection
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence, MessageCodec
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 
@@ -61,7 +61,7 @@ class EdgeSocket(Connection):
             ValueError: What is attached to it is not ours.
         """
         role, codec, opened_at_ms, key, mood, bad_messages, *parked = json.loads(attached)
-        if role not in {NEW, OBSERVER, PERSON} or (role == PERSON) != (key is not None):
+        if role not in {NEW, OBSERVER, MEMBER} or (role == MEMBER) != (key is not None):
             raise ValueError("a role without a visitor, or a visitor without a role")
         session = cls(websocket, room, CODECS[codec])
         session.role = role
@@ -79,7 +79,7 @@ class EdgeSocket(Connection):
 
     def keep(self) -> None:
         """Attach what is to be remembered, if it changed."""
-        key = None if self.key is None or self.role != PERSON else self.key.hex()
+        key = None if self.key is None or self.role != MEMBER else self.key.hex()
         codec = CODECS.index(self.codec)
         attached = json.dumps(
             [self.role, codec, self.opened_at_ms, key, self.mood, self._bad_messages, *(self.parked or ())]
@@ -90,9 +90,9 @@ class EdgeSocket(Connection):
 
     # --- Connection -----------------------------------------------------------------------------------------
 
-    def push(self, announcement: EncodedPresence) -> None:
+    def push(self, encoded: EncodedPresence) -> None:
         """Send a presence."""
-        self._send(announcement.form(self.codec, bytes.decode))
+        self._send(encoded.form(self.codec, bytes.decode))
 
     def send(self, text: bytes) -> None:
         """Send an answer."""

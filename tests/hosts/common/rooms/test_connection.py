@@ -21,7 +21,7 @@ from breathing_room.core.events import (
 )
 from breathing_room.core.identity import VisitorKey
 from breathing_room.core.wire import BAD_MESSAGES, NORMAL_CLOSURE, TOO_MANY_SOCKETS
-from breathing_room.hosts.common.rooms.connection import ENDED, NEW, PERSON, Connection
+from breathing_room.hosts.common.rooms.connection import ENDED, MEMBER, NEW, Connection
 from breathing_room.hosts.common.rooms.counters import Counters
 from breathing_room.hosts.common.rooms.encoded_presence import PROTOCOL, EncodedPresence
 from breathing_room.hosts.common.settings import ServerConfig
@@ -131,7 +131,7 @@ def test_a_join_is_an_event_and_makes_a_subscriber(room: FakeRoom) -> None:
     assert (session.role, session in room.sockets, room.subscribers) == (NEW, True, {})
     session.say("join", visitor=VISITOR, mood="calm")
     assert room.events == [Joined(session, VisitorKey(VISITOR.encode()), "calm")]
-    assert (session.role, list(room.subscribers), room.settled) == (PERSON, [session], [session])
+    assert (session.role, list(room.subscribers), room.settled) == (MEMBER, [session], [session])
     assert room.host.counters.joins == 1
 
 
@@ -147,7 +147,7 @@ def test_a_refused_join_leaves_no_trace(room: FakeRoom) -> None:
     )
     room.refusal = None
     session.say("join", visitor=VISITOR)
-    assert session.role == PERSON
+    assert session.role == MEMBER
 
 
 def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
@@ -192,7 +192,7 @@ def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
         room.host.clock.ms += room.ping_ms // 4
         session.heard()
     assert room.events[1:] == [HeartbeatReceived(session)] * 2
-    assert session.heard_at_ms == room.host.clock.now_ms()
+    assert session.last_received_at_ms == room.host.clock.now_ms()
 
 
 @pytest.mark.parametrize(("politely", "event"), [(True, Left), (False, Disconnected)])

@@ -90,8 +90,8 @@ def _decode(text: bytes, moods: tuple[str, ...]) -> Message:
             raise ClientError("unknown_type", "type must be mood or ping")
 
 
-def _presence(announcement: EncodedPresence) -> bytes:
-    return encode({"type": "presence"} | presence_body(announcement.presence))
+def _presence(encoded: EncodedPresence) -> bytes:
+    return encode({"type": "presence"} | presence_body(encoded.presence))
 
 
 DOCUMENT_CODEC: Final = MessageCodec(

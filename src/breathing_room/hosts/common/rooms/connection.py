@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 # What a connection is, in the order in which it comes about.
 NEW = 0
 OBSERVER = 1
-PERSON = 2
+MEMBER = 2
 ENDED = 3
 
 
@@ -50,11 +50,11 @@ class Connection(ABC):
         room: The room that the socket leads to.
         codec: What its messages look like.
         role: NEW, OBSERVER, PERSON or ENDED.
-        heard_at_ms: When something last arrived, to half of ``ping_ms``.
+        last_received_at_ms: When something last arrived, to half of ``ping_ms``.
         visitor: Whose it is, of a PERSON.
     """
 
-    __slots__ = ("_bad_messages", "codec", "heard_at_ms", "role", "room", "visitor")
+    __slots__ = ("_bad_messages", "codec", "last_received_at_ms", "role", "room", "visitor")
 
     def __init__(self, room: RoomHost[Any], codec: MessageCodec) -> None:
         self.room = room
@@ -62,13 +62,13 @@ class Connection(ABC):
         self.role = NEW
         self.visitor: VisitorKey | None = None
         self._bad_messages = 0
-        self.heard_at_ms = room.host.clock.now_ms()
-        room.attach(self, now_ms=self.heard_at_ms)
+        self.last_received_at_ms = room.host.clock.now_ms()
+        room.attach(self, now_ms=self.last_received_at_ms)
 
     # --- What subclasses implement ----------------------------------------------------------------------------
 
     @abstractmethod
-    def push(self, announcement: EncodedPresence) -> None:
+    def push(self, encoded: EncodedPresence) -> None:
         """Send a presence; to a slow reader only the latest."""
 
     @abstractmethod
@@ -89,13 +89,13 @@ class Connection(ABC):
 
     # --- What subclasses call ---------------------------------------------------------------------------------
 
-    def heard(self) -> None:
+    def renew(self) -> None:
         """Renew the lease, since something arrived: a message, a pong, any frame."""
         now_ms = self.room.host.clock.now_ms()
         # Half of ``ping_ms``, a sixth of a lease, is soon enough: to chatter costs no more than to pong.
-        if now_ms - self.heard_at_ms >= self.room.ping_ms // 2:
-            self.heard_at_ms = now_ms
-            if self.role == PERSON:
+        if now_ms - self.last_received_at_ms >= self.room.ping_ms // 2:
+            self.last_received_at_ms = now_ms
+            if self.role == MEMBER:
                 self.room.feed(HeartbeatReceived(self))
 
     def receive(self, text: bytes) -> None:
@@ -106,7 +106,7 @@ class Connection(ABC):
             self.send(PONG)
             return
         try:
-            self._obey(text)
+            self._handle(text)
         except ClientError as error:
             self.refuse(error)
 
@@ -133,7 +133,7 @@ class Connection(ABC):
         if role == ENDED:
             return
         self.room.detach(self)
-        if role == PERSON:
+        if role == MEMBER:
             self.room.feed(Left(self) if graceful else Disconnected(self))
         elif role == OBSERVER:
             self.room.observer_left(self)
@@ -154,7 +154,7 @@ class Connection(ABC):
         except ClientError:
             self.room.subscribers.pop(self, None)
             raise
-        self._became(PERSON)
+        self._became(MEMBER)
         self.room.host.counters.joins += 1
 
     def observe(self) -> None:
@@ -178,14 +178,14 @@ class Connection(ABC):
             self.role = role
         self.room.settle(self)
 
-    def _obey(self, text: bytes) -> None:
+    def _handle(self, text: bytes) -> None:
         match self.codec.decode(text, self.room.config.moods):
             case Join(visitor, mood):
                 self.join(visitor, mood)
             case Observe():
                 self.observe()
             case Mood(mood):
-                if self.role != PERSON:
+                if self.role != MEMBER:
                     raise ClientError("not_joined", "say join before you name a mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
             # Pong and time say nothing of the room, so they may come before a presence that is owed: a browser asks for the

@@ -72,7 +72,7 @@ class EncodedPresence:
 
 PROTOCOL = MessageCodec(
     decode=decode_message,
-    presence=lambda announcement: presence_message(announcement.body),
+    presence=lambda encoded: presence_message(encoded.body),
     time=time_message,
     error=error_message,
 )

@@ -48,21 +48,21 @@ PlatformT = TypeVar("PlatformT", bound=Platform)
 class Subscriber(Protocol):
     """A connection or an event stream that is sent every change."""
 
-    def push(self, announcement: EncodedPresence) -> None:
+    def push(self, encoded: EncodedPresence) -> None:
         """Send a presence; to a slow reader only the latest."""
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """End it, with a code of ``wire.py``."""
 
 
-class Ask(Protocol):
+class PresenceQuery(Protocol):
     """Returns who is in a room."""
 
     def __call__(self, *, now_ms: int) -> Presence:
         """Return it, as of now."""
 
 
-class Core(Protocol):
+class StateMachine(Protocol):
     """A room, or one that speaks for all its replicas."""
 
     def step(self, event: Event, *, now_ms: int) -> Step:
@@ -129,7 +129,7 @@ class RoomHost(Generic[PlatformT]):
         platform: PlatformT,
         host: RoomServices,
         *,
-        core: Core | None = None,
+        core: StateMachine | None = None,
         averages: Callable[[], History | None] = lambda: None,
         note: Callable[[Joined | PanelReported | LegacyReported | PanelLeft], None] = lambda _event: None,
         pings: FixedTimeouts[Any] | None = None,
@@ -156,7 +156,7 @@ class RoomHost(Generic[PlatformT]):
         self._is_ending = False
         self._latest: EncodedPresence | None = None
 
-    def begin(self, room: Room, core: Core | None = None) -> None:
+    def begin(self, room: Room, core: StateMachine | None = None) -> None:
         """Go on with another room, or with other peers of it.
 
         Args:
@@ -164,7 +164,7 @@ class RoomHost(Generic[PlatformT]):
             core: What is stepped: by default the room itself.
         """
         self.room = room
-        self.core: Core = room if core is None else core
+        self.core: StateMachine = room if core is None else core
 
     # --- Feed, perform, flush -----------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class RoomHost(Generic[PlatformT]):
                 self._owed[cast("Subscriber", connection)] = None
                 self._end_turn()
             case Broadcast():
-                self.announce()
+                self.broadcast()
             case Close(connection, code):
                 self.deliver(connection)
                 cast("Subscriber", connection).close(code)
@@ -218,7 +218,7 @@ class RoomHost(Generic[PlatformT]):
             case SaveSnapshot():
                 self.platform.save()
 
-    def announce(self) -> None:
+    def broadcast(self) -> None:
         """Send the presence to the whole audience when the turn ends."""
         self._all_owed = True
         self._end_turn()
@@ -290,8 +290,8 @@ class RoomHost(Generic[PlatformT]):
             self.on_timer()
         return self._published(self.core.presence)
 
-    def _published(self, ask: "Ask") -> Presence:
-        presence = ask(now_ms=self.host.clock.now_ms())
+    def _published(self, query: PresenceQuery) -> Presence:
+        presence = query(now_ms=self.host.clock.now_ms())
         if presence.method != "unknown" or not self.config.history_fallback:
             return presence
         averages = self._averages()
