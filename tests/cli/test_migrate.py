@@ -23,7 +23,7 @@ class Workers(http.server.ThreadingHTTPServer):
         old: What the old one publishes; None breaks it.
         new: What the new one publishes.
         elsewhere: How many report to the old one, look by look.
-        following: Whether the new one follows.
+        syncing: Whether the new one follows.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Workers(http.server.ThreadingHTTPServer):
         self.old: dict[str, Any] | None = SEEN
         self.new = SEEN
         self.elsewhere = [0]
-        self.following = True
+        self.syncing = True
 
     def run(self, *flags: str) -> Result:
         url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -49,7 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path.endswith("/migration"):
             assert self.headers["Authorization"] == f"Bearer {TOKEN}"
             elsewhere = workers.elsewhere.pop(0) if len(workers.elsewhere) > 1 else workers.elsewhere[0]
-            self.answer({"following": workers.following, "seats": 40, "elsewhere": elsewhere})
+            self.answer({"syncing": workers.syncing, "seats": 40, "elsewhere": elsewhere})
         else:
             self.answer(workers.old if self.path.startswith("/old") else workers.new)
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_moved_is_refused(workers: Workers) -> None:
     """
     A new one that follows nobody, a room that has no such name, and an operator without a token.
     """
-    workers.following = False
+    workers.syncing = False
     refused = workers.run()
     assert refused.exit_code == 1
     assert "follows nobody" in refused.output

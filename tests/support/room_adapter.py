@@ -148,7 +148,7 @@ class Tab(Connection):
         pass
 
     def ping(self) -> None:
-        self.heard()  # The client answers.
+        self.renew()  # The client answers.
 
     def close(self, code: int, reason: bytes = b"") -> None:
         self.ended(graceful=False)

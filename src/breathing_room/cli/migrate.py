@@ -27,13 +27,13 @@ class MigrationStatus:
     Attributes:
         old: The presence that the old one publishes; None where it does not answer.
         new: The presence that the new one publishes.
-        following: Whether the new one still hears what is reported to the old one.
+        syncing: Whether the new one still hears what is reported to the old one.
         elsewhere: People of its panel who reported to the old one last.
     """
 
     old: dict[str, Any] | None
     new: dict[str, Any]
-    following: bool
+    syncing: bool
     elsewhere: int
 
     @classmethod
@@ -61,7 +61,7 @@ class MigrationStatus:
             raise click.ClickException(
                 f"the default rooms differ, {old.get('room')} and {new.get('room')}: name one with --room"
             )
-        return cls(old, new, progress["following"], progress["elsewhere"])
+        return cls(old, new, progress["syncing"], progress["elsewhere"])
 
     @property
     def agrees(self) -> bool:
@@ -73,7 +73,7 @@ class MigrationStatus:
     @property
     def is_steady(self) -> bool:
         """Whether nobody reports to the old one any more."""
-        return not self.following or self.elsewhere == 0
+        return not self.syncing or self.elsewhere == 0
 
     def __str__(self) -> str:
         """Say it in a line."""
@@ -109,7 +109,7 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
         raise click.UsageError(str(error)) from None
     calm = 0
     look = MigrationStatus.take(old_url, new_url, room, token)
-    if not look.following:
+    if not look.syncing:
         raise click.ClickException(
             "the new one follows nobody: its KV holds nothing of this room, or the job of the old one does not run"
         )

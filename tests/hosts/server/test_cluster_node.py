@@ -585,7 +585,8 @@ async def test_what_is_told_is_what_is_there(redis: RedisProcess) -> None:
         await all_say(30, a, b)
         await eventually(
             lambda: all(
-                cluster_of(host).parts_told.get("lobby") == host.rooms["lobby"].room.count for host in (a, b)
+                cluster_of(host).published_leases.get("lobby") == host.rooms["lobby"].room.count
+                for host in (a, b)
             )
         )
         assert sum(host.rooms["lobby"].room.count for host in (a, b)) == 30
@@ -606,8 +607,10 @@ async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
         join(b, "ann")
         join(b, "bob")
         await all_say(2, a, b)
-        await eventually(lambda: cluster_of(b).parts_told.get("lobby") == 2)
-        await eventually(lambda: a.rooms["lobby"].room.count == 0 and cluster_of(a).parts_told["lobby"] == 0)
+        await eventually(lambda: cluster_of(b).published_leases.get("lobby") == 2)
+        await eventually(
+            lambda: a.rooms["lobby"].room.count == 0 and cluster_of(a).published_leases["lobby"] == 0
+        )
         here, there = await metrics(a), await metrics(b)
         room = '{room="lobby"}'
         assert here['breathing_room_nodes{state="live"}'] == 1

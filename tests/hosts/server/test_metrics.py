@@ -297,7 +297,7 @@ def a_host(**ages_ms: int) -> Any:
     cluster = SimpleNamespace(
         standby_count=lambda _name: 2,
         nodes=nodes,
-        parts_told={"lobby": 3},
+        published_leases={"lobby": 3},
         ticks_failed=1,
         messages=7,
         messages_refused=2,

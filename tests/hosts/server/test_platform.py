@@ -129,7 +129,7 @@ async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
     room = host.rooms["lobby"]
     room.subscribers[listener := Listener()] = None
     come(room)
-    host.send_away(room)
+    host.disconnect_room(room)
     assert listener.heard == [1, "close 1012"]
     room.subscribers.clear()
 

@@ -191,7 +191,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     old.stop()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with asyncio.timeout(PATIENCE_S):
-        while (await ask(new.url, "GET", f"{ROOM}/migration", headers=headers)).json()["following"]:  # noqa: ASYNC110 - it is elsewhere
+        while (await ask(new.url, "GET", f"{ROOM}/migration", headers=headers)).json()["syncing"]:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.5)
     seen = await presence(new)
     assert holds_surely(seen), seen

@@ -151,13 +151,13 @@ async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_al
     control = Control(as_of_ms=began_at_ms, epoch=began_at_ms // DAY_MS, rooms={"lobby": room})
     await store.put(CONTROL, encode_control(control))
     objects.keep_in(store)
-    assert (await objects.awake(0)).platform.progress().following
+    assert (await objects.awake(0)).platform.progress().syncing
     reconcile_ms = objects.worker.reconcile_ms
     await objects.pass_ms(JOBS_MISSED_MAX * reconcile_ms)
-    assert (await objects.awake(0)).platform.progress().following
+    assert (await objects.awake(0)).platform.progress().syncing
     assert objects[0].alarms == pytest.approx(JOBS_MISSED_MAX * ROUNDS, abs=JOBS_MISSED_MAX)
     await objects.pass_ms(2 * reconcile_ms // ROUNDS)
-    assert not (await objects.awake(0)).platform.progress().following
+    assert not (await objects.awake(0)).platform.progress().syncing
 
 
 async def test_an_alarm_that_rings_early_is_set_again_and_to_another_time() -> None:

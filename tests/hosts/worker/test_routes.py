@@ -332,7 +332,7 @@ async def test_the_operator_sees_whether_the_room_still_follows() -> None:
     """With the token, in any case of the scheme, the progress is there."""
     room = await a_room(server={"admin_token": TOKEN})
     assert await ask(room, "/migration", authorization=f"bearer {TOKEN}") == {
-        "following": False,
+        "syncing": False,
         "seats": 0,
         "elsewhere": 0,
     }

@@ -138,7 +138,7 @@ class App(RoomServices):
             if self.cluster is not None:
                 await self.cluster.start()
                 # Whoever says that a run goes on has told the others before that it is there.
-                crashed = crashed and self.cluster.found_nobody
+                crashed = crashed and self.cluster.found_no_peer
             if crashed:
                 # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
                 self._crashed = True
@@ -149,8 +149,8 @@ class App(RoomServices):
             for name in set(self.config.kept_rooms) - self.rooms.keys():
                 self._open(name, self._fresh_room(name))
             self.ready = True
-            self.spawn(self._keep_deadlines())
-            self.spawn(self._keep_house())
+            self.spawn(self._enforce_deadlines())
+            self.spawn(self._run_maintenance())
             if self.cluster is not None:
                 self.spawn(self.cluster.run())
             if self.publisher is not None:
@@ -165,7 +165,7 @@ class App(RoomServices):
         self.stopping = True
         # Before anything is awaited: a server that this is mounted in closes connections by itself a moment later. What
         # happens to them now changes no room.
-        self.send_everyone_away()
+        self.disconnect_all()
         for room in list(self.rooms.values()):  # An idle one may be closed meanwhile.
             room.platform.shut()
             await room.platform.save_now()
@@ -189,16 +189,16 @@ class App(RoomServices):
         except StoreError as error:
             log.error("the store could not be closed: %s", error)
 
-    def send_away(self, room: ServerRoom) -> None:
+    def disconnect_room(self, room: ServerRoom) -> None:
         """Close whatever is connected to a room, each with its own moment to come back."""
         room.flush()  # What is owed is sent before.
         for subscriber in [*(room.pings or ()), *room.subscribers]:
             subscriber.close(RESTART, self.retry_reason())
 
-    def send_everyone_away(self) -> None:
+    def disconnect_all(self) -> None:
         """Close all connections, each with its own moment to come back."""
         for room in self.rooms.values():
-            self.send_away(room)
+            self.disconnect_room(room)
 
     @property
     def saved_at_ms(self) -> int | None:
@@ -383,7 +383,7 @@ class App(RoomServices):
 
     # --- Deadlines --------------------------------------------------------------------------------------------
 
-    async def _keep_deadlines(self) -> None:
+    async def _enforce_deadlines(self) -> None:
         """Part with whoever let a deadline pass. It never waits for anything but the clock."""
         while True:
             await asyncio.sleep(self._tick_s)
@@ -400,7 +400,7 @@ class App(RoomServices):
             for room in self.rooms.values():
                 room.platform.check_leases(now_ms)
 
-    async def _keep_house(self) -> None:
+    async def _run_maintenance(self) -> None:
         """Close idle rooms, store histories, change secrets: what may wait for the store."""
         history_due_ms = self.clock.now_ms() + HISTORY_MS
         while True:

@@ -82,7 +82,7 @@ class NodeHost(Protocol):
     def room(self, name: str) -> Any:
         """Find a room, or open it."""
 
-    def send_everyone_away(self) -> None:
+    def disconnect_all(self) -> None:
         """Close all connections, each with its own moment to come back."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> Any:
@@ -160,12 +160,12 @@ class ClusterNode:
         self._is_away = False
         self.is_draining = False
         self._ticking = asyncio.Lock()
-        self.found_nobody = False
+        self.found_no_peer = False
         self.ticks_failed = 0
         self.messages = 0
         self.messages_refused = 0
         self.message_bytes = 0
-        self.parts_told: dict[str, int] = {}
+        self.published_leases: dict[str, int] = {}
         """The leases that were told of each room with the last message that was heard."""
 
     # --- Start and stop ---------------------------------------------------------------------------------------
@@ -198,7 +198,7 @@ class ClusterNode:
         self._ahead_ms = redis_ms - self.now_ms()
         self._hear(entries)
         self.nodes.expire(self.now_ms())
-        self.found_nobody = not any(True for _ in self.nodes)
+        self.found_no_peer = not any(True for _ in self.nodes)
         await self.tick()
 
     async def run(self) -> None:
@@ -214,7 +214,7 @@ class ClusterNode:
         the lease of this node.
         """
         self.is_draining = True  # Nobody comes in any more, and whoever asks is told so.
-        self._host.send_everyone_away()
+        self._host.disconnect_all()
         give_up_at_ms = self.now_ms() + self._host.config.reconnect_spread_ms + RETURN_MS
         while self.now_ms() < give_up_at_ms and any(  # noqa: ASYNC110 - the ticks that go on are the event
             room.replica.room.count for room in self._rooms.values()
@@ -321,21 +321,21 @@ class ClusterNode:
                 log.debug("an entry of the log is of no use: %s", error)
                 continue
             if isinstance(said, AdminCommand):
-                removed += self._obey(said)
+                removed += self._handle(said)
                 continue
             deltas.append(said)
             self.nodes.hear(said, entry, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
         self.messages += len(deltas)
         for delta in deltas:
             if delta.node == self.node:
-                self.parts_told = {name: part.summary.leases for name, part in delta.rooms.items()}
+                self.published_leases = {name: part.summary.leases for name, part in delta.rooms.items()}
             elif delta.successor == self.node:
                 for name, part in delta.rooms.items():
                     if len(part.seats):
                         self._host.room(name)
         self._refresh(deltas, down=removed)
 
-    def _obey(self, command: AdminCommand) -> list[PeerId]:
+    def _handle(self, command: AdminCommand) -> list[PeerId]:
         """Do what an operator asks for; return the peers that were removed."""
         if command.verb == "forget":
             return self.nodes.remove(command.name)

@@ -122,7 +122,7 @@ def cluster_metrics(host: App) -> Iterator[Metric]:
         for state, count in states.items():
             nodes.add_metric([state], count)
         for name, room in host.rooms.items():
-            told = cluster.parts_told.get(name, 0)
+            told = cluster.published_leases.get(name, 0)
             others = sum(summary.leases for node in cluster.nodes if (summary := node.sums.get(name)))
             people.add_metric([name], told + others)
             drift.add_metric([name], room.room.count - told)

@@ -28,7 +28,7 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, 
 from breathing_room.hosts.common.rooms.room_store import RoomStore
 from breathing_room.hosts.common.rooms.secrets import SecretSource, StoreSecrets
 from breathing_room.hosts.common.settings import ServerConfig
-from breathing_room.hosts.common.store_mode.migration import FOLLOWS, KvMigration, Progress, take_over
+from breathing_room.hosts.common.store_mode.migration import MIGRATING, KvMigration, Progress, take_over
 from breathing_room.hosts.worker.hibernation import (
     EMPTY,
     HISTORY,
@@ -96,7 +96,7 @@ class WorkerPlatform:
         room: The room; it is empty until ``wake`` has built it.
         worker: How the Worker works.
         publisher: Publishes the presence, None where it is not.
-        follower: Keeps the room together with what is left of it in KV, None where nothing is.
+        migration: Keeps the room together with what is left of it in KV, None where nothing is.
         part: What stands beside the room if it is one of several parts, else None.
     """
 
@@ -124,7 +124,7 @@ class WorkerPlatform:
             note=self._note,
         )
         self.publisher: Publisher | None = None
-        self.follower: KvMigration | None = None
+        self.migration: KvMigration | None = None
         self.part: CoordinatorCalls | ShardCalls | None = None
         self._services = services
         self._clock = edge.clock
@@ -181,8 +181,8 @@ class WorkerPlatform:
         log.debug("room %s woke, with %d sockets", self.room.name, len(sockets))
         self._stamp = room.hibernation_version if rest is not None else None
         self._said = [self._observation(room.presence(now_ms=now_ms), now_ms)]
-        if self._edge.store is not None and self._kept.get(FOLLOWS) is not None:
-            self.follower = KvMigration(
+        if self._edge.store is not None and self._kept.get(MIGRATING) is not None:
+            self.migration = KvMigration(
                 self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms
             )
         await self._wake_part(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
@@ -256,7 +256,7 @@ class WorkerPlatform:
             )
         if taken is None:
             return room
-        self._kept.put(FOLLOWS, b"")
+        self._kept.put(MIGRATING, b"")
         return taken
 
     # --- Platform ------------------------------------------------------------------------------------------------
@@ -349,8 +349,8 @@ class WorkerPlatform:
             wake_at_ms = self.part.next_at_ms(wake_at_ms)
         else:
             wake_at_ms = self._busy_until_ms or wake_at_ms
-        follow_at_ms = None if self.follower is None else self.follower.next_at_ms
-        wishes = (wake_at_ms, self._services.joining.next_at_ms, follow_at_ms)
+        sync_at_ms = None if self.migration is None else self.migration.next_at_ms
+        wishes = (wake_at_ms, self._services.joining.next_at_ms, sync_at_ms)
         at_ms = min((wish for wish in wishes if wish is not None), default=None)
         if at_ms is None:
             return
@@ -372,10 +372,10 @@ class WorkerPlatform:
         if not self._has_rung:
             self._ring()
         self._has_rung = False
-        if self.follower is not None and self.follower.next_at_ms <= now_ms:
+        if self.migration is not None and self.migration.next_at_ms <= now_ms:
             # Before it begins, so that the alarm that is set now is the next round's, however this one ends.
-            self.follower.begin_round(now_ms)
-            self._spawn(self._follow(self.follower))
+            self.migration.begin_round(now_ms)
+            self._spawn(self._sync(self.migration))
         for session in self._services.joining.ended(now_ms):
             session.close(JOIN_LATE)
         self.room.on_timer()
@@ -435,9 +435,9 @@ class WorkerPlatform:
 
     def progress(self) -> Progress:
         """Say how far the room is on its way out of KV."""
-        if self.follower is not None:
-            return self.follower.progress(self.room.room)
-        return Progress(following=False, seats=self.room.room.panel.seat_count, elsewhere=0)
+        if self.migration is not None:
+            return self.migration.progress(self.room.room)
+        return Progress(syncing=False, seats=self.room.room.panel.seat_count, elsewhere=0)
 
     def history(self) -> History:
         """Read the averages; what cannot be read is begun anew."""
@@ -453,8 +453,8 @@ class WorkerPlatform:
 
     def _note(self, event: Event) -> None:
         """Take note of what writers elsewhere are to know."""
-        if self.follower is not None and isinstance(event, PanelReported | PanelLeft):
-            self.follower.note(event, self._clock.now_ms())
+        if self.migration is not None and isinstance(event, PanelReported | PanelLeft):
+            self.migration.note(event, self._clock.now_ms())
 
     @staticmethod
     def _observation(presence: Presence, now_ms: int) -> tuple[dict[str, int] | None, int]:
@@ -463,16 +463,16 @@ class WorkerPlatform:
 
     # --- Follow -----------------------------------------------------------------------------------------------
 
-    async def _follow(self, follower: KvMigration) -> None:
+    async def _sync(self, migration: KvMigration) -> None:
         """Hear those who still report to the stateless mode, and let them hear us; a failure is made up for by the next time."""
         try:
-            for event in await follower.follow(self.room.room, self._clock.now_ms()):
+            for event in await migration.sync(self.room.room, self._clock.now_ms()):
                 self.room.feed(event)
         except (StoreError, HostError) as error:
             log.error("room %s could not follow what is in KV: %s", self.room.name, error)
-        if follower.over:
-            self.follower = None
-            self._kept.delete(FOLLOWS)
+        if migration.over:
+            self.migration = None
+            self._kept.delete(MIGRATING)
             log.debug("room %s follows no more", self.room.name)
         self._rearm()
 

@@ -190,7 +190,7 @@ def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
     session = joined(room)
     for _ in range(4):
         room.host.clock.ms += room.ping_ms // 4
-        session.heard()
+        session.renew()
     assert room.events[1:] == [HeartbeatReceived(session)] * 2
     assert session.last_received_at_ms == room.host.clock.now_ms()
 

@@ -36,7 +36,7 @@ class Both:
         self.store = MemoryStore(clock=lambda: self.now_ms)
         self.writer = Writer(self.store, CONFIG, name="old", clock=lambda: self.now_ms)
         self.room = Room(ROOM, CONFIG.server.room, now_ms=self.now_ms, connection_is_lease=True)
-        self.follower = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
+        self.migration = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
 
     async def begin(self) -> None:
         await self.writer.start()
@@ -44,7 +44,7 @@ class Both:
 
     def forget(self) -> None:
         """Sleep: the room comes back, and the follower begins anew."""
-        self.follower = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
+        self.migration = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
 
     async def old(self, visitor: str, mood: str | None = None) -> None:
         """Report to the writer."""
@@ -65,7 +65,7 @@ class Both:
             if leaves
             else PanelReported(key, ticket(visitor, room=ROOM, epoch=self.epoch), mood, None)
         )
-        self.follower.note(event, self.now_ms)
+        self.migration.note(event, self.now_ms)
         self.room.step(event, now_ms=self.now_ms)
 
     async def key(self, visitor: str) -> VisitorKey:
@@ -77,10 +77,10 @@ class Both:
     def epoch(self) -> int:
         return self.now_ms // CONFIG.server.room.epoch_ms
 
-    async def follow(self) -> None:
+    async def sync(self) -> None:
         """Let some time pass, and follow."""
-        self.now_ms += self.follower.every_ms
-        for event in await self.follower.follow(self.room, self.now_ms):
+        self.now_ms += self.migration.every_ms
+        for event in await self.migration.sync(self.room, self.now_ms):
             self.room.step(event, now_ms=self.now_ms)
 
     async def counts(self) -> tuple[int | None, int | None]:
@@ -108,20 +108,20 @@ async def test_each_side_knows_what_was_reported_to_the_other(both: Both, visito
     ann, bob, cy, dee = (next(visitors) for _ in range(4))
     await both.old(ann, "release")
     await both.new(bob, "gratitude")
-    await both.follow()
+    await both.sync()
     assert await both.counts() == (2, 2)
     await both.old(cy, "release")
     await both.new(dee)
     await both.new(ann, "gratitude")  # She has moved, and is still one person.
     await both.old(bob)
-    await both.follow()
+    await both.sync()
     assert await both.counts() == (4, 4)
     moods = both.room.presence(now_ms=both.now_ms).moods
     assert moods == (await both.writer.presence(ROOM)).moods
     assert (moods["gratitude"], moods["release"]) == (2, 1)
     await both.old_leave(ann)
     await both.new(cy, leaves=True)
-    await both.follow()
+    await both.sync()
     assert await both.counts() == (2, 2)
 
 
@@ -134,14 +134,14 @@ async def test_progress_ends_when_everybody_reports_to_the_object(
     ann, bob = next(visitors), next(visitors)
     await both.old(ann)
     await both.old(bob)
-    await both.follow()
-    assert both.follower.progress(both.room).elsewhere == 2
+    await both.sync()
+    assert both.migration.progress(both.room).elsewhere == 2
     await both.new(ann)
-    assert both.follower.progress(both.room).elsewhere == 1
+    assert both.migration.progress(both.room).elsewhere == 1
     await both.old_leave(bob)
-    await both.follow()
-    progress = both.follower.progress(both.room)
-    assert (progress.following, progress.seats, progress.elsewhere) == (True, 1, 0)
+    await both.sync()
+    progress = both.migration.progress(both.room)
+    assert (progress.syncing, progress.seats, progress.elsewhere) == (True, 1, 0)
 
 
 async def test_a_sleep_brings_nobody_back_who_has_gone(both: Both, visitors: Iterator[str]) -> None:
@@ -151,11 +151,11 @@ async def test_a_sleep_brings_nobody_back_who_has_gone(both: Both, visitors: Ite
     ann, bob = next(visitors), next(visitors)
     await both.old(ann)
     await both.old(bob)
-    await both.follow()
+    await both.sync()
     await both.new(ann, leaves=True)
-    await both.follow()
+    await both.sync()
     both.forget()
-    await both.follow()
+    await both.sync()
     assert await both.counts() == (1, 1)
 
 
@@ -173,9 +173,9 @@ async def test_what_could_not_be_told_is_told_the_next_time(
     with monkeypatch.context() as patch:
         patch.setattr(both.store, "put", fail)
         with pytest.raises(StoreError, match="injected"):
-            await both.follow()
+            await both.sync()
     assert await both.counts() == (0, 1)
-    await both.follow()
+    await both.sync()
     assert await both.counts() == (1, 1)
 
 
@@ -189,7 +189,7 @@ async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None
         tickets.append(ticket(visitor, room=ROOM, epoch=both.epoch))
         await both.old(visitor)
     for look in range(4):
-        await both.follow()
+        await both.sync()
         assert look or both.room.panel.rate < 1
         for seen in (await both.writer.presence(ROOM), both.room.presence(now_ms=both.now_ms)):
             assert seen.low is not None
@@ -197,7 +197,7 @@ async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None
             assert seen.low <= people <= seen.high
     rate = (await reconcile(both.store, CONFIG, clock=lambda: both.now_ms)).rooms[ROOM].rates[0][1]
     for _ in range(2):
-        await both.follow()
+        await both.sync()
     assert both.room.panel.rate == rate < 1
     assert both.room.panel.seat_count == sum(drawn < rate for drawn in tickets)
 
@@ -206,15 +206,15 @@ async def test_it_is_over_when_the_job_has_stopped(both: Both) -> None:
     """
     Nobody follows a job that has not run for a while, and one that was deleted.
     """
-    await both.follow()
-    assert not both.follower.over
+    await both.sync()
+    assert not both.migration.over
     both.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.reconcile_ms
-    await both.follow()
-    assert both.follower.over
+    await both.sync()
+    assert both.migration.over
     both.forget()
     await both.store.delete(CONTROL)
-    await both.follow()
-    assert both.follower.over
+    await both.sync()
+    assert both.migration.over
 
 
 async def test_a_room_begins_with_what_store_mode_left(both: Both, visitors: Iterator[str]) -> None:

@@ -31,7 +31,7 @@ from breathing_room.ports import Store
 
 log = logging.getLogger("breathing_room.worker")
 
-FOLLOWS: Final = "follows"
+MIGRATING: Final = "follows"
 """Where an object remembers that it follows."""
 
 WRITER: Final = "object"
@@ -48,12 +48,12 @@ class Progress:
     """How far a room has come.
 
     Attributes:
-        following: Whether the job still runs, so that somebody may still report elsewhere.
+        syncing: Whether the job still runs, so that somebody may still report elsewhere.
         seats: People of the panel.
         elsewhere: Those of them who reported elsewhere last.
     """
 
-    following: bool
+    syncing: bool
     seats: int
     elsewhere: int
 
@@ -127,7 +127,7 @@ class KvMigration:
         self._store = store
         self._config = config
         self._lease_ms = config.server.room_config(name).heartbeat_lease_ms
-        self._untold: dict[VisitorKey, Record] = {}
+        self._unsent: dict[VisitorKey, Record] = {}
         self._read: dict[str, list[Record]] = {}
         # The record of each visitor that was acted on last.
         self._acted: dict[VisitorKey, Record] = {}
@@ -142,13 +142,13 @@ class KvMigration:
                 record = Record(visitor, 0.0, None, now_ms, here=False)
         self._acted[visitor] = record
         self._elsewhere.discard(visitor)
-        self._untold[visitor] = later(self._untold.get(visitor), record)
+        self._unsent[visitor] = later(self._unsent.get(visitor), record)
 
     def begin_round(self, now_ms: int) -> None:
         """Set the time of the next round."""
         self.next_at_ms = now_ms + self.every_ms
 
-    async def follow(self, room: Room, now_ms: int) -> list[Event]:
+    async def sync(self, room: Room, now_ms: int) -> list[Event]:
         """Tell writers what was reported here, and find what was reported there.
 
         Args:
@@ -199,15 +199,15 @@ class KvMigration:
 
     async def _tell(self, now_ms: int) -> None:
         """Put what was reported here where the writers look."""
-        if not self._untold:
+        if not self._unsent:
             return
-        told = dict(self._untold)
+        told = dict(self._unsent)
         ttl_ms = self._lease_ms + self.every_ms + 2 * self._config.reconcile_ms
         key = f"{REPORTS}{self._name}/{WRITER}/{now_ms:013}"
         await self._store.put(key, encode_records(told.values()), ttl_ms=ttl_ms)
         for visitor, record in told.items():
-            if self._untold.get(visitor) is record:  # Otherwise there was more meanwhile.
-                del self._untold[visitor]
+            if self._unsent.get(visitor) is record:  # Otherwise there was more meanwhile.
+                del self._unsent[visitor]
 
     async def _records(self) -> dict[VisitorKey, Record]:
         """Read what is new, and find the latest record of everybody; a value never changes."""
@@ -234,12 +234,12 @@ class KvMigration:
                     ours[record.visitor] = key.startswith(f"{prefix}{WRITER}/")
                 latest[record.visitor] = later(former, record)
         self._elsewhere = {
-            visitor for visitor, own in ours.items() if not own and visitor not in self._untold
+            visitor for visitor, own in ours.items() if not own and visitor not in self._unsent
         }
         self._acted = {
             visitor: record
             for visitor, record in self._acted.items()
-            if visitor in latest or visitor in self._untold
+            if visitor in latest or visitor in self._unsent
         }
         return latest
 
