@@ -25,7 +25,7 @@ from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.cluster_node import TIMEOUT_S
 from breathing_room.hosts.worker.room_platform import EdgeServices, WorkerPlatform
 from breathing_room.hosts.worker.settings import WorkerConfig
-from breathing_room.hosts.worker.shard_calls import GROW
+from breathing_room.hosts.worker.shard_calls import ADD_SHARDS
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.lab.cost.strategies import objects as priced
 from breathing_room.ports import EventLog, Round, Store
@@ -245,8 +245,8 @@ class Objects:
                 shard=shard,
                 call=partial(self._call, shard),
             )
-            one.sessions = {wire: EdgeSocket.revive(wire, wire.attached, platform.room) for wire in one.wires}
-            await platform.wake(list(one.sessions.values()))
+            one.sessions = {wire: EdgeSocket.resume(wire, wire.attached, platform.room) for wire in one.wires}
+            await platform.resume(list(one.sessions.values()))
             one.room = platform.room
         await one.room.platform.load_secrets()
         return one.room
@@ -255,7 +255,7 @@ class Objects:
         if self.failing & {caller, shard}:
             raise ClientError("unavailable", "injected", status=503)
         self.calls += 1
-        return await (await self.awake(shard)).platform.answer_within(path, body)
+        return await (await self.awake(shard)).platform.answer_internal(path, body)
 
     # --- Connections ------------------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class Objects:
             limit = self.worker.sockets_per_object
             shard = next((one for one in candidates if len(self[one].wires) < limit), None)
             if shard is None:
-                grown = int(await parent.platform.answer_within(f"{GROW}{shards}", b""))
+                grown = int(await parent.platform.answer_internal(f"{ADD_SHARDS}{shards}", b""))
                 assert grown > shards
                 shards = grown
         room = await self.awake(shard)
@@ -317,8 +317,8 @@ class Objects:
             one.alarm_at_ms, one.ringing_at_ms = None, one.alarm_at_ms
             one.alarms += 1
             room = await self.awake(shard)
-            await room.platform.talk()
-            room.platform.alarm_rang()
+            await room.platform.sync()
+            room.platform.on_timer()
             one.ringing_at_ms = None
             for wire in list(one.wires):
                 self._tidy(wire)

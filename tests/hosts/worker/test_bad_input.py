@@ -8,7 +8,7 @@ import time
 import pytest
 
 from breathing_room.core.wire import BAD_MESSAGES, NOT_UTF8, TOO_BIG
-from breathing_room.hosts.worker.shard_calls import GROW, WITHIN
+from breathing_room.hosts.worker.shard_calls import ADD_SHARDS, INTERNAL_PATH
 from breathing_room.testing.host_context import ask, expect_error, expect_refusal, new_room
 from breathing_room.testing.peer import HandshakeRefusedError, WireSocket
 from hosts.worker.conftest import TIMES, Start
@@ -35,9 +35,9 @@ async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> Non
     await expect_refusal(ask(worker.url, "GET", "//"), "not_found", 404)
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/../../etc"), "not_found", 404)
     # What objects tell each other comes from nobody else.
-    await expect_refusal(ask(worker.url, "POST", f"{WITHIN}{GROW}1"), "not_found", 404)
-    await expect_refusal(ask(worker.url, "POST", f"{room}{WITHIN}{GROW}1"), "not_found", 404)
-    await expect_refusal(ask(worker.url, "POST", f"{room}/..{WITHIN}{GROW}1"), "not_found", 404)
+    await expect_refusal(ask(worker.url, "POST", f"{INTERNAL_PATH}{ADD_SHARDS}1"), "not_found", 404)
+    await expect_refusal(ask(worker.url, "POST", f"{room}{INTERNAL_PATH}{ADD_SHARDS}1"), "not_found", 404)
+    await expect_refusal(ask(worker.url, "POST", f"{room}/..{INTERNAL_PATH}{ADD_SHARDS}1"), "not_found", 404)
     head = await ask(worker.url, "OPTIONS", room, headers={"Origin": "https://a.example"})
     assert (head.status, head.headers["access-control-allow-origin"]) == (200, "*")
     assert worker.lines == []

@@ -9,7 +9,7 @@ import pytest
 from breathing_room.core.errors import HostError
 from breathing_room.hosts.worker import deploy
 from breathing_room.hosts.worker.assemble import MAIN_FILE, Assembled
-from breathing_room.hosts.worker.deploy import every_minutes, prepare, read_settings
+from breathing_room.hosts.worker.deploy import cron_expression, prepare, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_rooms_in_kv_have_a_cron(tmp_path: Path) -> None:
 )
 def test_whole_minutes_are_said_to_cron(reconcile_ms: int, plan: str, cron: str) -> None:
     """A job of whole minutes has its expression."""
-    assert every_minutes(reconcile_ms, plan) == cron
+    assert cron_expression(reconcile_ms, plan) == cron
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_whole_minutes_are_said_to_cron(reconcile_ms: int, plan: str, cron: str)
 def test_what_cron_cannot_do_is_refused(reconcile_ms: int, plan: str) -> None:
     """Parts of minutes, more than half an hour, and what the free plan's writes do not allow are refused."""
     with pytest.raises(HostError, match="reconcile_ms"):
-        every_minutes(reconcile_ms, plan)
+        cron_expression(reconcile_ms, plan)

@@ -65,10 +65,10 @@ class BreathingRoom(Object):
         alarms.append(True)
         await super().alarm(info)
 
-    async def _awake(self, name):
+    async def _resumed_room(self, name):
         if len(alarms) == 1 and name is None:
             raise RuntimeError("injected")
-        return await super()._awake(name)
+        return await super()._resumed_room(name)
 """
 """Objects whose first alarm fails."""
 

@@ -174,7 +174,7 @@ async def test_an_alarm_that_rings_early_is_set_again_and_to_another_time() -> N
     assert rings_at_ms is not None
     objects.clock.at_ms = rings_at_ms - 1
     one.alarm_at_ms, one.ringing_at_ms = None, rings_at_ms
-    one.room.platform.alarm_rang()
+    one.room.platform.on_timer()
     one.ringing_at_ms = None
     await objects.pass_ms(2)
     assert wire.closed == JOIN_LATE

@@ -16,7 +16,7 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.worker import routes as http
 from breathing_room.hosts.worker.room_platform import WorkerPlatform
-from breathing_room.hosts.worker.routes import OF_A_ROOM, OF_ALL, HttpRequest, RoomRoutes, Routes, find_route
+from breathing_room.hosts.worker.routes import ROOM_ROUTES, OTHER_ROUTES, HttpRequest, RoomRoutes, Routes, find_route
 from breathing_room.hosts.worker.settings import WorkerConfig
 from inside import HandClock
 from room_adapter import Objects
@@ -85,7 +85,7 @@ async def test_a_copy_that_is_good_is_confirmed() -> None:
 
 async def test_names_that_are_made_up_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rooms are asked for, no more than the limit are remembered."""
-    monkeypatch.setattr(http, "READS_MAX", 3)
+    monkeypatch.setattr(http, "CACHED_PRESENCES_MAX", 3)
     routes, _ = a_worker()
     for number in range(10):
         await routes.answer(f"room-{number}", "", a_request(), Rooms())
@@ -164,9 +164,9 @@ async def no_body(_bytes_max: int) -> bytes:
 
 def test_every_route_is_found_by_its_method() -> None:
     """Each path of a room leads to that room and each other one to the default room; HEAD is taken wherever GET is."""
-    for asked, method in OF_A_ROOM.items():
+    for asked, method in ROOM_ROUTES.items():
         assert find_route(method, f"/v1/rooms/garden{asked}", "lobby") == ("garden", asked)
-    for path, method in OF_ALL.items():
+    for path, method in OTHER_ROUTES.items():
         assert find_route(method, path, "lobby") == ("lobby", path)
         if method == "GET":
             assert find_route("HEAD", path, "lobby") == ("lobby", path)

@@ -43,17 +43,17 @@ async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost
         socket.message_arrived('{"type":"observe"}')
     if act == "senseless":
         socket.message_arrived("{")
-    again = EdgeSocket.revive(wire, wire.attached, room)
+    again = EdgeSocket.resume(wire, wire.attached, room)
     for name in (
         "role",
         "key",
         "visitor",
         "mood",
         "opened_at_ms",
-        "parked",
+        "standby_at",
         "_senseless",
         "dialect",
-        "_attached",
+        "_attachment",
     ):
         assert getattr(again, name) == getattr(socket, name), name
     assert len(wire.attached) < 16_384
@@ -62,24 +62,24 @@ async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost
 async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: RoomHost[WorkerPlatform]) -> None:
     """The object on which a visitor is counted is attached too."""
     socket, wire = joined(room)
-    socket.parked = ("shard-2", 7)
-    socket.keep()
-    assert EdgeSocket.revive(wire, wire.attached, room).parked == ("shard-2", 7)
+    socket.standby_at = ("shard-2", 7)
+    socket.save_attachment()
+    assert EdgeSocket.resume(wire, wire.attached, room).standby_at == ("shard-2", 7)
 
 
 async def test_what_did_not_change_is_not_attached_again(room: RoomHost[WorkerPlatform]) -> None:
     """To attach is a call of the platform: it is made when something changed, and never after the end."""
     socket, wire = joined(room)
     wire.attached = ""
-    socket.keep()
+    socket.save_attachment()
     assert wire.attached == ""
     socket.mood += 1
-    socket.keep()
+    socket.save_attachment()
     assert wire.attached
     socket.peer_closed(NORMAL_CLOSURE)
     wire.attached = ""
     socket.mood += 1
-    socket.keep()
+    socket.save_attachment()
     assert wire.attached == ""
 
 
@@ -99,7 +99,7 @@ async def test_what_did_not_change_is_not_attached_again(room: RoomHost[WorkerPl
 async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost[WorkerPlatform]) -> None:
     """An attachment that is damaged, has no such role, or has a person without a visitor, is an error."""
     with pytest.raises(ValueError):  # noqa: PT011 - of JSON, of unpacking, or ours
-        EdgeSocket.revive(Wire(0), attached, room)
+        EdgeSocket.resume(Wire(0), attached, room)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def prepare(
         settings["kv_namespaces"] = [{"binding": "KV", "id": kv}]
     worker = WorkerConfig.load(settings["vars"])
     if worker.backend == "kv":
-        settings["triggers"]["crons"] = [every_minutes(worker.reconcile_ms, plan)]
+        settings["triggers"]["crons"] = [cron_expression(worker.reconcile_ms, plan)]
     assembled = Assembled({**assemble().files, **runtime_sdk()})
     if assembled.compressed_bytes > BYTES_MAX[plan]:
         raise HostError(
@@ -123,7 +123,7 @@ def prepare(
     return Deployment(folder, settings, worker, assembled.compressed_bytes, BYTES_MAX[plan])
 
 
-def every_minutes(reconcile_ms: int, plan: str) -> str:
+def cron_expression(reconcile_ms: int, plan: str) -> str:
     """Say to cron how often the job runs.
 
     Raises:

@@ -21,10 +21,10 @@ from breathing_room.hosts.worker.platform import binding, make_host, read_reques
 from breathing_room.hosts.worker.room_platform import EdgeServices, WorkerPlatform
 from breathing_room.hosts.worker.routes import HttpRequest, RoomRoutes, find_route
 from breathing_room.hosts.worker.shard_calls import (
-    INSIDE,
+    OBJECT_ORIGIN,
     SHARDS_HEADER,
-    WITHIN,
-    WITHIN_BYTES_MAX,
+    INTERNAL_PATH,
+    INTERNAL_BODY_BYTES_MAX,
     object_name,
     room_and_shard,
 )
@@ -33,7 +33,7 @@ from breathing_room.ports import wall_ms
 
 log = logging.getLogger("breathing_room.worker")
 
-ALARM_AGAIN_MS: Final = 5_000
+ALARM_RETRY_MS: Final = 5_000
 
 _hosts: list[EdgeServices] = []
 
@@ -52,8 +52,8 @@ class BreathingRoom(DurableObject):
         super().__init__(ctx, env)
         self._state = getattr(ctx, "_ctx", ctx)  # The SDK's wrapper would convert every argument.
         self._room: WorkerPlatform | None = None
-        self._collecting: KvRoutes | None = None
-        self._waking = asyncio.Lock()
+        self._kv_routes: KvRoutes | None = None
+        self._loading = asyncio.Lock()
         self._sockets: dict[int, EdgeSocket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -66,12 +66,12 @@ class BreathingRoom(DurableObject):
         host = the_host(self.env)
         headers: dict[str, str] = {}
         try:
-            if asked.path.startswith(WITHIN):
-                return await self._answer_within(asked)
+            if asked.path.startswith(INTERNAL_PATH):
+                return await self._answer_internal(asked)
             name, path = find_route(asked.method, asked.path, host.config.default_room)
             if host.worker.collects:
                 return respond(await self._collector(host).answer(name, path, asked), headers)
-            room = await self._awake(name)
+            room = await self._resumed_room(name)
             if room.shards > 1:
                 headers[SHARDS_HEADER] = str(room.shards)
             if path in {"/socket", "/api/room"}:
@@ -85,51 +85,51 @@ class BreathingRoom(DurableObject):
 
     def _collector(self, host: EdgeServices) -> KvRoutes:
         """Find who collects the reports of this room, where it is kept in KV."""
-        if self._collecting is None:
+        if self._kv_routes is None:
             assert host.store is not None
-            self._collecting = KvRoutes(host.worker, host.store, collects=True)
-        return self._collecting
+            self._kv_routes = KvRoutes(host.worker, host.store, collects=True)
+        return self._kv_routes
 
-    async def _answer_within(self, request: HttpRequest) -> Any:
+    async def _answer_internal(self, request: HttpRequest) -> Any:
         """Answer another object of the room, or the Worker."""
-        body = await request.read(WITHIN_BYTES_MAX)
-        room = await self._awake(None)
-        answer = await room.answer_within(request.path.removeprefix(WITHIN), body)
+        body = await request.read(INTERNAL_BODY_BYTES_MAX)
+        room = await self._resumed_room(None)
+        answer = await room.answer_internal(request.path.removeprefix(INTERNAL_PATH), body)
         return respond(Answer(200, answer), {})
 
     async def webSocketMessage(self, websocket: Any, message: Any) -> None:  # noqa: N802 - the platform's name
         """Take a message of a socket."""
         log.debug("%s message", BILLED)
-        await self._tell(websocket, lambda session: session.message_arrived(message))
+        await self._dispatch(websocket, lambda session: session.message_arrived(message))
 
     async def webSocketClose(self, websocket: Any, code: int, reason: str, was_clean: bool) -> None:  # noqa: FBT001, N802
         """A socket was closed, or its client is gone."""
         del reason, was_clean
-        await self._tell(websocket, lambda session: session.peer_closed(int(code)))
+        await self._dispatch(websocket, lambda session: session.peer_closed(int(code)))
 
     async def webSocketError(self, websocket: Any, error: Any) -> None:  # noqa: N802
         """A socket broke."""
         del error
-        await self._tell(websocket, lambda session: session.peer_closed(1006))
+        await self._dispatch(websocket, lambda session: session.peer_closed(1006))
 
     async def alarm(self, info: Any = None) -> None:
         """The time has come that the room asked for."""
         del info
         log.debug("%s alarm", BILLED)
         try:
-            room = await self._awake(None)
-            await room.talk()
-            room.alarm_rang()
+            room = await self._resumed_room(None)
+            await room.sync()
+            room.on_timer()
         except Exception as error:
             log.critical("a bug", exc_info=error)
             # The platform takes this alarm for done, and the room sets no other before it has rung.
-            self._set_alarm(wall_ms() + ALARM_AGAIN_MS)
+            self._set_alarm(wall_ms() + ALARM_RETRY_MS)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    async def _tell(self, websocket: Any, what: Any) -> None:
+    async def _dispatch(self, websocket: Any, what: Any) -> None:
         try:
-            await self._awake(None)
+            await self._resumed_room(None)
             session = self._sockets.get(websocket.js_id)
             if session is not None:
                 what(session)
@@ -138,9 +138,9 @@ class BreathingRoom(DurableObject):
         except Exception as error:
             log.critical("a bug", exc_info=error)
 
-    async def _awake(self, name: str | None) -> WorkerPlatform:
+    async def _resumed_room(self, name: str | None) -> WorkerPlatform:
         """Find the room; the first call of a life wakes it."""
-        async with self._waking:
+        async with self._loading:
             if self._room is None:
                 state = self._state
                 own_name, shard = room_and_shard(str(state.id.name or name))
@@ -153,7 +153,7 @@ class BreathingRoom(DurableObject):
                     shard=shard,
                     call=partial(self._call, own_name),
                 )
-                await room.wake(self._revived(room))
+                await room.resume(self._resumed_sockets(room))
                 state.setWebSocketAutoResponse(
                     js.WebSocketRequestResponsePair.new(PING.decode(), PONG.decode())
                 )
@@ -161,12 +161,12 @@ class BreathingRoom(DurableObject):
         await self._room.load_secrets()
         return self._room
 
-    def _revived(self, room: WorkerPlatform) -> list[EdgeSocket]:
+    def _resumed_sockets(self, room: WorkerPlatform) -> list[EdgeSocket]:
         """Go on with the sockets that the network kept."""
         revived = []
         for websocket in self._state.getWebSockets():
             try:
-                session = EdgeSocket.revive(websocket, websocket.deserializeAttachment(), room.room)
+                session = EdgeSocket.resume(websocket, websocket.deserializeAttachment(), room.room)
             except (ValueError, TypeError, IndexError) as error:
                 log.error("a socket with an attachment that is not ours: %s", error)
                 continue
@@ -183,7 +183,7 @@ class BreathingRoom(DurableObject):
         try:
             stub = binding(self.env, "ROOMS").getByName(object_name(room, shard))
             sent = to_object({"method": "POST", "body": body})
-            answered = await stub.fetch(f"{INSIDE}{WITHIN}{path}", sent)
+            answered = await stub.fetch(f"{OBJECT_ORIGIN}{INTERNAL_PATH}{path}", sent)
             if answered.status == 200:
                 content: bytes = (await answered.arrayBuffer()).to_bytes()
                 return content

@@ -20,11 +20,11 @@ from breathing_room.hosts.worker.kv_routes import KvRoutes
 from breathing_room.hosts.worker.platform import binding, read_request, respond, to_object, worker_config
 from breathing_room.hosts.worker.routes import ADDRESS, HttpRequest, Routes
 from breathing_room.hosts.worker.shard_calls import (
-    GROW,
-    INSIDE,
+    ADD_SHARDS,
+    OBJECT_ORIGIN,
     SHARDS_HEADER,
-    WITHIN,
-    Spread,
+    INTERNAL_PATH,
+    ShardCounts,
     object_name,
     routing_key,
 )
@@ -46,7 +46,7 @@ STREAM_PING_S_MAX: Final = 20.0
 platform cancels what ``waitUntil`` still waits for (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil)."""
 
 _routes: list[Routes] = []
-_spread = Spread()
+_shard_counts = ShardCounts()
 
 
 def the_routes(env: Any) -> Routes:
@@ -88,7 +88,7 @@ class Default(WorkerEntrypoint):
             if path == "/events":
                 return await self._events(routes, name, asked, headers)
             if path in {"/socket", "/api/room"} and (asked.header("upgrade") or "").lower() == "websocket":
-                answered = await self._enter(name, asked, lambda room: room.fetch(request.js_object))
+                answered = await self._open_socket(name, asked, lambda room: room.fetch(request.js_object))
             else:
                 answered = await self._room(name).fetch(request.js_object)
             if answered.status == 101:
@@ -119,13 +119,13 @@ class Default(WorkerEntrypoint):
         """Find an object of a room."""
         return binding(self.env, "ROOMS").getByName(object_name(name, shard))
 
-    async def _enter(self, name: str, request: HttpRequest, knock: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _open_socket(self, name: str, request: HttpRequest, connect: Callable[[Any], Awaitable[Any]]) -> Any:
         """Open a socket on the first object of a room that has a place for it.
 
         Args:
             name: The room.
             request: Who wants in.
-            knock: Asks an object.
+            connect: Asks an object.
 
         Returns:
             Its answer; that of the first one, if all are full.
@@ -135,45 +135,45 @@ class Default(WorkerEntrypoint):
         """
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
-        if _spread.is_full(name, now_ms):
+        if _shard_counts.is_full(name, now_ms):
             refuse_connection()
-        seed = routing_key(request, request.header(ADDRESS)) if most > 1 else b""
+        key = routing_key(request, request.header(ADDRESS)) if most > 1 else b""
         refused: dict[int, Any] = {}
-        shards = min(_spread.shards(name, now_ms), most)
+        shards = min(_shard_counts.shards(name, now_ms), most)
         while True:
-            for shard in rank_shards(seed, shards):
+            for shard in rank_shards(key, shards):
                 if shard not in refused:
-                    answered = await self._try_shard(name, shard, knock)
+                    answered = await self._try_shard(name, shard, connect)
                     if answered is not None and answered.status != UNAVAILABLE:
                         return answered
                     refused[shard] = answered
             if len(refused) >= most:
                 if most > 1:
-                    _spread.found_full(name, now_ms)
+                    _shard_counts.mark_full(name, now_ms)
                 return refused[0]
-            known = min(_spread.shards(name, now_ms), most)
+            known = min(_shard_counts.shards(name, now_ms), most)
             if known <= shards:
-                answered = await self._room(name).fetch(f"{INSIDE}{WITHIN}{GROW}{shards}")
+                answered = await self._room(name).fetch(f"{OBJECT_ORIGIN}{INTERNAL_PATH}{ADD_SHARDS}{shards}")
                 known = int(await answered.text())
-                _spread.learn(name, known, now_ms)
+                _shard_counts.learn(name, known, now_ms)
             shards = known
 
-    async def _try_shard(self, name: str, shard: int, knock: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _try_shard(self, name: str, shard: int, connect: Callable[[Any], Awaitable[Any]]) -> Any:
         """Ask one object; None if it cannot be reached, and is not the one without which there is no room."""
         try:
-            answered = await knock(self._room(name, shard))
+            answered = await connect(self._room(name, shard))
         except Exception as error:
             if not shard:
                 raise
             log.warning("shard %d of room %s cannot be reached: %s", shard, name, error)
             return None
-        if not shard and isinstance(told := answered.headers.get(SHARDS_HEADER), str):
-            _spread.learn(name, int(told), the_routes(self.env).clock.now_ms())
+        if not shard and isinstance(count := answered.headers.get(SHARDS_HEADER), str):
+            _shard_counts.learn(name, int(count), the_routes(self.env).clock.now_ms())
         return answered
 
     async def _ask_room(self, name: str, path: str) -> bytes:
         """Get something of a room."""
-        answered = await self._room(name).fetch(f"{INSIDE}/v1/rooms/{name}{path}")
+        answered = await self._room(name).fetch(f"{OBJECT_ORIGIN}/v1/rooms/{name}{path}")
         text: str = await answered.text()
         return text.encode()
 
@@ -189,8 +189,8 @@ class Default(WorkerEntrypoint):
         if request.method == "HEAD":
             return Response(None, 200, headers=headers)
         upgrade = to_object({"headers": {"Upgrade": "websocket"}})
-        url = f"{INSIDE}/v1/rooms/{name}/socket"
-        answered = await self._enter(name, request, lambda room: room.fetch(url, upgrade))
+        url = f"{OBJECT_ORIGIN}/v1/rooms/{name}/socket"
+        answered = await self._open_socket(name, request, lambda room: room.fetch(url, upgrade))
         if answered.status != 101:
             refuse_connection()
         # Not a TransformStream: when the reader is gone its writes wait forever (workerd 1.20261117.1, 2026-11-30, and
@@ -207,27 +207,27 @@ async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
     from pyodide.ffi import create_proxy  # noqa: PLC0415 - only streams need it
 
     encoder = js.TextEncoder.new()
-    news: asyncio.Queue[str | None] = asyncio.Queue()
+    updates: asyncio.Queue[str | None] = asyncio.Queue()
 
     def on_message(event: Any) -> None:
         if str(event.data).startswith(MESSAGE_HEAD):
-            news.put_nowait("event: presence\ndata: {" + event.data.removeprefix(MESSAGE_HEAD) + "\n\n")
+            updates.put_nowait("event: presence\ndata: {" + event.data.removeprefix(MESSAGE_HEAD) + "\n\n")
 
     def on_close(event: Any) -> None:
         if event.code == RESTART:
-            news.put_nowait(f"retry: {json.loads(event.reason)['retry_ms']}\n\n")
-        news.put_nowait(None)
+            updates.put_nowait(f"retry: {json.loads(event.reason)['retry_ms']}\n\n")
+        updates.put_nowait(None)
 
-    heard, closed = create_proxy(on_message), create_proxy(on_close)
+    message_proxy, close_proxy = create_proxy(on_message), create_proxy(on_close)
     try:
-        websocket.addEventListener("message", heard)
-        websocket.addEventListener("close", closed)
+        websocket.addEventListener("message", message_proxy)
+        websocket.addEventListener("close", close_proxy)
         websocket.accept()
         websocket.send('{"type":"observe"}')
         while True:
             try:
                 async with asyncio.timeout(ping_s):
-                    text = await news.get()
+                    text = await updates.get()
             except TimeoutError:
                 text = ": still here\n\n"  # It keeps proxies from giving up, and tells us when the reader is gone.
             if text is None:
@@ -239,7 +239,7 @@ async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
     finally:
         try:
             websocket.close(1000, "")
-        except Exception as error:  # noqa: BLE001 - it was closed before
-            log.debug("a socket was closed already: %s", error)
-        heard.destroy()
-        closed.destroy()
+        except Exception as error:  # noqa: BLE001 - it was close_proxy before
+            log.debug("a socket was close_proxy already: %s", error)
+        message_proxy.destroy()
+        close_proxy.destroy()

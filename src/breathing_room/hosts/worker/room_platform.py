@@ -41,7 +41,7 @@ from breathing_room.hosts.worker.hibernation import (
     with_dropped,
 )
 from breathing_room.hosts.worker.settings import WorkerConfig
-from breathing_room.hosts.worker.shard_calls import GROW, Call, CoordinatorCalls, ShardCalls, SharedByFirst
+from breathing_room.hosts.worker.shard_calls import ADD_SHARDS, Call, CoordinatorCalls, ShardCalls, CoordinatorSecrets
 from breathing_room.hosts.worker.shard_calls import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.ports import PublishTarget, Store
@@ -87,7 +87,7 @@ class WorkerPlatform:
         edge: What it shares with other objects.
         name: The room's name.
         kept: What it remembers while it sleeps.
-        set_alarm: Asks to be woken at a time, and at no other.
+        set_alarm: Asks to be timer_fired at a time, and at no other.
         spawn: Lets something go on after the event is over, without keeping the object awake for longer than that takes.
         shard: Which object of the room it is.
         call: Asks another one; None where there is none.
@@ -125,7 +125,7 @@ class WorkerPlatform:
         )
         self.publisher: Publisher | None = None
         self.migration: KvMigration | None = None
-        self.part: CoordinatorCalls | ShardCalls | None = None
+        self.replica_calls: CoordinatorCalls | ShardCalls | None = None
         self._services = services
         self._clock = edge.clock
         self._shard = shard
@@ -137,20 +137,20 @@ class WorkerPlatform:
         self._room_store: RoomStore | None = None
         if self._edge.store is not None:
             self._room_store = RoomStore(self._edge.store, edge.counters, writes_cost=True)
-        self._stamp: object = None
+        self._saved_version: object = None
         self._alarm_at_ms: int | None = None
         # The platform loses an alarm that is set, as it rings, to the millisecond at which it rings (workerd 1.20261117.1, 2026-11-30).
-        self._rang_at_ms = 0
-        self._has_rung = False
+        self._alarm_fired_at_ms = 0
+        self._is_alarm_noted = False
         # Where changes had to wait to be broadcast, more are likely to come. Before this time nothing can be broadcast, so there is one
         # alarm then, which no change and no snapshot moves: to move it is a row.
         self._busy_until_ms: int | None = None
         # What was broadcast since the averages were written, each with the time.
-        self._said: list[tuple[dict[str, int] | None, int]] = []
+        self._observations: list[tuple[dict[str, int] | None, int]] = []
 
     # --- Wake ----------------------------------------------------------------------------------------------------
 
-    async def wake(self, open_sockets: Iterable[EdgeSocket]) -> None:
+    async def resume(self, open_sockets: Iterable[EdgeSocket]) -> None:
         """Go on: after a sleep as if there had been none, after a deploy or a crash from the last snapshot, or anew.
 
         Args:
@@ -159,11 +159,11 @@ class WorkerPlatform:
         await self.load_secrets()
         now_ms = self._clock.now_ms()
         sockets = list(open_sockets)
-        people = [session for session in sockets if session.role == MEMBER and session.parked is None]
+        people = [session for session in sockets if session.role == MEMBER and session.standby_at is None]
         rest = self._kept.get(REST)
         try:
             if rest is not None:
-                room = self._awoken(decode_snapshot(rest[1:]), sockets, people, occupied=rest[:1] == OCCUPIED)
+                room = self._resumed(decode_snapshot(rest[1:]), sockets, people, occupied=rest[:1] == OCCUPIED)
             else:
                 room = await self._restored(now_ms)
         except HostError as error:
@@ -179,21 +179,21 @@ class WorkerPlatform:
             else:
                 self.room.subscribers[session] = None
         log.debug("room %s woke, with %d sockets", self.room.name, len(sockets))
-        self._stamp = room.hibernation_version if rest is not None else None
-        self._said = [self._observation(room.presence(now_ms=now_ms), now_ms)]
+        self._saved_version = room.hibernation_version if rest is not None else None
+        self._observations = [self._observation(room.presence(now_ms=now_ms), now_ms)]
         if self._edge.store is not None and self._kept.get(MIGRATING) is not None:
             self.migration = KvMigration(
                 self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms
             )
-        await self._wake_part(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
+        await self._resume_replica(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
         if rest is None:
             self.room.feed(TimerFired())
-        elif self.part is not None:
+        elif self.replica_calls is not None:
             self.commit()
         if self._edge.target is not None and self.room.name in self._edge.config.kept_rooms:
             self.publisher = Publisher(self._edge.target, publish_ms=self._edge.config.publish_ms)
 
-    async def _wake_part(self, sockets: list[EdgeSocket], *, dropped: bool) -> None:
+    async def _resume_replica(self, sockets: list[EdgeSocket], *, dropped: bool) -> None:
         """Go on as one of several parts, if that is what the room is."""
         kept = self._kept.get(SHARDS)
         if self._call is None or (kept is None and not self._shard):
@@ -205,19 +205,19 @@ class WorkerPlatform:
         )
         if kept is not None:
             try:
-                part.wake(kept)
+                part.resume(kept)
             except HostError as error:
                 log.error("room %s: what was kept of its other parts is of no use: %s", self.room.name, error)
         for session in sockets:
-            if session.parked is not None:
-                part.adopt(session)
+            if session.standby_at is not None:
+                part.resume_standby(session)
         if dropped:
-            part.lost_people()
-        if isinstance(part, ShardCalls) and part.spoke.is_new:
-            await part.greet()
-        self._join_others(part)
+            part.connections_lost()
+        if isinstance(part, ShardCalls) and part.shard.is_new:
+            await part.send_report()
+        self._use_replica(part)
 
-    def _awoken(
+    def _resumed(
         self, rest: Snapshot, sockets: list[EdgeSocket], people: list[EdgeSocket], *, occupied: bool
     ) -> Room:
         """Put the room together from what its sockets and its rows hold."""
@@ -267,10 +267,10 @@ class WorkerPlatform:
 
     def send(self, subscribers: Mapping[Subscriber, None], encoded: EncodedPresence) -> None:
         """Push to the whole audience."""
-        now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
-        if subscribers and wake_at_ms is not None and wake_at_ms <= now_ms:
+        now_ms, timer_at_ms = self._clock.now_ms(), self.room.next_timer_ms
+        if subscribers and timer_at_ms is not None and timer_at_ms <= now_ms:
             self._busy_until_ms = now_ms + self.room.room.push_ms
-        self._said.append(self._observation(encoded.presence, now_ms))
+        self._observations.append(self._observation(encoded.presence, now_ms))
         self._edge.counters.pushes += len(subscribers)
         for subscriber in subscribers:
             subscriber.push(encoded)
@@ -284,15 +284,15 @@ class WorkerPlatform:
         encoded = encode_snapshot(snapshot)
         self._kept.put(SNAPSHOT, encoded)
         now_ms = self._clock.now_ms()
-        self._said.append((self._said[-1][0], now_ms))
+        self._observations.append((self._observations[-1][0], now_ms))
         if self._shard:  # The averages are the first object's.
-            self._said = self._said[-1:]
+            self._observations = self._observations[-1:]
             return
         history = self.history().encode()
         self._kept.put(HISTORY, history)
-        self._said = self._said[-1:]
+        self._observations = self._observations[-1:]
         if self._room_store is not None:
-            elsewhere = 0 if self.part is None else self.part.replica.peer_leases
+            elsewhere = 0 if self.replica_calls is None else self.replica_calls.replica.peer_leases
             if elsewhere:  # A host that goes on from it knows nothing of those.
                 snapshot = replace(snapshot, unknown_until_ms=now_ms + self.room.config.lease_ms)
                 encoded = encode_snapshot(snapshot)
@@ -307,54 +307,54 @@ class WorkerPlatform:
     def keep(self, effect: KeepConnections) -> None:
         """Attach to sockets what they are to remember."""
         for socket in cast("tuple[EdgeSocket, ...]", effect.connections):
-            socket.key, socket.mood, socket.parked = effect.visitor, effect.mood, effect.standby_at
-            socket.keep()
+            socket.key, socket.mood, socket.standby_at = effect.visitor, effect.mood, effect.standby_at
+            socket.save_attachment()
 
     def commit(self) -> None:
         """Keep what changed, and see to what is due later."""
-        if self.part is not None:
-            self._keep_part(self.part)
-        self._keep_rest()
+        if self.replica_calls is not None:
+            self._save_peers(self.replica_calls)
+        self._save_rest()
         self._rearm()
         if self.publisher is not None:
             self._publish(self.publisher)
 
-    def _keep_part(self, part: CoordinatorCalls | ShardCalls) -> None:
+    def _save_peers(self, part: CoordinatorCalls | ShardCalls) -> None:
         if isinstance(part, CoordinatorCalls) and part.is_alone:
-            self.part = None
+            self.replica_calls = None
             self.room.begin(self.room.room)
             self._kept.delete(SHARDS)
             self.room.take(self.room.room.step(PeersChanged(NO_PEERS), now_ms=self._clock.now_ms()))
-        elif (kept := part.keep()) is not None:
+        elif (kept := part.save()) is not None:
             self._kept.put(SHARDS, kept)
 
-    def _keep_rest(self) -> None:
+    def _save_rest(self) -> None:
         """Write what no socket remembers, if it changed."""
         room = self.room.room
-        stamp = room.hibernation_version
-        if stamp != self._stamp:
-            self._stamp = stamp
+        version = room.hibernation_version
+        if version != self._saved_version:
+            self._saved_version = version
             occupied = OCCUPIED if room.connection_count else EMPTY
             self._kept.put(REST, occupied + encode_snapshot(room.snapshot(connected=False)))
 
     def _rearm(self) -> None:
-        """Keep one alarm, set to the earliest wish. One that rings too early does no harm, and while there is no audience neither does one too late."""
-        now_ms, wake_at_ms = self._clock.now_ms(), self.room.next_timer_ms
-        if wake_at_ms is not None and not self.room.subscribers:
-            wake_at_ms = max(wake_at_ms, now_ms + self.worker.idle_alarm_ms)
+        """Keep one alarm, set to the earliest deadline. One that rings too early does no harm, and while there is no audience neither does one too late."""
+        now_ms, timer_at_ms = self._clock.now_ms(), self.room.next_timer_ms
+        if timer_at_ms is not None and not self.room.subscribers:
+            timer_at_ms = max(timer_at_ms, now_ms + self.worker.idle_alarm_ms)
         if self._busy_until_ms is not None and self._busy_until_ms <= now_ms:
             self._busy_until_ms = None
-        if self.part is not None:
-            self.part.stepped()
-            wake_at_ms = self.part.next_at_ms(wake_at_ms)
+        if self.replica_calls is not None:
+            self.replica_calls.after_step()
+            timer_at_ms = self.replica_calls.next_at_ms(timer_at_ms)
         else:
-            wake_at_ms = self._busy_until_ms or wake_at_ms
+            timer_at_ms = self._busy_until_ms or timer_at_ms
         sync_at_ms = None if self.migration is None else self.migration.next_at_ms
-        wishes = (wake_at_ms, self._services.joining.next_at_ms, sync_at_ms)
-        at_ms = min((wish for wish in wishes if wish is not None), default=None)
+        deadlines = (timer_at_ms, self._services.joining.next_at_ms, sync_at_ms)
+        at_ms = min((deadline for deadline in deadlines if deadline is not None), default=None)
         if at_ms is None:
             return
-        at_ms = max(at_ms, self._rang_at_ms + 1)
+        at_ms = max(at_ms, self._alarm_fired_at_ms + 1)
         if self._alarm_at_ms is None or at_ms < self._alarm_at_ms:
             self._alarm_at_ms = at_ms
             self._set_alarm(at_ms)
@@ -364,44 +364,44 @@ class WorkerPlatform:
     def accept(self, socket: EdgeSocket) -> None:
         """Take a socket that was opened: it has some time to say what it is."""
         self._rearm()
-        socket.keep()
+        socket.save_attachment()
 
-    def alarm_rang(self) -> None:
+    def on_timer(self) -> None:
         """The time that was asked for has come."""
         now_ms = self._clock.now_ms()
-        if not self._has_rung:
-            self._ring()
-        self._has_rung = False
+        if not self._is_alarm_noted:
+            self._note_alarm()
+        self._is_alarm_noted = False
         if self.migration is not None and self.migration.next_at_ms <= now_ms:
             # Before it begins, so that the alarm that is set now is the next round's, however this one ends.
             self.migration.begin_round(now_ms)
-            self._spawn(self._sync(self.migration))
+            self._spawn(self._sync_migration(self.migration))
         for session in self._services.joining.ended(now_ms):
             session.close(JOIN_LATE)
         self.room.on_timer()
 
-    def _ring(self) -> None:
+    def _note_alarm(self) -> None:
         """Note that the alarm rings, perhaps a little early."""
-        self._rang_at_ms = max(self._clock.now_ms(), self._alarm_at_ms or 0)
+        self._alarm_fired_at_ms = max(self._clock.now_ms(), self._alarm_at_ms or 0)
         self._alarm_at_ms = None
-        self._has_rung = True
+        self._is_alarm_noted = True
 
     # --- Other parts of the room ------------------------------------------------------------------------------
 
-    async def talk(self) -> None:
+    async def sync(self) -> None:
         """Tell other objects what they should know, and everybody here what follows from what they answer."""
-        if (part := self.part) is not None:
-            self._ring()
-            await part.talk()  # Meanwhile the others may have gone, and the room be one object again.
+        if (part := self.replica_calls) is not None:
+            self._note_alarm()
+            await part.sync()  # Meanwhile the others may have gone, and the room be one object again.
             self.room.take(self.room.core.step(TimerFired(), now_ms=self._clock.now_ms()))
-            part.woken()
+            part.timer_fired()
             self.commit()
 
-    async def answer_within(self, path: str, body: bytes) -> bytes:
+    async def answer_internal(self, path: str, body: bytes) -> bytes:
         """Answer another object of this room, or the Worker in front of all.
 
         Args:
-            path: After ``WITHIN``.
+            path: After ``INTERNAL_PATH``.
             body: What was sent.
 
         Raises:
@@ -411,27 +411,27 @@ class WorkerPlatform:
             return await self._kept_secrets.share(
                 int(path.removeprefix(SECRET_OF)), self._services.secrets.epoch
             )
-        if self.part is None and not self._shard and self._call is not None:
-            self._join_others(CoordinatorCalls(self.room, self._call))
-        if path.startswith(GROW):
-            assert isinstance(self.part, CoordinatorCalls)
-            shards = self.part.grow(int(path.removeprefix(GROW)), self.worker.shards_max)
+        if self.replica_calls is None and not self._shard and self._call is not None:
+            self._use_replica(CoordinatorCalls(self.room, self._call))
+        if path.startswith(ADD_SHARDS):
+            assert isinstance(self.replica_calls, CoordinatorCalls)
+            shards = self.replica_calls.add_shards(int(path.removeprefix(ADD_SHARDS)), self.worker.shards_max)
             self.commit()
             return str(shards).encode()
-        assert self.part is not None
-        answer = await self.part.answer(path, body)
+        assert self.replica_calls is not None
+        answer = await self.replica_calls.answer(path, body)
         self.commit()
         return answer
 
-    def _join_others(self, part: CoordinatorCalls | ShardCalls) -> None:
+    def _use_replica(self, part: CoordinatorCalls | ShardCalls) -> None:
         """Go on as one of several parts."""
-        self.part = part
+        self.replica_calls = part
         self.room.begin(self.room.room, part.replica)
 
     @property
     def shards(self) -> int:
         """The objects among which people are spread, as far as the first of them knows."""
-        return self.part.hub.shards if isinstance(self.part, CoordinatorCalls) else 1
+        return self.replica_calls.coordinator.shards if isinstance(self.replica_calls, CoordinatorCalls) else 1
 
     def progress(self) -> Progress:
         """Say how far the room is on its way out of KV."""
@@ -447,7 +447,7 @@ class WorkerPlatform:
         except HostError as error:
             log.error("the history of room %s is of no use: %s", self.room.name, error)
             history = History()
-        for people, wall_ms in self._said:
+        for people, wall_ms in self._observations:
             history.observe(people, wall_ms=wall_ms)
         return history
 
@@ -463,7 +463,7 @@ class WorkerPlatform:
 
     # --- Follow -----------------------------------------------------------------------------------------------
 
-    async def _sync(self, migration: KvMigration) -> None:
+    async def _sync_migration(self, migration: KvMigration) -> None:
         """Hear those who still report to the stateless mode, and let them hear us; a failure is made up for by the next time."""
         try:
             for event in await migration.sync(self.room.room, self._clock.now_ms()):
@@ -495,7 +495,7 @@ class WorkerPlatform:
     def _shared_secrets(self) -> SecretSource | None:
         """Find those on whose secrets the room agrees: the first object for the others, and the store for that."""
         if self._shard and self._call is not None:
-            return SharedByFirst(self._call)
+            return CoordinatorSecrets(self._call)
         if self._edge.store is None:
             return None
         epoch_ms = self._edge.config.room.epoch_ms

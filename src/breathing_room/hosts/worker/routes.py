@@ -51,14 +51,14 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.worker.settings import WorkerConfig
 
 # Room names are made up by clients: of more than this, all that was read is dropped.
-READS_MAX: Final = 1_000
+CACHED_PRESENCES_MAX: Final = 1_000
 
 # Who the network says is at the other end. It is hashed at once, under a key that the memory of the object holds.
 ADDRESS: Final = "cf-connecting-ip"
 
 ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
 
-OF_A_ROOM: Final[Mapping[str, str]] = {
+ROOM_ROUTES: Final[Mapping[str, str]] = {
     "": "GET",
     "/config": "GET",
     "/heartbeat": "POST",
@@ -71,7 +71,7 @@ OF_A_ROOM: Final[Mapping[str, str]] = {
 }
 """What can be asked of a room, and how."""
 
-OF_ALL: Final[Mapping[str, str]] = {
+OTHER_ROUTES: Final[Mapping[str, str]] = {
     "/api/presence": "GET",
     "/api/config": "GET",
     "/api/heartbeat": "POST",
@@ -113,14 +113,14 @@ def find_route(method: str, path: str, default_room: str) -> tuple[str, str]:
     """Find what a path means.
 
     Returns:
-        The room's name, and what is asked of it: a key of ``OF_A_ROOM`` or ``OF_ALL``.
+        The room's name, and what is asked of it: a key of ``ROOM_ROUTES`` or ``OTHER_ROUTES``.
 
     Raises:
         ClientError: There is nothing, or it takes another method, or what should be a room's name is none.
     """
     found = ROOM_PATH.fullmatch(path)
     name, asked = (DEFAULT_ROOM, path) if found is None else (found[1], found[2] or "")
-    takes = (OF_ALL if found is None else OF_A_ROOM).get(asked)
+    takes = (OTHER_ROUTES if found is None else ROOM_ROUTES).get(asked)
     if takes is None:
         raise NotFoundError
     if method != takes and not (method == "HEAD" and takes == "GET"):
@@ -218,7 +218,7 @@ class Routes:
         if read is None or now_ms - read.read_at_ms >= 1_000 * self.config.presence_max_age_s:
             body = await ask_room(name, "")
             presence = Presence(**json.loads(body))
-            if len(self._reads) >= READS_MAX:
+            if len(self._reads) >= CACHED_PRESENCES_MAX:
                 self._reads.clear()
             read = self._reads[name] = Read(body, presence, etag_of_presence(presence), now_ms)
         return read
@@ -256,7 +256,7 @@ class RoomRoutes:
         """Answer a request.
 
         Args:
-            asked: A key of ``OF_A_ROOM`` or ``OF_ALL``.
+            asked: A key of ``ROOM_ROUTES`` or ``OTHER_ROUTES``.
             request: It.
 
         Raises:

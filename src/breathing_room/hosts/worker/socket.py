@@ -1,6 +1,6 @@
 """A WebSocket that the edge's network holds while the room sleeps.
 
-Whatever its session must remember is attached to it: who is behind it, and how they feel. So the room of a thousand people
+Whatever its session must remember is attachment to it: who is behind it, and how they feel. So the room of a thousand people
 needs no row for any of them, and a join costs what it costs however many there are.
 """
 
@@ -37,30 +37,30 @@ class EdgeSocket(Connection):
         key: The visitor behind it, once it joined.
         mood: The person's mood, as the room numbers them.
         opened_at_ms: When it was opened.
-        parked: The object on which its visitor is counted, if that is another one: the connection is on standby
+        standby_at: The object on which its visitor is counted, if that is another one: the connection is on standby
             (``core/replication/replica.py``).
     """
 
-    __slots__ = ("_attached", "_closing", "key", "mood", "opened_at_ms", "parked", "websocket")
+    __slots__ = ("_attachment", "_closing", "key", "mood", "opened_at_ms", "standby_at", "websocket")
 
     def __init__(self, websocket: Any, room: RoomHost[Any], codec: MessageCodec) -> None:
         self.websocket = websocket
         self.key: VisitorKey | None = None
         self.mood = 0
-        self.parked: PeerId | None = None
+        self.standby_at: PeerId | None = None
         self.opened_at_ms = room.host.clock.now_ms()
-        self._attached = ""
+        self._attachment = ""
         self._closing = False
         super().__init__(room, codec)
 
     @classmethod
-    def revive(cls, websocket: Any, attached: str, room: RoomHost[Any]) -> Self:
+    def resume(cls, websocket: Any, attachment: str, room: RoomHost[Any]) -> Self:
         """Go on with a socket that was kept open while the room slept.
 
         Raises:
-            ValueError: What is attached to it is not ours.
+            ValueError: What is attachment to it is not ours.
         """
-        role, codec, opened_at_ms, key, mood, bad_messages, *parked = json.loads(attached)
+        role, codec, opened_at_ms, key, mood, bad_messages, *standby_at = json.loads(attachment)
         if role not in {NEW, OBSERVER, MEMBER} or (role == MEMBER) != (key is not None):
             raise ValueError("a role without a visitor, or a visitor without a role")
         session = cls(websocket, room, CODECS[codec])
@@ -71,22 +71,22 @@ class EdgeSocket(Connection):
             raise ValueError("not a visitor's key")
         session.mood = int(mood)
         session._bad_messages = int(bad_messages)
-        if parked:
-            name, epoch = parked
-            session.parked = (str(name), int(epoch))
-        session._attached = attached
+        if standby_at:
+            name, epoch = standby_at
+            session.standby_at = (str(name), int(epoch))
+        session._attachment = attachment
         return session
 
-    def keep(self) -> None:
+    def save_attachment(self) -> None:
         """Attach what is to be remembered, if it changed."""
         key = None if self.key is None or self.role != MEMBER else self.key.hex()
         codec = CODECS.index(self.codec)
-        attached = json.dumps(
-            [self.role, codec, self.opened_at_ms, key, self.mood, self._bad_messages, *(self.parked or ())]
+        attachment = json.dumps(
+            [self.role, codec, self.opened_at_ms, key, self.mood, self._bad_messages, *(self.standby_at or ())]
         )
-        if attached != self._attached and self.role != ENDED:
-            self._attached = attached
-            self.websocket.serializeAttachment(attached)
+        if attachment != self._attachment and self.role != ENDED:
+            self._attachment = attachment
+            self.websocket.serializeAttachment(attachment)
 
     # --- Connection -----------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class EdgeSocket(Connection):
 
     def _became(self, role: int) -> None:
         super()._became(role)
-        self.keep()
+        self.save_attachment()
 
     def ping(self) -> None:
         """Do nothing: the network looks after its sockets, and tells us when one ends."""
@@ -133,7 +133,7 @@ class EdgeSocket(Connection):
             bad_messages = self._bad_messages
             self.receive(encoded)
             if self._bad_messages != bad_messages:
-                self.keep()
+                self.save_attachment()
 
     def peer_closed(self, code: int) -> None:
         """The client began the closing handshake, answered ours, or is gone."""

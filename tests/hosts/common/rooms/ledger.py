@@ -410,18 +410,18 @@ class EdgeStage(Stage):
         while True:
             await self.alarm.due()
             platform = await self._awake()
-            await platform.talk()
-            platform.alarm_rang()
+            await platform.sync()
+            platform.on_timer()
             self._sleep_if_tired()
 
     async def _awake(self) -> WorkerPlatform:
         if self.platform is None:
             platform = WorkerPlatform(self.host, ROOM, self, set_alarm=self.alarm.set, spawn=self._spawn)
             self.sockets = {
-                name: EdgeSocket.revive(websocket, websocket.attached, platform.room)
+                name: EdgeSocket.resume(websocket, websocket.attached, platform.room)
                 for name, websocket in self.websockets.items()
             }
-            await platform.wake(list(self.sockets.values()))
+            await platform.resume(list(self.sockets.values()))
             self.platform = platform
         await self.platform.load_secrets()
         return self.platform
