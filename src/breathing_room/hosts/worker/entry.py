@@ -1,4 +1,4 @@
-"""The Worker: the first to see a request. Most that need not wake a room end here."""
+"""The Worker in front of the objects: it answers every request that need not wake the object of a room."""
 
 import asyncio
 import json
@@ -35,22 +35,23 @@ __all__ = ["BreathingRoom", "Default"]
 log = logging.getLogger("breathing_room.worker")
 
 COLLECTED: Final = frozenset({"/heartbeat", "/leave"})
-"""What goes to an object where rooms are kept in KV, if there it is collected."""
+"""The routes that go to an object where the backend is KV and the policy is ``bucketed``."""
 
 MESSAGE_HEAD: Final = '{"type":"presence",'
 
 UNAVAILABLE: Final = 503
 
 STREAM_PING_S_MAX: Final = 20.0
-"""The longest silence of an event stream. Only a write that fails shows that the reader is gone, and 30 s after it is, the
-platform cancels what ``waitUntil`` still waits for (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil)."""
+"""The longest time between two writes to an event stream. Only a write that fails shows that the reader is gone, and
+30 s after it is, the platform cancels what ``waitUntil`` still waits for
+(https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil)."""
 
 _routes: list[Routes] = []
 _shard_counts = ShardCounts()
 
 
 def the_routes(env: Any) -> Routes:
-    """Find the handlers of this copy of the code; the first request makes them."""
+    """Return the handlers of this isolate; the first request makes them."""
     if not _routes:
         _routes.append(Routes(worker_config(env), WallClock()))
     return _routes[0]
@@ -60,7 +61,7 @@ _backends: list[KvRoutes] = []
 
 
 def the_backend(env: Any) -> KvRoutes | None:
-    """Find who keeps the rooms, where that is not an object for each."""
+    """Return the handlers of rooms in KV; None where each room has an object."""
     worker = the_routes(env).worker
     if worker.backend == "kv" and not _backends:
         _backends.append(KvRoutes(worker, KvStore(binding(env, "KV"), to_object)))
@@ -68,27 +69,27 @@ def the_backend(env: Any) -> KvRoutes | None:
 
 
 class Default(WorkerEntrypoint):
-    """Answers HTTP, and passes on to a room what only the room can answer."""
+    """Answers HTTP, and forwards to a room's object what only the room can answer."""
 
     async def fetch(self, request: Any) -> Any:
         """Answer a request."""
         routes = the_routes(self.env)
-        asked = read_request(request.js_object)
-        headers = routes.cross_origin(asked)
+        parsed = read_request(request.js_object)
+        headers = routes.cross_origin(parsed)
         try:
-            if asked.method == "OPTIONS":
-                return respond(routes.preflight(asked), headers)
-            name, path = routes.find(asked)
+            if parsed.method == "OPTIONS":
+                return respond(routes.preflight(parsed), headers)
+            name, path = routes.find(parsed)
             backend = the_backend(self.env)
-            answer = await routes.answer(name, path, asked, backend.ask_room if backend else self._ask_room)
+            answer = await routes.answer(name, path, parsed, backend.ask_room if backend else self._ask_room)
             if answer is None and backend is not None and not (routes.worker.collects and path in COLLECTED):
-                answer = await backend.answer(name, path, asked)
+                answer = await backend.answer(name, path, parsed)
             if answer is not None:
-                return respond(answer, headers, head=asked.method == "HEAD")
+                return respond(answer, headers, head=parsed.method == "HEAD")
             if path == "/events":
-                return await self._events(routes, name, asked, headers)
-            if path in {"/socket", "/api/room"} and (asked.header("upgrade") or "").lower() == "websocket":
-                answered = await self._open_socket(name, asked, lambda room: room.fetch(request.js_object))
+                return await self._events(routes, name, parsed, headers)
+            if path in {"/socket", "/api/room"} and (parsed.header("upgrade") or "").lower() == "websocket":
+                answered = await self._open_socket(name, parsed, lambda room: room.fetch(request.js_object))
             else:
                 answered = await self._room(name).fetch(request.js_object)
             if answered.status == 101:
@@ -101,7 +102,7 @@ class Default(WorkerEntrypoint):
         return response
 
     async def scheduled(self, *_: Any) -> None:
-        """Keep house: have the secret of the next epoch ready before anybody needs it, or run the job of the stateless mode."""
+        """Run the cron: ``reconcile`` in store mode, otherwise draw the secret of the next epoch before it begins."""
         try:
             kv, routes = binding(self.env, "KV"), the_routes(self.env)
             if routes.worker.backend == "kv":
@@ -113,25 +114,27 @@ class Default(WorkerEntrypoint):
                     KvStore(kv, to_object), epoch=clock() // epoch_ms, epoch_ms=epoch_ms, clock=clock
                 )
         except Exception as error:  # noqa: BLE001 - the next time makes up for it
-            log.error("the housekeeping failed: %s", error)
+            log.error("the cron failed: %s", error)
 
     def _room(self, name: str, shard: int = 0) -> Any:
-        """Find an object of a room."""
+        """Return a stub of an object of a room."""
         return binding(self.env, "ROOMS").getByName(object_name(name, shard))
 
-    async def _open_socket(self, name: str, request: HttpRequest, connect: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def _open_socket(
+        self, name: str, request: HttpRequest, connect: Callable[[Any], Awaitable[Any]]
+    ) -> Any:
         """Open a socket on the first object of a room that has a place for it.
 
         Args:
             name: The room.
-            request: Who wants in.
-            connect: Asks an object.
+            request: The handshake.
+            connect: Sends the handshake to an object.
 
         Returns:
-            Its answer; that of the first one, if all are full.
+            The answer of that object; of the first one, if all are full.
 
         Raises:
-            ClientError: All were full just now.
+            ClientError: All objects were full a moment ago.
         """
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
@@ -159,7 +162,7 @@ class Default(WorkerEntrypoint):
             shards = known
 
     async def _try_shard(self, name: str, shard: int, connect: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Ask one object; None if it cannot be reached, and is not the one without which there is no room."""
+        """Send a handshake to one object; return None if it cannot be reached and is not the first one, the coordinator."""
         try:
             answered = await connect(self._room(name, shard))
         except Exception as error:
@@ -172,7 +175,7 @@ class Default(WorkerEntrypoint):
         return answered
 
     async def _ask_room(self, name: str, path: str) -> bytes:
-        """Get something of a room."""
+        """Read a path of a room from its first object."""
         answered = await self._room(name).fetch(f"{OBJECT_ORIGIN}/v1/rooms/{name}{path}")
         text: str = await answered.text()
         return text.encode()
@@ -182,7 +185,7 @@ class Default(WorkerEntrypoint):
     async def _events(self, routes: Routes, name: str, request: HttpRequest, headers: dict[str, str]) -> Any:
         """Send every change as an event.
 
-        The Worker holds the stream, and listens to the room through a socket: so the room may sleep, and a stream costs it
+        The Worker holds the stream, and observes the room over a socket: so the object may hibernate, and a stream costs
         what an observer costs.
         """
         headers = headers | {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
@@ -203,7 +206,7 @@ class Default(WorkerEntrypoint):
 
 
 async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
-    """Write what a room tells an observer as an event stream, until either of them is gone."""
+    """Write the presences that an observer is sent as an event stream, until room or reader is gone."""
     from pyodide.ffi import create_proxy  # noqa: PLC0415 - only streams need it
 
     encoder = js.TextEncoder.new()
@@ -229,17 +232,17 @@ async def relay(websocket: Any, writer: Any, ping_s: float) -> None:
                 async with asyncio.timeout(ping_s):
                     text = await updates.get()
             except TimeoutError:
-                text = ": still here\n\n"  # It keeps proxies from giving up, and tells us when the reader is gone.
+                text = ": still here\n\n"  # Proxies keep the stream open, and the write fails if the reader is gone.
             if text is None:
                 await writer.close()
                 return
             await writer.write(encoder.encode(text))
-    except Exception as error:  # noqa: BLE001 - the reader is gone, whatever that looks like here
+    except Exception as error:  # noqa: BLE001 - any error means that the reader is gone
         log.debug("an event stream ended: %s", error)
     finally:
         try:
             websocket.close(1000, "")
-        except Exception as error:  # noqa: BLE001 - it was close_proxy before
-            log.debug("a socket was close_proxy already: %s", error)
+        except Exception as error:  # noqa: BLE001 - it may be closed already
+            log.debug("a socket was closed already: %s", error)
         message_proxy.destroy()
         close_proxy.destroy()

@@ -41,7 +41,13 @@ from breathing_room.hosts.worker.hibernation import (
     with_dropped,
 )
 from breathing_room.hosts.worker.settings import WorkerConfig
-from breathing_room.hosts.worker.shard_calls import ADD_SHARDS, Call, CoordinatorCalls, ShardCalls, CoordinatorSecrets
+from breathing_room.hosts.worker.shard_calls import (
+    ADD_SHARDS,
+    Call,
+    CoordinatorCalls,
+    ShardCalls,
+    CoordinatorSecrets,
+)
 from breathing_room.hosts.worker.shard_calls import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
 from breathing_room.ports import PublishTarget, Store
@@ -163,7 +169,9 @@ class WorkerPlatform:
         rest = self._kept.get(REST)
         try:
             if rest is not None:
-                room = self._resumed(decode_snapshot(rest[1:]), sockets, people, occupied=rest[:1] == OCCUPIED)
+                room = self._resumed(
+                    decode_snapshot(rest[1:]), sockets, people, occupied=rest[:1] == OCCUPIED
+                )
             else:
                 room = await self._restored(now_ms)
         except HostError as error:
@@ -431,7 +439,9 @@ class WorkerPlatform:
     @property
     def shards(self) -> int:
         """The objects among which people are spread, as far as the first of them knows."""
-        return self.replica_calls.coordinator.shards if isinstance(self.replica_calls, CoordinatorCalls) else 1
+        return (
+            self.replica_calls.coordinator.shards if isinstance(self.replica_calls, CoordinatorCalls) else 1
+        )
 
     def progress(self) -> Progress:
         """Say how far the room is on its way out of KV."""

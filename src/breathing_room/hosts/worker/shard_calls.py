@@ -1,9 +1,10 @@
 """A room over several objects: what stands beside the room in each of them.
 
-Which of them somebody comes to, the Worker says (``core/replication/routing.py``): the first that has a place. The first object,
-``lobby``, holds everybody until it is full; then their number doubles, ``lobby#1``, ``lobby#2`` and so on, as often as all are full, and
-halves when a quarter would do. The panel, reads, averages and backups are the first one's business. What objects say to
-each other, and what follows, is in ``core/replication/coordinator.py``.
+The Worker routes a connection to the first object that has a place, in the order of ``core/replication/routing.py``.
+The first object, ``lobby``, holds all connections until it is full. Then the number of objects doubles (``lobby#1``,
+``lobby#2`` and so on) as often as all are full, and halves when a quarter would do. The first object is the
+coordinator: it holds the panel, answers reads, and writes averages and backups. The deltas between objects are those
+of ``core/replication/coordinator.py``.
 
 A room that never was larger than one object has nothing of this, and pays for nothing of it.
 """
@@ -33,50 +34,51 @@ from breathing_room.hosts.worker.socket import EdgeSocket
 log = logging.getLogger("breathing_room.worker")
 
 OBJECT_ORIGIN: Final = "https://room"
-"""The address of an object to other objects, and to the Worker."""
+"""The origin in the URLs of requests to an object."""
 
 INTERNAL_PATH: Final = "/shards/"
-"""What begins the paths that objects ask each other for. No route of the Worker leads there."""
+"""The prefix of the paths of requests between objects. No route of the Worker leads there."""
 
 INTERNAL_BODY_BYTES_MAX: Final = 4_000_000
 SECRET: Final = "secret/"  # noqa: S105 - a path, no secret
-ADD_SHARDS: Final = "grow/"
+ADD_SHARDS: Final = "add-shards/"
 
 SHARDS_HEADER: Final = "breathing-room-shards"
-"""The header in which the first object tells the Worker how many there are, once there are several."""
+"""The response header with the number of objects, which the first object sets once there are several."""
 
 SYNC_INTERVAL_MS_MAX: Final = 5_000
-"""What is to be told is told after ``push_ms``, and never later than this: an object may be put to sleep after 10 s without work, and who came
-and went since the last time is only in its memory."""
+"""Deltas are sent ``push_ms`` after the last ones, and never later than this: the platform may hibernate an object
+after 10 s without work, and the keys of visitors who came and went since are only in its memory."""
 
 SHARD_COUNT_MAX_AGE_MS: Final = 60_000
-"""How long the Worker goes by what it was told; then it asks the first object for a place again, and is told anew."""
+"""How long the Worker uses the number of objects that it last read; then it starts at the first object again, whose
+answer has the number."""
 
 FULL_MAX_AGE_MS: Final = 1_000
-"""How long the Worker sends everybody away after all objects of a room were full."""
+"""How long the Worker refuses connections to a room without a request after all of its objects were full."""
 
 CALL_S: Final = 5.0
-"""How long another object may take to answer."""
+"""The timeout of a request to another object."""
 
 Call = Callable[[int, str, bytes], Awaitable[bytes]]
-"""Asks another object of the room: its number, a path, and what to send."""
+"""Sends a request to another object of the room: its number, a path after ``INTERNAL_PATH``, and a body."""
 
 
 def object_name(room: str, shard: int) -> str:
-    """Name an object. A room's name has no ``#``."""
+    """Return the name of an object. A room's name has no ``#``."""
     return f"{room}#{shard}" if shard else room
 
 
 def room_and_shard(name: str) -> tuple[str, int]:
-    """Read back what ``object_name`` made."""
+    """Split an object's name into the room and the number of the object."""
     room, _, shard = name.partition("#")
     return room, int(shard or 0)
 
 
 def routing_key(request: HttpRequest, address: str | None) -> bytes:
-    """Find what a visitor brings each time before saying who it is: the id that older clients name, or else the address prefix.
+    """Return what is the same in each handshake of a visitor: the ``sessionId`` of document clients, or the address prefix.
 
-    It is hashed at once (``order``), kept nowhere and told nobody.
+    It is hashed at once (``rank_shards``), and neither stored nor sent.
     """
     if session_id := request.query.get("sessionId"):
         return session_id.encode()
@@ -88,35 +90,35 @@ def routing_key(request: HttpRequest, address: str | None) -> bytes:
 
 
 class ShardCounts:
-    """What the Worker knows of how many objects rooms have, and which are full: what each of them said of itself lately."""
+    """The number of objects of each room, and which rooms are full, as the Worker read it last."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[int, int]] = {}
         self._full_at_ms: dict[str, int] = {}
 
     def shards(self, room: str, now_ms: int) -> int:
-        """Say how many there are; one where nothing else is known."""
+        """Return the number of objects of a room; one if it is not known."""
         shards, learnt_at_ms = self._known.get(room, (1, now_ms))
         return shards if now_ms - learnt_at_ms < SHARD_COUNT_MAX_AGE_MS else 1
 
     def learn(self, room: str, shards: int, now_ms: int) -> None:
-        """Remember what the first object of a room said."""
+        """Store the number that the first object of a room answered."""
         self._known[room] = (shards, now_ms)
 
     def is_full(self, room: str, now_ms: int) -> bool:
-        """Tell whether all objects of a room were full just now: a hundred are not to be asked for each who wants in."""
+        """Return whether all objects were full a moment ago: a full room must not cost a request to each for every handshake."""
         return now_ms - self._full_at_ms.get(room, 0) < FULL_MAX_AGE_MS
 
     def mark_full(self, room: str, now_ms: int) -> None:
-        """Remember that there is no place left."""
+        """Note that all objects of a room are full."""
         self._full_at_ms[room] = now_ms
 
 
 class CoordinatorSecrets:
-    """The secrets of the first object, as another object of the room asks for them.
+    """The secrets of the first object, requested by another object of the room.
 
     Args:
-        call: Asks another object.
+        call: Sends a request to another object.
     """
 
     def __init__(self, call: Call) -> None:
@@ -126,21 +128,21 @@ class CoordinatorSecrets:
         """Return the secret of an epoch; the proposed one if the first object has none.
 
         Raises:
-            ClientError: It cannot be reached.
+            ClientError: The first object cannot be reached.
         """
         return await self._call(0, f"{SECRET}{epoch}", b"") or proposed
 
     async def find(self, epoch: int) -> None:
-        """Return nothing: no visitor was in another object before its first secret."""
+        """Return None: an object had no visitors before its first secret."""
 
 
 class ReplicaCalls(ABC):
-    """What an object tells the others of its part of the room, and its people of all.
+    """The replica of an object, and its requests to the other objects of the room.
 
     Args:
-        peers: What it knows of the others.
-        room: Its part.
-        call: Asks another object.
+        peers: The state of the other objects.
+        room: This object's part of the room.
+        call: Sends a request to another object.
     """
 
     def __init__(self, peers: Coordinator | Shard, room: RoomHost[Any], call: Call) -> None:
@@ -149,10 +151,10 @@ class ReplicaCalls(ABC):
         self._call = call
         self._now_ms = room.host.clock.now_ms
         self.replica = Replica(room.room, peers, now_ms=self._now_ms())
-        # The last broadcast as it was kept.
+        # The last broadcast as it was saved.
         self._saved_broadcast: LastBroadcast | None = None
         self._is_syncing = False
-        # What the others know of our part, and how often it was described when that was compared.
+        # The fingerprint of the sums that were sent last, and ``room.changes`` when they were last compared with it.
         self._sent_sums = ""
         self._compared_changes = -1
         self._sums_dirty = True
@@ -163,14 +165,14 @@ class ReplicaCalls(ABC):
 
     @property
     def interval_ms(self) -> int:
-        """The least time between two things that are told to another object."""
+        """The shortest time between two requests to another object."""
         return min(self._host.room.push_ms, SYNC_INTERVAL_MS_MAX)
 
     def next_at_ms(self, timer_at_ms: int | None) -> int | None:
-        """Say when to be timer_fired: for all that is to be done at once, so that one alarm in ``interval_ms`` is enough for it.
+        """Return when the alarm is due. All deadlines share it, so that one alarm in ``interval_ms`` is enough.
 
         Args:
-            timer_at_ms: When the room itself wants to be timer_fired.
+            timer_at_ms: The next timer of the room itself.
         """
         deadlines = (
             timer_at_ms,
@@ -182,70 +184,75 @@ class ReplicaCalls(ABC):
         return None if at_ms is None else max(at_ms, self._timer_fired_at_ms + self.interval_ms)
 
     def timer_fired(self) -> None:
-        """The alarm rang, and what was due is done. Where there was something, more is likely to come: to move an alarm is a row."""
+        """Note that the alarm fired and what was due is done.
+
+        If anything changed, the next alarm is set now: more is likely to change, and moving an alarm later costs a row.
+        """
         self._timer_fired_at_ms = self._now_ms()
         self._busy = self._is_changed
 
     @property
     def _is_changed(self) -> bool:
-        """Whether there is something to keep."""
+        """Whether there is anything to save."""
         return self._changed or self._host.room.last_broadcast != self._saved_broadcast
 
     @property
     @abstractmethod
     def _next_sync_at_ms(self) -> int | None:
-        """When to call others, None for not at all."""
+        """When a request to other objects is due, None for never."""
 
     @property
     def _has_keys(self) -> bool:
-        """Whether somebody came or went of whom nobody was told."""
+        """Whether there are keys of visitors who came or went that were not sent."""
         return self.replica.has_keys
 
     @abstractmethod
     async def sync(self) -> None:
-        """Call others, if there is something to send and it is time."""
+        """Send what is due to other objects, and apply their answers."""
 
     @abstractmethod
     async def answer(self, path: str, body: bytes) -> bytes:
-        """Answer another object.
+        """Answer a request of another object.
 
         Args:
-            path: After ``INTERNAL_PATH``.
-            body: What it sent.
+            path: The path after ``INTERNAL_PATH``.
+            body: The body.
 
         Raises:
-            HostError: It makes no sense.
+            HostError: The path or the body is not one of these.
         """
 
     def after_step(self) -> None:
-        """Something happened here: see whether the others must know."""
+        """Compare the sums with those that were sent last, if the room changed."""
         if self._host.room.changes != self._compared_changes:
             self._compared_changes = self._host.room.changes
-            self._sums_dirty = self._sums_dirty or _fingerprint(self._host.room.summary(self._now_ms())) != self._sent_sums
+            self._sums_dirty = (
+                self._sums_dirty or _fingerprint(self._host.room.summary(self._now_ms())) != self._sent_sums
+            )
 
     def compose(self, now_ms: int) -> RoomDelta:
-        """Return what the others should know."""
+        """Return the delta to send."""
         part = self.replica.compose(now_ms)
         self._sent_sums, self._sums_dirty = _fingerprint(part.summary), False
         return part
 
-    # --- What others say --------------------------------------------------------------------------------------
+    # --- Deltas of other objects ------------------------------------------------------------------------------
 
-    def _receive(self, messages: Iterable[Delta], *, down: Iterable[PeerId] = ()) -> None:
-        """Do what follows from what others said for those who are here."""
-        self._host.take(self.replica.receive(messages, down=down, now_ms=self._now_ms()))
+    def _receive(self, deltas: Iterable[Delta], *, down: Iterable[PeerId] = ()) -> None:
+        """Apply deltas of other objects, and carry out what follows."""
+        self._host.take(self.replica.receive(deltas, down=down, now_ms=self._now_ms()))
         self._changed = True
 
     def resume_standby(self, session: EdgeSocket) -> None:
-        """Go on with a socket that was standby_at before a sleep."""
+        """Put a connection on standby that was so before hibernation."""
         assert session.key is not None
         assert session.standby_at is not None
         self.replica.adopt(session, session.key, session.mood, session.standby_at)
 
-    # --- Rest -------------------------------------------------------------------------------------------------
+    # --- Hibernation ------------------------------------------------------------------------------------------
 
     def save(self) -> bytes | None:
-        """Write what is to be remembered, if it changed and was not written just now."""
+        """Return the row to write, None if nothing changed or it was written less than ``interval_ms`` ago."""
         now_ms = self._now_ms()
         if not self._is_changed or now_ms < self._saved_at_ms + self.interval_ms:
             return None
@@ -253,7 +260,7 @@ class ReplicaCalls(ABC):
         self._saved_at_ms = now_ms
         self._saved_broadcast = self._host.room.last_broadcast
         announced, broadcast_at_ms, label_shown, reply_ahead = self._saved_broadcast
-        # A broadcast that is to follow in any case is kept as one of which it is not known what it said.
+        # A broadcast that is owed in any case is saved as one of unknown content.
         counts = (
             None
             if reply_ahead
@@ -266,7 +273,7 @@ class ReplicaCalls(ABC):
         return pack(head | {"stamp": self._sent_sums}, self._encode_peers())
 
     def resume(self, kept: bytes) -> None:
-        """Go on from what ``keep`` wrote.
+        """Resume from a row of ``save``.
 
         Raises:
             HostError: It is damaged.
@@ -282,7 +289,7 @@ class ReplicaCalls(ABC):
                 announced = Counts(count, low, high, method, cells, rate)
             last = LastBroadcast(announced, at_ms, label_shown, reply_ahead=counts is None)
         except DAMAGE as error:
-            raise HostError("damaged words of a part") from error
+            raise HostError("a damaged row of a replica") from error
         self._resume_peers(peers)
         self.replica = Replica(self._host.room, self._peers, now_ms=self._now_ms(), last=last)
         self._saved_broadcast = last
@@ -292,11 +299,11 @@ class ReplicaCalls(ABC):
 
     @abstractmethod
     def _encode_peers(self) -> bytes:
-        """Encode what is known of the others."""
+        """Encode the state of the other objects."""
 
     @abstractmethod
     def _resume_peers(self, peers: bytes) -> None:
-        """Go on from what ``_encode_peers`` encoded."""
+        """Resume from a value of ``_encode_peers``."""
 
     def _moods_of(self, room: str) -> tuple[str, ...]:
         del room
@@ -308,7 +315,7 @@ def _cell(count: int, low: int, high: int) -> Interval:
 
 
 def _fingerprint(summary: Summary) -> str:
-    """Say what others would learn from a summary, but not how it ages."""
+    """Return the sums that other objects need to know of, without what changes by time alone."""
     panel, legacy = summary.panel, summary.legacy
     people = (summary.people, summary.suspect, summary.restored, summary.unknown)
     return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, legacy.repeats))
@@ -323,11 +330,11 @@ def _empty(room: RoomHost[Any], now_ms: int) -> Summary:
 
 
 class CoordinatorCalls(ReplicaCalls):
-    """The part of the first object: it adds up, and tells.
+    """The replica of the first object: it adds the sums of all shards, and sends them updates.
 
     Args:
-        room: Its part.
-        call: Asks another object.
+        room: The first object's part of the room.
+        call: Sends a request to another object.
     """
 
     def __init__(self, room: RoomHost[Any], call: Call) -> None:
@@ -344,7 +351,7 @@ class CoordinatorCalls(ReplicaCalls):
 
     @property
     def is_alone(self) -> bool:
-        """Whether the room is one object again, and there is nothing left to tell or to remember."""
+        """Whether the room is one object again, and no shard and no connection on standby is left."""
         return not (self.coordinator.states or self.coordinator.shards > 1 or self.replica.standby_count)
 
     @property
@@ -352,21 +359,21 @@ class CoordinatorCalls(ReplicaCalls):
         return self.coordinator.next_at_ms(self.interval_ms)
 
     def add_shards(self, full: int, most: int) -> int:
-        """ShardCounts people over more objects, if all of those are full that are in use.
+        """Spread visitors over more objects, if all objects in use are full.
 
         Args:
             full: How many were found full.
             most: How many there may be.
 
         Returns:
-            How many there are.
+            The number of objects.
         """
         if self.coordinator.add_shards(full, most):
             self._changed = True
         return self.coordinator.shards
 
     def after_step(self) -> None:
-        """Something happened here: see whether the children must know, and whether fewer of them would do."""
+        """Note what the shards do not know, and use fewer of them if a quarter would do."""
         super().after_step()
         coordinator, now_ms = self.coordinator, self._now_ms()
         if self._sums_dirty or self._has_keys:
@@ -375,20 +382,20 @@ class CoordinatorCalls(ReplicaCalls):
             self._changed = True
 
     def _append_own(self, now_ms: int) -> Summary:
-        """Put our own words into the log; it is ours, so that they are read at once."""
-        has_words = self._has_keys
+        """Append the coordinator's own delta to the log, which it has then read; return its sums."""
+        has_keys = self._has_keys
         part = self.compose(now_ms)
-        if has_words:
+        if has_keys:
             self.coordinator.append(part, now_ms)
             self._host.take(self.replica.acknowledge(now_ms=now_ms))
         return part.summary
 
     async def answer(self, path: str, body: bytes) -> bytes:
-        """Take a report, and answer with update."""
+        """Take a report of a shard, and answer with an update."""
         now_ms, shard = self._now_ms(), int(path)
         report = ShardReport.decode(body, self._moods_of)
-        said, resync = self.coordinator.hear(shard, report, now_ms)
-        self._receive(said)
+        deltas, resync = self.coordinator.hear(shard, report, now_ms)
+        self._receive(deltas)
         own = self._append_own(now_ms)
         update = self.coordinator.update(shard, own, now_ms, resync=resync)
         self.coordinator.informed(shard, update.version)
@@ -396,7 +403,7 @@ class CoordinatorCalls(ReplicaCalls):
         return update.encode(self._moods_of)
 
     async def sync(self) -> None:
-        """Tell children what they would not hear in time by telling us something."""
+        """Send an update to each shard that did not ask for it in time by a report of its own."""
         if self._is_syncing:
             return
         self._is_syncing = True
@@ -417,8 +424,8 @@ class CoordinatorCalls(ReplicaCalls):
             async with asyncio.timeout(CALL_S):
                 answered = await self._call(shard, "0", update.encode(self._moods_of))
             report = ShardReport.decode(answered, self._moods_of) if answered else None
-        except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
-            log.debug("shard %d of room %s was not told: %s", shard, self._host.name, error)
+        except Exception as error:  # noqa: BLE001 - any error of the platform means that it was not reached
+            log.debug("shard %d of room %s did not take an update: %s", shard, self._host.name, error)
             self.coordinator.failed(shard, self._now_ms())
             return
         self.coordinator.informed(shard, update.version)
@@ -428,11 +435,11 @@ class CoordinatorCalls(ReplicaCalls):
             self.coordinator.reached(shard, self._now_ms())
 
     def _expire(self) -> None:
-        """Let go of those who are gone."""
+        """Remove the shards that are gone, and follow their last deltas."""
         self._receive(self.coordinator.expire(self._now_ms()))
 
     def connections_lost(self) -> None:
-        """A deploy or a crash took our sockets, and perhaps those of others."""
+        """Suspect all shards: a deploy or a crash closed our connections, and perhaps theirs."""
         self.coordinator.suspect_all(self._now_ms())
         self._receive(())
         self._changed = True
@@ -445,12 +452,12 @@ class CoordinatorCalls(ReplicaCalls):
 
 
 class ShardCalls(ReplicaCalls):
-    """The part of any other object: it tells the first one, and hears from it.
+    """The replica of any other object: it sends reports to the first one, and takes updates.
 
     Args:
-        room: Its part.
+        room: This object's part of the room.
         shard: The number of the object.
-        call: Asks another object.
+        call: Sends a request to another object.
     """
 
     def __init__(self, room: RoomHost[Any], shard: int, call: Call) -> None:
@@ -463,17 +470,17 @@ class ShardCalls(ReplicaCalls):
 
     @property
     def _next_sync_at_ms(self) -> int | None:
-        has_news = self._has_keys or self._sums_dirty or self.shard.is_failing
-        return self._synced_at_ms + self.interval_ms if has_news else None
+        is_due = self._has_keys or self._sums_dirty or self.shard.is_failing
+        return self._synced_at_ms + self.interval_ms if is_due else None
 
     def after_step(self) -> None:
-        """Something happened here: see whether the parent must know."""
+        """Note what the coordinator does not know."""
         super().after_step()
         if bool(self._host.attached) != bool(self._sockets_reported):
-            self._sums_dirty = True  # The parent forgets whoever has none.
+            self._sums_dirty = True  # The coordinator removes a shard without connections.
 
     async def answer(self, path: str, body: bytes) -> bytes:
-        """Take update, and answer with a report, unless there is more to tell than sums: an answer may be lost."""
+        """Take an update; answer with a report if that has sums only, since an answer may be lost."""
         del path
         self._receive_update(CoordinatorUpdate.decode(body, self._moods_of))
         if self._has_keys:
@@ -482,20 +489,20 @@ class ShardCalls(ReplicaCalls):
         return self._encode_report(now_ms, self.compose(now_ms))
 
     async def sync(self) -> None:
-        """Tell the parent what is new, and hear what is new elsewhere."""
+        """Send a report to the coordinator if one is due; a failure is logged and made up for by the next."""
         at_ms = self._next_sync_at_ms
         if self._is_syncing or at_ms is None or self._now_ms() < at_ms:
             return
         try:
             await self.send_report()
-        except Exception as error:  # noqa: BLE001 - whatever the platform throws, it could not be reached
-            log.debug("the first object of room %s was not told: %s", self._host.name, error)
+        except Exception as error:  # noqa: BLE001 - any error of the platform means that it was not reached
+            log.debug("the first object of room %s did not take a report: %s", self._host.name, error)
 
     async def send_report(self) -> None:
-        """Call the parent.
+        """Send a report to the coordinator, and take the update that it answers.
 
         Raises:
-            Exception: Whatever the platform throws. What there was to say is said again.
+            Exception: The request failed, with any error of the platform. Its keys are queued again.
         """
         self._is_syncing = True
         now_ms = self._now_ms()
@@ -516,21 +523,21 @@ class ShardCalls(ReplicaCalls):
         self._receive_update(update)
 
     def _encode_report(self, now_ms: int, part: RoomDelta) -> bytes:
-        # Who is new is so for the sake of somebody who is about to come in.
+        # A shard reports for the first time because a connection is about to be opened on it.
         self._sockets_reported = self._host.attached or int(self.shard.is_new)
         return self.shard.report(part, self._sockets_reported, now_ms).encode(self._moods_of)
 
     def _receive_update(self, update: CoordinatorUpdate) -> None:
         unread = self.shard.hear(update)
         self._receive(unread)
-        if unread:  # Until we say so, nobody knows that our sums heed it.
+        if unread:  # Until the next report, the coordinator does not know that our sums include it.
             self._sums_dirty = True
         if update.resync:
             self._receive((), down=self.replica.standby_at)
             self.replica.resync()
 
     def connections_lost(self) -> None:
-        """A deploy or a crash took our sockets: we are somebody else from now on, so that nobody counts on us for theirs."""
+        """Become another peer, since a deploy or a crash closed our connections: visitors on standby elsewhere are released."""
         self.shard.restart(self._now_ms())
         self._sums_dirty = self._changed = True
 

@@ -1,7 +1,7 @@
-"""A WebSocket that the edge's network holds while the room sleeps.
+"""A WebSocket that the edge's network holds while the object hibernates.
 
-Whatever its session must remember is attachment to it: who is behind it, and how they feel. So the room of a thousand people
-needs no row for any of them, and a join costs what it costs however many there are.
+The state of the connection is attached to it: role, visitor key, mood. So a room of a thousand connections needs no row
+for any of them, and the cost of a join does not grow with their number.
 """
 
 import json
@@ -25,7 +25,7 @@ GRACEFUL_CODES: Final = frozenset({NORMAL_CLOSURE, GOING_AWAY, NO_STATUS})
 
 CODECS: Final = (PROTOCOL, document_api.DOCUMENT_CODEC)
 
-# What the runtime puts in place of bytes that are no UTF-8. Nothing that makes sense here has one.
+# What the runtime puts in place of bytes that are no UTF-8. No valid message has one.
 REPLACEMENT: Final = "\ufffd"
 
 
@@ -34,8 +34,8 @@ class EdgeSocket(Connection):
 
     Attributes:
         websocket: The runtime's.
-        key: The visitor behind it, once it joined.
-        mood: The person's mood, as the room numbers them.
+        key: The key of its visitor, once it joined.
+        mood: The visitor's mood, as the room numbers them.
         opened_at_ms: When it was opened.
         standby_at: The object on which its visitor is counted, if that is another one: the connection is on standby
             (``core/replication/replica.py``).
@@ -55,10 +55,10 @@ class EdgeSocket(Connection):
 
     @classmethod
     def resume(cls, websocket: Any, attachment: str, room: RoomHost[Any]) -> Self:
-        """Go on with a socket that was kept open while the room slept.
+        """Resume a connection that the network held during hibernation.
 
         Raises:
-            ValueError: What is attachment to it is not ours.
+            ValueError: Its attachment is damaged, or not ours.
         """
         role, codec, opened_at_ms, key, mood, bad_messages, *standby_at = json.loads(attachment)
         if role not in {NEW, OBSERVER, MEMBER} or (role == MEMBER) != (key is not None):
@@ -78,11 +78,19 @@ class EdgeSocket(Connection):
         return session
 
     def save_attachment(self) -> None:
-        """Attach what is to be remembered, if it changed."""
+        """Attach the state to the socket, if it changed."""
         key = None if self.key is None or self.role != MEMBER else self.key.hex()
         codec = CODECS.index(self.codec)
         attachment = json.dumps(
-            [self.role, codec, self.opened_at_ms, key, self.mood, self._bad_messages, *(self.standby_at or ())]
+            [
+                self.role,
+                codec,
+                self.opened_at_ms,
+                key,
+                self.mood,
+                self._bad_messages,
+                *(self.standby_at or ()),
+            ]
         )
         if attachment != self._attachment and self.role != ENDED:
             self._attachment = attachment
@@ -103,7 +111,7 @@ class EdgeSocket(Connection):
         self.save_attachment()
 
     def ping(self) -> None:
-        """Do nothing: the network looks after its sockets, and tells us when one ends."""
+        """Do nothing: the runtime cannot send control pings, and the network reports a connection that broke."""
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Begin the closing handshake."""
@@ -117,10 +125,10 @@ class EdgeSocket(Connection):
         """Close with 1001: the runtime has no way to cut a socket off."""
         self.close(GOING_AWAY)
 
-    # --- What the runtime tells -------------------------------------------------------------------------------
+    # --- Events of the runtime --------------------------------------------------------------------------------
 
     def message_arrived(self, message: Any) -> None:
-        """Take a message: a string, or a buffer if it was binary."""
+        """Receive a message: a string, or a buffer if it was binary."""
         if self._closing or self.role == ENDED:
             return
         if not isinstance(message, str):
@@ -136,7 +144,7 @@ class EdgeSocket(Connection):
                 self.save_attachment()
 
     def peer_closed(self, code: int) -> None:
-        """The client began the closing handshake, answered ours, or is gone."""
+        """End the connection: the client began the closing handshake, answered ours, or is gone."""
         self.ended(graceful=code in GRACEFUL_CODES)
         if not self._closing:
             self._closing = True
@@ -148,7 +156,7 @@ class EdgeSocket(Connection):
             return
         try:
             self.websocket.send(text)
-        except Exception as error:  # noqa: BLE001 - whatever the runtime throws, the socket is gone
+        except Exception as error:  # noqa: BLE001 - any error of the runtime means that the socket is gone
             log.debug("a socket went away: %s", error)
 
     def _hang_up(self, code: int, reason: str) -> None:
