@@ -16,7 +16,14 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.worker import routes as http
 from breathing_room.hosts.worker.room_platform import WorkerPlatform
-from breathing_room.hosts.worker.routes import ROOM_ROUTES, OTHER_ROUTES, HttpRequest, RoomRoutes, Routes, find_route
+from breathing_room.hosts.worker.routes import (
+    OTHER_ROUTES,
+    ROOM_ROUTES,
+    HttpRequest,
+    RoomRoutes,
+    Routes,
+    find_route,
+)
 from breathing_room.hosts.worker.settings import WorkerConfig
 from inside import HandClock
 from room_adapter import Objects

@@ -1,4 +1,8 @@
-"""The Durable Object of a room: what the platform calls, and what it is asked for."""
+"""The Durable Object of a room: the events of the runtime in, its sockets, rows and alarm out.
+
+The runtime answers the heartbeat of a connection (``PING`` of ``core/wire.py``) without waking the object. A text that means
+the same and is spelled otherwise is an ordinary message: it wakes the object, which answers it.
+"""
 
 import asyncio
 import logging
@@ -21,10 +25,10 @@ from breathing_room.hosts.worker.platform import binding, make_host, read_reques
 from breathing_room.hosts.worker.room_platform import EdgeServices, WorkerPlatform
 from breathing_room.hosts.worker.routes import HttpRequest, RoomRoutes, find_route
 from breathing_room.hosts.worker.shard_calls import (
+    INTERNAL_BODY_BYTES_MAX,
+    INTERNAL_PATH,
     OBJECT_ORIGIN,
     SHARDS_HEADER,
-    INTERNAL_PATH,
-    INTERNAL_BODY_BYTES_MAX,
     object_name,
     room_and_shard,
 )
@@ -39,7 +43,7 @@ _hosts: list[EdgeServices] = []
 
 
 def the_host(env: Any) -> EdgeServices:
-    """Find what all rooms share in this copy of the code; the first room makes it."""
+    """Return what all rooms of this isolate share; the first room makes it."""
     if not _hosts:
         _hosts.append(make_host(env))
     return _hosts[0]
@@ -57,26 +61,26 @@ class BreathingRoom(DurableObject):
         self._sockets: dict[int, EdgeSocket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    # --- What the platform calls ------------------------------------------------------------------------------
+    # --- Events of the runtime --------------------------------------------------------------------------------
 
     async def fetch(self, request: Any) -> Any:
-        """Answer a request that the Worker passed on, a handshake included."""
+        """Answer a request that the Worker forwarded, handshakes included."""
         log.debug("%s request", BILLED)
-        asked = read_request(request.js_object)
+        parsed = read_request(request.js_object)
         host = the_host(self.env)
         headers: dict[str, str] = {}
         try:
-            if asked.path.startswith(INTERNAL_PATH):
-                return await self._answer_internal(asked)
-            name, path = find_route(asked.method, asked.path, host.config.default_room)
+            if parsed.path.startswith(INTERNAL_PATH):
+                return await self._answer_internal(parsed)
+            name, path = find_route(parsed.method, parsed.path, host.config.default_room)
             if host.worker.collects:
-                return respond(await self._collector(host).answer(name, path, asked), headers)
+                return respond(await self._collector(host).answer(name, path, parsed), headers)
             room = await self._resumed_room(name)
             if room.shards > 1:
                 headers[SHARDS_HEADER] = str(room.shards)
             if path in {"/socket", "/api/room"}:
-                return self._open_socket(room, asked, headers, None if path == "/api/room" else name)
-            answer = await RoomRoutes(room.room).answer(path, asked)
+                return self._open_socket(room, parsed, headers, None if path == "/api/room" else name)
+            answer = await RoomRoutes(room.room).answer(path, parsed)
         except Exception as error:  # noqa: BLE001 - nothing may escape to the platform
             refused = as_client_error(error)
             host.counters.refuse(refused.code)
@@ -84,36 +88,36 @@ class BreathingRoom(DurableObject):
         return respond(answer, headers)
 
     def _collector(self, host: EdgeServices) -> KvRoutes:
-        """Find who collects the reports of this room, where it is kept in KV."""
+        """Return the handlers that collect the reports of this room, where the backend is KV."""
         if self._kv_routes is None:
             assert host.store is not None
             self._kv_routes = KvRoutes(host.worker, host.store, collects=True)
         return self._kv_routes
 
     async def _answer_internal(self, request: HttpRequest) -> Any:
-        """Answer another object of the room, or the Worker."""
+        """Answer a request of another object of the room, or of the Worker for itself."""
         body = await request.read(INTERNAL_BODY_BYTES_MAX)
         room = await self._resumed_room(None)
         answer = await room.answer_internal(request.path.removeprefix(INTERNAL_PATH), body)
         return respond(Answer(200, answer), {})
 
     async def webSocketMessage(self, websocket: Any, message: Any) -> None:  # noqa: N802 - the platform's name
-        """Take a message of a socket."""
+        """Receive a message; the runtime answers ``PING`` itself, and does not call this."""
         log.debug("%s message", BILLED)
-        await self._dispatch(websocket, lambda session: session.message_arrived(message))
+        await self._dispatch(websocket, lambda connection: connection.message_arrived(message))
 
     async def webSocketClose(self, websocket: Any, code: int, reason: str, was_clean: bool) -> None:  # noqa: FBT001, N802
-        """A socket was closed, or its client is gone."""
+        """End a connection that was closed, or whose client is gone."""
         del reason, was_clean
-        await self._dispatch(websocket, lambda session: session.peer_closed(int(code)))
+        await self._dispatch(websocket, lambda connection: connection.peer_closed(int(code)))
 
     async def webSocketError(self, websocket: Any, error: Any) -> None:  # noqa: N802
-        """A socket broke."""
+        """End a connection that broke."""
         del error
-        await self._dispatch(websocket, lambda session: session.peer_closed(1006))
+        await self._dispatch(websocket, lambda connection: connection.peer_closed(1006))
 
     async def alarm(self, info: Any = None) -> None:
-        """The time has come that the room asked for."""
+        """Do what is due in the room."""
         del info
         log.debug("%s alarm", BILLED)
         try:
@@ -122,24 +126,24 @@ class BreathingRoom(DurableObject):
             room.on_timer()
         except Exception as error:
             log.critical("a bug", exc_info=error)
-            # The platform takes this alarm for done, and the room sets no other before it has rung.
+            # The platform takes this alarm for done, and the room sets no other before it has fired.
             self._set_alarm(wall_ms() + ALARM_RETRY_MS)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    async def _dispatch(self, websocket: Any, what: Any) -> None:
+    async def _dispatch(self, websocket: Any, handle: Any) -> None:
         try:
             await self._resumed_room(None)
-            session = self._sockets.get(websocket.js_id)
-            if session is not None:
-                what(session)
-                if session.role == ENDED:
+            connection = self._sockets.get(websocket.js_id)
+            if connection is not None:
+                handle(connection)
+                if connection.role == ENDED:
                     self._sockets.pop(websocket.js_id, None)
         except Exception as error:
             log.critical("a bug", exc_info=error)
 
     async def _resumed_room(self, name: str | None) -> WorkerPlatform:
-        """Find the room; the first call of a life wakes it."""
+        """Return the room; the first call after a start or hibernation resumes it."""
         async with self._loading:
             if self._room is None:
                 state = self._state
@@ -154,6 +158,8 @@ class BreathingRoom(DurableObject):
                     call=partial(self._call, own_name),
                 )
                 await room.resume(self._resumed_sockets(room))
+                # The runtime answers a heartbeat while the object hibernates, and compares whole texts
+                # (https://developers.cloudflare.com/durable-objects/api/state/#setwebsocketautoresponse).
                 state.setWebSocketAutoResponse(
                     js.WebSocketRequestResponsePair.new(PING.decode(), PONG.decode())
                 )
@@ -162,23 +168,23 @@ class BreathingRoom(DurableObject):
         return self._room
 
     def _resumed_sockets(self, room: WorkerPlatform) -> list[EdgeSocket]:
-        """Go on with the sockets that the network kept."""
+        """Return the connections that the network held, the oldest first."""
         revived = []
         for websocket in self._state.getWebSockets():
             try:
-                session = EdgeSocket.resume(websocket, websocket.deserializeAttachment(), room.room)
+                connection = EdgeSocket.resume(websocket, websocket.deserializeAttachment(), room.room)
             except (ValueError, TypeError, IndexError) as error:
-                log.error("a socket with an attachment that is not ours: %s", error)
+                log.error("a connection cannot resume, its attachment is damaged: %s", error)
                 continue
-            self._sockets[websocket.js_id] = session
-            revived.append(session)
-        return sorted(revived, key=lambda session: session.opened_at_ms)
+            self._sockets[websocket.js_id] = connection
+            revived.append(connection)
+        return sorted(revived, key=lambda connection: connection.opened_at_ms)
 
     async def _call(self, room: str, shard: int, path: str, body: bytes) -> bytes:
-        """Ask another object of the room.
+        """Send a request to another object of the room.
 
         Raises:
-            ClientError: It cannot be reached.
+            ClientError: The object cannot be reached.
         """
         try:
             stub = binding(self.env, "ROOMS").getByName(object_name(room, shard))
@@ -188,7 +194,7 @@ class BreathingRoom(DurableObject):
                 content: bytes = (await answered.arrayBuffer()).to_bytes()
                 return content
             reason = f"status {answered.status}"
-        except Exception as error:  # noqa: BLE001 - whatever the platform throws
+        except Exception as error:  # noqa: BLE001 - any error of the platform
             reason = str(error)
         log.warning("%s cannot be reached: %s", object_name(room, shard), reason)
         raise ClientError("unavailable", "a part of the room cannot be reached", status=503, retry_after_s=2)
@@ -209,10 +215,10 @@ class BreathingRoom(DurableObject):
         )
         client, server = js.WebSocketPair.new().object_values()
         self._state.acceptWebSocket(server)
-        session = EdgeSocket(server, room.room, admitted.codec)
-        self._sockets[server.js_id] = session
-        room.accept(session)
-        admitted.begin(session)
+        connection = EdgeSocket(server, room.room, admitted.codec)
+        self._sockets[server.js_id] = connection
+        room.accept(connection)
+        admitted.begin(connection)
         return Response(None, 101, headers=headers, web_socket=client)
 
     def _set_alarm(self, at_ms: int) -> None:
@@ -220,7 +226,7 @@ class BreathingRoom(DurableObject):
         self._state.storage.setAlarm(at_ms)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        # The event loop holds tasks weakly, so what waits could be collected before its end.
+        # The event loop holds tasks weakly, so one that waits could be collected before its end.
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

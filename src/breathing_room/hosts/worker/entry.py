@@ -21,9 +21,9 @@ from breathing_room.hosts.worker.platform import binding, read_request, respond,
 from breathing_room.hosts.worker.routes import ADDRESS, HttpRequest, Routes
 from breathing_room.hosts.worker.shard_calls import (
     ADD_SHARDS,
+    INTERNAL_PATH,
     OBJECT_ORIGIN,
     SHARDS_HEADER,
-    INTERNAL_PATH,
     ShardCounts,
     object_name,
     routing_key,

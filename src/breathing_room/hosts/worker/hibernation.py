@@ -1,6 +1,6 @@
-"""A room that sleeps: what it remembers is a few values by name, each one row of the object's SQLite, and what is attached to its sockets.
+"""The state that outlasts hibernation: a few values by name, each a row of the object's SQLite, beside the attachments of sockets.
 
-A row that is written costs a millionth of a dollar whatever its size, and a read a thousandth of that (``docs/howto/cloudflare.md``).
+A row costs a millionth of a dollar to write, at any size, and a thousandth of that to read (``docs/howto/cloudflare.md``).
 So a value is written whole, and only when it changed.
 """
 
@@ -16,7 +16,7 @@ from breathing_room.hosts.common.rooms.secrets import SecretSource, draw_secret
 log = logging.getLogger("breathing_room.worker")
 
 BILLED: Final = "billed:"
-"""What begins a line of the log, at the level debug, about whatever the platform bills."""
+"""The prefix of the debug log lines about operations that the platform bills."""
 
 REST: Final = "rest"
 SNAPSHOT: Final = "snapshot"
@@ -24,22 +24,22 @@ HISTORY: Final = "history"
 SHARDS: Final = "shards"
 SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
 
-# Whether a visitor was on a socket when the rest was written: if none is now, a deploy or a crash dropped them.
+# Whether a visitor had a connection when the rest was written: if none has now, a deploy or a crash dropped them.
 OCCUPIED: Final = b"\x01"
 EMPTY: Final = b"\x00"
 
 
 class Kept(Protocol):
-    """A few values by name."""
+    """The rows of an object: values by name."""
 
     def get(self, name: str) -> bytes | None:
-        """Read a value; None when there is none."""
+        """Return a value; None when there is none."""
 
     def put(self, name: str, value: bytes) -> None:
-        """Keep a value in place of the former one."""
+        """Write a value in place of the former one."""
 
     def delete(self, name: str) -> None:
-        """Forget a value; there need not be one."""
+        """Delete a value; there need not be one."""
 
 
 class Rows:
@@ -47,7 +47,7 @@ class Rows:
 
     Args:
         sql: ``ctx.storage.sql``.
-        to_js: Makes a JavaScript buffer of bytes.
+        to_js: Converts bytes to a JavaScript buffer.
     """
 
     def __init__(self, sql: Any, to_js: Any) -> None:
@@ -56,12 +56,12 @@ class Rows:
         sql.exec("CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
 
     def get(self, name: str) -> bytes | None:
-        """Read a value; None when there is none."""
+        """Return a value; None when there is none."""
         rows = self._sql.exec("SELECT value FROM kept WHERE name = ?", name).toArray()
         return None if rows.length == 0 else bytes(rows[0].value.to_bytes())
 
     def put(self, name: str, value: bytes) -> None:
-        """Keep a value in place of the former one: one row."""
+        """Write a value in place of the former one: one row."""
         written = self._sql.exec(
             "INSERT INTO kept VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             name,
@@ -71,16 +71,16 @@ class Rows:
             log.debug("%s row %s", BILLED, name)
 
     def delete(self, name: str) -> None:
-        """Forget a value; there need not be one."""
+        """Delete a value; there need not be one."""
         self._sql.exec("DELETE FROM kept WHERE name = ?", name)
 
 
 class KeptSecrets:
-    """The secrets of an object: each is a row, so that an object that wakes asks no other for it.
+    """The secrets of an object, each a row: an object that resumes needs no request for them.
 
     Args:
         kept: The rows.
-        shared: Where the object finds those on which it agrees with others; None for its own alone.
+        shared: The source on whose secrets several objects or hosts agree; None to draw its own.
     """
 
     def __init__(self, kept: Kept, shared: SecretSource | None) -> None:
@@ -88,10 +88,10 @@ class KeptSecrets:
         self._shared = shared
 
     async def agree(self, epoch: int, proposed: bytes) -> bytes:
-        """Return the secret of an epoch: that of the row, that of the others, or the proposed one. Older rows go.
+        """Return the secret of an epoch: of the row, of the shared source, or the proposed one. Delete older rows.
 
         Raises:
-            ClientError: The others cannot be reached.
+            ClientError: The first object cannot be reached.
         """
         if (found := self._kept.get(f"{SECRET}{epoch}")) is not None:
             return found
@@ -118,7 +118,7 @@ class KeptSecrets:
             own_epoch: The epoch here; the clock of the other object may be ahead.
 
         Raises:
-            ClientError: The others cannot be reached.
+            ClientError: The first object cannot be reached.
         """
         found = await self.find(epoch)
         if found is None and epoch > own_epoch:
@@ -137,12 +137,12 @@ class KeptSecrets:
 
 
 def with_dropped(rest: Snapshot, stored: bytes | None, *, lease_ms: int, now_ms: int) -> Snapshot:
-    """Add the visitors whose sockets a deploy or a crash dropped, as far as the last snapshot knows them.
+    """Add the visitors whose connections a deploy or a crash dropped, as suspect, from the last snapshot.
 
     Args:
-        rest: What no socket remembered.
-        stored: The last snapshot of all, None if there is none.
-        lease_ms: How long a lease is.
+        rest: The state that no attachment held.
+        stored: The last snapshot of the whole room, None if there is none.
+        lease_ms: The length of a lease.
         now_ms: The time.
 
     Raises:
@@ -153,7 +153,7 @@ def with_dropped(rest: Snapshot, stored: bytes | None, *, lease_ms: int, now_ms:
         return replace(rest, unknown_until_ms=now_ms + lease_ms)
     known = {key for key, *_ in rest.people}
     dropped = {key: mood for key, mood, flags, _ in saved.people if not flags & SUSPECT and key not in known}
-    if not dropped:  # It is not known who will come back.
+    if not dropped:  # It is not known which visitors will come back.
         return replace(rest, unknown_until_ms=now_ms + lease_ms)
     left_ms = saved.as_of_ms + lease_ms - rest.as_of_ms
     return with_connected(rest, dropped, left_ms=left_ms, flags=SUSPECT | RESTORED)

@@ -1,7 +1,7 @@
-"""A room in an object that sleeps: what carries out its effects, and what the runtime calls.
+"""The platform of a room in an object that hibernates: carries out its effects, and takes the runtime's events.
 
-What is to be remembered lies in rows and on sockets (``hibernation.py``). A room over several objects has a part of it beside it
-(``shard_calls.py``). Nothing here knows the runtime: that is ``durable_object.py``.
+State that outlasts hibernation is in rows and attachments of sockets (``hibernation.py``). In a room over several
+objects the requests between them are ``shard_calls.py``. Nothing here knows the runtime: that is ``durable_object.py``.
 """
 
 import logging
@@ -45,8 +45,8 @@ from breathing_room.hosts.worker.shard_calls import (
     ADD_SHARDS,
     Call,
     CoordinatorCalls,
-    ShardCalls,
     CoordinatorSecrets,
+    ShardCalls,
 )
 from breathing_room.hosts.worker.shard_calls import SECRET as SECRET_OF
 from breathing_room.hosts.worker.socket import EdgeSocket
@@ -65,10 +65,10 @@ class EdgeServices:
     """What the objects of a Worker share.
 
     Attributes:
-        worker: How the Worker works.
+        worker: The settings of the Worker.
         clock: The time.
-        counters: What was counted since the code was loaded.
-        prefixes: Hashes address prefixes, under a key that lives as long as that.
+        counters: Counts of this isolate.
+        prefixes: Hashes address prefixes, under a key that is drawn once for each isolate.
         store: Where rooms are backed up, None for nowhere.
         target: Where presences are published, None for nowhere.
     """
@@ -82,28 +82,28 @@ class EdgeServices:
 
     @property
     def config(self) -> ServerConfig:
-        """The part that a server has, too."""
+        """The settings that servers have as well."""
         return self.worker.server
 
 
 class WorkerPlatform:
-    """What carries out the effects of one room, in an object that sleeps.
+    """The platform of one room, in an object that hibernates.
 
     Args:
         edge: What it shares with other objects.
         name: The room's name.
-        kept: What it remembers while it sleeps.
-        set_alarm: Asks to be timer_fired at a time, and at no other.
-        spawn: Lets something go on after the event is over, without keeping the object awake for longer than that takes.
-        shard: Which object of the room it is.
-        call: Asks another one; None where there is none.
+        kept: The rows that outlast hibernation.
+        set_alarm: Sets the one alarm of the object, in place of the former one.
+        spawn: Runs a coroutine after the event, and keeps the object awake until it is done.
+        shard: The number of the object in the room.
+        call: Sends a request to another object of the room; None where there is none.
 
     Attributes:
-        room: The room; it is empty until ``wake`` has built it.
-        worker: How the Worker works.
-        publisher: Publishes the presence, None where it is not.
-        migration: Keeps the room together with what is left of it in KV, None where nothing is.
-        part: What stands beside the room if it is one of several parts, else None.
+        room: The room; it is empty until ``resume`` has built it.
+        worker: The settings of the Worker.
+        publisher: Publishes the presence; None where it is not published.
+        migration: Syncs the room with writers in KV; None after the migration.
+        replica_calls: The replica of the room, if several objects hold it; otherwise None.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class WorkerPlatform:
         shard: int = 0,
         call: Call | None = None,
     ) -> None:
-        # Backups and publishing are the first object's business.
+        # Only the first object writes backups and publishes.
         self._edge = replace(edge, store=None, target=None) if shard else edge
         self.worker = edge.worker
         services = RoomServices(edge.config, clock=edge.clock, counters=edge.counters, prefixes=edge.prefixes)
@@ -145,47 +145,52 @@ class WorkerPlatform:
             self._room_store = RoomStore(self._edge.store, edge.counters, writes_cost=True)
         self._saved_version: object = None
         self._alarm_at_ms: int | None = None
-        # The platform loses an alarm that is set, as it rings, to the millisecond at which it rings (workerd 1.20261117.1, 2026-11-30).
+        # The platform loses an alarm that is set while it fires, to the millisecond at which it fires
+        # (workerd 1.20261117.1, 2026-11-30).
         self._alarm_fired_at_ms = 0
         self._is_alarm_noted = False
-        # Where changes had to wait to be broadcast, more are likely to come. Before this time nothing can be broadcast, so there is one
-        # alarm then, which no change and no snapshot moves: to move it is a row.
+        # Where changes had to wait to be broadcast, more are likely to come. Before this time nothing can be
+        # broadcast, so there is one alarm then, which no change and no snapshot moves: moving it costs a row.
         self._busy_until_ms: int | None = None
-        # What was broadcast since the averages were written, each with the time.
+        # The counts that were broadcast since the averages were written, each with its time.
         self._observations: list[tuple[dict[str, int] | None, int]] = []
 
-    # --- Wake ----------------------------------------------------------------------------------------------------
+    # --- Hibernation ---------------------------------------------------------------------------------------------
 
     async def resume(self, open_sockets: Iterable[EdgeSocket]) -> None:
-        """Go on: after a sleep as if there had been none, after a deploy or a crash from the last snapshot, or anew.
+        """Resume the room: unchanged after hibernation, from the last snapshot after a deploy or a crash, else empty.
 
         Args:
-            open_sockets: Those that the network kept, the oldest first.
+            open_sockets: The connections that the network held, the oldest first.
         """
         await self.load_secrets()
         now_ms = self._clock.now_ms()
         sockets = list(open_sockets)
-        people = [session for session in sockets if session.role == MEMBER and session.standby_at is None]
+        members = [
+            connection
+            for connection in sockets
+            if connection.role == MEMBER and connection.standby_at is None
+        ]
         rest = self._kept.get(REST)
         try:
             if rest is not None:
                 room = self._resumed(
-                    decode_snapshot(rest[1:]), sockets, people, occupied=rest[:1] == OCCUPIED
+                    decode_snapshot(rest[1:]), sockets, members, occupied=rest[:1] == OCCUPIED
                 )
             else:
                 room = await self._restored(now_ms)
         except HostError as error:
-            log.error("room %s: what was kept is of no use: %s", self.room.name, error)
+            log.error("room %s cannot resume, a row is of no use: %s", self.room.name, error)
             room = Room(
                 self.room.name, self.room.config, now_ms=now_ms, unknown=True, connection_is_lease=True
             )
         self.room.begin(room)
-        for session in sockets:
-            self.room.settle(session)
-            if session.role == NEW:
-                self._services.joining.start(session, session.opened_at_ms)
+        for connection in sockets:
+            self.room.settle(connection)
+            if connection.role == NEW:
+                self._services.joining.start(connection, connection.opened_at_ms)
             else:
-                self.room.subscribers[session] = None
+                self.room.subscribers[connection] = None
         log.debug("room %s woke, with %d sockets", self.room.name, len(sockets))
         self._saved_version = room.hibernation_version if rest is not None else None
         self._observations = [self._observation(room.presence(now_ms=now_ms), now_ms)]
@@ -193,7 +198,7 @@ class WorkerPlatform:
             self.migration = KvMigration(
                 self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms
             )
-        await self._resume_replica(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not people)
+        await self._resume_replica(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not members)
         if rest is None:
             self.room.feed(TimerFired())
         elif self.replica_calls is not None:
@@ -202,50 +207,50 @@ class WorkerPlatform:
             self.publisher = Publisher(self._edge.target, publish_ms=self._edge.config.publish_ms)
 
     async def _resume_replica(self, sockets: list[EdgeSocket], *, dropped: bool) -> None:
-        """Go on as one of several parts, if that is what the room is."""
+        """Resume the replica, if the room is held by several objects."""
         kept = self._kept.get(SHARDS)
         if self._call is None or (kept is None and not self._shard):
             return
-        part = (
+        calls = (
             ShardCalls(self.room, self._shard, self._call)
             if self._shard
             else CoordinatorCalls(self.room, self._call)
         )
         if kept is not None:
             try:
-                part.resume(kept)
+                calls.resume(kept)
             except HostError as error:
-                log.error("room %s: what was kept of its other parts is of no use: %s", self.room.name, error)
-        for session in sockets:
-            if session.standby_at is not None:
-                part.resume_standby(session)
+                log.error("room %s: the row of the other objects is of no use: %s", self.room.name, error)
+        for connection in sockets:
+            if connection.standby_at is not None:
+                calls.resume_standby(connection)
         if dropped:
-            part.connections_lost()
-        if isinstance(part, ShardCalls) and part.shard.is_new:
-            await part.send_report()
-        self._use_replica(part)
+            calls.connections_lost()
+        if isinstance(calls, ShardCalls) and calls.shard.is_new:
+            await calls.send_report()
+        self._use_replica(calls)
 
     def _resumed(
-        self, rest: Snapshot, sockets: list[EdgeSocket], people: list[EdgeSocket], *, occupied: bool
+        self, rest: Snapshot, sockets: list[EdgeSocket], members: list[EdgeSocket], *, occupied: bool
     ) -> Room:
-        """Put the room together from what its sockets and its rows hold."""
-        mood_of = {session.key: session.mood for session in people if session.key is not None}
+        """Build the room from its rows and the attachments of its sockets."""
+        mood_of = {connection.key: connection.mood for connection in members if connection.key is not None}
         connections: dict[Connection, VisitorKey] = {
-            session: session.key for session in people if session.key is not None
+            connection: connection.key for connection in members if connection.key is not None
         }
         lease_ms, now_ms = self.room.config.lease_ms, self._clock.now_ms()
         snapshot = with_connected(rest, mood_of, left_ms=lease_ms)
-        if occupied and not people:
+        if occupied and not members:
             snapshot = with_dropped(rest, self._kept.get(SNAPSHOT), lease_ms=lease_ms, now_ms=now_ms)
         if rest.moods != self.room.config.moods:  # A deploy changed them, and dropped every socket.
             return Room.restore(snapshot, self.room.config, now_ms=now_ms, connection_is_lease=True)
-        observers = [session for session in sockets if session.role == OBSERVER]
+        observers = [connection for connection in sockets if connection.role == OBSERVER]
         return Room.wake(
             snapshot, self.room.config, connections, observers=observers, connection_is_lease=True
         )
 
     async def _restored(self, now_ms: int) -> Room:
-        """Begin where another host stopped, if it left something in the store; otherwise with an empty room."""
+        """Restore the backup that another host left in the store; return an empty room if there is none."""
         room = Room(self.room.name, self.room.config, now_ms=now_ms, connection_is_lease=True)
         if self._room_store is None or self._edge.store is None:
             return room
@@ -258,7 +263,7 @@ class WorkerPlatform:
                 return restored.room(self.room.config, now_ms=now_ms, connection_is_lease=True)
             taken = await take_over(self._edge.store, self.worker.stateless, room, now_ms=now_ms)
         except (StoreError, HostError) as error:
-            log.error("room %s: the store is of no use: %s", self.room.name, error)
+            log.error("room %s cannot be restored from the store: %s", self.room.name, error)
             return Room(
                 self.room.name, self.room.config, now_ms=now_ms, unknown=True, connection_is_lease=True
             )
@@ -270,11 +275,11 @@ class WorkerPlatform:
     # --- Platform ------------------------------------------------------------------------------------------------
 
     def call_soon(self, flush: Callable[[], None]) -> None:
-        """Call back at once: nothing else happens in a turn of an object."""
+        """Call back at once: an object handles one event per turn."""
         flush()
 
     def send(self, subscribers: Mapping[Subscriber, None], encoded: EncodedPresence) -> None:
-        """Push to the whole audience."""
+        """Send a presence to all subscribers."""
         now_ms, timer_at_ms = self._clock.now_ms(), self.room.next_timer_ms
         if subscribers and timer_at_ms is not None and timer_at_ms <= now_ms:
             self._busy_until_ms = now_ms + self.room.room.push_ms
@@ -284,10 +289,10 @@ class WorkerPlatform:
             subscriber.push(encoded)
 
     def set_timer(self, at_ms: int | None) -> None:
-        """Do nothing yet: ``commit`` sets the alarm, for all that is to be done."""
+        """Do nothing: ``commit`` sets the alarm, to the first of all deadlines."""
 
     def save(self) -> None:
-        """Keep a snapshot, for when a deploy drops every socket, and put it into the store."""
+        """Save a snapshot in a row, since a deploy drops every connection, and in the store."""
         snapshot = self.room.room.snapshot()
         encoded = encode_snapshot(snapshot)
         self._kept.put(SNAPSHOT, encoded)
@@ -301,7 +306,7 @@ class WorkerPlatform:
         self._observations = self._observations[-1:]
         if self._room_store is not None:
             elsewhere = 0 if self.replica_calls is None else self.replica_calls.replica.peer_leases
-            if elsewhere:  # A host that goes on from it knows nothing of those.
+            if elsewhere:  # A host that restores it does not know of those.
                 snapshot = replace(snapshot, unknown_until_ms=now_ms + self.room.config.lease_ms)
                 encoded = encode_snapshot(snapshot)
             self._spawn(self._back_up(self._room_store, snapshot, encoded, history, elsewhere))
@@ -313,13 +318,13 @@ class WorkerPlatform:
         await store.save(snapshot, encoded, elsewhere=elsewhere, history=history)
 
     def keep(self, effect: KeepConnections) -> None:
-        """Attach to sockets what they are to remember."""
+        """Attach the state of connections to their sockets."""
         for socket in cast("tuple[EdgeSocket, ...]", effect.connections):
             socket.key, socket.mood, socket.standby_at = effect.visitor, effect.mood, effect.standby_at
             socket.save_attachment()
 
     def commit(self) -> None:
-        """Keep what changed, and see to what is due later."""
+        """Save what changed, set the alarm, and publish if it is time."""
         if self.replica_calls is not None:
             self._save_peers(self.replica_calls)
         self._save_rest()
@@ -327,17 +332,17 @@ class WorkerPlatform:
         if self.publisher is not None:
             self._publish(self.publisher)
 
-    def _save_peers(self, part: CoordinatorCalls | ShardCalls) -> None:
-        if isinstance(part, CoordinatorCalls) and part.is_alone:
+    def _save_peers(self, calls: CoordinatorCalls | ShardCalls) -> None:
+        if isinstance(calls, CoordinatorCalls) and calls.is_alone:
             self.replica_calls = None
             self.room.begin(self.room.room)
             self._kept.delete(SHARDS)
             self.room.take(self.room.room.step(PeersChanged(NO_PEERS), now_ms=self._clock.now_ms()))
-        elif (kept := part.save()) is not None:
+        elif (kept := calls.save()) is not None:
             self._kept.put(SHARDS, kept)
 
     def _save_rest(self) -> None:
-        """Write what no socket remembers, if it changed."""
+        """Write what no attachment holds, if it changed."""
         room = self.room.room
         version = room.hibernation_version
         if version != self._saved_version:
@@ -346,7 +351,10 @@ class WorkerPlatform:
             self._kept.put(REST, occupied + encode_snapshot(room.snapshot(connected=False)))
 
     def _rearm(self) -> None:
-        """Keep one alarm, set to the earliest deadline. One that rings too early does no harm, and while there is no audience neither does one too late."""
+        """Set the one alarm to the earliest deadline.
+
+        An early alarm is harmless. A late one is so while there are no subscribers, and rarer.
+        """
         now_ms, timer_at_ms = self._clock.now_ms(), self.room.next_timer_ms
         if timer_at_ms is not None and not self.room.subscribers:
             timer_at_ms = max(timer_at_ms, now_ms + self.worker.idle_alarm_ms)
@@ -370,50 +378,50 @@ class WorkerPlatform:
     # --- What the runtime calls ----------------------------------------------------------------------------------
 
     def accept(self, socket: EdgeSocket) -> None:
-        """Take a socket that was opened: it has some time to say what it is."""
+        """Take a connection that was opened: it has ``join_ms`` for its join or observe."""
         self._rearm()
         socket.save_attachment()
 
     def on_timer(self) -> None:
-        """The time that was asked for has come."""
+        """Do what is due: the alarm fired."""
         now_ms = self._clock.now_ms()
         if not self._is_alarm_noted:
             self._note_alarm()
         self._is_alarm_noted = False
         if self.migration is not None and self.migration.next_at_ms <= now_ms:
-            # Before it begins, so that the alarm that is set now is the next round's, however this one ends.
+            # Before the round, so that the alarm that is set now is the next round's, however this one ends.
             self.migration.begin_round(now_ms)
             self._spawn(self._sync_migration(self.migration))
-        for session in self._services.joining.ended(now_ms):
-            session.close(JOIN_LATE)
+        for connection in self._services.joining.ended(now_ms):
+            connection.close(JOIN_LATE)
         self.room.on_timer()
 
     def _note_alarm(self) -> None:
-        """Note that the alarm rings, perhaps a little early."""
+        """Note that the alarm fired, perhaps a little early."""
         self._alarm_fired_at_ms = max(self._clock.now_ms(), self._alarm_at_ms or 0)
         self._alarm_at_ms = None
         self._is_alarm_noted = True
 
-    # --- Other parts of the room ------------------------------------------------------------------------------
+    # --- Other objects of the room ----------------------------------------------------------------------------
 
     async def sync(self) -> None:
-        """Tell other objects what they should know, and everybody here what follows from what they answer."""
-        if (part := self.replica_calls) is not None:
+        """Exchange deltas with the other objects, if any are due, and carry out what follows."""
+        if (calls := self.replica_calls) is not None:
             self._note_alarm()
-            await part.sync()  # Meanwhile the others may have gone, and the room be one object again.
+            await calls.sync()  # Meanwhile the others may be removed, so that the room is one object again.
             self.room.take(self.room.core.step(TimerFired(), now_ms=self._clock.now_ms()))
-            part.timer_fired()
+            calls.timer_fired()
             self.commit()
 
     async def answer_internal(self, path: str, body: bytes) -> bytes:
-        """Answer another object of this room, or the Worker in front of all.
+        """Answer another object of this room, or the Worker in front.
 
         Args:
-            path: After ``INTERNAL_PATH``.
-            body: What was sent.
+            path: The path after ``INTERNAL_PATH``.
+            body: The body.
 
         Raises:
-            HostError: It makes no sense.
+            HostError: The path or the body is not one of these.
         """
         if path.startswith(SECRET_OF):
             return await self._kept_secrets.share(
@@ -431,65 +439,65 @@ class WorkerPlatform:
         self.commit()
         return answer
 
-    def _use_replica(self, part: CoordinatorCalls | ShardCalls) -> None:
-        """Go on as one of several parts."""
-        self.replica_calls = part
-        self.room.begin(self.room.room, part.replica)
+    def _use_replica(self, calls: CoordinatorCalls | ShardCalls) -> None:
+        """Step the room as one replica of several from now on."""
+        self.replica_calls = calls
+        self.room.begin(self.room.room, calls.replica)
 
     @property
     def shards(self) -> int:
-        """The objects among which people are spread, as far as the first of them knows."""
+        """The number of objects that hold the room, in the first one; 1 in the others."""
         return (
             self.replica_calls.coordinator.shards if isinstance(self.replica_calls, CoordinatorCalls) else 1
         )
 
     def progress(self) -> Progress:
-        """Say how far the room is on its way out of KV."""
+        """Return the progress of the migration out of KV."""
         if self.migration is not None:
             return self.migration.progress(self.room.room)
         return Progress(syncing=False, seats=self.room.room.panel.seat_count, elsewhere=0)
 
     def history(self) -> History:
-        """Read the averages; what cannot be read is begun anew."""
+        """Return the averages; empty ones if they cannot be read."""
         stored = self._kept.get(HISTORY)
         try:
             history = History() if stored is None else History.decode(stored)
         except HostError as error:
-            log.error("the history of room %s is of no use: %s", self.room.name, error)
+            log.error("the history of room %s cannot be read: %s", self.room.name, error)
             history = History()
         for people, wall_ms in self._observations:
             history.observe(people, wall_ms=wall_ms)
         return history
 
     def _note(self, event: Event) -> None:
-        """Take note of what writers elsewhere are to know."""
+        """Note what the writers in KV have to know."""
         if self.migration is not None and isinstance(event, PanelReported | PanelLeft):
             self.migration.note(event, self._clock.now_ms())
 
     @staticmethod
     def _observation(presence: Presence, now_ms: int) -> tuple[dict[str, int] | None, int]:
-        """Note what was said for the averages, which rest on what was published: else they would tell what was not."""
+        """Return what the averages count of a presence: what was published, so that they disclose no more than that."""
         return (presence.people if presence.method in {"counted", "sampled"} else None), now_ms
 
-    # --- Follow -----------------------------------------------------------------------------------------------
+    # --- Migration -----------------------------------------------------------------------------------------------
 
     async def _sync_migration(self, migration: KvMigration) -> None:
-        """Hear those who still report to the stateless mode, and let them hear us; a failure is made up for by the next time."""
+        """Sync with the writers of store mode; a failure is logged and made up for by the next round."""
         try:
             for event in await migration.sync(self.room.room, self._clock.now_ms()):
                 self.room.feed(event)
         except (StoreError, HostError) as error:
-            log.error("room %s could not follow what is in KV: %s", self.room.name, error)
+            log.error("room %s could not sync with KV: %s", self.room.name, error)
         if migration.over:
             self.migration = None
             self._kept.delete(MIGRATING)
-            log.debug("room %s follows no more", self.room.name)
+            log.debug("the migration of room %s out of KV is over", self.room.name)
         self._rearm()
 
     # --- Publish ----------------------------------------------------------------------------------------------
 
     def _publish(self, publisher: Publisher) -> None:
-        """Publish the presence, if it is time: with whatever happens, and never by alarm."""
+        """Publish the presence after an event, if it is time; no alarm is set for it."""
         now_ms = self._clock.now_ms()
         if publisher.is_time(now_ms):
             presence = self.room.presence(wake=False)
@@ -503,7 +511,7 @@ class WorkerPlatform:
     # --- Secrets ----------------------------------------------------------------------------------------------
 
     def _shared_secrets(self) -> SecretSource | None:
-        """Find those on whose secrets the room agrees: the first object for the others, and the store for that."""
+        """Return the source of the secrets: the first object for all others, and the store for the first."""
         if self._shard and self._call is not None:
             return CoordinatorSecrets(self._call)
         if self._edge.store is None:
@@ -512,7 +520,7 @@ class WorkerPlatform:
         return StoreSecrets(self._edge.store, epoch_ms=epoch_ms, clock=self._clock.wall_ms)
 
     async def load_secrets(self) -> None:
-        """Have this epoch's secret and the last one's, and forget older ones. It does nothing while the epoch lasts."""
+        """Load the secrets of this epoch and the last one, and remove older ones, once in each epoch."""
         epoch = self._clock.wall_ms() // self._edge.config.room.epoch_ms
         if epoch != self._services.secrets.epoch:
             await self._services.secrets.load(self._kept_secrets, epoch)

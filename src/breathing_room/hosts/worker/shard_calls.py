@@ -243,11 +243,11 @@ class ReplicaCalls(ABC):
         self._host.take(self.replica.receive(deltas, down=down, now_ms=self._now_ms()))
         self._changed = True
 
-    def resume_standby(self, session: EdgeSocket) -> None:
+    def resume_standby(self, connection: EdgeSocket) -> None:
         """Put a connection on standby that was so before hibernation."""
-        assert session.key is not None
-        assert session.standby_at is not None
-        self.replica.adopt(session, session.key, session.mood, session.standby_at)
+        assert connection.key is not None
+        assert connection.standby_at is not None
+        self.replica.adopt(connection, connection.key, connection.mood, connection.standby_at)
 
     # --- Hibernation ------------------------------------------------------------------------------------------
 

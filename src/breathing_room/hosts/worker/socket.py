@@ -63,19 +63,19 @@ class EdgeSocket(Connection):
         role, codec, opened_at_ms, key, mood, bad_messages, *standby_at = json.loads(attachment)
         if role not in {NEW, OBSERVER, MEMBER} or (role == MEMBER) != (key is not None):
             raise ValueError("a role without a visitor, or a visitor without a role")
-        session = cls(websocket, room, CODECS[codec])
-        session.role = role
-        session.opened_at_ms = int(opened_at_ms)
-        session.key = session.visitor = None if key is None else VisitorKey(bytes.fromhex(key))
-        if session.key is not None and len(session.key) != KEY_BYTES:
+        connection = cls(websocket, room, CODECS[codec])
+        connection.role = role
+        connection.opened_at_ms = int(opened_at_ms)
+        connection.key = connection.visitor = None if key is None else VisitorKey(bytes.fromhex(key))
+        if connection.key is not None and len(connection.key) != KEY_BYTES:
             raise ValueError("not a visitor's key")
-        session.mood = int(mood)
-        session._bad_messages = int(bad_messages)
+        connection.mood = int(mood)
+        connection._bad_messages = int(bad_messages)
         if standby_at:
             name, epoch = standby_at
-            session.standby_at = (str(name), int(epoch))
-        session._attachment = attachment
-        return session
+            connection.standby_at = (str(name), int(epoch))
+        connection._attachment = attachment
+        return connection
 
     def save_attachment(self) -> None:
         """Attach the state to the socket, if it changed."""
