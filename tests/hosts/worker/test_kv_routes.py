@@ -44,7 +44,7 @@ async def a_keeper(*, collects: bool = False) -> tuple[KvRoutes, Counting]:
     policy = "bucketed" if collects else "every"
     worker = WorkerConfig(backend="kv", policy=policy, server=ServerConfig(room=RoomConfig(mode="poll")))
     store = Counting()
-    await reconcile(store, worker.stateless)
+    await reconcile(store, worker.store_mode)
     store.puts = 0
     return KvRoutes(worker, store, collects=collects), store
 

@@ -96,7 +96,7 @@ async def test_names_that_are_made_up_do_not_pile_up(monkeypatch: pytest.MonkeyP
     routes, _ = a_worker()
     for number in range(10):
         await routes.answer(f"room-{number}", "", a_request(), Rooms())
-        assert len(routes._reads) <= 3
+        assert len(routes._cached) <= 3
 
 
 async def test_what_only_the_room_can_answer_is_left_to_it() -> None:

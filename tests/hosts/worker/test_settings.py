@@ -102,5 +102,5 @@ def test_the_names_are_all_that_a_worker_looks_at() -> None:
     own = settings_of(WorkerConfig)
     assert len(WORKER_FIELDS) == len(FIELDS) + len(own) + 1
     assert {*FIELDS, *own, "rooms"} == WORKER_FIELDS.keys()
-    stateless = WorkerConfig(policy="bucketed", bucket_ms=500, reconcile_ms=120_000).stateless
-    assert (stateless.policy, stateless.bucket_ms, stateless.reconcile_ms) == ("bucketed", 500, 120_000)
+    store_mode = WorkerConfig(policy="bucketed", bucket_ms=500, reconcile_ms=120_000).store_mode
+    assert (store_mode.policy, store_mode.bucket_ms, store_mode.reconcile_ms) == ("bucketed", 500, 120_000)

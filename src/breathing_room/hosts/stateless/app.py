@@ -1,4 +1,4 @@
-"""A writer over HTTP, as an ASGI application."""
+"""A writer of store mode, as an ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,12 +38,12 @@ class Routes:
         self.config = writer.config.server
 
     async def presence(self, request: Request) -> Response:
-        """Answer who is here, for caches to share."""
+        """Answer the presence, which shared caches may store."""
         presence = await self.writer.presence(self.writer.check_open(request.path_params["room"]))
         return presence_response(request, presence, max_age_s=self.config.presence_max_age_s)
 
     async def room_config(self, request: Request) -> Response:
-        """Answer how a room works."""
+        """Answer the config of a room; its mode is always ``poll`` here."""
         name = self.writer.check_open(request.path_params["room"])
         settings, presence_url = self.config.room_config(name), self.config.presence_url_of(name)
         body = config_body(name, settings, now_ms=self.writer.clock(), presence_url=presence_url)
@@ -71,29 +71,29 @@ class Routes:
         return cacheable(request, badge(presence).encode(), kept, media_type="image/svg+xml")
 
     async def document_presence(self, request: Request) -> Response:
-        """Answer presence as the planning document's app did."""
+        """Answer the presence in the shape of the planning document's app."""
         presence = await self.writer.presence(self.config.default_room)
         kept = presence_kept(self.config.presence_max_age_s)
         body = encode(document_api.presence_body(presence))
         return cacheable(request, body, kept, etag=etag_of_presence(presence))
 
     async def document_config(self, request: Request) -> Response:
-        """Answer that app's config."""
+        """Answer the config of the planning document's app."""
         body = encode(document_api.CONFIG_OF_STORE_MODE)
         return cacheable(request, body, f"public, max-age={self.config.config_max_age_s}")
 
     async def document_heartbeat(self, request: Request) -> Response:
-        """Refuse the planning document's clients, who cannot be counted without a memory of them."""
+        """Refuse a heartbeat of a document client, which cannot be counted without a memory of its session."""
         del request
         refuse_legacy_report()
 
     async def healthz(self, request: Request) -> Response:
-        """Answer: whoever can is alive."""
+        """Answer that the process is alive."""
         del request
         return json_response(b'{"ok":true}')
 
     async def readyz(self, request: Request) -> Response:
-        """Answer whether people can be counted: the store is there, and the job has run."""
+        """Answer whether visitors can be counted: the store answers, and ``reconcile`` has run."""
         del request
         admit_while(await self.writer.control() is not None)
         return json_response(b'{"ok":true}')
@@ -113,7 +113,7 @@ class OpenedOnDemand:
         self.writer = writer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
+        """Start the writer if that was not done, and forward the event."""
         if scope["type"] == "http" and not self.writer.ready:
             await self.writer.start()
         await self.app(scope, receive, send)
@@ -128,15 +128,15 @@ def stateless_app(
 ) -> Starlette:
     """Make one writer, as an ASGI application.
 
-    Run as many as you like over one store, and ``reconcile`` once a minute somewhere::
+    Run any number over one store, and ``reconcile`` once a minute in one place::
 
         app = stateless_app("presence.db")
 
     Args:
-        store: A store, or the file of one. It must be shared by all writers.
-        config: How writers and job work; the same everywhere.
-        writer: What no other writer is called, in the form of a room's name; by default drawn at random.
-        clock: Tells the wall time.
+        store: A store, or the file of one. All writers must share it.
+        config: The settings of writers and controller; the same everywhere.
+        writer: A name that no other writer has, in the form of a room's name; by default drawn at random.
+        clock: Returns the wall time.
     """
     held = Writer(store, config or StoreModeConfig(), name=writer, clock=clock)
     routes = Routes(held)

@@ -1,4 +1,4 @@
-"""Runs a writer: one process, one port. Run as many as you like over one store."""
+"""Runs a writer of store mode: one process, one port. Any number may run over one store."""
 
 import asyncio
 import socket
@@ -14,14 +14,14 @@ from breathing_room.stores import open_store
 
 
 def serve_stateless(config: StoreModeConfig, *, on_start: Callable[[str], None]) -> None:
-    """Serve until a signal ends it; what waits is then written.
+    """Serve until a signal ends it; then write the batch.
 
     Args:
-        config: How.
+        config: The settings.
         on_start: Called with the base address when the writer listens.
 
     Raises:
-        ConfigError: The port cannot be had.
+        ConfigError: The port is not free.
         StoreError: The store cannot be used.
     """
     listener = listen(config.server.host, config.server.port)
@@ -30,7 +30,7 @@ def serve_stateless(config: StoreModeConfig, *, on_start: Callable[[str], None])
 
 
 async def _serve(config: StoreModeConfig, listener: socket.socket, on_start: Callable[[str], None]) -> None:
-    # A store that cannot be used is said before anybody is let in.
+    # A store that cannot be used is an error before the first request is accepted.
     store = await open_store(config.server.data)
     try:
         app = stateless_app(store, config)

@@ -1,7 +1,7 @@
-"""Puts a Worker together from the installed package: the modules that it needs, and no other.
+"""Assembles a Worker from the installed package: the modules that it needs, and no others.
 
-The closure of the imports is read from the source, so that nothing needs to be listed, and nothing that is not pure Python can
-slip in: what is neither ours, nor of the standard library, nor of the runtime is an error.
+The closure of the imports is read from the source, so no list of modules is maintained. A module that is neither of this
+package, nor of the standard library, nor of the runtime is an error, since it may not be pure Python.
 """
 
 import ast
@@ -44,18 +44,18 @@ class Assembled:
 
     @property
     def compressed_bytes(self) -> int:
-        """What the platform measures: all files, compressed."""
+        """The size that the platform limits: all files, compressed."""
         return sum(len(gzip.compress(content, mtime=0)) for content in self.files.values())
 
 
 def assemble(entry: str = ENTRY) -> Assembled:
-    """Put a Worker together.
+    """Assemble a Worker.
 
     Args:
-        entry: The module that it begins with.
+        entry: Its entry module.
 
     Raises:
-        HostError: It needs something that does not run there.
+        HostError: It imports a module that does not run there.
     """
     files = {MAIN_FILE: MAIN.encode(), **_metadata()}
     waiting, seen = [entry], set()
@@ -67,7 +67,9 @@ def assemble(entry: str = ENTRY) -> Assembled:
         top = module.partition(".")[0]
         if top != PACKAGE:
             if top not in RUNTIME and top not in sys.stdlib_module_names:
-                raise HostError(f"{module} is neither pure Python of ours nor of the runtime")
+                raise HostError(
+                    f"a Worker cannot import {module}: it is not of {PACKAGE}, the standard library or the runtime"
+                )
             continue
         path = _source(module)
         if path is None:
@@ -80,26 +82,26 @@ def assemble(entry: str = ENTRY) -> Assembled:
 
 
 def _metadata() -> Mapping[str, bytes]:
-    """Say which version it is, where the package is asked for it."""
+    """Return the metadata in which ``importlib.metadata`` finds the version."""
     name = PACKAGE.replace("_", "-")
     text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version(name)}\n"
     return {f"python_modules/{PACKAGE}-{version(name)}.dist-info/METADATA": text.encode()}
 
 
 def _root() -> Path:
-    """Find the installed package."""
+    """Return the folder of the installed package."""
     return Path(__file__).resolve().parents[2]
 
 
 def _source(module: str) -> Path | None:
-    """Find the file of one of our modules."""
+    """Return the file of a module of this package; None if there is none."""
     below = _root().joinpath(*module.split(".")[1:])
     candidates = (below / "__init__.py", below.with_suffix(".py"))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Name what a module imports as it is loaded: not what is for type checkers, nor what functions import."""
+    """Yield what a module imports when it is loaded: not imports for type checkers, nor those inside functions."""
     waiting: list[ast.stmt] = list(ast.parse(path.read_bytes()).body)
     while waiting:
         match waiting.pop(0):
@@ -119,14 +121,14 @@ def _imports(path: Path) -> Iterator[str]:
 
 
 def runtime_sdk() -> Mapping[str, bytes]:
-    """Find the Python side of the runtime's interface, which a Worker carries with it: the package ``workers-runtime-sdk``.
+    """Return the Python side of the runtime's interface, which is deployed with a Worker: ``workers-runtime-sdk``.
 
     Raises:
         HostError: It is not installed.
     """
     spec = find_spec("workers")
     if spec is None or spec.origin is None:
-        raise HostError("one more package is needed: pip install 'breathing-room[cloudflare]'")
+        raise HostError("workers-runtime-sdk is not installed: pip install 'breathing-room[cloudflare]'")
     package = Path(spec.origin).parent
     beside = [*package.parent.glob("_workers_sdk_*.py"), package.parent / "asgi.py"]
     found = [path for path in (*package.rglob("*"), *beside) if path.suffix in {".py", ".js"}]

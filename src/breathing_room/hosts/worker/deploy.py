@@ -1,4 +1,4 @@
-"""Prepares a deployment: a folder with the Worker, its page, and the configuration of ``wrangler``, all of it checked."""
+"""Prepares a deployment: a folder with the Worker, its page and the configuration of ``wrangler``, all of it checked."""
 
 import json
 import re
@@ -26,24 +26,24 @@ from breathing_room.hosts.worker.assemble import (
 from breathing_room.hosts.worker.settings import WorkerConfig
 
 BYTES_MAX: Final = {"free": FREE_BYTES_MAX, "paid": PAID_BYTES_MAX}
-"""How large a Worker may be, by plan."""
+"""The largest size of a Worker, compressed, by plan."""
 
 SECRET_VARIABLES: Final = frozenset(map(variable_of, SECRETS))
-"""What must not lie in a file."""
+"""The variables that are secrets, and must not be in a file."""
 
 COMMENT: Final = re.compile(r"^\s*//.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What was prepared.
+    """A deployment that was prepared.
 
     Attributes:
-        folder: Where.
+        folder: Where it is.
         settings: The configuration of ``wrangler``.
-        worker: How the Worker will work.
-        compressed_bytes: What the platform will measure.
-        bytes_max: What it allows.
+        worker: The settings of the Worker.
+        compressed_bytes: Its size as the platform measures it.
+        bytes_max: The largest size of the plan.
     """
 
     folder: Path
@@ -74,10 +74,10 @@ def prepare(
     """Write a deployment.
 
     Args:
-        folder: Where; what is there of an earlier one is written over.
+        folder: Where; files of an earlier one are overwritten.
         plan: ``free`` or ``paid``.
-        variables: Settings that go before those of the plan, by the names of the environment.
-        name: What the Worker is called.
+        variables: Settings in place of those of the plan, by the names of the environment.
+        name: The name of the Worker.
         bucket: The R2 bucket to which presences are published; None for none.
         kv: The id of the KV namespace for backups; None for one that ``wrangler`` makes.
 
@@ -87,7 +87,7 @@ def prepare(
     settings = read_settings(plan)
     settings["vars"] |= variables
     if secret := next((key for key in variables if key in SECRET_VARIABLES), None):
-        raise HostError(f"{secret} is no variable but a secret: npx wrangler secret put {secret}")
+        raise HostError(f"{secret} is a secret and must not be in a file: npx wrangler secret put {secret}")
     if name is not None:
         settings["name"] = name
     if bucket is not None:
@@ -100,18 +100,18 @@ def prepare(
     assembled = Assembled({**assemble().files, **runtime_sdk()})
     if assembled.compressed_bytes > BYTES_MAX[plan]:
         raise HostError(
-            f"the Worker has {assembled.compressed_bytes:,} bytes, and the {plan} plan takes {BYTES_MAX[plan]:,}"
+            f"the Worker has {assembled.compressed_bytes:,} bytes, and the {plan} plan allows {BYTES_MAX[plan]:,}"
         )
     for path, content in assembled.files.items():
         if path.endswith(".py"):
             compile(content, path, "exec")
-        # Only what lies beside the main module is taken for modules, so nothing else must.
+        # The platform takes every file beside the main module for a module, so no other file must be there.
         write(folder / ("src" if path == MAIN_FILE else "") / path, content)
     for file, content in page_files().items():
         write(folder / "assets" / file, content)
     rules = "/*\n" + _header_lines(page_headers(worker.server.presence_url))
     if bucket is not None:
-        # With the config a file as well, a visitor who is not of the panel never touches the Worker.
+        # With the config a file as well, a visitor outside the panel never touches the Worker.
         for room in worker.server.kept_rooms:
             url = worker.server.presence_url_of(room)
             about = config_file(room, worker.server.room_config(room), presence_url=url)
@@ -124,17 +124,19 @@ def prepare(
 
 
 def cron_expression(reconcile_ms: int, plan: str) -> str:
-    """Say to cron how often the job runs.
+    """Return the cron expression of ``reconcile``.
 
     Raises:
-        HostError: Cron cannot, or the plan does not allow it.
+        HostError: Cron has no expression for it, or the plan does not allow it.
     """
     minutes, rest = divmod(reconcile_ms, 60_000)
     if rest or not 1 <= minutes <= 30:
-        raise HostError("reconcile_ms must be whole minutes, at most 30, where a cron runs the job")
+        raise HostError(
+            f"reconcile_ms must be whole minutes from 1 to 30 where a cron runs reconcile, not {reconcile_ms:,} ms"
+        )
     if plan == "free" and minutes < 2:
         raise HostError(
-            "reconcile_ms must be at least 120,000 on the free plan, whose 1,000 KV writes a day a job of every minute exceeds"
+            "reconcile_ms must be at least 120,000 on the free plan: a run every minute exceeds its 1,000 KV writes a day"
         )
     return "* * * * *" if minutes == 1 else f"*/{minutes} * * * *"
 

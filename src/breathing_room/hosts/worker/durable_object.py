@@ -169,7 +169,7 @@ class BreathingRoom(DurableObject):
 
     def _resumed_sockets(self, room: WorkerPlatform) -> list[EdgeSocket]:
         """Return the connections that the network held, the oldest first."""
-        revived = []
+        resumed = []
         for websocket in self._state.getWebSockets():
             try:
                 connection = EdgeSocket.resume(websocket, websocket.deserializeAttachment(), room.room)
@@ -177,8 +177,8 @@ class BreathingRoom(DurableObject):
                 log.error("a connection cannot resume, its attachment is damaged: %s", error)
                 continue
             self._sockets[websocket.js_id] = connection
-            revived.append(connection)
-        return sorted(revived, key=lambda connection: connection.opened_at_ms)
+            resumed.append(connection)
+        return sorted(resumed, key=lambda connection: connection.opened_at_ms)
 
     async def _call(self, room: str, shard: int, path: str, body: bytes) -> bytes:
         """Send a request to another object of the room.

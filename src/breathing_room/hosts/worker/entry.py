@@ -106,7 +106,7 @@ class Default(WorkerEntrypoint):
         try:
             kv, routes = binding(self.env, "KV"), the_routes(self.env)
             if routes.worker.backend == "kv":
-                await reconcile(KvStore(kv, to_object), routes.worker.stateless)
+                await reconcile(KvStore(kv, to_object), routes.worker.store_mode)
             elif kv is not None:
                 epoch_ms = routes.config.room.epoch_ms
                 clock = routes.clock.wall_ms

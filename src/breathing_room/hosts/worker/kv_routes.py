@@ -1,14 +1,17 @@
-"""What the Worker answers where rooms are kept in KV: nobody has a memory, so only a panel of those who poll is counted.
+"""The routes of a Worker with ``backend = "kv"``: store mode at an edge, which counts only a panel of polling clients.
 
-It is the stateless mode (``hosts/stateless``) at an edge. Each report that the panel asks for is a key of its own; the cron is the job.
-The presence that was read is kept for ``presence_max_age_s``, so who reports is in it a little later. What the platform makes of it:
+Each report of a panel member is a key of its own, and the cron runs ``reconcile`` (``hosts/common/store_mode``). A
+presence that was read is cached for ``presence_max_age_s``, so a report shows in it as much later. The platform's
+prices and limits shape the rest:
 
-- A report is a write, and a write costs 33 times what a request of an object does. A thousand a day are free: with the job that
-  is no panel at all. This mode is for those on a paid plan who must not have Durable Objects. With the policy ``bucketed`` reports go
-  to one object for each room, which writes those of ten seconds as one; what it collected dies with it.
-- To read a room is to read a key for every report of the last lease and two turns of the job, of at most a thousand operations in one
-  call: a panel of about 400 with the usual beat. So it pays to keep the presence for longer, and the panel small.
-- What is written here shows elsewhere up to a minute later.
+- A report is a write, and a write costs 33 times what a request of an object does. A thousand a day are free: with
+  those of ``reconcile`` that is no panel at all. This mode is for paid plans on which Durable Objects are no option.
+  With the policy ``bucketed``, reports go to one object for each room, which writes those of ten seconds as one
+  batch; a batch is lost with its object.
+- Reading a room is reading a key for every report of the last lease and two runs of ``reconcile``, of at most a
+  thousand operations in one call: a panel of about 400 with the default ``heartbeat_ms``. So a longer
+  ``presence_max_age_s`` and a smaller panel pay.
+- A write shows in other places up to a minute later.
 """
 
 from typing import Final
@@ -29,8 +32,8 @@ PRESENCES_MAX: Final = 1_000
 class KvRoutes:
     """The handlers, over a store.
 
-    In a Worker each request has a writer of its own, since nothing that waits may be shared between two of them; what was read is shared.
-    In an object all have one, which collects.
+    In a Worker each request has a writer of its own, since two requests must not share anything that waits; cached
+    presences are shared. In an object all requests share one writer, which collects batches.
     """
 
     def __init__(self, worker: WorkerConfig, store: Store, *, collects: bool = False) -> None:
@@ -40,14 +43,14 @@ class KvRoutes:
         self._collecting = EdgeWriter(store, worker, {}) if collects else None
         self._presences: dict[str, tuple[Presence, int]] = {}
 
-    async def answer(self, name: str, asked: str, request: HttpRequest) -> Answer:
-        """Answer what is not answered in front.
+    async def answer(self, name: str, route: str, request: HttpRequest) -> Answer:
+        """Answer the routes that ``Routes`` does not.
 
         Raises:
-            ClientError: It makes no sense, or cannot be granted here.
+            ClientError: The request is wrong, or store mode does not serve it.
         """
         bytes_max = self.worker.server.body_bytes_max
-        match asked:
+        match route:
             case "/heartbeat":
                 writer = await self._writer()
                 return json_answer(
@@ -62,7 +65,7 @@ class KvRoutes:
         raise NotFoundError
 
     async def ask_room(self, name: str, path: str) -> bytes:
-        """Get a presence; of averages there are none.
+        """Read a presence; there are no averages in store mode.
 
         Raises:
             ClientError: ``not_found``.
@@ -78,16 +81,16 @@ class KvRoutes:
 
 
 class EdgeWriter(Writer):
-    """A writer for the length of one request."""
+    """A writer of one request."""
 
     def __init__(
         self, store: Store, worker: WorkerConfig, presences: dict[str, tuple[Presence, int]]
     ) -> None:
-        super().__init__(store, worker.stateless)
+        super().__init__(store, worker.store_mode)
         self._presences = presences
 
     async def presence(self, room: str) -> Presence:
-        """Say who is in a room, as somebody here read it a moment ago."""
+        """Return the presence of a room, from the cache of this isolate if that is recent enough."""
         max_age_ms = 1_000 * self.config.server.presence_max_age_s
         presence, read_at_ms = self._presences.get(room, (None, 0))
         if presence is None or self.clock() - read_at_ms >= max_age_ms:

@@ -1,4 +1,4 @@
-"""The few things that the platform has and Python has not: JavaScript's values, requests, responses, bindings."""
+"""Conversions between the runtime and Python: JavaScript's values, requests, responses and bindings."""
 
 import logging
 from collections.abc import Mapping
@@ -22,42 +22,46 @@ from breathing_room.stores.kv import KvStore
 
 
 def to_object(value: Any) -> Any:
-    """Make a JavaScript value: an object of a dictionary, a buffer of bytes."""
+    """Convert to a JavaScript value: a dictionary to an object, bytes to a buffer."""
     return to_js(value, dict_converter=js.Object.fromEntries)
 
 
 def binding(env: Any, name: str) -> Any:
-    """Find a binding or a variable; None where ``wrangler`` was given none."""
+    """Return a binding or a variable; None where the configuration of ``wrangler`` has none."""
     raw = getattr(env, "_env", env)  # The SDK's wrapper would convert every argument, at ten times the price.
     return getattr(raw, name, None)
 
 
 def worker_config(env: Any) -> WorkerConfig:
-    """Read the variables."""
+    """Read the settings from the variables."""
     found = {variable: binding(env, variable) for variable in map(variable_of, WORKER_FIELDS)}
     return WorkerConfig.load({name: str(value) for name, value in found.items() if value is not None})
 
 
 class Bucket:
-    """An R2 bucket, to which presences are published."""
+    """An R2 bucket to which presences are published."""
 
     def __init__(self, bucket: Any) -> None:
         self._bucket = bucket
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
-        """Put an object with its headers, which are the bucket's answer to every reader."""
+        """Put an object with the headers that the bucket answers to every reader."""
         about = {"contentType": headers["Content-Type"], "cacheControl": headers["Cache-Control"]}
         await self._bucket.put(path, to_js(content), to_object({"httpMetadata": about}))
 
 
 class Both:
-    """Several places to which the same is published; one that fails does not keep it from the others."""
+    """Publishes the same files to several targets; one that fails does not keep them from the others."""
 
     def __init__(self, targets: list[PublishTarget]) -> None:
         self._targets = targets
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
-        """Put it everywhere."""
+        """Put a file to every target.
+
+        Raises:
+            ExceptionGroup: Some targets failed.
+        """
         failed: list[Exception] = []
         for target in self._targets:
             try:
@@ -69,7 +73,7 @@ class Both:
 
 
 class Namespace:
-    """A KV namespace, to which presences are published for Workers elsewhere to read."""
+    """A KV namespace to which presences are published, for Workers elsewhere to read."""
 
     def __init__(self, namespace: Any) -> None:
         self._store = KvStore(namespace, to_object)
@@ -83,7 +87,7 @@ class Namespace:
 def make_host(env: Any) -> EdgeServices:
     """Make what the rooms of a Worker share, from its bindings.
 
-    ``KV`` is where rooms are backed up; ``BUCKET`` and ``PRESENCE`` are where their presences are published, in R2 and in KV.
+    ``KV`` has the backups of rooms; to ``BUCKET`` (R2) and ``PRESENCE`` (KV) presences are published.
     """
     worker = worker_config(env)
     logging.basicConfig(format="%(levelname)s %(message)s")
@@ -104,7 +108,7 @@ def make_host(env: Any) -> EdgeServices:
 
 
 def read_request(request: Any) -> HttpRequest:
-    """See a JavaScript request as routes do."""
+    """Convert a JavaScript request to what routes take."""
     url = urlsplit(request.url)
     headers = request.headers
 
@@ -140,6 +144,6 @@ async def read_chunk(reader: Any) -> Any:
 
 
 def respond(answer: Answer, headers: Mapping[str, str], *, head: bool = False) -> Any:
-    """Make a response."""
+    """Convert an answer to a JavaScript response."""
     body = None if head or answer.status in {204, 304} else answer.body
     return Response(body, answer.status, headers={**answer.headers, **headers})

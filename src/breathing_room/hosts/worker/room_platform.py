@@ -196,7 +196,7 @@ class WorkerPlatform:
         self._observations = [self._observation(room.presence(now_ms=now_ms), now_ms)]
         if self._edge.store is not None and self._kept.get(MIGRATING) is not None:
             self.migration = KvMigration(
-                self.room.name, self._edge.store, self.worker.stateless, now_ms=now_ms
+                self.room.name, self._edge.store, self.worker.store_mode, now_ms=now_ms
             )
         await self._resume_replica(sockets, dropped=rest is not None and rest[:1] == OCCUPIED and not members)
         if rest is None:
@@ -261,7 +261,7 @@ class WorkerPlatform:
                 if history is not None:
                     self._kept.put(HISTORY, history.encode())
                 return restored.room(self.room.config, now_ms=now_ms, connection_is_lease=True)
-            taken = await take_over(self._edge.store, self.worker.stateless, room, now_ms=now_ms)
+            taken = await take_over(self._edge.store, self.worker.store_mode, room, now_ms=now_ms)
         except (StoreError, HostError) as error:
             log.error("room %s cannot be restored from the store: %s", self.room.name, error)
             return Room(

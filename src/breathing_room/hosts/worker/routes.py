@@ -1,10 +1,10 @@
-"""The paths of a Worker, and what answers them, for each path in one of three places.
+"""The routes of a Worker.
 
-``Routes`` answers in front, in the Worker: what need not wake a room, and what may be kept for a moment. Presence is kept in the
-Worker's memory for ``presence_max_age_s``, so that a crowd that polls asks the room once in that time for every machine that runs
-this. Nothing else is remembered there.
+``Routes`` answers in the Worker, in front of the objects: what need not wake an object, and what may be cached.
+A presence is cached in the Worker's memory for ``presence_max_age_s``, so that a polling crowd costs the object one
+request in that time for every isolate of the Worker. Nothing else is stored there.
 
-``RoomRoutes`` answers in the room's object what only the room can. Where KV keeps the rooms, ``kv_routes.py`` stands in its place.
+``RoomRoutes`` answers in the room's object. With the backend KV, ``kv_routes.py`` does.
 """
 
 import hmac
@@ -50,10 +50,10 @@ from breathing_room.hosts.common.rooms.reports import (
 from breathing_room.hosts.common.rooms.room_host import RoomHost
 from breathing_room.hosts.worker.settings import WorkerConfig
 
-# Room names are made up by clients: of more than this, all that was read is dropped.
+# Clients choose room names: beyond so many, the cache is cleared.
 CACHED_PRESENCES_MAX: Final = 1_000
 
-# Who the network says is at the other end. It is hashed at once, under a key that the memory of the object holds.
+# The header in which the network sets the client's address. It is hashed at once, under a key in the object's memory.
 ADDRESS: Final = "cf-connecting-ip"
 
 ROOM_PATH: Final = re.compile(r"/v1/rooms/([^/]*)(/[a-z.]*)?")
@@ -69,7 +69,7 @@ ROOM_ROUTES: Final[Mapping[str, str]] = {
     "/migration": "GET",
     "/socket": "GET",
 }
-"""What can be asked of a room, and how."""
+"""The routes below a room, and their methods."""
 
 OTHER_ROUTES: Final[Mapping[str, str]] = {
     "/api/presence": "GET",
@@ -84,13 +84,13 @@ OTHER_ROUTES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What was asked.
+    """A request.
 
     Attributes:
         method: In capitals.
         path: Without the query.
         query: Its parameters; of several of one name, the first.
-        header: Finds a header, None where there is none.
+        header: Returns a header by name, None where there is none.
         read: Reads the body up to a limit.
     """
 
@@ -101,7 +101,7 @@ class HttpRequest:
     read: Callable[[int], Awaitable[bytes]]
 
     def check_origin(self, allowed: tuple[str, ...]) -> None:
-        """Refuse a page of a site that may not use this Worker.
+        """Refuse pages of origins that may not use this Worker.
 
         Raises:
             ClientError: ``forbidden_origin``.
@@ -110,36 +110,36 @@ class HttpRequest:
 
 
 def find_route(method: str, path: str, default_room: str) -> tuple[str, str]:
-    """Find what a path means.
+    """Find the route of a path.
 
     Returns:
-        The room's name, and what is asked of it: a key of ``ROOM_ROUTES`` or ``OTHER_ROUTES``.
+        The room's name, and the route: a key of ``ROOM_ROUTES`` or ``OTHER_ROUTES``.
 
     Raises:
-        ClientError: There is nothing, or it takes another method, or what should be a room's name is none.
+        ClientError: There is no such route, it takes another method, or the room's name is not valid.
     """
     found = ROOM_PATH.fullmatch(path)
-    name, asked = (DEFAULT_ROOM, path) if found is None else (found[1], found[2] or "")
-    takes = (OTHER_ROUTES if found is None else ROOM_ROUTES).get(asked)
+    name, route = (DEFAULT_ROOM, path) if found is None else (found[1], found[2] or "")
+    takes = (OTHER_ROUTES if found is None else ROOM_ROUTES).get(route)
     if takes is None:
         raise NotFoundError
     if method != takes and not (method == "HEAD" and takes == "GET"):
         raise WrongMethodError("GET, HEAD" if takes == "GET" else takes)
-    return resolve_room(name, default_room), asked
+    return resolve_room(name, default_room), route
 
 
 # --- In front ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class CachedPresence:
     """A presence that was read from its room.
 
     Attributes:
-        body: As the room wrote it.
-        presence: The same.
-        etag: Its tag.
-        read_at_ms: When.
+        body: As the room encoded it.
+        presence: The same, decoded.
+        etag: Its entity tag.
+        read_at_ms: When it was read.
     """
 
     body: bytes
@@ -149,60 +149,60 @@ class Read:
 
 
 AskRoom = Callable[[str, str], Awaitable[bytes]]
-"""Gets something of a room: its name, and a path below it."""
+"""Reads a path below a room from its object: the room's name, and the path."""
 
 
 class Routes:
-    """The handlers, over rooms that are elsewhere."""
+    """The handlers in the Worker, in front of the rooms."""
 
     def __init__(self, config: WorkerConfig, clock: Clock) -> None:
         self.worker = config
         self.config = config.server
         self.clock = clock
-        self._reads: dict[str, Read] = {}
+        self._cached: dict[str, CachedPresence] = {}
         self._openapi = b""
         store_mode = config.backend == "kv"
         self._document_config = document_api.CONFIG_OF_STORE_MODE if store_mode else document_api.CONFIG
 
     def find(self, request: HttpRequest) -> tuple[str, str]:
-        """Find the room and what is asked of it.
+        """Find the room and the route of a request.
 
         Raises:
-            ClientError: There is nothing here, or nothing for this origin.
+            ClientError: There is no such route or room, or the origin may not use it.
         """
-        name, asked = find_route(request.method, request.path, self.config.default_room)
+        name, route = find_route(request.method, request.path, self.config.default_room)
         admit_room(is_known=name in self.config.kept_rooms, open_rooms=self.config.open_rooms)
-        if request.method == "POST" or asked in {"/socket", "/api/room", "/events"}:
+        if request.method == "POST" or route in {"/socket", "/api/room", "/events"}:
             request.check_origin(self.config.origins)
-        return name, asked
+        return name, route
 
-    async def answer(self, name: str, asked: str, request: HttpRequest, ask_room: AskRoom) -> Answer | None:
-        """Answer what need not be asked of the room, or not always; None for what only the room can."""
+    async def answer(self, name: str, route: str, request: HttpRequest, ask_room: AskRoom) -> Answer | None:
+        """Answer a request here, from the cache where that may be; return None for what only the room can answer."""
         known = request.header("if-none-match")
-        presence_kept_for, config_kept = (
+        presence_cache, config_cache = (
             presence_kept(self.config.presence_max_age_s),
             f"public, max-age={self.config.config_max_age_s}",
         )
-        match asked:
+        match route:
             case "":
                 read = await self._read(name, ask_room)
-                return cacheable_answer(known, read.body, presence_kept_for, etag=read.etag)
+                return cacheable_answer(known, read.body, presence_cache, etag=read.etag)
             case "/api/presence":
                 read = await self._read(name, ask_room)
                 body = encode(document_api.presence_body(read.presence))
-                return cacheable_answer(known, body, presence_kept_for, etag=read.etag)
+                return cacheable_answer(known, body, presence_cache, etag=read.etag)
             case "/badge.svg":
                 read = await self._read(name, ask_room)
                 svg = badge(read.presence).encode()
-                return cacheable_answer(known, svg, presence_kept_for, media_type="image/svg+xml")
+                return cacheable_answer(known, svg, presence_cache, media_type="image/svg+xml")
             case "/config":
                 settings, url = self.config.room_config(name), self.config.presence_url_of(name)
                 config = config_body(name, settings, now_ms=self.clock.wall_ms(), presence_url=url)
-                return cacheable_answer(known, encode(config), config_kept, etag=etag_of_config(config))
+                return cacheable_answer(known, encode(config), config_cache, etag=etag_of_config(config))
             case "/history":
-                return cacheable_answer(known, await ask_room(name, "/history"), config_kept)
+                return cacheable_answer(known, await ask_room(name, "/history"), config_cache)
             case "/api/config":
-                return cacheable_answer(known, encode(self._document_config), config_kept)
+                return cacheable_answer(known, encode(self._document_config), config_cache)
             case "/healthz" | "/readyz":
                 return json_answer(b'{"ok":true}')
             case "/openapi.json":
@@ -211,30 +211,30 @@ class Routes:
             case _:
                 return None
 
-    async def _read(self, name: str, ask_room: AskRoom) -> Read:
-        """Read a presence, if that was not done just now."""
+    async def _read(self, name: str, ask_room: AskRoom) -> CachedPresence:
+        """Return a presence from the cache, or read it from its room."""
         now_ms = self.clock.now_ms()
-        read = self._reads.get(name)
+        read = self._cached.get(name)
         if read is None or now_ms - read.read_at_ms >= 1_000 * self.config.presence_max_age_s:
             body = await ask_room(name, "")
             presence = Presence(**json.loads(body))
-            if len(self._reads) >= CACHED_PRESENCES_MAX:
-                self._reads.clear()
-            read = self._reads[name] = Read(body, presence, etag_of_presence(presence), now_ms)
+            if len(self._cached) >= CACHED_PRESENCES_MAX:
+                self._cached.clear()
+            read = self._cached[name] = CachedPresence(body, presence, etag_of_presence(presence), now_ms)
         return read
 
-    # --- What all answers share -------------------------------------------------------------------------------
+    # --- Errors and origins -----------------------------------------------------------------------------------
 
     def refuse(self, error: Exception) -> Answer:
-        """Put an error into its one shape."""
+        """Return the answer of an error, in the one shape of errors."""
         return error_answer(as_client_error(error))
 
     def cross_origin(self, request: HttpRequest) -> dict[str, str]:
-        """Let the pages of those origins read an answer that may use this Worker."""
+        """Return the CORS headers of an answer."""
         return cross_origin(request.header("origin"), self.config.origins)
 
     def preflight(self, request: HttpRequest) -> Answer:
-        """Answer whether a page may ask."""
+        """Answer a CORS preflight."""
         return preflight(
             request.header("origin"),
             self.config.origins,
@@ -247,22 +247,22 @@ class Routes:
 
 
 class RoomRoutes:
-    """The handlers, over one room."""
+    """The handlers in an object, over its room."""
 
     def __init__(self, room: RoomHost[Any]) -> None:
         self.room = room
 
-    async def answer(self, asked: str, request: HttpRequest) -> Answer:
+    async def answer(self, route: str, request: HttpRequest) -> Answer:
         """Answer a request.
 
         Args:
-            asked: A key of ``ROOM_ROUTES`` or ``OTHER_ROUTES``.
-            request: It.
+            route: A key of ``ROOM_ROUTES`` or ``OTHER_ROUTES``.
+            request: The request.
 
         Raises:
-            ClientError: It makes no sense, or cannot be granted now.
+            ClientError: The request is wrong, or the room does not admit it now.
         """
-        match asked:
+        match route:
             case "/heartbeat":
                 return await self.heartbeat(request)
             case "/leave":
@@ -288,7 +288,7 @@ class RoomRoutes:
         return Answer(204)
 
     def migration(self, request: HttpRequest) -> Answer:
-        """Answer how far the room is on its way out of KV, to a request with the operator's token.
+        """Answer the progress of the migration out of KV, to a request with the operator's token.
 
         Raises:
             ClientError: ``not_found``, ``token_needed`` or ``wrong_token``.
@@ -298,9 +298,13 @@ class RoomRoutes:
             raise NotFoundError
         scheme, _, shown = (request.header("authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
-            raise ClientError("token_needed", "show the operator's token to see this", status=401)
+            raise ClientError(
+                "token_needed",
+                "this needs the operator's token: send Authorization: Bearer TOKEN",
+                status=401,
+            )
         if not hmac.compare_digest(shown.strip().encode(), token.encode()):
-            raise ClientError("wrong_token", "this is not the operator's token", status=403)
+            raise ClientError("wrong_token", "not the operator's token", status=403)
         return json_answer(encode(asdict(self.room.platform.progress())))
 
     async def document_heartbeat(self, request: HttpRequest) -> Answer:

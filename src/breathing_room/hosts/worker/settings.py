@@ -1,4 +1,4 @@
-"""What can be set about a Worker: the server's settings, from the variables of ``wrangler``, and a few of its own."""
+"""The settings of a Worker: those of a server, from the variables of ``wrangler``, and a few of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,26 +13,26 @@ from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 
 SNAPSHOT_MS_MIN: Final = 2_000
-"""Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes may travel at
-different speeds."""
+"""Workers KV takes one write a second to one key (https://developers.cloudflare.com/kv/platform/limits/), and two writes
+may arrive at different speeds."""
 
 OBJECT_SOCKETS_MAX: Final = 32_768
-"""Sockets that one object may hold (https://developers.cloudflare.com/durable-objects/api/state/)."""
+"""Connections that one object may hold (https://developers.cloudflare.com/durable-objects/api/state/)."""
 
 SHARDS_MAX: Final = 100
-"""Objects that one room may have: the first one hears from each of them every ``push_ms``, in some milliseconds each."""
+"""Objects that one room may have: the first one takes a report of each every ``push_ms``, in some milliseconds each."""
 
 BACKENDS: Final = ("objects", "kv")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
-    """How a Worker works. Every length is in milliseconds."""
+    """The settings of a Worker. Every length is in milliseconds."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
     sockets_max: int = setting(
         100_000,
-        "sockets that one room holds, beyond which clients are asked to come again; at most 100 objects hold them",
+        "connections that one room holds, beyond which clients are asked to try later; at most 100 objects hold them",
         unit="sockets",
         low=1,
         high=SHARDS_MAX * OBJECT_SOCKETS_MAX,
@@ -40,8 +40,8 @@ class WorkerConfig:
     )
     sockets_per_object: int = setting(
         10_000,
-        "sockets of a room from which on it is spread over several objects; a broadcast to 10,000 takes an object 0.2 s, "
-        "and it does one thing at a time",
+        "connections of a room from which on it is spread over several objects; a broadcast to 10,000 takes an object "
+        "0.2 s, and it does one thing at a time",
         unit="sockets",
         low=1,
         high=OBJECT_SOCKETS_MAX,
@@ -49,7 +49,7 @@ class WorkerConfig:
     )
     idle_alarm_ms: int = setting(
         60_000,
-        "how late a room's alarm may ring while it has no subscriber; a read is exact all the same",
+        "how late a room's alarm may fire while it has no subscriber; a read is exact all the same",
         unit="ms",
         low=0,
         high=3_600_000,
@@ -57,25 +57,24 @@ class WorkerConfig:
     )
     backend: str = setting(
         "objects",
-        "what keeps rooms: `objects`, one for each room, or `kv`, where no process has a memory and only a panel of "
-        "polling clients is counted",
+        "where rooms are: `objects`, one for each room, or `kv`, store mode, which counts only a panel of polling clients",
         choices=BACKENDS,
         group="place",
     )
     reconcile_ms: int = setting_of(
-        StoreModeConfig, "reconcile_ms", meaning="how often the cron runs, where rooms are kept in `kv`"
+        StoreModeConfig, "reconcile_ms", meaning='how often the cron runs `reconcile`, with `backend = "kv"`'
     )
     policy: str = setting_of(
         StoreModeConfig,
         "policy",
         default=EveryPolicy.name,
-        meaning="how reports get into `kv`: `every`, each a write, or `bucketed`, where one object for each room collects "
-        "them and writes batches",
+        meaning="how reports are written to `kv`: `every`, each a write, or `bucketed`, where one object for each room "
+        "collects them and writes batches",
     )
     bucket_ms: int = setting_of(
         StoreModeConfig,
         "bucket_ms",
-        meaning="how long a batch is collected: what an object that dies takes with it",
+        meaning="how long a batch is collected: the reports that are lost if the object ends",
     )
 
     def __post_init__(self) -> None:
@@ -87,9 +86,7 @@ class WorkerConfig:
                 f"not {self.sockets_max:,}: a room has at most {SHARDS_MAX} objects"
             )
         if self.backend == "kv" and any(room.mode != "poll" for room in self.rooms):
-            raise ConfigError(
-                "mode must be poll where rooms are kept in kv: no process is there to hold a socket"
-            )
+            raise ConfigError("mode must be poll with backend kv: no process is there to hold a connection")
         for room in self.rooms:
             if room.snapshot_ms < SNAPSHOT_MS_MIN:
                 raise ConfigError(
@@ -98,22 +95,22 @@ class WorkerConfig:
 
     @property
     def shards_max(self) -> int:
-        """The objects that one room may have."""
+        """The number of objects that one room may have."""
         return -(-self.sockets_max // self.sockets_per_object)
 
     @property
     def rooms(self) -> tuple[RoomConfig, ...]:
-        """How rooms work: those without a table of their own, and the others."""
+        """The settings of rooms: of those without a table of their own, and of the others."""
         return self.server.room, *self.server.rooms.values()
 
     @property
     def collects(self) -> bool:
-        """Whether rooms are kept in KV, and objects collect what is reported."""
+        """Whether the backend is KV, and objects collect the reports."""
         return self.backend == "kv" and self.policy == BucketedPolicy.name
 
     @property
-    def stateless(self) -> StoreModeConfig:
-        """How rooms work that are kept in KV."""
+    def store_mode(self) -> StoreModeConfig:
+        """The settings of store mode, for rooms with the backend KV."""
         return StoreModeConfig(
             server=self.server, policy=self.policy, bucket_ms=self.bucket_ms, reconcile_ms=self.reconcile_ms
         )
@@ -123,8 +120,8 @@ class WorkerConfig:
         """Read the variables of a Worker.
 
         Args:
-            variables: By name; only those with the prefix ``BREATHING_ROOM_`` are looked at. ``BREATHING_ROOM_ROOMS`` is the table
-                of the file's ``[rooms.…]`` in JSON.
+            variables: By name; only those with the prefix ``BREATHING_ROOM_`` are read. ``BREATHING_ROOM_ROOMS`` is the
+                table of the file's ``[rooms.…]`` in JSON.
 
         Raises:
             ConfigError: A name is unknown or a value is wrong.
@@ -135,7 +132,7 @@ class WorkerConfig:
 
 
 OWN_FIELDS: Final = settings_of(WorkerConfig)
-"""What only a Worker has."""
+"""The settings that only a Worker has."""
 
 WORKER_FIELDS: Final = {
     **FIELDS,
