@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from breathing_room.lab.cost.strategies.sources import MEMORY_GB
 from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import WireSocket
-from hosts.worker.bill import FIXED, OBJECT, PRICED, REPORTED_BEATS, OfPanel, OnSocket, Timetable
+from hosts.worker.bill import FIXED, OBJECT, PRICED, REPORTED_HEARTBEATS, OfPanel, OnSocket, Timetable
 from hosts.worker.platform_fakes import R2, Kv, Service
 from hosts.worker.runtime import Runtime, start_runtime
 
@@ -120,7 +120,7 @@ async def operations() -> None:
     """Count what the platform would bill for a steady crowd over six minutes, beside what the price model computes for it."""
     for name, timetable, kind, way in (
         ("everybody on a socket, told every 30 s", Timetable(), OnSocket, OBJECT),
-        ("a panel that reports, published every 30 s", Timetable(heartbeats=REPORTED_BEATS), OfPanel, FIXED),
+        ("a panel that reports, published every 30 s", Timetable(heartbeats=REPORTED_HEARTBEATS), OfPanel, FIXED),
     ):
         with ExitStack() as stack:
             kv, bucket = Service().start(Kv), Service().start(R2)
@@ -136,17 +136,17 @@ async def operations() -> None:
         print(
             f"{timetable.people} people for {bill.seconds / 60:.1f} minutes, {timetable.faster:g} times as fast: {name}"
         )
-        print(f"{'counted':>12}{'modelled':>12}")
+        print(f"{'counted':>12}{'modeled':>12}")
         for item in PRICED:
-            if item in bill.modelled:
-                print(f"{bill.counted[item]:>12,.1f}{bill.modelled[item]:>12,.1f}  {item.replace('_', ' ')}")
+            if item in bill.modeled:
+                print(f"{bill.counted[item]:>12,.1f}{bill.modeled[item]:>12,.1f}  {item.replace('_', ' ')}")
         month = 30 * 86_400 / bill.seconds
-        counted_usd, modelled_usd = (month * bill.price_usd(used) for used in (bill.counted, bill.modelled))
+        counted_usd, modeled_usd = (month * bill.price_usd(used) for used in (bill.counted, bill.modeled))
         print(
-            f"{counted_usd:>12.2f}{modelled_usd:>12.2f}  dollars a month, had the plan nothing included; {bill.ratio - 1:+.1%}"
+            f"{counted_usd:>12.2f}{modeled_usd:>12.2f}  dollars a month, had the plan nothing included; {bill.ratio - 1:+.1%}"
         )
-        awake_s = bill.modelled["object_gb_s"] / float(MEMORY_GB)
-        print(f"{'':>12}{awake_s:>12.1f}  seconds awake: modelled, since workerd does not say")
+        awake_s = bill.modeled["object_gb_s"] / float(MEMORY_GB)
+        print(f"{'':>12}{awake_s:>12.1f}  seconds awake: modeled, since workerd does not say")
         print(f"{'':>12}{'':>12}  rows: {dict(bill.rows)}")
 
 

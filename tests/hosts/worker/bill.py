@@ -1,8 +1,9 @@
-"""What the platform would bill for a steady crowd: counted in workerd, and beside it what the price model computes for the same crowd.
+"""The bill of a steady crowd: operations counted in workerd, and what the price model computes for the same crowd.
 
-People come, feel otherwise once, beat and go on a timetable, so that two runs differ by nothing but what the room does about it. Times
-are scaled, those of the room and those of the crowd alike. What is counted lies between two backups in KV, so that no backup is cut
-in two. Time that an object is awake is not counted: workerd does not say it; it stays modelled.
+Visitors join, change their mood once, send heartbeats and leave on a timetable, so that two runs differ only by what the
+room does. Times are scaled, those of the room and those of the crowd alike. Operations are counted between two backups
+in KV, so that no backup is counted in part. The time that an object is awake is not counted, since workerd does not
+report it; it stays modeled.
 """
 
 import asyncio
@@ -31,51 +32,52 @@ ROOM = "/v1/rooms/steady"
 BACKUP, HISTORY = "snapshot/steady", "history/steady"
 PATIENCE_S = 60.0
 TOGETHER = 20
-"""How many come in at once at the beginning: as many as a busy machine lets in within its patience."""
+"""How many join at once at the beginning: as many as a busy machine answers in time."""
 
 OBJECT = durable_object(push_s=Decimal(30), snapshot_s=Decimal(60))
 FIXED = fixed(by_alarm=False, publish_s=Decimal(30), snapshot_s=Decimal(60), lazy_s=Decimal(60))
-"""What the model has for a room over sockets, and for one that publishes: spaced so that scaled times keep the limits of KV and R2."""
+"""The model's strategies of a room of connections, and of one that publishes: with intervals that keep the limits of KV
+and R2 when scaled."""
 
 _REPORTS = CrowdFigures(CrowdProfile(leaves_share=Decimal(1))).reports_per_visit(
     fixed.figure("beat_s"), mood_renews=True
 )
-REPORTED_BEATS = float(_REPORTS.value) - 3
-"""Signs of life in a stay of somebody without a socket, beside joining, a mood and a goodbye."""
+REPORTED_HEARTBEATS = float(_REPORTS.value) - 3
+"""Heartbeats in a visit without a connection, beside the first report, the mood and the leave."""
 
 PRICED = ("workers_requests", "object_requests", "rows_written", "kv_writes", "r2_writes")
 
 
 class Visitor(ABC):
-    """Somebody who comes, and what they do."""
+    """A visit, however it reaches the room."""
 
     @classmethod
     @abstractmethod
-    async def come(cls, url: str, stack: AsyncExitStack) -> "Visitor":
-        """Come in; the stack takes away what is left at the end."""
+    async def join(cls, url: str, stack: AsyncExitStack) -> "Visitor":
+        """Begin a visit; the stack closes what is left of it at the end."""
 
     @abstractmethod
-    async def feel(self) -> None:
-        """Feel otherwise."""
+    async def change_mood(self) -> None:
+        """Change the mood."""
 
     @abstractmethod
     async def heartbeat(self) -> None:
-        """Give a sign of life."""
+        """Send a message, or a report, that changes nothing."""
 
     @abstractmethod
-    async def go(self) -> None:
-        """Say goodbye."""
+    async def leave(self) -> None:
+        """End the visit with a leave."""
 
 
 class OnSocket(Visitor):
-    """Somebody on a socket."""
+    """A visitor with a connection."""
 
     def __init__(self, socket: WireSocket) -> None:
         self.socket = socket
 
     @classmethod
-    async def come(cls, url: str, stack: AsyncExitStack) -> Visitor:
-        """Open a socket and join."""
+    async def join(cls, url: str, stack: AsyncExitStack) -> Visitor:
+        """Open a connection and join."""
         socket = await WireSocket.open(url, f"{ROOM}/socket")
         stack.push_async_callback(socket.part)
         stack.callback(socket.cut)
@@ -83,36 +85,36 @@ class OnSocket(Visitor):
         await socket.hear("presence")
         return cls(socket)
 
-    async def feel(self) -> None:
-        """Say so."""
+    async def change_mood(self) -> None:
+        """Send the mood."""
         self.socket.say("mood", mood="gratitude")
 
     async def heartbeat(self) -> None:
-        """Beat."""
+        """Request the time: a message that wakes the object and is billed, which a ping would not be."""
         self.socket.say("time", sent_ms=0)
 
-    async def go(self) -> None:
-        """Close the socket."""
+    async def leave(self) -> None:
+        """Close the connection."""
         self.socket.close_normally(1000)
         await self.socket.part()
 
 
 class OfPanel(Visitor):
-    """Somebody without a socket, who reports."""
+    """A visitor of the panel, who reports over HTTP."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.visitor = secrets.token_urlsafe(16)
 
     @classmethod
-    async def come(cls, url: str, stack: AsyncExitStack) -> Visitor:
+    async def join(cls, url: str, stack: AsyncExitStack) -> Visitor:
         """Report for the first time."""
         del stack
         visitor = cls(url)
         await visitor._report("heartbeat", mood="release")
         return visitor
 
-    async def feel(self) -> None:
+    async def change_mood(self) -> None:
         """Report a mood."""
         await self._report("heartbeat", mood="gratitude")
 
@@ -120,8 +122,8 @@ class OfPanel(Visitor):
         """Report."""
         await self._report("heartbeat")
 
-    async def go(self) -> None:
-        """Say goodbye."""
+    async def leave(self) -> None:
+        """Send a leave."""
         await self._report("leave")
 
     async def _report(self, path: str, **more: str) -> None:
@@ -135,37 +137,38 @@ class Bill:
 
     Attributes:
         counted: What workerd and the fakes counted.
-        modelled: What the price model computes.
+        modeled: What the price model computes.
         rows: The rows that were counted, by what they hold.
         seconds: How long it took, as the room's clock has it when times are not scaled.
     """
 
     counted: Mapping[str, float]
-    modelled: Mapping[str, float]
+    modeled: Mapping[str, float]
     rows: Mapping[str, int]
     seconds: float
 
     def price_usd(self, used: Mapping[str, float]) -> float:
-        """Price what is counted here beyond what any plan includes."""
+        """Return the price of operations, beyond what any plan includes."""
         items = {key: BOOK.item(f"cloudflare.{key}") for key in PRICED}
         return sum(used.get(key, 0.0) * float(item.price / item.per) for key, item in items.items())
 
     @property
     def ratio(self) -> float:
-        """What was counted in dollars, over what the model has."""
-        return self.price_usd(self.counted) / self.price_usd(self.modelled)
+        """The counted price over the modeled one."""
+        return self.price_usd(self.counted) / self.price_usd(self.modeled)
 
 
 BOOK = read_book()
 
 
 @dataclass
-class Life:
-    """A crowd that lives.
+class Progress:
+    """The progress of a timetable.
 
     Attributes:
-        enough: Set, it lives no more.
-        acts: What it has done so far: ``turns``, in each of which one goes, one feels otherwise and one comes, and ``beats``.
+        enough: Set to end it.
+        acts: What was done so far: ``turns``, in each of which one visitor leaves, one changes its mood and one joins,
+            and ``heartbeats``.
     """
 
     enough: asyncio.Event = field(default_factory=asyncio.Event)
@@ -174,14 +177,14 @@ class Life:
 
 @dataclass(frozen=True)
 class Timetable:
-    """How a crowd lives, in seconds before they are scaled.
+    """The timetable of a crowd, in seconds before they are scaled.
 
     Attributes:
         people: How many are there all the time.
-        visit_s: How long each stays.
-        heartbeats: Signs of life in a stay, of those who give them by the clock.
-        minutes: How long is counted, at least.
-        faster: By what times are scaled.
+        visit_s: The length of a visit.
+        heartbeats: Heartbeats in a visit.
+        minutes: How long operations are counted, at least.
+        faster: The factor by which times are scaled.
     """
 
     people: int = 300
@@ -191,7 +194,7 @@ class Timetable:
     faster: float = 10
 
     def variables(self, way: Strategy) -> dict[str, str]:
-        """Set a room's times as the model has them, and faster."""
+        """Return the variables of a room with the model's times, scaled."""
 
         def scaled(knob: str) -> str:
             return f"{1_000 * float(way.settings[knob]) / self.faster:.0f}"
@@ -219,45 +222,45 @@ class Timetable:
         kind: type[Visitor],
         way: Strategy,
     ) -> Bill:
-        """Let a crowd live, and count.
+        """Run the timetable against a Worker, and count the operations.
 
         Args:
-            worker: Where, with the variables that ``variables`` says.
-            kv: Where it backs the room up.
-            bucket: Where it publishes, if it does.
-            kind: How people report.
-            way: What the model has for that.
+            worker: The Worker, with the variables of ``variables``.
+            kv: The namespace of its backups.
+            bucket: The bucket to which it publishes; None if it does not.
+            kind: How visitors reach the room.
+            way: The model's strategy of that.
         """
         async with AsyncExitStack() as stack:
             people: deque[Visitor] = deque()
             for _ in range(0, self.people, TOGETHER):
                 people += await asyncio.gather(
-                    *(kind.come(worker.url, stack) for _ in range(min(TOGETHER, self.people - len(people))))
+                    *(kind.join(worker.url, stack) for _ in range(min(TOGETHER, self.people - len(people))))
                 )
-            life = Life()
-            living = asyncio.create_task(self._live(worker.url, kind, people, stack, life))
+            progress = Progress()
+            running = asyncio.create_task(self._run(worker.url, kind, people, stack, progress))
             try:
-                # With the first backup go a note and the averages, and with the next ones nothing.
+                # The first backup writes a note and the averages as well, the next ones do not.
                 while HISTORY not in kv.values:
                     await _backed_up(kv)
-                began_s, before = await _backed_up(kv), _counts(worker, kv, bucket) + life.acts
+                began_s, before = await _backed_up(kv), _counts(worker, kv, bucket) + progress.acts
                 least_s = began_s + 60 * self.minutes / self.faster
                 while (ended_s := await _backed_up(kv)) < least_s:
                     pass
-                after = _counts(worker, kv, bucket) + life.acts
+                after = _counts(worker, kv, bucket) + progress.acts
             finally:
-                life.enough.set()  # Who is cancelled on the way in leaves a socket behind.
-                await living
+                progress.enough.set()  # A join that is cancelled would leave a socket open.
+                await running
         counted = after - before
         acts_per_s = self.people * (3 + self.heartbeats) / self.visit_s
         seconds = (ended_s - began_s) * self.faster
-        # On a busy machine the crowd lives more slowly than it should; let the model's live as slowly.
-        slower = Decimal(seconds * acts_per_s / (3 * counted["turns"] + counted["beats"]))
+        # On a busy machine the timetable runs more slowly than it should; the model's crowd is slowed down alike.
+        slower = Decimal(seconds * acts_per_s / (3 * counted["turns"] + counted["heartbeats"]))
         crowd = CrowdProfile(
             people=self.people, visit_s=Decimal(self.visit_s) * slower, leaves_share=Decimal(1)
         )
         way = changed(way, {"beat_s": way.settings["beat_s"] * slower})
-        modelled = {key: per_s * seconds for key, per_s in per_second(way, crowd).items()}
+        modeled = {key: per_s * seconds for key, per_s in per_second(way, crowd).items()}
         requests = counted["request"]
         operations = {
             "workers_requests": float(requests),  # Each came through the Worker, and went on to the object.
@@ -267,34 +270,34 @@ class Timetable:
             "r2_writes": float(counted["r2"]),
         }
         rows = {name.removeprefix("row "): counted[name] for name in counted if name.startswith("row ")}
-        return Bill(operations, modelled, rows, seconds)
+        return Bill(operations, modeled, rows, seconds)
 
-    async def _live(
+    async def _run(
         self,
         url: str,
         kind: type[Visitor],
         people: deque[Visitor],
         stack: AsyncExitStack,
-        life: Life,
+        progress: Progress,
     ) -> None:
-        """Follow the timetable: in each stay each of them beats, feels otherwise once in its middle, goes, and is replaced."""
-        began_s, acts = time.monotonic(), life.acts
+        """Run the timetable: a visit has heartbeats, a change of mood in its middle and a leave, and is replaced."""
+        began_s, acts = time.monotonic(), progress.acts
         async with asyncio.TaskGroup() as doing:
-            while not life.enough.is_set():
+            while not progress.enough.is_set():
                 passed_s = (time.monotonic() - began_s) * self.faster
                 while acts["turns"] < passed_s * self.people / self.visit_s:
                     acts["turns"] += 1
-                    doing.create_task(people.popleft().go())
-                    doing.create_task(people[self.people // 2].feel())
-                    people.append(await kind.come(url, stack))
-                while acts["beats"] < passed_s * self.people * self.heartbeats / self.visit_s:
-                    acts["beats"] += 1
-                    doing.create_task(people[acts["beats"] * 7 % len(people)].heartbeat())
+                    doing.create_task(people.popleft().leave())
+                    doing.create_task(people[self.people // 2].change_mood())
+                    people.append(await kind.join(url, stack))
+                while acts["heartbeats"] < passed_s * self.people * self.heartbeats / self.visit_s:
+                    acts["heartbeats"] += 1
+                    doing.create_task(people[acts["heartbeats"] * 7 % len(people)].heartbeat())
                 await asyncio.sleep(0.01)
 
 
 async def _backed_up(kv: Service) -> float:
-    """Wait for the next backup, and tell when it came."""
+    """Wait for the next backup, and return when it was written."""
     known = len(kv.written_at_s.get(BACKUP, []))
     async with asyncio.timeout(PATIENCE_S):
         while len(kv.written_at_s.get(BACKUP, [])) == known:  # noqa: ASYNC110 - it is in another thread
@@ -303,7 +306,7 @@ async def _backed_up(kv: Service) -> float:
 
 
 def _counts(worker: Runtime, kv: Service, bucket: Service | None) -> Counter[str]:
-    """Say what was billed so far."""
+    """Count what was billed so far."""
     counts = Counter(line.partition("billed: ")[2] for line in worker.lines if "billed: " in line)
     counts["kv"] = kv.calls["write"]
     counts["r2"] = 0 if bucket is None else bucket.calls["write"]

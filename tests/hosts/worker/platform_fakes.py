@@ -28,8 +28,8 @@ class Service:
 
     Attributes:
         values: By key.
-        headers: What R2 was told about each.
-        ttl_s: What KV was told about each.
+        headers: The metadata of each in R2.
+        ttl_s: The time to live of each in KV.
         calls: How often each kind of call was made.
         failing: Whether every call is answered 500.
         too_soon: How often each key was written too soon.
@@ -73,13 +73,13 @@ class Service:
 
 
 class Server(ThreadingHTTPServer):
-    """A server at which many may knock at once."""
+    """A server that many clients may connect to at once."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a runtime that ended in the middle of a request: that is what some tests are about."""
+        """Log nothing if a runtime ended in the middle of a request: some tests are about that."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
     def read(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":

@@ -1,7 +1,7 @@
 """A Worker in the real runtime: workerd, with Python from the bundle that the set-up made. Nothing leaves the machine.
 
-Around it stand the two services that the platform has and workerd has not, KV and R2, as fakes with the documented limits
-(``platform_fakes.py``), and a few lines of JavaScript that do what the platform does in front of a Worker: call its cron.
+Around it are the two services that the platform has and workerd has not, KV and R2, as fakes with the documented limits
+(``platform_fakes.py``), and a few lines of JavaScript that call the Worker's cron, as the platform does.
 """
 
 import os
@@ -23,7 +23,7 @@ BUNDLE = REPOSITORY / "build" / "pyodide"
 START_S = 60.0
 
 ALARM_LATE = "NOSENTRY SQLite alarm overdue, running despite AlarmManager mismatch"
-"""What workerd says of itself where an alarm was moved as it rang, on a busy machine. It rings all the same."""
+"""What workerd logs if an alarm was moved while it fired, on a busy machine. The alarm fires all the same."""
 
 FLAGS = (
     "python_workers",
@@ -75,8 +75,8 @@ const cron :Workerd.Worker = (
 CRON = """\
 export default {
   async fetch(request, env) {
-    const told = await env.WORKER.scheduled({scheduledTime: new Date(), cron: "* * * * *"});
-    return new Response(told.outcome);
+    const result = await env.WORKER.scheduled({scheduledTime: new Date(), cron: "* * * * *"});
+    return new Response(result.outcome);
   },
 };
 """

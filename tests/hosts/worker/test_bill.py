@@ -2,11 +2,11 @@
 
 import pytest
 
-from hosts.worker.bill import FIXED, OBJECT, REPORTED_BEATS, OfPanel, OnSocket, Timetable
+from hosts.worker.bill import FIXED, OBJECT, REPORTED_HEARTBEATS, OfPanel, OnSocket, Timetable
 from hosts.worker.conftest import Start
 from hosts.worker.platform_fakes import Service
 
-WITHIN = 0.1
+TOLERANCE = 0.1
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -18,8 +18,8 @@ async def test_a_room_over_sockets_costs_what_the_model_says(start: Start, kv: S
     timetable = Timetable(people=150, minutes=4, faster=15)
     worker = start(timetable.variables(OBJECT), services={"KV": f"kvNamespace {kv.address}"})
     bill = await timetable.bill(worker, kv, None, OnSocket, OBJECT)
-    assert bill.ratio == pytest.approx(1, abs=WITHIN), bill
-    assert bill.counted["kv_writes"] == pytest.approx(bill.modelled["kv_writes"], abs=1)
+    assert bill.ratio == pytest.approx(1, abs=TOLERANCE), bill
+    assert bill.counted["kv_writes"] == pytest.approx(bill.modeled["kv_writes"], abs=1)
 
 
 async def test_a_panel_that_publishes_costs_what_the_model_says(
@@ -28,10 +28,10 @@ async def test_a_panel_that_publishes_costs_what_the_model_says(
     """
     Of a panel that reports, every report is a request and a row, and R2 and KV are written as often as the model says.
     """
-    timetable = Timetable(people=100, heartbeats=REPORTED_BEATS, minutes=4, faster=15)
+    timetable = Timetable(people=100, heartbeats=REPORTED_HEARTBEATS, minutes=4, faster=15)
     services = {"KV": f"kvNamespace {kv.address}", "BUCKET": f"r2Bucket {bucket.address}"}
     worker = start(timetable.variables(FIXED), services=services)
     bill = await timetable.bill(worker, kv, bucket, OfPanel, FIXED)
-    assert bill.ratio == pytest.approx(1, abs=WITHIN), bill
+    assert bill.ratio == pytest.approx(1, abs=TOLERANCE), bill
     for item in ("kv_writes", "r2_writes"):
-        assert bill.counted[item] == pytest.approx(bill.modelled[item], abs=1), bill
+        assert bill.counted[item] == pytest.approx(bill.modeled[item], abs=1), bill

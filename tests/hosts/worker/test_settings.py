@@ -48,7 +48,7 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
     ("variables", "said"),
     [
         ({"leese_ms": "1"}, 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
-        ({"lasy_ms": "1"}, 'unknown setting "lasy_ms"; did you mean "idle_alarm_ms"?'),
+        ({"idle_alarms_ms": "1"}, 'unknown setting "idle_alarms_ms"; did you mean "idle_alarm_ms"?'),
         (
             {"sockets_max": "many"},
             "sockets_max must be a whole number from 1 to 3,276,800 sockets, not 'many'",

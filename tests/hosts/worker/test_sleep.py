@@ -1,4 +1,4 @@
-"""A room at the edge sleeps, is deployed anew, and moves to a server and back; nobody is lost on the way."""
+"""A room at the edge hibernates, is deployed again, and moves to a server and back; no visitor is lost on the way."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from breathing_room.client import Timing, connect
+from breathing_room.client.room_connection import SETTLING_SAMPLES
+from breathing_room.hosts.worker.hibernation import BILLED
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.host_context import ask
 from breathing_room.testing.peer import WireSocket
@@ -22,13 +25,13 @@ from hosts.worker.runtime import Runtime
 PEOPLE = 300
 ROOM = "/v1/rooms/lobby"
 
-# Python starts four times here, and a room falls asleep three times: on a busy machine that takes long.
+# Python starts several times here, and rooms hibernate: on a busy machine that takes long.
 pytestmark = pytest.mark.timeout(400)
 
-# An object without work is put to sleep after 10 s.
+# The platform hibernates an object after 10 s without work.
 SLEEP_S = 12.5
 
-# Long enough for people to come back in, and for nothing to end while the room sleeps.
+# Long enough for all to reconnect, and for nothing to expire while the room hibernates.
 SLOW = TIMES | {
     "BREATHING_ROOM_LEASE_MS": "60000",
     "BREATHING_ROOM_GRACE_MS": "60000",
@@ -49,7 +52,7 @@ async def join(url: str, visitor: str, mood: str | None = None) -> WireSocket:
 
 
 async def people_join(url: str, mood: str, count: int = PEOPLE) -> dict[str, WireSocket]:
-    """Let people come in, a few at a time, so that a busy machine is patient with all of them."""
+    """Join a few at a time, so that a busy machine answers all of them in time."""
     visitors = [secrets.token_urlsafe(16) for _ in range(count)]
     sockets: dict[str, WireSocket] = {}
     for begin in range(0, count, 20):
@@ -61,7 +64,7 @@ async def people_join(url: str, mood: str, count: int = PEOPLE) -> dict[str, Wir
 
 
 async def sees(url: str, **expected: Any) -> None:
-    """Ask who is here until that is as expected."""
+    """Read the presence until it is as expected."""
     deadline_s = time.monotonic() + 10
     while (seen := await presence(url)) is not None and not seen.items() >= expected.items():
         assert time.monotonic() < deadline_s, seen
@@ -69,12 +72,17 @@ async def sees(url: str, **expected: Any) -> None:
 
 
 def wakes(worker: Runtime) -> list[int]:
-    """List with how many sockets the room woke, each time."""
+    """List with how many connections the room woke, each time."""
     return [int(line.split()[-2]) for line in worker.lines if " woke, with " in line]
 
 
+def messages(worker: Runtime) -> int:
+    """Count the messages of clients that the object was called for."""
+    return sum(line.endswith(f"{BILLED} message") for line in worker.lines)
+
+
 async def sleeps(worker: Runtime, wake: Callable[[], Awaitable[object]]) -> None:
-    """Let the room fall asleep, and wake it; on a busy machine it may still have had something to do the first time.
+    """Wait until the room hibernates, and wake it; on a busy machine it may still have had work the first time.
 
     Raises:
         AssertionError: Something keeps it awake.
@@ -84,11 +92,11 @@ async def sleeps(worker: Runtime, wake: Callable[[], Awaitable[object]]) -> None
         await asyncio.sleep(SLEEP_S)
         await wake()
         deadline_s = time.monotonic() + 2
-        while time.monotonic() < deadline_s:  # What it prints takes another way than what it answers.
+        while time.monotonic() < deadline_s:  # The log may arrive later than the answer.
             if len(wakes(worker)) > before:
                 return
             await asyncio.sleep(0.05)
-    raise AssertionError("the room does not sleep")
+    raise AssertionError("the room does not hibernate")
 
 
 def moods(**people: int) -> dict[str, int]:
@@ -97,8 +105,8 @@ def moods(**people: int) -> dict[str, int]:
 
 async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service) -> None:
     """
-    The room is evicted three times and woken by a question, by a message and by a socket that breaks: each time the count is
-    right at once, nobody was dropped, and no sleep was kept from it by a timer.
+    The room hibernates three times and is woken by a read, by a message and by a connection that breaks: each time the
+    count is right at once, no connection was dropped, and no timer kept it awake.
     """
     worker = start(SLOW, services={"KV": f"kvNamespace {kv.address}"})
     with contextlib.ExitStack() as stack:
@@ -107,28 +115,28 @@ async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service)
             stack.callback(socket.cut)
         await sees(worker.url, count=PEOPLE, low=PEOPLE, method="counted", moods=moods(release=PEOPLE))
 
-        async def look() -> None:
+        async def read() -> None:
             seen = await presence(worker.url)
             assert (seen["count"], seen["low"], seen["high"]) == (PEOPLE, PEOPLE, PEOPLE)
             assert seen["method"] == "counted"
 
-        await sleeps(worker, look)
+        await sleeps(worker, read)
         for socket in sockets[: PEOPLE // 2]:
             socket.say("mood", mood="gratitude")
         half = moods(release=PEOPLE // 2, gratitude=PEOPLE // 2)
         await sees(worker.url, count=PEOPLE, low=PEOPLE, moods=half)
 
         others = itertools.cycle(["connection", "presence"])
-        told: dict[str, int] = {}
+        expected: dict[str, int] = {}
 
-        async def feel() -> None:
+        async def change_mood() -> None:
             mood = next(others)
-            told.update(half | {"gratitude": PEOPLE // 2 - 1, mood: 1})
+            expected.update(half | {"gratitude": PEOPLE // 2 - 1, mood: 1})
             sockets[0].say("mood", mood=mood)
 
-        await sleeps(worker, feel)
+        await sleeps(worker, change_mood)
         for socket in sockets:
-            await socket.hear("presence", lambda said: bool(said["moods"] == told))
+            await socket.hear("presence", lambda said: bool(said["moods"] == expected))
 
         lost: list[WireSocket] = []
 
@@ -146,12 +154,51 @@ async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service)
         assert not [line for line in worker.lines if not line.startswith("DEBUG")]
 
 
+async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
+    start: Start, kv: Service
+) -> None:
+    """
+    The object hibernates though a client of ours sends a ping every second, and the client stays connected, since the
+    runtime answers; a ping that is spelled otherwise wakes the object, which answers it.
+    """
+    worker = start(SLOW, services={"KV": f"kvNamespace {kv.address}"})
+    other = await WireSocket.open(worker.url, f"{ROOM}/socket")
+    other.say("observe")
+    await other.hear("presence")
+    timing = Timing(ping_s=1.0, answer_s=5.0, backoff_base_s=60.0)
+    async with connect(worker.url, room="lobby", timing=timing) as room:
+        deadline_s = time.monotonic() + 20
+        while messages(worker) < 1 + 1 + SETTLING_SAMPLES:  # Observe, join, and the requests for the time.
+            assert time.monotonic() < deadline_s, worker.lines
+            await asyncio.sleep(0.05)
+        before = messages(worker)
+
+        async def read() -> None:
+            await sees(worker.url, count=1, low=1, method="counted")
+
+        await sleeps(worker, read)
+        assert wakes(worker) == [0, 2]
+        assert messages(worker) == before
+        assert (room.trouble, room.state) == (None, "live")
+
+        async def near_miss() -> None:
+            other.send_text('{"type": "ping"}')
+            assert await other.hear("pong") == {"type": "pong"}
+
+        await sleeps(worker, near_miss)
+        assert wakes(worker) == [0, 2, 2]
+        assert messages(worker) > before
+        assert (room.trouble, room.state) == (None, "live")
+    assert not [line for line in worker.lines if not line.startswith("DEBUG")]
+    other.cut()
+
+
 async def test_a_deploy_is_no_exodus_and_neither_is_a_move(
     start: Start, serve: Serve, kv: Service, tmp_path: Path
 ) -> None:
     """
-    A deploy drops every socket, and a move to a server and back does: the people are there as last known, in doubt until each
-    comes back, and those who poll are counted as before.
+    A deploy drops every connection, and so does a move to a server and back: the visitors are counted as last known,
+    suspect until each reconnects, and those who poll are counted as before.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(SLOW, services=services)
@@ -208,7 +255,7 @@ async def test_a_deploy_is_no_exodus_and_neither_is_a_move(
 
 
 async def stored(path: Path, values: Mapping[str, bytes]) -> Path:
-    """Put what KV holds into the store of a server."""
+    """Write the values of KV into the store of a server."""
     store = await SqliteStore.open(str(path))
     for key, value in values.items():
         await store.put(key, value)

@@ -35,13 +35,13 @@ def joined(room: RoomHost[WorkerPlatform], visitor: str = "visitor-0123456789") 
     return socket, wire
 
 
-@pytest.mark.parametrize("act", ["opened", "joined", "observer", "senseless"])
+@pytest.mark.parametrize("act", ["opened", "joined", "observer", "bad message"])
 async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost[WorkerPlatform]) -> None:
     """What is attached to a socket is all that it takes to go on with it: role, visitor, mood, age and patience."""
     socket, wire = opened(room) if act != "joined" else joined(room)
     if act == "observer":
         socket.message_arrived('{"type":"observe"}')
-    if act == "senseless":
+    if act == "bad message":
         socket.message_arrived("{")
     again = EdgeSocket.resume(wire, wire.attached, room)
     for name in (
@@ -51,8 +51,8 @@ async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost
         "mood",
         "opened_at_ms",
         "standby_at",
-        "_senseless",
-        "dialect",
+        "_bad_messages",
+        "codec",
         "_attachment",
     ):
         assert getattr(again, name) == getattr(socket, name), name

@@ -100,7 +100,7 @@ def prepare(
     assembled = Assembled({**assemble().files, **runtime_sdk()})
     if assembled.compressed_bytes > BYTES_MAX[plan]:
         raise HostError(
-            f"the Worker has {assembled.compressed_bytes:,} bytes, and the {plan} plan allows {BYTES_MAX[plan]:,}"
+            f"the Worker has {assembled.compressed_bytes:,} bytes, and the {plan} plan takes {BYTES_MAX[plan]:,}"
         )
     for path, content in assembled.files.items():
         if path.endswith(".py"):

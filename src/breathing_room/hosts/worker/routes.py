@@ -300,11 +300,11 @@ class RoomRoutes:
         if scheme.lower() != "bearer":
             raise ClientError(
                 "token_needed",
-                "this needs the operator's token: send Authorization: Bearer TOKEN",
+                "show the operator's token to see this",
                 status=401,
             )
         if not hmac.compare_digest(shown.strip().encode(), token.encode()):
-            raise ClientError("wrong_token", "not the operator's token", status=403)
+            raise ClientError("wrong_token", "this is not the operator's token", status=403)
         return json_answer(encode(asdict(self.room.platform.progress())))
 
     async def document_heartbeat(self, request: HttpRequest) -> Answer:
