@@ -1,4 +1,4 @@
-"""Whatever is sent to a Worker, the answer is an error of the one shape, nothing is lost, and nothing reaches the runtime's log."""
+"""Bad input to a Worker is answered by an error of the one shape, loses nothing, and never reaches the runtime's log."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ VISITOR = "v" * 22
 
 async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> None:
     """
-    Bodies that are too large, methods and origins that are wrong, ways that lead nowhere: each has its code and its status.
+    Bodies that are too large, methods and origins that are wrong, paths that do not exist: each has its code and its status.
     """
     room = f"/v1/rooms/{new_room()}"
     large = b'{"visitor": "' + b"v" * 5_000 + b'"}'
@@ -34,7 +34,7 @@ async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> Non
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/"), "bad_room", 400)
     await expect_refusal(ask(worker.url, "GET", "//"), "not_found", 404)
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/../../etc"), "not_found", 404)
-    # What objects tell each other comes from nobody else.
+    # Requests between objects cannot be sent from outside.
     await expect_refusal(ask(worker.url, "POST", f"{INTERNAL_PATH}{ADD_SHARDS}1"), "not_found", 404)
     await expect_refusal(ask(worker.url, "POST", f"{room}{INTERNAL_PATH}{ADD_SHARDS}1"), "not_found", 404)
     await expect_refusal(ask(worker.url, "POST", f"{room}/..{INTERNAL_PATH}{ADD_SHARDS}1"), "not_found", 404)
@@ -43,10 +43,10 @@ async def test_bad_requests_are_refused_in_the_one_shape(worker: Runtime) -> Non
     assert worker.lines == []
 
 
-async def test_bad_messages_end_a_socket_and_no_more(worker: Runtime) -> None:
+async def test_bad_messages_close_their_connection_only(worker: Runtime) -> None:
     """
-    Text that was no UTF-8, a message over the limit and endless nonsense close the socket with their codes; the person who sat
-    beside it does not notice.
+    Text that was no UTF-8, a message over the limit and too many bad messages close the connection with their codes;
+    other connections of the room are not affected.
     """
     path = f"/v1/rooms/{new_room()}/socket"
     person = await WireSocket.open(worker.url, path)
@@ -76,10 +76,11 @@ async def test_bad_messages_end_a_socket_and_no_more(worker: Runtime) -> None:
     person.cut()
 
 
-async def test_a_full_room_sends_people_away_for_a_while(start: Start, kv: Service) -> None:
+async def test_a_full_room_refuses_connections_for_a_while(start: Start, kv: Service) -> None:
     """
-    Beyond ``sockets_max`` a handshake is refused 503 with a time to come again, an event stream too; the panel has its budget; an
-    origin that is not allowed gets nothing; and while KV fails all of that goes on, the count is right, and the backup is made up for.
+    Beyond ``sockets_max`` a handshake is refused with 503 and a time to retry, an event stream as well; the panel has its
+    rate limit; origins that are not allowed are refused; and while KV fails all of that goes on, the count is right, and
+    the backup is made up for.
     """
     kv.failing = True
     variables = TIMES | {

@@ -17,9 +17,9 @@ from hosts.worker.runtime import Runtime
 
 async def test_worker_keeps_every_promise_that_is_its_own(start: Start, kv: Service) -> None:
     """
-    A Worker passes the whole suite, but for three promises that are the runtime's to keep; nothing is logged meanwhile.
+    A Worker passes the whole suite, except for promises that only the runtime can keep; nothing is logged meanwhile.
     """
-    # One of its own: in the default room some checks count who comes, and other tests come there, too.
+    # A Worker of its own: some checks count the visitors of the default room, which other tests join as well.
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"})
     exceptions = EXCEPTIONS["Worker with objects"]
     await check_host(worker.url, push_ms=PUSH_MS, join_ms=JOIN_MS, exceptions=exceptions)
@@ -29,7 +29,7 @@ async def test_worker_keeps_every_promise_that_is_its_own(start: Start, kv: Serv
 @pytest.mark.timeout(300)  # Python starts, and it is the second of the file.
 async def test_worker_with_kv_alone_keeps_every_promise_that_is_its_own(start: Start, kv: Service) -> None:
     """
-    A Worker whose rooms are in KV passes the suite but for what needs a process; a presence is as late as what the Worker keeps.
+    A Worker with the backend KV passes the suite except for what needs a process; a presence is as old as its cache allows.
     """
     variables = {"BREATHING_ROOM_MODE": "poll", "BREATHING_ROOM_BACKEND": "kv"}
     max_age = {"BREATHING_ROOM_PRESENCE_MAX_AGE_S": "1"}
@@ -42,7 +42,7 @@ async def test_worker_with_kv_alone_keeps_every_promise_that_is_its_own(start: S
 
 async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> None:
     """
-    U2: where ``default_room`` is set and no room is open to everybody, the alias and the paths under ``/api`` lead into that room.
+    U2: where ``default_room`` is set and rooms are not open, the alias and the paths under ``/api`` lead into that room.
     """
     rooms = {"BREATHING_ROOM_DEFAULT_ROOM": "evening", "BREATHING_ROOM_OPEN_ROOMS": "false"}
     worker = start(TIMES | rooms, services={"KV": f"kvNamespace {kv.address}"})
@@ -54,21 +54,21 @@ async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> Non
     for path in ("/v1/rooms/_default", "/v1/rooms/evening", "/api/presence"):
         assert (await ask(worker.url, "GET", path)).json()["count"] == 1, path
     body = {"visitor": new_visitor()}
-    told = (await ask(worker.url, "POST", "/v1/rooms/_default/heartbeat", body)).json()
-    assert (told["room"], told["count"]) == ("evening", 2)
+    answer = (await ask(worker.url, "POST", "/v1/rooms/_default/heartbeat", body)).json()
+    assert (answer["room"], answer["count"]) == ("evening", 2)
     assert (await ask(worker.url, "GET", "/v1/rooms/_default/badge.svg")).status == 200
     person.cut()
 
 
-async def test_who_says_nothing_is_told_to_go(worker: Runtime) -> None:
+async def test_a_connection_without_join_or_observe_is_closed(worker: Runtime) -> None:
     """
-    Who says neither join nor observe in time gets close 4001, whatever else was said.
+    A connection that sends neither join nor observe in time is closed with 4001, even if it sends other messages.
     """
     room = f"/v1/rooms/{new_room()}/socket"
-    suspect, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
+    idle, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
     chatting.say("time")
     deadline_s = time.monotonic() + JOIN_MS / 1_000 + PATIENCE_S
-    for socket in (suspect, chatting):
+    for socket in (idle, chatting):
         while socket.end().code != JOIN_LATE:
             assert time.monotonic() < deadline_s
             await asyncio.sleep(TICK_S)

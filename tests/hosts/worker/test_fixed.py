@@ -1,4 +1,4 @@
-"""The rung that does not grow with the crowd: a panel reports to one room, and its presence is published for a CDN to serve."""
+"""The deployment whose bill does not grow with the crowd: a panel reports to one room, whose presence a CDN serves."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def report(url: str, room: str = "lobby", **more: str) -> None:
 
 
 async def until(service: Service, *, count: int) -> None:
-    """Wait until what is published says so many."""
+    """Wait until the published presence has this count."""
     async with asyncio.timeout(10):
         while json.loads(service.values.get(PAGE, b"{}")).get("count") != count:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.05)
@@ -36,8 +36,8 @@ async def test_presence_is_published_on_reports_and_by_nothing_else(
     start: Start, kv: Service, bucket: Service
 ) -> None:
     """
-    The presence is put to R2 and to KV with a report, at most every ``publish_ms``, with the headers that a CDN needs; what one of
-    them refuses is made up for, no room but those of the config is published, and while nobody reports nothing is.
+    The presence is put to R2 and to KV with a report, at most every ``publish_ms``, with the headers that a CDN needs;
+    a put that failed is made up for, only rooms of the config are published, and without reports nothing is.
     """
     services = {"BUCKET": f"r2Bucket {bucket.address}", "PRESENCE": f"kvNamespace {kv.address}"}
     worker = start(FIXED, services=services)

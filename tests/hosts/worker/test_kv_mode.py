@@ -1,4 +1,4 @@
-"""Rooms that KV keeps, where nobody has a memory: a panel of those who poll, and a job that the cron runs."""
+"""Rooms with the backend KV, store mode in workerd: a panel of polling clients, and ``reconcile`` run by the cron."""
 
 import asyncio
 import secrets
@@ -32,8 +32,9 @@ async def cron(worker: Runtime) -> None:
 
 async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Start, kv: Service) -> None:
     """
-    Without the job nobody is counted; with it each report is one write, goodbyes count, sockets and coins are refused; and the
-    object that is deployed over the same KV goes on with the people, with their moods, and with the count in its interval.
+    Before ``reconcile`` ran no visitor is counted; then each report is one write, leaves count, connections and legacy
+    sampling are refused; and an object that is deployed over the same KV goes on with the visitors and their moods, and
+    with the count in its interval.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(KV_MODE, services=services)
@@ -73,7 +74,7 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
             PEOPLE - 2,
             1,
         )
-    # Whoever reports to one of them meanwhile is one person.
+    # A visitor who reports to either of them meanwhile is counted once.
     seen = await heartbeat(over, visitors[0])
     assert (seen["count"], seen["moods"]["gratitude"]) == (PEOPLE - 1, 1)
     await ask(over.url, "POST", f"{ROOM}/leave", {"visitor": visitors[0]})
@@ -83,8 +84,8 @@ async def test_a_room_in_kv_is_counted_and_then_moves_into_an_object(start: Star
 
 async def test_an_object_collects_what_is_reported(start: Start, kv: Service) -> None:
     """
-    With the policy ``bucketed`` many reports are one write some seconds later, in which goodbyes count; whoever reports hears of all
-    others at once; and while KV refuses to be read nobody is told that they were counted.
+    With the policy ``bucketed`` many reports are one write some seconds later, which includes leaves; each report is
+    answered with all before it; and while KV cannot be read, reports are refused instead of counted.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     worker = start(
@@ -102,7 +103,7 @@ async def test_an_object_collects_what_is_reported(start: Start, kv: Service) ->
             await asyncio.sleep(0.1)
     seen = await presence(worker)
     assert (seen["method"], seen["moods"]["release"]) == ("counted", PEOPLE - 1)
-    # One batch, and on a busy machine some more; each report a write would be one more than there are people.
+    # One batch, and on a busy machine some more; a write for each report would be one more than there are visitors.
     batches = kv.calls["write"] - writes
     assert batches <= PEOPLE // 2
     assert batches == len([key for key in kv.values if key.startswith("reports/lobby/")])

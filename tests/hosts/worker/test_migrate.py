@@ -60,7 +60,7 @@ async def presence(worker: Runtime) -> dict[str, Any]:
 
 @dataclass(eq=False)
 class Person:
-    """Somebody of the crowd: of each slice of the tickets there is one all the time, so that every share of them is what it should be."""
+    """A visitor of the crowd: each slice of the tickets has one all the time, so that every share of them is exact."""
 
     slice: int
     visitor: str
@@ -69,7 +69,7 @@ class Person:
 
     @classmethod
     def of(cls, index: int, epoch: int, at: Runtime) -> "Person":
-        """Draw somebody with a ticket of that slice."""
+        """Draw a visitor with a ticket of that slice."""
         while True:
             visitor = secrets.token_urlsafe(16)
             drawn = ticket(visitor, room="lobby", epoch=epoch)
@@ -77,14 +77,14 @@ class Person:
                 return cls(index, visitor, drawn, at)
 
     async def report(self, path: str = "heartbeat", **more: str) -> dict[str, Any]:
-        """Report where they are; whoever does not take it leaves them as they were."""
+        """Report to the Worker at which the visitor is, and return the answer."""
         answer = await ask(self.at.url, "POST", f"{ROOM}/{path}", {"visitor": self.visitor, **more})
         assert answer.status in {200, 204}, answer
         return answer.json() if answer.status == 200 else {}
 
 
 class Observations:
-    """Every look at either of them, while there are as many people as always."""
+    """The presences that were read of either Worker, while the number of visitors stays the same."""
 
     def __init__(self, *workers: Runtime) -> None:
         self.workers = workers
@@ -92,15 +92,15 @@ class Observations:
         self.seen: list[dict[str, Any]] = []
 
     async def go_on(self) -> None:
-        """Look until it is enough."""
+        """Read presences until ``enough`` is set."""
         while not self.enough.is_set():
             for worker in self.workers:
                 self.seen.append(await presence(worker))
             await asyncio.sleep(0.1)
 
 
-async def job(worker: Runtime, enough: asyncio.Event) -> None:
-    """Run the cron of the old Worker, as often as it should be."""
+async def run_cron(worker: Runtime, enough: asyncio.Event) -> None:
+    """Run the cron of the old Worker, more often than its interval."""
     while not enough.is_set():
         assert (await ask(worker.cron_url, "GET", "/")).body == b"ok"
         await asyncio.sleep(RECONCILE_MS / 3_000)
@@ -125,16 +125,16 @@ async def migrate(old: Runtime, new: Runtime, token: str = TOKEN) -> tuple[int, 
     return program.returncode, said.decode()
 
 
-def holds_surely(seen: dict[str, Any]) -> bool:
-    """Tell whether an interval at four standard errors holds the crowd: the one of two that is published misses one panel in twenty."""
+def covers_surely(seen: dict[str, Any]) -> bool:
+    """Return whether an interval of four standard errors covers the crowd: the published one, of two, misses one panel in twenty."""
     half = (seen["high"] - seen["low"]) / 2
     return bool(seen["low"] - half <= PEOPLE <= seen["high"] + half)
 
 
 async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path) -> None:
     """
-    People come, feel otherwise and go on both sides and move from one to the other, the command watches, and at every look at
-    either side the interval holds how many there are.
+    Visitors join, change their mood and leave at both Workers and move from one to the other while the command watches,
+    and in every presence of either side the interval covers their number.
     """
     services = {"KV": f"kvNamespace {kv.address}"}
     old = start(OLD, services=services)
@@ -142,7 +142,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     for worker in (old, new):
         await wake(worker)
     enough = asyncio.Event()
-    # The job had time to find out how many to ask.
+    # The controller has set the rate.
     assert (await ask(old.cron_url, "GET", "/")).body == b"ok"
     control = decode_control(kv.values[CONTROL])
     asked = RoomControl(rates=((0, RATE),), changed_at_ms=control.as_of_ms, since_ms=control.as_of_ms)
@@ -153,14 +153,14 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     for person in panel:
         assert person.drawn < (await person.report(mood="release"))["sample_rate"]
 
-    looks = Observations(old, new)
+    observations = Observations(old, new)
     async with asyncio.TaskGroup() as doing:
-        working = doing.create_task(job(old, enough))
+        working = doing.create_task(run_cron(old, enough))
         moving = doing.create_task(migrate(old, new))
-        looking = doing.create_task(looks.go_on())
+        observing = doing.create_task(observations.go_on())
         try:
             for turn in range(TURNS):
-                # Somebody goes and another one comes, more and more of them to the new one; and one of those who stay moves there.
+                # A visitor leaves and another one joins, more and more of them at the new Worker; and one who stays moves there.
                 gone = panel.popleft()
                 await gone.report("leave")
                 came = Person.of(gone.slice, control.epoch, new if turn >= TURNS // 4 or turn % 2 else old)
@@ -175,32 +175,32 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
             code, said = await moving
             assert code == 0, said
         finally:
-            looks.enough.set()
+            observations.enough.set()
             enough.set()
-        await asyncio.gather(working, looking)
+        await asyncio.gather(working, observing)
 
-    assert len(looks.seen) > 20
-    for seen in looks.seen:
-        assert holds_surely(seen), seen
+    assert len(observations.seen) > 20
+    for seen in observations.seen:
+        assert covers_surely(seen), seen
     lines = said.splitlines()
     assert lines[-1].startswith("Nobody reports to the old one any more")
     assert "THEY DISAGREE" not in said
     assert any("report to the old one: 0" not in line for line in lines[:-1])
 
-    # The old one is deleted, and its job with it: nobody follows it any longer, and who is there stays there.
+    # The old Worker is deleted, and its cron with it: the new one syncs no more, and keeps its visitors.
     old.stop()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with asyncio.timeout(PATIENCE_S):
         while (await ask(new.url, "GET", f"{ROOM}/migration", headers=headers)).json()["syncing"]:  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.5)
     seen = await presence(new)
-    assert holds_surely(seen), seen
+    assert covers_surely(seen), seen
     assert new.lines == []
 
 
 async def test_progress_is_the_operators(start: Start, tmp_path: Path) -> None:
     """
-    Only who holds the token is told how far a room is, and where there is nothing to move the command says so.
+    Only requests with the token are answered the progress of a migration, and the command says so where there is none.
     """
     worker = start(POLLED)
     await wake(worker)
