@@ -1,23 +1,40 @@
-"""The HTTP interface, described in OpenAPI 3.1."""
+"""The HTTP interface, described in OpenAPI 3.1: what is served, and nothing else.
+
+The schemas are those of ``schemas.py``; here stand the paths.
+"""
 
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
-from breathing_room.core.config import MODES, UNSPOKEN
-from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME, VISITOR_ID
-from breathing_room.hosts.common.http.document_api import SESSION_ID_CHARACTERS_MAX
+from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
+from breathing_room.hosts.common.http.schemas import HTTP
+from breathing_room.hosts.common.http.shapes import json_schemas
 from breathing_room.hosts.common.settings import ServerConfig
 
-_WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
-_MAYBE: dict[str, Any] = {"type": ["integer", "null"], "minimum": 0}
+REFERENCES: Final = "#/components/schemas/"
+
+_TEXT: Final = {"type": "string"}
+_CACHED: Final = {"304": {"description": "Not modified: the ETag of the request still holds"}}
+_ROOM: Final = {
+    "name": "room",
+    "in": "path",
+    "required": True,
+    "description": "The room's name, or `_default` for the server's default room",
+    "schema": {"type": "string", "pattern": f"^({DEFAULT_ROOM}|{ROOM_NAME.pattern})$"},
+}
 
 
 def _content(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"application/json": {"schema": {"$ref": REFERENCES + schema}}}
 
 
 def _answer(schema: str, description: str) -> dict[str, Any]:
     return {"200": {"description": description, "content": _content(schema)}}
+
+
+def _media(media_type: str, description: str) -> dict[str, Any]:
+    return {"200": {"description": description, "content": {media_type: {"schema": _TEXT}}}}
 
 
 def _operation(
@@ -31,9 +48,88 @@ def _operation(
     return operation
 
 
-def _object(properties: dict[str, Any], *, optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required}
+_HANDSHAKE: Final = _operation(
+    "Open a WebSocket; docs/reference/protocol.md describes its messages",
+    {
+        "101": {"description": "Switching protocols"},
+        "426": {"description": "The request is no WebSocket handshake"},
+    },
+)
+
+_ROOMS: Final = {
+    "": {"get": _operation("Read the presence", _answer("Presence", "The presence") | _CACHED)},
+    "/config": {"get": _operation("Read how the room works", _answer("Config", "The config") | _CACHED)},
+    "/heartbeat": {
+        "post": _operation(
+            "Join, change the mood, or send a heartbeat, without a connection",
+            _answer("Presence", "The presence"),
+            body="Report",
+        )
+    },
+    "/leave": {
+        "post": _operation("Leave the room", {"204": {"description": "The visitor has left"}}, body="Leave")
+    },
+    "/events": {
+        "get": _operation(
+            "Follow the presence as Server-Sent Events",
+            _media("text/event-stream", "Events of type presence"),
+        )
+    },
+    "/history": {
+        "get": _operation(
+            "Read the averages by hour of the week", _answer("History", "The averages") | _CACHED
+        )
+    },
+    "/badge.svg": {
+        "get": _operation("Read a badge with the label", _media("image/svg+xml", "An image") | _CACHED)
+    },
+    "/socket": {"get": _HANDSHAKE},
+}
+"""Below ``/v1/rooms/{room}``."""
+
+_DOCUMENT_API: Final = {
+    "/api/presence": {
+        "get": _operation(
+            "Read the presence, as the planning document's app has it",
+            _answer("DocumentPresence", "The presence") | _CACHED,
+        )
+    },
+    "/api/config": {
+        "get": _operation("Read that app's config", _answer("DocumentConfig", "The config") | _CACHED)
+    },
+    "/api/heartbeat": {
+        "post": _operation(
+            "Send that app's heartbeat", _answer("DocumentPresence", "The presence"), body="DocumentHeartbeat"
+        )
+    },
+    "/api/room": {"get": _HANDSHAKE},
+}
+
+_OK: Final = _answer("Ok", "Yes")
+
+_OPERATIONS: Final = {
+    "/metrics": {
+        "get": _operation("Read metrics for Prometheus", _media("text/plain", "Metrics"), errors=False)
+    },
+    "/healthz": {"get": _operation("Check that the process answers", _OK, errors=False)},
+    "/readyz": {"get": _operation("Check that the server takes visitors", _OK)},
+    "/openapi.json": {
+        "get": _operation("Read this description", {"200": {"description": "OpenAPI 3.1"}}, errors=False)
+    },
+}
+
+_OPERATOR: Final = {
+    "/admin.json": {
+        "parameters": [
+            _ROOM | {"in": "query", "required": False, "description": "The room to show in detail"}
+        ],
+        "get": _operation(
+            "Read what the operator's page shows; needs the token",
+            _answer("Admin", "The state of the server"),
+        )
+        | {"security": [{"token": []}]},
+    }
+}
 
 
 def openapi(config: ServerConfig) -> dict[str, Any]:
@@ -42,53 +138,8 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
     Args:
         config: Its moods stand in the schemas as an example: rooms may declare their own.
     """
-    moods = [*config.room.moods, UNSPOKEN]
-    visitor = {"type": "string", "pattern": f"^{VISITOR_ID.pattern}$"}
-    mood = {"type": "string", "examples": moods}
-    text = {"type": "string"}
-    cached = {"304": {"description": "You have it already"}}
-    people_by_mood = {"type": "object", "additionalProperties": {"type": "number"}}
-    svg = {"200": {"description": "A picture", "content": {"image/svg+xml": {"schema": text}}}}
-    stream = {
-        "200": {"description": "Events of type presence", "content": {"text/event-stream": {"schema": text}}}
-    }
-    plain = {"200": {"description": "Metrics", "content": {"text/plain": {"schema": text}}}}
-    room = {
-        "name": "room",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "pattern": f"^({DEFAULT_ROOM}|{ROOM_NAME.pattern})$"},
-    }
-    handshake = _operation(
-        "Open a WebSocket; docs/reference/protocol.md has its messages",
-        {"101": {"description": "Switching protocols"}, "426": {"description": "This is no handshake"}},
-    )
-    rooms = {
-        "": {"get": _operation("Who is here now", _answer("Presence", "Presence") | cached)},
-        "/config": {"get": _operation("How the room works", _answer("Config", "Config") | cached)},
-        "/heartbeat": {
-            "post": _operation(
-                "Join, name a mood, or give a sign of life", _answer("Presence", "Presence"), body="Report"
-            )
-        },
-        "/leave": {"post": _operation("Say goodbye", {"204": {"description": "Goodbye"}}, body="Goodbye")},
-        "/events": {"get": _operation("Every change, as Server-Sent Events", stream)},
-        "/history": {
-            "get": _operation("Averages by hour of the week", _answer("History", "Averages") | cached)
-        },
-        "/badge.svg": {"get": _operation("A badge with the label", svg | cached)},
-        "/socket": {"get": handshake},
-    }
-    ok = _answer("Ok", "Yes")
-    operator: dict[str, Any] = {}
-    if config.admin_token:
-        operator["/admin.json"] = {
-            "parameters": [room | {"in": "query", "required": False}],
-            "get": _operation(
-                "What the operator's page shows; needs the token", _answer("Admin", "Everything")
-            )
-            | {"security": [{"token": []}]},
-        }
+    schemas = json_schemas(HTTP, served_only=True, references=REFERENCES)
+    schemas["Report"]["properties"]["mood"]["examples"] = [*config.room.moods, UNSPOKEN]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -97,145 +148,14 @@ def openapi(config: ServerConfig) -> dict[str, Any]:
             "description": "How many people are here with you right now, and how they feel.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "paths": {f"/v1/rooms/{{room}}{path}": {"parameters": [room]} | item for path, item in rooms.items()}
-        | {
-            "/api/presence": {
-                "get": _operation(
-                    "Presence, as the planning document's app has it",
-                    _answer("CompatPresence", "Presence") | cached,
-                )
-            },
-            "/api/config": {
-                "get": _operation("That app's config", _answer("CompatConfig", "Config") | cached)
-            },
-            "/api/heartbeat": {
-                "post": _operation(
-                    "That app's heartbeat", _answer("CompatPresence", "Presence"), body="Heartbeat"
-                )
-            },
-            "/api/room": {"get": handshake},
-            "/metrics": {"get": _operation("Metrics for Prometheus", plain, errors=False)},
-            "/healthz": {"get": _operation("Is it alive?", ok, errors=False)},
-            "/readyz": {"get": _operation("May people be sent here?", ok)},
-            "/openapi.json": {
-                "get": _operation("This description", {"200": {"description": "OpenAPI 3.1"}}, errors=False)
-            },
+        "paths": {
+            f"/v1/rooms/{{room}}{path}": {"parameters": [_ROOM]} | item for path, item in _ROOMS.items()
         }
-        | operator,
+        | _DOCUMENT_API
+        | _OPERATIONS
+        | (_OPERATOR if config.admin_token else {}),
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {
-                "Presence": _object(
-                    {
-                        "room": text,
-                        "count": _MAYBE,
-                        "low": _WHOLE,
-                        "high": _MAYBE,
-                        "method": {"enum": ["counted", "sampled", "stale", "estimated", "unknown"]},
-                        "sample_rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-                        "epoch": _WHOLE,
-                        "moods": {"type": "object", "additionalProperties": _MAYBE},
-                        "unspoken": _MAYBE,
-                        "mood_intervals": {
-                            "type": "object",
-                            "additionalProperties": {
-                                "type": ["array", "null"],
-                                "prefixItems": [_WHOLE, _MAYBE],
-                                "minItems": 2,
-                                "maxItems": 2,
-                            },
-                        },
-                        "label": text,
-                        "as_of_ms": _WHOLE,
-                        "stale_after_ms": _WHOLE,
-                        "poll_ms": _WHOLE,
-                    }
-                ),
-                "Config": _object(
-                    {
-                        "room": text,
-                        "moods": {"type": "array", "items": text},
-                        "mode": {"enum": list(MODES)},
-                        "breath": _object(
-                            {"pattern": text, "phases": {"type": "array", "items": {"type": "array"}}}
-                        ),
-                        "ping_ms": _WHOLE,
-                        "heartbeat_ms": _WHOLE,
-                        "poll_ms": _WHOLE,
-                        "lease_ms": _WHOLE,
-                        "grace_ms": _WHOLE,
-                        "presence_url": {"type": ["string", "null"]},
-                        "now_ms": _WHOLE,
-                    }
-                ),
-                "Report": _object(
-                    {"visitor": visitor, "mood": mood, "epoch": _WHOLE}, optional=("mood", "epoch")
-                ),
-                "Goodbye": _object({"visitor": visitor}),
-                "History": _object(
-                    {
-                        "room": text,
-                        "timezone": text,
-                        "hour_0": text,
-                        "hours": {
-                            "type": "array",
-                            "items": _object(
-                                {
-                                    "hour": {"type": "integer", "minimum": 0, "maximum": 167},
-                                    "count": {"type": "number"},
-                                    "moods": people_by_mood,
-                                    "observed_h": {"type": "number"},
-                                    "low": {"type": ["integer", "null"]},
-                                    "high": {"type": ["integer", "null"]},
-                                }
-                            ),
-                        },
-                    }
-                ),
-                "Heartbeat": _object(
-                    {
-                        "sessionId": {
-                            "type": "string",
-                            "minLength": 1,
-                            "maxLength": SESSION_ID_CHARACTERS_MAX,
-                        },
-                        "mood": mood,
-                    },
-                    optional=("mood",),
-                ),
-                "CompatPresence": _object(
-                    {
-                        "count": _WHOLE,
-                        "moods": people_by_mood,
-                        "users": {"type": "array", "maxItems": 0},
-                        "countryCounts": {"type": "object", "maxProperties": 0},
-                        "timestamp": _WHOLE,
-                    }
-                ),
-                "CompatConfig": _object(
-                    {
-                        "sampleRate": {"type": "number"},
-                        "heartbeatIntervalMs": _WHOLE,
-                        "supportsWebSocket": {"type": "boolean"},
-                        "version": _WHOLE,
-                    }
-                ),
-                "Admin": _object(
-                    {
-                        "room": {"type": "object"},
-                        "rooms": {"type": "array", "items": {"type": "object"}},
-                        "nodes": {"type": "array", "items": {"type": "object"}},
-                        "store": {"type": "object"},
-                        "totals": {"type": "object"},
-                        "refusals": {"type": "object"},
-                        "sockets": _WHOLE,
-                        "sockets_max": _WHOLE,
-                        "now_ms": _WHOLE,
-                        "started_at_ms": _WHOLE,
-                    }
-                ),
-                "Ok": _object({"ok": {"const": True}}),
-                "Error": _object({"error": _object({"code": text, "message": text, "status": _WHOLE})}),
-            },
+            "schemas": schemas,
         },
     }
