@@ -83,8 +83,10 @@ def test_links_lead_somewhere() -> None:
             there = (page.parent / path) if path else page
             assert there.exists(), f"{page.name}: {target}"
             if anchor:
-                headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+                text = there.read_text(encoding="utf-8")
+                headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
                 slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+                slugs |= {*re.findall(r'<a id="([^"]+)">', text)}
                 assert anchor in slugs, f"{page.name}: {target}"
 
 
