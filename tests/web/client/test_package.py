@@ -46,7 +46,7 @@ def test_what_is_packed(package: Path) -> None:
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
     sources = {file.stem for file in CLIENT.glob("*.js")}
     assert {"client", "element", "react", "sentence", "words.pl"} < sources
-    types = {"client.d.ts", "element.d.ts", "react.d.ts", "sentence.d.ts"}
+    types = {"client.d.ts", "element.d.ts", "react.d.ts", "sentence.d.ts", "wire.d.ts"}
     others = {
         "package.json",
         "README.md",

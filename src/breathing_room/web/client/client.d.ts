@@ -1,37 +1,15 @@
 /** How many people are here right now, and how they feel. */
 
-/** What everybody in a room is told. */
-export interface Presence {
-  room: string;
-  /** People here now; null where `method` is `unknown`. */
-  count: number | null;
-  /** The ends of a 95 % interval for it; `high` is null where `method` is `unknown`. */
-  low: number;
-  high: number | null;
-  method: 'counted' | 'sampled' | 'stale' | 'estimated' | 'unknown';
-  /** The share of visitors without a socket who are asked to report. */
-  sample_rate: number;
-  /** The number under which a stay that begins now draws its ticket. */
+import type {Config as RoomConfig, Presence as RoomPresence} from './wire.js';
+
+/** What is published about a room; `epoch` is missing in `offline` mode. */
+export interface Presence extends Omit<RoomPresence, 'epoch'> {
   epoch?: number;
-  /** People by mood. Null: moods of too few people, which are not told apart. */
-  moods: Record<string, number | null>;
-  unspoken: number | null;
-  mood_intervals: Record<string, [low: number, high: number | null] | null>;
-  /** The count, rounded to its own precision, always in English: `12`, `about 10,000`, `unknown`. For a page use `sentence`. */
-  label: string;
-  /** When this was true, in milliseconds since 1970. */
-  as_of_ms: number;
-  stale_after_ms: number;
-  poll_ms: number;
 }
 
-/** How a room works. */
-export interface Config {
-  room: string;
-  moods: string[];
-  mode: 'socket' | 'poll' | 'offline';
-  /** How people breathe together; in `offline` mode nobody knows. */
-  breath?: {pattern: string; phases: [name: 'inhale' | 'hold' | 'exhale' | 'rest', length_ms: number][]};
+/** How a room works; in `offline` mode no more than its name and moods is known. */
+export interface Config extends Pick<RoomConfig, 'room' | 'moods'>, Partial<Omit<RoomConfig, 'room' | 'moods' | 'mode'>> {
+  mode: RoomConfig['mode'] | 'offline';
 }
 
 export type State = 'live' | 'stale' | 'estimated' | 'unknown';
