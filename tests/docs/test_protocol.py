@@ -1,22 +1,39 @@
-"""The protocol page names the times that the clients keep."""
+"""The protocol page says what the clients and the server do."""
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import pytest
+
+from breathing_room.client import errors
 from breathing_room.client.clock import SAMPLES
 from breathing_room.client.timing import Timing
+from breathing_room.core.wire import PING, PONG, PRESENCE_FIELDS
+from breathing_room.hosts.common.http.answer_schemas import CONFIG, PRESENCE, ROOMS_READ_MAX
+from breathing_room.hosts.common.http.schemas import V1
 from breathing_room.hosts.common.settings import ServerConfig
 from hosts.promises import EXCEPTIONS
 from node import CLIENT, node
+from schemas_of_v1 import FROM_CLIENT, FROM_SERVER, validate, validator
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text(encoding="utf-8")
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = (REFERENCE / "protocol.md").read_text(encoding="utf-8")
+MARK: Final = "*(not yet served)*"
 
 
 def row(start: str) -> str:
     """The row of a table that begins so."""
     (found,) = re.findall(rf"^\| {re.escape(start)}.*$", PAGE, re.MULTILINE)
     return str(found)
+
+
+def section(heading: str) -> str:
+    """What stands under a heading, up to the next of its level or above."""
+    level = heading.partition(" ")[0]
+    return re.split(rf"\n#{{2,{len(level)}}} ", PAGE.split(f"\n{heading}\n")[1])[0]
 
 
 def constant(file: str, name: str) -> Any:
@@ -29,39 +46,42 @@ def constant(file: str, name: str) -> Any:
 
 def test_the_times_are_those_of_the_clients() -> None:
     """
-    What the page says of answers, beats and backoff is what the browser client and the Python client do.
+    What the page says of answers, pings and backoff is what the browser client and the Python client do.
     """
     timing = Timing()
     assert constant("http.js", "ANSWER_MS") == timing.answer_s * 1_000
     assert f" {timing.answer_s:g} s;" in row("an answer")
     first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "TIME_MS"))
     assert constant("socket_transport.js", "PING_MS") == timing.ping_s * 1_000
-    assert f"then {first}, " in row("from one beat")
-    assert f"every {timing.ping_s:g} s, or a third of" in row("from one beat")
+    assert f"at once, then {first}," in row("from one request for the time")
+    assert f"`ping_ms`; {timing.ping_s:g} s where" in row("from one ping")
     for file in ("connector.js", "polling.js"):
         assert constant(file, "BACKOFF_MS") == timing.backoff_base_s * 1_000
         assert constant(file, "BACKOFF_MAX_MS") == timing.backoff_cap_s * 1_000
     assert f"min({timing.backoff_cap_s:g} s, {timing.backoff_base_s:g} s · 2^attempt)" in row(
         "before coming back"
     )
-    assert row("refused sockets").endswith(f"| {constant('connector.js', 'REFUSALS_MAX')} |")
+    assert row("refused connections").endswith(f"| {constant('connector.js', 'REFUSALS_MAX')} |")
     fallback_s = constant("poll_transport.js", "FALLBACK_POLL_MS") / 1_000
     assert f"at most {fallback_s:g} s, times" in row("from one poll to the next")
-    assert f"the presence is read every {fallback_s:g} s" in PAGE
+    assert f"the presence is read every {fallback_s:g} s" in " ".join(PAGE.split())
     minutes = constant("poll_transport.js", "FALLBACK_MS") / 60_000
-    assert row("until a socket").endswith(f"| a random time from {minutes:g} to {2 * minutes:g} min |")
-    assert row("an id that nobody").endswith(f"| {constant('tabs.js', 'VISIT_MS') / 60_000:g} min |")
-    assert f"Of the last {SAMPLES} the one" in PAGE
+    assert row("until a connection").endswith(f"| a random time from {minutes:g} to {2 * minutes:g} min |")
+    assert row("an id that is not used").endswith(f"| {constant('tabs.js', 'VISIT_MS') / 60_000:g} min |")
+    assert f"Of the last {SAMPLES} the one" in " ".join(PAGE.split())
     assert constant("freshness.js", "SAMPLES") == SAMPLES
+    assert f"is cut to 0 to {errors.RETRY_MS_MAX / 1_000:g} s" in " ".join(PAGE.split())
 
 
 def test_the_limits_are_those_of_the_server() -> None:
     """
-    What the page says of the server's patience is what it has unless it is told otherwise.
+    What the page says of the server's patience is what it has by default.
     """
     config = ServerConfig()
-    assert f"`observe` within {config.join_ms / 1_000:g} s is closed" in PAGE
-    assert f"at most {config.message_bytes_max:,} bytes; after {config.bad_messages_max} that" in PAGE
+    text = " ".join(section("## WebSocket").split())
+    assert f"is a join or an observe, within {config.join_ms / 1_000:g} s" in text
+    assert f"at most {config.message_bytes_max:,} bytes; after {config.bad_messages_max} bad" in text
+    assert f"at most {ROOMS_READ_MAX} rooms in one answer" in PAGE
 
 
 def test_what_hosts_leave_out_is_what_the_suite_excepts() -> None:
@@ -75,3 +95,173 @@ def test_what_hosts_leave_out_is_what_the_suite_excepts() -> None:
         for host in hosts.split(", "):
             said.setdefault(host, {}).update({name: reason} if name else {})
     assert said == EXCEPTIONS
+
+
+# --- The schemas --------------------------------------------------------------------------------------------------
+
+
+def test_the_tables_name_every_key() -> None:
+    """
+    The tables of presence and config list exactly the declared keys in order, marked where they are not yet served; and every object of v1
+    has its place in a table.
+    """
+    for heading, shape in (("## Presence", PRESENCE), ("### Config", CONFIG)):
+        rows = re.findall(r"^\| `(\w+)`(\??) \|.*?\| (.*) \|$", section(heading), re.MULTILINE)
+        rows = [found for found in rows if found[0] in {field.name for field in shape.fields}]
+        assert [name for name, _, _ in rows] == [field.name for field in shape.fields]
+        for (_, absent, meaning), field in zip(rows, shape.fields, strict=True):
+            assert meaning.startswith(MARK) == (not field.served), field.name
+            assert (absent == "?") == field.optional, field.name
+    assert tuple(field.name for field in PRESENCE.fields if field.served) == PRESENCE_FIELDS
+    named = [*re.findall(r"\*\*(\w+)\*\* \|", PAGE), "Presence", "Config"]
+    assert Counter(named) == Counter(shape.name for shape in V1)
+
+
+def test_the_mark_is_uniform() -> None:
+    """
+    What is not yet served is marked in one way.
+    """
+    flat = " ".join(PAGE.split())
+    assert flat.count("not yet served") == flat.count(MARK)
+
+
+BLOCKS = {
+    '{"room": "lobby", "count"': "Presence",
+    '{"room"': "Config",
+    '{"visitor"': "Report",
+    '{"error"': "Error",
+}
+"""How the examples of each kind begin."""
+
+
+def test_every_example_fits_its_schema() -> None:
+    """
+    Each JSON block of the page, and each whole message in a table, is what its schema accepts, and has no key that is not declared.
+    """
+    checked = Counter[str]()
+    for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL):
+        name = next(name for start, name in BLOCKS.items() if block.startswith(start))
+        validate(name, block)
+        checked[name] += 1
+    assert checked == {"Presence": 1, "Config": 1, "Report": 1, "Error": 1}
+    messages = FROM_CLIENT | FROM_SERVER
+    for message in re.findall(r'`(\{"type": ?"[^`]*\})`', PAGE.split("## The paths of an older app")[0]):
+        if "…" in message and "presence" in message:
+            continue
+        found = json.loads(message)
+        shapes = [
+            by_type[found["type"]] for by_type in (FROM_CLIENT, FROM_SERVER) if found["type"] in by_type
+        ]
+        fitting = [
+            shape for shape in shapes if validator(shape.name, closed=True, served_only=False).is_valid(found)
+        ]
+        assert fitting, message
+        checked[found["type"]] += 1
+    assert {*checked} - {*BLOCKS.values()} == messages.keys() - {"presence"}
+    assert f"`{PING.decode()}`" in PAGE
+    assert f"`{PONG.decode()}`" in PAGE
+
+
+def test_every_line_of_the_conversation_fits_its_schema() -> None:
+    """
+    Each message of the recorded conversation, each body and each answer of HTTP is what its schema accepts, and has no key that is not
+    declared.
+    """
+    page = (REFERENCE / "conversation.md").read_text(encoding="utf-8")
+    checked, asked = Counter[str](), ""
+    for line in re.findall(r"^(?:\w+) ([<>] .*)$", page, re.MULTILINE):
+        way, _, text = line.partition(" ")
+        if request := re.match(r"(GET|POST) /v1/rooms/lobby(\S*?)(?:;|$)", text):
+            asked = request[2]
+        text = text.removeprefix("data: ")
+        if way == "<" and (close := re.fullmatch(r"close \d+ (\{.*\})", text)):
+            name, text = "CloseReason", close[1]
+        elif not text.startswith("{") or text.startswith("{} nineteen"):
+            continue
+        elif "type" in (found := json.loads(text)):
+            by_type = FROM_CLIENT if way == ">" else FROM_SERVER
+            if found["type"] not in by_type:
+                checked["refused"] += 1
+                continue
+            name = by_type[found["type"]].name
+        elif way == ">":
+            name = {"/heartbeat": "Report", "/leave": "Leave"}[asked]
+        else:
+            name = "Error" if "error" in found else {"/config": "Config"}.get(asked, "Presence")
+        validate(name, text)
+        checked[name] += 1
+    assert checked.keys() == {
+        *("Config", "Presence", "Report", "Leave", "Error", "CloseReason", "refused"),
+        *("JoinMessage", "ObserveMessage", "MoodMessage", "TimeRequest", "LeaveMessage"),
+        *("PresenceMessage", "TimeAnswer", "ErrorMessage"),
+    }
+
+
+# --- Who may end a client for good --------------------------------------------------------------------------------
+
+
+def cases() -> list[tuple[str, str, str]]:
+    """The table of cases: what arrives, what is done then, and which client does so."""
+    rows = re.findall(r"^\| [^|]+ \| `(.*)` \| (stop|come back) \| (\w+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) >= 20
+    return rows
+
+
+def python_stops(example: str) -> bool:
+    """Whether the Python client stops for good."""
+    kind, number, rest = (*example.split(" ", 2), "")[:3]
+    if kind == "close":
+        return not isinstance(errors.closed(int(number), rest), errors.ConnectionLostError)
+    return isinstance(errors.refused(int(number), rest.encode(), None), errors.RefusedError)
+
+
+BROWSER = """
+    await (async () => {
+      const [closes, answers] = given, stops = [];
+      for (const [code, reason] of closes) {
+        const ended = new Promise((resolve) => {
+          globalThis.WebSocket = class {
+            constructor() { setTimeout(() => this.onclose({code, reason})); }
+            send() {}
+            close() {}
+          };
+          const place = {address: 'http://x/v1/rooms/lobby', room: 'lobby', config: {}, observe: true, self: () => ({})};
+          resolve(new it.SocketTransport(place).run(new AbortController().signal));
+        });
+        stops.push(Boolean((await ended).stop));
+      }
+      const {ask} = await import(new URL('http.js', given[2]).href);
+      for (const [status, body] of answers) {
+        globalThis.fetch = async () => new Response(body, {status});
+        stops.push(await ask('http://x/').then(() => null, ({stop}) => stop));
+      }
+      return stops;
+    })()
+"""
+
+
+@pytest.fixture(name="browser_stops", scope="module")
+def what_the_browser_does() -> dict[str, bool]:
+    """For each example whether the browser client stops for good."""
+    examples = [example for example, _, _ in cases()]
+    closes = [one for one in examples if one.startswith("close")]
+    answers = [one for one in examples if one.startswith("HTTP")]
+    assert len(closes) + len(answers) == len(examples)
+    split = [(int(one.split(" ", 2)[1]), (*one.split(" ", 2), "")[2]) for one in (*closes, *answers)]
+    stops = node(
+        "socket_transport.js", BROWSER, split[: len(closes)], split[len(closes) :], CLIENT.as_uri() + "/"
+    )
+    return dict(zip((*closes, *answers), stops, strict=True))
+
+
+@pytest.mark.parametrize(("example", "then", "kept_by"), cases())
+def test_both_clients_run_the_table_of_cases(
+    example: str, then: str, kept_by: str, browser_stops: dict[str, bool]
+) -> None:
+    """
+    Each case ends each client for good, or not, exactly as the table says; one that a client has come to keep is said to be kept.
+    """
+    stops = {"browser": browser_stops[example], "Python": python_stops(example)}
+    keeping = [client for client, stop in stops.items() if stop == (then == "stop")]
+    said = {"both": ["browser", "Python"], "neither": []}.get(kept_by, [kept_by])
+    assert keeping == said

@@ -100,13 +100,26 @@ def test_a_typescript_example_checks(tmp_path: Path) -> None:
         const low: number | undefined = room.presence?.low;
         document.querySelector('breathing-room')?.joinedRoom?.setMood('calm');
     """
+    protocol = """
+        import type {ClientMessage, Config, ServerMessage} from 'breathing-room/wire';
+        import type {Config as ConfigOfARoom, Presence} from 'breathing-room';
+        export const join: ClientMessage = {type: 'join', visitor: 'v'.repeat(22), mood: null};
+        export const leave: ClientMessage = {type: 'leave', linger_ms: 2000};
+        export function count(message: ServerMessage): number | null {
+          return message.type === 'presence' ? message.count : null;
+        }
+        export const high = ({moods, mood_intervals}: Presence) => Object.keys(moods).map((mood) => mood_intervals[mood]?.[1]);
+        export const inhale = (config: Config): number => config.breath.phases[0]![1];
+        export const mode = (config: ConfigOfARoom): boolean => config.mode === 'offline' && config.breath === undefined;
+    """
     tag = """
         import type {} from 'breathing-room/react';
         export const element = (
           <breathing-room server={new URL('https://example.org')} room={7} observe={false} hide-below={5} label="{label}" />
         );
     """
-    rights += [element, tag]
+    rights += [element, tag, protocol]
+    wrongs += [protocol.replace("'leave'", "'depart'"), protocol.replace("=== 'presence'", "=== 'pong'")]
     wrongs.append(tag.replace("hide-below={5}", "hide-below={[]}"))
     # In one program: most of the time goes to the types of the browser.
     files = {f"right{number}.tsx": text for number, text in enumerate(rights)}
