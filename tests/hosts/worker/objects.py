@@ -1,4 +1,4 @@
-"""What the platform keeps for the objects of one room: sockets, on a clock that a test moves.
+"""Fakes of what the platform holds for the objects of one room: connections, on a clock that a test moves.
 
 The objects themselves are in ``room_adapter.py``.
 """
@@ -27,21 +27,21 @@ class HandClock(Clock):
 
 @dataclass(eq=False)
 class Wire:
-    """A socket as the network keeps it.
+    """A connection as the network holds it.
 
     Attributes:
         shard: The object that holds it.
-        heard: What was sent to it.
+        received: The messages that it was sent.
         attached: What is attached to it.
     """
 
     shard: int
-    heard: list[dict[str, Any]] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
     attached: str = ""
     closed: int | None = None
 
     def send(self, text: str) -> None:
-        self.heard.append(json.loads(text))
+        self.received.append(json.loads(text))
 
     def serializeAttachment(self, attached: str) -> None:  # noqa: N802 - the platform's name
         self.attached = attached
@@ -51,6 +51,6 @@ class Wire:
         self.closed = code
 
     @property
-    def said(self) -> dict[str, Any]:
-        """The presence that was heard last."""
-        return next(said for said in reversed(self.heard) if said["type"] == "presence")
+    def presence(self) -> dict[str, Any]:
+        """The last presence that it was sent."""
+        return next(message for message in reversed(self.received) if message["type"] == "presence")

@@ -1,4 +1,4 @@
-"""One room at the edge, awake and asleep, without a platform; several objects of a room are in ``test_shards.py``."""
+"""One room at the edge, awake and hibernating, without a runtime; several objects of a room are in ``test_shards.py``."""
 
 import logging
 
@@ -22,8 +22,8 @@ def an_edge(**settings: int) -> Objects:
     return Objects(sockets_per_object=50, **{**TIMES, **settings})
 
 
-async def test_a_sleep_changes_nothing_and_costs_nothing() -> None:
-    """A room that lost its memory says the same when it wakes, wrote nothing in order to sleep, and goes on with its sockets."""
+async def test_hibernation_changes_nothing_and_costs_nothing() -> None:
+    """A room that hibernated has the same presence afterwards, wrote no row for it, and resumes with its connections."""
     objects = an_edge()
     wires = [await objects.join(f"visitor-{number}", "release") for number in range(5)]
     await objects.settle()
@@ -34,13 +34,13 @@ async def test_a_sleep_changes_nothing_and_costs_nothing() -> None:
     await objects.send(wires[0], "mood", mood="gratitude")
     await objects.settle()
     assert (await objects.presence())["moods"] == {"gratitude": 1, "release": 4}
-    assert all(wire.said["moods"]["gratitude"] == 1 for wire in wires)
+    assert all(wire.presence["moods"]["gratitude"] == 1 for wire in wires)
 
 
 async def test_an_observer_who_goes_costs_no_row() -> None:
     """
-    Nothing follows from the end of a connection that only observed: a room that slept meanwhile writes no row and sets no alarm for it, and
-    has a subscriber less.
+    Nothing follows from the end of a connection that only observed: a room that hibernated meanwhile writes no row and sets
+    no alarm for it, and has a subscriber less.
     """
     objects = an_edge()
     await objects.join("visitor-1", "release")
@@ -56,8 +56,8 @@ async def test_an_observer_who_goes_costs_no_row() -> None:
     assert (await objects.awake(0)).room.subscriber_count == 2
 
 
-async def test_people_on_sockets_are_in_no_row_until_they_are_in_doubt() -> None:
-    """Who is behind a socket is attached to it, and a row has only those whose sockets broke; so a join costs no row for anyone else."""
+async def test_connected_visitors_are_in_no_row_until_they_are_suspect() -> None:
+    """The visitor of a connection is in its attachment, and the row has only visitors whose connections broke."""
     objects = an_edge()
     wires = [await objects.join(f"visitor-{number}") for number in range(4)]
     assert decode_snapshot(objects[0].rows[REST][1:]).count == 0
@@ -67,7 +67,7 @@ async def test_people_on_sockets_are_in_no_row_until_they_are_in_doubt() -> None
 
 
 async def test_after_a_deploy_the_count_is_the_last_known_until_all_are_back() -> None:
-    """When all sockets were dropped the room goes on from its snapshot as stale, and who comes back is counted once."""
+    """When all connections were dropped the room resumes from its snapshot as stale, and who reconnects is counted once."""
     objects = an_edge()
     for number in range(3):
         await objects.join(f"visitor-{number}")
@@ -85,7 +85,7 @@ async def test_after_a_deploy_the_count_is_the_last_known_until_all_are_back() -
 async def test_what_was_kept_and_cannot_be_read_is_unknown(
     kept: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A room whose row is damaged says that it does not know, not that nobody is there, and that is logged."""
+    """A room whose row is damaged has an unknown count, not a count of 0, and that is logged."""
     objects = an_edge()
     objects[0].rows[REST] = kept
     with caplog.at_level(logging.ERROR):
@@ -94,8 +94,8 @@ async def test_what_was_kept_and_cannot_be_read_is_unknown(
     assert "of no use" in caplog.text
 
 
-async def test_nobody_has_to_be_watched_while_nobody_watches() -> None:
-    """Without a subscriber the alarm is set late, and a read says the truth of then all the same."""
+async def test_without_subscribers_the_alarm_is_late_and_reads_are_exact() -> None:
+    """Without a subscriber the alarm is set late, and a read is exact all the same."""
     objects = an_edge()
     wire = await objects.join("visitor-0")
     await objects.settle()
@@ -108,7 +108,7 @@ async def test_nobody_has_to_be_watched_while_nobody_watches() -> None:
 
 
 async def test_a_visitor_stays_the_same_over_the_change_of_the_epoch() -> None:
-    """Who came in under the last epoch's secret is the same visitor under the new one, and the one of two epochs ago is forgotten."""
+    """A visitor who joined under the last epoch's secret is the same under the new one; that of two epochs ago is deleted."""
     objects = an_edge(lease_ms=DAY_MS // 2)
     await objects.join("visitor-0")
     await objects.pass_ms(DAY_MS)
@@ -138,12 +138,12 @@ async def test_a_store_that_fails_costs_the_backup_and_nothing_else(caplog: pyte
     assert "could not be saved" in caplog.text
 
 
-async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_alarm_for_each() -> None:
+async def test_a_room_that_moves_out_of_kv_syncs_round_after_round_with_one_alarm_for_each() -> None:
     """
-    A room that moves out of KV follows in the same rhythm until the job has ended, and its alarm rings once for each round.
+    A room that moves out of KV syncs at the same interval until ``reconcile`` has stopped, with one alarm for each round.
 
-    The alarm was set again to the millisecond at which it rang, since the round was only about to begin. The platform takes that
-    for done, so in about one of three moves under load the room followed no more, and no other alarm of it rang either.
+    The alarm was set again to the millisecond at which it fired, since the round was only about to begin. The platform takes
+    that for done, so in about one of three moves under load the room synced no more, and no other alarm of it fired either.
     """
     objects = an_edge()
     store, began_at_ms = MemoryStore(clock=objects.clock.now_ms), objects.clock.at_ms
@@ -160,12 +160,12 @@ async def test_a_room_that_moves_out_of_kv_follows_round_after_round_with_one_al
     assert not (await objects.awake(0)).platform.progress().syncing
 
 
-async def test_an_alarm_that_rings_early_is_set_again_and_to_another_time() -> None:
+async def test_an_alarm_that_fires_early_is_set_again_and_to_another_time() -> None:
     """
-    An alarm that rings before its time, by the clock of the object, is set to a later millisecond and does then what it is for.
+    An alarm that fires before its time, by the clock of the object, is set to a later millisecond and does its work then.
 
-    That clock read a millisecond less than the platform's in three of eight, and the platform takes an alarm that is set, as it
-    rings, to the time at which it rings for done.
+    That clock read a millisecond less than the platform's in three of eight, and the platform takes an alarm that is set,
+    while it fires, to the time at which it fires for done.
     """
     objects = an_edge()
     wire = await objects.open("visitor-0")

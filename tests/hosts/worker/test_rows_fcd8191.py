@@ -79,7 +79,7 @@ def heard(wire: Wire) -> str:
     """Return what a socket heard last, without the time."""
     if wire.closed is not None:
         return f"closed {wire.closed}"
-    last = wire.heard[-1] if wire.heard else {}
+    last = wire.received[-1] if wire.received else {}
     if "mood_intervals" in last:
         return line(last, 0).partition(", +")[0]
     return json.dumps({name: last.get(name) for name in ("type", "count", "moods")})

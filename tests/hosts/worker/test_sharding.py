@@ -1,4 +1,4 @@
-"""A room over several objects in the real runtime: everybody hears of everybody, through sleep and failure."""
+"""A room over several objects in workerd: every connection is sent the whole count, through hibernation and failure."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from hosts.worker.conftest import Start
 from hosts.worker.runtime import Runtime
 from hosts.worker.test_sleep import ROOM, SLEEP_S, SLOW, moods, presence
 
-# A crowd comes in, four objects fall asleep together, and one of them cannot be reached for a while.
+# A crowd joins, four objects hibernate together, and one of them cannot be reached for a while.
 pytestmark = pytest.mark.timeout(400)
 
 PATIENCE_S = 60.0
@@ -27,7 +27,7 @@ SHARDED = SLOW | {
     "BREATHING_ROOM_SOCKETS_MAX": str(PER_OBJECT * OBJECTS),
 }
 
-# The Worker with a switch: while it is on, an object can be reached by nobody and reaches nobody.
+# The Worker with a switch: while it is on, no request to or from an object succeeds.
 FAILING = """\
 from workers import Response
 
@@ -65,8 +65,8 @@ __all__ = ["BreathingRoom", "Default"]
 """
 
 
-async def come(url: str, *, older: bool) -> WireSocket:
-    """Come in, as one of our clients or as one of the older app, whose id decides where."""
+async def join(url: str, *, older: bool) -> WireSocket:
+    """Join as one of our clients or as a document client, whose session id is the routing key."""
     visitor = secrets.token_urlsafe(16)
     deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
@@ -80,7 +80,7 @@ async def come(url: str, *, older: bool) -> WireSocket:
 
 
 def said(socket: WireSocket) -> Mapping[str, Any]:
-    """Find the presence that a socket heard last."""
+    """Return the last presence that a connection was sent."""
     heard: dict[str, Any] = next(
         (json.loads(text) for text in reversed(socket.texts) if b'"type":"presence"' in _bytes(text)), {}
     )
@@ -92,7 +92,7 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 async def until(is_so: Callable[[], bool], what: Callable[[], object]) -> None:
-    """Wait for something."""
+    """Wait until a condition holds."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline_s, what()
@@ -100,7 +100,7 @@ async def until(is_so: Callable[[], bool], what: Callable[[], object]) -> None:
 
 
 async def all_hear(sockets: list[WireSocket], **expected: Any) -> None:
-    """Wait until this is what every socket heard last."""
+    """Wait until every connection was last sent this."""
     await until(
         lambda: all(said(socket).items() >= expected.items() for socket in sockets),
         lambda: {json.dumps({key: said(socket).get(key) for key in expected}) for socket in sockets},
@@ -108,7 +108,7 @@ async def all_hear(sockets: list[WireSocket], **expected: Any) -> None:
 
 
 async def sees(url: str, **expected: Any) -> None:
-    """Ask who is there until that is as expected."""
+    """Read the presence until it is as expected."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not (seen := await presence(url)).items() >= expected.items():
         assert time.monotonic() < deadline_s, seen
@@ -116,21 +116,21 @@ async def sees(url: str, **expected: Any) -> None:
 
 
 def wakes(worker: Runtime) -> list[int]:
-    """List with how many sockets objects woke."""
+    """List with how many connections objects woke."""
     return [int(line.split()[-2]) for line in worker.lines if " woke, with " in line]
 
 
 async def test_two_hundred_people_over_four_objects(start: Start) -> None:
     """
-    All hear of all: of those who came, of moods, of goodbyes, also when all four objects were asleep, and after one could
-    not be reached; the fifth object is refused; nobody is dropped.
+    Every connection is sent the whole count after joins, moods and leaves, also when all four objects hibernated, and after
+    one could not be reached; a fifth object is refused; no connection is dropped.
     """
     worker = start(SHARDED, main=FAILING)
     with contextlib.ExitStack() as stack:
         ours: list[WireSocket] = []
         older: list[WireSocket] = []
         for _ in range(0, PEOPLE, 20):
-            some = await asyncio.gather(*(come(worker.url, older=index % 2 == 0) for index in range(20)))
+            some = await asyncio.gather(*(join(worker.url, older=index % 2 == 0) for index in range(20)))
             for socket in some:
                 stack.callback(socket.cut)
             older += some[::2]
@@ -144,7 +144,7 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
             await WireSocket.open(worker.url, f"{ROOM}/socket")
         assert refused.value.answer.status == 503
 
-        # All of them sleep: a look wakes the first one, a mood another, and what follows from it all.
+        # All of them hibernate: a read wakes the first one, a mood another, and the deltas that follow wake all.
         for _ in range(3):
             await asyncio.sleep(SLEEP_S)
             await sees(worker.url, **whole)
@@ -170,8 +170,8 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
         for socket in ours:
             socket.say("mood", mood="connection")
         await sees(worker.url, method="stale", count=left)
-        doubtful = await presence(worker.url)
-        assert left - PER_OBJECT <= doubtful["low"] < left <= doubtful["high"]
+        stale = await presence(worker.url)
+        assert left - PER_OBJECT <= stale["low"] < left <= stale["high"]
         await ask(worker.url, "POST", "/fail/off/2", b"")
         now = moods(connection=len(ours), release=len(older) - 3, gratitude=3)
         await sees(worker.url, **whole, moods=now)

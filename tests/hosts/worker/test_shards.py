@@ -1,4 +1,4 @@
-"""A room over several objects, without a platform: who is told what, who sleeps, and what a failure leaves."""
+"""A room over several objects, without a runtime: what connections are sent, through hibernation and failure."""
 
 import asyncio
 import itertools
@@ -36,26 +36,27 @@ def counted(people: int, **moods: int) -> dict[str, Any]:
     return {"count": people, "low": people, "high": people, "method": "counted", "moods": moods}
 
 
-def what_all_hear(objects: Objects) -> list[dict[str, Any]]:
-    """List the different things that sockets heard last, without the time."""
-    said: dict[str, dict[str, Any]] = {}
+def what_all_were_sent(objects: Objects) -> list[dict[str, Any]]:
+    """List the different presences that connections were sent last, without the time."""
+    different: dict[str, dict[str, Any]] = {}
     for wire in objects.wires:
-        told = {key: wire.said[key] for key in ("count", "low", "high", "method")}
-        told["moods"] = {mood: people for mood, people in wire.said["moods"].items() if people}
-        said[json.dumps(told)] = told
-    return list(said.values())
+        presence = {key: wire.presence[key] for key in ("count", "low", "high", "method")}
+        presence["moods"] = {mood: people for mood, people in wire.presence["moods"].items() if people}
+        different[json.dumps(presence)] = presence
+    return list(different.values())
 
 
 async def agree(objects: Objects, expected: dict[str, Any]) -> None:
-    """Let everything settle: then reads and all sockets say the same, and that is the truth."""
+    """Wait until no alarm is set: then a read and every connection have the expected presence."""
     await objects.settle()
     assert await objects.presence() == expected
-    assert what_all_hear(objects) == [expected]
+    assert what_all_were_sent(objects) == [expected]
 
 
-async def test_every_socket_hears_the_whole_room() -> None:
+async def test_every_connection_is_sent_the_whole_count() -> None:
     """
-    Two hundred people over four objects, none of them over its limit: each hears of all, also after moods, goodbyes and broken sockets.
+    Two hundred visitors over four objects, none of them over its limit: each connection is sent the count of all, also after
+    moods, leaves and broken connections.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -73,19 +74,19 @@ async def test_every_socket_hears_the_whole_room() -> None:
     await agree(objects, counted(179, release=90, gratitude=89))
 
 
-async def test_sleep_is_invisible_to_all_objects() -> None:
+async def test_hibernation_of_all_objects_is_invisible() -> None:
     """
-    Objects that lost their memory are woken by a mood, a goodbye and a question; nobody hears anything but the change, and
-    nothing is set to wake them while nothing happens.
+    Objects that hibernated are woken by a mood, a leave and a read; connections are sent the change and nothing else, and
+    no alarm is set while nothing happens.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
     await agree(objects, counted(200, release=200))
-    heard = [len(wire.heard) for wire in wires]
+    received = [len(wire.received) for wire in wires]
     objects.sleep()
     assert await objects.presence() == counted(200, release=200)
     await objects.pass_ms(3_600_000)
-    assert [len(wire.heard) for wire in wires] == heard
+    assert [len(wire.received) for wire in wires] == received
     objects.sleep()
     far = next(wire for wire in wires if wire.shard == 3)
     await objects.send(far, "mood", mood="presence")
@@ -96,10 +97,11 @@ async def test_sleep_is_invisible_to_all_objects() -> None:
 
 
 @pytest.mark.parametrize("push_ms", [1_000, 5_000, 30_000])
-async def test_words_are_few(push_ms: int) -> None:
+async def test_requests_between_objects_are_few(push_ms: int) -> None:
     """
-    While something happens everywhere all the time, each child calls the parent once in ``push_ms`` or 5 s and nobody calls a child;
-    an object has one alarm and writes two rows for that, and two for a push, as the price model has it. When nothing happens, nothing does.
+    While every object changes all the time, each shard sends one report in ``push_ms`` or 5 s, and the coordinator sends no
+    requests; an object has one alarm and writes two rows for that, and two for a push, as the price model has it. While
+    nothing changes, there are neither requests nor alarms nor rows.
     """
     way = durable_object(objects=4, push_s=Decimal(push_ms) / 1_000, snapshot_s=Decimal(600))
     interval_ms = min(push_ms, int(1_000 * way.sums_s))
@@ -129,30 +131,30 @@ async def test_words_are_few(push_ms: int) -> None:
     assert objects.calls == before
 
 
-async def test_a_change_is_heard_everywhere_within_three_pushes() -> None:
+async def test_a_change_is_sent_everywhere_within_three_pushes() -> None:
     """
-    A mood told to one object while all others are silent, and while all of them are busy.
+    A mood that one object received reaches the connections of all others, which were idle, within three pushes.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
     await objects.settle()
     await objects.send(wires[-1], "mood", mood="presence")
     await objects.pass_ms(3 * PUSH_MS)
-    assert {wire.said["moods"]["presence"] for wire in wires} == {1}
+    assert {wire.presence["moods"]["presence"] for wire in wires} == {1}
 
 
 async def test_a_visitor_with_tabs_on_two_objects_is_one_person() -> None:
     """
-    The newer tab counts, the older one goes on hearing; when the newer one ends, the older one counts again; and a sleep in between
-    changes nothing of it.
+    The newer tab counts, and the older one is on standby; when the newer one ends, the older one counts again; hibernation
+    in between changes nothing.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
     older = await objects.join("ann", "gratitude", shard=1)
     await agree(objects, counted(13, release=12, gratitude=1))
     newer = await objects.join("ann", "presence", shard=2)
-    said = await objects.presence()
-    assert said["low"] <= 13 <= said["high"]
+    presence = await objects.presence()
+    assert presence["low"] <= 13 <= presence["high"]
     await agree(objects, counted(13, release=12, presence=1))
     objects.sleep()
     await objects.send(older, "mood", mood="connection")
@@ -170,10 +172,10 @@ async def test_a_visitor_with_tabs_on_two_objects_is_one_person() -> None:
 
 
 @pytest.mark.parametrize("shards", list(itertools.product(range(3), repeat=3)))
-async def test_tabs_that_come_and_go_at_once_leave_no_doubt(shards: tuple[int, int, int]) -> None:
+async def test_tabs_that_come_and_go_at_once_leave_no_suspect(shards: tuple[int, int, int]) -> None:
     """
-    Three tabs of one visitor on any objects; one says goodbye and one breaks, at once or a little later: one person is there, and after
-    five pushes that is certain.
+    Three tabs of one visitor on any objects; one leaves and one breaks, at once or a little later: the visitor is counted
+    once, and after five pushes that is certain.
     """
     for gaps_ms in itertools.product((0, PUSH_MS // 4, 2 * PUSH_MS), repeat=2):
         objects = Objects(sockets_per_object=2, **TIMES)
@@ -188,9 +190,9 @@ async def test_tabs_that_come_and_go_at_once_leave_no_doubt(shards: tuple[int, i
         assert await objects.presence() == counted(1, release=1), gaps_ms
 
 
-async def test_who_comes_back_to_another_object_is_not_counted_twice() -> None:
+async def test_a_visitor_who_reconnects_to_another_object_is_not_counted_twice() -> None:
     """
-    A socket that broke leaves a silent person for a while; the person comes in elsewhere meanwhile.
+    A connection that broke leaves a suspect lease for a while; its visitor joins another object meanwhile.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 8)
@@ -206,10 +208,10 @@ async def test_who_comes_back_to_another_object_is_not_counted_twice() -> None:
     assert await objects.presence() == counted(9, release=8, gratitude=1)
 
 
-async def test_an_object_that_cannot_be_reached_is_in_doubt() -> None:
+async def test_an_object_that_cannot_be_reached_is_suspect() -> None:
     """
-    Calls to and from one object fail: its people are in doubt to the others, and theirs to it, but nobody is dropped, and all is
-    well again when calls succeed; and if they never do, they are gone after a lease.
+    Requests to and from one object fail: its visitors are suspect to the others, and theirs to it, but no connection is
+    dropped. The count is certain again when requests succeed; if they never do, the object's visitors expire after a lease.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -218,10 +220,10 @@ async def test_an_object_that_cannot_be_reached_is_in_doubt() -> None:
     for wire in wires[::10]:
         await objects.send(wire, "mood", mood="gratitude")
     await objects.pass_ms(20 * PUSH_MS)
-    said = await objects.presence()
-    assert (said["count"], said["low"], said["method"]) == (200, 150, "stale")
-    assert said["high"] >= 200
-    away = next(wire.said for wire in wires if wire.shard == 2)
+    presence = await objects.presence()
+    assert (presence["count"], presence["low"], presence["method"]) == (200, 150, "stale")
+    assert presence["high"] >= 200
+    away = next(wire.presence for wire in wires if wire.shard == 2)
     assert (away["count"], away["low"], away["method"]) == (200, 50, "stale")
     objects.failing.clear()
     await agree(objects, counted(200, release=180, gratitude=20))
@@ -237,12 +239,12 @@ async def test_an_object_that_cannot_be_reached_is_in_doubt() -> None:
             await objects.send(wire, "mood", mood="release")
     await objects.settle()
     assert (await objects.presence())["count"] == 200
-    assert len(what_all_hear(objects)) == 1
+    assert len(what_all_were_sent(objects)) == 1
 
 
 async def test_a_crash_of_one_object_is_no_exodus() -> None:
     """
-    One object loses its sockets: its people are there as last known, in doubt, until they are back, here or on another object.
+    One object loses its connections: its visitors are counted as last known, suspect, until they reconnect to any object.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -251,8 +253,13 @@ async def test_a_crash_of_one_object_is_no_exodus() -> None:
     objects[1].crash()
     await objects.join(f"visitor-{lost[0]}")
     await objects.pass_ms(4 * PUSH_MS)
-    said = await objects.presence()
-    assert (said["count"], said["low"], said["high"], said["method"]) == (200, 151, 200, "stale")
+    presence = await objects.presence()
+    assert (presence["count"], presence["low"], presence["high"], presence["method"]) == (
+        200,
+        151,
+        200,
+        "stale",
+    )
     for index in lost[1:]:
         await objects.join(f"visitor-{index}")
     await agree(objects, counted(200, release=200))
@@ -260,25 +267,30 @@ async def test_a_crash_of_one_object_is_no_exodus() -> None:
 
 async def test_a_deploy_is_no_exodus() -> None:
     """
-    All objects lose their sockets at once: whoever reads first sees everybody in doubt, and each that comes back is certain.
+    All objects lose their connections at once: the first read has all visitors as suspect, and each that reconnects is certain.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     await crowd(objects, 200)
     await objects.pass_ms(11_000)
     for one in objects.objects.values():
         one.crash()
-    said = await objects.presence()
-    assert (said["count"], said["low"], said["method"]) == (200, 0, "stale")
+    presence = await objects.presence()
+    assert (presence["count"], presence["low"], presence["method"]) == (200, 0, "stale")
     await objects.pass_ms(3 * PUSH_MS)
-    said = await objects.presence()
-    assert (said["count"], said["low"], said["high"], said["method"]) == (200, 0, 200, "stale")
+    presence = await objects.presence()
+    assert (presence["count"], presence["low"], presence["high"], presence["method"]) == (
+        200,
+        0,
+        200,
+        "stale",
+    )
     await crowd(objects, 200)
     await agree(objects, counted(200, release=200))
 
 
-async def test_a_parent_that_lost_its_memory_is_told_all_again() -> None:
+async def test_shards_claim_all_their_visitors_again_if_the_coordinator_lost_its_rows() -> None:
     """
-    The rows of the first object are lost, with its sockets and all: the others claim everybody anew.
+    The rows and the connections of the first object are lost: the shards claim all of their visitors again.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 200)
@@ -291,16 +303,16 @@ async def test_a_parent_that_lost_its_memory_is_told_all_again() -> None:
     await agree(objects, counted(150, release=147, presence=3))
 
 
-async def test_the_panel_is_the_first_objects_and_a_socket_anywhere_ends_a_seat() -> None:
+async def test_the_panel_is_the_first_objects_and_a_connection_anywhere_ends_a_seat() -> None:
     """
-    Reports go to the first object; whoever has a seat and comes in over a socket elsewhere is one person.
+    Reports go to the first object; a visitor who has a seat and joins over a connection to another object is counted once.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
-    parent = await objects.awake(0)
+    first = await objects.awake(0)
     for name in ("ann", "bob"):
-        key = parent.visitor_key(name.ljust(16, "-"))
-        parent.feed(PanelReported(key, 0.5, "presence"))
+        key = first.visitor_key(name.ljust(16, "-"))
+        first.feed(PanelReported(key, 0.5, "presence"))
     await objects.pass_ms(6 * PUSH_MS)
     assert await objects.presence() == counted(14, release=12, presence=2)
     await objects.join("ann", "gratitude", shard=2)
@@ -308,36 +320,36 @@ async def test_the_panel_is_the_first_objects_and_a_socket_anywhere_ends_a_seat(
     for _ in range(2):
         await objects.pass_ms(8 * PUSH_MS)
         assert await objects.presence() == expected
-        assert what_all_hear(objects) == [expected]
-        parent.feed(PanelReported(parent.visitor_key("ann".ljust(16, "-")), 0.5, "presence"))
+        assert what_all_were_sent(objects) == [expected]
+        first.feed(PanelReported(first.visitor_key("ann".ljust(16, "-")), 0.5, "presence"))
 
 
-async def test_a_sampled_crowd_is_announced_by_all_objects_alike() -> None:
+async def test_a_sampled_crowd_is_broadcast_by_all_objects_alike() -> None:
     """
-    Where the panel is full, every object says what the first one does: the estimate, its interval, and the rate.
+    Where the panel is full, every object broadcasts what the first one does: the estimate, its interval, and the rate.
     """
     objects = Objects(sockets_per_object=5, panel_size=5, **TIMES)
     await crowd(objects, 12)
-    parent = await objects.awake(0)
+    first = await objects.awake(0)
     for index in range(40):
-        parent.feed(
-            PanelReported(parent.visitor_key(f"polling-{index}".ljust(16, "-")), index / 40, "presence")
+        first.feed(
+            PanelReported(first.visitor_key(f"polling-{index}".ljust(16, "-")), index / 40, "presence")
         )
     await objects.pass_ms(8 * PUSH_MS)
-    said = parent.presence()
-    assert (said.method, said.sample_rate) == ("sampled", parent.room.panel.rate)
-    assert said.sample_rate < 1
-    assert {wire.said["sample_rate"] for wire in objects.wires} == {said.sample_rate}
-    assert {wire.said["method"] for wire in objects.wires} == {"sampled"}
-    assert all(said.low <= wire.said["count"] <= (said.high or 0) for wire in objects.wires)
+    presence = first.presence()
+    assert (presence.method, presence.sample_rate) == ("sampled", first.room.panel.rate)
+    assert presence.sample_rate < 1
+    assert {wire.presence["sample_rate"] for wire in objects.wires} == {presence.sample_rate}
+    assert {wire.presence["method"] for wire in objects.wires} == {"sampled"}
+    assert all(presence.low <= wire.presence["count"] <= (presence.high or 0) for wire in objects.wires)
 
 
 @pytest.mark.parametrize("damage", ["cut", "without peers", "infinite"])
-async def test_a_damaged_row_about_the_other_parts_is_logged_and_does_no_more(
+async def test_a_damaged_row_of_the_other_objects_is_logged_and_does_no_more(
     damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    An object whose row about the others cannot be read wakes all the same, says so in the log, and knows its own sockets.
+    An object whose row about the others cannot be read resumes all the same, logs that, and counts its own connections.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     await crowd(objects, 12)
@@ -351,15 +363,15 @@ async def test_a_damaged_row_about_the_other_parts_is_logged_and_does_no_more(
         "infinite": pack(header | {"announced_at_ms": float("inf")}, *values),
     }[damage]
     with caplog.at_level(logging.ERROR):
-        parent = await objects.awake(0)
+        first = await objects.awake(0)
     assert "the row of the other objects is of no use" in caplog.text
-    assert parent.room.count == len(objects[0].wires) > 0
+    assert first.room.count == len(objects[0].wires) > 0
 
 
-async def test_a_room_shrinks_to_one_object_and_forgets_the_others() -> None:
+async def test_a_room_shrinks_to_one_object_and_removes_the_others() -> None:
     """
-    When a quarter of the objects would do, fewer are used, and when the last of the others is empty nothing of it is left; a room
-    that never was larger has no row for it, and makes no call.
+    When a quarter of the objects would do, fewer are used, and when the last of the others is empty its row is deleted; a
+    room that never was larger has no such row, and sends no requests.
     """
     objects = Objects(sockets_per_object=50, **TIMES)
     wires = await crowd(objects, 50)
@@ -386,7 +398,7 @@ async def test_a_room_shrinks_to_one_object_and_forgets_the_others() -> None:
 
 async def test_observers_alone_keep_an_object_in_the_room() -> None:
     """
-    An object that nobody but onlookers came to hears of everything, and is forgotten when they are gone.
+    An object with observers only is sent all updates, and is removed when they are gone.
     """
     objects = Objects(sockets_per_object=5, **TIMES)
     wires = await crowd(objects, 5)
@@ -401,7 +413,7 @@ async def test_observers_alone_keep_an_object_in_the_room() -> None:
 
 async def test_a_backup_does_not_pass_for_the_whole() -> None:
     """
-    The store gets the people of the first object only; so a server that goes on from it knows that it does not know the count.
+    The backup has the visitors of the first object only; so a server that restores it has an unknown count.
     """
     store = MemoryStore()
     objects = Objects(sockets_per_object=5, **TIMES)
@@ -415,7 +427,7 @@ async def test_a_backup_does_not_pass_for_the_whole() -> None:
 
 def test_visitors_keep_their_order_of_objects() -> None:
     """
-    When the number of objects doubles, about half of the people go first to where they went before, the others to a new one.
+    When the number of objects doubles, about half of the visitors are routed to the same object, the others to a new one.
     """
     seeds = [str(index).encode() for index in range(2_000)]
     before = [rank_shards(seed, 4)[0] for seed in seeds]
@@ -426,7 +438,7 @@ def test_visitors_keep_their_order_of_objects() -> None:
     assert max(before.count(shard) for shard in range(4)) < 600
 
 
-# --- Anything may happen ------------------------------------------------------------------------------------------
+# --- Random events ------------------------------------------------------------------------------------------
 
 NAMES = ("ann", "bob", "cat", "dan", "eve", "fay")
 
@@ -445,10 +457,11 @@ events = st.lists(
 
 @given(events)
 @settings(max_examples=settings().max_examples // 2)
-def test_whatever_happens_all_agree_on_the_truth_in_the_end(happened: list[tuple[str, Any, Any]]) -> None:
+def test_all_objects_converge_after_any_events(happened: list[tuple[str, Any, Any]]) -> None:
     """
-    People come, feel and go on any object, with tabs on several; objects fall asleep after any event that left them nothing to tell, and cannot
-    be reached for a while: once it is calm, everybody hears of everybody who is there, once.
+    Visitors join, change their mood and leave on any object, with tabs on several; objects hibernate after any event that
+    left them nothing to send, and cannot be reached for a while: once no alarm is set, every connection has been sent the
+    true count.
     """
     asyncio.run(_happen(happened))
 
@@ -481,11 +494,13 @@ async def _happen(happened: list[tuple[str, Any, Any]]) -> None:
     await objects.pass_ms(LEASE_MS + GRACE_MS)
     await objects.settle()
     there = {visitor_of.get(id(wire), id(wire)) for wire in objects.wires}
-    said = await objects.presence()
-    assert (said["count"], said["low"], said["high"], said["method"]) == (len(there),) * 3 + ("counted",)
-    assert len(what_all_hear(objects)) <= 1
+    presence = await objects.presence()
+    assert (presence["count"], presence["low"], presence["high"], presence["method"]) == (len(there),) * 3 + (
+        "counted",
+    )
+    assert len(what_all_were_sent(objects)) <= 1
     for wire in objects.wires:
-        assert (wire.said["count"], wire.said["moods"]) == (
+        assert (wire.presence["count"], wire.presence["moods"]) == (
             len(there),
-            {**dict.fromkeys(MOODS, 0), **said["moods"]},
+            {**dict.fromkeys(MOODS, 0), **presence["moods"]},
         )

@@ -143,12 +143,12 @@ async def test_a_close_is_said_once(room: RoomHost[WorkerPlatform]) -> None:
     """After a close nothing is sent or closed again, whichever side began."""
     socket, wire = joined(room)
     socket.close(TOO_BIG)
-    heard = len(wire.heard)
+    received = len(wire.received)
     socket.abort()
     socket.send(b"{}")
     socket.push(EncodedPresence(room.presence()))
     socket.peer_closed(TOO_BIG)
-    assert (wire.closed, len(wire.heard)) == (TOO_BIG, heard)
+    assert (wire.closed, len(wire.received)) == (TOO_BIG, received)
 
 
 async def test_a_socket_that_is_gone_is_no_error(room: RoomHost[WorkerPlatform]) -> None:

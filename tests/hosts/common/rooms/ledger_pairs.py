@@ -124,6 +124,6 @@ class EdgePair(Pair):
 
     async def settle(self) -> Ledger:
         await self.objects.pass_ms(20_000)
-        return {name: [timeless(wire.said)] for name, wire in self.wires.items()}
+        return {name: [timeless(wire.presence)] for name, wire in self.wires.items()}
 
     async def stop(self) -> None: ...
