@@ -84,7 +84,7 @@ def test_it_ends_when_nobody_has_reported_to_the_old_one_for_three_looks(workers
     *looks, last = done.output.splitlines()
     assert [int(look.rpartition(" ")[2]) for look in looks] == [7, 0, 0, 1, 0, 0, 0]
     assert "old: 100 (90 to 110, sampled)  new: 100 (90 to 110, sampled)" in looks[0]
-    assert last.startswith("Nobody reports to the old one any more")
+    assert last.startswith("No visitor reports to the old room any more")
 
 
 def test_one_look_says_by_its_status_whether_it_is_done(workers: Workers) -> None:
@@ -132,7 +132,7 @@ def test_what_cannot_be_moved_is_refused(workers: Workers) -> None:
     workers.syncing = False
     refused = workers.run()
     assert refused.exit_code == 1
-    assert "follows nobody" in refused.output
+    assert "syncs with no other" in refused.output
     assert workers.run("--room", "no room").exit_code == 2
     without = CliRunner(env={"BREATHING_ROOM_ADMIN_TOKEN": ""}).invoke(
         main, ["migrate", "http://a", "http://b"]

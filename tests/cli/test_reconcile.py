@@ -26,7 +26,7 @@ def test_one_run_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "room.db"
     done = run("--data", str(path))
     assert (done.exit_code, done.stdout.count("\n")) == (0, 1)
-    assert "nobody reports" in done.stdout
+    assert "no reports" in done.stdout
 
     async def control() -> Control | None:
         store = await SqliteStore.open(path, read_only=True)
@@ -78,7 +78,7 @@ async def test_store_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str
     await going_on
     said = capsys.readouterr()
     assert said.err.count("the store does not answer: the disk is away\n") == 2
-    assert said.out.count("nobody reports\n") >= 1
+    assert said.out.count("no reports\n") >= 1
 
 
 @pytest.mark.parametrize(

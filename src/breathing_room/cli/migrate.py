@@ -111,7 +111,7 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
     look = MigrationStatus.take(old_url, new_url, room, token)
     if not look.syncing:
         raise click.ClickException(
-            "the new one follows nobody: its KV holds nothing of this room, or the job of the old one does not run"
+            "the new room syncs with no other: its KV holds nothing of this room, or reconcile does not run at the old one"
         )
     while True:
         click.echo(f"{time.strftime('%H:%M:%S', time.gmtime())}  {look}")
@@ -122,7 +122,7 @@ def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once
             break
         time.sleep(every_ms / 1_000)
         look = MigrationStatus.take(old_url, new_url, room, token)
-    click.echo("Nobody reports to the old one any more. It can be deleted, and with it its cron.")
+    click.echo("No visitor reports to the old room any more. It can be deleted, and its cron with it.")
 
 
 def _said(presence: dict[str, Any]) -> str:

@@ -115,4 +115,4 @@ def line(control: Control) -> str:
         f"{len(room.expired):,} ended in silence"
         for name, room in control.rooms.items()
     ]
-    return f"{at} epoch {control.epoch}; {'; '.join(rooms) or 'nobody reports'}"
+    return f"{at} epoch {control.epoch}; {'; '.join(rooms) or 'no reports'}"

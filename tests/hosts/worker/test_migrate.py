@@ -183,7 +183,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     for seen in observations.seen:
         assert covers_surely(seen), seen
     lines = said.splitlines()
-    assert lines[-1].startswith("Nobody reports to the old one any more")
+    assert lines[-1].startswith("No visitor reports to the old room any more")
     assert "THEY DISAGREE" not in said
     assert any("report to the old one: 0" not in line for line in lines[:-1])
 
@@ -210,7 +210,7 @@ async def test_progress_is_the_operators(start: Start, tmp_path: Path) -> None:
     await expect_refusal(ask(worker.url, "GET", path, headers=wrong), "wrong_token", 403)
     code, said = await migrate(worker, worker)
     assert code == 1
-    assert "follows nobody" in said
+    assert "syncs with no other" in said
     without = start(TIMES, folder=tmp_path / "without")
     await wake(without)
     await expect_refusal(ask(without.url, "GET", path), "not_found", 404)
