@@ -1,4 +1,4 @@
-"""Which promises of a host each of ours cannot keep, and why: the one list, that the suite holds them to."""
+"""The promises that each host cannot keep, and why: the one list of exceptions of the conformance suite."""
 
 from typing import Final
 
@@ -7,9 +7,9 @@ STORE_MODE: Final = {
     "events": "an event stream is a connection as well",
     "history": "averages need a process that observes the room all the time; the writers do not",
     "restart": "there is nothing to restart: a writer holds nothing but the reports of a batch",
-    "api_heartbeat_counts": "to count clients that draw by lot takes a memory of their sessions, of hours",
+    "api_heartbeat_counts": "to count legacy sampling takes a memory of sessions, of hours",
 }
-"""Rooms that are only a store."""
+"""Store mode."""
 
 EXCEPTIONS: Final[dict[str, dict[str, str]]] = {
     "server": {},
@@ -18,7 +18,7 @@ EXCEPTIONS: Final[dict[str, dict[str, str]]] = {
         "a_dead_socket_is_closed": "the runtime cannot send pings, and the network closes what is dead",
         "an_unmasked_frame_is_refused": "the runtime reads the frames, and takes those without a mask",
         "who_says_nothing_is_closed": "workerd leaves TCP open after the closing handshake of a socket that said nothing",
-        "restart": "the platform restarts an object without notice: no code can part from its sockets",
+        "restart": "the platform restarts an object without notice: no code runs that could close its connections",
     },
     "Worker with KV alone": STORE_MODE,
     "stateless front": STORE_MODE,

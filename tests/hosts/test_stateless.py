@@ -1,4 +1,4 @@
-"""Writers that remember nobody, over one store."""
+"""Store mode: writers without memory over one store, and ``reconcile``."""
 
 import asyncio
 import json
@@ -127,7 +127,7 @@ async def until_count(client: httpx.AsyncClient, count: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
 async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_path: Path) -> None:
-    """200 people at two processes are 200 for both; a killed one takes its batch with it, and nobody twice comes back."""
+    """200 visitors at two processes are 200 for both; a killed one loses its batch, and no visitor is counted twice."""
     config = StoreModeConfig(policy=policy, bucket_ms=BUCKET_MS, propagation_ms=400)
     store = await SqliteStore.open(tmp_path / "room.db")
     await reconcile(store, config)
@@ -143,7 +143,7 @@ async def test_two_writers_and_the_death_of_one(policy: str, serve: Serve, tmp_p
             assert (seen["low"], seen["high"], seen["method"]) == (200, 200, "counted")
             assert seen["moods"] == dict.fromkeys(MOODS, 50)
 
-        # Ten say goodbye to the writer that they did not report to.
+        # Ten leave at the writer that they did not report to.
         for who in range(100, 110):
             answer = await (b, a)[who % 2].post("/v1/rooms/lobby/leave", json={"visitor": visitor(who)})
             assert answer.status_code == 204
@@ -171,10 +171,10 @@ async def stored_visitors(store: SqliteStore, room: str = "lobby") -> set[bytes]
 
 
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
-async def test_kill_9_takes_no_more_than_the_last_bucket(policy: str, serve: Serve, tmp_path: Path) -> None:
+async def test_kill_9_loses_no_more_than_the_last_bucket(policy: str, serve: Serve, tmp_path: Path) -> None:
     """
-    Writers are killed at random moments of a stream of reports: whoever was answered a bucket's time before is in the
-    store, and with ``every`` whoever was answered at all.
+    Writers are killed at random moments of a stream of reports: a report that was answered a bucket's time before is in
+    the store, and with ``every`` each report that was answered.
     """
     chance = random.Random(9)
     store = await SqliteStore.open(tmp_path / "room.db")
@@ -203,8 +203,8 @@ async def test_kill_9_takes_no_more_than_the_last_bucket(policy: str, serve: Ser
     await store.close()
 
 
-async def test_polite_stop_takes_nothing(serve: Serve, tmp_path: Path) -> None:
-    """A writer that is asked to stop writes its batch before it ends, with status 0, and its people are counted by others."""
+async def test_graceful_stop_loses_nothing(serve: Serve, tmp_path: Path) -> None:
+    """A writer that is stopped writes its batch before it ends, with status 0, and its visitors are counted by others."""
     store = await SqliteStore.open(tmp_path / "room.db")
     await reconcile(store, StoreModeConfig(bucket_ms=BUCKET_MS, propagation_ms=400))
     leaver, other = start_writer(serve, "bucketed"), start_writer(serve, "bucketed")
@@ -217,10 +217,10 @@ async def test_polite_stop_takes_nothing(serve: Serve, tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_three_writers_and_their_job_in_processes(serve: Serve, tmp_path: Path) -> None:
+async def test_three_writers_and_reconcile_in_processes(serve: Serve, tmp_path: Path) -> None:
     """
-    All from the command line: before the job runs nobody knows; then people who report now here, now there are merged by
-    ticket, and the job's line says what it saw.
+    All from the command line: the count is unknown before ``reconcile`` runs; then visitors who report to several writers
+    are merged, and the line that ``reconcile`` prints has the rate.
     """
     writers = [start_writer(serve, "bucketed") for _ in range(3)]
     async with httpx.AsyncClient() as client:
@@ -233,7 +233,7 @@ async def test_three_writers_and_their_job_in_processes(serve: Serve, tmp_path: 
     assert job.stdout is not None
     try:
         assert b"no reports" in await job.stdout.readline()
-        await asyncio.sleep(0.3)  # A writer may know of it half of its propagation time late.
+        await asyncio.sleep(0.3)  # A writer may read it half of its propagation time late.
         async with AsyncExitStack() as stack:
             clients = [
                 await stack.enter_async_context(httpx.AsyncClient(base_url=writer.url)) for writer in writers
@@ -250,11 +250,11 @@ async def test_three_writers_and_their_job_in_processes(serve: Serve, tmp_path: 
         assert await job.wait() == 0
 
 
-# --- Rates, epochs and ghosts, on a clock of ours -----------------------------------------------------------------
+# --- Rates, epochs and ghosts, on a manual clock ------------------------------------------------------------------
 
 
 async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
-    """Every mood has an interval about its people; where the room sets ``min_cell_size`` nobody can work out a smaller mood."""
+    """Every mood has an interval about its count; where the room sets ``min_cell_size`` a smaller mood cannot be derived."""
     clock = Clock()
     for min_cell_size, moods, unspoken in (
         (0, {"gratitude": 6, "presence": 3, "release": 0, "connection": 1}, 0),
@@ -263,9 +263,9 @@ async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
         config = a_config(policy="every", min_cell_size=min_cell_size)
         store = MemoryStore(clock=clock)
         async with a_writer(store, config, clock=clock) as client:
-            nobody_knows = await presence(client)
-            assert set(nobody_knows["mood_intervals"]) == {*MOODS, "unspoken"}
-            assert nobody_knows["mood_intervals"]["release"] == (None if min_cell_size else [0, None])
+            unknown = await presence(client)
+            assert set(unknown["mood_intervals"]) == {*MOODS, "unspoken"}
+            assert unknown["mood_intervals"]["release"] == (None if min_cell_size else [0, None])
             await reconcile(store, config, clock=clock)
             for who in range(10):
                 seen = await heartbeat(
@@ -280,7 +280,7 @@ async def test_moods_have_intervals_and_small_ones_are_merged() -> None:
 
 @pytest.mark.slow
 async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
-    """The job lowers the rate, writers follow within the propagation time, and reports above it are not kept."""
+    """``reconcile`` lowers the rate, writers use it within the propagation time, and reports above it are not stored."""
     clock, config = Clock(), a_config(panel_size=100, rate_propagation_ms=75_000, policy="every")
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -294,7 +294,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         control = await reconcile(store, config, clock=clock)
         rate = control.rooms["lobby"].rates[0][1]
         assert 0.09 <= rate <= 0.1
-        # The writer may not have heard of it yet; half of the propagation time later it has.
+        # The writer may not have read it yet; half of the propagation time later it has.
         clock.now_ms += 30_000
         seen = await presence(b)
         assert seen["sample_rate"] == rate
@@ -318,7 +318,7 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
         seen = await presence(a)
         assert seen["low"] <= 1_200 <= seen["high"]
 
-        # The rate rises again when most have gone; those newly asked are not counted before everybody has heard of it.
+        # The rate rises again when most have left; the new seats are not counted before every client has read it.
         for who in range(1_150):
             await a.post("/v1/rooms/lobby/leave", json={"visitor": visitor(who)})
         clock.now_ms += 2 * (75_000 + 60_000)
@@ -333,8 +333,8 @@ async def test_a_large_crowd_is_sampled_and_the_interval_holds_it() -> None:
 
 
 @pytest.mark.slow
-async def test_ghosts_are_seen_by_the_job() -> None:
-    """People who vanish without a word are counted until their leases end, and then only in what they say of others."""
+async def test_ghosts_are_seen_by_the_controller() -> None:
+    """Ghosts are counted until their leases expire, and from then on used only to correct the count of others."""
     clock, config = Clock(), a_config(policy="every", heartbeat_ms=60_000)
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -353,13 +353,13 @@ async def test_ghosts_are_seen_by_the_job() -> None:
             control = await reconcile(store, config, clock=clock)
         assert len(control.rooms["lobby"].expired) > 100
         seen = await presence(client)
-        # Nearly every seat that is doubted is a ghost: without a correction there would be 40 more.
+        # Nearly every seat that missed a heartbeat is a ghost: without a correction there would be 40 more.
         assert seen["low"] <= len(here) <= seen["high"]
         assert abs(seen["count"] - len(here)) <= 15
 
 
-async def test_a_stay_outlives_its_epoch() -> None:
-    """A visitor who goes on naming the epoch of the stay is one person after it changed, and can say goodbye."""
+async def test_a_visit_outlives_its_epoch() -> None:
+    """A visitor who goes on naming the epoch in which the visit began is counted once after it changed, and can leave."""
     clock, config = Clock(), a_config(policy="every", epoch_ms=DAY_MS)
     store = MemoryStore(clock=clock)
     clock.now_ms += DAY_MS - 60_000
@@ -379,7 +379,7 @@ async def test_a_stay_outlives_its_epoch() -> None:
 
 
 async def test_nothing_is_kept_after_lease_and_job() -> None:
-    """A while after the last report no key names a room or holds anything of a visitor but the job's own."""
+    """After the last report, a lease and two runs of ``reconcile``, no key but the controller's own is left."""
     clock, config = Clock(), a_config(policy="every")
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -394,7 +394,7 @@ async def test_nothing_is_kept_after_lease_and_job() -> None:
     assert set(await store.list("")) == {CONTROL, f"secret/{control.epoch}", f"secret/{control.epoch + 1}"}
 
 
-async def test_before_the_job_ran_nobody_knows() -> None:
+async def test_before_reconcile_ran_the_count_is_unknown() -> None:
     """Without a control key the presence is unknown and reports are refused for now; then both work."""
     clock, config = Clock(), a_config()
     store = MemoryStore(clock=clock)
@@ -412,7 +412,7 @@ async def test_before_the_job_ran_nobody_knows() -> None:
 
 
 async def test_alone_in_the_room_is_one_at_once() -> None:
-    """Whoever reports is counted in the answer, though the batch is not yet in the store."""
+    """A visitor who reports is counted in the answer, though the batch is not yet in the store."""
     clock, config = Clock(), a_config()
     store = MemoryStore(clock=clock)
     await reconcile(store, config, clock=clock)
@@ -458,8 +458,8 @@ async def test_a_store_that_fails_for_a_moment_loses_nothing() -> None:
 # --- The surface --------------------------------------------------------------------------------------------------
 
 
-async def test_clients_that_flip_coins_are_told_so() -> None:
-    """Their heartbeat is 501, in the one shape that errors have."""
+async def test_legacy_sampling_is_refused() -> None:
+    """The heartbeat of a document client is 501, in the one shape that errors have."""
     async with a_writer(MemoryStore(), a_config()) as client:
         answer = await client.post("/api/heartbeat", json={"sessionId": "x", "mood": "presence"})
         assert answer.status_code == 501
@@ -468,7 +468,7 @@ async def test_clients_that_flip_coins_are_told_so() -> None:
 
 
 async def test_ids_must_be_signed_where_there_is_a_key() -> None:
-    """With a signing key a report or a goodbye without a signature is 403 and stored nowhere; one with it counts."""
+    """With a signing key a report or a leave without a signature is 403 and stored nowhere; one with it counts."""
     key = "0123456789abcdef0123456789abcdef"
     store, config = MemoryStore(), a_config(server={"signing_key": key})
     await reconcile(store, config)
@@ -486,7 +486,7 @@ async def test_ids_must_be_signed_where_there_is_a_key() -> None:
 
 
 async def test_reads_can_be_cached() -> None:
-    """Presence and config carry an ETag and an age; who has them already is answered 304."""
+    """Presence and config have an ETag and a ``max-age``; a conditional request is answered 304."""
     store, config = MemoryStore(), StoreModeConfig()
     await reconcile(store, config)
     async with a_writer(store, config) as client:
@@ -532,7 +532,7 @@ async def test_bad_requests_are_clear_errors(
     assert await store.list(REPORTS) == []
 
 
-async def test_rooms_without_end_are_refused() -> None:
+async def test_more_rooms_than_rooms_max_are_refused() -> None:
     """A writer holds batches for so many rooms and no more."""
     store, config = MemoryStore(), a_config(server={"rooms_max": 2})
     await reconcile(store, config)
@@ -546,12 +546,12 @@ async def test_rooms_without_end_are_refused() -> None:
 
 
 def test_a_policy_that_remembers_is_refused() -> None:
-    """Only policies that know nobody can have several writers."""
+    """Only policies without memory of visitors can have several writers."""
     with pytest.raises(ConfigError, match="bucketed"):
         StoreModeConfig(policy="lazy")
 
 
-def test_the_control_key_comes_back_as_it_was() -> None:
+def test_the_control_key_decodes_as_it_was() -> None:
     """Writing and reading changes nothing; damage is a clear error."""
     room = RoomControl(
         rates=((0, 0.04), (5, 1.0)), changed_at_ms=3, since_ms=1, expired=((2, 7),), arrivals_per_ms=0.5
@@ -566,7 +566,7 @@ def test_the_control_key_comes_back_as_it_was() -> None:
 
 
 async def test_a_damaged_store_is_read_around() -> None:
-    """Values that cannot be read are logged and left out; the job writes the control key anew."""
+    """Values that cannot be read are logged and left out; ``reconcile`` writes the control key again."""
     store, config = MemoryStore(), a_config(policy="every")
     await store.put(CONTROL, b"?")
     assert await read_control(store) is None

@@ -1,4 +1,4 @@
-"""A writer over HTTP."""
+"""A writer of store mode over HTTP."""
 
 import httpx
 import pytest
@@ -13,15 +13,15 @@ ROOM = "/v1/rooms/lobby"
 
 
 def a_client(store: MemoryStore, **server: object) -> httpx.AsyncClient:
-    """A client of an application whose lifespan is not run, as at an edge."""
+    """Make a client of an application whose lifespan is not run, as at an edge."""
     app = stateless_app(store, StoreModeConfig(policy="every", server=ServerConfig(**server)))  # type: ignore[arg-type]
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://room.example"
     )
 
 
-async def test_it_is_ready_when_the_job_has_run() -> None:
-    """It is alive at once, and ready once people can be counted."""
+async def test_it_is_ready_when_reconcile_has_run() -> None:
+    """It is alive at once, and ready once visitors can be counted."""
     store = MemoryStore()
     async with a_client(store) as client:
         assert [(await client.get(path)).status_code for path in ("/healthz", "/readyz")] == [200, 503]
@@ -30,8 +30,8 @@ async def test_it_is_ready_when_the_job_has_run() -> None:
         assert (await client.get("/readyz")).json() == {"ok": True}
 
 
-async def test_the_config_says_that_people_poll() -> None:
-    """Whatever mode the room is set to, here a client is to poll; and the config may be cached."""
+async def test_the_mode_is_always_poll() -> None:
+    """The mode in the config is ``poll``, also for a room that is set to another one; and the config may be cached."""
     async with a_client(MemoryStore(), config_max_age_s=60) as client:
         answer = await client.get(f"{ROOM}/config")
     assert answer.json()["mode"] == "poll"
@@ -39,7 +39,7 @@ async def test_the_config_says_that_people_poll() -> None:
 
 
 async def test_a_visit_from_report_to_leave() -> None:
-    """A report is answered with the presence that has it, and a leave with nothing; reads may be cached, answers to one client not."""
+    """A report is answered with a presence that includes it, a leave with 204; reads may be cached, answers to reports not."""
     store = MemoryStore()
     await reconcile(store)
     async with a_client(store) as client:
@@ -66,8 +66,10 @@ async def test_a_visit_from_report_to_leave() -> None:
         ("GET", f"{ROOM}/heartbeat", 405, "wrong_method"),
     ],
 )
-async def test_what_it_cannot_do_is_said(method: str, path: str, status: int, code: str) -> None:
-    """What needs a memory, a socket or another method has an error of its own, in the one shape."""
+async def test_what_store_mode_does_not_serve_is_an_error(
+    method: str, path: str, status: int, code: str
+) -> None:
+    """Requests that need memory, a connection or another method have an error of their own, in the one shape."""
     async with a_client(MemoryStore()) as client:
         answer = await client.request(method, path)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
@@ -75,7 +77,7 @@ async def test_what_it_cannot_do_is_said(method: str, path: str, status: int, co
 
 @pytest.mark.parametrize("path", ["heartbeat", "leave"])
 async def test_pages_of_other_sites_report_only_where_they_may(path: str) -> None:
-    """A foreign origin is refused before its body is looked at."""
+    """A foreign origin is refused before its body is decoded."""
     store = MemoryStore()
     await reconcile(store)
     async with a_client(store, origins=("https://mine.example",)) as client:

@@ -18,7 +18,7 @@ SERVER = ServerConfig(presence_max_age_s=MAX_AGE_S, room=RoomConfig(lease_ms=2_0
 
 
 class Turns:
-    """Several applications behind one address, each of which is asked in turn."""
+    """Several applications behind one address, which take requests in turns."""
 
     def __init__(self, *apps: object) -> None:
         self.apps = apps
@@ -32,8 +32,8 @@ class Turns:
 @pytest.mark.parametrize(("policy", "writers"), [("every", 2), ("bucketed", 1)])
 async def test_writers_keep_every_promise_of_theirs(policy: str, writers: int) -> None:
     """
-    Two writers over one store, asked in turns, pass the suite but for what needs a process, and so does one that collects; a
-    presence is as late as what they keep of what they read.
+    Two writers over one store, which take requests in turns, pass the suite except for what needs a process, and so does
+    one that writes batches; a presence is as late as their cache allows.
     """
     config = StoreModeConfig(policy=policy, server=SERVER)
     clock, store = HandClock(), MemoryStore()

@@ -1,4 +1,4 @@
-"""Running a writer: what is opened, and closed again whatever happens."""
+"""Running a writer: what it opens is closed again in every case."""
 
 import asyncio
 import socket
@@ -21,10 +21,10 @@ def a_config(data: Path | str, port: int = 0) -> StoreModeConfig:
     return StoreModeConfig(server=ServerConfig(data=str(data), port=port))
 
 
-async def test_it_answers_when_it_says_that_it_listens(
+async def test_it_answers_once_it_reports_that_it_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address is said once the writer answers there, and the store is closed after the last request."""
+    """The address is passed on once the writer answers there, and the store is closed after the last request."""
     closed: list[str] = []
     opened = open_store
 
@@ -61,8 +61,8 @@ async def test_it_answers_when_it_says_that_it_listens(
     assert closed == [str(tmp_path / "room.db")]
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
-    """Where the port cannot be had that is an error of the configuration, and nothing is announced."""
+def test_a_port_in_use_is_a_config_error(tmp_path: Path) -> None:
+    """A port that is not free is an error of the configuration, and no address is passed on."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -70,8 +70,8 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
             serve_stateless(a_config(tmp_path / "room.db", other.getsockname()[1]), on_start=pytest.fail)
 
 
-def test_a_store_that_cannot_be_used_is_said_before_it_listens(tmp_path: Path) -> None:
-    """A file that is not ours is refused, and no client is let in before."""
+def test_a_store_that_cannot_be_used_is_an_error_before_it_listens(tmp_path: Path) -> None:
+    """A file that is no store is refused, before any request is accepted."""
     (tmp_path / "room.db").write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError):
         serve_stateless(a_config(tmp_path / "room.db"), on_start=pytest.fail)

@@ -18,12 +18,12 @@ from written import ask, read
 STORY = read("stories.json")["store_mode"]
 
 
-class Desk:
-    """A store as it was left, and one writer at a time.
+class StoredRoom:
+    """A store as it was written, and one writer at a time.
 
     Args:
         policy: The write policy.
-        written: What the fixture has of it.
+        written: The fixture of it.
     """
 
     def __init__(self, policy: str, written: dict[str, Any]) -> None:
@@ -33,22 +33,22 @@ class Desk:
         self.began_ms = written["at_ms"]
         self.clock = HandClock(self.began_ms)
         self.store = MemoryStore(clock=self.clock.wall_ms)
-        self.sit_down()
+        self.start_writer()
 
     async def keep(self, keys: dict[str, dict[str, Any]]) -> None:
-        """Put what was left into the store."""
+        """Put the fixture's values into the store."""
         for name, kept in keys.items():
             text, until_ms = kept["text"], kept["until_ms"]
             value = b64decode(text) if name.startswith("secret/") else text.encode()
             ttl_ms = None if until_ms is None else until_ms - self.began_ms
             await self.store.put(name, value, ttl_ms=ttl_ms)
 
-    def sit_down(self) -> None:
-        """Begin with another writer."""
+    def start_writer(self) -> None:
+        """Start another writer."""
         self.app = stateless_app(self.store, self.config, clock=self.clock.wall_ms)
 
     async def act(self, name: str, *arguments: Any) -> str:
-        """Act out one scene; return what was answered."""
+        """Play one scene; return the answer."""
         match name:
             case "job":
                 control = await reconcile(self.store, self.config, clock=self.clock.wall_ms)
@@ -56,7 +56,7 @@ class Desk:
                 return ", ".join(rates) or "nothing"
             case "stop":
                 await self.app.state.writer.stop()
-                self.sit_down()
+                self.start_writer()
                 return ""
             case "wait":
                 self.clock.ms += arguments[0]
@@ -67,14 +67,14 @@ class Desk:
 
 
 @pytest.mark.parametrize("policy", ["bucketed", "every"])
-async def test_a_writer_and_the_job_go_on_from_the_store(policy: str) -> None:
+async def test_a_writer_and_reconcile_resume_from_the_store(policy: str) -> None:
     """
-    Reports, leaves, the rate, lapsed leases and the secret are read: presences are those of then, a visitor who
-    reports again is counted once, and the job goes on with the rate.
+    Reports, leaves, the rate, expired leases and the secret are read: presences are those of then, a visitor who
+    reports again is counted once, and ``reconcile`` goes on with the rate.
     """
     written = read(f"store_mode/{policy}.json")
-    desk = Desk(policy, written)
-    await desk.keep(written["keys"])
-    said = [await desk.act(*scene) for scene in STORY]
-    await desk.act("stop")
+    stored = StoredRoom(policy, written)
+    await stored.keep(written["keys"])
+    said = [await stored.act(*scene) for scene in STORY]
+    await stored.act("stop")
     assert said == written["said"]
