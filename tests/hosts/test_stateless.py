@@ -225,14 +225,14 @@ async def test_three_writers_and_reconcile_in_processes(serve: Serve, tmp_path: 
     writers = [start_writer(serve, "bucketed") for _ in range(3)]
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{writers[0].url}/v1/rooms/lobby")).json()["method"] == "unknown"
-    job = await asyncio.create_subprocess_exec(
+    controller = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "breathing_room", "reconcile", "--data", str(tmp_path / "room.db")),
         *("--every", "200ms", "--bucket-ms", str(BUCKET_MS), "--propagation-ms", "400"),
         stdout=asyncio.subprocess.PIPE,
     )
-    assert job.stdout is not None
+    assert controller.stdout is not None
     try:
-        assert b"no reports" in await job.stdout.readline()
+        assert b"no reports" in await controller.stdout.readline()
         await asyncio.sleep(0.3)  # A writer may read it half of its propagation time late.
         async with AsyncExitStack() as stack:
             clients = [
@@ -243,11 +243,11 @@ async def test_three_writers_and_reconcile_in_processes(serve: Serve, tmp_path: 
             for client in clients:
                 await until_count(client, 30)
         async with asyncio.timeout(10):
-            while b"lobby: rate 1, " not in (line := await job.stdout.readline()):
+            while b"lobby: rate 1, " not in (line := await controller.stdout.readline()):
                 assert line
     finally:
-        job.terminate()
-        assert await job.wait() == 0
+        controller.terminate()
+        assert await controller.wait() == 0
 
 
 # --- Rates, epochs and ghosts, on a manual clock ------------------------------------------------------------------
