@@ -1,4 +1,4 @@
-"""How a connection ends, and when to come back."""
+"""Errors of a connection: whether a client may reconnect, and when."""
 
 import errno
 import json
@@ -16,9 +16,9 @@ from breathing_room.client.errors import (
     RETRY_MS_MAX,
     ConnectionLostError,
     RefusedError,
-    broken,
-    closed,
-    refused,
+    error_from_close,
+    error_from_exception,
+    error_from_response,
 )
 
 PROTOCOL = Path(__file__).parents[2] / "docs/reference/protocol.md"
@@ -42,11 +42,11 @@ def test_waits_spread_over_the_whole_range() -> None:
     assert all(70 <= tenths.count(tenth) <= 130 for tenth in range(10))
 
 
-def test_a_moment_of_ones_own_is_kept_to() -> None:
+def test_a_wait_that_the_server_spread_gets_no_jitter() -> None:
     """
-    The server has spread its clients itself: no jitter is added, unless it was in vain.
+    The server gave each client a wait of its own: jitter is added only after a failed attempt.
     """
-    lost = closed(1012, '{"retry_ms": 3127}')
+    lost = error_from_close(1012, '{"retry_ms": 3127}')
     assert isinstance(lost, ConnectionLostError)
     assert lost.wait_s(0, Random(1)) == 3.127
     assert lost.wait_s(2, Random(1)) > 3.127
@@ -57,16 +57,16 @@ def test_some_codes_are_final(code: int) -> None:
     """
     After these a client does not come back; after 1000 there is not even an error.
     """
-    parting = closed(code, '{"retry_ms": 1}')
-    assert parting is None if code == 1000 else isinstance(parting, RefusedError)
+    error = error_from_close(code, '{"retry_ms": 1}')
+    assert error is None if code == 1000 else isinstance(error, RefusedError)
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012, 1013, 1014, 3000, 4000, 4001, 4002, 4003, 4499])
-def test_all_other_codes_are_not(code: int) -> None:
+def test_all_other_codes_allow_a_reconnect(code: int) -> None:
     """
-    After these it does.
+    After these a client reconnects.
     """
-    assert isinstance(closed(code, ""), ConnectionLostError)
+    assert isinstance(error_from_close(code, ""), ConnectionLostError)
 
 
 def test_the_table_of_close_codes_is_obeyed() -> None:
@@ -77,7 +77,7 @@ def test_the_table_of_close_codes_is_obeyed() -> None:
     assert len(rows) >= 10
     for codes, verdict in rows:
         for code in re.findall(r"\d{4}", codes):
-            comes_back = isinstance(closed(int(code), ""), ConnectionLostError)
+            comes_back = isinstance(error_from_close(int(code), ""), ConnectionLostError)
             assert comes_back == (not verdict.startswith("no")), code
 
 
@@ -97,7 +97,7 @@ def test_a_strange_reason_does_no_harm(reason: str, retry_ms: float) -> None:
     """
     What cannot be read is as if it were not there, and no server keeps a client away for long.
     """
-    lost = closed(1012, reason)
+    lost = error_from_close(1012, reason)
     assert isinstance(lost, ConnectionLostError)
     assert lost.retry_ms == retry_ms
 
@@ -108,19 +108,19 @@ def test_a_handshake_may_be_refused_for_good(status: int) -> None:
     The error says what the server said.
     """
     body = {"error": {"code": "bad_room", "message": "no such room", "status": status}}
-    parting = refused(status, json.dumps(body).encode(), None)
-    assert isinstance(parting, RefusedError)
-    assert (parting.code, str(parting), parting.status) == ("bad_room", "no such room", status)
+    error = error_from_response(status, json.dumps(body).encode(), None)
+    assert isinstance(error, RefusedError)
+    assert (error.code, str(error), error.status) == ("bad_room", "no such room", status)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_handshake_may_be_refused_for_now(status: int) -> None:
     """
-    Nobody comes back before the time that the server asks for, and not all at once after it.
+    No client comes back before the time that the server asks for, and not all at once after it.
     """
-    parting = refused(status, b"<html>sorry</html>", "7")
-    assert isinstance(parting, ConnectionLostError)
-    waits_s = {parting.wait_s(0, Random(seed)) for seed in range(20)}
+    error = error_from_response(status, b"<html>sorry</html>", "7")
+    assert isinstance(error, ConnectionLostError)
+    waits_s = {error.wait_s(0, Random(seed)) for seed in range(20)}
     assert len(waits_s) == 20
     assert all(7 <= wait_s <= 8 for wait_s in waits_s)
 
@@ -130,13 +130,13 @@ def test_a_strange_retry_after_is_ignored(retry_after: str) -> None:
     """
     A date, a negative number or a joke falls back to the usual wait.
     """
-    parting = refused(503, b"", retry_after)
-    assert isinstance(parting, ConnectionLostError)
-    assert parting.retry_ms == 0
+    error = error_from_response(503, b"", retry_after)
+    assert isinstance(error, ConnectionLostError)
+    assert error.retry_ms == 0
 
 
 @pytest.mark.parametrize(
-    ("error", "trouble"),
+    ("error", "reason"),
     [
         (
             ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('203.0.113.7', 80)"),
@@ -149,8 +149,8 @@ def test_a_strange_retry_after_is_ignored(retry_after: str) -> None:
         (ValueError("203.0.113.7"), "no WebSocket there"),
     ],
 )
-def test_what_is_broken_is_told_without_the_address(error: Exception, trouble: str) -> None:
+def test_the_reason_of_a_failed_attempt_names_no_address(error: Exception, reason: str) -> None:
     """
-    The system's own words hold an address; what is logged and shown does not.
+    The system's own text has an address; what is logged and shown does not.
     """
-    assert broken(error).trouble == trouble
+    assert error_from_exception(error).reason == reason

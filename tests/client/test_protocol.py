@@ -1,4 +1,4 @@
-"""Addresses, and what a server says."""
+"""URLs, and the decoding of the server's messages."""
 
 import json
 from typing import Any
@@ -13,6 +13,7 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import (
+    PONG,
     config_body,
     encode,
     encode_presence,
@@ -58,7 +59,7 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:8000", "ws://127.0.0.1:8000/", "http://127.0.0.1:8000/"])
-def test_http_and_websocket_addresses_are_alike(base: str) -> None:
+def test_http_and_websocket_urls_are_alike(base: str) -> None:
     """
     A server may be named by any scheme, with or without a slash at the end.
     """
@@ -88,9 +89,9 @@ def test_a_server_may_live_below_a_path() -> None:
         ("http://example.org", ""),
     ],
 )
-def test_what_is_no_address_is_refused(base: str, room: str) -> None:
+def test_what_is_no_server_url_is_rejected(base: str, room: str) -> None:
     """
-    A mistyped address or room fails where it is written, not in a loop of attempts.
+    A mistyped URL or room fails where it is written, not in a loop of attempts.
     """
     with pytest.raises(HostError):
         socket_url(base, room)
@@ -104,9 +105,9 @@ def test_every_presence_survives_the_wire(presence: Presence) -> None:
     assert decode(presence_message(encode_presence(presence))) == presence
 
 
-def test_beats_and_errors_survive_the_wire() -> None:
+def test_the_time_and_errors_survive_the_wire() -> None:
     """
-    The answer to a beat keeps its own time; an error keeps its code, message and status.
+    The answer to a request for the time keeps the time of the request; an error keeps its code, message and status.
     """
     assert decode(time_message(12.5, 1_767_225_600_000)) == TimeAnswer(12.5, 1_767_225_600_000)
     error = decode(error_message(ClientError("unknown_mood", "no such mood", status=400)))
@@ -116,9 +117,10 @@ def test_beats_and_errors_survive_the_wire() -> None:
 
 def test_a_message_of_an_unknown_type_is_nothing() -> None:
     """
-    A newer server may say more than we understand.
+    A newer server may send types that this client does not know; a pong asks for nothing.
     """
     assert decode('{"type": "weather", "rain": true}') is None
+    assert decode(PONG) is None
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_a_message_of_an_unknown_type_is_nothing() -> None:
         {"stale_after_ms": "soon"},
     ],
 )
-def test_a_presence_that_contradicts_itself_is_refused(changes: dict[str, Any]) -> None:
+def test_a_presence_that_contradicts_itself_is_rejected(changes: dict[str, Any]) -> None:
     """
     A wrong type, a count outside of its interval, or letters that steer a terminal never reach a reader.
     """
@@ -163,9 +165,9 @@ def test_a_presence_that_contradicts_itself_is_refused(changes: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("key", [key for key in COUNTED if key != "type"])
-def test_a_presence_that_lacks_something_is_refused(key: str) -> None:
+def test_a_presence_that_lacks_a_key_is_rejected(key: str) -> None:
     """
-    Every key of a presence is there, or there is no presence.
+    Every key of a presence is required.
     """
     with pytest.raises(ValueError, match="lacks"):
         decode(json.dumps({name: value for name, value in COUNTED.items() if name != key}))
@@ -184,9 +186,9 @@ def test_a_presence_that_lacks_something_is_refused(key: str) -> None:
         },
     )
 )
-def test_nonsense_is_a_value_error(value: Any) -> None:
+def test_a_malformed_message_is_a_value_error(value: Any) -> None:
     """
-    Whatever a server says, reading it either works or raises the one error that the client expects.
+    Any JSON is either decoded or raises the one error that the client expects.
     """
     try:
         decode(json.dumps(value))
@@ -208,9 +210,9 @@ def test_what_is_no_json_is_a_value_error(text: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS)
-def test_the_breath_of_a_config_is_read(pattern: Any) -> None:
+def test_the_breathing_pattern_of_a_config_is_decoded(pattern: Any) -> None:
     """
-    How the room breathes is what its config says.
+    The pattern of a room is that of its config.
     """
     body = encode(config_body("lobby", RoomConfig(breath=pattern.name), now_ms=0))
     assert decode_pattern(json.loads(body)) == pattern
@@ -226,9 +228,9 @@ def test_the_breath_of_a_config_is_read(pattern: Any) -> None:
         {"pattern": "x", "phases": [["hold", 0]]},
     ],
 )
-def test_a_breath_that_nobody_can_breathe_is_refused(breath: Any) -> None:
+def test_a_malformed_breathing_pattern_is_rejected(breath: Any) -> None:
     """
-    No phases, unknown phases and phases of no length are no breath.
+    No phases, unknown phases and phases of no length are no pattern.
     """
     with pytest.raises(ValueError, match="breath"):
         decode_pattern({"breath": breath})

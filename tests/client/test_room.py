@@ -1,4 +1,4 @@
-"""A room, seen by one of the people in it."""
+"""The room of the Python client: joining, reconnecting, moods and leaving."""
 
 import asyncio
 import base64
@@ -28,52 +28,52 @@ QUICK = Timing(backoff_base_s=0.05, backoff_cap_s=0.2, answer_s=5.0)
 VISITOR = "a-visitor-0123456789abcdef"
 
 
-def standing(room: Room) -> tuple[str, str | None]:
-    """What a room says of itself."""
-    return room.state, room.trouble
+def status(room: Room) -> tuple[str, str | None]:
+    """The state and the connection error of a room."""
+    return room.state, room.connection_error
 
 
 # --- With a server of our own making ------------------------------------------------------------------------------
 
 
-async def test_a_visitor_says_who_it_is_and_how_it_feels() -> None:
+async def test_the_join_message_has_the_id_and_the_mood() -> None:
     """
-    The first message is a join with an id and the mood.
+    It is the first message of a connection.
     """
     script = Script(says(presence()))
     async with scripted(script) as url, connect(url, mood="release", visitor=VISITOR) as room:
         await first(room)
-    assert script.hellos == [{"type": "join", "visitor": VISITOR, "mood": "release"}]
+    assert script.joins == [{"type": "join", "visitor": VISITOR, "mood": "release"}]
 
 
-async def test_an_id_is_drawn_anew_every_time() -> None:
+async def test_a_random_id_is_drawn_for_each_room() -> None:
     """
-    Two visitors who name no id are two people, and no mood is sent for those who name none.
+    Two rooms without a given id are two visitors, and without a mood none is sent.
     """
     script = Script(says(presence()))
     async with scripted(script) as url:
         for _ in range(2):
             async with connect(url) as room:
                 await first(room)
-    ids = {hello["visitor"] for hello in script.hellos}
+    ids = {join["visitor"] for join in script.joins}
     assert len(ids) == 2
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{22,64}", one) for one in ids)
-    assert not any("mood" in hello for hello in script.hellos)
+    assert not any("mood" in join for join in script.joins)
 
 
-async def test_an_observer_says_nothing_about_itself() -> None:
+async def test_an_observer_sends_no_id() -> None:
     """
-    It asks to see the room and sends no id.
+    Its only message is `observe`.
     """
     script = Script(says(presence()))
     async with scripted(script) as url, connect(url, observe=True) as room:
         assert (await first(room)).count == 3
-    assert script.hellos == [{"type": "observe"}]
+    assert script.joins == [{"type": "observe"}]
 
 
 async def test_the_latest_wins_over_a_slow_consumer() -> None:
     """
-    Whoever was busy during fifty presences hears the last of them next, and no queue.
+    A loop that was busy during fifty presences gets the last of them next, and no queue.
     """
     script = Script(says(*(presence(as_of_ms=step) for step in range(50))))
     async with scripted(script) as url, connect(url) as room:
@@ -85,9 +85,9 @@ async def test_the_latest_wins_over_a_slow_consumer() -> None:
             await asyncio.wait_for(anext(presences), 0.05)
 
 
-async def test_what_is_shown_on_a_socket_is_the_count() -> None:
+async def test_the_displayed_count_on_a_socket_is_the_count() -> None:
     """
-    At once: changes come as they happen, and there is nothing to walk over.
+    At once: changes are pushed as they happen, so there is nothing to interpolate.
     """
     counts = (presence(), presence(count=9, high=9))
     async with scripted(Script(says(*counts))) as url, connect(url) as room:
@@ -96,17 +96,17 @@ async def test_what_is_shown_on_a_socket_is_the_count() -> None:
         assert room.displayed_count() == 9
 
 
-async def test_two_consumers_hear_the_same() -> None:
+async def test_two_consumers_get_the_same() -> None:
     """
-    Each iteration has its own place: nobody takes a presence away from another.
+    Each iteration has its own position: none takes a presence away from another.
     """
     async with scripted(Script(says(presence()))) as url, connect(url) as room:
         assert await first(room) == await first(room)
 
 
-async def test_nonsense_of_the_server_is_logged_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_malformed_message_is_logged_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
     """
-    A message that cannot be read is a line in the log, and the next good one counts.
+    It is a line in the log, and the next good message counts.
     """
     script = Script(says("{", presence(count=-1), '{"type": "news"}', presence(count=4)))
     with caplog.at_level(logging.WARNING):
@@ -118,7 +118,7 @@ async def test_nonsense_of_the_server_is_logged_and_skipped(caplog: pytest.LogCa
 @pytest.mark.parametrize("code", [1002, 1003, 1007, 1009, 4500, 4501])
 async def test_a_final_close_is_raised(code: int) -> None:
     """
-    A code that says not to come back ends the iteration with an error that names it, and nobody comes back.
+    A code that forbids a reconnect ends the iteration with an error that names it, and the client does not reconnect.
     """
     script = Script(closes(code, "", presence()))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
@@ -127,33 +127,33 @@ async def test_a_final_close_is_raised(code: int) -> None:
         with pytest.raises(RefusedError):
             await room.set_mood("release")
     assert raised.value.code == f"close_{code}"
-    assert len(script.hellos) == 1
+    assert len(script.joins) == 1
 
 
-async def test_being_seen_off_ends_the_iteration() -> None:
+async def test_a_normal_closure_ends_the_iteration() -> None:
     """
-    A server that says goodbye with 1000 is not asked again, and that is no error.
+    After a close with 1000 the client does not reconnect, and there is no error.
     """
     script = Script(closes(1000, "", presence()))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
         assert [seen.count async for seen in room] == [3]
-    assert len(script.hellos) == 1
+    assert len(script.joins) == 1
 
 
 async def test_a_restart_is_waited_for_as_long_as_the_server_says() -> None:
     """
-    The reason of 1012 tells when to come back; we come back then, as the same visitor, to the same iteration.
+    The reason of 1012 has the wait; the client reconnects after it, as the same visitor, in the same iteration.
     """
     script = Script(closes(1012, '{"retry_ms": 400}', presence()), says(presence(count=4)))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
         assert (await first(room, lambda seen: seen.count == 4)).method == "counted"
     assert 0.4 <= script.came_at_s[1] - script.came_at_s[0] < 2
-    assert script.hellos[0] == script.hellos[1]
+    assert script.joins[0] == script.joins[1]
 
 
-async def test_a_broken_connection_is_mended() -> None:
+async def test_a_reset_connection_is_opened_again() -> None:
     """
-    After a reset we come back with jitter, and the state stays live when that was soon enough.
+    After a reset the client reconnects with jitter, and the state stays live when that was soon enough.
     """
     script = Script(breaks(presence()), breaks(presence()), says(presence(count=4)))
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
@@ -165,12 +165,12 @@ async def test_a_broken_connection_is_mended() -> None:
 
         await first(room, back)
         assert methods == {"counted"}
-    assert len(script.hellos) == 3
+    assert len(script.joins) == 3
 
 
 async def test_a_lost_presence_becomes_stale() -> None:
     """
-    It stays live for its validity, is then handed out once more as stale, and is live again after a return.
+    It stays live for its `stale_after_ms`, is then yielded once more as stale, and is live again after a reconnect.
     """
     loop = asyncio.get_running_loop()
     async with scripted(Script(breaks(presence(stale_after_ms=300)))) as url:
@@ -178,16 +178,16 @@ async def test_a_lost_presence_becomes_stale() -> None:
         port = int(url.rsplit(":", 1)[1])
         await room.__aenter__()
         await first(room)
-        heard_at_s = loop.time()
-        assert standing(room)[0] == "live"
+        received_at_s = loop.time()
+        assert status(room)[0] == "live"
     stale = await first(room, lambda seen: seen.method == "stale")
-    assert 0.25 <= loop.time() - heard_at_s < 5
+    assert 0.25 <= loop.time() - received_at_s < 5
     assert stale.count == 3
-    assert standing(room)[0] == "stale"
-    await until(lambda: room.trouble == "connection refused")
+    assert status(room)[0] == "stale"
+    await until(lambda: room.connection_error == "connection refused")
     async with scripted(Script(says(presence())), port=port):
         assert (await first(room, lambda seen: seen.method == "counted")).count == 3
-        assert standing(room) == ("live", None)
+        assert status(room) == ("live", None)
         await room.leave()
 
 
@@ -201,10 +201,10 @@ async def test_an_unknown_count_is_an_unknown_state() -> None:
         assert room.state == "unknown"
 
 
-async def test_a_silent_server_is_noticed() -> None:
+async def test_a_server_that_does_not_answer_is_noticed() -> None:
     """
-    A connection on which beats stay unanswered counts as dead, and another one is made; without a goodbye, which
-    would give up our place if the server were only slow.
+    A connection on which pings stay unanswered counts as dead, and another one is opened; it is cut without a leave, which
+    would end the visit if the server were only slow.
     """
 
     codes: list[int | None] = []
@@ -221,7 +221,7 @@ async def test_a_silent_server_is_noticed() -> None:
         await until(lambda: codes == [1006])
 
 
-async def test_a_quiet_room_is_not_a_dead_one() -> None:
+async def test_a_room_without_changes_is_not_a_dead_connection() -> None:
     """
     While pings are answered the connection stays, however long nothing changes.
     """
@@ -231,7 +231,7 @@ async def test_a_quiet_room_is_not_a_dead_one() -> None:
         await first(room)
         await asyncio.sleep(1.0)  # Three times as long as a silence may last.
         assert room.state == "live"
-    assert len(script.hellos) == 1
+    assert len(script.joins) == 1
 
 
 async def test_the_time_is_the_servers() -> None:
@@ -250,10 +250,10 @@ async def test_the_time_is_the_servers() -> None:
 
 
 class Moods:
-    """A scene that knows one mood, and what it was told."""
+    """A scene of a room with one mood, which keeps the moods that it received."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
 
     async def __call__(self, socket: ServerConnection) -> None:
         await socket.send(presence())
@@ -262,7 +262,7 @@ class Moods:
             if message["type"] == "time":
                 await socket.send(json.dumps(message | {"now_ms": 1}))
             elif message["mood"] == "release":
-                self.told.append(message["mood"])
+                self.received.append(message["mood"])
             elif message["mood"] == "break":
                 socket.transport.abort()
             else:
@@ -270,47 +270,47 @@ class Moods:
                 await socket.send(json.dumps({"type": "error", "error": error}))
 
 
-async def test_a_mood_is_told_before_set_mood_returns() -> None:
+async def test_set_mood_returns_when_the_server_has_the_mood() -> None:
     """
-    Returning means that the server has taken it.
+    It waits for the answer to the request for the time behind it.
     """
     moods = Moods()
     async with scripted(Script(moods)) as url, connect(url) as room:
         await first(room)
         await room.set_mood("release")
-        assert moods.told == ["release"]
+        assert moods.received == ["release"]
 
 
 async def test_an_unknown_mood_raises_and_changes_nothing() -> None:
     """
-    Only the one who said it is told, the connection goes on, and the mood before is what the next join says.
+    Only the call that sent it raises, the connection goes on, and the next join has the mood before.
     """
     script = Script(Moods())
     async with scripted(script) as url, connect(url, timing=QUICK) as room:
         await first(room)
         await room.set_mood("release")
-        tellings = [room.set_mood("melancholy"), room.set_mood("release"), room.set_mood("dread")]
-        results = await asyncio.gather(*tellings, return_exceptions=True)
+        changes = [room.set_mood("melancholy"), room.set_mood("release"), room.set_mood("dread")]
+        results = await asyncio.gather(*changes, return_exceptions=True)
         assert [getattr(result, "code", None) for result in results] == ["unknown_mood", None, "unknown_mood"]
         await room.set_mood("break")  # The connection is lost with it, which is no error of the mood.
-        await until(lambda: len(script.hellos) == 2)
-    assert [hello.get("mood") for hello in script.hellos] == [None, "break"]
+        await until(lambda: len(script.joins) == 2)
+    assert [join.get("mood") for join in script.joins] == [None, "break"]
 
 
-async def test_a_mood_without_a_connection_is_told_with_the_join() -> None:
+async def test_a_mood_without_a_connection_is_sent_with_the_join() -> None:
     """
-    It is remembered, and nobody waits for the server.
+    It is kept, and `set_mood` does not wait for the server.
     """
     script = Script(says(presence()))
     async with scripted(script) as url, connect(url) as room:
         await room.set_mood("release")
         await first(room)
-    assert script.hellos[0]["mood"] == "release"
+    assert script.joins[0]["mood"] == "release"
 
 
-async def test_a_mood_that_no_join_can_have_is_raised() -> None:
+async def test_a_join_with_an_unknown_mood_raises() -> None:
     """
-    A join that was not understood would not be understood the next time either.
+    A join that was rejected for its content would be rejected the next time as well.
     """
 
     async def refuse(socket: ServerConnection) -> None:
@@ -325,10 +325,10 @@ async def test_a_mood_that_no_join_can_have_is_raised() -> None:
 
 async def test_a_server_that_is_not_there_is_waited_for(unused_tcp_port: int) -> None:
     """
-    Entering works, the trouble is told, and the room is heard as soon as the server comes.
+    Entering works, the connection error says why there is no presence, and the first one comes when the server does.
     """
     async with connect(f"http://127.0.0.1:{unused_tcp_port}", timing=QUICK) as room:
-        await until(lambda: room.trouble == "connection refused")
+        await until(lambda: room.connection_error == "connection refused")
         assert (room.presence, room.state) == (None, "unknown")
         async with scripted(Script(says(presence())), port=unused_tcp_port):
             assert (await first(room)).count == 3
@@ -344,9 +344,9 @@ async def test_attempts_may_be_limited(unused_tcp_port: int) -> None:
             await first(room)
 
 
-async def test_a_wrong_address_is_warned_of(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_url_is_a_warning(unused_tcp_port: int, caplog: pytest.LogCaptureFixture) -> None:
     """
-    U9: the first attempt that fails is a warning with address and reason; those after it are none, a password is never shown.
+    U9: the first attempt that fails is a warning with URL and reason; those after it are none, a password is never shown.
     """
     address = f"127.0.0.1:{unused_tcp_port}"
     timing = Timing(backoff_base_s=0.01, backoff_cap_s=0.01)
@@ -362,9 +362,9 @@ async def test_a_wrong_address_is_warned_of(unused_tcp_port: int, caplog: pytest
 
 
 @pytest.mark.slow
-def test_a_script_with_a_wrong_address_does_not_wait_in_silence(unused_tcp_port: int) -> None:
+def test_a_script_with_a_wrong_url_prints_why_it_waits(unused_tcp_port: int) -> None:
     """
-    U9: a script that configures no logging prints why it waits.
+    U9: also without any configuration of logging.
     """
     url = f"http://127.0.0.1:{unused_tcp_port}"
     script = f"""
@@ -385,7 +385,7 @@ asyncio.run(main())
         watchdog.cancel()
 
 
-async def test_a_lost_connection_is_warned_of_when_it_cannot_be_mended(
+async def test_a_lost_connection_is_a_warning_when_the_reconnect_fails(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """
@@ -407,9 +407,9 @@ async def test_a_lost_connection_is_warned_of_when_it_cannot_be_mended(
     assert re.fullmatch(rf"no connection to {url}: .+; trying again", said[1][1])
 
 
-async def test_what_is_no_server_of_ours_is_refused(server: ServerProcess) -> None:
+async def test_a_url_without_rooms_is_rejected(server: ServerProcess) -> None:
     """
-    An address below which there is no room says so instead of being tried for ever.
+    A path below which there is no room raises instead of being tried for ever.
     """
     async with connect(f"{server.url}/no/such/path", timing=QUICK) as room:
         with pytest.raises(RefusedError) as raised:
@@ -419,7 +419,7 @@ async def test_what_is_no_server_of_ours_is_refused(server: ServerProcess) -> No
 
 @asynccontextmanager
 async def hanging_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """A server that shakes hands, and then never reads or says anything again."""
+    """A server that accepts the handshake, and then never reads or sends again."""
     shaken, over = asyncio.Event(), asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -449,7 +449,7 @@ async def hanging_server() -> AsyncIterator[tuple[str, asyncio.Event]]:
 
 async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
     """
-    A second is what a goodbye may take.
+    A leave may take a second.
     """
     loop = asyncio.get_running_loop()
     async with hanging_server() as (url, shaken):
@@ -459,7 +459,7 @@ async def test_leaving_does_not_wait_for_a_server_that_hangs() -> None:
         assert loop.time() - left_at_s < 3
 
 
-async def test_leaving_is_polite_and_ends_the_iteration() -> None:
+async def test_leaving_closes_normally_and_ends_the_iteration() -> None:
     """
     The close code is 1000, and leaving twice is leaving once.
     """
@@ -492,7 +492,7 @@ async def test_cancelling_the_consumer_leaves_nothing_behind() -> None:
     async with scripted(script) as url:
         others = asyncio.all_tasks()
         consumer = asyncio.create_task(consume(url))
-        await until(lambda: len(script.hellos) == 1)
+        await until(lambda: len(script.joins) == 1)
         consumer.cancel()
         with pytest.raises(asyncio.CancelledError):
             await consumer
@@ -501,9 +501,9 @@ async def test_cancelling_the_consumer_leaves_nothing_behind() -> None:
         )
 
 
-async def test_nobody_hears_a_room_from_outside() -> None:
+async def test_misuse_raises_a_host_error() -> None:
     """
-    Iterating or telling a mood before entering, entering twice, and observing with a mood are mistakes.
+    Iterating or setting a mood before entering, entering twice, and observing with a mood are errors of the caller.
     """
     room = connect("http://127.0.0.1:1")
     with pytest.raises(HostError):
@@ -524,7 +524,7 @@ async def test_nobody_hears_a_room_from_outside() -> None:
 
 async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFixture) -> None:
     """
-    With every level on, through joins, nonsense, breaks, refusals and returns.
+    At every level, through joins, malformed messages, resets, rejections and reconnects.
     """
     script = Script(
         breaks(presence()), closes(4003, "127.0.0.1"), says("{", presence()), closes(4500, "127.0.0.1")
@@ -532,7 +532,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.DEBUG):
         async with scripted(script) as url:
             async with connect(url, visitor=VISITOR, timing=QUICK) as room:
-                await until(lambda: len(script.hellos) == 3)
+                await until(lambda: len(script.joins) == 3)
                 await room.set_mood("release")
             async with connect(url, visitor=VISITOR, timing=QUICK) as room:
                 with pytest.raises(RefusedError):
@@ -559,7 +559,7 @@ async def test_no_log_line_holds_an_address_or_an_id(caplog: pytest.LogCaptureFi
 
 async def test_people_are_counted_and_their_moods(server: ServerProcess) -> None:
     """
-    Everybody hears how many there are and how they feel; a change of mood is one move.
+    Every connection receives the count and the moods; a change of mood is one move.
     """
     async with connect(server.url, mood="gratitude") as ann, connect(server.websocket_url) as bob:
         seen = await first(ann, lambda seen: seen.count == 2)
@@ -602,7 +602,7 @@ async def test_one_visitor_on_two_connections_is_one_person(server: ServerProces
         assert (await first(other)).count == 1
 
 
-async def test_the_real_server_refuses_an_unknown_mood(server: ServerProcess) -> None:
+async def test_the_real_server_rejects_an_unknown_mood(server: ServerProcess) -> None:
     """
     In a change and in a join.
     """
@@ -617,7 +617,7 @@ async def test_the_real_server_refuses_an_unknown_mood(server: ServerProcess) ->
         assert refused.value.code == "unknown_mood"
 
 
-async def test_too_many_sockets_of_one_visitor_are_refused(serve: Serve) -> None:
+async def test_too_many_sockets_of_one_visitor_are_rejected(serve: Serve) -> None:
     """
     The close code of the real server is final, and says why.
     """
@@ -641,36 +641,36 @@ async def test_the_time_of_the_real_server_is_ours(server: ServerProcess) -> Non
         assert abs(room._clock.offset_ms) < 50
 
 
-async def test_a_killed_server_is_come_back_to(serve: Serve) -> None:
+async def test_clients_reconnect_to_a_killed_server(serve: Serve) -> None:
     """
-    Through a power cut the iteration goes on: never 0, and counted again once the visitor is back.
+    After a SIGKILL the iteration goes on: never 0, and counted again once the visitor is back.
     """
     server = serve("--snapshot-ms", "100")
     async with connect(server.url, timing=QUICK) as room, connect(server.url, timing=QUICK) as other:
         await first(room, lambda seen: seen.count == 2)
-        await asyncio.sleep(0.3)  # The first snapshot is written by then, and nobody says so.
+        await asyncio.sleep(0.3)  # The first snapshot is written by then; no event says so.
         server.kill()
-        await until(lambda: room.trouble is not None and other.trouble is not None)
+        await until(lambda: room.connection_error is not None and other.connection_error is not None)
         serve(port=server.port)
         counts = []
         async with asyncio.timeout(PATIENCE_S):
             async for seen in room:
                 counts.append(seen.count)
-                if seen.count == 2 and seen.method == "counted" and room.trouble is None:
+                if seen.count == 2 and seen.method == "counted" and room.connection_error is None:
                     break
         assert 0 not in counts
 
 
-async def test_a_stopped_server_tells_when_to_come_back(serve: Serve) -> None:
+async def test_a_stopped_server_says_when_to_reconnect(serve: Serve) -> None:
     """
-    A polite end of the real server is read as a restart.
+    A graceful shutdown of the real server is a restart to its clients.
     """
     server = serve("--reconnect-spread-ms", "200")
     async with connect(server.url, timing=QUICK) as room:
         await first(room)
         server.stop()
-        await until(lambda: room.trouble is not None)
-        assert room.trouble in {"the server restarts", "connection refused"}
+        await until(lambda: room.connection_error is not None)
+        assert room.connection_error in {"the server restarts", "connection refused"}
         serve(port=server.port)
-        await until(lambda: room.trouble is None)
+        await until(lambda: room.connection_error is None)
         assert (await first(room)).count == 1

@@ -21,10 +21,10 @@ CLIENT = "breathing_room.client"
 SOURCE = Path(client.__file__).parent
 
 EARLY_MS = 1
-"""When the presence was taken that is lost with its socket."""
+"""The `as_of_ms` of the presence on the connection that is lost."""
 
 STEPS_MIN = 15
-"""To ask for the rules, to open a socket or to poll, and to listen takes more steps than this."""
+"""To fetch the config, to open a socket or to poll, and to receive takes more steps than this."""
 
 Serving = Callable[[], AbstractAsyncContextManager[str]]
 
@@ -87,7 +87,7 @@ class Counted(Coroutine[Any, Any, Any]):
 
 
 def on_a_socket() -> AbstractAsyncContextManager[str]:
-    """Serve a room on sockets, which parts politely."""
+    """Serve a room on sockets."""
 
     async def scene(socket: ServerConnection) -> None:
         await socket.send(presence())
@@ -97,19 +97,19 @@ def on_a_socket() -> AbstractAsyncContextManager[str]:
 
 
 def on_a_lost_socket() -> AbstractAsyncContextManager[str]:
-    """Serve a room whose first socket is closed as soon as a beat has come."""
+    """Serve a room whose first socket is closed after the first request for the time."""
 
-    async def close_on_a_beat(socket: ServerConnection) -> None:
+    async def close_after_a_request(socket: ServerConnection) -> None:
         await socket.send(presence(as_of_ms=EARLY_MS))
-        while json.loads(await socket.recv())["type"] != "heartbeat":
+        while json.loads(await socket.recv())["type"] != "time":
             pass
         await socket.close(1012, json.dumps({"retry_ms": 0}))
 
-    async def stay(socket: ServerConnection) -> None:
+    async def stay_open(socket: ServerConnection) -> None:
         await socket.send(presence())
         await answer_pings(socket)
 
-    return scripted(Script(close_on_a_beat, stay))
+    return scripted(Script(close_after_a_request, stay_open))
 
 
 def by_polls() -> AbstractAsyncContextManager[str]:
@@ -127,7 +127,7 @@ def by_polls() -> AbstractAsyncContextManager[str]:
 
 
 async def visit(url: str) -> None:
-    """Come in, hear of the room, say how we feel, and leave."""
+    """Join, wait for a presence, change the mood, and leave."""
     async with connect(url, mood="release", timing=Timing(backoff_base_s=0.001)) as room:
         await first(room, lambda seen: seen.as_of_ms != EARLY_MS)
         await room.set_mood("gratitude")

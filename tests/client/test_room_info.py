@@ -1,4 +1,4 @@
-"""How a room works, as a client reads it."""
+"""The config of a room, as a client fetches and decodes it."""
 
 import json
 from typing import Any
@@ -19,30 +19,30 @@ from scripted_server import CONFIG
 BASE = "https://example.org/here"
 
 
-async def ask(reply: Any) -> RoomInfo:
-    """Ask a server that answers so."""
-    line = HttpClient(5.0)
+async def fetch(reply: Any) -> RoomInfo:
+    """Fetch the config from a server that answers so."""
+    http = HttpClient(5.0)
     async with scripted_http(HttpScript({"config": reply})) as url:
         try:
-            return await fetch_room_info(line, url, "lobby")
+            return await fetch_room_info(http, url, "lobby")
         finally:
-            line.close()
+            http.close()
 
 
-def test_what_our_server_says_is_understood() -> None:
+def test_the_config_of_our_server_is_decoded() -> None:
     """
-    The mode, the moods and the beat are the room's, and the presence is where the server itself answers.
+    The mode, the moods and both intervals are the room's, and the presence is read at the server itself.
     """
     config = RoomConfig(mode="poll", moods=("calm",), heartbeat_ms=1_000)
-    said = json.loads(encode(config_body("lobby", config, now_ms=0)))
-    assert decode_room_info(said, BASE, "lobby") == RoomInfo(
+    body = json.loads(encode(config_body("lobby", config, now_ms=0)))
+    assert decode_room_info(body, BASE, "lobby") == RoomInfo(
         BASE, "lobby", "poll", ("calm",), 20_000, 1_000, "https://example.org/here/v1/rooms/lobby"
     )
 
 
 def test_a_config_names_the_room_that_a_client_left_to_the_server() -> None:
     """
-    Without a name of the client's own it is that of the config; where that is none, the config makes no sense.
+    Without a name of the client's own it is that of the config; a config without a valid name is malformed.
     """
     assert decode_room_info(CONFIG | {"room": "evening"}, BASE, None).room == "evening"
     assert decode_room_info(CONFIG | {"room": "evening"}, BASE, "lobby").room == "lobby"
@@ -51,9 +51,9 @@ def test_a_config_names_the_room_that_a_client_left_to_the_server() -> None:
             decode_room_info(CONFIG | {"room": room}, BASE, None)
 
 
-def test_a_room_that_names_no_mode_has_sockets() -> None:
+def test_a_config_without_a_mode_means_sockets() -> None:
     """
-    As before there was another.
+    As it was before there was another mode.
     """
     config = {name: value for name, value in CONFIG.items() if name != "mode"}
     assert decode_room_info(config, BASE, "lobby").mode == "socket"
@@ -68,7 +68,7 @@ def test_a_room_that_names_no_mode_has_sockets() -> None:
 )
 def test_a_presence_may_be_read_elsewhere(presence_url: str, found: str) -> None:
     """
-    At an address of its own, or at another path of the server.
+    At a URL of its own, or at another path of the server.
     """
     assert decode_room_info(POLLED | {"presence_url": presence_url}, BASE, "lobby").presence_url == found
 
@@ -90,7 +90,7 @@ def test_a_presence_may_be_read_elsewhere(presence_url: str, found: str) -> None
         {"presence_url": "http://"},
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+def test_a_malformed_config_is_rejected(change: dict[str, Any]) -> None:
     """
     Field by field.
     """
@@ -106,47 +106,47 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_whatever_comes_is_read_or_refused(config: Any) -> None:
+def test_any_json_is_decoded_or_rejected(config: Any) -> None:
     """
-    Never with another error than those that are promised.
+    With no other error than the two that are promised.
     """
     try:
-        rules = decode_room_info(config, BASE, "lobby")
+        info = decode_room_info(config, BASE, "lobby")
     except (ValueError, HostError):
         return
-    assert rules.mode in {"socket", "poll"}
+    assert info.mode in {"socket", "poll"}
 
 
 async def test_a_proxys_own_page_is_no_room() -> None:
     """
-    A login page, HTML or JSON, is worth another try; whoever says that there is no such room is believed.
+    A login page, HTML or JSON, is tried again later; an error of the server that there is no such room is final.
     """
     for reply in (answer(b"<html>log in</html>"), answer([1]), answer(b"[" * 10_000)):
         with pytest.raises(ConnectionLostError, match="no room there"):
-            await ask(reply)
+            await fetch(reply)
     with pytest.raises(ConnectionLostError) as lost:
-        await ask(answer(b"<html>", status=503, Retry_After="3"))
+        await fetch(answer(b"<html>", status=503, Retry_After="3"))
     assert lost.value.retry_ms == 3_000
     with pytest.raises(RefusedError) as refused:
-        await ask(error("no_such_room", 404))
+        await fetch(error("no_such_room", 404))
     assert refused.value.code == "no_such_room"
 
 
-async def test_a_server_that_moved_is_followed() -> None:
+async def test_a_redirect_is_followed() -> None:
     """
-    Its new address is the one for all that comes after.
+    The URL that it leads to is the one for all later requests.
     """
     async with scripted_http(HttpScript({"config": answer(POLLED)})) as new:
         moved = answer(b"", status=301, Location=f"{new}/below/v1/rooms/lobby/config")
-        assert (await ask(moved)).base == f"{new}/below"
+        assert (await fetch(moved)).base == f"{new}/below"
 
 
 @pytest.mark.parametrize(
     "location", ["", "/elsewhere", "/v1/rooms/lobby/config", "http://127.0.0.1:1/v1/rooms/tea/config"]
 )
-async def test_a_redirection_that_leads_nowhere_is_a_loss(location: str) -> None:
+async def test_a_redirect_that_leads_to_no_config_is_a_lost_connection(location: str) -> None:
     """
     To another page, to itself for ever, or to another room.
     """
-    with pytest.raises(ConnectionLostError, match="moved"):
-        await ask(answer(b"", status=302, Location=location))
+    with pytest.raises(ConnectionLostError, match="redirect"):
+        await fetch(answer(b"", status=302, Location=location))

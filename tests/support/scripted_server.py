@@ -1,4 +1,4 @@
-"""A server that says what a test wants it to say, for what a real one does not do on demand."""
+"""A server that sends what a test wants, for what a real one does not do on demand."""
 
 import asyncio
 import contextlib
@@ -41,14 +41,14 @@ CONFIG: dict[str, Any] = {
 
 
 def answer_config(socket: ServerConnection, request: Request) -> Response | None:
-    """Say how the room works to whoever asks for that, and shake hands with everybody else."""
+    """Answer a request for the config, and accept the handshake of every other request."""
     if request.path.endswith("/config"):
         return socket.respond(HTTPStatus.OK, json.dumps(CONFIG))
     return None
 
 
 def presence(**changes: Any) -> str:
-    """A message that tells a presence."""
+    """A message with a presence."""
     return json.dumps(COUNTED | changes)
 
 
@@ -72,22 +72,22 @@ async def scripted(handler: Handler, *, port: int = 0) -> AsyncIterator[str]:
 
 
 class Script:
-    """A handler that plays one scene a connection, the last one again and again, and keeps the hellos."""
+    """A handler that plays one scene a connection, the last one again and again, and keeps the join messages."""
 
     def __init__(self, *scenes: Handler) -> None:
         self.scenes = list(scenes)
-        self.hellos: list[dict[str, Any]] = []
+        self.joins: list[dict[str, Any]] = []
         self.came_at_s: list[float] = []
 
     async def __call__(self, socket: ServerConnection) -> None:
         self.came_at_s.append(asyncio.get_running_loop().time())
         scene = self.scenes.pop(0) if len(self.scenes) > 1 else self.scenes[0]
-        self.hellos.append(json.loads(await socket.recv()))
+        self.joins.append(json.loads(await socket.recv()))
         await scene(socket)
 
 
 def says(*messages: str) -> Handler:
-    """A scene: say this, then answer beats."""
+    """A scene: send these messages, then answer pings."""
 
     async def scene(socket: ServerConnection) -> None:
         for message in messages:
@@ -98,7 +98,7 @@ def says(*messages: str) -> Handler:
 
 
 def closes(code: int, reason: str = "", *messages: str) -> Handler:
-    """A scene: say this, then close."""
+    """A scene: send these messages, then close."""
 
     async def scene(socket: ServerConnection) -> None:
         for message in messages:
@@ -109,7 +109,7 @@ def closes(code: int, reason: str = "", *messages: str) -> Handler:
 
 
 def breaks(*messages: str) -> Handler:
-    """A scene: say this, then break the connection without a word."""
+    """A scene: send these messages, then cut the connection without a close frame."""
 
     async def scene(socket: ServerConnection) -> None:
         for message in messages:

@@ -124,7 +124,7 @@ async def worry(room: Room) -> None:
 
 def trouble_of(room: Room) -> str | None:
     """Name the server and why there is no connection to it; None while there is nothing wrong."""
-    return None if room.trouble is None else f"{room.url}: {room.trouble}"
+    return None if room.connection_error is None else f"{room.url}: {room.connection_error}"
 
 
 async def show(watched: Room, console: Console, config_url: str) -> None:

@@ -1,4 +1,4 @@
-"""The Python client: be in a room, and hear how many are there.
+"""The Python client: join a room, and follow how many people are there.
 
 ::
 

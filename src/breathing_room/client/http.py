@@ -1,7 +1,7 @@
-"""HTTP as those who poll need it: one request at a time, on a connection that is kept for the next one.
+"""A small HTTP client for polling: one request at a time over connections that are kept alive.
 
-A general library would be one more dependency of everybody who installs us, for a parser, which is here already, and a
-connection. What it is strict about: an answer is read whole, within a time and up to a size, or the connection ends.
+A general library would add a dependency for a parser, which is installed already, and a connection. Strict limits:
+a response is read whole, within a time and up to a size, or the connection is closed.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ from urllib.parse import quote, urlsplit
 
 import httptools
 
-from breathing_room.client.errors import ConnectionLostError, broken
+from breathing_room.client.errors import ConnectionLostError, error_from_exception
 from breathing_room.core.errors import HostError
 
-ANSWER_BYTES_MAX: Final = 65_536
+RESPONSE_BYTES_MAX: Final = 65_536
 """A presence has some 400 bytes, and a config not many more."""
 
-# What may stand unquoted in a path or a query (RFC 3986, section 3.3), and what is quoted already.
+# The characters that may stand unquoted in a path or a query (RFC 3986, section 3.3), and the quotes themselves.
 UNQUOTED: Final = "/?:@!$&'()*+,;=~%-._"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where to connect to."""
+    """Scheme, host and port: what a connection is made to."""
 
     host: str
     port: int
@@ -35,12 +35,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address on the web, taken apart.
+    """An HTTP URL, parsed once for many requests.
 
     Attributes:
-        origin: Where to connect to.
-        head: What every request for it says in its head.
-        target: What stands in the first line of a request.
+        origin: What to connect to.
+        head: The header lines of every request.
+        target: The request target: path and query.
     """
 
     origin: Origin
@@ -49,10 +49,10 @@ class Endpoint:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Take an address apart.
+        """Parse a URL.
 
         Raises:
-            HostError: It is none of the web.
+            HostError: It is no ``http://`` or ``https://`` URL.
         """
         try:
             parts = urlsplit(url)
@@ -63,7 +63,7 @@ class Endpoint:
         except ValueError:
             host = ""
         if not host or parts.scheme not in {"http", "https"}:
-            raise HostError("an address on the web looks like https://example.org/presence.json")
+            raise HostError("not an HTTP URL: expected one like https://example.org/presence.json")
         name = f"[{host}]" if ":" in host else host
         place = name if origin.port == usual_port else f"{name}:{origin.port}"
         target = quote(parts.path or "/", safe=UNQUOTED)
@@ -73,8 +73,8 @@ class Endpoint:
             origin, f"Host: {place}\r\nUser-Agent: breathing-room\r\nAccept: application/json\r\n", target
         )
 
-    def request(self, body: bytes | None) -> bytes:
-        """Write a request: with a body it tells the server something, without it asks."""
+    def encode_request(self, body: bytes | None) -> bytes:
+        """Encode a request: a POST of JSON with a body, a GET without one."""
         if body is None:
             return f"GET {self.target} HTTP/1.1\r\n{self.head}\r\n".encode()
         kind = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -83,7 +83,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class ClientResponse:
-    """What a server answered.
+    """A response of a server.
 
     Attributes:
         status: The HTTP status.
@@ -96,69 +96,69 @@ class ClientResponse:
     headers: dict[str, str]
 
 
-class _SilentError(Exception):
-    """The connection ended, and nothing had come of the answer: it was closed while it was idle."""
+class _NoResponseError(Exception):
+    """The connection was closed before the first byte of a response: it had timed out while it was idle."""
 
 
 class _Connection(asyncio.Protocol):
-    """A connection, and the answer that is awaited on it."""
+    """A connection, and the response that is awaited on it."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[ClientResponse] | None = None
-        self._begin()
+        self._response: asyncio.Future[ClientResponse] | None = None
+        self._reset()
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, request: bytes) -> ClientResponse:
+    async def send(self, request: bytes) -> ClientResponse:
         assert self._transport is not None
-        self._begin()
-        self._answer = asyncio.get_running_loop().create_future()
+        self._reset()
+        self._response = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._answer
+        return await self._response
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._bytes = 0
 
-    def _end(self, answer: ClientResponse | Exception) -> None:
-        waiting, self._answer = self._answer, None
+    def _resolve(self, outcome: ClientResponse | Exception) -> None:
+        waiting, self._response = self._response, None
         if waiting is None or waiting.done():
             return
-        if isinstance(answer, ClientResponse):
-            waiting.set_result(answer)
+        if isinstance(outcome, ClientResponse):
+            waiting.set_result(outcome)
         else:
-            waiting.set_exception(answer)
+            waiting.set_exception(outcome)
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)
-        if self._answer is None or self._bytes > ANSWER_BYTES_MAX:
-            self._end(ConnectionLostError("an endless answer"))
+        if self._response is None or self._bytes > RESPONSE_BYTES_MAX:
+            self._resolve(ConnectionLostError("an endless response"))
             self.abort()
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            self._end(ConnectionLostError("no HTTP there"))
+            self._resolve(ConnectionLostError("no HTTP there"))
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._bytes == 0:
-            self._end(_SilentError())
+            self._resolve(_NoResponseError())
         elif (
             exc is None
             and self._headers
@@ -166,9 +166,9 @@ class _Connection(asyncio.Protocol):
         ):
             self.on_message_complete()  # Such a body ends with its connection.
         else:
-            self._end(ConnectionLostError("the connection broke"))
+            self._resolve(ConnectionLostError("the connection broke"))
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -178,54 +178,54 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < 200:  # An informational answer: the real one follows.
+        if status < 200:  # An informational response: the final one follows.
             self._headers.clear()
             return
-        keeps = self._parser.should_keep_alive()
-        self._end(ClientResponse(status, b"".join(self._body), self._headers))
-        if not keeps and self._transport is not None:
+        keeps_alive = self._parser.should_keep_alive()
+        self._resolve(ClientResponse(status, b"".join(self._body), self._headers))
+        if not keeps_alive and self._transport is not None:
             self._transport.close()
 
 
 class HttpClient:
-    """A way to ask servers, one request at a time. Connections are made when they are needed, and kept.
+    """Send requests, one at a time, over connections that are opened when they are needed and kept alive.
 
     Args:
-        answer_s: How long an answer may take, the connection included, in seconds.
+        answer_s: How long a response may take, the connection included, in seconds.
     """
 
     def __init__(self, answer_s: float) -> None:
         self._answer_s = answer_s
         self._connections: dict[Origin, _Connection] = {}
 
-    async def ask(self, page: Endpoint, body: bytes | None = None) -> ClientResponse:
-        """Ask for a page, or tell it something.
+    async def request(self, endpoint: Endpoint, body: bytes | None = None) -> ClientResponse:
+        """Send a request and return the response.
 
-        A request on a connection that turns out to be closed is sent again on a new one; all of ours may be repeated.
+        A request on a connection that turns out to be closed is sent again on a new one: all of ours are idempotent.
 
         Args:
-            page: Where.
-            body: What to tell, as JSON; None to ask.
+            endpoint: Where to send it.
+            body: The JSON to POST; None for a GET.
 
         Raises:
-            ConnectionLostError: Nobody answered, or not in HTTP.
+            ConnectionLostError: There was no response in time, or it was not HTTP.
         """
-        request = page.request(body)
+        request = endpoint.encode_request(body)
         try:
             async with asyncio.timeout(self._answer_s):
-                kept = self._connections.get(page.origin)
+                kept = self._connections.get(endpoint.origin)
                 if kept is not None and kept.is_open:
-                    with contextlib.suppress(_SilentError):
-                        return await kept.ask(request)
-                made = self._connections[page.origin] = await _connect(page.origin)
-                return await made.ask(request)
-        except _SilentError:
+                    with contextlib.suppress(_NoResponseError):
+                        return await kept.send(request)
+                opened = self._connections[endpoint.origin] = await _connect(endpoint.origin)
+                return await opened.send(request)
+        except _NoResponseError:
             raise ConnectionLostError("the connection broke") from None
         except OSError as error:  # A timeout is one.
-            self._drop(page.origin)
-            raise broken(error) from None
+            self._drop(endpoint.origin)
+            raise error_from_exception(error) from None
         except asyncio.CancelledError:
-            self._drop(page.origin)  # What is still to come of the answer belongs to nobody.
+            self._drop(endpoint.origin)  # The rest of the response would be read as that of the next request.
             raise
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Being in a room without a socket: what a ``Poller`` asks for, carried over HTTP.
+"""Being in a room without a socket: the requests of a ``Poller``, sent over HTTP.
 
-The behaviour is that of ``core/client_rules/polling.py``; here are the requests, the clock, and what becomes of an answer. ``carry`` is one
-request of anybody, for a crowd as well; ``Polling`` is the stay of one.
+The rules are those of ``core/client_rules/polling.py``; here are the requests, the clock, and what becomes of a response.
+``send_request`` sends one request of a poller, for the load generator as well; ``Polling`` is the visit of one client.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from random import Random
 from typing import Final, NoReturn, Self
 
 from breathing_room.client.clock import ServerClock
-from breathing_room.client.errors import ConnectionLostError, RefusedError, refused
+from breathing_room.client.errors import ConnectionLostError, RefusedError, error_from_response
 from breathing_room.client.http import ClientResponse, Endpoint, HttpClient
 from breathing_room.client.protocol import decode_presence, http_url
 from breathing_room.client.room_info import RoomInfo
@@ -39,18 +39,18 @@ OK: Final = 200
 
 
 def now_ms() -> int:
-    """Tell the time of the event loop's clock, in milliseconds."""
+    """Return the time of the event loop's clock, in milliseconds."""
     return round(asyncio.get_running_loop().time() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Pages:
-    """Where people of a room read and report.
+class Endpoints:
+    """The endpoints of a room for clients that poll.
 
     Attributes:
-        presence: Where the presence is read, be it a copy elsewhere.
-        heartbeat: Where reports go.
-        leave: Where goodbyes go.
+        presence: Where the presence is read; this may be a copy elsewhere, such as on a CDN.
+        heartbeat: Where reports are posted.
+        leave: Where leaves are posted.
     """
 
     presence: Endpoint
@@ -58,27 +58,27 @@ class Pages:
     leave: Endpoint
 
     @classmethod
-    def of(cls, rules: RoomInfo) -> Self:
-        """Find them."""
+    def of(cls, info: RoomInfo) -> Self:
+        """Return the endpoints of a room."""
         heartbeat, leave = (
-            http_url(rules.base, f"/v1/rooms/{rules.room}/{verb}") for verb in ("heartbeat", "leave")
+            http_url(info.base, f"/v1/rooms/{info.room}/{verb}") for verb in ("heartbeat", "leave")
         )
-        return cls(Endpoint.of(rules.presence_url), Endpoint.of(heartbeat), Endpoint.of(leave))
+        return cls(Endpoint.of(info.presence_url), Endpoint.of(heartbeat), Endpoint.of(leave))
 
 
-async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages) -> Presence:
-    """Send a request, tell the poller what became of it, and return what the server says of the room.
+async def send_request(request: Request, poller: Poller, http: HttpClient, endpoints: Endpoints) -> Presence:
+    """Send a request of a poller, pass the outcome to the poller, and return the presence in the response.
 
     Raises:
-        ConnectionLostError: It came to nothing; the poller knows, and will try again.
-        RefusedError: It would come to nothing the next time, too.
+        ConnectionLostError: The request failed; the poller will try again.
+        RefusedError: The server rejected the request, and would again.
     """
     try:
         if isinstance(request, PollRequest):
-            presence = read_presence(await line.ask(pages.presence))
+            presence = read_presence(await http.request(endpoints.presence))
             poller.heard(presence, now_ms())
         else:
-            presence = read_presence(await line.ask(pages.heartbeat, report_body(request)))
+            presence = read_presence(await http.request(endpoints.heartbeat, report_body(request)))
             poller.acknowledged(presence, now_ms())
     except ConnectionLostError as lost:
         poller.failed(request, now_ms(), retry_ms=round(lost.retry_ms) or None)
@@ -91,19 +91,19 @@ async def carry(request: Request, poller: Poller, line: HttpClient, pages: Pages
     return presence
 
 
-def read_presence(answer: ClientResponse) -> Presence:
-    """Read the presence in an answer.
+def read_presence(response: ClientResponse) -> Presence:
+    """Return the presence in a response.
 
     Raises:
-        ConnectionLostError: There is none; another time there may be.
-        RefusedError: There will not be one.
+        ConnectionLostError: There is none; a later request may succeed.
+        RefusedError: There is none, and a later request would fail as well.
     """
-    if answer.status != OK:
-        raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
-    return _decode(answer.body)
+    if response.status != OK:
+        raise error_from_response(response.status, response.body, response.headers.get("retry-after"))
+    return _decode(response.body)
 
 
-@lru_cache(maxsize=64)  # A crowd is told the same by a cache, over and over.
+@lru_cache(maxsize=64)  # The clients of a load generator read the same bytes from a cache, again and again.
 def _decode(body: bytes) -> Presence:
     try:
         return decode_presence(json.loads(body))
@@ -112,161 +112,161 @@ def _decode(body: bytes) -> Presence:
 
 
 def report_body(report: ReportRequest) -> bytes:
-    """Write a report."""
+    """Encode a report."""
     mood = {} if report.mood is None else {"mood": report.mood}
     return encode({"visitor": report.visitor, **mood, "epoch": report.epoch})
 
 
-def leave_body(goodbye: LeaveRequest) -> bytes:
-    """Write a goodbye."""
-    return encode({"visitor": goodbye.visitor})
+def leave_body(leave: LeaveRequest) -> bytes:
+    """Encode a leave."""
+    return encode({"visitor": leave.visitor})
 
 
 class Polling:
-    """The stay of somebody who polls.
+    """The visit of one client that polls.
 
     Args:
-        rules: How the room works.
-        visitor: Our id; None to look only.
-        mood: How we feel.
-        timing: How patient to be.
-        rng: Where the stride and the jitter come from.
-        clock: Learns the server's time from answers to reports, which no cache kept.
-        hear: Called with each presence that is newer than the one before.
-        doubt: Called when a poll came to nothing, with why, and with when we heard of the room last, by the loop's clock; also,
-            with None for why, when a poll brought only what we know already. It may raise to end the stay.
+        info: The room's config.
+        visitor: The visitor id; None to observe only.
+        mood: The mood to report.
+        timing: Timeouts and waits.
+        rng: The source of the poll factor and of the jitter.
+        clock: Is given the server's time in responses to reports, which no cache keeps.
+        on_presence: Called with each presence that is newer than the one before.
+        on_poll_failure: Called when a poll failed, with the error and the time of the last new presence, by the loop's
+            clock; also with None for the error when a poll brought nothing new. It may raise to end the visit.
     """
 
     def __init__(
         self,
-        rules: RoomInfo,
+        info: RoomInfo,
         *,
         visitor: str | None,
         mood: str | None,
         timing: Timing,
         rng: Random,
         clock: ServerClock,
-        hear: Callable[[Presence], None],
-        doubt: Callable[[ConnectionLostError | None, float], None],
+        on_presence: Callable[[Presence], None],
+        on_poll_failure: Callable[[ConnectionLostError | None, float], None],
     ) -> None:
-        self._rules = rules
-        self._check(mood)
-        self._pages = Pages.of(rules)
+        self._moods = info.moods
+        self._check_mood(mood)
+        self._endpoints = Endpoints.of(info)
         self._poller = Poller(
-            visitor, room=rules.room, heartbeat_ms=rules.heartbeat_ms, mood=mood, rng=rng, now_ms=now_ms(),
+            visitor, room=info.room, heartbeat_ms=info.heartbeat_ms, mood=mood, rng=rng, now_ms=now_ms(),
             backoff_ms=round(1000 * timing.backoff_base_s), backoff_max_ms=round(1000 * timing.backoff_cap_s),
         )  # fmt: skip
         self._timing = timing
         self._clock = clock
-        self._hear = hear
-        self._doubt = doubt
-        # Reports and goodbyes have a line of their own: they keep their order, and no poll waits for them.
-        self._polls, self._reports = HttpClient(timing.answer_s), HttpClient(timing.answer_s)
-        self._carrying: set[asyncio.Task[None]] = set()
-        self._woken = asyncio.Event()
-        # Whether the next report is taken, for whoever waits for that.
-        self._taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._ended: BaseException | None = None
+        self._on_presence = on_presence
+        self._on_poll_failure = on_poll_failure
+        # Reports and leaves have a connection of their own: they keep their order, and no poll waits for them.
+        self._poll_http, self._report_http = HttpClient(timing.answer_s), HttpClient(timing.answer_s)
+        self._requests: set[asyncio.Task[None]] = set()
+        self._has_changed = asyncio.Event()
+        # Whether the server took the next report; a change of mood waits for it.
+        self._report_taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._error: BaseException | None = None
         self._newest: Presence | None = None
         self._newest_at_s = 0.0
-        # What was read before the room knew of us. Whoever is there never sees a room without themselves.
-        self._held: Presence | None = None
+        # A presence that was read before the server counted us. A client never sees a count that lacks itself.
+        self._held_back: Presence | None = None
 
     async def run(self) -> NoReturn:
-        """Poll and report until we are refused, or cancelled: then say goodbye.
+        """Poll and report until the server rejects a request or the task is cancelled; then leave.
 
         Raises:
-            RefusedError: The server does not want us.
+            RefusedError: The server rejected a request for good.
         """
         poller, loop = self._poller, asyncio.get_running_loop()
         try:
-            while self._ended is None:
+            while self._error is None:
                 for request in poller.due(now_ms()):
-                    task = asyncio.create_task(self._carry(request), name="breathing_room.client.carry")
-                    self._carrying.add(task)
-                    task.add_done_callback(self._carried)
-                self._woken.clear()
+                    task = asyncio.create_task(self._send(request), name="breathing_room.client.request")
+                    self._requests.add(task)
+                    task.add_done_callback(self._on_request_done)
+                self._has_changed.clear()
                 at_ms = poller.next_at_ms
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(None if at_ms == NEVER else max(at_ms / 1000, loop.time())):
-                        await self._woken.wait()
-            raise self._ended
+                        await self._has_changed.wait()
+            raise self._error
         finally:
-            await self._go()
+            await self._leave()
 
     async def send_mood(self, mood: str) -> None:
-        """Say how we feel, and return when the server has taken it, needs no word of it, or cannot be reached now.
+        """Report a mood, and return when the server has taken it, needs no report of it, or cannot be reached now.
 
         Raises:
             RefusedError: The room has no such mood.
         """
         poller = self._poller
-        self._check(mood)
+        self._check_mood(mood)
         poller.feel(mood, now_ms())
-        self._woken.set()
+        self._has_changed.set()
         while not poller.is_told and (poller.is_reporting or poller.next_at_ms <= now_ms()):
-            if not await asyncio.shield(self._taken):
+            if not await asyncio.shield(self._report_taken):
                 return
 
-    def _check(self, mood: str | None) -> None:
-        moods = self._rules.moods
+    def _check_mood(self, mood: str | None) -> None:
+        moods = self._moods
         if mood is not None and mood not in moods and mood != UNSPOKEN:
             raise RefusedError("unknown_mood", f"mood must be one of {', '.join(moods)} or {UNSPOKEN}")
 
-    async def _carry(self, request: Request) -> None:
+    async def _send(self, request: Request) -> None:
         if isinstance(request, PollRequest):
             try:
-                self._take(await carry(request, self._poller, self._polls, self._pages))
+                self._receive(await send_request(request, self._poller, self._poll_http, self._endpoints))
             except ConnectionLostError as lost:
-                self._doubt(lost, self._newest_at_s)
+                self._on_poll_failure(lost, self._newest_at_s)
             return
         taken = False
         sent_ms = time.time() * 1000
         try:
-            presence = await carry(request, self._poller, self._reports, self._pages)
+            presence = await send_request(request, self._poller, self._report_http, self._endpoints)
             taken = True
-            self._clock.learn(sent_ms=sent_ms, now_ms=presence.as_of_ms, received_ms=time.time() * 1000)
-            self._take(presence)
+            self._clock.add_sample(sent_ms=sent_ms, now_ms=presence.as_of_ms, received_ms=time.time() * 1000)
+            self._receive(presence)
         except ConnectionLostError as lost:
-            logger.info("a report came to nothing: %s", lost)
-            if self._held is not None:
-                self._publish(self._held)
+            logger.info("a report failed: %s", lost)
+            if self._held_back is not None:
+                self._publish(self._held_back)
         finally:
-            answer, self._taken = self._taken, asyncio.get_running_loop().create_future()
+            answer, self._report_taken = self._report_taken, asyncio.get_running_loop().create_future()
             answer.set_result(taken)
 
-    def _carried(self, task: asyncio.Task[None]) -> None:
-        self._carrying.discard(task)
+    def _on_request_done(self, task: asyncio.Task[None]) -> None:
+        self._requests.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self._ended = error
-        self._woken.set()
+            self._error = error
+        self._has_changed.set()
 
-    def _take(self, presence: Presence) -> None:
-        """Take in a presence. The first one waits for the answer to our first report, if one is asked of us."""
+    def _receive(self, presence: Presence) -> None:
+        """Pass a new presence on. The first one waits for the response to our first report, if one is due."""
         if self._newest is not None and presence.as_of_ms <= self._newest.as_of_ms:
-            self._doubt(None, self._newest_at_s)
+            self._on_poll_failure(None, self._newest_at_s)
         elif self._newest is None and not self._poller.is_told:
-            self._held = presence
+            self._held_back = presence
         else:
             self._publish(presence)
 
     def _publish(self, presence: Presence) -> None:
-        self._held = None
+        self._held_back = None
         self._newest = presence
         self._newest_at_s = asyncio.get_running_loop().time()
-        self._hear(presence)
+        self._on_presence(presence)
 
-    async def _go(self) -> None:
-        """Say goodbye if the room knows of us, behind whatever report is on its way."""
+    async def _leave(self) -> None:
+        """Post a leave if the server may have counted us, after the report that is on its way."""
         try:
             with contextlib.suppress(TimeoutError, ConnectionLostError):
                 async with asyncio.timeout(self._timing.close_s):
-                    while self._poller.is_reporting and self._carrying:
-                        await asyncio.wait(self._carrying, return_when=asyncio.FIRST_COMPLETED)
-                    if goodbye := self._poller.leave():
-                        await self._reports.ask(self._pages.leave, leave_body(goodbye))
+                    while self._poller.is_reporting and self._requests:
+                        await asyncio.wait(self._requests, return_when=asyncio.FIRST_COMPLETED)
+                    if leave := self._poller.leave():
+                        await self._report_http.request(self._endpoints.leave, leave_body(leave))
         finally:
-            for task in self._carrying:
+            for task in self._requests:
                 task.cancel()
-            self._polls.close()
-            self._reports.close()
+            self._poll_http.close()
+            self._report_http.close()

@@ -1,7 +1,7 @@
-"""The client's half of the protocol: addresses, and what the server says.
+"""The client's half of the protocol: URLs, and the decoding of the server's messages.
 
-``docs/reference/protocol.md`` is the contract. What a server says is validated before anybody sees it: it may
-come from another version of it, or through a proxy that has ideas of its own, and it ends up in terminals.
+``docs/reference/protocol.md`` is the contract. Every message is validated before it is passed on: it may come from
+another version of the server or from a proxy in between, and it is printed in terminals.
 """
 
 import json
@@ -19,7 +19,7 @@ from breathing_room.core.presence import Method, Presence
 from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
-"""Where ``breathing-room serve`` listens when it is not told otherwise."""
+"""Where ``breathing-room serve`` listens by default."""
 
 LABEL_LETTERS_MAX: Final = 64
 
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class TimeAnswer:
-    """The server's time, in answer to a beat.
+    """The server's time, in answer to a request for it.
 
     Attributes:
-        sent_ms: What the beat carried, unchanged.
+        sent_ms: What the request carried, unchanged.
         now_ms: The server's wall clock when it answered.
     """
 
@@ -40,44 +40,46 @@ class TimeAnswer:
 
 
 def http_url(base: str, path: str) -> str:
-    """Find a path of a server.
+    """Return the HTTP URL of a path of a server.
 
     Args:
-        base: The server's address, ``http://``, ``https://``, ``ws://`` or ``wss://``, with or without a path.
+        base: The server's URL, ``http://``, ``https://``, ``ws://`` or ``wss://``, with or without a path.
         path: The path below it, such as ``/healthz``.
 
     Raises:
-        HostError: The address is no such address.
+        HostError: ``base`` is no such URL.
     """
     return _join(base, path, {"http": "http", "ws": "http", "https": "https", "wss": "https"})
 
 
-def shown_url(base: str) -> str:
-    """Return a server's address as it may be shown and logged: without user name and password."""
+def redacted_url(base: str) -> str:
+    """Return a server's URL as it may be shown and logged: without user name and password."""
     parts = urlsplit(base)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def config_url(base: str, room: str | None) -> str:
-    """Find the config of a room, or with None of the server's default room; ``base`` as in `http_url`.
+    """Return the URL of a room's config, or with None of the default room's; ``base`` as in `http_url`.
 
     Raises:
-        HostError: The address or the room's name is not one.
+        HostError: The URL or the room's name is invalid.
     """
     return http_url(base, f"/v1/rooms/{DEFAULT_ROOM if room is None else _check_name(room)}/config")
 
 
 def _check_name(room: str) -> str:
     if not ROOM_NAME.fullmatch(room):
-        raise HostError("a room's name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit")
+        raise HostError(
+            f"invalid room name {room!r}: expected 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit"
+        )
     return room
 
 
 def socket_url(base: str, room: str) -> str:
-    """Find the WebSocket of a room; ``base`` as in `http_url`.
+    """Return the URL of a room's WebSocket; ``base`` as in `http_url`.
 
     Raises:
-        HostError: The address or the room's name is not one.
+        HostError: The URL or the room's name is invalid.
     """
     return _join(
         base,
@@ -87,7 +89,7 @@ def socket_url(base: str, room: str) -> str:
 
 
 def _join(base: str, path: str, schemes: Mapping[str, str]) -> str:
-    wanted = "a server's address looks like http://127.0.0.1:8000 or wss://example.org"
+    wanted = "not a server URL: expected one like http://127.0.0.1:8000 or wss://example.org"
     try:
         parts = urlsplit(base)
         _ = parts.port  # Reading it is what validates it.
@@ -99,19 +101,19 @@ def _join(base: str, path: str, schemes: Mapping[str, str]) -> str:
 
 
 def decode(text: str | bytes) -> Presence | TimeAnswer | ClientError | None:
-    """Read one message of the server.
+    """Decode one message of the server.
 
     Returns:
-        What it says; a `ClientError`, as a value, when it says that our last message was not understood; None
-        when it is of a type that this version does not know.
+        The message; a `ClientError`, as a value, when the server rejected a message of ours; None when its type is
+        unknown to this version, or a ``pong``.
 
     Raises:
-        ValueError: It makes no sense.
+        ValueError: The message is malformed.
     """
     try:
         message = json.loads(text)
     except RecursionError:
-        raise ValueError("not JSON that anybody means") from None
+        raise ValueError("JSON nested too deeply") from None
     match message:
         case {"type": "presence"}:
             return decode_presence(message)
@@ -120,7 +122,7 @@ def decode(text: str | bytes) -> Presence | TimeAnswer | ClientError | None:
         case {"type": "error", "error": dict(error)}:
             return decode_error(error)
         case {"type": "presence" | "time" | "error"} | {"type": None}:
-            raise ValueError("a message lacks what its type calls for")
+            raise ValueError("a message lacks a field of its type")
         case {"type": str()}:
             return None
         case _:
@@ -128,10 +130,10 @@ def decode(text: str | bytes) -> Presence | TimeAnswer | ClientError | None:
 
 
 def decode_presence(message: Mapping[str, Any]) -> Presence:
-    """Read a presence, and check that it agrees with itself.
+    """Decode a presence, and check that it is consistent.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It is malformed or inconsistent.
     """
     try:
         count, high, moods = message["count"], message["high"], message["moods"]
@@ -157,23 +159,23 @@ def decode_presence(message: Mapping[str, Any]) -> Presence:
     except (KeyError, AttributeError) as error:
         raise ValueError("a presence lacks a key") from error
     if presence.method not in get_args(Method):
-        raise ValueError("a presence was obtained in a way that nobody knows")
+        raise ValueError("a presence has an unknown method")
     label: Any = presence.label
     if not isinstance(label, str) or not label.isprintable() or not 0 < len(label) <= LABEL_LETTERS_MAX:
-        raise ValueError("a presence has no label that can be shown")
+        raise ValueError("a presence has no printable label")
     low, high = presence.low, presence.high
     if (count is None) != (presence.method == "unknown") or (count is not None and high is None):
-        raise ValueError("a presence knows and does not know its count")
+        raise ValueError("a presence has a count that contradicts its method")
     if not low <= (low if count is None else count) <= (math.inf if high is None else high):
-        raise ValueError("a presence has its count outside of its own interval")
+        raise ValueError("a presence has a count outside of its interval")
     return presence
 
 
 def decode_pattern(config: Any) -> Pattern:
-    """Read from a room's config how it breathes.
+    """Decode the breathing pattern of a room's config.
 
     Raises:
-        ValueError: It does not say.
+        ValueError: It has none.
     """
     match config:
         case {"breath": {"pattern": str(name), "phases": [_, *_] as phases}}:
@@ -185,21 +187,21 @@ def _phase(phase: Any) -> tuple[PhaseName, int]:
     match phase:
         case ["inhale" | "hold" | "exhale" | "rest" as name, int(length_ms)] if length_ms > 0:
             return name, length_ms
-    raise ValueError("a phase of no breath")
+    raise ValueError("a breathing phase is malformed")
 
 
 def decode_error(error: Mapping[str, Any]) -> ClientError:
-    """Read the one shape that every error of the server has.
+    """Decode an error of the server.
 
     Raises:
-        ValueError: It has another.
+        ValueError: It has another shape.
     """
     match error:
         case {"code": str(code), "message": str(message), "status": int(status)} if (
             code + message
         ).isprintable():
             return ClientError(code, message, status=status)
-    raise ValueError("an error in a shape of its own")
+    raise ValueError("an error is malformed")
 
 
 def _maybe(read: Callable[[Any], T], value: Any) -> T | None:
@@ -208,10 +210,10 @@ def _maybe(read: Callable[[Any], T], value: Any) -> T | None:
 
 def _interval(value: Any) -> tuple[int, int | None]:
     if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("a mood has an interval without two ends")
+        raise ValueError("the interval of a mood lacks an end")
     low, high = _whole(value[0]), _maybe(_whole, value[1])
     if high is not None and low > high:
-        raise ValueError("a mood has an interval that ends before it begins")
+        raise ValueError("the interval of a mood ends before it begins")
     return low, high
 
 
@@ -223,10 +225,10 @@ def _whole(value: Any) -> int:
 
 
 def number(value: Any) -> float:
-    """Take a finite number.
+    """Return a finite number as a float.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is no finite number.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
         raise ValueError("a figure is not a number")
@@ -235,5 +237,5 @@ def number(value: Any) -> float:
 
 def _text(value: Any, form: re.Pattern[str]) -> str:
     if not isinstance(value, str) or not form.fullmatch(value):
-        raise ValueError("a name is not one")
+        raise ValueError("a name is malformed")
     return value

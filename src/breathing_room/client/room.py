@@ -1,12 +1,12 @@
-"""A room, seen by one of the people in it.
+"""The room of the Python client: stay connected, and yield the latest presence.
 
 Theory of operation
 -------------------
-One task asks how the room works, and then does as it says: it holds a socket, or it polls (``polling.py``). On a socket it
-says who we are, listens, and starts over when the connection is lost, after the wait that the close code calls for.
-Whoever iterates waits for the latest presence and never for an older one: there is no queue to fall behind in. While there
-is no connection, or polls come to nothing, the last presence stays what it was until its validity ends, and is then
-handed out once more with the method ``stale``.
+One task fetches the room's config, and then connects as it says: over a WebSocket (``room_connection.py``) or by polling
+(``polling.py``). When the connection is lost it starts over, after the wait that the close code asks for. An iteration
+waits for the latest presence and never for an older one: there is no queue to fall behind in. While there is no
+connection, or polls fail, the last presence stays valid for its ``stale_after_ms``, and is then yielded once more
+with the method ``stale``.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from breathing_room.client.errors import (
     ABNORMAL,
     ConnectionLostError,
     UnreachableError,
-    broken,
-    closed,
-    refused,
+    error_from_close,
+    error_from_exception,
+    error_from_response,
 )
 from breathing_room.client.http import HttpClient
 from breathing_room.client.polling import Polling, now_ms
-from breathing_room.client.protocol import config_url, shown_url, socket_url
+from breathing_room.client.protocol import config_url, redacted_url, socket_url
 from breathing_room.client.room_connection import RoomConnection
 from breathing_room.client.room_info import RoomInfo, fetch_room_info
 from breathing_room.client.timing import Timing
@@ -46,9 +46,9 @@ State = Literal["live", "stale", "unknown"]
 
 logger = logging.getLogger("breathing_room.client")
 
-# The websockets library logs addresses and whole messages, and a join holds a visitor's id.
-_silence = logging.Logger("silence")  # noqa: LOG001 - it is nobody's to configure
-_silence.disabled = True
+# The websockets library logs addresses and whole messages, and a join message has the visitor's id.
+_disabled_logger = logging.Logger("disabled")  # noqa: LOG001 - outside of the hierarchy, so that no configuration enables it
+_disabled_logger.disabled = True
 
 VISITOR_BYTES: Final = 16
 
@@ -66,30 +66,30 @@ def connect(
     timing: Timing | None = None,
     rng: Random | None = None,
 ) -> "Room":
-    """Go into a room, with ``async with``.
+    """Join a room, with ``async with``.
 
     Args:
-        url: The server's address: ``http://``, ``https://``, ``ws://`` or ``wss://``.
+        url: The server's URL: ``http://``, ``https://``, ``ws://`` or ``wss://``.
         room: The room's name; None for the server's default room.
         mood: One of the room's moods; None to name none.
-        visitor: Our id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits, or one that was signed for us (``breathing-room
-            sign``); drawn anew by default. Connections with the same id are one person.
+        visitor: The visitor id, 16 to 64 of ``A-Za-z0-9_-`` with at least 128 random bits, or one that the server signed
+            (``breathing-room sign``); a random one by default. Connections with the same id are one person.
         observe: Watch the room without being counted.
         attempts_max: Failed attempts in a row after which to give up; None to go on for ever.
-        timing: How patient to be.
-        rng: Where the jitter of the waits comes from.
+        timing: Timeouts and waits.
+        rng: The source of the jitter.
 
     Returns:
-        The room. Entering it returns at once, whether or not the server is there.
+        The room. Entering it returns at once, whether or not the server is reachable.
 
     Raises:
-        HostError: The address, the room's name or the visitor's id is not one, or a mood was given to an observer.
+        HostError: The URL, the room's name or the visitor id is invalid, or an observer was given an id or a mood.
     """
     if observe and (mood is not None or visitor is not None):
-        raise HostError("an observer is not counted, and has neither an id nor a mood")
+        raise HostError("an observer is not counted: observe=True takes neither visitor nor mood")
     if visitor is not None and not VISITOR_ID.fullmatch(visitor):
-        raise HostError("a visitor's id is 16 to 64 of A-Z, a-z, 0-9, - and _")
-    config_url(url, room)  # Whatever is wrong with them is said at once.
+        raise HostError("invalid visitor id: expected 16 to 64 of A-Z, a-z, 0-9, - and _")
+    config_url(url, room)  # Raises here, rather than in the task, what is wrong with them.
     return Room(
         url,
         room,
@@ -102,13 +102,13 @@ def connect(
 
 
 class Room:
-    """A room that we are in, or watch. Made by `connect`.
+    """A room that the client has joined or observes. Made by `connect`.
 
-    Iterating over it yields presences: the one that is known, if any, then each change. Whoever is slow gets
-    the latest. The iteration goes on through lost connections, and ends when we have left.
+    Iterating over it yields presences: the latest, if there is one, then each change. A slow loop gets the latest and
+    skips what came before it. The iteration goes on through lost connections, and ends with `leave`.
 
     Raises (from the iteration and from `set_mood`):
-        RefusedError: The server does not want us back: an unknown mood, a bad room, too many sockets.
+        RefusedError: The server rejected the client for good: an unknown mood, a bad room, too many sockets.
         UnreachableError: ``attempts_max`` attempts in a row failed.
     """
 
@@ -134,24 +134,24 @@ class Room:
         self._task: asyncio.Task[None] | None = None
         self._connection: RoomConnection | Polling | None = None
         self._failures = 0
-        self._trouble: str | None = None
+        self._connection_error: str | None = None
         self._presence: Presence | None = None
-        self._walk = Interpolator()
+        self._interpolator = Interpolator()
         self._version = 0
         self._changed = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        """Show the room's name, the server's address, the count, and what is wrong."""
+        """Show the room's name, the server's URL, the count, and the connection error."""
         name = "" if self._name is None else f" {self._name}"
         label = "unknown" if self._presence is None else f"{self._presence.label} ({self._presence.method})"
-        trouble = "" if self._trouble is None else f"; {self._trouble}"
-        return f"<Room{name} at {self.url}: {label}{trouble}>"
+        error = "" if self._connection_error is None else f"; {self._connection_error}"
+        return f"<Room{name} at {self.url}: {label}{error}>"
 
     @property
     def url(self) -> str:
-        """The server's address as it was given, without user name and password."""
-        return shown_url(self._url)
+        """The server's URL as it was given, without user name and password."""
+        return redacted_url(self._url)
 
     @property
     def name(self) -> str | None:
@@ -171,35 +171,36 @@ class Room:
         return "stale" if self._presence.method == "stale" else "live"
 
     @property
-    def trouble(self) -> str | None:
-        """Why there is no connection, in a few words for people; None while there is nothing wrong."""
-        return self._trouble
+    def connection_error(self) -> str | None:
+        """Why there is no connection, in a few words for people; None while there is no error."""
+        return self._connection_error
 
     def displayed_count(self) -> int | None:
-        """Say what to show as the count at this moment; None while it is unknown.
+        """Return the count to display at this moment; None while it is unknown.
 
-        Where presence is polled the count walks from one to the next, one way and always inside of the interval of the latest.
+        Where presence is polled, the count is interpolated from one presence to the next, and stays inside the interval of
+        the latest.
         """
-        return self._walk.at(now_ms())
+        return self._interpolator.at(now_ms())
 
     def server_now_ms(self) -> int:
-        """Tell the server's wall clock, milliseconds since 1970-01-01 UTC; our own until a beat or report was answered."""
+        """Return the server's wall clock in milliseconds since 1970-01-01 UTC; our own until the first round trip."""
         return round(time.time() * 1000 + self._clock.offset_ms)
 
     async def set_mood(self, mood: str) -> None:
-        """Say how we feel; ``unspoken`` takes it back.
+        """Change the mood; ``unspoken`` clears it.
 
-        Returns when the server has taken it. Without a connection it returns at once, and the mood is told as
-        soon as there is one; and so it does in a room that polls, if we are not among those who are asked.
+        Returns when the server has taken it. Without a connection it returns at once, and the mood is sent with the next
+        join; it also returns at once in a room that polls, if this visitor is not in the sample.
 
         Raises:
             ClientError: The room has no such mood; the one before stays.
-            HostError: We only observe, or are not in the room.
+            HostError: The client observes, or is not in the room.
         """
         if self._visitor is None:
             raise HostError("an observer is not counted and has no mood")
-        if self._task is None or self._ended(self._task):
-            raise HostError("a mood can be told inside of `async with` only")
+        if self._task is None or self._has_ended(self._task):
+            raise HostError("set_mood() outside of the room: call it inside `async with`, before leave()")
         before, self._mood = self._mood, mood
         if self._connection is None:
             return
@@ -211,7 +212,7 @@ class Room:
             raise
 
     async def leave(self) -> None:
-        """Say goodbye: we are out at once, and the iteration ends. Leaving again does nothing."""
+        """Leave the room: the server counts the visitor out at once, and the iteration ends. Leaving again does nothing."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -219,8 +220,8 @@ class Room:
     async def __aenter__(self) -> Self:
         if self._task is not None:
             raise HostError("a room is entered once; call connect() again")
-        self._task = asyncio.create_task(self._stay(), name="breathing_room.client")
-        self._task.add_done_callback(self._end)
+        self._task = asyncio.create_task(self._run(), name="breathing_room.client")
+        self._task.add_done_callback(self._on_task_done)
         return self
 
     async def __aexit__(
@@ -231,47 +232,49 @@ class Room:
     async def __aiter__(self) -> AsyncIterator[Presence]:
         """Yield the latest presence whenever it changed."""
         if self._task is None:
-            raise HostError("a room is heard inside of `async with` only")
+            raise HostError("iterating outside of the room: enter it first, with `async with`")
         seen = 0
         while True:
             changed = self._changed
             if self._presence is not None and seen != self._version:
                 seen = self._version
                 yield self._presence
-            elif self._ended(self._task):
+            elif self._has_ended(self._task):
                 return
             else:
                 await changed.wait()
 
     @staticmethod
-    def _ended(task: asyncio.Task[None]) -> bool:
-        """Tell whether we are out for good, and raise what threw us out."""
+    def _has_ended(task: asyncio.Task[None]) -> bool:
+        """Return whether the client has left; raise the error that ended it, if one did."""
         if task.done() and not task.cancelled():
             task.result()
         return task.done()
 
-    def _end(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         if self._expiry is not None:
             self._expiry.cancel()
         if not task.cancelled() and (error := task.exception()):
-            logger.info("out of the room: %s", error)  # Raised from the iteration; no need to shout.
-        self._wake()
+            logger.info(
+                "out of the room: %s", error
+            )  # It is raised from the iteration, so no warning is due.
+        self._notify()
 
-    def _wake(self) -> None:
-        # Every waiter holds the event that it waits for, so nobody misses a change and nobody clears another's.
+    def _notify(self) -> None:
+        # Every iteration holds the event that it waits for, so none misses a change and none clears the event of another.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _stay(self) -> None:
-        """Hold a connection until we leave or are told not to come back."""
+    async def _run(self) -> None:
+        """Connect again and again until the client leaves or the server rejects it for good."""
         timing = self._timing
         while True:
-            # One more until the room is heard: a connection that brings no presence is a failure as well.
+            # One more until a presence comes: a connection that brings none is a failure as well.
             self._failures += 1
             try:
-                await self._visit()
+                await self._connect_once()
             except ConnectionLostError as lost:
-                self._fail(lost)
+                self._record_failure(lost)
                 wait_s = lost.wait_s(
                     self._failures, self._rng, base_s=timing.backoff_base_s, cap_s=timing.backoff_cap_s
                 )
@@ -279,110 +282,110 @@ class Room:
                 return
             await asyncio.sleep(wait_s)
 
-    def _fail(self, lost: ConnectionLostError) -> None:
-        """Take note of a failure, and give up if there were too many.
+    def _record_failure(self, lost: ConnectionLostError) -> None:
+        """Record a failure, and give up if there were too many.
 
         Raises:
-            UnreachableError: There were.
+            UnreachableError: There were ``attempts_max`` in a row.
         """
-        begins, self._trouble = self._trouble is None, lost.trouble
+        is_first, self._connection_error = self._connection_error is None, lost.reason
         if self._attempts_max is not None and self._failures >= self._attempts_max:
-            raise UnreachableError(self.url, lost.trouble) from None
+            raise UnreachableError(self.url, lost.reason) from None
         if self._failures == 1:
             # A program that waits for the first presence shows nothing else: Python prints warnings by itself.
             logger.warning("no connection to %s: %s; trying again", self.url, lost)
-        elif begins:
+        elif is_first:
             logger.info("connection lost: %s", lost)
 
-    async def _visit(self) -> None:
-        """Ask how the room works, and be there as it says. It returns when the server has seen us off.
+    async def _connect_once(self) -> None:
+        """Fetch the config, and run one connection as it says. Return after a normal closure by the server.
 
         Raises:
-            RefusedError: We may not come back.
-            ConnectionLostError: We may.
-            UnreachableError: Too many polls came to nothing.
+            RefusedError: The server rejected the client for good.
+            ConnectionLostError: The connection was lost, and the client may reconnect.
+            UnreachableError: Too many polls failed.
         """
-        line = HttpClient(self._timing.answer_s)
+        http = HttpClient(self._timing.answer_s)
         try:
-            rules = await fetch_room_info(line, self._url, self._asked_name)
+            info = await fetch_room_info(http, self._url, self._asked_name)
         finally:
-            line.close()
-        self._name = rules.room
-        if rules.mode == "poll":
-            await self._poll(rules)
+            http.close()
+        self._name = info.room
+        if info.mode == "poll":
+            await self._run_polling(info)
         else:
-            await self._hold_connection(rules)
+            await self._run_connection(info)
 
-    async def _poll(self, rules: RoomInfo) -> None:
+    async def _run_polling(self, info: RoomInfo) -> None:
         self._failures = 0
         polling = self._connection = Polling(
-            rules,
+            info,
             visitor=self._visitor,
             mood=self._mood,
             timing=self._timing,
             rng=self._rng,
             clock=self._clock,
-            hear=self._hear,
-            doubt=self._miss,
+            on_presence=self._on_presence,
+            on_poll_failure=self._on_poll_failure,
         )
         try:
             await polling.run()
         finally:
             self._connection = None
 
-    def _miss(self, lost: ConnectionLostError | None, heard_at_s: float) -> None:
-        """Take note of a poll that brought nothing, or with None: nothing new."""
-        self._doubt(heard_at_s)
+    def _on_poll_failure(self, lost: ConnectionLostError | None, received_at_s: float) -> None:
+        """Record a poll that failed, or with None: one that brought nothing new."""
+        self._mark_stale_later(received_at_s)
         if lost is None:
-            self._failures, self._trouble = 0, None
+            self._failures, self._connection_error = 0, None
             return
         self._failures += 1
-        self._fail(lost)
+        self._record_failure(lost)
 
-    async def _hold_connection(self, info: RoomInfo) -> None:
+    async def _run_connection(self, info: RoomInfo) -> None:
         try:
             socket = await open_socket(
                 socket_url(info.base, info.room),
                 compression=None,
                 open_timeout=self._timing.answer_s,
                 close_timeout=self._timing.close_s,
-                ping_interval=None,  # ``RoomConnection`` sends those of our protocol.
+                ping_interval=None,  # ``RoomConnection`` sends the pings of our protocol.
                 max_size=MESSAGE_BYTES_MAX,
-                logger=_silence,
+                logger=_disabled_logger,
                 user_agent_header="breathing-room",
             )
         except InvalidStatus as error:
-            answer = error.response
-            raise refused(
-                answer.status_code, bytes(answer.body or b""), answer.headers.get("Retry-After")
+            response = error.response
+            raise error_from_response(
+                response.status_code, bytes(response.body or b""), response.headers.get("Retry-After")
             ) from None
         except (OSError, WebSocketException) as error:
-            raise broken(error) from None
+            raise error_from_exception(error) from None
         connection = RoomConnection(
             socket,
             ping_s=min(self._timing.ping_s, info.ping_ms / 1_000),
             answer_s=self._timing.answer_s,
             clock=self._clock,
-            on_presence=self._hear,
+            on_presence=self._on_presence,
         )
         self._connection = connection
         try:
             await connection.run(self._join_message())
         except ConnectionClosed as end:
             code, reason = (ABNORMAL, "") if end.rcvd is None else (end.rcvd.code, end.rcvd.reason)
-            if parting := closed(code, reason):
-                raise parting from None
+            if closure := error_from_close(code, reason):
+                raise closure from None
         except ConnectionLostError:
             # A close would end the visit, if it arrived: the connection is cut instead, and the lease goes on.
             socket.transport.abort()
             raise
         finally:
-            self._doubt(connection.heard_at_s)
+            self._mark_stale_later(connection.received_at_s)
             self._connection = None
             try:
-                await socket.close()  # With code 1000, which says that we leave.
+                await socket.close()  # With code 1000, which is a leave.
             finally:
-                socket.transport.abort()  # In case that we were too impatient even for that.
+                socket.transport.abort()  # In case that the close was cancelled.
 
     def _join_message(self) -> dict[str, Any]:
         if self._visitor is None:
@@ -390,33 +393,33 @@ class Room:
         join = {"type": "join", "visitor": self._visitor}
         return join if self._mood is None else {**join, "mood": self._mood}
 
-    def _hear(self, presence: Presence) -> None:
-        """Take in what the server says of the room. The connection has proved good."""
+    def _on_presence(self, presence: Presence) -> None:
+        """Publish a presence, which also shows that the connection works."""
         if self._failures:
             logger.info("in the room")
         self._failures = 0
-        self._trouble = None
+        self._connection_error = None
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
         self._publish(presence)
 
     def _publish(self, presence: Presence) -> None:
-        walk_ms = presence.poll_ms if isinstance(self._connection, Polling) else 0
-        self._walk = self._walk.toward(
-            presence.count, presence.low, presence.high, now_ms=now_ms(), length_ms=walk_ms
+        length_ms = presence.poll_ms if isinstance(self._connection, Polling) else 0
+        self._interpolator = self._interpolator.toward(
+            presence.count, presence.low, presence.high, now_ms=now_ms(), length_ms=length_ms
         )
         self._presence = presence
         self._version += 1
-        self._wake()
+        self._notify()
 
-    def _doubt(self, heard_at_s: float) -> None:
-        """Let the presence become stale, unless we hear of the room before its validity is over.
+    def _mark_stale_later(self, received_at_s: float) -> None:
+        """Publish the presence as stale ``stale_after_ms`` after the last message, unless a newer one comes before.
 
-        It counts from the last word on, whatever it was: what changed since then we may not have heard of.
+        It counts from the last message of any kind: changes since then may have been missed.
         """
         if self._presence is not None and self.state == "live" and self._expiry is None:
             presence = replace(self._presence, method="stale")
             self._expiry = asyncio.get_running_loop().call_at(
-                heard_at_s + presence.stale_after_ms / 1000, self._publish, presence
+                received_at_s + presence.stale_after_ms / 1000, self._publish, presence
             )

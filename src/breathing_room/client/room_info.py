@@ -1,11 +1,11 @@
-"""How a room works, as far as a client has to know: its config, read and checked."""
+"""The config of a room as far as a client needs it, fetched and checked."""
 
 import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urljoin
 
-from breathing_room.client.errors import ConnectionLostError, refused
+from breathing_room.client.errors import ConnectionLostError, error_from_response
 from breathing_room.client.http import ClientResponse, Endpoint, HttpClient
 from breathing_room.client.protocol import http_url
 from breathing_room.core.config import MOOD_NAME, MOODS_MAX
@@ -14,9 +14,9 @@ from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
 
 Mode: TypeAlias = Literal["socket", "poll"]
 
-# A site that is moved to https and to another name, and then to its own path, is moved three times.
-MOVES_MAX: Final = 5
-MOVED: Final = frozenset({301, 302, 303, 307, 308})
+# A site that redirects to https, then to another host, then to another path redirects three times.
+REDIRECTS_MAX: Final = 5
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 HEARTBEAT_MS_MIN: Final = 100
 """A shorter time between two heartbeats or pings is a mistake of the server."""
@@ -24,16 +24,16 @@ HEARTBEAT_MS_MIN: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class RoomInfo:
-    """How a room works.
+    """What a client needs to know of a room.
 
     Attributes:
-        base: The server's address, after whatever redirections led to it.
+        base: The server's URL, after redirects.
         room: The room's name.
-        mode: Whether people come in over a ``socket`` or by ``poll``.
-        moods: What can be felt.
+        mode: Whether clients connect by ``socket`` or ``poll``.
+        moods: The moods that the room declares.
         ping_ms: The time between two pings of a connection.
         heartbeat_ms: The time between two heartbeats of a client that polls.
-        presence_url: Where they read the presence.
+        presence_url: Where clients that poll read the presence.
     """
 
     base: str
@@ -45,56 +45,56 @@ class RoomInfo:
     presence_url: str
 
 
-async def fetch_room_info(line: HttpClient, base: str, room: str | None) -> RoomInfo:
-    """Ask a server how a room works.
+async def fetch_room_info(http: HttpClient, base: str, room: str | None) -> RoomInfo:
+    """Fetch the config of a room.
 
     Args:
-        line: Over which to ask.
-        base: The server's address.
+        http: What to send the request over.
+        base: The server's URL.
         room: The room's name; None for the server's default room.
 
     Raises:
-        RefusedError: It does not know such a room.
-        ConnectionLostError: It did not answer, or with something else.
+        RefusedError: The server rejected the request, for instance since it has no such room.
+        ConnectionLostError: There was no response, or it was no config.
     """
     path = f"/v1/rooms/{room or DEFAULT_ROOM}/config"
     url = http_url(base, path)
-    for _ in range(MOVES_MAX):
-        answer = await line.ask(Endpoint.of(url))
-        if answer.status not in MOVED:
-            return _read(answer, url.removesuffix(path), room)
-        url = _moved(url, answer.headers.get("location", ""), path)
-    raise ConnectionLostError("it was moved too often")
+    for _ in range(REDIRECTS_MAX):
+        response = await http.request(Endpoint.of(url))
+        if response.status not in REDIRECTS:
+            return _read(response, url.removesuffix(path), room)
+        url = _redirected(url, response.headers.get("location", ""), path)
+    raise ConnectionLostError("too many redirects")
 
 
-def _moved(url: str, location: str, path: str) -> str:
-    """Follow a redirection to the same path elsewhere; what is private stays so."""
-    moved = urljoin(url, location)
-    if not moved.endswith(path) or (url.startswith("https:") and not moved.startswith("https:")):
-        raise ConnectionLostError("it was moved to where no room is")
-    return moved
+def _redirected(url: str, location: str, path: str) -> str:
+    """Return the URL that a redirect leads to: the same path elsewhere, and never from https to http."""
+    redirected = urljoin(url, location)
+    if not redirected.endswith(path) or (url.startswith("https:") and not redirected.startswith("https:")):
+        raise ConnectionLostError("redirected to where no room is")
+    return redirected
 
 
-def _read(answer: ClientResponse, base: str, room: str | None) -> RoomInfo:
-    if answer.status != 200:
-        raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
+def _read(response: ClientResponse, base: str, room: str | None) -> RoomInfo:
+    if response.status != 200:
+        raise error_from_response(response.status, response.body, response.headers.get("retry-after"))
     try:
-        return decode_room_info(json.loads(answer.body), base, room)
+        return decode_room_info(json.loads(response.body), base, room)
     except (ValueError, RecursionError, HostError):
         raise ConnectionLostError("no room there") from None
 
 
 def decode_room_info(config: Any, base: str, room: str | None) -> RoomInfo:
-    """Read a room's config.
+    """Decode the config of a room.
 
     Args:
-        config: As the server published it.
-        base: The server's address.
+        config: The parsed JSON of the server.
+        base: The server's URL.
         room: The room's name; None where the config has to name it.
 
     Raises:
-        ValueError: It makes no sense.
-        HostError: Its ``presence_url`` is no address on the web.
+        ValueError: The config is malformed.
+        HostError: Its ``presence_url`` is no HTTP URL.
     """
     match config:
         case {"moods": [_, *_] as moods, "ping_ms": int(ping_ms), "heartbeat_ms": int(heartbeat_ms)} if (
@@ -111,7 +111,7 @@ def decode_room_info(config: Any, base: str, room: str | None) -> RoomInfo:
             raise ValueError("a config without the room's name")
     mode, presence_url = config.get("mode", "socket"), config.get("presence_url")
     if mode not in {"socket", "poll"} or not isinstance(presence_url, str | None):
-        raise ValueError("a config that nobody can follow")
+        raise ValueError("a config with an unknown mode or a malformed presence_url")
     own = http_url(base, f"/v1/rooms/{room}")
     url = own if presence_url is None else urljoin(own, presence_url)
     Endpoint.of(url)

@@ -1,20 +1,20 @@
-"""How patient a client is."""
+"""The timeouts and waits of a client."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """How patient a client is. Every length is in seconds.
+    """The timeouts and waits of a client, in seconds.
 
     Attributes:
-        backoff_base_s: The longest first wait after a connection was lost, a poll or a report came to nothing; it doubles
-            with every failure.
+        backoff_base_s: The longest first wait after a connection was lost or a poll or report failed; it doubles with
+            every failure.
         backoff_cap_s: The longest wait of all.
-        ping_s: The longest time between two pings of a connection; the room's ``ping_ms`` if that is less. How often a client
-            without a connection polls and reports is for the room to say.
-        answer_s: How long the server may take to answer a request, a handshake or a ping before the connection counts as
-            dead. With ``ping_s`` it bounds how long a broken socket goes unnoticed.
+        ping_s: The longest time between two pings of a connection; the room's ``ping_ms`` if that is less. How often a
+            client that polls reads and reports is set by the room.
+        answer_s: How long the server may take to answer a request, a handshake or a ping before the connection counts
+            as dead. With ``ping_s`` it bounds how long a dead connection goes unnoticed.
         close_s: How long the server may take to answer the close of a connection.
     """
 

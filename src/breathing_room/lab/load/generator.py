@@ -23,9 +23,9 @@ from random import Random
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from breathing_room.client.errors import ConnectionLostError, UnreachableError
-from breathing_room.client.headcount import Headcount
+from breathing_room.client.expected_count import ExpectedCount
 from breathing_room.client.http import HttpClient
-from breathing_room.client.protocol import shown_url
+from breathing_room.client.protocol import redacted_url
 from breathing_room.client.room import connect
 from breathing_room.client.room_info import RoomInfo, fetch_room_info
 from breathing_room.client.timing import Timing
@@ -103,7 +103,7 @@ async def look(plan: LoadPlan) -> RoomView:
     try:
         rules = await fetch_room_info(line, plan.url, plan.room)
     except ConnectionLostError as lost:
-        raise UnreachableError(shown_url(plan.url), lost.trouble) from None
+        raise UnreachableError(redacted_url(plan.url), lost.reason) from None
     finally:
         line.close()
     for mood in plan.moods:
@@ -157,7 +157,7 @@ class LoadGenerator(Generic[P]):
         self.looks = Observations()
         self.rng = Random(plan.seed)  # noqa: S311 - a crowd keeps no secret
         self._inside: list[P] = []
-        self._own = Headcount()
+        self._own = ExpectedCount()
         self._expected = 0
         self._leaving: set[P] = set()
         self._given_up = 0
@@ -293,7 +293,7 @@ class LoadGenerator(Generic[P]):
     def _note(self) -> None:
         """Note how many of our own people the room may count from now on."""
         now_s = asyncio.get_running_loop().time()
-        self._own.note(now_s, fewest=self.here, most=self._expected + len(self._leaving))
+        self._own.record(now_s, low=self.here, high=self._expected + len(self._leaving))
 
     def _has_left(self, person: P) -> None:
         """Note that the room has heard that a person left, or never will."""

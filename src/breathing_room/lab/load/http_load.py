@@ -21,9 +21,9 @@ from enum import Enum, auto
 from random import Random
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from breathing_room.client.errors import ConnectionLostError, RefusedError, refused
+from breathing_room.client.errors import ConnectionLostError, RefusedError, error_from_response
 from breathing_room.client.http import Endpoint, HttpClient
-from breathing_room.client.polling import OK, Pages, carry, leave_body, now_ms, read_presence
+from breathing_room.client.polling import OK, Endpoints, leave_body, now_ms, read_presence, send_request
 from breathing_room.client.protocol import http_url
 from breathing_room.client.room import VISITOR_BYTES
 from breathing_room.client.timing import Timing
@@ -178,7 +178,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         try:
             await self._carry(person, request, line)
         except ConnectionLostError as lost:
-            self.tally.ends[lost.trouble] += 1
+            self.tally.ends[lost.reason] += 1
         except RefusedError as refusal:
             self.tally.errors[refusal.code] += 1
             self._exit(person)
@@ -208,7 +208,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
 
     async def _glance(self) -> Presence:
         try:
-            self.presence = read_presence(await self._line.ask(self._presence))
+            self.presence = read_presence(await self._line.request(self._presence))
         except RefusedError as refusal:
             raise ConnectionLostError(refusal.message) from None
         return self.presence
@@ -271,7 +271,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
     def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
         super().__init__(plan, sight)
         self._rules = sight.rules
-        self._pages = Pages.of(sight.rules)
+        self._pages = Endpoints.of(sight.rules)
 
     def _somebody(self) -> PollingCaller:
         mood = self.rng.choice(self.moods)
@@ -291,7 +291,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
             case LeaveRequest():
                 self.tally.goodbyes += 1
                 try:
-                    await line.ask(self._pages.leave, leave_body(request))
+                    await line.request(self._pages.leave, leave_body(request))
                 finally:
                     self._has_left(person)
                 return
@@ -303,7 +303,7 @@ class PollCrowd(HttpCrowd[PollingCaller]):
             case ReportRequest():
                 self.tally.reports += 1
         try:
-            self.presence = await carry(request, poller, line, self._pages)
+            self.presence = await send_request(request, poller, line, self._pages)
         except ConnectionLostError as lost:
             self.tally.shed += isinstance(request, ReportRequest) and lost.retry_ms > 0
             raise
@@ -400,9 +400,9 @@ class LegacyLoad(HttpCrowd[LegacyCaller]):
             body = encode({"sessionId": person.session, "mood": person.mood})
         elif request is Call.PRESENCE:
             self.tally.reads += 1
-        answer = await line.ask(self._pages[request], body)
+        answer = await line.request(self._pages[request], body)
         if answer.status != OK:
-            raise refused(answer.status, answer.body, answer.headers.get("retry-after"))
+            raise error_from_response(answer.status, answer.body, answer.headers.get("retry-after"))
         if request is Call.CONFIG:
             person.chance = _sample_rate(answer.body)
 

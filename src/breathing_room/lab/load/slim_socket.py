@@ -12,7 +12,13 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.utils import accept_key, generate_key
 
-from breathing_room.client.errors import ABNORMAL, ConnectionLostError, RefusedError, closed, refused
+from breathing_room.client.errors import (
+    ABNORMAL,
+    ConnectionLostError,
+    RefusedError,
+    error_from_close,
+    error_from_response,
+)
 from breathing_room.core.wire import NORMAL_CLOSURE
 
 # What stands for the length of a longer message. Above it are 64-bit lengths, and masks, which a server must not use.
@@ -100,7 +106,7 @@ class SlimSocket(asyncio.Protocol):
         self._buffer = b""
         self._open = False
         self._goodbye_said = False
-        self._how, self._parting = str(ABNORMAL), closed(ABNORMAL, "")
+        self._how, self._parting = str(ABNORMAL), error_from_close(ABNORMAL, "")
         self._key = generate_key()
         self._transport.write(f"{self._request}Sec-WebSocket-Key: {self._key}\r\n\r\n".encode("latin-1"))
 
@@ -145,7 +151,7 @@ class SlimSocket(asyncio.Protocol):
         elif status == "101" or not status.isdecimal():
             self.give_up("not a WebSocket")
         elif f"{len(body)}" == headers.get("content-length", "0"):
-            self._end(f"HTTP {status}", refused(int(status), body, headers.get("retry-after")))
+            self._end(f"HTTP {status}", error_from_response(int(status), body, headers.get("retry-after")))
         else:
             return 0
         return len(head) + len(end)
@@ -161,7 +167,7 @@ class SlimSocket(asyncio.Protocol):
             except (ProtocolError, UnicodeDecodeError):
                 self.give_up("a broken close frame")
                 return
-            self._how, self._parting = f"{close.code:d}", closed(close.code, close.reason)
+            self._how, self._parting = f"{close.code:d}", error_from_close(close.code, close.reason)
             if not self._goodbye_said:
                 self._write(Opcode.CLOSE, payload)
             if self._transport is not None:

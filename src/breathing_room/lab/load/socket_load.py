@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from breathing_room.client.errors import ConnectionLostError, RefusedError, broken, is_final
+from breathing_room.client.errors import ConnectionLostError, RefusedError, error_from_exception, is_final
 from breathing_room.client.protocol import decode, socket_url
 from breathing_room.client.room import VISITOR_BYTES
 from breathing_room.core.errors import ClientError
@@ -176,11 +176,11 @@ class SocketCrowd(LoadGenerator[Person]):
                     await loop.create_connection(person.again, self._host, self._port, ssl=self._tls)
                     await person.settled
             except (OSError, TimeoutError) as error:
-                lost = broken(error)
+                lost = error_from_exception(error)
                 if person.connected:
-                    person.give_up(lost.trouble)
+                    person.give_up(lost.reason)
                 else:
-                    self.misses(person, lost.trouble, lost)
+                    self.misses(person, lost.reason, lost)
             finally:
                 if person.stage is Stage.AWAY:
                     person.abort()
