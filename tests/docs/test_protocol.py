@@ -53,7 +53,7 @@ def test_the_times_are_those_of_the_clients() -> None:
     assert f" {timing.answer_s:g} s;" in row("an answer")
     first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "TIME_MS"))
     assert constant("socket_transport.js", "PING_MS") == timing.ping_s * 1_000
-    assert f"at once, then {first}," in row("from one request for the time")
+    assert f"with the join, then {first} after it," in row("the requests for the time")
     assert f"`ping_ms`; {timing.ping_s:g} s where" in row("from one ping")
     for file in ("connector.js", "polling.js"):
         assert constant(file, "BACKOFF_MS") == timing.backoff_base_s * 1_000
@@ -211,8 +211,8 @@ def python_stops(example: str) -> bool:
     """Whether the Python client stops for good."""
     kind, number, rest = (*example.split(" ", 2), "")[:3]
     if kind == "close":
-        return not isinstance(errors.closed(int(number), rest), errors.ConnectionLostError)
-    return isinstance(errors.refused(int(number), rest.encode(), None), errors.RefusedError)
+        return not isinstance(errors.error_from_close(int(number), rest), errors.ConnectionLostError)
+    return isinstance(errors.error_from_response(int(number), rest.encode(), None), errors.RefusedError)
 
 
 BROWSER = """

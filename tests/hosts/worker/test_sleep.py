@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from breathing_room.client import Timing, connect
-from breathing_room.client.room_connection import SETTLING_SAMPLES
+from breathing_room.client.room_connection import TIME_AT_S
 from breathing_room.hosts.worker.hibernation import BILLED
 from breathing_room.stores import SqliteStore
 from breathing_room.testing.host_context import ask
@@ -168,7 +168,7 @@ async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
     timing = Timing(ping_s=1.0, answer_s=5.0, backoff_base_s=60.0)
     async with connect(worker.url, room="lobby", timing=timing) as room:
         deadline_s = time.monotonic() + 20
-        while messages(worker) < 1 + 1 + SETTLING_SAMPLES:  # Observe, join, and the requests for the time.
+        while messages(worker) < 1 + 1 + len(TIME_AT_S):  # Observe, join, and the requests for the time.
             assert time.monotonic() < deadline_s, worker.lines
             await asyncio.sleep(0.05)
         before = messages(worker)
@@ -179,7 +179,7 @@ async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
         await sleeps(worker, read)
         assert wakes(worker) == [0, 2]
         assert messages(worker) == before
-        assert (room.trouble, room.state) == (None, "live")
+        assert (room.connection_error, room.state) == (None, "live")
 
         async def near_miss() -> None:
             other.send_text('{"type": "ping"}')
@@ -188,7 +188,7 @@ async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
         await sleeps(worker, near_miss)
         assert wakes(worker) == [0, 2, 2]
         assert messages(worker) > before
-        assert (room.trouble, room.state) == (None, "live")
+        assert (room.connection_error, room.state) == (None, "live")
     assert not [line for line in worker.lines if not line.startswith("DEBUG")]
     other.cut()
 
