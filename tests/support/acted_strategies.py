@@ -384,7 +384,7 @@ class Pollers(Part):
         """Handle a change of mood, which is reported in the sample."""
         super().mood(number, now_ms)
         self._mood_of[number] = (self._mood_of[number] + 1) % len(MOODS)
-        self._poller_of[number].feel(MOODS[self._mood_of[number]], now_ms)
+        self._poller_of[number].set_mood(MOODS[self._mood_of[number]], now_ms)
         self._act(number, now_ms, kind="mood")
 
     def leave(self, number: int, now_ms: int, *, graceful: bool) -> None:
@@ -402,7 +402,7 @@ class Pollers(Part):
             requests = poller.due(now_ms)
             for request in requests:
                 if isinstance(request, PollRequest):
-                    poller.heard(self.edge.presence(now_ms), now_ms)
+                    poller.polled(self.edge.presence(now_ms), now_ms)
                 else:
                     self._receive(number, kind if poller.is_acknowledged else "join", now_ms)
                     poller.acknowledged(self._presence, now_ms)

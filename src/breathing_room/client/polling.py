@@ -76,7 +76,7 @@ async def send_request(request: Request, poller: Poller, http: HttpClient, endpo
     try:
         if isinstance(request, PollRequest):
             presence = read_presence(await http.request(endpoints.presence))
-            poller.heard(presence, now_ms())
+            poller.polled(presence, now_ms())
         else:
             presence = read_presence(await http.request(endpoints.heartbeat, report_body(request)))
             poller.acknowledged(presence, now_ms())
@@ -85,7 +85,7 @@ async def send_request(request: Request, poller: Poller, http: HttpClient, endpo
         raise
     except RefusedError as refusal:
         if isinstance(request, ReportRequest) and refusal.code == "bad_epoch":
-            poller.outdated(now_ms())
+            poller.epoch_expired(now_ms())
             raise ConnectionLostError(refusal.message) from None
         raise
     return presence
@@ -202,9 +202,9 @@ class Polling:
         """
         poller = self._poller
         self._check_mood(mood)
-        poller.feel(mood, now_ms())
+        poller.set_mood(mood, now_ms())
         self._has_changed.set()
-        while not poller.is_told and (poller.is_reporting or poller.next_at_ms <= now_ms()):
+        while not poller.is_up_to_date and (poller.is_reporting or poller.next_at_ms <= now_ms()):
             if not await asyncio.shield(self._report_taken):
                 return
 
@@ -245,7 +245,7 @@ class Polling:
         """Pass a new presence on. The first one waits for the response to our first report, if one is due."""
         if self._newest is not None and presence.as_of_ms <= self._newest.as_of_ms:
             self._on_poll_failure(None, self._newest_at_s)
-        elif self._newest is None and not self._poller.is_told:
+        elif self._newest is None and not self._poller.is_up_to_date:
             self._held_back = presence
         else:
             self._publish(presence)

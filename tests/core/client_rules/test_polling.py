@@ -52,7 +52,7 @@ def counted(mood: str | None = None) -> Poller:
     """Return a poller that polled at 0, and whose report was acknowledged at 1,000."""
     ann = poller(mood=mood)
     ann.due(0)
-    ann.heard(presence(), 0)
+    ann.polled(presence(), 0)
     ann.due(0)
     ann.acknowledged(presence(as_of_ms=1), 1_000)
     return ann
@@ -71,7 +71,7 @@ def test_a_client_in_the_sample_polls_and_reports() -> None:
     assert ann.next_at_ms == 0
     assert ann.due(0) == [POLL]
     assert (ann.due(0), ann.next_at_ms) == ([], NEVER)
-    ann.heard(presence(), 200)
+    ann.polled(presence(), 200)
     assert ann.due(200) == [report("release")]
     assert ann.next_at_ms == 200 + POLL_MS
     ann.acknowledged(presence(as_of_ms=1), 300)
@@ -79,7 +79,7 @@ def test_a_client_in_the_sample_polls_and_reports() -> None:
     assert ann.next_at_ms == 300 + POLL_MS, "the answer says what a poll would"
     for at_ms in range(300 + POLL_MS, 300 + HEARTBEAT_MS, POLL_MS):
         assert ann.due(at_ms) == [POLL]
-        ann.heard(presence(as_of_ms=at_ms), at_ms)
+        ann.polled(presence(as_of_ms=at_ms), at_ms)
     assert ann.due(300 + HEARTBEAT_MS) == [report("release"), POLL]
 
 
@@ -87,26 +87,26 @@ def test_a_client_outside_the_sample_only_polls() -> None:
     """A client outside the sample never reports, and has no leave to send."""
     ann = poller()
     ann.due(0)
-    ann.heard(presence(ANNS_TICKET), 0)
-    ann.feel("release", 1)
-    assert not ann.is_asked
-    assert ann.is_told
+    ann.polled(presence(ANNS_TICKET), 0)
+    ann.set_mood("release", 1)
+    assert not ann.is_sampled
+    assert ann.is_up_to_date
     for at_ms in range(POLL_MS, 2 * HEARTBEAT_MS, POLL_MS):
         assert ann.due(at_ms) == [POLL]
-        ann.heard(presence(ANNS_TICKET), at_ms)
+        ann.polled(presence(ANNS_TICKET), at_ms)
     assert ann.leave() is None
 
 
 def test_a_change_of_mood_is_reported_at_once() -> None:
     """A change of mood is reported at once, and the next heartbeat is due heartbeat_ms later; the same mood is no change."""
     ann = counted("release")
-    ann.feel("release", 5_000)
+    ann.set_mood("release", 5_000)
     assert ann.due(5_000) == []
-    ann.feel("gratitude", 5_000)
-    assert not ann.is_told
+    ann.set_mood("gratitude", 5_000)
+    assert not ann.is_up_to_date
     assert ann.due(5_000) == [report("gratitude")]
     ann.acknowledged(presence(as_of_ms=2), 5_100)
-    assert ann.is_told
+    assert ann.is_up_to_date
     assert report("gratitude") not in ann.due(5_099 + HEARTBEAT_MS)
     assert report("gratitude") in ann.due(5_100 + HEARTBEAT_MS)
 
@@ -114,9 +114,9 @@ def test_a_change_of_mood_is_reported_at_once() -> None:
 def test_a_mood_that_changes_during_a_report_is_reported_after_it() -> None:
     """A second report is sent when the first is acknowledged: there is one in flight at a time."""
     ann = counted()
-    ann.feel("release", 5_000)
+    ann.set_mood("release", 5_000)
     assert ann.due(5_000) == [report("release")]
-    ann.feel("gratitude", 5_001)
+    ann.set_mood("gratitude", 5_001)
     assert (ann.due(5_001), ann.is_reporting) == ([], True)
     ann.acknowledged(presence(as_of_ms=2), 5_100)
     assert ann.due(5_100) == [report("gratitude")]
@@ -126,12 +126,12 @@ def test_a_failed_report_is_repeated() -> None:
     """A failed report is repeated after waits that double, and a poll meanwhile does not cut them short."""
     ann = poller()
     ann.due(0)
-    ann.heard(presence(), 0)
+    ann.polled(presence(), 0)
     at_ms = 0
     for wait_ms in (500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000):
         assert ann.due(at_ms) == [report()]
         ann.failed(report(), at_ms)
-        ann.heard(presence(), at_ms)
+        ann.polled(presence(), at_ms)
         assert ann.due(at_ms + wait_ms - 1) == []
         at_ms += wait_ms
 
@@ -141,12 +141,12 @@ def test_a_report_that_was_shed_is_preceded_by_a_poll() -> None:
     for rate, reports in ((1.0, [report()]), (ANNS_TICKET, [])):
         ann = poller()
         ann.due(0)
-        ann.heard(presence(), 0)
+        ann.polled(presence(), 0)
         ann.due(0)
         ann.failed(report(), 0, retry_ms=2_000)
         assert ann.due(2_499) == []
         assert ann.due(2_500) == [POLL]
-        ann.heard(presence(rate), 2_600)
+        ann.polled(presence(rate), 2_600)
         assert ann.due(2_600) == reports
 
 
@@ -154,10 +154,10 @@ def test_a_poll_on_its_way_does_not_cut_the_wait_of_a_shed_report_short() -> Non
     """A poll in flight stands for the one after a shed report; the report itself waits for its time."""
     ann = counted()
     assert ann.due(1_000 + POLL_MS) == [POLL]
-    ann.feel("release", 40_000)
+    ann.set_mood("release", 40_000)
     ann.due(40_000)
     ann.failed(report("release"), 40_000, retry_ms=10_000)
-    ann.heard(presence(as_of_ms=2), 40_100)
+    ann.polled(presence(as_of_ms=2), 40_100)
     assert ann.due(50_499) == []
     assert ann.due(50_500) == [report("release")]
 
@@ -172,7 +172,7 @@ def test_a_failed_poll_is_repeated() -> None:
     ann.failed(POLL, 500, retry_ms=7_000)
     assert ann.next_at_ms == 500 + 7_000 + 1_000
     ann.due(8_500)
-    ann.heard(presence(), 8_500)
+    ann.polled(presence(), 8_500)
     ann.due(8_500)
     ann.due(8_500 + POLL_MS)
     ann.failed(POLL, 50_000)
@@ -184,11 +184,11 @@ def test_a_rate_that_falls_frees_from_reporting() -> None:
     ann = counted()
     assert ann.leave() == LeaveRequest(ANN)
     ann.due(31_000)
-    ann.heard(presence(ANNS_TICKET, as_of_ms=2), 31_000)
+    ann.polled(presence(ANNS_TICKET, as_of_ms=2), 31_000)
     assert not ann.is_acknowledged
     assert ann.leave() is None
     ann.due(61_000)
-    ann.heard(presence(1.0, as_of_ms=3), 61_000)
+    ann.polled(presence(1.0, as_of_ms=3), 61_000)
     assert ann.due(61_000) == [report()]
     assert ann.leave() == LeaveRequest(ANN), "the report may have arrived, even if its answer does not"
 
@@ -198,9 +198,9 @@ def test_a_report_outside_the_sample_is_not_repeated() -> None:
     for retry_ms in (None, 2_000):
         ann = counted()
         ann.due(31_000)
-        ann.feel("release", 32_000)
+        ann.set_mood("release", 32_000)
         assert ann.due(32_000) == [report("release")]
-        ann.heard(presence(ANNS_TICKET, as_of_ms=2), 32_100)
+        ann.polled(presence(ANNS_TICKET, as_of_ms=2), 32_100)
         ann.failed(report("release"), 32_200, retry_ms=retry_ms)
         assert report("release") not in ann.due(60_000)
         assert ann.leave() is None
@@ -210,7 +210,7 @@ def test_an_answer_may_say_that_the_report_was_not_wanted() -> None:
     """An answer with a rate below the ticket ends the seat: no report is repeated, and no leave is sent."""
     ann = poller()
     ann.due(0)
-    ann.heard(presence(), 0)
+    ann.polled(presence(), 0)
     ann.due(0)
     ann.acknowledged(presence(ANNS_TICKET, as_of_ms=1), 100)
     assert not ann.is_acknowledged
@@ -222,31 +222,31 @@ def test_what_a_cache_kept_too_long_says_nothing_of_the_rate() -> None:
     """A presence older than the latest does not change the rate."""
     ann = counted()
     ann.due(31_000)
-    ann.heard(presence(ANNS_TICKET, as_of_ms=0), 31_000)
-    assert ann.is_asked
+    ann.polled(presence(ANNS_TICKET, as_of_ms=0), 31_000)
+    assert ann.is_sampled
     assert ann.is_acknowledged
 
 
 def test_a_visit_keeps_its_epoch_for_as_long_as_the_server_accepts_it() -> None:
     """A visit keeps its epoch through the next one; with the one after that a new visit begins, with a new ticket."""
     ann = counted()
-    ann.feel("release", 2_000)
-    ann.heard(presence(epoch=8, as_of_ms=2), 2_000)
+    ann.set_mood("release", 2_000)
+    ann.polled(presence(epoch=8, as_of_ms=2), 2_000)
     assert ann.due(2_000) == [report("release", epoch=7)]
     ann.acknowledged(presence(epoch=8, as_of_ms=3), 2_000)
-    ann.heard(presence(epoch=9, as_of_ms=4), 3_000)
+    ann.polled(presence(epoch=9, as_of_ms=4), 3_000)
     assert ann.due(3_000) == [report("release", epoch=9)]
 
 
 def test_a_visit_that_the_server_rejects_as_outdated_is_replaced() -> None:
     """A visit that the server rejects as outdated polls, and reports with the current epoch."""
     ann = counted()
-    ann.feel("release", 5_000)
+    ann.set_mood("release", 5_000)
     ann.due(5_000)
-    ann.outdated(5_000)
+    ann.epoch_expired(5_000)
     assert ann.due(5_499) == []
     assert ann.due(5_500) == [POLL]
-    ann.heard(presence(epoch=9, as_of_ms=2), 5_600)
+    ann.polled(presence(epoch=9, as_of_ms=2), 5_600)
     assert ann.due(5_600) == [report("release", epoch=9)]
 
 
@@ -254,7 +254,7 @@ def test_a_client_without_a_visitor_id_never_reports() -> None:
     """A client without a visitor id has no ticket, and never reports."""
     reader = Poller(None, room="lobby", heartbeat_ms=HEARTBEAT_MS, mood=None, rng=Middle(), now_ms=0)
     assert reader.due(0) == [POLL]
-    reader.heard(presence(1.0), 0)
+    reader.polled(presence(1.0), 0)
     assert reader.due(POLL_MS) == [POLL]
     assert reader.leave() is None
 
@@ -267,7 +267,7 @@ def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
     at_ms = 0
     for _ in range(3):
         assert ann.due(at_ms) == [POLL]
-        ann.heard(presence(ANNS_TICKET), at_ms)
+        ann.polled(presence(ANNS_TICKET), at_ms)
         lengths_ms.add(ann.next_at_ms - at_ms)
         at_ms = ann.next_at_ms
     (length_ms,) = lengths_ms
@@ -279,7 +279,7 @@ def test_heartbeats_drift_apart_and_are_never_late(heartbeat_ms: int, seed: int)
     """The time between two heartbeats is stretched by a factor of the client's, and is less than fresh_ms."""
     ann = Poller(ANN, room="lobby", heartbeat_ms=heartbeat_ms, mood=None, rng=Random(seed), now_ms=0)
     ann.due(0)
-    ann.heard(presence(), 0)
+    ann.polled(presence(), 0)
     ann.due(0)
     ann.acknowledged(presence(as_of_ms=1), 0)
     at_ms = 0
@@ -342,13 +342,13 @@ class Scenario:
         match request, fate:
             case PollRequest(), "good" | "outdated":
                 self.polled_since_shed = True
-                self.poller.heard(self.learn(self.presence()), self.now_ms)
+                self.poller.polled(self.learn(self.presence()), self.now_ms)
             case ReportRequest(mood=mood), "good":
                 self.server_mood = mood
                 self.poller.acknowledged(self.learn(self.presence()), self.now_ms)
             case ReportRequest(), "outdated":
                 self.epoch += 2
-                self.poller.outdated(self.now_ms)
+                self.poller.epoch_expired(self.now_ms)
             case ReportRequest(), "shed":
                 self.shed_until_ms = self.now_ms + 5_000
                 self.polled_since_shed = False
@@ -386,7 +386,7 @@ def test_reports_are_wanted_and_in_the_end_acknowledged(story: list[tuple[str, A
                 scenario.answer(value)
             case "mood":
                 scenario.mood = value
-                scenario.poller.feel(value, scenario.now_ms)
+                scenario.poller.set_mood(value, scenario.now_ms)
             case "rate":
                 scenario.rate = value
         scenario.act()
@@ -401,7 +401,7 @@ def test_reports_are_wanted_and_in_the_end_acknowledged(story: list[tuple[str, A
     while scenario.in_flight:
         scenario.answer("good")
     asked = scenario.rate > ticket(ANN, room="lobby", epoch=scenario.poller._epoch or 0)
-    assert (scenario.poller.is_asked, scenario.poller.is_acknowledged) == (asked, asked)
+    assert (scenario.poller.is_sampled, scenario.poller.is_acknowledged) == (asked, asked)
     assert (scenario.poller.leave() is not None) == asked
     if asked:
         assert scenario.server_mood == scenario.mood
@@ -414,6 +414,6 @@ def test_a_crowd_reports_in_the_share_of_the_rate(rate: float) -> None:
     for number in range(4_000):
         client = poller(f"visitor-{number:08}-{number * 7_919 % 4_000:08}")
         client.due(0)
-        client.heard(presence(rate), 0)
+        client.polled(presence(rate), 0)
         asked += len(client.due(0))
     assert abs(asked - 4_000 * rate) <= 4 * (4_000 * rate * (1 - rate)) ** 0.5

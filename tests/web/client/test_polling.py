@@ -80,20 +80,20 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
                     [r.visitor, r.mood, r.epoch] if isinstance(r, ReportRequest) else "poll" for r in requests
                 ]
             case "heard":
-                poller.heard(as_presence(given[0]), now_ms)
+                poller.polled(as_presence(given[0]), now_ms)
             case "acknowledged":
                 poller.acknowledged(as_presence(given[0]), now_ms)
             case "failed":
                 request = POLL if given[0] == "poll" else ReportRequest("", None, epoch)
                 poller.failed(request, now_ms, retry_ms=given[2])
             case "outdated":
-                poller.outdated(now_ms)
+                poller.epoch_expired(now_ms)
             case "feel":
-                poller.feel(given[0], now_ms)
+                poller.set_mood(given[0], now_ms)
             case "leave":
                 returned = poller.leave() is not None
         next_at_ms = None if poller.next_at_ms == NEVER else poller.next_at_ms
-        answers.append([returned, next_at_ms, poller.is_asked, poller.is_acknowledged])
+        answers.append([returned, next_at_ms, poller.is_sampled, poller.is_acknowledged])
 
     for _ in range(300):
         now_ms = min(poller.next_at_ms, now_ms + rng.randrange(8_000))

@@ -38,7 +38,7 @@ NEVER: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class PollRequest:
-    """Ask for the presence; a cache may answer. Then say ``heard`` or ``failed``."""
+    """Ask for the presence; a cache may answer. Then say ``polled`` or ``failed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Poller:
         return self._report_at_ms
 
     @property
-    def is_asked(self) -> bool:
+    def is_sampled(self) -> bool:
         """Whether we are in the sample, as far as we know."""
         return self._ticket < self._rate
 
@@ -152,9 +152,9 @@ class Poller:
         return self._acknowledged
 
     @property
-    def is_told(self) -> bool:
+    def is_up_to_date(self) -> bool:
         """Whether the server knows all that it asks us for: our mood, if we are in the sample."""
-        return not self.is_asked or (self._acknowledged and self._mood == self._mood_told)
+        return not self.is_sampled or (self._acknowledged and self._mood == self._mood_told)
 
     @property
     def is_reporting(self) -> bool:
@@ -178,14 +178,14 @@ class Poller:
             requests.append(POLL)
         return requests
 
-    def heard(self, presence: Presence, now_ms: int) -> None:
+    def polled(self, presence: Presence, now_ms: int) -> None:
         """A poll was answered."""
         self._poll_failures = 0
         self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
         if self._epoch is None or presence.epoch > self._epoch + 1:
             self._begin_stay(presence.epoch)
         self._learn(presence)
-        if not self.is_asked:
+        if not self.is_sampled:
             self._acknowledged = False
             self._report_at_ms = NEVER
             # The server gave our seat up when it lowered the rate: there is nothing to take back any more.
@@ -198,7 +198,7 @@ class Poller:
         self._reporting = False
         self._report_failures = 0
         self._learn(presence)
-        self._acknowledged = self._reported = self.is_asked
+        self._acknowledged = self._reported = self.is_sampled
         self._report_at_ms = NEVER
         if self._acknowledged:
             self._report_at_ms = now_ms if self._mood != self._mood_told else now_ms + self._beat_ms
@@ -220,7 +220,7 @@ class Poller:
         self._reporting = False
         at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._report_failures)
         self._report_failures += 1
-        if not self.is_asked:  # The rate fell while it was on its way: nobody wants it any more.
+        if not self.is_sampled:  # The rate fell while it was on its way: nobody wants it any more.
             self._reported = False
             return
         if retry_ms is None:
@@ -233,7 +233,7 @@ class Poller:
         if self._poll_at_ms != NEVER:
             self._poll_at_ms = at_ms
 
-    def outdated(self, now_ms: int) -> None:
+    def epoch_expired(self, now_ms: int) -> None:
         """The server refused a report, since our stay began in an epoch that is over: begin another."""
         self._reporting = self._acknowledged = False
         self._epoch = None
@@ -243,7 +243,7 @@ class Poller:
             self._poll_at_ms = now_ms + self._wait_ms(self._report_failures)
         self._report_failures += 1
 
-    def feel(self, mood: str | None, now_ms: int) -> None:
+    def set_mood(self, mood: str | None, now_ms: int) -> None:
         """Somebody feels otherwise. Who is counted says so at once."""
         self._mood = mood
         if self._acknowledged and not self._reporting and mood != self._mood_told:

@@ -260,7 +260,7 @@ class PollingCaller(Caller):
 
     def feel(self) -> None:
         """Tell the poller."""
-        self.poller.feel(self.mood, now_ms())
+        self.poller.set_mood(self.mood, now_ms())
 
 
 class PollCrowd(HttpCrowd[PollingCaller]):

@@ -215,7 +215,7 @@ class PollingVisitor:
         """Feel what one does by now."""
         while self.mind.changes_at_ms <= now_ms:
             self.mind.change()
-            self._poller.feel(self._mood, now_ms)
+            self._poller.set_mood(self._mood, now_ms)
 
     @property
     def _mood(self) -> str | None:
@@ -231,7 +231,7 @@ class PollingVisitor:
         if sleepers is not None and self._may_sleep():
             next_at_ms = poller.report_at_ms
             sleepers.poll_at_ms[self._row] = poller.poll_at_ms
-            sleepers.asked[self._row] = poller.is_asked
+            sleepers.asked[self._row] = poller.is_sampled
             self._world.plan_poll(
                 poller.poll_at_ms, int(sleepers.period_ms[self._row]), self.departs_ms, self.number
             )
@@ -244,7 +244,7 @@ class PollingVisitor:
             return False
         asked = self._ticket < copy.sample_rate
         heard = poller.is_acknowledged and poller.report_at_ms < NEVER
-        return asked == poller.is_asked and (heard if asked else not poller.is_reporting)
+        return asked == poller.is_sampled and (heard if asked else not poller.is_reporting)
 
     def _catch_up(self, before_ms: int) -> None:
         """Wake up, if asleep. Of the polls that passed, one does for all."""
@@ -258,10 +258,10 @@ class PollingVisitor:
             self._world.meter.polls += passed
             self._begun = True
             self._poller.due(poll_at_ms)
-            self._poller.heard(self._world.copy_of(self.epoch), poll_at_ms)
+            self._poller.polled(self._world.copy_of(self.epoch), poll_at_ms)
 
     def _plan(self, next_at_ms: int) -> None:
-        if self._poller.is_asked or self._poller.is_reporting:
+        if self._poller.is_sampled or self._poller.is_reporting:
             next_at_ms = min(next_at_ms, self.mind.changes_at_ms)
         next_at_ms = min(next_at_ms, self.departs_ms)
         if next_at_ms != self._due_at_ms:
@@ -314,13 +314,13 @@ class PollingVisitor:
             case Presence():
                 if isinstance(request, PollRequest):
                     self._begin(answer.epoch)
-                    self._poller.heard(answer, now_ms)
+                    self._poller.polled(answer, now_ms)
                 else:
                     self._poller.acknowledged(answer, now_ms)
             case Shed(retry_ms):
                 self._poller.failed(request, now_ms, retry_ms=retry_ms)
             case Outdated():
-                self._poller.outdated(now_ms)
+                self._poller.epoch_expired(now_ms)
             case None:
                 self._poller.failed(request, now_ms)
 
