@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures and hooks of all tests."""
 
 import gc
 import secrets
@@ -15,8 +15,8 @@ if tiers.TIER == "quick":
     tiers.guard()
     collect_ignore = list(tiers.SLOW_FOLDERS)  # To read them takes longer than most tests.
 
-# A red run of `make quick` or `make test` is red again when it is repeated: what is drawn follows from the source of each test.
-# `make soak` draws afresh, and more. Neither has a deadline: a busy machine is slow, and that is no failure.
+# A failed run of `make quick` or `make test` fails again when it is repeated: examples are derived from the test's source.
+# `make soak` draws new and more examples. Neither has a deadline: a busy machine is slow, and that is no failure.
 EXAMPLES = {"quick": 50, "test": 100, "soak": 1_000}
 settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=EXAMPLES[tiers.TIER])
 settings.register_profile("soak", deadline=None, max_examples=EXAMPLES["soak"], print_blob=True)
@@ -32,21 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say how property tests are drawn, such that a run can be repeated."""
+    """Print how property tests are drawn, so that a run can be repeated."""
     seed = config.option.hypothesis_seed
     drawn = f"--hypothesis-seed={seed}" if seed else "a seed from the source of each test"
     return f"property tests: profile {settings.get_current_profile_name()}, {settings().max_examples} examples, {drawn}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test into its tiers, and those that take long first."""
+    """Put every test into its tiers, the longest first."""
     for item in items:
         tiers.mark(item)
     tiers.longest_first(items)
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collection made to no garbage collection any more: it stays, and to go through it takes a tenth of the time."""
+    """Freeze the objects of the collection: the garbage collector would scan them in a tenth of the time."""
     gc.collect()
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""The shows of several servers, with a few people: that what they show is so. Never whether it is fast."""
+"""The scenarios of several servers, with a few visitors: what they check holds. Never whether it is fast."""
 
 import asyncio
 import importlib.util
@@ -14,7 +14,7 @@ PEOPLE = 45
 
 @pytest.fixture(scope="module")
 def shows() -> Any:
-    """The program, as a module."""
+    """Import the program as a module."""
     spec = importlib.util.spec_from_file_location("bench_cluster", PROGRAM)
     assert spec is not None
     assert spec.loader is not None
@@ -27,10 +27,8 @@ def see(show: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
     return asyncio.run(show)
 
 
-def test_everybody_is_counted_everywhere(shows: Any) -> None:
-    """
-    Two servers say together how many there are, and a mood is seen on another than the one that it was told to.
-    """
+def test_every_server_counts_all_visitors(shows: Any) -> None:
+    """Two servers have the count of both, and a change of mood at one is published by the other."""
     seen = see(shows.spread(PEOPLE, changes=3, nodes=2))
 
     assert seen["people"] == PEOPLE
@@ -38,9 +36,7 @@ def test_everybody_is_counted_everywhere(shows: Any) -> None:
 
 
 def test_a_kill_is_never_a_wrong_count(shows: Any) -> None:
-    """
-    While a server dies, and its people come back elsewhere, every look of the others holds the truth, and it ends well.
-    """
+    """While a server is killed and its visitors reconnect, every interval of the others covers the truth, and the count is exact in the end."""
     seen = see(shows.kills(PEOPLE, times=1, lease_ms=3_000, nodes=2))
 
     assert seen["on_the_node_at_least"] > 0
@@ -49,10 +45,8 @@ def test_a_kill_is_never_a_wrong_count(shows: Any) -> None:
     assert seen["holds"]["keys_bounded"]
 
 
-def test_no_redis_is_no_reason_to_leave(shows: Any) -> None:
-    """
-    Without Redis nobody is dropped and everybody says stale; when it comes back empty all is right again.
-    """
+def test_connections_stay_open_without_redis(shows: Any) -> None:
+    """Without Redis no connection is dropped and every count is stale; after it restarts empty the counts are exact."""
     seen = see(shows.redis_away(PEOPLE, nodes=2, away_s=3.5))
 
     assert seen["sockets_dropped"] == 0
@@ -62,9 +56,7 @@ def test_no_redis_is_no_reason_to_leave(shows: Any) -> None:
 
 
 def test_a_rolling_restart_is_not_seen(shows: Any) -> None:
-    """
-    While every server is restarted in turn, no look shows a wrong figure.
-    """
+    """While every server is restarted in turn, every interval covers the truth."""
     seen = see(shows.rolling(PEOPLE, "--reconnect-spread-ms", "300", nodes=2))
 
     assert seen["came_back"] >= PEOPLE
@@ -72,9 +64,7 @@ def test_a_rolling_restart_is_not_seen(shows: Any) -> None:
 
 
 def test_two_workers_hold_one_room(shows: Any) -> None:
-    """
-    Two workers on one port let everybody in, tell everybody, and end when they are asked to.
-    """
+    """Two workers on one port accept all connections, broadcast to all, and end on SIGTERM."""
     seen = see(shows.workers(PEOPLE, visit_s=2, numbers=(2,)))
 
     assert seen["workers_2"]["joins_per_s"] > 0

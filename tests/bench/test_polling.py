@@ -1,4 +1,4 @@
-"""The shows of people without a socket: what has to be seen is seen, whatever the speed of the machine."""
+"""The scenarios of visitors without a connection: what they check holds at any speed of the machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 def show(name: str) -> dict[str, Any]:
-    """Run a quick show, and return its part of the report."""
+    """Run a quick scenario, and return its part of the report."""
     done = run("--quick", "--json", name)
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)["shows"][name]
@@ -31,17 +31,14 @@ def show(name: str) -> dict[str, Any]:
 
 
 def is_plausible(row: dict[str, Any]) -> bool:
-    """Tell whether a count is one that so many people give at this rate, but for one chance in a million."""
+    """Return whether a count is likely for so many visitors at this rate, except for one chance in a million."""
     standard_error = math.sqrt(row["truth"] * (1 - row["rate"]) / row["rate"])
     return bool(abs(row["count"] - row["truth"]) <= 5 * standard_error + 0.05 * row["truth"])
 
 
 @pytest.mark.parametrize("name", ["scaled", "surge"])
 def test_a_crowd_that_polls_is_counted_under_its_budget(name: str) -> None:
-    """
-    Not everybody is asked, and the count is that of the crowd. Everybody reports once, when nobody knows yet how many there
-    are, and from then on what is reported stays within the budget. The cache answers for the server but for once a lifetime.
-    """
+    """A crowd that polls is sampled, its estimate is right, and its reports are within the budget once the rate has settled."""
     seen = show(name)
     rows = seen["rows"]
     last = rows[-1]
@@ -59,30 +56,24 @@ def test_a_crowd_that_polls_is_counted_under_its_budget(name: str) -> None:
     assert reports <= 1.1 * last["truth"] + seen["figures"]["budget, reports a second"] * last["at_s"]
 
 
-def test_clients_that_flip_coins_are_shown_beside_the_naive_figure() -> None:
-    """
-    Nothing of theirs is refused; just after they came, the naive figure is 33 times too large.
-    """
+def test_legacy_clients_are_shown_beside_the_naive_figure() -> None:
+    """No report of legacy clients is rejected, and just after their joins the naive figure is 33 times too large."""
     seen = show("coins")
     assert seen["figures"]["failures"] == {}
     last = seen["rows"][-1]
     assert last["naive"] >= 33 * last["truth"]
 
 
-def test_a_show_is_printed_for_people() -> None:
-    """
-    A row for each look, and a verdict for each goal.
-    """
+def test_a_scenario_is_printed_as_a_table() -> None:
+    """A printed scenario has a row for each observation and a verdict for each goal."""
     done = run("--quick", "full")
     assert done.returncode == 0, done.stderr
     assert len([line for line in done.stdout.splitlines() if line.startswith("| ")]) == 1 + 4
     assert "the server is asked at most once a lifetime: yes" in done.stdout
 
 
-def test_a_show_that_is_not_known_is_named() -> None:
-    """
-    With those that there are.
-    """
+def test_an_unknown_scenario_is_named() -> None:
+    """An unknown scenario is an error that names the known ones."""
     done = run("magic")
     assert done.returncode == 2
     assert "magic" in done.stderr

@@ -1,4 +1,4 @@
-"""The benchmark: it runs, it names every figure, and it loses no message. Never whether it is fast."""
+"""The benchmark of sockets: it runs, prints every figure, and loses no message. Never whether it is fast."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def bench(*flags: str) -> str:
 
 
 def test_a_quick_run_shows_every_figure_and_delivers_every_push() -> None:
-    """
-    The floor and ours fill every cell, every socket gets every push, and each goal has its verdict.
-    """
+    """A quick run has a figure in every cell, every push on every socket, and a verdict for each goal."""
     lines = bench("--only", "ours,floor").splitlines()
 
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
@@ -39,9 +37,7 @@ def test_a_quick_run_shows_every_figure_and_delivers_every_push() -> None:
 
 
 def test_the_same_figures_come_as_json() -> None:
-    """
-    With --json every round stands there, and every socket of it had every push.
-    """
+    """With --json every round is printed, and every socket of it had every push."""
     report = json.loads(bench("--only", "floor", "--sockets", "50", "--pushes", "2", "--json"))
 
     (round_,) = report["rounds"]
@@ -53,9 +49,7 @@ def test_the_same_figures_come_as_json() -> None:
 
 
 def test_a_stack_that_it_does_not_know_is_named() -> None:
-    """
-    A slip in --only is told with the names that there are.
-    """
+    """An unknown stack in --only is an error that names the known ones."""
     done = subprocess.run(
         [sys.executable, PROGRAM, "--only", "apache"], capture_output=True, text=True, check=False
     )

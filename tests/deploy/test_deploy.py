@@ -109,7 +109,7 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def two(serve: Serve, tmp_path: Path) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    """Two servers of one room."""
+    """Start two servers of one room."""
     with redis_process() as redis:
         first, second = (
             serve(
@@ -171,20 +171,20 @@ def get(url: str) -> dict[str, Any]:
 
 
 def sockets_of(server: ServerProcess) -> float:
-    """How many sockets a server has open."""
+    """Return the number of open sockets of a server."""
     with urllib.request.urlopen(f"{server.url}/metrics") as answer:
         (found,) = re.findall(r"^breathing_room_sockets (\S+)$", answer.read().decode(), re.MULTILINE)
     return float(found)
 
 
 async def hears_of(person: websockets.ClientConnection, count: int) -> None:
-    """Wait until somebody is told of so many."""
+    """Wait until a connection gets a presence with this count."""
     while json.loads(await person.recv()).get("count") != count:
         pass
 
 
 async def test_one_room_behind_nginx(nginx: str, two: tuple[ServerProcess, ServerProcess]) -> None:
-    """Sockets are spread over both servers and hear of one another; when one drains, its people and all reads go to the other."""
+    """Sockets are spread over both servers and get the count of both; when one drains, its visitors and all reads go to the other."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def enter(visitor: str) -> websockets.ClientConnection:
@@ -210,5 +210,5 @@ async def test_one_room_behind_nginx(nginx: str, two: tuple[ServerProcess, Serve
         for task in parting:
             task.cancel()
         assert get(f"http://{nginx}/readyz") == {"ok": True}
-        # Those who moved are in both counts until the goodbye of the one that drained is heard.
+        # Visitors who reconnected are in both counts until the last delta of the drained server is read.
         await until(lambda: get(f"{two[1].url}/v1/rooms/lobby")["count"] == 4)

@@ -185,7 +185,7 @@ def test_a_published_port_reaches_the_server(container: Container) -> None:
     """U7: the image's command listens on every address of the container, at the port that the image exposes."""
     container.start()
     container.until_up()
-    # Another loopback address reaches only who listens on all.
+    # Another loopback address reaches only a server that listens on all.
     assert container.get("/readyz", "127.0.0.2") == {"ok": True}
     rows = [row.split()[1:4] for row in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
     listening = [local for local, _, state in rows if state == "0A"]
@@ -224,7 +224,7 @@ def test_the_data_is_in_the_volume_and_nothing_else_is_written(container: Contai
 
 
 def test_the_health_check_says_whether_people_can_come(container: Container) -> None:
-    """U7: the health check fails before the server is up, succeeds while it is, whatever proxy is set, and fails when it is down or hangs."""
+    """U7: the health check fails before the server is up, succeeds while it is, with any proxy set, and fails when it is down or hangs."""
     assert container.check() == 1
     container.start()
     container.until_healthy()

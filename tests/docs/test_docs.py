@@ -28,9 +28,7 @@ def test_generated_pages_are_fresh() -> None:
 
 
 def test_nothing_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    What is documented nowhere is named, whatever it is: a command, an option, a setting, a metric, a close code, a message, a field, a path.
-    """
+    """An undocumented command, option, setting, metric, close code, message, field or path is named."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     reference = importlib.import_module("reference")
     assert [*reference.unexplained(), *reference.unmentioned()] == []

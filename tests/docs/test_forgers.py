@@ -89,7 +89,7 @@ def a_key(number: int) -> VisitorKey:
 
 
 def settle(room: Room, reports: Callable[[float], Iterable[PanelReported]], now_ms: int) -> int:
-    """Have everybody report who is asked, until the rate has settled; return the time then."""
+    """Report for every visitor in the sample until the rate has settled; return the time then."""
     for _ in range(12):
         now_ms += CONFIG.rate_propagation_ms
         for report in reports(room.panel.rate):
@@ -127,7 +127,7 @@ def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
 def test_one_session_is_a_thousand_people() -> None:
     """One session of the planning document's kind that repeats its mood once a second is 1,000 people in three minutes."""
     room = Room("lobby", CONFIG, now_ms=START_MS)
-    # Half a beat more: whoever just came has no chance in it (core/estimate/legacy_sampling.py).
+    # Half a heartbeat more: a session has no draw in its first one (core/estimate/legacy_sampling.py).
     for second in range(196):
         room.step(LegacyReported(a_key(1), "release"), now_ms=START_MS + 1_000 * second)
     count = room.presence(now_ms=START_MS + 195_000).count

@@ -66,9 +66,7 @@ def snippet(language: str, server: ServerProcess, *, containing: str = "") -> st
 
 
 def test_the_python_snippet(wheel: Wheel, server: ServerProcess) -> None:
-    """
-    Whoever runs the five lines is in the room and hears so.
-    """
+    """The five lines join the room and print the presence."""
     command = [wheel.python, "-u", "-c", snippet("python", server)]
     with program(command, stdout=subprocess.PIPE) as running:
         assert running.stdout

@@ -15,14 +15,14 @@ ANN, BOB = "ann-0123456789abcdef", "bob-0123456789abcdef"
 
 
 async def hear(socket: ClientConnection, count: int) -> dict[str, Any]:
-    """Read until somebody says how many there are."""
+    """Read messages until a presence has the count."""
     while (message := json.loads(await socket.recv()))["count"] != count:
         pass
     return dict(message)
 
 
 async def join(url: str, visitor: str, mood: str) -> ClientConnection:
-    """Open a socket as somebody."""
+    """Open a socket and join as a visitor."""
     socket = await connect(
         f"{url.replace('http', 'ws', 1)}/breathing/v1/rooms/lobby/socket", compression=None
     )

@@ -67,12 +67,14 @@ async def open_page(browser: Browser, url: str) -> tuple[Page, list[str]]:
 
 
 async def come_in(people: AsyncExitStack, url: str, room: str, count: int, mood: str = "") -> None:
-    """Let so many people come into a room."""
+    """Join so many visitors to a room."""
     for number in range(count):
         address = f"{url.replace('http', 'ws', 1)}/breathing/v1/rooms/{room}/socket"
         client = await people.enter_async_context(connect(address, compression=None))
-        told = {"type": "join", "visitor": f"visitor-{room}-{number:04}"} | ({"mood": mood} if mood else {})
-        await client.send(json.dumps(told))
+        message = {"type": "join", "visitor": f"visitor-{room}-{number:04}"} | (
+            {"mood": mood} if mood else {}
+        )
+        await client.send(json.dumps(message))
 
 
 async def test_a_shop_is_silent_about_few_and_vague_about_many(browser: Browser) -> None:
@@ -99,14 +101,14 @@ async def test_a_shop_is_silent_about_few_and_vague_about_many(browser: Browser)
 
 
 async def settled(client: httpx.AsyncClient, room: str, count: int) -> None:
-    """Wait until a room has so many people."""
+    """Wait until a room has a count."""
     deadline_s = time.monotonic() + 10
     while (await client.get(f"/breathing/v1/rooms/{room}")).json()["count"] != count:
         assert time.monotonic() < deadline_s
 
 
 async def test_react_shows_who_comes_and_how_they_feel(browser: Browser) -> None:
-    """The component follows the room, its buttons name a mood, and who closes the page is gone."""
+    """The component shows the count, its buttons set a mood, and closing the page is a leave."""
     with started("react") as url:
         page, thrown = await open_page(browser, url)
         await expect(page.get_by_role("status")).to_have_text("you are the first one here (live)")
@@ -127,5 +129,5 @@ async def test_react_shows_who_comes_and_how_they_feel(browser: Browser) -> None
 async def test_every_page_is_shown() -> None:
     """Each folder with a page is named in the first lines of the script that serves it, and is run here."""
     pages = {path.parent.name for path in EXAMPLES.glob("*/index.html")}
-    told = set(re.findall(r"serve\.py (\w+)", (EXAMPLES / "serve.py").read_text(encoding="utf-8")))
-    assert pages == told == {"plain", "react"}
+    commands = set(re.findall(r"serve\.py (\w+)", (EXAMPLES / "serve.py").read_text(encoding="utf-8")))
+    assert pages == commands == {"plain", "react"}

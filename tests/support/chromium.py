@@ -1,4 +1,4 @@
-"""What the tests in a browser share: pages that remember what they said, people beside them, and a bad network."""
+"""What the tests in a browser share: pages that record their text, other connections to the room, and a bad network."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 
 from harness import ServerProcess
 
-# The shell is the same engine without a browser around it: its windows, their processes and their rendering cost more than our page.
+# The shell is the same engine without the browser's windows, whose processes and rendering cost more than our page.
 EXECUTABLE = shutil.which("chromium-headless-shell") or shutil.which("chromium") or ""
 assert EXECUTABLE, (
     "these tests need Chromium; on Debian: apt-get install chromium-headless-shell, elsewhere: chromium"
@@ -34,7 +34,7 @@ FLAGS = (
     "--disable-sync",
 )
 
-# Runs before every page's own scripts and keeps each thing that the page ever said.
+# Runs before the scripts of every page and records each text that the page shows.
 RECORDER = """
 window.violations = [];
 document.addEventListener('securitypolicyviolation', (event) => violations.push(event.violatedDirective));
@@ -48,7 +48,7 @@ new MutationObserver(() => {
 
 
 class Peer:
-    """Somebody in the room who is no browser; keeps every presence that arrives."""
+    """A connection to the room beside the browser's; it keeps every presence that arrives."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -70,7 +70,7 @@ class Peer:
     async def until(
         self, is_so: Callable[[dict[str, Any]], bool], *, within_s: float = PATIENCE_S
     ) -> dict[str, Any]:
-        """Wait until the latest presence is so."""
+        """Wait until a condition of the latest presence holds."""
         try:
             async with asyncio.timeout(within_s):
                 while not (self.heard and is_so(self.heard[-1])):
@@ -101,7 +101,7 @@ class BringPeer(Protocol):
 
 
 async def until(is_so: Callable[[], bool | Awaitable[bool]], *, within_s: float = PATIENCE_S) -> None:
-    """Wait until something is so that tells nobody when it becomes so."""
+    """Poll until a condition holds."""
     try:
         async with asyncio.timeout(within_s):
             while True:
@@ -114,27 +114,27 @@ async def until(is_so: Callable[[], bool | Awaitable[bool]], *, within_s: float 
 
 
 async def people(page: Page, sentence: str, *, within_s: float = PATIENCE_S) -> None:
-    """Wait until the page says this of the people."""
+    """Wait until the page shows this sentence about the people."""
     await expect(page.locator("#people")).to_have_text(sentence, timeout=within_s * 1_000)
 
 
 async def source(page: Page, line: str, *, within_s: float = PATIENCE_S) -> None:
-    """Wait until the page's quiet line reads so."""
+    """Wait until the page shows this line about the source."""
     await expect(page.locator("#source")).to_have_text(line, timeout=within_s * 1_000)
 
 
 async def room(page: Page, expression: str) -> Any:
-    """Ask the page's room something."""
+    """Evaluate an expression of the page's room."""
     return await page.evaluate(f"import('/page.js').then(({{room}}) => {expression})")
 
 
 async def until_room(page: Page, expression: str, *, within_s: float = 15) -> None:
-    """Wait for something of the page's room. (Playwright's own way needs `eval`, which the page's policy forbids.)"""
+    """Poll until an expression of the page's room is true. (Playwright's own way needs `eval`, which the page's policy forbids.)"""
     await until(lambda: room(page, expression), within_s=within_s)
 
 
 async def violations(page: Page) -> list[Any]:
-    """What axe-core finds. It comes in over the debugger, since the page's policy lets nothing else in."""
+    """Return the violations that axe-core finds. It is loaded by the debugger, since the page's policy blocks other scripts."""
     session = await page.context.new_cdp_session(page)
     await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
     run = """axe.run().then(({violations, passes}) => JSON.stringify([passes.length, violations.map(({id, nodes}) =>
@@ -148,11 +148,11 @@ async def violations(page: Page) -> list[Any]:
 
 
 class Proxy:
-    """A small TCP proxy in front of a server, which can be told to be in the way.
+    """A TCP proxy in front of a server, which can reject requests and stall connections.
 
     Attributes:
         refused: Parts of a request's head that are answered with 400.
-        frozen: While set, nothing passes in either direction on any connection.
+        frozen: While set, no byte passes in either direction on any connection.
     """
 
     def __init__(self, port: int) -> None:
@@ -186,7 +186,7 @@ class Proxy:
             writer.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a connection to the server; one that opened in the very moment of a `sever` is closed."""
+        """Open a connection to the server; one that opened during a `sever` is closed."""
         opening = asyncio.create_task(asyncio.open_connection("127.0.0.1", self.port))
         try:
             return await asyncio.shield(opening)
@@ -204,7 +204,7 @@ class Proxy:
             return
         there_reader, there = await self._connect()
         if b"upgrade: websocket" not in head.lower():
-            # One request a connection, so that every head is seen.
+            # One request per connection, so that every head is recorded.
             head = head.replace(b"Connection: keep-alive", b"Connection: close")
         there.write(head)
 

@@ -1,6 +1,6 @@
-"""Chromium as a person has it: nothing emulated, so that a tab in the background is hidden and can be put to sleep.
+"""Chromium without emulation, so that a tab in the background is hidden and can be frozen.
 
-Playwright tells every page that it has the focus, and then Chromium puts none to sleep (156, 2026-11). So this speaks the DevTools
+Playwright emulates the focus for every page, and then Chromium freezes none (156, 2026-11). So this speaks the DevTools
 protocol itself, as little of it as is needed.
 """
 
@@ -21,7 +21,7 @@ PATIENCE_S = 60
 
 
 class DevToolsError(Exception):
-    """The browser could not do it, such as in a page that is being left."""
+    """The browser rejected a command, for example in a page that is being unloaded."""
 
 
 class Chromium:
@@ -33,7 +33,7 @@ class Chromium:
         self._answers: dict[int, asyncio.Future[Any]] = {}
 
     async def listen(self) -> None:
-        """Take the answers."""
+        """Receive answers."""
         async for text in self._socket:
             message = json.loads(text)
             if answer := self._answers.pop(message.get("id"), None):
@@ -43,10 +43,10 @@ class Chromium:
         """Send a command, and return its result."""
         number = next(self._ids)
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
-        told = {"id": number, "method": method, "params": params} | (
+        command = {"id": number, "method": method, "params": params} | (
             {"sessionId": session} if session else {}
         )
-        await self._socket.send(json.dumps(told))
+        await self._socket.send(json.dumps(command))
         async with asyncio.timeout(PATIENCE_S):
             message = await answer
         if "error" in message:
@@ -64,27 +64,27 @@ class Chromium:
 
 
 class Tab:
-    """A tab of it."""
+    """A tab of the browser."""
 
     def __init__(self, browser: Chromium, target: str, session: str) -> None:
         self._browser, self._target, self._session = browser, target, session
 
     async def evaluate(self, expression: str) -> Any:
         """Evaluate an expression, which may be a promise."""
-        told = {"expression": expression, "awaitPromise": True, "returnByValue": True}
-        answer = await self._browser.send("Runtime.evaluate", self._session, **told)
+        command = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+        answer = await self._browser.send("Runtime.evaluate", self._session, **command)
         if "exceptionDetails" in answer:
             raise DevToolsError(expression, answer["exceptionDetails"])
         return answer["result"].get("value")
 
     async def reload(self) -> None:
-        """Load it anew; what is evaluated from then on is of the new page."""
+        """Reload the page; expressions are evaluated in the new page from then on."""
         await self.evaluate("window.old = true")
         await self._browser.send("Page.reload", self._session)
         await self.until("!window.old")
 
     async def until(self, expression: str) -> None:
-        """Wait until something is so."""
+        """Poll until an expression is true."""
 
         async def is_so() -> bool:
             with contextlib.suppress(DevToolsError):
@@ -99,12 +99,12 @@ class Tab:
             ) from None
 
     async def sleep(self, *, asleep: bool) -> None:
-        """Put it to sleep, or wake it."""
+        """Freeze or resume the tab."""
         state = "frozen" if asleep else "active"
         await self._browser.send("Page.setWebLifecycleState", self._session, state=state)
 
     async def close(self) -> None:
-        """Close it."""
+        """Close the tab."""
         await self._browser.send("Target.closeTarget", targetId=self._target)
 
 

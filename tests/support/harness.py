@@ -15,7 +15,7 @@ START_S = 20.0
 
 @dataclass
 class ServerProcess:
-    """A `breathing-room serve` that listens."""
+    """A listening `breathing-room serve`."""
 
     process: subprocess.Popen[str]
     url: str
@@ -31,12 +31,12 @@ class ServerProcess:
         return self.url.replace("http", "ws", 1)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it with SIGKILL, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """End it politely, and return its exit status."""
+        """End it with SIGTERM, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=20)

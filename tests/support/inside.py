@@ -1,4 +1,4 @@
-"""A host inside the test: without a process, and where it helps without a socket."""
+"""A host in the process of the test, with or without sockets."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ NOON_MS = 1_767_268_800_000
 
 
 class HandClock(Clock):
-    """A clock that stands until it is moved. Timers of the event loop do not look at it."""
+    """A clock that stands until it is moved. Timers of the event loop do not use it."""
 
     def __init__(self, start_ms: int = NOON_MS) -> None:
         self.ms = start_ms

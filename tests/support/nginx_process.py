@@ -1,4 +1,4 @@
-"""A real nginx with the configuration of the how-to, and a log of what it asks the server."""
+"""A real nginx with the configuration of the how-to, and a log of its requests to the server."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from pathlib import Path
 
 HOWTO = Path(__file__).resolve().parents[2] / "docs" / "howto" / "nginx.md"
 
-# Between the cache and the server: it changes nothing, and writes down whatever the cache asks for.
+# Between the cache and the server: it changes nothing, and logs every request of the cache.
 COUNTER = """
     log_format asked '$msec $request_method $request_uri $status';
     server {{
@@ -32,7 +32,7 @@ COUNTER = """
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that reached the server: when it was answered, in seconds since 1970, and which."""
+    """A request that reached the server, with the time of its answer in seconds since 1970."""
 
     at_s: float
     method: str
@@ -42,7 +42,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Nginx:
-    """A running nginx: where readers ask, and what reached the server."""
+    """A running nginx: its port, and the log of requests that reached the server."""
 
     port: int
     log: Path
@@ -52,13 +52,13 @@ class Nginx:
         return f"http://127.0.0.1:{self.port}"
 
     def asked(self) -> list[Asked]:
-        """Read what reached the server until now."""
+        """Return the requests that reached the server until now."""
         rows = (line.split() for line in self.log.read_text().splitlines())
         return [Asked(float(at_s), method, path, int(status)) for at_s, method, path, status in rows]
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports on which nobody listens."""
+    """Return ports that are free."""
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(probe.getsockname()[1]) for probe in probes]
     for probe in probes:
@@ -73,7 +73,7 @@ def start_nginx(folder: Path, server_port: int, *, sockets: bool = True) -> Iter
     Args:
         folder: Where its files go.
         server_port: The server's port on 127.0.0.1.
-        sockets: Whether it lets WebSockets through, as an nginx does that nobody told to.
+        sockets: Whether it passes WebSockets; without them it is an nginx with its default settings.
     """
     front, counter = free_ports(2)
     log = folder / "asked.log"
@@ -94,7 +94,7 @@ def start_nginx(folder: Path, server_port: int, *, sockets: bool = True) -> Iter
     if not sockets:
         text = text.replace("proxy_set_header Upgrade $http_upgrade;", "")
     config = folder / "nginx.conf"
-    # Started by root, nginx would work as a user who may not enter the folder.
+    # Started by root, nginx would run as a user without access to the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(f"{user} daemon off; pid {folder}/nginx.pid; error_log stderr error;\n{text}")
     program = shutil.which("nginx") or "/usr/sbin/nginx"

@@ -1,4 +1,4 @@
-"""Asks the browser's files directly, in Node."""
+"""Evaluates the browser's modules in Node."""
 
 import functools
 import json
@@ -53,7 +53,7 @@ def node(file: str, expression: str, *arguments: Any) -> Any:
 
 @functools.cache
 def _site() -> tempfile.TemporaryDirectory[str]:
-    """Lay the sources of page and client side by side, as a server hands them out: the page imports ``./others.js``."""
+    """Copy the sources of page and client into one folder, as a server serves them: the page imports ``./others.js``."""
     site = tempfile.TemporaryDirectory(prefix="breathing-room-web-")
     for file in (*CLIENT.glob("*.js*"), *PAGE.glob("*.js")):
         shutil.copy(file, site.name)

@@ -1,4 +1,4 @@
-"""A client that can send any bytes, and reads what comes back as strictly as RFC 6455 lets it.
+"""A client that can send any bytes, and reads the answers as strictly as RFC 6455 allows.
 
 The libraries cannot test a server's manners towards bad clients: they refuse to send what is wrong, and forgive what
 comes back wrong. Here nothing is refused and nothing forgiven. Everything blocks, with a time limit, so that a test
@@ -20,7 +20,7 @@ PATIENCE_S = 5.0
 """How long an answer may take on a busy machine before it counts as absent."""
 
 AT_ONCE_S = 1.5
-"""How long "at once" may take on such a machine: less than a server would wait for a goodbye."""
+"""How long "at once" may take on such a machine: less than a server would wait for a closing handshake."""
 
 BYTE_PAUSE_S = 0.000_1
 """Between single bytes, so that the server mostly reads them one by one; nothing depends on it."""
@@ -41,7 +41,7 @@ class BreachError(AssertionError):
 
 
 class Opcode(IntEnum):
-    """The opcodes that mean something (section 5.2)."""
+    """The defined opcodes (section 5.2)."""
 
     CONTINUATION = 0
     TEXT = 1
@@ -73,7 +73,7 @@ class Response:
     body: bytes = b""
 
     def error(self) -> Message:
-        """Check that this is an error of the one shape, and return its inside."""
+        """Check that the response is an error of the one shape, and return its content."""
         assert self.headers.get("content-type", "").startswith("application/json"), self
         document = json.loads(self.body)
         assert list(document) == ["error"], document
@@ -83,7 +83,7 @@ class Response:
 
 
 def check_error(error: Message) -> Message:
-    """Check the inside of an error message or body: a code for programs, a sentence for people, an HTTP status."""
+    """Check the content of an error message or body: a code, a sentence and an HTTP status."""
     assert set(error) == {"code", "message", "status"}, error
     assert isinstance(error["code"], str)
     assert error["code"].replace("_", "").isalpha(), error
@@ -104,7 +104,7 @@ def encode_frame(
     length_bytes: int | None = None,
     declared: int | None = None,
 ) -> bytes:
-    """Build a frame, right or wrong.
+    """Build a frame, legal or not.
 
     Args:
         opcode: 0 to 15.
@@ -175,7 +175,7 @@ def decode_frame(data: bytes | bytearray) -> tuple[Frame, int] | None:
 
 
 def check_payload(frame: Frame) -> None:
-    """Check what RFC 6455 says of a frame's body."""
+    """Check a frame's body against RFC 6455."""
     try:
         if frame.opcode == Opcode.TEXT and frame.fin:
             frame.payload.decode()
@@ -195,7 +195,7 @@ def may_be_sent(close_code: int) -> bool:
 
 
 def accept_value(key: str) -> str:
-    """What the server must answer to a key (section 4.2.2, item 5.4)."""
+    """Return the answer to a key (section 4.2.2, item 5.4)."""
     digest = hashlib.sha1(
         f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False
     ).digest()
@@ -211,7 +211,7 @@ def handshake(
     changed: Mapping[str, str | None] | None = None,
     more: Iterable[tuple[str, str]] = (),
 ) -> bytes:
-    """Build an opening handshake, right or wrong.
+    """Build an opening handshake, legal or not.
 
     Args:
         room: The room whose socket is asked for.
@@ -258,7 +258,7 @@ class RawSocket:
     # Sending.
 
     def send(self, data: bytes) -> None:
-        """Send bytes, in one piece or one by one. A server that closed meanwhile is no error: it has said why."""
+        """Send bytes, in one piece or one by one. A server that closed meanwhile is no error: its close frame has the reason."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for piece in single_bytes(data) if self.byte_by_byte else [data]:
                 self.tcp.sendall(piece)
@@ -347,7 +347,7 @@ class RawSocket:
         return self.read_response()
 
     def upgrade(self, request: bytes) -> Self:
-        """Become a WebSocket."""
+        """Upgrade to a WebSocket."""
         self.send(request)
         response = self.read_response()
         assert response.status == 101, response
@@ -396,7 +396,7 @@ class RawSocket:
             assert message["type"] == "presence", f"{kind} was due: {message}"
 
     def hear_error(self) -> Message:
-        """Read an error message and return its inside."""
+        """Read an error message and return its content."""
         message = self.hear("error")
         assert set(message) == {"type", "error"}, message
         return check_error(message["error"])
@@ -410,7 +410,7 @@ class RawSocket:
         raise AssertionError("the stream ended without a close frame")
 
     def shut(self) -> None:
-        """Say that nothing more will be sent; a server that closed meanwhile does not mind."""
+        """End the sending side of the stream; a server that closed meanwhile is no error."""
         with contextlib.suppress(OSError):
             self.tcp.shutdown(socket.SHUT_WR)
 
@@ -430,7 +430,7 @@ class RawSocket:
 
 
 def refuse_constant(name: str) -> float:
-    """Fail: NaN and Infinity are no JSON."""
+    """Raise: NaN and Infinity are no JSON."""
     raise BreachError(f"{name} is not JSON")
 
 
@@ -444,7 +444,7 @@ def single_bytes(data: bytes) -> Iterator[bytes]:
 
 
 def open_socket(port: int, room: str = "lobby", *, receive_buffer_bytes: int | None = None) -> RawSocket:
-    """Connect and become a WebSocket that has said nothing yet."""
+    """Connect and upgrade to a WebSocket, without a message."""
     return RawSocket(port, receive_buffer_bytes=receive_buffer_bytes).upgrade(handshake(room))
 
 
@@ -465,7 +465,7 @@ def observe(port: int, room: str = "lobby") -> RawSocket:
 
 
 def get_presence(port: int, room: str = "lobby") -> Message:
-    """Ask over HTTP who is here."""
+    """Read the presence over HTTP."""
     with RawSocket(port) as client:
         response = client.request("GET", f"/v1/rooms/{room}")
     assert response.status == 200, response
@@ -477,7 +477,7 @@ def get_presence(port: int, room: str = "lobby") -> Message:
 def await_presence(
     port: int, room: str, where: Callable[[Message], bool], *, within_s: float = PATIENCE_S
 ) -> Message:
-    """Ask over HTTP until `where` is true."""
+    """Read the presence over HTTP until `where` is true."""
     deadline_s = time.monotonic() + within_s
     while not where(presence := get_presence(port, room)):
         assert time.monotonic() < deadline_s, f"still {presence}"

@@ -38,7 +38,7 @@ def launch(port: int, *arguments: str | Path) -> subprocess.Popen[bytes]:
 
 @dataclass
 class RedisProcess:
-    """A `redis-server`, which may be ended and started again, each time empty."""
+    """A `redis-server` that can be stopped and started again, each time empty."""
 
     flags: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
@@ -58,7 +58,7 @@ class RedisProcess:
         )
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it with SIGKILL, as a power cut would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()

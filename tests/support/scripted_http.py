@@ -1,4 +1,4 @@
-"""A server of plain HTTP that answers what a test wants it to answer."""
+"""A plain HTTP server with scripted answers."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ def error(code: str, status: int, **headers: str) -> bytes:
 
 @dataclass
 class Asked:
-    """A request that came."""
+    """A received request."""
 
     method: str
     path: str
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass
 class HttpScript:
-    """What to answer, by the last word of the path; a list is played one by one, the last one again and again.
+    """The answers by the last word of the path; a list is played one by one, the last one repeatedly.
 
     None breaks the connection without a word, and a callable is called for its answer.
     """
@@ -57,11 +57,11 @@ class HttpScript:
     serving: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     def of(self, word: str) -> list[Asked]:
-        """List the requests for a page."""
+        """Return the requests for a page."""
         return [one for one in self.asked if one.path.rsplit("/", 1)[1] == word]
 
     def reply(self, path: str) -> bytes | None:
-        """Find the answer to a request."""
+        """Return the answer to a request."""
         page = self.pages[path.rsplit("/", 1)[1]]
         if isinstance(page, list):
             page = page.pop(0) if len(page) > 1 else page[0]

@@ -14,7 +14,7 @@ PATIENCE_S = 20.0
 
 
 class Terminal:
-    """What a program shows to somebody who sits in front of it."""
+    """The output of a program on its terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.process = process
@@ -22,21 +22,21 @@ class Terminal:
         self._master = master
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Look at the screen until something holds."""
+        """Read the output until a condition holds."""
         deadline_s = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline_s, self.shown
-            # Linux answers EIO when nobody has the terminal open any more.
+            # Linux answers EIO once no process has the terminal open.
             with suppress(OSError):
                 if select.select([self._master], [], [], 0.1)[0]:
                     self.shown += os.read(self._master, 65_536).decode(errors="replace")
 
     def until_shown(self, pattern: str) -> None:
-        """Look until a pattern was shown."""
+        """Read the output until it matches a pattern."""
         self.until(lambda: re.search(pattern, self.shown, re.DOTALL))
 
     def until_ended(self) -> int:
-        """Look until the program ends, and return its exit status."""
+        """Read the output until the program ends, and return its exit status."""
         self.until(lambda: self.process.poll() is not None)
         assert self.process.returncode is not None
         return self.process.returncode

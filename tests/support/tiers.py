@@ -24,7 +24,7 @@ import pytest
 TIER = os.environ.get("TEST_TIER", "test")
 
 SLOW_FIXTURES = frozenset({"browser", "redis", "results", "server", "serve", "shop", "start", "worker"})
-"""Fixtures that start a program, or wait. What asks for one of them in turn is slow, too."""
+"""Fixtures that start a program, or wait. A fixture or test that uses one of them is slow, too."""
 
 SLOW_FOLDERS = ("bench", "deploy", "docs", "examples", "fuzz", "lab/sim", "web")
 """Folders of ``tests`` in which nearly every test starts a program, or simulates a crowd."""
@@ -35,18 +35,18 @@ Longer = TypeVar("Longer")
 
 
 def longer(in_test: Longer, in_soak: Longer) -> Longer:
-    """Return how long a test of the marker ``soak`` looks: the first value in ``make test``, the second in ``make soak``."""
+    """Return the length of a test of the marker ``soak``: the first value in ``make test``, the second in ``make soak``."""
     return in_soak if TIER == "soak" else in_test
 
 
 def figure(text: str) -> None:
-    """Print what was measured, in ``make soak``."""
+    """Print a measurement, in ``make soak``."""
     if TIER == "soak":
         print(f"\n{text}", flush=True)  # noqa: T201 - this is what the tier is for
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test as slow by what it asks for, or where it stands; and as soak if its examples are drawn."""
+    """Mark a test as slow by its fixtures or its folder, and as soak if its examples are drawn."""
     file = item.path.relative_to(item.config.rootpath / "tests").as_posix()
     in_slow_folder = any(file.startswith(f"{folder}/") for folder in SLOW_FOLDERS)
     if in_slow_folder or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
@@ -70,7 +70,7 @@ def longest_first(items: list[pytest.Item]) -> None:
 
 
 def guard() -> None:
-    """Let no test of ``make quick`` start a program.
+    """Raise if a test of ``make quick`` starts a program.
 
     Raises:
         RuntimeError: In the test that starts one, from the call that does.

@@ -1,4 +1,4 @@
-"""Somebody's own ASGI application in a plain uvicorn, for any test."""
+"""An ASGI application in a plain uvicorn, for any test."""
 
 import os
 import re
@@ -17,14 +17,14 @@ STOP_S = 10.0
 
 @dataclass
 class UvicornProcess:
-    """A uvicorn that listens."""
+    """A listening uvicorn."""
 
     process: subprocess.Popen[str]
     url: str = ""
     lines: list[str] = field(default_factory=list)
 
     def stop(self) -> int:
-        """End it politely, and return its exit status.
+        """End it with SIGTERM, and return its exit status.
 
         Raises:
             TimeoutExpired: It does not end.
@@ -40,11 +40,11 @@ def uvicorn_process(
     """Run an application until the block ends.
 
     Args:
-        app: Where it is: ``module:name``.
-        *flags: More of uvicorn's own.
+        app: The application: ``module:name``.
+        *flags: More flags of uvicorn.
         app_dir: The folder of the module.
-        working_dir: Where relative paths lead, such as that of a data file.
-        port: Where to listen; 0 takes a free one.
+        working_dir: The folder of relative paths, such as that of a data file.
+        port: The port; 0 takes a free one.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", "--app-dir", str(app_dir), "--port", str(port), *flags, app],

@@ -20,7 +20,7 @@ class JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        assert ready or timeout is not None, "everybody waits for what never comes"
+        assert ready or timeout is not None, "all tasks wait, and no timer is set"
         if not ready:
             self.passed_s += timeout or 0.0
         return ready

@@ -11,7 +11,7 @@ PATIENCE_S = 20.0
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
+    """Poll until a condition holds."""
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)

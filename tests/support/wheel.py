@@ -43,7 +43,7 @@ def installed(folder: Path, extras: str) -> Wheel:
         run("git", "clone", "--quiet", ROOT, wheel.clone)
         run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, wheel.clone)
         (built,) = folder.glob("*.whl")
-        # Nothing of ours is seen in there, pip included: it is installed from outside.
+        # The environment has no package of ours, nor pip: the wheel is installed from outside.
         run(sys.executable, "-m", "venv", "--without-pip", wheel.bin.parent)
         run(*pip, "--python", wheel.python, "install", "--no-compile", f"{built}[{extras}]")
         done.touch()

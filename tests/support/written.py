@@ -1,4 +1,4 @@
-"""Read ``tests/fixtures/fcd8191``: what that commit stored, and what it said of it (see its ``write.py``)."""
+"""Read ``tests/fixtures/fcd8191``: values that this commit stored, and its answers (see its ``write.py``)."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ TOKEN = "a-token-that-is-long-enough-to-be-one"
 
 
 def read(name: str) -> Any:
-    """Read one of its JSON files."""
+    """Read a JSON file of the fixtures."""
     return json.loads((FOLDER / name).read_text(encoding="utf-8"))
 
 
 def line(body: dict[str, Any], since_ms: int) -> str:
-    """Put a published presence into a line, as the fixtures have it."""
+    """Format a published presence as a line, as the fixtures do."""
     intervals = body["mood_intervals"]
     moods = [
         f"{mood} {people} {intervals[mood] and list(intervals[mood])}"
@@ -27,7 +27,7 @@ def line(body: dict[str, Any], since_ms: int) -> str:
 
 
 async def ask(client: httpx.AsyncClient, since_ms: int, name: str, *arguments: Any) -> str:
-    """Act out a scene of a story over HTTP, and return the answer in a line."""
+    """Play a scene of a story over HTTP, and return the answer as a line."""
     match name, arguments:
         case "read", (room,):
             return line((await client.get(f"/v1/rooms/{room}")).json(), since_ms)
