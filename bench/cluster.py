@@ -1,9 +1,10 @@
-"""One room over several servers, each a process, with real sockets and a real Redis: what people see while things break.
+"""One room over several servers, each a process, with real sockets and a real Redis: the published counts during faults.
 
-Every show prints what it saw as one line of JSON, and under ``holds`` what it is to show and whether that is so; the program fails
-if something does not hold. In a *look* a node is asked who is in the room; the truth is known, for the people are ours: they come
-back when a server goes away, to any that is open. So it is the same at every instant, however long a look takes; but whoever is
-away for longer than ``grace_ms`` (``longest_away_s``) is not present by our own rules. Run all of it, or some::
+Every scenario prints its figures as one line of JSON, and under ``holds`` its checks with their results; the program
+fails if a check does. An *observation* is the presence of one node; the truth is known, since the visitors are ours: they
+reconnect to any open server when theirs ends. So the truth is the same at every instant, however long an observation
+takes; but a visitor who is away for longer than ``grace_ms`` (``longest_away_s``) is not present by our own rules. Run
+all scenarios, or some::
 
     python bench/cluster.py
     python bench/cluster.py --only spread,rolling --people 300
@@ -49,13 +50,13 @@ from redis_process import RedisProcess, free_port, redis_process
 PATH = "/v1/rooms/lobby/socket"
 MOODS = ("gratitude", "presence", "release", "connection")
 START_S = 60.0
-CALM_S = 120.0
+SETTLE_S = 120.0
 HANDSHAKES = 100
-LOOK_S = 0.1
+OBSERVE_S = 0.1
 PUSH_MS = 1_000
-# The log, the secrets of two days, the rates, whether a run goes on, the averages and the index.
+# The log, the secrets of two days, the rates, the mark of a run that goes on, the averages and the index.
 KEYS_MAX = 7
-# What Redis puts around an entry when it sends it: its name, its field, and their lengths.
+# The bytes that Redis adds to an entry: its id, its field, and their lengths.
 STREAM_BYTES = 60
 
 
@@ -64,7 +65,7 @@ STREAM_BYTES = 60
 
 @dataclass
 class Server:
-    """A `breathing-room serve` that is one of several."""
+    """A `breathing-room serve` as one of several."""
 
     name: str
     redis_url: str
@@ -93,7 +94,7 @@ class Server:
             stdout=subprocess.DEVNULL,
             cwd=tempfile.gettempdir(),
         )
-        # Making a client takes longer than a question.
+        # Making a client takes longer than a request.
         async with httpx.AsyncClient(verify=False) as client:
             await until(lambda: is_ready(client, self), patience_s=START_S, step_s=0.1)
 
@@ -103,7 +104,7 @@ class Server:
         self.process.wait()
 
     async def stop(self) -> None:
-        """End it politely."""
+        """End it with SIGTERM."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(self.process.wait)
@@ -130,9 +131,9 @@ async def is_ready(client: httpx.AsyncClient, server: Server) -> bool:
 
 
 async def until(
-    holds: Callable[[], Awaitable[bool]], *, patience_s: float = CALM_S, step_s: float = 0.02
+    holds: Callable[[], Awaitable[bool]], *, patience_s: float = SETTLE_S, step_s: float = 0.02
 ) -> float:
-    """Wait until something holds; return for how long, in seconds."""
+    """Poll until a condition holds; return the time that it took, in seconds."""
     began_s = time.monotonic()
     while not await holds():
         if time.monotonic() - began_s > patience_s:
@@ -141,15 +142,15 @@ async def until(
     return time.monotonic() - began_s
 
 
-# --- People -------------------------------------------------------------------------------------------------------
+# --- Visitors -----------------------------------------------------------------------------------------------------
 
 
-class Person(SlimSocket):
-    """Somebody who stays, whatever happens."""
+class Visitor(SlimSocket):
+    """A visitor who reconnects whenever the connection ends."""
 
     __slots__ = ("failures", "left_at_s", "mood", "people", "server", "visitor")
 
-    def __init__(self, people: "People", request: str) -> None:
+    def __init__(self, people: "Crowd", request: str) -> None:
         super().__init__(request)
         self.people = people
         self.visitor = secrets.token_urlsafe(16)
@@ -161,7 +162,7 @@ class Person(SlimSocket):
     def opened(self) -> None:
         self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
 
-    def heard(self, message: bytes, frame_bytes: int) -> None:  # noqa: ARG002 - that is how it is called
+    def heard(self, message: bytes, frame_bytes: int) -> None:  # noqa: ARG002 - the signature of the base class
         self.people.messages += 1
         if self not in self.people.inside:
             self.people.inside.add(self)
@@ -181,35 +182,35 @@ class Person(SlimSocket):
             else 0.0
         )
         self.failures += 1
-        self.people.come_later(self, wait_s)
+        self.people.connect_later(self, wait_s)
 
 
-class People:
-    """A crowd that is spread over several servers."""
+class Crowd:
+    """Visitors who are spread over several servers."""
 
     def __init__(self, all_of: list[Server], count: int) -> None:
         self.rng = Random(1)
         self.open = list(all_of)
-        self.inside: set[Person] = set()
+        self.inside: set[Visitor] = set()
         self.ends: Counter[str] = Counter()
         self.messages = 0
         self.longest_away_s = 0.0
         self.ending = False
         self.towards: Server | None = None
-        """Where everybody goes next, as a balancer would have it; None for any."""
+        """The server of the next connections, as a load balancer would choose; None for any."""
         self._turns = asyncio.Semaphore(HANDSHAKES)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.everybody = [Person(self, handshake("127.0.0.1", PATH)) for _ in range(count)]
-        for index, person in enumerate(self.everybody):
-            self.come_later(person, 0.0, all_of[index % len(all_of)])
+        self.all = [Visitor(self, handshake("127.0.0.1", PATH)) for _ in range(count)]
+        for index, person in enumerate(self.all):
+            self.connect_later(person, 0.0, all_of[index % len(all_of)])
 
-    def come_later(self, person: Person, wait_s: float, server: Server | None = None) -> None:
+    def connect_later(self, person: Visitor, wait_s: float, server: Server | None = None) -> None:
         if not self.ending:
-            task = asyncio.create_task(self._come(person, wait_s, server))
+            task = asyncio.create_task(self._connect(person, wait_s, server))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _come(self, person: Person, wait_s: float, server: Server | None) -> None:
+    async def _connect(self, person: Visitor, wait_s: float, server: Server | None) -> None:
         await asyncio.sleep(wait_s)
         async with self._turns:
             person.server = server or self.towards or self.rng.choice(self.open)
@@ -217,45 +218,45 @@ class People:
             try:
                 await loop.create_connection(person.again, "127.0.0.1", person.server.port)
             except OSError:
-                self.come_later(person, self.rng.uniform(0, 0.5))
+                self.connect_later(person, self.rng.uniform(0, 0.5))
 
     async def gathered(self) -> bool:
-        return len(self.inside) == len(self.everybody)
+        return len(self.inside) == len(self.all)
 
-    def of(self, server: Server) -> list[Person]:
+    def of(self, server: Server) -> list[Visitor]:
         return [person for person in self.inside if person.server is server]
 
     async def leave(self) -> None:
         self.ending = True
         for task in list(self._tasks):
             task.cancel()
-        for person in self.everybody:
+        for person in self.all:
             person.abort()
         await asyncio.sleep(0.2)
 
 
 @asynccontextmanager
-async def crowd(all_of: list[Server], count: int) -> AsyncIterator[People]:
-    people = People(all_of, count)
+async def crowd(all_of: list[Server], count: int) -> AsyncIterator[Crowd]:
+    people = Crowd(all_of, count)
     try:
         yield people
     finally:
         await people.leave()
 
 
-# --- Looks --------------------------------------------------------------------------------------------------------
+# --- Observations -------------------------------------------------------------------------------------------------
 
 
-class Watch:
-    """Looks at every server that answers, over and over."""
+class Observer:
+    """Reads the presence of every server repeatedly."""
 
     def __init__(self, all_of: list[Server], truth: int) -> None:
         self.all_of = all_of
         self.truth = truth
-        self.looks: list[tuple[float, str, dict[str, Any]]] = []
+        self.observations: list[tuple[float, str, dict[str, Any]]] = []
         self._client = httpx.AsyncClient(timeout=5.0)
 
-    async def look(self, server: Server) -> dict[str, Any] | None:
+    async def observe(self, server: Server) -> dict[str, Any] | None:
         try:
             answer = await self._client.get(f"{server.url}/v1/rooms/lobby")
         except httpx.HTTPError:
@@ -265,14 +266,14 @@ class Watch:
     async def run(self) -> None:
         while True:
             for server in self.all_of:
-                if (said := await self.look(server)) is not None:
-                    self.looks.append((time.monotonic(), server.name, said))
-            await asyncio.sleep(LOOK_S)
+                if (said := await self.observe(server)) is not None:
+                    self.observations.append((time.monotonic(), server.name, said))
+            await asyncio.sleep(OBSERVE_S)
 
     async def all_right(self) -> bool:
-        """Whether every server says the truth, in no doubt."""
+        """Return whether every server has the exact count, without suspects."""
         for server in self.all_of:
-            said = await self.look(server)
+            said = await self.observe(server)
             if said is None or (said["count"], said["low"], said["high"], said["method"]) != (
                 *(self.truth,) * 3,
                 "counted",
@@ -280,17 +281,17 @@ class Watch:
                 return False
         return True
 
-    async def any_doubts(self) -> bool:
-        """Whether some server says that it knows less than it did."""
-        looks = [await self.look(server) for server in self.all_of]
+    async def any_suspects(self) -> bool:
+        """Return whether some server has a method other than counted."""
+        looks = [await self.observe(server) for server in self.all_of]
         return any(said is not None and said["method"] != "counted" for said in looks)
 
     async def close(self) -> None:
         await self._client.aclose()
 
     def summary(self) -> dict[str, Any]:
-        """Say how good what was seen was."""
-        seen = [said for _, _, said in self.looks]
+        """Return the errors of the observations."""
+        seen = [said for _, _, said in self.observations]
         misses = [said for said in seen if not said["low"] <= self.truth <= (said["high"] or 10**9)]
         errors = sorted(
             abs(said["count"] - self.truth) / self.truth for said in seen if said["count"] is not None
@@ -304,7 +305,7 @@ class Watch:
             "error_worst": round(errors[-1], 4) if errors else None,
             "methods": dict(Counter(said["method"] for said in seen)),
             **(
-                {"missed": [self._short(look) for look in self.looks if look[2] in misses][:12]}
+                {"missed": [self._short(look) for look in self.observations if look[2] in misses][:12]}
                 if misses
                 else {}
             ),
@@ -312,51 +313,51 @@ class Watch:
 
     def _short(self, look: tuple[float, str, dict[str, Any]]) -> str:
         at_s, name, said = look
-        return f"{at_s - self.looks[0][0]:.2f} s, {name}: {said['count']} in [{said['low']}, {said['high']}], {said['method']}"
+        return f"{at_s - self.observations[0][0]:.2f} s, {name}: {said['count']} in [{said['low']}, {said['high']}], {said['method']}"
 
 
 def no_wrong_figure(summary: dict[str, Any]) -> dict[str, bool]:
-    """Say whether every look held the truth."""
+    """Return the check that every interval covered the truth."""
     return {"interval_holds_the_truth": summary["interval_missed_truth"] == 0}
 
 
 @asynccontextmanager
-async def watching(all_of: list[Server], truth: int) -> AsyncIterator[Watch]:
-    watch = Watch(all_of, truth)
-    task = asyncio.create_task(watch.run())
+async def observing(all_of: list[Server], truth: int) -> AsyncIterator[Observer]:
+    observer = Observer(all_of, truth)
+    task = asyncio.create_task(observer.run())
     try:
-        yield watch
+        yield observer
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await watch.close()
+        await observer.close()
 
 
-# --- Shows --------------------------------------------------------------------------------------------------------
+# --- Scenarios ----------------------------------------------------------------------------------------------------
 
 
 async def spread(count: int, *, changes: int = 40, nodes: int = 3) -> dict[str, Any]:
-    """Several nodes: how long after the last join all say so, and how long a mood takes from one node to another."""
+    """Measure the time from the last join to the full count on all nodes, and that of a mood from one node to another."""
     with redis_process() as redis:
         async with servers(redis, nodes) as all_of, crowd(all_of, count) as people:
-            watch = Watch(all_of, count)
+            observer = Observer(all_of, count)
             await until(people.gathered)
-            full_s = await until(watch.all_right)
+            full_s = await until(observer.all_right)
             waits = []
             for index in range(changes):
                 here, there = all_of[index % nodes], all_of[(index + 1) % nodes]
                 person = people.of(here)[0]
-                before = (await watch.look(there) or {})["moods"]
+                before = (await observer.observe(there) or {})["moods"]
                 person.mood = next(mood for mood in MOODS if mood != person.mood)
                 person.send(json.dumps({"type": "mood", "mood": person.mood}).encode())
 
                 async def seen(mood: str = person.mood, before: Any = before, there: Server = there) -> bool:
-                    said = await watch.look(there)
+                    said = await observer.observe(there)
                     return said is not None and said["moods"][mood] == before[mood] + 1
 
                 waits.append(await until(seen))
                 await asyncio.sleep(0.3)
-            await watch.close()
+            await observer.close()
             return {
                 "people": count,
                 "full_count_after_last_join_ms": round(1_000 * full_s),
@@ -367,7 +368,7 @@ async def spread(count: int, *, changes: int = 40, nodes: int = 3) -> dict[str, 
 
 
 async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000, nodes: int = 3) -> dict[str, Any]:
-    """Kill a node with its share of the people, over and over; another takes its place."""
+    """Kill a node with its share of the visitors repeatedly; another takes its place."""
     with redis_process() as redis:
         async with (
             servers(redis, nodes, "--node-lease-ms", str(lease_ms)) as all_of,
@@ -377,28 +378,28 @@ async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000, nodes: i
             *survivors, victim = all_of
             right_after_s, killed, keys = [], [], []
             asker = Redis(port=redis.port)
-            async with watching(survivors, count) as watch:
-                await until(watch.all_right)
-                watch.looks.clear()
+            async with observing(survivors, count) as observer:
+                await until(observer.all_right)
+                observer.observations.clear()
                 for _ in range(times):
                     killed.append(len(people.of(victim)))
                     people.open.remove(victim)
                     victim.kill()
                     killed_s = time.monotonic()
-                    await until(watch.any_doubts)
-                    await until(watch.all_right)
+                    await until(observer.any_suspects)
+                    await until(observer.all_right)
                     right_after_s.append(time.monotonic() - killed_s)
                     await victim.start()
                     people.open.append(victim)
-                    people.towards = victim  # A share of the people, which a balancer sends there.
+                    people.towards = victim  # A share of the visitors, which a load balancer sends there.
                     for person in [person for person in people.inside if people.rng.random() < 1 / nodes]:
                         person.abort()
                     await asyncio.sleep(0.1)
                     await until(people.gathered)
                     people.towards = None
-                    await until(watch.all_right)
+                    await until(observer.all_right)
                     keys.append(await asker.dbsize())
-                summary = watch.summary()
+                summary = observer.summary()
             await asker.aclose()
             return {
                 "people": count,
@@ -419,25 +420,25 @@ async def kills(count: int, *, times: int = 10, lease_ms: int = 15_000, nodes: i
 
 
 async def redis_away(count: int, *, nodes: int = 3, away_s: float = 30.0) -> dict[str, Any]:
-    """Redis is killed, stays away, and comes back empty."""
+    """Kill Redis, and start it again empty after a while."""
     with redis_process() as redis:
         async with servers(redis, nodes) as all_of, crowd(all_of, count) as people:
             await until(people.gathered)
-            async with watching(all_of, count) as watch:
-                await until(watch.all_right)
-                watch.looks.clear()
+            async with observing(all_of, count) as observer:
+                await until(observer.all_right)
+                observer.observations.clear()
                 ends = sum(people.ends.values())
                 redis.kill()
                 killed_s = time.monotonic()
                 await asyncio.sleep(away_s)
-                meanwhile = [said for at_s, _, said in watch.looks if at_s > killed_s + 2.5]
+                meanwhile = [said for at_s, _, said in observer.observations if at_s > killed_s + 2.5]
                 widths: dict[str, list[int]] = {}
-                for at_s, name, said in watch.looks:
+                for at_s, name, said in observer.observations:
                     if at_s > killed_s + 2.5:
                         widths.setdefault(name, []).append(said["high"] - said["low"])
                 redis.start()
-                right_s = await until(watch.all_right)
-                summary = watch.summary()
+                right_s = await until(observer.all_right)
+                summary = observer.summary()
             return {
                 "people": count,
                 "away_s": away_s,
@@ -458,13 +459,13 @@ async def redis_away(count: int, *, nodes: int = 3, away_s: float = 30.0) -> dic
 
 
 async def rolling(count: int, *flags: str, nodes: int = 3) -> dict[str, Any]:
-    """Every node is restarted in turn, while its people come back to the others."""
+    """Restart every node in turn, while its visitors reconnect to the others."""
     with redis_process() as redis:
         async with servers(redis, nodes, *flags) as all_of, crowd(all_of, count) as people:
             await until(people.gathered)
-            async with watching(all_of, count) as watch:
-                await until(watch.all_right)
-                watch.looks.clear()
+            async with observing(all_of, count) as observer:
+                await until(observer.all_right)
+                observer.observations.clear()
                 stopped_s = []
                 for server in all_of:
                     people.open.remove(server)
@@ -474,8 +475,8 @@ async def rolling(count: int, *flags: str, nodes: int = 3) -> dict[str, Any]:
                     await server.start()
                     people.open.append(server)
                     await until(people.gathered)
-                right_s = await until(watch.all_right)
-                summary = watch.summary()
+                right_s = await until(observer.all_right)
+                summary = observer.summary()
             return {
                 "people": count,
                 "stop_took_s": [round(took_s, 1) for took_s in stopped_s],
@@ -491,7 +492,7 @@ async def rolling(count: int, *flags: str, nodes: int = 3) -> dict[str, Any]:
 
 
 async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, Any]:
-    """Commands that Redis takes in a second for one node, by how many people it holds."""
+    """Measure the commands per second of one node to Redis, by its number of visitors."""
     found: dict[str, Any] = {}
     with redis_process() as redis:
         asker = Redis(port=redis.port)
@@ -521,7 +522,7 @@ async def commands(sizes: list[int], *, measured_s: float = 5.0) -> dict[str, An
 
 
 async def workers(count: int, *, visit_s: int = 20, numbers: tuple[int, ...] = (1, 2)) -> dict[str, Any]:
-    """Joins and pushes a second with one worker and with two, while a client shares the same cores."""
+    """Measure joins and pushes per second with one worker and with two, while a client shares the same cores."""
     found: dict[str, Any] = {"people": count, "cores": os.cpu_count()}
     for number in numbers:
         with redis_process() as redis:
@@ -542,7 +543,7 @@ async def workers(count: int, *, visit_s: int = 20, numbers: tuple[int, ...] = (
 
 
 async def visit(server: Server, count: int, visit_s: int, *, mood_changes: int) -> dict[str, Any]:
-    """Let a crowd of another process come and go; return what it saw."""
+    """Run the load generator in another process; return its summary."""
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "breathing_room", "crowd", server.url, "--json", "--people", str(count)),
         *("--for", f"{visit_s}s", "--mood-changes", str(mood_changes), "--stay", "0", "--seed", "1"),
@@ -556,7 +557,7 @@ async def visit(server: Server, count: int, visit_s: int, *, mood_changes: int) 
 async def paper(
     count: int, *, nodes: int = 1_000, people: int = 10_000, visit_s: int = 900
 ) -> dict[str, Any]:
-    """What many nodes would cost, from the sizes of today's messages and the time that it takes to send and to read one."""
+    """Compute the cost of many nodes from the size of a delta and the time to send and to read one."""
     del count
     moods_of = RoomConfig().moods
     room = Room("lobby", RoomConfig(), now_ms=0, rate_is_shared=True)
@@ -600,7 +601,7 @@ async def paper(
 
 
 async def sending_us(value: bytes, *, entries: int = 1_000, times: int = 50) -> float:
-    """Microseconds of its one core that Redis takes to send an entry of the log to one reader, of many at once."""
+    """Return the CPU time in microseconds that Redis takes to send one entry of the log to one reader."""
     with redis_process() as redis:
         asker = Redis(port=redis.port)
         for _ in range(entries):
@@ -618,7 +619,7 @@ async def sending_us(value: bytes, *, entries: int = 1_000, times: int = 50) -> 
     return took_s * 1e6 / (entries * times)
 
 
-SHOWS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {
+SCENARIOS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {
     "spread": spread,
     "kills": kills,
     "redis": redis_away,
@@ -630,7 +631,7 @@ SHOWS: dict[str, Callable[[int], Awaitable[dict[str, Any]]]] = {
 
 
 async def run(names: list[str], count: int) -> bool:
-    """Run shows; tell whether everything holds."""
+    """Run scenarios; return whether all checks hold."""
     print(
         json.dumps(
             {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
@@ -638,7 +639,7 @@ async def run(names: list[str], count: int) -> bool:
     )
     all_hold = True
     for name in names:
-        seen = await SHOWS[name](count)
+        seen = await SCENARIOS[name](count)
         print(json.dumps({"show": name, **seen}), flush=True)
         all_hold &= all(seen.get("holds", {}).values())
     return all_hold
@@ -648,16 +649,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default=",".join(SHOWS), help="shows, with commas between them")
+    parser.add_argument("--only", default=",".join(SCENARIOS), help="scenarios, separated by commas")
     parser.add_argument("--people", type=int, default=3_000)
     arguments = parser.parse_args()
     names = arguments.only.split(",")
-    if strange := set(names) - SHOWS.keys():
-        parser.error(f"there is no show {', '.join(sorted(strange))}; there are {', '.join(SHOWS)}")
+    if strange := set(names) - SCENARIOS.keys():
+        parser.error(
+            f"unknown scenario {', '.join(sorted(strange))}; expected some of {', '.join(SCENARIOS)}"
+        )
     raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if not runner.run(run(names, arguments.people)):
-            sys.exit("something does not hold")
+            sys.exit('a check failed; see "holds" of each scenario')
 
 
 if __name__ == "__main__":

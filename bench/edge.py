@@ -1,5 +1,5 @@
-"""Measure a room at the edge, in workerd: a storm of joins, what a report and a read cost, how long a
-sleeper takes to wake, and what the platform would bill.
+"""Measure a room at the edge, in workerd: a storm of joins, the cost of a report and of a read, the time to
+wake from hibernation, and the bill of the platform.
 
     python bench/edge.py [--people 250,500,1000]
 
@@ -44,7 +44,7 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Storm:
-    """What a storm cost: processor time, and what the room sent."""
+    """The cost of a storm: processor time, and the messages of the room."""
 
     people: int
     cpu_s: float
@@ -53,8 +53,8 @@ class Storm:
     sent_bytes: int
 
 
-async def knock(url: str, path: str) -> WireSocket:
-    """Open a socket, and again if a busy machine did not answer in time."""
+async def connect(url: str, path: str) -> WireSocket:
+    """Open a socket; try again if a busy machine did not answer in time."""
     for _ in range(20):
         with contextlib.suppress(AssertionError):
             return await WireSocket.open(url, path)
@@ -62,16 +62,16 @@ async def knock(url: str, path: str) -> WireSocket:
 
 
 async def storm(worker: Runtime, room: str, people: int) -> tuple[Storm, list[WireSocket]]:
-    """Let people come in within two seconds, and wait until all have heard the last of it."""
+    """Join visitors within two seconds, and wait until all have the full count."""
     cpu_s, began_s = worker.cpu_s, time.monotonic()
 
-    async def come(index: int) -> WireSocket:
+    async def join(index: int) -> WireSocket:
         await asyncio.sleep(index * STORM_S / people)
-        socket = await knock(worker.url, f"/v1/rooms/{room}/socket")
+        socket = await connect(worker.url, f"/v1/rooms/{room}/socket")
         socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
         return socket
 
-    sockets = await asyncio.gather(*(come(index) for index in range(people)))
+    sockets = await asyncio.gather(*(join(index) for index in range(people)))
     seconds = time.monotonic() - began_s
     for socket in sockets:
         await socket.hear("presence", lambda said: bool(said["count"] == people))
@@ -81,8 +81,8 @@ async def storm(worker: Runtime, room: str, people: int) -> tuple[Storm, list[Wi
     return Storm(people, worker.cpu_s - cpu_s, seconds, len(texts), size), list(sockets)
 
 
-async def part(sockets: list[WireSocket]) -> None:
-    """Let everybody go."""
+async def close(sockets: list[WireSocket]) -> None:
+    """Close all sockets."""
     for socket in sockets:
         socket.cut()
     await asyncio.gather(*(socket.part() for socket in sockets))
@@ -99,7 +99,7 @@ async def per_call_ms(worker: Runtime, method: str, path: str) -> float:
 
 
 async def wake(people: int) -> None:
-    """Measure how long a sleeping room takes to answer."""
+    """Measure the time that a hibernated room takes to answer."""
     with tempfile.TemporaryDirectory() as folder:
         worker = start_runtime(Path(folder), VARIABLES | {"BREATHING_ROOM_LOG_LEVEL": "debug"})
         try:
@@ -111,15 +111,15 @@ async def wake(people: int) -> None:
             if f"DEBUG room sleeper woke, with {people} sockets" not in worker.lines:
                 raise RuntimeError("the room did not sleep")
             print(f"woke with {people} sockets and answered within {took_ms:.0f} ms")
-            await part(sockets)
+            await close(sockets)
         finally:
             worker.stop()
 
 
 async def operations() -> None:
-    """Count what the platform would bill for a steady crowd over six minutes, beside what the price model computes for it."""
+    """Count what the platform would bill for a steady crowd over six minutes, beside the figures of the price model."""
     for name, timetable, kind, way in (
-        ("everybody on a socket, told every 30 s", Timetable(), OnSocket, OBJECT),
+        ("every visitor on a socket, with a push every 30 s", Timetable(), OnSocket, OBJECT),
         ("a panel that reports, published every 30 s", Timetable(heartbeats=REPORTED_HEARTBEATS), OfPanel, FIXED),
     ):
         with ExitStack() as stack:
@@ -174,7 +174,7 @@ async def measure(worker: Runtime, crowds: list[int]) -> None:
         done, sockets = await storm(worker, f"storm-{people}", people)
         each = f"{1_000 * done.cpu_s / people:>9.1f}{done.messages / people:>15.1f}"
         print(f"{people:>8}{done.cpu_s:>8.1f}{each}{done.sent_bytes / 1e6:>9.2f}{done.seconds:>11.1f}")
-        await part(sockets)
+        await close(sockets)
     print(
         "the older app, for comparison: 1,000 people 18-20 s of CPU and 21,800 MB; 2,000 people 121 s and 175,000 MB"
     )

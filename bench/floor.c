@@ -32,7 +32,7 @@ static char upgraded[FILES_MAX]; /* By file descriptor: has it shaken hands? */
 static int seat[FILES_MAX];      /* By file descriptor: its place in `people`, or -1. */
 static int people[FILES_MAX];    /* The file descriptors of those who joined. */
 static int count;
-static char mood[32] = "unspoken"; /* The mood of the only one who speaks; everybody else is silent. */
+static char mood[32] = "unspoken"; /* The mood of the one visitor who names any; all others have none. */
 static size_t payload_bytes;
 
 static void send_whole(int fd, const void *bytes, size_t length) {
@@ -48,7 +48,7 @@ static size_t write_frame(char *frame) {
 
     clock_gettime(CLOCK_REALTIME, &now);
     end += sprintf(end, "{\"type\":\"presence\",\"room\":\"lobby\",\"count\":%d,\"low\":%d,\"high\":%d,", count, count, count);
-    end += sprintf(end, "\"method\":\"counted\",\"rate\":1.0,\"moods\":{");
+    end += sprintf(end, "\"method\":\"counted\",\"sample_rate\":1.0,\"moods\":{");
     int spoken = 0;
     for (int i = 0; i < 4; i++) {
         int here = !strcmp(mood, moods[i]);
@@ -108,7 +108,7 @@ static void read_from(int fd) {
         upgraded[fd] = 1;
         send_whole(fd, UPGRADED, sizeof UPGRADED - 1);
     } else if (bytes[0] == CLOSE) {
-        send_whole(fd, "\x88\x02\x03\xe8", 4); /* 1000: goodbye. */
+        send_whole(fd, "\x88\x02\x03\xe8", 4); /* 1000: normal closure. */
         leave(fd);
     } else {
         size_t size = bytes[1] & 0x7f;

@@ -1,14 +1,14 @@
 /* The load: one process that is ten thousand visitors.
  *
  * It holds the client ends of many WebSockets to 127.0.0.1:PORT, each a visitor with a random id of its own, counts
- * every frame that arrives and checks every byte that it relies on. It is told what to do by lines on standard input,
- * and answers each with one line of JSON when it is done or out of time:
+ * every frame that arrives and checks every byte that it relies on. Commands come as lines on standard input, and each is
+ * answered with one line of JSON when it is done or out of time:
  *
- *     join COUNT WINDOW TIMEOUT_MS    that many more visitors connect, shake hands, join and hear their first presence,
+ *     join COUNT WINDOW TIMEOUT_MS    that many more visitors connect, upgrade, join and get their first presence,
  *                                     WINDOW of them at once
- *     change MOOD TIMEOUT_MS          the first visitor says MOOD; done when every socket has the presence that shows it
+ *     change MOOD TIMEOUT_MS          the first visitor sends MOOD; done when every socket has the presence that shows it
  *     wait TIMEOUT_MS                 keep reading for that long
- *     close TIMEOUT_MS                every visitor says goodbye, and waits for the other end to close
+ *     close TIMEOUT_MS                every visitor sends a close frame, and waits for the server to close
  *
  *     {"goal": sockets to reach, "reached": sockets that got there, "elapsed_ns": until the last of them,
  *      "messages", "bytes": text frames and their payloads since the start, "payload_bytes": of the last of them,
@@ -35,7 +35,7 @@
 enum { VISITORS_MAX = 1 << 16, EVENTS = 512, PAYLOAD_MAX = 4096, ORDERS = -1 };
 enum { TEXT = 0x81, CLOSE = 0x88, PING = 0x89, PONG = 0x8a };
 enum state { UPGRADING, JOINING, JOINED, CLOSING, GONE };
-enum task { NOTHING, JOIN, CHANGE, WAIT, GOODBYE };
+enum task { NOTHING, JOIN, CHANGE, WAIT, LEAVE };
 
 struct visitor {
     int fd;
@@ -56,7 +56,7 @@ static char mood[32];
 static int64_t started_ns, reached_ns, deadline_ns;
 static int64_t messages, bytes_read, lost;
 
-/* The last payload and what it says: it is the same for everybody, so it is read once and then only compared. */
+/* The last payload and its content: it is the same for all visitors, so it is parsed once and then only compared. */
 static char payload[PAYLOAD_MAX + 1];
 static size_t payload_bytes;
 static int is_presence, shows_change;
@@ -83,7 +83,7 @@ static void send_frame(struct visitor *visitor, unsigned char head, const void *
     for (size_t i = 0; i < length; i++)
         frame[6 + i] = ((const unsigned char *)text)[i] ^ mask[i % 4];
     if (send(visitor->fd, frame, 6 + length, MSG_NOSIGNAL) != (ssize_t)(6 + length))
-        err(1, "the server does not take what a visitor says");
+        err(1, "the server did not accept a frame");
 }
 
 static void go(struct visitor *visitor) {
@@ -92,7 +92,7 @@ static void go(struct visitor *visitor) {
     visitor->kept = NULL;
     if (visitor->state != CLOSING)
         lost++;
-    else if (task == GOODBYE)
+    else if (task == LEAVE)
         reach(clock_ns());
     visitor->state = GONE;
 }
@@ -253,7 +253,7 @@ static void begin(const char *order) {
         task = WAIT;
         goal = INT32_MAX;
     } else if (sscanf(order, "close %d", &timeout_ms) == 1) {
-        task = GOODBYE;
+        task = LEAVE;
         goal = opened - (int)lost;
         for (int i = 0; i < opened; i++) {
             if (visitors[i].state != GONE) {
@@ -281,7 +281,7 @@ static void proceed(void) {
            goal, reached, (long long)(reached_ns - started_ns), (long long)messages, (long long)bytes_read, payload_bytes,
            (long long)lost);
     fflush(stdout);
-    if (task == GOODBYE)
+    if (task == LEAVE)
         opened = 0;
     joined_before = opened;
     task = NOTHING;

@@ -1,24 +1,24 @@
-"""Shows of people without a socket: a real server, a real nginx cache before it, and a crowd over real HTTP.
+"""Scenarios of visitors without a connection: a real server, a real nginx cache before it, and a crowd over real HTTP.
 
-Each sets what the room says against the truth, what reaches the server against the budget of the panel, and what the server
-is asked against what the crowd asked the cache.
+Each compares the count of the room with the truth, the reports that reach the server with the budget of the panel, and
+the reads of the server with those of the cache.
 
 scaled
-    2,000 people for ten minutes in thirty seconds: stays, beats, polls and the spread of a rate are a twentieth, and the
-    server takes twenty times as many reports a second. Not a twentieth are: the lifetime in the cache, which HTTP counts in
-    whole seconds (1 s in place of 0.25 s), and the lease of whoever goes without a word, which has a floor of 150 s. So every
-    goodbye arrives here.
+    2,000 visitors for ten minutes in thirty seconds: visits, heartbeats, polls and the propagation of a rate take a
+    twentieth of their time, and the server takes twenty times as many reports a second. Not scaled are the lifetime in the
+    cache, which HTTP counts in whole seconds (1 s in place of 0.25 s), and the lease of a seat, which has a minimum of
+    150 s. So every leave arrives here.
 full
-    The same with nothing scaled; 92 % of the goodbyes arrive.
+    The same with nothing scaled; 92 % of the leaves arrive.
 surge
-    50 people, and 4,950 more within 30 s, with nothing scaled.
-coins
-    250 clients of the planning document's kind for eight minutes. Their constants cannot be scaled.
+    50 visitors, and 4,950 more within 30 s, with nothing scaled.
+legacy
+    250 legacy clients, of the planning document's kind, for eight minutes. Their constants cannot be scaled.
 
-The budget is what the most seats that a panel may have report in a second, before the rate falls (n + 4 sqrt n, see
-``core/rate.py``): who comes, feels otherwise, goes, and signs of life, by ``core/write_policies/records.Traffic``.
+The budget is the reports per second of the most seats that a panel may have before the rate falls (n + 4 sqrt n, see
+``core/rate.py``): joins, changes of mood, leaves and heartbeats, by ``core/write_policies/records.Traffic``.
 
-``--quick`` shows that it works, with fewer people and less time; its figures mean nothing.
+``--quick`` is a trial with fewer visitors and less time; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -59,25 +59,25 @@ if TYPE_CHECKING:
 
     from breathing_room.lab.load.observations import Observation
 
-STAY_MS = 900_000
+VISIT_MS = 900_000
 SCALE = 20
 ROOM = "/v1/rooms/lobby"
 NAIVE_S = 120
-"""How long the planning document's server keeps a heartbeat."""
+"""The time for which the planning document's server keeps a heartbeat."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is shown.
+    """The parameters of a scenario.
 
     Attributes:
-        people: How many there are; in a surge, in the end.
-        before: How many of them are there before a surge.
-        surge_s: How long it takes.
-        duration_s: How long it lasts; after a surge, from its beginning.
-        look_s: How often it looks.
-        scale: By how much times are shorter than in life.
-        leaves_share: The share of goodbyes that arrive.
+        people: The number of visitors; of a surge, at its end.
+        before: The number of visitors before a surge.
+        surge_s: The length of a surge.
+        duration_s: The length of the scenario; with a surge, from its beginning.
+        look_s: The time between two observations.
+        scale: The factor by which times are shorter.
+        leaves_share: The share of leaves that arrive.
     """
 
     people: int
@@ -90,7 +90,7 @@ class Setting:
 
     @property
     def visit_ms(self) -> int:
-        return STAY_MS // self.scale
+        return VISIT_MS // self.scale
 
     @property
     def room(self) -> RoomConfig:
@@ -103,19 +103,19 @@ class Setting:
             mode="poll",
             heartbeat_ms=usual.heartbeat_ms // self.scale,
             poll_ms=usual.poll_ms // self.scale,
-            # A second in the cache, which nginx may make two, another one while it is renewed, and the longest poll.
+            # A second in the cache, which nginx may make two, another one while it is revalidated, and the longest poll.
             rate_propagation_ms=3_000 + 2_000,
             reports_per_s=usual.panel_size // 4 * self.scale,
         )
 
     @property
     def lifetime_s(self) -> int:
-        """How long a presence may be kept in a cache."""
+        """The lifetime of a presence in a cache."""
         return 5 if self.scale == 1 else 1
 
     @property
     def budget_per_s(self) -> float:
-        """Reports and goodbyes of the most seats that there may be."""
+        """The reports and leaves per second of the most seats that there may be."""
         room = self.room
         seats = min(self.people, room.panel_size + 4 * math.sqrt(room.panel_size))
         traffic = Traffic(
@@ -127,7 +127,7 @@ class Setting:
         return traffic.reports * 1_000 / DAY_MS
 
     def plan(self, url: str) -> LoadPlan:
-        """Say it to a crowd."""
+        """Return the plan of the load generator."""
         return LoadPlan(
             url=url,
             people=self.people,
@@ -140,7 +140,7 @@ class Setting:
         )
 
     def flags(self) -> list[str]:
-        """Say it to a server."""
+        """Return the flags of the server."""
         room = self.room
         names = ("mode", "heartbeat_ms", "poll_ms", "rate_propagation_ms", "reports_per_s")
         settings = [(f"--{name.replace('_', '-')}", str(getattr(room, name))) for name in names]
@@ -152,7 +152,7 @@ SETTINGS = {
     "scaled": Setting(people=2_000, duration_s=30, look_s=1.5, scale=SCALE, leaves_share=1.0),
     "full": Setting(people=2_000, duration_s=600, look_s=15),
     "surge": Setting(people=5_000, before=50, surge_s=30, duration_s=90, look_s=2.5),
-    "coins": Setting(people=250, duration_s=480, look_s=10),
+    "legacy": Setting(people=250, duration_s=480, look_s=10),
 }
 QUICK = {
     "scaled": Setting(people=600, duration_s=10, look_s=1, scale=SCALE, leaves_share=1.0),
@@ -160,20 +160,20 @@ QUICK = {
     "surge": Setting(
         people=1_200, before=50, surge_s=3, duration_s=12, look_s=1, scale=SCALE, leaves_share=1.0
     ),
-    "coins": Setting(people=40, duration_s=4, look_s=1),
+    "legacy": Setting(people=40, duration_s=4, look_s=1),
 }
 
 
 @dataclass
-class Show:
-    """What was seen.
+class Scenario:
+    """The result of a scenario.
 
     Attributes:
-        title: What it was.
-        setting: How.
-        rows: A row for each look.
-        figures: Whatever else was measured, by name.
-        goals: What had to be seen, and whether it was.
+        title: Its title.
+        setting: Its parameters.
+        rows: A row for each observation.
+        figures: Further measurements, by name.
+        goals: The goals, and whether each was reached.
     """
 
     title: str
@@ -200,7 +200,7 @@ def behind_a_cache(setting: Setting) -> Iterator[Nginx]:
 
 @dataclass
 class Arrivals:
-    """What reached the server, by seconds since the crowd began."""
+    """The requests that reached the server, by seconds since the crowd began."""
 
     began_at_s: float
     asked: list[Asked]
@@ -222,12 +222,12 @@ class Arrivals:
 
 
 def between(times: Sequence[float], after_s: float, until_s: float) -> int:
-    """Count those in (after, until]."""
+    """Count the times in (after, until]."""
     return sum(after_s < at_s <= until_s for at_s in times)
 
 
 def rows(looks: Sequence[Observation], arrivals: Arrivals) -> list[dict[str, Any]]:
-    """Put each look beside what reached the server since the one before."""
+    """Return a row for each observation, with the requests that reached the server since the one before."""
     made = []
     for before, seen in pairwise([None, *looks]):
         assert seen is not None
@@ -252,23 +252,23 @@ def rows(looks: Sequence[Observation], arrivals: Arrivals) -> list[dict[str, Any
 
 
 def within_budget(budget_per_s: float, times: Sequence[float], after_s: float, until_s: float) -> bool:
-    """Tell whether what arrived in a window is within the budget, and four standard errors of it by chance."""
+    """Return whether the reports in a window are within the budget and four standard errors."""
     most = budget_per_s * (until_s - after_s)
     return between(times, after_s, until_s) <= most + 4 * math.sqrt(most)
 
 
-# --- The shows ----------------------------------------------------------------------------------------------------
+# --- The scenarios ------------------------------------------------------------------------------------------------
 
 
 async def run(crowd: LoadGenerator[Any]) -> float:
-    """Let a crowd come and go; return when it began, in seconds since 1970."""
+    """Run a crowd; return when it began, in seconds since 1970."""
     began_at_s = time.time()
     await crowd.run()
     return began_at_s
 
 
-def judge(show: Show, crowd: LoadGenerator[Any], arrivals: Arrivals) -> None:
-    """Say what every crowd that polls has to show."""
+def judge(show: Scenario, crowd: LoadGenerator[Any], arrivals: Arrivals) -> None:
+    """Add the figures and goals of every crowd that polls."""
     setting, summary = show.setting, crowd.summary()
     show.rows = rows(crowd.looks.all, arrivals)
     reads = len(arrivals.reads)
@@ -281,18 +281,18 @@ def judge(show: Show, crowd: LoadGenerator[Any], arrivals: Arrivals) -> None:
         "budget, reports a second": round(setting.budget_per_s, 2),
         "failures": summary["ends"] | summary["errors"],
     }
-    # A lifetime that begins is one read; the first may have been begun before the crowd came, the last after it went.
+    # A lifetime is one read; the first may have begun before the crowd joined, the last after it left.
     show.goals["the server is asked at most once a lifetime"] = reads <= lifetimes + 2
 
 
-async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Show:
-    """Fill a room with people who poll."""
+async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Scenario:
+    """Run a crowd that polls."""
     plan = setting.plan(nginx.url)
     crowd = PollCrowd(plan, await look(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
-    show = Show(title, setting)
+    show = Scenario(title, setting)
     judge(show, crowd, arrivals)
-    # All of them come at once: the rate is heard of after a lifetime and the longest poll, and they have reported by then.
+    # All join at once: the rate has propagated after a lifetime and the longest poll, and all have reported by then.
     settled_s = (
         (crowd.tally.gathered_at_s or 0.0) - crowd.tally.began_at_s + setting.room.rate_propagation_ms / 1_000
     )
@@ -318,7 +318,7 @@ async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Show:
 
 
 class Newcomers(PollCrowd):
-    """Those who come to others, who come and go as well."""
+    """The visitors of a surge; their own counts include those of the residents."""
 
     residents: PollCrowd
 
@@ -330,8 +330,8 @@ class Newcomers(PollCrowd):
         return here, fewest, most
 
 
-async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
-    """Let many people come to a few."""
+async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Scenario:
+    """Run a surge of many visitors into a room with a few."""
     plan = setting.plan(nginx.url)
     few = replace(plan, people=setting.before, duration_ms=None, look_ms=0)
     residents = PollCrowd(few, await look(few))
@@ -344,9 +344,9 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
     arrivals = Arrivals(await run(newcomers), nginx.asked())
     residents.stop()
     await staying
-    show = Show(title, setting)
+    show = Scenario(title, setting)
     judge(show, newcomers, arrivals)
-    # The residents read, too, and not everything that they asked for was asked in this time.
+    # The residents read, too, and some of their reads were before this time.
     show.goals.pop("the server is asked at most once a lifetime")
     one_s, two_s = (setting.surge_s + lives * setting.lifetime_s for lives in (1, 2))
     after = [row for row in show.rows if row["at_s"] >= two_s]
@@ -368,12 +368,12 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Show:
     return show
 
 
-async def show_coins(setting: Setting, title: str, nginx: Nginx) -> Show:
-    """Let people come with clients that flip coins."""
+async def show_legacy(setting: Setting, title: str, nginx: Nginx) -> Scenario:
+    """Run a crowd of legacy clients."""
     plan = setting.plan(nginx.url)
     crowd = LegacyLoad(plan, await look(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
-    show = Show(title, setting, rows(crowd.looks.all, arrivals))
+    show = Scenario(title, setting, rows(crowd.looks.all, arrivals))
     for row in show.rows:
         kept = between(arrivals.reports, row["at_s"] - NAIVE_S, row["at_s"])
         row["naive"] = round(kept / CHANCE)
@@ -391,24 +391,24 @@ async def show_coins(setting: Setting, title: str, nginx: Nginx) -> Show:
     return show
 
 
-SHOWS = {"scaled": show_crowd, "full": show_crowd, "surge": show_surge, "coins": show_coins}
+SCENARIOS = {"scaled": show_crowd, "full": show_crowd, "surge": show_surge, "legacy": show_legacy}
 
 
 def title_of(setting: Setting, name: str) -> str:
-    """Say what is shown."""
-    kind = "clients of the planning document's kind" if name == "coins" else "people who poll"
+    """Return the title of a scenario."""
+    kind = "clients of the planning document's kind" if name == "legacy" else "people who poll"
     who = f"{setting.people:,} {kind}"
     if setting.before:
         who = f"{setting.before:,} {kind}, and {setting.people - setting.before:,} more within {setting.surge_s:g} s"
     scaled = (
         ""
         if setting.scale == 1
-        else f", for {setting.duration_s * setting.scale / 60:g} minutes of a scaled life"
+        else f", for {setting.duration_s * setting.scale / 60:g} minutes of scaled time"
     )
     return f"{who}: {setting.duration_s:g} s{scaled}"
 
 
-# --- What is printed ----------------------------------------------------------------------------------------------
+# --- Output -------------------------------------------------------------------------------------------------------
 
 COLUMNS = {
     "at_s": "s",
@@ -424,8 +424,8 @@ COLUMNS = {
 }
 
 
-def print_show(show: Show) -> None:
-    """Print a show for people."""
+def print_scenario(show: Scenario) -> None:
+    """Print a scenario as a table."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 132)
     console.print(f"\n[bold]{show.title}[/bold]")
     names = [name for name in COLUMNS if name != "naive" or "naive" in show.rows[-1]]
@@ -436,16 +436,16 @@ def print_show(show: Show) -> None:
         covered = "covered" if row["covered"] else "outside" if row["gathered"] else "joining"
         high = "?" if row["high"] is None else f"{row['high']:,}"
         cells = row | {"interval": f"{row['low']:,} to {high}", "covered": covered}
-        table.add_row(*(say(cells[name]) for name in names))
+        table.add_row(*(format_figure(cells[name]) for name in names))
     console.print(table)
     for name, figure in show.figures.items():
-        console.print(f"{name}: {say(figure)}")
+        console.print(f"{name}: {format_figure(figure)}")
     for goal, reached in show.goals.items():
         console.print(f"{goal}: {'yes' if reached else 'no'}")
 
 
-def say(figure: Any) -> str:
-    """Say a figure."""
+def format_figure(figure: Any) -> str:
+    """Format a figure."""
     match figure:
         case None:
             return "unknown"
@@ -463,7 +463,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "shows", nargs="*", metavar="SHOW", help=f"any of {', '.join(SHOWS)}; default: scaled surge"
+        "shows", nargs="*", metavar="SCENARIO", help=f"any of {', '.join(SCENARIOS)}; default: scaled surge"
     )
     parser.add_argument(
         "--quick", action="store_true", help="fewer people, less time, figures that mean nothing"
@@ -472,13 +472,13 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.shows = options.shows or ["scaled", "surge"]
     for name in options.shows:
-        if name not in SHOWS:
-            parser.error(f"there is no show {name!r}; there are {', '.join(SHOWS)}")
+        if name not in SCENARIOS:
+            parser.error(f"unknown scenario {name!r}; expected some of {', '.join(SCENARIOS)}")
     return options
 
 
 def main() -> None:
-    """Show and print."""
+    """Run the scenarios and print them."""
     options = parse()
     where_and_when = machine() | {"cores": str(os.cpu_count())}
     if not options.json:
@@ -489,10 +489,10 @@ def main() -> None:
         title = title_of(setting, name)
         Console(stderr=True, highlight=False).print(title)
         with behind_a_cache(setting) as nginx, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            show = runner.run(SHOWS[name](setting, title, nginx))
+            show = runner.run(SCENARIOS[name](setting, title, nginx))
         shows.append(show)
         if not options.json:
-            print_show(show)
+            print_scenario(show)
     if options.json:
         made = {
             name: {"figures": show.figures, "goals": show.goals, "rows": show.rows}

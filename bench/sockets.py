@@ -14,11 +14,11 @@ Memory per idle visitor
     and went before have loaded what is loaded only once.
 Joins per second per core
     A join is a connect, a handshake, a join message and the first presence. The time runs from the first connect
-    until the last presence. Ours tells everybody else meanwhile, as it does in life; the peers only answer.
+    until the last presence. Ours also broadcasts each join, as in production; the peers only answer.
 Time to the last
     From the message of one visitor who changes mood until the last socket has the presence that shows it.
 
-``--quick`` shows that it works; its figures mean nothing.
+``--quick`` is a trial; its figures mean nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 WARM_UP_VISITORS = 100
 JOINS_AT_ONCE = 100
 TIMEOUT_MS = 60_000
-PAYLOAD_BYTES = 300  # What ours sends to 10,000; measured anew whenever ours takes part.
+PAYLOAD_BYTES = 300  # What ours sends to 10,000; measured again whenever ours takes part.
 TRACED_VISITORS = 2_000
 
 CPU_RATIO_MAX = 1.2
@@ -70,7 +70,7 @@ LOAD_AVERAGE_MAX = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What was asked for."""
+    """The options of the command line."""
 
     sockets: int
     rounds: int
@@ -81,13 +81,13 @@ class Options:
 
     @property
     def gap_ms(self) -> int:
-        """How long everybody rests between two pushes: ours must be free to push at once."""
+        """The pause between two pushes: ours must be free to push at once."""
         apart_ms = max(self.push_ms, self.sockets * 1_000 // RoomConfig().pushes_per_s)
         return apart_ms + max(20, apart_ms // 10)
 
     @property
     def settle_ms(self) -> int:
-        """How long until everything that a storm of joins caused is over."""
+        """The pause after a storm of joins, until all of its broadcasts are sent."""
         return 2 * self.gap_ms
 
 
@@ -100,7 +100,7 @@ class Stack:
 
 
 def node() -> str:
-    """Find Node itself: what PATH names may be a wrapper, and it is the server that we measure and end."""
+    """Return the path of Node itself: the one on PATH may be a wrapper, and we measure and end the server."""
     return subprocess.run(
         ["node", "-p", "process.execPath"], check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -109,7 +109,7 @@ def node() -> str:
 STACKS = {
     "ours": Stack(
         title="breathing-room serve",
-        # A long lease puts the pings off: a benchmark of pushes wants no other frames, and the peers send none.
+        # With a long lease no pings are sent: a benchmark of pushes needs no other frames, and the peers send none.
         command=lambda _, options, data: [
             *(
                 sys.executable,
@@ -150,9 +150,9 @@ BY_DEFAULT = ["ours", "floor", "uvicorn", "ws"]  # Ours first: it sets the size 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one stack did in one round."""
+    """The figures of one stack in one round."""
 
-    cpu_us: float  # Per delivered message; the kernel tells its two parts only in ticks of 10 ms.
+    cpu_us: float  # Per delivered message; the kernel has its two parts only in ticks of 10 ms.
     user_us: float
     system_us: float
     memory_bytes: float  # Per visitor.
@@ -177,7 +177,7 @@ class Server:
     def __init__(self, command: Sequence[str], data: Path) -> None:
         os.sched_setaffinity(0, {SERVER_CORE})  # A child inherits it, with every thread that it starts.
         try:
-            # What it logs goes to a file, so that it never waits for a reader.
+            # The log goes to a file, so that the server never waits for a reader.
             with (data / "log").open("w") as log:
                 self.process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=data
@@ -191,12 +191,12 @@ class Server:
         raise SystemExit(f"{' '.join(command)} did not start:\n{(data / 'log').read_text()}")
 
     def read(self) -> str:
-        """Read a line that it printed."""
+        """Read a line of its output."""
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
     def ask(self, order: str) -> Any:
-        """Tell it something on its standard input, and read the answer."""
+        """Send a command to its standard input, and return the answer."""
         assert self.process.stdin is not None
         self.process.stdin.write(order + "\n")
         self.process.stdin.flush()
@@ -206,19 +206,19 @@ class Server:
         raise SystemExit(f"the server ended at: {order}")
 
     def cpu_ns(self) -> int:
-        """Say how long it has computed, user and system, all threads."""
+        """Return its processor time, user and system, of all threads."""
         # The clock that clock_getcpuclockid(3) names for a process; /proc/PID/stat has the same in ticks of 10 ms.
         return time.clock_gettime_ns((~self.process.pid << 3) | 2)
 
     def user_share(self, since: tuple[int, int] = (0, 0)) -> tuple[float, tuple[int, int]]:
-        """Say which part of the time since was user time, and the ticks to ask with the next time."""
+        """Return the share of user time since the ticks given, and the ticks to pass next time."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text("ascii").rpartition(")")[2].split()
         ticks = int(fields[11]), int(fields[12])
         user, system = ticks[0] - since[0], ticks[1] - since[1]
         return user / max(user + system, 1), ticks
 
     def memory_bytes(self) -> int:
-        """Say how much memory only it holds."""
+        """Return its unshared memory."""
         rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text("ascii")
         return sum(
             int(size) * 1024
@@ -237,7 +237,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the load says after an order; see ``load.c``."""
+    """The answer of the load to a command; see ``load.c``."""
 
     goal: int
     reached: int
@@ -249,7 +249,7 @@ class Answer:
 
 
 class Load:
-    """The visitors."""
+    """The load: a process with all visitors."""
 
     def __init__(self, port: int) -> None:
         self.process = subprocess.Popen(
@@ -257,7 +257,7 @@ class Load:
         )
 
     def order(self, order: str, *, timeout_ms: int = TIMEOUT_MS) -> Answer:
-        """Have something done."""
+        """Send a command, and return the answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{order} {timeout_ms}\n")
@@ -267,7 +267,7 @@ class Load:
         return Answer(**json.loads(line))
 
     def join(self, count: int) -> Answer:
-        """Let that many visitors join."""
+        """Join that many visitors."""
         answer = self.order(f"join {count} {JOINS_AT_ONCE}")
         if answer.reached < count:
             raise SystemExit(
@@ -286,7 +286,7 @@ class Load:
 
 
 def warm_up(load: Load, options: Options) -> None:
-    """Load what is loaded once: let some visitors come, change and go."""
+    """Join, change and close some visitors, so that code and buffers are loaded."""
     load.join(min(WARM_UP_VISITORS, options.sockets))
     for mood in ("release", "gratitude"):
         load.order("wait", timeout_ms=options.gap_ms)
@@ -335,7 +335,7 @@ def measure(stack: Stack, options: Options, payload_bytes: int) -> Figures:
 
 
 def where_memory_goes(options: Options) -> list[dict[str, Any]]:
-    """Trace ours with fewer visitors, and say what a visitor costs by line of source, the dearest first."""
+    """Trace ours with fewer visitors; return the memory of a visitor by line of source, the largest first."""
     visitors = min(TRACED_VISITORS, options.sockets)
     with tempfile.TemporaryDirectory() as data:
         command = STACKS["ours"].command(0, options, Path(data))
@@ -350,21 +350,21 @@ def where_memory_goes(options: Options) -> list[dict[str, Any]]:
 
 
 def median(rounds: list[dict[str, Figures]], name: str, figure: str) -> float:
-    """Take a figure's median over the rounds."""
+    """Return a figure's median over the rounds."""
     return float(statistics.median(getattr(each[name], figure) for each in rounds))
 
 
 def ratio_to_floor(
     rounds: list[dict[str, Figures]], name: str, figure: Callable[[Figures], float]
 ) -> float | None:
-    """Divide by the floor of the same round, and take the median over the rounds; None without a floor."""
+    """Return the median over the rounds of the ratio to the floor of the same round; None without a floor."""
     if "floor" not in rounds[0]:
         return None
     return statistics.median(figure(each[name]) / figure(each["floor"]) for each in rounds)
 
 
-def summarise(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, Any]]:
-    """Draw the rounds together: medians, and the worst of the times to the last."""
+def summarize(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, Any]]:
+    """Summarize the rounds: medians, and the worst of the times to the last."""
     return {
         name: {
             **{
@@ -385,7 +385,7 @@ def summarise(rounds: list[dict[str, Figures]]) -> dict[str, dict[str, Any]]:
 
 
 def goals(ours: dict[str, Any]) -> list[dict[str, Any]]:
-    """Hold ours against what it is built for."""
+    """Compare ours with its goals."""
 
     def goal(what: str, wanted: str, figure: float | None, unit: str, *, reached: bool) -> dict[str, Any]:
         return {"what": what, "goal": wanted, "figure": figure, "unit": unit, "reached": reached}
@@ -425,7 +425,7 @@ def goals(ours: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def machine() -> dict[str, str]:
-    """Say where this ran."""
+    """Return the machine of this run."""
     model = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -437,7 +437,7 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Say with what this ran."""
+    """Return the versions of this run."""
 
     def first_line(*command: str) -> str:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[0]
@@ -468,7 +468,7 @@ def build() -> None:
 
 
 def table(summary: dict[str, dict[str, Any]], style: box.Box) -> Table:
-    """Set the stacks under one another."""
+    """Return a table with a row for each stack."""
     drawn = Table(box=style)
     drawn.add_column("")
     for title in (
@@ -496,7 +496,7 @@ def table(summary: dict[str, dict[str, Any]], style: box.Box) -> Table:
 
 
 def remarks(report: dict[str, Any]) -> Iterator[str]:
-    """Say what stands below the table: what went wrong, where the memory goes, and which goals are reached."""
+    """Yield the remarks below the table: failures, the memory by line, and the goals."""
     if float(report["machine"]["load_average"]) > LOAD_AVERAGE_MAX:
         yield "[yellow]the machine had other work to do: trust the ratios of CPU, not the times[/]"
     for name, row in report["summary"].items():
@@ -517,7 +517,7 @@ def remarks(report: dict[str, Any]) -> Iterator[str]:
 
 
 def show(report: dict[str, Any]) -> None:
-    """Print everything for people; in a pipe, the table as Markdown."""
+    """Print the report; in a pipe, the table as Markdown."""
     console = Console(highlight=False)
     style = box.ROUNDED
     if not console.is_terminal:
@@ -596,7 +596,7 @@ def main() -> None:
         progress.print("tracing where the memory goes")
         where = where_memory_goes(options)
 
-    summary = summarise(rounds)
+    summary = summarize(rounds)
     report = {
         "machine": where_and_when,
         "versions": versions(),

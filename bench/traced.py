@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def place(filename: str, line: int) -> str:
-    """Name a line of source as people would: from its package on."""
+    """Return the place of a line of source, from its package on."""
     parts = Path(filename).parts
     if parts[-2:] == ("asyncio", "runners.py"):
         return "the event loop's own transports, handles and buffers"  # In C, below any Python.
@@ -26,7 +26,7 @@ def place(filename: str, line: int) -> str:
 
 
 def obey() -> None:
-    """Answer the orders on standard input."""
+    """Answer the commands on standard input."""
     before = tracemalloc.take_snapshot()
     for order in sys.stdin:
         now = tracemalloc.take_snapshot()

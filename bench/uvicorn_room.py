@@ -20,12 +20,12 @@ PAYLOAD_BYTES = int(sys.argv[1])
 MOODS = ("gratitude", "presence", "release", "connection")
 
 moods: dict[str, str] = {}  # By visitor.
-sends: dict[str, Any] = {}  # By visitor: the way to the socket.
+sends: dict[str, Any] = {}  # By visitor: the send of the socket.
 tally = dict.fromkeys((*MOODS, "unspoken"), 0)
 
 
 def presence() -> dict[str, str]:
-    """Say who is here, padded with spaces to the size that is compared."""
+    """Return the presence, padded with spaces to the size that is compared."""
     count = len(moods)
     text = json.dumps(
         {
@@ -35,7 +35,7 @@ def presence() -> dict[str, str]:
             "low": count,
             "high": count,
             "method": "counted",
-            "rate": 1.0,
+            "sample_rate": 1.0,
             "moods": {mood: tally[mood] for mood in MOODS},
             "unspoken": tally["unspoken"],
             "label": f"{count:,}",
@@ -49,7 +49,7 @@ def presence() -> dict[str, str]:
 
 
 async def room(scope: Any, receive: Any, send: Any) -> None:
-    """Hold one socket for as long as it lasts."""
+    """Serve one socket until it ends."""
     if scope["type"] != "websocket":
         raise NotImplementedError(scope["type"])
     visitor = ""
@@ -67,24 +67,24 @@ async def room(scope: Any, receive: Any, send: Any) -> None:
             tally[moods[visitor]] -= 1
             moods[visitor] = message["mood"]
             tally[message["mood"]] += 1
-            news = presence()
-            for tell in list(sends.values()):
-                await tell(news)
+            message = presence()
+            for send_to in list(sends.values()):
+                await send_to(message)
     if visitor:
         tally[moods.pop(visitor)] -= 1
         del sends[visitor]
 
 
 if __name__ == "__main__":
-    door = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     config = uvicorn.Config(
         room,
         ws=sys.argv[2],
         ws_per_message_deflate=False,
-        ws_ping_interval=None,  # The benchmark turns everybody's keepalive off.
+        ws_ping_interval=None,  # The benchmark turns the keepalive of every stack off.
         lifespan="off",
         log_level="error",
         access_log=False,
     )
-    print(f"http://127.0.0.1:{door.getsockname()[1]}", flush=True)
-    uvicorn.Server(config).run(sockets=[door])
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    uvicorn.Server(config).run(sockets=[listener])

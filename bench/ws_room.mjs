@@ -13,7 +13,7 @@ function presence() {
   const count = people.size;
   const moods = Object.fromEntries(MOODS.map((mood) => [mood, tally[mood]]));
   const text = JSON.stringify({
-    type: "presence", room: "lobby", count, low: count, high: count, method: "counted", rate: 1, moods,
+    type: "presence", room: "lobby", count, low: count, high: count, method: "counted", sample_rate: 1, moods,
     unspoken: tally.unspoken, label: String(count), as_of_ms: Date.now(), stale_after_ms: 30000, poll_ms: 30000,
   });
   return Buffer.from(text.padEnd(payloadBytes));
@@ -37,8 +37,8 @@ server.on("connection", (socket) => {
       tally[me.mood] -= 1;
       me.mood = message.mood;
       tally[me.mood] += 1;
-      const news = presence();
-      for (const person of people.values()) person.socket.send(news, { binary: false });
+      const presenceText = presence();
+      for (const person of people.values()) person.socket.send(presenceText, { binary: false });
     }
   });
   socket.on("close", () => {

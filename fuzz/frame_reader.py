@@ -1,6 +1,6 @@
 """Fuzz the reader of WebSocket frames against two others, in one process.
 
-The invariant: whatever bytes come, cut wherever, `FrameReader` reads the same messages, pings and pongs, in order, as
+The invariant: for any bytes, cut anywhere, `FrameReader` reads the same messages, pings and pongs, in order, as
 
 - a *model*: RFC 6455 written down again in the plainest way, which sees the whole stream at once, and
 - the *oracle*: the `websockets` library,
@@ -8,7 +8,7 @@ The invariant: whatever bytes come, cut wherever, `FrameReader` reads the same m
 and then either waits for more, or ends for a reason that the model finds in that very frame.
 
 The oracle is more lenient than we in three points, which the model knows: it takes binary messages, and lengths that are
-not in their shortest form, and it is told of no limit, because it would count control frames against it. In one point
+not in their shortest form, and it has no limit, because it would count control frames against it. In one point
 it is stricter: it calls a close frame within a message an error.
 """
 
@@ -31,14 +31,14 @@ LARGE_BYTES_MAX = 70_000
 
 @dataclass
 class Reading:
-    """What a reader made of a stream.
+    """The result of a reader for a stream.
 
     Attributes:
-        events: What was read: an opcode and its payload each.
-        ends: How it ended, in words; of the model, every way in which it may. Empty while it goes on.
-        oracle_ends: Of the model: how the oracle may end. Empty where it goes on.
-        used: Of the model: how many bytes were looked at until the end.
-        missing: Of the model: how many bytes the last frame still lacks.
+        events: The frames: an opcode and its payload each.
+        ends: How it ended, in words; of the model, every allowed end. Empty while it goes on.
+        oracle_ends: Of the model: the allowed ends of the oracle. Empty where it goes on.
+        used: Of the model: the bytes read until the end.
+        missing: Of the model: the bytes that the last frame still lacks.
     """
 
     events: list[tuple[int, bytes]] = field(default_factory=list)
@@ -106,7 +106,7 @@ def read_head(data: bytes, at: int) -> Head:
 
 
 def faults_of(head: Head, message: bytes | None, bytes_max: int) -> tuple[set[str], set[str]]:
-    """Find what is wrong with a head: what everybody minds, and what only we do."""
+    """Return the faults of a head: those that every reader rejects, and those that only ours does."""
     data_frame = head.opcode < Opcode.CLOSE
     breaches = [
         head.rsv != 0,
@@ -116,16 +116,16 @@ def faults_of(head: Head, message: bytes | None, bytes_max: int) -> tuple[set[st
         data_frame and (head.opcode == Opcode.CONTINUATION) == (message is None),
         head.length is not None and head.length >= 1 << 63,
     ]
-    ours_alone = set()
+    ours_only = set()
     if head.opcode == Opcode.BINARY:
-        ours_alone.add("failed 1003")
+        ours_only.add("failed 1003")
     if not data_frame and head.extended_bytes:
-        ours_alone.add("failed 1002")
+        ours_only.add("failed 1002")
     if head.length is not None and head.length < {0: 0, 2: 126, 8: 1 << 16}[head.extended_bytes]:
-        ours_alone.add("failed 1002")
+        ours_only.add("failed 1002")
     if data_frame and head.length is not None and head.length + len(message or b"") > bytes_max:
-        ours_alone.add("failed 1009")
-    return {"failed 1002"} if any(breaches) else set(), ours_alone
+        ours_only.add("failed 1009")
+    return {"failed 1002"} if any(breaches) else set(), ours_only
 
 
 def read_model(data: bytes, bytes_max: int) -> Reading:
@@ -133,12 +133,12 @@ def read_model(data: bytes, bytes_max: int) -> Reading:
     reading, message, at = Reading(), None, 0
     while len(data) >= at + 2:
         head = read_head(data, at)
-        faults, ours_alone = faults_of(head, message, bytes_max)
-        if not faults | ours_alone and len(data) < head.end:
+        faults, ours_only = faults_of(head, message, bytes_max)
+        if not faults | ours_only and len(data) < head.end:
             break
         reading.used, reading.missing = min(head.end, len(data)), max(0, head.end - len(data))
-        if faults | ours_alone:
-            reading.ends, reading.oracle_ends = faults | ours_alone, faults
+        if faults | ours_only:
+            reading.ends, reading.oracle_ends = faults | ours_only, faults
             break
         payload, at = (
             apply_mask(data[head.payload_at : head.end], data[head.payload_at - 4 : head.payload_at]),

@@ -1,8 +1,9 @@
 """Fuzz a running server over real sockets.
 
-The invariant: whatever bytes come, cut wherever, the server answers with legal HTTP and legal frames, closes with a code
-that it documents, ends every connection, and keeps serving others: a bystander in the same room is told of whoever comes
-and goes, and once the noise is over the count is right again. Nothing of it shows in the server's memory or log.
+The invariant: for any bytes, cut anywhere, the server answers with legal HTTP and legal frames, closes with a code
+that it documents, ends every connection, and keeps serving others: a bystander in the same room gets the presence
+of each join and leave, and once the fuzzing pauses the count is exact again. The server's memory does not grow and its log
+has no error.
 """
 
 import contextlib
@@ -31,10 +32,10 @@ from raw_websocket import (
 )
 
 DOCUMENTED = {1000, 1002, 1003, 1007, 1009, 1012, 4000, 4001, 4002, 4003, 4500, 4501}
-"""What the server may say of its own accord. A client's own code is sent back as well."""
+"""The codes with which the server may close. A client's own code is sent back as well."""
 
-CALM_EVERY = 200
-"""Inputs between two looks at the bystander."""
+CHECK_EVERY = 200
+"""Inputs between two checks of the server and the bystander."""
 
 GROWTH_BYTES_MAX = 32 << 20
 
@@ -59,14 +60,14 @@ def random_message(rng: random.Random) -> bytes:
 
 
 def random_payload(rng: random.Random) -> bytes:
-    """Make what a data frame carries: mostly a message."""
+    """Make the payload of a data frame: mostly a message."""
     if one_in(rng, 10):
         return b"x" * rng.choice([0, 126, 5000])
     return random_text(rng, 60) if one_in(rng, 10) else random_message(rng)
 
 
 def random_session(rng: random.Random) -> bytes:
-    """Write what a client may send from its first byte to its last."""
+    """Make the whole byte stream of a client."""
     opening = handshake(
         changed={"X-Padding": "x" * rng.choice([0, 10, 1000, 30_000])} if one_in(rng, 8) else None
     )
@@ -79,7 +80,7 @@ def random_session(rng: random.Random) -> bytes:
 
 
 class Campaign:
-    """A server, somebody who lives in its lobby, and what is fed to it."""
+    """A server, a bystander in its lobby, and the sessions that are sent to it."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -88,7 +89,7 @@ class Campaign:
         self.memory_bytes: int | None = None
 
     def try_one(self, rng: random.Random) -> str:
-        """Feed one session to the server."""
+        """Send one random session to the server."""
         data = random_session(rng)
         # The answer to the handshake is waited for, mostly: a client must not send frames before.
         head_bytes = data.find(b"\r\n\r\n") + 4
@@ -96,17 +97,17 @@ class Campaign:
         if one_in(rng, 20):
             pieces = cut(rng, data)
         try:
-            outcome = self.feed(pieces, rudely=one_in(rng, 8))
+            outcome = self.feed(pieces, abruptly=one_in(rng, 8))
             self.count += 1
-            if self.count % CALM_EVERY == 0:
-                self.check_calm()
+            if self.count % CHECK_EVERY == 0:
+                self.check_server()
         except TimeoutError:
             raise FindingError("the server neither answered nor ended the connection", pieces) from None
         except AssertionError as error:
             raise FindingError(str(error) or repr(error), pieces) from error
         return outcome
 
-    def feed(self, pieces: list[bytes], *, rudely: bool) -> str:
+    def feed(self, pieces: list[bytes], *, abruptly: bool) -> str:
         """Send one session, and check every byte of the answer.
 
         Returns:
@@ -122,15 +123,15 @@ class Campaign:
                     and piece.startswith(b"GET ")
                 ):
                     client.read_more(time.monotonic() + 5)
-            if rudely:
-                return "left without a word"
+            if abruptly:
+                return "aborted by the client"
             with contextlib.suppress(OSError):  # The server was faster.
                 client.tcp.shutdown(1)
             answer = client.read_until_end()
         return check_answer(answer)
 
-    def check_calm(self) -> None:
-        """See that the count is right again, the bystander is told of a newcomer, and nothing has grown."""
+    def check_server(self) -> None:
+        """Check that the count is exact, that the bystander gets the presence of a join, and that the memory has not grown."""
         port = self.server.port
         await_presence(port, "lobby", lambda presence: (presence["low"], presence["high"]) == (1, 1))
         with join(port, visitor="newcomer-0123456789", mood="connection") as newcomer:
@@ -210,7 +211,7 @@ def main() -> int:
             fuzzed = Campaign(server)
             status = campaign(fuzzed.try_one, argv)
             if status == 0:
-                fuzzed.check_calm()
+                fuzzed.check_server()
                 fuzzed.bystander.say("leave")
                 fuzzed.bystander.read_close(answer=True)
                 ended = server.stop()

@@ -1,6 +1,6 @@
 """Measure what the open page costs the browser's main thread: python scripts/battery.py [SECONDS].
 
-The share is the processor time that the main thread took for whatever it was (scripts, style, layout, painting, and the
+The share is the processor time that the main thread took for all tasks (scripts, style, layout, painting, and the
 browser's own work), by Chromium's `Performance.getMetrics`, in a minute of the open page. The room is made up in the page, as
 for the pictures.
 """
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from playwright.async_api import Browser, async_playwright
 from screenshots import CROWD, EXECUTABLE, FLAGS, HUGE, SITE, SIZES, Picture, answer
 
-# Somebody comes, goes or changes the mood, once a second: as often as a room tells.
+# A join, a leave or a change of mood once a second: as often as a room broadcasts.
 BUSY = """
 setInterval(() => {
   const presence = structuredClone(PRESENCE);
@@ -37,7 +37,7 @@ ROOMS = {
 async def share(
     browser: Browser, picture: Picture, size: str, seconds: float, *, busy: bool
 ) -> tuple[float, float]:
-    """Find the shares of the time that the main thread was busy at all, and busy with scripts, in percent."""
+    """Return the shares of the time that the main thread was busy, and busy with scripts, in percent."""
     width, height = SIZES[size]
     page = await browser.new_page(
         viewport={"width": width, "height": height}, device_scale_factor=1 if size == "desktop" else 3
@@ -54,8 +54,8 @@ async def share(
     await session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     async def metrics() -> dict[str, float]:
-        told = await session.send("Performance.getMetrics")
-        return {metric["name"]: metric["value"] for metric in told["metrics"]}
+        metrics_now = await session.send("Performance.getMetrics")
+        return {metric["name"]: metric["value"] for metric in metrics_now["metrics"]}
 
     before, began_s = await metrics(), time.monotonic()
     await asyncio.sleep(seconds)

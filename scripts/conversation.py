@@ -1,6 +1,6 @@
-"""Writes down a conversation with a real server, and the numbers by which somebody's own client can be checked.
+"""Writes a conversation with a real server, and the test vectors of a client.
 
-What differs from run to run (instants, tags, the random wait after a restart) is replaced by a number of its kind, and nothing else is.
+Only values that differ from run to run (instants, tags, the random wait after a restart) are replaced by a fixed one.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ from breathing_room.core.tickets import ticket
 PATIENCE_S: Final = 30
 PUSH_MS: Final = 20
 PAUSE_S: Final = 3 * PUSH_MS / 1_000
-"""After it a change is told at once, so that whoever caused it hears of it once: the announcement is the answer."""
+"""The pause before a request: after it a change is broadcast at once, so the broadcast is the only answer."""
 NOW_MS: Final = 1_767_225_600_000
 EPOCH: Final = 20_454
 ROOM: Final = "/v1/rooms/lobby"
 ANN, BOB, DAN = "ann-0123456789abcdef", "bob-0123456789abcdef", "dan-0123456789abcdef"
 
-TOLD_HEADERS: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After")
+SHOWN_HEADERS: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After")
 
 SAME: Final = {
     r'("(?:as_of|now)_ms": ?)\d+': rf"\g<1>{NOW_MS}",
@@ -39,26 +39,26 @@ SAME: Final = {
     r'("retry_ms": ?|^retry: )\d+': r"\g<1>3127",
     r'(ETag: |If-None-Match: )".*?"': r'\1"b54eb0d40f1a4b6f8bd9a1c4"',
 }
-"""What differs from run to run, and what stands for it."""
+"""Patterns of values that differ from run to run, and their replacements."""
 
 
 class Transcript:
-    """What was said, line by line."""
+    """The messages, line by line."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self._lines: list[str] = []
         self._before = ""
 
-    def tell(self, text: str) -> None:
-        """Say in words what comes next."""
+    def describe(self, text: str) -> None:
+        """Add a paragraph about the next messages."""
         if self._lines:
             self.parts.append("```text\n" + "\n".join(self._lines) + "\n```")
             self._lines = []
         self.parts.append(text)
 
     def line(self, who: str, way: str, text: str) -> None:
-        """Write a line down: ``>`` is to the server, ``<`` from it."""
+        """Add a line: ``>`` is to the server, ``<`` from it."""
         if way == ">":
             time.sleep(PAUSE_S)
         if way == "<":
@@ -68,23 +68,23 @@ class Transcript:
         self._lines.append(f"{who} {way} {text}")
 
 
-class UvicornHttp:
-    """Somebody who asks over HTTP."""
+class HttpClient:
+    """A client over HTTP."""
 
     def __init__(self, who: str, port: int, transcript: Transcript) -> None:
         self.who, self.transcript = who, transcript
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[Any, str]:
-        """Ask; returns what was answered, and its ETag."""
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.transcript.line(self.who, ">", "; ".join([f"{method} {path}", *map(": ".join, told.items())]))
+        """Send a request; return the answer and its ETag."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.transcript.line(self.who, ">", "; ".join([f"{method} {path}", *map(": ".join, sent.items())]))
         if body is not None:
             self.transcript.line(self.who, ">", json.dumps(body))
-        self.connection.request(method, path, None if body is None else json.dumps(body), told)
+        self.connection.request(method, path, None if body is None else json.dumps(body), sent)
         answer = self.connection.getresponse()
-        heard = [f"{name}: {answer.headers[name]}" for name in TOLD_HEADERS if name in answer.headers]
-        self.transcript.line(self.who, "<", "; ".join([f"{answer.status} {answer.reason}", *heard]))
+        received = [f"{name}: {answer.headers[name]}" for name in SHOWN_HEADERS if name in answer.headers]
+        self.transcript.line(self.who, "<", "; ".join([f"{answer.status} {answer.reason}", *received]))
         if answer.headers.get_content_type() == "text/event-stream":
             return answer, ""
         text = answer.read().decode()
@@ -94,7 +94,7 @@ class UvicornHttp:
 
 
 class Socket:
-    """Somebody with a socket."""
+    """A client over a socket."""
 
     def __init__(self, who: str, port: int, transcript: Transcript) -> None:
         self.who, self.transcript = who, transcript
@@ -103,22 +103,22 @@ class Socket:
         )
         transcript.line(who, ">", f"open ws://…{ROOM}/socket")
 
-    def say(self, **message: Any) -> None:
-        """Say something."""
+    def send(self, **message: Any) -> None:
+        """Send a message."""
         text = json.dumps(message)
         self.transcript.line(self.who, ">", text)
         self.connection.send(text)
 
-    def hear(self) -> None:
-        """Hear one message."""
+    def receive(self) -> None:
+        """Receive one message."""
         self.transcript.line(self.who, "<", str(self.connection.recv(timeout=PATIENCE_S)))
 
-    def hear_close(self) -> None:
-        """Hear that the server closes."""
+    def receive_close(self) -> None:
+        """Receive a close frame."""
         with contextlib.suppress(ConnectionClosed):
-            raise AssertionError(f"said instead of a close: {self.connection.recv(timeout=PATIENCE_S)!r}")
-        heard = f"close {self.connection.close_code} {self.connection.close_reason}"
-        self.transcript.line(self.who, "<", heard.strip())
+            raise AssertionError(f"received instead of a close: {self.connection.recv(timeout=PATIENCE_S)!r}")
+        received = f"close {self.connection.close_code} {self.connection.close_reason}"
+        self.transcript.line(self.who, "<", received.strip())
 
     def close(self, code: int, what: str) -> None:
         """Close with a code."""
@@ -128,7 +128,7 @@ class Socket:
 
 @contextmanager
 def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Start a server that remembers nothing; yields it and its port."""
+    """Start a server without stored data; yield it and its port."""
     flags = ["--port", "0", "--data", ":memory:", "--push-ms", str(PUSH_MS)]
     command = [sys.executable, "-m", "breathing_room", "serve", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -148,11 +148,11 @@ def server() -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.stdout.close()
 
 
-def converse() -> str:  # noqa: PLR0915 - it is told in the order in which it is held
-    """Hold the conversation, and return it as Markdown."""
+def converse() -> str:  # noqa: PLR0915 - one statement for each message, in order
+    """Run the conversation, and return it as Markdown."""
     talk = Transcript()
     with server() as (process, port), ExitStack() as leaving:
-        dan = UvicornHttp("dan", port, talk)
+        dan = HttpClient("dan", port, talk)
         leaving.callback(dan.connection.close)
 
         def socket(who: str) -> Socket:
@@ -160,96 +160,100 @@ def converse() -> str:  # noqa: PLR0915 - it is told in the order in which it is
             leaving.callback(opened.connection.close)
             return opened
 
-        talk.tell("Dan looks: how the room works, who is there, and again, with a tag that still holds.")
+        talk.describe(
+            "Dan reads the config, the presence, and the presence again with an ETag that still matches."
+        )
         dan.ask("GET", f"{ROOM}/config")
         presence, tag = dan.ask("GET", ROOM)
         dan.ask("GET", ROOM, If_None_Match=tag)
 
-        talk.tell("Ann comes over a socket and asks for the time; Bob comes with a mood, and both are told.")
-        ann = socket("ann")
-        ann.say(type="join", visitor=ANN)
-        ann.hear()
-        ann.say(type="time", sent_ms=12.5)
-        ann.hear()
-        bob = socket("bob")
-        bob.say(type="join", visitor=BOB, mood="release")
-        bob.hear()
-        ann.hear()
-
-        talk.tell(
-            "Ann feels something that is no mood of this room, which changes nothing; and then one that is."
+        talk.describe(
+            "Ann joins over a socket and requests the time; Bob joins with a mood, and both get the new presence."
         )
-        ann.say(type="mood", mood="envy")
-        ann.hear()
-        ann.say(type="mood", mood="gratitude")
-        ann.hear()
-        bob.hear()
+        ann = socket("ann")
+        ann.send(type="join", visitor=ANN)
+        ann.receive()
+        ann.send(type="time", sent_ms=12.5)
+        ann.receive()
+        bob = socket("bob")
+        bob.send(type="join", visitor=BOB, mood="release")
+        bob.receive()
+        ann.receive()
 
-        talk.tell(
-            "Dan, without a socket, reports with the epoch of the presence that he saw. His ticket is below the rate, 1, so he is counted. "
-            "An epoch that is not is refused; and he says goodbye."
+        talk.describe(
+            "Ann names a mood that the room does not declare, which is an error and changes nothing; then one that it does."
+        )
+        ann.send(type="mood", mood="envy")
+        ann.receive()
+        ann.send(type="mood", mood="gratitude")
+        ann.receive()
+        bob.receive()
+
+        talk.describe(
+            "Dan, without a socket, reports with the epoch of the presence that he read. His ticket is below the sample rate, 1, so he is "
+            "counted. A report with another epoch is rejected. Then he leaves."
         )
         dan.ask("POST", f"{ROOM}/heartbeat", {"visitor": DAN, "mood": "presence", "epoch": presence["epoch"]})
-        ann.hear()
-        bob.hear()
+        ann.receive()
+        bob.receive()
         dan.ask("POST", f"{ROOM}/heartbeat", {"visitor": DAN, "epoch": 1})
         dan.ask("POST", f"{ROOM}/leave", {"visitor": DAN})
-        ann.hear()
-        bob.hear()
+        ann.receive()
+        bob.receive()
 
-        talk.tell(
-            "Bob's line breaks (4000 says the same for who has to break it). He stays counted for `grace_ms`, in `high` and no longer in `low`, and is "
-            "simply there again when he comes back."
+        talk.describe(
+            "Bob's connection is lost (a close with 4000 counts the same). He stays counted for `grace_ms`, in `high` and no longer in "
+            "`low`, and is confirmed when he joins again."
         )
-        bob.close(4000, "which is no goodbye")
-        ann.hear()
+        bob.close(4000, "which is not a leave")
+        ann.receive()
         bob = socket("bob")
-        bob.say(type="join", visitor=BOB)
-        bob.hear()
-        ann.hear()
+        bob.send(type="join", visitor=BOB)
+        bob.receive()
+        ann.receive()
 
-        talk.tell("Bob leaves, and is gone at once.")
-        bob.say(type="leave")
-        bob.hear_close()
-        ann.hear()
+        talk.describe("Bob leaves, and is removed at once.")
+        bob.send(type="leave")
+        bob.receive_close()
+        ann.receive()
 
-        talk.tell(
-            "Eve says what makes no sense. Nineteen times she is told so; after the twentieth she is not wanted back."
+        talk.describe(
+            "Eve sends bad messages. Nineteen are answered with an error; after the twentieth the server closes with a code that forbids a reconnect."
         )
         eve = socket("eve")
-        eve.say(type="observe")
-        eve.hear()
-        eve.say(type="tomorrow")
-        eve.hear()
+        eve.send(type="observe")
+        eve.receive()
+        eve.send(type="tomorrow")
+        eve.receive()
         for _ in range(19):
             eve.connection.send("{}")
         talk.line("eve", ">", "{} nineteen times")
         for _ in range(18):
             eve.connection.recv(timeout=PATIENCE_S)
         talk.line("eve", "<", "an error, eighteen times")
-        eve.hear()
-        eve.hear_close()
+        eve.receive()
+        eve.receive_close()
 
-        talk.tell(
-            "Dan listens to events. Then the server restarts, and tells each of them another moment to come back."
+        talk.describe(
+            "Dan subscribes to events. Then the server restarts, and gives each client a different time to wait before it reconnects."
         )
         stream, _ = dan.ask("GET", f"{ROOM}/events")
-        hear_event(stream, talk)
+        receive_event(stream, talk)
         process.send_signal(signal.SIGTERM)
-        ann.hear_close()
-        hear_event(stream, talk)
-    talk.tell("")
+        ann.receive_close()
+        receive_event(stream, talk)
+    talk.describe("")
     return "\n\n".join(talk.parts).strip()
 
 
-def hear_event(stream: http.client.HTTPResponse, talk: Transcript) -> None:
-    """Hear one event, up to its empty line."""
+def receive_event(stream: http.client.HTTPResponse, talk: Transcript) -> None:
+    """Receive one event, up to its empty line."""
     while line := stream.readline().decode().rstrip("\n"):
         talk.line("dan", "<", line)
 
 
 def vectors() -> str:
-    """List what a client's own functions must give."""
+    """Return the test vectors of a client's own functions."""
     tickets = ["| room | epoch | visitor | ticket · 2^32 | ticket |", "|---|---|---|---|---|"]
     for room, epoch, visitor in (
         ("lobby", EPOCH, ANN),
@@ -270,7 +274,7 @@ def vectors() -> str:
     ):
         there = moment(PATTERNS[pattern], NOW_MS + at_ms)
         breaths.append(f"| {NOW_MS + at_ms} | `{pattern}` | {there.phase} | {there.remaining_ms} ms |")
-    walks = [
+    interpolations = [
         "| shown before | count, low, high that arrive | at once | after a third | at `poll_ms` |",
         "|---|---|---|---|---|",
     ]
@@ -279,10 +283,10 @@ def vectors() -> str:
         (1_000, 1_300, 1_200, 1_400),
         (None, 1_300, 900, 1_700),
     ):
-        walk = Interpolator().toward(before, before or 0, before, now_ms=0, length_ms=0)
-        walk = walk.toward(count, low, high, now_ms=0, length_ms=30_000)
-        shown = " | ".join(f"{walk.at(at_ms):,}" for at_ms in (0, 10_000, 30_000))
-        walks.append(
+        interpolator = Interpolator().toward(before, before or 0, before, now_ms=0, length_ms=0)
+        interpolator = interpolator.toward(count, low, high, now_ms=0, length_ms=30_000)
+        shown = " | ".join(f"{interpolator.at(at_ms):,}" for at_ms in (0, 10_000, 30_000))
+        interpolations.append(
             f"| {'unknown' if before is None else f'{before:,}'} | {count:,}, {low:,}, {high:,} | {shown} |"
         )
     return "\n\n".join(
@@ -292,6 +296,6 @@ def vectors() -> str:
             "### The breath",
             "\n".join(breaths),
             "### Between two polls",
-            "\n".join(walks),
+            "\n".join(interpolations),
         ]
     )

@@ -9,18 +9,18 @@ from breathing_room.hosts.server.metrics import COUNTERS
 NOW_MS = 1_767_298_500_000
 """2026-01-01, a Thursday, 20:15 UTC."""
 
-LOOK_MS = 300_000
+SAMPLE_MS = 300_000
 
 
 def usual(hour: int) -> float:
-    """Say how many come at an hour of a made-up week: most in the evening, fewer in the night, more on Sundays."""
+    """Return the mean count of an hour of a made-up week: most in the evening, fewest at night, more on Sundays."""
     day = hour % 24
     evening = math.exp(-(((day - 20.5) / 3.2) ** 2)) + 0.55 * math.exp(-(((day - 7.5) / 1.6) ** 2))
     return (18 + 290 * evening) * (1.25 if hour // 24 == 6 else 1.0)
 
 
 def people(at_ms: int) -> float:
-    """Say how many are there at an instant of a made-up day."""
+    """Return the count at an instant of a made-up day."""
     share = at_ms % HOUR_MS / HOUR_MS
     hour = hour_of_week(at_ms)
     mean = (1 - share) * usual(hour) + share * usual((hour + 1) % 168)
@@ -30,15 +30,15 @@ def people(at_ms: int) -> float:
 def presence(
     room: str, count: int | None, low: int, high: int | None, method: str, *, rate: float = 1.0
 ) -> dict[str, Any]:
-    """Make up what a room says."""
+    """Return a made-up presence."""
     moods = {"gratitude": 84, "presence": 113, "release": 55, "connection": 77} if room == "lobby" else {}
     return {
-        "room": room, "count": count, "low": low, "high": high, "method": method, "rate": rate, "moods": moods, "unspoken": 4,
+        "room": room, "count": count, "low": low, "high": high, "method": method, "sample_rate": rate, "moods": moods, "unspoken": 4,
     }  # fmt: skip
 
 
-def look(at_ms: int) -> dict[str, Any]:
-    """Make up a look; in the night the server was away for an hour, and above 200 only a sample was asked."""
+def timeline_sample(at_ms: int) -> dict[str, Any]:
+    """Return a made-up sample of the timeline; at night the server was down for an hour, and above 200 the count is sampled."""
     count = round(people(at_ms))
     width = round(1.96 * math.sqrt(count * 3)) if count > 200 else 0
     away = 11 * HOUR_MS < NOW_MS - at_ms < 12 * HOUR_MS
@@ -46,11 +46,11 @@ def look(at_ms: int) -> dict[str, Any]:
 
 
 def sample() -> dict[str, Any]:
-    """Make up what ``/admin.json`` says."""
-    trail = [look(at_ms) for at_ms in range(NOW_MS - 287 * LOOK_MS, NOW_MS + 1, LOOK_MS)]
-    now = trail[-1]
+    """Return a made-up body of ``/admin.json``."""
+    timeline = [timeline_sample(at_ms) for at_ms in range(NOW_MS - 287 * SAMPLE_MS, NOW_MS + 1, SAMPLE_MS)]
+    now = timeline[-1]
     since_ms = NOW_MS - NOW_MS % 86_400_000
-    peak = max((seen for seen in trail if seen["at_ms"] >= since_ms), key=lambda seen: seen["count"] or 0)
+    peak = max((seen for seen in timeline if seen["at_ms"] >= since_ms), key=lambda seen: seen["count"] or 0)
 
     def row(shown: dict[str, Any], most: dict[str, Any] | None, came: int) -> dict[str, Any]:
         sockets = {"count": came, "low": round(came * 0.97), "high": round(came * 1.03)}
@@ -58,9 +58,9 @@ def sample() -> dict[str, Any]:
         today = {
             "since_ms": since_ms,
             "peak": most,
-            "people": sampled if shown["rate"] < 1 else sockets,
+            "people": sampled if shown["sample_rate"] < 1 else sockets,
             "people_on_sockets": sockets,
-            "rate_min": shown["rate"],
+            "rate_min": shown["sample_rate"],
         }
         return {
             "room": shown["room"],
@@ -107,7 +107,7 @@ def sample() -> dict[str, Any]:
                 {"prefix": "04d7710b", "seats": 4, "share": 0.052},
                 {"prefix": "e81c2a90", "seats": 2, "share": 0.026},
             ],
-            "last_day": trail,
+            "last_day": timeline,
             "week": week,
         },
     }  # fmt: skip

@@ -327,15 +327,15 @@ def unexplained() -> Iterator[str]:
     """Name every command, option, argument, setting and metric that does not say what it is."""
     for context in commands():
         command = context.command
-        told = command.help or ""
-        if not told:
+        help_text = command.help or ""
+        if not help_text:
             yield context.command_path
         for parameter in command.params:
             if isinstance(parameter, click.Option) and not parameter.help:
                 yield f"{context.command_path} {parameter.opts[0]}"
             if isinstance(parameter, click.Argument):
                 words = re.findall(r"\w+", parameter.human_readable_name)
-                if not any(re.search(rf"\b{word}", told, re.IGNORECASE) for word in words):
+                if not any(re.search(rf"\b{word}", help_text, re.IGNORECASE) for word in words):
                     yield f"{context.command_path} {parameter.human_readable_name}"
     yield from (f"the setting {one.name}" for one in settings() if not one.meaning or one.group not in GROUPS)
     yield from (f"the metric {family.name}" for family in metrics() if not family.documentation)

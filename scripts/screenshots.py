@@ -84,13 +84,13 @@ def presence(
     high: int | None = None,
     min_cell_size: int = 0,
 ) -> dict[str, Any]:
-    """Make up what the server would say of such a crowd: so many people in each mood."""
+    """Return a made-up presence with so many visitors in each mood."""
     tallies = (*people, unspoken)
     count = sum(tallies)
     rate = min(1.0, PANEL_SIZE / max(1, count)) if method == "sampled" else 1.0
 
     def interval(tally: int) -> Interval:
-        # The larger of two errors, the sample's; a made-up usual crowd is told as badly.
+        # The larger of two errors, the sample's; the made-up history has the same error.
         width = 1.96 * math.sqrt(tally * (1 - rate) / rate) if rate < 1 else 0.0
         return tally, max(0, round(tally - width)), round(tally + width)
 
@@ -99,18 +99,18 @@ def presence(
     cells = merge_cells([interval(tally) for tally in tallies], min_cell_size)
     names = (*moods, UNSPOKEN)
     known = method != "unknown"
-    told: dict[str, Interval | None] = dict(zip(names, cells, strict=True))
+    cell_of: dict[str, Interval | None] = dict(zip(names, cells, strict=True))
     return {
         "room": "lobby",
         "count": count if known else None,
         "low": low,
         "high": high if known else None,
         "method": method,
-        "rate": rate,
+        "sample_rate": rate,
         "epoch": 20_454,
-        "moods": {mood: cell[0] if (cell := told[mood]) else None for mood in moods},
-        "unspoken": cell[0] if (cell := told[UNSPOKEN]) else None,
-        "mood_intervals": {name: cell[1:] if cell else None for name, cell in told.items()},
+        "moods": {mood: cell[0] if (cell := cell_of[mood]) else None for mood in moods},
+        "unspoken": cell[0] if (cell := cell_of[UNSPOKEN]) else None,
+        "mood_intervals": {name: cell[1:] if cell else None for name, cell in cell_of.items()},
         "label": read_label(count if known else None, low, high, shown=None)[0],
         "as_of_ms": NOON_MS,
         "stale_after_ms": 30_000,
@@ -381,7 +381,7 @@ async def take_other(browser: Browser, name: str, size: str, folder: Path) -> Pa
 
 
 def keep(file: Path) -> None:
-    """Tell of a picture; one that the documentation shows is put there, too."""
+    """Print the path of a picture; copy one that the documentation shows to its place."""
     print(file, flush=True)
     if file.stem in KEPT:
         name, width = KEPT[file.stem]

@@ -58,7 +58,7 @@ def test_a_crowd_that_polls_is_counted_under_its_budget(name: str) -> None:
 
 def test_legacy_clients_are_shown_beside_the_naive_figure() -> None:
     """No report of legacy clients is rejected, and just after their joins the naive figure is 33 times too large."""
-    seen = show("coins")
+    seen = show("legacy")
     assert seen["figures"]["failures"] == {}
     last = seen["rows"][-1]
     assert last["naive"] >= 33 * last["truth"]
