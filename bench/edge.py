@@ -120,7 +120,12 @@ async def operations() -> None:
     """Count what the platform would bill for a steady crowd over six minutes, beside the figures of the price model."""
     for name, timetable, kind, way in (
         ("every visitor on a socket, with a push every 30 s", Timetable(), OnSocket, OBJECT),
-        ("a panel that reports, published every 30 s", Timetable(heartbeats=REPORTED_HEARTBEATS), OfPanel, FIXED),
+        (
+            "a panel that reports, published every 30 s",
+            Timetable(heartbeats=REPORTED_HEARTBEATS),
+            OfPanel,
+            FIXED,
+        ),
     ):
         with ExitStack() as stack:
             kv, bucket = Service().start(Kv), Service().start(R2)
