@@ -1,4 +1,4 @@
-"""Serve one of the examples that are pages, with the rooms beside it.
+"""Serve one of the example pages, with rooms beside it.
 
 Run it with::
 
@@ -24,7 +24,7 @@ ESBUILD = EXAMPLES.parent / "node_modules" / "esbuild" / "bin" / "esbuild"
 
 
 def build(app: Path) -> None:
-    """Turn a page's TypeScript into a script. The rooms' client is in it, from the package `breathing-room`."""
+    """Compile a page's TypeScript to a script, with the client from the package `breathing-room`."""
     if not ESBUILD.exists():
         raise SystemExit("React comes from npm: run `npm install` first")
     options = ["--bundle", "--format=esm", "--jsx=automatic", "--log-level=warning"]
@@ -33,7 +33,7 @@ def build(app: Path) -> None:
 
 
 def main(name: str, port: int = 8080) -> None:
-    """Build what has to be built, and serve."""
+    """Build the page if it needs it, and serve."""
     folder = EXAMPLES / name
     app = folder / "app.tsx"
     if app.exists():
