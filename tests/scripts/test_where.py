@@ -1,4 +1,4 @@
-"""The map of where everything went: nothing of commit fcd8191 is homeless, and the script that reads the map answers."""
+"""The map of moved files and symbols: it has every file of commit fcd8191, and the script that reads it answers."""
 
 import importlib
 from pathlib import Path
@@ -54,7 +54,7 @@ def ask(where: Any, tree: Path) -> Any:
 
 
 def test_every_module_has_one_row_of_its_own(where: Any) -> None:
-    """Each of the 169 modules of the commit stands in the map exactly once, with a home or with what replaces it."""
+    """Each of the 169 modules of the commit is in the map exactly once, with a home or a replacement."""
     rows = [move for move in where.read_moves() if not move.symbol]
     modules = [move.old for move in rows if move.old.startswith("src/") and move.old.endswith(".py")]
 
@@ -64,7 +64,7 @@ def test_every_module_has_one_row_of_its_own(where: Any) -> None:
 
 
 def test_how_a_module_goes_agrees_with_its_homes(where: Any) -> None:
-    """What stays has its own path as its home, what splits has several, and what moves has another one."""
+    """A file that stays has its own path as its home, one that splits has several, and one that moves has another."""
     for move in where.read_moves():
         if move.symbol:
             continue
@@ -79,7 +79,7 @@ def test_how_a_module_goes_agrees_with_its_homes(where: Any) -> None:
 
 
 def test_a_symbol_stands_behind_the_row_of_its_file(where: Any) -> None:
-    """Each symbol of the map belongs to a file of the map, and stands there once."""
+    """Each symbol of the map belongs to a file of the map, and is in it once."""
     moves = where.read_moves()
     files = {move.old for move in moves if not move.symbol}
     symbols = [(move.old, move.symbol) for move in moves if move.symbol]
@@ -89,18 +89,30 @@ def test_a_symbol_stands_behind_the_row_of_its_file(where: Any) -> None:
 
 
 def test_what_left_its_place_is_where_the_map_says(where: Any) -> None:
-    """A source file that is not in its old place is in all of its homes."""
+    """A source file that is not at its old path has all of its homes."""
     for move in where.read_moves():
         if not move.symbol and move.old.startswith("src/") and not (ROOT / move.old).exists():
             assert [home for home in move.homes if not (ROOT / home).exists()] == [], move.old
 
 
-SUPPORT_SINCE = set("acted_strategies cost_page program room_adapter structure tiers wheel written".split())  # noqa: SIM905
+SUPPORT_SINCE = {
+    *(
+        "acted_strategies",
+        "cost_page",
+        "program",
+        "room_adapter",
+        "schemas_of_v1",
+        "structure",
+        "tiers",
+        "wheel",
+        "written",
+    ),
+}
 """Helpers of tests that the commit did not have."""
 
 
 def test_the_helpers_of_tests_are_in_the_map(where: Any) -> None:
-    """Of a helper that stood in `tests` itself, and whose reports cite it so, the answer was that the commit had none."""
+    """Every helper that was in `tests` itself is in the map: reports cite it by that path, and the script did not find it."""
     homes = {home: move.old for move in where.read_moves() if not move.symbol for home in move.homes}
     for file in sorted((ROOT / "tests" / "support").glob("*.py")):
         if file.stem not in SUPPORT_SINCE:
@@ -117,7 +129,7 @@ def test_a_symbol_is_mapped_to_where_it_is_defined(where: Any) -> None:
 
 
 def test_a_file_that_moved(ask: Any) -> None:
-    """A file that moved is answered with its home, however much of its path is given."""
+    """A file that moved is answered with its home, for its path, its name or its module."""
     answer = ["src/breathing_room/core/agenda.py -> src/breathing_room/core/deadlines.py"]
 
     assert ask("agenda.py") == answer
@@ -126,7 +138,7 @@ def test_a_file_that_moved(ask: Any) -> None:
 
 
 def test_a_file_on_its_way(ask: Any) -> None:
-    """Of a file that did not move yet, or not all of it, the answer says so."""
+    """The answer for a file that has not moved yet, or in part, says so."""
     core = "src/breathing_room/core/"
     assert ask("hosts/cluster.py") == [
         "src/breathing_room/hosts/cluster.py has not moved yet; it goes to src/breathing_room/hosts/node.py"
@@ -137,7 +149,7 @@ def test_a_file_on_its_way(ask: Any) -> None:
 
 
 def test_what_goes_is_answered_by_what_replaces_it(ask: Any) -> None:
-    """A file, a class or a method that goes is answered by what replaces it."""
+    """A file, a class or a method that is gone is answered with its replacement."""
     assert ask("hosts/cost.py") == ["src/breathing_room/hosts/cost.py is gone  (a command)"]
     assert ask("Whole") == ["src/breathing_room/core/cluster.py Whole goes  (the broadcaster)"]
     assert ask("core/cluster.py", "Whole.facts")[1:] == [
@@ -146,7 +158,7 @@ def test_what_goes_is_answered_by_what_replaces_it(ask: Any) -> None:
 
 
 def test_a_symbol_is_found_under_its_new_name(ask: Any) -> None:
-    """A class and its methods are found where they are defined now, a class that has another name now included."""
+    """A class and its methods are found where they are defined now, also under a new name."""
     moved = "src/breathing_room/core/agenda.py {} -> src/breathing_room/core/deadlines.py:{}"
 
     assert ask("Agenda") == [moved.format("Agenda", "4 DeadlineQueue")]
@@ -156,7 +168,7 @@ def test_a_symbol_is_found_under_its_new_name(ask: Any) -> None:
 
 
 def test_a_line_is_answered_by_what_stood_there(where: Any) -> None:
-    """A line of the commit is answered by the innermost function around it; one between two, by the file alone."""
+    """A line of the commit is answered with the innermost definition around it."""
     source = "A = 1\n\n\n@wraps\nclass Room:\n    def step(self):\n        pass\n"
     found = list(where.definitions(where.ast.parse(source)))
 
@@ -177,13 +189,13 @@ def test_a_line_is_answered_by_what_stood_there(where: Any) -> None:
 def test_what_is_not_there_names_what_is_near(
     ask: Any, where: Any, arguments: list[str], message: str
 ) -> None:
-    """A wrong path, symbol or line is answered with what was wrong, and what is near it or what to do."""
+    """A wrong path, symbol or line is an error with the nearest names, or with what to do."""
     with pytest.raises(where.NotFoundError, match=message):
         ask(*arguments)
 
 
 def test_the_command_ends_with_a_status(where: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints answers and ends with 0, says on standard error what is not there and ends with 1, and shows how to ask."""
+    """The command exits with 0 after an answer, with 1 after an error, and with 2 after its usage."""
     assert where.main(["hosts/server/session.py"]) == 0
     assert "hosts/common/rooms/connection.py" in capsys.readouterr().out
     assert where.main(["hosts/server/sesion.py"]) == 1
