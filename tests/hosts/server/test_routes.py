@@ -617,5 +617,5 @@ async def test_what_a_room_costs_is_not_computed_for_strangers(client: httpx.Asy
     answer = await client.get(path)
     assert answer.status_code == 404
     assert answer.json() == {
-        "error": {"code": "not_found", "message": "there is nothing here", "status": 404}
+        "error": {"code": "not_found", "message": "not found", "status": 404}
     }

@@ -1,6 +1,7 @@
-"""Reads settings: text as flags and variables have it, and values as files have them, each by how it was declared.
+"""Parse settings: the text of options and variables, and the values of TOML files, by how each is declared.
 
-Names and values are checked here, so that an error says where they stand; a config checks them again, and how they relate.
+Names and values are checked here, so that an error can name its place; a config checks them again, and their
+relations.
 """
 
 import contextlib
@@ -19,29 +20,37 @@ ENVIRONMENT_PREFIX: Final = "BREATHING_ROOM_"
 SWITCHES: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 ROOMS: Final = "rooms"
-"""Settings of single rooms: tables of a file, and a variable of a Worker."""
+"""Settings of single rooms: tables of a file, and a JSON variable of a Worker."""
 
 
 def check_names(names: Iterable[str], known: Collection[str], where: str = "") -> None:
-    """Refuse a name that is no setting, with the one that was probably meant.
+    """Reject a name that is no setting, and suggest the nearest one.
+
+    Args:
+        names: The names to check.
+        known: The names of all settings that may be set there.
+        where: Where the names stand, as the beginning of the error message.
 
     Raises:
         ConfigError: A name is unknown.
     """
     for name in names:
         if name not in known:
-            meant = get_close_matches(name, known, n=1)
+            # As it may have been typed for another place: LEASE_MS is a variable's, lease-ms an option's.
+            nearest = get_close_matches(name.lower().replace("-", "_"), known, n=1)
             advice = (
-                f'did you mean "{meant[0]}"?' if meant else "`breathing-room serve --help` lists them all"
+                f'did you mean "{nearest[0]}"?'
+                if nearest
+                else "`breathing-room serve --help` lists all settings"
             )
             raise ConfigError(f'{where}unknown setting "{name}"; {advice}')
 
 
-# --- Text, as flags and variables have it -------------------------------------------------------------------------------
+# --- Text, as options and variables have it -----------------------------------------------------------------------------
 
 
 def variable_of(name: str) -> str:
-    """Name the variable of the environment that has a setting."""
+    """Return the environment variable of a setting."""
     return f"{ENVIRONMENT_PREFIX}{name.upper()}"
 
 
@@ -49,25 +58,26 @@ def read_variables(known: Mapping[str, Setting], environ: Mapping[str, str]) -> 
     """Read settings from the environment, or from the variables of a Worker.
 
     Args:
-        known: What can be set there.
-        environ: Text by name; only names with our prefix are looked at.
+        known: The settings that may be set there.
+        environ: Text by variable; variables without the prefix ``BREATHING_ROOM_`` are ignored.
 
     Raises:
-        ConfigError: A name with our prefix is no setting, or its text does not fit it.
+        ConfigError: A variable with the prefix is no setting, or its text is not valid for it.
     """
-    texts = {
-        variable.removeprefix(ENVIRONMENT_PREFIX).lower(): text
-        for variable, text in environ.items()
-        if variable.startswith(ENVIRONMENT_PREFIX)
-    }
-    return {name: parse(name, text, known) for name, text in texts.items()}
+    values = {}
+    for variable, text in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            check_names([name], known, f"{variable}: ")
+            values[name] = parse(name, text, known)
+    return values
 
 
 def parse(name: str, text: str, known: Mapping[str, Setting]) -> Any:
-    """Read a setting from text, as the environment and flags have it; several values are separated by commas.
+    """Parse the text of a setting, as variables and options have it; several values are separated by commas.
 
     Raises:
-        ConfigError: There is no such setting, or the text does not fit it.
+        ConfigError: There is no such setting, or the text is not valid for it.
     """
     check_names([name], known)
     declared = known[name]
@@ -100,7 +110,7 @@ def read_file(path: Path | None, known: Mapping[str, Setting]) -> dict[str, Any]
     """Read the settings of a TOML file; none without one.
 
     Raises:
-        ConfigError: There is no such file, a name in it is unknown or a value is of another kind.
+        ConfigError: There is no such file, or a name in it is unknown, or a value is not valid.
     """
     if path is None:
         return {}
@@ -111,6 +121,7 @@ def read_file(path: Path | None, known: Mapping[str, Setting]) -> dict[str, Any]
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from None
     rooms = table.pop(ROOMS, {})
+    check_names(table, {*known, ROOMS}, f"{path}: ")
     return {
         **_typed_values(table, known, f"{path}: "),
         ROOMS: _typed_rooms(rooms, known, f"{path}: ", "tables, such as [rooms.lobby]"),
@@ -120,14 +131,15 @@ def read_file(path: Path | None, known: Mapping[str, Setting]) -> dict[str, Any]
 def _typed_rooms(
     tables: Any, known: Mapping[str, Setting], where: str, expected: str
 ) -> dict[str, dict[str, Any]]:
-    """Check the tables of rooms, as a file or a variable has them; ``known`` is what can be set beside them."""
+    """Check the tables of rooms, as a file or a variable has them; ``known`` are the settings beside them."""
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigError(f"{where}{ROOMS} must be {expected}")
     for room, table in tables.items():
         for name in table:
             if name in known and name not in ROOM_FIELDS:
                 raise ConfigError(
-                    f"{where}{ROOMS}.{room}: {name} holds for all rooms, and cannot be set for one: move it out of the table"
+                    f"{where}{ROOMS}.{room}: {name} applies to all rooms and cannot be set for one: "
+                    "move it out of the table"
                 )
     return {
         room: _typed_values(table, ROOM_FIELDS, f"{where}{ROOMS}.{room}: ") for room, table in tables.items()
@@ -141,7 +153,7 @@ def _typed_values(table: Mapping[str, Any], known: Mapping[str, Setting], where:
 
 
 def _typed(declared: Setting, value: Any, where: str) -> Any:
-    """Check the type and the range of one value; text is not repeated, as it may be secret."""
+    """Check the type and the range of one value; the error does not repeat text, which may be secret."""
     if declared.kind is str and not declared.choices and not isinstance(value, str):
         raise ConfigError(f"{where}{declared.name} must be {declared.expected}")
     if declared.kind is tuple:

@@ -1,7 +1,7 @@
-"""What can be set about a server: one validated object, from flags, environment and a TOML file.
+"""The settings of a server: one validated object, from options, environment variables and a TOML file.
 
-A flag goes before the environment (``BREATHING_ROOM_LEASE_MS``), and the environment before the file. Settings of
-rooms stand beside those of the server and hold for every room; the file may set them for one room alone::
+An option overrides the environment (``BREATHING_ROOM_LEASE_MS``), and the environment overrides the file. Settings
+of rooms stand beside those of the server and apply to every room; the file may set them for one room alone::
 
     port = 9000
     lease_ms = 30_000
@@ -34,11 +34,11 @@ from breathing_room.hosts.common.read_settings import (
 )
 
 PRESENCE_URL: Final = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
-# What a Bearer header can carry (RFC 6750, section 2.1), and too long to guess: nothing slows a guesser down.
+# The characters of a Bearer token (RFC 6750, section 2.1), and too long to guess: wrong tokens are not throttled.
 ADMIN_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{32,}")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
-# RFC 1918, RFC 4193 and RFC 4291: this machine, and those of its own network.
+# RFC 1918, RFC 4193 and RFC 4291: loopback, private and link-local networks.
 PRIVATE_NETWORKS: Final = (
     "127.0.0.0/8",
     "::1/128",
@@ -52,30 +52,32 @@ PRIVATE_NETWORKS: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerConfig:
-    """How a server works. Every length is in milliseconds."""
+    """The config of a server. Every length is in milliseconds."""
 
     host: str = setting(
         "127.0.0.1",
-        "address to listen on; 0.0.0.0 or :: for every one, so that other machines can reach this server",
+        "address to listen on; 0.0.0.0 or :: for all interfaces, so that other machines can reach the server",
         group="network",
     )
-    port: int = setting(8000, "port to listen on; 0 takes a free one", low=0, high=65_535, group="network")
+    port: int = setting(8000, "port to listen on; 0 picks a free one", low=0, high=65_535, group="network")
     data: str = setting(
-        "breathing-room.db", "file that survives a restart; :memory: keeps nothing", group="place"
+        "breathing-room.db",
+        "SQLite file in which rooms survive a restart; :memory: stores nothing",
+        group="place",
     )
     default_room: str = setting(
         "lobby",
-        "the room of the page and of every client that names none, and of the paths under /api; it is never closed",
+        "room of the page, of clients that name no room, and of the paths under /api; it is never closed",
         group="place",
     )
     open_rooms: bool = setting(
         True,
-        "whether a room opens when its first visitor comes, or only the rooms of the file do",
+        "whether a room is created when its first visitor joins; if false, only the rooms of the config file exist",
         group="limits",
     )
     rooms_max: int = setting(
         1_000,
-        "rooms open at once, beyond which no other opens; each costs about 10 KB and a row in /metrics",
+        "most rooms open at once; each costs about 10 KB and its own series in /metrics",
         unit="rooms",
         low=1,
         high=1_000_000,
@@ -83,7 +85,7 @@ class ServerConfig:
     )
     rooms_per_prefix_max: int = setting(
         50,
-        "rooms that one address prefix (IPv4 /32, IPv6 /64) may hold open; stops a script from taking them all",
+        "most rooms that one address prefix (IPv4 /32, IPv6 /64) may hold open, so that no single client uses up rooms_max",
         unit="rooms",
         low=1,
         high=1_000_000,
@@ -91,37 +93,38 @@ class ServerConfig:
     )
     origins: tuple[str, ...] = setting(
         ("*",),
-        "web origins that may use this server, such as https://example.com; * for all. Its own is always allowed",
+        "allowed web origins (CORS), such as https://example.com; * for all. The server's own origin is always allowed",
         group="security",
     )
     trusted_proxies: tuple[str, ...] = setting(
         (),
-        "networks whose X-Forwarded-For is believed, such as 127.0.0.1/32; without them a proxy counts as one address",
+        "networks whose X-Forwarded-For is trusted, such as 127.0.0.1/32; without it all clients behind a proxy share its "
+        "address",
         group="network",
     )
     uncapped_networks: tuple[str, ...] = setting(
         PRIVATE_NETWORKS,
-        "networks to which prefix_seats_max does not apply, such as that of a school behind one address. By default "
-        "loopback and private ones: a proxy that was not declared must not cut a crowd to 64",
+        "networks to which prefix_seats_max does not apply, such as a school behind one address. By default loopback and "
+        "private ones, so that an undeclared proxy does not cap the count",
         group="limits",
     )
     signing_key: str = setting(
         "",
-        "key under which visitor ids must be signed (`breathing-room sign`), from the environment or the file only; "
-        "without one a client may make up an id",
+        "key with which visitor ids must be signed (`breathing-room sign`), from the environment or the file only; "
+        "without it clients choose their own ids",
         group="security",
         secret=True,
     )
     admin_token: str = setting(
         "",
-        "what opens the operator's page `/admin`, from the environment or the file only, such as `openssl rand -hex 32` "
-        "prints; without one the page does not exist, and each room's day (some 70 KB) is not kept",
+        "token of the operator's page `/admin`, from the environment or the file only, such as `openssl rand -hex 32` "
+        "prints; without it the page is off, and the daily statistics (some 70 KB a room) are not collected",
         group="security",
         secret=True,
     )
     signed_max_age_s: int = setting(
         86_400,
-        "how old a signed id may be; a visit that is longer needs a new one",
+        "how long a signed id is valid; a client needs a new one to join or report after that",
         unit="s",
         low=60,
         high=31 * 86_400,
@@ -129,7 +132,7 @@ class ServerConfig:
     )
     presence_max_age_s: int = setting(
         5,
-        "how long a cache may answer for presence: how old a polled count may be, and how rarely caches ask again",
+        "how long caches may serve a presence (Cache-Control); longer saves requests, and polled counts are older",
         unit="s",
         low=0,
         high=3_600,
@@ -137,7 +140,7 @@ class ServerConfig:
     )
     config_max_age_s: int = setting(
         300,
-        "how long a cache may answer for a room's config: how late clients learn of a changed one",
+        "how long caches may serve a room's config; clients see a changed config with that delay",
         unit="s",
         low=0,
         high=86_400,
@@ -145,13 +148,13 @@ class ServerConfig:
     )
     publish_url: str = setting(
         "",
-        "folder or bucket (s3://, gs://, az://) to which presence, config and history of the default room and those of "
-        "the file are written, so that no read needs this server. Credentials come from the environment",
+        "folder or bucket (s3://, gs://, az://) to which presence, config and history of the default room and of the "
+        "rooms of the config file are written, so that reads need no server. Credentials come from the environment",
         group="reading",
     )
     publish_ms: int = setting(
         5_000,
-        "the least time between two rounds of publishing, and the most that one may take",
+        "least time between two rounds of publishing, and the timeout of a write; published counts are older by that",
         unit="ms",
         low=1_000,
         high=60_000,
@@ -159,12 +162,12 @@ class ServerConfig:
     )
     presence_url: str = setting(
         "",
-        "address under which readers find what is published, such as https://cdn.example/presence; clients poll there",
+        "public URL of what is published, such as https://cdn.example/presence; clients poll there instead of here",
         group="reading",
     )
     message_bytes_max: int = setting(
         4_096,
-        "longest message of a socket, which a longer one closes; the longest that makes sense has some 200 bytes",
+        "longest message of a connection; a longer one closes it. The longest valid message has some 200 bytes",
         unit="bytes",
         low=512,
         high=1_048_576,
@@ -172,7 +175,7 @@ class ServerConfig:
     )
     body_bytes_max: int = setting(
         4_096,
-        "longest body of a request, for the same reason",
+        "longest body of a request; a longer one is answered 413",
         unit="bytes",
         low=512,
         high=1_048_576,
@@ -180,7 +183,7 @@ class ServerConfig:
     )
     headers_bytes_max: int = setting(
         16_384,
-        "longest head of a request; browsers with many cookies send 8 KB",
+        "longest request line and headers; longer ones are answered 431. Browsers with many cookies send 8 KB",
         unit="bytes",
         low=1_024,
         high=1_048_576,
@@ -188,7 +191,7 @@ class ServerConfig:
     )
     bad_messages_max: int = setting(
         20,
-        "messages that make no sense, after which a socket is closed",
+        "invalid messages after which a connection is closed",
         unit="messages",
         low=1,
         high=1_000_000,
@@ -196,7 +199,7 @@ class ServerConfig:
     )
     handshake_ms: int = setting(
         10_000,
-        "how long a request's head and body may take to arrive, before the connection is closed",
+        "timeout for the headers and the body of a request, after which its connection is closed",
         unit="ms",
         low=100,
         high=600_000,
@@ -204,7 +207,7 @@ class ServerConfig:
     )
     join_ms: int = setting(
         10_000,
-        "how long a socket may be open before it sends join or observe; after that it is closed",
+        "timeout for the first join or observe of a connection, after which it is closed",
         unit="ms",
         low=100,
         high=600_000,
@@ -212,7 +215,7 @@ class ServerConfig:
     )
     slow_reader_ms: int = setting(
         15_000,
-        "how long a socket may refuse to read before it is closed",
+        "how long a client may leave data unread before its connection is closed",
         unit="ms",
         low=100,
         high=600_000,
@@ -220,8 +223,8 @@ class ServerConfig:
     )
     reconnect_spread_ms: int = setting(
         5_000,
-        "over how long clients come back after a restart, each at a moment of its own: longer spares the server, and "
-        "keeps clients waiting",
+        "time over which clients reconnect after a restart, each at a random moment; longer spreads the load, and clients "
+        "wait longer",
         unit="ms",
         low=0,
         high=600_000,
@@ -229,19 +232,20 @@ class ServerConfig:
     )
     redis: str = setting(
         "",
-        "address of the Redis or Valkey over which several servers hold one room together (redis://, rediss://, "
-        "unix://, redis+sentinel://); `data` is not used then. Give it in the environment if it holds a password",
+        "URL of the Redis or Valkey through which several servers share rooms (redis://, rediss://, unix://, "
+        "redis+sentinel://); `data` is then not used. Set it in the environment if it holds a password",
         group="place",
         shown=False,
     )
     node: str = setting(
         "",
-        "name of this server among those, which must differ from the others'; by default the machine's name and the port",
+        "name of this server in the cluster, which must be unique; by default the hostname and the port",
         group="place",
     )
     node_ms: int = setting(
         250,
-        "how often this server sends the others what changed: how late they know; with more than a hundred servers, 1,000",
+        "time between two deltas that this server sends to the cluster; other servers' counts lag by that. Use 1,000 with "
+        "more than a hundred servers",
         unit="ms",
         low=20,
         high=60_000,
@@ -249,7 +253,7 @@ class ServerConfig:
     )
     node_lease_ms: int = setting(
         15_000,
-        "how long the visitors of a server that died stay counted, as suspects, while they come back elsewhere",
+        "how long the visitors of a crashed server stay counted, as suspect, while they reconnect to other servers",
         unit="ms",
         low=100,
         high=3_600_000,
@@ -257,7 +261,7 @@ class ServerConfig:
     )
     workers: int = setting(
         1,
-        "processes that share the port, one for each core; more than one need `redis`",
+        "worker processes that share the port, one for each core; more than one need `redis`",
         unit="processes",
         low=1,
         high=1_024,
@@ -265,12 +269,12 @@ class ServerConfig:
     )
     reuse_port: bool = setting(
         False,
-        "whether several servers of one machine may listen on the port; the kernel shares connections out",
+        "whether several servers on one machine may listen on the port (SO_REUSEPORT); the kernel balances connections",
         group="network",
     )
     log_level: str = setting(
         "info",
-        "how much is logged: lines of this level and above",
+        "lowest level that is logged",
         choices=LOG_LEVELS,
         group="network",
     )
@@ -278,7 +282,7 @@ class ServerConfig:
     rooms: Mapping[str, RoomConfig] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check every field, then how they relate."""
+        """Check every field, then their relations."""
         check_settings(self, SERVER_FIELDS)
         self._check_cluster()
         self._check_access()
@@ -295,21 +299,25 @@ class ServerConfig:
             self._check_room(f"{ROOMS}.{name}: ", room)
 
     def _check_cluster(self) -> None:
-        """Check what several servers of one room need."""
+        """Check the settings of a cluster."""
         if self.node and not NODE_NAME.fullmatch(self.node):
-            raise ConfigError(f"node must be 1 to 64 of A-Z, a-z, 0-9, _, ., : and -, not {self.node!r}")
+            raise ConfigError(
+                f"node must be 1 to 64 characters of A-Z, a-z, 0-9, _, ., : and -, not {self.node!r}"
+            )
         if self.redis and self.node_lease_ms < 2 * LATE_TICKS * self.node_ms:
             raise ConfigError(
-                f"node_lease_ms must be at least {2 * LATE_TICKS} times node_ms: a server is in doubt after half of that"
+                f"node_lease_ms must be at least {2 * LATE_TICKS} times node_ms, {2 * LATE_TICKS * self.node_ms:,}: "
+                "a server becomes suspect after half of that"
             )
         if self.workers > 1 and not self.redis:
             raise ConfigError(
-                "workers hold one room together over Redis: name one with --redis, such as redis://127.0.0.1:6379 or "
-                "unix:///run/redis/redis.sock. To have one: apt-get install redis-server; pip install 'breathing-room[redis]'"
+                "several workers need redis: set it, such as --redis redis://127.0.0.1:6379 or "
+                "unix:///run/redis/redis.sock. To install it: apt-get install redis-server; "
+                "pip install 'breathing-room[redis]'"
             )
 
     def _check_access(self) -> None:
-        """Check keys, addresses and networks. No message repeats a secret."""
+        """Check keys, URLs and networks. No message repeats a secret."""
         if self.signing_key != "":
             check_key(self.signing_key)
         if self.admin_token != "" and not (
@@ -320,73 +328,73 @@ class ServerConfig:
             )
         if self.presence_url and not PRESENCE_URL.fullmatch(self.presence_url):
             raise ConfigError(
-                f"presence_url must begin with http:// or https:// and have no query, not {self.presence_url!r}"
+                f"presence_url must be an http:// or https:// URL without a query, not {self.presence_url!r}"
             )
         for origin in self.origins:
             if origin != "*" and not origin.startswith(("http://", "https://")):
-                raise ConfigError(f"origins must be * or begin with http:// or https://, not {origin!r}")
+                raise ConfigError(f"origins must be * or origins such as https://example.com, not {origin!r}")
         _ = self.proxy_networks, self.networks_without_cap
 
     def _check_room(self, place: str, room: RoomConfig) -> None:
         """Check the settings of a room against those of the server."""
         if self.publish_url and 2 * self.publish_ms > room.stale_after_ms:
             raise ConfigError(
-                f"{place}publish_ms must not exceed half of stale_after_ms, {room.stale_after_ms // 2:,}: readers would be left with "
-                "what is no longer valid"
+                f"{place}publish_ms must not exceed half of stale_after_ms, {room.stale_after_ms // 2:,}: "
+                "published presences would become stale"
             )
         if room.stale_after_ms < 1_000 * self.presence_max_age_s:
             raise ConfigError(
-                f"{place}presence_max_age_s must not exceed stale_after_ms, {room.stale_after_ms:,}: a cache would serve what is no "
-                "longer valid"
+                f"{place}presence_max_age_s must not exceed stale_after_ms, {room.stale_after_ms:,}: "
+                "caches would serve stale presences"
             )
         if self.redis and self.reconnect_spread_ms > room.grace_ms:
             raise ConfigError(
-                f"{place}grace_ms must not be less than reconnect_spread_ms, {self.reconnect_spread_ms:,}: a visitor whom a "
-                "server sends to the others is counted for so long"
+                f"{place}grace_ms must not be less than reconnect_spread_ms, {self.reconnect_spread_ms:,}: "
+                "a visitor whose server stops has that long to reconnect to another"
             )
-        # A copy may be as old again while it is renewed; a poll comes up to a tenth late.
-        heard_ms = 2_000 * self.presence_max_age_s + room.poll_ms * 11 // 10
-        if room.mode == "poll" and room.rate_propagation_ms < heard_ms:
+        # stale-while-revalidate doubles the age of a cached copy; a poll is up to a tenth late.
+        least_ms = 2_000 * self.presence_max_age_s + room.poll_ms * 11 // 10
+        if room.mode == "poll" and room.rate_propagation_ms < least_ms:
             raise ConfigError(
-                f"{place}rate_propagation_ms must be at least {heard_ms:,}: twice presence_max_age_s and the longest poll, until "
-                "when a client may act on an old rate"
+                f"{place}rate_propagation_ms must be at least {least_ms:,}, twice presence_max_age_s plus the longest poll: "
+                "clients act on an old rate for that long"
             )
 
     @property
     def proxy_networks(self) -> tuple[Network, ...]:
-        """The networks of ``trusted_proxies``."""
+        """``trusted_proxies`` as networks."""
         return _networks("trusted_proxies", self.trusted_proxies)
 
     @property
     def networks_without_cap(self) -> tuple[Network, ...]:
-        """The networks of ``uncapped_networks``."""
+        """``uncapped_networks`` as networks."""
         return _networks("uncapped_networks", self.uncapped_networks)
 
     @property
     def kept_rooms(self) -> tuple[str, ...]:
-        """The rooms that are never closed, and published."""
+        """The rooms that are never closed and are published: the default room and those of the config."""
         return tuple(dict.fromkeys((self.default_room, *self.rooms)))
 
     def presence_url_of(self, room: str) -> str | None:
-        """Say where readers find the published presence of a room; None for nowhere."""
+        """Return the URL of the published presence of a room; None if it is not published."""
         if not self.presence_url or room not in self.kept_rooms:
             return None
         return f"{self.presence_url.rstrip('/')}/{presence_path(room)}"
 
     def room_config(self, name: str) -> RoomConfig:
-        """Say how a room works."""
+        """Return the config of a room."""
         return self.rooms.get(name, self.room)
 
     def admission(
         self, room: str, *, now_ms: int, wall_ms: Callable[[], int], has_memory: bool = True
     ) -> Admission:
-        """Make what decides which reports and connections come into a room.
+        """Create the admission of a room.
 
         Args:
             room: The room's name.
             now_ms: The host's time.
             wall_ms: Returns the milliseconds since 1970-01-01 UTC.
-            has_memory: Whether a process remembers the room between two requests.
+            has_memory: Whether the process keeps the room between two requests.
         """
         verify = None
         if self.signing_key:
@@ -402,18 +410,18 @@ class ServerConfig:
         path: Path | None = None,
         others: Mapping[str, Setting] = MappingProxyType({}),
     ) -> Self:
-        """Put a config together.
+        """Load a config.
 
         Args:
-            flags: What the command line set: field names to values of the right types.
-            environ: The environment; only names with our prefix are looked at.
+            flags: The values of command-line options, by the names of settings.
+            environ: The environment; variables without the prefix ``BREATHING_ROOM_`` are ignored.
             path: A TOML file.
-            others: What else the file may set, for hosts that share it; it is checked, and left out.
+            others: Settings of other hosts that the file may hold too; they are checked, and left out.
 
         Raises:
-            ConfigError: A name is unknown or a value is wrong; the message says where it stands.
+            ConfigError: A name is unknown or a value is not valid; the message names the place.
         """
-        # Rooms of their own are a file's, or a `config`'s: as arguments they would come in unchecked.
+        # `rooms` may be set by a file or a `config` only: as an argument it would not be checked.
         check_names(flags, FIELDS)
         in_file = read_file(path, {**FIELDS, **others})
         ours = {name: value for name, value in in_file.items() if name not in others}
@@ -421,10 +429,10 @@ class ServerConfig:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Make a config of values of the right types, by the names of settings; ``rooms`` has those of single rooms.
+        """Create a config of typed values, by the names of settings; ``rooms`` has those of single rooms.
 
         Raises:
-            ConfigError: A name is unknown or a value is wrong.
+            ConfigError: A name is unknown or a value is not valid.
         """
         check_names(values, {*FIELDS, ROOMS})
         of_rooms = {name: value for name, value in values.items() if name in ROOM_FIELDS}
@@ -444,7 +452,7 @@ def _networks(name: str, texts: tuple[str, ...]) -> tuple[Network, ...]:
 
 
 def _own_config(room: str, values: Mapping[str, Any]) -> RoomConfig:
-    """Make the config of one room, whose errors name it."""
+    """Create the config of one room; its errors name the room."""
     try:
         return RoomConfig(**values)
     except ConfigError as error:
@@ -452,15 +460,15 @@ def _own_config(room: str, values: Mapping[str, Any]) -> RoomConfig:
 
 
 SERVER_FIELDS: Final = settings_of(ServerConfig)
-"""What can be set about the server itself."""
+"""The settings of the server itself, by name."""
 
 FIELDS: Final = SERVER_FIELDS | ROOM_FIELDS
-"""Everything that can be set by flag, environment or file, by name."""
+"""The settings of the server and of its rooms, by name."""
 
 SECRETS: Final = frozenset(name for name, declared in FIELDS.items() if declared.secret)
-"""Those that are no flags: the list of processes would show them."""
+"""The settings that are not options: process lists show command lines."""
 
 
 def settings() -> Iterator[Setting]:
-    """List what can be set about a server."""
+    """Yield the settings of a server and of its rooms."""
     yield from FIELDS.values()

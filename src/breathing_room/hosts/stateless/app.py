@@ -24,7 +24,7 @@ from breathing_room.hosts.common.http.middleware import (
     presence_response,
     read_body,
 )
-from breathing_room.hosts.common.http.responses import etag_of_presence, presence_kept
+from breathing_room.hosts.common.http.responses import etag_of_presence, presence_cache_control
 from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.common.store_mode.writer import Writer
 from breathing_room.ports import Clock, Store, wall_ms
@@ -67,13 +67,13 @@ class Routes:
     async def badge(self, request: Request) -> Response:
         """Draw a badge with the label."""
         presence = await self.writer.presence(self.writer.check_open(request.path_params["room"]))
-        kept = presence_kept(self.config.presence_max_age_s)
+        kept = presence_cache_control(self.config.presence_max_age_s)
         return cacheable(request, badge(presence).encode(), kept, media_type="image/svg+xml")
 
     async def document_presence(self, request: Request) -> Response:
         """Answer the presence in the shape of the planning document's app."""
         presence = await self.writer.presence(self.config.default_room)
-        kept = presence_kept(self.config.presence_max_age_s)
+        kept = presence_cache_control(self.config.presence_max_age_s)
         body = encode(document_api.presence_body(presence))
         return cacheable(request, body, kept, etag=etag_of_presence(presence))
 

@@ -39,7 +39,7 @@ from breathing_room.hosts.common.http.responses import (
     etag_of_config,
     etag_of_presence,
     json_answer,
-    presence_kept,
+    presence_cache_control,
 )
 from breathing_room.hosts.common.rooms.clock import Clock
 from breathing_room.hosts.common.rooms.reports import (
@@ -180,7 +180,7 @@ class Routes:
         """Answer a request here, from the cache where that may be; return None for what only the room can answer."""
         known = request.header("if-none-match")
         presence_cache, config_cache = (
-            presence_kept(self.config.presence_max_age_s),
+            presence_cache_control(self.config.presence_max_age_s),
             f"public, max-age={self.config.config_max_age_s}",
         )
         match route:

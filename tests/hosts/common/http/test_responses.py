@@ -21,7 +21,7 @@ from breathing_room.hosts.common.http.responses import (
     etag_of_presence,
     json_answer,
     page_headers,
-    presence_kept,
+    presence_cache_control,
 )
 
 PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
@@ -101,7 +101,7 @@ def test_the_page_may_reach_only_where_presence_is_published() -> None:
     assert "connect-src 'self' ws: wss: https://cdn.example;" in policy
     assert "connect-src 'self' ws: wss: ;" in page_headers("")["Content-Security-Policy"]
     assert "default-src 'none'" in policy
-    assert presence_kept(5) == "public, max-age=5, stale-while-revalidate=5"
+    assert presence_cache_control(5) == "public, max-age=5, stale-while-revalidate=5"
 
 
 def test_a_wrong_method_names_the_right_ones() -> None:

@@ -119,7 +119,7 @@ async def test_what_cannot_be_read_is_unknown(
     with caplog.at_level(logging.ERROR):
         restored = await store.restore("lobby")
     assert (restored.is_known, restored.is_empty, restored.snapshot) == (True, False, None)
-    assert "the snapshot of room lobby is of no use" in caplog.text
+    assert "the snapshot of room lobby cannot be decoded" in caplog.text
 
 
 async def test_where_writes_cost_the_note_is_written_when_the_room_fills_or_empties(

@@ -1,1 +1,1 @@
-"""Who may come in: signatures, address prefixes, limits."""
+"""Access control: signed visitor ids, address prefixes, the limit on open files."""

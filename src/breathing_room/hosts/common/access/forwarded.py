@@ -1,4 +1,4 @@
-"""Which address a client has, when proxies that we trust stand before us and say so in ``X-Forwarded-For``."""
+"""The address of a client behind trusted proxies, read from ``X-Forwarded-For``."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 def client_address(
     address: str | None, forwarded_for: str | None, trusted: Iterable[Network]
 ) -> Address | None:
-    """Walk back through the proxies that we trust: the first address that is not one of them is the client's.
+    """Return the address of a client: the last one of the chain that is not a trusted proxy.
 
     Args:
         address: The peer of the connection, None if there is none (a Unix socket).
         forwarded_for: The header ``X-Forwarded-For``, if there was one.
-        trusted: Networks whose header is believed.
+        trusted: Networks whose header is trusted.
 
     Returns:
-        The address; None for a peer without one that can be read.
+        The address; None for a peer whose address is missing or cannot be parsed.
     """
     trusted = tuple(trusted)
     hops = [hop.strip() for hop in (forwarded_for or "").split(",") if hop.strip()]
@@ -27,7 +27,7 @@ def client_address(
     while client is not None and hops and any(client in network for network in trusted):
         before = _parse(hops.pop())
         if before is None:
-            break  # A proxy that passes on rubbish is itself the best that we know.
+            break  # The header is malformed here: the proxy that sent it is the last address known to be true.
         client = before
     return client
 
@@ -37,5 +37,5 @@ def _parse(address: str | None) -> Address | None:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
         return None
-    # A listener of both kinds sees IPv4 peers as ::ffff:192.0.2.1.
+    # A dual-stack listener sees IPv4 peers as ::ffff:192.0.2.1.
     return getattr(parsed, "ipv4_mapped", None) or parsed

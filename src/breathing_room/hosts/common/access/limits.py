@@ -1,4 +1,4 @@
-"""How many people this machine can hold: every socket is an open file."""
+"""The capacity of this process: every socket is an open file."""
 
 import resource
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Capacity:
 
 
 def raise_file_limit() -> Capacity:
-    """Raise the soft limit on open files to the hard one, and say what that allows."""
+    """Raise the soft limit on open files to the hard one, and return the capacity that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
         except (ValueError, OSError):
-            pass  # macOS refuses "unlimited"; what we have is what we say.
+            pass  # macOS refuses "unlimited": the soft limit stays.
     files = 1_048_576 if soft == resource.RLIM_INFINITY else soft
     return Capacity(files, max(files // 2, files - RESERVED))

@@ -1,12 +1,13 @@
-"""Whom a limit applies to, without knowing whom: keyed hashes of address prefixes.
+"""Keyed hashes of address prefixes: limits per address without storing an address.
 
-Two limits ask. How many rooms one prefix may hold open is asked of everybody. How many seats of a panel it may fill
-(``prefix_seats_max``) is asked only of networks behind which there is one subscriber; others are *uncapped*. Loopback and private
-networks are, unless they are told otherwise: whoever seems to come from there is a proxy that nobody declared, or an
-office, and a cap would cut a crowd to 64. A school behind one public address is declared by its operator.
+Two limits use them. The number of rooms that one prefix may hold open applies to every network. The number of
+seats of a panel that it may fill (``prefix_seats_max``) applies only to networks with one subscriber behind a
+prefix; others are *uncapped*. Loopback and private networks are uncapped by default: a peer from there is an
+undeclared proxy or an office, and a cap would cut a crowd to 64. The operator declares a school behind one
+public address (``uncapped_networks``).
 
-A prefix is one IPv4 address or one IPv6 /64, the least that one subscriber gets. The key lives in memory only and is
-drawn anew every day, so a hash means nothing tomorrow or to anybody else.
+A prefix is one IPv4 address or one IPv6 /64, the least that one subscriber gets. The key is held in memory only
+and rotated every day, so hashes of two days or of two processes cannot be linked.
 """
 
 import hashlib
@@ -21,11 +22,11 @@ UNKNOWN: Final = b"unknown"
 
 
 class Prefixes:
-    """Hashes addresses.
+    """Hashes the prefixes of client addresses.
 
     Args:
-        trusted_proxies: Networks whose ``X-Forwarded-For`` is believed.
-        uncapped: Networks whose people may fill a panel.
+        trusted_proxies: Networks whose ``X-Forwarded-For`` is trusted.
+        uncapped: Networks to which the cap on seats does not apply.
     """
 
     def __init__(self, trusted_proxies: Iterable[Network] = (), uncapped: Iterable[Network] = ()) -> None:
@@ -35,7 +36,7 @@ class Prefixes:
         self._day = -1
 
     def hash(self, address: str | None, forwarded_for: str | None, *, wall_ms: int) -> bytes:
-        """Hash the prefix of whoever is at the other end.
+        """Hash the prefix of the client's address.
 
         Args:
             address: The peer of the connection, None if there is none (a Unix socket).
@@ -49,7 +50,7 @@ class Prefixes:
         return UNKNOWN if client is None else self._hash(client, wall_ms)
 
     def capped(self, address: str | None, forwarded_for: str | None, *, wall_ms: int) -> bytes | None:
-        """Hash the prefix of whoever is at the other end, if a cap on seats applies to it.
+        """Hash the prefix of the client's address, if the cap on seats applies to it.
 
         Args:
             address: As for ``hash``.
@@ -57,7 +58,7 @@ class Prefixes:
             wall_ms: Likewise.
 
         Returns:
-            Eight bytes; None for uncapped networks, and for a peer without an address, which is a program beside us.
+            Eight bytes; None for uncapped networks, and for a peer without an address (a Unix socket).
         """
         client = client_address(address, forwarded_for, self._trusted)
         if client is None or any(client in network for network in self._uncapped):

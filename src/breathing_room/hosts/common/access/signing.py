@@ -1,20 +1,21 @@
-"""Signed visitor ids: who may be counted is for an application to say that knows its people.
+"""Signed visitor ids: the application that knows its users issues the ids that are counted.
 
-In an unsigned room whoever forges reports makes up the ids, and with them the tickets: a script that only keeps ids with a
-low ticket is asked to report each time, and each of them stands for 1 / rate people. With a ``signing_key`` the
-server counts only ids that somebody with the key has issued, one at a time, after a login or under a limit of its own.
+In an unsigned room the author of forged reports chooses the ids, and with them the tickets: a script that keeps
+only ids with a low ticket is in every sample, and each of them stands for 1 / rate people. With a ``signing_key``
+the server counts only ids that a holder of the key has issued, one at a time, after a login or under a rate limit
+of the application.
 
-A signed id is an id: 16 to 64 of ``A-Za-z0-9_-``. Clients carry it as they carry any other, and its ticket is drawn from all of it, so
-whoever issues it cannot choose the ticket either, and neither can the visitor::
+A signed id is an id: 16 to 64 of ``A-Za-z0-9_-``. Clients carry it as they carry any other, and its ticket is
+drawn from all of it, so neither the issuer nor the visitor can choose the ticket::
 
     random, 22 characters | seconds since 1970, 6 characters | signature, 22 characters
 
 Each part is Base64 for URLs without padding. The signature is the first half of HMAC-SHA-256 (RFC 2104, section 5) of
-``breathing-room visitor``, the room and the first 28 characters, joined by NUL. Characters are compared, not bytes: else some
-of them could be changed without harm, and one signature would be good for several people.
+``breathing-room visitor``, the room and the first 28 characters, joined by NUL. Characters are compared, not
+bytes: the last character of a part has unused bits, and with those one signature would fit several ids.
 
-Why not ``itsdangerous``: its tokens hold a dot and are longer than an id may be, so every client, the ticket and the wire
-would need to know of a second kind of id; its value, the signature, is one call of the standard library, and an
+Why not ``itsdangerous``: its tokens hold a dot and are longer than an id may be, so every client, the ticket and
+the wire would need a second kind of id; its value, the signature, is one call of the standard library, and an
 application in any language makes one in five lines (``docs/howto/sign.md``).
 """
 
@@ -31,14 +32,14 @@ from breathing_room.core.errors import ClientError, ConfigError
 from breathing_room.core.wire import check_room
 
 KEY_CHARACTERS_MIN: Final = 32
-"""What a key of 128 random bits has in hexadecimal."""
+"""The length of 128 random bits in hexadecimal."""
 
 RANDOM_BYTES: Final = 16
 TIME_BYTES: Final = 4
 SIGNATURE_BYTES: Final = 16
 
 CLOCKS_DIFFER_S: Final = 60
-"""How far the clock of whoever signs may be ahead of ours."""
+"""How far the issuer's clock may be ahead of the server's."""
 
 _SIGNED_CHARACTERS: Final = 28
 _CHARACTERS: Final = 50
@@ -66,14 +67,14 @@ def sign_visitor(key: str, room: str, *, now_s: int | None = None) -> str:
 
 
 def check_signed(key: str, room: str, visitor: str, *, now_s: int, max_age_s: int | None) -> None:
-    """Refuse a visitor whom nobody with the key let in.
+    """Reject a visitor id without a valid signature for this room.
 
     Args:
         key: The server's ``signing_key``.
         room: The room's name.
         visitor: A visitor id of valid form.
         now_s: Seconds since 1970-01-01 UTC.
-        max_age_s: How long ago it may have been issued; None for any time: whoever was let in may always go.
+        max_age_s: How long ago it may have been issued; None for any time: an admitted visitor may always leave.
 
     Raises:
         ClientError: ``unsigned_visitor``.
@@ -85,13 +86,13 @@ def check_signed(key: str, room: str, visitor: str, *, now_s: int, max_age_s: in
             return
     raise ClientError(
         "unsigned_visitor",
-        "visitor must be an id that was signed for this room, not too long ago",
+        "visitor is not a valid signed id for this room, or it has expired: get a new one from the application",
         status=403,
     )
 
 
 def verifier(key: str, room: str, *, max_age_s: int, wall_ms: Callable[[], int]) -> Verify:
-    """Make the check of visitor ids that admission asks for.
+    """Return the check of visitor ids that ``Admission`` calls.
 
     Args:
         key: The server's ``signing_key``.
@@ -107,10 +108,10 @@ def verifier(key: str, room: str, *, max_age_s: int, wall_ms: Callable[[], int])
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that could be guessed.
+    """Reject a signing key that is too short to be secret.
 
     Raises:
-        ConfigError: It is too short. The message does not repeat it.
+        ConfigError: It is too short. The message does not contain it.
     """
     if not isinstance(key, str) or len(key) < KEY_CHARACTERS_MIN or not key.isprintable():
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""What is answered over HTTP, whichever host answers."""
+"""HTTP as every host has it: responses, middleware, origins, the handshake, the page's files."""

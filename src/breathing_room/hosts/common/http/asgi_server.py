@@ -1,4 +1,4 @@
-"""Runs any ASGI application of ours: how uvicorn is set up, the socket that it listens on, and a server that ends in order."""
+"""Run an ASGI application under uvicorn: its options, the listening socket and a graceful shutdown."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,11 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from breathing_room.core.errors import ConfigError
 
-# A client that does not read pins its send buffer in the kernel: 2.2 MB where Linux may choose. The longest burst that we
-# send is a few hundred bytes, and the latest presence replaces what could not be sent.
+# A client that does not read pins its send buffer in the kernel: 2.2 MB where Linux may choose. The longest burst
+# that is sent is a few hundred bytes, and the latest presence replaces one that could not be sent.
 SEND_BUFFER_BYTES = 16_384
 
-# Joins come in storms; what does not fit in the backlog waits a second for its next try. The kernel caps it at somaxconn.
+# Joins come in storms; a SYN beyond the backlog is retried after a second. The kernel caps it at somaxconn.
 BACKLOG = 16_384
 
 HOW: Final[Mapping[str, Any]] = {
@@ -28,11 +28,11 @@ HOW: Final[Mapping[str, Any]] = {
     "backlog": BACKLOG,
     "timeout_graceful_shutdown": 5,
 }
-"""What uvicorn is told of every server of ours."""
+"""The uvicorn options that every server of this package uses."""
 
 
 class AsgiServer(uvicorn.Server):
-    """uvicorn's server, which says when it listens, and ends with status 0."""
+    """A uvicorn server that calls back when it listens, and exits with status 0 on a signal."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -40,7 +40,7 @@ class AsgiServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End with status 0 when asked to: uvicorn raises the signal again, which ends the process as if it had failed."""
+        """Exit with status 0 on a signal: uvicorn raises the signal again, which would end the process with an error."""
         loop = asyncio.get_running_loop()
         for number in HANDLED_SIGNALS:
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -51,7 +51,7 @@ class AsgiServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that we listen, when we do."""
+        """Start, and call back once the server listens."""
         await super().startup(sockets)
         if self.started:
             self._on_start()
@@ -66,7 +66,7 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
         reuse_port: Whether other processes may listen on it too.
 
     Raises:
-        ConfigError: The address or port cannot be had.
+        ConfigError: The address or port cannot be bound.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(
@@ -91,6 +91,6 @@ def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Say at which address a listening socket is reached."""
+    """Return the URL of a listening socket."""
     bound_to, port = listener.getsockname()[:2]
     return f"http://[{bound_to}]:{port}" if ":" in bound_to else f"http://{bound_to}:{port}"

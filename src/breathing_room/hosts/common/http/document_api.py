@@ -1,7 +1,7 @@
-"""The paths of the app that the planning document was written for, so that its clients work here unchanged.
+"""The document API: the paths of the planning document's app, so that its clients work unchanged.
 
-Everything that this codec needs is in this file. It speaks of the default room; an unknown mood is read as
-``presence``, as that app did; ids may have any form up to 128 characters; there is never anybody in ``users``.
+Everything that its codec needs is in this file. It serves the default room; an unknown mood is read as
+``presence``, as that app did; ids may have any form up to 128 characters; ``users`` is always empty.
 """
 
 from typing import Any, Final
@@ -26,18 +26,18 @@ SESSION_ID_CHARACTERS_MAX: Final = 128
 CONFIG: Final = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": True, "version": 2}
 
 CONFIG_OF_STORE_MODE: Final = {**CONFIG, "supportsWebSocket": False}
-"""What that app's clients are answered where there are no connections."""
+"""The config of the document API on a host without connections."""
 
 
 def presence_body(presence: Presence) -> dict[str, Any]:
-    """Write a presence as that app did.
+    """Return a presence in the form of the document API.
 
-    It has no word for a count that is not known. We then say how many we know of, and at least the one who asks.
+    That form has no unknown count: it then holds ``low``, and at least 1, the client that asks.
     """
     count = max(1, presence.low) if presence.count is None else presence.count
     return {
         "count": count,
-        # It has no word for moods that are not told apart either.
+        # Nor has it merged moods: a mood whose count is withheld is 0.
         "moods": {mood: people or 0 for mood, people in presence.moods.items()},
         "users": [],
         "countryCounts": {},
@@ -46,14 +46,14 @@ def presence_body(presence: Presence) -> dict[str, Any]:
 
 
 def read_mood(value: object, moods: tuple[str, ...]) -> str:
-    """Read a mood; any other is ``presence``, where the room declares that."""
+    """Read a mood; one that the room does not declare is ``presence`` where that is declared, else unspoken."""
     if isinstance(value, str) and value in moods:
         return value
     return "presence" if "presence" in moods else UNSPOKEN
 
 
 def read_session_id(value: object) -> str:
-    """Read a visitor id of that app.
+    """Read a visitor id of the document API.
 
     Raises:
         ClientError: ``bad_visitor``.
@@ -70,10 +70,10 @@ def read_session_id(value: object) -> str:
 
 
 def decode_heartbeat(body: bytes, moods: tuple[str, ...]) -> Join:
-    """Read the body of a heartbeat.
+    """Decode the body of a heartbeat.
 
     Raises:
-        ClientError: It makes no sense.
+        ClientError: The body is not valid.
     """
     value = decode_object(body)
     return Join(read_session_id(value.get("sessionId")), read_mood(value.get("mood"), moods))

@@ -1,6 +1,6 @@
-"""The handshake of a WebSocket: who may open one, where it leads, and what is spoken on it.
+"""Admit the handshake of a WebSocket: its origin, its room and its codec.
 
-The slim socket, the ASGI socket and the object of a Worker each read the request in their own way, and ask here.
+The slim socket, the ASGI socket and the Durable Object each parse the request in their own way, and call this.
 """
 
 from collections.abc import Mapping
@@ -19,30 +19,30 @@ from breathing_room.hosts.common.settings import ServerConfig
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """A handshake that may be answered.
+    """An admitted handshake.
 
     Attributes:
-        room: The name of the room that it leads to.
-        codec: What is spoken.
-        join: The visitor that the query names, None where a message will.
+        room: The name of the room to connect to.
+        codec: The codec of its messages.
+        join: The visitor in the query, None where a message names it.
     """
 
     room: str
     codec: MessageCodec
     join: Join | None
 
-    def begin(self, session: Connection) -> None:
-        """Join the visitor of the query; a refusal is the first message."""
+    def begin(self, connection: Connection) -> None:
+        """Join the visitor of the query; an error is sent as the first message."""
         if self.join is not None:
             try:
-                session.join(self.join.visitor, self.join.mood)
+                connection.join(self.join.visitor, self.join.mood)
             except ClientError as error:
-                session.refuse(error)
+                connection.refuse(error)
 
 
 def first_values(query: str) -> dict[str, str]:
-    """Read the parameters of a query; of several of one name, the first."""
-    # Most handshakes have none, and to parse nothing takes a tenth of a handshake's time.
+    """Parse the parameters of a query; of several of one name, the first counts."""
+    # Most handshakes have none, and parsing an empty query takes a tenth of a handshake's time.
     return dict(reversed(parse_qsl(query, keep_blank_values=True))) if query else {}
 
 
@@ -59,13 +59,13 @@ def admit_handshake(
     """Admit a handshake.
 
     Args:
-        room: The room in the path; None for the path of the planning document's app, whose visitor is in the query.
+        room: The room in the path; None for the path of the document API, whose visitor is in the query.
         query: The parameters of the query.
         origin: The ``Origin`` header.
         host: The ``Host`` header.
-        config: How the host works.
-        connections: Those that are open.
-        connections_max: The most that may be.
+        config: The host's config.
+        connections: The number of open connections.
+        connections_max: The most that may be open.
 
     Raises:
         ClientError: ``forbidden_origin``, ``full``, ``bad_room`` or ``bad_visitor``.

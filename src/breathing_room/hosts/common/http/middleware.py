@@ -1,8 +1,8 @@
-"""What every HTTP surface of ours does at its edge, whichever host is behind it.
+"""Starlette middleware and responses that every ASGI host shares.
 
-It reads a body up to a limit, lets pages of other sites ask (by the rules of ``origins.py``), and puts every error into the
-one shape that errors have. And it has the answers of ``responses.py`` as Starlette has them; those two modules need no
-Starlette, for the Worker has none.
+It reads a body up to a limit, answers CORS requests (by the rules of ``origins.py``), and turns every exception
+into the one shape of errors. ``responses.py`` and ``origins.py`` need no Starlette, since the Worker has none;
+this module wraps their answers in Starlette's classes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,13 +35,13 @@ from breathing_room.hosts.common.http.responses import (
     etag_of_config,
     etag_of_presence,
     json_answer,
-    presence_kept,
+    presence_cache_control,
 )
 
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 
 OTHER_STATUS: Final = "bad_request"
-"""The code of what Starlette refuses for a reason that has no code of its own."""
+"""The error code of a request that Starlette rejects for a reason without a code of its own."""
 
 
 def _response(answer: Answer) -> Response:
@@ -51,36 +51,36 @@ def _response(answer: Answer) -> Response:
 
 
 def json_response(body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with JSON that is encoded already, for nobody to keep."""
+    """Return a JSON response that is not cached (``no-store``); ``body`` is encoded already."""
     return _response(json_answer(body, status=status, headers=headers))
 
 
 def error_response(error: ClientError, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with an error in its one shape."""
+    """Return an error response."""
     return _response(error_answer(error, headers))
 
 
 def cacheable(
     request: Request, body: bytes, cache_control: str, *, etag: str | None = None, media_type: str = JSON
 ) -> Response:
-    """Answer with what caches may share, and 304 to whoever has it already; ``cacheable_answer`` says how."""
+    """Return a cacheable response, or 304 if the client's copy is current; see ``cacheable_answer``."""
     known = request.headers.get("if-none-match")
     return _response(cacheable_answer(known, body, cache_control, etag=etag, media_type=media_type))
 
 
 def presence_response(request: Request, presence: Presence, *, max_age_s: int) -> Response:
-    """Answer who is here, for caches to share."""
-    kept = presence_kept(max_age_s)
+    """Return a presence as a cacheable response."""
+    kept = presence_cache_control(max_age_s)
     return cacheable(request, encode_presence(presence), kept, etag=etag_of_presence(presence))
 
 
 def config_response(request: Request, body: Mapping[str, Any], *, max_age_s: int) -> Response:
-    """Answer how a room works, for caches to share."""
+    """Return a room's config as a cacheable response."""
     return cacheable(request, encode(body), f"public, max-age={max_age_s}", etag=etag_of_config(body))
 
 
 def check_request_origin(request: Request, allowed: tuple[str, ...]) -> None:
-    """Refuse a request of a page of a site that may not use this server.
+    """Reject a request of a web page whose origin is not allowed.
 
     Raises:
         ClientError: ``forbidden_origin``.
@@ -89,10 +89,10 @@ def check_request_origin(request: Request, allowed: tuple[str, ...]) -> None:
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
-    """Read a body, up to its limit.
+    """Read a request body of at most ``bytes_max``.
 
     Raises:
-        ClientError: It is longer, or did not arrive whole.
+        ClientError: ``body_too_large`` or ``cut_off``.
     """
     check_declared(request.headers.get("content-length"), bytes_max)
     body = b""
@@ -107,14 +107,14 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
 
 
 class Cors:
-    """Lets the pages of some origins read every answer, and answers their preflights."""
+    """CORS: adds the headers for allowed origins to every response, and answers preflights."""
 
     def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
         self.app = app
         self.origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on but preflights."""
+        """Answer a preflight; pass every other request on and add the headers to its response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -141,15 +141,15 @@ class Cors:
 
 
 def cors(origins: tuple[str, ...]) -> Middleware:
-    """Let the pages of these origins ask."""
+    """Return the CORS middleware for some origins."""
     return Middleware(Cors, origins=origins)
 
 
 def error_handlers(refused: Callable[[str], None]) -> dict[type[Exception], Handler]:
-    """Answer every exception of a handler in the one shape.
+    """Return the exception handlers that turn every exception into an error response.
 
     Args:
-        refused: Called with the code of each.
+        refused: Called with the code of each error.
     """
 
     def answer(error: ClientError, headers: Mapping[str, str] | None = None) -> Response:
@@ -173,7 +173,7 @@ def error_handlers(refused: Callable[[str], None]) -> dict[type[Exception], Hand
                 )
 
     async def on_bug(_: Request, __: Exception) -> Response:
-        # The server below logs it.
+        # uvicorn logs it.
         return answer(InternalError())
 
     return {ClientError: on_error, StoreError: on_error, HTTPException: on_http_error, Exception: on_bug}

@@ -1,4 +1,4 @@
-"""Who may use this server from a web page, and what browsers are answered about that (CORS, section 3.2 of the Fetch standard)."""
+"""Allowed web origins, and the CORS headers for them (section 3.2 of the Fetch standard)."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from breathing_room.hosts.common.http.responses import Answer, error_answer
 
 METHODS: Final = ("GET", "POST")
 HEADERS: Final = ("accept", "accept-language", "content-language", "content-type")
-"""What a page may send: JSON, and what Fetch lets every page send unasked."""
+"""Request headers that a page may send: ``Content-Type`` for JSON, and Fetch's safelisted ones."""
 
 PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": ", ".join(METHODS),
@@ -18,11 +18,11 @@ PREFLIGHT: Final = {
 
 
 def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> bool:
-    """Decide about a request.
+    """Return whether a request's origin is allowed.
 
     Args:
-        origin: Its ``Origin`` header; a request without one is of no web page.
-        host: Its ``Host`` header: our own pages may always.
+        origin: Its ``Origin`` header; a request without one comes from no web page.
+        host: Its ``Host`` header: the server's own origin is always allowed.
         allowed: The origins of the config.
     """
     if origin is None or "*" in allowed:
@@ -31,19 +31,20 @@ def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...
 
 
 def check_origin(origin: str | None, host: str | None, allowed: tuple[str, ...]) -> None:
-    """Refuse a page of a site that may not use this server.
+    """Reject a request of a web page whose origin is not allowed.
 
     Raises:
         ClientError: ``forbidden_origin``.
     """
     if not origin_allowed(origin, host, allowed):
-        raise ClientError("forbidden_origin", "this origin may not use this server", status=403)
+        raise ClientError("forbidden_origin", "this origin is not allowed", status=403)
 
 
 def cross_origin(origin: str | None, allowed: tuple[str, ...]) -> dict[str, str]:
     """Return the headers that let pages of the allowed origins read an answer.
 
-    Where all origins may ask, the answer is the same for all, asked by a page or not: caches keep one copy. Otherwise it varies.
+    Where all origins are allowed, the response is the same for all requests, and caches keep one copy. Otherwise it
+    varies with ``Origin``.
 
     Args:
         origin: The ``Origin`` header of the request.
@@ -60,7 +61,7 @@ def cross_origin(origin: str | None, allowed: tuple[str, ...]) -> dict[str, str]
 def preflight(
     origin: str | None, allowed: tuple[str, ...], *, method: str | None, headers: str | None
 ) -> Answer:
-    """Answer a browser that asks whether a page may send a request.
+    """Answer the preflight of a cross-origin request.
 
     Args:
         origin: The ``Origin`` header.
@@ -75,5 +76,6 @@ def preflight(
         or not asked <= {*HEADERS}
         or method not in {*METHODS, None}
     ):
-        return error_answer(ClientError("forbidden_origin", "this origin may not ask so", status=403))
+        message = "this origin, method or request header is not allowed"
+        return error_answer(ClientError("forbidden_origin", message, status=403))
     return Answer(200, headers=PREFLIGHT | granted)

@@ -1,4 +1,4 @@
-"""The files of ``web/page`` and ``web/client``: the page, and the client for the pages of others."""
+"""The static files of ``web/page`` and ``web/client``: the page, and the browser client for other sites."""
 
 from importlib.resources import files
 from pathlib import PurePath
@@ -15,7 +15,7 @@ MEDIA_TYPES: Final = {
 def page_files() -> dict[str, bytes]:
     """Read every file, by its name: both folders are served as one.
 
-    What ``make web`` built, the client in one small file, goes before the source of that name.
+    The bundles that ``make web`` builds replace the sources of the same name.
     """
     web = files("breathing_room").joinpath("web")
     return {

@@ -1,4 +1,4 @@
-"""The few shapes of answers over HTTP: JSON, an error, and what caches may keep. They know no framework."""
+"""The shapes of HTTP responses: JSON, an error, a cacheable body. Independent of any framework."""
 
 import hashlib
 import logging
@@ -14,8 +14,8 @@ log = logging.getLogger("breathing_room.http")
 
 JSON: Final = "application/json"
 
-# Everything that the page needs comes from here, or from where presence is published; nothing else may run in it, and no
-# site may frame it unasked.
+# Everything that the page loads comes from this server, or from where presence is published; nothing else may run in
+# it, and no other site may frame it.
 PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss: {origin}; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -24,12 +24,12 @@ PAGE_POLICY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer.
+    """An HTTP response.
 
     Attributes:
         status: The HTTP status.
         body: The whole body.
-        headers: All but what the carrier adds (length, date).
+        headers: All but those that the HTTP server adds (length, date).
     """
 
     status: int
@@ -38,53 +38,53 @@ class Answer:
 
 
 def json_answer(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """Answer with JSON that is encoded already, for nobody to keep."""
+    """Return a JSON response that is not cached (``no-store``); ``body`` is encoded already."""
     return Answer(status, body, {"Content-Type": JSON, "Cache-Control": "no-store"} | dict(headers or {}))
 
 
 class NotFoundError(ClientError):
-    """A path where there is nothing."""
+    """404: no such path."""
 
     def __init__(self) -> None:
-        super().__init__("not_found", "there is nothing here", status=404)
+        super().__init__("not_found", "not found", status=404)
 
 
 class WrongMethodError(ClientError):
-    """A path that takes another method.
+    """405: the path exists, the method is not allowed.
 
     Args:
-        allowed: Those that it takes.
+        allowed: The value of ``Allow``.
     """
 
     def __init__(self, allowed: str) -> None:
-        super().__init__("wrong_method", "this path takes another method", status=405)
+        super().__init__("wrong_method", "method not allowed", status=405)
         self.allowed = allowed
 
 
 class InternalError(ClientError):
-    """A bug of ours, of which a client learns nothing."""
+    """500: a bug of the server; the response holds no detail."""
 
     def __init__(self) -> None:
-        super().__init__("internal", "something went wrong here", status=500)
+        super().__init__("internal", "internal server error", status=500)
 
 
 def upgrade_required() -> ClientError:
-    """Make the error of a request that should have been a handshake."""
-    return ClientError("upgrade_required", "this path is for WebSockets", status=426)
+    """Return the error of a plain request to the path of a WebSocket."""
+    return ClientError("upgrade_required", "this path expects a WebSocket handshake", status=426)
 
 
 def body_too_large(bytes_max: int) -> ClientError:
-    """Make the error of a body beyond its limit."""
-    return ClientError("body_too_large", f"a body has at most {bytes_max} bytes", status=413)
+    """Return the error of a body beyond its limit."""
+    return ClientError("body_too_large", f"the body must have at most {bytes_max} bytes", status=413)
 
 
 def body_cut_off() -> ClientError:
-    """Make the error of a body whose end did not come."""
-    return ClientError("cut_off", "the body did not arrive whole")
+    """Return the error of a body that ended early."""
+    return ClientError("cut_off", "the request body is incomplete")
 
 
 def check_declared(length: str | None, bytes_max: int) -> None:
-    """Refuse a body that is announced to be too long.
+    """Reject a body whose declared length is beyond the limit.
 
     Args:
         length: ``Content-Length``.
@@ -98,20 +98,20 @@ def check_declared(length: str | None, bytes_max: int) -> None:
 
 
 def as_client_error(error: Exception) -> ClientError:
-    """Return what a client learns of any error, and log what it does not learn."""
+    """Convert any exception into the error that the client is sent, and log the details that are withheld."""
     match error:
         case ClientError():
             return error
         case StoreError():
-            log.error("the store does not answer: %s", error)
-            return ClientError("unavailable", "the store does not answer", status=503, retry_after_s=5)
+            log.error("store unavailable: %s", error)
+            return ClientError("unavailable", "the store is unavailable", status=503, retry_after_s=5)
         case _:
-            log.critical("a request failed: a bug, or a room that cannot be reached", exc_info=error)
+            log.critical("request failed: a bug, or a room that cannot be reached", exc_info=error)
             return InternalError()
 
 
 def error_answer(error: ClientError, headers: Mapping[str, str] | None = None) -> Answer:
-    """Answer with an error in its one shape."""
+    """Return an error response."""
     headers = dict(headers or {})
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
@@ -120,42 +120,42 @@ def error_answer(error: ClientError, headers: Mapping[str, str] | None = None) -
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == 413:
-        headers["Connection"] = "close"  # What is left of the body would be taken for the next request.
+        headers["Connection"] = "close"  # The rest of the body would be parsed as the next request.
     if error.status == 426:
         headers |= {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     return json_answer(encode(error_body(error)), status=error.status, headers=headers)
 
 
 def etag_of(body: bytes) -> str:
-    """Make a tag that changes with every byte."""
+    """Return a strong ETag: a hash of the body."""
     return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
 def etag_of_presence(presence: Presence) -> str:
-    """Make a tag for which time moves in steps of half of ``stale_after_ms``.
+    """Return an ETag of a presence whose ``as_of_ms`` is rounded down to half of ``stale_after_ms``.
 
-    Most revalidations are then answered by 304, and nobody is left with a presence that is no longer valid.
+    Most revalidations are then answered by 304, and no reader is left with a stale presence.
     """
     step_ms = presence.stale_after_ms // 2
     return etag_of(encode_presence(replace(presence, as_of_ms=presence.as_of_ms // step_ms * step_ms)))
 
 
 def etag_of_config(body: Mapping[str, Any]) -> str:
-    """Make a tag for a config. The time of day changes with every answer; what matters to a cache does not."""
+    """Return an ETag of a config, which does not cover ``now_ms``: that differs in every response."""
     return etag_of(encode({**body, "now_ms": 0}))
 
 
 def cacheable_answer(
     known: str | None, body: bytes, cache_control: str, *, etag: str | None = None, media_type: str = JSON
 ) -> Answer:
-    """Answer with what caches may share, and 304 to whoever has it already.
+    """Return a cacheable response, or 304 if the client's copy is current.
 
     Args:
         known: ``If-None-Match`` of the request.
-        body: The answer.
-        cache_control: For how long it may be kept.
-        etag: What tells versions of it apart; None for all of its bytes.
-        media_type: What it is.
+        body: The body.
+        cache_control: Its ``Cache-Control``.
+        etag: Its ETag; None for a hash of the body.
+        media_type: Its media type.
     """
     etag = etag or etag_of(body)
     headers = {"ETag": etag, "Cache-Control": cache_control}
@@ -165,13 +165,13 @@ def cacheable_answer(
     return Answer(200, body, headers | {"Content-Type": media_type})
 
 
-def presence_kept(max_age_s: int) -> str:
-    """Say how long caches may keep a presence."""
+def presence_cache_control(max_age_s: int) -> str:
+    """Return the ``Cache-Control`` of a presence."""
     return f"public, max-age={max_age_s}, stale-while-revalidate={max_age_s}"
 
 
 def page_headers(presence_url: str) -> dict[str, str]:
-    """Say what may run in our page.
+    """Return the security headers of the page.
 
     Args:
         presence_url: Where presence is published, or the empty string.

@@ -1,1 +1,1 @@
-"""Rooms as hosts run them, on every platform."""
+"""The runtime of rooms that every host shares."""

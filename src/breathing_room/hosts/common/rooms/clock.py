@@ -1,8 +1,8 @@
 """The two times of a host.
 
-*Now* drives leases: milliseconds since 1970 by a clock that does not jump. It is anchored to the wall clock once and
-then follows the monotonic one, so that a corrected wall clock cannot end a thousand leases at once. *Wall* is
-shared with clients: it drives the breath and the hour of the week.
+``now_ms`` drives leases: milliseconds since 1970 by a clock that does not jump. It is anchored to the wall clock
+once and then follows the monotonic one, so that a corrected wall clock cannot end a thousand leases at once.
+``wall_ms`` is shared with clients: it drives the breath and the hour of the week.
 """
 
 import time
@@ -17,20 +17,23 @@ class Clock:
         self._anchor_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970-01-01 UTC, never stepping."""
+        """Return the milliseconds since 1970-01-01 UTC by the monotonic clock."""
         return (self._anchor_ns + time.monotonic_ns()) // 1_000_000
 
     def wall_ms(self) -> int:
-        """Milliseconds since 1970-01-01 UTC, as the machine has it now."""
+        """Return the milliseconds since 1970-01-01 UTC by the wall clock."""
         return wall_ms()
 
 
 class WallClock(Clock):
-    """Reads the wall clock for both times: a machine that sleeps and moves has no other. A room clamps one that steps back."""
+    """Reads the wall clock for both times.
+
+    A hibernating object has no other clock. A room clamps one that steps back.
+    """
 
     def __init__(self) -> None:
         pass
 
     def now_ms(self) -> int:
-        """Milliseconds since 1970-01-01 UTC. At the edge it stands still while a call computes."""
+        """Return the milliseconds since 1970-01-01 UTC; on Cloudflare it stands still between two I/Os."""
         return wall_ms()

@@ -1,8 +1,7 @@
-"""What a connection means, whichever way its bytes travel.
+"""A connection of one client: it turns messages into events of its room.
 
-A connection turns the messages of one client into events of its room. How bytes travel is the business of its
-subclasses: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py`` speaks
-ASGI, and the socket of ``hosts/worker/socket.py`` is kept by a network that lets the room sleep.
+Subclasses carry the bytes: ``hosts/server/socket.py`` writes frames to a transport, ``hosts/server/asgi_socket.py``
+speaks ASGI, and the socket of ``hosts/worker/socket.py`` is held by Cloudflare while the room hibernates.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +35,7 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost
 if TYPE_CHECKING:
     from breathing_room.core.identity import VisitorKey
 
-# What a connection is, in the order in which it comes about.
+# The roles of a connection, in the order in which it may take them.
 NEW = 0
 OBSERVER = 1
 MEMBER = 2
@@ -47,11 +46,11 @@ class Connection(ABC):
     """One connection of one client.
 
     Attributes:
-        room: The room that the socket leads to.
-        codec: What its messages look like.
-        role: NEW, OBSERVER, PERSON or ENDED.
-        last_received_at_ms: When something last arrived, to half of ``ping_ms``.
-        visitor: Whose it is, of a PERSON.
+        room: The room that it is connected to.
+        codec: The codec of its messages.
+        role: NEW, OBSERVER, MEMBER or ENDED.
+        last_received_at_ms: When bytes last arrived, at a resolution of half of ``ping_ms``.
+        visitor: The visitor of a MEMBER.
     """
 
     __slots__ = ("_bad_messages", "codec", "last_received_at_ms", "role", "room", "visitor")
@@ -73,11 +72,11 @@ class Connection(ABC):
 
     @abstractmethod
     def send(self, text: bytes) -> None:
-        """Send an answer; a slow reader may miss it."""
+        """Send a message; a slow reader may miss it."""
 
     @abstractmethod
     def ping(self) -> None:
-        """Send a ping, if this way of carrying bytes has one; the answer renews the lease."""
+        """Send a control ping, if the transport has one; the pong renews the lease."""
 
     @abstractmethod
     def close(self, code: int, reason: bytes = b"") -> None:
@@ -85,24 +84,24 @@ class Connection(ABC):
 
     @abstractmethod
     def abort(self) -> None:
-        """End the socket at once."""
+        """Drop the connection without a closing handshake."""
 
     # --- What subclasses call ---------------------------------------------------------------------------------
 
     def renew(self) -> None:
-        """Renew the lease, since something arrived: a message, a pong, any frame."""
+        """Renew the lease, since bytes arrived: a message, a pong, any frame."""
         now_ms = self.room.host.clock.now_ms()
-        # Half of ``ping_ms``, a sixth of a lease, is soon enough: to chatter costs no more than to pong.
+        # Once in half of ``ping_ms``, a sixth of a lease, is enough: a chatty client then costs no more than an idle one.
         if now_ms - self.last_received_at_ms >= self.room.ping_ms // 2:
             self.last_received_at_ms = now_ms
             if self.role == MEMBER:
                 self.room.feed(HeartbeatReceived(self))
 
     def receive(self, text: bytes) -> None:
-        """A whole message arrived."""
+        """Handle a whole message; an error is sent back."""
         counters = self.room.host.counters
         counters.messages_in += 1
-        if text == PING:  # Nearly every message is one: it is not decoded.
+        if text == PING:  # Nearly every message is a ping: it is compared, not decoded.
             self.send(PONG)
             return
         try:
@@ -111,10 +110,10 @@ class Connection(ABC):
             self.refuse(error)
 
     def refuse(self, error: ClientError) -> None:
-        """Send the client an error; close after too many of them, or if its visitor has too many sockets."""
+        """Send the client an error; close after too many bad messages, or if its visitor has too many sockets."""
         self.room.host.counters.refuse(error.code)
         self._bad_messages += 1
-        # A client takes an error that comes before its first presence for an answer to its join.
+        # A client reads an error before its first presence as the answer to its join.
         self.room.deliver(self)
         self.send(self.codec.error(error))
         if error.code == "too_many_sockets":
@@ -123,10 +122,10 @@ class Connection(ABC):
             self.close(BAD_MESSAGES)
 
     def ended(self, *, graceful: bool) -> None:
-        """End the connection, of which only the first call counts.
+        """Take the connection out of its room; only the first call counts.
 
         Args:
-            graceful: Whether it ends with a leave; otherwise its visitor has ``grace_ms`` to come back.
+            graceful: Whether the client left; otherwise its visitor has ``grace_ms`` to reconnect.
         """
         self.room.deliver(self)
         role, self.role = self.role, ENDED
@@ -139,11 +138,10 @@ class Connection(ABC):
             self.room.observer_left(self)
 
     def join(self, visitor: str, mood: str | None) -> None:
-        """Count the visitor behind this connection.
+        """Make this connection a member: its visitor is counted.
 
         Raises:
-            ClientError: The socket said join or observe before, the visitor id is not signed, or the visitor has too many
-                sockets.
+            ClientError: ``already_joined``, ``unsigned_visitor`` or ``too_many_sockets``.
         """
         self._expect_new()
         self.room.admission.join(visitor)
@@ -158,10 +156,10 @@ class Connection(ABC):
         self.room.host.counters.joins += 1
 
     def observe(self) -> None:
-        """Send every change to this connection, and count nothing.
+        """Make this connection an observer: it is sent every change and is not counted.
 
         Raises:
-            ClientError: The socket said join or observe before.
+            ClientError: ``already_joined``.
         """
         self._expect_new()
         self.room.subscribers[self] = None
@@ -170,10 +168,12 @@ class Connection(ABC):
 
     def _expect_new(self) -> None:
         if self.role != NEW:
-            raise ClientError("already_joined", "this socket said join or observe before", status=409)
+            raise ClientError(
+                "already_joined", "this connection has already sent join or observe", status=409
+            )
 
     def _became(self, role: int) -> None:
-        # The answer may have ended it already.
+        # The room may have closed it in answer.
         if self.role == NEW:
             self.role = role
         self.room.settle(self)
@@ -186,10 +186,10 @@ class Connection(ABC):
                 self.observe()
             case Mood(mood):
                 if self.role != MEMBER:
-                    raise ClientError("not_joined", "say join before you name a mood", status=409)
+                    raise ClientError("not_joined", "send join before mood", status=409)
                 self.room.feed(MoodChanged(self, mood))
-            # Pong and time say nothing of the room, so they may come before a presence that is owed: a browser asks for the
-            # time with its join, and a burst of those would be described and encoded once each.
+            # Pong and time do not depend on the room, so they may overtake a presence that is owed: a browser requests the
+            # time with its join, and ending the turn for each of a burst would encode the presence once per join.
             case Ping():
                 self.send(PONG)
             case TimeRequest(sent_ms):

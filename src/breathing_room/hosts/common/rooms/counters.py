@@ -1,4 +1,4 @@
-"""What a host counts about itself. Plain numbers: counting must cost nothing on the hot paths."""
+"""Counters of a host. Plain integers: an increment must cost next to nothing on the hot paths."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ class Counters:
 
     Attributes:
         joins: Connections that joined.
-        reports: Reports that were admitted or shed, those outside the panel included.
+        reports: Reports that were admitted or shed, those outside the sample included.
         reports_outside: Reports of visitors who are not in the sample.
-        reports_shed: Reports beyond the budget of a room.
-        presence_reads: Presences that were read over HTTP.
-        messages_in: Messages of connections.
-        broadcasts: Broadcasts, however many subscribers each had.
-        pushes: Presences that were sent for broadcasts, one for each subscriber.
-        answers: ``Send`` effects, each of a presence to one connection.
-        snapshots: Snapshots that were stored.
-        snapshots_failed: Those that could not be.
-        histories_failed: Averages that could not be stored.
-        refusals: Errors that clients were sent, by code.
-        closes: Connections that the host closed, by close code.
+        reports_shed: Reports shed because the room was over its budget.
+        presence_reads: Presences read over HTTP.
+        messages_in: Messages received over connections.
+        broadcasts: Broadcasts, regardless of their subscribers.
+        pushes: Presences sent for broadcasts, one per subscriber.
+        answers: ``Send`` effects: presences sent to one connection.
+        snapshots: Snapshots stored.
+        snapshots_failed: Snapshots that could not be stored.
+        histories_failed: Histories that could not be stored.
+        refusals: Errors sent to clients, by code.
+        closes: Connections closed by the host, by close code.
     """
 
     joins: int = 0
@@ -41,5 +41,5 @@ class Counters:
     closes: Counter[int] = field(default_factory=Counter)
 
     def refuse(self, code: str) -> None:
-        """Count an error that a client was sent."""
+        """Count an error sent to a client."""
         self.refusals[code] += 1

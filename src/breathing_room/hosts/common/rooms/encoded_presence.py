@@ -1,4 +1,4 @@
-"""One presence, encoded at most once in each form in which it is sent."""
+"""A presence to be sent, encoded at most once in each form."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +21,15 @@ Form = TypeVar("Form")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MessageCodec:
-    """What a socket's messages look like. Ours is ``PROTOCOL``; ``hosts/common/http/document_api.py`` has the other one.
+    """Encodes and decodes the messages of a connection.
+
+    ``PROTOCOL`` is the one of v1; ``hosts/common/http/document_api.py`` has that of the document API.
 
     Attributes:
-        decode: Reads a message, given the moods that the room declares.
-        presence: Writes a presence.
-        time: Answers a request for the time.
-        error: Writes an error.
+        decode: Decodes a message, given the moods that the room declares.
+        presence: Encodes a presence.
+        time: Encodes the answer to a time request.
+        error: Encodes an error.
     """
 
     decode: Callable[[bytes, tuple[str, ...]], Message]
@@ -45,18 +47,18 @@ class EncodedPresence:
         self._forms: dict[tuple[MessageCodec, Callable[[bytes], Any]], Any] = {}
 
     def text(self, codec: MessageCodec) -> bytes:
-        """The message of a codec."""
+        """Return the presence as a message of a codec."""
         made = self._texts.get(codec)
         if made is None:
             made = self._texts[codec] = codec.presence(self)
         return made
 
     def form(self, codec: MessageCodec, make: Callable[[bytes], Form]) -> Form:
-        """The message of a codec as a connection carries it: framed, or as a string.
+        """Return the message of a codec as a transport carries it: framed, or as a string.
 
         Args:
-            codec: Which.
-            make: Makes it of the text; called once however many connections ask.
+            codec: The codec.
+            make: Converts the message; called once, for the first connection.
         """
         key = codec, make
         made: Form | None = self._forms.get(key)
@@ -66,7 +68,7 @@ class EncodedPresence:
 
     @cached_property
     def body(self) -> bytes:
-        """The presence as HTTP carries it."""
+        """The presence as a JSON body of HTTP."""
         return encode_presence(self.presence)
 
 

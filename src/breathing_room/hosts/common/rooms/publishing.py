@@ -1,11 +1,11 @@
 """Publishing: presence, config and history as static files, so that a CDN or a plain file server answers every read.
 
-A ``Publisher`` writes to a folder, or to a bucket of anything that speaks S3 (also GCS and Azure) through ``obstore``, which the
-extra ``publish`` installs. At most every ``publish_ms`` it looks at what there is to publish, and writes what changed since, and
-a presence whose time is half over. A reader thus never holds one that is no longer valid because nobody came or went.
+A ``Publisher`` writes to a folder, or to an S3, GCS or Azure bucket through ``obstore``, which the extra ``publish``
+installs. At most every ``publish_ms`` it writes the files that changed, and each presence that is older than half of
+``stale_after_ms``, so that the file of a room in which nothing changes does not become stale.
 
-A write that fails is logged and counted, and made up for the next time. Nothing waits for it: a host runs the publisher in
-a task of its own, and a bucket that does not answer is given up on after ``publish_ms``.
+A write that fails is logged and counted, and retried in the next round. Nothing waits for it: a host runs the
+publisher in a task of its own, and a write to a bucket times out after ``publish_ms``.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*\.json")
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """Something to publish.
+    """A file to publish.
 
     Attributes:
-        path: Where, below the address of the publisher.
-        body: What, as JSON.
-        max_age_s: How long a cache may answer for it.
-        fresh_ms: How old ``as_of_ms`` may become before it is published anew, although nothing changed; None for any age.
-        rest_ms: The least time between two writes of it, however it changes.
+        path: Its path below the address of the publisher.
+        body: Its JSON content.
+        max_age_s: How long a cache may serve it.
+        fresh_ms: How old ``as_of_ms`` may become before an unchanged file is written again; None for any age.
+        rest_ms: The least time between two writes of it.
     """
 
     path: str
@@ -49,18 +49,20 @@ class PublishedFile:
     rest_ms: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a path that leads elsewhere."""
+        """Reject a path outside of the target."""
         if not PATH.fullmatch(self.path):
-            raise HostError(f"a file's path is lowercase names, slashes and .json, not {self.path!r:.80}")
+            raise HostError(
+                f"path must be lowercase names separated by slashes and end in .json, not {self.path!r:.80}"
+            )
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What it says, but for the time."""
+    def content(self) -> dict[str, Any]:
+        """The body without its time."""
         return {key: value for key, value in self.body.items() if key != "as_of_ms"}
 
 
 def presence_file(presence: Presence, *, max_age_s: int = 5) -> PublishedFile:
-    """Publish who is in a room, as ``GET /v1/rooms/{room}`` answers it."""
+    """Return the file of a presence, with the body of ``GET /v1/rooms/{room}``."""
     path = presence_path(presence.room)
     return PublishedFile(path, presence_body(presence), max_age_s, fresh_ms=presence.stale_after_ms // 2)
 
@@ -68,16 +70,16 @@ def presence_file(presence: Presence, *, max_age_s: int = 5) -> PublishedFile:
 def config_file(
     room: str, config: RoomConfig, *, presence_url: str | None = None, max_age_s: int = 300
 ) -> PublishedFile:
-    """Publish how a room works, without the time: it would be wrong when it is read."""
+    """Return the file of a room's config, without ``now_ms``, which would be wrong by the time it is read."""
     body = config_body(room, config, now_ms=0, presence_url=presence_url)
     del body["now_ms"]
     return PublishedFile(f"rooms/{room}/config.json", body, max_age_s)
 
 
 def history_file(room: str, history: History, *, max_age_s: int = 300) -> PublishedFile:
-    """Publish the averages of a room by hour of the week, as ``GET /v1/rooms/{room}/history`` answers them.
+    """Return the file of a room's history, with the body of ``GET /v1/rooms/{room}/history``.
 
-    They move all the time, and by little: they are not written more often than a cache would look.
+    Averages change often and by little: the file is written at most once in ``max_age_s``.
     """
     return PublishedFile(
         f"rooms/{room}/history.json", history_body(room, history), max_age_s, rest_ms=1_000 * max_age_s
@@ -85,9 +87,9 @@ def history_file(room: str, history: History, *, max_age_s: int = 300) -> Publis
 
 
 class Publisher:
-    """Publishes files, as seldom as may be.
+    """Publishes files when they changed or grew old.
 
-    A host runs it beside itself::
+    A host runs it in a task::
 
         publisher = Publisher("s3://bucket/presence")
         files = lambda: [presence_file(room.presence(now_ms=clock()))]
@@ -95,17 +97,17 @@ class Publisher:
 
     Args:
         to: A folder, ``file:///folder``, or a bucket: ``s3://bucket/prefix``, ``gs://…``, ``az://…``. Credentials come from
-            the environment, as the provider's own tools read them (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …). Or a
-            ``PublishTarget`` of the caller's own.
-        publish_ms: The least time between two rounds, and the most that one may take.
-        options: Settings of the bucket that go before those of the environment, by obstore's names.
+            the environment, as the provider's own tools read them (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …). Or
+            any ``PublishTarget``.
+        publish_ms: The least time between two rounds, and the timeout of a write.
+        options: Options of the bucket, by obstore's names; they override the environment.
 
     Attributes:
         published: Files written.
-        failed: Files that could not be written; each is tried again with the next round.
+        failed: Writes that failed; each is retried in the next round.
 
     Raises:
-        HostError: The address makes no sense.
+        HostError: The address is not valid.
     """
 
     def __init__(
@@ -126,22 +128,22 @@ class Publisher:
         """Publish until cancelled.
 
         Args:
-            files: Says what there is to publish now.
-            clock: Tells the time of ``as_of_ms``.
+            files: Returns the current files.
+            clock: Returns the time in milliseconds, in the scale of ``as_of_ms``.
         """
         while True:
             await self.publish(files(), now_ms=clock())
             await asyncio.sleep(self.publish_ms / 1_000)
 
     async def publish(self, files: Iterable[PublishedFile], *, now_ms: int) -> int:
-        """Write what changed or grew old, unless the last round was less than ``publish_ms`` ago.
+        """Write the files that changed or grew old, unless the last round was less than ``publish_ms`` ago.
 
         Args:
-            files: What there is to publish now.
+            files: The current files.
             now_ms: The time.
 
         Returns:
-            How many files were written.
+            The number of files written.
         """
         if not self.is_time(now_ms):
             return 0
@@ -150,14 +152,14 @@ class Publisher:
         return sum(await asyncio.gather(*(self._put(file, now_ms) for file in due)))
 
     def is_time(self, now_ms: int) -> bool:
-        """Tell whether the last round was at least ``publish_ms`` ago."""
+        """Return whether the last round was at least ``publish_ms`` ago."""
         return self._looked_at_ms is None or not 0 <= now_ms - self._looked_at_ms < self.publish_ms
 
     def _is_due(self, file: PublishedFile, now_ms: int) -> bool:
         if file.path not in self._last:
             return True
         last, put_at_ms = self._last[file.path]
-        if last.facts != file.facts:
+        if last.content != file.content:
             return now_ms - put_at_ms >= file.rest_ms
         return file.fresh_ms is not None and now_ms - last.body["as_of_ms"] >= file.fresh_ms
 
@@ -170,10 +172,10 @@ class Publisher:
         try:
             async with asyncio.timeout(self.publish_ms / 1_000):
                 await self._target.put(file.path, encode(file.body), headers)
-        except Exception as error:  # noqa: BLE001 - a store may fail with anything, and the room must not know
+        except Exception as error:  # noqa: BLE001 - a store may raise anything, and the room must go on
             self.failed += 1
-            # The message may hold the address, and that a token.
-            log.error("%s could not be published: %s (debug says more)", file.path, type(error).__name__)
+            # The message may hold the URL, and that a token.
+            log.error("%s could not be published: %s (see the debug log)", file.path, type(error).__name__)
             log.debug("%s", error)
             return False
         self.published += 1

@@ -1,4 +1,4 @@
-"""Reports over HTTP: admitted by the core, counted by the host, and fed to the room."""
+"""Reports over HTTP: admitted by the core, counted by the host, fed to the room."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost
 def take_report(
     room: RoomHost[Any], report: Report, *, address: str | None, forwarded_for: str | None
 ) -> None:
-    """Take a report that ``admission.decode`` returned; one outside the panel is only counted.
+    """Admit a report that ``admission.decode`` returned, and feed it if its visitor is in the sample.
 
     Args:
         room: The room, open.
         report: The report.
         address: The peer of the connection.
-        forwarded_for: Its ``X-Forwarded-For``, where a proxy may have written one.
+        forwarded_for: Its ``X-Forwarded-For``, if any.
 
     Raises:
         ClientError: ``over_budget``.
@@ -38,12 +38,12 @@ def take_report(
 
 
 def take_leave(room: RoomHost[Any], visitor: str) -> None:
-    """Take a leave that ``admission.leave`` returned."""
+    """Feed a leave that ``admission.leave`` returned."""
     room.report(PanelLeft(room.visitor_key(visitor)))
 
 
 def take_legacy_report(room: RoomHost[Any], heartbeat: Join) -> None:
-    """Take a heartbeat of a client of the planning document.
+    """Admit and feed a heartbeat of a legacy client.
 
     Raises:
         ClientError: ``unsigned_visitor`` or ``over_budget``.
@@ -55,7 +55,7 @@ def take_legacy_report(room: RoomHost[Any], heartbeat: Join) -> None:
 
 @contextmanager
 def _counted(counters: Counters) -> Iterator[None]:
-    """Count a report that is admitted, or shed; what is refused for another reason was none."""
+    """Count a report that is admitted or shed; one that is rejected for another reason is not counted."""
     try:
         yield
     except ClientError as error:

@@ -1,15 +1,15 @@
 """One room on a host: events go in, effects are carried out, and presences are sent at the end of a turn.
 
-``RoomHost`` is the same on every host. What differs is the ``Platform``: how a presence reaches many connections, when a turn
-ends, what a timer is, and where a room is kept.
+``RoomHost`` is the same on every host. What differs is the ``Platform``: how a presence is sent to many connections,
+when a turn ends, how a timer is set, and where a room is stored.
 
 Theory of operation
 -------------------
-A *turn* is all that a host does before others have theirs: one round of an event loop, or one call of a platform. ``Broadcast`` and
-``Send`` do not send anything; they note which connections are owed a presence. At the end of the turn the room is asked
-once who is here, and that is encoded once for all of them. A burst of a hundred joins in one turn costs one description and one
-encoding. An answer to a connection is never older than the turn in which it asked. A turn ends early for a connection that is
-owed a presence and is sent an error, or ends: what comes first is sent first (``deliver``).
+A *turn* is one round of an event loop, or one call of a platform. ``Broadcast`` and ``Send`` send nothing at once;
+they mark the connections that are owed a presence. At the end of the turn the room computes one presence, which is
+encoded once and sent to all of them. A burst of a hundred joins in one turn costs one presence and one encoding.
+A presence sent in answer to a connection is never older than the turn of its request. A turn ends early for a
+connection that is owed a presence and is sent an error, or ends, so that messages keep their order (``deliver``).
 """
 
 from collections.abc import Callable
@@ -52,41 +52,41 @@ class Subscriber(Protocol):
         """Send a presence; to a slow reader only the latest."""
 
     def close(self, code: int, reason: bytes = b"") -> None:
-        """End it, with a code of ``wire.py``."""
+        """End the connection, with a code of ``wire.py``."""
 
 
 class PresenceQuery(Protocol):
-    """Returns who is in a room."""
+    """Computes the presence of a room."""
 
     def __call__(self, *, now_ms: int) -> Presence:
-        """Return it, as of now."""
+        """Return the presence as of ``now_ms``."""
 
 
 class StateMachine(Protocol):
-    """A room, or one that speaks for all its replicas."""
+    """The state machine that a host steps: a ``Room``, or the ``Replica`` of a room on several machines."""
 
     def step(self, event: Event, *, now_ms: int) -> Step:
         """Apply one event."""
 
     def presence(self, *, now_ms: int) -> Presence:
-        """Return who is here, as of the last step."""
+        """Return the presence as of the last step."""
 
     def flush(self, *, now_ms: int) -> Presence:
-        """Return the presence to send, at the end of a turn."""
+        """Return the presence to send at the end of a turn."""
 
 
 class RoomServices:
-    """What the rooms of a host share: rooms, connections and routes have it as their ``host``.
+    """The services that the rooms of a host share: rooms, connections and routes have it as their ``host``.
 
     Attributes:
-        config: How the host works.
+        config: The host's config.
         clock: The two times.
-        counters: What the host counts about itself.
+        counters: The host's counters.
         prefixes: Hashes the prefixes of addresses.
         secrets: The secrets under which visitor ids are hashed.
-        joining: The connections that have said neither join nor observe.
-        connection_count: Connections and event streams that are open.
-        stopping: Whether the host is about to end: what happens then is not what people did.
+        joining: The join timeouts of connections that have sent neither join nor observe.
+        connection_count: Open connections and event streams.
+        stopping: Whether the host is shutting down: disconnects are then the host's doing, and change no room.
     """
 
     def __init__(self, config: ServerConfig, *, clock: Clock, counters: Counters, prefixes: Prefixes) -> None:
@@ -105,22 +105,22 @@ class RoomHost(Generic[PlatformT]):
 
     Args:
         room: The room.
-        platform: What carries its effects out.
-        host: What it shares with other rooms.
-        core: What is stepped: by default the room itself; where other machines hold replicas, what speaks for all.
-        averages: Reads the averages of the room; None while they are not known.
-        note: Takes note of what visitors said of themselves.
-        pings: The connections that are to be pinged; None where the network looks after them.
+        platform: Carries out its effects.
+        host: The services that it shares with other rooms.
+        core: The state machine that is stepped: the room itself by default, its replica in a cluster.
+        averages: Returns the history of the room; None while it is not loaded.
+        note: Called with the events that come from visitors, before they are fed.
+        pings: The ping timeouts of connections; None where the network detects dead connections.
         opener: The hash of the address prefix from which the room was opened, None for none.
 
     Attributes:
         name: Its name.
-        config: How it works.
-        subscribers: The connections and event streams that are sent every change: the keys of a dict, so that they are sent it
-            in the order in which they came. A set would visit the kernel's sockets in an order that defeats caches.
-        admission: What may come in.
-        attached: How many connections lead here, those included that said nothing yet.
-        next_timer_ms: When the room wants to be woken.
+        config: Its config.
+        subscribers: The connections and event streams that are sent every change: the keys of a dict, which keeps the
+            order of arrival. A set would visit the kernel's sockets in an order that defeats caches.
+        admission: Admits reports and connections.
+        attached: The number of open connections, those that have not joined yet included.
+        next_timer_ms: When the timer of the room is due.
     """
 
     def __init__(
@@ -157,11 +157,11 @@ class RoomHost(Generic[PlatformT]):
         self._latest: EncodedPresence | None = None
 
     def begin(self, room: Room, core: StateMachine | None = None) -> None:
-        """Go on with another room, or with other peers of it.
+        """Replace the room, or the replica that is stepped for it.
 
         Args:
             room: The room.
-            core: What is stepped: by default the room itself.
+            core: The state machine that is stepped: by default the room itself.
         """
         self.room = room
         self.core: StateMachine = room if core is None else core
@@ -169,10 +169,10 @@ class RoomHost(Generic[PlatformT]):
     # --- Feed, perform, flush -----------------------------------------------------------------------------------
 
     def feed(self, event: Event) -> None:
-        """Step the room, and do what it asks for in return.
+        """Step the room, and carry out the effects.
 
         Raises:
-            ClientError: The room refused the event.
+            ClientError: The room rejected the event.
         """
         if self.host.stopping:
             return
@@ -180,23 +180,24 @@ class RoomHost(Generic[PlatformT]):
         self.platform.commit()
 
     def observer_left(self, connection: Any) -> None:
-        """Take note that a connection that only observed ended. Nothing follows from that, so the room decides nothing, and nothing is kept.
+        """Remove a connection that only observed.
 
-        An object that sleeps would set its alarm again after every event that is fed, which is a row.
+        That has no effects and nothing to save, so the event is applied without a step: after every step a Durable
+        Object sets its alarm again, which is billed as a row.
         """
         self.room.apply(ObserverLeft(connection), now_ms=self.room.now_ms)
 
     def report(self, event: Joined | PanelReported | LegacyReported | PanelLeft) -> None:
-        """Note what a visitor said of itself where that is of use, and feed it.
+        """Note an event that comes from a visitor, and feed it.
 
         Raises:
-            ClientError: The room refused the visitor.
+            ClientError: The room rejected the event.
         """
         self._note(event)
         self.feed(event)
 
     def take(self, step: Step) -> None:
-        """Carry out the effects of a step, in their order."""
+        """Carry out the effects of a step in order, and set the timer."""
         for effect in step.effects:
             self._perform(effect)
         self.next_timer_ms = step.next_timer_ms
@@ -219,7 +220,7 @@ class RoomHost(Generic[PlatformT]):
                 self.platform.save()
 
     def broadcast(self) -> None:
-        """Send the presence to the whole audience when the turn ends."""
+        """Send the presence to all subscribers at the end of the turn."""
         self._all_owed = True
         self._end_turn()
 
@@ -229,7 +230,7 @@ class RoomHost(Generic[PlatformT]):
             self.platform.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send what is owed: the turn is over."""
+        """End the turn: send the presence to the connections that are owed one."""
         self._is_ending = False
         if not (self._all_owed or self._owed):
             return
@@ -244,18 +245,18 @@ class RoomHost(Generic[PlatformT]):
                 subscriber.push(latest)
 
     def deliver(self, connection: Any) -> None:
-        """Send what a connection is owed now and not at the end of the turn, as an error or its end is to come after that."""
+        """Send a presence that a connection is owed now, since an error or its close is to follow."""
         if connection in self._owed or (self._all_owed and connection in self.subscribers):
             self.flush()
 
     def on_timer(self) -> None:
-        """Step the room because the time has come that it asked for, or any other time."""
+        """Step the room because its timer fired; an early timer is harmless."""
         self.feed(TimerFired())
 
     # --- What connections and routes ask ------------------------------------------------------------------------
 
     def attach(self, connection: Any, *, now_ms: int) -> None:
-        """Take note of a connection; it is not of the audience before it says so."""
+        """Add a connection; it becomes a subscriber when it joins or observes."""
         self.attached += 1
         self.host.connection_count += 1
         self.host.joining.start(connection, now_ms)
@@ -263,11 +264,11 @@ class RoomHost(Generic[PlatformT]):
             self.pings.start(connection, now_ms)
 
     def settle(self, connection: Any) -> None:
-        """Take note that a connection has said what it is: it is late no more."""
+        """Cancel the join timeout of a connection that joined or observes."""
         self.host.joining.stop(connection)
 
     def detach(self, connection: Any) -> None:
-        """Take note that a connection is gone."""
+        """Remove a connection that ended."""
         self.attached -= 1
         self.host.connection_count -= 1
         self.subscribers.pop(connection, None)
@@ -277,14 +278,14 @@ class RoomHost(Generic[PlatformT]):
             self.pings.stop(connection)
 
     def visitor_key(self, visitor: str) -> VisitorKey:
-        """Hash a visitor id; a visitor who came in under the last secret keeps that key."""
+        """Hash a visitor id; a visitor who joined under the former secret keeps that key."""
         return self.host.secrets.visitor_key(visitor, room=self.name, holds=self.room.holds)
 
     def presence(self, *, wake: bool = True) -> Presence:
-        """Return who is here now, or what is usual in place of a count that is not known, where the room is set so.
+        """Return the presence now; an unknown count is estimated from the history, where the config says so.
 
         Args:
-            wake: Whether to step the room before, if the time has come that it asked for: a timer may be late.
+            wake: Whether to step the room first if its timer is overdue.
         """
         if wake and self.next_timer_ms is not None and self.next_timer_ms <= self.host.clock.now_ms():
             self.on_timer()
@@ -306,7 +307,7 @@ class RoomHost(Generic[PlatformT]):
         return self.host.secrets.epoch
 
     def latest(self) -> EncodedPresence:
-        """Return what was sent last."""
+        """Return the presence that was sent last."""
         if self._latest is None:
             self._latest = EncodedPresence(self.presence())
         return self._latest

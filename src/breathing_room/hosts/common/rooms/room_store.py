@@ -1,11 +1,11 @@
-"""Rooms in a store, under the same keys on every host, so that one can go on where another stopped.
+"""Rooms in a store, under the same keys on every host, so that one host can resume a room of another.
 
 ==============  ================================================================================================
-``snapshot/``   the room (``core/snapshot.py``). It holds keyed hashes of visitor ids, so it is gone when the last
-                lease in it ends, and the last session of a legacy client is forgotten
-``note/``       how many leases that were, so that a restart knows what it does not know
+``snapshot/``   the room (``core/snapshot.py``). It holds keyed hashes of visitor ids, so its TTL ends with the
+                last lease in it and with the memory of the last legacy client
+``note/``       the number of leases, so that a restart knows whether the count is unknown
 ``history/``    the averages of the hours of the week
-``day/``        what the operator is shown of today
+``day/``        the daily statistics of the operator's page
 ``secret/``     the secrets of the key epochs (``secrets.py``)
 ==============  ================================================================================================
 """
@@ -32,19 +32,19 @@ NOTE: Final = "note/"
 HISTORY: Final = "history/"
 DAY: Final = "day/"
 
-# Averages of a room that was empty for as many weeks as they reach back say nothing any more.
+# Averages older than the weeks that they cover hold no information.
 HISTORY_TTL_MS: Final = WEEKS_MAX * 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a store holds of a room.
+    """The stored state of a room.
 
     Attributes:
         name: The room's name.
         is_known: Whether the room was ever stored.
-        is_empty: Whether it is known that no lease was held when it was stored last.
-        snapshot: The room as it was stored last, if there were leases in it that can still be read.
+        is_empty: Whether it is known to have had no lease when it was last stored.
+        snapshot: Its last snapshot, if that held leases and can be decoded.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Restored:
     def room(
         self, config: RoomConfig, *, now_ms: int, crashed: bool = False, connection_is_lease: bool = False
     ) -> Room:
-        """Make the room as the last run left it.
+        """Restore the room.
 
         Args:
-            config: How it works from now on.
+            config: Its config from now on.
             now_ms: The host's time.
-            crashed: Whether the last run may have ended without storing what it knew.
+            crashed: Whether the last run may have ended without a final save.
             connection_is_lease: As of ``Room``.
         """
         if self.snapshot is not None:
@@ -72,17 +72,17 @@ class Restored:
 
 
 class RoomStore:
-    """Writes rooms into a store, and reads them back. A save that fails is logged, counted, and made up for by the next.
+    """Saves and restores rooms. A save that fails is logged and counted; the next one makes up for it.
 
     Args:
         store: The store.
-        counters: Where saves are counted.
-        writes_cost: Whether each write is paid for: the note and the averages are then written only when the note changes
-            from empty to not empty or back, which is all that a restart asks it.
-        clock: Tells the wall time.
+        counters: Counts the saves.
+        writes_cost: Whether writes are billed: the note and the history are then written only when the note changes
+            between empty and not empty, which is all that a restart needs.
+        clock: Returns the wall time in milliseconds.
 
     Attributes:
-        saved_at_ms: When something was last stored, by the wall clock.
+        saved_at_ms: The time of the last save, by the wall clock.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RoomStore:
         self._noted_empty: dict[str, bool] = {}
 
     async def names(self) -> list[str]:
-        """Name the rooms that are stored.
+        """List the names of the stored rooms.
 
         Raises:
             StoreError: The store failed.
@@ -104,7 +104,7 @@ class RoomStore:
         return [key.removeprefix(NOTE) for key in await self._store.list(NOTE)]
 
     async def restore(self, name: str) -> Restored:
-        """Read a room. One that cannot be decoded is known, and it is unknown who was in it.
+        """Read a room. The count of one that cannot be decoded is unknown.
 
         Raises:
             StoreError: The store failed.
@@ -117,20 +117,20 @@ class RoomStore:
             stored = await self._store.get(SNAPSHOT + name)
             snapshot = None if stored is None else decode_snapshot(stored)
         except (HostError, ValueError, AttributeError) as error:
-            log.error("the snapshot of room %s is of no use: %s", name, error)
+            log.error("the snapshot of room %s cannot be decoded: %s", name, error)
             return Restored(name, is_known=True)
         return Restored(name, is_known=True, is_empty=people == 0, snapshot=snapshot)
 
     async def save(
         self, snapshot: Snapshot, encoded: bytes, *, elsewhere: int = 0, history: bytes | None = None
     ) -> bool:
-        """Store a room.
+        """Save a room.
 
         Args:
-            snapshot: The room.
+            snapshot: Its snapshot.
             encoded: The same, encoded.
-            elsewhere: Leases of the room that other machines hold.
-            history: Its averages, to be stored beside the note; None for not at all.
+            elsewhere: The number of leases that other replicas hold.
+            history: Its encoded history, stored with the note; None to store none.
 
         Returns:
             Whether it was stored.
@@ -153,7 +153,7 @@ class RoomStore:
                 if history is not None:
                     await self._store.put(HISTORY + name, history, ttl_ms=HISTORY_TTL_MS)
                 self._noted_empty[name] = people == 0
-        except (StoreError, HostError) as error:  # HostError: more leases than one value can hold
+        except (StoreError, HostError) as error:  # HostError: the snapshot is larger than a value may be
             self._counters.snapshots_failed += 1
             log.error("room %s could not be saved: %s", name, error)
             return False
@@ -162,7 +162,7 @@ class RoomStore:
         return True
 
     async def forget(self, name: str) -> None:
-        """Delete a room that is empty; its averages stay.
+        """Delete the snapshot and the note of an empty room; its history stays.
 
         Raises:
             StoreError: The store failed.
@@ -173,7 +173,7 @@ class RoomStore:
     # --- Averages, and today ----------------------------------------------------------------------------------
 
     async def history(self, name: str) -> History | None:
-        """Read the averages of a room; None where there are none that can be read."""
+        """Read the history of a room; None if there is none, or it cannot be read."""
         try:
             stored = await self._store.get(HISTORY + name)
             return None if stored is None else History.decode(stored)
@@ -182,7 +182,7 @@ class RoomStore:
             return None
 
     async def save_history(self, name: str, history: History, day: DailyStats | None) -> bool:
-        """Store the averages of a room, and what its operator is shown of today until that ends.
+        """Store the history of a room, and its daily statistics until the end of the day.
 
         Returns:
             Whether both were stored.
@@ -200,10 +200,10 @@ class RoomStore:
         return True
 
     async def merge_day(self, name: str, day: DailyStats) -> None:
-        """Take in what is stored of today, if it can be read."""
+        """Merge the stored daily statistics into ``day``, if they can be read."""
         try:
             stored = await self._store.get(DAY + name)
             if stored is not None:
                 day.merge(stored)
         except (StoreError, HostError) as error:
-            log.error("the day of room %s could not be read: %s", name, error)
+            log.error("the daily statistics of room %s could not be read: %s", name, error)

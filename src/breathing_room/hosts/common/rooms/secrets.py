@@ -1,12 +1,12 @@
 """The secrets of the key epochs, under which visitor ids are hashed.
 
-A secret is drawn once an epoch, and kept until the end of the next: a visitor who joined under the last secret stays the same
-visitor. Where secrets are kept differs from host to host; that is a ``SecretSource``, of which there are three:
+A secret is drawn once per epoch, and kept until the end of the next: a visitor who joined under the former secret
+stays the same visitor. Each host stores them elsewhere; that is a ``SecretSource``, of which there are three:
 
 =====================================  ==============================================================
 ``StoreSecrets``                       the store of the host
 ``hosts/server/cluster_node.py``       the log that the nodes of a cluster share
-``hosts/worker/hibernation.py``        the rows of an object, filled from the store or by the first object
+``hosts/worker/hibernation.py``        the rows of an object, filled from the store or by the coordinator
 =====================================  ==============================================================
 """
 
@@ -21,19 +21,19 @@ from breathing_room.ports import Clock, Store
 
 log = logging.getLogger("breathing_room.secrets")
 
-SECRET: Final = "secret/"  # noqa: S105 - a place, no secret
-"""What begins the key of a secret in a store; the number of its epoch follows."""
+SECRET: Final = "secret/"  # noqa: S105 - the prefix of a key, no secret
+"""The prefix of the key of a secret in a store; the number of its epoch follows."""
 
 
 class SecretSource(Protocol):
-    """Where secrets are kept, and on what others who hold the same rooms agree."""
+    """Where the hosts of the same rooms agree on the secrets."""
 
     async def agree(self, epoch: int, proposed: bytes) -> bytes:
         """Return the secret of an epoch: the proposed one, unless there is one already.
 
         Raises:
-            StoreError: The outside failed.
-            ClientError: Others cannot be reached; the last secret will do until they can.
+            StoreError: The store or log failed.
+            ClientError: The coordinator cannot be reached; the former secret stays in use until it can.
         """
         ...
 
@@ -41,8 +41,8 @@ class SecretSource(Protocol):
         """Return the secret of an epoch, if there is one.
 
         Raises:
-            StoreError: The outside failed.
-            ClientError: Others cannot be reached.
+            StoreError: The store or log failed.
+            ClientError: The coordinator cannot be reached.
         """
         ...
 
@@ -53,7 +53,7 @@ class StoreSecrets:
     Args:
         store: The store.
         epoch_ms: The length of an epoch.
-        clock: Tells the wall time.
+        clock: Returns the wall time in milliseconds.
     """
 
     def __init__(self, store: Store, *, epoch_ms: int, clock: Clock) -> None:
@@ -74,14 +74,14 @@ class StoreSecrets:
         try:
             await self._store.put(f"{SECRET}{epoch}", proposed, ttl_ms=ttl_ms)
         except StoreError:
-            # Workers KV takes one write a second to one key: perhaps another writer was faster.
+            # Workers KV takes one write per second and key: another writer may have been faster.
             if (found := await self.find(epoch)) is None:
                 raise
             return found
         return proposed
 
     async def find(self, epoch: int) -> bytes | None:
-        """Return the secret of an epoch, if there is one; a value of another length is none.
+        """Return the secret of an epoch, None if there is none or its length is wrong.
 
         Raises:
             StoreError: The store failed.
@@ -91,7 +91,7 @@ class StoreSecrets:
 
 
 async def keep_secrets(store: Store, *, epoch: int, epoch_ms: int, clock: Clock) -> None:
-    """Have the secrets of an epoch and of the next one in a store, before they are needed.
+    """Put the secrets of an epoch and of the next one into a store, before they are needed.
 
     Raises:
         StoreError: The store failed. Call it again later.
@@ -102,15 +102,15 @@ async def keep_secrets(store: Store, *, epoch: int, epoch_ms: int, clock: Clock)
 
 
 def draw_secret() -> bytes:
-    """Draw a secret."""
+    """Return a random secret."""
     return secrets.token_bytes(SECRET_BYTES)
 
 
 class Secrets:
-    """The secrets that visitor ids are hashed under now.
+    """The secrets under which visitor ids are hashed now.
 
     Attributes:
-        epoch: The epoch of the current one; -1 while none was loaded.
+        epoch: The epoch of the current one; -1 before the first is loaded.
         current: The secrets in use, the newest first.
     """
 
@@ -119,13 +119,13 @@ class Secrets:
         self.current: tuple[bytes, ...] = ()
 
     async def load(self, source: SecretSource, epoch: int) -> None:
-        """Have the secret of an epoch, and that of the epoch before, if there is one.
+        """Load the secret of an epoch, and that of the epoch before, if there is one.
 
-        To load the same epoch again puts the secret back where others find it.
+        Loading the same epoch again restores a secret that the source has lost.
 
         Raises:
-            StoreError: The source failed; what was loaded before stays in use.
-            ClientError: Others cannot be reached, and there is no last secret.
+            StoreError: The source failed; the secrets loaded before stay in use.
+            ClientError: The coordinator cannot be reached, and there is no former secret.
         """
         held = self.current[0] if epoch == self.epoch else None
         try:
@@ -134,11 +134,11 @@ class Secrets:
             last = await source.find(epoch - 1)
             if last is None:
                 raise
-            # A visitor with connections elsewhere may be counted twice until the others can be reached.
-            log.warning("the last secret goes on: %s", error.message)
+            # A visitor with connections to other objects may be counted twice until the coordinator can be reached.
+            log.warning("the former secret stays in use: %s", error.message)
             self.current = (last,)
             return
-        # The others may have lost it, and agreed on a new one meanwhile: then ours is the former one.
+        # The source may have lost it, and the other hosts agreed on a new one: then ours is the former one.
         former = held if held is not None and held != agreed else await source.find(epoch - 1)
         self.current = (agreed,) if former is None else (agreed, former)
         self.epoch = epoch
@@ -149,7 +149,7 @@ class Secrets:
         Args:
             visitor: The id as the client sent it.
             room: The room's name.
-            holds: Whether the room has a lease for a key.
+            holds: Returns whether the room has a lease for a key.
         """
         key = visitor_key(visitor, room=room, secret=self.current[0])
         for secret in self.current[1:]:

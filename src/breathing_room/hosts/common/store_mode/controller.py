@@ -1,4 +1,4 @@
-"""The job: the one voice that says the rate, and what was seen of leases that ended in silence."""
+"""The controller: it alone sets the sampling rate of each room and records leases that expired."""
 
 from math import exp
 
@@ -23,13 +23,15 @@ from breathing_room.ports import Clock, Store, wall_ms
 async def reconcile(
     store: Store, config: StoreModeConfig | None = None, *, clock: Clock = wall_ms
 ) -> Control:
-    """Look after rates, silent expiries and the epoch, once. Exactly one process calls it, every ``reconcile_ms``.
+    """Set rates, record expired leases and advance the epoch, once.
+
+    Exactly one process calls it, every ``reconcile_ms``.
 
     Returns:
-        What it wrote.
+        The control that it wrote.
 
     Raises:
-        StoreError: The store failed. Call it again the next time.
+        StoreError: The store failed. The next run makes up for it.
     """
     config = config or StoreModeConfig()
     now_ms = clock()
@@ -41,8 +43,8 @@ async def reconcile(
     names = {key.removeprefix(REPORTS).partition("/")[0] for key in await store.list(REPORTS)}
     rooms = {}
     for name in sorted(names | before.rooms.keys()):
-        room = _follow(config, name, before, await read_values(store, name), now_ms)
-        # Of a room where nothing is going on there is nothing to say.
+        room = _reconcile_room(config, name, before, await read_values(store, name), now_ms)
+        # A room in its initial state needs no entry.
         if name in names or room.expired or len(room.rates) > 1 or room.rates[0][1] < 1.0:
             rooms[name] = room
     control = Control(as_of_ms=now_ms, epoch=epoch, rooms=rooms)
@@ -50,10 +52,10 @@ async def reconcile(
     return control
 
 
-def _follow(
+def _reconcile_room(
     config: StoreModeConfig, name: str, before: Control, values: list[bytes], now_ms: int
 ) -> RoomControl:
-    """Say anew what there is to say about a room."""
+    """Compute the control of one room from the one before and the stored records."""
     room = before.room(name)
     settings = config.server.room_config(name)
     lease_ms = settings.heartbeat_lease_ms + config.silence_ms
@@ -78,10 +80,12 @@ def _follow(
     )
     budget = settings.reports_per_day
     seats = sum(record.heard_at_ms + lease_ms > now_ms and record.ticket < rate.current for record in records)
-    rate.theta(now_ms)  # Lets go of rates that nobody acts on any more.
+    rate.theta(now_ms)  # Drops the rates that no client can still act on.
     was = rate.current
     if rate.follow(seats, arrivals_per_ms * DAY_MS / budget if budget else 0.0, now_ms):
-        arrivals_per_ms *= rate.current / was  # Fewer are asked from now on.
+        arrivals_per_ms *= (
+            rate.current / was
+        )  # The sample changes with the rate, and the reports with the sample.
     return RoomControl(
         rates=rate.rates,
         changed_at_ms=rate.changed_at_ms,

@@ -1,11 +1,13 @@
-"""A room on its way out of KV: while writers of the stateless mode still take reports, it hears them, and they hear it.
+"""Migrate a room from KV to a Durable Object while writers of store mode still take reports.
 
-The object of a room that was found in KV is one more writer there: six times between two runs of the job it puts what was reported to it under a prefix of its
-own, and reads what others put. The latest record of a visitor counts, whoever wrote it, so whoever reports now here and now there is one person,
-and both sides publish the same crowd, some seconds late, and as late as KV is. The rate is the job's, on both sides. When the job has not run for a
-while, nobody is left to follow.
+The object is one more writer: six times between two runs of the controller it puts the reports that it took under a
+prefix of its own, and reads the records of the other writers. The latest record of a visitor counts, regardless of
+its writer, so a visitor whose reports go to both sides is one visitor, and both publish the same count, delayed by
+some seconds and by the propagation of KV. The rate is the controller's, on both sides. Once the controller has not
+run for a while, the migration is over.
 
-Nothing here needs to outlast a sleep: what was read can be read again, and a record that the room has acted on already changes nothing.
+No state here needs to survive hibernation: records can be read again, and one that the room has applied already
+changes nothing.
 """
 
 import logging
@@ -32,25 +34,25 @@ from breathing_room.ports import Store
 log = logging.getLogger("breathing_room.worker")
 
 MIGRATING: Final = "follows"
-"""Where an object remembers that it follows."""
+"""The key under which an object stores that its migration goes on."""
 
 WRITER: Final = "object"
 
 ROUNDS: Final = 6
-"""How often it puts and reads between two runs of the job: every 10 s."""
+"""Rounds of puts and reads between two runs of the controller: one every 10 s."""
 
 JOBS_MISSED_MAX: Final = 3
-"""Runs of the job that may be missed before it is taken to have ended."""
+"""Runs that the controller may miss before it counts as ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a room has come.
+    """The progress of a migration.
 
     Attributes:
-        syncing: Whether the job still runs, so that somebody may still report elsewhere.
-        seats: People of the panel.
-        elsewhere: Those of them who reported elsewhere last.
+        syncing: Whether the controller still runs, so that writers may still take reports.
+        seats: Seats of the panel.
+        elsewhere: Those whose last report went to a writer.
     """
 
     syncing: bool
@@ -59,23 +61,23 @@ class Progress:
 
 
 async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_ms: int) -> Room | None:
-    """Make a room of the panel that store mode left in the store; the secrets are the same.
+    """Create a room with the panel that store mode has in the store; the secrets are the same.
 
-    So a room moves into its object when that is deployed. As long as writers elsewhere go on reporting to the store, a
-    ``Follower`` keeps both together.
+    A room moves into its Durable Object this way when that is deployed. While writers still take reports, a
+    ``KvMigration`` keeps the room and the store in sync.
 
     Args:
-        store: What the writers share.
-        config: How they work.
-        empty: The room as it begins without them.
+        store: The store of the writers.
+        config: Their config.
+        empty: The room without a panel.
         now_ms: The time.
 
     Returns:
-        The room, or None if the store holds nothing of it.
+        The room, or None if the store does not know it.
 
     Raises:
         StoreError: The store failed.
-        HostError: What it holds is damaged.
+        HostError: The stored records are damaged.
     """
     control = await read_control(store)
     if control is None or empty.name not in control.rooms:
@@ -105,18 +107,18 @@ async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_m
 
 
 class KvMigration:
-    """Keeps a room and the writers in KV together.
+    """Keeps a room and the writers in KV in sync.
 
     Args:
         name: The room's name.
-        store: What the writers share.
-        config: How they work.
+        store: The store of the writers.
+        config: Their config.
         now_ms: The time.
 
     Attributes:
-        every_ms: How often it follows.
-        next_at_ms: When the next round is due: ``begin_round``, then ``follow``.
-        over: Whether there is nobody left to follow.
+        every_ms: The time between two rounds.
+        next_at_ms: When the next round is due: ``begin_round``, then ``sync``.
+        over: Whether the controller has ended, and the migration with it.
     """
 
     def __init__(self, name: str, store: Store, config: StoreModeConfig, *, now_ms: int) -> None:
@@ -129,12 +131,12 @@ class KvMigration:
         self._lease_ms = config.server.room_config(name).heartbeat_lease_ms
         self._unsent: dict[VisitorKey, Record] = {}
         self._read: dict[str, list[Record]] = {}
-        # The record of each visitor that was acted on last.
+        # The record of each visitor that was applied last.
         self._acted: dict[VisitorKey, Record] = {}
         self._elsewhere: set[VisitorKey] = set()
 
     def note(self, event: PanelReported | PanelLeft, now_ms: int) -> None:
-        """Take down what was reported here."""
+        """Record a report or leave that the room took, to be sent to the writers."""
         match event:
             case PanelReported(visitor, ticket, mood):
                 record = Record(visitor, ticket, mood, now_ms)
@@ -149,25 +151,25 @@ class KvMigration:
         self.next_at_ms = now_ms + self.every_ms
 
     async def sync(self, room: Room, now_ms: int) -> list[Event]:
-        """Tell writers what was reported here, and find what was reported there.
+        """Put the room's reports where the writers read, and return the events that follow from theirs.
 
         Args:
-            room: The room, to look at.
+            room: The room; it is not changed.
             now_ms: The time.
 
         Returns:
-            What to feed to the room.
+            The events to feed to the room.
 
         Raises:
-            StoreError: The store failed. What was to be told is told the next time.
+            StoreError: The store failed. Unsent records are sent in the next round.
         """
         control = await read_control(self._store)
         self.over = control is None or now_ms - control.as_of_ms > JOBS_MISSED_MAX * self._config.reconcile_ms
         if control is None or self.over:
             return []
-        await self._tell(now_ms)
+        await self._send(now_ms)
         events: list[Event] = []
-        known_ms = _heard_at_ms(room, self._lease_ms)
+        known_ms = _reported_at_ms(room, self._lease_ms)
         of_room = control.room(self._name)
         rate = self._config.make_rate(self._name, of_room, now_ms)
         for record in (await self._records()).values():
@@ -175,7 +177,7 @@ class KvMigration:
             lives = (
                 record.here and record.heard_at_ms + self._lease_ms > now_ms and record.ticket < rate.current
             )
-            # A room whose own rate had been lower let some people go whom it needs now.
+            # A room whose own rate was lower has dropped seats that are in the sample at the controller's rate.
             was_shed = lives and acted is not None and acted.here and not room.panel.holds(visitor)
             heard_at_ms = known_ms.get(visitor, 0) if acted is None else acted.heard_at_ms
             if record.heard_at_ms <= heard_at_ms and not was_shed:
@@ -186,31 +188,31 @@ class KvMigration:
                 events.append(PanelReported(visitor, record.ticket, mood, None))
             elif not record.here:
                 events.append(PanelLeft(visitor))
-        # Two rates would make two panels of one.
-        paced = [] if rate.current == room.panel.rate else [RateSet(rate.rates, of_room.changed_at_ms)]
-        return [*paced, *events]
+        # Both sides must sample at one rate, or their panels differ.
+        rate_set = [] if rate.current == room.panel.rate else [RateSet(rate.rates, of_room.changed_at_ms)]
+        return [*rate_set, *events]
 
     def progress(self, room: Room) -> Progress:
-        """Say how far it is."""
+        """Return the progress of the migration."""
         elsewhere = sum(room.panel.holds(visitor) for visitor in self._elsewhere)
         return Progress(not self.over, room.panel.seat_count, elsewhere)
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    async def _tell(self, now_ms: int) -> None:
-        """Put what was reported here where the writers look."""
+    async def _send(self, now_ms: int) -> None:
+        """Put the unsent records where the writers read."""
         if not self._unsent:
             return
-        told = dict(self._unsent)
+        sent = dict(self._unsent)
         ttl_ms = self._lease_ms + self.every_ms + 2 * self._config.reconcile_ms
         key = f"{REPORTS}{self._name}/{WRITER}/{now_ms:013}"
-        await self._store.put(key, encode_records(told.values()), ttl_ms=ttl_ms)
-        for visitor, record in told.items():
-            if self._unsent.get(visitor) is record:  # Otherwise there was more meanwhile.
+        await self._store.put(key, encode_records(sent.values()), ttl_ms=ttl_ms)
+        for visitor, record in sent.items():
+            if self._unsent.get(visitor) is record:  # Otherwise a later report arrived during the put.
                 del self._unsent[visitor]
 
     async def _records(self) -> dict[VisitorKey, Record]:
-        """Read what is new, and find the latest record of everybody; a value never changes."""
+        """Read the new values, and return the latest record of each visitor; a value never changes."""
         prefix = f"{REPORTS}{self._name}/"
         keys = await self._store.list(prefix)
         read: dict[str, list[Record]] = {}
@@ -244,7 +246,7 @@ class KvMigration:
         return latest
 
 
-def _heard_at_ms(room: Room, lease_ms: int) -> dict[VisitorKey, int]:
-    """Say when each seat was heard from last, as far as its lease tells."""
+def _reported_at_ms(room: Room, lease_ms: int) -> dict[VisitorKey, int]:
+    """Return when each seat last reported, computed from what is left of its lease."""
     snapshot = room.snapshot()
     return {key: snapshot.as_of_ms + left_ms - lease_ms for key, _, _, left_ms in snapshot.panel.seats}

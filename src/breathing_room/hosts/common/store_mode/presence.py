@@ -1,4 +1,4 @@
-"""Who is in a room, read out of what writers and job left in the store."""
+"""Estimate the presence of a room from the records of writers and the control in the store."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,19 +23,19 @@ def read_presence(
     *,
     now_ms: int,
 ) -> Presence:
-    """Say who is in a room.
+    """Return the presence of a room.
 
     Args:
         name: The room.
-        config: How writers and job work.
-        control: What the job said, None if it never ran: then nobody knows.
-        records: What the store holds, merged.
-        now_ms: The time. What is published is true as of one bucket before.
+        config: The config of writers and controller.
+        control: The control, None if the controller never ran: the count is then unknown.
+        records: The stored records, merged.
+        now_ms: The time. The presence is as of one bucket before it.
     """
     settings = config.server.room_config(name)
     if control is None:
-        nobody = [(0, 0, 0)] * (len(settings.moods) + 1)
-        counts = Counts(None, 0, None, "unknown", merge_cells(nobody, settings.min_cell_size), 1.0)
+        empty = [(0, 0, 0)] * (len(settings.moods) + 1)
+        counts = Counts(None, 0, None, "unknown", merge_cells(empty, settings.min_cell_size), 1.0)
     else:
         counts = _counts(name, config, control.room(name), records, now_ms)
     presence = describe(name, settings, counts, at_ms=now_ms - config.silence_ms, label_shown=None)
@@ -51,7 +51,7 @@ def _counts(
     records: Mapping[VisitorKey, Record],
     now_ms: int,
 ) -> Counts:
-    """Estimate the crowd, and each mood from its own seats, as a room with a memory does from its panel."""
+    """Estimate the count, and that of each mood from its own seats, as a ``Room`` does from its panel."""
     settings = config.server.room_config(name)
     rate = config.make_rate(name, control, now_ms)
     theta = rate.theta(now_ms)
@@ -60,7 +60,9 @@ def _counts(
     for record in records.values():
         if record.here and record.ticket < theta and record.heard_at_ms + lease_ms > now_ms:
             mood = record.mood or UNSPOKEN
-            tally[mood if mood in tally else UNSPOKEN] += 1  # Writers may know other moods for a moment.
+            tally[mood if mood in tally else UNSPOKEN] += (
+                1  # A writer may still have an older config with other moods.
+            )
     seats = sum(tally.values())
     ghost_ms = lease_ms - settings.heartbeat_ms / 2
     window_ms = max(
@@ -74,11 +76,11 @@ def _counts(
     ghosts = min(expected_ghosts(suspect, ghost_ms=ghost_ms, window_ms=window_ms), seats)
 
     def people(of_seats: int) -> Estimate:
-        share = ghosts * of_seats / seats if seats else 0.0  # Ghosts are among all moods alike.
+        share = ghosts * of_seats / seats if seats else 0.0  # Ghosts are spread over all moods alike.
         return panel_estimate(of_seats, share, theta, ghost_ms=ghost_ms, window_ms=window_ms)
 
-    everybody = people(seats)
-    count, low, high = everybody.whole(round(everybody.count))
+    total = people(seats)
+    count, low, high = total.whole(round(total.count))
     parts = apportion(count, list(tally.values()))
     cells = [people(of_mood).whole(part) for part, of_mood in zip(parts, tally.values(), strict=True)]
     method: Method = "counted" if theta == 1.0 else "sampled"

@@ -1,4 +1,4 @@
-"""What lies in the store, and where: batches of reports, secrets, and the one key that the job writes."""
+"""The keys and values of store mode: batches of reports, and the control that the controller writes."""
 
 import asyncio
 import json
@@ -17,17 +17,20 @@ log = logging.getLogger("breathing_room.stateless")
 CONTROL: Final = "control"
 REPORTS: Final = "reports/"
 
+EXPIRED_KEY: Final = "lapsed"
+"""The name of ``RoomControl.expired`` in stored values: that of the first version, whose values are still read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomControl:
-    """What the job says about a room.
+    """The control of a room.
 
     Attributes:
-        rates: The current rate, and those that somebody may still act on, each with the time until when.
+        rates: The current rate, and those that a client may still act on, each with the time until when.
         changed_at_ms: When the rate last changed.
-        since_ms: Since when the job has watched this room.
-        expired: Leases that ended in silence lately: when, and the ticket times 2^32. Nobody can tell whose.
-        arrivals_per_ms: Reports that were stored, on average over ten minutes.
+        since_ms: Since when the controller has known this room.
+        expired: Leases that expired lately: when, and the ticket times 2^32. It does not identify the visitor.
+        arrivals_per_ms: Reports stored, on average over ten minutes.
     """
 
     rates: tuple[tuple[int, float], ...] = ((0, 1.0),)
@@ -39,11 +42,11 @@ class RoomControl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """What the job says.
+    """The state that the controller shares with all writers.
 
     Attributes:
-        as_of_ms: When.
-        epoch: The epoch in which stays begin.
+        as_of_ms: When it was written.
+        epoch: The epoch of visits that begin now.
         rooms: By name. A room that is not in it has a rate of 1.
     """
 
@@ -52,23 +55,23 @@ class Control:
     rooms: Mapping[str, RoomControl] = field(default_factory=dict)
 
     def room(self, name: str) -> RoomControl:
-        """What it says about a room; about one that it does not know: that it is new."""
+        """Return the control of a room; an unknown room is new."""
         return self.rooms.get(name) or RoomControl(changed_at_ms=self.as_of_ms, since_ms=self.as_of_ms)
 
 
 def encode_control(control: Control) -> bytes:
-    """Write it as one value."""
-    value = asdict(control)
-    for room in value["rooms"].values():
-        room["lapsed"] = room.pop("expired")  # What commit fcd8191 wrote, which stores still hold.
-    return encode(value)
+    """Encode the control as one value."""
+    body = asdict(control)
+    for room in body["rooms"].values():
+        room[EXPIRED_KEY] = room.pop("expired")
+    return encode(body)
 
 
 def decode_control(value: bytes) -> Control:
-    """Read it.
+    """Decode the control.
 
     Raises:
-        HostError: It is damaged.
+        HostError: The value is damaged.
     """
     try:
         body = json.loads(value)
@@ -77,35 +80,35 @@ def decode_control(value: bytes) -> Control:
                 rates=tuple((int(until_ms), float(rate)) for until_ms, rate in room["rates"]),
                 changed_at_ms=int(room["changed_at_ms"]),
                 since_ms=int(room["since_ms"]),
-                expired=tuple((int(at_ms), int(drawn)) for at_ms, drawn in room["lapsed"]),
+                expired=tuple((int(at_ms), int(drawn)) for at_ms, drawn in room[EXPIRED_KEY]),
                 arrivals_per_ms=float(room["arrivals_per_ms"]),
             )
             for name, room in body["rooms"].items()
         }
         if not all(room.rates and 0 < min(rate for _, rate in room.rates) <= 1 for room in rooms.values()):
-            raise ValueError  # noqa: TRY301 - said once, below
+            raise ValueError  # noqa: TRY301 - one message for every kind of damage, below
         return Control(as_of_ms=int(body["as_of_ms"]), epoch=int(body["epoch"]), rooms=rooms)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise HostError("a damaged control key") from error
+        raise HostError("the control key is damaged") from error
 
 
 async def read_control(store: Store) -> Control | None:
-    """Read what the job said last; None when it never ran, or said what cannot be read."""
+    """Read the control; None if the controller never ran, or the value cannot be decoded."""
     value = await store.get(CONTROL)
     try:
         return None if value is None else decode_control(value)
     except HostError as error:
-        log.error("%s; the next run of the job writes it anew", error)
+        log.error("%s; the next run of `breathing-room reconcile` replaces it", error)
         return None
 
 
 async def read_values(store: Store, room: str) -> list[bytes]:
-    """Read all that writers put under a room's prefix, in the order of their keys; what is damaged is left out."""
+    """Read the values of all writers of a room, in the order of their keys; damaged ones are skipped."""
     values = []
     keys = await store.list(f"{REPORTS}{room}/")
     for key, value in zip(keys, await asyncio.gather(*map(store.get, keys)), strict=True):
         if value is None:
-            continue  # Its time ended just now.
+            continue  # It expired between the list and the get.
         try:
             decode_records(value)
         except HostError as error:

@@ -1,4 +1,4 @@
-"""What can be set about writers and their job."""
+"""The settings of store mode: writers and their controller."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,28 +16,28 @@ from breathing_room.hosts.common.settings import FIELDS, ServerConfig
 from breathing_room.hosts.common.store_mode.records import REPORTS, RoomControl
 
 POLICIES_HERE: Final = (BucketedPolicy.name, EveryPolicy.name)
-"""The policies of writers. The others remember seats between reports, so a room has one writer only."""
+"""The policies for many writers. The others keep seats in memory, so a room may have one writer only."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreModeConfig:
-    """How writers and job work. They must be given the same.
+    """The config of writers and controller, which must be the same for all of them.
 
     Attributes:
-        server: Rooms and HTTP; what concerns sockets and limits per address is not used.
+        server: Rooms and HTTP; the settings of connections and of limits per address are not used.
     """
 
     server: ServerConfig = field(default_factory=ServerConfig)
     policy: str = setting(
         BucketedPolicy.name,
-        f"how reports get into the store: {' or '.join(POLICIES_HERE)}, the latter where a process does not live for ten "
-        "seconds",
+        f"how reports are written to the store: {POLICIES_HERE[0]} in batches, or {POLICIES_HERE[1]} for one write per "
+        "report, where a process does not live for ten seconds",
         choices=POLICIES_HERE,
         group="place",
     )
     bucket_ms: int = setting(
         10_000,
-        "how long a batch is collected: what a writer that dies takes with it",
+        "how long a batch is collected; a writer that crashes loses that much",
         unit="ms",
         low=100,
         high=60_000,
@@ -45,7 +45,8 @@ class StoreModeConfig:
     )
     propagation_ms: int = setting(
         60_000,
-        "how late a writer may learn what the job set: half of it is the writer's own, the other half the store's",
+        "the longest delay until a writer acts on a rate that `reconcile` sets: half is the writer's cache, half the "
+        "propagation of the store",
         unit="ms",
         low=100,
         high=3_600_000,
@@ -53,7 +54,7 @@ class StoreModeConfig:
     )
     reconcile_ms: int = setting(
         60_000,
-        "how often the job runs, at least: how late the panel is held to its size",
+        "the longest time between two runs of `reconcile`; the sampling rate follows the crowd with that delay",
         unit="ms",
         low=1_000,
         high=3_600_000,
@@ -66,7 +67,7 @@ class StoreModeConfig:
 
     @classmethod
     def load(cls, *, flags: Mapping[str, Any], environ: Mapping[str, str], path: Path | None = None) -> Self:
-        """Put a config together, of the settings of a server and those of writers.
+        """Load a config: the settings of a server and those of store mode.
 
         Arguments and errors are those of ``ServerConfig.load``.
         """
@@ -78,11 +79,11 @@ class StoreModeConfig:
 
     @property
     def silence_ms(self) -> int:
-        """How late a heartbeat may be in the store."""
+        """The longest delay until a report is in the store."""
         return self.bucket_ms if self.policy == BucketedPolicy.name else 0
 
     def make_policy(self, room: str, writer: str) -> WritePolicy:
-        """Make the policy of one writer in one room."""
+        """Return the write policy of one writer in one room."""
         prefix = f"{REPORTS}{room}/{writer}/"
         lease_ms, linger_ms = self.server.room_config(room).heartbeat_lease_ms, 2 * self.reconcile_ms
         if self.policy == BucketedPolicy.name:
@@ -90,7 +91,7 @@ class StoreModeConfig:
         return POLICIES[self.policy](prefix, lease_ms=lease_ms, linger_ms=linger_ms)
 
     def make_rate(self, room: str, control: "RoomControl", now_ms: int) -> Rate:
-        """Make the rate of a room as the job left it."""
+        """Return the rate of a room as the controller set it."""
         config = self.server.room_config(room)
         rate = Rate(
             config.panel_size, config.rate_propagation_ms + self.propagation_ms, now_ms=control.changed_at_ms
@@ -100,4 +101,4 @@ class StoreModeConfig:
 
 
 STORE_MODE_FIELDS: Final = settings_of(StoreModeConfig)
-"""What is set about writers and their job, beside the settings of a server."""
+"""The settings of store mode, without those of a server."""

@@ -1,4 +1,4 @@
-"""A writer: takes reports, puts them into the store under its own name, and answers with presences."""
+"""A writer: admits reports, puts them into the store under its own name, and returns presences."""
 
 import asyncio
 import logging
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("breathing_room.stateless")
 
 RETRIES_MAX: Final = 6
-"""How often a put that failed is tried again, after 1, 2, 4, … s: a minute in all."""
+"""Retries of a failed put, after 1, 2, 4, … s: a minute in all."""
 
 
 class View:
-    """What a writer read of a room a moment ago; it can be thrown away at any time."""
+    """A writer's cache of the records of a room; it can be dropped at any time."""
 
     def __init__(self) -> None:
         self.records: dict[VisitorKey, Record] = {}
@@ -50,19 +50,19 @@ class View:
         self._meanwhile: list[Record] = []
 
     def add(self, record: Record) -> None:
-        """Put in what was reported here since."""
+        """Add a record that this writer took since the last read."""
         self.records[record.visitor] = later(self.records.get(record.visitor), record)
         self._meanwhile.append(record)
 
     async def read(self, store: Store, room: str, held: list[Record]) -> None:
-        """Read it anew.
+        """Read the records of all writers.
 
         Args:
             store: The store.
             room: The room's name.
-            held: What is not in the store yet.
+            held: This writer's records that are not in the store yet.
         """
-        # While we read, some of that gets there, and more is reported: it must not be missed.
+        # Records that are put or reported during the read must not be missed: they are merged again afterwards.
         self._meanwhile = held
         self.records = merge(await read_values(store, room))
         for record in self._meanwhile:
@@ -71,13 +71,13 @@ class View:
 
 
 class Writer:
-    """Takes reports and answers with presences.
+    """Admits reports and returns presences.
 
     Args:
-        store: A store, or what ``open_store`` opens.
-        config: How writers and job work.
-        name: What no other writer is called; by default drawn at random.
-        clock: Tells the wall time. All writers' clocks must agree to a second or so.
+        store: A store, or a URL for ``open_store``.
+        config: The config of writers and controller.
+        name: A name that is unique among writers; random by default.
+        clock: Returns the wall time in milliseconds. The clocks of all writers must agree to about a second.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Writer:
                 self.ready = True
 
     async def stop(self) -> None:
-        """Write what waits, and close the store if we opened it."""
+        """Flush the batches, and close the store if this writer opened it."""
         for timer in self._timers.values():
             timer.cancel()
         for room, policy in self._policies.items():
@@ -124,10 +124,10 @@ class Writer:
     # --- What the routes ask ----------------------------------------------------------------------------------
 
     def check_open(self, room: str) -> str:
-        """Return the name of a room that people may be in, given that name or ``DEFAULT_ROOM``.
+        """Return the name of an open room, given that name or ``DEFAULT_ROOM``.
 
         Raises:
-            ClientError: It is no name, or no room here.
+            ClientError: ``bad_room`` or ``no_such_room``.
         """
         server = self.config.server
         name = resolve_room(room, server.default_room)
@@ -135,7 +135,7 @@ class Writer:
         return name
 
     async def control(self) -> Control | None:
-        """Tell what the job said, at most half of ``propagation_ms`` ago."""
+        """Return the control, at most half of ``propagation_ms`` old; None if there is none."""
         async with self._reading:
             now_ms = self.clock()
             due_at_ms = self._control_read_at_ms + self.config.propagation_ms // 2
@@ -145,16 +145,16 @@ class Writer:
         return self._control
 
     async def presence(self, room: str) -> Presence:
-        """Say who is in a room: what the store held a moment ago, and what was reported here since."""
+        """Return the presence of a room, from the cached records and this writer's own."""
         control = await self.control()
         view = await self._view(room)
         return read_presence(room, self.config, control, view.records, now_ms=self.clock())
 
     async def heartbeat(self, room: str, body: bytes) -> Presence:
-        """Take a report, and answer with presence.
+        """Handle a report, and return the presence.
 
         Raises:
-            ClientError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
+            ClientError: The body is not valid, its visitor id is not signed, or the room cannot count now.
         """
         control = await self._control_or_refuse()
         now_ms, admission = self.clock(), self.admission(room)
@@ -165,23 +165,23 @@ class Writer:
         return await self.presence(room)
 
     async def leave(self, room: str, body: bytes) -> None:
-        """Take a leave. It does not say in which epoch the visit began, so it is written for both.
+        """Handle a leave. It does not name the epoch in which the visit began, so it is written for both.
 
         Raises:
-            ClientError: It makes no sense, its visitor id is not signed, or visitors cannot be counted now.
+            ClientError: The body is not valid, its visitor id is not signed, or the room cannot count now.
         """
         visitor = self.admission(room).leave(body)
         control = await self._control_or_refuse()
         rates = self.config.make_rate(room, control.room(room), self.clock()).rates
         for epoch in (control.epoch, control.epoch - 1):
-            # A visitor who was in no sample has no record to take back.
+            # A visitor who was never in the sample has no record.
             if ticket(visitor, room=room, epoch=epoch) < max(rate for _, rate in rates) and (
                 epoch == control.epoch or await self._secret(epoch) is not None
             ):
                 await self._write(room, visitor, epoch, "leave", None)
 
     def admission(self, room: str) -> Admission:
-        """Return what decides which reports come in. It has no memory: a writer may end with the request, and there may be many."""
+        """Return the admission of a room, without memory: a writer may end with the request, and there may be many."""
         return self.config.server.admission(room, now_ms=self.clock(), wall_ms=self.clock, has_memory=False)
 
     # --- Inside -----------------------------------------------------------------------------------------------
@@ -202,11 +202,12 @@ class Writer:
         return self._secrets[epoch]
 
     async def _write(self, room: str, visitor: str, epoch: int, kind: Kind, mood: str | None) -> None:
-        """Have the policy write a report; where it collects nothing, wait until the store has it."""
+        """Write a report by the policy; one that writes every report waits until the store has it."""
         secret = await self._secret(epoch)
         if secret is None:
             raise ClientError(
-                "bad_epoch", "epoch must be that of the presence that you saw; begin a new stay"
+                "bad_epoch",
+                "epoch must be that of a presence of this room; read the presence and begin a new visit",
             )
         key = visitor_key(visitor, room=room, secret=secret)
         report = SeatReport(key, ticket(visitor, room=room, epoch=epoch), mood, kind)
@@ -217,7 +218,7 @@ class Writer:
         if self.config.policy == EveryPolicy.name and not all(
             await asyncio.gather(*map(asyncio.shield, tasks))
         ):
-            raise ClientError("unavailable", "the report could not be kept", status=503, retry_after_s=5)
+            raise ClientError("unavailable", "the report could not be stored", status=503, retry_after_s=5)
 
     def _policy(self, room: str) -> WritePolicy:
         policy = self._policies.get(room)
@@ -229,7 +230,7 @@ class Writer:
         return policy
 
     async def _view(self, room: str) -> View:
-        """Read a room, if it was not read just now."""
+        """Return the cached records of a room, read again once they are ``presence_max_age_s`` old."""
         if len(self._views) >= self.config.server.rooms_max:
             self._views.clear()
         view = self._views.setdefault(room, View())
@@ -241,7 +242,7 @@ class Writer:
         return view
 
     def _held(self, room: str) -> list[Record]:
-        """List what was reported here and is not in the store yet."""
+        """List this writer's records that are not in the store yet."""
         policy = self._policies.get(room)
         on_the_way = [put.value for name, put in self._in_flight.values() if name == room]
         return [record for value in on_the_way for record in decode_records(value)] + (
@@ -249,11 +250,11 @@ class Writer:
         )
 
     def _carry_out(self, room: str, writes: Writes) -> list[asyncio.Task[bool]]:
-        """Put what is to be put, and set the room's timer."""
+        """Start the puts, and set the room's timer."""
         loop = asyncio.get_running_loop()
         tasks = []
         for order in writes.orders:
-            assert isinstance(order, Put)  # Who remembers nobody deletes nothing.
+            assert isinstance(order, Put)  # These policies keep no seats, so they delete none.
             task = loop.create_task(self._put(order))
             self._in_flight[task] = (room, order)
             tasks.append(task)
@@ -270,13 +271,13 @@ class Writer:
             self._carry_out(room, policy.wake(now_ms=self.clock()))
 
     async def _put(self, order: Put) -> bool:
-        """Put a value, again and again if need be; tell whether it is in the store."""
+        """Put a value, with retries; return whether it is in the store."""
         task = asyncio.current_task()
         try:
             for attempt in count():
                 try:
                     await self._store.put(order.key, order.value, ttl_ms=order.ttl_ms)
-                except (StoreError, HostError) as error:  # HostError: more than one value can hold
+                except (StoreError, HostError) as error:  # HostError: the batch is larger than a value may be
                     if isinstance(error, HostError) or not error.temporary or attempt == RETRIES_MAX:
                         self.puts_failed += 1
                         log.error("reports were lost: %s", error)
