@@ -93,14 +93,14 @@ def sample() -> dict[str, Any]:
         "refusals": {"bad_visitor": 14, "over_budget": 12},
         "store": {"kind": "redis", "saved_at_ms": NOW_MS - 23_000, "failures": 0},
         "nodes": [
-            {"node": "fra-1:8000", "people": 131, "heard_ms": 0, "state": "this server"},
-            {"node": "fra-2:8000", "people": 118, "heard_ms": 180, "state": "live"},
-            {"node": "ams-1:8000", "people": 9, "heard_ms": 4_200, "state": "late"},
+            {"node": "fra-1:8000", "people": 131, "delta_age_ms": 0, "state": "this server"},
+            {"node": "fra-2:8000", "people": 118, "delta_age_ms": 180, "state": "live"},
+            {"node": "ams-1:8000", "people": 9, "delta_age_ms": 4_200, "state": "suspect"},
         ],
         "rooms": rooms,
         "room": lobby | {
             "seats": 74,
-            "seats_capped": 3,
+            "seats_over_quota": 3,
             "prefix_alarm": False,
             "prefixes": [
                 {"prefix": "9f02c41e", "seats": 11, "share": 0.143},

@@ -343,7 +343,7 @@ async def take_words_of_element(browser: Browser, folder: Path) -> Path:
 
 OPERATOR = {
     "admin": lambda: admin_page(sample()),
-    "sign-in": lambda: sign_in_page("this is not the operator's token"),
+    "sign-in": lambda: sign_in_page("the operator's token is wrong"),
 }
 
 

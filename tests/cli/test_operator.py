@@ -65,7 +65,7 @@ def test_json_is_what_the_server_answers(watched: ServerProcess) -> None:
 
 @pytest.mark.parametrize(
     ("token", "status", "told"),
-    [("", 2, TOKEN_VARIABLE), ("wrong", 1, "this is not the operator's token"), ("ü", 1, "")],
+    [("", 2, TOKEN_VARIABLE), ("wrong", 1, "the operator's token is wrong"), ("ü", 1, "")],
 )
 def test_a_token_is_needed(watched: ServerProcess, token: str, status: int, told: str) -> None:
     """Without a token, or with a wrong one, the command says what is wrong, and does not repeat it."""
@@ -127,7 +127,7 @@ def test_nothing_known_is_no_zero(watched: ServerProcess) -> None:
     """A count that nobody knows is a question mark; nodes that are late are named; trouble is said below what was known."""
     body = json.loads(run(watched.url, "--once", "--json").output)
     body["room"]["presence"] |= {"count": None, "low": 2, "high": None, "method": "unknown"}
-    body["nodes"] = [{"node": "ams-1", "people": 9, "heard_ms": 4_000, "state": "late"}]
+    body["nodes"] = [{"node": "ams-1", "people": 9, "delta_age_ms": 4_000, "state": "suspect"}]
     console = Console(file=StringIO(), width=100)
     with console.capture() as capture:
         console.print(view(body, "no answer"))

@@ -42,7 +42,7 @@ async def test_axe_finds_nothing(browser: Browser, watched: ServerProcess) -> No
     await expect(page.get_by_label("The operator's token")).to_be_focused()
     await page.keyboard.type("wrong")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("alert")).to_have_text("this is not the operator's token")
+    await expect(page.get_by_role("alert")).to_have_text("the operator's token is wrong")
     assert await violations(page) == []
     page = await sign_in(browser, watched)
     for table in await page.locator("summary").all():

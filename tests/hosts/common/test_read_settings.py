@@ -101,8 +101,9 @@ def test_a_default_is_a_value_that_is_accepted() -> None:
     ("name", "said"),
     [
         ("leese_ms", 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
+        ("LEESE-MS", 'unknown setting "LEESE-MS"; did you mean "lease_ms"?'),
         ("panelsize", 'unknown setting "panelsize"; did you mean "panel_size"?'),
-        ("nonsense", 'unknown setting "nonsense"; `breathing-room serve --help` lists them all'),
+        ("nonsense", 'unknown setting "nonsense"; `breathing-room serve --help` lists all settings'),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_one_that_was_meant(name: str, said: str) -> None:
@@ -124,6 +125,33 @@ def test_variables_are_read_by_their_prefix() -> None:
     assert read_variables(FIELDS, environ) == {"lease_ms": 2_000, "moods": ("calm", "glad")}
     with pytest.raises(ConfigError, match=r'unknown setting "lease_ms"'):
         read_variables(settings_of(StoreModeConfig), environ)
+
+
+def test_an_unknown_variable_is_named_with_the_nearest_setting() -> None:
+    """A misspelled variable with the prefix is an error that names the variable and the nearest setting."""
+    with pytest.raises(ConfigError) as caught:
+        read_variables(FIELDS, {"BREATHING_ROOM_LEESE_MS": "1"})
+    assert str(caught.value) == 'BREATHING_ROOM_LEESE_MS: unknown setting "leese_ms"; did you mean "lease_ms"?'
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("leese_ms = 1", 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
+        ("lease-ms = 1", 'unknown setting "lease-ms"; did you mean "lease_ms"?'),
+        ("[room.lobby]\npush_ms = 500", 'unknown setting "room"; did you mean "rooms"?'),
+        ("[rooms.lobby]\npush-ms = 500", 'rooms.lobby: unknown setting "push-ms"; did you mean "push_ms"?'),
+    ],
+)
+def test_an_unknown_setting_of_a_file_is_named_with_the_nearest_one(
+    tmp_path: Path, text: str, error: str
+) -> None:
+    """A misspelled setting, also of a room's table, or table is an error that names the file and the nearest name."""
+    file = tmp_path / "room.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_file(file, FIELDS)
+    assert str(caught.value) == f"{file}: {error}"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +193,7 @@ def test_rooms_of_a_variable_are_json(text: str) -> None:
     [
         (
             {"port": 1},
-            "rooms.lobby: port holds for all rooms, and cannot be set for one: move it out of the table",
+            "rooms.lobby: port applies to all rooms and cannot be set for one: move it out of the table",
         ),
         ({"pushms": 1}, 'rooms.lobby: unknown setting "pushms"; did you mean "push_ms"?'),
         ({"push_ms": 1}, "rooms.lobby: push_ms must be a whole number from 20 to 60,000 ms, not 1"),

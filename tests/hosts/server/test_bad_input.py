@@ -524,7 +524,7 @@ def test_bad_mood_does_not_beat(server: ServerProcess, mood: object) -> None:
 @pytest.mark.usefixtures("bystander")
 def test_beat_of_a_stranger_to_json_is_refused(server: ServerProcess) -> None:
     """
-    A form posted to the beat is refused: only a page that may send JSON here can make its visitors count.
+    A form posted to the heartbeat is refused: only a page that may send JSON here can make its visitors count.
     """
     with RawSocket(server.port) as client:
         error = client.request(

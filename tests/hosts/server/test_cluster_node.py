@@ -489,7 +489,7 @@ async def test_bad_entries_are_ignored(redis: RedisProcess) -> None:
         for field, value in (("m", b"BRN2"), ("m", b"BRN1\xff\xff\xff\xff"), ("m", b""), ("other", b"x")):
             await link.client.xadd("breathing-room:log", {field: value})
         await link.client.hset("breathing-room:paces", "lobby", "nonsense")
-        await eventually(lambda: cluster_of(a).messages_refused == 4)
+        await eventually(lambda: cluster_of(a).messages_rejected == 4)
         join(b, "bob")
         await all_say(2, a, b)
     await link.close()
@@ -614,7 +614,7 @@ async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
         here, there = await metrics(a), await metrics(b)
         room = '{room="lobby"}'
         assert here['breathing_room_nodes{state="live"}'] == 1
-        assert here[f"breathing_room_cluster_parked{room}"] == 1
+        assert here[f"breathing_room_cluster_standby{room}"] == 1
         assert (
             here[f"breathing_room_cluster_drift{room}"] == there[f"breathing_room_cluster_drift{room}"] == 0
         )
@@ -625,7 +625,7 @@ async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
             == there[f"breathing_room_cluster_people{room}"]
             == 2
         )
-        assert here["breathing_room_cluster_messages_refused_total"] == 0
+        assert here["breathing_room_cluster_messages_rejected_total"] == 0
 
 
 async def test_the_command_shows_and_orders(redis: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_port_goes_with_its_address(form: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "room lobby: restored 12 people",
+        "room lobby: restored 12 leases",
         "breathing-room 0.1.0, Python 3.11.7",
         "2026-11-22 10:40:52,850 INFO",
         "at 10:40:52",

@@ -74,7 +74,7 @@ def test_numbers_are_right(serve: Serve) -> None:
     assert value(samples, "closes_total", code="1003") == 1
     assert value(samples, "closes_total", code="1000") == 1
     assert value(samples, "people", room="lobby") == 3
-    assert value(samples, "people_silent", room="lobby") == 1
+    assert value(samples, "people_suspect", room="lobby") == 1
     assert value(samples, "subscribers", room="lobby") == 2
     assert value(samples, "sockets") == 2
     assert value(samples, "sockets_max") > 100
@@ -200,24 +200,24 @@ async def test_forgers_are_seen() -> None:
             "count",
             "count_raw",
             "seats",
-            "seats_capped",
+            "seats_over_quota",
             "prefix_share",
             "prefix_alarm",
-            "rate",
-            "theta",
+            "sample_rate",
+            "effective_rate",
         )
     }
     assert seen == {
         "count": 94,
         "count_raw": 130,
         "seats": 94,
-        "seats_capped": 36,
+        "seats_over_quota": 36,
         "prefix_share": pytest.approx(100 / 130),
         "prefix_alarm": 1,
-        "rate": 1,
-        "theta": 1,
+        "sample_rate": 1,
+        "effective_rate": 1,
     }
-    assert value(samples, "seats_refused_total", room="lobby") == 0
+    assert value(samples, "seats_rejected_total", room="lobby") == 0
 
 
 @pytest.mark.parametrize(
@@ -244,8 +244,8 @@ async def test_refused_seats_are_counted() -> None:
         await reports(host, "203.0.113.9", range(10))
         samples = await scrape(host)
     assert value(samples, "seats", room="lobby") == 2
-    assert value(samples, "seats_capped", room="lobby") == 5
-    assert value(samples, "seats_refused_total", room="lobby") == 3
+    assert value(samples, "seats_over_quota", room="lobby") == 5
+    assert value(samples, "seats_rejected_total", room="lobby") == 3
 
 
 async def test_reads_at_the_origin_are_counted() -> None:
@@ -300,7 +300,7 @@ def a_host(**ages_ms: int) -> Any:
         published_leases={"lobby": 3},
         ticks_failed=1,
         messages=7,
-        messages_refused=2,
+        messages_rejected=2,
         message_bytes=150,
     )
     return SimpleNamespace(
@@ -321,7 +321,7 @@ def values_of(host: Any) -> dict[str, dict[tuple[str, ...], float]]:
 def test_nodes_are_counted_by_their_state() -> None:
     """A node is live, in doubt once it is late, and gone after its lease, as long as seats of it are left."""
     values = values_of(a_host(a=0, b=4_000, c=9_000, d=30_000))
-    assert values["nodes"] == {("live",): 2, ("doubtful",): 1, ("gone",): 1}
+    assert values["nodes"] == {("live",): 2, ("suspect",): 1, ("gone",): 1}
 
 
 def test_what_was_not_sent_yet_is_drift() -> None:
@@ -329,13 +329,13 @@ def test_what_was_not_sent_yet_is_drift() -> None:
     values = values_of(a_host(a=0, d=30_000))
     assert values["cluster_people"] == {("lobby",): 3 + 5 + 1}
     assert values["cluster_drift"] == {("lobby",): 2}
-    assert values["cluster_parked"] == {("lobby",): 2}
+    assert values["cluster_standby"] == {("lobby",): 2}
 
 
 def test_messages_and_failures_are_counted() -> None:
     """Ticks that failed, messages read and refused and the size of our own are there without labels."""
     values = values_of(a_host())
-    names = ("cluster_ticks_failed", "cluster_messages", "cluster_messages_refused", "cluster_message_bytes")
+    names = ("cluster_ticks_failed", "cluster_messages", "cluster_messages_rejected", "cluster_message_bytes")
     assert [values[name][()] for name in names] == [1, 7, 2, 150]
 
 

@@ -151,7 +151,7 @@ def frame_of(message: dict[str, Any]) -> bytes:
 
 
 def begin(number: int) -> bytes:
-    """Join, and send the first beat with it, as browsers do."""
+    """Join, and send the first time request with it, as browsers do."""
     join = {"type": "join", "visitor": f"visitor-{number:08}"}
     return frame_of(join) + frame_of({"type": "time", "sent_ms": 5})
 
@@ -169,7 +169,7 @@ async def test_a_burst_of_joins_costs_one_description_and_one_encoding(
     patient_host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A hundred joins that lie in the kernel when the loop looks, each with the first beat as browsers send it, are one turn: all are counted
+    A hundred joins that lie in the kernel when the loop looks, each with the first time request as browsers send it, are one turn: all are counted
     before the first is answered, with one description and one encoding, and each connection is sent the whole hundred.
     """
     room, loop = patient_host.rooms["lobby"], asyncio.get_running_loop()

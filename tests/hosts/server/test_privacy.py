@@ -411,7 +411,7 @@ def test_metrics_have_no_labels_of_people(scene: Scene) -> None:
 SIGNING_KEY = "5ecret-signing-key-0123456789abcdef"
 SIGNED = {
     "socket": sign_visitor(SIGNING_KEY, "lobby"),
-    "beat": sign_visitor(SIGNING_KEY, "lobby"),
+    "heartbeat": sign_visitor(SIGNING_KEY, "lobby"),
     "other-room": sign_visitor(SIGNING_KEY, "hall"),
     "too-old": sign_visitor(SIGNING_KEY, "lobby", now_s=1_000_000_000),
     "changed": sign_visitor(SIGNING_KEY, "lobby")[:-1] + "_",
@@ -436,11 +436,11 @@ def come_signed(scene: Scene, port: int, data: Path) -> None:
         for name in ("unsigned", "other-room", "changed"):
             assert asks(port, "POST", f"{lobby}/{path}", 1, {"visitor": SIGNED[name]}) == 403
     assert asks(port, "POST", f"{lobby}/heartbeat", 1, {"visitor": SIGNED["too-old"]}) == 403
-    assert asks(port, "POST", "/api/heartbeat", 2, {"sessionId": SIGNED["beat"]}) == 403
+    assert asks(port, "POST", "/api/heartbeat", 2, {"sessionId": SIGNED["heartbeat"]}) == 403
     api = upgraded(port, 2, path=f"/api/room?sessionId={SIGNED['unsigned']}&mood=release")
     api.read_more(time.monotonic() + 5)
     # Two of one address, of whom the cap takes one.
-    for visitor in (SIGNED["beat"], sign_visitor(SIGNING_KEY, "lobby")):
+    for visitor in (SIGNED["heartbeat"], sign_visitor(SIGNING_KEY, "lobby")):
         assert asks(port, "POST", f"{lobby}/heartbeat", 0, {"visitor": visitor}) == 200
     deadline_s = time.monotonic() + 10
     while not re.search(r"^breathing_room_publish_failed_total [1-9]", scene.metrics, re.MULTILINE):
@@ -469,7 +469,7 @@ def test_signed_scenario_was_busy(signed_scene: Scene) -> None:
     Ids were taken and refused, a seat was capped, and a bucket that is away was logged.
     """
     assert 'breathing_room_refusals_total{code="unsigned_visitor"}' in signed_scene.metrics
-    assert 'breathing_room_seats_capped{room="lobby"} 1.0' in signed_scene.metrics
+    assert 'breathing_room_seats_over_quota{room="lobby"} 1.0' in signed_scene.metrics
     assert "presence.json could not be published" in signed_scene.log
 
 

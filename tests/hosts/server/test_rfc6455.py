@@ -125,7 +125,7 @@ def heartbeat(number: float, padding: str | bytes = "") -> bytes:
 
 
 def padded_beat(length: int) -> bytes:
-    """Write a beat of so many bytes."""
+    """Write a heartbeat of so many bytes."""
     return heartbeat(1, "x" * (length - len(heartbeat(1))))
 
 

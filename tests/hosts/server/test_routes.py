@@ -145,7 +145,7 @@ async def test_nobody_keeps_what_is_no_longer_valid(clock: HandClock, client: ht
 
 async def test_errors_and_beats_are_not_kept(client: httpx.AsyncClient) -> None:
     """
-    No cache may keep an error, or the answer to a beat.
+    No cache may keep an error, or the answer to a heartbeat.
     """
     assert error_of(await client.get("/v1/rooms/BAD")) == "bad_room"
     assert error_of(await client.get("/nothing")) == "not_found"
@@ -211,7 +211,7 @@ async def test_only_named_origins_may_read() -> None:
 
 async def test_only_named_origins_may_write() -> None:
     """
-    A beat, a goodbye, a heartbeat or a stream of a page elsewhere is refused, and has no effect.
+    A heartbeat, a goodbye, a heartbeat or a stream of a page elsewhere is refused, and has no effect.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         for origin in (EVIL, "null"):
@@ -312,7 +312,7 @@ async def test_header_of_a_trusted_proxy_is_believed() -> None:
 @pytest.mark.parametrize("trusted", [False, True])
 def test_sockets_and_requests_share_the_limit(serve: Serve, *, trusted: bool) -> None:
     """
-    By socket and by beat, in a real process, an address may open so many rooms; behind a proxy that is trusted it is the
+    By socket and by heartbeat, in a real process, an address may open so many rooms; behind a proxy that is trusted it is the
     address in the header, in the last of several headers too, and otherwise the proxy's own.
     """
     flags = ("--trusted-proxies", "127.0.0.1/32") if trusted else ()

@@ -1,7 +1,7 @@
-"""All rooms of a server, with what they share: the clock, the store, the secrets, the deadlines.
+"""All rooms of a server, and the services that they share: the clock, the store, the secrets, the deadlines.
 
-A room is a ``RoomHost`` on a ``ServerPlatform``. Neither knows how bytes travel (``hosts/common/rooms/connection.py``), nor
-anything of HTTP.
+A room is a ``RoomHost`` on a ``ServerPlatform``. Neither depends on a transport
+(``hosts/common/rooms/connection.py``) or on HTTP.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from breathing_room.stores import open_store
 
 log = logging.getLogger("breathing_room.server")
 
-# The key of the mark of a run that goes on.
+# The key of the marker that is present while a server runs: a restart that finds it follows a crash.
 RUNNING: Final = "running"
 
 HISTORY_MS: Final = 60_000
@@ -53,13 +53,13 @@ class App(RoomServices):
     """All rooms of a server; other modules call it their ``host``.
 
     Args:
-        config: How the server works.
-        store: Where rooms are kept, None for what the config names; the host closes it.
-        sockets_max: Sockets that may be open at once.
+        config: The server's config.
+        store: The store of rooms, None for the one in the config; the host closes it.
+        sockets_max: The most connections that may be open at once.
         clock: The two times.
 
     Raises:
-        ConfigError: Nothing can be published to ``publish_url``.
+        ConfigError: ``publish_url`` is not valid.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class App(RoomServices):
         return self._given_store
 
     async def start(self) -> None:
-        """Read what the store holds, restore every room, and begin to look after deadlines.
+        """Restore every room from the store, and start the background tasks.
 
         Raises:
             StoreError: The store cannot be opened or read.
@@ -137,10 +137,10 @@ class App(RoomServices):
             crashed = await self.store.get(RUNNING) is not None
             if self.cluster is not None:
                 await self.cluster.start()
-                # Whoever says that a run goes on has told the others before that it is there.
+                # In a cluster the marker may be that of a live peer, which writes a delta before it sets the marker.
                 crashed = crashed and self.cluster.found_no_peer
             if crashed:
-                # The last run had no time to say goodbye. Whoever came in after its last save is forgotten.
+                # The last run ended without a final save: visitors who joined after its last snapshot are not in it.
                 self._crashed = True
                 self._unknown_until_ms = now_ms + self.config.room.lease_ms
             await self.store.put(RUNNING, b"1")
@@ -157,14 +157,14 @@ class App(RoomServices):
                 self.spawn(self.publisher.run(self._pages, self.clock.now_ms))
 
     async def stop(self) -> None:
-        """Send every connection away with a moment to come back, save every room, and close the store."""
+        """Close every connection with a time to reconnect, save every room, and close the store."""
         if self.stopping or not self.ready:
             return
         if self.cluster is not None:
             await self.cluster.drain()
         self.stopping = True
-        # Before anything is awaited: a server that this is mounted in closes connections by itself a moment later. What
-        # happens to them now changes no room.
+        # Before anything is awaited: a server that this is mounted in closes connections by itself a moment later. From
+        # now on disconnects change no room.
         self.disconnect_all()
         for room in list(self.rooms.values()):  # An idle one may be closed meanwhile.
             room.platform.shut()
@@ -174,8 +174,8 @@ class App(RoomServices):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSING_MS / 1_000 if len(self.closing) else 0):
                 await self.deadlines.all_closed.wait()
-        for session in list(self.closing):
-            session.abort()
+        for connection in list(self.closing):
+            connection.abort()
         others = self._tasks - {asyncio.current_task()}
         for task in others:
             task.cancel()
@@ -190,27 +190,27 @@ class App(RoomServices):
             log.error("the store could not be closed: %s", error)
 
     def disconnect_room(self, room: ServerRoom) -> None:
-        """Close whatever is connected to a room, each with its own moment to come back."""
-        room.flush()  # What is owed is sent before.
+        """Close all connections to a room, each with its own time to reconnect."""
+        room.flush()  # Presences that are owed are sent before the close.
         for subscriber in [*(room.pings or ()), *room.subscribers]:
             subscriber.close(RESTART, self.retry_reason())
 
     def disconnect_all(self) -> None:
-        """Close all connections, each with its own moment to come back."""
+        """Close all connections, each with its own time to reconnect."""
         for room in self.rooms.values():
             self.disconnect_room(room)
 
     @property
     def saved_at_ms(self) -> int | None:
-        """When a room was last stored, by the wall clock."""
+        """The time of the last save of a room, by the wall clock."""
         return self.room_store.saved_at_ms if self.ready else None
 
     def retry_reason(self) -> bytes:
-        """Give a client its own moment to come back, so that not all come at once."""
+        """Return a close reason with a random time to reconnect, so that clients do not all return at once."""
         return retry_reason(secrets.randbelow(self.config.reconnect_spread_ms + 1))
 
     def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run something in the background, hold on to it, and do not let it fail in silence."""
+        """Run a coroutine in the background, keep a reference to its task, and log an exception."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -225,16 +225,16 @@ class App(RoomServices):
 
     @property
     def is_open(self) -> bool:
-        """Whether people may come in."""
+        """Whether the server accepts visitors."""
         draining = self.cluster is not None and self.cluster.is_draining
         return self.ready and not self.stopping and not draining
 
     def room(self, name: str) -> ServerRoom:
-        """Find a room, or open it."""
+        """Return a room, opened if need be."""
         return self.rooms.get(name) or self._open(name, self._fresh_room(name))
 
     def enter(self, name: str, *, address: str | None, forwarded_for: str | None) -> ServerRoom:
-        """Find a room for somebody who wants in; open it if need be.
+        """Return the room of a new visitor, opened if need be and if the client may open one.
 
         Args:
             name: The room's name, valid.
@@ -242,7 +242,7 @@ class App(RoomServices):
             forwarded_for: Its ``X-Forwarded-For``.
 
         Raises:
-            ClientError: The server is stopping or full, the room is not open, or there are too many of them.
+            ClientError: The server is stopping, the room does not exist, or too many rooms are open.
         """
         admit_while(self.is_open)
         room = self.rooms.get(name)
@@ -254,17 +254,17 @@ class App(RoomServices):
         return self._open(name, self._fresh_room(name), opener)
 
     def admission(self, name: str) -> Admission:
-        """Return what may come into a room, whether it is open or not."""
+        """Return the admission of a room, whether it is open or not."""
         room = self.rooms.get(name)
         if room is not None:
             return room.admission
         return self.config.admission(name, now_ms=self.clock.now_ms(), wall_ms=self.clock.wall_ms)
 
     def presence(self, name: str) -> Presence:
-        """Say who is in a room, without opening it.
+        """Return the presence of a room, without opening it.
 
         Raises:
-            ClientError: Rooms are not open to everybody, and this is none of them.
+            ClientError: ``no_such_room``.
         """
         room = self.rooms.get(name)
         if room is not None:
@@ -278,7 +278,7 @@ class App(RoomServices):
         )
 
     async def history(self, name: str) -> History:
-        """Find the averages of a room, whether it is open or not."""
+        """Return the history of a room, whether it is open or not."""
         room = self.rooms.get(name)
         if room is not None and room.platform.history is not None:
             return room.platform.history
@@ -312,7 +312,7 @@ class App(RoomServices):
 
     async def _close_idle_rooms(self) -> None:
         for room in list(self.rooms.values()):
-            # Asked in its turn: while the room before it was stored, a connection may have joined this one.
+            # Checked just before it is closed: a connection may have joined while the room before it was saved.
             if room.name in self.config.kept_rooms or not self._is_idle(room):
                 continue
             del self.rooms[room.name]
@@ -320,13 +320,13 @@ class App(RoomServices):
                 self.cluster.release(room.name)
             room.platform.shut()
             self._quota.release(room.opener)
-            await room.platform.saved()  # What it writes would come after what is deleted.
+            await room.platform.saved()  # A save in progress would write the note again after it was deleted.
             await room.platform.save_history()
             if room.name not in self.rooms:  # It may have been opened again meanwhile.
                 await self.room_store.forget(room.name)
 
     def _is_idle(self, room: ServerRoom) -> bool:
-        """Whether nothing is in a room or watches it, and nothing is left to find out or to say."""
+        """Return whether a room has no connection and no lease, a known count, and no delta to send."""
         if room.attached or room.subscribers or room.room.count:
             return False
         if self.cluster is not None and self.cluster.has_unsent(room.name):
@@ -334,7 +334,7 @@ class App(RoomServices):
         return room.presence().method == "counted"
 
     def _pages(self) -> Iterator[PublishedFile]:
-        """Say what there is to publish."""
+        """Yield the files to publish."""
         for name in self.config.kept_rooms:
             room, presence_url = self.rooms[name], self.config.presence_url_of(name)
             max_age_s = self.config.config_max_age_s
@@ -344,7 +344,7 @@ class App(RoomServices):
                 yield history_file(name, room.platform.history, max_age_s=max_age_s)
 
     def _fresh_room(self, name: str) -> Room:
-        """Make a room in which nobody is."""
+        """Create an empty room."""
         return Room(
             name,
             self.config.room_config(name),
@@ -357,12 +357,12 @@ class App(RoomServices):
         return self.clock.now_ms() < self._unknown_until_ms
 
     async def _restore(self, name: str) -> None:
-        """Open a room as the last run left it."""
+        """Restore a room from the store, and open it unless it is idle."""
         now_ms = self.clock.now_ms()
         restored = await self.room_store.restore(name)
         room = restored.room(self.config.room_config(name), now_ms=now_ms, crashed=self._crashed)
         if room.count or name in self.config.kept_rooms or room.presence(now_ms=now_ms).method != "counted":
-            log.info("room %s: restored %d people", name, room.count)
+            log.info("room %s: restored %d leases", name, room.count)
             self._open(name, room)
 
     # --- Secrets ----------------------------------------------------------------------------------------------
@@ -373,7 +373,7 @@ class App(RoomServices):
         return self.secrets.epoch
 
     async def load_secrets(self) -> None:
-        """Have this epoch's secret and the last one's; older ones the store has thrown away.
+        """Load the secrets of this epoch and of the one before.
 
         Raises:
             StoreError: They cannot be read.
@@ -384,24 +384,24 @@ class App(RoomServices):
     # --- Deadlines --------------------------------------------------------------------------------------------
 
     async def _enforce_deadlines(self) -> None:
-        """Part with whoever let a deadline pass. It never waits for anything but the clock."""
+        """Close connections whose deadline has passed. This task awaits nothing but the clock."""
         while True:
             await asyncio.sleep(self._tick_s)
             now_ms = self.clock.now_ms()
             for transport in self.handshakes.ended(now_ms):
                 transport.abort()
-            for session in self.joining.ended(now_ms):
-                session.close(JOIN_LATE)
+            for connection in self.joining.ended(now_ms):
+                connection.close(JOIN_LATE)
             for reader in self.slow.ended(now_ms):
                 self.deadlines.count_close(READS_SLOWLY)
                 reader.abort()
-            for session in self.closing.ended(now_ms):
-                session.abort()
+            for connection in self.closing.ended(now_ms):
+                connection.abort()
             for room in self.rooms.values():
                 room.platform.check_leases(now_ms)
 
     async def _run_maintenance(self) -> None:
-        """Close idle rooms, store histories, change secrets: what may wait for the store."""
+        """Close idle rooms, save histories, rotate secrets: the work that may wait for the store."""
         history_due_ms = self.clock.now_ms() + HISTORY_MS
         while True:
             await asyncio.sleep(1)
@@ -410,7 +410,7 @@ class App(RoomServices):
                     await self.load_secrets()
                 await self._close_idle_rooms()
             except StoreError as error:
-                log.error("the store does not answer: %s", error)
+                log.error("store unavailable: %s", error)
             if self.clock.now_ms() >= history_due_ms:
                 history_due_ms += HISTORY_MS
                 for room in list(self.rooms.values()):

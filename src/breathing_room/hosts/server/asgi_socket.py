@@ -1,7 +1,7 @@
-"""A WebSocket over ASGI, for rooms that are mounted in somebody else's application.
+"""A WebSocket over ASGI, for rooms that are mounted in another application.
 
-It costs what the server below it costs (10 to 28 KB a connection); ``serve`` takes the slim way of ``socket.py``.
-Both are sessions, and a room cannot tell them apart.
+It costs the memory of the ASGI server's own WebSocket (10 to 28 KB a connection); ``serve`` uses ``socket.py``
+instead. Both are a ``Connection``, and rooms treat them alike.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from breathing_room.hosts.server.app import App, ServerRoom
 class AsgiSocket(Connection):
     """One WebSocket of an ASGI server: one task reads, one writes."""
 
-    __slots__ = ("_answers", "_closing", "_latest", "_news", "_websocket", "_writing_since_ms")
+    __slots__ = ("_answers", "_closing", "_latest", "_pending", "_websocket", "_writing_since_ms")
 
-    # Answers that a client may leave unread; a polite one waits for each.
+    # Answers that a client may leave unread; ours wait for each before the next request.
     ANSWERS_MAX = 16
 
     def __init__(self, websocket: WebSocket, room: ServerRoom, codec: MessageCodec) -> None:
@@ -32,43 +32,43 @@ class AsgiSocket(Connection):
         self._latest: EncodedPresence | None = None
         self._answers: list[bytes] = []
         self._closing: tuple[int, bytes] | None = None
-        self._news = asyncio.Event()
+        self._pending = asyncio.Event()
         super().__init__(room, codec)
 
     def push(self, encoded: EncodedPresence) -> None:
-        """Have the latest ready for when the writer gets to it."""
+        """Replace the presence that the writer sends next."""
         self._latest = encoded
-        self._news.set()
+        self._pending.set()
 
     def send(self, text: bytes) -> None:
-        """Have an answer ready."""
+        """Queue an answer for the writer; beyond ``ANSWERS_MAX`` it is dropped."""
         if len(self._answers) < self.ANSWERS_MAX:
             self._answers.append(text)
-            self._news.set()
+            self._pending.set()
 
     def ping(self) -> None:
-        """Do nothing: ASGI knows no pings; the server below sends its own, and ends what does not answer."""
+        """Renew the lease: ASGI has no pings, but its server sends them and ends a connection that does not answer."""
         self.last_received_at_ms = self.room.host.clock.now_ms()
         if self.role == MEMBER:
             self.room.feed(HeartbeatReceived(self))
 
     def close(self, code: int, reason: bytes = b"") -> None:
-        """Part after what is ready was sent."""
+        """Close after the queued messages were sent."""
         if self._closing is None:
             self._closing = (code, reason)
             self.room.platform.deadlines.count_close(code)
-            self._news.set()
+            self._pending.set()
             self.ended(graceful=False)
 
     def abort(self) -> None:
-        """ASGI has no other way than to close."""
+        """Close: ASGI cannot drop a connection."""
         self.close(1011)
 
     async def write(self) -> None:
-        """Send what there is to send until the socket closes."""
+        """Send queued messages until the socket closes."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._pending.wait()
+            self._pending.clear()
             answers, self._answers = self._answers, []
             for answer in answers:
                 await self._websocket.send_text(answer.decode())
@@ -81,12 +81,12 @@ class AsgiSocket(Connection):
                 return
 
     async def read(self) -> None:
-        """Take what the client says until it goes."""
+        """Receive messages until the client disconnects."""
         bytes_max = self.room.host.config.message_bytes_max
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                # 1005 is what servers report for want of a better word, a broken connection's too.
+                # ASGI servers also report 1005 (no status) for a connection that broke, so it does not count as graceful.
                 self.ended(graceful=message.get("code") in {NORMAL_CLOSURE, GOING_AWAY})
                 return
             text = message.get("text")
@@ -127,16 +127,16 @@ class AsgiSocket(Connection):
             host.counters.refuse(error.code)
             await websocket.send_denial_response(error_response(error))
             return
-        session = cls(websocket, room, admitted.codec)
+        connection = cls(websocket, room, admitted.codec)
         await websocket.accept()
-        admitted.begin(session)
-        writer = asyncio.create_task(session.write())
-        reader = asyncio.create_task(session.read())
+        admitted.begin(connection)
+        writer = asyncio.create_task(connection.write())
+        reader = asyncio.create_task(connection.read())
         try:
             await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            session.ended(graceful=False)
-            session.room.platform.deadlines.release(session)
+            connection.ended(graceful=False)
+            connection.room.platform.deadlines.release(connection)
             for task in (writer, reader):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):

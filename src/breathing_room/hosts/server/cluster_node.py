@@ -1,11 +1,11 @@
-"""The server as one of several: it tells the others what it knows, and its people what all know together.
+"""A server as a node of a cluster: it sends deltas of its rooms to the log, and applies those of its peers.
 
-``ClusterNode`` is the node: one round trip a tick, and what follows from the answer. A ``Replica`` stands before each open room
-(``core/replication/replica.py``). What is said is in ``core/replication/delta.py``, how it is added up in
-``core/replication/membership.py``, and how it travels in ``logs/redis_stream.py``.
+``ClusterNode`` makes one round trip to the log per tick and applies the answer. Each open room has a ``Replica``
+(``core/replication/replica.py``). ``core/replication/delta.py`` has the messages, ``core/replication/membership.py``
+the sums over peers, and ``logs/redis_stream.py`` the log.
 
-Nothing here waits for Redis but the tick itself. While Redis is away a tick fails, what it had to say waits for the next, and
-people go on as before.
+Only the tick waits for Redis. While Redis is unavailable ticks fail, their deltas are queued for the next tick, and
+connections are served as before.
 """
 
 import asyncio
@@ -46,10 +46,10 @@ from breathing_room.stores.redis_link import RedisLink
 log = logging.getLogger("breathing_room.cluster")
 
 TIMEOUT_S: Final = 1.0
-"""How long a tick waits for Redis at least: a busy machine may take a while, and nobody waits for a tick."""
+"""The least timeout of a tick: a busy machine may take a while, and no connection waits for a tick."""
 
 RETURN_MS: Final = 5_000
-"""How long a node that ends waits, after the last of its people was to come back, until they are counted elsewhere."""
+"""How long a draining node waits, after the last of its visitors was to reconnect, until peers count them."""
 
 
 @dataclass(slots=True)
@@ -57,9 +57,9 @@ class HeldRoom:
     """An open room of a node.
 
     Attributes:
-        replica: What stands before the room.
-        rate: The sampling rate that holds for all nodes.
-        take: Carries out the steps that follow from what other nodes say.
+        replica: The replica of the room.
+        rate: The sampling rate that the whole cluster shares.
+        take: Carries out the steps that follow from the deltas of peers.
     """
 
     replica: Replica
@@ -68,7 +68,7 @@ class HeldRoom:
 
 
 class NodeHost(Protocol):
-    """What a node asks of the server that it is."""
+    """The services of the server that a node uses."""
 
     config: ServerConfig
     clock: Clock
@@ -80,21 +80,21 @@ class NodeHost(Protocol):
         """The epoch of the secret in use."""
 
     def room(self, name: str) -> Any:
-        """Find a room, or open it."""
+        """Return a room, opened if need be."""
 
     def disconnect_all(self) -> None:
-        """Close all connections, each with its own moment to come back."""
+        """Close all connections, each with its own time to reconnect."""
 
     def spawn(self, work: Coroutine[None, None, None]) -> Any:
-        """Run something in the background."""
+        """Run a coroutine in the background."""
 
 
 class LogSecrets:
     """Secrets beside the log, on which all nodes agree.
 
     Args:
-        log: Finds the log.
-        ttl_ms: How long a secret is kept.
+        log: Returns the log.
+        ttl_ms: How long a secret is stored.
     """
 
     def __init__(self, log: Callable[[], EventLog], *, ttl_ms: int) -> None:
@@ -105,7 +105,7 @@ class LogSecrets:
         """Return the secret of an epoch: the proposed one, unless there is one already.
 
         Raises:
-            StoreError: Redis is away.
+            StoreError: Redis is unavailable.
         """
         return await self._log().secret(epoch, proposed, ttl_ms=self._ttl_ms)
 
@@ -113,19 +113,19 @@ class LogSecrets:
         """Return the secret of an epoch, if there is one.
 
         Raises:
-            StoreError: Redis is away.
+            StoreError: Redis is unavailable.
         """
         return await self._log().known_secret(epoch)
 
 
 class ClusterNode:
-    """A server as a node.
+    """A node of a cluster.
 
     Args:
         host: The server.
 
     Raises:
-        ConfigError: The address of Redis is none, or a package is missing.
+        ConfigError: The URL of Redis is not valid, or a package is missing.
     """
 
     def __init__(self, host: NodeHost) -> None:
@@ -145,7 +145,7 @@ class ClusterNode:
             seat_lease_ms=max(room.heartbeat_lease_ms for room in rooms),
             now_ms=self.now_ms(),
         )
-        # What was said while a node was cut off for less than a lease is still there when it comes back.
+        # A node that was cut off for less than a lease still finds all deltas of its peers in the log.
         self._kept_ms = 2 * max(config.node_lease_ms, *(room.lease_ms for room in rooms))
         try:
             self._link = RedisLink(config.redis, timeout_s=max(late / 2_000, TIMEOUT_S), retries=0)
@@ -156,22 +156,22 @@ class ClusterNode:
         self._read_up_to: EntryId = BEGINNING
         self._read_at_ms = self.now_ms()
         self._ahead_ms = 0
-        self._said: deque[tuple[int, dict[str, RoomDelta]]] = deque()
-        self._is_away = False
+        self._sent: deque[tuple[int, dict[str, RoomDelta]]] = deque()
+        self._is_unavailable = False
         self.is_draining = False
         self._ticking = asyncio.Lock()
         self.found_no_peer = False
         self.ticks_failed = 0
         self.messages = 0
-        self.messages_refused = 0
+        self.messages_rejected = 0
         self.message_bytes = 0
         self.published_leases: dict[str, int] = {}
-        """The leases that were told of each room with the last message that was heard."""
+        """The leases of each room in the last delta of this node that was read back from the log."""
 
     # --- Start and stop ---------------------------------------------------------------------------------------
 
     async def open_store(self) -> RedisStore:
-        """See that Redis can be used, and open the store in it.
+        """Check that Redis can be used, and open the store in it.
 
         Raises:
             StoreError: It cannot.
@@ -185,35 +185,35 @@ class ClusterNode:
             raise
 
     async def start(self) -> None:
-        """Hear what the others said lately, and tell them that we are here.
+        """Read the deltas of peers, and send the first delta of this node.
 
         Raises:
-            StoreError: Redis is away.
+            StoreError: Redis is unavailable.
         """
         redis_ms, entries = await self._log.read()
         if not entries:
-            # A new cluster, or a Redis that has just come back empty: let those who may be there speak first.
+            # A new cluster, or a Redis that has restarted empty: peers that run send their deltas first.
             await asyncio.sleep(self.nodes.late_ms / 1_000)
             redis_ms, entries = await self._log.read()
         self._ahead_ms = redis_ms - self.now_ms()
-        self._hear(entries)
+        self._receive(entries)
         self.nodes.expire(self.now_ms())
         self.found_no_peer = not any(True for _ in self.nodes)
         await self.tick()
 
     async def run(self) -> None:
-        """Tick, until the server ends; it need not be cancelled, which a call of Redis that is under way may not notice."""
+        """Tick until the server stops. It is not cancelled: a call to Redis in progress may swallow a cancellation."""
         while not self._host.stopping:
             await asyncio.sleep(self._host.config.node_ms / 1_000)
             await self.tick()
 
     async def drain(self) -> None:
-        """Let everybody go to other nodes, each in its own moment, hand the seats over, and wait until all are there.
+        """Move the visitors to other nodes: close their connections, transfer the seats, and wait for their joins there.
 
-        They stay counted here, as silent, until they are counted elsewhere. Whoever does not come back leaves them to
-        the lease of this node.
+        Visitors stay counted here, as suspect, until a peer counts them. Those who do not reconnect stay counted for the
+        lease of this node.
         """
-        self.is_draining = True  # Nobody comes in any more, and whoever asks is told so.
+        self.is_draining = True  # New visitors are rejected from now on.
         self._host.disconnect_all()
         give_up_at_ms = self.now_ms() + self._host.config.reconnect_spread_ms + RETURN_MS
         while self.now_ms() < give_up_at_ms and any(  # noqa: ASYNC110 - the ticks that go on are the event
@@ -222,109 +222,109 @@ class ClusterNode:
             await asyncio.sleep(min(self._host.config.node_ms, 1_000) / 2_000)
 
     async def close(self) -> None:
-        """Say goodbye if nobody is left, and let go of Redis. Otherwise the lease of this node goes on."""
+        """Send a leave if no lease is left here, and close the link to Redis. Otherwise the node's lease goes on."""
         try:
             if not any(room.replica.room.count for room in self._rooms.values()):
                 leaving = Delta(node=self.node, lease_ms=0, leaving=True)
                 await self._log.write(encode_delta(leaving, self._moods_of))
         except StoreError as error:
-            log.warning("the other nodes could not be told that this one ends: %s", error)
+            log.warning("the leave of this node could not be sent to the cluster: %s", error)
         await self._link.close()
 
     # --- A tick -----------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Say what we know, hear what is new, and tell people what follows."""
+        """Send a delta, receive those of the peers, and step the rooms."""
         async with self._ticking:
             now_ms = self.now_ms()
             if now_ms - self._read_at_ms > self._kept_ms:
                 for room in self._rooms.values():
                     room.replica.resync()
-            heir = self.nodes.successor(now_ms) if self.is_draining else None
+            successor = self.nodes.successor(now_ms) if self.is_draining else None
             parts = {
-                name: room.replica.compose(now_ms, transfers_seats=heir is not None)
+                name: room.replica.compose(now_ms, transfers_seats=successor is not None)
                 for name, room in self._rooms.items()
             }
-            message = Delta(
+            delta = Delta(
                 node=self.node,
                 lease_ms=self._host.config.node_lease_ms,
                 read=self._read_up_to,
-                successor=heir,
+                successor=successor,
                 rooms=parts,
             )
-            encoded = encode_delta(message, self._moods_of)
-            self._said.append((now_ms, parts))
+            encoded = encode_delta(delta, self._moods_of)
+            self._sent.append((now_ms, parts))
             try:
                 answer = await self._log.append(encoded, since=self._read_up_to)
             except StoreError as error:
                 self._fail(error)
             else:
                 self.message_bytes = len(encoded)
-                await self._take(answer, told_at_ms=now_ms)
+                await self._take(answer, sent_at_ms=now_ms)
             self._release()
 
     def _fail(self, error: StoreError) -> None:
-        """Redis does not answer. What was said lately may be lost with it: it is said again."""
+        """Queue the recent deltas again: Redis failed, and may have lost them."""
         self.ticks_failed += 1
-        if not self._is_away:
-            self._is_away = True
-            log.warning("the other nodes are out of sight: %s", error)
-        for _, parts in self._said:
+        if not self._is_unavailable:
+            self._is_unavailable = True
+            log.warning("the cluster is unreachable: %s", error)
+        for _, parts in self._sent:
             for name, part in parts.items():
                 if name in self._rooms:
                     self._rooms[name].replica.requeue(part)
-        self._said.clear()
+        self._sent.clear()
 
-    async def _take(self, answer: Round, *, told_at_ms: int) -> None:
-        if self._is_away:
-            self._is_away = False
-            log.info("the other nodes are in sight again")
+    async def _take(self, answer: Round, *, sent_at_ms: int) -> None:
+        if self._is_unavailable:
+            self._is_unavailable = False
+            log.info("the cluster is reachable again")
             self._host.spawn(self._agree_again())
         now_ms = self._read_at_ms = self.now_ms()
-        # As if Redis had taken our entry at once: so nothing is newer than it seems, however long the answer took.
-        self._ahead_ms = answer.own[0] - told_at_ms
-        while self._said and self._said[0][0] < now_ms - self.nodes.late_ms:
-            self._said.popleft()
+        # As if Redis had appended the entry at once: entries then never seem newer than they are, however slow the call.
+        self._ahead_ms = answer.own[0] - sent_at_ms
+        while self._sent and self._sent[0][0] < now_ms - self.nodes.late_ms:
+            self._sent.popleft()
         if answer.own < self._read_up_to:
-            # Another Redis, whose clock is behind: what it has to say comes with the next tick.
+            # Another Redis, whose clock is behind: its entries are read with the next tick.
             self._read_up_to = BEGINNING
             return
-        self._hear(answer.entries)
+        self._receive(answer.entries)
         for name, room in list(self._rooms.items()):
-            pace = answer.rates.get(name, b"")
-            step, wanted = room.rate.follow(pace, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
+            rate = answer.rates.get(name, b"")
+            step, wanted = room.rate.follow(rate, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
             if step is not None:
                 room.take(step)
-            if wanted is not None and wanted != pace:
+            if wanted is not None and wanted != rate:
                 try:
-                    await self._log.set_rate(name, pace, wanted)
+                    await self._log.set_rate(name, rate, wanted)
                 except StoreError as error:
                     self._fail(error)
 
     async def _agree_again(self) -> None:
-        """See that the secret is where others find it, after Redis was away."""
+        """Restore the secret in Redis after an outage, in case it was lost."""
         try:
             await self._host.secrets.load(self.secret_source, self._host.epoch)
         except StoreError as error:
-            log.warning("the secret of visitors' keys could not be shared: %s", error)
+            log.warning("the secret of the key epoch could not be shared with the cluster: %s", error)
 
-    def _hear(self, entries: Iterable[tuple[EntryId, bytes]]) -> None:
-        """Take new entries of the log: who is where, and who moved."""
+    def _receive(self, entries: Iterable[tuple[EntryId, bytes]]) -> None:
+        """Apply new entries of the log: the deltas of peers, and commands of the operator."""
         deltas: list[Delta] = []
         removed: list[PeerId] = []
         for entry, value in entries:
             self._read_up_to = entry
             try:
-                said = decode(value, self._moods_of)
+                message = decode(value, self._moods_of)
             except HostError as error:
-                self.messages_refused += 1
-                log.debug("an entry of the log is of no use: %s", error)
+                self.messages_rejected += 1
+                log.debug("an entry of the log cannot be decoded: %s", error)
                 continue
-            if isinstance(said, AdminCommand):
-                removed += self._handle(said)
+            if isinstance(message, AdminCommand):
+                removed += self._handle(message)
                 continue
-            deltas.append(said)
-            self.nodes.hear(said, entry, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
+            deltas.append(message)
+            self.nodes.hear(message, entry, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
         self.messages += len(deltas)
         for delta in deltas:
             if delta.node == self.node:
@@ -336,22 +336,22 @@ class ClusterNode:
         self._refresh(deltas, down=removed)
 
     def _handle(self, command: AdminCommand) -> list[PeerId]:
-        """Do what an operator asks for; return the peers that were removed."""
+        """Carry out a command of the operator; return the peers that were removed."""
         if command.verb == "forget":
             return self.nodes.remove(command.name)
         if command.name == self.node[0] and not self.is_draining:
-            log.info("this node is drained, as an operator asked for")
+            log.info("draining this node, as the operator requested")
             self._host.spawn(self.drain())
         return []
 
     def _refresh(self, deltas: Iterable[Delta] = (), *, down: Iterable[PeerId] = ()) -> None:
-        """Let every room know what peers said, and what is known of them now."""
+        """Step every room with the deltas of peers and their current state."""
         deltas, down = tuple(deltas), tuple(down)
         for room in list(self._rooms.values()):
             room.take(room.replica.receive(deltas, down=down, now_ms=self.now_ms()))
 
     def _release(self) -> None:
-        """Count here whom suspect peers counted, as far as they have connections here, and remove peers whose leases ended."""
+        """Take over visitors of suspect peers who have a standby connection here; remove peers whose leases expired."""
         suspects = self.nodes.suspects(self.now_ms())
         self.nodes.expire(self.now_ms())
         self.nodes.trim(self.now_ms())
@@ -360,38 +360,38 @@ class ClusterNode:
     # --- Rooms ------------------------------------------------------------------------------------------------
 
     def replica(self, room: Room) -> Replica:
-        """Make the replica of a room that is being opened."""
+        """Create the replica of a room that is being opened."""
         return Replica(room, self.nodes, now_ms=self.now_ms())
 
     def hold(self, replica: Replica, take: Callable[[Step], None]) -> None:
-        """Take a room that was opened among those that this node holds.
+        """Add an open room to this node.
 
         Args:
-            replica: What stands before it.
-            take: Carries out the steps that follow from what other nodes say.
+            replica: The replica of the room.
+            take: Carries out the steps that follow from the deltas of peers.
         """
         rate = SharedRate(replica, late_ms=self.nodes.late_ms)
         self._rooms[replica.room.name] = HeldRoom(replica, rate, take)
 
     def release(self, name: str) -> None:
-        """Take a room that was closed from those that this node holds."""
+        """Remove a closed room from this node."""
         del self._rooms[name]
 
     def has_unsent(self, name: str) -> bool:
-        """Whether the other nodes must know something of a room before it may be closed."""
+        """Return whether a room has changes that the peers do not know yet; it may not be closed before."""
         return self._rooms[name].replica.has_unsent
 
     def standby_count(self, name: str) -> int:
-        """Visitors of a room with connections here who are counted on another node."""
+        """Return how many visitors of a room have standby connections here: they are counted on another node."""
         return self._rooms[name].replica.standby_count
 
     # --- What routes ask --------------------------------------------------------------------------------------
 
     def presence(self, room: Room) -> Presence:
-        """Say who is in a room that is not open here.
+        """Return the presence of a room that is not open here.
 
         Args:
-            room: The room as it would be if it were.
+            room: An empty room of that name.
         """
         now_ms = self.now_ms()
         room.step(PeersChanged(self.nodes.peer_state(room.name, now_ms)), now_ms=now_ms)

@@ -1,7 +1,7 @@
-"""RFC 6455 frames, the server's side: bytes in, messages out; and the few frames that a server writes.
+"""RFC 6455 frames of a server: a parser of client frames, and encoders of the few frames that a server sends.
 
-Written for very many idle sockets: between messages a reader holds nothing but itself. It is pure, so that it can be
-fuzzed against another implementation without a network.
+Made for very many idle sockets: between messages a reader buffers nothing. It is pure, so that it can be fuzzed
+against another implementation without a network.
 """
 
 import struct
@@ -27,7 +27,7 @@ _U64 = struct.Struct(">Q")
 
 
 class FrameError(Exception):
-    """The peer broke the protocol; ``code`` is the close code that says how."""
+    """The client violated the protocol; ``code`` is the close code for it."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -35,7 +35,7 @@ class FrameError(Exception):
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """Write one unmasked frame, as servers must (section 5.1)."""
+    """Encode one unmasked frame, as servers must (section 5.1)."""
     length = len(payload)
     if length < 126:
         return bytes((FIN | opcode, length)) + payload
@@ -45,27 +45,27 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def text_frame(text: bytes) -> bytes:
-    """Write one message of text."""
+    """Encode a text message as one frame."""
     return frame(TEXT, text)
 
 
 def close_frame(code: int, reason: bytes = b"") -> bytes:
-    """Write a close frame; a reason has at most 123 bytes."""
+    """Encode a close frame; a reason has at most 123 bytes."""
     return frame(CLOSE, _U16.pack(code) + reason)
 
 
 def read_close(payload: bytes) -> int:
-    """Read the status of a close frame.
+    """Decode the status code of a close frame.
 
     Returns:
         The code, or ``NO_STATUS``.
 
     Raises:
-        FrameError: The payload is none that a close frame may have (sections 5.5.1, 7.4).
+        FrameError: The payload is not valid (sections 5.5.1, 7.4).
     """
     if not payload:
         return NO_STATUS
-    code = int.from_bytes(payload[:2])  # One byte alone is below 1000, and refused with the rest.
+    code = int.from_bytes(payload[:2])  # One byte alone is below 1000, and rejected with other invalid codes.
     if not (3000 <= code <= 4999 or 1000 <= code <= 1014) or code in {1004, 1005, 1006}:
         raise FrameError(PROTOCOL_ERROR)
     try:
@@ -76,7 +76,7 @@ def read_close(payload: bytes) -> int:
 
 
 class FrameReader:
-    """Reads what a client sends."""
+    """Parses the frames of one client."""
 
     __slots__ = ("_fragment_count", "_fragments", "_pending")
 
@@ -86,17 +86,17 @@ class FrameReader:
         self._fragment_count = 0
 
     def feed(self, data: bytes, bytes_max: int) -> Iterator[tuple[int, bytes]]:
-        """Read bytes as they come.
+        """Parse bytes as they arrive.
 
         Args:
-            data: What arrived, cut anywhere.
-            bytes_max: The longest message that is taken.
+            data: The bytes, split anywhere.
+            bytes_max: The longest message that is accepted.
 
         Yields:
             ``(TEXT, message)`` for whole messages, which are valid UTF-8, and ``(CLOSE | PING | PONG, payload)``.
 
         Raises:
-            FrameError: The peer broke the protocol. Everything before that was yielded.
+            FrameError: The client violated the protocol. All messages before that were yielded.
         """
         if self._pending:
             data = self._pending + data
@@ -121,7 +121,7 @@ class FrameReader:
                 start += 8
                 if not 65_536 <= length < 2**63:
                     raise FrameError(PROTOCOL_ERROR)
-            # Refused by its length alone, before a byte of it is kept.
+            # Rejected by its declared length, before any of its payload is buffered.
             if opcode < CLOSE and length + len(self._fragments or b"") > bytes_max:
                 raise FrameError(TOO_BIG)
             end = start + 4 + length
@@ -136,7 +136,7 @@ class FrameReader:
         self._pending = data[at:]
 
     def _check_head(self, head: int, opcode: int, second: int, length: int) -> None:
-        """Refuse what the first two bytes give away."""
+        """Reject a frame by its first two bytes."""
         if head & RESERVED_BITS or not second & MASKED:
             raise FrameError(PROTOCOL_ERROR)
         if opcode >= CLOSE:
@@ -145,11 +145,11 @@ class FrameReader:
         elif opcode == BINARY:
             raise FrameError(NOT_TEXT)
         elif opcode > BINARY or (opcode == CONTINUATION) == (self._fragments is None):
-            # Reserved; or a continuation of nothing; or a new message inside another.
+            # A reserved opcode, a continuation without a beginning, or a new message inside another.
             raise FrameError(PROTOCOL_ERROR)
 
     def _assemble(self, final: int, opcode: int, payload: bytes, bytes_max: int) -> bytes | None:
-        """Put the fragments of a message together; None while there is more to come."""
+        """Add a fragment; return the message when it is complete, None before."""
         if opcode == TEXT and final:
             message = payload
         else:
@@ -158,7 +158,7 @@ class FrameReader:
             self._fragments += payload
             self._fragment_count += 1
             if not final:
-                # Fragments may be empty, so that their bytes alone would let a message go on for ever.
+                # Fragments may be empty, so a limit on bytes alone would allow endless messages.
                 if self._fragment_count > bytes_max:
                     raise FrameError(TOO_BIG)
                 return None
@@ -173,7 +173,7 @@ class FrameReader:
 
 
 def _unmask(payload: bytes, mask: bytes) -> bytes:
-    """Undo the masking of section 5.3; as one long number it is done at the speed of C."""
+    """Undo the masking of section 5.3; as one XOR of two large integers it runs at the speed of C."""
     length = len(payload)
     pad = int.from_bytes((mask * (length // 4 + 1))[:length], "little")
     return (int.from_bytes(payload, "little") ^ pad).to_bytes(length, "little")

@@ -1,8 +1,8 @@
-"""The first to see a connection: opens sockets itself, and leaves all other HTTP to uvicorn.
+"""The protocol of new TCP connections: it upgrades WebSockets itself, and hands all other HTTP over to uvicorn.
 
-Two ways lead here. A connection whose first request asks for one of our socket paths is taken at once; the handshake
-then costs one pass of a C parser and one write. Anything else goes to uvicorn's own HTTP class, and if that meets an
-upgrade later (a proxy that reuses connections), uvicorn hands it back as to any WebSocket class.
+A WebSocket reaches it in two ways. If the first request of a connection is for a socket path, the handshake is done
+here, at the cost of one pass of a C parser and one write. All other requests go to uvicorn's HTTP protocol; if one of
+them is an upgrade (a proxy that reuses connections), uvicorn hands it back as to any WebSocket protocol class.
 """
 
 import asyncio
@@ -26,10 +26,11 @@ from breathing_room.hosts.server.socket import Socket
 
 SOCKET_PATH: Final = re.compile(rb"/v1/rooms/([^/?]*)/socket")
 DOCUMENT_PATH: Final = b"/api/room"
-# Enough of the first line to tell whether it may be one of ours.
+# The beginning of a request line with a socket path.
 SOCKET_LINE: Final = re.compile(rb"GET (?:/v1/rooms/[^/? ]*/socket|/api/room)[? ]")
 
-# What an HTTP client may leave unread before it counts as slow; the page's largest file is smaller than twice this.
+# The bytes that an HTTP client may leave unread before it is a slow reader; the page's largest file is smaller than
+# twice this.
 UNREAD_BYTES_MAX: Final = 16_384
 
 # Section 1.3 of RFC 6455.
@@ -37,7 +38,7 @@ ACCEPT_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class RequestHead:
-    """The head of a request, as a parser of httptools fills it in."""
+    """The head of a request, filled in by a parser of httptools."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -45,18 +46,18 @@ class RequestHead:
         self.complete = False
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
+        """Append a piece of the request target."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; several of one name become one list (RFC 9110, section 5.3)."""
+        """Add a header; several of one name are joined to one list (RFC 9110, section 5.3)."""
         name = name.lower()
         if name in self.headers:
             value = self.headers[name] + b", " + value
         self.headers[name] = value
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """Note that the head is complete."""
         self.complete = True
 
     def text(self, name: bytes) -> str | None:
@@ -70,18 +71,20 @@ class RequestHead:
 
 
 def accept_key(request: RequestHead, parser: httptools.HttpRequestParser) -> bytes:
-    """Check the handshake of section 4.2.1 and compute the answer to its key.
+    """Check the handshake (RFC 6455, section 4.2.1) and return its ``Sec-WebSocket-Accept``.
 
     Raises:
-        ClientError: The request is no handshake, or one that we do not understand.
+        ClientError: The request is not a valid handshake of WebSocket version 13.
     """
     hosts = request.headers.get(b"host", b"")
     if parser.get_method() != b"GET" or parser.get_http_version() < "1.1" or not hosts or b"," in hosts:
-        raise ClientError("bad_handshake", "a WebSocket begins with GET, HTTP/1.1 and one Host header")
+        raise ClientError(
+            "bad_handshake", "a WebSocket handshake must be GET, HTTP/1.1, with one Host header"
+        )
     if b"websocket" not in request.tokens(b"upgrade") or b"upgrade" not in request.tokens(b"connection"):
         raise upgrade_required()
     if request.headers.get(b"sec-websocket-version", b"").strip() != b"13":
-        raise ClientError("upgrade_required", "WebSocket version 13 is spoken here", status=426)
+        raise ClientError("upgrade_required", "unsupported WebSocket version: use 13", status=426)
     key = request.headers.get(b"sec-websocket-key", b"").strip()
     try:
         valid = len(base64.b64decode(key, validate=True)) == 16
@@ -93,7 +96,7 @@ def accept_key(request: RequestHead, parser: httptools.HttpRequestParser) -> byt
 
 
 def refusal(error: ClientError) -> bytes:
-    """Write a whole HTTP response for an error."""
+    """Return an error as the bytes of a whole HTTP response."""
     answer = error_answer(error)
     headers = {**answer.headers, "Content-Length": len(answer.body), "Connection": "close"}
     head = [
@@ -104,66 +107,66 @@ def refusal(error: ClientError) -> bytes:
 
 
 class UvicornHttp(HttpToolsProtocol):
-    """uvicorn's HTTP class, with limits on how long and how large the head of a request may be."""
+    """uvicorn's HTTP protocol, with limits on the size and the duration of a request, and on slow readers."""
 
     host: App
 
     def on_message_begin(self) -> None:
-        """A request begins: its head has to arrive in time."""
+        """Start the timeout of a request."""
         super().on_message_begin()
         self._head_bytes = 0
         self.host.handshakes.start(self.transport, self.host.clock.now_ms())
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
+        """Count the bytes of a piece of the request target."""
         super().on_url(url)
         self._grow(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Count the bytes of a header."""
         super().on_header(name, value)
         self._grow(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        """The head arrived."""
+        """Stop the timeout of a request without a body."""
         super().on_headers_complete()
         if self.parser.get_method() in {b"GET", b"HEAD", b"OPTIONS"}:
             self.host.handshakes.stop(self.transport)
 
     def on_message_complete(self) -> None:
-        """The body arrived as well."""
+        """Stop the timeout of a request whose body is complete."""
         super().on_message_complete()
         self.host.handshakes.stop(self.transport)
 
     def pause_writing(self) -> None:
-        """The client does not read what it asked for, an event stream perhaps."""
+        """Start the timeout of a slow reader."""
         super().pause_writing()
         self.host.slow.start(self, self.host.clock.now_ms())
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """Stop the timeout of a slow reader."""
         super().resume_writing()
         self.host.slow.stop(self)
 
     def abort(self) -> None:
-        """Cut it off."""
+        """Drop the connection."""
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Stop the timeouts of a connection that ended."""
         self.host.handshakes.stop(self.transport)
         self.host.slow.stop(self)
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, in the shape that all errors have."""
+        """Answer a malformed request with an error in the one shape."""
         del msg
-        self._refuse(ClientError("bad_request", "this is not HTTP"))
+        self._refuse(ClientError("bad_request", "malformed HTTP request"))
 
     def _grow(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self.host.config.headers_bytes_max:
-            self._refuse(ClientError("headers_too_large", "the head of the request is too long", status=431))
+            self._refuse(ClientError("headers_too_large", "the request headers are too large", status=431))
 
     def _refuse(self, error: ClientError) -> None:
         if not self.transport.is_closing():
@@ -173,11 +176,11 @@ class UvicornHttp(HttpToolsProtocol):
 
 
 class Listener(asyncio.Protocol):
-    """Looks at the first bytes of a connection, or completes an upgrade that uvicorn met.
+    """Reads the first bytes of a connection and picks its protocol, or completes an upgrade for uvicorn.
 
     Args:
         host: The server's rooms.
-        upgrading: Whether uvicorn has parsed the request already: then it is a WebSocket or nothing.
+        upgrading: Whether uvicorn has parsed the request already and found an upgrade.
     """
 
     __slots__ = (
@@ -211,12 +214,12 @@ class Listener(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of TCP, always
-        """Give it its time to say something."""
+        """Start the timeout of the first request."""
         self._transport = transport
         self._host.handshakes.start(transport, self._host.clock.now_ms())
 
     def data_received(self, data: bytes) -> None:
-        """Wait for the first line, and decide."""
+        """Buffer the first line, then do the handshake or hand the connection over to uvicorn."""
         if self._socket is not None:
             self._socket.data_received(data)
             return
@@ -231,23 +234,23 @@ class Listener(asyncio.Protocol):
             self._hand_over(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Stop the timeout of a connection that ended, and pass that on to its socket."""
         self._host.handshakes.stop(self._transport)
         if self._socket is not None:
             self._socket.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Pass it on."""
+        """Pass the call on to the socket."""
         if self._socket is not None:
             self._socket.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Pass the call on to the socket."""
         if self._socket is not None:
             self._socket.resume_writing()
 
     def _hand_over(self, data: bytes) -> None:
-        # The time that is running goes on: an empty line begins no request.
+        # The timeout that was started goes on: an empty line begins no request.
         http = UvicornHttp(self._config, self._server_state, self._app_state)
         http.host = self._host
         http.connection_made(self._transport)
@@ -270,7 +273,7 @@ class Listener(asyncio.Protocol):
     def _handshake(self, head: bytes, rest: bytes, *, too_long: bool) -> None:
         host = self._host
         if too_long:
-            raise ClientError("headers_too_large", "the head of the request is too long", status=431)
+            raise ClientError("headers_too_large", "the request headers are too large", status=431)
         request = RequestHead()
         parser = httptools.HttpRequestParser(request)
         try:
@@ -278,12 +281,12 @@ class Listener(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError:
-            raise ClientError("bad_request", "this is not HTTP") from None
+            raise ClientError("bad_request", "malformed HTTP request") from None
         has_body = (
             b"transfer-encoding" in request.headers or request.headers.get(b"content-length", b"0") != b"0"
         )
         if not request.complete or has_body:
-            raise ClientError("bad_request", "a handshake has no body")
+            raise ClientError("bad_request", "a WebSocket handshake must not have a body")
         url = httptools.parse_url(request.url)
         accept = accept_key(request, parser)
         ours = SOCKET_PATH.fullmatch(url.path)
@@ -310,7 +313,7 @@ class Listener(asyncio.Protocol):
         )
         socket = Socket(self._transport, room, admitted.codec)
         if self._upgrading:
-            # uvicorn will set its protocol to this object when we return: what comes is passed on.
+            # uvicorn sets the transport's protocol to this object after the return, so it passes all bytes on.
             self._socket = socket
         else:
             self._transport.set_protocol(socket)

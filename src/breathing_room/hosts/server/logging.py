@@ -1,7 +1,7 @@
-"""Logs that name nobody.
+"""Logs without addresses, visitor ids and agent strings.
 
-Nothing here logs an address or an id on purpose. Libraries might, in a message or a traceback; so whatever goes out
-passes a formatter that takes out what looks like either.
+No code here logs one on purpose. Libraries might, in a message or a traceback, so every record passes a formatter
+that redacts text that looks like one.
 """
 
 import ipaddress
@@ -13,9 +13,9 @@ from typing import Any, Final
 REDACTED: Final = "[redacted]"
 
 CHAIN_MAX: Final = 8
-"""Exceptions that were raised while handling one another; a chain may go round."""
+"""The longest chain of causes that is logged; a chain may have a cycle."""
 
-# The port of a peer, with the time, names a subscriber behind a carrier's address.
+# With the time, the port of a peer identifies a subscriber behind carrier-grade NAT.
 _PORT: Final = r"(?:\]?['\"]?(?:,\s|:|,\sport=)\d{1,5}\b(?![.\w]))?"
 _IPV4: Final = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\w)" + _PORT)
 _MAYBE_IPV6: Final = re.compile(
@@ -26,7 +26,7 @@ _AGENT: Final = re.compile(r"(user-agent['\"]?\s*[,:=]\s*b?['\"])[^'\"]*", re.IG
 
 
 def redact(text: str) -> str:
-    """Take out what looks like an address, a visitor id or an agent string."""
+    """Replace text that looks like an address, a visitor id or an agent string."""
     text = _ID.sub(rf"\g<1>{REDACTED}", text)
     text = _AGENT.sub(rf"\g<1>{REDACTED}", text)
     text = _IPV4.sub(REDACTED, text)
@@ -45,11 +45,11 @@ class RedactingFormatter(logging.Formatter):
     """Redacts a whole record, traceback included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
+        """Format a record, and redact it."""
         return redact(super().format(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
-        """Write where an exception came from and what kind it is; its message may hold anything that a client sent."""
+        """Format the stack and the type of an exception, without its message, which may hold text of a client."""
         error: BaseException | None = ei[1]
         parts: list[str] = []
         while error is not None and len(parts) < CHAIN_MAX:
@@ -60,7 +60,7 @@ class RedactingFormatter(logging.Formatter):
 
 
 def set_up_logging(level: str) -> None:
-    """Log to standard error from a level on, and let the HTTP server below speak only of trouble.
+    """Log to standard error from a level on; of uvicorn only errors.
 
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``.
@@ -71,8 +71,8 @@ def set_up_logging(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        # A uvicorn that was configured earlier in this process has handlers of its own, which do not redact.
+        # A uvicorn that was configured earlier in this process has its own handlers, which do not redact.
         logging.getLogger(name).handlers = []
         logging.getLogger(name).propagate = True
-    # uvicorn's other lines repeat ours, or let anybody who sends rubbish fill the log; the metrics count that.
+    # uvicorn's other lines repeat ours, or let a client fill the log with malformed requests; the metrics count those.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)

@@ -1,9 +1,10 @@
-"""What an operator can watch, in the format of Prometheus.
+"""Metrics for Prometheus.
 
-The numbers are read when somebody asks; nothing here costs anything in between.
+Values are collected per scrape; there is no cost in between.
 
-In a cluster each node has numbers of its own, and drift shows twice. ``cluster_drift`` is what this node holds and has not told: it
-goes back to 0 with every tick. And the sum of ``people`` over all nodes is what each of them should have as ``cluster_people``::
+In a cluster each node has its own metrics, and drift shows in two of them. ``cluster_drift`` is the number of leases
+that this node has not published yet: it returns to 0 with every tick. And the sum of ``people`` over all nodes should
+equal ``cluster_people`` on each of them::
 
     sum by (room) (breathing_room_people) - on (room) group_right breathing_room_cluster_people
 """
@@ -20,54 +21,54 @@ from prometheus_client.registry import Collector
 from breathing_room.hosts.server.app import App, ServerRoom
 
 COUNTERS = {
-    "joins": "People who came in over a socket.",
-    "reports": "Reports of people without a socket.",
-    "reports_outside": "Reports of people who are not in the sample; they were answered and forgotten.",
-    "reports_shed": "Reports that came over the budget of a room; they were told to come again.",
-    "presence_reads": "Presences that were read from this server and not from a cache.",
-    "messages_in": "Messages that sockets sent.",
-    "broadcasts": "Changes that were told to a room.",
-    "pushes": "Announcements times those who were told.",
+    "joins": "Connections that joined a room.",
+    "reports": "Reports received over HTTP.",
+    "reports_outside": "Reports of visitors who are not in the sample; they are not stored.",
+    "reports_shed": "Reports rejected because a room was over its budget; the client is asked to retry later.",
+    "presence_reads": "Presences read over HTTP from this server, cache hits excluded.",
+    "messages_in": "Messages received over connections.",
+    "broadcasts": "Broadcasts of a room.",
+    "pushes": "Presences sent for broadcasts, one per subscriber.",
     "answers": "Presences sent in answer to a join or an observe.",
-    "snapshots": "Rooms saved.",
-    "snapshots_failed": "Rooms that could not be saved.",
-    "histories_failed": "Averages of rooms that could not be saved.",
+    "snapshots": "Snapshots of rooms saved.",
+    "snapshots_failed": "Snapshots of rooms that could not be saved.",
+    "histories_failed": "Histories of rooms that could not be saved.",
 }
-"""The plain totals of ``counters.Counters``, each with its help text."""
+"""The help texts of the totals of ``counters.Counters``."""
 
 ROOM_GAUGES = {
-    "people": "People counted, silent ones included.",
-    "people_silent": "People whose lease is in doubt: their socket broke, a report is overdue, or a restart was.",
-    "subscribers": "Sockets and event streams that are told of every change.",
-    "count": "The count that is published; missing while nobody knows it.",
-    "count_raw": "What it would be if no address prefix were held to prefix_seats_max.",
-    "rate": "The share of visitors without a socket who are asked to report.",
-    "theta": "The lowest rate that any visitor may still be acting on.",
-    "seats": "Seats of the panel that count, or will.",
-    "seats_capped": "Seats that do not count, for their address prefix has its share.",
-    "prefix_share": "The share of all seats, capped ones too, that one address prefix has, the largest of them.",
-    "prefix_alarm": "1 while one address prefix has as many seats as it may, or of 64 seats or more over half.",
+    "people": "Visitors counted by connection, suspect ones included.",
+    "people_suspect": "Visitors whose lease is suspect: the connection broke, a heartbeat is overdue, or the server restarted.",
+    "subscribers": "Connections and event streams that are sent every change.",
+    "count": "The published count; absent while it is unknown.",
+    "count_raw": "The count as it would be without the limit prefix_seats_max.",
+    "sample_rate": "The share of visitors without a connection who are asked to report.",
+    "effective_rate": "The lowest sampling rate that a client may still act on.",
+    "seats": "Seats of the panel, over-quota seats excluded.",
+    "seats_over_quota": "Seats that do not count because their address prefix has reached prefix_seats_max.",
+    "prefix_share": "The largest share of all seats, over-quota ones included, that one address prefix has.",
+    "prefix_alarm": "1 while an address prefix has reached prefix_seats_max, or has over half of 64 seats or more.",
 }
-"""The gauges that every open room has."""
+"""The help texts of the gauges of every open room."""
 
 ALARM_SEATS_MIN: Final = 64
-"""In a smaller panel half of the seats is a family. From here on it is what the default cap takes for a script."""
+"""In a smaller panel a family may have half of the seats. From this size on that is the default cap of one prefix."""
 
 
 def room_gauges(room: ServerRoom) -> dict[str, float]:
-    """Read the gauges of a room, by the names of ``ROOM_GAUGES``."""
+    """Return the values of ``ROOM_GAUGES`` for a room."""
     panel = room.room.panel
     presence = room.presence()
     seats = panel.seat_count + panel.over_quota_count
     largest = panel.largest_prefix_seats
     gauges = {
         "people": room.room.count,
-        "people_silent": room.room.suspect_count,
+        "people_suspect": room.room.suspect_count,
         "subscribers": len(room.subscribers),
-        "rate": panel.rate,
-        "theta": panel.theta,
+        "sample_rate": panel.rate,
+        "effective_rate": panel.theta,
         "seats": panel.seat_count,
-        "seats_capped": panel.over_quota_count,
+        "seats_over_quota": panel.over_quota_count,
         "prefix_share": largest / seats if seats else 0.0,
         "prefix_alarm": largest >= panel.prefix_seats_max
         or (seats >= ALARM_SEATS_MIN and 2 * largest > seats),
@@ -80,65 +81,65 @@ def room_gauges(room: ServerRoom) -> dict[str, float]:
 
 
 def cluster_metrics(host: App) -> Iterator[Metric]:
-    """Yield every metric of a cluster; without values where the server is alone."""
+    """Yield the metrics of a cluster; they have no values on a single server."""
     cluster = host.cluster
     nodes = GaugeMetricFamily(
         "breathing_room_nodes",
-        "Other servers that hold rooms together with this one: live, in doubt, or gone but for seats of the panel.",
+        "Other servers of the cluster: live, suspect, or gone (only their seats of panels still count).",
         labels=["state"],
     )
     people = GaugeMetricFamily(
         "breathing_room_cluster_people",
-        "Leases that all nodes tell of, those in doubt included.",
+        "Leases of all nodes together, suspect ones included.",
         labels=["room"],
     )
     drift = GaugeMetricFamily(
         "breathing_room_cluster_drift",
-        "Leases held here less those that the others were told of; 0 after every tick.",
+        "Leases of this node that it has not published to the cluster yet; 0 after every tick.",
         labels=["room"],
     )
-    parked = GaugeMetricFamily(
-        "breathing_room_cluster_parked",
-        "Visitors with sockets here who are counted on another node, for they have sockets there too.",
+    standby = GaugeMetricFamily(
+        "breathing_room_cluster_standby",
+        "Visitors with connections here who are counted on another node, where they have connections too.",
         labels=["room"],
     )
-    failed = CounterMetricFamily("breathing_room_cluster_ticks_failed", "Ticks that Redis did not answer.")
-    messages = CounterMetricFamily("breathing_room_cluster_messages", "Messages of nodes that were heard.")
-    refused = CounterMetricFamily(
-        "breathing_room_cluster_messages_refused",
-        "Entries of the log that were damaged, or of a later version.",
+    failed = CounterMetricFamily("breathing_room_cluster_ticks_failed", "Ticks that failed because of Redis.")
+    messages = CounterMetricFamily("breathing_room_cluster_messages", "Deltas received from the cluster.")
+    rejected = CounterMetricFamily(
+        "breathing_room_cluster_messages_rejected",
+        "Entries of the log that are damaged, or of a later version.",
     )
     size = GaugeMetricFamily(
-        "breathing_room_cluster_message_bytes", "The size of the last message of this node."
+        "breathing_room_cluster_message_bytes", "The size of the last delta of this node."
     )
     if cluster is not None:
         now_ms = host.clock.now_ms()
-        states = {"live": 0, "doubtful": 0, "gone": 0}
+        states = {"live": 0, "suspect": 0, "gone": 0}
         for node in cluster.nodes:
             state = (
-                "gone" if node.is_gone else "doubtful" if cluster.nodes.is_suspect(node, now_ms) else "live"
+                "gone" if node.is_gone else "suspect" if cluster.nodes.is_suspect(node, now_ms) else "live"
             )
             states[state] += 1
         for state, count in states.items():
             nodes.add_metric([state], count)
         for name, room in host.rooms.items():
-            told = cluster.published_leases.get(name, 0)
+            own = cluster.published_leases.get(name, 0)
             others = sum(summary.leases for node in cluster.nodes if (summary := node.sums.get(name)))
-            people.add_metric([name], told + others)
-            drift.add_metric([name], room.room.count - told)
-            parked.add_metric([name], cluster.standby_count(name))
+            people.add_metric([name], own + others)
+            drift.add_metric([name], room.room.count - own)
+            standby.add_metric([name], cluster.standby_count(name))
         failed.add_metric([], cluster.ticks_failed)
         messages.add_metric([], cluster.messages)
-        refused.add_metric([], cluster.messages_refused)
+        rejected.add_metric([], cluster.messages_rejected)
         size.add_metric([], cluster.message_bytes)
-    yield from (nodes, people, drift, parked, failed, messages, refused, size)
+    yield from (nodes, people, drift, standby, failed, messages, rejected, size)
 
 
 class HostCollector(Collector):
-    """Reads a host.
+    """Collects the metrics of a host.
 
     Args:
-        host: Whose numbers they are.
+        host: The host.
     """
 
     def __init__(self, host: App) -> None:
@@ -152,56 +153,56 @@ class HostCollector(Collector):
         publisher = self._host.publisher
         yield CounterMetricFamily(
             "breathing_room_published",
-            "Files that were published.",
+            "Files published.",
             value=publisher.published if publisher else 0,
         )
         yield CounterMetricFamily(
             "breathing_room_publish_failed",
-            "Files that could not be published; each is tried again.",
+            "Files that could not be published; each is retried.",
             value=publisher.failed if publisher else 0,
         )
         refusals = CounterMetricFamily(
-            "breathing_room_refusals", "Errors that clients were told of, by code.", labels=["code"]
+            "breathing_room_refusals", "Errors sent to clients, by code.", labels=["code"]
         )
         for code, count in sorted(counters.refusals.items()):
             refusals.add_metric([code], count)
         yield refusals
         closes = CounterMetricFamily(
-            "breathing_room_closes", "Sockets that the server closed, by close code.", labels=["code"]
+            "breathing_room_closes", "Connections closed by the server, by close code.", labels=["code"]
         )
         for close_code, count in sorted(counters.closes.items()):
             closes.add_metric([str(close_code)], count)
         yield closes
         yield GaugeMetricFamily(
-            "breathing_room_sockets", "Sockets and event streams open.", self._host.connection_count
+            "breathing_room_sockets", "Open connections and event streams.", self._host.connection_count
         )
         yield GaugeMetricFamily(
-            "breathing_room_sockets_max", "Sockets that may be open.", self._host.sockets_max
+            "breathing_room_sockets_max", "Connections that may be open at once.", self._host.sockets_max
         )
         gauges = {
             name: GaugeMetricFamily(f"breathing_room_{name}", help_text, labels=["room"])
             for name, help_text in ROOM_GAUGES.items()
         }
-        refused = CounterMetricFamily(
-            "breathing_room_seats_refused",
-            "Reports that were forgotten: their address prefix had its share, and the panel as many capped seats as it keeps.",
+        rejected = CounterMetricFamily(
+            "breathing_room_seats_rejected",
+            "Reports dropped because their address prefix had reached its quota, and the panel its limit of over-quota seats.",
             labels=["room"],
         )
         for name, room in self._host.rooms.items():
             for gauge, value in room_gauges(room).items():
                 gauges[gauge].add_metric([name], value)
-            refused.add_metric([name], room.room.panel.rejected_count)
+            rejected.add_metric([name], room.room.panel.rejected_count)
         yield from gauges.values()
-        yield refused
+        yield rejected
         yield from cluster_metrics(self._host)
 
 
 def render_metrics(host: App, accept: str) -> tuple[bytes, str]:
-    """Write all metrics.
+    """Encode all metrics.
 
     Args:
-        host: Whose they are.
-        accept: The header of the request; it chooses between two formats.
+        host: The host.
+        accept: The ``Accept`` header of the request; it picks one of two formats.
 
     Returns:
         The body and its content type.

@@ -1,4 +1,4 @@
-"""The page, and the client for the pages of others, as they are handed out."""
+"""Serve the page, and the browser client for other sites."""
 
 import gzip
 from pathlib import PurePath
@@ -13,7 +13,7 @@ from breathing_room.hosts.common.http.responses import page_headers
 
 
 class PageRoutes:
-    """Hands the files out, each compressed once for everybody.
+    """Serves the static files, each compressed once.
 
     Args:
         presence_url: Where presence is published, or the empty string.
@@ -24,13 +24,13 @@ class PageRoutes:
         self._headers = page_headers(presence_url) | {"Vary": "Accept-Encoding"}
 
     async def file(self, request: Request) -> Response:
-        """Answer with a file, and say what may run in it."""
+        """Answer with a file and its security headers."""
         name = request.path_params.get("file", "index.html")
         if name not in self._files:
             raise HTTPException(404)
         compressed = "gzip" in request.headers.get("accept-encoding", "")
         body, media_type = self._files[name][compressed], MEDIA_TYPES[PurePath(name).suffix]
-        # Ask again each time; the ETag makes that cheap.
+        # Browsers revalidate each time; the ETag makes that cheap.
         response = cacheable(request, body, "no-cache", media_type=media_type)
         response.headers.update(self._headers | ({"Content-Encoding": "gzip"} if compressed else {}))
         return response

@@ -1,4 +1,4 @@
-"""A room in an event loop: presences in slices, one timer, and saves that do not hold up anything."""
+"""The platform of a room in an event loop: broadcasts in slices, one timer, saves in the background."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -18,33 +18,33 @@ from breathing_room.hosts.common.rooms.room_host import RoomHost, RoomServices, 
 from breathing_room.hosts.common.rooms.room_store import RoomStore
 from breathing_room.hosts.common.settings import ServerConfig
 
-# A fan-out to 10,000 sockets takes some 100 ms. In slices of this many, joins and heartbeats get through in between.
+# A fan-out to 10,000 sockets takes some 100 ms. Between slices of this size the loop handles joins and heartbeats.
 SLICE: Final = 512
 
-# How long a client may take to answer a close before it is cut off.
+# How long a client may take to answer a close before its connection is dropped.
 CLOSING_MS: Final = 2_000
 
 Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
 class Abortable(Protocol):
-    """A connection that can be cut off."""
+    """A connection that can be dropped."""
 
     def abort(self) -> None:
-        """Cut it off."""
+        """Drop the connection."""
 
 
 class SocketDeadlines:
-    """The sockets of a server that are to do something in time, whichever their rooms.
+    """The timeouts of all sockets of a server.
 
     Args:
-        config: How long they may take.
-        counters: Where closes are counted.
+        config: The lengths of the timeouts.
+        counters: Counts the closes.
 
     Attributes:
-        slow: Those that read too slowly.
-        closing: Those that were sent a close, and are to answer.
-        all_closed: Set when the last of ``closing`` is gone.
+        slow: Slow readers.
+        closing: Sockets that were sent a close and have not answered yet.
+        all_closed: Set when ``closing`` becomes empty.
     """
 
     def __init__(self, config: ServerConfig, counters: Counters) -> None:
@@ -58,7 +58,7 @@ class SocketDeadlines:
         self._counters.closes[code] += 1
 
     def release(self, connection: Abortable) -> None:
-        """Take a connection that is gone from every list."""
+        """Remove a connection that ended."""
         self.slow.stop(connection)
         self.closing.stop(connection)
         if not len(self.closing):
@@ -66,21 +66,21 @@ class SocketDeadlines:
 
 
 class ServerPlatform:
-    """What carries out the effects of one room of a server.
+    """Carries out the effects of one room of a server.
 
     Args:
-        host: What all rooms of the server share.
-        store: Where the room is kept.
+        host: The services that all rooms of the server share.
+        store: The store of the room.
         loop: The event loop.
-        spawn: Runs something in the background.
-        deadlines: Those of all sockets of the server.
-        is_replica: Whether other nodes hold the room as well. A replica is not stored: what the other nodes know of it is what
-            is known after a crash.
+        spawn: Runs a coroutine in the background.
+        deadlines: The timeouts of all sockets of the server.
+        is_replica: Whether other nodes have replicas of the room. A replica is not stored: after a crash it is restored
+            from the deltas that its peers have.
 
     Attributes:
-        room: The room that it serves.
-        history: Its averages; None until they are read from the store.
-        day: What the operator is shown of today; None where there is no operator.
+        room: The room.
+        history: Its history; None until it is loaded.
+        day: Its daily statistics; None where the operator's page is off.
     """
 
     room: "RoomHost[ServerPlatform]"
@@ -115,11 +115,11 @@ class ServerPlatform:
     # --- Platform ---------------------------------------------------------------------------------------------
 
     def call_soon(self, flush: Callable[[], None]) -> None:
-        """Call back when all that is ready now had its turn."""
+        """Call back in the next round of the event loop."""
         self._loop.call_soon(flush)
 
     def send(self, subscribers: Mapping[Subscriber, None], encoded: EncodedPresence) -> None:
-        """Push to the whole audience, in slices: others have their turn in between."""
+        """Push to all subscribers in slices, between which the event loop runs."""
         self._observe(encoded.presence)
         self._sent = encoded
         if self._fan_out is None:
@@ -127,7 +127,7 @@ class ServerPlatform:
             self._push_slice(subscribers, encoded)
 
     def _push_slice(self, subscribers: Mapping[Subscriber, None], begun_with: EncodedPresence) -> None:
-        """Push to the next few, always the latest, and go on after others had their turn."""
+        """Push the latest presence to the next slice, and schedule the one after it."""
         assert self._fan_out is not None
         assert self._sent is not None
         sent = self._sent
@@ -139,14 +139,14 @@ class ServerPlatform:
                 self._loop.call_soon(self._push_slice, subscribers, begun_with)
                 break
         else:
-            # Those who came first in a long fan-out may have missed what was announced during it.
+            # The first subscribers of a long fan-out may have missed a broadcast that came during it.
             self._fan_out = None if sent is begun_with else iter(list(subscribers))
             if self._fan_out is not None:
                 self._loop.call_soon(self._push_slice, subscribers, sent)
         self._host.counters.pushes += pushed
 
     def set_timer(self, at_ms: int | None) -> None:
-        """Keep one timer, set to the earliest wish. One that rings too early does no harm."""
+        """Set the room's one timer, unless it is set to an earlier time: an early timer is harmless."""
         if at_ms is None or (self._timer is not None and self._timer_at_ms <= at_ms):
             return
         if self._timer is not None:
@@ -160,23 +160,26 @@ class ServerPlatform:
         self.room.on_timer()
 
     def save(self) -> None:
-        """Store the room in the background. A save that takes longer than the interval is followed by another, since what happened meanwhile is in neither."""
+        """Save the room in the background.
+
+        A save that is requested during another follows it, since the one in progress misses the latest changes.
+        """
         self._save_again = self._saving is not None and not self._saving.done()
         if not self._save_again:
             self._saving = self._spawn(self._save())
 
     def keep(self, effect: KeepConnections) -> None:
-        """Do nothing: connections do not outlast the memory."""
+        """Do nothing: connections end with the process."""
 
     def commit(self) -> None:
-        """Do nothing: nothing is kept but by ``save``."""
+        """Do nothing: only ``save`` writes to the store."""
 
     # --- Deadlines --------------------------------------------------------------------------------------------
 
     def check_leases(self, now_ms: int) -> None:
-        """Ping connections that are silent, and close those that stayed so for a whole lease.
+        """Ping connections from which nothing has arrived, and close those whose lease expired.
 
-        The room itself ends the leases of visitors (``Room.step``). It has none for observers, and none before a join.
+        The room itself expires the leases of members (``Room.step``). It has none for observers, and none before a join.
         """
         pings, config = self.room.pings, self.room.config
         assert pings is not None
@@ -196,7 +199,7 @@ class ServerPlatform:
             self._timer = None
 
     def note(self, event: Event) -> None:
-        """Count a visitor among those of today."""
+        """Add the visitor of an event to the daily statistics."""
         if self.day is not None and not self._host.stopping:
             self.day.came(event, wall_ms=self._host.clock.wall_ms())
 
@@ -208,7 +211,7 @@ class ServerPlatform:
             self.day.look(presence, wall_ms=wall_ms)
         if self.history is not None:
             known = presence.method in {"counted", "sampled"}
-            # Averages rest on what was published: else they would say what was not.
+            # The history averages published counts; an unknown or estimated one would distort it.
             self.history.observe(presence.people if known else None, wall_ms=wall_ms)
 
     async def _save(self) -> None:
@@ -218,12 +221,12 @@ class ServerPlatform:
             await self.save_now()
 
     async def saved(self) -> None:
-        """Wait until the room is stored, if that goes on."""
+        """Wait for a save in progress, if there is one."""
         if self._saving is not None:
             await asyncio.wait([self._saving])
 
     async def save_now(self) -> None:
-        """Store the room. A failure is logged and made up for by the next time."""
+        """Save the room. A failure is logged; the next save makes up for it."""
         if self._is_replica:
             return
         snapshot = self.room.room.snapshot()
@@ -231,17 +234,17 @@ class ServerPlatform:
         await self._store.save(snapshot, encoded)
 
     async def save_history(self) -> None:
-        """Store the averages, and today."""
+        """Save the history and the daily statistics."""
         if self.history is None:
             return
         name = self.room.name
         self._observe(self.room.presence(wake=False))
         if self.day is not None and self._is_replica:
-            await self._store.merge_day(name, self.day)  # Other nodes keep theirs in the same place.
+            await self._store.merge_day(name, self.day)  # Other nodes store theirs under the same key.
         await self._store.save_history(name, self.history, self.day)
 
     async def load_history(self) -> None:
-        """Read the averages, and go on with them; subscribers that know of no count may now be sent what is usual."""
+        """Load the history and the daily statistics; an unknown count may now be estimated, which is broadcast."""
         name = self.room.name
         self.history = await self._store.history(name) or History()
         if self.day is not None:

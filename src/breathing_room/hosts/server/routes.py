@@ -1,6 +1,6 @@
 """JSON over HTTP, event streams and the page, as an ASGI application.
 
-``app()`` can be mounted in anybody's own application; ``serve.py`` runs it with the slim sockets in front.
+``app()`` can be mounted in another application; ``serve.py`` runs it behind ``listener.py``.
 """
 
 import asyncio
@@ -61,21 +61,21 @@ class Routes:
     # --- Rooms ------------------------------------------------------------------------------------------------
 
     async def presence(self, request: Request) -> Response:
-        """Answer who is here, for caches to share."""
+        """Answer the presence of a room, cacheable."""
         presence = self.host.presence(self._room(request))
         self.host.counters.presence_reads += 1
         return presence_response(request, presence, max_age_s=self.host.config.presence_max_age_s)
 
     async def config(self, request: Request) -> Response:
-        """Answer how a room works."""
+        """Answer the config of a room."""
         name = self._room(request)
-        self.host.presence(name)  # Where rooms are not open to everybody, an unknown one is an error.
+        self.host.presence(name)  # With open_rooms false, an unknown room is an error.
         settings, presence_url = self.host.config.room_config(name), self.host.config.presence_url_of(name)
         body = config_body(name, settings, now_ms=self.host.clock.wall_ms(), presence_url=presence_url)
         return config_response(request, body, max_age_s=self.host.config.config_max_age_s)
 
     async def heartbeat(self, request: Request) -> Response:
-        """Take a report of a visitor without a connection."""
+        """Handle a report of a visitor without a connection."""
         self._check_origin(request)
         name = self._room(request)
         body = await self._body(request)
@@ -86,7 +86,7 @@ class Routes:
         return json_response(encode_presence(room.presence()))
 
     async def leave(self, request: Request) -> Response:
-        """Take a leave of a visitor without a connection."""
+        """Handle a leave of a visitor without a connection."""
         self._check_origin(request)
         name = self._room(request)
         visitor = self.host.admission(name).leave(await self._body(request))
@@ -96,30 +96,30 @@ class Routes:
         return Response(status_code=204)
 
     async def events(self, request: Request) -> Response:
-        """Send every change as a Server-Sent Event. Whoever listens is not counted by listening."""
+        """Stream every change as Server-Sent Events; the client observes and is not counted."""
         self._check_origin(request)
         admit_connection(self.host.connection_count, self.host.sockets_max)
         room = self._enter(request, self._room(request))
-        # nginx would collect events until its buffer is full.
+        # nginx would buffer events.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         if request.method == "HEAD":
             return Response(headers=headers, media_type="text/event-stream")
         return StreamingResponse(EventStream(room).chunks(), headers=headers, media_type="text/event-stream")
 
     async def no_socket(self, request: Request) -> Response:
-        """Refuse a request that should have been a handshake."""
+        """Reject a plain request to the path of a WebSocket."""
         del request
         raise upgrade_required()
 
     async def history(self, request: Request) -> Response:
-        """Answer the averages by hour of the week."""
+        """Answer the history of a room: averages by hour of the week."""
         name = self._room(request)
         self.host.presence(name)
         body = history_body(name, await self.host.history(name))
         return cacheable(request, encode(body), self._config_max_age)
 
     async def badge(self, request: Request) -> Response:
-        """Draw a badge with the label."""
+        """Answer the badge of a room."""
         presence = self.host.presence(self._room(request))
         svg = badge(presence).encode()
         return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
@@ -127,18 +127,18 @@ class Routes:
     # --- Paths of the planning document's app -----------------------------------------------------------------
 
     async def document_presence(self, request: Request) -> Response:
-        """Answer presence as the planning document's app did."""
+        """Answer the presence of the default room in the form of the document API."""
         presence = self.host.presence(self.host.config.default_room)
         self.host.counters.presence_reads += 1
         body = encode(document_api.presence_body(presence))
         return cacheable(request, body, self._presence_max_age, etag=etag_of_presence(presence))
 
     async def document_config(self, request: Request) -> Response:
-        """Answer that app's config."""
+        """Answer the config of the document API."""
         return cacheable(request, encode(document_api.CONFIG), self._config_max_age)
 
     async def document_heartbeat(self, request: Request) -> Response:
-        """Take that app's heartbeat."""
+        """Handle a heartbeat of a legacy client."""
         self._check_origin(request)
         body = await self._body(request)
         name = self.host.config.default_room
@@ -150,23 +150,23 @@ class Routes:
     # --- Operations -------------------------------------------------------------------------------------------
 
     async def metrics(self, request: Request) -> Response:
-        """Answer in the text format of Prometheus."""
+        """Answer the metrics in a format of Prometheus."""
         body, content_type = render_metrics(self.host, request.headers.get("accept", ""))
         return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
     async def healthz(self, request: Request) -> Response:
-        """Answer: whoever can is alive."""
+        """Answer 200: the process is alive."""
         del request
         return json_response(b'{"ok":true}')
 
     async def readyz(self, request: Request) -> Response:
-        """Answer whether people may be sent here."""
+        """Answer 200 if the server accepts visitors, else an error."""
         del request
         admit_while(self.host.is_open)
         return json_response(b'{"ok":true}')
 
     async def openapi(self, request: Request) -> Response:
-        """Answer the description of this interface."""
+        """Answer the OpenAPI description."""
         del request
         return json_response(self._openapi)
 
@@ -187,17 +187,18 @@ class Routes:
 
 
 def _peer(request: Request) -> tuple[str | None, str]:
-    """Say where a request came from: the peer's address, and what it passes on of those behind it."""
+    """Return the address of a request's peer, and its ``X-Forwarded-For``."""
     forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for"))
     return request.client.host if request.client else None, forwarded_for
 
 
 class StartedOnDemand:
-    """Starts the host with the first request, and stops it with the server: a mounted application is not told of either.
+    """Starts the host with the first request, and stops it with the server: a mounted application gets no lifespan events.
 
-    uvicorn (0.54, 2026-11) closes connections without a moment to come back, waits for every response to end before it ends anything, so an
-    event stream would hold it up for ever, and ends by the signal that stopped it, so nothing can be saved afterwards. So the host hears
-    the signal before it: a handler is put before uvicorn's, which uvicorn takes away when it puts back what it found.
+    uvicorn (0.54, 2026-11) closes connections without a time to reconnect, waits for every response before it ends, so
+    that an event stream would block it forever, and exits by the signal, so that nothing could be saved afterwards.
+    Therefore the host handles the signal first: its handler is installed before uvicorn's and calls that, and uvicorn
+    removes it when it restores the handlers that it found.
     """
 
     def __init__(self, app: ASGIApp, host: App) -> None:
@@ -205,7 +206,7 @@ class StartedOnDemand:
         self.host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on."""
+        """Start the host if need be, and pass the request on."""
         if scope["type"] != "lifespan" and not self.host.ready:
             await self.host.start()
             self.host.spawn(self._stop_with_the_server())
@@ -213,36 +214,36 @@ class StartedOnDemand:
 
     async def _stop_with_the_server(self) -> None:
         stopping = asyncio.Event()
-        # Only the main thread has signals; elsewhere the end of the loop cancels this.
+        # Only the main thread can handle signals; elsewhere the end of the loop cancels this task.
         with contextlib.suppress(ValueError):
             for number in (signal.SIGINT, signal.SIGTERM):
-                _hear_before_uvicorn(number, asyncio.get_running_loop(), stopping)
+                _handle_before_uvicorn(number, asyncio.get_running_loop(), stopping)
         try:
             await stopping.wait()
         finally:
             await self.host.stop()
 
 
-def _hear_before_uvicorn(
+def _handle_before_uvicorn(
     number: signal.Signals, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event
 ) -> None:
-    """Set an event of a loop when a signal comes that uvicorn handles, before uvicorn does."""
+    """Set an event when a signal arrives that uvicorn handles, before uvicorn's handler runs."""
     handler = signal.getsignal(number)
     if not callable(handler) or not hasattr(getattr(handler, "__self__", None), "should_exit"):
-        return  # What handles it may do something else than to stop.
+        return  # Another handler may do something else than stop the server.
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stopping.set)
         handler(number, frame)
 
-    signal.signal(number, hear)
+    signal.signal(number, handle)
 
 
 def create_app(host: App) -> Starlette:
-    """Make the application over a host.
+    """Create the ASGI application of a host.
 
     Args:
-        host: It need not be started.
+        host: The host; it need not be started.
     """
     routes = Routes(host)
 
@@ -271,7 +272,7 @@ def create_app(host: App) -> Starlette:
         Route("/readyz", routes.readyz),
         Route("/openapi.json", routes.openapi),
         *admin_routes(host),
-        # One segment only: a mount of everything would hide that a path above takes another method.
+        # One segment only: a catch-all mount would turn a 405 of the paths above into a 404.
         Route("/", page.file),
         Route("/{file}", page.file),
     ]
@@ -293,13 +294,13 @@ def create_app(host: App) -> Starlette:
         exception_handlers=error_handlers(host.counters.refuse),
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # A path is right or wrong; a redirect would lose a beacon's body.
+    app.router.redirect_slashes = False  # A redirect would lose the body of a beacon.
     app.state.host = host
     return app
 
 
 def app(config: ServerConfig | None = None, **settings: Any) -> Starlette:
-    """Make an application to mount in your own.
+    """Create an ASGI application to mount in your own.
 
     Two lines do it, in FastAPI as in Starlette::
 
@@ -307,14 +308,14 @@ def app(config: ServerConfig | None = None, **settings: Any) -> Starlette:
         app.mount("/presence", breathing_room.app(data="presence.db"))
 
     Args:
-        config: How it works; None for the defaults.
-        **settings: Or the settings one by one, by the names that ``breathing-room serve --help`` lists.
+        config: The config; None for the defaults and ``settings``.
+        **settings: Single settings, by their names in ``docs/reference/settings.md``.
 
     Returns:
         A Starlette application. It starts with its first request, and saves its rooms when its event loop ends.
 
     Raises:
-        ConfigError: A setting is unknown or out of its range.
+        ConfigError: A setting is unknown, or its value is not valid.
     """
     config = config or ServerConfig.load(flags=settings, environ={})
     return create_app(App(config))

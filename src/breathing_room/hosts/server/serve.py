@@ -1,4 +1,4 @@
-"""Runs the server: one process, one port, WebSockets through the slim front, everything else through uvicorn."""
+"""Run the server: one process, one port, WebSockets through ``Listener``, all other HTTP through uvicorn."""
 
 import asyncio
 import gc
@@ -17,20 +17,20 @@ from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.listener import Listener
 from breathing_room.hosts.server.routes import create_app
 
-# Every connection is a handful of objects that live long; looking through all of them after each 700 new ones, as
-# Python does by default, halves the joins a second.
+# Every connection is a few long-lived objects. A garbage collection after each 700 new objects, Python's default,
+# halves the joins per second.
 GC_THRESHOLDS = (50_000, 20, 100)
 
 
 class RoomServer(AsgiServer):
-    """A server of rooms, which parts from people before it parts from connections."""
+    """A server of rooms, which stops its host before uvicorn closes the connections."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None], host: App) -> None:
         super().__init__(config, on_start)
         self._host = host
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Save everything and tell everybody when to come back; then close."""
+        """Stop accepting, save every room and close connections with a time to reconnect; then shut uvicorn down."""
         for server in self.servers:
             server.close()
         await self._host.stop()
@@ -41,11 +41,11 @@ def serve(config: ServerConfig, *, on_start: Callable[[str, Capacity], None]) ->
     """Serve until a signal ends it.
 
     Args:
-        config: How.
-        on_start: Called with the base address and the capacity when the server listens.
+        config: The server's config.
+        on_start: Called with the base URL and the capacity when the server listens.
 
     Raises:
-        ConfigError: The port cannot be had.
+        ConfigError: The port cannot be bound.
         StoreError: The data file cannot be used.
     """
     capacity = raise_file_limit()
@@ -64,13 +64,13 @@ async def _serve(
     on_start: Callable[[str, Capacity], None],
 ) -> None:
     host = App(config, sockets_max=capacity.sockets)
-    await host.open_store()  # A store that cannot be used is said before anybody is let in.
-    front = partial(Listener, host)
+    await host.open_store()  # A store that cannot be opened is an error before the server listens.
+    protocol = partial(Listener, host)
     server = RoomServer(
         uvicorn.Config(
             create_app(host),
-            http=partial(front, upgrading=False),  # type: ignore[arg-type]  # it is only ever called
-            ws=partial(front, upgrading=True),  # type: ignore[arg-type]
+            http=partial(protocol, upgrading=False),  # type: ignore[arg-type]  # uvicorn only calls it
+            ws=partial(protocol, upgrading=True),  # type: ignore[arg-type]
             **HOW,
         ),
         lambda: on_start(url_of(listener), capacity),

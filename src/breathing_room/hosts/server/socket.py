@@ -1,10 +1,11 @@
-"""A WebSocket as a slim asyncio protocol, for very many idle ones.
+"""A WebSocket as a slim asyncio protocol, for very many idle connections.
 
-It holds a transport, a reader and a few small numbers: some 200 bytes above what the event loop itself needs, where
-general-purpose WebSocket classes need 10 to 28 KB. ``docs/topics/sockets.md`` has the figures and the alternatives.
+It holds a transport, a reader and a few small numbers: some 200 bytes above the memory of the event loop itself,
+where general-purpose WebSocket classes need 10 to 28 KB. ``docs/topics/sockets.md`` has the figures and the
+alternatives.
 
-Nothing is ever queued here. The transport is told to call back as soon as it could not hand everything to the kernel;
-from then until it could, presences are skipped, and the latest is sent afterwards.
+There is no send queue. The transport calls back as soon as the kernel's send buffer is full; until it has room
+again, presences are skipped, and the latest is sent afterwards.
 """
 
 import asyncio
@@ -48,24 +49,24 @@ class Socket(Connection, asyncio.Protocol):
     # --- Connection -----------------------------------------------------------------------------------------
 
     def push(self, encoded: EncodedPresence) -> None:
-        """Write the prebuilt frame, or remember that one was missed."""
+        """Write the frame, or note that a presence was skipped."""
         if self._blocked:
             self._missed = True
         elif not self._closing:
             self._transport.write(encoded.form(self.codec, text_frame))
 
     def send(self, text: bytes) -> None:
-        """Write an answer, unless the reader is slow: then it has enough to read."""
+        """Write a message; to a slow reader it is dropped."""
         if not (self._blocked or self._closing):
             self._transport.write(text_frame(text))
 
     def ping(self) -> None:
-        """Write a ping."""
+        """Write a control ping."""
         if not (self._blocked or self._closing):
             self._transport.write(_PING)
 
     def close(self, code: int, reason: bytes = b"") -> None:
-        """Begin the closing handshake; whoever does not answer in time is cut off."""
+        """Begin the closing handshake; a client that does not answer in time is dropped."""
         if self._closing:
             return
         self.room.deliver(self)
@@ -76,14 +77,14 @@ class Socket(Connection, asyncio.Protocol):
         self.ended(graceful=False)
 
     def abort(self) -> None:
-        """Cut it off."""
+        """Drop the connection."""
         self._closing = True
         self._transport.abort()
 
     # --- asyncio.Protocol -------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        """Read frames; after a close only the answering close matters."""
+        """Handle frames; after a close was sent, only the client's close counts."""
         try:
             for opcode, payload in self._reader.feed(data, self.room.host.config.message_bytes_max):
                 if opcode == CLOSE:
@@ -102,10 +103,10 @@ class Socket(Connection, asyncio.Protocol):
             self.renew()
 
     def _fail(self, code: int) -> None:
-        """Say what was wrong and hang up, as section 7.1.7 has it: there is no answer to wait for."""
+        """Fail the connection (section 7.1.7): send the close code and end without waiting for an answer."""
         self.close(code)
         if self._transport.can_write_eof():
-            self._transport.write_eof()  # A full close with unread input would be a reset, and eat the close frame.
+            self._transport.write_eof()  # A full close with unread input would send a reset, and lose the close frame.
         else:
             self._transport.close()
 
@@ -117,13 +118,13 @@ class Socket(Connection, asyncio.Protocol):
         self._transport.close()
 
     def pause_writing(self) -> None:
-        """The kernel's buffer is full: a slow reader."""
+        """Start the timeout of a slow reader: the kernel's send buffer is full."""
         self._blocked = True
         if not self._closing:
             self.room.platform.deadlines.slow.start(self, self.room.host.clock.now_ms())
 
     def resume_writing(self) -> None:
-        """Everything was handed over: send the latest, if something newer was skipped."""
+        """Stop the timeout, and send the latest presence if one was skipped."""
         self._blocked = False
         self.room.platform.deadlines.slow.stop(self)
         if self._missed:
@@ -132,7 +133,7 @@ class Socket(Connection, asyncio.Protocol):
                 self.push(self.room.latest())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
+        """End the connection; without a leave or a close before, it is a disconnect."""
         del exc
         self._closing = True
         self.room.platform.deadlines.release(self)

@@ -1,8 +1,9 @@
-"""Several processes on one port: every core of a machine for one room.
+"""Several worker processes on one port: every core of a machine for one room.
 
-Each worker is a server of its own and a node of its own. They listen on the same port, and the kernel shares new connections out
-(``SO_REUSEPORT``). The parent serves nobody: it holds the port, starts whoever ends unasked again, and passes the signal to
-stop on. Workers do not stop at the same time: each lets its people go to the others first, the last to whoever starts anew.
+Each worker is a server and a node of the cluster. All listen on the same port, and the kernel balances new
+connections (``SO_REUSEPORT``). The parent accepts none: it holds the port, restarts a worker that crashed, and
+forwards the signal to stop. Each worker then drains: its visitors reconnect to workers that still run, those of the
+last one to the next start.
 """
 
 import asyncio
@@ -30,15 +31,15 @@ from breathing_room.stores.redis_link import RedisLink
 log = logging.getLogger("breathing_room.workers")
 
 RESTART_S: Final = 1.0
-"""How long a worker that ended unasked stays away: one that cannot work must not spin."""
+"""The delay before a crashed worker is restarted, so that one that cannot start does not spin."""
 
 
 class Worker:
-    """A process that serves.
+    """A worker process.
 
     Args:
-        config: How.
-        context: What starts processes.
+        config: Its config.
+        context: Starts processes.
     """
 
     def __init__(self, config: ServerConfig, context: SpawnContext) -> None:
@@ -49,14 +50,14 @@ class Worker:
         self.ready: Connection | None = None
 
     def start(self) -> None:
-        """Start it."""
-        self.ready, told = self._context.Pipe(duplex=False)
-        self.process = self._context.Process(target=_work, args=(self._config, told))
+        """Start the process."""
+        self.ready, sender = self._context.Pipe(duplex=False)
+        self.process = self._context.Process(target=_work, args=(self._config, sender))
         self.process.start()
-        told.close()
+        sender.close()
 
     def await_ready(self) -> bool:
-        """Wait until it listens; tell whether it does."""
+        """Wait until the worker listens or ends; return whether it listens."""
         assert self.ready is not None
         try:
             return bool(self.ready.recv())
@@ -66,26 +67,26 @@ class Worker:
             self.ready.close()
 
     def stop(self) -> None:
-        """Ask it to end."""
+        """Send the process SIGTERM."""
         if self.process is not None:
             self.process.terminate()
 
     def join(self) -> None:
-        """Wait for its end."""
+        """Wait for the end of the process."""
         if self.process is not None:
             self.process.join()
 
 
-def _work(config: ServerConfig, told: Connection) -> None:
-    """Serve: what a worker does."""
+def _work(config: ServerConfig, ready: Connection) -> None:
+    """Serve in a worker process."""
     set_up_logging(config.log_level)
 
-    def tell(_url: str, _capacity: Capacity) -> None:
-        told.send(True)
-        told.close()
+    def on_start(_url: str, _capacity: Capacity) -> None:
+        ready.send(True)
+        ready.close()
 
     try:
-        serve(config, on_start=tell)
+        serve(config, on_start=on_start)
     except (HostError, StoreError) as error:
         log.error("%s", error)
         raise SystemExit(1) from None
@@ -95,11 +96,11 @@ def serve_workers(config: ServerConfig, *, on_start: Callable[[str, Capacity], N
     """Serve with several processes until a signal ends it.
 
     Args:
-        config: How; ``workers`` says how many.
-        on_start: Called with the base address and the capacity of all when every one of them listens.
+        config: The config; ``workers`` is the number of processes.
+        on_start: Called with the base URL and the capacity of all workers when every one of them listens.
 
     Raises:
-        ConfigError: The port cannot be had.
+        ConfigError: The port cannot be bound.
         StoreError: Redis cannot be used, or a worker could not start.
     """
     asyncio.run(_check(config))
@@ -114,13 +115,13 @@ def serve_workers(config: ServerConfig, *, on_start: Callable[[str, Capacity], N
             for worker in workers:
                 worker.start()
             if not all(worker.await_ready() for worker in workers) and not is_stopping():
-                raise StoreError("a worker could not start; it said why", temporary=False)
+                raise StoreError("a worker could not start: see its error above", temporary=False)
             on_start(url_of(holding), Capacity(capacity.files, capacity.sockets * len(workers)))
             _supervise(workers, is_stopping)
 
 
 async def _check(config: ServerConfig) -> None:
-    """See that Redis can be used, so that this is said once."""
+    """Check that Redis can be used, so that an error is reported once and not by every worker."""
     try:
         link = RedisLink(config.redis)
     except HostError as error:
@@ -133,7 +134,7 @@ async def _check(config: ServerConfig) -> None:
 
 @contextlib.contextmanager
 def _stopping(workers: list[Worker]) -> Iterator[Callable[[], bool]]:
-    """Pass signals on to the workers, and wait for them after the block."""
+    """Forward signals to the workers, and wait for their end after the block."""
     stopping = False
 
     def stop(_number: int = 0, _frame: FrameType | None = None) -> None:
@@ -154,13 +155,13 @@ def _stopping(workers: list[Worker]) -> Iterator[Callable[[], bool]]:
 
 
 def _supervise(workers: list[Worker], is_stopping: Callable[[], bool]) -> None:
-    """Start whoever ends unasked again."""
+    """Restart workers that crash, until a signal stops them."""
     while not is_stopping():
         sentinels = [worker.process.sentinel for worker in workers if worker.process is not None]
         wait(sentinels, timeout=RESTART_S)
         for worker in workers:
             if worker.process is not None and not worker.process.is_alive() and not is_stopping():
-                log.error("a worker ended with status %s; it is started again", worker.process.exitcode)
+                log.error("a worker ended with status %s; restarting it", worker.process.exitcode)
                 worker.process = None
                 worker.start_at_s = time.monotonic() + RESTART_S
             elif worker.process is None and time.monotonic() >= worker.start_at_s and not is_stopping():

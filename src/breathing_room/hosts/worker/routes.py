@@ -298,13 +298,9 @@ class RoomRoutes:
             raise NotFoundError
         scheme, _, shown = (request.header("authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
-            raise ClientError(
-                "token_needed",
-                "show the operator's token to see this",
-                status=401,
-            )
+            raise ClientError("token_needed", "the operator's token is required", status=401)
         if not hmac.compare_digest(shown.strip().encode(), token.encode()):
-            raise ClientError("wrong_token", "this is not the operator's token", status=403)
+            raise ClientError("wrong_token", "the operator's token is wrong", status=403)
         return json_answer(encode(asdict(self.room.platform.progress())))
 
     async def document_heartbeat(self, request: HttpRequest) -> Answer:

@@ -135,7 +135,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
 
 async def test_reports_and_goodbyes_must_be_signed() -> None:
     """
-    A beat or a goodbye without a valid signature is 403 and changes nothing; with one it counts, and one id is one person.
+    A heartbeat or a goodbye without a valid signature is 403 and changes nothing; with one it counts, and one id is one person.
     """
     clock = HandClock()
     async with host_inside(clock=clock, signing_key=KEY) as host, client_of(host) as client:

@@ -151,7 +151,7 @@ async def test_unknown_presence_is_as_described(description: Description) -> Non
 
 def test_bodies_are_described_as_they_are_taken(description: Description) -> None:
     """
-    The schema of a beat takes what the server takes, and refuses what it refuses.
+    The schema of a heartbeat takes what the server takes, and refuses what it refuses.
     """
     schemas = description["components"]["schemas"]
     report = Draft202012Validator(schemas["Report"])

@@ -195,7 +195,7 @@ def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
     assert session.last_received_at_ms == room.host.clock.now_ms()
 
 
-@pytest.mark.parametrize(("politely", "event"), [(True, Left), (False, Disconnected)])
+@pytest.mark.parametrize(("graceful", "event"), [(True, Left), (False, Disconnected)])
 def test_only_the_first_end_counts(graceful: bool, event: type[Left | Disconnected], room: FakeRoom) -> None:  # noqa: FBT001
     """How a socket ended is what its first end says; later ones change nothing."""
     session = joined(room)
@@ -206,7 +206,7 @@ def test_only_the_first_end_counts(graceful: bool, event: type[Left | Disconnect
 
 
 def test_what_is_owed_comes_before_an_error_and_the_end(room: FakeRoom) -> None:
-    """Before an error and the end a connection is sent what the room owes it; the answer to a beat may come before that."""
+    """Before an error and the end a connection is sent what the room owes it; the answer to a ping may come before that."""
     session = joined(room)
     session.say("time", sent_ms=5)
     session.say("dance")

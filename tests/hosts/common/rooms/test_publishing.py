@@ -151,8 +151,8 @@ async def test_a_failure_is_counted_and_made_up_for(tmp_path: Path, caplog: pyte
         target.mode = "fail"
         assert await publish(publisher, 2, 50) == 0
     assert [record.getMessage() for record in caplog.records] == [
-        "rooms/lobby/presence.json could not be published: TimeoutError (debug says more)",
-        "rooms/lobby/presence.json could not be published: OSError (debug says more)",
+        "rooms/lobby/presence.json could not be published: TimeoutError (see the debug log)",
+        "rooms/lobby/presence.json could not be published: OSError (see the debug log)",
     ]
     target.mode = "work"
     assert await publish(publisher, 2, 100) == 1

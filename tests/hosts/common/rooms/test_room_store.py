@@ -182,7 +182,7 @@ async def test_averages_that_cannot_be_read_are_none(
         assert await store.history("lobby") is None
         await store.merge_day("lobby", DailyStats(wall_ms=NOW_MS, epoch_ms=86_400_000))
     assert "the history of room lobby could not be read" in caplog.text
-    assert "the day of room lobby could not be read" in caplog.text
+    assert "the daily statistics of room lobby could not be read" in caplog.text
 
 
 async def test_a_forgotten_room_leaves_its_averages(store: RoomStore, kept: Watched) -> None:

@@ -77,8 +77,8 @@ def test_what_is_usual_is_a_stair() -> None:
 
 def test_nothing_known_is_said_so() -> None:
     """Before anything is known both charts are there, and say so."""
-    assert "nothing is known yet" in day_chart([], [], now_ms=NOON_MS)
-    assert "nothing is known yet" in week_chart([], now_ms=NOON_MS)
+    assert "no data yet" in day_chart([], [], now_ms=NOON_MS)
+    assert "no data yet" in week_chart([], now_ms=NOON_MS)
     assert not paths(day_chart([look(1, None)], [], now_ms=NOON_MS), "line")
 
 

@@ -81,7 +81,7 @@ async def test_a_wrong_token_is_asked_for_again() -> None:
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         again = await client.post("/admin", data={"token": "5ecret"}, headers=HTML)
         assert again.status_code == 403
-        assert "not the operator&#x27;s token" in again.text
+        assert "the operator&#x27;s token is wrong" in again.text
         assert "5ecret" not in again.text
         assert "set-cookie" not in again.headers
         told = await client.post("/admin", content=b"\xff\xfe")

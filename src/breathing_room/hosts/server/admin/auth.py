@@ -1,8 +1,8 @@
-"""Who may see the operator's page: those who show the ``admin_token``.
+"""Authentication of the operator's page by the ``admin_token``.
 
-The token comes in ``Authorization: Bearer``, or once through a form, which leaves a cookie. The cookie holds a keyed hash and not
-the token, so a browser never keeps what the config does; another token makes every cookie worthless. Comparing takes the same
-time whatever is wrong, and a wrong one is answered at once: at 32 random characters nobody guesses.
+The token comes in ``Authorization: Bearer``, or once through a form, which sets a cookie. The cookie holds a keyed
+hash and not the token, so a browser never stores the token; a new token invalidates every cookie. Comparisons run in
+constant time. Wrong tokens are not throttled: 32 random characters cannot be guessed.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ COOKIE_S: Final = 12 * 3_600
 
 
 class AdminAuth:
-    """Tells who may see.
+    """Checks the token of a request.
 
     Args:
         token: The token of the config.
@@ -30,11 +30,11 @@ class AdminAuth:
         self.cookie = hmac.digest(self._token, b"breathing-room admin cookie", hashlib.sha256).hex()
 
     def opens(self, token: str) -> bool:
-        """Tell whether this is the token."""
+        """Return whether this is the token."""
         return hmac.compare_digest(token.encode(), self._token)
 
     def check(self, request: Request) -> None:
-        """Refuse whoever shows neither the token nor a cookie.
+        """Reject a request without a valid token or cookie.
 
         Raises:
             ClientError: ``token_needed`` or ``wrong_token``.
@@ -45,9 +45,9 @@ class AdminAuth:
                 return
             raise wrong_token()
         if not hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self.cookie.encode()):
-            raise ClientError("token_needed", "show the operator's token to see this", status=401)
+            raise ClientError("token_needed", "the operator's token is required", status=401)
 
 
 def wrong_token() -> ClientError:
-    """Say that a token is not the one."""
-    return ClientError("wrong_token", "this is not the operator's token", status=403)
+    """Return the error of a wrong token."""
+    return ClientError("wrong_token", "the operator's token is wrong", status=403)

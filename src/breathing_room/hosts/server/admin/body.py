@@ -1,4 +1,4 @@
-"""What there is to see on the operator's page: the server, its rooms, its store and the nodes beside it."""
+"""The JSON of the operator's page: the server, its rooms, its store and the nodes of its cluster."""
 
 from typing import Any, Final
 
@@ -8,15 +8,15 @@ from breathing_room.hosts.server.metrics import COUNTERS, room_gauges
 
 PREFIXES_SHOWN: Final = 5
 PREFIX_BYTES: Final = 4
-"""Enough of a hash to tell two of five apart, and to be of no other use."""
+"""Bytes of a hash that are shown: enough to distinguish five prefixes, too few to search for one."""
 
 
 def admin_body(host: App, room: ServerRoom) -> dict[str, Any]:
-    """Say what the page shows: the server, a row for every room, and one room at length.
+    """Return the body of ``/admin.json``: the server, a row for every room, and the details of one room.
 
     Args:
         host: The server.
-        room: The room at length.
+        room: The room with details.
     """
     wall_ms = host.clock.wall_ms()
     rooms = sorted((room_row(other, wall_ms) for other in host.rooms.values()), key=_most_first)
@@ -39,7 +39,7 @@ def _most_first(row: dict[str, Any]) -> tuple[int, str]:
 
 
 def room_row(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
-    """Say of a room what fits a row."""
+    """Return the row of a room."""
     assert room.platform.day is not None
     return {
         "room": room.name,
@@ -50,14 +50,14 @@ def room_row(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
 
 
 def room_body(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
-    """Say of a room everything."""
+    """Return the row and the details of a room."""
     assert room.platform.day is not None
     gauges = room_gauges(room)
     panel = room.room.panel
     seats = panel.seat_count + panel.over_quota_count
     return room_row(room, wall_ms) | {
         "seats": panel.seat_count,
-        "seats_capped": panel.over_quota_count,
+        "seats_over_quota": panel.over_quota_count,
         "prefix_alarm": bool(gauges["prefix_alarm"]),
         "prefixes": [
             {"prefix": prefix[:PREFIX_BYTES].hex(), "seats": held, "share": round(held / seats, 4)}
@@ -69,7 +69,7 @@ def room_body(room: ServerRoom, wall_ms: int) -> dict[str, Any]:
 
 
 def store_body(host: App) -> dict[str, Any]:
-    """Say how the store fares."""
+    """Return the state of the store."""
     return {
         "kind": type(host.store).__name__.removesuffix("Store").lower(),
         "saved_at_ms": host.saved_at_ms,
@@ -78,7 +78,7 @@ def store_body(host: App) -> dict[str, Any]:
 
 
 def node_rows(host: App) -> list[dict[str, Any]]:
-    """List the nodes of a cluster, this one first; none where there is no cluster."""
+    """Return the nodes of the cluster, this one first; empty on a single server."""
     cluster = host.cluster
     if cluster is None:
         return []
@@ -86,15 +86,19 @@ def node_rows(host: App) -> list[dict[str, Any]]:
     own = {
         "node": cluster.node[0],
         "people": sum(room.room.count for room in host.rooms.values()),
-        "heard_ms": 0,
+        "delta_age_ms": 0,
         "state": "cut off" if cluster.nodes.is_cut_off(now_ms) else "this server",
     }
     return [own] + [
         {
             "node": node.id[0],
             "people": sum(summary.leases for summary in node.sums.values()),
-            "heard_ms": max(0, now_ms - node.suspect_since_ms),
-            "state": "gone" if node.is_gone else "late" if cluster.nodes.is_suspect(node, now_ms) else "live",
+            "delta_age_ms": max(0, now_ms - node.suspect_since_ms),
+            "state": "gone"
+            if node.is_gone
+            else "suspect"
+            if cluster.nodes.is_suspect(node, now_ms)
+            else "live",
         }
         for node in cluster.nodes
     ]

@@ -1,4 +1,4 @@
-"""The operator's page as HTML: pure functions of what ``/admin.json`` says."""
+"""The operator's page as HTML: pure functions of the body of ``/admin.json``."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from breathing_room.hosts.server.admin.charts import DAYS, clock_time, day_chart
 ROOMS_SHOWN: Final = 50
 
 METHODS: Final = {
-    "counted": "everybody was counted",
+    "counted": "counted exactly",
     "sampled": "estimated from a sample",
     "stale": "last known",
     "estimated": "estimated from other days",
@@ -38,27 +38,27 @@ FRAME: Final = """<!doctype html>
 
 
 def sign_in_page(trouble: str = "") -> str:
-    """Ask for the token.
+    """Render the form for the token.
 
     Args:
-        trouble: What was wrong with the last one.
+        trouble: The error of the last attempt.
     """
-    told = f'<p id="trouble" role="alert">{escape(trouble)}</p>' if trouble else ""
+    alert = f'<p id="trouble" role="alert">{escape(trouble)}</p>' if trouble else ""
     described = ' aria-describedby="trouble" aria-invalid="true"' if trouble else ""
     body = (
         '<main class="sign-in"><h1>breathing room</h1><form method="post" action="admin">'
         '<label for="token">The operator\'s token</label>'
         f'<input id="token" name="token" type="password" autocomplete="current-password" required autofocus{described}>'
-        f"{told}<button>Open</button></form></main>"
+        f"{alert}<button>Open</button></form></main>"
     )
     return FRAME.format(title="Sign in · Breathing Room", script="", body=body)
 
 
 def admin_page(body: Mapping[str, Any]) -> str:
-    """Show everything.
+    """Render the page.
 
     Args:
-        body: As ``/admin.json`` says it.
+        body: The body of ``/admin.json``.
     """
     room, now_ms = body["room"], body["now_ms"]
     presence = room["presence"]
@@ -98,14 +98,14 @@ def admin_page(body: Mapping[str, Any]) -> str:
 
 
 def interval(low: int, high: int | None) -> str:
-    """Say between which numbers something lies."""
+    """Format an interval."""
     if high is None:
         return f"at least {low:,}"
     return "exactly" if low == high else f"{low:,} to {high:,}"
 
 
 def people_today(people: Mapping[str, Any]) -> str:
-    """Say how many came, as well as it is known."""
+    """Format the number of different people today."""
     if people["high"] is None:
         return f"at least {people['low']:,}"
     return f"{people['count']:,}" if people["low"] == people["high"] else f"about {people['count']:,}"
@@ -115,30 +115,34 @@ def _hero(room: Mapping[str, Any]) -> str:
     presence, today = room["presence"], room["today"]
     count = "?" if presence["count"] is None else f"{presence['count']:,}"
     people, on_sockets, peak = today["people"], today["people_on_sockets"], today["peak"]
-    told = interval(people["low"], people["high"])
+    range_today = interval(people["low"], people["high"])
     if people["high"] is None:
-        told = f"{people_today(on_sockets)} over sockets, and those asked of the others"
+        range_today = f"{people_today(on_sockets)} over connections, and the sampled part of the others"
     moods = {**presence["moods"], "unspoken": presence["unspoken"]}
-    felt = ", ".join(f"{escape(mood)} {number:,}" for mood, number in moods.items() if number)
+    mood_counts = ", ".join(f"{escape(mood)} {number:,}" for mood, number in moods.items() if number)
     facts = [
         (
             "Most today",
             "none yet" if peak is None else f"{peak['count']:,}",
             "" if peak is None else f"{interval(peak['low'], peak['high'])}, at {clock_time(peak['at_ms'])}",
         ),
-        ("Different people today", people_today(people), f"{told}, since {clock_time(today['since_ms'])}"),
-        ("Watching now", f"{room['subscribers']:,}", "sockets and event streams"),
         (
-            "Asked to report",
+            "Different people today",
+            people_today(people),
+            f"{range_today}, since {clock_time(today['since_ms'])}",
+        ),
+        ("Subscribers", f"{room['subscribers']:,}", "connections and event streams"),
+        (
+            "Sample rate",
             "all" if presence["sample_rate"] == 1 else f"{presence['sample_rate']:.2%}",
-            "of those without a socket",
+            "of visitors without a connection",
         ),
     ]
     return (
         f'<section id="hero" data-method="{presence["method"]}" aria-labelledby="now">'
         f'<h2 id="now">{escape(room["room"])}</h2><p class="count"><strong>{count}</strong> here now</p>'
         f'<p class="quiet">{interval(presence["low"], presence["high"])}; {METHODS[presence["method"]]}</p>'
-        f'<p class="quiet">{felt}</p>'
+        f'<p class="quiet">{mood_counts}</p>'
         f"<dl>{''.join(f'<div><dt>{name}</dt><dd><b>{value}</b> <span>{note}</span></dd></div>' for name, value, note in facts)}</dl>"
         "</section>"
     )
@@ -154,7 +158,7 @@ def _footer(body: Mapping[str, Any]) -> str:
 
 
 def _figure(name: str, title: str, chart: str, key: str) -> str:
-    """Begin the section of a chart; whoever adds to it ends it."""
+    """Open the section of a chart; the caller closes it."""
     return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{chart}<p class="key">{key}</p>'
 
 
@@ -168,12 +172,12 @@ def _week_key(week: Sequence[Mapping[str, Any]]) -> str:
     return f'<span>0</span><span class="scale" aria-hidden="true">{shades}</span><span>{highest:,.0f} people</span>'
 
 
-def _day_rows(trail: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def _day_rows(timeline: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     hours: dict[str, list[int]] = {}
-    for look in trail:
-        if look["count"] is not None:
-            hour = time.strftime("%a %H:00", time.gmtime(look["at_ms"] / 1_000))
-            hours.setdefault(hour, []).append(look["count"])
+    for sample in timeline:
+        if sample["count"] is not None:
+            hour = time.strftime("%a %H:00", time.gmtime(sample["at_ms"] / 1_000))
+            hours.setdefault(hour, []).append(sample["count"])
     return [(hour, f"{min(counts):,}", f"{max(counts):,}") for hour, counts in hours.items()]
 
 
@@ -187,7 +191,7 @@ def _week_rows(week: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _table(name: str, title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Fold a table away that says what a chart shows."""
+    """Render the data of a chart as a folded table."""
     return f'<details id="{name}"><summary>{title}</summary>{_bare_table(title, head, rows)}</details>'
 
 
@@ -236,20 +240,20 @@ def _traffic(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     totals = body["totals"]
     refused = ", ".join(f"{escape(code)} {count:,}" for code, count in list(body["refusals"].items())[:3])
     return [
-        ("sockets open", f"{body['sockets']:,} of {body['sockets_max']:,}"),
+        ("open connections", f"{body['sockets']:,} of {body['sockets_max']:,}"),
         ("joins", f"{totals['joins']:,}"),
         ("reports", f"{totals['reports']:,}"),
         ("reports shed", _worry(totals["reports_shed"])),
         ("reads", f"{totals['presence_reads']:,}"),
         ("pushes", f"{totals['pushes']:,}"),
-        ("refusals", refused or "none"),
+        ("errors", refused or "none"),
     ]
 
 
 def _store(store: Mapping[str, Any], now_ms: int) -> list[tuple[str, str]]:
     saved = store["saved_at_ms"]
     return [
-        ("kept in", {"memory": "memory: gone with this process"}.get(store["kind"], store["kind"])),
+        ("kind", {"memory": "memory: lost when the process ends"}.get(store["kind"], store["kind"])),
         ("last save", "none yet" if saved is None else f"{_span(now_ms - saved)} ago"),
         ("failures", _worry(store["failures"])),
     ]
@@ -260,15 +264,19 @@ def _worry(count: int) -> str:
 
 
 def _prefixes(room: Mapping[str, Any]) -> str:
-    alarm = '<p class="worry">One address prefix has its whole share.</p>' if room["prefix_alarm"] else ""
+    alarm = (
+        '<p class="worry">One address prefix has reached its quota, or has over half of the seats.</p>'
+        if room["prefix_alarm"]
+        else ""
+    )
     facts = [
         (f"<code>{row['prefix']}</code>", f"{row['seats']:,} seats, {row['share']:.0%}")
         for row in room["prefixes"]
     ]
     if not facts:
-        facts = [("none", "nobody reports from a network that has a cap")]
-    if room["seats_capped"]:
-        facts.append(("seats that do not count", _worry(room["seats_capped"])))
+        facts = [("none", "no reports from networks with a quota")]
+    if room["seats_over_quota"]:
+        facts.append(("seats over quota", _worry(room["seats_over_quota"])))
     return _card("Prefixes with most seats", facts).removesuffix("</section>") + alarm + "</section>"
 
 
@@ -286,11 +294,11 @@ def _nodes(nodes: Sequence[Mapping[str, Any]]) -> str:
 def _state(node: Mapping[str, Any]) -> str:
     if node["state"] in {"live", "this server"}:
         return str(node["state"])
-    return f'<b class="worry">{node["state"]}</b>, heard {_span(node["heard_ms"])} ago'
+    return f'<b class="worry">{node["state"]}</b>, last delta {_span(node["delta_age_ms"])} ago'
 
 
 def _span(length_ms: int) -> str:
-    """Say how long something is in its largest unit."""
+    """Format a duration in its largest unit."""
     seconds = max(length_ms, 0) // 1_000
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:

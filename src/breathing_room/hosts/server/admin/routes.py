@@ -1,7 +1,7 @@
-"""The operator's page: what one server knows of its rooms and of itself, for those who hold the ``admin_token``.
+"""The operator's page: the state of one server and its rooms, protected by the ``admin_token``.
 
-Without a token in the config none of these paths exists. ``auth.py`` says who may see, ``body.py`` what there is to see, and
-``page.py`` how it looks. Nothing here is logged.
+Without a token in the config none of these paths exists. ``auth.py`` checks the token, ``body.py`` collects the
+data, and ``page.py`` renders it. Nothing here is logged.
 """
 
 from importlib.resources import files
@@ -38,7 +38,7 @@ class AdminRoutes:
         }
 
     async def page(self, request: Request) -> Response:
-        """Answer with the page; to a browser that shows no token with a form for it."""
+        """Answer with the page, or to a browser without a token with the form for it."""
         try:
             self._auth.check(request)
         except ClientError as error:
@@ -49,7 +49,7 @@ class AdminRoutes:
         return _html(admin_page(self._body(request)))
 
     async def sign(self, request: Request) -> Response:
-        """Take the form of signing in or out."""
+        """Handle the form that signs in or out."""
         check_request_origin(request, ())
         body = await read_body(request, self.host.config.body_bytes_max)
         form = parse_qs(body.decode(errors="replace"))
@@ -64,7 +64,7 @@ class AdminRoutes:
                 raise error
             self.host.counters.refuse(error.code)
             return _html(sign_in_page(error.message), status=error.status)
-        # Behind a proxy that ends TLS the scheme that we see is not the browser's.
+        # Behind a proxy that terminates TLS the scheme of the request is not the browser's.
         secure = "https" in {request.url.scheme, request.headers.get("x-forwarded-proto")}
         back.set_cookie(
             COOKIE,
@@ -78,28 +78,28 @@ class AdminRoutes:
         return back
 
     async def json(self, request: Request) -> Response:
-        """Answer what the page shows."""
+        """Answer the data of the page as JSON."""
         self._auth.check(request)
         return json_response(encode(self._body(request)))
 
     async def style(self, _: Request) -> Response:
-        """Answer how the page looks."""
+        """Answer the style sheet."""
         return _file(self._files["admin.css"], "text/css")
 
     async def script(self, _: Request) -> Response:
-        """Answer what keeps the page fresh."""
+        """Answer the script that refreshes the page."""
         return _file(self._files["admin.js"], "text/javascript")
 
     def _body(self, request: Request) -> dict[str, Any]:
         name = resolve_room(request.query_params.get("room", DEFAULT_ROOM), self.host.config.default_room)
         room = self.host.rooms.get(name)
         if room is None:
-            raise ClientError("no_such_room", "there is no such room here", status=404)
+            raise ClientError("no_such_room", "no such room", status=404)
         return admin_body(self.host, room)
 
 
 def admin_routes(host: App) -> list[BaseRoute]:
-    """List the routes of the page; none without a token."""
+    """Return the routes of the page; none without a token."""
     if not host.config.admin_token:
         return []
     routes = AdminRoutes(host)
@@ -120,7 +120,7 @@ def _html(page: str, *, status: int = 200) -> Response:
     headers = {
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
-        # With less, a browser hides from us that the form is our own.
+        # With "no-referrer" a browser would send the form with "Origin: null".
         "Referrer-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
