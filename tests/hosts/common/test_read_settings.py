@@ -131,7 +131,9 @@ def test_an_unknown_variable_is_named_with_the_nearest_setting() -> None:
     """A misspelled variable with the prefix is an error that names the variable and the nearest setting."""
     with pytest.raises(ConfigError) as caught:
         read_variables(FIELDS, {"BREATHING_ROOM_LEESE_MS": "1"})
-    assert str(caught.value) == 'BREATHING_ROOM_LEESE_MS: unknown setting "leese_ms"; did you mean "lease_ms"?'
+    assert (
+        str(caught.value) == 'BREATHING_ROOM_LEESE_MS: unknown setting "leese_ms"; did you mean "lease_ms"?'
+    )
 
 
 @pytest.mark.parametrize(

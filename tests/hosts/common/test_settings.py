@@ -264,7 +264,7 @@ def test_contradictions_are_named(wrong: dict[str, Any], named: str) -> None:
 )
 def test_wrong_file_is_named(file: Path, text: str, named: str) -> None:
     """
-    Whatever is wrong in a file is refused with a sentence that names the setting, or else the file.
+    Every kind of error in a file is rejected with a sentence that names the setting, or else the file.
     """
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match=named):
@@ -274,7 +274,7 @@ def test_wrong_file_is_named(file: Path, text: str, named: str) -> None:
 @pytest.mark.parametrize("table", ["lobby", "garden"])
 def test_wrong_room_is_named(file: Path, table: str) -> None:
     """
-    A value that is out of range in the table of one room is told from the same setting of all rooms.
+    The error of a value that is out of range in the table of one room names that room.
     """
     with pytest.raises(ConfigError, match=table):
         load(written(file, f"[rooms.{table}]\nlease_ms = 7\n"))
@@ -383,7 +383,7 @@ def test_wrong_setting_ends_with_status_2(
 
 
 @pytest.mark.slow
-def test_secret_is_told_to_nobody(tmp_path: Path) -> None:
+def test_a_secret_is_in_no_output(tmp_path: Path) -> None:
     """
     A signing key comes from the environment or the file; it is no flag, the config does not show it, and a wrong one is not
     repeated.
@@ -404,7 +404,7 @@ def test_secret_is_told_to_nobody(tmp_path: Path) -> None:
         assert "5ecret" not in done.stderr
 
 
-def test_server_works_as_it_is_told(serve: Serve, tmp_path: Path) -> None:
+def test_the_server_follows_its_settings(serve: Serve, tmp_path: Path) -> None:
     """
     A real server takes its flags, environment and file, and says so in the configs of its rooms.
     """

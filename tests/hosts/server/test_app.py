@@ -48,7 +48,7 @@ class Kept(MemoryStore):
 
 
 class Listener:
-    """Somebody who is told of every change."""
+    """A subscriber that records what it is sent."""
 
     def __init__(self) -> None:
         self.heard: list[int | None] = []
@@ -61,7 +61,7 @@ class Listener:
 
 
 def come(room: ServerRoom, name: str = VISITOR, mood: str | None = None) -> None:
-    """Report somebody."""
+    """Report a visitor."""
     room.feed(PanelReported(room.visitor_key(name), 0.5, mood))
 
 
@@ -84,9 +84,9 @@ async def host() -> AsyncIterator[App]:
 
 async def test_asking_opens_no_room(host: App) -> None:
     """
-    Whoever only asks about a room gets its presence, and opens nothing.
+    A read of the presence of a room opens no room.
     """
-    assert host.presence("nobody-there").count == 0
+    assert host.presence("empty-room").count == 0
     assert host.rooms.keys() == {"lobby"}
 
 
@@ -145,7 +145,7 @@ async def test_quiet_room_is_not_saved_again() -> None:
 
 async def test_empty_room_leaves_no_snapshot() -> None:
     """
-    When the last person left, nothing of anybody is stored.
+    When the last person left, nothing of any visitor is stored.
     """
     store = Kept()
     async with host_inside(store=store, push_ms=20, snapshot_ms=100) as host:
@@ -159,7 +159,7 @@ async def test_empty_room_leaves_no_snapshot() -> None:
 
 async def test_closed_rooms_leave_nothing_for_ever() -> None:
     """
-    A thousand rooms that somebody opened and left leave no thousand rows in the store: what is kept of them has an end.
+    A thousand rooms that visitors opened and left leave no thousand rows in the store: what is kept of them has an end.
     """
     clock = 0
     store = Kept()
@@ -178,7 +178,7 @@ async def test_a_room_that_is_closed_while_it_is_stored_leaves_nothing() -> None
     """
     A room whose snapshot is due when it is found idle, or is being written just then, is deleted from the store after that.
 
-    It was before: the note that nobody was there stayed in the store for good, with the name of the room.
+    It was before: the note of the empty room stayed in the store for good, with the name of the room.
     """
     store, clock = Kept(), HandClock()
     async with host_inside(store=store, clock=clock, snapshot_ms=100) as host:
@@ -237,7 +237,7 @@ async def test_a_stop_goes_on_while_an_idle_room_is_closed(
         await put(key, value, ttl_ms=ttl_ms)
 
     monkeypatch.setattr(host.store, "put", put_as_one_is_closed)
-    monkeypatch.setattr(host, "send_away", lambda room: sent_away.append(room.name))
+    monkeypatch.setattr(host, "disconnect_room", lambda room: sent_away.append(room.name))
     await host.stop()
     assert sent_away[-1] == "second"
 
@@ -256,7 +256,7 @@ async def test_a_stop_sends_all_away_before_it_saves(host: App, monkeypatch: pyt
         happened.append(f"{platform.room.name} saved")
 
     monkeypatch.setattr(ServerPlatform, "save_now", save)
-    monkeypatch.setattr(host, "send_away", lambda room: happened.append(f"{room.name} sent away"))
+    monkeypatch.setattr(host, "disconnect_room", lambda room: happened.append(f"{room.name} sent away"))
     await host.stop()
     assert [what.partition(" ")[2] for what in happened] == ["sent away"] * 3 + ["saved"] * 3
 
@@ -266,7 +266,7 @@ async def test_a_stop_sends_all_away_before_it_saves(host: App, monkeypatch: pyt
 
 async def test_new_secret_keeps_the_people() -> None:
     """
-    When the secret changes, whoever came in under the last one stays the same person, newcomers are hashed under the new
+    When the secret changes, a visitor who joined under the last one stays the same person, newcomers are hashed under the new
     one, and the oldest is thrown away.
     """
     clock, store = HandClock(), Kept()
@@ -308,7 +308,7 @@ async def test_secret_outlives_a_restart() -> None:
 
 async def test_idle_room_is_closed_and_comes_back_counted(host: App) -> None:
     """
-    A room without people and watchers is closed; the default room stays. Whoever comes back finds a room that is counted.
+    A room without people and watchers is closed; the default room stays. A visitor who returns finds a room that is counted.
     """
     room = host.enter("passing", address=None, forwarded_for=None)
     come(room)
@@ -350,7 +350,7 @@ async def test_room_that_is_joined_while_another_is_closed_stays_open(
 
 async def test_after_a_crash_every_new_room_is_unknown() -> None:
     """
-    After a run that did not say goodbye a room of which nothing is stored may have had people: it is unknown for one lease.
+    After a run without a graceful stop a room of which nothing is stored may have had people: it is unknown for one lease.
     """
     clock, store = HandClock(), Kept()
     await store.put("running", b"1")
@@ -407,7 +407,7 @@ async def test_background_bug_is_not_silent(host: App, caplog: pytest.LogCapture
 
 async def test_retry_is_spread(host: App) -> None:
     """
-    Each goodbye has a time of its own, within the spread.
+    Each close has a time of its own, within the spread.
     """
     waits_ms = [json.loads(host.retry_reason())["retry_ms"] for _ in range(500)]
     assert min(waits_ms) < 500

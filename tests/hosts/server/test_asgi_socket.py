@@ -1,4 +1,4 @@
-"""Rooms that are mounted in somebody else's application: WebSockets over ASGI."""
+"""Rooms that are mounted in another application: WebSockets over ASGI."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ async def mounted(**settings: Any) -> AsyncIterator[tuple[App, str]]:
 
 
 async def join(url: str, visitor: str = VISITOR, path: str = SOCKET) -> WireSocket:
-    """Open a socket as somebody; the answer has been read."""
+    """Open a socket as a visitor; the answer has been read."""
     socket = await WireSocket.open(url, path)
     socket.say("join", visitor=visitor)
     await socket.hear("presence")
@@ -75,20 +75,20 @@ async def test_broken_connection_is_a_doubt() -> None:
         await count(host, low=0, high=0)
 
 
-async def test_goodbye_is_at_once() -> None:
+async def test_a_leave_takes_effect_at_once() -> None:
     """
     A leave, or a close with 1000 or 1001, takes its person out at once.
     """
     async with mounted(grace_ms=5_000, lease_ms=10_000) as (host, url):
-        for goodbye in ("leave", 1000, 1001):
+        for leave in ("leave", 1000, 1001):
             person = await join(url)
             await count(host, low=1, high=1)
-            if isinstance(goodbye, int):
-                person.close_normally(goodbye)
+            if isinstance(leave, int):
+                person.close_normally(leave)
             else:
-                person.say(goodbye)
+                person.say(leave)
             end = await person.ended()
-            assert end.code == (goodbye if isinstance(goodbye, int) else 1000)
+            assert end.code == (leave if isinstance(leave, int) else 1000)
             await count(host, low=0, high=0)
 
 
@@ -202,7 +202,7 @@ class Unread:
         self.reads = asyncio.Event()
 
     async def send_text(self, text: str) -> None:
-        """Wait until somebody reads."""
+        """Wait until the client reads."""
         await self.reads.wait()
         self.sent.append(text)
 
@@ -254,7 +254,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
     assert len([message for message in said if message["type"] == "time"]) <= AsgiSocket.ANSWERS_MAX
 
 
-# --- In a process of somebody's own -------------------------------------------------------------------------------------
+# --- In a process of another application --------------------------------------------------------------------------------
 
 PINGS = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
 
@@ -281,7 +281,7 @@ async def stopped(running: UvicornProcess) -> float:
 @pytest.mark.slow
 async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> None:
     """
-    When somebody's own server stops, mounted rooms are saved, and nothing looks like a crash afterwards.
+    When the server of another application stops, mounted rooms are saved, and nothing looks like a crash afterwards.
     """
     app = their_app(tmp_path)
     with uvicorn_process(app, *PINGS, app_dir=tmp_path, working_dir=tmp_path) as running:
@@ -303,7 +303,7 @@ async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> 
 @pytest.mark.slow
 async def test_listener_does_not_hold_the_server_up(tmp_path: Path) -> None:
     """
-    Somebody's own server stops though an event stream of a mounted room is open.
+    The server of another application stops though an event stream of a mounted room is open.
     """
     with uvicorn_process(their_app(tmp_path), app_dir=tmp_path, working_dir=tmp_path) as running:
         stream = await Exchange.begin(f"{running.url}/rooms", "GET", "/v1/rooms/lobby/events")
@@ -312,9 +312,9 @@ async def test_listener_does_not_hold_the_server_up(tmp_path: Path) -> None:
         stream.close()
 
 
-async def test_request_on_a_socket_path_is_told_to_upgrade() -> None:
+async def test_a_plain_request_on_a_socket_path_is_426() -> None:
     """
-    A GET on a socket path that is no handshake is 426 here as well, whatever serves it.
+    A GET on a socket path that is no handshake is 426 here as well, behind any ASGI server.
     """
     async with host_inside() as host, client_of(host) as client:
         for path in (SOCKET, "/api/room?sessionId=ann"):

@@ -1,4 +1,4 @@
-"""Bad input of every kind: a clear error for whoever sent it, and no effect on anybody else.
+"""Bad input of every kind: a clear error for the client that sent it, and no effect on other clients.
 
 In nearly every test a bystander sits in the same room. Afterwards a newcomer comes and goes, and the bystander must hear
 of both, soon, with the count and the moods right: that is what "no effect" means here.
@@ -69,7 +69,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def hasty_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that waits for nobody, and whose announcements are long."""
+    """A server that broadcasts without delay, and whose presences are long."""
     yield from started(
         tmp_path_factory,
         *(
@@ -116,7 +116,7 @@ def unharmed(
 
 
 def felt(presence: Message) -> dict[str, int]:
-    """The moods that somebody has, if the count is sure and they are all of it."""
+    """Return the moods of the visitors, if the count is exact and they are all of it."""
     assert presence["low"] <= presence["count"] <= presence["high"]
     moods = {mood: people for mood, people in presence["moods"].items() if people}
     return moods if presence["low"] == presence["high"] == sum(moods.values()) else {}
@@ -136,12 +136,12 @@ def memory_bytes(server: ServerProcess) -> int:
 
 @pytest.fixture
 def bystander(server: ServerProcess) -> Iterator[RawSocket]:
-    """Somebody in the lobby who must not notice anything."""
+    """A visitor in the lobby who must not notice anything."""
     try:
         with unharmed(server.port) as bystander:
             yield bystander
     finally:
-        # Whoever was let in by mistake stays for minutes, and would fail the tests that follow as well.
+        # A visitor who was admitted by mistake stays for minutes, and would fail the tests that follow as well.
         with RawSocket(server.port) as client:
             client.request("POST", LEAVE, {"visitor": VISITOR})
 
@@ -262,7 +262,7 @@ def test_what_is_no_message_is_an_error(server: ServerProcess, text: str) -> Non
 @pytest.mark.usefixtures("bystander")
 def test_bad_visitor_does_not_join(server: ServerProcess, visitor: object) -> None:
     """
-    A visitor id of the wrong type, length or alphabet is an error that does not repeat it, and joins nobody.
+    A visitor id of the wrong type, length or alphabet is an error that does not repeat it, and no visitor joins.
     """
     with open_socket(server.port) as socket:
         error = check_error_only(
@@ -273,7 +273,7 @@ def test_bad_visitor_does_not_join(server: ServerProcess, visitor: object) -> No
 
 
 @pytest.mark.usefixtures("bystander")
-def test_join_without_a_visitor_joins_nobody(server: ServerProcess) -> None:
+def test_join_without_a_visitor_counts_no_visitor(server: ServerProcess) -> None:
     """
     A join that names no visitor is an error; the next, right one is answered.
     """
@@ -362,7 +362,7 @@ def test_mood_needs_a_join(server: ServerProcess) -> None:
         assert check_error_only(observer, text)["code"] == "not_joined"
 
 
-@pytest.mark.parametrize("second", [VISITOR, "somebody-else-0123"], ids=["same", "another"])
+@pytest.mark.parametrize("second", [VISITOR, "another-visitor-0123"], ids=["same", "another"])
 @pytest.mark.usefixtures("bystander")
 def test_joining_twice_counts_once(server: ServerProcess, second: str) -> None:
     """
@@ -448,7 +448,7 @@ def test_million_empty_fragments_are_refused(server: ServerProcess) -> None:
     assert memory_bytes(server) - before_bytes < 8 * MEGABYTE
 
 
-def test_flood_of_tiny_frames_holds_nobody_up(server: ServerProcess) -> None:
+def test_a_flood_of_tiny_frames_delays_no_other_client(server: ServerProcess) -> None:
     """
     While one client sends a hundred thousand pongs, the others hear of what happens in time.
     """
@@ -512,7 +512,7 @@ def test_bad_visitor_does_not_beat(server: ServerProcess, path: str, visitor: ob
 @pytest.mark.usefixtures("bystander")
 def test_bad_mood_does_not_beat(server: ServerProcess, mood: object) -> None:
     """
-    A mood that is not one is answered 400, and nobody is counted.
+    A mood that is not one is answered 400, and no visitor is counted.
     """
     with RawSocket(server.port) as client:
         error = client.request("POST", BEAT, {"visitor": VISITOR, "mood": mood}).error()
@@ -600,7 +600,7 @@ BAD_ROOMS = {
 @pytest.mark.usefixtures("bystander")
 def test_bad_room_is_refused(server: ServerProcess, room: str) -> None:
     """
-    A name that is no room's is answered 400 `bad_room`, or 404 where no path has such a shape; nobody hears it back.
+    A name that is no room's is answered 400 `bad_room`, or 404 where no path has such a shape; no answer repeats it.
     """
     with RawSocket(server.port) as client:
         for response in (
@@ -809,7 +809,7 @@ def test_wrong_origin_gets_no_cors_header(fenced_server: ServerProcess, origin: 
 
 def test_right_origin_gets_cors_headers(fenced_server: ServerProcess) -> None:
     """
-    The right origin may read, is named, and caches are told that answers differ by origin.
+    The right origin may read, is named, and ``Vary`` says that answers differ by origin.
     """
     with RawSocket(fenced_server.port) as client:
         for path in ("/v1/rooms/lobby", "/nowhere"):
@@ -967,7 +967,9 @@ READERS = 200
 
 
 @pytest.mark.parametrize("transport", ["socket", "events"])
-def test_who_never_reads_holds_nobody_up(hasty_server: ServerProcess, transport: str) -> None:
+def test_a_client_that_never_reads_delays_no_other_client(
+    hasty_server: ServerProcess, transport: str
+) -> None:
     """
     Two hundred listeners that never read get 24 MB and more pushed at them: others hear in time, memory stays, they are ended.
     """
@@ -1005,7 +1007,7 @@ def test_who_never_reads_holds_nobody_up(hasty_server: ServerProcess, transport:
 
 
 def feel(person: RawSocket, mood: str) -> tuple[Message, float]:
-    """Change somebody's mood, who is alone in a room, and wait until they are told of it themselves.
+    """Change the mood of a visitor who is alone in a room, and wait until its own connection is sent the change.
 
     Returns:
         The presence, and how many seconds it took.

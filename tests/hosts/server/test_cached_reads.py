@@ -77,14 +77,14 @@ async def test_the_origin_sees_one_read_a_lifetime(cache: Cache) -> None:
     seen: list[tuple[float, int]] = []
     ignored: list[tuple[float, int]] = []
 
-    async def somebody_comes() -> float:
+    async def newcomer_arrives() -> float:
         await asyncio.sleep(RUN_S / 2)
         async with httpx.AsyncClient() as client:
             url = f"http://127.0.0.1:{cache.server_port}/v1/rooms/lobby/heartbeat"
             assert (await client.post(url, json={"visitor": "a" * 22})).json()["count"] == 1
         return time.monotonic()
 
-    newcomer = asyncio.create_task(somebody_comes())
+    newcomer = asyncio.create_task(newcomer_arrives())
     await asyncio.gather(
         *(
             poll(cache, path, POLL_S * number / CLIENTS, until_s, seen if path.endswith("lobby") else ignored)

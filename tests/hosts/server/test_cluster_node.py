@@ -77,7 +77,7 @@ class Socket(Connection):
 
 
 def join(host: App, name: str, mood: str | None = None) -> Socket:
-    """Let somebody in; a name is always the same person."""
+    """Join a visitor; a name is always the same person."""
     socket = Socket(host.enter("lobby", address=None, forwarded_for=None))
     socket.join(name.ljust(22, "-"), mood)
     return socket
@@ -147,7 +147,7 @@ async def die(host: App) -> None:
 
 
 async def test_nodes_say_what_all_know(redis: RedisProcess) -> None:
-    """People on three nodes are one room, mood by mood, for whoever asks or listens on any of them."""
+    """People on three nodes are one room, mood by mood, for every reader and subscriber on any of them."""
     async with nodes(redis, "a", "b", "c") as (a, b, c):
         ann, bob = join(a, "ann", "gratitude"), join(b, "bob", "release")
         watcher = Socket(c.enter("lobby", address=None, forwarded_for=None))
@@ -162,8 +162,8 @@ async def test_nodes_say_what_all_know(redis: RedisProcess) -> None:
         await all_say(1, a, b, c)
 
 
-async def test_whoever_comes_is_answered_at_once(redis: RedisProcess) -> None:
-    """The first answer to a join is the whole room with whoever joined in it, though nothing was announced."""
+async def test_a_join_is_answered_at_once(redis: RedisProcess) -> None:
+    """The first answer to a join is the whole room with the new visitor in it, though nothing was broadcast."""
     async with nodes(redis, "a", "b", push_ms=60_000) as (a, b):
         join(a, "ann")
         await eventually(lambda: says(b)[0] == 1)
@@ -174,7 +174,7 @@ async def test_whoever_comes_is_answered_at_once(redis: RedisProcess) -> None:
 
 
 async def test_a_room_that_is_not_open_here(redis: RedisProcess) -> None:
-    """A node tells who is in a room that nobody came to through it, and opens none for that."""
+    """A node answers the presence of a room without visitors on it, and opens none for that."""
     async with nodes(redis, "a", "b") as (a, b):
         Socket(a.enter("attic", address=None, forwarded_for=None)).join("ann".ljust(22, "-"), "release")
         await eventually(lambda: b.presence("attic").count == 1)
@@ -194,7 +194,7 @@ async def test_visitors_have_the_same_key_everywhere(redis: RedisProcess) -> Non
         assert len({host.secrets.current[0] for host in hosts}) == 1
 
 
-# --- Nobody is counted twice ------------------------------------------------------------------------------------------
+# --- Every visitor is counted once ------------------------------------------------------------------------------------
 
 
 async def test_tabs_on_two_nodes_are_one_person(redis: RedisProcess) -> None:
@@ -230,7 +230,7 @@ async def test_a_parked_tab_hears_and_speaks(redis: RedisProcess) -> None:
         await all_say(2, a, b)
 
 
-async def test_whoever_changes_nodes_is_counted_once(redis: RedisProcess) -> None:
+async def test_a_visitor_who_changes_nodes_is_counted_once(redis: RedisProcess) -> None:
     """A person whose socket broke and who comes back through another node is never in doubt twice."""
     async with nodes(redis, "a", "b") as (a, b):
         socket = join(a, "ann", "release")
@@ -242,7 +242,7 @@ async def test_whoever_changes_nodes_is_counted_once(redis: RedisProcess) -> Non
 
 
 async def test_people_who_poll_through_any_node(redis: RedisProcess) -> None:
-    """Reports and goodbyes may come to any node: seats move, a socket anywhere ends them, and nobody is left over."""
+    """Reports and leaves may come to any node: seats move, a socket anywhere ends them, and no seat is left over."""
     body = {"visitor": "ann".ljust(22, "-"), "mood": "release"}
     async with nodes(redis, "a", "b", "c") as (a, b, c), client_of(a) as to_a, client_of(b) as to_b:
         for client in (to_a, to_b, to_a):
@@ -280,7 +280,7 @@ async def test_a_node_that_dies_leaves_tabs_to_the_others(redis: RedisProcess) -
 
 
 async def test_a_node_that_dies(redis: RedisProcess) -> None:
-    """The people of a dead node are in doubt while they come back, and then nobody is counted twice or for ever."""
+    """The people of a dead node are suspect while they come back, and then no visitor is counted twice or for ever."""
     async with nodes(redis, "a") as (a,):
         async with nodes(redis, "b") as (b,):
             join(a, "ann")
@@ -325,7 +325,7 @@ async def test_redis_goes_away_and_comes_back_empty(redis: RedisProcess) -> None
         await eventually(lambda: says(a)[3] == says(b)[3] == "stale")
         assert (says(a)[:2], says(b)[:2]) == ((3, 1), (3, 2))
         await asyncio.sleep(TICKS["node_lease_ms"] / 1_000)
-        assert says(a)[:2] == (3, 1), "leases of nodes do not end while nobody can renew them"
+        assert says(a)[:2] == (3, 1), "leases of nodes do not end while they cannot be renewed"
         sockets += [join(a, "dan"), join(b, "ann")]  # One is new, one changes nodes meanwhile.
         assert says(a)[3] == "stale"
 
@@ -353,7 +353,7 @@ async def test_a_node_alone_is_cut_off(redis: RedisProcess) -> None:
         await all_say(2, a, b)
 
 
-async def test_a_redis_that_is_slow_holds_nobody_up(redis: RedisProcess) -> None:
+async def test_a_slow_redis_delays_no_client(redis: RedisProcess) -> None:
     """While Redis does not answer, people come in, speak, hear and go as always."""
     link = RedisLink(redis.url)
     async with nodes(redis, "a", "b") as (a, b):
@@ -370,7 +370,7 @@ async def test_a_redis_that_is_slow_holds_nobody_up(redis: RedisProcess) -> None
 
 
 async def test_a_whole_cluster_that_crashed_knows_that_it_does_not_know(redis: RedisProcess) -> None:
-    """If nothing was heard of any node for longer than a lease and none said goodbye, the count is unknown."""
+    """If no delta of any node came for longer than a lease and none has left, the count is unknown."""
     async with nodes(redis, "a", node_lease_ms=400) as (a,):
         join(a, "ann")
         await all_say(1, a)
@@ -386,7 +386,7 @@ async def test_a_whole_cluster_that_crashed_knows_that_it_does_not_know(redis: R
 
 
 async def test_a_node_drains(redis: RedisProcess) -> None:
-    """A node that stops sends its people to the others, takes nobody in, and is not missed: the count stays as it was."""
+    """A node that stops sends its people to the others, accepts no new visitor, and the count stays as it was."""
     async with nodes(redis, "a", "b", reconnect_spread_ms=5_000) as (a, b):
         sockets = [join(b, f"{index}") for index in range(5)]
         await all_say(5, a, b)
@@ -426,7 +426,7 @@ async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> N
         await eventually(lambda: list(cluster_of(a).nodes) == [])
 
 
-async def test_whoever_does_not_come_back_from_a_drain(redis: RedisProcess) -> None:
+async def test_a_visitor_who_does_not_return_from_a_drain(redis: RedisProcess) -> None:
     """People who were sent away and came nowhere are in doubt until the lease of their node ends, and then gone."""
     async with nodes(redis, "a", "b") as (a, b):
         join(a, "ann")
@@ -496,7 +496,7 @@ async def test_bad_entries_are_ignored(redis: RedisProcess) -> None:
 
 
 async def test_keys_of_another_program(redis: RedisProcess, caplog: pytest.LogCaptureFixture) -> None:
-    """Where another program has our keys a node does not start; one that runs loses nobody, and says what is wrong."""
+    """Where another program has our keys a node does not start; one that runs loses no visitor, and logs what is wrong."""
     link = RedisLink(redis.url)
     async with nodes(redis, "a") as (a,):
         socket = join(a, "ann")
@@ -541,7 +541,7 @@ async def test_a_wrong_password(user: str) -> None:
 
 
 async def test_a_redis_that_is_not_there() -> None:
-    """A node does not start without its Redis: it could not tell what it does not know."""
+    """A node does not start without its Redis: it could not know which peers there are."""
     with pytest.raises(StoreError, match="cannot be reached"):
         await host_inside(redis=f"redis://127.0.0.1:{free_port()}", **TICKS).__aenter__()
 
@@ -576,8 +576,8 @@ async def test_commands_do_not_grow_with_people(redis: RedisProcess) -> None:
     await link.close()
 
 
-async def test_what_is_told_is_what_is_there(redis: RedisProcess) -> None:
-    """After a storm of joins, moves and leaves the sums that were told are the leases that are held."""
+async def test_published_leases_are_the_held_ones(redis: RedisProcess) -> None:
+    """After a storm of joins, moves and leaves the sums that were published are the leases that are held."""
     async with nodes(redis, "a", "b") as (a, b):
         sockets = [join((a, b)[index % 7 % 2], f"{index % 30}") for index in range(90)]
         for index, socket in enumerate(sockets[:60]):
@@ -629,7 +629,7 @@ async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
 
 
 async def test_the_command_shows_and_orders(redis: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`breathing-room nodes` shows who tells what, passes an operator's word on, and knows whom it does not know."""
+    """`breathing-room nodes` shows what each node published, passes an operator's command on, and names unknown nodes."""
     monkeypatch.setenv("BREATHING_ROOM_REDIS", redis.url)
 
     async def nodes_command(*arguments: str) -> Result:
@@ -647,9 +647,9 @@ async def test_the_command_shows_and_orders(redis: RedisProcess, monkeypatch: py
 
         assert (await nodes_command("--drain", "b")).exit_code == 0
         await eventually(lambda: bob.closed == RESTART)
-        wrong = await nodes_command("--forget", "nobody")
+        wrong = await nodes_command("--forget", "absent")
         assert wrong.exit_code == 2
-        assert "nothing was heard of a node nobody; there are a, b" in wrong.output
+        assert "nothing was heard of a node absent; there are a, b" in wrong.output
     assert (await nodes_command("http://127.0.0.1")).exit_code == 2
 
 

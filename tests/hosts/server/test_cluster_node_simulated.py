@@ -8,7 +8,7 @@ from simulated_cluster import SimulatedCluster
 from tiers import longer
 from virtual_loop import run_virtually
 
-# A run of a minute takes a second. What the seeds of a night found is fixed; these few are to find what is broken anew.
+# A run of a minute takes a second. What the seeds of a night found is fixed; these few are to find regressions.
 SEEDS = range(longer(6, 300))
 
 

@@ -1,4 +1,4 @@
-"""The host's contract, kept by both ways in which it is run: alone with slim sockets, and mounted in somebody's application."""
+"""The host's contract, kept by both ways in which it is run: alone with slim sockets, and mounted in another application."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ TIMES = {
     "rooms_per_prefix_max": 1_000,
 }
 
-# What ASGI cannot say is the ASGI server's to do: it pings, and it has to be told how often.
+# What ASGI has no message for is the ASGI server's to do: it pings, and its interval has to be set.
 PINGS = ("--ws-ping-interval", "0.5", "--ws-ping-timeout", "0.5")
 
 SECONDS_MAX = 90

@@ -50,7 +50,7 @@ async def test_stream_begins_with_what_is(host: App) -> None:
 
 async def test_slow_reader_gets_the_latest(host: App) -> None:
     """
-    Whoever takes nothing for a while gets the latest, and not what was missed.
+    A client that reads nothing for a while gets the latest, and not what was missed.
     """
     room = host.rooms["lobby"]
     stream = EventStream(room)
@@ -104,7 +104,7 @@ async def test_listener_takes_a_place_and_gives_it_back(host: App) -> None:
 
 async def test_stream_over_http(serve: Serve) -> None:
     """
-    A stream is declared as one that nobody may keep or hold back, and tells of a join within moments.
+    A stream is declared as one that no cache may store or buffer, and sends a join within moments.
     """
     server = serve("--push-ms", "20")
     stream = await Exchange.begin(server.url, "GET", "/v1/rooms/lobby/events")
@@ -143,7 +143,7 @@ async def test_stop_says_retry(serve: Serve) -> None:
 
 def test_head_of_a_stream_is_an_answer(serve: Serve) -> None:
     """
-    HEAD on a stream is answered whole: the connection can be used again, and nobody listens.
+    HEAD on a stream is answered whole: the connection can be used again, and no subscriber is added.
     """
     server = serve()
     with RawSocket(server.port) as client:

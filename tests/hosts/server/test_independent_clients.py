@@ -42,13 +42,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def observer(server: ServerProcess) -> Iterator[RawSocket]:
-    """Somebody who sees what the others do."""
+    """An observer that sees what the others do."""
     with observe(server.port) as observer:
         yield observer
 
 
 def saw(observer: RawSocket, low: int, high: int, within_s: float = 2) -> None:
-    """Wait until the observer is told of so many people."""
+    """Wait until the observer is sent a count of so many people."""
     observer.hear(
         "presence", lambda presence: (presence["low"], presence["high"]) == (low, high), within_s=within_s
     )
@@ -141,7 +141,7 @@ async def test_websockets_is_out_at_once_when_it_closes(
     server: ServerProcess, client: ClientConnection, observer: RawSocket
 ) -> None:
     """
-    A normal close of `websockets` is a goodbye: the person is out long before the grace would end.
+    A normal close of `websockets` is a leave: the person is out long before the grace would end.
     """
     await client.close(1000, "good night")
     assert client.close_code == 1000
@@ -149,7 +149,7 @@ async def test_websockets_is_out_at_once_when_it_closes(
     assert get_presence(server.port)["count"] == 0
 
 
-async def test_websockets_is_told_of_a_bad_mood(client: ClientConnection) -> None:
+async def test_websockets_gets_the_error_of_a_bad_mood(client: ClientConnection) -> None:
     """
     An error reaches `websockets` as a message, and the connection goes on.
     """
@@ -159,7 +159,7 @@ async def test_websockets_is_told_of_a_bad_mood(client: ClientConnection) -> Non
     assert (await heard(client, "time"))["sent_ms"] == 2
 
 
-async def test_websockets_is_told_that_binary_is_refused(client: ClientConnection) -> None:
+async def test_websockets_gets_the_close_code_for_binary(client: ClientConnection) -> None:
     """
     A binary message of `websockets` ends its connection with 1003.
     """
@@ -282,7 +282,7 @@ def test_ws_that_breaks_off_has_its_grace(server: ServerProcess, observer: RawSo
         saw(observer, 0, 0)
 
 
-def test_ws_that_sends_too_much_is_told_so(server: ServerProcess) -> None:
+def test_ws_that_sends_too_much_gets_the_close_code(server: ServerProcess) -> None:
     """
     npm `ws` hears close 1009 when a message is too long.
     """

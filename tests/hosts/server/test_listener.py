@@ -106,7 +106,7 @@ def accepted(data: bytes) -> bytes:
 
 
 def test_the_key_is_answered_as_the_rfc_has_it() -> None:
-    """The example of RFC 6455 gets its own answer, whatever the case and the order of the words around it."""
+    """The example of RFC 6455 gets its own answer, in any case and order of the words around it."""
     assert accepted(head()) == ACCEPT
     assert accepted(head(Upgrade="WebSocket", Connection="UPGRADE")) == ACCEPT
 

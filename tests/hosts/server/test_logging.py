@@ -1,4 +1,4 @@
-"""Logs that name nobody."""
+"""Logs that identify no visitor."""
 
 import logging
 import logging.config
@@ -84,7 +84,7 @@ def test_tracebacks_are_redacted_too() -> None:
 
 def test_message_of_an_exception_is_not_logged() -> None:
     """
-    What an exception says may be anything that somebody sent, and is left out; its type and its places in the code stay.
+    The message of an exception may hold anything that a client sent, and is left out; its type and its stack stay.
     """
     try:
         int("visitor-" + "0123456789")

@@ -40,7 +40,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 def test_numbers_are_right(serve: Serve) -> None:
     """
-    After a small scenario every number is the one that whoever was there would count.
+    After a small scenario every metric has the value that an observer of it would count.
     """
     server = serve("--push-ms", "20", "--grace-ms", "60000", "--snapshot-ms", "100")
     port = server.port
@@ -188,7 +188,7 @@ async def test_forgers_are_seen() -> None:
     how large the share of that prefix is, and an alarm.
     """
     async with host_inside() as host:
-        await reports(host, "10.0.0.7", range(30))  # a private network: nobody is capped
+        await reports(host, "10.0.0.7", range(30))  # a private network, which has no cap
         before = await scrape(host)
         assert value(before, "prefix_alarm", room="lobby") == value(before, "prefix_share", room="lobby") == 0
         await reports(host, "203.0.113.9", range(100, 200))
@@ -262,7 +262,7 @@ async def test_reads_at_the_origin_are_counted() -> None:
 
 async def test_unknown_count_is_missing() -> None:
     """
-    While nobody knows the count there is none, and no other number stands in for it.
+    While the count is unknown the metric is absent, and no other number stands in for it.
     """
     async with host_inside() as host:
         host._unknown_until_ms = host.clock.now_ms() + 60_000
@@ -286,7 +286,7 @@ def a_part(people: int, seats: int = 0) -> RoomDelta:
 
 
 def a_host(**ages_ms: int) -> Any:
-    """A host that holds five leases of a room, and has told of three; others hold four connections and a seat each."""
+    """A host that holds five leases of a room, and has published three; others hold four connections and a seat each."""
     nodes = Membership(("own", 0), late_ms=5_000, seat_lease_ms=600_000, now_ms=NOW_MS)
     for number, (name, age_ms) in enumerate(ages_ms.items(), start=1):
         message = Delta(node=(name, 1), lease_ms=20_000, rooms={"lobby": a_part(4, seats=1)})

@@ -58,9 +58,9 @@ async def patient_host() -> AsyncIterator[App]:
 # --- Slices ---------------------------------------------------------------------------------------------------------------
 
 
-async def test_everybody_of_a_large_audience_is_told(host: App) -> None:
+async def test_every_subscriber_of_many_is_sent_a_change(host: App) -> None:
     """
-    An audience of several slices is told of a change, each listener once, without holding up the event loop.
+    The subscribers of several slices are sent a change, each once, without holding up the event loop.
     """
     room = host.rooms["lobby"]
     subscribers = [Listener() for _ in range(3 * SLICE + 7)]
@@ -76,9 +76,9 @@ async def test_everybody_of_a_large_audience_is_told(host: App) -> None:
     room.subscribers.clear()
 
 
-async def test_a_large_audience_is_told_less_often() -> None:
+async def test_many_subscribers_are_sent_changes_less_often() -> None:
     """
-    Whoever only listens counts for how often everybody is told: 30 of them at 100 messages a second, every 300 ms.
+    Observers count for how often changes are broadcast: 30 of them at 100 messages a second, every 300 ms.
     """
     async with host_inside(push_ms=20, pushes_per_s=100) as host:
         room = host.rooms["lobby"]
@@ -88,19 +88,19 @@ async def test_a_large_audience_is_told_less_often() -> None:
         room.subscribers.update(dict.fromkeys(subscribers))
         for listener in subscribers:
             room.room.apply(ObserverJoined(listener), now_ms=host.clock.now_ms())
-        told_at_s = asyncio.get_running_loop().time()
-        come(room, "visitor-somebody-else")
+        sent_at_s = asyncio.get_running_loop().time()
+        come(room, "visitor-another-one")
         async with asyncio.timeout(5):
             while subscribers[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
                 await asyncio.sleep(0.01)
-        assert asyncio.get_running_loop().time() - told_at_s >= 0.29
+        assert asyncio.get_running_loop().time() - sent_at_s >= 0.29
         assert all(listener.heard == [2] for listener in subscribers)
         room.subscribers.clear()
 
 
-async def test_news_during_a_long_telling_reach_everybody(host: App) -> None:
+async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App) -> None:
     """
-    What changes while a large audience is being told reaches everybody, those too who had been told the old already.
+    A change during a long fan-out reaches every subscriber, those too who had been sent the old presence already.
     """
     room = host.rooms["lobby"]
     subscribers = [Listener() for _ in range(2 * SLICE + 7)]

@@ -1,4 +1,4 @@
-"""Nobody is named: after a busy scenario with every log level on, we look everywhere for whoever was there."""
+"""Anonymity: after a busy scenario with every log level on, we look everywhere for traces of the visitors."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 LEASE_MS, GRACE_MS = 5_000, 200
 
-# Who is there. Each is somebody else, so that what is found tells who let it out.
+# The visitors. Each has an id of its own, so that a trace identifies the path by which it got out.
 PEOPLE = {
     name: f"{name}-5ecret-0f-{name}"
     for name in (
@@ -66,7 +66,7 @@ async def history(self, request):
 
 def observe(self):
     if self.room.name == "crash":
-        raise RuntimeError(f"nobody at {self._transport.get_extra_info('peername')}")
+        raise RuntimeError(f"no visitor at {self._transport.get_extra_info('peername')}")
     well(self)
 
 well, Connection.observe, Routes.history = Connection.observe, observe, history
@@ -84,8 +84,8 @@ class Scene:
         clients: All of them.
         ports: The ports from which the clients came.
         log: What the server wrote.
-        metrics: What it told an operator.
-        files: The bytes of its files, while everybody was there and after the last lease and a stop.
+        metrics: What the operator could read.
+        files: The bytes of its files, while all visitors were there and after the last lease and a stop.
         keys: The keyed hashes of those whom a snapshot held while they were there.
         rows_after: The keys of what was stored when the last lease was over.
         hashes_after: How many of those hashes were still in any row then.
@@ -173,7 +173,7 @@ def be_busy(port: int) -> list[Client]:
     )
     assert asks(port, "POST", "/api/heartbeat", 1, {"sessionId": PEOPLE["heart"], "mood": "release"}) == 200
 
-    # Wrong in every way that we know, each time with somebody's id in it.
+    # Wrong in every way that we know, each time with the id of a visitor in it.
     wrong = PEOPLE["wrong"]
     for text in (
         wrong,
@@ -223,7 +223,7 @@ def be_busy(port: int) -> list[Client]:
 
 
 def read_files(data: Path) -> bytes:
-    """Read the data file and whatever SQLite keeps beside it."""
+    """Read the data file and the files that SQLite keeps beside it."""
     return b"".join(path.read_bytes() for path in sorted(data.parent.glob(f"{data.name}*")))
 
 
@@ -282,7 +282,7 @@ def play(
 
 
 def look_around(scene: Scene, port: int, data: Path) -> None:
-    """Look while everybody is there, and again when their leases are over."""
+    """Look while all visitors are there, and again when their leases are over."""
     stay = be_busy(port)
     while len(asyncio.run(read_rows(data)).get("snapshot/lobby", b"")) < 5 * KEY_BYTES:
         time.sleep(0.05)
@@ -302,7 +302,7 @@ def look_around(scene: Scene, port: int, data: Path) -> None:
 
     for client in stay:
         client.tcp.close()
-    # Reports have leases of minutes: these two say goodbye.
+    # Reports have leases of minutes: these two leave.
     for name in ("reporter", "heart"):
         assert asks(port, "POST", "/v1/rooms/lobby/leave", 0, {"visitor": PEOPLE[name]}) == 204
     await_presence(port, "lobby", lambda presence: bool(presence["count"] == 0))

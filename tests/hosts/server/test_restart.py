@@ -62,7 +62,7 @@ def visitor(index: int) -> str:
 
 
 async def join(url: str, name: str, room: str = "lobby", *, after_s: float = 0) -> WireSocket:
-    """Open a socket as somebody; the answer has been read."""
+    """Open a socket as a visitor; the answer has been read."""
     await asyncio.sleep(after_s)
     socket = await WireSocket.open(url, f"/v1/rooms/{room}/socket")
     socket.say("join", visitor=name)
@@ -107,7 +107,7 @@ async def until_stored(data: Path, people: int) -> None:
 
 
 async def until_counted(url: str, people: int, *, within_s: float = 5.0) -> None:
-    """Wait until everybody was counted."""
+    """Wait until every visitor was counted."""
 
     async def is_so() -> bool:
         presence = await get(url)
@@ -118,7 +118,7 @@ async def until_counted(url: str, people: int, *, within_s: float = 5.0) -> None
 
 @asynccontextmanager
 async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]]:
-    """Collect every presence that anybody is shown: by polls, and by a socket that comes back whenever it is lost."""
+    """Collect every presence that a client is shown: by polls, and by a socket that reconnects whenever it is lost."""
     seen: list[Presence] = []
 
     async def poll() -> None:
@@ -132,7 +132,7 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
         while True:
             with suppress(
                 AssertionError, OSError
-            ):  # The connection was lost, or nothing new was told for seconds.
+            ):  # The connection was lost, or nothing new was sent for seconds.
                 socket = await WireSocket.open(url, f"/v1/rooms/{room}/socket")
                 try:
                     socket.say("observe")
@@ -156,10 +156,10 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
 
 
 @pytest.mark.soak
-async def test_ten_crashes_in_a_row_lose_nobody(serve: Serve) -> None:
+async def test_ten_crashes_in_a_row_lose_no_visitor(serve: Serve) -> None:
     """
-    Through ten crashes in a row, or more, nobody is ever shown another number than that of the people who are there: not 0, and no wrong
-    count of any method; and everybody is counted again within one lease.
+    Through ten crashes in a row, or more, no client is ever shown another number than that of the people who are there: not 0, and no wrong
+    count of any method; and every visitor is counted again within one lease.
     """
     chance = random.Random(247)
     server = serve(*FLAGS)
@@ -218,7 +218,7 @@ async def test_who_does_not_come_back_is_out_after_the_lease(serve: Serve) -> No
 
 async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
     """
-    Whoever joined before the last snapshot interval is remembered after a crash in the middle of a stream of joins.
+    A visitor who joined before the last snapshot interval is remembered after a crash in the middle of a stream of joins.
     """
     server = serve(*FLAGS)
     joined_at_s: list[float] = []
@@ -369,7 +369,7 @@ async def test_unknown_room_finds_its_people_again(serve: Serve) -> None:
 
 async def test_new_file_begins_counted(serve: Serve, tmp_path: Path) -> None:
     """
-    A server that never ran before knows that nobody is there; so does one whose people had all left when it was stopped.
+    A server that never ran before knows that its rooms are empty; so does one whose people had all left when it was stopped.
     """
     server = serve(*FLAGS, data=tmp_path / "new.db")
     assert ((await get(server.url))["method"], (await get(server.url))["count"]) == ("counted", 0)
@@ -381,7 +381,7 @@ async def test_new_file_begins_counted(serve: Serve, tmp_path: Path) -> None:
     assert ((await get(server.url))["method"], (await get(server.url))["count"]) == ("counted", 0)
 
 
-async def test_damaged_history_is_begun_anew(serve: Serve) -> None:
+async def test_a_damaged_history_starts_empty(serve: Serve) -> None:
     """
     A history that cannot be read costs the averages, and nothing else.
     """
@@ -406,8 +406,8 @@ MANY = 200
 
 async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
     """
-    Before a stop everybody is told a time of their own to come back, spread evenly over the range; the server is gone
-    within moments, and its successor knows everybody.
+    Before a stop every client is sent a time of its own to come back, spread evenly over the range; the server is gone
+    within moments, and its successor has every visitor.
     """
     server = serve(*FLAGS, "--lease-ms", "10000")
     people = await asyncio.gather(*(join(server.url, visitor(index)) for index in range(MANY)))
@@ -430,7 +430,7 @@ async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
     ]
     assert all(11 <= people_in_fifth <= 69 for people_in_fifth in fifths), fifths
     assert len(set(waits_ms)) > MANY * 9 // 10
-    print(f"{MANY} people gone in {took_s:.2f} s; told to come back, by fifths of the range: {fifths}")  # noqa: T201
+    print(f"{MANY} people gone in {took_s:.2f} s; times to come back, by fifths of the range: {fifths}")  # noqa: T201
 
     server = await asyncio.to_thread(serve, *FLAGS, "--lease-ms", "10000", port=server.port)
     presence = await get(server.url)
@@ -443,7 +443,7 @@ async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
 
 async def test_no_spread_means_at_once(serve: Serve) -> None:
     """
-    With ``--reconnect-spread-ms 0`` everybody may come back at once.
+    With ``--reconnect-spread-ms 0`` every client may come back at once.
     """
     server = serve("--reconnect-spread-ms", "0")
     person = await join(server.url, visitor(0))
@@ -453,7 +453,7 @@ async def test_no_spread_means_at_once(serve: Serve) -> None:
 
 async def test_stop_does_not_wait_for_the_deaf(serve: Serve) -> None:
     """
-    Somebody who does not answer a close keeps the server for two seconds at most.
+    A client that does not answer a close keeps the server for two seconds at most.
     """
     server = serve()
     deaf = await join(server.url, visitor(0))
@@ -466,7 +466,7 @@ async def test_stop_does_not_wait_for_the_deaf(serve: Serve) -> None:
 
 async def test_people_who_poll_survive_a_restart(serve: Serve) -> None:
     """
-    Somebody who reports over HTTP is remembered through a stop, and doubted only until the next report.
+    A visitor who reports over HTTP is remembered through a stop, and suspect only until the next report.
     """
     server = serve(*FLAGS)
     body = {"visitor": visitor(0), "mood": "release"}
@@ -484,7 +484,7 @@ async def test_people_who_poll_survive_a_restart(serve: Serve) -> None:
 
 async def test_clients_that_flip_coins_survive_a_crash(serve: Serve) -> None:
     """
-    In a room of nothing but the planning document's clients nobody holds a lease; yet after a crash it is not empty, and
+    In a room of nothing but the planning document's clients there is no lease; yet after a crash it is not empty, and
     who reports again is known to be no newcomer: three repeats within the least window speak for 100, three newcomers for one.
     """
     server = serve(*FLAGS)

@@ -13,7 +13,7 @@ Section        What the server must do                                         T
 4.2.1 item 4   want Connection to name Upgrade, in any case, in a list         test_bad_handshake_is_refused,
                                                                                test_variant_of_the_handshake_is_accepted
 4.2.1 item 5   want a key of 16 bytes in base64, once                          test_bad_handshake_is_refused
-4.2.1 item 6,  want version 13, and name it to whoever speaks another          test_other_version_is_told_ours
+4.2.1 item 6,  want version 13, and name it to a client of another version    test_other_version_is_answered_with_ours
 4.2.2, 4.4
 4.2.1 item 8,  not choose a subprotocol that it does not know                  test_nothing_is_negotiated
 4.2.1 item 9,  not choose an extension; we look at none, so that nothing       test_nothing_is_negotiated
@@ -23,7 +23,7 @@ Section        What the server must do                                         T
 4.2.2 item 4   403 for an origin that is not wanted                            test_bad_input.py
 4.2.2 item 4   404 for a resource that is not there                            test_socket_elsewhere_is_not_found
 5.1            fail the connection at a frame without a mask                   test_unmasked_frame_fails
-5.1, 5.3, 6.2  unmask with whatever key came with the frame                    test_any_mask_is_removed
+5.1, 5.3, 6.2  unmask with any key that came with the frame                    test_any_mask_is_removed
 5.1, 5.2, 5.5  send frames unmasked, without reserved bits, of the shortest    every test, as the reader is strict:
                length, control frames whole and at most 125 bytes              test_reader_notices_a_breach
 5.2            fail at reserved bits                                           test_reserved_bit_fails
@@ -253,7 +253,7 @@ def test_bad_handshake_is_refused(server: ServerProcess, request_bytes: bytes) -
 
 
 @pytest.mark.parametrize("version", [None, "", "0", "8", "12", "14", "013", "13, 8", "thirteen"])
-def test_other_version_is_told_ours(server: ServerProcess, version: str | None) -> None:
+def test_other_version_is_answered_with_ours(server: ServerProcess, version: str | None) -> None:
     """
     §4.2.2, §4.4: another version than 13 gets 400 or 426, and the header that names 13.
     """
@@ -264,9 +264,9 @@ def test_other_version_is_told_ours(server: ServerProcess, version: str | None) 
     response.error()
 
 
-def test_plain_get_is_told_to_upgrade(server: ServerProcess) -> None:
+def test_a_plain_get_is_answered_426(server: ServerProcess) -> None:
     """
-    §4.2.2, RFC 9110 §15.5.22: who asks for the socket's path without a handshake is told what to speak.
+    §4.2.2, RFC 9110 §15.5.22: a request for the socket's path without a handshake is answered with the protocol to use.
     """
     with RawSocket(server.port) as client:
         response = client.request("GET", "/v1/rooms/lobby/socket")
@@ -319,7 +319,7 @@ def test_handshake_may_follow_other_requests(server: ServerProcess, *, byte_by_b
 )
 def test_nothing_is_negotiated(server: ServerProcess, header: tuple[str, str]) -> None:
     """
-    §4.2.2, §9.1: no subprotocol and no extension is chosen, whatever is offered, and the socket works without.
+    §4.2.2, §9.1: no subprotocol and no extension is chosen, with any offer, and the socket works without.
     """
     with RawSocket(server.port) as client:
         client.send(handshake(more=[header]))
@@ -608,7 +608,7 @@ def test_nothing_after_a_close_counts(socket: RawSocket) -> None:
 
 def test_server_closes_politely(socket: RawSocket) -> None:
     """
-    §5.5.1, §7.1.1: when the server says goodbye first, it waits for ours, sends no more data, and ends TCP itself.
+    §5.5.1, §7.1.1: when the server closes first, it waits for our close, sends no more data, and ends TCP itself.
     """
     socket.say("leave")
     assert socket.read_frame() == Frame(CLOSE, b"\x03\xe8")
@@ -619,7 +619,7 @@ def test_server_closes_politely(socket: RawSocket) -> None:
     assert not socket.was_reset
 
 
-def test_server_does_not_wait_for_ever_for_a_goodbye(server: ServerProcess) -> None:
+def test_server_does_not_wait_for_ever_for_a_close(server: ServerProcess) -> None:
     """
     §7.1.1: the server ends a connection whose client never answers its close frame.
     """
@@ -636,7 +636,7 @@ def test_server_does_not_wait_for_ever_for_a_goodbye(server: ServerProcess) -> N
 @pytest.mark.parametrize("body", [b"", b"x", bytes(125), b"\xff\xfe", bytes(range(125))])
 def test_ping_is_answered(socket: RawSocket, body: bytes) -> None:
     """
-    §5.5.2: a ping is answered by a pong with the same bytes, whatever they are.
+    §5.5.2: a ping is answered by a pong with the same bytes, of any length.
     """
     socket.send(encode_frame(PING, body))
 
@@ -669,7 +669,7 @@ def test_last_of_many_pings_is_answered(socket: RawSocket) -> None:
 
 def test_unasked_pong_is_ignored(socket: RawSocket) -> None:
     """
-    §5.5.3: pongs that nobody asked for have no effect.
+    §5.5.3: unsolicited pongs have no effect.
     """
     socket.send(encode_frame(PONG) + encode_frame(PONG, b"x" * 125) + encode_frame(TEXT, heartbeat(4)))
 
@@ -759,7 +759,7 @@ def test_binary_fails(socket: RawSocket, wrong: bytes) -> None:
     assert socket.read_close().close_code == 1003
 
 
-# Limits, and ends without a goodbye.
+# Limits, and ends without a close.
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ async def host(clock: HandClock) -> AsyncIterator[App]:
 
 @pytest.fixture
 async def client(host: App) -> AsyncIterator[httpx.AsyncClient]:
-    """Somebody who asks that host."""
+    """A client of that host."""
     async with client_of(host) as client:
         yield client
 
@@ -71,16 +71,18 @@ def error_of(answer: httpx.Response) -> str:
         ("/metrics", "no-store"),
     ],
 )
-async def test_caches_are_told_how_long(client: httpx.AsyncClient, path: str, cache_control: str) -> None:
+async def test_responses_say_how_long_caches_may_store_them(
+    client: httpx.AsyncClient, path: str, cache_control: str
+) -> None:
     """
-    What everybody may share says for how long, and what is for one asker says that nobody may keep it.
+    What caches may share says for how long, and what is for one client says that no cache may store it.
     """
     assert (await client.get(path)).headers["cache-control"] == cache_control
 
 
 async def test_ages_are_settings() -> None:
     """
-    How long caches may keep things is set by whoever runs the server.
+    How long caches may store things is set by the operator.
     """
     async with host_inside(presence_max_age_s=30, config_max_age_s=60) as host, client_of(host) as client:
         assert "max-age=30" in (await client.get(LOBBY)).headers["cache-control"]
@@ -89,7 +91,7 @@ async def test_ages_are_settings() -> None:
 
 @pytest.mark.parametrize("path", [LOBBY, f"{LOBBY}/config", f"{LOBBY}/badge.svg", "/api/config"])
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"other", {}', '"other",W/{} , "more"', "*"])
-async def test_who_has_it_is_told_so(client: httpx.AsyncClient, path: str, known: str) -> None:
+async def test_a_current_copy_is_answered_304(client: httpx.AsyncClient, path: str, known: str) -> None:
     """
     Who names the ETag, weak or in a list, is answered 304: without a body, and with the same headers for the cache.
     """
@@ -110,7 +112,7 @@ async def test_who_has_something_else_gets_it(client: httpx.AsyncClient, known: 
 
 async def test_change_changes_the_etag(client: httpx.AsyncClient) -> None:
     """
-    The ETag of a presence is another as soon as somebody came, felt otherwise or went.
+    The ETag of a presence changes as soon as a visitor joins, changes its mood or leaves.
     """
     seen = [(await client.get(LOBBY)).headers["etag"]]
     for path, body in (
@@ -125,7 +127,7 @@ async def test_change_changes_the_etag(client: httpx.AsyncClient) -> None:
     assert (await client.get(LOBBY)).headers["etag"] == seen[0]
 
 
-async def test_nobody_keeps_what_is_no_longer_valid(clock: HandClock, client: httpx.AsyncClient) -> None:
+async def test_no_cache_keeps_a_stale_presence(clock: HandClock, client: httpx.AsyncClient) -> None:
     """
     A presence in which nothing changes is revalidated by 304 for a while, and never beyond its ``stale_after_ms``.
     """
@@ -183,7 +185,7 @@ def test_head_is_get_without_a_body(server: ServerProcess) -> None:
 GOOD, EVIL = "https://good.example", "https://evil.example"
 
 
-async def test_anybody_may_read_by_default(client: httpx.AsyncClient) -> None:
+async def test_every_origin_may_read_by_default(client: httpx.AsyncClient) -> None:
     """
     By default every page may read, and may see the headers that it needs; no answer allows credentials.
     """
@@ -211,7 +213,7 @@ async def test_only_named_origins_may_read() -> None:
 
 async def test_only_named_origins_may_write() -> None:
     """
-    A heartbeat, a goodbye, a heartbeat or a stream of a page elsewhere is refused, and has no effect.
+    A heartbeat, a leave, a legacy heartbeat or a stream of a page elsewhere is refused, and has no effect.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         for origin in (EVIL, "null"):
@@ -243,7 +245,7 @@ def preflight(origin: str, method: str = "POST", headers: str = "content-type") 
 
 async def test_preflight_of_a_good_page() -> None:
     """
-    A page that may write is told so before it sends JSON, and need not ask again today.
+    A page that may write learns so from its preflight before it sends JSON, and need not ask again today.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         answer = await client.options(f"{LOBBY}/heartbeat", headers=preflight(GOOD))
@@ -259,7 +261,7 @@ async def test_preflight_of_a_good_page() -> None:
 )
 async def test_preflight_of_a_bad_page(asked: dict[str, str]) -> None:
     """
-    A page that may not, or a method or header that nobody may, is refused; as an error of the one shape, like any other.
+    A page that may not, or a method or header that is never allowed, is refused; as an error of the one shape, like any other.
     """
     async with host_inside(origins=(GOOD,)) as host, client_of(host) as client:
         answer = await client.options(f"{LOBBY}/heartbeat", headers=asked)
@@ -297,7 +299,7 @@ async def test_header_of_a_stranger_is_not_believed() -> None:
 
 async def test_header_of_a_trusted_proxy_is_believed() -> None:
     """
-    Behind a trusted proxy each client has rooms of its own, and nobody gains by writing more into the header.
+    Behind a trusted proxy each client has rooms of its own, and no client gains by writing more into the header.
     """
     async with host_inside(rooms_per_prefix_max=3, trusted_proxies=("127.0.0.1/32",)) as host:
         assert await rooms_taken(host, "203.0.113.1", name="a") == 3
@@ -377,7 +379,7 @@ async def test_room_that_closed_can_be_had_again() -> None:
 
 async def test_closed_doors() -> None:
     """
-    Where rooms are not open to everybody, one that the file does not name is 404 for every request, and one that it names
+    Where rooms are not open to all visitors, one that the file does not name is 404 for every request, and one that it names
     works.
     """
     async with host_inside(open_rooms=False) as host, client_of(host) as client:
@@ -437,7 +439,7 @@ async def test_history_of_a_closed_room_is_still_there(
     clock: HandClock, host: App, client: httpx.AsyncClient
 ) -> None:
     """
-    A room that nobody is in right now, and that was closed for it, has the history that it had.
+    A room that is empty right now, and that was closed for it, has the history that it had.
     """
     await client.post("/v1/rooms/other/heartbeat", json={"visitor": VISITOR})
     await history_of(host, "other")
@@ -453,7 +455,7 @@ async def test_history_of_a_closed_room_is_still_there(
 
 async def test_unknown_time_weighs_nothing(tmp_path: Path) -> None:
     """
-    While a room is unknown or as last known, its averages rest: nobody knows who was there.
+    While a room is unknown or as last known, its averages rest: it is not known who was there.
     """
     clock = HandClock()
     store = await SqliteStore.open(tmp_path / "room.db")
@@ -560,7 +562,7 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     assert (answer.status_code, error_of(answer)) == (404, "not_found")
 
 
-# --- Mounted in somebody's own application ------------------------------------------------------------------------------
+# --- Mounted in another application ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -577,7 +579,7 @@ def test_wrong_setting_of_a_mounted_app(settings: dict[str, Any], named: str) ->
 
 async def test_mounted_app_starts_with_its_first_requests() -> None:
     """
-    Nobody runs the lifespan of a mounted application: the first requests start it, once, though they come together.
+    A mounted application has no lifespan events: the first requests start it, once, though they come together.
     """
     app = breathing_room.app(data=":memory:")
     host: App = app.state.host
@@ -616,6 +618,4 @@ async def test_what_a_room_costs_is_not_computed_for_strangers(client: httpx.Asy
     """
     answer = await client.get(path)
     assert answer.status_code == 404
-    assert answer.json() == {
-        "error": {"code": "not_found", "message": "not found", "status": 404}
-    }
+    assert answer.json() == {"error": {"code": "not_found", "message": "not found", "status": 404}}

@@ -48,7 +48,7 @@ def test_start_says_where_and_how_many(server: ServerProcess) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_it_in_order(serve: Serve, number: signal.Signals) -> None:
     """
-    A signal ends it within moments, with status 0 and without a word of complaint, though somebody is connected.
+    A signal ends it within moments, with status 0 and without a word of complaint, though a client is connected.
     """
     server = serve()
     with join(server.port) as person:
@@ -113,7 +113,7 @@ def test_data_file_is_private(server: ServerProcess) -> None:
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine has ::1."""
+    """Return whether this machine has ::1."""
     with socket.socket(socket.AF_INET6) as probe:
         try:
             probe.bind(("::1", 0))
@@ -177,7 +177,7 @@ def test_connection_can_be_reused_and_upgraded_late(server: ServerProcess) -> No
         assert (frame.opcode, frame.payload) == (Opcode.PONG, b"there?")
 
 
-def test_request_on_a_socket_path_is_told_to_upgrade(server: ServerProcess) -> None:
+def test_a_plain_request_on_a_socket_path_is_426(server: ServerProcess) -> None:
     """
     A GET on a socket path that is no handshake is 426, as a connection's first request and as a later one.
     """
@@ -190,7 +190,7 @@ def test_request_on_a_socket_path_is_told_to_upgrade(server: ServerProcess) -> N
             assert (answer.status, answer.error()["code"]) == (426, "upgrade_required")
 
 
-def test_server_name_is_not_told(server: ServerProcess) -> None:
+def test_the_server_does_not_send_its_name(server: ServerProcess) -> None:
     """
     No answer says which software of which version runs here.
     """

@@ -100,7 +100,7 @@ async def storm(url: str, room: str, people: int) -> dict[str, Any]:
 
 async def test_storm_costs_a_handful_of_messages(serve: Serve) -> None:
     """
-    When 1,000 people join within 2 s nobody gets more than one message a push and two more, all know of all within two
+    When 1,000 people join within 2 s no client gets more than one message a push and two more, all know of all within two
     pushes, and the bytes per person are those of a storm of 250.
     """
     server = serve("--push-ms", str(PUSH_MS))

@@ -1,4 +1,4 @@
-"""What is usual at this hour, where a room wants that shown while nobody knows."""
+"""What is usual at this hour, where a room is set to show that while its count is unknown."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ async def first_event(url: str) -> str:
     raise AssertionError
 
 
-async def until_told(url: str, method: str) -> None:
+async def until_method(url: str, method: str) -> None:
     """Wait until the room answers by a method: it reads its averages when it is open already."""
     async with asyncio.timeout(5), httpx.AsyncClient() as client:
         while (await client.get(f"{url}/v1/rooms/lobby")).json()["method"] != method:  # noqa: ASYNC110 - it has no event
@@ -57,7 +57,7 @@ async def until_told(url: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_after_a_crash_everybody_is_told_what_is_usual(
+async def test_after_a_crash_every_client_is_sent_what_is_usual(
     serve: Serve,
     tmp_path: Path,
     wanted: bool,  # noqa: FBT001 - both columns of a table
@@ -71,7 +71,7 @@ async def test_after_a_crash_everybody_is_told_what_is_usual(
     flags = ["--history-fallback", "true"] if wanted else []
     server = serve("--lease-ms", "60000", "--push-ms", "20", *flags, data=data)
     method = "estimated" if wanted else "unknown"
-    await until_told(server.url, method)
+    await until_method(server.url, method)
     async with httpx.AsyncClient(base_url=server.url) as client:
         presence = (await client.get("/v1/rooms/lobby")).json()
         badge = (await client.get("/v1/rooms/lobby/badge.svg")).text
@@ -103,7 +103,7 @@ class Slow(MemoryStore):
 
 
 class Listener:
-    """Somebody who is told of every change."""
+    """A subscriber that records what it is sent."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -117,7 +117,7 @@ class Listener:
 
 async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
     """
-    When the averages are read, whoever was told that nobody knows is told what is usual; and when one lease is over, what
+    When the averages are read, clients that were sent an unknown count are sent what is usual; and when one lease is over, what
     is. Averages do not learn from themselves.
     """
     clock, store = HandClock(), Slow()

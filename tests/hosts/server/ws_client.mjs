@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import WebSocket from "ws";
 
 const socket = new WebSocket(process.argv[2]); // It offers permessage-deflate, as it does by default.
-const tell = (...event) => process.stdout.write(JSON.stringify(event) + "\n");
+const report = (...event) => process.stdout.write(JSON.stringify(event) + "\n");
 
 const orders = {
   text: (text) => socket.send(text),
@@ -25,16 +25,16 @@ const orders = {
 };
 
 socket.on("open", () => {
-  tell("open", socket.protocol, socket.extensions);
+  report("open", socket.protocol, socket.extensions);
   createInterface({ input: process.stdin }).on("line", (line) => {
     const [order, ...values] = JSON.parse(line);
     orders[order](...values);
   });
 });
-socket.on("message", (data, isBinary) => tell("message", data.toString(), isBinary));
-socket.on("pong", (body) => tell("pong", body.toString()));
-socket.on("error", (error) => tell("error", error.message));
+socket.on("message", (data, isBinary) => report("message", data.toString(), isBinary));
+socket.on("pong", (body) => report("pong", body.toString()));
+socket.on("error", (error) => report("error", error.message));
 socket.on("close", (code, reason) => {
-  tell("close", code, reason.toString());
+  report("close", code, reason.toString());
   process.exit(0);
 });

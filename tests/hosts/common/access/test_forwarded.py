@@ -29,5 +29,5 @@ def test_client_is_the_last_address_that_no_trusted_proxy_has(
 
 @pytest.mark.parametrize("address", [None, "", "a-socket-file", "192.0.2"])
 def test_peer_without_an_address_has_none(address: str | None) -> None:
-    """A peer whose address cannot be read is not taken for a proxy, whatever its header says."""
+    """A peer whose address cannot be parsed is not taken for a proxy, regardless of its header."""
     assert client_address(address, "203.0.113.9", (ip_network("0.0.0.0/0"),)) is None

@@ -1,4 +1,4 @@
-"""How many people a machine can hold, and what the next one is told."""
+"""How many connections a process can hold, and how the next one is rejected."""
 
 import json
 import re

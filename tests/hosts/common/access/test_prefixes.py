@@ -14,7 +14,7 @@ TRUSTED = (ip_network("127.0.0.1/32"), ip_network("10.0.0.0/8"), ip_network("fd0
 def same(
     prefixes: Prefixes, one: tuple[str | None, str | None], other: tuple[str | None, str | None]
 ) -> bool:
-    """Tell whether two peers, each an address and an X-Forwarded-For, count as one."""
+    """Return whether two peers, each an address and an X-Forwarded-For, have one prefix."""
     return prefixes.hash(*one, wall_ms=0) == prefixes.hash(*other, wall_ms=0)
 
 
@@ -30,7 +30,7 @@ def test_prefix_is_one_ipv4_address_or_one_ipv6_64() -> None:
     assert same(prefixes, ("::ffff:192.0.2.1", None), ("192.0.2.1", None))
 
 
-def test_hash_says_nothing_to_anybody_else() -> None:
+def test_hash_reveals_nothing_without_the_key() -> None:
     """
     A hash is short, holds nothing of the address, is another in every process and another tomorrow.
     """
@@ -51,9 +51,9 @@ def test_unknown_peers_are_one(address: str | None) -> None:
     assert Prefixes().hash(address, None, wall_ms=0) == UNKNOWN
 
 
-def test_forwarded_for_is_not_believed_from_anybody() -> None:
+def test_forwarded_for_of_an_untrusted_peer_is_ignored() -> None:
     """
-    Whoever is no trusted proxy is counted as the peer that it is, whatever it says.
+    A peer that is no trusted proxy is counted by its own address, regardless of its header.
     """
     assert same(Prefixes(TRUSTED), ("192.0.2.1", "203.0.113.9"), ("192.0.2.1", None))
     assert same(Prefixes(), (PROXY, "203.0.113.9"), (PROXY, None))
@@ -90,18 +90,18 @@ def test_forwarded_for_is_walked_back(forwarded_for: str, client: str) -> None:
         *("fd12::7", "fe80::1", None, "a-socket-file"),
     ],
 )
-def test_whoever_seems_to_be_at_home_is_not_capped(address: str | None) -> None:
+def test_a_private_address_is_not_capped(address: str | None) -> None:
     """
     By default no cap holds for loopback and private networks, nor for a peer without an address: it may be a proxy that
-    nobody declared.
+    the operator did not declare.
     """
     prefixes = Prefixes(uncapped=ServerConfig().networks_without_cap)
     assert prefixes.capped(address, "203.0.113.9", wall_ms=0) is None
 
 
-def test_whoever_has_a_public_address_is_capped() -> None:
+def test_a_public_address_is_capped() -> None:
     """
-    Everybody else is capped, by the same hash as for any limit: the client behind a trusted proxy, and not the proxy.
+    Public addresses are capped, by the same hash as for any limit: the client behind a trusted proxy, and not the proxy.
     """
     prefixes = Prefixes(TRUSTED, ServerConfig().networks_without_cap)
     for address, forwarded_for in (

@@ -1,4 +1,4 @@
-"""Ids that count only if somebody with the key has issued them."""
+"""Ids that count only if a holder of the key has issued them."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ def refusal(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S)
 
 
 def is_taken(visitor: str, room: str = "lobby", *, max_age_s: int | None = DAY_S) -> bool:
-    """Tell whether an id is taken at noon; if not, the error must be the one there is, and not repeat it."""
+    """Return whether an id is accepted at noon; if not, the error must be the right one, and not repeat it."""
     error = refusal(visitor, room, max_age_s=max_age_s)
     if error is None:
         return True
@@ -82,7 +82,7 @@ def test_signed_id_holds_for_one_room_and_one_key() -> None:
 
 def test_no_character_can_be_changed() -> None:
     """
-    Whoever changes any character, adds one or takes one away has no signed id: one signature is one person.
+    An id with a character that is changed, added or removed is not valid: one signature fits one id.
     """
     visitor = signed()
     for index, character in enumerate(visitor):
@@ -99,14 +99,14 @@ def test_no_character_can_be_changed() -> None:
 )
 def test_signed_id_ages(age_s: int, taken: bool) -> None:  # noqa: FBT001 - a column of the table above
     """
-    It is taken as long as the setting says, and a minute early: clocks differ. Whoever goes may go at any time.
+    It is accepted as long as the setting says, and a minute early: clocks differ. A visitor may leave at any time.
     """
     visitor = signed(age_s=age_s)
     assert is_taken(visitor) is taken
     assert is_taken(visitor, max_age_s=None)
 
 
-def test_nobody_chooses_a_ticket() -> None:
+def test_a_signed_id_does_not_choose_its_ticket() -> None:
     """
     The tickets of signed ids are spread evenly: of 1,000 about a tenth lies in each tenth.
     """
@@ -133,9 +133,9 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-async def test_reports_and_goodbyes_must_be_signed() -> None:
+async def test_reports_and_leaves_must_be_signed() -> None:
     """
-    A heartbeat or a goodbye without a valid signature is 403 and changes nothing; with one it counts, and one id is one person.
+    A heartbeat or a leave without a valid signature is 403 and changes nothing; with one it counts, and one id is one person.
     """
     clock = HandClock()
     async with host_inside(clock=clock, signing_key=KEY) as host, client_of(host) as client:
@@ -160,7 +160,7 @@ async def test_reports_and_goodbyes_must_be_signed() -> None:
 
 async def test_unsigned_report_opens_no_room() -> None:
     """
-    Whoever has no signed id opens no room with it.
+    A client without a signed id opens no room with it.
     """
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
         await client.post("/v1/rooms/garden/heartbeat", json={"visitor": "visitor-0123456789"})
@@ -169,7 +169,7 @@ async def test_unsigned_report_opens_no_room() -> None:
 
 async def test_clients_that_flip_coins_are_refused() -> None:
     """
-    Their heartbeat is 403 whatever the id, since one signed id could send any number of coins; their reads go on.
+    Their heartbeat is 403 for any id, since one signed id could send any number of legacy reports; their reads go on.
     """
     async with host_inside(signing_key=KEY) as host, client_of(host) as client:
         for session_id in ("s1", signed()):
@@ -205,7 +205,7 @@ async def test_sockets_must_be_signed(serve: Serve) -> None:
 
 async def test_mounted_sockets_must_be_signed() -> None:
     """
-    In somebody else's application a join is held to the same.
+    In a room mounted in another application a join is held to the same.
     """
     async with host_inside(signing_key=KEY) as host, listening(create_app(host)) as url:
         person = await WireSocket.open(url, "/v1/rooms/lobby/socket")

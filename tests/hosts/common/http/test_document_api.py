@@ -27,14 +27,14 @@ from inside import NOON_MS, HandClock, client_of, host_inside
 
 
 def a_presence(**changed: Any) -> Presence:
-    """Make a presence of nobody, changed."""
+    """Make an empty presence, changed."""
     presence = Room("lobby", RoomConfig(), now_ms=NOON_MS).presence(now_ms=NOON_MS)
     return Presence(**{name: getattr(presence, name) for name in presence.__slots__} | changed)
 
 
 def test_presence_has_that_apps_shape() -> None:
     """
-    Its presence has the five keys of that app, nobody among the users, no countries, and the time in milliseconds.
+    Its presence has the five keys of that app, an empty list of users, no countries, and the time in milliseconds.
     """
     moods = dict(zip(MOODS, (1, 2, 3, 4), strict=True))
     assert presence_body(a_presence(count=12, low=12, high=12, moods=moods, unspoken=2)) == {
@@ -49,7 +49,7 @@ def test_presence_has_that_apps_shape() -> None:
 @pytest.mark.parametrize(("low", "said"), [(0, 1), (1, 1), (7, 7)])
 def test_unknown_count_is_never_zero(low: int, said: int) -> None:
     """
-    That app has no word for "unknown": it is told of those who are known of, and at least of the one who asks.
+    That app has no unknown count: it is sent the visitors who are known, and at least the client that asks.
     """
     assert presence_body(a_presence(count=None, low=low, high=None, method="unknown"))["count"] == said
 
@@ -86,7 +86,7 @@ def test_bad_session_id_is_refused(session_id: object) -> None:
 
 def test_heartbeat_is_read() -> None:
     """
-    A heartbeat is a visitor with a mood, whatever else stands in it.
+    A heartbeat is a visitor with a mood; other keys are ignored.
     """
     body = b'{"sessionId": "s1", "mood": "joy", "country": "NL", "timestamp": 1}'
     assert decode_heartbeat(body, MOODS) == Join("s1", "presence")
@@ -121,7 +121,7 @@ def test_dialect_writes_that_apps_messages() -> None:
 
 async def test_it_speaks_of_the_default_room() -> None:
     """
-    Whoever comes by these paths is in the room that the config names, with everybody who came by ours.
+    A visitor of these paths is in the room that the config names, together with the visitors of the v1 paths.
     """
     async with host_inside(default_room="hall") as host, client_of(host) as client:
         await client.post(
@@ -184,7 +184,7 @@ async def open_room(url: str, session_id: str, mood: str = "release") -> WireSoc
 
 async def test_room_speaks_that_dialect(serve: Serve) -> None:
     """
-    A socket of that app joins with its query, hears of everybody, changes its mood, and gets errors for what it cannot
+    A socket of that app joins with its query, is sent every change, changes its mood, and gets errors for what it cannot
     say; one id with odd characters in two tabs is one person.
     """
     server = serve("--push-ms", "20", "--grace-ms", "100")
@@ -221,7 +221,7 @@ async def test_room_needs_a_session_id(server: ServerProcess) -> None:
 
 async def test_too_many_sockets_of_a_session_are_closed(serve: Serve) -> None:
     """
-    One id with more sockets than a visitor may hold is told so and closed; those that were there stay.
+    One id with more sockets than a visitor may hold gets an error and a close; the earlier sockets stay.
     """
     server = serve("--connections-per-visitor-max", "2")
     first = [await open_room(server.url, "ann") for _ in range(2)]

@@ -99,7 +99,7 @@ def check(description: Description, operation: Description, answer: httpx.Respon
 
 async def test_real_answers_are_as_described(description: Description) -> None:
     """
-    What every path really answers, with somebody in the room, has the described status, type and schema; and so has what
+    The real answer of every path, with a visitor in the room, has the described status, type and schema; and so has what
     it answers to nonsense.
     """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:

@@ -31,7 +31,7 @@ OURS = ("https://example.com", "http://localhost:3000")
 )
 def test_origin(origin: str | None, host: str | None, allowed: tuple[str, ...], *, may: bool) -> None:
     """
-    The origins of the config may, the server's own may, and so may whoever is no web page; nobody else.
+    The origins of the config are allowed, the server's own is, and so is a request without an origin; no other is.
     """
     assert origin_allowed(origin, host, allowed) is may
     if may:

@@ -28,7 +28,7 @@ PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
 
 
 def test_an_answer_to_one_client_is_kept_by_no_cache() -> None:
-    """What concerns one client is JSON that must not be stored, whatever else it says."""
+    """The answer to one client is JSON that must not be stored, with any other headers."""
     answer = json_answer(b"{}", status=201, headers={"X": "y"})
     assert (answer.status, answer.body) == (201, b"{}")
     assert answer.headers == {"Content-Type": "application/json", "Cache-Control": "no-store", "X": "y"}

@@ -1,4 +1,4 @@
-"""What a socket means, whatever carries it: messages in, events of the room out."""
+"""The meaning of a connection on any transport: messages in, events of the room out."""
 
 import json
 from dataclasses import dataclass, field

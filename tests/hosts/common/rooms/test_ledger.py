@@ -258,7 +258,7 @@ async def two_replicas(pair: Pair) -> list[Ledger]:
 
 def test_two_replicas_know_the_same_on_every_host() -> None:
     """
-    Whatever happens on two replicas of a room, once all news have travelled each connection was last sent the same bytes by two nodes of
+    On two replicas of a room, in any order of events, once all deltas have travelled each connection was last sent the same bytes by two nodes of
     a server and by two objects, but for the time.
     """
     settings = {"push_ms": 1_000, "lease_ms": 60_000, "grace_ms": 10_000, "snapshot_ms": 20_000}

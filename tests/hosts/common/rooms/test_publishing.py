@@ -63,7 +63,7 @@ async def publish(publisher: Publisher, count: int, at_ms: int) -> int:
 
 
 async def test_a_folder_holds_what_the_server_answers(tmp_path: Path) -> None:
-    """Presence, config and history are files of JSON that anybody may read, and nothing else is left beside them."""
+    """Presence, config and history are files of JSON that every user may read, and nothing else is left beside them."""
     publisher = Publisher(str(tmp_path / "public"))
     history = History()
     history.observe({"release": 3}, wall_ms=START_MS)
@@ -142,7 +142,7 @@ class Stuck:
 
 
 async def test_a_failure_is_counted_and_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A target that hangs or fails holds nobody up for longer than a round; the next one writes the latest."""
+    """A target that hangs or fails blocks a round no longer than its timeout; the next one writes the latest."""
     publisher = Publisher(str(tmp_path), publish_ms=50)
     target = publisher._target = Stuck()
     with caplog.at_level(logging.ERROR):
@@ -316,7 +316,7 @@ def until(is_so: Callable[[], bool]) -> None:
 def test_no_reader_needs_the_server(serve: Serve, tmp_path: Path) -> None:
     """
     ``serve`` publishes the default room and those of the file, and says where; readers hear of a change from a plain file server
-    within a round, and the server is asked by nobody. Rooms that somebody opened are not published.
+    within a round, and no read reaches the server. Rooms that visitors opened are not published.
     """
     config = tmp_path / "room.toml"
     config.write_text("[rooms.garden]\nmoods = ['calm']\n", encoding="utf-8")
@@ -352,7 +352,7 @@ def test_no_reader_needs_the_server(serve: Serve, tmp_path: Path) -> None:
         assert metric(server, "published") >= 7
 
 
-def test_a_bucket_that_goes_away_holds_nobody_up(s3: str, serve: Serve) -> None:
+def test_a_bucket_that_goes_away_blocks_no_client(s3: str, serve: Serve) -> None:
     """
     With an address and credentials from the environment ``serve`` publishes to S3; when that fails it is logged and counted,
     people come and go as before, and no credential is in the log or the metrics.

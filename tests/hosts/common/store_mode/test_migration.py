@@ -1,4 +1,4 @@
-"""A room on its way out of KV: what is reported on one side is known on the other, whatever is lost in between."""
+"""A migration out of KV: what is reported on one side is known on the other, with any losses in between."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Both:
         await reconcile(self.store, CONFIG, clock=lambda: self.now_ms)
 
     def forget(self) -> None:
-        """Sleep: the room comes back, and the follower begins anew."""
+        """Hibernate: the room is restored, and the migration starts again."""
         self.migration = KvMigration(ROOM, self.store, CONFIG, now_ms=self.now_ms)
 
     async def old(self, visitor: str, mood: str | None = None) -> None:
@@ -52,12 +52,12 @@ class Both:
         await self.writer.heartbeat(ROOM, json.dumps({"visitor": visitor, "mood": mood}).encode())
 
     async def old_leave(self, visitor: str) -> None:
-        """Say goodbye to the writer."""
+        """Leave at the writer."""
         self.now_ms += 10
         await self.writer.leave(ROOM, json.dumps({"visitor": visitor}).encode())
 
     async def new(self, visitor: str, mood: str | None = None, *, leaves: bool = False) -> None:
-        """Report to the object, or say goodbye to it."""
+        """Report to the object, or leave there."""
         self.now_ms += 10
         key = await self.key(visitor)
         event = (
@@ -125,11 +125,11 @@ async def test_each_side_knows_what_was_reported_to_the_other(both: Both, visito
     assert await both.counts() == (2, 2)
 
 
-async def test_progress_ends_when_everybody_reports_to_the_object(
+async def test_progress_ends_when_all_visitors_report_to_the_object(
     both: Both, visitors: Iterator[str]
 ) -> None:
     """
-    Whoever reported to the writer last is named as elsewhere, until they report to the object or go.
+    Visitors who reported to the writer last are counted as elsewhere, until they report to the object or leave.
     """
     ann, bob = next(visitors), next(visitors)
     await both.old(ann)
@@ -144,7 +144,7 @@ async def test_progress_ends_when_everybody_reports_to_the_object(
     assert (progress.syncing, progress.seats, progress.elsewhere) == (True, 1, 0)
 
 
-async def test_a_sleep_brings_nobody_back_who_has_gone(both: Both, visitors: Iterator[str]) -> None:
+async def test_hibernation_brings_no_visitor_back_who_left(both: Both, visitors: Iterator[str]) -> None:
     """
     A follower that has forgotten all reads it again, and changes nothing about who is there.
     """
@@ -159,7 +159,7 @@ async def test_a_sleep_brings_nobody_back_who_has_gone(both: Both, visitors: Ite
     assert await both.counts() == (1, 1)
 
 
-async def test_what_could_not_be_told_is_told_the_next_time(
+async def test_a_failed_put_is_repeated_in_the_next_round(
     both: Both, visitors: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
@@ -204,7 +204,7 @@ async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None
 
 async def test_it_is_over_when_the_job_has_stopped(both: Both) -> None:
     """
-    Nobody follows a job that has not run for a while, and one that was deleted.
+    A migration ends when the controller has not run for a while, and when its control was deleted.
     """
     await both.sync()
     assert not both.migration.over

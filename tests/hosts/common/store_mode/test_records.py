@@ -105,7 +105,7 @@ async def test_a_value_whose_time_ends_meanwhile_is_passed_over() -> None:
 
 
 def test_a_room_without_a_word_of_the_job_is_new() -> None:
-    """Of a room that the job has not seen everybody is asked, since the job last ran."""
+    """In a room that the controller has not seen every visitor is in the sample, since the controller's last run."""
     assert CONTROL_OF.room("lobby") == ROOM
     assert CONTROL_OF.room("new") == RoomControl(changed_at_ms=10, since_ms=10)
     assert replace(CONTROL_OF, rooms={}).room("lobby").rates == ((0, 1.0),)

@@ -120,7 +120,7 @@ async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
 
 
 async def test_without_a_job_reports_are_refused() -> None:
-    """As long as the job has not run nobody can be counted: reports and leaves get 503 with a time to try again."""
+    """Before the first run of the controller visitors cannot be counted: reports and leaves get 503 with a time to retry."""
     desk = Desk()
     async with desk.writer() as writer:
         for refused in (writer.heartbeat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):

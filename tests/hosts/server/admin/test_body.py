@@ -86,7 +86,7 @@ async def test_rooms_are_listed_and_chosen() -> None:
         assert "nowhere" not in host.rooms
 
 
-async def test_a_prefix_that_has_most_seats_is_told_as_a_hash() -> None:
+async def test_the_prefix_with_most_seats_is_shown_as_a_hash() -> None:
     """Reports from one address stand out as a share of all, and the address is nowhere in it."""
     async with host_inside(admin_token=TOKEN) as host:
         async with client_of(host, address="203.0.113.7") as client:
@@ -136,7 +136,7 @@ async def test_the_averages_of_the_week_are_drawn() -> None:
 
 
 async def test_a_room_of_which_nothing_is_known() -> None:
-    """After a crash the page says that nobody knows, and does not say 0."""
+    """After a crash the page shows an unknown count, and not 0."""
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         host._unknown_until_ms = host.clock.now_ms() + 60_000
         del host.rooms["lobby"]
@@ -146,8 +146,8 @@ async def test_a_room_of_which_nothing_is_known() -> None:
         assert "not known yet" in page
 
 
-def test_a_real_server_tells_joins_apart_from_reports(serve: Serve) -> None:
-    """Over real sockets: two tabs of one person and somebody else are two different people on sockets."""
+def test_a_real_server_distinguishes_joins_from_reports(serve: Serve) -> None:
+    """Over real sockets: two tabs of one person and another person are two different people on sockets."""
     server = serve("--push-ms", "20", env={"BREATHING_ROOM_ADMIN_TOKEN": TOKEN})
     sockets = [join(server.port, visitor=f"visitor-{name}-0123") for name in ("ann", "ann", "bob")]
     deadline_s = time.monotonic() + 10
@@ -173,7 +173,7 @@ def states(body: dict[str, Any]) -> list[tuple[str, str]]:
 
 @pytest.mark.slow
 async def test_nodes_are_listed_and_know_the_same_people() -> None:
-    """Two nodes list one another; a visitor who came to both is one of today's people on each, whatever either saw itself."""
+    """Two nodes list one another; a visitor who came to both is one of today's people on each, in either order."""
     together: dict[str, Any] = {
         "node_ms": 30,
         "node_lease_ms": 1_000,

@@ -62,7 +62,7 @@ def test_a_day_is_drawn_where_it_belongs() -> None:
 
 
 def test_what_is_missing_breaks_the_line() -> None:
-    """An hour that nobody saw is a gap, and no bridge over it; a lone look is still to be seen."""
+    """An hour without samples is a gap, and no bridge over it; a lone sample is still to be seen."""
     trail = [look(5, 10), look(4.95, 10), look(4, None), look(3, 20)]
     assert len(paths(day_chart(trail, [], now_ms=NOON_MS), "line")) == 2
     assert "h0" in paths(day_chart(trail, [], now_ms=NOON_MS), "line")[1]

@@ -76,7 +76,7 @@ async def test_it_is_whole_and_says_who_is_here(body: dict[str, Any]) -> None:
 
 
 async def test_nothing_that_was_sent_becomes_markup(body: dict[str, Any]) -> None:
-    """Names of moods, nodes and errors are text, whatever they hold."""
+    """Names of moods, nodes and errors are escaped as text."""
     evil = "<script>alert(1)</script>"
     body["room"]["presence"]["moods"] = {evil: 3}
     body["refusals"] = {evil: 2}

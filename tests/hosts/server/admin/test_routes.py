@@ -15,7 +15,7 @@ PATHS = ("/admin", "/admin.json", "/admin.css", "/admin.js")
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_without_a_token_it_does_not_exist(path: str) -> None:
-    """Where the config has no token there is nothing there, whatever is shown."""
+    """Without a token in the config the paths do not exist, with any credentials."""
     async with host_inside() as host, client_of(host) as client:
         answer = await client.get(path, headers=BEARER | HTML)
         assert answer.status_code == 404
@@ -50,7 +50,7 @@ async def test_who_has_no_token_sees_nothing(
 
 
 async def test_the_token_opens() -> None:
-    """With the token there is a page for a browser, and the same as JSON; nobody may keep either."""
+    """With the token there is a page for a browser, and the same as JSON; no cache may store either."""
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         page = await client.get("/admin", headers=BEARER)
         assert page.headers["content-type"].startswith("text/html")
@@ -60,7 +60,7 @@ async def test_the_token_opens() -> None:
 
 
 async def test_a_browser_signs_in_and_out() -> None:
-    """A browser is asked for the token once, keeps a cookie that no script reads and no other site sends, and lets go of it."""
+    """A browser is asked for the token once, keeps a cookie that no script reads and no other site sends, and drops it on sign-out."""
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         asked = await client.get("/admin", headers=HTML)
         assert (asked.status_code, asked.headers["www-authenticate"]) == (401, "Bearer")
@@ -84,8 +84,8 @@ async def test_a_wrong_token_is_asked_for_again() -> None:
         assert "the operator&#x27;s token is wrong" in again.text
         assert "5ecret" not in again.text
         assert "set-cookie" not in again.headers
-        told = await client.post("/admin", content=b"\xff\xfe")
-        assert (told.status_code, told.json()["error"]["code"]) == (403, "wrong_token")
+        answer = await client.post("/admin", content=b"\xff\xfe")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "wrong_token")
         assert (await client.post("/admin", content=b"x" * 5_000)).status_code == 413
 
 
