@@ -51,10 +51,10 @@ class Listener:
     """A subscriber that records what it is sent."""
 
     def __init__(self) -> None:
-        self.heard: list[int | None] = []
+        self.received: list[int | None] = []
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.heard.append(announcement.presence.count)
+    def push(self, encoded: EncodedPresence) -> None:
+        self.received.append(encoded.presence.count)
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Go."""

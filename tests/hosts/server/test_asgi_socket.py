@@ -219,10 +219,10 @@ async def test_who_joins_and_leaves_in_one_turn_is_sent_who_is_here_before_the_c
     async with host_inside() as host:
         carrier = Unread()
         carrier.reads.set()
-        session = AsgiSocket(carrier, host.rooms["lobby"], PROTOCOL)  # type: ignore[arg-type]
-        session.receive(json.dumps({"type": "join", "visitor": VISITOR}).encode())
-        session.receive(b'{"type": "leave"}')
-        await session.write()
+        connection = AsgiSocket(carrier, host.rooms["lobby"], PROTOCOL)  # type: ignore[arg-type]
+        connection.receive(json.dumps({"type": "join", "visitor": VISITOR}).encode())
+        connection.receive(b'{"type": "leave"}')
+        await connection.write()
         assert [json.loads(text)["type"] for text in carrier.sent] == ["presence"]
         assert carrier.closed == NORMAL_CLOSURE
 
@@ -234,13 +234,13 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
     async with host_inside(push_ms=20) as host:
         unread = Unread()
         room = host.rooms["lobby"]
-        session = AsgiSocket(unread, room, PROTOCOL)  # type: ignore[arg-type]
-        session.receive(b'{"type": "observe"}')
-        writing = asyncio.create_task(session.write())
+        connection = AsgiSocket(unread, room, PROTOCOL)  # type: ignore[arg-type]
+        connection.receive(b'{"type": "observe"}')
+        writing = asyncio.create_task(connection.write())
         await asyncio.sleep(0)
         for index in range(100):
             room.feed(PanelReported(room.visitor_key(f"{VISITOR}-{index}"), 0.5))
-            session.receive(b'{"type": "time", "sent_ms": 1}')
+            connection.receive(b'{"type": "time", "sent_ms": 1}')
             if index % 10 == 0:
                 await asyncio.sleep(0.005)
         await asyncio.sleep(0.03)
@@ -248,7 +248,7 @@ async def test_slow_reader_gets_the_latest_and_few_answers() -> None:
         await asyncio.sleep(0.03)
         writing.cancel()
         said = [json.loads(text) for text in unread.sent]
-        session.ended(graceful=False)
+        connection.ended(graceful=False)
     assert [message["count"] for message in said if message["type"] == "presence"][-1] == 100
     assert len([message for message in said if message["type"] == "presence"]) <= 3
     assert len([message for message in said if message["type"] == "time"]) <= AsgiSocket.ANSWERS_MAX

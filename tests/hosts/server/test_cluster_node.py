@@ -58,8 +58,8 @@ class Socket(Connection):
         self.closed = 0
         super().__init__(room, PROTOCOL)
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.presences.append(announcement.presence)
+    def push(self, encoded: EncodedPresence) -> None:
+        self.presences.append(encoded.presence)
 
     def send(self, text: bytes) -> None:
         pass

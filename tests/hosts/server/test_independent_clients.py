@@ -63,7 +63,7 @@ def padded(message: Message, size: int) -> str:
 # Python `websockets`.
 
 
-async def heard(
+async def receive(
     client: ClientConnection, kind: str, where: Callable[[Message], bool] = lambda _: True
 ) -> Message:
     """Wait for a message of this type of which `where` is true."""
@@ -79,7 +79,7 @@ async def client(server: ServerProcess) -> AsyncIterator[ClientConnection]:
     """A connection of `websockets` that has joined."""
     async with connect(f"{server.websocket_url}/v1/rooms/lobby/socket") as client:
         await client.send(json.dumps({"type": "join", "visitor": VISITOR}))
-        await heard(client, "presence", lambda presence: presence["count"] == 1)
+        await receive(client, "presence", lambda presence: presence["count"] == 1)
         yield client
         await client.close(1000)
 
@@ -101,7 +101,7 @@ async def test_websockets_changes_its_mood(client: ClientConnection) -> None:
     """
     for mood in ("gratitude", "release"):
         await client.send(json.dumps({"type": "mood", "mood": mood}))
-        presence = await heard(client, "presence", lambda presence, mood=mood: presence["moods"][mood] == 1)  # type: ignore[misc]
+        presence = await receive(client, "presence", lambda presence, mood=mood: presence["moods"][mood] == 1)  # type: ignore[misc]
         assert sum(presence["moods"].values()) == 1
 
 
@@ -120,7 +120,7 @@ async def test_websockets_sends_fragments(client: ClientConnection) -> None:
     """
     text = json.dumps({"type": "time", "sent_ms": 12.5, "note": "réponse 😀"}, ensure_ascii=False)
     await client.send(iter(text))
-    assert (await heard(client, "time"))["sent_ms"] == 12.5
+    assert (await receive(client, "time"))["sent_ms"] == 12.5
 
 
 async def test_websockets_may_use_the_whole_limit(client: ClientConnection) -> None:
@@ -128,11 +128,11 @@ async def test_websockets_may_use_the_whole_limit(client: ClientConnection) -> N
     The longest message is taken from `websockets`; one byte more is refused with 1009.
     """
     await client.send(padded({"type": "time", "sent_ms": 1}, BYTES_MAX))
-    assert (await heard(client, "time"))["sent_ms"] == 1
+    assert (await receive(client, "time"))["sent_ms"] == 1
 
     await client.send(padded({"type": "time", "sent_ms": 1}, BYTES_MAX + 1))
     with pytest.raises(ConnectionClosed) as closed:
-        await heard(client, "time")
+        await receive(client, "time")
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
 
@@ -154,9 +154,9 @@ async def test_websockets_gets_the_error_of_a_bad_mood(client: ClientConnection)
     An error reaches `websockets` as a message, and the connection goes on.
     """
     await client.send(json.dumps({"type": "mood", "mood": "schadenfreude"}))
-    assert (await heard(client, "error"))["error"]["code"] == "unknown_mood"
+    assert (await receive(client, "error"))["error"]["code"] == "unknown_mood"
     await client.send(json.dumps({"type": "time", "sent_ms": 2}))
-    assert (await heard(client, "time"))["sent_ms"] == 2
+    assert (await receive(client, "time"))["sent_ms"] == 2
 
 
 async def test_websockets_gets_the_close_code_for_binary(client: ClientConnection) -> None:
@@ -165,7 +165,7 @@ async def test_websockets_gets_the_close_code_for_binary(client: ClientConnectio
     """
     await client.send(b'{"type": "leave"}')
     with pytest.raises(ConnectionClosed) as closed:
-        await heard(client, "time")
+        await receive(client, "time")
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1003
 

@@ -26,14 +26,14 @@ class Listener:
     """A subscriber that notes what it is sent."""
 
     def __init__(self) -> None:
-        self.heard: list[Any] = []
+        self.received: list[Any] = []
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.heard.append(announcement.presence.count)
+    def push(self, encoded: EncodedPresence) -> None:
+        self.received.append(encoded.presence.count)
 
     def close(self, code: int, reason: bytes = b"") -> None:
         del reason
-        self.heard.append(f"close {code}")
+        self.received.append(f"close {code}")
 
 
 def come(room: ServerRoom, name: str = VISITOR, mood: str | None = None) -> None:
@@ -68,10 +68,10 @@ async def test_every_subscriber_of_many_is_sent_a_change(host: App) -> None:
     come(room)
     await asyncio.sleep(0)
     assert (
-        sum(bool(listener.heard) for listener in subscribers) == SLICE
+        sum(bool(listener.received) for listener in subscribers) == SLICE
     )  # The others have their turn after us.
     await asyncio.sleep(0.01)
-    assert all(listener.heard == [1] for listener in subscribers)
+    assert all(listener.received == [1] for listener in subscribers)
     assert host.counters.pushes == len(subscribers)
     room.subscribers.clear()
 
@@ -91,10 +91,10 @@ async def test_many_subscribers_are_sent_changes_less_often() -> None:
         sent_at_s = asyncio.get_running_loop().time()
         come(room, "visitor-another-one")
         async with asyncio.timeout(5):
-            while subscribers[-1].heard[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
+            while subscribers[-1].received[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
                 await asyncio.sleep(0.01)
         assert asyncio.get_running_loop().time() - sent_at_s >= 0.29
-        assert all(listener.heard == [2] for listener in subscribers)
+        assert all(listener.received == [2] for listener in subscribers)
         room.subscribers.clear()
 
 
@@ -111,10 +111,10 @@ async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App
     # Within the telling: as if the next push had fallen due already.
     room.platform._sent = later
     await asyncio.sleep(0.01)
-    assert {len(listener.heard) for listener in subscribers} == {1, 2} or all(
-        listener.heard for listener in subscribers
+    assert {len(listener.received) for listener in subscribers} == {1, 2} or all(
+        listener.received for listener in subscribers
     )
-    first = [listener for listener in subscribers if len(listener.heard) == 2]
+    first = [listener for listener in subscribers if len(listener.received) == 2]
     assert len(first) >= SLICE
     room.subscribers.clear()
 
@@ -130,7 +130,7 @@ async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
     room.subscribers[listener := Listener()] = None
     come(room)
     host.disconnect_room(room)
-    assert listener.heard == [1, "close 1012"]
+    assert listener.received == [1, "close 1012"]
     room.subscribers.clear()
 
 

@@ -77,10 +77,10 @@ serve(config, on_start=lambda url, capacity: print(f"listens on {url}", flush=Tr
 
 @dataclass
 class Scene:
-    """A server that says all it can, and what was heard of it.
+    """A server with every log level on, and what was received of it.
 
     Attributes:
-        heard: Every byte that any client received.
+        received: Every byte that any client received.
         clients: All of them.
         ports: The ports from which the clients came.
         log: What the server wrote.
@@ -91,7 +91,7 @@ class Scene:
         hashes_after: How many of those hashes were still in any row then.
     """
 
-    heard: bytes = b""
+    received: bytes = b""
     clients: "list[Client]" = field(default_factory=list)
     ports: set[int] = field(default_factory=set)
     log: str = ""
@@ -116,7 +116,7 @@ class Client(RawSocket):
     def read_more(self, deadline_s: float) -> bool:
         before = len(self.buffer)
         more = super().read_more(deadline_s)
-        self.scene.heard += self.buffer[before:]
+        self.scene.received += self.buffer[before:]
         return more
 
 
@@ -339,7 +339,7 @@ def test_scenario_was_busy(scene: Scene) -> None:
     assert scene.log.count("RuntimeError") >= 3
     assert len(scene.keys) >= 3  # The joiner, one with two tabs, and the reporter; others come and go.
     assert len(scene.ports) > 30
-    assert len(scene.heard) > 10_000
+    assert len(scene.received) > 10_000
     assert "breathing_room_people" in scene.metrics
 
 
@@ -351,7 +351,7 @@ def test_no_visitor_id_is_anywhere(scene: Scene, name: str) -> None:
     visitor = PEOPLE[name]
     assert [line for line in scene.log.splitlines() if visitor.lower() in line.lower()] == []
     assert visitor not in scene.metrics
-    for data in (scene.heard, *scene.files.values()):
+    for data in (scene.received, *scene.files.values()):
         assert visitor.encode().lower() not in data.lower()
 
 
@@ -362,7 +362,7 @@ def test_no_address_is_anywhere(scene: Scene, address: str) -> None:
     """
     assert found(scene.log, [address]) == []
     assert address not in scene.metrics
-    for data in (scene.heard, *scene.files.values()):
+    for data in (scene.received, *scene.files.values()):
         assert address.encode() not in data
         assert (address.count(".") != 3) or socket.inet_aton(address) not in scene.files["after"]
 
@@ -383,7 +383,7 @@ def test_no_agent_is_anywhere(scene: Scene, agent: str) -> None:
     """
     assert [line for line in scene.log.splitlines() if agent in line] == []
     assert agent not in scene.metrics
-    for data in (scene.heard, *scene.files.values()):
+    for data in (scene.received, *scene.files.values()):
         assert agent.encode() not in data
 
 
@@ -481,7 +481,7 @@ def test_no_signed_id_is_anywhere(signed_scene: Scene, name: str) -> None:
     for part in (SIGNED[name], SIGNED[name][:22]):
         assert part not in signed_scene.log
         assert part not in signed_scene.metrics
-        for data in (signed_scene.heard, *signed_scene.files.values()):
+        for data in (signed_scene.received, *signed_scene.files.values()):
             assert part.encode() not in data
 
 
@@ -494,7 +494,7 @@ def test_no_secret_is_anywhere(signed_scene: Scene, secret: str) -> None:
     """
     assert secret not in signed_scene.log
     assert secret not in signed_scene.metrics
-    for data in (signed_scene.heard, *signed_scene.files.values()):
+    for data in (signed_scene.received, *signed_scene.files.values()):
         assert secret.encode() not in data
 
 
@@ -506,7 +506,7 @@ def test_no_capped_address_is_anywhere(signed_scene: Scene, address: str) -> Non
     assert found(signed_scene.log, [address]) == []
     assert address not in signed_scene.metrics
     packed = ip_address(address).packed
-    for data in (signed_scene.heard, *signed_scene.files.values()):
+    for data in (signed_scene.received, *signed_scene.files.values()):
         assert address.encode() not in data
         assert len(packed) == 4 or packed[:8] not in data
 

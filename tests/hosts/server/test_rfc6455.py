@@ -658,13 +658,13 @@ def test_last_of_many_pings_is_answered(socket: RawSocket) -> None:
     """
     socket.send(b"".join(encode_frame(PING, b"%d" % number) for number in range(200)))
 
-    heard = -1
-    while heard < 199:
+    received = -1
+    while received < 199:
         pong = socket.read_frame()
         assert pong is not None
         assert pong.opcode == PONG
-        assert int(pong.payload) > heard
-        heard = int(pong.payload)
+        assert int(pong.payload) > received
+        received = int(pong.payload)
 
 
 def test_unasked_pong_is_ignored(socket: RawSocket) -> None:

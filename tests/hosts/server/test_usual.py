@@ -88,8 +88,8 @@ async def test_after_a_crash_every_client_is_sent_what_is_usual(
 
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
     person.say("join", visitor="visitor-0123456789")
-    heard = await person.hear("presence")
-    assert (heard["method"], heard["low"]) == (method, max(1, presence["low"]))
+    received = await person.hear("presence")
+    assert (received["method"], received["low"]) == (method, max(1, presence["low"]))
     person.cut()
 
 
@@ -106,10 +106,10 @@ class Listener:
     """A subscriber that records what it is sent."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.heard.append(announcement.presence.method)
+    def push(self, encoded: EncodedPresence) -> None:
+        self.received.append(encoded.presence.method)
 
     def close(self, code: int, reason: bytes = b"") -> None:
         """Go."""
@@ -130,9 +130,9 @@ async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
         assert (room.presence().method, room.latest().presence.method) == ("unknown", "unknown")
         room.subscribers[listener := Listener()] = None
         async with asyncio.timeout(5):
-            while not listener.heard:  # noqa: ASYNC110 - it has no event
+            while not listener.received:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
-        assert listener.heard == ["estimated"]
+        assert listener.received == ["estimated"]
         assert room.latest().presence.count == 10
         observed_h = [hour["observed_h"] for hour in (await host.history("lobby")).averages()]
         clock.ms += 5_000
@@ -141,7 +141,7 @@ async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
         clock.ms += 5_001
         room.on_timer()
         await asyncio.sleep(0)
-        assert listener.heard == ["estimated", "counted"]
+        assert listener.received == ["estimated", "counted"]
         assert room.presence().count == 0
         room.subscribers.clear()
 

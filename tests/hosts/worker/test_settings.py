@@ -58,7 +58,7 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
         ({"rooms": '{"garden": 3}'}, "rooms must be JSON"),
         (
             {"rooms": '{"garden": {"port": 1}}'},
-            "rooms.garden: port holds for all rooms, and cannot be set for one",
+            "rooms.garden: port applies to all rooms and cannot be set for one",
         ),
         ({"backend": "r2"}, "backend must be one of objects, kv, not 'r2'"),
         ({"backend": "kv"}, "mode must be poll"),

@@ -59,7 +59,7 @@ def test_a_foreign_page_a_full_host_a_bad_name_and_a_bad_visitor_are_refused_in_
 
 
 class Socket:
-    """A session that notes its joins, and can be refused."""
+    """A connection that notes its joins, and can be refused."""
 
     def __init__(self, refusal: ClientError | None = None) -> None:
         self.refusal = refusal

@@ -490,8 +490,8 @@ class NotingConnection(Connection):
         self.is_open = True
         super().__init__(room, codec)
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.send(announcement.text(self.codec))
+    def push(self, encoded: EncodedPresence) -> None:
+        self.send(encoded.text(self.codec))
 
     def send(self, text: bytes) -> None:
         if self.is_open:
@@ -572,9 +572,9 @@ class FakeStage(Stage):
     def call_soon(self, flush: Callable[[], None]) -> None:
         self.flushes.append(flush)
 
-    def send(self, subscribers: Mapping[Subscriber, None], announcement: EncodedPresence) -> None:
+    def send(self, subscribers: Mapping[Subscriber, None], encoded: EncodedPresence) -> None:
         for subscriber in subscribers:
-            subscriber.push(announcement)
+            subscriber.push(encoded)
 
     def set_timer(self, at_ms: int | None) -> None:
         self.timer_at_ms = at_ms

@@ -53,19 +53,19 @@ class FakeRoom:
         self.events: list[Event] = []
         self.refusal: ClientError | None = None
 
-    def attach(self, session: Any, *, now_ms: int) -> None:
+    def attach(self, connection: Any, *, now_ms: int) -> None:
         del now_ms
-        self.sockets.add(session)
+        self.sockets.add(connection)
 
-    def settle(self, session: Any) -> None:
-        self.settled.append(session)
+    def settle(self, connection: Any) -> None:
+        self.settled.append(connection)
 
-    def deliver(self, session: Any) -> None:
-        self.delivered.append((session, len(session.sent)))
+    def deliver(self, connection: Any) -> None:
+        self.delivered.append((connection, len(connection.sent)))
 
-    def detach(self, session: Any) -> None:
-        self.sockets.discard(session)
-        self.subscribers.pop(session, None)
+    def detach(self, connection: Any) -> None:
+        self.sockets.discard(connection)
+        self.subscribers.pop(connection, None)
 
     def feed(self, event: Event) -> None:
         if self.refusal is not None:
@@ -89,8 +89,8 @@ class FakeSession(Connection):
         self.sent: list[dict[str, Any]] = []
         self.closed: list[int] = []
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.sent.append(json.loads(announcement.text(self.codec)))
+    def push(self, encoded: EncodedPresence) -> None:
+        self.sent.append(json.loads(encoded.text(self.codec)))
 
     def send(self, text: bytes) -> None:
         self.sent.append(json.loads(text))
@@ -120,115 +120,115 @@ def room() -> FakeRoom:
 
 
 def joined(room: FakeRoom) -> FakeSession:
-    session = FakeSession(room)
-    session.say("join", visitor=VISITOR)
-    return session
+    connection = FakeSession(room)
+    connection.say("join", visitor=VISITOR)
+    return connection
 
 
 def test_a_join_is_an_event_and_makes_a_subscriber(room: FakeRoom) -> None:
     """A join counts its visitor under a hash, subscribes the socket, and settles it; the mood goes along."""
-    session = FakeSession(room)
-    assert (session.role, session in room.sockets, room.subscribers) == (NEW, True, {})
-    session.say("join", visitor=VISITOR, mood="calm")
-    assert room.events == [Joined(session, VisitorKey(VISITOR.encode()), "calm")]
-    assert (session.role, list(room.subscribers), room.settled) == (MEMBER, [session], [session])
+    connection = FakeSession(room)
+    assert (connection.role, connection in room.sockets, room.subscribers) == (NEW, True, {})
+    connection.say("join", visitor=VISITOR, mood="calm")
+    assert room.events == [Joined(connection, VisitorKey(VISITOR.encode()), "calm")]
+    assert (connection.role, list(room.subscribers), room.settled) == (MEMBER, [connection], [connection])
     assert room.host.counters.joins == 1
 
 
 def test_a_refused_join_leaves_no_trace(room: FakeRoom) -> None:
     """A join that the room refuses subscribes nothing and counts nothing, and the socket may try again."""
     room.refusal = ClientError("busy", "later")
-    session = joined(room)
-    assert (session.role, room.subscribers, room.host.counters.joins, session.errors) == (
+    connection = joined(room)
+    assert (connection.role, room.subscribers, room.host.counters.joins, connection.errors) == (
         NEW,
         {},
         0,
         ["busy"],
     )
     room.refusal = None
-    session.say("join", visitor=VISITOR)
-    assert session.role == MEMBER
+    connection.say("join", visitor=VISITOR)
+    assert connection.role == MEMBER
 
 
 def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
     """An observer gets every change, is no visitor, has no mood, and the room learns when it is gone."""
-    session = FakeSession(room)
-    session.say("observe")
-    session.say("mood", mood="calm")
-    session.say("leave")
-    assert room.events == [ObserverJoined(session), ObserverLeft(session)]
-    assert (session.errors, room.subscribers, session.closed) == (["not_joined"], {}, [NORMAL_CLOSURE])
+    connection = FakeSession(room)
+    connection.say("observe")
+    connection.say("mood", mood="calm")
+    connection.say("leave")
+    assert room.events == [ObserverJoined(connection), ObserverLeft(connection)]
+    assert (connection.errors, room.subscribers, connection.closed) == (["not_joined"], {}, [NORMAL_CLOSURE])
 
 
 def test_a_socket_is_one_thing_once(room: FakeRoom) -> None:
     """A second join or observe is refused, whichever came first, and changes nothing."""
-    session = joined(room)
-    session.say("observe")
-    session.say("join", visitor="another-visitor-1")
-    assert session.errors == ["already_joined", "already_joined"]
-    assert (len(room.events), session.visitor) == (1, VisitorKey(VISITOR.encode()))
+    connection = joined(room)
+    connection.say("observe")
+    connection.say("join", visitor="another-visitor-1")
+    assert connection.errors == ["already_joined", "already_joined"]
+    assert (len(room.events), connection.visitor) == (1, VisitorKey(VISITOR.encode()))
 
 
 def test_a_mood_needs_a_person_and_the_room(room: FakeRoom) -> None:
     """A mood is an event of a visitor who joined; one that the room does not have is refused."""
-    session = joined(room)
-    session.say("mood", mood="glad")
-    session.say("mood", mood="grey")
-    assert room.events[1:] == [MoodChanged(session, "glad")]
-    assert session.errors == ["unknown_mood"]
+    connection = joined(room)
+    connection.say("mood", mood="glad")
+    connection.say("mood", mood="grey")
+    assert room.events[1:] == [MoodChanged(connection, "glad")]
+    assert connection.errors == ["unknown_mood"]
 
 
 def test_a_heartbeat_is_answered_with_the_time(room: FakeRoom) -> None:
     """The answer carries the sender's time back and the server's shared time."""
-    session = FakeSession(room)
-    session.say("time", sent_ms=5)
-    assert session.sent == [{"type": "time", "sent_ms": 5, "now_ms": room.host.clock.wall_ms()}]
+    connection = FakeSession(room)
+    connection.say("time", sent_ms=5)
+    assert connection.sent == [{"type": "time", "sent_ms": 5, "now_ms": room.host.clock.wall_ms()}]
 
 
 def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
     """What arrives is a sign that the client lives, and becomes an event only when half a ping time has passed since the last."""
-    session = joined(room)
+    connection = joined(room)
     for _ in range(4):
         room.host.clock.ms += room.ping_ms // 4
-        session.renew()
-    assert room.events[1:] == [HeartbeatReceived(session)] * 2
-    assert session.last_received_at_ms == room.host.clock.now_ms()
+        connection.renew()
+    assert room.events[1:] == [HeartbeatReceived(connection)] * 2
+    assert connection.last_received_at_ms == room.host.clock.now_ms()
 
 
 @pytest.mark.parametrize(("graceful", "event"), [(True, Left), (False, Disconnected)])
 def test_only_the_first_end_counts(graceful: bool, event: type[Left | Disconnected], room: FakeRoom) -> None:  # noqa: FBT001
     """How a socket ended is what its first end says; later ones change nothing."""
-    session = joined(room)
-    session.ended(graceful=graceful)
-    session.ended(graceful=not graceful)
-    assert room.events[1:] == [event(session)]
-    assert (session.role, room.sockets, room.subscribers) == (ENDED, set(), {})
+    connection = joined(room)
+    connection.ended(graceful=graceful)
+    connection.ended(graceful=not graceful)
+    assert room.events[1:] == [event(connection)]
+    assert (connection.role, room.sockets, room.subscribers) == (ENDED, set(), {})
 
 
 def test_what_is_owed_comes_before_an_error_and_the_end(room: FakeRoom) -> None:
     """Before an error and the end a connection is sent what the room owes it; the answer to a ping may come before that."""
-    session = joined(room)
-    session.say("time", sent_ms=5)
-    session.say("dance")
-    session.ended(graceful=False)
-    assert room.delivered == [(session, 1), (session, 2)]
+    connection = joined(room)
+    connection.say("time", sent_ms=5)
+    connection.say("dance")
+    connection.ended(graceful=False)
+    assert room.delivered == [(connection, 1), (connection, 2)]
 
 
 def test_a_leave_ends_the_visit_before_the_socket(room: FakeRoom) -> None:
     """A leave counts the visitor out as one who left, and then closes with the code that says so."""
-    session = joined(room)
-    session.say("leave")
-    assert (room.events[1:], session.closed) == ([Left(session)], [NORMAL_CLOSURE])
+    connection = joined(room)
+    connection.say("leave")
+    assert (room.events[1:], connection.closed) == ([Left(connection)], [NORMAL_CLOSURE])
 
 
 def test_too_much_nonsense_closes(room: FakeRoom) -> None:
     """Each message without sense is answered; at the limit the socket is closed for good, and every one was counted."""
-    session = joined(room)
+    connection = joined(room)
     for text in (b"{", b"[]", b'{"type":"dance"}'):
-        assert session.closed == []
-        session.receive(text)
-    assert session.closed == [BAD_MESSAGES]
-    assert (len(session.errors), sum(room.host.counters.refusals.values())) == (3, 3)
+        assert connection.closed == []
+        connection.receive(text)
+    assert connection.closed == [BAD_MESSAGES]
+    assert (len(connection.errors), sum(room.host.counters.refusals.values())) == (3, 3)
     assert room.host.counters.messages_in == 4
 
 

@@ -19,35 +19,35 @@ def framed(text: bytes) -> bytes:
 
 def test_a_form_is_encoded_once_however_many_ask() -> None:
     """Text, string, frame and body come from one encoding, and each is made once: a thousand sockets get the same object."""
-    encoded: list[EncodedPresence] = []
+    calls: list[EncodedPresence] = []
 
-    def presence(announcement: EncodedPresence) -> bytes:
-        encoded.append(announcement)
+    def presence(encoded: EncodedPresence) -> bytes:
+        calls.append(encoded)
         return b"{}"
 
-    announcement, codec = EncodedPresence(PRESENCE), replace(PROTOCOL, presence=presence)
+    encoded, codec = EncodedPresence(PRESENCE), replace(PROTOCOL, presence=presence)
     for _ in range(3):
-        assert announcement.text(codec) is announcement.text(codec)
-        assert announcement.form(codec, bytes.decode) is announcement.form(codec, bytes.decode)
-        assert announcement.form(codec, framed) is announcement.form(codec, framed)
-        assert announcement.body is announcement.body
-    assert encoded == [announcement]
+        assert encoded.text(codec) is encoded.text(codec)
+        assert encoded.form(codec, bytes.decode) is encoded.form(codec, bytes.decode)
+        assert encoded.form(codec, framed) is encoded.form(codec, framed)
+        assert encoded.body is encoded.body
+    assert calls == [encoded]
 
 
 def test_all_forms_say_the_same() -> None:
     """The frame holds the text, the string is the text, and the message is the body with its type."""
-    announcement = EncodedPresence(PRESENCE)
-    text = announcement.text(PROTOCOL)
-    assert announcement.form(PROTOCOL, bytes.decode).encode() == text
-    assert announcement.form(PROTOCOL, framed) == framed(text)
-    assert announcement.body == encode_presence(PRESENCE)
-    assert json.loads(text) == {"type": "presence"} | json.loads(announcement.body)
+    encoded = EncodedPresence(PRESENCE)
+    text = encoded.text(PROTOCOL)
+    assert encoded.form(PROTOCOL, bytes.decode).encode() == text
+    assert encoded.form(PROTOCOL, framed) == framed(text)
+    assert encoded.body == encode_presence(PRESENCE)
+    assert json.loads(text) == {"type": "presence"} | json.loads(encoded.body)
 
 
 def test_each_dialect_has_its_own_text() -> None:
     """Sockets of the planning document's app and ours share the announcement, and get different messages."""
-    announcement = EncodedPresence(PRESENCE)
-    assert announcement.text(document_api.DOCUMENT_CODEC) != announcement.text(PROTOCOL)
-    assert announcement.form(document_api.DOCUMENT_CODEC, framed) == framed(
-        announcement.text(document_api.DOCUMENT_CODEC)
+    encoded = EncodedPresence(PRESENCE)
+    assert encoded.text(document_api.DOCUMENT_CODEC) != encoded.text(PROTOCOL)
+    assert encoded.form(document_api.DOCUMENT_CODEC, framed) == framed(
+        encoded.text(document_api.DOCUMENT_CODEC)
     )

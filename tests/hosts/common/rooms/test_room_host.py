@@ -65,8 +65,8 @@ class Line:
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
-    def push(self, announcement: EncodedPresence) -> None:
-        self.sent.append(announcement.presence.count)
+    def push(self, encoded: EncodedPresence) -> None:
+        self.sent.append(encoded.presence.count)
 
     def close(self, code: int, reason: bytes = b"") -> None:
         del reason
