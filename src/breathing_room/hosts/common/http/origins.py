@@ -76,6 +76,9 @@ def preflight(
         or not asked <= {*HEADERS}
         or method not in {*METHODS, None}
     ):
-        message = "this origin, method or request header is not allowed"
-        return error_answer(ClientError("forbidden_origin", message, status=403))
+        return error_answer(
+            ClientError(
+                "forbidden_origin", "this origin, method or request header is not allowed", status=403
+            )
+        )
     return Answer(200, headers=PREFLIGHT | granted)

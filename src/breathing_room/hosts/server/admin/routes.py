@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from breathing_room.core.admission import admit_room
 from breathing_room.core.errors import ClientError
 from breathing_room.core.wire import DEFAULT_ROOM, encode, resolve_room
 from breathing_room.hosts.common.http.middleware import check_request_origin, json_response, read_body
@@ -93,8 +94,8 @@ class AdminRoutes:
     def _body(self, request: Request) -> dict[str, Any]:
         name = resolve_room(request.query_params.get("room", DEFAULT_ROOM), self.host.config.default_room)
         room = self.host.rooms.get(name)
-        if room is None:
-            raise ClientError("no_such_room", "no such room", status=404)
+        admit_room(is_known=room is not None, open_rooms=False)
+        assert room is not None
         return admin_body(self.host, room)
 
 
