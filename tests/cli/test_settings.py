@@ -156,5 +156,5 @@ def test_one_file_serves_writers_and_servers(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="reconcile_ms must be a whole number from 1,000"):
         load_store_mode_config(file, {})
     file.write_text("[rooms.garden]\nreconcile_ms = 30_000\n")
-    with pytest.raises(ConfigError, match="reconcile_ms holds for all rooms"):
+    with pytest.raises(ConfigError, match="reconcile_ms applies to all rooms"):
         load_store_mode_config(file, {})
