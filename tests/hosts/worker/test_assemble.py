@@ -1,4 +1,4 @@
-"""Putting a Worker together from the installed package."""
+"""Assembling a Worker from the installed package."""
 
 import ast
 import gzip
@@ -38,7 +38,7 @@ def test_it_has_what_a_room_needs_and_nothing_of_other_hosts() -> None:
 
 
 def test_every_import_of_it_is_in_it() -> None:
-    """Each module that a module of ours imports as it is loaded is there, with its packages, so that no import fails at the edge."""
+    """Each module of the package that is imported at load is there, with its packages, so that no import fails at the edge."""
     files = assembled().files
     present = {
         path.removeprefix("python_modules/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -57,8 +57,8 @@ def test_every_import_of_it_is_in_it() -> None:
         assert name.rpartition(".")[0] in present | {""}, name
 
 
-def test_the_main_module_hands_out_what_the_platform_looks_for() -> None:
-    """The entry has the classes that the configuration names, and the package knows its version there."""
+def test_the_main_module_exports_what_the_platform_loads() -> None:
+    """The main module has the classes that the configuration names, and the package knows its version there."""
     files = assembled().files
     assert b"BreathingRoom, Default" in files[MAIN_FILE]
     [metadata] = [content for path, content in files.items() if path.endswith("METADATA")]
@@ -74,7 +74,7 @@ def test_its_size_is_what_the_platform_measures() -> None:
     assert whole.compressed_bytes < FREE_BYTES_MAX < PAID_BYTES_MAX
 
 
-def test_what_does_not_run_there_is_refused() -> None:
-    """An import that is neither ours, nor of the standard library, nor of the runtime is named."""
+def test_an_import_that_does_not_run_there_is_refused() -> None:
+    """An import that is not of the package, the standard library or the runtime is an error that names it."""
     with pytest.raises(HostError, match="starlette"):
         assemble("breathing_room.hosts.server.routes")

@@ -1,4 +1,4 @@
-"""The bill of a room at the edge: what workerd counts is what the price model computes."""
+"""The bill of a room at the edge: the operations that workerd counts are those that the price model computes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ TOLERANCE = 0.1
 pytestmark = pytest.mark.timeout(300)
 
 
-async def test_a_room_over_sockets_costs_what_the_model_says(start: Start, kv: Service) -> None:
+async def test_a_room_of_connections_costs_what_the_model_computes(start: Start, kv: Service) -> None:
     """
     Requests, messages, alarms, rows and KV writes of a steady crowd are priced within a tenth of the model.
     """
@@ -22,11 +22,11 @@ async def test_a_room_over_sockets_costs_what_the_model_says(start: Start, kv: S
     assert bill.counted["kv_writes"] == pytest.approx(bill.modeled["kv_writes"], abs=1)
 
 
-async def test_a_panel_that_publishes_costs_what_the_model_says(
+async def test_a_panel_that_publishes_costs_what_the_model_computes(
     start: Start, kv: Service, bucket: Service
 ) -> None:
     """
-    Of a panel that reports, every report is a request and a row, and R2 and KV are written as often as the model says.
+    Every report of the panel is a request and a row, and R2 and KV are written as often as the model computes.
     """
     timetable = Timetable(people=100, heartbeats=REPORTED_HEARTBEATS, minutes=4, faster=15)
     services = {"KV": f"kvNamespace {kv.address}", "BUCKET": f"r2Bucket {bucket.address}"}

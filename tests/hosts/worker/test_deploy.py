@@ -14,7 +14,7 @@ from breathing_room.hosts.worker.deploy import cron_expression, prepare, read_se
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a Worker of two files together: what a real one is made of is in ``test_assemble.py``."""
+    """Assemble a Worker of two files: a real one is assembled in ``test_assemble.py``."""
     monkeypatch.setattr(
         deploy, "assemble", lambda: Assembled({MAIN_FILE: b"pass\n", "python_modules/a.py": b"pass\n"})
     )
@@ -36,7 +36,7 @@ def test_the_folder_is_whole(plan: str, tmp_path: Path) -> None:
     assert settings_in(tmp_path) == made.settings == read_settings(plan)
 
 
-def test_what_is_given_goes_before_the_plan(tmp_path: Path) -> None:
+def test_arguments_replace_those_of_the_plan(tmp_path: Path) -> None:
     """Variables, name, bucket and namespace replace those of the plan, and the Worker is checked with them."""
     made = prepare(
         tmp_path, plan="paid", variables={"BREATHING_ROOM_LEASE_MS": "41000"}, name="mine", bucket="b", kv="k"
@@ -68,7 +68,7 @@ def test_where_presences_are_published_the_config_is_a_file_too(tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["SIGNING_KEY", "ADMIN_TOKEN"])
 def test_a_secret_is_written_into_no_file(name: str, tmp_path: Path) -> None:
-    """What must stay secret is refused as a variable, with the command that sets it, before anything is written."""
+    """A secret is refused as a variable, with the command that sets it, before anything is written."""
     with pytest.raises(HostError, match=f"wrangler secret put BREATHING_ROOM_{name}") as error:
         prepare(
             tmp_path, plan="paid", variables={f"BREATHING_ROOM_{name}": "hunter2-hunter2-hunter2-hunter2"}
@@ -86,7 +86,7 @@ def test_a_worker_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pyte
 
 
 def test_rooms_in_kv_have_a_cron(tmp_path: Path) -> None:
-    """Where rooms are kept in KV the cron is the job, as often as it is set; otherwise the plan's cron stays."""
+    """With the backend KV the cron runs ``reconcile`` every ``reconcile_ms``; otherwise the plan's cron stays."""
     kept = {
         "BREATHING_ROOM_BACKEND": "kv",
         "BREATHING_ROOM_MODE": "poll",
@@ -100,15 +100,15 @@ def test_rooms_in_kv_have_a_cron(tmp_path: Path) -> None:
     ("reconcile_ms", "plan", "cron"),
     [(60_000, "paid", "* * * * *"), (120_000, "free", "*/2 * * * *"), (1_800_000, "free", "*/30 * * * *")],
 )
-def test_whole_minutes_are_said_to_cron(reconcile_ms: int, plan: str, cron: str) -> None:
-    """A job of whole minutes has its expression."""
+def test_whole_minutes_have_a_cron_expression(reconcile_ms: int, plan: str, cron: str) -> None:
+    """An interval of whole minutes has its expression."""
     assert cron_expression(reconcile_ms, plan) == cron
 
 
 @pytest.mark.parametrize(
     ("reconcile_ms", "plan"), [(90_000, "paid"), (1_860_000, "paid"), (60_000, "free"), (0, "paid")]
 )
-def test_what_cron_cannot_do_is_refused(reconcile_ms: int, plan: str) -> None:
+def test_intervals_without_a_cron_expression_are_refused(reconcile_ms: int, plan: str) -> None:
     """Parts of minutes, more than half an hour, and what the free plan's writes do not allow are refused."""
     with pytest.raises(HostError, match="reconcile_ms"):
         cron_expression(reconcile_ms, plan)

@@ -51,7 +51,7 @@ class Default(Worker):
             return Response(f"{len(done)} done, {len(waiting)} waiting")
         return await super().fetch(request)
 """
-"""Objects that begin some work with every request, to which nothing but the object itself refers."""
+"""Objects that start a task with every request, to which only the object itself has a reference."""
 
 FAILING = """\
 from breathing_room.hosts.worker.entry import BreathingRoom as Object
@@ -75,9 +75,9 @@ class BreathingRoom(Object):
 
 async def test_work_that_goes_on_after_an_answer_is_not_collected(start: Start, kv: Service) -> None:
     """
-    What a room does after its answer, such as a backup, is held until it is done, and no longer.
+    A task that goes on after the answer, such as a backup, is referenced until it is done, and no longer.
 
-    The event loop holds tasks weakly and an object's ``waitUntil`` held none, so work that waited could be collected.
+    The event loop holds tasks weakly and an object's ``waitUntil`` held none, so a task that waited could be collected.
     """
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=WAITING)
     await ask(worker.url, "GET", f"/v1/rooms/{new_room()}")
@@ -91,17 +91,17 @@ async def test_work_that_goes_on_after_an_answer_is_not_collected(start: Start, 
     assert not worker.lines, "\n".join(worker.lines)
 
 
-async def test_an_alarm_that_fails_rings_again(start: Start, kv: Service) -> None:
+async def test_an_alarm_that_fails_fires_again(start: Start, kv: Service) -> None:
     """
-    A room whose alarm fails does later what was due: here, it closes a socket that never says what it is.
+    A room whose alarm fails does later what was due: here, it closes a connection without join or observe.
 
-    It waited for the alarm that had failed, and set no other until it slept.
+    It waited for the alarm that had failed, and set no other until it hibernated.
     """
     worker = start(TIMES, services={"KV": f"kvNamespace {kv.address}"}, main=FAILING)
-    suspect = await WireSocket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
+    idle = await WireSocket.open(worker.url, f"/v1/rooms/{new_room()}/socket")
     deadline_s = time.monotonic() + 2 * JOIN_MS / 1_000 + 4 * PATIENCE_S
-    while suspect.end().code != JOIN_LATE:
+    while idle.end().code != JOIN_LATE:
         assert time.monotonic() < deadline_s
         await asyncio.sleep(TICK_S)
-    suspect.cut()
+    idle.cut()
     assert "injected" in "\n".join(worker.lines)

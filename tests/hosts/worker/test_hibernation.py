@@ -1,4 +1,4 @@
-"""What a room remembers while it sleeps, in an SQLite as the platform has it."""
+"""The rows that outlast hibernation, in an SQLite like the platform's."""
 
 import logging
 import sqlite3
@@ -36,8 +36,8 @@ class Sql:
         return SimpleNamespace(toArray=lambda: Array(found), rowsWritten=float(max(cursor.rowcount, 0)))
 
 
-def test_a_value_is_kept_replaced_and_forgotten() -> None:
-    """The last value of a name is read, as bytes, and after a delete there is none; to delete nothing does no harm."""
+def test_a_value_is_written_replaced_and_deleted() -> None:
+    """The last value of a name is returned, as bytes, and after a delete there is none; deleting nothing is harmless."""
     rows = Rows(Sql(), bytes)
     assert rows.get("rest") is None
     rows.put("rest", b"one")
@@ -49,7 +49,7 @@ def test_a_value_is_kept_replaced_and_forgotten() -> None:
     assert (rows.get("rest"), rows.get("other")) == (None, b"")
 
 
-def test_what_was_kept_outlives_the_memory() -> None:
+def test_rows_outlast_hibernation() -> None:
     """An object that woke finds its rows: the table is made once."""
     sql = Sql()
     Rows(sql, bytes).put("rest", b"one")
@@ -57,7 +57,7 @@ def test_what_was_kept_outlives_the_memory() -> None:
 
 
 def test_each_write_is_one_row_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """What the platform bills is said in the log, one line a row, also where a value is replaced."""
+    """Operations that the platform bills are logged, one line a row, also where a value is replaced."""
     rows = Rows(Sql(), bytes)
     with caplog.at_level(logging.DEBUG, logger="breathing_room.worker"):
         rows.put("rest", b"one")
@@ -65,8 +65,8 @@ def test_each_write_is_one_row_in_the_log(caplog: pytest.LogCaptureFixture) -> N
     assert [record.getMessage() for record in caplog.records] == [f"{BILLED} row rest"] * 2
 
 
-class Others:
-    """Those on whose secrets an object agrees."""
+class SharedSecrets:
+    """The source on whose secrets several objects agree."""
 
     def __init__(self) -> None:
         self.known: dict[int, bytes] = {}
@@ -85,51 +85,51 @@ class Others:
 
 
 @pytest.fixture
-def others() -> Others:
-    return Others()
+def shared() -> SharedSecrets:
+    return SharedSecrets()
 
 
-async def test_a_secret_is_asked_for_once(others: Others) -> None:
-    """The secret on which an object agreed is a row: an object that woke asks no other for it."""
+async def test_a_secret_is_requested_once(shared: SharedSecrets) -> None:
+    """The secret on which an object agreed is a row: an object that woke sends no request for it."""
     rows = Rows(Sql(), bytes)
     secret = draw_secret()
-    others.known[7] = secret
-    assert await KeptSecrets(rows, others).agree(7, draw_secret()) == secret
-    asked = others.asked
-    assert await KeptSecrets(rows, others).agree(7, draw_secret()) == secret
-    assert (await KeptSecrets(rows, others).find(7), others.asked) == (secret, asked)
+    shared.known[7] = secret
+    assert await KeptSecrets(rows, shared).agree(7, draw_secret()) == secret
+    asked = shared.asked
+    assert await KeptSecrets(rows, shared).agree(7, draw_secret()) == secret
+    assert (await KeptSecrets(rows, shared).find(7), shared.asked) == (secret, asked)
 
 
-async def test_the_secret_of_two_epochs_ago_is_forgotten(others: Others) -> None:
-    """With the secret of a new epoch the row of the last but one goes."""
+async def test_the_secret_of_two_epochs_ago_is_deleted(shared: SharedSecrets) -> None:
+    """With the secret of a new epoch the row of the last but one is deleted."""
     rows = Rows(Sql(), bytes)
-    secrets = KeptSecrets(rows, others)
+    secrets = KeptSecrets(rows, shared)
     for epoch in (7, 8, 9):
         await secrets.agree(epoch, draw_secret())
     assert [rows.get(f"secret/{epoch}") is None for epoch in (7, 8, 9)] == [True, False, False]
 
 
 async def test_an_object_whose_store_fails_has_a_secret_of_its_own(
-    others: Others, caplog: pytest.LogCaptureFixture
+    shared: SharedSecrets, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the store fails an object goes on with what it drew, which it keeps, and that is logged."""
-    others.fails = True
-    secrets, proposed = KeptSecrets(Rows(Sql(), bytes), others), draw_secret()
+    """While the store fails an object uses a secret that it drew, which it keeps, and that is logged."""
+    shared.fails = True
+    secrets, proposed = KeptSecrets(Rows(Sql(), bytes), shared), draw_secret()
     assert await secrets.find(7) is None
     assert await secrets.agree(7, proposed) == proposed
-    others.fails = False
+    shared.fails = False
     assert await secrets.agree(7, draw_secret()) == proposed
     assert "the secret is the object's own, since the store fails" in caplog.text
 
 
-async def test_other_objects_are_given_secrets_that_there_are(others: Others) -> None:
-    """An object whose clock is ahead is given the secret of the next epoch, and one that asks for a former one what there is."""
+async def test_other_objects_are_given_the_secrets_that_exist(shared: SharedSecrets) -> None:
+    """An object whose clock is ahead is given the secret of the next epoch, and a former secret if it exists."""
     rows = Rows(Sql(), bytes)
-    secrets, former = KeptSecrets(rows, others), draw_secret()
+    secrets, former = KeptSecrets(rows, shared), draw_secret()
     await secrets.agree(7, draw_secret())
     assert await secrets.share(7, 7) == rows.get("secret/7")
     assert await secrets.share(6, 7) == b""
-    others.known[6] = former
+    shared.known[6] = former
     assert await secrets.share(6, 7) == former
     ahead = await secrets.share(8, 7)
-    assert ahead == rows.get("secret/8") == others.known[8]
+    assert ahead == rows.get("secret/8") == shared.known[8]

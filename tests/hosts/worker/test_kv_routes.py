@@ -1,4 +1,4 @@
-"""What the Worker answers where rooms are kept in KV, over a store in memory."""
+"""The routes of a Worker with the backend KV, over a store in memory."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ class Counting(MemoryStore):
         await super().put(key, value, ttl_ms=ttl_ms)
 
 
-async def a_keeper(*, collects: bool = False) -> tuple[KvRoutes, Counting]:
+async def a_backend(*, collects: bool = False) -> tuple[KvRoutes, Counting]:
     policy = "bucketed" if collects else "every"
     worker = WorkerConfig(backend="kv", policy=policy, server=ServerConfig(room=RoomConfig(mode="poll")))
     store = Counting()
@@ -54,8 +54,8 @@ async def count(backend: KvRoutes) -> Any:
 
 
 async def test_each_report_is_a_write_before_it_is_answered() -> None:
-    """A report is in the store when it is answered, so that nothing waits in a Worker that may end; a leave is answered by nothing."""
-    backend, store = await a_keeper()
+    """A report is in the store when it is answered, so that nothing waits in a Worker that may end; a leave is a 204."""
+    backend, store = await a_backend()
     answer = await backend.answer("lobby", "/heartbeat", posting(visitor=VISITOR))
     assert (answer.status, store.puts) == (200, 1)
     reported_at_ms = wall_ms()
@@ -66,8 +66,8 @@ async def test_each_report_is_a_write_before_it_is_answered() -> None:
 
 
 async def test_a_presence_is_read_once_for_all_requests() -> None:
-    """Though each request has a writer of its own, the room is read once in the age that a presence may have."""
-    backend, store = await a_keeper()
+    """Though each request has a writer of its own, the room is read once in ``presence_max_age_s``."""
+    backend, store = await a_backend()
     store.lists = 0
     for _ in range(5):
         await count(backend)
@@ -75,8 +75,8 @@ async def test_a_presence_is_read_once_for_all_requests() -> None:
 
 
 async def test_an_object_that_collects_writes_a_batch() -> None:
-    """Where an object collects, reports wait in it and are in its presence at once; what waits is written together."""
-    backend, store = await a_keeper(collects=True)
+    """Where an object collects, reports wait in it and are in its presence at once; they are written as one batch."""
+    backend, store = await a_backend(collects=True)
     for number in range(3):
         await backend.answer("lobby", "/heartbeat", posting(visitor=f"{VISITOR}-{number}"))
     assert store.puts == 0
@@ -89,9 +89,9 @@ async def test_an_object_that_collects_writes_a_batch() -> None:
     ("asked", "code"),
     [("/api/heartbeat", "cannot_count"), ("/socket", "not_found"), ("/events", "not_found")],
 )
-async def test_what_needs_a_memory_is_refused(asked: str, code: str) -> None:
-    """Clients that flip coins, sockets and streams have an error of their own, and averages are not there."""
-    backend, _ = await a_keeper()
+async def test_requests_that_need_memory_are_refused(asked: str, code: str) -> None:
+    """Legacy sampling, connections and event streams have an error of their own, and averages are not found."""
+    backend, _ = await a_backend()
     for refused, expected in (
         (backend.answer("lobby", asked, posting()), code),
         (backend.ask_room("lobby", "/history"), "not_found"),
@@ -101,10 +101,10 @@ async def test_what_needs_a_memory_is_refused(asked: str, code: str) -> None:
         assert error.value.code == expected
 
 
-async def test_rooms_that_are_made_up_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many rooms are read, no more presences than the limit are remembered."""
+async def test_invented_rooms_do_not_fill_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rooms are read, no more presences than the limit are cached."""
     monkeypatch.setattr(kv_routes, "PRESENCES_MAX", 3)
-    backend, _ = await a_keeper()
+    backend, _ = await a_backend()
     for number in range(10):
         await backend.ask_room(f"room-{number}", "")
         assert len(backend._presences) <= 3

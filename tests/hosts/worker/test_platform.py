@@ -1,4 +1,4 @@
-"""What the platform has and Python has not, over stand-ins for the runtime's modules; workerd itself runs in ``test_conformance.py``."""
+"""Conversions between the runtime and Python, over fakes of the runtime's modules; ``test_conformance.py`` runs workerd."""
 
 import importlib
 import sys
@@ -15,12 +15,12 @@ NAME = "breathing_room.hosts.worker.platform"
 
 
 class JsError(Exception):
-    """What the runtime raises for an error of JavaScript."""
+    """The exception that the runtime raises for an error of JavaScript."""
 
 
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Import the module where the runtime's are stand-ins."""
+    """Import the module over fakes of the runtime's modules."""
 
     def module(name: str, **members: Any) -> ModuleType:
         made = ModuleType(name)
@@ -41,7 +41,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 class Target:
-    """A place to publish to."""
+    """A target to publish to."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -53,8 +53,8 @@ class Target:
         self.put_there.append((what, more))
 
 
-async def test_one_place_that_fails_does_not_keep_it_from_the_others(platform: Any) -> None:
-    """All places are tried, and what failed is raised together afterwards."""
+async def test_one_target_that_fails_does_not_keep_files_from_the_others(platform: Any) -> None:
+    """All targets are tried, and their errors are raised together afterwards."""
     first, second, third = Target(RuntimeError("a")), Target(), Target(ValueError("b"))
     with pytest.raises(ExceptionGroup) as error:
         await platform.Both([first, second, third]).put("path", b"x", {})
@@ -64,7 +64,7 @@ async def test_one_place_that_fails_does_not_keep_it_from_the_others(platform: A
 
 
 async def test_an_object_of_a_bucket_has_the_headers_of_its_readers(platform: Any) -> None:
-    """Type and age go into the bucket's own record, which is its answer to every reader."""
+    """Content type and age go into the object's metadata, which the bucket answers to every reader."""
     bucket = Target()
     await platform.Bucket(bucket).put(
         "a.json", b"{}", {"Content-Type": "application/json", "Cache-Control": "max-age=5"}
@@ -74,7 +74,7 @@ async def test_an_object_of_a_bucket_has_the_headers_of_its_readers(platform: An
 
 
 def test_a_binding_may_be_missing_or_wrapped(platform: Any) -> None:
-    """A binding is found behind the SDK's wrapper, and one that was not given is None; variables are read as text."""
+    """A binding is found behind the SDK's wrapper, and a missing one is None; variables are read as text."""
     env = SimpleNamespace(_env=SimpleNamespace(KV="kv", BREATHING_ROOM_LEASE_MS=41_000))
     assert platform.binding(env, "KV") == "kv"
     assert platform.binding(env._env, "BUCKET") is None
@@ -100,7 +100,7 @@ def a_request(*chunks: bytes, url: str = "https://room.example/a/b?x=1&y=&x=2", 
     return SimpleNamespace(method="POST", url=url, headers=found, body=body, cancelled=cancelled)
 
 
-async def test_a_request_is_seen_as_routes_see_it(platform: Any) -> None:
+async def test_a_request_is_converted_for_routes(platform: Any) -> None:
     """Path without query, the first of several parameters, headers or None, and the whole body."""
     request = platform.read_request(a_request(b"ab", b"c", host="room.example"))
     assert (request.method, request.path, dict(request.query)) == ("POST", "/a/b", {"x": "1", "y": ""})
@@ -111,7 +111,7 @@ async def test_a_request_is_seen_as_routes_see_it(platform: Any) -> None:
 
 @pytest.mark.parametrize("declared", [None, "4", "3"])
 async def test_a_body_over_its_limit_is_refused(declared: str | None, platform: Any) -> None:
-    """Whether its length was declared, was declared wrongly or was not, a body above the limit is refused, and not read on."""
+    """A body above the limit is refused and not read on, whether its length was declared rightly, wrongly or not."""
     raw = a_request(b"ab", b"cd", b"ef", **({} if declared is None else {"content_length": declared}))
     with pytest.raises(ClientError) as error:
         await platform.read_request(raw).read(3)
@@ -120,7 +120,7 @@ async def test_a_body_over_its_limit_is_refused(declared: str | None, platform: 
 
 
 async def test_half_a_body_is_the_clients_error(platform: Any) -> None:
-    """A client that hangs up in the middle of a body is refused as cut off, as a server does; it is no bug."""
+    """A client that disconnects in the middle of a body is refused as cut off, as a server does; it is no bug."""
 
     async def lose_the_connection() -> Any:
         raise JsError("Error: Network connection lost.")

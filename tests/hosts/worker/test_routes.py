@@ -1,4 +1,4 @@
-"""The paths of a Worker: what it answers in front, and what its room does."""
+"""The routes of a Worker: those that it answers in front of the objects, and those of the object."""
 
 import json
 import logging
@@ -36,7 +36,7 @@ PRESENCE = Room("lobby", RoomConfig(), now_ms=0).presence(now_ms=0)
 
 
 class Rooms:
-    """Rooms elsewhere, of which it is noted what was asked."""
+    """Fake rooms that record which paths were read."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -62,7 +62,7 @@ def a_worker(**server: Any) -> tuple[Routes, HandClock]:
 
 
 async def test_a_crowd_that_polls_wakes_the_room_once() -> None:
-    """Presence, badge and the document's paths share one read of the room within the age that a presence may have, and no longer."""
+    """Presence, badge and the document's paths share one read of the room within ``presence_max_age_s``, and no longer."""
     routes, clock = a_worker(presence_max_age_s=5)
     rooms = Rooms()
     for asked in ("", "/api/presence", "/badge.svg", ""):
@@ -79,7 +79,7 @@ async def test_a_crowd_that_polls_wakes_the_room_once() -> None:
     assert (len(rooms.asked), json.loads(answer.body)["count"]) == (2, 4)
 
 
-async def test_a_copy_that_is_good_is_confirmed() -> None:
+async def test_a_conditional_request_is_answered_304() -> None:
     """Presence and config are answered by 304 to a cache that has them."""
     routes, _ = a_worker()
     for asked in ("", "/config", "/api/config"):
@@ -90,8 +90,8 @@ async def test_a_copy_that_is_good_is_confirmed() -> None:
         assert (again.status, again.body) == (304, b""), asked
 
 
-async def test_names_that_are_made_up_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many rooms are asked for, no more than the limit are remembered."""
+async def test_invented_rooms_do_not_fill_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rooms are read, no more presences than the limit are cached."""
     monkeypatch.setattr(http, "CACHED_PRESENCES_MAX", 3)
     routes, _ = a_worker()
     for number in range(10):
@@ -110,9 +110,9 @@ async def test_what_only_the_room_can_answer_is_left_to_it() -> None:
     assert rooms.asked == []
 
 
-async def test_a_room_in_kv_has_no_sockets_to_offer() -> None:
+async def test_a_room_in_kv_does_not_support_websockets() -> None:
     """
-    The document's clients learn from their config that an object takes WebSockets, and that KV alone does not.
+    The config of document clients says that an object supports WebSockets, and that the backend KV does not.
     """
     for backend, sockets in (("objects", True), ("kv", False)):
         worker = WorkerConfig(backend=backend, server=ServerConfig(room=RoomConfig(mode="poll")))
@@ -122,7 +122,7 @@ async def test_a_room_in_kv_has_no_sockets_to_offer() -> None:
 
 
 def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
-    """A room that is not kept is not there where rooms are not open; what changes something or opens a line needs a right origin."""
+    """Where rooms are not open, others than those of the config are 404; reports, connections and streams need an allowed origin."""
     routes, _ = a_worker(open_rooms=False, origins=("https://mine.example",))
     assert routes.find(a_request()) == ("lobby", "")
     with pytest.raises(ClientError) as error:
@@ -135,8 +135,8 @@ def test_closed_rooms_and_foreign_pages_are_refused_in_front() -> None:
     assert routes.find(a_request(path="/v1/rooms/lobby/config", **foreign)) == ("lobby", "/config")
 
 
-def test_errors_have_one_shape_and_bugs_say_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong method names the right ones, a store that fails says when to come back, and a bug is logged and not repeated."""
+def test_errors_have_one_shape_and_bugs_disclose_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong method names the right ones, a store that fails has a Retry-After, and a bug is logged and not disclosed."""
     routes, _ = a_worker()
     wrong = routes.refuse(WrongMethodError("GET, HEAD"))
     assert (wrong.status, wrong.headers["Allow"]) == (405, "GET, HEAD")
@@ -148,11 +148,15 @@ def test_errors_have_one_shape_and_bugs_say_nothing(caplog: pytest.LogCaptureFix
     assert b"secret" not in away.body + bug.body
 
 
-def test_other_sites_may_read_where_they_may() -> None:
-    """Where all origins may ask the answer is the same for all; where some may, it varies and names the one that asks."""
-    everyone, _ = a_worker()
-    assert everyone.cross_origin(a_request(origin="https://a.example"))["Access-Control-Allow-Origin"] == "*"
-    assert everyone.cross_origin(a_request()) == everyone.cross_origin(a_request(origin="https://a.example"))
+def test_allowed_origins_may_read_answers() -> None:
+    """Where all origins are allowed the answer is the same for all; otherwise it varies, and names the origin of the request."""
+    all_origins, _ = a_worker()
+    assert (
+        all_origins.cross_origin(a_request(origin="https://a.example"))["Access-Control-Allow-Origin"] == "*"
+    )
+    assert all_origins.cross_origin(a_request()) == all_origins.cross_origin(
+        a_request(origin="https://a.example")
+    )
     some, _ = a_worker(origins=("https://mine.example",))
     mine = some.cross_origin(a_request(origin="https://mine.example"))
     assert (mine["Access-Control-Allow-Origin"], mine["Vary"]) == ("https://mine.example", "Origin")
@@ -170,7 +174,7 @@ async def no_body(_bytes_max: int) -> bytes:
 
 
 def test_every_route_is_found_by_its_method() -> None:
-    """Each path of a room leads to that room and each other one to the default room; HEAD is taken wherever GET is."""
+    """Each path of a room leads to that room and each other one to the default room; HEAD is allowed wherever GET is."""
     for asked, method in ROOM_ROUTES.items():
         assert find_route(method, f"/v1/rooms/garden{asked}", "lobby") == ("garden", asked)
     for path, method in OTHER_ROUTES.items():
@@ -188,8 +192,8 @@ def test_every_route_is_found_by_its_method() -> None:
         ("get", "/healthz", "GET, HEAD"),
     ],
 )
-def test_a_wrong_method_says_which_are_right(method: str, path: str, allowed: str) -> None:
-    """A path that exists, asked in another way, is 405 with the methods that it takes."""
+def test_a_wrong_method_is_answered_with_the_allowed_ones(method: str, path: str, allowed: str) -> None:
+    """A path that exists, requested with another method, is 405 with the methods that are allowed."""
     with pytest.raises(WrongMethodError) as error:
         find_route(method, path, "lobby")
     assert (error.value.status, error.value.allowed) == (405, allowed)
@@ -208,16 +212,16 @@ def test_a_wrong_method_says_which_are_right(method: str, path: str, allowed: st
         "/socket",
     ],
 )
-def test_any_other_path_is_nothing(path: str) -> None:
-    """What is no route, or a route with something behind it, is 404."""
+def test_any_other_path_is_not_found(path: str) -> None:
+    """A path that is no route, or is longer than a route, is 404."""
     with pytest.raises(ClientError) as error:
         find_route("GET", path, "lobby")
     assert (error.value.code, error.value.status) == ("not_found", 404)
 
 
 @pytest.mark.parametrize("name", ["", "No", "%6c", "a" * 65, "_a"])
-def test_a_name_that_is_none_is_said(name: str) -> None:
-    """Where the path has the form of a room's and the name has not, the name is what is wrong."""
+def test_a_bad_room_name_is_an_error_of_its_own(name: str) -> None:
+    """A path of a room whose name is not valid is ``bad_room``, and not ``not_found``."""
     with pytest.raises(ClientError) as error:
         find_route("GET", f"/v1/rooms/{name}/config", "lobby")
     assert error.value.code == "bad_room"
@@ -233,7 +237,7 @@ def test_a_name_that_is_none_is_said(name: str) -> None:
     ],
 )
 def test_an_origin_must_be_allowed(origin: str | None, allowed: bool) -> None:  # noqa: FBT001
-    """A page of an allowed site or of ours may ask, and a program without an origin; any other page may not."""
+    """Pages of an allowed origin or of our own may send requests, and programs without an origin; other pages may not."""
     headers = {"origin": origin, "host": "room.example"}
     request = HttpRequest("POST", "/", {}, headers.get, no_body)
     if allowed:
@@ -278,7 +282,7 @@ async def test_a_visit_from_report_to_leave() -> None:
 
 
 async def test_reports_over_the_budget_are_refused_and_counted() -> None:
-    """When the room has taken as many reports as it may, the next is refused with a time to try again, and changes nothing; a leave is taken."""
+    """Beyond the rate limit a report is refused with a Retry-After, and changes nothing; a leave is admitted."""
     room = await a_room()
     await ask(room, "/heartbeat", {"visitor": VISITOR})
     assert room.admission.bucket is not None
@@ -293,7 +297,7 @@ async def test_reports_over_the_budget_are_refused_and_counted() -> None:
 
 
 async def test_a_prefix_counts_for_its_share_only() -> None:
-    """Reports from one address prefix beyond its cap hold seats that do not count; the address itself is nowhere in the room."""
+    """Seats of one address prefix beyond its cap are not counted; the address itself is nowhere in the room."""
     room = await a_room(prefix_seats_max=2)
     for number in range(5):
         await ask(room, "/heartbeat", {"visitor": f"{VISITOR}-{number}"}, cf_connecting_ip="203.0.113.7")
@@ -303,7 +307,7 @@ async def test_a_prefix_counts_for_its_share_only() -> None:
 
 
 async def test_clients_of_the_document_are_counted_but_not_where_ids_are_signed() -> None:
-    """A heartbeat of the document's app is answered in its own shape; where visitors must be signed it is refused."""
+    """A heartbeat of a document client is answered in its own shape; where visitor ids must be signed it is refused."""
     heartbeat = {"sessionId": "session-0123456789", "mood": "release"}
     room = await a_room()
     await ask(room, "/api/heartbeat", heartbeat)
@@ -326,8 +330,8 @@ async def test_clients_of_the_document_are_counted_but_not_where_ids_are_signed(
         (TOKEN, f"Bearer {TOKEN}x", "wrong_token"),
     ],
 )
-async def test_how_far_a_move_is_is_the_operators_to_see(token: str, shown: str | None, code: str) -> None:
-    """Without a token in the config the path is not there; otherwise it takes that token, as a bearer's."""
+async def test_the_progress_of_a_migration_needs_the_token(token: str, shown: str | None, code: str) -> None:
+    """Without a token in the config the path is not found; otherwise it takes that token, as a bearer's."""
     room = await a_room(server={"admin_token": token})
     headers = {} if shown is None else {"authorization": shown}
     with pytest.raises(ClientError) as error:
@@ -335,8 +339,8 @@ async def test_how_far_a_move_is_is_the_operators_to_see(token: str, shown: str 
     assert error.value.code == code
 
 
-async def test_the_operator_sees_whether_the_room_still_follows() -> None:
-    """With the token, in any case of the scheme, the progress is there."""
+async def test_the_operator_sees_whether_the_room_still_syncs() -> None:
+    """With the token, in any case of the scheme, the progress is answered."""
     room = await a_room(server={"admin_token": TOKEN})
     assert await ask(room, "/migration", authorization=f"bearer {TOKEN}") == {
         "syncing": False,
@@ -346,5 +350,5 @@ async def test_the_operator_sees_whether_the_room_still_follows() -> None:
 
 
 async def test_the_averages_are_those_of_the_room() -> None:
-    """The history is of this room by name, before anything was averaged too."""
+    """The history has the room's name, also before anything was averaged."""
     assert (await ask(await a_room(), "/history"))["room"] == "lobby"

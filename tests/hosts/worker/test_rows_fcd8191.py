@@ -1,4 +1,4 @@
-"""What the platform kept of the objects of commit fcd8191: rows, what is attached to sockets, and alarms."""
+"""What the platform stores of objects of commit fcd8191: rows, attachments of connections, and alarms."""
 
 import json
 from base64 import b64decode
@@ -37,7 +37,7 @@ def asleep(name: str) -> Objects:
 
 
 class Player:
-    """Acts a story out on the objects of a room."""
+    """Plays a story on the objects of a room."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
@@ -45,7 +45,7 @@ class Player:
         self.began_ms = objects.clock.at_ms
 
     async def act(self, name: str, *arguments: Any) -> str:
-        """Act out one scene; return the presence and the sockets of each object, or what was asked for."""
+        """Play one scene; return the presence and the connections of each object, or what the scene reads."""
         objects = self.objects
         match name, arguments:
             case "join", (visitor, mood):
@@ -76,7 +76,7 @@ class Player:
 
 
 def heard(wire: Wire) -> str:
-    """Return what a socket heard last, without the time."""
+    """Return the last message of a connection, without the time."""
     if wire.closed is not None:
         return f"closed {wire.closed}"
     last = wire.received[-1] if wire.received else {}
@@ -90,9 +90,9 @@ def heard(wire: Wire) -> str:
 )
 async def test_objects_go_on_from_their_rows_and_sockets(name: str, title: str) -> None:
     """
-    Persons, observers, sockets that said nothing yet and those of the planning document's app go on, and visitors
-    with sockets on several objects are counted once; after a deploy, which drops all sockets, the last known count
-    is stale until all are back.
+    Connections of members, observers and document clients resume, also those without join or observe yet, and visitors with
+    connections to several objects are counted once; after a deploy, which drops all connections, the last known
+    count is stale until all have reconnected.
     """
     player = Player(asleep(name))
     said = [await player.act(*scene) for scene in STORIES[name][title]]

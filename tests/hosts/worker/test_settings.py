@@ -1,4 +1,4 @@
-"""What can be set about a Worker."""
+"""The settings of a Worker."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ def load(**variables: str) -> WorkerConfig:
 
 
 def test_variables_are_settings_of_server_and_worker() -> None:
-    """Each variable sets its field, whether the server has it too or not; those of other programs are passed over."""
+    """Each variable sets its field, whether the server has it too or not; those of other programs are ignored."""
     config = WorkerConfig.load(
         {
             "BREATHING_ROOM_LEASE_MS": "40000",
@@ -36,7 +36,7 @@ def test_variables_are_settings_of_server_and_worker() -> None:
 
 
 def test_rooms_of_the_table_are_the_others_with_changes() -> None:
-    """A room of the table is set as all are but for what the table says, and lists are taken as such."""
+    """A room of the table has the settings of all others except for those in the table; lists stay lists."""
     config = load(lease_ms="40000", rooms='{"garden": {"moods": ["calm"], "push_ms": 500}}')
     garden = config.server.rooms["garden"]
     assert (garden.moods, garden.push_ms, garden.lease_ms) == (("calm",), 500, 40_000)
@@ -45,7 +45,7 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "message"),
     [
         ({"leese_ms": "1"}, 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
         ({"idle_alarms_ms": "1"}, 'unknown setting "idle_alarms_ms"; did you mean "idle_alarm_ms"?'),
@@ -72,9 +72,9 @@ def test_rooms_of_the_table_are_the_others_with_changes() -> None:
         ({"reconcile_ms": "1"}, "reconcile_ms"),
     ],
 )
-def test_what_is_wrong_is_named(variables: dict[str, str], said: str) -> None:
-    """An unknown variable, a value of another kind and settings that do not fit together are refused in words."""
-    with pytest.raises(ConfigError, match=re.escape(said)):
+def test_wrong_settings_are_named(variables: dict[str, str], message: str) -> None:
+    """An unknown variable, a value of another kind and settings that contradict each other are errors that name them."""
+    with pytest.raises(ConfigError, match=re.escape(message)):
         load(**variables)
 
 
@@ -82,12 +82,12 @@ def test_what_is_wrong_is_named(variables: dict[str, str], said: str) -> None:
     ("sockets", "each", "objects"), [(10, 10, 1), (11, 10, 2), (1, 10_000, 1), (100, 1, 100)]
 )
 def test_as_many_objects_as_sockets_need(sockets: int, each: int, objects: int) -> None:
-    """A room has as many objects as it takes to hold its sockets, the last one perhaps not full."""
+    """A room has as many objects as its connections need, the last one perhaps not full."""
     assert WorkerConfig(sockets_max=sockets, sockets_per_object=each).shards_max == objects
 
 
 def test_every_room_is_held_to_the_limits_of_the_edge() -> None:
-    """What KV cannot keep up with is refused for a single room as well as for all."""
+    """A setting that exceeds the limits of KV is refused for a single room as well as for all."""
     rooms: dict[str, Any] = {"garden": RoomConfig(snapshot_ms=SNAPSHOT_MS_MIN - 1)}
     with pytest.raises(ConfigError, match="snapshot_ms"):
         WorkerConfig(server=ServerConfig(rooms=rooms))
@@ -98,7 +98,7 @@ def test_every_room_is_held_to_the_limits_of_the_edge() -> None:
 
 
 def test_the_names_are_all_that_a_worker_looks_at() -> None:
-    """Every setting can come as a variable, each under one name, and rooms in KV get the same as writers anywhere."""
+    """Every setting is a variable, each under one name, and rooms in KV have the settings of store mode."""
     own = settings_of(WorkerConfig)
     assert len(WORKER_FIELDS) == len(FIELDS) + len(own) + 1
     assert {*FIELDS, *own, "rooms"} == WORKER_FIELDS.keys()

@@ -1,4 +1,4 @@
-"""A WebSocket that the network holds while the room sleeps."""
+"""A WebSocket that the network holds while the room hibernates."""
 
 import json
 from typing import Any
@@ -36,8 +36,10 @@ def joined(room: RoomHost[WorkerPlatform], visitor: str = "visitor-0123456789") 
 
 
 @pytest.mark.parametrize("act", ["opened", "joined", "observer", "bad message"])
-async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost[WorkerPlatform]) -> None:
-    """What is attached to a socket is all that it takes to go on with it: role, visitor, mood, age and patience."""
+async def test_a_connection_resumes_after_hibernation_as_it_was(
+    act: str, room: RoomHost[WorkerPlatform]
+) -> None:
+    """The attachment holds the whole state of a connection: role, visitor, mood, age and number of bad messages."""
     socket, wire = opened(room) if act != "joined" else joined(room)
     if act == "observer":
         socket.message_arrived('{"type":"observe"}')
@@ -59,7 +61,9 @@ async def test_a_socket_goes_on_after_a_sleep_as_it_was(act: str, room: RoomHost
     assert len(wire.attached) < 16_384
 
 
-async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: RoomHost[WorkerPlatform]) -> None:
+async def test_a_standby_connection_remembers_where_its_visitor_is_counted(
+    room: RoomHost[WorkerPlatform],
+) -> None:
     """The object on which a visitor is counted is attached too."""
     socket, wire = joined(room)
     socket.standby_at = ("shard-2", 7)
@@ -67,8 +71,8 @@ async def test_a_parked_socket_remembers_where_its_visitor_is_counted(room: Room
     assert EdgeSocket.resume(wire, wire.attached, room).standby_at == ("shard-2", 7)
 
 
-async def test_what_did_not_change_is_not_attached_again(room: RoomHost[WorkerPlatform]) -> None:
-    """To attach is a call of the platform: it is made when something changed, and never after the end."""
+async def test_an_unchanged_attachment_is_not_written_again(room: RoomHost[WorkerPlatform]) -> None:
+    """The attachment is written only when the state changed, and never after the end."""
     socket, wire = joined(room)
     wire.attached = ""
     socket.save_attachment()
@@ -96,8 +100,8 @@ async def test_what_did_not_change_is_not_attached_again(room: RoomHost[WorkerPl
         '[2,0,0,"zz",0,0]',
     ],
 )
-async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost[WorkerPlatform]) -> None:
-    """An attachment that is damaged, has no such role, or has a person without a visitor, is an error."""
+async def test_a_damaged_attachment_is_an_error(attached: str, room: RoomHost[WorkerPlatform]) -> None:
+    """An attachment that is damaged, has no such role, or is of a member without a visitor, is an error."""
     with pytest.raises(ValueError):  # noqa: PT011 - of JSON, of unpacking, or ours
         EdgeSocket.resume(Wire(0), attached, room)
 
@@ -108,7 +112,7 @@ async def test_what_is_not_ours_is_refused(attached: str, room: RoomHost[WorkerP
 async def test_a_message_that_cannot_be_text_closes(
     message: Any, code: int, room: RoomHost[WorkerPlatform]
 ) -> None:
-    """Binary messages, replaced bytes and messages that are too long end the socket with their code; what follows is not read."""
+    """Binary messages, replaced bytes and messages that are too long close with their code; later ones are not decoded."""
     socket, wire = opened(room)
     socket.message_arrived(message)
     socket.message_arrived('{"type":"observe"}')
@@ -139,7 +143,22 @@ async def test_how_a_client_closes_decides_whether_it_left(
     assert wire.closed == answer
 
 
-async def test_a_close_is_said_once(room: RoomHost[WorkerPlatform]) -> None:
+@pytest.mark.parametrize(
+    "ping", ['{"type": "ping"}', '{"type":"ping"} ', ' {"type":"ping"}', '{"type":"ping","sent_ms":1}']
+)
+async def test_a_ping_that_the_runtime_does_not_answer_is_answered_here(
+    ping: str, room: RoomHost[WorkerPlatform]
+) -> None:
+    """The runtime answers the one text of a ping; one that is spelled otherwise is decoded, and answered by the object."""
+    socket, wire = joined(room)
+    before, attachment = room.host.counters.messages_in, wire.attached
+    socket.message_arrived(ping)
+    assert wire.received[-1] == {"type": "pong"}
+    assert room.host.counters.messages_in == before + 1
+    assert (wire.closed, wire.attached) == (None, attachment)
+
+
+async def test_a_close_is_sent_once(room: RoomHost[WorkerPlatform]) -> None:
     """After a close nothing is sent or closed again, whichever side began."""
     socket, wire = joined(room)
     socket.close(TOO_BIG)
@@ -151,8 +170,8 @@ async def test_a_close_is_said_once(room: RoomHost[WorkerPlatform]) -> None:
     assert (wire.closed, len(wire.received)) == (TOO_BIG, received)
 
 
-async def test_a_socket_that_is_gone_is_no_error(room: RoomHost[WorkerPlatform]) -> None:
-    """What the runtime throws when a socket has gone away is the socket's end, and not the room's."""
+async def test_a_connection_that_is_gone_is_no_error(room: RoomHost[WorkerPlatform]) -> None:
+    """An error that the runtime throws for a connection that is gone ends the connection, and not the room."""
 
     class Gone(Wire):
         def send(self, text: str) -> None:
