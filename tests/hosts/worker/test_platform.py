@@ -57,16 +57,16 @@ async def test_one_target_that_fails_does_not_keep_files_from_the_others(platfor
     """All targets are tried, and their errors are raised together afterwards."""
     first, second, third = Target(RuntimeError("a")), Target(), Target(ValueError("b"))
     with pytest.raises(ExceptionGroup) as error:
-        await platform.Both([first, second, third]).put("path", b"x", {})
+        await platform.AllTargets([first, second, third]).put("path", b"x", {})
     assert [type(one) for one in error.value.exceptions] == [RuntimeError, ValueError]
     assert len(second.put_there) == 1
-    await platform.Both([second]).put("path", b"x", {})
+    await platform.AllTargets([second]).put("path", b"x", {})
 
 
 async def test_an_object_of_a_bucket_has_the_headers_of_its_readers(platform: Any) -> None:
     """Content type and age go into the object's metadata, which the bucket answers to every reader."""
     bucket = Target()
-    await platform.Bucket(bucket).put(
+    await platform.R2Target(bucket).put(
         "a.json", b"{}", {"Content-Type": "application/json", "Cache-Control": "max-age=5"}
     )
     about = {"httpMetadata": {"contentType": "application/json", "cacheControl": "max-age=5"}}

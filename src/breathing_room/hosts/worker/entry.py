@@ -24,7 +24,7 @@ from breathing_room.hosts.worker.shard_calls import (
     INTERNAL_PATH,
     OBJECT_ORIGIN,
     SHARDS_HEADER,
-    ShardCounts,
+    ShardDirectory,
     object_name,
     routing_key,
 )
@@ -47,7 +47,7 @@ STREAM_PING_S_MAX: Final = 20.0
 (https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil)."""
 
 _routes: list[Routes] = []
-_shard_counts = ShardCounts()
+_directory = ShardDirectory()
 
 
 def the_routes(env: Any) -> Routes:
@@ -138,11 +138,11 @@ class Default(WorkerEntrypoint):
         """
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
-        if _shard_counts.is_full(name, now_ms):
+        if _directory.is_full(name, now_ms):
             refuse_connection()
         key = routing_key(request, request.header(ADDRESS)) if most > 1 else b""
         refused: dict[int, Any] = {}
-        shards = min(_shard_counts.shards(name, now_ms), most)
+        shards = min(_directory.shards(name, now_ms), most)
         while True:
             for shard in rank_shards(key, shards):
                 if shard not in refused:
@@ -152,13 +152,13 @@ class Default(WorkerEntrypoint):
                     refused[shard] = answered
             if len(refused) >= most:
                 if most > 1:
-                    _shard_counts.mark_full(name, now_ms)
+                    _directory.mark_full(name, now_ms)
                 return refused[0]
-            known = min(_shard_counts.shards(name, now_ms), most)
+            known = min(_directory.shards(name, now_ms), most)
             if known <= shards:
                 answered = await self._room(name).fetch(f"{OBJECT_ORIGIN}{INTERNAL_PATH}{ADD_SHARDS}{shards}")
                 known = int(await answered.text())
-                _shard_counts.learn(name, known, now_ms)
+                _directory.learn(name, known, now_ms)
             shards = known
 
     async def _try_shard(self, name: str, shard: int, connect: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -171,7 +171,7 @@ class Default(WorkerEntrypoint):
             log.warning("shard %d of room %s cannot be reached: %s", shard, name, error)
             return None
         if not shard and isinstance(count := answered.headers.get(SHARDS_HEADER), str):
-            _shard_counts.learn(name, int(count), the_routes(self.env).clock.now_ms())
+            _directory.learn(name, int(count), the_routes(self.env).clock.now_ms())
         return answered
 
     async def _ask_room(self, name: str, path: str) -> bytes:

@@ -38,7 +38,7 @@ def worker_config(env: Any) -> WorkerConfig:
     return WorkerConfig.load({name: str(value) for name, value in found.items() if value is not None})
 
 
-class Bucket:
+class R2Target:
     """An R2 bucket to which presences are published."""
 
     def __init__(self, bucket: Any) -> None:
@@ -50,7 +50,7 @@ class Bucket:
         await self._bucket.put(path, to_js(content), to_object({"httpMetadata": about}))
 
 
-class Both:
+class AllTargets:
     """Publishes the same files to several targets; one that fails does not keep them from the others."""
 
     def __init__(self, targets: list[PublishTarget]) -> None:
@@ -72,7 +72,7 @@ class Both:
             raise ExceptionGroup("not published everywhere", failed)
 
 
-class Namespace:
+class KvTarget:
     """A KV namespace to which presences are published, for Workers elsewhere to read."""
 
     def __init__(self, namespace: Any) -> None:
@@ -95,15 +95,15 @@ def make_host(env: Any) -> EdgeServices:
     kv, bucket, presence = binding(env, "KV"), binding(env, "BUCKET"), binding(env, "PRESENCE")
     targets: list[PublishTarget] = []
     if bucket is not None:
-        targets.append(Bucket(bucket))
+        targets.append(R2Target(bucket))
     if presence is not None:
-        targets.append(Namespace(presence))
+        targets.append(KvTarget(presence))
     return EdgeServices(
         worker=worker,
         clock=WallClock(),
         prefixes=Prefixes((), worker.server.networks_without_cap),
         store=None if kv is None else KvStore(kv, to_object),
-        target=Both(targets) if targets else None,
+        target=AllTargets(targets) if targets else None,
     )
 
 

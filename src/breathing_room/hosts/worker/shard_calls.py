@@ -89,7 +89,7 @@ def routing_key(request: HttpRequest, address: str | None) -> bytes:
     return client.packed if client.version == 4 else client.packed[:8]
 
 
-class ShardCounts:
+class ShardDirectory:
     """The number of objects of each room, and which rooms are full, as the Worker read it last."""
 
     def __init__(self) -> None:
