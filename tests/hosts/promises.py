@@ -17,7 +17,7 @@ EXCEPTIONS: Final[dict[str, dict[str, str]]] = {
     "Worker with objects": {
         "a_dead_socket_is_closed": "the runtime cannot send pings, and the network closes what is dead",
         "an_unmasked_frame_is_refused": "the runtime reads the frames, and takes those without a mask",
-        "who_says_nothing_is_closed": "workerd leaves TCP open after the closing handshake of a socket that said nothing",
+        "who_says_nothing_is_closed": "workerd leaves TCP open after the closing handshake of a connection that sent nothing",
         "restart": "the platform restarts an object without notice: no code runs that could close its connections",
     },
     "Worker with KV alone": STORE_MODE,

@@ -1,4 +1,4 @@
-"""A room moves from KV into its object while people report to both, and `breathing-room migrate` sees it through."""
+"""A room moves from KV into its object while visitors report to both Workers, watched by `breathing-room migrate`."""
 
 import asyncio
 import contextlib
@@ -116,13 +116,13 @@ async def migrate(old: Runtime, new: Runtime, token: str = TOKEN) -> tuple[int, 
     )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            said, _ = await program.communicate()
+            output, _ = await program.communicate()
     except BaseException:
         program.kill()
         await program.wait()
         raise
     assert program.returncode is not None
-    return program.returncode, said.decode()
+    return program.returncode, output.decode()
 
 
 def covers_surely(seen: dict[str, Any]) -> bool:
@@ -172,8 +172,8 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
             for person in panel:
                 person.at = new
                 await person.report()
-            code, said = await moving
-            assert code == 0, said
+            code, output = await moving
+            assert code == 0, output
         finally:
             observations.enough.set()
             enough.set()
@@ -182,9 +182,9 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
     assert len(observations.seen) > 20
     for seen in observations.seen:
         assert covers_surely(seen), seen
-    lines = said.splitlines()
+    lines = output.splitlines()
     assert lines[-1].startswith("No visitor reports to the old room any more")
-    assert "THEY DISAGREE" not in said
+    assert "THEY DISAGREE" not in output
     assert any("report to the old one: 0" not in line for line in lines[:-1])
 
     # The old Worker is deleted, and its cron with it: the new one syncs no more, and keeps its visitors.
@@ -208,9 +208,9 @@ async def test_progress_is_the_operators(start: Start, tmp_path: Path) -> None:
     await expect_refusal(ask(worker.url, "GET", path), "token_needed", 401)
     wrong = {"Authorization": f"Bearer {TOKEN[::-1]}x"}
     await expect_refusal(ask(worker.url, "GET", path, headers=wrong), "wrong_token", 403)
-    code, said = await migrate(worker, worker)
+    code, output = await migrate(worker, worker)
     assert code == 1
-    assert "syncs with no other" in said
+    assert "syncs with no other" in output
     without = start(TIMES, folder=tmp_path / "without")
     await wake(without)
     await expect_refusal(ask(without.url, "GET", path), "not_found", 404)

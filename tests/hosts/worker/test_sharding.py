@@ -79,12 +79,12 @@ async def join(url: str, *, older: bool) -> WireSocket:
     raise AssertionError("the room cannot be reached")
 
 
-def said(socket: WireSocket) -> Mapping[str, Any]:
+def last_presence(socket: WireSocket) -> Mapping[str, Any]:
     """Return the last presence that a connection was sent."""
-    heard: dict[str, Any] = next(
+    found: dict[str, Any] = next(
         (json.loads(text) for text in reversed(socket.texts) if b'"type":"presence"' in _bytes(text)), {}
     )
-    return heard
+    return found
 
 
 def _bytes(text: str | bytes) -> bytes:
@@ -102,8 +102,8 @@ async def until(is_so: Callable[[], bool], what: Callable[[], object]) -> None:
 async def all_hear(sockets: list[WireSocket], **expected: Any) -> None:
     """Wait until every connection was last sent this."""
     await until(
-        lambda: all(said(socket).items() >= expected.items() for socket in sockets),
-        lambda: {json.dumps({key: said(socket).get(key) for key in expected}) for socket in sockets},
+        lambda: all(last_presence(socket).items() >= expected.items() for socket in sockets),
+        lambda: {json.dumps({key: last_presence(socket).get(key) for key in expected}) for socket in sockets},
     )
 
 

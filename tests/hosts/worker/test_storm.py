@@ -21,20 +21,20 @@ async def test_a_storm_is_a_handful_of_messages(worker: Runtime) -> None:
     path = f"/v1/rooms/{new_room()}/socket"
     began_s = time.monotonic()
 
-    async def come() -> WireSocket:
+    async def join() -> WireSocket:
         socket = await WireSocket.open(worker.url, path)
         socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
         return socket
 
-    people: list[WireSocket] = []
+    sockets: list[WireSocket] = []
     for _ in range(0, PEOPLE, 50):  # as many as a busy machine lets in within its patience
-        people += await asyncio.gather(*(come() for _ in range(50)))
-    for socket in people:
+        sockets += await asyncio.gather(*(join() for _ in range(50)))
+    for socket in sockets:
         await socket.hear("presence", lambda said: bool(said["count"] == PEOPLE))
     await asyncio.sleep(2 * PUSH_MS / 1_000)
     passed_ms = 1_000 * (time.monotonic() - began_s)
-    most = max(len(socket.texts) for socket in people)
+    most = max(len(socket.texts) for socket in sockets)
     assert most <= passed_ms / PUSH_MS + 2
-    assert max(len(text) for socket in people for text in socket.texts) < MESSAGE_BYTES_MAX
-    for socket in people:
+    assert max(len(text) for socket in sockets for text in socket.texts) < MESSAGE_BYTES_MAX
+    for socket in sockets:
         socket.cut()
