@@ -66,7 +66,7 @@ async def test_quiet_person_stays() -> None:
 
 async def test_broken_connection_is_a_doubt() -> None:
     """
-    A connection that breaks without a close frame leaves its person silent, and gone after the grace.
+    A connection that breaks without a close frame leaves its person suspect, and gone after the grace.
     """
     async with mounted() as (host, url):
         person = await join(url)

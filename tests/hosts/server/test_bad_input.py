@@ -47,7 +47,7 @@ GOOD = "https://good.example"
 ROOMS_MAX = 20
 
 LONG_MOODS = [f"mood-{number:02}-{'x' * 24}" for number in range(32)]
-"""As many and as long as may be, for large announcements."""
+"""As many and as long as may be, for large presences."""
 
 
 def started(tmp_path_factory: pytest.TempPathFactory, *flags: str) -> Iterator[ServerProcess]:
@@ -95,7 +95,7 @@ def fenced_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
 
 @pytest.fixture(scope="module")
 def short_lease_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that soon gives up on the silent."""
+    """A server with short leases."""
     yield from started(tmp_path_factory, "--lease-ms", str(LEASE_MS))
 
 
@@ -971,7 +971,7 @@ def test_a_client_that_never_reads_delays_no_other_client(
     hasty_server: ServerProcess, transport: str
 ) -> None:
     """
-    Two hundred listeners that never read get 24 MB and more pushed at them: others hear in time, memory stays, they are ended.
+    Two hundred listeners that never read get 24 MB and more pushed at them: others receive in time, memory stays, they are ended.
     """
     port, (first, second) = hasty_server.port, LONG_MOODS[:2]
     request = (

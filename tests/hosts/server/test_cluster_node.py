@@ -38,7 +38,7 @@ PATIENCE_S = 15.0
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """People of these tests do not come back by themselves: no node waits for them."""
     monkeypatch.setattr(cluster_node, "RETURN_MS", 200)
-    # A Redis that has just started on a busy machine may take its time; nodes are in doubt no later for that.
+    # A Redis that has just started on a busy machine may take its time; nodes become suspect no later for that.
     monkeypatch.setattr(cluster_node, "TIMEOUT_S", 10.0)
 
 
@@ -104,7 +104,7 @@ async def eventually(holds: Callable[[], bool], *, what: Callable[[], object] = 
 
 
 async def all_say(count: int, *hosts: App, method: str = "counted") -> None:
-    """Wait until every node says the same, in no doubt."""
+    """Wait until every node has the same exact count."""
     await eventually(
         lambda: all(says(host) == (count, count, count, method) for host in hosts),
         what=lambda: [says(host) for host in hosts],
@@ -217,21 +217,21 @@ async def test_tabs_on_two_nodes_are_one_person(redis: RedisProcess) -> None:
 async def test_a_parked_tab_hears_and_speaks(redis: RedisProcess) -> None:
     """The tab on the node that does not count hears every change, and its own change of mood is the person's."""
     async with nodes(redis, "a", "b") as (a, b):
-        parked = join(a, "ann", "gratitude")
+        standby = join(a, "ann", "gratitude")
         await all_say(1, a, b)
         join(b, "ann")
         room = a.rooms["lobby"]
         await eventually(lambda: room.room.count == 0)
         join(b, "bob")
-        await eventually(lambda: parked.presences[-1].count == 2)
+        await eventually(lambda: standby.presences[-1].count == 2)
 
-        parked.receive(b'{"type":"mood","mood":"connection"}')
+        standby.receive(b'{"type":"mood","mood":"connection"}')
         await eventually(lambda: b.presence("lobby").moods["connection"] == 1)
         await all_say(2, a, b)
 
 
 async def test_a_visitor_who_changes_nodes_is_counted_once(redis: RedisProcess) -> None:
-    """A person whose socket broke and who comes back through another node is never in doubt twice."""
+    """A person whose socket broke and who comes back through another node is never suspect twice."""
     async with nodes(redis, "a", "b") as (a, b):
         socket = join(a, "ann", "release")
         await all_say(1, a, b)
@@ -409,7 +409,7 @@ async def test_a_node_drains(redis: RedisProcess) -> None:
 
 
 async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> None:
-    """People without a socket notice nothing of a drain: their seats go on on another node, and the count stays as it was."""
+    """People without a connection notice nothing of a drain: their seats go on on another node, and the count stays as it was."""
     async with nodes(redis, "a", "b") as (a, b), client_of(b) as to_b:
         for visitor in ("ann", "bob", "cat"):
             body = {"visitor": visitor.ljust(22, "-"), "mood": "release"}
@@ -427,7 +427,7 @@ async def test_a_node_that_drains_hands_its_seats_over(redis: RedisProcess) -> N
 
 
 async def test_a_visitor_who_does_not_return_from_a_drain(redis: RedisProcess) -> None:
-    """People who were sent away and came nowhere are in doubt until the lease of their node ends, and then gone."""
+    """People who were disconnected and did not return are suspect until the lease of their node ends, and then gone."""
     async with nodes(redis, "a", "b") as (a, b):
         join(a, "ann")
         join(b, "bob")
@@ -438,7 +438,7 @@ async def test_a_visitor_who_does_not_return_from_a_drain(redis: RedisProcess) -
 
 
 async def test_an_operator_forgets_and_drains(redis: RedisProcess) -> None:
-    """At an operator's word a dead node is forgotten at once, and a living one sends its people away and stays."""
+    """At an operator's command a dead node is removed at once, and a living one sends its people away and stays."""
     link = RedisLink(redis.url)
     orders = RedisStream(link, kept_ms=60_000)
     async with nodes(redis, "a", node_lease_ms=60_000) as (a,):
@@ -529,7 +529,7 @@ async def test_a_wrong_address(address: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("user", ["", ":wrong@"])
 async def test_a_wrong_password(user: str) -> None:
-    """A node that Redis does not let in does not start, and says what to look at, without the password."""
+    """A node that Redis rejects does not start, and logs what to check, without the password."""
     with redis_process("--requirepass", "hunter2") as server:
         address = server.url.replace("redis://", f"redis://{user}")
         with pytest.raises(StoreError, match="password") as refused:

@@ -1,4 +1,4 @@
-"""Several servers as one room while everything goes wrong, on a virtual clock: no look may miss the truth."""
+"""Several servers as one room while everything goes wrong, on a virtual clock: no observation may miss the truth."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ SEEDS = range(longer(6, 300))
 def test_no_wrong_figure_is_shown(seed: int) -> None:
     """
     People move about and have tabs on two nodes, nodes are restarted, killed, too busy and cut off, answers are lost: what
-    every node says and announces holds the truth, also when it says ``counted``, and in the end all say it exactly.
+    every node observes and broadcasts covers the truth, also when it is ``counted``, and in the end all agree exactly.
     """
 
     async def live() -> SimulatedCluster:
@@ -34,7 +34,7 @@ def test_no_wrong_figure_is_shown(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_moves_alone_leave_no_doubt(seed: int) -> None:
     """
-    Where nothing breaks but sockets and nodes that are restarted, every look holds the truth, with leases of nodes no
+    Where nothing breaks but sockets and nodes that are restarted, every observation covers the truth, with leases of nodes no
     longer than it takes to come back.
     """
 
@@ -49,8 +49,8 @@ def test_moves_alone_leave_no_doubt(seed: int) -> None:
 
 def test_a_node_that_is_cut_off_for_longer_than_its_lease() -> None:
     """
-    It says stale, with its own people for certain and more and more perhaps; to the others it is in doubt, and gone after its lease.
-    Who changed sides meanwhile is counted once when it is back, and no look misses the truth from then on.
+    It answers stale, with its own people for certain and more and more perhaps; to the others it is suspect, and gone after its lease.
+    A visitor who changed sides meanwhile is counted once when it is back, and no observation misses the truth from then on.
     """
 
     async def live() -> None:

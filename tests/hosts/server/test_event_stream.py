@@ -81,7 +81,7 @@ async def test_quiet_stream_is_kept_alive() -> None:
 
 async def test_stream_ends_with_a_time_to_come_back(host: App) -> None:
     """
-    Before a restart the last word is ``retry``, and then the stream ends; the news before it are not lost.
+    Before a restart the last field is ``retry``, and then the stream ends; a presence before it is not lost.
     """
     stream = EventStream(host.rooms["lobby"])
     stream.close(RESTART, b'{"retry_ms":3127}')
@@ -90,7 +90,7 @@ async def test_stream_ends_with_a_time_to_come_back(host: App) -> None:
 
 async def test_listener_takes_a_place_and_gives_it_back(host: App) -> None:
     """
-    A stream is one of the audience and of the sockets for as long as it is read.
+    A stream is a subscriber and one of the open connections for as long as it is read.
     """
     room = host.rooms["lobby"]
     async with read(EventStream(room)) as chunks:
@@ -156,7 +156,7 @@ def test_head_of_a_stream_is_an_answer(serve: Serve) -> None:
 
 async def test_who_hangs_up_is_gone(serve: Serve) -> None:
     """
-    A listener who hangs up is no more of the audience, and the room goes on without.
+    A client that hangs up is no longer a subscriber, and the room goes on without.
     """
     server = serve("--lease-ms", "600", "--grace-ms", "100")
     stream = await Exchange.begin(server.url, "GET", "/v1/rooms/lobby/events")

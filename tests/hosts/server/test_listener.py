@@ -208,7 +208,7 @@ async def test_a_socket_that_is_refused_opens_no_room(data: bytes, status: int, 
 
 
 async def test_an_upgrade_that_uvicorn_met_keeps_its_protocol(host: App) -> None:
-    """Where uvicorn hands an upgrade over, the front stays its protocol and passes bytes on; a path that is not ours is 404."""
+    """Where uvicorn hands an upgrade over, the listener stays its protocol and passes bytes on; a path that is not ours is 404."""
     front, transport = connection(host, upgrading=True)
     front.data_received(head())
     assert (transport.status(), transport.protocol) == (101, None)

@@ -79,7 +79,7 @@ def test_numbers_are_right(serve: Serve) -> None:
     assert value(samples, "sockets") == 2
     assert value(samples, "sockets_max") > 100
     assert value(samples, "answers_total") <= 4
-    assert value(samples, "pushes_total") >= value(samples, "announcements_total") > 0
+    assert value(samples, "pushes_total") >= value(samples, "broadcasts_total") > 0
     assert value(samples, "snapshots_failed_total") == 0
     assert ("process_resident_memory_bytes", frozenset()) in samples
     for client in (ann, bob, eve, watcher):
@@ -238,7 +238,7 @@ async def test_alarm_is_for_a_prefix_that_dominates(one: int, others: int, alarm
 
 async def test_refused_seats_are_counted() -> None:
     """
-    When the panel keeps as many capped seats as it is meant to have in all, further ones are refused, and counted.
+    When the panel keeps as many over-quota seats as it is meant to have in all, further ones are rejected, and counted.
     """
     async with host_inside(panel_size=5, prefix_seats_max=2) as host:
         await reports(host, "203.0.113.9", range(10))
@@ -319,13 +319,13 @@ def values_of(host: Any) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def test_nodes_are_counted_by_their_state() -> None:
-    """A node is live, in doubt once it is late, and gone after its lease, as long as seats of it are left."""
+    """A node is live, suspect once it is late, and gone after its lease, as long as seats of it are left."""
     values = values_of(a_host(a=0, b=4_000, c=9_000, d=30_000))
     assert values["nodes"] == {("live",): 2, ("suspect",): 1, ("gone",): 1}
 
 
 def test_what_was_not_sent_yet_is_drift() -> None:
-    """The people of the cluster are those that were announced, own and others', and drift is what is held beyond the announced."""
+    """The people of the cluster are those that were published, own and others', and drift is what is held beyond that."""
     values = values_of(a_host(a=0, d=30_000))
     assert values["cluster_people"] == {("lobby",): 3 + 5 + 1}
     assert values["cluster_drift"] == {("lobby",): 2}

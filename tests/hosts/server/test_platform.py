@@ -169,7 +169,7 @@ async def test_a_burst_of_joins_costs_one_description_and_one_encoding(
     patient_host: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A hundred joins that lie in the kernel when the loop looks, each with the first time request as browsers send it, are one turn: all are counted
+    A hundred joins that lie in the kernel when the loop polls, each with the first time request as browsers send it, are one turn: all are counted
     before the first is answered, with one description and one encoding, and each connection is sent the whole hundred.
     """
     room, loop = patient_host.rooms["lobby"], asyncio.get_running_loop()

@@ -250,7 +250,7 @@ def play(
         "push_ms": 50,
         "snapshot_ms": 100,
         "origins": "https://good.example",
-        "default_room": "hall",  # Who flips coins is remembered for longer than this test waits for the lobby.
+        "default_room": "hall",  # Legacy clients are remembered for longer than this test waits for the lobby.
         "trusted_proxies": "127.0.0.1/32",
         **more,
     }
@@ -390,7 +390,7 @@ def test_no_agent_is_anywhere(scene: Scene, agent: str) -> None:
 def test_hashes_live_as_long_as_leases(scene: Scene) -> None:
     """
     The keyed hash of a visitor is stored while the lease lives; afterwards it is in no row, and after a stop in no byte of
-    any file. The hall remembers who flipped a coin there, for two hours.
+    any file. The hall remembers its legacy clients for two hours.
     """
     assert all(key in scene.files["before"] for key in scene.keys)
     assert scene.hashes_after == 0
@@ -466,7 +466,7 @@ def signed_scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 def test_signed_scenario_was_busy(signed_scene: Scene) -> None:
     """
-    Ids were taken and refused, a seat was capped, and a bucket that is away was logged.
+    Ids were accepted and rejected, a seat was over quota, and a bucket that is away was logged.
     """
     assert 'breathing_room_refusals_total{code="unsigned_visitor"}' in signed_scene.metrics
     assert 'breathing_room_seats_over_quota{room="lobby"} 1.0' in signed_scene.metrics

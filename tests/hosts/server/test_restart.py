@@ -195,7 +195,7 @@ async def test_ten_crashes_in_a_row_lose_no_visitor(serve: Serve) -> None:
 
 async def test_who_does_not_come_back_is_out_after_the_lease(serve: Serve) -> None:
     """
-    After a crash those who come back are counted at once and the others doubted, until what is left of their leases ends;
+    After a crash those who come back are counted at once and the others suspect, until what is left of their leases ends;
     then it is counted again.
     """
     server = serve(*SHORT)
@@ -211,9 +211,9 @@ async def test_who_does_not_come_back_is_out_after_the_lease(serve: Serve) -> No
     for person in (*people, back):
         person.cut()
     assert {presence["count"] for presence in seen if presence["method"] == "counted"} == {1}
-    doubted = [presence for presence in seen if presence["method"] == "stale"]
-    assert {(presence["low"], presence["high"]) for presence in doubted} <= {(0, 4), (1, 4), (1, 3), (1, 2)}
-    assert (doubted[-1]["low"], doubted[0]["high"]) == (1, 4)
+    stale = [presence for presence in seen if presence["method"] == "stale"]
+    assert {(presence["low"], presence["high"]) for presence in stale} <= {(0, 4), (1, 4), (1, 3), (1, 2)}
+    assert (stale[-1]["low"], stale[0]["high"]) == (1, 4)
 
 
 async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:

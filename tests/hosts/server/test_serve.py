@@ -148,7 +148,7 @@ def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
 
 async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
     """
-    With the shortest lease that the settings allow, who answers pings stays: they come in time.
+    With the shortest lease that the settings allow, a client that answers pings stays connected: they come in time.
     """
     server = serve("--lease-ms", "500", "--grace-ms", "100", "--push-ms", "20")
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")

@@ -128,7 +128,7 @@ def test_a_worker_that_ends_is_started_again_after_a_moment(machine: Machine) ->
 
 @pytest.mark.parametrize("ready", [False, None])
 def test_one_that_cannot_start_ends_all(ready: bool | None, machine: Machine) -> None:  # noqa: FBT001
-    """If a worker ends before it listens the others are ended too, nothing is announced, and the error says where to look."""
+    """If a worker ends before it listens the others are ended too, no start is reported, and the error says where to look."""
     machine.ready = [True, ready]
     said: list[str] = []
     with pytest.raises(StoreError, match="a worker could not start"):

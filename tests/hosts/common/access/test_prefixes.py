@@ -96,7 +96,7 @@ def test_a_private_address_is_not_capped(address: str | None) -> None:
     the operator did not declare.
     """
     prefixes = Prefixes(uncapped=ServerConfig().networks_without_cap)
-    assert prefixes.capped(address, "203.0.113.9", wall_ms=0) is None
+    assert prefixes.hash_if_capped(address, "203.0.113.9", wall_ms=0) is None
 
 
 def test_a_public_address_is_capped() -> None:
@@ -110,10 +110,10 @@ def test_a_public_address_is_capped() -> None:
         ("2001:db8::7", None),
         (PROXY, "10.9.9.9, 203.0.113.9"),
     ):
-        hashed = prefixes.capped(address, forwarded_for, wall_ms=0)
+        hashed = prefixes.hash_if_capped(address, forwarded_for, wall_ms=0)
         assert hashed is not None
         assert hashed == prefixes.hash(address, forwarded_for, wall_ms=0)
-    assert prefixes.capped(PROXY, "192.168.1.1", wall_ms=0) is None
+    assert prefixes.hash_if_capped(PROXY, "192.168.1.1", wall_ms=0) is None
 
 
 def test_operator_says_who_is_not_capped() -> None:
@@ -121,9 +121,9 @@ def test_operator_says_who_is_not_capped() -> None:
     A school behind one public address is declared, and then private networks are capped like others.
     """
     school = Prefixes(uncapped=ServerConfig(uncapped_networks=("203.0.113.0/24",)).networks_without_cap)
-    assert school.capped("203.0.113.9", None, wall_ms=0) is None
-    assert school.capped("203.0.114.9", None, wall_ms=0) is not None
-    assert school.capped("10.0.0.7", None, wall_ms=0) is not None
+    assert school.hash_if_capped("203.0.113.9", None, wall_ms=0) is None
+    assert school.hash_if_capped("203.0.114.9", None, wall_ms=0) is not None
+    assert school.hash_if_capped("10.0.0.7", None, wall_ms=0) is not None
 
 
 def test_proxy_is_trusted_on_a_dual_stack_listener() -> None:

@@ -20,7 +20,7 @@ from hosts.common.rooms.ledger import BROKEN, ROOM, Ledger, NotingTransport, at_
 
 
 class Pair(ABC):
-    """A room with two replicas. A script ends each of its acts with ``settle``, as news travel at another pace on each host."""
+    """A room with two replicas. A script ends each of its acts with ``settle``, as deltas travel at another rate on each host."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -40,7 +40,7 @@ class Pair(ABC):
 
     @abstractmethod
     async def settle(self) -> Ledger:
-        """Let all news travel; return the last presence that each open connection was sent, but for its time."""
+        """Let all deltas travel; return the last presence that each open connection was sent, but for its time."""
 
     @abstractmethod
     async def stop(self) -> None:

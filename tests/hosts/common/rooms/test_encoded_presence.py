@@ -45,7 +45,7 @@ def test_all_forms_say_the_same() -> None:
 
 
 def test_each_dialect_has_its_own_text() -> None:
-    """Sockets of the planning document's app and ours share the announcement, and get different messages."""
+    """Connections of document clients and of ours share the encoded presence, and get different messages."""
     encoded = EncodedPresence(PRESENCE)
     assert encoded.text(document_api.DOCUMENT_CODEC) != encoded.text(PROTOCOL)
     assert encoded.form(document_api.DOCUMENT_CODEC, framed) == framed(

@@ -267,7 +267,7 @@ async def test_a_bucket_answers_readers_with_the_right_headers(
 
 
 async def test_a_page_at_rest_is_not_written_again(tmp_path: Path) -> None:
-    """Averages move all the time; they are written no more often than a cache would look."""
+    """Averages change all the time; they are written no more often than a cache would revalidate."""
     publisher = Publisher(str(tmp_path))
     history = History()
 

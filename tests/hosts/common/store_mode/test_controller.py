@@ -1,4 +1,4 @@
-"""The job, turn by turn, over a store in memory."""
+"""The controller, run by run, over a store in memory."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,7 @@ LEASE_MS = CONFIG.server.room.heartbeat_lease_ms
 
 
 class Desk:
-    """A store, a clock, and the job over both."""
+    """A store, a clock, and the controller over both."""
 
     def __init__(self, config: StoreModeConfig = CONFIG) -> None:
         self.config = config
@@ -69,7 +69,7 @@ async def test_secrets_are_drawn_once_and_one_epoch_ahead() -> None:
 
 
 async def test_a_clock_that_steps_back_takes_no_epoch_back() -> None:
-    """An epoch that was announced stays, also when the clock of a later turn is behind."""
+    """An epoch that was published stays, also when the clock of a later run is behind."""
     desk = Desk()
     await desk.turn(DAY_MS)
     assert (await desk.turn(-DAY_MS)).epoch == 20_001
@@ -114,7 +114,7 @@ async def test_arrivals_are_averaged_over_the_time_that_passed() -> None:
 
 
 async def test_a_room_that_is_over_is_said_no_more() -> None:
-    """When the last report and the last silent end are past, nothing is said of a room: the control does not grow with names."""
+    """When the last report and the last expired lease are past, a room is not in the control, which does not grow with names."""
     desk = Desk()
     await desk.report([1], room="garden")
     assert "garden" in (await desk.turn()).rooms

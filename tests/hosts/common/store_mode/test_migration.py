@@ -181,7 +181,7 @@ async def test_a_failed_put_is_repeated_in_the_next_round(
 
 async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None:
     """
-    A room that begins to ask fewer people before the job does counts right all the same, and has those back whom it let go.
+    A room whose rate falls before the controller's counts right all the same, and has the seats back that it dropped.
     """
     people = 2 * CONFIG.server.room.panel_size
     tickets = []

@@ -1,4 +1,4 @@
-"""Who is in a room, read out of what writers and job left in the store."""
+"""The presence of a room, read from the records and the control in the store."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def test_only_leases_that_run_are_counted() -> None:
 
 
 def test_without_a_job_nothing_is_known() -> None:
-    """As long as the job has never run the count is unknown, not 0, and the epoch is that of the clock."""
+    """As long as the controller has never run the count is unknown, not 0, and the epoch is that of the clock."""
     seen = reading(a_record(1), control=None)
     assert (seen.count, seen.low, seen.high, seen.method, seen.epoch) == (None, 0, None, "unknown", 20_000)
 

@@ -69,7 +69,7 @@ def test_bytes_of_any_kind_are_refused(value: bytes) -> None:
 
 
 async def test_a_control_that_cannot_be_read_is_none(caplog: pytest.LogCaptureFixture) -> None:
-    """Before the job ran and after damage there is no control; damage is logged, since the next job repairs it."""
+    """Before the controller ran and after damage there is no control; damage is logged, since the next run repairs it."""
     store = MemoryStore()
     assert await read_control(store) is None
     await store.put(CONTROL, encode_control(CONTROL_OF))

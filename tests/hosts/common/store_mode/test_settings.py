@@ -1,4 +1,4 @@
-"""What can be set about writers and their job."""
+"""The settings of writers and their controller."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_only_a_bucket_delays_a_report() -> None:
 
 
 def test_a_rate_goes_on_where_the_job_left_it() -> None:
-    """The rate is the job's, and its lowest still counts until it has spread to clients and writers."""
+    """The rate is the controller's, and its lowest still counts until it has spread to clients and writers."""
     config = StoreModeConfig(
         propagation_ms=30_000, server=ServerConfig(room=RoomConfig(rate_propagation_ms=10_000))
     )

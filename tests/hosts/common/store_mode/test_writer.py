@@ -58,7 +58,7 @@ class Desk:
     def clock(self) -> int:
         return self.now_ms
 
-    async def job(self) -> None:
+    async def run_controller(self) -> None:
         await reconcile(self.store, self.config, clock=self.clock)
 
     @asynccontextmanager
@@ -81,7 +81,7 @@ def a_beat(number: int, **more: Any) -> bytes:
 async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
     """Who reported here is in what this writer says at once, whether or not the store was read since, and leaves likewise."""
     desk = Desk(BucketedPolicy.name)
-    await desk.job()
+    await desk.run_controller()
     async with desk.writer() as writer:
         assert (await writer.presence("lobby")).count == 0
         assert (await writer.heartbeat("lobby", a_beat(1, mood="release"))).count == 1
@@ -95,7 +95,7 @@ async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
 async def test_the_store_is_read_once_for_all_who_ask() -> None:
     """A hundred reads at once, and more within the age that a presence may have, list the store once."""
     desk = Desk()
-    await desk.job()
+    await desk.run_controller()
     async with desk.writer() as writer:
         desk.store.lists = 0
         await asyncio.gather(*(writer.presence("lobby") for _ in range(100)))
@@ -110,7 +110,7 @@ async def test_the_store_is_read_once_for_all_who_ask() -> None:
 async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
     """Two writers see one another's people once what they read is old, and a visitor of both is one person."""
     desk = Desk()
-    await desk.job()
+    await desk.run_controller()
     async with desk.writer("a") as a, desk.writer("b") as b:
         for writer, numbers in ((a, (1, 2)), (b, (2, 3))):
             for number in numbers:
@@ -136,11 +136,11 @@ async def test_without_a_job_reports_are_refused() -> None:
 async def test_a_visitor_outside_the_sample_writes_nothing() -> None:
     """At a low rate most reports change nothing in the store, and the answer is the same for all."""
     desk = Desk(panel_size=5)
-    await desk.job()
+    await desk.run_controller()
     async with desk.writer() as writer:
         for number in range(100):
             await writer.heartbeat("lobby", a_beat(number))
-        await desk.job()
+        await desk.run_controller()
         desk.now_ms += desk.config.propagation_ms
         before = sum(await desk.stored())
         for number in range(100, 200):
@@ -151,7 +151,7 @@ async def test_a_visitor_outside_the_sample_writes_nothing() -> None:
 async def test_a_report_that_could_not_be_kept_is_refused() -> None:
     """Where each report is a write of its own, one that the store does not take is an error for its client, and is counted."""
     desk = Desk()
-    await desk.job()
+    await desk.run_controller()
     async with desk.writer() as writer:
         desk.store.failing = StoreError("read-only", temporary=False)
         with pytest.raises(ClientError) as error:
@@ -162,9 +162,9 @@ async def test_a_report_that_could_not_be_kept_is_refused() -> None:
 async def test_an_epoch_of_long_ago_begins_a_new_stay() -> None:
     """A report of an epoch whose secret is gone is refused with the code that makes a client begin again; that of yesterday counts."""
     desk = Desk()
-    await desk.job()
+    await desk.run_controller()
     desk.now_ms += DAY_MS
-    await desk.job()
+    await desk.run_controller()
     async with desk.writer() as writer:
         assert (await writer.heartbeat("lobby", a_beat(1, epoch=20_000))).count == 1
         with pytest.raises(ClientError) as error:

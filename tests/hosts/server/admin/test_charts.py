@@ -13,8 +13,8 @@ from inside import NOON_MS
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def look(hours_ago: float, count: int | None, spread: int = 0) -> dict[str, Any]:
-    """Make up a look."""
+def sample(hours_ago: float, count: int | None, spread: int = 0) -> dict[str, Any]:
+    """Make up a sample."""
     at_ms = NOON_MS - round(hours_ago * HOUR_MS)
     return {"at_ms": at_ms, "count": count, "low": (count or 0) - spread, "high": (count or 0) + spread}
 
@@ -48,8 +48,8 @@ def test_marks_are_short() -> None:
 
 
 def test_a_day_is_drawn_where_it_belongs() -> None:
-    """The earliest look is at the left, the latest at the right; the interval is around the line, and all of it is within the axis."""
-    svg = day_chart([look(0.1, 40, 10), look(0, 80, 20)], [], now_ms=NOON_MS)
+    """The earliest sample is at the left, the latest at the right; the interval is around the line, and all of it is within the axis."""
+    svg = day_chart([sample(0.1, 40, 10), sample(0, 80, 20)], [], now_ms=NOON_MS)
     (line,), (band,) = paths(svg, "line"), paths(svg, "band")
     assert line.endswith("L354.0 40.0")  # 100 is the top of the axis: 80 is 30 of its 150 units below 10
     heights = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", line)]
@@ -63,9 +63,9 @@ def test_a_day_is_drawn_where_it_belongs() -> None:
 
 def test_what_is_missing_breaks_the_line() -> None:
     """An hour without samples is a gap, and no bridge over it; a lone sample is still to be seen."""
-    trail = [look(5, 10), look(4.95, 10), look(4, None), look(3, 20)]
-    assert len(paths(day_chart(trail, [], now_ms=NOON_MS), "line")) == 2
-    assert "h0" in paths(day_chart(trail, [], now_ms=NOON_MS), "line")[1]
+    timeline = [sample(5, 10), sample(4.95, 10), sample(4, None), sample(3, 20)]
+    assert len(paths(day_chart(timeline, [], now_ms=NOON_MS), "line")) == 2
+    assert "h0" in paths(day_chart(timeline, [], now_ms=NOON_MS), "line")[1]
 
 
 def test_what_is_usual_is_a_stair() -> None:
@@ -79,7 +79,7 @@ def test_nothing_known_is_said_so() -> None:
     """Before anything is known both charts are there, and say so."""
     assert "no data yet" in day_chart([], [], now_ms=NOON_MS)
     assert "no data yet" in week_chart([], now_ms=NOON_MS)
-    assert not paths(day_chart([look(1, None)], [], now_ms=NOON_MS), "line")
+    assert not paths(day_chart([sample(1, None)], [], now_ms=NOON_MS), "line")
 
 
 def test_a_week_has_all_its_hours() -> None:

@@ -97,7 +97,7 @@ async def test_what_is_not_known_is_not_zero(body: dict[str, Any]) -> None:
 
 
 async def test_trouble_stands_out(body: dict[str, Any]) -> None:
-    """Failures of the store, reports that were shed, silent nodes and a prefix with its whole share are marked; without them nothing is."""
+    """Failures of the store, reports that were shed, suspect nodes and a prefix alarm are marked; without them nothing is."""
     assert 'class="worry"' not in admin_page(body)
     body["store"]["failures"] = 2
     body["totals"]["reports_shed"] = 3
@@ -119,7 +119,7 @@ async def test_many_rooms_are_cut_and_counted(body: dict[str, Any]) -> None:
 
 
 def test_a_wrong_token_is_said_at_its_field() -> None:
-    """Signing in shows no trouble at first; afterwards it is announced, belongs to the field, and is text."""
+    """Signing in shows no error at first; afterwards it is an alert, belongs to the field, and is text."""
     assert "alert" not in sign_in_page()
     html = sign_in_page("no <b>")
     assert '<p id="trouble" role="alert">no &lt;b&gt;</p>' in html

@@ -49,7 +49,7 @@ class Prefixes:
         client = client_address(address, forwarded_for, self._trusted)
         return UNKNOWN if client is None else self._hash(client, wall_ms)
 
-    def capped(self, address: str | None, forwarded_for: str | None, *, wall_ms: int) -> bytes | None:
+    def hash_if_capped(self, address: str | None, forwarded_for: str | None, *, wall_ms: int) -> bytes | None:
         """Hash the prefix of the client's address, if the cap on seats applies to it.
 
         Args:

@@ -33,7 +33,7 @@ def take_report(
     if not admitted.in_panel:
         host.counters.reports_outside += 1
         return
-    prefix = host.prefixes.capped(address, forwarded_for, wall_ms=host.clock.wall_ms())
+    prefix = host.prefixes.hash_if_capped(address, forwarded_for, wall_ms=host.clock.wall_ms())
     room.report(PanelReported(room.visitor_key(admitted.visitor), admitted.ticket, admitted.mood, prefix))
 
 
