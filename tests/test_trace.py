@@ -20,7 +20,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 import breathing_room
-from breathing_room.hosts.common.http.asgi_server import HOW
+from breathing_room.hosts.common.http.asgi_server import UVICORN_OPTIONS
 from breathing_room.hosts.server.listener import Listener
 from breathing_room.hosts.server.routes import create_app
 from breathing_room.stores import MemoryStore
@@ -124,7 +124,7 @@ async def one_machine() -> tuple[Trace, Trace]:
     push, snapshot = Trace(), Trace()
     store = MemoryStore()
     async with host_inside(store=store, snapshot_ms=500, push_ms=100) as app:
-        config = Config(create_app(app), **HOW)
+        config = Config(create_app(app), **UVICORN_OPTIONS)
         config.load()
 
         def connect() -> tuple[Listener, Wire]:

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from breathing_room.core.errors import ClientError
-from breathing_room.hosts.common.http.asgi_server import HOW
+from breathing_room.hosts.common.http.asgi_server import UVICORN_OPTIONS
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.frames import CLOSE, FIN
 from breathing_room.hosts.server.listener import Listener, RequestHead, UvicornHttp, accept_key, refusal
@@ -87,7 +87,7 @@ async def host() -> AsyncIterator[App]:
 
 
 def connection(host: App, *, upgrading: bool = False) -> tuple[Listener, FakeTransport]:
-    config = Config(create_app(host), **HOW)
+    config = Config(create_app(host), **UVICORN_OPTIONS)
     config.load()
     front = Listener(host, upgrading=upgrading, config=config, server_state=ServerState(), app_state={})
     transport = FakeTransport()

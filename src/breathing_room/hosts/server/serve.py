@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 
 from breathing_room.hosts.common.access.limits import Capacity, raise_file_limit
-from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
+from breathing_room.hosts.common.http.asgi_server import UVICORN_OPTIONS, AsgiServer, listen, url_of
 from breathing_room.hosts.common.settings import ServerConfig
 from breathing_room.hosts.server.app import App
 from breathing_room.hosts.server.listener import Listener
@@ -71,7 +71,7 @@ async def _serve(
             create_app(host),
             http=partial(protocol, upgrading=False),  # type: ignore[arg-type]  # uvicorn only calls it
             ws=partial(protocol, upgrading=True),  # type: ignore[arg-type]
-            **HOW,
+            **UVICORN_OPTIONS,
         ),
         lambda: on_start(url_of(listener), capacity),
         host,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import uvicorn
 import uvloop
 
-from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
+from breathing_room.hosts.common.http.asgi_server import UVICORN_OPTIONS, AsgiServer, listen, url_of
 from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.stateless.app import stateless_app
 from breathing_room.stores import open_store
@@ -34,7 +34,7 @@ async def _serve(config: StoreModeConfig, listener: socket.socket, on_start: Cal
     store = await open_store(config.server.data)
     try:
         app = stateless_app(store, config)
-        await AsgiServer(uvicorn.Config(app, **HOW), lambda: on_start(url_of(listener))).serve(
+        await AsgiServer(uvicorn.Config(app, **UVICORN_OPTIONS), lambda: on_start(url_of(listener))).serve(
             sockets=[listener]
         )
     finally:

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from breathing_room.core.errors import ClientError
-from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
+from breathing_room.hosts.common.http.asgi_server import UVICORN_OPTIONS, AsgiServer, listen, url_of
 from breathing_room.hosts.common.http.middleware import cacheable, error_handlers
 from breathing_room.hosts.common.http.page_files import MEDIA_TYPES
 from breathing_room.lab.cost.book import Book
@@ -210,6 +210,6 @@ def serve_cost(book: Book, *, port: int, on_start: Callable[[str], None]) -> Non
         ConfigError: The port cannot be had.
     """
     with listen("127.0.0.1", port) as listener:
-        config = uvicorn.Config(cost_app(book), **HOW)
+        config = uvicorn.Config(cost_app(book), **UVICORN_OPTIONS)
         server = AsgiServer(config, lambda: on_start(f"{url_of(listener)}/"))
         asyncio.run(server.serve(sockets=[listener]))

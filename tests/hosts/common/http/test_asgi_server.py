@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 
 from breathing_room.core.errors import ConfigError
-from breathing_room.hosts.common.http.asgi_server import HOW, AsgiServer, listen, url_of
+from breathing_room.hosts.common.http.asgi_server import UVICORN_OPTIONS, AsgiServer, listen, url_of
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -27,7 +27,7 @@ async def test_it_says_that_it_listens_and_ends_when_asked_to() -> None:
     """A client that is let in when the server says so is answered, without the server's name; then the server ends without an error."""
     started = asyncio.Event()
     with listen("127.0.0.1", 0) as listener:
-        server = AsgiServer(uvicorn.Config(app, **HOW), started.set)
+        server = AsgiServer(uvicorn.Config(app, **UVICORN_OPTIONS), started.set)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
         async with httpx.AsyncClient() as client:

@@ -18,7 +18,7 @@ SEND_BUFFER_BYTES = 16_384
 # Joins come in storms; a SYN beyond the backlog is retried after a second. The kernel caps it at somaxconn.
 BACKLOG = 16_384
 
-HOW: Final[Mapping[str, Any]] = {
+UVICORN_OPTIONS: Final[Mapping[str, Any]] = {
     "interface": "asgi3",
     "lifespan": "on",
     "log_config": None,

@@ -40,7 +40,7 @@ RETRIES_MAX: Final = 6
 """Retries of a failed put, after 1, 2, 4, … s: a minute in all."""
 
 
-class View:
+class RecordCache:
     """A writer's cache of the records of a room; it can be dropped at any time."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Writer:
         self._secrets: dict[int, bytes] = {}
         self._policies: dict[str, WritePolicy] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._views: dict[str, View] = {}
+        self._caches: dict[str, RecordCache] = {}
         self._in_flight: dict[asyncio.Task[bool], tuple[str, Put]] = {}
 
     async def start(self) -> None:
@@ -147,8 +147,8 @@ class Writer:
     async def presence(self, room: str) -> Presence:
         """Return the presence of a room, from the cached records and this writer's own."""
         control = await self.control()
-        view = await self._view(room)
-        return read_presence(room, self.config, control, view.records, now_ms=self.clock())
+        cache = await self._cache(room)
+        return read_presence(room, self.config, control, cache.records, now_ms=self.clock())
 
     async def heartbeat(self, room: str, body: bytes) -> Presence:
         """Handle a report, and return the presence.
@@ -213,8 +213,8 @@ class Writer:
         report = SeatReport(key, ticket(visitor, room=room, epoch=epoch), mood, kind)
         now_ms = self.clock()
         tasks = self._carry_out(room, self._policy(room).report(report, now_ms=now_ms))
-        if (view := self._views.get(room)) is not None:
-            view.add(Record(key, report.ticket, mood, now_ms, kind != "leave"))
+        if (cache := self._caches.get(room)) is not None:
+            cache.add(Record(key, report.ticket, mood, now_ms, kind != "leave"))
         if self.config.policy == EveryPolicy.name and not all(
             await asyncio.gather(*map(asyncio.shield, tasks))
         ):
@@ -229,17 +229,17 @@ class Writer:
             policy = self._policies[room] = self.config.make_policy(room, self.name)
         return policy
 
-    async def _view(self, room: str) -> View:
+    async def _cache(self, room: str) -> RecordCache:
         """Return the cached records of a room, read again once they are ``presence_max_age_s`` old."""
-        if len(self._views) >= self.config.server.rooms_max:
-            self._views.clear()
-        view = self._views.setdefault(room, View())
+        if len(self._caches) >= self.config.server.rooms_max:
+            self._caches.clear()
+        cache = self._caches.setdefault(room, RecordCache())
         max_age_ms = 1_000 * self.config.server.presence_max_age_s
-        async with view.reading:
-            if view.read_at_ms is None or self.clock() - view.read_at_ms >= max_age_ms:
-                await view.read(self._store, room, self._held(room))
-                view.read_at_ms = self.clock()
-        return view
+        async with cache.reading:
+            if cache.read_at_ms is None or self.clock() - cache.read_at_ms >= max_age_ms:
+                await cache.read(self._store, room, self._held(room))
+                cache.read_at_ms = self.clock()
+        return cache
 
     def _held(self, room: str) -> list[Record]:
         """List this writer's records that are not in the store yet."""
