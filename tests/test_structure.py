@@ -119,6 +119,7 @@ CROSS_CUTTING = {
     "stores/test_model.py": "every store against a dict",
     "stores/test_open_store.py": "a store by its setting",
     "test_structure.py": "this file",
+    "test_words.py": "every text of the repository",
     "test_trace.py": "one join through every layer",
     "web/test_admin_page.py": "the operator's page in a browser",
     "web/page/test_battery.py": "what the open page costs a browser",

@@ -8,7 +8,6 @@ life".
 import ast
 import io
 import re
-import subprocess
 import tokenize
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -27,6 +26,7 @@ CODE_WORDS = (
 DOCS_WORDS = r"whoever|somebody|nobody|anew|sign[ _]of[ _]life|goodbye|let[ _]go[ _]of|heard[ _]from"
 """In README and docs."""
 
+FOLDERS = (".", "bench", "deploy", "docs", "examples", "fuzz", "scripts", "src", "tests")
 CODE_SUFFIXES = {".py", ".js", ".ts", ".mjs", ".html", ".css", ".lua", ".c", ".toml", ".sh"}
 COLUMNS = 110
 
@@ -36,6 +36,7 @@ EXEMPT = {
     "src/breathing_room/web/client/words.*.js": "words shown to visitors",
     "tests/fixtures/*": "written with the code of a past commit, and in its names",
     "*/dist/*": "built from what is checked",
+    "*/node_modules/*": "of others",
 }
 """Files in which the words may stand, and why."""
 
@@ -45,11 +46,11 @@ STORED = {"told_apart"}
 
 def files(*suffixes: str) -> Iterator[Path]:
     """List the files of the repository with these suffixes, the exempt ones left out."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
-        path = Path(name)
-        if path.suffix in suffixes and not any(fnmatch(name, pattern) for pattern in EXEMPT):
-            yield path
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).glob("**/*" if folder != "." else "*")):
+            name = path.relative_to(ROOT).as_posix()
+            if path.suffix in suffixes and not any(fnmatch(name, pattern) for pattern in EXEMPT):
+                yield path.relative_to(ROOT)
 
 
 def found(text: str, words: str) -> Iterator[str]:
