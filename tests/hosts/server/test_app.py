@@ -82,7 +82,7 @@ async def host() -> AsyncIterator[App]:
 # --- Rooms ------------------------------------------------------------------------------------------------------------
 
 
-async def test_asking_opens_no_room(host: App) -> None:
+async def test_a_read_opens_no_room(host: App) -> None:
     """
     A read of the presence of a room opens no room.
     """
@@ -242,7 +242,9 @@ async def test_a_stop_goes_on_while_an_idle_room_is_closed(
     assert sent_away[-1] == "second"
 
 
-async def test_a_stop_sends_all_away_before_it_saves(host: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_closes_all_connections_before_it_saves(
+    host: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     Every room's connections are sent away before the first save is awaited, however slow the store is.
 
@@ -405,7 +407,7 @@ async def test_background_bug_is_not_silent(host: App, caplog: pytest.LogCapture
     assert any(record.levelno == logging.CRITICAL and record.exc_info for record in caplog.records)
 
 
-async def test_retry_is_spread(host: App) -> None:
+async def test_times_to_reconnect_are_spread(host: App) -> None:
     """
     Each close has a time of its own, within the spread.
     """

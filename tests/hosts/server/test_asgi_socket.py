@@ -64,7 +64,7 @@ async def test_quiet_person_stays() -> None:
         person.cut()
 
 
-async def test_broken_connection_is_a_doubt() -> None:
+async def test_a_broken_connection_makes_its_visitor_suspect() -> None:
     """
     A connection that breaks without a close frame leaves its person suspect, and gone after the grace.
     """
@@ -301,7 +301,7 @@ async def test_mounted_rooms_are_saved_when_the_server_stops(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-async def test_listener_does_not_hold_the_server_up(tmp_path: Path) -> None:
+async def test_an_event_stream_does_not_block_the_stop(tmp_path: Path) -> None:
     """
     The server of another application stops though an event stream of a mounted room is open.
     """

@@ -391,7 +391,7 @@ def test_observer_may_come_to_count(server: ServerProcess) -> None:
 
 
 @pytest.mark.usefixtures("bystander")
-def test_endless_nonsense_ends_the_connection(server: ServerProcess) -> None:
+def test_endless_bad_messages_end_the_connection(server: ServerProcess) -> None:
     """
     Who sends nothing but nonsense hears errors for a while, and then close 4500.
     """
@@ -498,7 +498,7 @@ def test_bad_body_is_an_error(server: ServerProcess, path: str, body: bytes) -> 
 @pytest.mark.parametrize("visitor", BAD_VISITOR.values(), ids=BAD_VISITOR)
 @pytest.mark.parametrize("path", [BEAT, LEAVE])
 @pytest.mark.usefixtures("bystander")
-def test_bad_visitor_does_not_beat(server: ServerProcess, path: str, visitor: object) -> None:
+def test_bad_visitor_sends_no_heartbeat(server: ServerProcess, path: str, visitor: object) -> None:
     """
     A visitor id of the wrong type, length or alphabet is answered 400, without repeating it.
     """
@@ -510,7 +510,7 @@ def test_bad_visitor_does_not_beat(server: ServerProcess, path: str, visitor: ob
 
 @pytest.mark.parametrize("mood", BAD_MOOD.values(), ids=BAD_MOOD)
 @pytest.mark.usefixtures("bystander")
-def test_bad_mood_does_not_beat(server: ServerProcess, mood: object) -> None:
+def test_bad_mood_sends_no_heartbeat(server: ServerProcess, mood: object) -> None:
     """
     A mood that is not one is answered 400, and no visitor is counted.
     """
@@ -522,7 +522,7 @@ def test_bad_mood_does_not_beat(server: ServerProcess, mood: object) -> None:
 
 
 @pytest.mark.usefixtures("bystander")
-def test_beat_of_a_stranger_to_json_is_refused(server: ServerProcess) -> None:
+def test_a_heartbeat_posted_as_a_form_is_rejected(server: ServerProcess) -> None:
     """
     A form posted to the heartbeat is refused: only a page that may send JSON here can make its visitors count.
     """
@@ -923,7 +923,7 @@ def test_half_open_connection_is_ended(
 @pytest.mark.parametrize(
     "says", [b"", encode_frame(Opcode.PING), b"\x81"], ids=["nothing", "ping", "half-a-frame"]
 )
-def test_who_never_joins_is_closed(hasty_server: ServerProcess, says: bytes) -> None:
+def test_a_connection_that_never_joins_is_closed(hasty_server: ServerProcess, says: bytes) -> None:
     """
     A socket that neither joins nor observes within `join_ms` is closed with 4001.
     """
@@ -934,7 +934,7 @@ def test_who_never_joins_is_closed(hasty_server: ServerProcess, says: bytes) -> 
     assert JOIN_MS * 0.9 <= (time.monotonic() - started_s) * 1000 < JOIN_MS + 1500
 
 
-def test_beats_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
+def test_pings_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
     """
     Beats and nonsense, however many, do not put off the end of a socket that never joins.
     """
@@ -1027,7 +1027,7 @@ def sockets_open(port: int) -> int:
     return int(found[1])
 
 
-def test_who_only_talks_is_held_back(hasty_server: ServerProcess) -> None:
+def test_a_client_that_only_sends_is_throttled(hasty_server: ServerProcess) -> None:
     """
     A client that asks for answers and never reads them is stopped and then closed; what it is owed does not pile up.
     """

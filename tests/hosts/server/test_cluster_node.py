@@ -146,7 +146,7 @@ async def die(host: App) -> None:
 # --- Counting ---------------------------------------------------------------------------------------------------------
 
 
-async def test_nodes_say_what_all_know(redis: RedisProcess) -> None:
+async def test_all_nodes_publish_the_same_presence(redis: RedisProcess) -> None:
     """People on three nodes are one room, mood by mood, for every reader and subscriber on any of them."""
     async with nodes(redis, "a", "b", "c") as (a, b, c):
         ann, bob = join(a, "ann", "gratitude"), join(b, "bob", "release")
@@ -214,7 +214,7 @@ async def test_tabs_on_two_nodes_are_one_person(redis: RedisProcess) -> None:
         await all_say(0, a, b, c)
 
 
-async def test_a_parked_tab_hears_and_speaks(redis: RedisProcess) -> None:
+async def test_a_tab_on_standby_receives_and_sends(redis: RedisProcess) -> None:
     """The tab on the node that does not count hears every change, and its own change of mood is the person's."""
     async with nodes(redis, "a", "b") as (a, b):
         standby = join(a, "ann", "gratitude")
@@ -369,7 +369,7 @@ async def test_a_slow_redis_delays_no_client(redis: RedisProcess) -> None:
     await link.close()
 
 
-async def test_a_whole_cluster_that_crashed_knows_that_it_does_not_know(redis: RedisProcess) -> None:
+async def test_after_a_crash_of_the_whole_cluster_the_count_is_unknown(redis: RedisProcess) -> None:
     """If no delta of any node came for longer than a lease and none has left, the count is unknown."""
     async with nodes(redis, "a", node_lease_ms=400) as (a,):
         join(a, "ann")
@@ -437,7 +437,7 @@ async def test_a_visitor_who_does_not_return_from_a_drain(redis: RedisProcess) -
         await all_say(1, a)
 
 
-async def test_an_operator_forgets_and_drains(redis: RedisProcess) -> None:
+async def test_an_operator_removes_and_drains_nodes(redis: RedisProcess) -> None:
     """At an operator's command a dead node is removed at once, and a living one sends its people away and stays."""
     link = RedisLink(redis.url)
     orders = RedisStream(link, kept_ms=60_000)
@@ -462,7 +462,7 @@ async def test_an_operator_forgets_and_drains(redis: RedisProcess) -> None:
 # --- The rate ---------------------------------------------------------------------------------------------------------
 
 
-async def test_all_nodes_announce_one_rate(redis: RedisProcess) -> None:
+async def test_all_nodes_publish_one_rate(redis: RedisProcess) -> None:
     """When the panel is full the rate falls on every node, as one of them sets it; a node that comes later takes it over."""
     async with nodes(redis, "a", "b", panel_size=8, reports_per_s=1_000) as (a, b), client_of(a) as to_a:
         async with client_of(b) as to_b:
@@ -628,7 +628,9 @@ async def test_metrics_show_nodes_and_drift(redis: RedisProcess) -> None:
         assert here["breathing_room_cluster_messages_rejected_total"] == 0
 
 
-async def test_the_command_shows_and_orders(redis: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_command_shows_nodes_and_sends_commands(
+    redis: RedisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`breathing-room nodes` shows what each node published, passes an operator's command on, and names unknown nodes."""
     monkeypatch.setenv("BREATHING_ROOM_REDIS", redis.url)
 

@@ -32,7 +32,7 @@ def test_no_wrong_figure_is_shown(seed: int) -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", SEEDS)
-def test_moves_alone_leave_no_doubt(seed: int) -> None:
+def test_moves_alone_make_no_visitor_suspect(seed: int) -> None:
     """
     Where nothing breaks but sockets and nodes that are restarted, every observation covers the truth, with leases of nodes no
     longer than it takes to come back.

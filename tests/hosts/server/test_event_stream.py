@@ -88,7 +88,7 @@ async def test_stream_ends_with_a_time_to_come_back(host: App) -> None:
     assert [chunk async for chunk in stream.chunks()][1:] == [b"retry: 3127\n\n"]
 
 
-async def test_listener_takes_a_place_and_gives_it_back(host: App) -> None:
+async def test_a_stream_counts_as_a_connection_while_it_is_open(host: App) -> None:
     """
     A stream is a subscriber and one of the open connections for as long as it is read.
     """
@@ -154,7 +154,7 @@ def test_head_of_a_stream_is_an_answer(serve: Serve) -> None:
         assert client.request("GET", "/healthz").status == 200
 
 
-async def test_who_hangs_up_is_gone(serve: Serve) -> None:
+async def test_a_client_that_hangs_up_is_removed(serve: Serve) -> None:
     """
     A client that hangs up is no longer a subscriber, and the room goes on without.
     """

@@ -29,7 +29,7 @@ from raw_websocket import get_presence
         ("(b'user-agent', b'Mozilla/5.0')", f"(b'user-agent', b'{REDACTED}')"),
     ],
 )
-def test_people_are_taken_out(text: str, redacted: str) -> None:
+def test_ids_and_addresses_are_redacted(text: str, redacted: str) -> None:
     """
     Addresses of both families, ids and agent strings are taken out, in the forms in which libraries print them.
     """
@@ -117,7 +117,7 @@ def test_everything_goes_through_one_handler() -> None:
 
 
 @pytest.mark.parametrize("level", ["debug", "error"])
-def test_quiet_server_says_two_lines(serve: Serve, level: str) -> None:
+def test_an_idle_server_logs_two_lines(serve: Serve, level: str) -> None:
     """
     At every level a server where nothing goes wrong says where it listens and what it holds; no request is logged.
     """

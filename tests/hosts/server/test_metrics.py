@@ -182,7 +182,7 @@ async def reports(host: App, address: str, numbers: range) -> None:
             assert (await client.post("/v1/rooms/lobby/heartbeat", json=body)).status_code == 200
 
 
-async def test_forgers_are_seen() -> None:
+async def test_forgers_raise_the_alarm() -> None:
     """
     Of a hundred reports from one prefix as many are counted as it may have; the operator sees both counts, who was left out,
     how large the share of that prefix is, and an alarm.
@@ -236,7 +236,7 @@ async def test_alarm_is_for_a_prefix_that_dominates(one: int, others: int, alarm
         assert value(await scrape(host), "prefix_alarm", room="lobby") == alarm
 
 
-async def test_refused_seats_are_counted() -> None:
+async def test_rejected_seats_are_counted() -> None:
     """
     When the panel keeps as many over-quota seats as it is meant to have in all, further ones are rejected, and counted.
     """
@@ -324,7 +324,7 @@ def test_nodes_are_counted_by_their_state() -> None:
     assert values["nodes"] == {("live",): 2, ("suspect",): 1, ("gone",): 1}
 
 
-def test_what_was_not_sent_yet_is_drift() -> None:
+def test_unpublished_leases_are_drift() -> None:
     """The people of the cluster are those that were published, own and others', and drift is what is held beyond that."""
     values = values_of(a_host(a=0, d=30_000))
     assert values["cluster_people"] == {("lobby",): 3 + 5 + 1}

@@ -193,7 +193,7 @@ async def test_ten_crashes_in_a_row_lose_no_visitor(serve: Serve) -> None:
     assert {sum(presence["moods"].values()) + presence["unspoken"] for presence in seen} == {PEOPLE}
 
 
-async def test_who_does_not_come_back_is_out_after_the_lease(serve: Serve) -> None:
+async def test_a_visitor_who_does_not_return_is_out_after_the_lease(serve: Serve) -> None:
     """
     After a crash those who come back are counted at once and the others suspect, until what is left of their leases ends;
     then it is counted again.
@@ -240,7 +240,7 @@ async def test_crash_loses_one_interval_at_most(serve: Serve) -> None:
     assert sure <= presence["count"] <= len(people)
 
 
-async def test_joins_after_an_empty_snapshot_are_not_denied(serve: Serve) -> None:
+async def test_joins_after_an_empty_snapshot_make_the_count_unknown(serve: Serve) -> None:
     """
     A crash soon after people came into a room that was saved as empty leaves it unknown: it is not counted, and not 0.
     """
@@ -404,7 +404,7 @@ RATE_PROPAGATION_MS = 5_000
 MANY = 200
 
 
-async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
+async def test_a_graceful_stop_spreads_the_reconnects(serve: Serve) -> None:
     """
     Before a stop every client is sent a time of its own to come back, spread evenly over the range; the server is gone
     within moments, and its successor has every visitor.
@@ -441,7 +441,7 @@ async def test_polite_stop_spreads_the_return(serve: Serve) -> None:
         person.cut()
 
 
-async def test_no_spread_means_at_once(serve: Serve) -> None:
+async def test_without_a_spread_clients_return_at_once(serve: Serve) -> None:
     """
     With ``--reconnect-spread-ms 0`` every client may come back at once.
     """
@@ -451,7 +451,7 @@ async def test_no_spread_means_at_once(serve: Serve) -> None:
     assert json.loads((await person.ended()).reason) == {"retry_ms": 0}
 
 
-async def test_stop_does_not_wait_for_the_deaf(serve: Serve) -> None:
+async def test_a_stop_does_not_wait_for_unresponsive_clients(serve: Serve) -> None:
     """
     A client that does not answer a close keeps the server for two seconds at most.
     """
@@ -482,7 +482,7 @@ async def test_people_who_poll_survive_a_restart(serve: Serve) -> None:
     assert (after["method"], after["low"], after["high"], after["moods"]["release"]) == ("counted", 1, 1, 1)
 
 
-async def test_clients_that_flip_coins_survive_a_crash(serve: Serve) -> None:
+async def test_legacy_clients_survive_a_crash(serve: Serve) -> None:
     """
     In a room of nothing but the planning document's clients there is no lease; yet after a crash it is not empty, and
     who reports again is known to be no newcomer: three repeats within the least window speak for 100, three newcomers for one.

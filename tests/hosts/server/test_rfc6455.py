@@ -37,10 +37,10 @@ Section        What the server must do                                         T
 5.5.1          answer a close frame with one                                   test_close_is_answered
 5.5.1, 7.4     fail at a close frame whose body is no code and reason          test_bad_close_fails
 5.5.1, 1.4     ignore what comes after a close frame                           test_nothing_after_a_close_counts
-5.5.1          send no data after its own close frame                          test_server_closes_politely, and read_close
+5.5.1          send no data after its own close frame                          test_the_server_closes_with_a_handshake, and read_close
 5.5.2          answer a ping with its body, soon                               test_ping_is_answered
 5.5.2          answer at least the last of many pings                          test_last_of_many_pings_is_answered
-5.5.3          bear a pong that it did not ask for                             test_unasked_pong_is_ignored
+5.5.3          bear a pong that it did not ask for                             test_unsolicited_pong_is_ignored
 5.6, 8.1       fail at text that is not UTF-8, also across fragments           test_text_that_is_not_utf8_fails
 5.6, 8.1       take UTF-8 that is cut inside a character                       test_character_may_be_cut
 5.6, 7.4.1     1003 for binary data, which it cannot take                      test_binary_fails
@@ -606,7 +606,7 @@ def test_nothing_after_a_close_counts(socket: RawSocket) -> None:
     assert socket.read_until_end() == b""
 
 
-def test_server_closes_politely(socket: RawSocket) -> None:
+def test_the_server_closes_with_a_handshake(socket: RawSocket) -> None:
     """
     §5.5.1, §7.1.1: when the server closes first, it waits for our close, sends no more data, and ends TCP itself.
     """
@@ -667,7 +667,7 @@ def test_last_of_many_pings_is_answered(socket: RawSocket) -> None:
         received = int(pong.payload)
 
 
-def test_unasked_pong_is_ignored(socket: RawSocket) -> None:
+def test_unsolicited_pong_is_ignored(socket: RawSocket) -> None:
     """
     §5.5.3: unsolicited pongs have no effect.
     """

@@ -103,7 +103,7 @@ async def test_a_current_copy_is_answered_304(client: httpx.AsyncClient, path: s
 
 
 @pytest.mark.parametrize("known", ['"other"', "", "other", '"', "W/"])
-async def test_who_has_something_else_gets_it(client: httpx.AsyncClient, known: str) -> None:
+async def test_an_outdated_copy_is_answered_with_the_body(client: httpx.AsyncClient, known: str) -> None:
     """
     Any other ETag, and nonsense, is answered with the whole.
     """
@@ -145,7 +145,7 @@ async def test_no_cache_keeps_a_stale_presence(clock: HandClock, client: httpx.A
     assert not_modified > 80
 
 
-async def test_errors_and_beats_are_not_kept(client: httpx.AsyncClient) -> None:
+async def test_errors_and_heartbeats_are_not_cached(client: httpx.AsyncClient) -> None:
     """
     No cache may keep an error, or the answer to a heartbeat.
     """
@@ -287,7 +287,7 @@ async def rooms_taken(host: App, forwarded_for: str | None, *, address: str = "1
     return 10
 
 
-async def test_header_of_a_stranger_is_not_believed() -> None:
+async def test_the_header_of_an_untrusted_peer_is_ignored() -> None:
     """
     Without trusted proxies X-Forwarded-For changes nothing: all rooms count for the peer.
     """
@@ -297,7 +297,7 @@ async def test_header_of_a_stranger_is_not_believed() -> None:
         assert await rooms_taken(host, None, address="192.0.2.1", name="c") == 3
 
 
-async def test_header_of_a_trusted_proxy_is_believed() -> None:
+async def test_the_header_of_a_trusted_proxy_is_used() -> None:
     """
     Behind a trusted proxy each client has rooms of its own, and no client gains by writing more into the header.
     """
@@ -346,7 +346,7 @@ def test_sockets_and_requests_share_the_limit(serve: Serve, *, trusted: bool) ->
 # --- Rooms that may be had ----------------------------------------------------------------------------------------------
 
 
-async def test_full_house_is_503() -> None:
+async def test_a_full_server_is_503() -> None:
     """
     When the server holds as many rooms as it may, another is refused with a time to come back, and those open go on.
     """
@@ -377,7 +377,7 @@ async def test_room_that_closed_can_be_had_again() -> None:
         assert host.rooms.keys() == {"lobby"}
 
 
-async def test_closed_doors() -> None:
+async def test_with_open_rooms_off_other_rooms_are_404() -> None:
     """
     Where rooms are not open to all visitors, one that the file does not name is 404 for every request, and one that it names
     works.
@@ -612,7 +612,7 @@ def test_time_of_the_tests_is_a_thursday() -> None:
 
 
 @pytest.mark.parametrize("path", ["/cost", "/cost.json", "/cost.svg?people=1000", "/cost.css", "/cost.js"])
-async def test_what_a_room_costs_is_not_computed_for_strangers(client: httpx.AsyncClient, path: str) -> None:
+async def test_the_server_serves_no_cost_page(client: httpx.AsyncClient, path: str) -> None:
     """
     A bill takes a third of a second of a core, and the server once answered it without a token. It answers 404 now, as for any other unknown path.
     """

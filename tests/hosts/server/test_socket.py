@@ -180,7 +180,7 @@ async def test_a_close_of_ours_waits_for_the_answer(host: App, room: ServerRoom)
     assert len(host.closing) == 0
 
 
-async def test_a_broken_frame_is_said_before_the_line_is_cut(room: ServerRoom) -> None:
+async def test_a_broken_frame_is_answered_with_a_close_before_the_end(room: ServerRoom) -> None:
     """After a violation the close frame is written and our half is closed, so that it is not lost with unread input."""
     for can_half_close, state in ((True, "half-closed"), (False, "closed")):
         socket, transport = opened(room)

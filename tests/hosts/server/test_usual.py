@@ -115,7 +115,7 @@ class Listener:
         """Go."""
 
 
-async def test_who_heard_unknown_hears_what_is_usual_and_then_what_is() -> None:
+async def test_a_subscriber_is_sent_unknown_then_estimated_then_counted() -> None:
     """
     When the averages are read, clients that were sent an unknown count are sent what is usual; and when one lease is over, what
     is. Averages do not learn from themselves.

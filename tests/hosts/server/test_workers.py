@@ -127,7 +127,7 @@ def test_a_worker_that_ends_is_started_again_after_a_moment(machine: Machine) ->
 
 
 @pytest.mark.parametrize("ready", [False, None])
-def test_one_that_cannot_start_ends_all(ready: bool | None, machine: Machine) -> None:  # noqa: FBT001
+def test_a_worker_that_cannot_start_ends_all(ready: bool | None, machine: Machine) -> None:  # noqa: FBT001
     """If a worker ends before it listens the others are ended too, no start is reported, and the error says where to look."""
     machine.ready = [True, ready]
     said: list[str] = []
@@ -137,7 +137,7 @@ def test_one_that_cannot_start_ends_all(ready: bool | None, machine: Machine) ->
     assert all(not process.is_alive() for process in STARTED)
 
 
-def test_an_address_of_redis_that_is_none_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_redis_url_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong with the address is an error of the configuration before any process is started."""
     monkeypatch.setattr(multiprocessing, "get_context", pytest.fail)
     with pytest.raises(ConfigError, match="redis: "):

@@ -124,7 +124,7 @@ class Routes:
         svg = badge(presence).encode()
         return cacheable(request, svg, self._presence_max_age, media_type="image/svg+xml")
 
-    # --- Paths of the planning document's app -----------------------------------------------------------------
+    # --- The document API -------------------------------------------------------------------------------------
 
     async def document_presence(self, request: Request) -> Response:
         """Answer the presence of the default room in the form of the document API."""

@@ -116,7 +116,7 @@ def test_a_public_address_is_capped() -> None:
     assert prefixes.hash_if_capped(PROXY, "192.168.1.1", wall_ms=0) is None
 
 
-def test_operator_says_who_is_not_capped() -> None:
+def test_the_operator_declares_uncapped_networks() -> None:
     """
     A school behind one public address is declared, and then private networks are capped like others.
     """

@@ -167,7 +167,7 @@ async def test_unsigned_report_opens_no_room() -> None:
         assert host.rooms.keys() == {"lobby"}
 
 
-async def test_clients_that_flip_coins_are_refused() -> None:
+async def test_legacy_clients_are_rejected_where_ids_are_signed() -> None:
     """
     Their heartbeat is 403 for any id, since one signed id could send any number of legacy reports; their reads go on.
     """

@@ -46,7 +46,7 @@ def test_badge_is_a_picture_of_the_label(label: str) -> None:
     assert int(left.get("width") or 0) + int(right.get("width") or 0) == int(root.get("width") or 0)
 
 
-def test_badge_is_grey_when_it_is_not_live() -> None:
+def test_badge_is_gray_when_it_is_not_live() -> None:
     """
     What is not known for sure has another colour, and says why.
     """

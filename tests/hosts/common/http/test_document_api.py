@@ -93,7 +93,7 @@ def test_heartbeat_is_read() -> None:
     assert decode_heartbeat(b'{"sessionId": "s1"}', MOODS) == Join("s1", "presence")
 
 
-def test_dialect_reads_two_words() -> None:
+def test_the_document_codec_decodes_two_messages() -> None:
     """
     Its sockets say mood and ping, and nothing else.
     """
@@ -106,7 +106,7 @@ def test_dialect_reads_two_words() -> None:
         assert refused.value.code == "unknown_type"
 
 
-def test_dialect_writes_that_apps_messages() -> None:
+def test_the_document_codec_encodes_that_apps_messages() -> None:
     """
     Its sockets hear presence in that app's words, and errors in the one shape.
     """
@@ -119,7 +119,7 @@ def test_dialect_writes_that_apps_messages() -> None:
 # --- Over HTTP and sockets ------------------------------------------------------------------------------------------------
 
 
-async def test_it_speaks_of_the_default_room() -> None:
+async def test_it_serves_the_default_room() -> None:
     """
     A visitor of these paths is in the room that the config names, together with the visitors of the v1 paths.
     """
@@ -182,7 +182,7 @@ async def open_room(url: str, session_id: str, mood: str = "release") -> WireSoc
     return socket
 
 
-async def test_room_speaks_that_dialect(serve: Serve) -> None:
+async def test_a_room_serves_document_clients(serve: Serve) -> None:
     """
     A socket of that app joins with its query, is sent every change, changes its mood, and gets errors for what it cannot
     say; one id with odd characters in two tabs is one person.

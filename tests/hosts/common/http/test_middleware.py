@@ -108,7 +108,7 @@ async def test_every_error_has_one_shape_and_is_counted(caplog: pytest.LogCaptur
     assert "is locked" in caplog.text
 
 
-async def test_an_origin_that_may_not_ask_is_refused() -> None:
+async def test_an_origin_that_is_not_allowed_is_rejected() -> None:
     """A page of another site is refused before its body is read; its own site and programs without an origin are not."""
     async with a_client(origins=("https://mine.example",)) as client:
         for origin, status in (("https://mine.example", 200), ("https://other.example", 403)):
@@ -117,7 +117,7 @@ async def test_an_origin_that_may_not_ask_is_refused() -> None:
         assert (await client.post("/echo", content=b"x")).status_code == 200
 
 
-async def test_where_all_may_ask_one_copy_serves_all() -> None:
+async def test_where_every_origin_is_allowed_one_copy_serves_all() -> None:
     """Where every origin may ask, the answer says so whether or not a page asks, and does not vary: caches keep one copy."""
     async with a_client() as client:
         for headers in ({}, {"Origin": "https://other.example"}):
@@ -126,7 +126,7 @@ async def test_where_all_may_ask_one_copy_serves_all() -> None:
             assert "origin" not in answer.headers.get("vary", "").lower()
 
 
-async def test_where_some_may_ask_the_answer_varies() -> None:
+async def test_where_some_origins_are_allowed_the_answer_varies() -> None:
     """Where one site may ask, its pages may read the answer and caches keep it apart from those for others."""
     async with a_client(origins=("https://mine.example",)) as client:
         answer = await client.post("/echo", content=b"x", headers={"Origin": "https://mine.example"})

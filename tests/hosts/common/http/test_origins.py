@@ -42,7 +42,7 @@ def test_origin(origin: str | None, host: str | None, allowed: tuple[str, ...], 
         assert (error.value.code, error.value.status) == ("forbidden_origin", 403)
 
 
-def test_pages_may_read_where_they_may_ask() -> None:
+def test_pages_may_read_where_their_origin_is_allowed() -> None:
     """
     Where all origins may ask the answer is the same for all; where some may, it varies, and names the one that asks.
     """

@@ -127,7 +127,7 @@ def test_a_client_learns_of_its_own_errors_only(caplog: pytest.LogCaptureFixture
     ("length", "refused"),
     [(None, False), ("", False), ("10", False), ("11", True), ("-11", False), ("x", False)],
 )
-def test_a_body_that_is_announced_to_be_too_long_is_refused(length: str | None, refused: bool) -> None:  # noqa: FBT001
+def test_a_body_that_declares_too_great_a_length_is_rejected(length: str | None, refused: bool) -> None:  # noqa: FBT001
     """A declared length beyond the limit is 413; one that is missing or no number is left to the reading."""
     if refused:
         with pytest.raises(ClientError) as error:

@@ -81,7 +81,7 @@ class FakeRoom:
         return VisitorKey(visitor.encode())
 
 
-class FakeSession(Connection):
+class FakeConnection(Connection):
     """A socket that notes what is sent."""
 
     def __init__(self, room: FakeRoom) -> None:
@@ -119,15 +119,15 @@ def room() -> FakeRoom:
     return FakeRoom()
 
 
-def joined(room: FakeRoom) -> FakeSession:
-    connection = FakeSession(room)
+def joined(room: FakeRoom) -> FakeConnection:
+    connection = FakeConnection(room)
     connection.say("join", visitor=VISITOR)
     return connection
 
 
 def test_a_join_is_an_event_and_makes_a_subscriber(room: FakeRoom) -> None:
     """A join counts its visitor under a hash, subscribes the socket, and settles it; the mood goes along."""
-    connection = FakeSession(room)
+    connection = FakeConnection(room)
     assert (connection.role, connection in room.sockets, room.subscribers) == (NEW, True, {})
     connection.say("join", visitor=VISITOR, mood="calm")
     assert room.events == [Joined(connection, VisitorKey(VISITOR.encode()), "calm")]
@@ -152,7 +152,7 @@ def test_a_refused_join_leaves_no_trace(room: FakeRoom) -> None:
 
 def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
     """An observer gets every change, is no visitor, has no mood, and the room learns when it is gone."""
-    connection = FakeSession(room)
+    connection = FakeConnection(room)
     connection.say("observe")
     connection.say("mood", mood="calm")
     connection.say("leave")
@@ -160,7 +160,7 @@ def test_an_observer_subscribes_and_is_not_counted(room: FakeRoom) -> None:
     assert (connection.errors, room.subscribers, connection.closed) == (["not_joined"], {}, [NORMAL_CLOSURE])
 
 
-def test_a_socket_is_one_thing_once(room: FakeRoom) -> None:
+def test_a_connection_joins_or_observes_once(room: FakeRoom) -> None:
     """A second join or observe is refused, whichever came first, and changes nothing."""
     connection = joined(room)
     connection.say("observe")
@@ -178,15 +178,15 @@ def test_a_mood_needs_a_person_and_the_room(room: FakeRoom) -> None:
     assert connection.errors == ["unknown_mood"]
 
 
-def test_a_heartbeat_is_answered_with_the_time(room: FakeRoom) -> None:
+def test_a_time_request_is_answered_with_the_time(room: FakeRoom) -> None:
     """The answer carries the sender's time back and the server's shared time."""
-    connection = FakeSession(room)
+    connection = FakeConnection(room)
     connection.say("time", sent_ms=5)
     assert connection.sent == [{"type": "time", "sent_ms": 5, "now_ms": room.host.clock.wall_ms()}]
 
 
-def test_chatter_renews_no_lease_twice(room: FakeRoom) -> None:
-    """What arrives is a sign that the client lives, and becomes an event only when half a ping time has passed since the last."""
+def test_a_chatty_connection_renews_its_lease_once_in_half_a_ping(room: FakeRoom) -> None:
+    """Bytes that arrive renew the lease, and become an event only when half a ping time has passed since the last."""
     connection = joined(room)
     for _ in range(4):
         room.host.clock.ms += room.ping_ms // 4
@@ -221,7 +221,7 @@ def test_a_leave_ends_the_visit_before_the_socket(room: FakeRoom) -> None:
     assert (room.events[1:], connection.closed) == ([Left(connection)], [NORMAL_CLOSURE])
 
 
-def test_too_much_nonsense_closes(room: FakeRoom) -> None:
+def test_too_many_bad_messages_close(room: FakeRoom) -> None:
     """Each message without sense is answered; at the limit the socket is closed for good, and every one was counted."""
     connection = joined(room)
     for text in (b"{", b"[]", b'{"type":"dance"}'):

@@ -44,7 +44,7 @@ def test_all_forms_say_the_same() -> None:
     assert json.loads(text) == {"type": "presence"} | json.loads(encoded.body)
 
 
-def test_each_dialect_has_its_own_text() -> None:
+def test_each_codec_has_its_own_text() -> None:
     """Connections of document clients and of ours share the encoded presence, and get different messages."""
     encoded = EncodedPresence(PRESENCE)
     assert encoded.text(document_api.DOCUMENT_CODEC) != encoded.text(PROTOCOL)

@@ -205,7 +205,7 @@ def test_reports_are_noted(clock: HandClock) -> None:
     assert noted == [report]
 
 
-def test_what_is_usual_stands_in_for_a_count_that_is_not_known(clock: HandClock) -> None:
+def test_an_unknown_count_is_estimated_from_the_history(clock: HandClock) -> None:
     """A room that knows no count says what is usual, if it is set so and the averages are known."""
     averages = History()
     for week in (3, 2, 1):

@@ -59,7 +59,7 @@ def source(store: MemoryStore, clock: Clock) -> StoreSecrets:
 
 
 async def test_secrets_are_kept_ahead_of_their_epoch(store: MemoryStore, clock: Clock) -> None:
-    """The housekeeping puts the secrets of this epoch and the next into the store once, each of the right length."""
+    """Reconciling puts the secrets of this epoch and the next into the store once, each of the right length."""
     await keep_secrets(store, epoch=EPOCH, epoch_ms=DAY_MS, clock=clock)
     found = [await store.get(f"secret/{epoch}") for epoch in (EPOCH, EPOCH + 1)]
     assert [secret and len(secret) for secret in found] == [SECRET_BYTES] * 2
@@ -96,7 +96,7 @@ async def test_a_secret_of_another_length_is_none(source: StoreSecrets, store: M
     assert await source.find(EPOCH) == proposed
 
 
-async def test_a_visitor_keeps_the_key_of_the_last_epoch(source: StoreSecrets) -> None:
+async def test_a_visitor_keeps_the_key_of_the_former_epoch(source: StoreSecrets) -> None:
     """A visitor whom the room holds under the last secret keeps that key; another is hashed under the current one."""
     secrets = Secrets()
     held: set[VisitorKey] = set()
@@ -112,7 +112,7 @@ async def test_a_visitor_keeps_the_key_of_the_last_epoch(source: StoreSecrets) -
     assert secrets.visitor_key(VISITOR, room="lobby", holds=held.__contains__) == second
 
 
-async def test_a_secret_that_the_others_lost_becomes_the_former_one(
+async def test_a_secret_that_the_source_lost_becomes_the_former_one(
     source: StoreSecrets, store: MemoryStore
 ) -> None:
     """When all agree on another secret within an epoch, visitors who joined under ours keep their keys."""
@@ -136,7 +136,7 @@ async def test_a_secret_that_was_lost_with_the_store_is_put_back(
     assert secrets.current == (await store.get(f"secret/{EPOCH}"),)
 
 
-async def test_the_last_secret_goes_on_while_the_others_cannot_be_reached() -> None:
+async def test_the_former_secret_stays_in_use_while_the_coordinator_cannot_be_reached() -> None:
     """Without the others a room goes on with the last secret, and asks again the next time; without that it fails."""
     secrets, last = Secrets(), draw_secret()
     await secrets.load(Away({EPOCH - 1: last}), EPOCH)

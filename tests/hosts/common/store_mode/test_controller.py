@@ -86,7 +86,7 @@ async def test_a_panel_that_is_too_large_gets_a_lower_rate() -> None:
     assert 1.0 in {rate for _, rate in room.rates[1:]}
 
 
-async def test_a_lease_that_ends_in_silence_is_noted_once() -> None:
+async def test_an_expired_lease_is_recorded_once() -> None:
     """A visitor who stops reporting is noted when the lease ends, with the ticket and nothing else, and not again; one who leaves is not."""
     desk = Desk()
     await desk.turn()
@@ -113,7 +113,7 @@ async def test_arrivals_are_averaged_over_the_time_that_passed() -> None:
     assert (await desk.turn(3_600_000)).room("lobby").arrivals_per_ms < room.arrivals_per_ms / 100
 
 
-async def test_a_room_that_is_over_is_said_no_more() -> None:
+async def test_an_empty_room_is_dropped_from_the_control() -> None:
     """When the last report and the last expired lease are past, a room is not in the control, which does not grow with names."""
     desk = Desk()
     await desk.report([1], room="garden")
@@ -121,7 +121,7 @@ async def test_a_room_that_is_over_is_said_no_more() -> None:
     assert "garden" not in (await desk.turn(2 * DAY_MS)).rooms
 
 
-async def test_a_damaged_control_is_begun_again() -> None:
+async def test_a_damaged_control_is_replaced() -> None:
     """A control that cannot be read is written again from what is in the store."""
     desk = Desk()
     await desk.report([1])

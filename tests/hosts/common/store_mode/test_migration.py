@@ -29,7 +29,7 @@ NAMES = (f"visitor-{number:012}" for number in count())
 
 
 class Both:
-    """A writer in KV and a room with its follower, over one store and one clock."""
+    """A writer in KV and a room with its migration, over one store and one clock."""
 
     def __init__(self) -> None:
         self.now_ms = 1_767_225_600_000
@@ -146,7 +146,7 @@ async def test_progress_ends_when_all_visitors_report_to_the_object(
 
 async def test_hibernation_brings_no_visitor_back_who_left(both: Both, visitors: Iterator[str]) -> None:
     """
-    A follower that has forgotten all reads it again, and changes nothing about who is there.
+    A migration that was reset reads all records again, and changes nothing about who is there.
     """
     ann, bob = next(visitors), next(visitors)
     await both.old(ann)
@@ -179,7 +179,7 @@ async def test_a_failed_put_is_repeated_in_the_next_round(
     assert await both.counts() == (1, 1)
 
 
-async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None:
+async def test_the_rate_is_the_controllers(both: Both, visitors: Iterator[str]) -> None:
     """
     A room whose rate falls before the controller's counts right all the same, and has the seats back that it dropped.
     """
@@ -202,7 +202,7 @@ async def test_the_rate_is_the_jobs(both: Both, visitors: Iterator[str]) -> None
     assert both.room.panel.seat_count == sum(drawn < rate for drawn in tickets)
 
 
-async def test_it_is_over_when_the_job_has_stopped(both: Both) -> None:
+async def test_it_is_over_when_the_controller_has_stopped(both: Both) -> None:
     """
     A migration ends when the controller has not run for a while, and when its control was deleted.
     """

@@ -56,13 +56,13 @@ def test_only_leases_that_run_are_counted() -> None:
     assert (seen.moods, seen.unspoken) == ({"calm": 1, "glad": 0}, 2)
 
 
-def test_without_a_job_nothing_is_known() -> None:
+def test_without_a_control_the_count_is_unknown() -> None:
     """As long as the controller has never run the count is unknown, not 0, and the epoch is that of the clock."""
     seen = reading(a_record(1), control=None)
     assert (seen.count, seen.low, seen.high, seen.method, seen.epoch) == (None, 0, None, "unknown", 20_000)
 
 
-def test_a_seat_stands_for_those_who_were_not_asked() -> None:
+def test_a_seat_stands_for_visitors_outside_the_sample() -> None:
     """At a rate of a quarter each seat below it is four people, those above it are none, and the interval holds the count."""
     records = [a_record(number, "calm", ticket=(number + 0.5) / 1_000) for number in range(1_000)]
     seen = reading(*records, control=with_rate(0.25))
@@ -83,7 +83,7 @@ def test_the_lowest_rate_that_still_counts_is_the_sample() -> None:
 
 
 @pytest.mark.parametrize("suspect", [0, 5])
-def test_silent_ends_lower_the_count(suspect: int) -> None:
+def test_expired_leases_lower_the_count(suspect: int) -> None:
     """As often as leases ended in silence lately, as many of those who are counted are probably gone; the interval still holds all of them."""
     expired = tuple((NOW_MS - 1_000 * number, TICKETS // 10) for number in range(suspect))
     seen = reading(

@@ -104,7 +104,7 @@ async def test_a_value_whose_time_ends_meanwhile_is_passed_over() -> None:
     assert await read_values(store, "lobby") == [values(2)]
 
 
-def test_a_room_without_a_word_of_the_job_is_new() -> None:
+def test_a_room_that_the_control_does_not_name_is_new() -> None:
     """In a room that the controller has not seen every visitor is in the sample, since the controller's last run."""
     assert CONTROL_OF.room("lobby") == ROOM
     assert CONTROL_OF.room("new") == RoomControl(changed_at_ms=10, since_ms=10)

@@ -54,7 +54,7 @@ def test_only_a_bucket_delays_a_report() -> None:
     assert policy.bucket_ms == 2_000
 
 
-def test_a_rate_goes_on_where_the_job_left_it() -> None:
+def test_a_rate_continues_from_the_control() -> None:
     """The rate is the controller's, and its lowest still counts until it has spread to clients and writers."""
     config = StoreModeConfig(
         propagation_ms=30_000, server=ServerConfig(room=RoomConfig(rate_propagation_ms=10_000))

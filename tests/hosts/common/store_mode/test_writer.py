@@ -119,7 +119,7 @@ async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
         assert [(await writer.presence("lobby")).count for writer in (a, b)] == [3, 3]
 
 
-async def test_without_a_job_reports_are_refused() -> None:
+async def test_without_a_controller_reports_are_rejected() -> None:
     """Before the first run of the controller visitors cannot be counted: reports and leaves get 503 with a time to retry."""
     desk = Desk()
     async with desk.writer() as writer:
@@ -148,7 +148,7 @@ async def test_a_visitor_outside_the_sample_writes_nothing() -> None:
         assert 0 <= sum(await desk.stored()) - before < 50
 
 
-async def test_a_report_that_could_not_be_kept_is_refused() -> None:
+async def test_a_report_that_could_not_be_stored_is_an_error() -> None:
     """Where each report is a write of its own, one that the store does not take is an error for its client, and is counted."""
     desk = Desk()
     await desk.run_controller()
@@ -159,7 +159,7 @@ async def test_a_report_that_could_not_be_kept_is_refused() -> None:
         assert (error.value.status, writer.puts_failed) == (503, 1)
 
 
-async def test_an_epoch_of_long_ago_begins_a_new_stay() -> None:
+async def test_an_epoch_of_long_ago_begins_a_new_visit() -> None:
     """A report of an epoch whose secret is gone is refused with the code that makes a client begin again; that of yesterday counts."""
     desk = Desk()
     await desk.run_controller()

@@ -47,7 +47,7 @@ async def seen(host: App, query: str = "") -> dict[str, Any]:
     return dict(answer.json())
 
 
-async def test_it_says_who_is_there_and_who_came() -> None:
+async def test_the_body_has_the_people_here_and_today() -> None:
     """Three people, of whom one leaves: two are here, three came, and three were most."""
     async with host_inside(admin_token=TOKEN, push_ms=20) as host, client_of(host) as client:
         lobby = host.rooms["lobby"]
@@ -103,7 +103,7 @@ async def test_the_prefix_with_most_seats_is_shown_as_a_hash() -> None:
     assert "203.0.113" not in page + json.dumps(body)
 
 
-async def test_it_says_how_the_store_fares() -> None:
+async def test_the_body_has_the_state_of_the_store() -> None:
     """When the last save was and how many failed, so that a full disk is seen before a restart."""
     clock, store = HandClock(), FullDisk()
     async with host_inside(store=store, admin_token=TOKEN, clock=clock) as host:
@@ -135,7 +135,7 @@ async def test_the_averages_of_the_week_are_drawn() -> None:
     assert "<td>40</td>" in page
 
 
-async def test_a_room_of_which_nothing_is_known() -> None:
+async def test_a_room_with_an_unknown_count() -> None:
     """After a crash the page shows an unknown count, and not 0."""
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         host._unknown_until_ms = host.clock.now_ms() + 60_000

@@ -68,14 +68,14 @@ def test_what_is_missing_breaks_the_line() -> None:
     assert "h0" in paths(day_chart(timeline, [], now_ms=NOON_MS), "line")[1]
 
 
-def test_what_is_usual_is_a_stair() -> None:
+def test_the_usual_count_is_a_step_line() -> None:
     """The averages of the hours that are shown are drawn as stairs, which end where an hour was never seen."""
     week = [{"hour": hour, "count": 10.0} for hour in (80, 81, 83)]
     (stairs,) = paths(day_chart([], week, now_ms=NOON_MS), "usual")
     assert (stairs.count("M"), stairs.count("V"), stairs.count("H")) == (2, 1, 3)
 
 
-def test_nothing_known_is_said_so() -> None:
+def test_a_chart_without_data_says_so() -> None:
     """Before anything is known both charts are there, and say so."""
     assert "no data yet" in day_chart([], [], now_ms=NOON_MS)
     assert "no data yet" in week_chart([], now_ms=NOON_MS)

@@ -96,7 +96,7 @@ async def test_what_is_not_known_is_not_zero(body: dict[str, Any]) -> None:
     assert "at least 3; not known yet" in texts
 
 
-async def test_trouble_stands_out(body: dict[str, Any]) -> None:
+async def test_problems_stand_out(body: dict[str, Any]) -> None:
     """Failures of the store, reports that were shed, suspect nodes and a prefix alarm are marked; without them nothing is."""
     assert 'class="worry"' not in admin_page(body)
     body["store"]["failures"] = 2

@@ -12,7 +12,7 @@ from breathing_room.core.wire import encode
 from breathing_room.core.write_policies.records import decode_records
 from breathing_room.ports import Store
 
-log = logging.getLogger("breathing_room.stateless")
+log = logging.getLogger("breathing_room.store_mode")
 
 CONTROL: Final = "control"
 REPORTS: Final = "reports/"

@@ -34,7 +34,7 @@ from breathing_room.stores import open_store
 if TYPE_CHECKING:
     from breathing_room.core.identity import VisitorKey
 
-log = logging.getLogger("breathing_room.stateless")
+log = logging.getLogger("breathing_room.store_mode")
 
 RETRIES_MAX: Final = 6
 """Retries of a failed put, after 1, 2, 4, … s: a minute in all."""
