@@ -47,7 +47,7 @@ class Kept(MemoryStore):
         return 0 if value is None else decode_snapshot(value).count
 
 
-class Listener:
+class RecordingSubscriber:
     """A subscriber that records what it is sent."""
 
     def __init__(self) -> None:
@@ -317,10 +317,10 @@ async def test_idle_room_is_closed_and_comes_back_counted(host: App) -> None:
     await host._close_idle_rooms()
     assert "passing" in host.rooms
     room.feed(PanelLeft(room.visitor_key(VISITOR)))
-    room.subscribers[listener := Listener()] = None
+    room.subscribers[subscriber := RecordingSubscriber()] = None
     await host._close_idle_rooms()
     assert "passing" in host.rooms
-    room.subscribers.pop(listener)
+    room.subscribers.pop(subscriber)
     await host._close_idle_rooms()
     assert host.rooms.keys() == {"lobby"}
     assert host.enter("passing", address=None, forwarded_for=None).presence().method == "counted"

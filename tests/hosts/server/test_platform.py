@@ -22,7 +22,7 @@ VISITOR = "visitor-0123456789"
 BURST = 100
 
 
-class Listener:
+class RecordingSubscriber:
     """A subscriber that notes what it is sent."""
 
     def __init__(self) -> None:
@@ -63,15 +63,15 @@ async def test_every_subscriber_of_many_is_sent_a_change(host: App) -> None:
     The subscribers of several slices are sent a change, each once, without holding up the event loop.
     """
     room = host.rooms["lobby"]
-    subscribers = [Listener() for _ in range(3 * SLICE + 7)]
+    subscribers = [RecordingSubscriber() for _ in range(3 * SLICE + 7)]
     room.subscribers.update(dict.fromkeys(subscribers))
     come(room)
     await asyncio.sleep(0)
     assert (
-        sum(bool(listener.received) for listener in subscribers) == SLICE
+        sum(bool(subscriber.received) for subscriber in subscribers) == SLICE
     )  # The others have their turn after us.
     await asyncio.sleep(0.01)
-    assert all(listener.received == [1] for listener in subscribers)
+    assert all(subscriber.received == [1] for subscriber in subscribers)
     assert host.counters.pushes == len(subscribers)
     room.subscribers.clear()
 
@@ -82,19 +82,19 @@ async def test_many_subscribers_are_sent_changes_less_often() -> None:
     """
     async with host_inside(push_ms=20, pushes_per_s=100) as host:
         room = host.rooms["lobby"]
-        subscribers = [Listener() for _ in range(30)]
+        subscribers = [RecordingSubscriber() for _ in range(30)]
         come(room)
         await asyncio.sleep(0)
         room.subscribers.update(dict.fromkeys(subscribers))
-        for listener in subscribers:
-            room.room.apply(ObserverJoined(listener), now_ms=host.clock.now_ms())
+        for subscriber in subscribers:
+            room.room.apply(ObserverJoined(subscriber), now_ms=host.clock.now_ms())
         sent_at_s = asyncio.get_running_loop().time()
         come(room, "visitor-another-one")
         async with asyncio.timeout(5):
             while subscribers[-1].received[-1:] != [2]:  # noqa: ASYNC110 -- a listener has no event for it
                 await asyncio.sleep(0.01)
         assert asyncio.get_running_loop().time() - sent_at_s >= 0.29
-        assert all(listener.received == [2] for listener in subscribers)
+        assert all(subscriber.received == [2] for subscriber in subscribers)
         room.subscribers.clear()
 
 
@@ -103,7 +103,7 @@ async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App
     A change during a long fan-out reaches every subscriber, those too who had been sent the old presence already.
     """
     room = host.rooms["lobby"]
-    subscribers = [Listener() for _ in range(2 * SLICE + 7)]
+    subscribers = [RecordingSubscriber() for _ in range(2 * SLICE + 7)]
     room.subscribers.update(dict.fromkeys(subscribers))
     come(room)
     await asyncio.sleep(0)
@@ -111,10 +111,10 @@ async def test_a_change_during_a_long_fan_out_reaches_every_subscriber(host: App
     # Within the telling: as if the next push had fallen due already.
     room.platform._sent = later
     await asyncio.sleep(0.01)
-    assert {len(listener.received) for listener in subscribers} == {1, 2} or all(
-        listener.received for listener in subscribers
+    assert {len(subscriber.received) for subscriber in subscribers} == {1, 2} or all(
+        subscriber.received for subscriber in subscribers
     )
-    first = [listener for listener in subscribers if len(listener.received) == 2]
+    first = [subscriber for subscriber in subscribers if len(subscriber.received) == 2]
     assert len(first) >= SLICE
     room.subscribers.clear()
 
@@ -127,10 +127,10 @@ async def test_what_is_owed_is_sent_before_a_restart(host: App) -> None:
     A subscriber that is sent away in the turn in which the room changed is sent that first.
     """
     room = host.rooms["lobby"]
-    room.subscribers[listener := Listener()] = None
+    room.subscribers[subscriber := RecordingSubscriber()] = None
     come(room)
     host.disconnect_room(room)
-    assert listener.received == [1, "close 1012"]
+    assert subscriber.received == [1, "close 1012"]
     room.subscribers.clear()
 
 

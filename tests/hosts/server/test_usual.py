@@ -102,7 +102,7 @@ class Slow(MemoryStore):
         return await super().get(key)
 
 
-class Listener:
+class RecordingSubscriber:
     """A subscriber that records what it is sent."""
 
     def __init__(self) -> None:
@@ -128,11 +128,11 @@ async def test_a_subscriber_is_sent_unknown_then_estimated_then_counted() -> Non
     ) as host:
         room = host.rooms["lobby"]
         assert (room.presence().method, room.latest().presence.method) == ("unknown", "unknown")
-        room.subscribers[listener := Listener()] = None
+        room.subscribers[subscriber := RecordingSubscriber()] = None
         async with asyncio.timeout(5):
-            while not listener.received:  # noqa: ASYNC110 - it has no event
+            while not subscriber.received:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.01)
-        assert listener.received == ["estimated"]
+        assert subscriber.received == ["estimated"]
         assert room.latest().presence.count == 10
         observed_h = [hour["observed_h"] for hour in (await host.history("lobby")).averages()]
         clock.ms += 5_000
@@ -141,7 +141,7 @@ async def test_a_subscriber_is_sent_unknown_then_estimated_then_counted() -> Non
         clock.ms += 5_001
         room.on_timer()
         await asyncio.sleep(0)
-        assert listener.received == ["estimated", "counted"]
+        assert subscriber.received == ["estimated", "counted"]
         assert room.presence().count == 0
         room.subscribers.clear()
 

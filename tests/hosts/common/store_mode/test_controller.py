@@ -22,7 +22,7 @@ CONFIG = StoreModeConfig(
 LEASE_MS = CONFIG.server.room.heartbeat_lease_ms
 
 
-class Desk:
+class ControllerScene:
     """A store, a clock, and the controller over both."""
 
     def __init__(self, config: StoreModeConfig = CONFIG) -> None:
@@ -49,81 +49,81 @@ class Desk:
 
 async def test_what_is_returned_is_what_is_stored() -> None:
     """A turn writes what it returns, and before any report it has nothing to say of any room."""
-    desk = Desk()
-    control = await desk.turn()
-    assert control == await read_control(desk.store) == Control(as_of_ms=START_MS, epoch=20_000)
+    scene = ControllerScene()
+    control = await scene.turn()
+    assert control == await read_control(scene.store) == Control(as_of_ms=START_MS, epoch=20_000)
 
 
 async def test_secrets_are_drawn_once_and_one_epoch_ahead() -> None:
     """There is a secret for this epoch and the next before any visitor needs it; a later turn keeps it; an old one goes when no stay can need it."""
-    desk = Desk()
-    await desk.turn()
-    first = [await desk.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)]
+    scene = ControllerScene()
+    await scene.turn()
+    first = [await scene.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)]
     assert len({*first, None}) == 3
-    await desk.turn(60_000)
-    assert [await desk.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)] == first
-    await desk.turn(DAY_MS)
-    assert await desk.store.get(f"{SECRET}20000") == first[0]
-    await desk.turn(DAY_MS)
-    assert await desk.store.get(f"{SECRET}20000") is None
+    await scene.turn(60_000)
+    assert [await scene.store.get(f"{SECRET}{epoch}") for epoch in (20_000, 20_001)] == first
+    await scene.turn(DAY_MS)
+    assert await scene.store.get(f"{SECRET}20000") == first[0]
+    await scene.turn(DAY_MS)
+    assert await scene.store.get(f"{SECRET}20000") is None
 
 
 async def test_a_clock_that_steps_back_takes_no_epoch_back() -> None:
     """An epoch that was published stays, also when the clock of a later run is behind."""
-    desk = Desk()
-    await desk.turn(DAY_MS)
-    assert (await desk.turn(-DAY_MS)).epoch == 20_001
+    scene = ControllerScene()
+    await scene.turn(DAY_MS)
+    assert (await scene.turn(-DAY_MS)).epoch == 20_001
 
 
 async def test_a_panel_that_is_too_large_gets_a_lower_rate() -> None:
     """Four times as many seats as the panel may have lower the rate to about a quarter, and the former rate counts until the new one has spread."""
-    desk = Desk()
-    await desk.turn()
-    await desk.report(range(400))
-    room = (await desk.turn(1_000)).room("lobby")
+    scene = ControllerScene()
+    await scene.turn()
+    await scene.report(range(400))
+    room = (await scene.turn(1_000)).room("lobby")
     assert 0.15 < room.rates[0][1] < 0.35
-    assert room.changed_at_ms == desk.now_ms
+    assert room.changed_at_ms == scene.now_ms
     assert 1.0 in {rate for _, rate in room.rates[1:]}
 
 
 async def test_an_expired_lease_is_recorded_once() -> None:
     """A visitor who stops reporting is noted when the lease ends, with the ticket and nothing else, and not again; one who leaves is not."""
-    desk = Desk()
-    await desk.turn()
-    await desk.report([1], ticket=0.5)
-    await desk.report([2], ticket=0.25, here=False)
-    began_ms = desk.now_ms
-    assert (await desk.turn(LEASE_MS - 1)).room("lobby").expired == ()
-    expired = (await desk.turn(60_000)).room("lobby").expired
+    scene = ControllerScene()
+    await scene.turn()
+    await scene.report([1], ticket=0.5)
+    await scene.report([2], ticket=0.25, here=False)
+    began_ms = scene.now_ms
+    assert (await scene.turn(LEASE_MS - 1)).room("lobby").expired == ()
+    expired = (await scene.turn(60_000)).room("lobby").expired
     assert expired == ((began_ms + LEASE_MS, TICKETS // 2),)
-    assert (await desk.turn(60_000)).room("lobby").expired == expired
+    assert (await scene.turn(60_000)).room("lobby").expired == expired
 
 
 async def test_arrivals_are_averaged_over_the_time_that_passed() -> None:
     """Reports since the last turn count once each, whether a turn comes after a second or after a minute."""
-    desk = Desk()
-    await desk.turn()
+    scene = ControllerScene()
+    await scene.turn()
     for number in range(10):
-        desk.now_ms += 1_000
-        await desk.report([number])
-    room = (await desk.turn()).room("lobby")
+        scene.now_ms += 1_000
+        await scene.report([number])
+    room = (await scene.turn()).room("lobby")
     assert 0 < room.arrivals_per_ms < 10 / 10_000
-    same = (await desk.turn()).room("lobby")
+    same = (await scene.turn()).room("lobby")
     assert same.arrivals_per_ms == room.arrivals_per_ms
-    assert (await desk.turn(3_600_000)).room("lobby").arrivals_per_ms < room.arrivals_per_ms / 100
+    assert (await scene.turn(3_600_000)).room("lobby").arrivals_per_ms < room.arrivals_per_ms / 100
 
 
 async def test_an_empty_room_is_dropped_from_the_control() -> None:
     """When the last report and the last expired lease are past, a room is not in the control, which does not grow with names."""
-    desk = Desk()
-    await desk.report([1], room="garden")
-    assert "garden" in (await desk.turn()).rooms
-    assert "garden" not in (await desk.turn(2 * DAY_MS)).rooms
+    scene = ControllerScene()
+    await scene.report([1], room="garden")
+    assert "garden" in (await scene.turn()).rooms
+    assert "garden" not in (await scene.turn(2 * DAY_MS)).rooms
 
 
 async def test_a_damaged_control_is_replaced() -> None:
     """A control that cannot be read is written again from what is in the store."""
-    desk = Desk()
-    await desk.report([1])
-    await desk.store.put(CONTROL, b"{")
-    assert (await desk.turn()).rooms.keys() == {"lobby"}
+    scene = ControllerScene()
+    await scene.report([1])
+    await scene.store.put(CONTROL, b"{")
+    assert (await scene.turn()).rooms.keys() == {"lobby"}

@@ -28,7 +28,7 @@ CONFIG = StoreModeConfig(
 NAMES = (f"visitor-{number:012}" for number in count())
 
 
-class Both:
+class TwoSides:
     """A writer in KV and a room with its migration, over one store and one clock."""
 
     def __init__(self) -> None:
@@ -90,10 +90,10 @@ class Both:
 
 
 @pytest.fixture
-async def both() -> Both:
-    both = Both()
-    await both.begin()
-    return both
+async def sides() -> TwoSides:
+    sides = TwoSides()
+    await sides.begin()
+    return sides
 
 
 @pytest.fixture
@@ -101,66 +101,68 @@ def visitors() -> Iterator[str]:
     return NAMES
 
 
-async def test_each_side_knows_what_was_reported_to_the_other(both: Both, visitors: Iterator[str]) -> None:
+async def test_each_side_knows_what_was_reported_to_the_other(
+    sides: TwoSides, visitors: Iterator[str]
+) -> None:
     """
     People who come, feel otherwise and go on either side are counted once on both, with the mood that they named last.
     """
     ann, bob, cy, dee = (next(visitors) for _ in range(4))
-    await both.old(ann, "release")
-    await both.new(bob, "gratitude")
-    await both.sync()
-    assert await both.counts() == (2, 2)
-    await both.old(cy, "release")
-    await both.new(dee)
-    await both.new(ann, "gratitude")  # She has moved, and is still one person.
-    await both.old(bob)
-    await both.sync()
-    assert await both.counts() == (4, 4)
-    moods = both.room.presence(now_ms=both.now_ms).moods
-    assert moods == (await both.writer.presence(ROOM)).moods
+    await sides.old(ann, "release")
+    await sides.new(bob, "gratitude")
+    await sides.sync()
+    assert await sides.counts() == (2, 2)
+    await sides.old(cy, "release")
+    await sides.new(dee)
+    await sides.new(ann, "gratitude")  # She has moved, and is still one person.
+    await sides.old(bob)
+    await sides.sync()
+    assert await sides.counts() == (4, 4)
+    moods = sides.room.presence(now_ms=sides.now_ms).moods
+    assert moods == (await sides.writer.presence(ROOM)).moods
     assert (moods["gratitude"], moods["release"]) == (2, 1)
-    await both.old_leave(ann)
-    await both.new(cy, leaves=True)
-    await both.sync()
-    assert await both.counts() == (2, 2)
+    await sides.old_leave(ann)
+    await sides.new(cy, leaves=True)
+    await sides.sync()
+    assert await sides.counts() == (2, 2)
 
 
 async def test_progress_ends_when_all_visitors_report_to_the_object(
-    both: Both, visitors: Iterator[str]
+    sides: TwoSides, visitors: Iterator[str]
 ) -> None:
     """
     Visitors who reported to the writer last are counted as elsewhere, until they report to the object or leave.
     """
     ann, bob = next(visitors), next(visitors)
-    await both.old(ann)
-    await both.old(bob)
-    await both.sync()
-    assert both.migration.progress(both.room).elsewhere == 2
-    await both.new(ann)
-    assert both.migration.progress(both.room).elsewhere == 1
-    await both.old_leave(bob)
-    await both.sync()
-    progress = both.migration.progress(both.room)
+    await sides.old(ann)
+    await sides.old(bob)
+    await sides.sync()
+    assert sides.migration.progress(sides.room).elsewhere == 2
+    await sides.new(ann)
+    assert sides.migration.progress(sides.room).elsewhere == 1
+    await sides.old_leave(bob)
+    await sides.sync()
+    progress = sides.migration.progress(sides.room)
     assert (progress.syncing, progress.seats, progress.elsewhere) == (True, 1, 0)
 
 
-async def test_hibernation_brings_no_visitor_back_who_left(both: Both, visitors: Iterator[str]) -> None:
+async def test_hibernation_brings_no_visitor_back_who_left(sides: TwoSides, visitors: Iterator[str]) -> None:
     """
     A migration that was reset reads all records again, and changes nothing about who is there.
     """
     ann, bob = next(visitors), next(visitors)
-    await both.old(ann)
-    await both.old(bob)
-    await both.sync()
-    await both.new(ann, leaves=True)
-    await both.sync()
-    both.forget()
-    await both.sync()
-    assert await both.counts() == (1, 1)
+    await sides.old(ann)
+    await sides.old(bob)
+    await sides.sync()
+    await sides.new(ann, leaves=True)
+    await sides.sync()
+    sides.forget()
+    await sides.sync()
+    assert await sides.counts() == (1, 1)
 
 
 async def test_a_failed_put_is_repeated_in_the_next_round(
-    both: Both, visitors: Iterator[str], monkeypatch: pytest.MonkeyPatch
+    sides: TwoSides, visitors: Iterator[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     While the store fails each side goes on by itself, and then both agree again.
@@ -169,64 +171,64 @@ async def test_a_failed_put_is_repeated_in_the_next_round(
     async def fail(*_args: object, **_more: object) -> None:
         raise StoreError("injected", temporary=True)
 
-    await both.new(next(visitors))
+    await sides.new(next(visitors))
     with monkeypatch.context() as patch:
-        patch.setattr(both.store, "put", fail)
+        patch.setattr(sides.store, "put", fail)
         with pytest.raises(StoreError, match="injected"):
-            await both.sync()
-    assert await both.counts() == (0, 1)
-    await both.sync()
-    assert await both.counts() == (1, 1)
+            await sides.sync()
+    assert await sides.counts() == (0, 1)
+    await sides.sync()
+    assert await sides.counts() == (1, 1)
 
 
-async def test_the_rate_is_the_controllers(both: Both, visitors: Iterator[str]) -> None:
+async def test_the_rate_is_the_controllers(sides: TwoSides, visitors: Iterator[str]) -> None:
     """
     A room whose rate falls before the controller's counts right all the same, and has the seats back that it dropped.
     """
     people = 2 * CONFIG.server.room.panel_size
     tickets = []
     for visitor in (next(visitors) for _ in range(people)):
-        tickets.append(ticket(visitor, room=ROOM, epoch=both.epoch))
-        await both.old(visitor)
+        tickets.append(ticket(visitor, room=ROOM, epoch=sides.epoch))
+        await sides.old(visitor)
     for look in range(4):
-        await both.sync()
-        assert look or both.room.panel.rate < 1
-        for seen in (await both.writer.presence(ROOM), both.room.presence(now_ms=both.now_ms)):
+        await sides.sync()
+        assert look or sides.room.panel.rate < 1
+        for seen in (await sides.writer.presence(ROOM), sides.room.presence(now_ms=sides.now_ms)):
             assert seen.low is not None
             assert seen.high is not None
             assert seen.low <= people <= seen.high
-    rate = (await reconcile(both.store, CONFIG, clock=lambda: both.now_ms)).rooms[ROOM].rates[0][1]
+    rate = (await reconcile(sides.store, CONFIG, clock=lambda: sides.now_ms)).rooms[ROOM].rates[0][1]
     for _ in range(2):
-        await both.sync()
-    assert both.room.panel.rate == rate < 1
-    assert both.room.panel.seat_count == sum(drawn < rate for drawn in tickets)
+        await sides.sync()
+    assert sides.room.panel.rate == rate < 1
+    assert sides.room.panel.seat_count == sum(drawn < rate for drawn in tickets)
 
 
-async def test_it_is_over_when_the_controller_has_stopped(both: Both) -> None:
+async def test_it_is_over_when_the_controller_has_stopped(sides: TwoSides) -> None:
     """
     A migration ends when the controller has not run for a while, and when its control was deleted.
     """
-    await both.sync()
-    assert not both.migration.over
-    both.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.reconcile_ms
-    await both.sync()
-    assert both.migration.over
-    both.forget()
-    await both.store.delete(CONTROL)
-    await both.sync()
-    assert both.migration.over
+    await sides.sync()
+    assert not sides.migration.over
+    sides.now_ms += (JOBS_MISSED_MAX + 1) * CONFIG.reconcile_ms
+    await sides.sync()
+    assert sides.migration.over
+    sides.forget()
+    await sides.store.delete(CONTROL)
+    await sides.sync()
+    assert sides.migration.over
 
 
-async def test_a_room_begins_with_what_store_mode_left(both: Both, visitors: Iterator[str]) -> None:
+async def test_a_room_begins_with_what_store_mode_left(sides: TwoSides, visitors: Iterator[str]) -> None:
     """A room is taken over with the visitors who reported to the writers, with their moods; one of which the store holds nothing is not."""
     for _ in range(5):
-        await both.old(next(visitors), "release")
-    await both.writer.stop()
-    await reconcile(both.store, CONFIG, clock=lambda: both.now_ms)
-    taken = await take_over(both.store, CONFIG, both.room, now_ms=both.now_ms)
+        await sides.old(next(visitors), "release")
+    await sides.writer.stop()
+    await reconcile(sides.store, CONFIG, clock=lambda: sides.now_ms)
+    taken = await take_over(sides.store, CONFIG, sides.room, now_ms=sides.now_ms)
     assert taken is not None
-    presence = taken.presence(now_ms=both.now_ms)
+    presence = taken.presence(now_ms=sides.now_ms)
     assert (presence.count, presence.moods["release"], taken.panel.rate) == (5, 5, 1.0)
-    other = Room("attic", CONFIG.server.room, now_ms=both.now_ms, connection_is_lease=True)
-    assert await take_over(both.store, CONFIG, other, now_ms=both.now_ms) is None
-    assert await take_over(MemoryStore(), CONFIG, both.room, now_ms=both.now_ms) is None
+    other = Room("attic", CONFIG.server.room, now_ms=sides.now_ms, connection_is_lease=True)
+    assert await take_over(sides.store, CONFIG, other, now_ms=sides.now_ms) is None
+    assert await take_over(MemoryStore(), CONFIG, sides.room, now_ms=sides.now_ms) is None

@@ -46,7 +46,7 @@ class Watched(MemoryStore):
         self.closed += 1
 
 
-class Desk:
+class WriterAndController:
     def __init__(self, policy: str = EveryPolicy.name, **server: Any) -> None:
         self.now_ms = 20_000 * DAY_MS
         self.store = Watched(lambda: self.now_ms)
@@ -80,49 +80,49 @@ def a_beat(number: int, **more: Any) -> bytes:
 
 async def test_a_report_is_in_the_next_presence_of_its_writer() -> None:
     """Who reported here is in what this writer says at once, whether or not the store was read since, and leaves likewise."""
-    desk = Desk(BucketedPolicy.name)
-    await desk.run_controller()
-    async with desk.writer() as writer:
+    scene = WriterAndController(BucketedPolicy.name)
+    await scene.run_controller()
+    async with scene.writer() as writer:
         assert (await writer.presence("lobby")).count == 0
         assert (await writer.heartbeat("lobby", a_beat(1, mood="release"))).count == 1
         assert (await writer.heartbeat("lobby", a_beat(1, mood="gratitude"))).moods["gratitude"] == 1
         await writer.leave("lobby", a_beat(1))
         assert (await writer.presence("lobby")).count == 0
-        assert await desk.stored() == []
-    assert await desk.stored() == [1]
+        assert await scene.stored() == []
+    assert await scene.stored() == [1]
 
 
 async def test_the_store_is_read_once_for_all_who_ask() -> None:
     """A hundred reads at once, and more within the age that a presence may have, list the store once."""
-    desk = Desk()
-    await desk.run_controller()
-    async with desk.writer() as writer:
-        desk.store.lists = 0
+    scene = WriterAndController()
+    await scene.run_controller()
+    async with scene.writer() as writer:
+        scene.store.lists = 0
         await asyncio.gather(*(writer.presence("lobby") for _ in range(100)))
-        desk.now_ms += 4_999
+        scene.now_ms += 4_999
         await writer.presence("lobby")
-        assert desk.store.lists == 1
-        desk.now_ms += 1
+        assert scene.store.lists == 1
+        scene.now_ms += 1
         await writer.presence("lobby")
-        assert desk.store.lists == 2
+        assert scene.store.lists == 2
 
 
 async def test_what_another_writer_stored_is_seen_after_a_read() -> None:
     """Two writers see one another's people once what they read is old, and a visitor of both is one person."""
-    desk = Desk()
-    await desk.run_controller()
-    async with desk.writer("a") as a, desk.writer("b") as b:
+    scene = WriterAndController()
+    await scene.run_controller()
+    async with scene.writer("a") as a, scene.writer("b") as b:
         for writer, numbers in ((a, (1, 2)), (b, (2, 3))):
             for number in numbers:
                 await writer.heartbeat("lobby", a_beat(number))
-        desk.now_ms += 5_000
+        scene.now_ms += 5_000
         assert [(await writer.presence("lobby")).count for writer in (a, b)] == [3, 3]
 
 
 async def test_without_a_controller_reports_are_rejected() -> None:
     """Before the first run of the controller visitors cannot be counted: reports and leaves get 503 with a time to retry."""
-    desk = Desk()
-    async with desk.writer() as writer:
+    scene = WriterAndController()
+    async with scene.writer() as writer:
         for refused in (writer.heartbeat("lobby", a_beat(1)), writer.leave("lobby", a_beat(1))):
             with pytest.raises(ClientError) as error:
                 await refused
@@ -135,25 +135,25 @@ async def test_without_a_controller_reports_are_rejected() -> None:
 
 async def test_a_visitor_outside_the_sample_writes_nothing() -> None:
     """At a low rate most reports change nothing in the store, and the answer is the same for all."""
-    desk = Desk(panel_size=5)
-    await desk.run_controller()
-    async with desk.writer() as writer:
+    scene = WriterAndController(panel_size=5)
+    await scene.run_controller()
+    async with scene.writer() as writer:
         for number in range(100):
             await writer.heartbeat("lobby", a_beat(number))
-        await desk.run_controller()
-        desk.now_ms += desk.config.propagation_ms
-        before = sum(await desk.stored())
+        await scene.run_controller()
+        scene.now_ms += scene.config.propagation_ms
+        before = sum(await scene.stored())
         for number in range(100, 200):
             await writer.heartbeat("lobby", a_beat(number))
-        assert 0 <= sum(await desk.stored()) - before < 50
+        assert 0 <= sum(await scene.stored()) - before < 50
 
 
 async def test_a_report_that_could_not_be_stored_is_an_error() -> None:
     """Where each report is a write of its own, one that the store does not take is an error for its client, and is counted."""
-    desk = Desk()
-    await desk.run_controller()
-    async with desk.writer() as writer:
-        desk.store.failing = StoreError("read-only", temporary=False)
+    scene = WriterAndController()
+    await scene.run_controller()
+    async with scene.writer() as writer:
+        scene.store.failing = StoreError("read-only", temporary=False)
         with pytest.raises(ClientError) as error:
             await writer.heartbeat("lobby", a_beat(1))
         assert (error.value.status, writer.puts_failed) == (503, 1)
@@ -161,11 +161,11 @@ async def test_a_report_that_could_not_be_stored_is_an_error() -> None:
 
 async def test_an_epoch_of_long_ago_begins_a_new_visit() -> None:
     """A report of an epoch whose secret is gone is refused with the code that makes a client begin again; that of yesterday counts."""
-    desk = Desk()
-    await desk.run_controller()
-    desk.now_ms += DAY_MS
-    await desk.run_controller()
-    async with desk.writer() as writer:
+    scene = WriterAndController()
+    await scene.run_controller()
+    scene.now_ms += DAY_MS
+    await scene.run_controller()
+    async with scene.writer() as writer:
         assert (await writer.heartbeat("lobby", a_beat(1, epoch=20_000))).count == 1
         with pytest.raises(ClientError) as error:
             await writer.heartbeat("lobby", a_beat(2, epoch=19_990))
@@ -174,11 +174,11 @@ async def test_an_epoch_of_long_ago_begins_a_new_visit() -> None:
 
 async def test_a_store_that_was_given_is_left_open() -> None:
     """A writer closes the store that it opened by name, and not one that was handed in."""
-    desk = Desk()
-    async with desk.writer():
+    scene = WriterAndController()
+    async with scene.writer():
         pass
-    assert desk.store.closed == 0
-    own = Writer(":memory:", desk.config, clock=desk.clock)
+    assert scene.store.closed == 0
+    own = Writer(":memory:", scene.config, clock=scene.clock)
     await own.start()
     await own.stop()
     with pytest.raises(Exception, match="closed"):
@@ -187,7 +187,7 @@ async def test_a_store_that_was_given_is_left_open() -> None:
 
 def test_a_name_is_that_of_a_room() -> None:
     """A writer's name is part of its keys: it has the form of a room's name, and is drawn at random if none is given."""
-    desk = Desk()
-    assert Writer(desk.store, desk.config).name != Writer(desk.store, desk.config).name
+    scene = WriterAndController()
+    assert Writer(scene.store, scene.config).name != Writer(scene.store, scene.config).name
     with pytest.raises(ClientError):
-        Writer(desk.store, desk.config, name="a/b")
+        Writer(scene.store, scene.config, name="a/b")
