@@ -96,17 +96,15 @@ def test_what_left_its_place_is_where_the_map_says(where: Any) -> None:
 
 
 SUPPORT_SINCE = {
-    *(
-        "acted_strategies",
-        "cost_page",
-        "program",
-        "room_adapter",
-        "schemas_of_v1",
-        "structure",
-        "tiers",
-        "wheel",
-        "written",
-    ),
+    "acted_strategies",
+    "cost_page",
+    "program",
+    "room_adapter",
+    "schemas_of_v1",
+    "structure",
+    "tiers",
+    "wheel",
+    "written",
 }
 """Helpers of tests that the commit did not have."""
 
