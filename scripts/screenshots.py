@@ -195,9 +195,9 @@ window.WebSocket = class {
   constructor() { queueMicrotask(() => this.onopen?.()); }
   send(text) {
     const {type, sent_ms} = JSON.parse(text);
-    const say = (message) => queueMicrotask(() => this.onmessage?.({data: JSON.stringify(message)}));
-    if (type === 'join' && PRESENCE) say({type: 'presence', ...PRESENCE});
-    if (type === 'time') say({type, sent_ms, now_ms: sent_ms});
+    const push = (message) => queueMicrotask(() => this.onmessage?.({data: JSON.stringify(message)}));
+    if (type === 'join' && PRESENCE) push({type: 'presence', ...PRESENCE});
+    if (type === 'time') push({type, sent_ms, now_ms: sent_ms});
   }
   close() {}
 };
