@@ -289,7 +289,7 @@ def _member(path: str, value: object) -> str:
 
 
 def conversation_page() -> str:
-    """Show a conversation with a real server, and what to check a client by."""
+    """Return a conversation with a real server, and the test vectors of a client."""
     return (
         "# A conversation\n\nHeld with a real server (`breathing-room serve --push-ms 20`) when this page was made, and again by a test. `>` is to the "
         "server, `<` from it. Instants, tags and the wait after a restart are replaced by one of their kind; nothing else is. What it all "
@@ -324,7 +324,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
 
 
 def unexplained() -> Iterator[str]:
-    """Name every command, option, argument, setting and metric that does not say what it is."""
+    """Yield every command, option, argument, setting and metric without a description."""
     for context in commands():
         command = context.command
         help_text = command.help or ""

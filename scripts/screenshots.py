@@ -60,7 +60,7 @@ class Picture:
     """One state of the page.
 
     Attributes:
-        presence: What the server says; None: nothing.
+        presence: The presence that the server sends; None: none.
         gone: Whether the connection was lost a minute ago.
         still: Whether motion is reduced.
     """
@@ -173,7 +173,7 @@ KEPT = {
 
 
 def config(picture: Picture) -> dict[str, Any]:
-    """Make up the room's config."""
+    """Return the made-up config of the room."""
     phases = [["inhale", 4000], ["hold", 7000], ["exhale", 8000]]
     return {
         "room": "lobby",
@@ -205,7 +205,7 @@ window.WebSocket = class {
 
 
 def file_of_page(name: str) -> Path:
-    """Where the source of a file is: the page's and the client's are served as one folder."""
+    """Return the source of a file: the page's and the client's are served as one folder."""
     return next((file for file in (WEB / "page" / name, WEB / "client" / name) if file.is_file()), WEB / name)
 
 
@@ -274,7 +274,7 @@ PAGE_GAP = 4
 
 
 def with_others(others: int) -> dict[str, Any]:
-    """Make up the presence of a room in which there are so many besides the reader, who named no mood."""
+    """Return the made-up presence of a room with the reader, who named no mood, and so many others."""
     quarter, rest = divmod(others, 4)
     return presence(*(quarter + (index < rest) for index in range(4)), unspoken=1)
 

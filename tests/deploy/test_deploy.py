@@ -1,4 +1,4 @@
-"""The files of `deploy/`: checked, and run as far as that goes without containers."""
+"""The files of `deploy/`, checked, and run as far as possible without containers."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ UNITS = sorted((DEPLOY / "systemd").iterdir())
 
 
 def test_the_compose_file_is_one() -> None:
-    """The compose file keeps to the Compose Specification; with a slip in it, it does not."""
+    """The compose file conforms to the Compose Specification; with an error in it, it does not."""
     text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
     compose = PyCompose.from_yaml(text)
     compose.validate()
@@ -46,7 +46,7 @@ def test_the_compose_file_is_one() -> None:
 
 
 def test_the_compose_file_says_what_the_server_takes() -> None:
-    """Every variable of the compose file is a setting, and every file that it names is there."""
+    """Every variable of the compose file is a setting, and every file that it names exists."""
     services = PyCompose.from_yaml((DEPLOY / "compose.yaml").read_text(encoding="utf-8")).to_dict()[
         "services"
     ]
@@ -59,7 +59,7 @@ def test_the_compose_file_says_what_the_server_takes() -> None:
 
 
 def test_the_image_is_made_of_what_is_there() -> None:
-    """Every file that the image copies exists, and the command that it runs is ours."""
+    """Every file that the image copies exists, and its command is ours."""
     lines = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").splitlines()
     copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
     assert copied
@@ -87,7 +87,7 @@ def test_systemd_takes_the_unit(unit: Path, tmp_path: Path) -> None:
             "/opt/breathing-room/bin/breathing-room", str(Path(sys.executable).parent / "breathing-room")
         )
     )
-    # What it needs of other units is not here.
+    # Units that it depends on are not installed here.
     for other in ("redis-server.service", "network-online.target"):
         (tmp_path / other).write_text(
             "[Unit]\nDescription=Another\n"
@@ -145,7 +145,7 @@ def nginx(two: tuple[ServerProcess, ServerProcess], tmp_path: Path) -> Iterator[
     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
         text = text.replace("http {", f"http {{\n    {kind}_temp_path {tmp_path}/{kind};", 1)
     config = tmp_path / "nginx.conf"
-    # Started by root, nginx would work as a user who may not enter the test's folder.
+    # Started by root, nginx would run as a user without access to the test's folder.
     user = "user root;" if os.geteuid() == 0 else ""
     config.write_text(f"{user} daemon off; pid {tmp_path}/nginx.pid; error_log stderr crit;\n{text}")
     program = shutil.which("nginx") or "/usr/sbin/nginx"

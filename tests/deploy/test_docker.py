@@ -1,4 +1,4 @@
-"""The image: what its Dockerfile says, done step by step without an engine.
+"""The image: the steps of its Dockerfile, run without an engine.
 
 No container is built here. The Dockerfile is read as an engine reads it, and what it starts is started: the command and the health
 check, with the image's environment and no other, with the folders of the image in a folder of the test.
@@ -37,7 +37,7 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Image:
-    """What an engine takes from a Dockerfile."""
+    """The instructions of a Dockerfile."""
 
     environment: dict[str, str] = field(default_factory=dict)
     user: str = "root"
@@ -194,7 +194,7 @@ def test_a_published_port_reaches_the_server(container: Container) -> None:
 
 
 def test_the_data_is_in_the_volume_and_nothing_else_is_written(container: Container) -> None:
-    """U7: what the server keeps is in the volume, which belongs to its user; a new container over it knows the people of the old one."""
+    """U7: the server writes only to the volume, which its user owns; a new container restores the visitors of the old one."""
     (volume,) = IMAGE.volumes
     container.start()
     container.until_healthy()
@@ -237,7 +237,7 @@ def test_the_health_check_says_whether_people_can_come(container: Container) -> 
 
 
 def test_the_server_is_a_user_of_its_own() -> None:
-    """U7: the image runs as a user that it makes, with a fixed number, and who owns the volume before it is declared."""
+    """U7: the image runs as a user that it creates, with a fixed id, who owns the volume before it is declared."""
     assert IMAGE.user not in {"root", "0"}
     (script,) = IMAGE.run
     steps = [shlex.split(step) for step in script.split("&&")]
@@ -252,7 +252,7 @@ def test_the_server_is_a_user_of_its_own() -> None:
 
 
 def test_the_context_is_what_is_copied() -> None:
-    """U7: of a developer's tree an engine gets what the image is made of, whole, and nothing else."""
+    """U7: the build context has every file that the image copies, and no other file of a developer's tree."""
     rules = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [rule for rule in rules if rule and not rule.startswith("#")]
     assert rules[0] == "*"
@@ -288,7 +288,7 @@ def test_the_context_is_what_is_copied() -> None:
 
 
 def test_the_compose_file_of_one_server() -> None:
-    """U7: the compose file of one server keeps to the specification, publishes the image's port and keeps its volume."""
+    """U7: the compose file of one server conforms to the specification, and has the image's port and volume."""
     compose = PyCompose.from_yaml((DEPLOY / "compose.one.yaml").read_text(encoding="utf-8"))
     compose.validate()
     (service,) = compose.to_dict()["services"].values()

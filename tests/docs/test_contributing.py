@@ -1,4 +1,4 @@
-"""The map for maintainers names places that there are."""
+"""The places in the map for maintainers exist."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ PLACE = re.compile(r"`([a-z_/]+\.py):([\w.]+)`")
 
 
 def names(file: Path) -> set[str]:
-    """Name what a module defines: functions, classes, constants, and methods with their class."""
+    """Return the names that a module defines: functions, classes, constants, and methods with their class."""
     found = set()
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         match node:

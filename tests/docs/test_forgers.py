@@ -1,4 +1,4 @@
-"""The page about forgers says what the code and its settings come to."""
+"""The figures on the page about forgers are those of the code and its settings."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -26,18 +26,18 @@ START_MS = 1_767_225_600_000
 
 
 def cap(panel_size: int) -> int:
-    """How many seats of a panel one address may fill."""
+    """Return the quota of seats of one address."""
     return Room("lobby", RoomConfig(panel_size=panel_size), now_ms=START_MS).panel.prefix_seats_max
 
 
 def forged_seats(people: int) -> int:
-    """How many seats stand for the fakes among so many people: the panel is shared out as the crowd is."""
+    """Return the forged seats in a panel of so many visitors: its shares are those of the crowd."""
     return ceil(FAKES * SEATS / (people + FAKES))
 
 
 @pytest.mark.parametrize("people", [100, 1_000, 10_000, 100_000, 1_000_000])
 def test_table_is_computed(people: int) -> None:
-    """Seats, reports, addresses and the most that one address adds follow from panel, cap and beat."""
+    """Seats, reports, addresses and the most that one address adds follow from panel size, quota and heartbeat_ms."""
     seats = forged_seats(people)
     figures = [
         people,
@@ -77,7 +77,7 @@ def test_words_are_computed() -> None:
 
 
 def test_metrics_are_there() -> None:
-    """Every metric that the page names is one."""
+    """Every metric that the page names exists."""
     named = set(re.findall(r"`(breathing_room_\w+)`", PAGE))
     text = render_metrics(App(ServerConfig()), "")[0].decode()
     assert len(named) >= 7
@@ -100,7 +100,7 @@ def settle(room: Room, reports: Callable[[float], Iterable[PanelReported]], now_
 
 @pytest.mark.parametrize("people", [1_000, 10_000])
 def test_room_believes_as_many_fakes_as_the_formula_says(people: int) -> None:
-    """Forged seats with the lowest of tickets, from as many addresses as it takes, move a real room's count by the formula."""
+    """Forged seats with the lowest tickets, from enough addresses, move a real room's count by the formula."""
     chance = Random(1)
     honest = [(a_key(number), chance.random()) for number in range(people)]
     forged = [

@@ -1,4 +1,4 @@
-"""The snippets and commands of the README, run as they stand, with the wheel that is built from a clean clone."""
+"""The snippets and commands of the README, run unchanged with the wheel that is built from a clean clone."""
 
 import asyncio
 import http.server
@@ -97,7 +97,7 @@ def site(html: str) -> Iterator[str]:
 
 
 async def shows_the_others(html: str, place: str) -> None:
-    """Check that a page with this HTML says nothing, then that the reader is alone, and then how many others there are."""
+    """Check that a page with this HTML shows no count, then that the reader is alone, then the number of others."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=EXECUTABLE, args=FLAGS)
         with site(html) as url:
@@ -125,23 +125,19 @@ async def shows_the_others(html: str, place: str) -> None:
 
 
 async def test_the_line_of_html(server: ServerProcess) -> None:
-    """
-    U3: a page of another site with the one line says how many others are there, and nothing until that is known.
-    """
+    """U3: a page of another site with the one line shows the number of others, and no text until it is known."""
     html = snippet("html", server)
     assert html.count("\n") == 2
     await shows_the_others(html, "breathing-room")
 
 
 async def test_the_web_snippet(server: ServerProcess) -> None:
-    """
-    U3: a page of another site with the lines of script says how many others are there, and nothing until that is known.
-    """
+    """U3: a page of another site with the lines of script shows the number of others, and no text until it is known."""
     await shows_the_others(snippet("html", server, containing="import"), "p")
 
 
 def test_the_answer_that_is_shown(server: ServerProcess) -> None:
-    """What the README shows of a presence has the names that the server sends, in their order."""
+    """The presence in the README has the fields that the server sends, in order."""
     shown = json.loads(snippet("json", server))
     assert list(shown) == list(httpx.get(f"{server.url}/v1/rooms/lobby").json())
 
@@ -150,7 +146,7 @@ def test_the_answer_that_is_shown(server: ServerProcess) -> None:
 
 
 def run_to_the_end(wheel: Wheel, words: Sequence[str], folder: Path) -> None:
-    """It ends by itself, has something to say, and complains of nothing."""
+    """Check that it ends by itself, with output and without an error."""
     done = subprocess.run(
         [wheel.command, *words], capture_output=True, text=True, check=False, cwd=folder, timeout=300
     )

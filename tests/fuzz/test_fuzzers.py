@@ -1,4 +1,4 @@
-"""The fuzzers run, briefly and with a fixed seed; and they find what is planted for them."""
+"""The fuzzers run briefly with a fixed seed, and find planted faults."""
 
 import argparse
 import importlib
@@ -21,9 +21,7 @@ FUZZ = Path(__file__).parents[2] / "fuzz"
 @pytest.mark.soak
 @pytest.mark.parametrize(("program", "inputs_min"), [("frame_reader", 1_000), ("socket_frames", 100)])
 def test_invariant_holds(program: str, inputs_min: int) -> None:
-    """
-    Two seconds of one seed break nothing, nor do ten minutes of a fresh one.
-    """
+    """The invariant holds for two seconds of one seed, and in `make soak` for ten minutes of a new one."""
     done = subprocess.run(
         [
             sys.executable,
@@ -74,9 +72,7 @@ class Careless(FrameReader):
 def test_planted_fault_is_found_again(
     broken: type, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """
-    A reader with a fault is found out within seconds, and the number that is printed finds it again.
-    """
+    """A planted fault of a reader is found within seconds, and found again with the seed that is printed."""
     monkeypatch.syspath_prepend(str(FUZZ))
     fuzzing, frame_reader = importlib.import_module("fuzzing"), importlib.import_module("frame_reader")
     monkeypatch.setattr(frame_reader, "FrameReader", broken)
