@@ -37,8 +37,8 @@ COUNTERS = {
 """The help texts of the totals of ``counters.Counters``."""
 
 ROOM_GAUGES = {
-    "people": "Visitors counted by connection, suspect ones included.",
-    "people_suspect": "Visitors whose lease is suspect: the connection broke, a heartbeat is overdue, or the server restarted.",
+    "people": "Leases of visitors: connected ones, suspect ones included, and seats of the panel.",
+    "people_suspect": "Visitors whose lease is suspect: their connection broke, or was lost with a restart.",
     "subscribers": "Connections and event streams that are sent every change.",
     "count": "The published count; absent while it is unknown.",
     "count_raw": "The count as it would be without the limit prefix_seats_max.",
