@@ -127,7 +127,7 @@ class SimulatedHost(App):
         for task in list(self._tasks):
             task.cancel()
         for room in self.rooms.values():
-            room.platform.shut()
+            room.platform.cancel_timer()
 
 
 class Tab(Connection):

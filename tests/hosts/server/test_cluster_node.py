@@ -138,7 +138,7 @@ async def die(host: App) -> None:
         task.cancel()
     await asyncio.gather(*host._tasks, return_exceptions=True)
     for room in host.rooms.values():
-        room.platform.shut()
+        room.platform.cancel_timer()
     await cluster_of(host)._link.close()
     await host.store.close()
 

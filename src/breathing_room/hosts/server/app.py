@@ -167,7 +167,7 @@ class App(RoomServices):
         # now on disconnects change no room.
         self.disconnect_all()
         for room in list(self.rooms.values()):  # An idle one may be closed meanwhile.
-            room.platform.shut()
+            room.platform.cancel_timer()
             await room.platform.save_now()
             await room.platform.save_history()
         self.deadlines.all_closed.clear()
@@ -305,7 +305,7 @@ class App(RoomServices):
             opener=opener,
         )
         if self.cluster is not None and replica is not None:
-            self.cluster.hold(replica, opened.take)
+            self.cluster.hold(replica, opened.carry_out)
         self.spawn(platform.load_history())
         opened.feed(TimerFired())
         return opened
@@ -318,12 +318,14 @@ class App(RoomServices):
             del self.rooms[room.name]
             if self.cluster is not None:
                 self.cluster.release(room.name)
-            room.platform.shut()
+            room.platform.cancel_timer()
             self._quota.release(room.opener)
-            await room.platform.saved()  # A save in progress would write the note again after it was deleted.
+            await (
+                room.platform.wait_until_saved()
+            )  # A save in progress would write the note again after it was deleted.
             await room.platform.save_history()
             if room.name not in self.rooms:  # It may have been opened again meanwhile.
-                await self.room_store.forget(room.name)
+                await self.room_store.remove(room.name)
 
     def _is_idle(self, room: ServerRoom) -> bool:
         """Return whether a room has no connection and no lease, a known count, and no delta to send."""

@@ -59,12 +59,12 @@ class HeldRoom:
     Attributes:
         replica: The replica of the room.
         rate: The sampling rate that the whole cluster shares.
-        take: Carries out the steps that follow from the deltas of peers.
+        carry_out: Carries out the steps that follow from the deltas of peers.
     """
 
     replica: Replica
     rate: SharedRate
-    take: Callable[[Step], None]
+    carry_out: Callable[[Step], None]
 
 
 class NodeHost(Protocol):
@@ -294,7 +294,7 @@ class ClusterNode:
             rate = answer.rates.get(name, b"")
             step, wanted = room.rate.follow(rate, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
             if step is not None:
-                room.take(step)
+                room.carry_out(step)
             if wanted is not None and wanted != rate:
                 try:
                     await self._log.set_rate(name, rate, wanted)
@@ -348,7 +348,7 @@ class ClusterNode:
         """Step every room with the deltas of peers and their current state."""
         deltas, down = tuple(deltas), tuple(down)
         for room in list(self._rooms.values()):
-            room.take(room.replica.receive(deltas, down=down, now_ms=self.now_ms()))
+            room.carry_out(room.replica.receive(deltas, down=down, now_ms=self.now_ms()))
 
     def _release(self) -> None:
         """Take over visitors of suspect peers who have a standby connection here; remove peers whose leases expired."""
@@ -363,15 +363,15 @@ class ClusterNode:
         """Create the replica of a room that is being opened."""
         return Replica(room, self.nodes, now_ms=self.now_ms())
 
-    def hold(self, replica: Replica, take: Callable[[Step], None]) -> None:
+    def hold(self, replica: Replica, carry_out: Callable[[Step], None]) -> None:
         """Add an open room to this node.
 
         Args:
             replica: The replica of the room.
-            take: Carries out the steps that follow from the deltas of peers.
+            carry_out: Carries out the steps that follow from the deltas of peers.
         """
         rate = SharedRate(replica, late_ms=self.nodes.late_ms)
-        self._rooms[replica.room.name] = HeldRoom(replica, rate, take)
+        self._rooms[replica.room.name] = HeldRoom(replica, rate, carry_out)
 
     def release(self, name: str) -> None:
         """Remove a closed room from this node."""

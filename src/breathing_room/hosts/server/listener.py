@@ -120,12 +120,12 @@ class UvicornHttp(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """Count the bytes of a piece of the request target."""
         super().on_url(url)
-        self._grow(len(url))
+        self._count_head_bytes(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count the bytes of a header."""
         super().on_header(name, value)
-        self._grow(len(name) + len(value) + 4)
+        self._count_head_bytes(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         """Stop the timeout of a request without a body."""
@@ -163,7 +163,7 @@ class UvicornHttp(HttpToolsProtocol):
         del msg
         self._refuse(ClientError("bad_request", "malformed HTTP request"))
 
-    def _grow(self, size: int) -> None:
+    def _count_head_bytes(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self.host.config.headers_bytes_max:
             self._refuse(ClientError("headers_too_large", "the request headers are too large", status=431))

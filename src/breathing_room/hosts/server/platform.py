@@ -153,9 +153,9 @@ class ServerPlatform:
             self._timer.cancel()
         delay_ms = max(0, at_ms - self._host.clock.now_ms())
         self._timer_at_ms = at_ms
-        self._timer = self._loop.call_later(delay_ms / 1_000, self._ring)
+        self._timer = self._loop.call_later(delay_ms / 1_000, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self.room.on_timer()
 
@@ -192,7 +192,7 @@ class ServerPlatform:
                 connection.ping()
             pings.start(connection, now_ms)
 
-    def shut(self) -> None:
+    def cancel_timer(self) -> None:
         """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
@@ -220,7 +220,7 @@ class ServerPlatform:
             self._save_again = False
             await self.save_now()
 
-    async def saved(self) -> None:
+    async def wait_until_saved(self) -> None:
         """Wait for a save in progress, if there is one."""
         if self._saving is not None:
             await asyncio.wait([self._saving])

@@ -337,7 +337,7 @@ class WorkerPlatform:
             self.replica_calls = None
             self.room.begin(self.room.room)
             self._kept.delete(SHARDS)
-            self.room.take(self.room.room.step(PeersChanged(NO_PEERS), now_ms=self._clock.now_ms()))
+            self.room.carry_out(self.room.room.step(PeersChanged(NO_PEERS), now_ms=self._clock.now_ms()))
         elif (kept := calls.save()) is not None:
             self._kept.put(SHARDS, kept)
 
@@ -409,7 +409,7 @@ class WorkerPlatform:
         if (calls := self.replica_calls) is not None:
             self._note_alarm()
             await calls.sync()  # Meanwhile the others may be removed, so that the room is one object again.
-            self.room.take(self.room.core.step(TimerFired(), now_ms=self._clock.now_ms()))
+            self.room.carry_out(self.room.core.step(TimerFired(), now_ms=self._clock.now_ms()))
             calls.timer_fired()
             self.commit()
 
@@ -499,7 +499,7 @@ class WorkerPlatform:
     def _publish(self, publisher: Publisher) -> None:
         """Publish the presence after an event, if it is time; no alarm is set for it."""
         now_ms = self._clock.now_ms()
-        if publisher.is_time(now_ms):
+        if publisher.is_round_due(now_ms):
             presence = self.room.presence(wake=False)
             page = presence_file(presence, max_age_s=self._edge.config.presence_max_age_s)
             self._spawn(self._publish_page(publisher, page, now_ms))

@@ -240,7 +240,7 @@ class ReplicaCalls(ABC):
 
     def _receive(self, deltas: Iterable[Delta], *, down: Iterable[PeerId] = ()) -> None:
         """Apply deltas of other objects, and carry out what follows."""
-        self._host.take(self.replica.receive(deltas, down=down, now_ms=self._now_ms()))
+        self._host.carry_out(self.replica.receive(deltas, down=down, now_ms=self._now_ms()))
         self._changed = True
 
     def resume_standby(self, connection: EdgeSocket) -> None:
@@ -387,7 +387,7 @@ class CoordinatorCalls(ReplicaCalls):
         part = self.compose(now_ms)
         if has_keys:
             self.coordinator.append(part, now_ms)
-            self._host.take(self.replica.acknowledge(now_ms=now_ms))
+            self._host.carry_out(self.replica.acknowledge(now_ms=now_ms))
         return part.summary
 
     async def answer(self, path: str, body: bytes) -> bytes:

@@ -284,7 +284,7 @@ class ServerStage(Stage):
         for task in list(self.host._tasks):
             task.cancel()
         for room in self.host.rooms.values():
-            room.platform.shut()
+            room.platform.cancel_timer()
         await self._start()
 
     async def stop(self) -> None:

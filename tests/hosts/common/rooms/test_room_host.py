@@ -137,9 +137,9 @@ def test_an_answer_goes_to_its_connection_alone(host: Host, clock: HandClock) ->
 def test_what_a_connection_is_owed_comes_before_its_close(host: Host) -> None:
     """A connection that is closed in the turn in which it is owed a presence is sent that first; another one is not held up."""
     line, other = join(host, ANN), Line()
-    host.take(Step((Close(other, LEASE_ENDED),), None))
+    host.carry_out(Step((Close(other, LEASE_ENDED),), None))
     assert other.sent == ["close 4000"]
-    host.take(Step((Close(line, LEASE_ENDED),), None))
+    host.carry_out(Step((Close(line, LEASE_ENDED),), None))
     assert line.sent == [1, "close 4000"]
 
 
@@ -161,7 +161,7 @@ def test_effects_are_carried_out_in_their_order(host: Host) -> None:
     """Each effect is one call of the platform or of a connection; the timer comes last."""
     line = Line()
     kept = KeepConnections((line,), ANN, 2)
-    host.take(Step((Broadcast(1), Send(line, 1), kept, SaveSnapshot()), 77))
+    host.carry_out(Step((Broadcast(1), Send(line, 1), kept, SaveSnapshot()), 77))
     assert (host.platform.kept, host.platform.saves, host.platform.timers) == ([kept], 1, [77])
 
 

@@ -189,7 +189,7 @@ async def test_a_forgotten_room_leaves_its_averages(store: RoomStore, kept: Watc
     """A room that is closed leaves no snapshot and no note."""
     await save(store, a_room(1))
     await store.save_history("lobby", History(), None)
-    await store.forget("lobby")
+    await store.remove("lobby")
     assert await kept.list("") == ["history/lobby"]
 
 

@@ -145,13 +145,13 @@ class Publisher:
         Returns:
             The number of files written.
         """
-        if not self.is_time(now_ms):
+        if not self.is_round_due(now_ms):
             return 0
         self._looked_at_ms = now_ms
         due = [file for file in files if self._is_due(file, now_ms)]
         return sum(await asyncio.gather(*(self._put(file, now_ms) for file in due)))
 
-    def is_time(self, now_ms: int) -> bool:
+    def is_round_due(self, now_ms: int) -> bool:
         """Return whether the last round was at least ``publish_ms`` ago."""
         return self._looked_at_ms is None or not 0 <= now_ms - self._looked_at_ms < self.publish_ms
 

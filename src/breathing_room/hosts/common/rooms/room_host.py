@@ -176,7 +176,7 @@ class RoomHost(Generic[PlatformT]):
         """
         if self.host.stopping:
             return
-        self.take(self.core.step(event, now_ms=self.host.clock.now_ms()))
+        self.carry_out(self.core.step(event, now_ms=self.host.clock.now_ms()))
         self.platform.commit()
 
     def observer_left(self, connection: Any) -> None:
@@ -196,7 +196,7 @@ class RoomHost(Generic[PlatformT]):
         self._note(event)
         self.feed(event)
 
-    def take(self, step: Step) -> None:
+    def carry_out(self, step: Step) -> None:
         """Carry out the effects of a step in order, and set the timer."""
         for effect in step.effects:
             self._perform(effect)

@@ -161,7 +161,7 @@ class RoomStore:
         self.saved_at_ms = self._clock()
         return True
 
-    async def forget(self, name: str) -> None:
+    async def remove(self, name: str) -> None:
         """Delete the snapshot and the note of an empty room; its history stays.
 
         Raises:

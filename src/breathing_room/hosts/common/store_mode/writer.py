@@ -262,10 +262,10 @@ class Writer:
             timer.cancel()
         if writes.wake_at_ms is not None:
             delay_s = max(0, writes.wake_at_ms - self.clock()) / 1_000
-            self._timers[room] = loop.call_later(delay_s, self._wake, room)
+            self._timers[room] = loop.call_later(delay_s, self._on_timer, room)
         return tasks
 
-    def _wake(self, room: str) -> None:
+    def _on_timer(self, room: str) -> None:
         self._timers.pop(room, None)
         if (policy := self._policies.get(room)) is not None:
             self._carry_out(room, policy.wake(now_ms=self.clock()))

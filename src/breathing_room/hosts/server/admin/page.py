@@ -243,7 +243,7 @@ def _traffic(body: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("open connections", f"{body['sockets']:,} of {body['sockets_max']:,}"),
         ("joins", f"{totals['joins']:,}"),
         ("reports", f"{totals['reports']:,}"),
-        ("reports shed", _worry(totals["reports_shed"])),
+        ("reports shed", _warning(totals["reports_shed"])),
         ("reads", f"{totals['presence_reads']:,}"),
         ("pushes", f"{totals['pushes']:,}"),
         ("errors", refused or "none"),
@@ -255,11 +255,11 @@ def _store(store: Mapping[str, Any], now_ms: int) -> list[tuple[str, str]]:
     return [
         ("kind", {"memory": "memory: lost when the process ends"}.get(store["kind"], store["kind"])),
         ("last save", "none yet" if saved is None else f"{_span(now_ms - saved)} ago"),
-        ("failures", _worry(store["failures"])),
+        ("failures", _warning(store["failures"])),
     ]
 
 
-def _worry(count: int) -> str:
+def _warning(count: int) -> str:
     return f'<b class="worry">{count:,}</b>' if count else "none"
 
 
@@ -276,7 +276,7 @@ def _prefixes(room: Mapping[str, Any]) -> str:
     if not facts:
         facts = [("none", "no reports from networks with a quota")]
     if room["seats_over_quota"]:
-        facts.append(("seats over quota", _worry(room["seats_over_quota"])))
+        facts.append(("seats over quota", _warning(room["seats_over_quota"])))
     return _card("Prefixes with most seats", facts).removesuffix("</section>") + alarm + "</section>"
 
 
