@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from breathing_room.core.breath import PATTERNS, moment
 from breathing_room.core.client_rules.interpolation import Interpolator
 from breathing_room.core.tickets import ticket
+from breathing_room.core.wire import PING
 
 PATIENCE_S: Final = 30
 PUSH_MS: Final = 20
@@ -105,7 +106,10 @@ class Socket:
 
     def send(self, **message: Any) -> None:
         """Send a message."""
-        text = json.dumps(message)
+        self.send_text(json.dumps(message))
+
+    def send_text(self, text: str) -> None:
+        """Send a text message as it is."""
         self.transcript.line(self.who, ">", text)
         self.connection.send(text)
 
@@ -168,10 +172,12 @@ def converse() -> str:  # noqa: PLR0915 - one statement for each message, in ord
         dan.ask("GET", ROOM, If_None_Match=tag)
 
         talk.describe(
-            "Ann joins over a socket and requests the time; Bob joins with a mood, and both get the new presence."
+            "Ann joins over a socket, pings and requests the time; Bob joins with a mood, and both get the new presence."
         )
         ann = socket("ann")
         ann.send(type="join", visitor=ANN)
+        ann.receive()
+        ann.send_text(PING.decode())
         ann.receive()
         ann.send(type="time", sent_ms=12.5)
         ann.receive()

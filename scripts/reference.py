@@ -187,8 +187,8 @@ def errors_page() -> str:
         f"| `{code}` | {status} | {'; or '.join(messages)} |" for (code, status), messages in by_code.items()
     ]
     return (
-        '# Errors\n\nEvery error has the shape `{"error": {"code", "message", "status"}}`, on HTTP as the body, on a '
-        'socket inside `{"type": "error"}`. It had no effect. The message is for people and may change; the code does '
+        '# Errors\n\nEvery error has the shape `{"error": {"code", "message", "status"}}`, over HTTP as the body, over a '
+        'connection inside `{"type": "error"}`. What it answers had no effect. The message is for people and may change; the code does '
         "not. Close codes are in [the protocol](protocol.md#close-codes).\n\n| code | status | message |\n|---|---|---|\n"
         + "\n".join(rows)
         + "\n"
@@ -292,7 +292,7 @@ def conversation_page() -> str:
     """Return a conversation with a real server, and the test vectors of a client."""
     return (
         "# A conversation\n\nHeld with a real server (`breathing-room serve --push-ms 20`) when this page was made, and again by a test. `>` is to the "
-        "server, `<` from it. Instants, tags and the wait after a restart are replaced by one of their kind; nothing else is. What it all "
+        "server, `<` from it. Instants, ETags and the wait after a restart are replaced by one of their kind; nothing else is. What it all "
         f"means: [the protocol](protocol.md).\n\n{converse()}\n\n## Numbers to check a client by\n\n{vectors()}\n"
     )
 

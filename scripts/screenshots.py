@@ -325,7 +325,7 @@ async def take_words_of_element(browser: Browser, folder: Path) -> Path:
         elif name == "config":
             await route.fulfill(json=config(PICTURES[0]))
         elif place == "rooms":
-            await route.fulfill(json=with_others(int(name.removeprefix("with-"))) | {"rate": 1e-9})
+            await route.fulfill(json=with_others(int(name.removeprefix("with-"))) | {"sample_rate": 1e-9})
         elif file_of_page(name).is_file():
             await route.fulfill(path=file_of_page(name))
         else:

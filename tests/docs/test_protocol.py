@@ -192,8 +192,8 @@ def test_every_line_of_the_conversation_fits_its_schema() -> None:
         checked[name] += 1
     assert checked.keys() == {
         *("Config", "Presence", "Report", "Leave", "Error", "CloseReason", "refused"),
-        *("JoinMessage", "ObserveMessage", "MoodMessage", "TimeRequest", "LeaveMessage"),
-        *("PresenceMessage", "TimeAnswer", "ErrorMessage"),
+        *(FROM_CLIENT[name].name for name in FROM_CLIENT if FROM_CLIENT[name].served),
+        *(FROM_SERVER[name].name for name in FROM_SERVER if FROM_SERVER[name].served),
     }
 
 
