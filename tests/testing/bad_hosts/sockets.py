@@ -91,6 +91,14 @@ class LetsObserversFeel(Good):
         return [] if message["type"] == "error" else [message]
 
 
+@caught_by("a_ping_is_answered_by_a_pong")
+class PongsWithTheTime(Good):
+    """It puts the time into its pongs."""
+
+    def told(self, message: Told) -> list[Told]:
+        return [message | ({"now_ms": 0} if message["type"] == "pong" else {})]
+
+
 @caught_by("a_beat_tells_the_time")
 class RoundsBeats(Good):
     """It gives back a rounded ``sent_ms``."""

@@ -12,6 +12,7 @@ from breathing_room.core.wire import (
     NORMAL_CLOSURE,
     NOT_TEXT,
     NOT_UTF8,
+    PING,
     PROTOCOL_ERROR,
     TOO_BIG,
     TOO_MANY_SOCKETS,
@@ -151,6 +152,16 @@ async def a_mood_needs_a_join(t: HostCheckContext) -> None:
 
 
 # --- Sockets: conversation ------------------------------------------------------------------------------------------------
+
+
+@promise("own room")
+async def a_ping_is_answered_by_a_pong(t: HostCheckContext) -> None:
+    """A ping needs no join, and is answered by a pong without keys, also where it has spaces or keys itself."""
+    for socket in (await t.socket(), await t.join()):
+        for ping in (PING.decode(), '{ "type": "ping" }', '{"type":"ping","sent_ms":7}'):
+            socket.send_text(ping)
+            pong = await socket.hear("pong")
+            expect(that=pong == {"type": "pong"}, seen=pong)
 
 
 @promise("own room")
