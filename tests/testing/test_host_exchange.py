@@ -111,7 +111,8 @@ async def test_all_that_is_exchanged_fits_the_schemas(
     kind of message is among them.
     """
     recorder = Recorder(monkeypatch)
-    app = breathing_room.app(data=str(tmp_path / "room.db"), rooms_per_prefix_max=1_000_000, **TIMES)
+    settings: dict[str, Any] = {"data": str(tmp_path / "room.db"), "rooms_per_prefix_max": 1_000_000, **TIMES}
+    app = breathing_room.app(**settings)
     async with listening(app) as url:
         await check_host(url, push_ms=PUSH_MS, join_ms=JOIN_MS)
 
