@@ -289,8 +289,8 @@ def vectors() -> str:
         (1_000, 1_300, 1_200, 1_400),
         (None, 1_300, 900, 1_700),
     ):
-        interpolator = Interpolator().toward(before, before or 0, before, now_ms=0, length_ms=0)
-        interpolator = interpolator.toward(count, low, high, now_ms=0, length_ms=30_000)
+        interpolator = Interpolator().retarget(before, before or 0, before, now_ms=0, length_ms=0)
+        interpolator = interpolator.retarget(count, low, high, now_ms=0, length_ms=30_000)
         shown = " | ".join(f"{interpolator.at(at_ms):,}" for at_ms in (0, 10_000, 30_000))
         interpolations.append(
             f"| {'unknown' if before is None else f'{before:,}'} | {count:,}, {low:,}, {high:,} | {shown} |"

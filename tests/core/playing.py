@@ -224,7 +224,7 @@ class Host:
         snapshot = decode_snapshot(encode_snapshot(self.room.snapshot()))
         joined = {connection: key for connection, key in self.connections.items() if key is not None}
         observers = [connection for connection, key in self.connections.items() if key is None]
-        self.room = Room.wake(snapshot, self.config, joined, observers=observers)
+        self.room = Room.resume(snapshot, self.config, joined, observers=observers)
 
     def wait_until(self, at_ms: int) -> list[effects.Step]:
         """Advance the clock, firing the timer whenever it is due."""

@@ -12,7 +12,7 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.effects import Broadcast, Send
 from breathing_room.core.events import Joined, Left, MoodChanged, ObserverJoined, PeersChanged
 from breathing_room.core.room import Room
-from breathing_room.core.summary import NO_PEERS, PeerState, Summary, doubted
+from breathing_room.core.summary import NO_PEERS, PeerState, Summary, as_suspect
 from core.playing import ANN, BOB, visitor
 
 CONFIG = RoomConfig(moods=("calm",), push_ms=100, pushes_per_s=100)  # 10 ms a subscriber
@@ -115,7 +115,7 @@ def test_a_change_of_peers_is_broadcast() -> None:
     step = room.step(PeersChanged(PeerState((people(2),))), now_ms=100)
     assert [type(effect) for effect in step.effects] == [Broadcast]
     assert room.presence(now_ms=100).count == 3
-    lost = doubted(people(2))
+    lost = as_suspect(people(2))
     room.step(PeersChanged(PeerState((lost,), suspect=lost.suspect, stale=True)), now_ms=200)
     cut_off = room.presence(now_ms=200)
     assert (cut_off.low, cut_off.high, cut_off.method) == (1, 3, "stale")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.daily import LOOK_MS, LOOKS, DailySample, DailyStats, People
+from breathing_room.core.daily import SAMPLE_MS, SAMPLES_MAX, DailySample, DailyStats, People
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Event, Joined, Left, LegacyReported, PanelReported
 from breathing_room.core.identity import VisitorKey
@@ -35,7 +35,7 @@ def visitor(number: int) -> VisitorKey:
 def record(day: DailyStats, *events: Event, wall_ms: int = NOON_MS) -> None:
     """Record events in a day."""
     for event in events:
-        day.came(event, wall_ms=wall_ms)
+        day.add_event(event, wall_ms=wall_ms)
 
 
 def presence(count: int, **facts: Any) -> Presence:
@@ -78,8 +78,8 @@ def test_a_sample_leaves_the_number_open() -> None:
     """After a rate below 1 the figure has no upper end, until the day ends."""
     day = a_day()
     record(day, Joined(1, visitor(1)), PanelReported(visitor(2), 0.1))
-    day.look(presence(2, sample_rate=0.25), wall_ms=NOON_MS)
-    day.look(presence(2), wall_ms=NOON_MS + 1)
+    day.add_presence(presence(2, sample_rate=0.25), wall_ms=NOON_MS)
+    day.add_presence(presence(2), wall_ms=NOON_MS + 1)
     assert day.people(wall_ms=NOON_MS) == People(2, 2, None)
     assert day.people_on_sockets(wall_ms=NOON_MS).high is not None
     assert day.rate_min == 0.25
@@ -91,39 +91,39 @@ def test_midnight_resets_the_day() -> None:
     """At midnight UTC the peak and the distinct visitors are reset; the timeline of 24 hours goes on."""
     day = a_day()
     record(day, Joined(1, visitor(1)))
-    day.look(presence(7), wall_ms=MIDNIGHT_MS - 1)
+    day.add_presence(presence(7), wall_ms=MIDNIGHT_MS - 1)
     assert day.people(wall_ms=MIDNIGHT_MS - 1).count == 1
     assert day.people(wall_ms=MIDNIGHT_MS) == People(0, 0, 0)
     assert day.peak is None
     assert day.since_ms == MIDNIGHT_MS
-    day.look(presence(2), wall_ms=MIDNIGHT_MS)
+    day.add_presence(presence(2), wall_ms=MIDNIGHT_MS)
     assert day.peak == DailySample(MIDNIGHT_MS, 2, 2, 2)
-    assert [sample.count for sample in day.trail] == [7, 2]
+    assert [sample.count for sample in day.timeline] == [7, 2]
 
 
 def test_the_timeline_keeps_the_last_sample_of_five_minutes() -> None:
     """The timeline has one sample per five minutes for at most a day; a count that was not observed is a gap."""
     day = a_day()
-    day.look(presence(1), wall_ms=NOON_MS)
-    day.look(presence(2), wall_ms=NOON_MS + LOOK_MS - 1)
-    day.look(presence(9, method="estimated"), wall_ms=NOON_MS + LOOK_MS)
-    assert [sample.count for sample in day.trail] == [2, None]
-    for number in range(2, LOOKS + 50):
-        day.look(presence(3), wall_ms=NOON_MS + number * LOOK_MS)
-    now_ms = NOON_MS + (LOOKS + 49) * LOOK_MS
+    day.add_presence(presence(1), wall_ms=NOON_MS)
+    day.add_presence(presence(2), wall_ms=NOON_MS + SAMPLE_MS - 1)
+    day.add_presence(presence(9, method="estimated"), wall_ms=NOON_MS + SAMPLE_MS)
+    assert [sample.count for sample in day.timeline] == [2, None]
+    for number in range(2, SAMPLES_MAX + 50):
+        day.add_presence(presence(3), wall_ms=NOON_MS + number * SAMPLE_MS)
+    now_ms = NOON_MS + (SAMPLES_MAX + 49) * SAMPLE_MS
     samples = day.timeline_body(wall_ms=now_ms)
-    assert len(samples) == LOOKS
+    assert len(samples) == SAMPLES_MAX
     assert now_ms - samples[0]["at_ms"] < DAY_MS
-    assert len(day.timeline_body(wall_ms=now_ms + DAY_MS // 2)) == LOOKS // 2
+    assert len(day.timeline_body(wall_ms=now_ms + DAY_MS // 2)) == SAMPLES_MAX // 2
 
 
 def test_a_saved_day_is_merged() -> None:
     """Merging a saved day adds its distinct visitors, and keeps the higher of both peaks."""
     before, after = a_day(), a_day()
     record(before, Joined(1, visitor(1)), PanelReported(visitor(2), 0.5))
-    before.look(presence(5, sample_rate=0.5), wall_ms=NOON_MS)
+    before.add_presence(presence(5, sample_rate=0.5), wall_ms=NOON_MS)
     record(after, Joined(1, visitor(1)), Joined(2, visitor(3)))
-    after.look(presence(3), wall_ms=NOON_MS + 1)
+    after.add_presence(presence(3), wall_ms=NOON_MS + 1)
     after.merge(before.encode())
     assert after.people(wall_ms=NOON_MS) == People(3, 3, None)
     assert after.people_on_sockets(wall_ms=NOON_MS).count == 2

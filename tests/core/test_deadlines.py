@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.core.deadlines import NOT_DUE, TICK_MS, DeadlineQueue, FixedTimeouts, quantize
+from breathing_room.core.deadlines import NO_DEADLINE, TICK_MS, DeadlineQueue, FixedTimeouts, quantize
 
 
 class Item:
     """An item of a deadline queue."""
 
     def __init__(self) -> None:
-        self.due_at_ms = NOT_DUE
+        self.due_at_ms = NO_DEADLINE
 
 
 @given(st.integers(-(10**13), 10**13))
@@ -34,7 +34,7 @@ def test_an_item_comes_due_once_where_it_was_put_last(
     for how, index, tick in moved:
         at_ms = tick * TICK_MS
         if how == "remove":
-            items[index].due_at_ms = NOT_DUE
+            items[index].due_at_ms = NO_DEADLINE
             expected.pop(index, None)
         elif how == "put":
             queue.put(items[index], at_ms)
@@ -45,9 +45,9 @@ def test_an_item_comes_due_once_where_it_was_put_last(
 
     seen: list[tuple[int, int]] = []
     for now_ms in [*sorted(times_ms), 21 * TICK_MS]:
-        for item, at_ms in queue.come_due(now_ms):
+        for item, at_ms in queue.pop_due(now_ms):
             assert at_ms <= now_ms
-            item.due_at_ms = NOT_DUE
+            item.due_at_ms = NO_DEADLINE
             seen.append((at_ms, items.index(item)))
 
     assert sorted(seen) == sorted((at_ms, index) for index, at_ms in expected.items())
@@ -61,7 +61,7 @@ def test_an_item_may_be_put_back_while_others_come_due() -> None:
     item = Item()
     queue.put(item, TICK_MS)
     seen = []
-    for item, at_ms in queue.come_due(3 * TICK_MS):
+    for item, at_ms in queue.pop_due(3 * TICK_MS):
         seen.append(at_ms)
         queue.put(item, at_ms + TICK_MS)
 

@@ -29,7 +29,7 @@ def test_sums_follow_every_change() -> None:
 
     ann = members.disconnect("a")
     assert ann is not None
-    members.suspect(ann, now_ms=100)
+    members.mark_suspect(ann, now_ms=100)
     assert (members.tally, members.suspect_tally, [*members.suspects]) == ([1, 0, 1], [1, 0, 0], [ANN])
     members.set_mood(ann, GLAD)
     assert (members.tally, members.suspect_tally) == ([0, 1, 1], [0, 1, 0])
@@ -62,7 +62,7 @@ def test_a_disconnect_leaves_a_suspect_for_the_grace() -> None:
     assert members.disconnect("a") is None
     ann = members.disconnect("a2")
     assert ann is not None
-    members.suspect(ann, now_ms=100)
+    members.mark_suspect(ann, now_ms=100)
 
     assert members.expire(399) == []
     assert ANN in members
@@ -79,7 +79,7 @@ def test_a_connection_that_is_the_lease_never_expires() -> None:
 
     ann = members.disconnect("a")
     assert ann is not None
-    members.suspect(ann, now_ms=86_400_000)
+    members.mark_suspect(ann, now_ms=86_400_000)
     assert members.next_at_ms == 86_400_000 + CONFIG.grace_ms
 
 
@@ -118,7 +118,7 @@ def test_members_of_a_snapshot_get_the_connections_that_stayed_open() -> None:
     members.admit(CAT, GLAD, SUSPECT | RESTORED, expires_at_ms=900)
     members.reconnect("a", ANN)
     members.reconnect("x", b"unknown".ljust(16, b"."))  # type: ignore[arg-type]
-    members.suspect_unconnected(now_ms=100)
+    members.mark_unconnected_suspect(now_ms=100)
 
     assert (members.connection_count, [*members.suspects], members.restored_count) == (1, [CAT, BOB], 1)
     assert members.leases(100, connected=False).keys == CAT + BOB

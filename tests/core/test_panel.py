@@ -30,7 +30,7 @@ def crowd(people: int, *, epoch: int = 7) -> list[tuple[VisitorKey, float]]:
 
 def heartbeat(panel: Panel, people: list[tuple[VisitorKey, float]], at_ms: int) -> int:
     """Report for every visitor who is in the sample; return how many were."""
-    panel.come_due(at_ms)
+    panel.expire(at_ms)
     return sum(panel.report(visitor, held, None, at_ms) for visitor, held in people if held < panel.rate)
 
 
@@ -50,8 +50,8 @@ def test_one_seat_at_rate_1_is_one_visitor() -> None:
     estimate, moods = panel.estimate(0)
     assert estimate == Estimate(1.0, 1.0, 1.0)
     assert moods == [EMPTY, estimate]
-    assert panel.withdraw(key(1))
-    assert not panel.withdraw(key(1))
+    assert panel.remove(key(1))
+    assert not panel.remove(key(1))
     assert panel.estimate(0)[0].high == 0.0
 
 
@@ -59,7 +59,7 @@ def test_the_estimate_is_empty_after_every_seat_expired() -> None:
     """Without seats the upper end of the estimate is 0: ghosts are some of the seats."""
     panel = Panel(CONFIG, 2, now_ms=0)
     panel.report(key(1), 0.5, 0, 0)
-    panel.come_due(CONFIG.heartbeat_lease_ms)
+    panel.expire(CONFIG.heartbeat_lease_ms)
 
     assert panel.seat_count == 0
     assert panel.estimate(CONFIG.heartbeat_lease_ms)[0].high == 0.0
@@ -123,7 +123,7 @@ def test_a_report_costs_the_same_for_any_panel() -> None:
         panel.report(key(index % 4_000), 0.5, index % 2, index)
         panel.estimate(index)
         if index % 10 == 0:
-            panel.withdraw(key(index % 4_000))
+            panel.remove(key(index % 4_000))
 
     assert (panel.rate, seats.scans) == (1.0, 0)
 
@@ -136,7 +136,7 @@ def test_a_visitor_who_reports_after_expiry_was_no_ghost() -> None:
     for at_ms in (300_000, 600_000):
         for index in range(9):
             panel.report(key(index), 0.5, None, at_ms)
-        panel.come_due(at_ms)
+        panel.expire(at_ms)
 
     assert panel.seat_count == 9
     assert panel.estimate(600_000)[0].count < 9
@@ -151,13 +151,13 @@ def test_seats_above_theta_wait_until_the_lower_rate_is_out_of_use() -> None:
     while panel.rate == low_rate:  # all seats expire, and after a while the rate rises
         assert panel.next_at_ms is not None
         now_ms = panel.next_at_ms
-        panel.come_due(now_ms)
+        panel.expire(now_ms)
     between = (low_rate + panel.rate) / 2
 
     assert panel.theta == low_rate
     assert panel.report(key(10**9), between, 1, now_ms)
     assert panel.tally[1] == 0
-    panel.come_due(now_ms + CONFIG.rate_propagation_ms)
+    panel.expire(now_ms + CONFIG.rate_propagation_ms)
     assert panel.theta > between
     assert panel.tally[1] == 1
 
@@ -175,10 +175,10 @@ def test_a_panel_is_resumed_unchanged(reports: list[tuple[int, int, int, int | N
     panel, now_ms = Panel(config, 2, now_ms=0), 0
     for pause_ms, index, sixteenth, mood in reports:
         now_ms += pause_ms
-        panel.come_due(now_ms)
+        panel.expire(now_ms)
         panel.report(key(index), sixteenth / 16, mood, now_ms)
     other = Panel(config, 2, now_ms=now_ms)
-    other.wake(panel.snapshot(now_ms), now_ms=now_ms)
+    other.resume(panel.snapshot(now_ms), now_ms=now_ms)
 
     assert other.snapshot(now_ms) == panel.snapshot(now_ms)
     assert (other.rate, other.theta) == (panel.rate, panel.theta)
@@ -225,9 +225,9 @@ def test_a_seat_over_quota_takes_the_place_of_one_that_ends() -> None:
     panel.report(key(3), 0.5, 1, 10, b"one")
 
     assert panel.tally == [3, 0]
-    assert panel.withdraw(key(0))
+    assert panel.remove(key(0))
     assert (panel.tally, panel.over_quota_count) == ([2, 1], 1)
-    assert panel.withdraw(key(4))
+    assert panel.remove(key(4))
     assert (panel.seat_count, panel.over_quota_count) == (3, 0)
 
 
@@ -252,7 +252,7 @@ def test_seats_over_quota_are_bounded_and_leave_no_ghosts() -> None:
     assert panel.rejected_count == 1_000 - 3 - CAPPED.panel_size
     assert panel.rate == 1.0
     assert len(panel.snapshot(0).seats) == 3
-    panel.come_due(CAPPED.heartbeat_lease_ms)
+    panel.expire(CAPPED.heartbeat_lease_ms)
     assert (panel.seat_count, panel.over_quota_count, panel.largest_prefix_seats) == (0, 0, 0)
     assert len(panel.snapshot(CAPPED.heartbeat_lease_ms).expired) == 3
 
@@ -265,7 +265,7 @@ def stay(panel: Panel) -> Panel:
 def sleep(panel: Panel) -> Panel:
     """Resume a panel from its snapshot, which has no prefixes."""
     other = Panel(panel._config, 2, now_ms=0)
-    other.wake(panel.snapshot(0), now_ms=0)
+    other.resume(panel.snapshot(0), now_ms=0)
     return other
 
 
@@ -279,7 +279,7 @@ def restart(panel: Panel) -> Panel:
 def hand_over(panel: Panel) -> Panel:
     """Transfer the seats to another replica."""
     other = Panel(panel._config, 2, now_ms=0)
-    other.inherit(panel.snapshot(0).seats, (), 0)
+    other.add_seats(panel.snapshot(0).seats, (), 0)
     return other
 
 
@@ -344,21 +344,21 @@ def test_seats_over_quota_are_bounded_in_any_sequence(
             case "report":
                 panel.report(key(index), 0.0, 0, 0, prefix)
             case "withdraw":
-                panel.withdraw(key(index))
+                panel.remove(key(index))
             case "inherit":
-                panel.inherit(other.snapshot(0).seats, (), 0)
+                panel.add_seats(other.snapshot(0).seats, (), 0)
             case "sleep":
                 panel = sleep(panel)
             case _:
                 later = Panel(replace(config, panel_size=1), 2, now_ms=0)
                 later.restore(panel.snapshot(0), (0, 1), elapsed_ms=0, now_ms=0)
                 panel = later
-        assert panel.over_quota_count == sum(seat.capped for seat in panel._seats.values())
+        assert panel.over_quota_count == sum(seat.over_quota for seat in panel._seats.values())
         assert panel.over_quota_count <= panel._config.panel_size
         for seats in panel._prefixes.values():
             held = [seat for seat in panel._seats.values() if seat.prefix is seats]
-            assert seats.counted == sum(not seat.capped for seat in held) <= share
-            assert set(seats.capped) == {seat for seat in held if seat.capped}
+            assert seats.counted == sum(not seat.over_quota for seat in held) <= share
+            assert set(seats.over_quota) == {seat for seat in held if seat.over_quota}
 
 
 def test_the_quota_is_a_tenth_of_a_large_panel() -> None:

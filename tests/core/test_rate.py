@@ -36,17 +36,17 @@ def test_the_rate_is_1_while_the_crowd_is_small() -> None:
     """The rate stays at 1 up to four standard deviations above panel_size, and falls at once with one seat more."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
 
-    assert not rate.follow(480, 0.0, 0)
+    assert not rate.adjust(480, 0.0, 0)
     assert (rate.current, rate.next_at_ms) == (1.0, None)
-    assert rate.follow(481, 0.0, 0)
+    assert rate.adjust(481, 0.0, 0)
     assert rate.current == 0.831  # 400 / 481, rounded down
 
 
 def test_a_surge_is_not_waited_for() -> None:
     """The rate falls again though the last change has not settled."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
-    rate.follow(800, 0.0, 10)
-    assert rate.follow(800, 0.0, 11)
+    rate.adjust(800, 0.0, 10)
+    assert rate.adjust(800, 0.0, 11)
 
     assert rate.current == 0.25
 
@@ -54,32 +54,32 @@ def test_a_surge_is_not_waited_for() -> None:
 def test_the_rate_rises_only_when_the_last_change_has_settled() -> None:
     """Few seats raise the rate two rate_propagation_ms after the last change, and not before."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
-    rate.follow(4_000, 0.0, 0)
+    rate.adjust(4_000, 0.0, 0)
 
-    assert not rate.follow(100, 0.0, 2 * RATE_PROPAGATION_MS - 1)
-    assert rate.follow(100, 0.0, 2 * RATE_PROPAGATION_MS)
+    assert not rate.adjust(100, 0.0, 2 * RATE_PROPAGATION_MS - 1)
+    assert rate.adjust(100, 0.0, 2 * RATE_PROPAGATION_MS)
     assert 0.1 < rate.current <= 0.4
 
 
 def test_the_rate_stays_while_chance_explains_the_seats() -> None:
     """Seats within four standard deviations of panel_size do not move the rate: a published rate is cached."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
-    rate.follow(4_000, 0.0, 0)
+    rate.adjust(4_000, 0.0, 0)
 
-    assert not any(rate.follow(seats, 0.0, 9 * RATE_PROPAGATION_MS) for seats in (320, 400, 480))
+    assert not any(rate.adjust(seats, 0.0, 9 * RATE_PROPAGATION_MS) for seats in (320, 400, 480))
 
 
 def test_the_rate_recovers_in_a_few_steps() -> None:
     """Without seats the rate is back at 1 after at most three steps, each at its next_at_ms."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
-    rate.follow(400_000, 0.0, 0)
+    rate.adjust(400_000, 0.0, 0)
     assert rate.current == 0.001
     steps = 0
     while rate.current < 1.0:
         assert rate.next_at_ms is not None
         now_ms = rate.next_at_ms
         rate.theta(now_ms)
-        steps += rate.follow(0, 0.0, now_ms)
+        steps += rate.adjust(0, 0.0, now_ms)
 
     assert steps <= 3
 
@@ -88,8 +88,8 @@ def test_reports_cost_no_more_than_their_budget() -> None:
     """Reports at twice the budget halve the rate, once the last change has settled."""
     rate = Rate(400, RATE_PROPAGATION_MS, now_ms=0)
 
-    assert not rate.follow(10, 2.0, RATE_PROPAGATION_MS)
-    assert rate.follow(10, 2.0, 2 * RATE_PROPAGATION_MS)
+    assert not rate.adjust(10, 2.0, RATE_PROPAGATION_MS)
+    assert rate.adjust(10, 2.0, 2 * RATE_PROPAGATION_MS)
     assert rate.current == 0.5
 
 
@@ -106,7 +106,7 @@ def test_theta_is_the_lowest_rate_of_the_last_propagation_time(
     now_ms = 0
     for pause_ms, seats in moves:
         now_ms += pause_ms
-        rate.follow(seats, 0.0, now_ms)
+        rate.adjust(seats, 0.0, now_ms)
         in_force.append((now_ms, rate.current))
         assert RATE_MIN <= rate.current <= 1.0
     now_ms += later_ms
@@ -126,10 +126,10 @@ def test_a_rate_is_resumed_unchanged(moves: list[tuple[int, int]], later_ms: int
     rate, now_ms = Rate(100, RATE_PROPAGATION_MS, now_ms=0), 0
     for pause_ms, seats in moves:
         now_ms += pause_ms
-        rate.follow(seats, 0.0, now_ms)
+        rate.adjust(seats, 0.0, now_ms)
     other = Rate(100, RATE_PROPAGATION_MS, now_ms=now_ms)
-    other.wake(rate.rates, rate.changed_at_ms, now_ms)
-    rate.follow(100, 0.0, now_ms)
+    other.resume(rate.rates, rate.changed_at_ms, now_ms)
+    rate.adjust(100, 0.0, now_ms)
 
     assert other.theta(now_ms) == rate.theta(now_ms)
     assert other.theta(now_ms + later_ms) == rate.theta(now_ms + later_ms)

@@ -627,8 +627,8 @@ class CountingQueue(DeadlineQueue[Any]):
         self.entries += 1
         super().put(item, at_ms)
 
-    def come_due(self, now_ms: int) -> Iterator[tuple[Any, int]]:
-        for visit in super().come_due(now_ms):
+    def pop_due(self, now_ms: int) -> Iterator[tuple[Any, int]]:
+        for visit in super().pop_due(now_ms):
             self.visits += 1
             yield visit
 

@@ -59,7 +59,7 @@ class EdgeHost(Host):
         snapshot = with_connected(rest, mood_of, left_ms=self.config.lease_ms)
         joined = {connection: key for connection, (key, _) in self.attachments.items()}
         observers = [connection for connection, key in self.connections.items() if key is None]
-        self.room = Room.wake(snapshot, self.config, joined, observers=observers, connection_is_lease=True)
+        self.room = Room.resume(snapshot, self.config, joined, observers=observers, connection_is_lease=True)
         self._version = self.room.hibernation_version
 
     def keep(self, kept: KeepConnections) -> None:

@@ -113,9 +113,9 @@ def check_queue(queue: DeadlineQueue[Any], items: Collection[Any]) -> None:
 def check_panel(panel: Panel) -> None:
     """Check how the parts of a panel's state relate."""
     seats = panel._seats.values()
-    counted = [seat.mood for seat in seats if seat.ticket < panel.theta and not seat.capped]
+    counted = [seat.mood for seat in seats if seat.ticket < panel.theta and not seat.over_quota]
     restored = [
-        seat.mood for seat in seats if seat.ticket < panel.theta and seat.restored and not seat.capped
+        seat.mood for seat in seats if seat.ticket < panel.theta and seat.restored and not seat.over_quota
     ]
     assert panel.theta <= panel.rate <= 1.0
     assert panel._tally == [counted.count(mood) for mood in range(len(panel._tally))]
@@ -123,25 +123,25 @@ def check_panel(panel: Panel) -> None:
     assert panel._restored_tally == [restored.count(mood) for mood in range(len(panel._tally))]
     assert panel._restored_counted == len(restored)
     check_prefixes(panel)
-    assert panel._silent_count == sum(seat.suspect for seat in seats)
+    assert panel._suspect_count == sum(seat.suspect for seat in seats)
     assert panel._restored_count == sum(seat.restored for seat in seats)
     assert panel._expired_counted == sum(ticket < panel.theta for _, ticket in panel._expired.values())
     assert not panel._expired.keys() & panel._seats.keys(), "a visitor with a seat has not expired"
     assert all(seat.ticket < panel.rate for seat in seats), "a seat has a ticket below the rate"
-    check_queue(panel._agenda, seats)
+    check_queue(panel._deadlines, seats)
 
 
 def check_prefixes(panel: Panel) -> None:
     """Check that no prefix exceeds its quota, and that no seat is over quota while the quota is not full."""
-    capped = [seat for seat in panel._seats.values() if seat.capped]
+    capped = [seat for seat in panel._seats.values() if seat.over_quota]
     assert panel.over_quota_count == len(capped) <= panel._config.panel_size
     assert panel._over_quota_counted == sum(seat.ticket < panel.theta for seat in capped)
     for prefix in panel._prefixes.values():
         seats = [seat for seat in panel._seats.values() if seat.prefix is prefix]
         assert len(seats) == prefix.seats > 0
-        assert set(prefix.capped) == {seat for seat in seats if seat.capped}
+        assert set(prefix.over_quota) == {seat for seat in seats if seat.over_quota}
         assert prefix.counted <= panel.prefix_seats_max
-        assert prefix.counted == panel.prefix_seats_max or not prefix.capped
+        assert prefix.counted == panel.prefix_seats_max or not prefix.over_quota
 
 
 def check_legacy(legacy: LegacySamplingEstimator) -> None:
@@ -401,7 +401,7 @@ def test_nothing_is_left_without_events_for_longer_than_every_lease(start: Start
         room.members._by_connection,
         room.members._by_visitor,
     ) == ({}, [], {}, {})
-    assert (room._panel._seats, room._panel._expired, room._panel._agenda._times) == ({}, {}, [])
+    assert (room._panel._seats, room._panel._expired, room._panel._deadlines._times) == ({}, {}, [])
     assert (len(room._legacy._sessions), len(room._legacy._repeats)) == (0, 0)
     assert all(key is None for key in host.connections.values()), "only observers may stay"
 

@@ -204,7 +204,7 @@ def test_a_connection_lost_in_hibernation_makes_its_visitor_suspect() -> None:
     room.step(Joined("bob's", BOB), now_ms=0)
     room.step(TimerFired(), now_ms=1_000)
 
-    room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN})
+    room = Room.resume(room.snapshot(), CONFIG, {"ann's": ANN})
 
     assert room.step(TimerFired(), now_ms=5_000) == Step((Broadcasted(here(5_000, 2, suspect=1)),), 16_000)
     assert room.step(TimerFired(), now_ms=16_000).effects == (Broadcasted(here(16_000, 1)),)
@@ -217,10 +217,10 @@ def test_hibernation_keeps_a_reply_ahead_of_the_broadcast(hibernated_at_ms: int)
     room.step(Joined("ann's", ANN), now_ms=0)
     room.step(Joined("bob's", BOB), now_ms=100)
     if hibernated_at_ms == 100:
-        room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
+        room = Room.resume(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
     assert room.step(Left("ann's"), now_ms=200) == Step((), next_timer_ms=1_000)
     if hibernated_at_ms == 200:
-        room = Room.wake(room.snapshot(), CONFIG, {"bob's": BOB})
+        room = Room.resume(room.snapshot(), CONFIG, {"bob's": BOB})
 
     assert room.step(TimerFired(), now_ms=1_000).effects == (Broadcasted(here(1_000, 1)),)
 
@@ -231,7 +231,7 @@ def test_a_change_on_resuming_is_saved() -> None:
     room.step(Joined("tab", ANN), now_ms=0)
     assert SaveSnapshot() in room.step(TimerFired(), now_ms=10_000).effects
 
-    room = Room.wake(room.snapshot(), room.config, {})
+    room = Room.resume(room.snapshot(), room.config, {})
 
     assert room.step(TimerFired(), now_ms=20_000).effects == (
         Broadcasted(here(20_000, 1, suspect=1)),
@@ -244,7 +244,7 @@ def test_a_connection_without_a_lease_is_left_out_on_resuming() -> None:
     room = a_room()
     room.step(Joined("ann's", ANN), now_ms=0)
 
-    room = Room.wake(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
+    room = Room.resume(room.snapshot(), CONFIG, {"ann's": ANN, "bob's": BOB})
 
     assert room.connection_count == 1
     assert room.step(HeartbeatReceived("bob's"), now_ms=0) == Step((), 60_000)
@@ -256,7 +256,7 @@ def test_several_tabs_hibernate_as_one_visitor() -> None:
     room.step(Joined("tab", ANN), now_ms=0)
     room.step(Joined("tab 2", ANN), now_ms=0)
 
-    room = Room.wake(room.snapshot(), CONFIG, {"tab": ANN, "tab 2": ANN})
+    room = Room.resume(room.snapshot(), CONFIG, {"tab": ANN, "tab 2": ANN})
 
     assert (room.count, room.connection_count, room.suspect_count) == (1, 2, 0)
     assert room.step(Left("tab"), now_ms=1_000) == Step((), 60_000)

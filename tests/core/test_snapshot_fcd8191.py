@@ -144,7 +144,7 @@ def test_a_room_wakes_from_it_as_if_it_had_never_slept(name: str) -> None:
     connections: dict[Connection, VisitorKey] = {
         connection: key(visitor) for connection, visitor in written["connections"].items()
     }
-    room = Room.wake(decode_snapshot(stored(name)), CONFIGS[name], connections)
+    room = Room.resume(decode_snapshot(stored(name)), CONFIGS[name], connections)
     assert Player(room, written["at_ms"]).play(STORIES["after a rest"]) == written["after a rest"]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.summary import NO_PEERS, Summary, add_up, combine, doubted, without_people
+from breathing_room.core.summary import NO_PEERS, Summary, add_up, as_suspect, combine, without_people
 
 CONFIG = RoomConfig(moods=("calm", "glad"))
 NO_LEGACY = LegacySums(repeats=(0, 0, 0), weights=(0, 0, 0))
@@ -61,7 +61,7 @@ def test_seats_are_weighed_by_the_rate_under_which_they_were_drawn() -> None:
 def test_a_suspect_replica_makes_all_of_its_visitors_suspect() -> None:
     """The visitors of a suspect replica are in the count and not in the lower end, and the method is stale."""
     own, other = a_summary((3, 0, 0)), a_summary((0, 5, 0), panel=seats(0, 2, 0))
-    before, after = combine([own, other], CONFIG), combine([own, doubted(other)], CONFIG)
+    before, after = combine([own, other], CONFIG), combine([own, as_suspect(other)], CONFIG)
     assert (before.count, before.low, before.method) == (10, 10, "counted")
     assert (after.count, after.low, after.high, after.method) == (10, 3, 10, "stale")
 
@@ -84,7 +84,7 @@ def test_an_unknown_replica_makes_the_whole_unknown() -> None:
 def test_unread_claims_widen_the_interval_but_never_below_our_own() -> None:
     """Visitors who may be counted twice lower the lower end, not below our own; new ones at a suspect peer raise the upper end only."""
     summaries = [a_summary((5, 0, 0), (1, 0, 0)), a_summary((3, 0, 0))]
-    found = combine(summaries, CONFIG, moving=2, newcomers=4)
+    found = combine(summaries, CONFIG, moving=2, unseen_joins=4)
     assert (found.count, found.low, found.high) == (8, 5, 12)
     assert combine(summaries, CONFIG, moving=100).low == 4
 
@@ -131,7 +131,7 @@ def test_summaries_of_peers_give_the_same_counts_when_added_up() -> None:
 
 def test_summaries_with_legacy_reports_are_not_added_up() -> None:
     """A summary with legacy reports is not added: the times of observation do not add."""
-    legacy = LegacySums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, heard=True)
+    legacy = LegacySums(repeats=(3, 0, 0), weights=(1, 0, 0), observed_ms=600_000, is_recent=True)
     with_legacy = a_summary((1, 0, 0), legacy=legacy)
     plain, other = a_summary((2, 0, 0)), a_summary((0, 3, 0))
 
@@ -147,7 +147,7 @@ def test_an_unknown_peer_is_not_lost_among_others() -> None:
 
 def test_no_peers_change_nothing() -> None:
     """The state without peers has no summaries, no unread claims, and holds for ever."""
-    assert (NO_PEERS.summaries, NO_PEERS.unread, NO_PEERS.suspect_unread, NO_PEERS.newcomers) == (
+    assert (NO_PEERS.summaries, NO_PEERS.unread, NO_PEERS.suspect_unread, NO_PEERS.unseen_joins) == (
         (),
         None,
         0,

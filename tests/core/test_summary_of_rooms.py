@@ -16,7 +16,7 @@ from breathing_room.core.events import (
     TimerFired,
 )
 from breathing_room.core.room import Room
-from breathing_room.core.summary import combine, doubted, without_people
+from breathing_room.core.summary import as_suspect, combine, without_people
 from core.playing import ANN, BOB, visitor
 from core.replication.deltas import (
     CONFIG,
@@ -122,7 +122,7 @@ def test_a_suspect_node_is_in_high_and_not_in_low() -> None:
     room = a_room()
     room.step(Joined(1, ANN, "calm"), now_ms=0)
     room.step(PanelReported(BOB, 0.5, "glad"), now_ms=0)
-    suspect = doubted(room.summary(0))
+    suspect = as_suspect(room.summary(0))
 
     known = combine([a_summary(3), suspect], CONFIG)
     assert (known.count, known.low, known.high, known.method) == (5, 3, 5, "stale")
@@ -138,7 +138,7 @@ def test_legacy_reports_of_a_suspect_node_are_not_in_low() -> None:
     for second in range(10):
         room.step(LegacyReported(ANN, "calm"), now_ms=20_000 * second)
     sure = combine([a_summary(3), room.summary(180_000)], CONFIG)
-    known = combine([a_summary(3), doubted(room.summary(180_000))], CONFIG)
+    known = combine([a_summary(3), as_suspect(room.summary(180_000))], CONFIG)
 
     assert (known.count, known.high) == (sure.count, sure.high)
     assert known.low == 3 < sure.low

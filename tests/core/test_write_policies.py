@@ -77,15 +77,15 @@ class Run:
     now_ms: int
     operations_left: int
     acknowledged: int = 0
-    wake_at_ms: int | None = None
+    next_timer_ms: int | None = None
     written_at_ms: dict[str, int] = field(default_factory=dict)
 
     async def live(self, trace: list[Arrival], clock: list[int]) -> None:
         for after_ms, visitor, kind, mood in trace:
             at_ms = self.now_ms + after_ms
-            while self.wake_at_ms is not None and self.wake_at_ms <= at_ms:
-                self.now_ms = clock[0] = max(self.now_ms, self.wake_at_ms)
-                await self.carry_out(self.policy.wake(now_ms=self.now_ms))
+            while self.next_timer_ms is not None and self.next_timer_ms <= at_ms:
+                self.now_ms = clock[0] = max(self.now_ms, self.next_timer_ms)
+                await self.carry_out(self.policy.on_timer(now_ms=self.now_ms))
             self.now_ms = clock[0] = at_ms
             self.tick()
             if kind is None:
@@ -104,9 +104,9 @@ class Run:
         self.operations_left -= 1
 
     async def carry_out(self, writes: Writes) -> None:
-        self.wake_at_ms = writes.wake_at_ms
-        assert writes.wake_at_ms is None or writes.wake_at_ms > self.now_ms
-        for order in writes.orders:
+        self.next_timer_ms = writes.next_timer_ms
+        assert writes.next_timer_ms is None or writes.next_timer_ms > self.now_ms
+        for order in writes.writes:
             self.tick()
             last_ms = self.written_at_ms.get(order.key, 0)
             assert self.now_ms - last_ms >= KEY_REST_MS, (
@@ -147,13 +147,13 @@ def check_loss(run: Run, rebuilt: dict[VisitorKey, Record]) -> None:
         assert any(
             state is not None
             and state[0] == record.mood
-            and record.heard_at_ms >= min(state[1], now_ms) - policy.silence_ms
+            and record.reported_at_ms >= min(state[1], now_ms) - policy.silence_ms
             and state[1] + LEASE_MS + policy.silence_ms > now_ms
             for state in possible
         )
         before = truth.after(surely, visitor)
         if before is not None and all(possible):
-            assert record.heard_at_ms >= before[1] - policy.silence_ms
+            assert record.reported_at_ms >= before[1] - policy.silence_ms
 
 
 trace_of_reports = st.lists(
@@ -186,7 +186,7 @@ async def two_runs(
         policy = a_policy(name, seats)
         truth = Truth(
             [
-                (seat.heard_at_ms, SeatReport(seat.visitor, seat.ticket, seat.mood, "join"))
+                (seat.reported_at_ms, SeatReport(seat.visitor, seat.ticket, seat.mood, "join"))
                 for seat in seats.values()
             ]
         )
@@ -296,22 +296,22 @@ def writes_of(policy: WritePolicy, traffic: Traffic, hours: int, seed: int) -> t
         if chance.random() < traffic.leaves_share:
             heapq.heappush(events, (at_ms + visit_ms, number, 3, "leave"))
     reports = writes = 0
-    wake_at_ms: int | None = None
+    next_timer_ms: int | None = None
     moods: dict[int, int] = {}
     while events:
         at_ms, number, _, kind = heapq.heappop(events)
         answers = []
-        while wake_at_ms is not None and wake_at_ms <= at_ms:
-            answers.append((wake_at_ms, policy.wake(now_ms=wake_at_ms)))
-            wake_at_ms = answers[-1][1].wake_at_ms
+        while next_timer_ms is not None and next_timer_ms <= at_ms:
+            answers.append((next_timer_ms, policy.on_timer(now_ms=next_timer_ms)))
+            next_timer_ms = answers[-1][1].next_timer_ms
         if kind == "mood":
             moods[number] = 1 - moods.get(number, 0)
         mood = MOODS[moods.get(number, 0)]
         visitor = VisitorKey(number.to_bytes(16))
         answers.append((int(at_ms), policy.report(SeatReport(visitor, 0.1, mood, kind), now_ms=int(at_ms))))
-        wake_at_ms = answers[-1][1].wake_at_ms
+        next_timer_ms = answers[-1][1].next_timer_ms
         reports += warm_ms <= at_ms < end_ms
-        writes += sum(len(answer.orders) for when_ms, answer in answers if warm_ms <= when_ms < end_ms)
+        writes += sum(len(answer.writes) for when_ms, answer in answers if warm_ms <= when_ms < end_ms)
     return reports, writes
 
 

@@ -428,19 +428,19 @@ class Pollers(Part):
             self._write(self._policy.report(report, now_ms=now_ms))
 
     def _write(self, writes: Writes) -> None:
-        for order in writes.orders:
+        for order in writes.writes:
             if isinstance(order, Put):
                 finish(self.store.put(order.key, order.value, ttl_ms=order.ttl_ms))
             else:
                 finish(self.store.delete(order.key))
-        if writes.wake_at_ms is not None:
-            self.clock.at(writes.wake_at_ms, FIRST, partial(self._on_timer, writes.wake_at_ms))
-        self._next_timer_ms = writes.wake_at_ms
+        if writes.next_timer_ms is not None:
+            self.clock.at(writes.next_timer_ms, FIRST, partial(self._on_timer, writes.next_timer_ms))
+        self._next_timer_ms = writes.next_timer_ms
 
     def _on_timer(self, planned_ms: int, now_ms: int) -> None:
         if self._next_timer_ms == planned_ms and self._policy is not None:
             self.tally["alarms"] += 1
-            self._write(self._policy.wake(now_ms=now_ms))
+            self._write(self._policy.on_timer(now_ms=now_ms))
 
     def list_keys(self, now_ms: int) -> None:
         """Run the job: list the keys, and write the presence."""

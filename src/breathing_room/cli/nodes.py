@@ -71,7 +71,7 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
         await link.check()
         log = RedisStream(link, kept_ms=KEPT_MS)
         redis_ms, entries = await log.read()
-        nodes, refused = Membership(("", 0), late_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
+        nodes, refused = Membership(("", 0), suspect_after_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
         for entry, value in entries:
             try:
                 said = decode(value, no_moods)
@@ -79,7 +79,7 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
                 refused += 1
                 continue
             if isinstance(said, Delta):
-                nodes.hear(said, entry, heard_at_ms=entry[0], now_ms=redis_ms)
+                nodes.receive(said, entry, received_at_ms=entry[0], now_ms=redis_ms)
             elif said.verb == "forget":
                 nodes.remove(said.name)
         known = {node.id[0] for node in nodes}

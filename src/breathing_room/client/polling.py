@@ -22,7 +22,6 @@ from breathing_room.client.protocol import decode_presence, http_url
 from breathing_room.client.room_info import RoomInfo
 from breathing_room.client.timing import Timing
 from breathing_room.core.client_rules.polling import (
-    NEVER,
     LeaveRequest,
     Poller,
     PollRequest,
@@ -30,6 +29,7 @@ from breathing_room.core.client_rules.polling import (
     Request,
 )
 from breathing_room.core.config import UNSPOKEN
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
 
@@ -188,7 +188,9 @@ class Polling:
                 self._has_changed.clear()
                 at_ms = poller.next_at_ms
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout_at(None if at_ms == NEVER else max(at_ms / 1000, loop.time())):
+                    async with asyncio.timeout_at(
+                        None if at_ms == NO_DEADLINE else max(at_ms / 1000, loop.time())
+                    ):
                         await self._has_changed.wait()
             raise self._error
         finally:

@@ -406,7 +406,7 @@ class Room:
 
     def _publish(self, presence: Presence) -> None:
         length_ms = presence.poll_ms if isinstance(self._connection, Polling) else 0
-        self._interpolator = self._interpolator.toward(
+        self._interpolator = self._interpolator.retarget(
             presence.count, presence.low, presence.high, now_ms=now_ms(), length_ms=length_ms
         )
         self._presence = presence

@@ -24,8 +24,8 @@ from breathing_room.core.estimate.distinct import Sketch
 from breathing_room.core.events import Event, Joined, LegacyReported, PanelReported
 from breathing_room.core.presence import Presence
 
-LOOK_MS: Final = 300_000
-LOOKS: Final = 288
+SAMPLE_MS: Final = 300_000
+SAMPLES_MAX: Final = 288
 """A look every five minutes, for 24 hours."""
 
 VERSION: Final = 1
@@ -78,7 +78,7 @@ class DailyStats:
 
     def __init__(self, *, wall_ms: int, epoch_ms: int) -> None:
         self._epoch_ms = epoch_ms
-        self.trail: deque[DailySample] = deque(maxlen=LOOKS)
+        self.timeline: deque[DailySample] = deque(maxlen=SAMPLES_MAX)
         self._begin(wall_ms // epoch_ms)
 
     def _begin(self, epoch: int) -> None:
@@ -103,7 +103,7 @@ class DailyStats:
         """When it ends."""
         return self.since_ms + self._epoch_ms
 
-    def came(self, event: Event, *, wall_ms: int) -> None:
+    def add_event(self, event: Event, *, wall_ms: int) -> None:
         """Take note of whoever an event is of."""
         match event:
             case Joined():
@@ -115,17 +115,17 @@ class DailyStats:
             case _:
                 pass
 
-    def look(self, presence: Presence, *, wall_ms: int) -> None:
+    def add_presence(self, presence: Presence, *, wall_ms: int) -> None:
         """Take note of what is said of the room."""
         self._turn(wall_ms)
         self.rate_min = min(self.rate_min, presence.sample_rate)
         known = presence.method in {"counted", "sampled"}
-        look = DailySample(wall_ms, presence.count if known else None, presence.low, presence.high)
-        if self.trail and self.trail[-1].at_ms // LOOK_MS == wall_ms // LOOK_MS:
-            self.trail.pop()
-        self.trail.append(look)
-        if look.count is not None and (self.peak is None or look.count > (self.peak.count or 0)):
-            self.peak = look
+        sample = DailySample(wall_ms, presence.count if known else None, presence.low, presence.high)
+        if self.timeline and self.timeline[-1].at_ms // SAMPLE_MS == wall_ms // SAMPLE_MS:
+            self.timeline.pop()
+        self.timeline.append(sample)
+        if sample.count is not None and (self.peak is None or sample.count > (self.peak.count or 0)):
+            self.peak = sample
 
     def people(self, *, wall_ms: int) -> People:
         """Say how many different people came today."""
@@ -167,7 +167,7 @@ class DailyStats:
             on_sockets, reporters = (
                 Sketch(base64.b64decode(body[name], validate=True)) for name in ("on_sockets", "reporters")
             )
-            peak = None if body["peak"] is None else _look(**body["peak"])
+            peak = None if body["peak"] is None else _peak(**body["peak"])
             rate_min = float(body["rate_min"])
             is_today = (body["epoch"], body["epoch_ms"]) == (self._epoch, self._epoch_ms)
         except DAMAGE as error:
@@ -195,7 +195,9 @@ class DailyStats:
 
     def timeline_body(self, *, wall_ms: int) -> list[dict[str, Any]]:
         """List the looks of the last 24 hours."""
-        return [asdict(look) for look in self.trail if look.at_ms > wall_ms - LOOKS * LOOK_MS]
+        return [
+            asdict(sample) for sample in self.timeline if sample.at_ms > wall_ms - SAMPLES_MAX * SAMPLE_MS
+        ]
 
 
 def _rounded(sketch: Sketch, *, whole: bool) -> People:
@@ -203,7 +205,7 @@ def _rounded(sketch: Sketch, *, whole: bool) -> People:
     return People(round(estimate.count), int(estimate.low), -int(-estimate.high // 1) if whole else None)
 
 
-def _look(*, at_ms: int, count: int, low: int, high: int) -> DailySample:
+def _peak(*, at_ms: int, count: int, low: int, high: int) -> DailySample:
     """Take a look that was written: a peak is always known."""
     if (
         not all(isinstance(number, int) for number in (at_ms, count, low, high))

@@ -12,11 +12,12 @@ from typing import Final, Generic, Protocol, TypeVar
 TICK_MS: Final = 50
 """Deadlines fall on multiples of this, so that one timer serves all who are due together."""
 
-NOT_DUE: Final = 0
+NO_DEADLINE: Final = 1 << 62
+"""Later than any time: the deadline of what has none."""
 
 
 class Due(Protocol):
-    """What can stand on an agenda. ``due_at_ms`` is the agenda's to write; NOT_DUE takes an item off."""
+    """What can stand on an agenda. ``due_at_ms`` is the agenda's to write; NO_DEADLINE removes the item."""
 
     due_at_ms: int
 
@@ -44,7 +45,7 @@ class DeadlineQueue(Generic[Item]):
 
     def schedule_by(self, item: Item, at_ms: int) -> None:
         """See to it that an item is looked after at ``at_ms``, of the grid, or before."""
-        if not NOT_DUE < item.due_at_ms <= at_ms:
+        if item.due_at_ms > at_ms:
             self.put(item, at_ms)
 
     def put(self, item: Item, at_ms: int) -> None:
@@ -57,7 +58,7 @@ class DeadlineQueue(Generic[Item]):
         else:
             waiting.append(item)
 
-    def come_due(self, now_ms: int) -> Iterator[tuple[Item, int]]:
+    def pop_due(self, now_ms: int) -> Iterator[tuple[Item, int]]:
         """Take out whatever is due, each with its time; it may be put back while this goes on."""
         while self._times and self._times[0] <= now_ms:
             at_ms = heapq.heappop(self._times)

@@ -31,7 +31,7 @@ def hour_of_week(wall_ms: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class HourAverage:
     """What is usual in one hour of the week.
 
     Attributes:
@@ -85,10 +85,10 @@ class History:
             square[mood] = _moved(square.get(mood, 0.0), people**2, share)
         self._weight[hour] = min(held + weight, WEEKS_MAX)
 
-    def usual(self, wall_ms: int) -> Usual:
+    def average(self, wall_ms: int) -> HourAverage:
         """Say what is usual at the hour of an instant."""
         hour = hour_of_week(wall_ms)
-        return Usual(self._weight[hour], dict(self._mean[hour]), dict(self._square[hour]))
+        return HourAverage(self._weight[hour], dict(self._mean[hour]), dict(self._square[hour]))
 
     def averages(self) -> list[dict[str, Any]]:
         """List the hours that were ever observed.

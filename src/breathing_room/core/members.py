@@ -19,7 +19,7 @@ Every method is of constant cost. Sums by mood are kept beside the leases, so th
 from collections.abc import Iterator
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.deadlines import NOT_DUE, DeadlineQueue, quantize
+from breathing_room.core.deadlines import NO_DEADLINE, DeadlineQueue, quantize
 from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import RESTORED, SUSPECT, Leases
@@ -47,7 +47,7 @@ class Member:
         self.suspect = False
         self.restored = False
         self.expires_at_ms = 0
-        self.due_at_ms = NOT_DUE
+        self.due_at_ms = NO_DEADLINE
 
 
 class Members:
@@ -184,7 +184,7 @@ class Members:
         self._confirm(member)
         member.expires_at_ms = quantize(now_ms + self._config.lease_ms)
         if self._connection_is_lease:
-            member.due_at_ms = NOT_DUE
+            member.due_at_ms = NO_DEADLINE
         else:
             self._deadlines.schedule_by(member, member.expires_at_ms)
         self.unsaved_changes += 1
@@ -197,7 +197,7 @@ class Members:
         member.connections = tuple(other for other in member.connections if other != connection)
         return None if member.connections else member
 
-    def suspect(self, member: Member, *, now_ms: int) -> None:
+    def mark_suspect(self, member: Member, *, now_ms: int) -> None:
         """Mark a member suspect whose last connection ended without a leave: ``grace_ms`` are left of the lease."""
         member.suspect = True
         self.suspect_tally[member.mood] += 1
@@ -219,14 +219,14 @@ class Members:
             del self._by_connection[connection]
         del self._by_visitor[member.key]
         self.tally[member.mood] -= 1
-        member.due_at_ms = NOT_DUE
+        member.due_at_ms = NO_DEADLINE
         self.changes += 1
         self.unsaved_changes += 1
 
     def expire(self, now_ms: int) -> list[Connection]:
         """Remove the members whose leases are over; return their connections, which are to be closed."""
         closed: list[Connection] = []
-        for member, at_ms in self._deadlines.come_due(now_ms):
+        for member, at_ms in self._deadlines.pop_due(now_ms):
             if member.expires_at_ms > at_ms:
                 self._deadlines.put(member, member.expires_at_ms)
                 continue
@@ -273,8 +273,8 @@ class Members:
         if member is not None:
             self._attach(connection, member)
 
-    def suspect_unconnected(self, *, now_ms: int) -> None:
+    def mark_unconnected_suspect(self, *, now_ms: int) -> None:
         """Mark the admitted members suspect whose connections did not stay open."""
         for member in self._by_visitor.values():
             if not (member.connections or member.suspect):
-                self.suspect(member, now_ms=now_ms)
+                self.mark_suspect(member, now_ms=now_ms)

@@ -17,7 +17,7 @@ them, but they are not counted, do not move the rate, and leave no ghosts. There
 panel is meant to have; further ones are refused, and a seat that moves to such a prefix is removed. (Seats do move: they
 have no prefix after a restart, and another one when the address or the key of the hashes changes.) When a counted seat of
 a prefix goes, a capped one takes its place. Prefixes are hashes that mean something in this process only, so they are in
-no snapshot, and neither are the capped.
+no snapshot, and neither are the over_quota.
 
 Work per report is constant. A change of theta looks at every seat once; it is rare, and seats are few by design.
 """
@@ -28,7 +28,7 @@ from math import exp, sqrt
 from typing import Final
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.deadlines import NOT_DUE, TICK_MS, DeadlineQueue, quantize
+from breathing_room.core.deadlines import NO_DEADLINE, TICK_MS, DeadlineQueue, quantize
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.estimate.panel import (
     PanelSums,
@@ -59,8 +59,8 @@ class Seat:
         ticket: In [0, 1).
         mood: An index into the declared moods; one past the last: unspoken.
         prefix: The seats of the address prefix that it reported from last; None where no cap applies.
-        capped: Whether it is one too many of them.
-        was_capped: Whether it ever was. It was not counted all the time, so its silent end would speak of too many ghosts.
+        over_quota: Whether it is one too many of them.
+        was_over_quota: Whether it ever was. It was not counted all the time, so its silent end would speak of too many ghosts.
         suspect: Whether no report came within one beat.
         restored: Whether it is left from before a restart; restored seats are silent.
         expires_at_ms: The end of the lease.
@@ -68,8 +68,16 @@ class Seat:
     """
 
     __slots__ = (
-        "capped", "due_at_ms", "expires_at_ms", "key", "mood", "prefix", "restored", "suspect", "ticket",
-        "was_capped",
+        "due_at_ms",
+        "expires_at_ms",
+        "key",
+        "mood",
+        "over_quota",
+        "prefix",
+        "restored",
+        "suspect",
+        "ticket",
+        "was_over_quota",
     )  # fmt: skip
 
     def __init__(self, key: VisitorKey, ticket: float, mood: int) -> None:
@@ -77,12 +85,12 @@ class Seat:
         self.ticket = ticket
         self.mood = mood
         self.prefix: PrefixSeats | None = None
-        self.capped = False
-        self.was_capped = False
+        self.over_quota = False
+        self.was_over_quota = False
         self.suspect = False
         self.restored = False
         self.expires_at_ms = 0
-        self.due_at_ms = NOT_DUE
+        self.due_at_ms = NO_DEADLINE
 
 
 @dataclass(slots=True)
@@ -91,18 +99,18 @@ class PrefixSeats:
 
     Attributes:
         prefix: Its hash.
-        counted: How many are not capped.
-        capped: Those that are, the longest waiting first: the keys of a dict.
+        counted: How many are not over_quota.
+        over_quota: Those that are, the longest waiting first: the keys of a dict.
     """
 
     prefix: bytes
     counted: int = 0
-    capped: dict[Seat, None] = field(default_factory=dict)
+    over_quota: dict[Seat, None] = field(default_factory=dict)
 
     @property
     def seats(self) -> int:
         """All of them."""
-        return self.counted + len(self.capped)
+        return self.counted + len(self.over_quota)
 
 
 class Panel:
@@ -115,13 +123,17 @@ class Panel:
         paced: Whether the rate is set from outside, by ``pace``.
     """
 
-    def __init__(self, config: RoomConfig, moods_count: int, *, now_ms: int, paced: bool = False) -> None:
+    def __init__(
+        self, config: RoomConfig, moods_count: int, *, now_ms: int, rate_is_shared: bool = False
+    ) -> None:
         self._config = config
-        self._rate = Rate(config.panel_size, config.rate_propagation_ms, now_ms=now_ms, paced=paced)
+        self._rate = Rate(
+            config.panel_size, config.rate_propagation_ms, now_ms=now_ms, is_shared=rate_is_shared
+        )
         self._theta = self._rate.current
         self._since_ms = now_ms
         self._seats: dict[VisitorKey, Seat] = {}
-        self._agenda: DeadlineQueue[Seat] = DeadlineQueue()
+        self._deadlines: DeadlineQueue[Seat] = DeadlineQueue()
         self._window_ms = WINDOW_LEASES * config.heartbeat_lease_ms
         self._prefixes: dict[bytes, PrefixSeats] = {}
         self._over_quota_count = 0
@@ -132,7 +144,7 @@ class Panel:
         self._empty = PanelSums(tally=nobody, restored_tally=nobody)
         self._tally = [0] * moods_count
         self._counted = 0
-        self._silent_count = 0
+        self._suspect_count = 0
         self._restored_count = 0
         self._restored_tally = [0] * moods_count
         self._restored_counted = 0
@@ -196,9 +208,11 @@ class Panel:
 
     @property
     def next_at_ms(self) -> int | None:
-        """When to call ``come_due``, None for never."""
-        forgiven_at_ms = next(iter(self._expired.values()))[0] + self._window_ms if self._expired else None
-        times = (self._agenda.next_at_ms, self._rate.next_at_ms, forgiven_at_ms)
+        """When to call ``expire``, None for never."""
+        expiry_cleared_at_ms = (
+            next(iter(self._expired.values()))[0] + self._window_ms if self._expired else None
+        )
+        times = (self._deadlines.next_at_ms, self._rate.next_at_ms, expiry_cleared_at_ms)
         return min((time for time in times if time is not None), default=None)
 
     def holds(self, visitor: VisitorKey) -> bool:
@@ -219,7 +233,7 @@ class Panel:
             restored_tally=tuple(self._restored_tally),
             seats=self.seat_count,
             restored=self._restored_count,
-            fresh=self._silent_count < len(self._seats),
+            fresh=self._suspect_count < len(self._seats),
             expired=self._expired_counted,
             window_ms=self._observed_ms(now_ms),
             theta=self._theta,
@@ -232,7 +246,7 @@ class Panel:
         return crowd_estimate(self.sums(now_ms), ghost_ms=self._config.ghost_ms)
 
     def raw_estimate(self, now_ms: int) -> Estimate:
-        """Estimate what the crowd would be if no prefix were capped: for the operator, who should see both."""
+        """Estimate what the crowd would be if no prefix were over_quota: for the operator, who should see both."""
         ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
         seats = self._counted + self._over_quota_counted
         if self._counted:
@@ -288,7 +302,7 @@ class Panel:
             self._detach(seat)
             if not self._has_place(prefix):  # As for a newcomer, or moves would get around the bound.
                 self.rejected_count += 1
-                self._remove(seat)
+                self._remove_seat(seat)
                 return True
             self._attach(seat, prefix)
         if mood is not None and mood != seat.mood:
@@ -297,14 +311,14 @@ class Panel:
             self._weigh(seat, +1)
         self._confirm(seat)
         seat.expires_at_ms = quantize(now_ms + self._config.heartbeat_lease_ms)
-        self._agenda.schedule_by(seat, self._doubtful_at_ms(seat))
-        if not seat.capped:  # One prefix must not spend the budget of all.
+        self._deadlines.schedule_by(seat, self._overdue_at_ms(seat))
+        if not seat.over_quota:  # One prefix must not spend the budget of all.
             self._arrivals_per_ms = self._arrivals_at(now_ms) + 1 / ARRIVALS_MS
             self._arrived_at_ms = now_ms
-        self._follow(now_ms)
+        self._adjust_rate(now_ms)
         return True
 
-    def pace(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
+    def set_rate(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
         """Act on a rate that was set for several panels of one room together.
 
         Args:
@@ -313,57 +327,57 @@ class Panel:
             now_ms: The room's time.
         """
         before = self._rate.current
-        self._rate.wake(rates, changed_at_ms, now_ms)
+        self._rate.resume(rates, changed_at_ms, now_ms)
         self._arrivals_per_ms *= self._rate.current / before
-        self._shed(now_ms)
+        self._remove_unsampled(now_ms)
 
-    def withdraw(self, visitor: VisitorKey) -> bool:
+    def remove(self, visitor: VisitorKey) -> bool:
         """Remove the seat of a visitor who left or joined over a connection; return whether there was one."""
         seat = self._seats.get(visitor)
         if seat is not None:
-            self._remove(seat)
+            self._remove_seat(seat)
         return seat is not None
 
-    def come_due(self, now_ms: int) -> bool:
+    def expire(self, now_ms: int) -> bool:
         """Look after every lease, rate and expiry whose time has come; return whether anything changed."""
         changed = False
-        look_at_ms = self._rate.next_at_ms
-        for seat, at_ms in self._agenda.come_due(now_ms):
+        check_at_ms = self._rate.next_at_ms
+        for seat, at_ms in self._deadlines.pop_due(now_ms):
             if not seat.suspect:
-                doubtful_at_ms = self._doubtful_at_ms(seat)
-                if doubtful_at_ms > at_ms:
-                    self._agenda.put(seat, doubtful_at_ms)
+                overdue_at_ms = self._overdue_at_ms(seat)
+                if overdue_at_ms > at_ms:
+                    self._deadlines.put(seat, overdue_at_ms)
                     continue
                 seat.suspect = True
-                self._silent_count += 1
+                self._suspect_count += 1
                 changed = True
             if seat.expires_at_ms > at_ms:
-                self._agenda.put(seat, seat.expires_at_ms)
+                self._deadlines.put(seat, seat.expires_at_ms)
                 continue
-            self._remove(seat)
+            self._remove_seat(seat)
             changed = True
-            if not (seat.restored or seat.was_capped):
+            if not (seat.restored or seat.was_over_quota):
                 self._expired[seat.key] = (at_ms, seat.ticket)
                 self._expired_counted += seat.ticket < self._theta
         while self._expired:
             visitor, (at_ms, _) = next(iter(self._expired.items()))
             if at_ms > now_ms - self._window_ms:
                 break
-            self._forgive(visitor)
+            self._clear_expiry(visitor)
             changed = True
         if self._rate.theta(now_ms) != self._theta:
             self._recount(now_ms)
             changed = True
         # A place on the agenda at which nothing was due is no reason to look at the rate: who slept has no such places.
-        if changed or (look_at_ms is not None and look_at_ms <= now_ms):
-            changed |= self._follow(now_ms)
+        if changed or (check_at_ms is not None and check_at_ms <= now_ms):
+            changed |= self._adjust_rate(now_ms)
         return changed
 
     # --- Rest -------------------------------------------------------------------------------------------------
 
     def snapshot(self, now_ms: int) -> PanelSnapshot:
         """Take everything down."""
-        seats = [seat for seat in self._seats.values() if not seat.capped]
+        seats = [seat for seat in self._seats.values() if not seat.over_quota]
         expired = self._expired.values()
         return PanelSnapshot(
             seats=Leases(
@@ -387,12 +401,12 @@ class Panel:
             arrived_at_ms=self._arrived_at_ms,
         )
 
-    def wake(self, snapshot: PanelSnapshot, *, now_ms: int) -> None:
+    def resume(self, snapshot: PanelSnapshot, *, now_ms: int) -> None:
         """Go on after a sleep as if there had been none; the panel is new."""
         self._since_ms = snapshot.since_ms
         self._arrivals_per_ms = snapshot.arrivals_per_ms
         self._arrived_at_ms = snapshot.arrived_at_ms
-        self._rate.wake(snapshot.rates, snapshot.changed_at_ms, now_ms)
+        self._rate.resume(snapshot.rates, snapshot.changed_at_ms, now_ms)
         for (key, _, _, ago_ms), ticket in zip(snapshot.expired, snapshot.expired.tickets, strict=True):
             self._expired[key] = (now_ms - ago_ms, ticket / TICKETS)
         for (key, mood, flags, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
@@ -407,14 +421,14 @@ class Panel:
         Clients go on acting on the rate that they saw, so that is kept too. How many leases end in silence is
         learned anew, since most of the restored end so for another reason.
         """
-        self._rate.wake(snapshot.rates, snapshot.changed_at_ms, now_ms)
+        self._rate.resume(snapshot.rates, snapshot.changed_at_ms, now_ms)
         for (key, mood, _, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
             if left_ms > elapsed_ms:
                 expires_at_ms = now_ms + min(left_ms - elapsed_ms, self._config.heartbeat_lease_ms + TICK_MS)
                 self._admit(key, ticket / TICKETS, mood_here[mood], SUSPECT | RESTORED, expires_at_ms)
         self._recount(now_ms)
 
-    def inherit(self, seats: Leases, counted: Container[VisitorKey], now_ms: int) -> None:
+    def add_seats(self, seats: Leases, counted: Container[VisitorKey], now_ms: int) -> None:
         """Take over the seats of another panel under the same rate, with what is left of their leases.
 
         Args:
@@ -433,13 +447,13 @@ class Panel:
         seat.suspect = bool(flags & SUSPECT)
         seat.restored = bool(flags & RESTORED)
         seat.expires_at_ms = quantize(expires_at_ms)
-        self._silent_count += seat.suspect
+        self._suspect_count += seat.suspect
         self._restored_count += seat.restored
-        self._agenda.put(seat, seat.expires_at_ms if seat.suspect else self._doubtful_at_ms(seat))
+        self._deadlines.put(seat, seat.expires_at_ms if seat.suspect else self._overdue_at_ms(seat))
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _doubtful_at_ms(self, seat: Seat) -> int:
+    def _overdue_at_ms(self, seat: Seat) -> int:
         """When a report of somebody who is not silent falls due."""
         return quantize(seat.expires_at_ms - self._config.heartbeat_lease_ms + self._config.fresh_ms)
 
@@ -447,22 +461,22 @@ class Panel:
         seat = self._seats[visitor] = Seat(visitor, ticket, len(self._tally) - 1)
         self._weigh(seat, +1)
         self._attach(seat, prefix)
-        self._forgive(visitor)
+        self._clear_expiry(visitor)
         return seat
 
-    def _remove(self, seat: Seat) -> None:
+    def _remove_seat(self, seat: Seat) -> None:
         del self._seats[seat.key]
         self._detach(seat)
         self._weigh(seat, -1)
-        self._silent_count -= seat.suspect
+        self._suspect_count -= seat.suspect
         self._restored_count -= seat.restored
-        seat.due_at_ms = NOT_DUE
+        seat.due_at_ms = NO_DEADLINE
 
     def _weigh(self, seat: Seat, weight: int) -> None:
         """Count a seat in or out, if it is one that counts."""
         if seat.ticket >= self._theta:
             return
-        if seat.capped:
+        if seat.over_quota:
             self._over_quota_counted += weight
             return
         self._tally[seat.mood] += weight
@@ -473,7 +487,7 @@ class Panel:
 
     def _confirm(self, seat: Seat) -> None:
         """Clear the silent and restored flags of a seat, as `Members` does for a lease."""
-        self._silent_count -= seat.suspect
+        self._suspect_count -= seat.suspect
         if seat.restored:
             self._weigh(seat, -1)
             self._restored_count -= 1
@@ -498,34 +512,34 @@ class Panel:
         if seat.prefix.counted < self.prefix_seats_max:
             seat.prefix.counted += 1
         else:
-            seat.prefix.capped[seat] = None
-            self._cap(seat, capped=True)
+            seat.prefix.over_quota[seat] = None
+            self._set_over_quota(seat, over_quota=True)
 
     def _detach(self, seat: Seat) -> None:
         """Let go of a seat's prefix; whoever waited longest there takes its place."""
         prefix, seat.prefix = seat.prefix, None
         if prefix is None:
             return
-        if seat.capped:
-            del prefix.capped[seat]
-            self._cap(seat, capped=False)
-        elif prefix.capped:
-            successor = next(iter(prefix.capped))
-            del prefix.capped[successor]
-            self._cap(successor, capped=False)
+        if seat.over_quota:
+            del prefix.over_quota[seat]
+            self._set_over_quota(seat, over_quota=False)
+        elif prefix.over_quota:
+            successor = next(iter(prefix.over_quota))
+            del prefix.over_quota[successor]
+            self._set_over_quota(successor, over_quota=False)
         else:
             prefix.counted -= 1
         if not prefix.seats:
             del self._prefixes[prefix.prefix]
 
-    def _cap(self, seat: Seat, *, capped: bool) -> None:
+    def _set_over_quota(self, seat: Seat, *, over_quota: bool) -> None:
         self._weigh(seat, -1)
-        seat.capped = capped
-        seat.was_capped = True
+        seat.over_quota = over_quota
+        seat.was_over_quota = True
         self._weigh(seat, +1)
-        self._over_quota_count += 1 if capped else -1
+        self._over_quota_count += 1 if over_quota else -1
 
-    def _forgive(self, visitor: VisitorKey) -> None:
+    def _clear_expiry(self, visitor: VisitorKey) -> None:
         """Forget that a lease ended in silence."""
         _, ticket = self._expired.pop(visitor, (0, 1.0))
         self._expired_counted -= ticket < self._theta
@@ -533,7 +547,7 @@ class Panel:
     def _arrivals_at(self, now_ms: int) -> float:
         return self._arrivals_per_ms * exp((self._arrived_at_ms - now_ms) / ARRIVALS_MS)
 
-    def _follow(self, now_ms: int) -> bool:
+    def _adjust_rate(self, now_ms: int) -> bool:
         """Let the rate follow the seats and the reports; those who need not report any more lose their seats.
 
         Returns:
@@ -541,18 +555,18 @@ class Panel:
         """
         share = self._config.reports_share(self._arrivals_at(now_ms))
         before = self._rate.current
-        changed = self._rate.follow(self.seat_count, share, now_ms)
+        changed = self._rate.adjust(self.seat_count, share, now_ms)
         if changed:
             # What arrives goes by the rate. If the average had to find that out by itself, it would hold the reports
             # of a surge against the few who are asked after it.
             self._arrivals_per_ms *= self._rate.current / before
-            self._shed(now_ms)
+            self._remove_unsampled(now_ms)
         return changed
 
-    def _shed(self, now_ms: int) -> None:
+    def _remove_unsampled(self, now_ms: int) -> None:
         """Those who need not report any more lose their seats."""
         for seat in [seat for seat in self._seats.values() if seat.ticket >= self._rate.current]:
-            self._remove(seat)
+            self._remove_seat(seat)
         self._recount(now_ms)
 
     def _recount(self, now_ms: int) -> None:

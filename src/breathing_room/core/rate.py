@@ -49,14 +49,14 @@ class Rate:
     """
 
     def __init__(
-        self, panel_size: int, rate_propagation_ms: int, *, now_ms: int, paced: bool = False
+        self, panel_size: int, rate_propagation_ms: int, *, now_ms: int, is_shared: bool = False
     ) -> None:
-        self.paced = paced
+        self.is_shared = is_shared
         self.panel_size = panel_size
         self.rate_propagation_ms = rate_propagation_ms
         self.current = 1.0
         self.changed_at_ms = now_ms
-        self._looked_at_ms = now_ms
+        self._checked_at_ms = now_ms
         # Rates that were replaced, each with the time until which somebody may still act on it.
         self._before: deque[tuple[int, float]] = deque()
 
@@ -80,8 +80,8 @@ class Rate:
     def next_at_ms(self) -> int | None:
         """When theta may rise by itself or the seats should be looked at, None for never."""
         times = [self._before[0][0]] if self._before else []
-        if self.current < 1.0 and not self.paced:
-            looks = max(2, (self._looked_at_ms - self.changed_at_ms) // self.rate_propagation_ms + 1)
+        if self.current < 1.0 and not self.is_shared:
+            looks = max(2, (self._checked_at_ms - self.changed_at_ms) // self.rate_propagation_ms + 1)
             times.append(self.changed_at_ms + looks * self.rate_propagation_ms)
         return min(times, default=None)
 
@@ -90,14 +90,14 @@ class Rate:
         """The current rate, and those that somebody may still act on, each with the time until when."""
         return ((0, self.current), *self._before)
 
-    def wake(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
+    def resume(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
         """Go on with ``rates`` as another had them."""
         (_, self.current), *before = rates
         self._before = deque(before)
         self.changed_at_ms = changed_at_ms
-        self._looked_at_ms = now_ms
+        self._checked_at_ms = now_ms
 
-    def follow(self, seats: int, reports_share: float, now_ms: int) -> bool:
+    def adjust(self, seats: int, reports_share: float, now_ms: int) -> bool:
         """Look at the panel, and announce another rate if need be.
 
         Args:
@@ -108,22 +108,22 @@ class Rate:
         Returns:
             Whether the rate changed.
         """
-        if self.paced:
+        if self.is_shared:
             return False
-        self._looked_at_ms = now_ms
+        self._checked_at_ms = now_ms
         load = max(seats / self.panel_size, reports_share)
         # What reports cost is known only some time after a change; how many seats there are, at once.
         settled = now_ms >= self.changed_at_ms + 2 * self.rate_propagation_ms
         if seats > self.seats_max or (reports_share > 1.0 and settled):
-            self._announce(rounded(self.current / load), now_ms)
+            self._set(rounded(self.current / load), now_ms)
             return True
         if self.current < 1.0 and settled and seats < self.seats_min and load < 1 / 1.25:
             most = panel_estimate(seats, 0, self.current, ghost_ms=0, window_ms=1).high
-            self._announce(rounded(min(self.current / load if load else 1.0, self.seats_max / most)), now_ms)
+            self._set(rounded(min(self.current / load if load else 1.0, self.seats_max / most)), now_ms)
             return True
         return False
 
-    def _announce(self, rate: float, now_ms: int) -> None:
+    def _set(self, rate: float, now_ms: int) -> None:
         if rate == self.current:
             return
         self._before.append((now_ms + self.rate_propagation_ms, self.current))

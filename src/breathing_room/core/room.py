@@ -105,7 +105,7 @@ class Room(RoomState):
                     members.remove(member)
             case Disconnected(connection):
                 if member := members.disconnect(connection):
-                    members.suspect(member, now_ms=now_ms)
+                    members.mark_suspect(member, now_ms=now_ms)
             case PanelReported(visitor, ticket, mood, prefix):
                 self._report(visitor, ticket, mood, prefix)
             case LegacyReported(visitor, mood):
@@ -113,7 +113,7 @@ class Room(RoomState):
                     self._legacy.report(visitor, self._mood_index[mood], now_ms)
                     self._note_change()
             case PanelLeft(visitor):
-                self._withdraw(visitor)
+                self._leave_panel(visitor)
             case ClaimedElsewhere() | RateSet() | SeatsTransferred() | PeersChanged():
                 self._receive(event)
             case TimerFired():
@@ -186,10 +186,10 @@ class Room(RoomState):
         if members_at_ms is not None and members_at_ms <= now_ms:
             self._effects += [Close(connection, LEASE_ENDED) for connection in self._members.expire(now_ms)]
         panel_at_ms = self._panel.next_at_ms
-        if panel_at_ms is not None and panel_at_ms <= now_ms and self._panel.come_due(now_ms):
+        if panel_at_ms is not None and panel_at_ms <= now_ms and self._panel.expire(now_ms):
             self._note_change()
         if (coins_at_ms := self._legacy.next_at_ms) is not None and coins_at_ms <= now_ms:
-            self._legacy.come_due(now_ms)
+            self._legacy.expire(now_ms)
             self._note_change()
         if self._unknown_until_ms is not None and self._unknown_until_ms <= now_ms:
             self._unknown_until_ms = None
@@ -197,8 +197,8 @@ class Room(RoomState):
 
     def _join(self, connection: Connection, visitor: VisitorKey, mood: str | None) -> None:
         """Add a connection of a visitor, who is not on the panel any more."""
-        self._panel.withdraw(visitor)
-        self._legacy.forget(visitor)
+        self._panel.remove(visitor)
+        self._legacy.remove(visitor)
         self._observers.pop(connection, None)
         index = None if mood is None else self._mood_index[mood]
         self._members.join(connection, visitor, index, now_ms=self._now_ms)
@@ -217,32 +217,32 @@ class Room(RoomState):
                 return
             index = member.mood if index is None else index
             self._members.remove(member)  # The connection ended, and reports took over.
-        self._legacy.forget(visitor)
+        self._legacy.remove(visitor)
         if self._panel.report(visitor, ticket, index, self._now_ms, prefix):
             self._note_change()
 
-    def _withdraw(self, visitor: VisitorKey) -> None:
+    def _leave_panel(self, visitor: VisitorKey) -> None:
         """Remove a visitor who has no connection."""
         member = self._members.get(visitor)
         if member is not None and not member.connections:
             self._members.remove(member)  # The connection ended, and the visitor does not come back.
-        elif self._panel.withdraw(visitor):
+        elif self._panel.remove(visitor):
             self._note_change()
 
     def _receive(self, event: ClaimedElsewhere | RateSet | SeatsTransferred | PeersChanged) -> None:
         """Take what other replicas of this room said."""
         match event:
             case ClaimedElsewhere(visitor):
-                self._legacy.forget(visitor)
-                if self._panel.withdraw(visitor):
+                self._legacy.remove(visitor)
+                if self._panel.remove(visitor):
                     self._note_change()
                 if member := self._members.get(visitor):
                     self._members.remove(member)
             case RateSet(rates, changed_at_ms):
-                self._panel.pace(rates, changed_at_ms, self._now_ms)
+                self._panel.set_rate(rates, changed_at_ms, self._now_ms)
                 self._changes += 1
             case SeatsTransferred(seats):
-                self._panel.inherit(seats, self._members, self._now_ms)
+                self._panel.add_seats(seats, self._members, self._now_ms)
                 self._note_change()
             case PeersChanged(peers):
                 self._peers = peers

@@ -54,7 +54,7 @@ class RoomState:
         self._mood_index = {mood: index for index, mood in enumerate((*config.moods, UNSPOKEN))}
         self._connection_is_lease = connection_is_lease
         self._members = Members(config, connection_is_lease=connection_is_lease)
-        self._panel = Panel(config, len(self._mood_index), now_ms=now_ms, paced=rate_is_shared)
+        self._panel = Panel(config, len(self._mood_index), now_ms=now_ms, rate_is_shared=rate_is_shared)
         self._legacy = LegacySamplingEstimator(len(self._mood_index))
         self._unknown_until_ms = quantize(now_ms + config.lease_ms) if unknown else None
         # The keys of a dict: a set that has just grown takes three times as much for each of very many.
@@ -244,7 +244,7 @@ class RoomState:
         return room
 
     @classmethod
-    def wake(
+    def resume(
         cls,
         snapshot: Snapshot,
         config: RoomConfig,
@@ -267,11 +267,11 @@ class RoomState:
         room._unknown_until_ms = snapshot.unknown_until_ms
         for key, mood, flags, left_ms in snapshot.people:
             members.admit(key, mood, flags, expires_at_ms=as_of_ms + left_ms)
-        room._panel.wake(snapshot.panel, now_ms=as_of_ms)
+        room._panel.resume(snapshot.panel, now_ms=as_of_ms)
         room._legacy.restore(snapshot.legacy, range(len(room._mood_index)), elapsed_ms=0, now_ms=as_of_ms)
         for connection, visitor in connections.items():
             members.reconnect(connection, visitor)
-        members.suspect_unconnected(now_ms=as_of_ms)  # Those connections ended while the room slept.
+        members.mark_unconnected_suspect(now_ms=as_of_ms)  # Those connections ended while the room slept.
         room._observers = dict.fromkeys(observers)
         room._saved_at_ms = snapshot.saved_at_ms
         if snapshot.has_unsaved_changes:

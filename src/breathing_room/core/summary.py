@@ -9,7 +9,7 @@ had them. Under different thetas, for as long as a new rate spreads, each group 
 independent estimates do. The same holds for coins and the time for which they were watched.
 
 Doubt. A machine that is suspect is like one that restarts: its people are silent and its seats are left from
-before (``doubted``). So ``low`` is without them, ``high`` is with them, and the method is ``stale``.
+before (``as_suspect``). So ``low`` is without them, ``high`` is with them, and the method is ``stale``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from math import inf
 from typing import Final
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.estimate import Estimate, together
+from breathing_room.core.estimate import Estimate, sum_estimates
 from breathing_room.core.estimate.legacy_sampling import LegacySums, legacy_estimate
 from breathing_room.core.estimate.panel import PanelSums, apportion, crowd_estimate
 from breathing_room.core.presence import Counts, Interval, merge_cells
@@ -62,7 +62,7 @@ class PeerState:
             None without such a peer.
         suspect: Their silent people by mood, those of peers in doubt included.
         suspect_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
-        newcomers: How many at most may have come to the peers that are in doubt.
+        unseen_joins: How many at most may have come to the peers that are in doubt.
         stale: Whether all of this is from before, because this machine is cut off.
         rate: The sampling rate that is published where a peer sets it for all; None where the room's own panel does.
         until_ms: Until when this holds if nothing more is received: then another peer is in doubt. States that differ in this alone
@@ -73,7 +73,7 @@ class PeerState:
     unread: int | None = None
     suspect: tuple[int, ...] = ()
     suspect_unread: int = 0
-    newcomers: int = 0
+    unseen_joins: int = 0
     stale: bool = False
     rate: float | None = None
     until_ms: float = field(default=inf, compare=False)
@@ -82,7 +82,7 @@ class PeerState:
 NO_PEERS: Final = PeerState()
 
 
-def doubted(summary: Summary) -> Summary:
+def as_suspect(summary: Summary) -> Summary:
     """Return the summary of a machine that is suspect: its people are silent, its seats left from before."""
     panel = summary.panel
     return replace(
@@ -90,7 +90,7 @@ def doubted(summary: Summary) -> Summary:
         suspect=summary.people,
         restored=sum(summary.people),
         panel=replace(panel, restored_tally=panel.tally, restored=panel.seats, fresh=False),
-        legacy=replace(summary.legacy, doubted=True),
+        legacy=replace(summary.legacy, suspect=True),
     )
 
 
@@ -150,7 +150,7 @@ def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 
         moving=0 if peers.unread is None else peers.unread + claims,
         returned=min(peers.suspect_unread + claims, sum(peers.suspect)),
         suspect=peers.suspect,
-        newcomers=peers.newcomers,
+        unseen_joins=peers.unseen_joins,
         stale=peers.stale,
     )
 
@@ -162,7 +162,7 @@ def combine(
     moving: int = 0,
     returned: int = 0,
     suspect: Sequence[int] = (),
-    newcomers: int = 0,
+    unseen_joins: int = 0,
     stale: bool = False,
 ) -> Counts:
     """Return what follows from the summaries of one room; ``counts`` calls it.
@@ -173,7 +173,7 @@ def combine(
         moving: How many people at most may be among ours and still among those of others, or among two others.
         returned: How many probably are: they came in while others had silent people.
         suspect: Those silent people of others, by mood; at least as many.
-        newcomers: How many at most may have come to others since we last heard of them.
+        unseen_joins: How many at most may have come to others since we last heard of them.
         stale: Whether the others are known from before only.
     """
     own = summaries[0]
@@ -194,12 +194,12 @@ def combine(
     # A join over a socket pays for no estimate where there is nothing to estimate.
     if legacy or not all(panel.is_idle for panel in panels):
         whole, cells = _with_estimates(whole, cells, panels, legacy, config)
-    if moving or newcomers:
+    if moving or unseen_joins:
         # Ours are in no doubt.
         heard = [here - doubt for here, doubt in zip(own.people, own.suspect, strict=True)]
-        whole = _widen(whole, moving, newcomers, least=sum(heard))
+        whole = _widen(whole, moving, unseen_joins, least=sum(heard))
         cells = [
-            _widen(cell, moving, newcomers, least=least) for cell, least in zip(cells, heard, strict=True)
+            _widen(cell, moving, unseen_joins, least=least) for cell, least in zip(cells, heard, strict=True)
         ]
     count, low, high = whole
     told = merge_cells(cells, config.min_cell_size)
@@ -246,8 +246,8 @@ def _with_estimates(
         tossing_count = round(tossing.count)
         polled_count += tossing_count
         parts = list(map(sum, zip(parts, apportion(tossing_count, tossed), strict=True)))
-    return _with(whole, polled_count, together(*crowds)), [
-        _with(cell, part, together(*estimates))
+    return _with(whole, polled_count, sum_estimates(*crowds)), [
+        _with(cell, part, sum_estimates(*estimates))
         for cell, part, *estimates in zip(cells, parts, *moods_of, strict=True)
     ]
 
@@ -265,10 +265,10 @@ def _weights(tallies: Sequence[tuple[Sequence[int], float]]) -> Sequence[float]:
 def _with(cell: Interval, people: int, estimate: Estimate) -> Interval:
     """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
     count, low, high = cell
-    people, least, most = estimate.whole(people)
+    people, least, most = estimate.rounded(people)
     return count + people, low + least, high + most
 
 
-def _widen(cell: Interval, moving: int, newcomers: int, *, least: int) -> Interval:
+def _widen(cell: Interval, moving: int, unseen_joins: int, *, least: int) -> Interval:
     count, low, high = cell
-    return count, min(low, max(low - moving, least)), high + newcomers
+    return count, min(low, max(low - moving, least)), high + unseen_joins

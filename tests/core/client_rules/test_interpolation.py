@@ -10,8 +10,8 @@ PEOPLE = st.integers(0, 2_000_000)
 
 def test_the_displayed_count_goes_to_the_next_one() -> None:
     """The displayed count goes to the next one in even steps until the next poll, and stays there."""
-    interpolator = Interpolator().toward(100, 90, 110, now_ms=0, length_ms=30_000)
-    interpolator = interpolator.toward(106, 95, 115, now_ms=30_000, length_ms=30_000)
+    interpolator = Interpolator().retarget(100, 90, 110, now_ms=0, length_ms=30_000)
+    interpolator = interpolator.retarget(106, 95, 115, now_ms=30_000, length_ms=30_000)
     assert [interpolator.at(30_000 + step) for step in range(0, 35_000, 5_000)] == [
         100,
         101,
@@ -28,19 +28,19 @@ def test_the_first_count_is_shown_at_once() -> None:
     """The first count is displayed at once, and so is the first after an unknown one: never a rise from 0."""
     interpolator = Interpolator()
     assert interpolator.at(0) is None
-    interpolator = interpolator.toward(500, 450, 560, now_ms=0, length_ms=30_000)
+    interpolator = interpolator.retarget(500, 450, 560, now_ms=0, length_ms=30_000)
     assert interpolator.at(0) == 500
-    interpolator = interpolator.toward(None, 20, None, now_ms=30_000, length_ms=30_000)
+    interpolator = interpolator.retarget(None, 20, None, now_ms=30_000, length_ms=30_000)
     assert interpolator.at(30_000) is None
-    assert interpolator.toward(510, 450, 560, now_ms=60_000, length_ms=30_000).at(60_000) == 510
+    assert interpolator.retarget(510, 450, 560, now_ms=60_000, length_ms=30_000).at(60_000) == 510
 
 
 def test_an_interpolation_begins_in_the_new_interval() -> None:
     """A displayed count outside the new interval is replaced at once by the nearest end of the interval."""
-    interpolator = Interpolator().toward(1_000, 1_000, 1_000, now_ms=0, length_ms=0)
-    interpolator = interpolator.toward(200, 150, 260, now_ms=1_000, length_ms=10_000)
+    interpolator = Interpolator().retarget(1_000, 1_000, 1_000, now_ms=0, length_ms=0)
+    interpolator = interpolator.retarget(200, 150, 260, now_ms=1_000, length_ms=10_000)
     assert (interpolator.at(1_000), interpolator.at(11_000)) == (260, 200)
-    interpolator = interpolator.toward(900, 800, None, now_ms=11_000, length_ms=10_000)
+    interpolator = interpolator.retarget(900, 800, None, now_ms=11_000, length_ms=10_000)
     assert (interpolator.at(11_000), interpolator.at(21_000)) == (800, 900)
 
 
@@ -56,7 +56,7 @@ def test_the_displayed_count_is_in_the_interval_and_goes_one_way(
     now_ms = 0
     for *people, length_ms, waited_ms in presences:
         low, count, high = sorted(people)
-        interpolator = interpolator.toward(count, low, high, now_ms=now_ms, length_ms=length_ms)
+        interpolator = interpolator.retarget(count, low, high, now_ms=now_ms, length_ms=length_ms)
         shown = [interpolator.at(now_ms + round(share * length_ms)) for share in sorted(shares)]
         assert all(one is not None and low <= one <= high for one in shown)
         known = [one for one in shown if one is not None]

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from breathing_room.core.client_rules.polling import (
     BACKOFF_MAX_MS,
-    NEVER,
     POLL,
-    STRIDE_LEAST,
-    STRIDE_MOST,
+    STRIDE_MAX,
+    STRIDE_MIN,
     LeaveRequest,
     Poller,
     PollRequest,
@@ -20,6 +19,7 @@ from breathing_room.core.client_rules.polling import (
     Request,
 )
 from breathing_room.core.config import DAY_MS, RoomConfig
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 
@@ -70,7 +70,7 @@ def test_a_client_in_the_sample_polls_and_reports() -> None:
     ann = poller(mood="release")
     assert ann.next_at_ms == 0
     assert ann.due(0) == [POLL]
-    assert (ann.due(0), ann.next_at_ms) == ([], NEVER)
+    assert (ann.due(0), ann.next_at_ms) == ([], NO_DEADLINE)
     ann.polled(presence(), 200)
     assert ann.due(200) == [report("release")]
     assert ann.next_at_ms == 200 + POLL_MS
@@ -271,7 +271,7 @@ def test_strides_differ_from_visitor_to_visitor(seed: int) -> None:
         lengths_ms.add(ann.next_at_ms - at_ms)
         at_ms = ann.next_at_ms
     (length_ms,) = lengths_ms
-    assert STRIDE_LEAST * POLL_MS <= length_ms <= STRIDE_MOST * POLL_MS
+    assert STRIDE_MIN * POLL_MS <= length_ms <= STRIDE_MAX * POLL_MS
 
 
 @given(st.integers(500, DAY_MS), st.integers())

@@ -36,7 +36,7 @@ def flip(people: int, *, seed: int, restart_at_ms: int | None = None) -> list[tu
     crowd = LegacySamplingEstimator(2)
     estimates = []
     for at_ms, index in sorted([*flips, *samples]):
-        crowd.come_due(at_ms)
+        crowd.expire(at_ms)
         if restart_at_ms is not None and at_ms >= restart_at_ms:
             restart_at_ms = None
             fresh = LegacySamplingEstimator(2)
@@ -95,10 +95,10 @@ def test_a_first_report_is_one_visitor() -> None:
     assert not crowd.report(session(1), 0, 0)
     assert crowd.estimate(0)[0].count == crowd.estimate(0)[0].low == 1.0
     assert crowd.next_at_ms == WINDOW_MS
-    crowd.come_due(WINDOW_MS)
+    crowd.expire(WINDOW_MS)
     assert crowd.estimate(WINDOW_MS)[0].count == 0.0
     assert crowd.next_at_ms == MEMORY_MS
-    crowd.come_due(MEMORY_MS)
+    crowd.expire(MEMORY_MS)
     assert crowd.estimate(MEMORY_MS)[0] == EMPTY
     assert not crowd.snapshot(MEMORY_MS).mood_of
 
@@ -132,7 +132,7 @@ def test_downtime_is_not_time_without_reports() -> None:
     """A minute of downtime does not change the estimate; ten minutes reset it."""
     crowd = LegacySamplingEstimator(1)
     for at_ms in range(0, 400_000, 1_000):
-        crowd.come_due(at_ms)
+        crowd.expire(at_ms)
         crowd.report(session(at_ms // 1_000 % 10), 0, at_ms)
     before, _ = crowd.estimate(400_000)
     for down_ms, count in ((0, before.count), (60_000, before.count), (600_000, 0.0)):

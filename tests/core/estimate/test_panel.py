@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from breathing_room.core.estimate import EMPTY, Estimate, together
+from breathing_room.core.estimate import EMPTY, Estimate, sum_estimates
 from breathing_room.core.estimate.panel import apportion, expected_ghosts, panel_estimate
 
 
@@ -77,7 +77,7 @@ def test_an_interval_in_whole_visitors_covers_in_95_of_100(ghosts: float) -> Non
     for expiries, chance in poisson(expected_expiries):
         expected = expected_ghosts(expiries, ghost_ms=ghost_ms, window_ms=window_ms)
         estimate = panel_estimate(seats, expected, 1.0, ghost_ms=ghost_ms, window_ms=window_ms)
-        _, low, high = estimate.whole(round(estimate.count))
+        _, low, high = estimate.rounded(round(estimate.count))
         for gone, share in poisson(ghosts):
             truth = seats - gone
             covered += chance * share * (low <= truth <= high)
@@ -130,5 +130,5 @@ def test_estimates_that_are_independent_add_in_quadrature() -> None:
     """Counts add, distances to the ends add in quadrature, and an empty estimate adds 0."""
     first, second = Estimate(100, 97, 106), Estimate(50, 46, 58)
 
-    assert together(first, second) == Estimate(150, 145, 160)
-    assert together(first, EMPTY) == first
+    assert sum_estimates(first, second) == Estimate(150, 145, 160)
+    assert sum_estimates(first, EMPTY) == first

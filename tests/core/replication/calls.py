@@ -22,11 +22,11 @@ def people(count: int) -> Summary:
 
 
 def a_coordinator() -> Coordinator:
-    return Coordinator(ROOM, ("0", NOW_MS), EMPTY, late_ms=6_000, lease_ms=60_000, now_ms=NOW_MS)
+    return Coordinator(ROOM, ("0", NOW_MS), EMPTY, suspect_after_ms=6_000, lease_ms=60_000, now_ms=NOW_MS)
 
 
 def a_shard(shard: int) -> Shard:
-    return Shard(ROOM, (str(shard), NOW_MS), EMPTY, late_ms=6_000)
+    return Shard(ROOM, (str(shard), NOW_MS), EMPTY, suspect_after_ms=6_000)
 
 
 def exchange(
@@ -35,8 +35,8 @@ def exchange(
     """Send a shard's report to the coordinator, and the update back, both encoded."""
     number = int(shard.own[0])
     report = ShardReport.decode(shard.report(part, 1, now_ms).encode(moods_of), moods_of)
-    _, resync = coordinator.hear(number, report, now_ms)
+    _, resync = coordinator.receive(number, report, now_ms)
     update = CoordinatorUpdate.decode(
         coordinator.update(number, people(5), now_ms, resync=resync).encode(moods_of), moods_of
     )
-    return update, list(shard.hear(update))
+    return update, list(shard.receive(update))

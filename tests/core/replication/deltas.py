@@ -48,4 +48,4 @@ def a_message(
 
 
 def some_nodes() -> Membership:
-    return Membership(HERE, late_ms=LATE_MS, seat_lease_ms=SEAT_LEASE_MS, now_ms=0)
+    return Membership(HERE, suspect_after_ms=LATE_MS, seat_lease_ms=SEAT_LEASE_MS, now_ms=0)

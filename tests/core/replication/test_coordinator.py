@@ -30,7 +30,7 @@ def test_an_update_that_was_lost_is_sent_again() -> None:
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
-    coordinator.hear(1, one.report(RoomDelta(summary=people(3)), 1, NOW_MS), NOW_MS)
+    coordinator.receive(1, one.report(RoomDelta(summary=people(3)), 1, NOW_MS), NOW_MS)
     coordinator.update(1, people(5), NOW_MS)  # which never arrived
     _, entries = exchange(coordinator, one, RoomDelta(summary=people(3)))
     assert [entry.rooms[ROOM].came for entry in entries] == [(ANN,)]
@@ -45,9 +45,9 @@ def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
     exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     known = one.peer_state(ROOM, NOW_MS)
-    assert list(one.hear(old_update)) == []
+    assert list(one.receive(old_update)) == []
     assert one.peer_state(ROOM, NOW_MS) == known
-    coordinator.hear(1, old_report, NOW_MS)
+    coordinator.receive(1, old_report, NOW_MS)
     assert coordinator.states[1].peer.sums[ROOM].people == (3, 0, 0, 0, 0)
 
 
@@ -68,7 +68,9 @@ def test_a_shard_that_was_removed_resyncs() -> None:
     for _ in range(2):
         exchange(coordinator, two, RoomDelta(summary=people(4), came=many))
     assert exchange(coordinator, one, RoomDelta(summary=people(3)))[0].resync
-    other = Coordinator(ROOM, ("0", NOW_MS + 1), EMPTY, late_ms=6_000, lease_ms=60_000, now_ms=NOW_MS + 1)
+    other = Coordinator(
+        ROOM, ("0", NOW_MS + 1), EMPTY, suspect_after_ms=6_000, lease_ms=60_000, now_ms=NOW_MS + 1
+    )
     assert exchange(other, one, RoomDelta(summary=people(3)))[0].resync
     assert one.read == other.end > BEGINNING
 
@@ -125,7 +127,7 @@ def test_claims_that_were_dropped_with_the_log_are_as_many_as_there_may_be() -> 
 
 
 def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
-    """A shard is suspect ``late_ms`` after the first call that failed, and is removed after a lease; a call that succeeds ends that, and a shard without calls is never suspect."""
+    """A shard is suspect ``suspect_after_ms`` after the first call that failed, and is removed after a lease; a call that succeeds ends that, and a shard without calls is never suspect."""
     coordinator, one = a_coordinator(), a_shard(1)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     assert coordinator.peer_state(ROOM, NOW_MS + 10**9).suspect == (0, 0, 0, 0, 0)

@@ -44,7 +44,7 @@ class Observer:
         for message in messages:
             read = self.entry if message.read == BEGINNING else message.read
             self.entry = (1, self.entry[1] + 1)
-            self.nodes.hear(replace(message, read=read), self.entry, heard_at_ms=now_ms, now_ms=now_ms)
+            self.nodes.receive(replace(message, read=read), self.entry, received_at_ms=now_ms, now_ms=now_ms)
 
     def goes_on_until(self, now_ms: int) -> None:
         """Read own deltas at every tick."""
@@ -72,7 +72,7 @@ def test_nodes_are_added() -> None:
 
 
 def test_a_node_that_is_late_is_suspect_and_then_removed() -> None:
-    """A node without deltas is suspect after ``late_ms``, which makes the count stale, and is removed when its lease expires."""
+    """A node without deltas is suspect after ``suspect_after_ms``, which makes the count stale, and is removed when its lease expires."""
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2)), now_ms=0)
     for now_ms, said in (
@@ -295,7 +295,7 @@ def test_a_peer_is_informed_of_all_the_others() -> None:
 
 def test_a_peer_that_is_never_silent_has_no_end() -> None:
     """A peer whose suspicion starts at infinity is neither suspect nor expired at any time."""
-    membership = Membership(HERE, late_ms=LATE_MS, seat_lease_ms=SEAT_LEASE_MS, now_ms=inf)
+    membership = Membership(HERE, suspect_after_ms=LATE_MS, seat_lease_ms=SEAT_LEASE_MS, now_ms=inf)
     peer = Peer(THERE, LEASE_MS, BEGINNING, {"lobby": a_summary(2)}, suspect_since_ms=inf)
     membership.put(peer)
     for now_ms in (0, 10**12):
@@ -312,14 +312,16 @@ def test_a_peer_that_is_never_silent_has_no_end() -> None:
 def test_claims_are_kept_while_cut_off() -> None:
     """A node that is cut off keeps the claims that a peer may not have read, and counts them."""
     membership = some_nodes()
-    membership.hear(a_message(HERE, a_summary(0)), (1, 1), heard_at_ms=0, now_ms=0)
+    membership.receive(a_message(HERE, a_summary(0)), (1, 1), received_at_ms=0, now_ms=0)
     claim = a_message(THERE, a_summary(1), came=(ANN,), read=(1, 1))
-    membership.hear(claim, (1, 2), heard_at_ms=0, now_ms=0)
+    membership.receive(claim, (1, 2), received_at_ms=0, now_ms=0)
     now_ms = LATE_MS + 1
     assert membership.is_cut_off(now_ms)
-    membership.hear(a_message(THERE, a_summary(1), read=(1, 2)), (1, 3), heard_at_ms=now_ms, now_ms=now_ms)
+    membership.receive(
+        a_message(THERE, a_summary(1), read=(1, 2)), (1, 3), received_at_ms=now_ms, now_ms=now_ms
+    )
     assert membership.trim(now_ms) == (1, 2)
 
     unheard = a_message(ELSEWHERE, a_summary(2), read=(1, 1))
-    membership.hear(unheard, (1, 4), heard_at_ms=now_ms, now_ms=now_ms)
+    membership.receive(unheard, (1, 4), received_at_ms=now_ms, now_ms=now_ms)
     assert membership.peer_state("lobby", now_ms).unread == 1

@@ -25,7 +25,7 @@ class Place:
     """A node with a replica; it notes the presence whenever one is sent."""
 
     def __init__(self, *, connection_is_lease: bool = False) -> None:
-        self.nodes = Membership(HERE, late_ms=1_000, seat_lease_ms=1_000, now_ms=0)
+        self.nodes = Membership(HERE, suspect_after_ms=1_000, seat_lease_ms=1_000, now_ms=0)
         self.room = Room(
             "lobby", CONFIG, now_ms=0, rate_is_shared=True, connection_is_lease=connection_is_lease
         )
@@ -58,7 +58,7 @@ class Place:
         """Receive a delta from the log."""
         message = Delta(node=node, lease_ms=1_000, read=self.entry, rooms={"lobby": part})
         self.entry = (1, self.entry[1] + 1)
-        self.nodes.hear(message, self.entry, heard_at_ms=self.now_ms, now_ms=self.now_ms)
+        self.nodes.receive(message, self.entry, received_at_ms=self.now_ms, now_ms=self.now_ms)
         self.take(self.replica.receive([message], now_ms=self.now_ms))
 
 
@@ -130,7 +130,7 @@ def test_a_report_without_a_seat_claims_no_visitor() -> None:
     """A report that the panel does not keep is not claimed, and does not widen the interval."""
     place = Place()
     place.hear(a_part(BOB))
-    place.room.panel.pace(((0, 0.25),), 0, 0)
+    place.room.panel.set_rate(((0, 0.25),), 0, 0)
     place.feed(PanelReported(ANN, 0.9))
 
     assert place.compose().reported == ()
@@ -231,7 +231,7 @@ def test_a_change_of_one_replica_is_described_once_by_each(monkeypatch: pytest.M
 
     monkeypatch.setattr(broadcaster, "describe", counting)
     names = [HERE, THERE, ("elsewhere", 3)]
-    views = {name: Membership(name, late_ms=60_000, seat_lease_ms=1_000, now_ms=0) for name in names}
+    views = {name: Membership(name, suspect_after_ms=60_000, seat_lease_ms=1_000, now_ms=0) for name in names}
     rooms = {name: Room("lobby", CONFIG, now_ms=0, rate_is_shared=True) for name in names}
     replicas = {name: Replica(rooms[name], views[name], now_ms=0) for name in names}
     sent: list[int | None] = []
@@ -251,7 +251,7 @@ def test_a_change_of_one_replica_is_described_once_by_each(monkeypatch: pytest.M
         for name, replica in replicas.items():
             for index, delta in enumerate(deltas):
                 at = (1, entry + 1 + index)
-                views[name].hear(delta, at, heard_at_ms=now_ms, now_ms=now_ms)
+                views[name].receive(delta, at, received_at_ms=now_ms, now_ms=now_ms)
             carry_out(name, replica.receive(deltas, now_ms=now_ms), now_ms)
         entry += len(deltas)
 

@@ -58,7 +58,7 @@ def test_an_infinite_number_is_rejected() -> None:
 
 
 def test_a_shard_that_is_cut_off_keeps_its_last_view() -> None:
-    """A shard's view holds for ``late_ms`` after the first failed call; then all others are suspect, with the joins that they may have had, until a call succeeds."""
+    """A shard's view holds for ``suspect_after_ms`` after the first failed call; then all others are suspect, with the joins that they may have had, until a call succeeds."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     busy = replace(people(4), arrivals_per_s=2.0)
     exchange(coordinator, two, RoomDelta(summary=busy))
@@ -72,7 +72,7 @@ def test_a_shard_that_is_cut_off_keeps_its_last_view() -> None:
     assert one.peer_state(ROOM, NOW_MS + 6_000) == replace(known, until_ms=NOW_MS + 6_000)
     lost = one.peer_state(ROOM, NOW_MS + 6_001)
     assert (lost.stale, lost.unread, lost.suspect) == (True, None, (9, 0, 0, 0, 0))
-    assert 12 < lost.newcomers < one.peer_state(ROOM, NOW_MS + 12_000).newcomers
+    assert 12 < lost.unseen_joins < one.peer_state(ROOM, NOW_MS + 12_000).unseen_joins
 
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     assert not one.is_failing
@@ -93,7 +93,9 @@ def test_a_shard_that_lost_its_connections_is_another_peer() -> None:
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     before = one.own
     one.restart(NOW_MS + 1)
-    deltas, resync = coordinator.hear(1, one.report(RoomDelta(summary=people(0)), 0, NOW_MS + 1), NOW_MS + 1)
+    deltas, resync = coordinator.receive(
+        1, one.report(RoomDelta(summary=people(0)), 0, NOW_MS + 1), NOW_MS + 1
+    )
     assert one.own == (before[0], NOW_MS + 1)
     assert [(delta.node, delta.leaving) for delta in deltas] == [(before, True)]
     assert resync

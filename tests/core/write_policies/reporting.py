@@ -22,8 +22,11 @@ def report(
 def said(writes: Writes) -> list[list[tuple[int, str | None, bool]]]:
     """Return the records that were put, as (time, mood, here), by value; a deletion is an empty list."""
     return [
-        [(record.heard_at_ms - START_MS, record.mood, record.here) for record in decode_records(order.value)]
+        [
+            (record.reported_at_ms - START_MS, record.mood, record.here)
+            for record in decode_records(order.value)
+        ]
         if isinstance(order, Put)
         else []
-        for order in writes.orders
+        for order in writes.writes
     ]

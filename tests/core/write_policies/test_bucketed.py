@@ -13,10 +13,10 @@ def test_bucketed_writes_one_batch() -> None:
     report(policy, 900, "join", visitor=BOB)
     report(policy, 9_000, "heartbeat")
     assert {record.visitor for record in policy.unwritten()} == {ANN, BOB}
-    first = policy.wake(now_ms=START_MS + 10_500)
+    first = policy.on_timer(now_ms=START_MS + 10_500)
     assert said(first) == [[(9_000, "release", True), (900, UNSPOKEN, True)]]
-    assert (policy.unwritten(), first.wake_at_ms) == ([], None)
+    assert (policy.unwritten(), first.next_timer_ms) == ([], None)
     report(policy, 11_000, "leave")
     second = policy.flush(now_ms=START_MS + 11_001)
     assert said(second) == [[(11_000, None, False)]]
-    assert first.orders[0].key != second.orders[0].key
+    assert first.writes[0].key != second.writes[0].key

@@ -11,5 +11,5 @@ def test_every_writes_each_report_to_a_key_of_its_own() -> None:
     assert [said(answer) for answer in answers] == [
         [[(0, "release", True)]], [[(0, "release", True)]], [[(0, "release", False)]],
     ]  # fmt: skip
-    assert len({answer.orders[0].key for answer in answers}) == 3
-    assert [answer.wake_at_ms for answer in answers] == [None, None, None]
+    assert len({answer.writes[0].key for answer in answers}) == 3
+    assert [answer.next_timer_ms for answer in answers] == [None, None, None]

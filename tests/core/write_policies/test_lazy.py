@@ -11,6 +11,6 @@ def test_lazy_writes_a_visitor_once_in_a_window() -> None:
     assert said(report(policy, 1_000, "join", "release")) == [[(1_000, "release", True)]]
     assert report(policy, 20_000, "heartbeat") == Writes((), None)
     assert report(policy, 30_000, "mood", "gratitude") == Writes((), START_MS + 60_000)
-    assert said(policy.wake(now_ms=START_MS + 60_000)) == [[(30_000, "gratitude", True)]]
+    assert said(policy.on_timer(now_ms=START_MS + 60_000)) == [[(30_000, "gratitude", True)]]
     assert report(policy, 60_100, "heartbeat") == Writes((), START_MS + 61_000)
-    assert said(policy.wake(now_ms=START_MS + 61_000)) == [[(60_100, "gratitude", True)]]
+    assert said(policy.on_timer(now_ms=START_MS + 61_000)) == [[(60_100, "gratitude", True)]]

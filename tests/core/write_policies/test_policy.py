@@ -18,9 +18,9 @@ def test_an_order_too_soon_is_merged() -> None:
     policy = OnChangePolicy(PREFIX, lease_ms=LEASE_MS)
     assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
     assert report(policy, 300, "mood", "gratitude") == Writes((), START_MS + 1_000)
-    assert report(policy, 600, "leave").orders == ()
-    assert policy.wake(now_ms=START_MS + 999).orders == ()
-    assert policy.wake(now_ms=START_MS + 1_000).orders == (Delete(f"{PREFIX}{ANN.hex()}"),)
+    assert report(policy, 600, "leave").writes == ()
+    assert policy.on_timer(now_ms=START_MS + 999).writes == ()
+    assert policy.on_timer(now_ms=START_MS + 1_000).writes == (Delete(f"{PREFIX}{ANN.hex()}"),)
 
 
 def test_time_that_runs_backwards_stands_still() -> None:
@@ -28,7 +28,7 @@ def test_time_that_runs_backwards_stands_still() -> None:
     policy = OnChangePolicy(PREFIX, lease_ms=LEASE_MS)
     report(policy, 5_000, "join", "release")
     assert report(policy, 0, "mood", "gratitude") == Writes((), START_MS + 6_000)
-    assert said(policy.wake(now_ms=START_MS + 6_000)) == [[(5_000, "gratitude", True)]]
+    assert said(policy.on_timer(now_ms=START_MS + 6_000)) == [[(5_000, "gratitude", True)]]
 
 
 @pytest.mark.parametrize(

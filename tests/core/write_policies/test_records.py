@@ -47,14 +47,14 @@ def test_the_distribution_of_records_to_writers_does_not_matter(
     some: list[Record], chance: random.Random
 ) -> None:
     """The merged seats are the same for any distribution of records to writers, except for ties of one millisecond."""
-    some = list({(record.visitor, record.heard_at_ms): record for record in some}.values())
-    in_order = merge([encode_records(sorted(some, key=lambda record: record.heard_at_ms))])
+    some = list({(record.visitor, record.reported_at_ms): record for record in some}.values())
+    in_order = merge([encode_records(sorted(some, key=lambda record: record.reported_at_ms))])
     dealt: list[list[Record]] = [[], [], []]
-    for record in sorted(some, key=lambda record: record.heard_at_ms):
+    for record in sorted(some, key=lambda record: record.reported_at_ms):
         chance.choice(dealt).append(record)
     merged = merge(map(encode_records, dealt))
-    assert {key: (seat.heard_at_ms, seat.here, seat.ticket) for key, seat in merged.items()} == {
-        key: (seat.heard_at_ms, seat.here, seat.ticket) for key, seat in in_order.items()
+    assert {key: (seat.reported_at_ms, seat.here, seat.ticket) for key, seat in merged.items()} == {
+        key: (seat.reported_at_ms, seat.here, seat.ticket) for key, seat in in_order.items()
     }
 
 

@@ -11,10 +11,10 @@ def test_snapshot_writes_all_seats_into_one_value() -> None:
     policy = SnapshotPolicy(PREFIX, lease_ms=LEASE_MS)
     assert said(report(policy, 0, "join", "release")) == [[(0, "release", True)]]
     assert report(policy, 400, "join", visitor=BOB) == Writes((), START_MS + 10_000)
-    assert said(policy.wake(now_ms=START_MS + 10_000)) == [[(0, "release", True), (400, UNSPOKEN, True)]]
+    assert said(policy.on_timer(now_ms=START_MS + 10_000)) == [[(0, "release", True), (400, UNSPOKEN, True)]]
     report(policy, 10_100, "leave")
     report(policy, 10_200, "leave", visitor=BOB)
-    assert policy.wake(now_ms=START_MS + 20_000).orders == (Delete(f"{PREFIX}snapshot"),)
+    assert policy.on_timer(now_ms=START_MS + 20_000).writes == (Delete(f"{PREFIX}snapshot"),)
 
 
 def test_a_snapshot_goes_on_from_the_last() -> None:

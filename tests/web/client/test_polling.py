@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from breathing_room.core.client_rules.interpolation import Interpolator
-from breathing_room.core.client_rules.polling import NEVER, POLL, Poller, ReportRequest
+from breathing_room.core.client_rules.polling import POLL, Poller, ReportRequest
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 from node import node
@@ -92,7 +93,7 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
                 poller.set_mood(given[0], now_ms)
             case "leave":
                 returned = poller.leave() is not None
-        next_at_ms = None if poller.next_at_ms == NEVER else poller.next_at_ms
+        next_at_ms = None if poller.next_at_ms == NO_DEADLINE else poller.next_at_ms
         answers.append([returned, next_at_ms, poller.is_sampled, poller.is_acknowledged])
 
     for _ in range(300):
@@ -164,7 +165,7 @@ def test_the_walk_is_pythons(seed: int) -> None:
             count = None if rng.random() < 0.1 else rng.randrange(20_000)
             low = (count or 0) - rng.randrange(0, (count or 0) // 5 + 1)
             high = None if count is None else count + rng.randrange(0, 2_000)
-            walk = walk.toward(count, low, high, now_ms=now_ms, length_ms=length_ms)
+            walk = walk.retarget(count, low, high, now_ms=now_ms, length_ms=length_ms)
             steps.append([{"count": count, "low": low, "high": high}, now_ms, length_ms])
         else:
             steps.append([now_ms])

@@ -33,7 +33,7 @@ class Interpolator:
         # Halves go up, as `Math.round` has them, so that the browser shows the same; `round` would take the even number.
         return self.start + floor((self.end - self.start) * gone + 0.5)
 
-    def toward(
+    def retarget(
         self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int
     ) -> "Interpolator":
         """Turn to a new presence.

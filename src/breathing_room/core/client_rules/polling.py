@@ -19,21 +19,19 @@ reports, up to half a minute. So those who came together drift apart, and nobody
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.presence import Presence
 from breathing_room.core.tickets import ticket
 
-STRIDE_LEAST: Final = 0.9
-STRIDE_MOST: Final = 1.1
+STRIDE_MIN: Final = 0.9
+STRIDE_MAX: Final = 1.1
 
-HEARTBEAT_STRETCHED_MS: Final = 300_000
+HEARTBEAT_JITTERED_MS: Final = 300_000
 """Of a longer beat only so much is stretched: a tenth of it, 30 s, is less than the 45 s by which a report may be late."""
 
 BACKOFF_MS: Final = 1_000
 BACKOFF_MAX_MS: Final = 30_000
 """Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s, so that a lease of a beat and 90 s outlasts several tries."""
-
-NEVER: Final = 1 << 62
-"""Later than any instant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +82,27 @@ class Poller:
     """
 
     __slots__ = (
-        "_acknowledged", "_as_of_ms", "_backoff_max_ms", "_backoff_ms", "_beat_ms", "_epoch", "_mood", "_mood_told",
-        "_poll_at_ms", "_poll_failures", "_rate", "_report_at_ms", "_report_failures", "_reported", "_reporting", "_rng",
-        "_room", "_shed_until_ms", "_stride", "_ticket", "_visitor",
+        "_acknowledged",
+        "_as_of_ms",
+        "_backoff_max_ms",
+        "_backoff_ms",
+        "_epoch",
+        "_heartbeat_ms",
+        "_mood",
+        "_mood_reported",
+        "_poll_at_ms",
+        "_poll_failures",
+        "_rate",
+        "_report_at_ms",
+        "_report_failures",
+        "_reported",
+        "_reporting",
+        "_retry_after_ms",
+        "_rng",
+        "_room",
+        "_stride",
+        "_ticket",
+        "_visitor",
     )  # fmt: skip
 
     def __init__(
@@ -104,12 +120,14 @@ class Poller:
         self._visitor = visitor
         self._room = room
         self._mood = mood
-        self._mood_told = mood
+        self._mood_reported = mood
         self._rng = rng
         self._backoff_ms = backoff_ms
         self._backoff_max_ms = backoff_max_ms
-        self._stride = rng.uniform(STRIDE_LEAST, STRIDE_MOST)
-        self._beat_ms = heartbeat_ms + round(min(heartbeat_ms, HEARTBEAT_STRETCHED_MS) * (self._stride - 1))
+        self._stride = rng.uniform(STRIDE_MIN, STRIDE_MAX)
+        self._heartbeat_ms = heartbeat_ms + round(
+            min(heartbeat_ms, HEARTBEAT_JITTERED_MS) * (self._stride - 1)
+        )
         # What the server said last, and when that was true.
         self._as_of_ms = -1
         self._epoch: int | None = None
@@ -117,9 +135,9 @@ class Poller:
         self._rate = 0.0
         self._poll_at_ms = now_ms
         self._poll_failures = 0
-        self._report_at_ms = NEVER
+        self._report_at_ms = NO_DEADLINE
         self._report_failures = 0
-        self._shed_until_ms = now_ms
+        self._retry_after_ms = now_ms
         self._reporting = False
         self._reported = False
         self._acknowledged = False
@@ -128,17 +146,17 @@ class Poller:
 
     @property
     def next_at_ms(self) -> int:
-        """When to call ``due``; later is harmless. ``NEVER`` while everything that we want is on its way."""
+        """When to call ``due``; later is harmless. ``NO_DEADLINE`` while everything that we want is on its way."""
         return min(self._poll_at_ms, self._report_at_ms)
 
     @property
     def poll_at_ms(self) -> int:
-        """When the next poll is due; ``NEVER`` while one is on its way."""
+        """When the next poll is due; ``NO_DEADLINE`` while one is on its way."""
         return self._poll_at_ms
 
     @property
     def report_at_ms(self) -> int:
-        """When the next report is due; ``NEVER`` while one is on its way or none is asked for."""
+        """When the next report is due; ``NO_DEADLINE`` while one is on its way or none is asked for."""
         return self._report_at_ms
 
     @property
@@ -154,7 +172,7 @@ class Poller:
     @property
     def is_up_to_date(self) -> bool:
         """Whether the server knows all that it asks us for: our mood, if we are in the sample."""
-        return not self.is_sampled or (self._acknowledged and self._mood == self._mood_told)
+        return not self.is_sampled or (self._acknowledged and self._mood == self._mood_reported)
 
     @property
     def is_reporting(self) -> bool:
@@ -169,12 +187,12 @@ class Poller:
         if self._report_at_ms <= now_ms:
             assert self._epoch is not None
             assert self._visitor is not None
-            self._report_at_ms = NEVER
+            self._report_at_ms = NO_DEADLINE
             self._reporting = self._reported = True
-            self._mood_told = self._mood
+            self._mood_reported = self._mood
             requests.append(ReportRequest(self._visitor, self._mood, self._epoch))
         if self._poll_at_ms <= now_ms:
-            self._poll_at_ms = NEVER
+            self._poll_at_ms = NO_DEADLINE
             requests.append(POLL)
         return requests
 
@@ -183,26 +201,26 @@ class Poller:
         self._poll_failures = 0
         self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
         if self._epoch is None or presence.epoch > self._epoch + 1:
-            self._begin_stay(presence.epoch)
-        self._learn(presence)
+            self._begin_visit(presence.epoch)
+        self._note_rate(presence)
         if not self.is_sampled:
             self._acknowledged = False
-            self._report_at_ms = NEVER
+            self._report_at_ms = NO_DEADLINE
             # The server gave our seat up when it lowered the rate: there is nothing to take back any more.
             self._reported = self._reporting
-        elif not (self._acknowledged or self._reporting) and self._report_at_ms == NEVER:
-            self._report_at_ms = max(now_ms, self._shed_until_ms)
+        elif not (self._acknowledged or self._reporting) and self._report_at_ms == NO_DEADLINE:
+            self._report_at_ms = max(now_ms, self._retry_after_ms)
 
     def acknowledged(self, presence: Presence, now_ms: int) -> None:
         """A report was answered; whether it counts, the rate in the answer says."""
         self._reporting = False
         self._report_failures = 0
-        self._learn(presence)
+        self._note_rate(presence)
         self._acknowledged = self._reported = self.is_sampled
-        self._report_at_ms = NEVER
+        self._report_at_ms = NO_DEADLINE
         if self._acknowledged:
-            self._report_at_ms = now_ms if self._mood != self._mood_told else now_ms + self._beat_ms
-        if self._poll_at_ms != NEVER:  # The answer says what a poll would, and it is fresher.
+            self._report_at_ms = now_ms if self._mood != self._mood_reported else now_ms + self._heartbeat_ms
+        if self._poll_at_ms != NO_DEADLINE:  # The answer says what a poll would, and it is fresher.
             self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
 
     def failed(self, request: Request, now_ms: int, *, retry_ms: int | None = None) -> None:
@@ -228,9 +246,9 @@ class Poller:
             return
         # It was shed: look first, and report if we are still asked. A poll on its way will do for the looking.
         self._acknowledged = False
-        self._report_at_ms = NEVER
-        self._shed_until_ms = at_ms
-        if self._poll_at_ms != NEVER:
+        self._report_at_ms = NO_DEADLINE
+        self._retry_after_ms = at_ms
+        if self._poll_at_ms != NO_DEADLINE:
             self._poll_at_ms = at_ms
 
     def epoch_expired(self, now_ms: int) -> None:
@@ -238,15 +256,15 @@ class Poller:
         self._reporting = self._acknowledged = False
         self._epoch = None
         self._ticket = 1.0
-        self._report_at_ms = NEVER
-        if self._poll_at_ms != NEVER:
+        self._report_at_ms = NO_DEADLINE
+        if self._poll_at_ms != NO_DEADLINE:
             self._poll_at_ms = now_ms + self._wait_ms(self._report_failures)
         self._report_failures += 1
 
     def set_mood(self, mood: str | None, now_ms: int) -> None:
         """Somebody feels otherwise. Who is counted says so at once."""
         self._mood = mood
-        if self._acknowledged and not self._reporting and mood != self._mood_told:
+        if self._acknowledged and not self._reporting and mood != self._mood_reported:
             self._report_at_ms = now_ms
 
     def leave(self) -> LeaveRequest | None:
@@ -255,18 +273,18 @@ class Poller:
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _learn(self, presence: Presence) -> None:
+    def _note_rate(self, presence: Presence) -> None:
         """Take note of the rate, unless a cache kept the presence for so long that we know better."""
         if presence.as_of_ms >= self._as_of_ms:
             self._as_of_ms = presence.as_of_ms
             self._rate = presence.sample_rate
 
-    def _begin_stay(self, epoch: int) -> None:
+    def _begin_visit(self, epoch: int) -> None:
         self._epoch = epoch
         if self._visitor is not None:
             self._ticket = ticket(self._visitor, room=self._room, epoch=epoch)
         self._acknowledged = False
-        self._report_at_ms = NEVER
+        self._report_at_ms = NO_DEADLINE
 
     def _wait_ms(self, failures: int) -> int:
         return round(self._rng.uniform(0, min(self._backoff_max_ms, self._backoff_ms << min(failures, 10))))

@@ -25,7 +25,7 @@ class Estimate:
     low: float
     high: float
 
-    def whole(self, people: int) -> tuple[int, int, int]:
+    def rounded(self, people: int) -> tuple[int, int, int]:
         """Say it in whole people, as it is published.
 
         The ends go to the nearest person. Outwards would make it wider by one on average, which is much where only a few ghosts
@@ -43,7 +43,7 @@ class Estimate:
 EMPTY: Final = Estimate(0.0, 0.0, 0.0)
 
 
-def together(*estimates: Estimate) -> Estimate:
+def sum_estimates(*estimates: Estimate) -> Estimate:
     """Add independent estimates: their variances add, and so do the squares of how far their ends are away."""
     if len(estimates) == 1:
         return estimates[0]

@@ -60,11 +60,12 @@ def history_estimate(
     Returns:
         People, and people of each mood, all with 95 % intervals; None where this hour was not seen in two weeks.
     """
-    usual = history.usual(wall_ms)
-    if usual.weeks < WEEKS_MIN:
+    average = history.average(wall_ms)
+    if average.weeks < WEEKS_MIN:
         return None
     everybody, *of_moods = (
-        predict(usual.mean.get(mood, 0.0), usual.square.get(mood, 0.0), usual.weeks) for mood in (ALL, *moods)
+        predict(average.mean.get(mood, 0.0), average.square.get(mood, 0.0), average.weeks)
+        for mood in (ALL, *moods)
     )
     return everybody, of_moods
 
@@ -102,9 +103,9 @@ def estimated(presence: Presence, history: History, *, wall_ms: int, min_cell_si
     count = max(round(everybody.count), presence.low)
     low, high = max(round(everybody.low), presence.low), max(round(everybody.high), count)
     parts = apportion(count, [mood.count for mood in of_moods])
-    cells = [mood.whole(part) for part, mood in zip(parts, of_moods, strict=True)]
+    cells = [mood.rounded(part) for part, mood in zip(parts, of_moods, strict=True)]
     # What was not told apart then cannot be told apart now.
-    was_merged = history.usual(wall_ms).mean.get(MERGED, 0.0) > 0
+    was_merged = history.average(wall_ms).mean.get(MERGED, 0.0) > 0
     *told, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, min_cell_size)
     label, _ = read_label(count, low, high, shown=None)
     return replace(

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Final
 
-from breathing_room.core.estimate import EMPTY, Estimate, Z, together
+from breathing_room.core.estimate import EMPTY, Estimate, Z, sum_estimates
 from breathing_room.core.identity import KEY_BYTES, VisitorKey
 from breathing_room.core.snapshot import LegacySnapshot
 
@@ -62,8 +62,8 @@ class LegacySums:
     repeats: tuple[int, ...]
     weights: tuple[int, ...]
     observed_ms: int = 0
-    heard: bool = False
-    doubted: bool = False
+    is_recent: bool = False
+    suspect: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -91,15 +91,15 @@ def legacy_estimate(
         group = groups.setdefault(part.observed_ms, [0] * moods_count)
         groups[part.observed_ms] = [sum(coins) for coins in zip(group, part.repeats, strict=True)]
     chances = [(CHANCE / HEARTBEAT_MS * observed_ms, repeats) for observed_ms, repeats in groups.items()]
-    estimate = together(*(poisson_estimate(sum(repeats), chance) for chance, repeats in chances))
-    if any(part.heard for part in parts):  # Whoever was just heard from is surely one.
+    estimate = sum_estimates(*(poisson_estimate(sum(repeats), chance) for chance, repeats in chances))
+    if any(part.is_recent for part in parts):  # Whoever was just heard from is surely one.
         estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
     moods = [
-        together(*(poisson_estimate(repeats[mood], chance) for chance, repeats in chances))
+        sum_estimates(*(poisson_estimate(repeats[mood], chance) for chance, repeats in chances))
         for mood in range(moods_count)
     ]
-    if any(part.doubted for part in parts):
-        sure, sure_moods, _ = legacy_estimate([part for part in parts if not part.doubted], moods_count)
+    if any(part.suspect for part in parts):
+        sure, sure_moods, _ = legacy_estimate([part for part in parts if not part.suspect], moods_count)
         estimate = replace(estimate, low=min(estimate.low, sure.low))
         moods = [
             replace(mood, low=min(mood.low, surely.low))
@@ -123,16 +123,16 @@ class LegacySamplingEstimator:
         self._empty = LegacySums(repeats=(0,) * moods_count, weights=(0,) * moods_count)
         self._since_ms: int | None = None
         # Until when somebody is surely there, whatever the coins say.
-        self._heard_until_ms: int | None = None
+        self._recent_until_ms: int | None = None
 
     @property
     def next_at_ms(self) -> int | None:
-        """When to call ``come_due``, None for never."""
+        """When to call ``expire``, None for never."""
         times = [self._repeats[0][0] + WINDOW_MS] if self._repeats else []
         if self._sessions:
             times.append(next(iter(self._sessions.values()))[0] + MEMORY_MS)
-        if self._heard_until_ms is not None:
-            times.append(self._heard_until_ms)
+        if self._recent_until_ms is not None:
+            times.append(self._recent_until_ms)
         return min(times, default=None)
 
     def report(self, session: VisitorKey, mood: int, now_ms: int) -> bool:
@@ -141,7 +141,7 @@ class LegacySamplingEstimator:
             self._since_ms = now_ms
         known = self._sessions.pop(session, None)
         self._sessions[session] = (now_ms, mood)
-        self._heard_until_ms = now_ms + WINDOW_MS
+        self._recent_until_ms = now_ms + WINDOW_MS
         if len(self._sessions) > SESSIONS_MAX:
             self._sessions.popitem(last=False)
         if known is None or known[1] != mood:
@@ -150,11 +150,11 @@ class LegacySamplingEstimator:
         self._tally[mood] += 1
         return True
 
-    def forget(self, session: VisitorKey) -> None:
+    def remove(self, session: VisitorKey) -> None:
         """Somebody is counted in another way from now on; coins that came up stay in their window."""
         self._sessions.pop(session, None)
 
-    def come_due(self, now_ms: int) -> None:
+    def expire(self, now_ms: int) -> None:
         """Forget what is too old."""
         while self._repeats and self._repeats[0][0] <= now_ms - WINDOW_MS:
             self._tally[self._repeats.popleft()[1]] -= 1
@@ -163,8 +163,8 @@ class LegacySamplingEstimator:
             if at_ms > now_ms - MEMORY_MS:
                 break
             del self._sessions[session]
-        if self._heard_until_ms is not None and self._heard_until_ms <= now_ms:
-            self._heard_until_ms = None
+        if self._recent_until_ms is not None and self._recent_until_ms <= now_ms:
+            self._recent_until_ms = None
 
     def snapshot(self, now_ms: int) -> LegacySnapshot:
         """Take everything down."""
@@ -197,7 +197,7 @@ class LegacySamplingEstimator:
             key = VisitorKey(snapshot.keys[index * KEY_BYTES : (index + 1) * KEY_BYTES])
             at_ms = now_ms - elapsed_ms - age_ms
             self._sessions[key] = (at_ms, mood_here[mood])
-            self._heard_until_ms = at_ms + WINDOW_MS
+            self._recent_until_ms = at_ms + WINDOW_MS
         self._since_ms = snapshot.since_ms
         if self._since_ms is not None:
             self._since_ms = self._since_ms + elapsed_ms if elapsed_ms < WINDOW_MS else now_ms
@@ -205,7 +205,7 @@ class LegacySamplingEstimator:
             for mood, age_ms in zip(snapshot.repeat_mood_of, snapshot.repeat_ages_ms, strict=True):
                 self._repeats.append((now_ms - age_ms, mood_here[mood]))
                 self._tally[mood_here[mood]] += 1
-        self.come_due(now_ms)
+        self.expire(now_ms)
 
     @property
     def is_idle(self) -> bool:
@@ -232,7 +232,7 @@ class LegacySamplingEstimator:
             repeats=tuple(self._tally),
             weights=tuple(self.weights),
             observed_ms=observed_ms,
-            heard=last_heard_ms > now_ms - WINDOW_MS,
+            is_recent=last_heard_ms > now_ms - WINDOW_MS,
         )
 
     def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:

@@ -114,7 +114,7 @@ class Coordinator:
         room: The room's name.
         own: The coordinator itself.
         empty: The sums of an empty room.
-        late_ms: For how long calls to a shard may fail before it is suspect.
+        suspect_after_ms: For how long calls to a shard may fail before it is suspect.
         lease_ms: After how long it is gone.
         now_ms: The time.
 
@@ -124,13 +124,13 @@ class Coordinator:
     """
 
     def __init__(
-        self, room: str, own: PeerId, empty: Summary, *, late_ms: int, lease_ms: int, now_ms: int
+        self, room: str, own: PeerId, empty: Summary, *, suspect_after_ms: int, lease_ms: int, now_ms: int
     ) -> None:
         self.room = room
         self.shards = 1
         self.version = now_ms
         self._empty = empty
-        self._late_ms = late_ms
+        self._suspect_after_ms = suspect_after_ms
         self._lease_ms = lease_ms
         self._states: dict[int, ShardState] = {}
         self._begin(own, (now_ms, 0))
@@ -138,7 +138,9 @@ class Coordinator:
     def _begin(self, own: PeerId, end: EntryId) -> None:
         """Begin a log and a membership after an entry."""
         self._log = DeltaLog(end)
-        self._members = Membership(own, late_ms=self._late_ms, seat_lease_ms=0, now_ms=inf, end=end)
+        self._members = Membership(
+            own, suspect_after_ms=self._suspect_after_ms, seat_lease_ms=0, now_ms=inf, end=end
+        )
 
     @property
     def own(self) -> PeerId:
@@ -203,7 +205,7 @@ class Coordinator:
         self.touch(now_ms)
         self._append(Delta(node=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
 
-    def hear(self, shard: int, report: ShardReport, now_ms: int) -> tuple[list[Delta], bool]:
+    def receive(self, shard: int, report: ShardReport, now_ms: int) -> tuple[list[Delta], bool]:
         """Take a report.
 
         Returns:
@@ -293,13 +295,13 @@ class Coordinator:
             if self._members.is_suspect(state.peer, now_ms):
                 self.touch(now_ms)
 
-    def suspect_all(self, now_ms: int) -> None:
+    def mark_all_suspect(self, now_ms: int) -> None:
         """Suspect all shards until they report: the coordinator lost its connections, and perhaps they did."""
         self._append(Delta(node=self.own, lease_ms=0, leaving=True))
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
         for peer in self._members:
-            peer.suspect_since_ms = now_ms - self._late_ms - 1
+            peer.suspect_since_ms = now_ms - self._suspect_after_ms - 1
 
     def behind(self) -> list[int]:
         """Name the shards that do not know all."""

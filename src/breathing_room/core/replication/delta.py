@@ -181,7 +181,10 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
         }
     if not legacy.is_idle:
         written["coins"] = {
-            name: getattr(legacy, name) for name in ("repeats", "weights", "observed_ms", "heard")
+            "repeats": legacy.repeats,
+            "weights": legacy.weights,
+            "observed_ms": legacy.observed_ms,
+            "heard": legacy.is_recent,
         }
     return written
 
@@ -232,7 +235,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
             repeats=tally(sums["repeats"]),
             weights=tally(sums["weights"]),
             observed_ms=read_count(sums["observed_ms"]),
-            heard=bool(sums["heard"]),
+            is_recent=bool(sums["heard"]),
         )
     return Summary(
         people=people,

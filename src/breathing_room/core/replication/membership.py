@@ -9,8 +9,8 @@ another one for anything.
 Two topologies share this. Servers read each other's deltas from a log, each with a membership of its own. The
 objects of one room have one between them, that of their coordinator (``coordinator.py``).
 
-*Leases of peers.* A peer that is silent for longer than ``late_ms`` is suspect, with all its visitors
-(``doubted``). Once it is silent for longer than its lease it is gone, and its visitors with it: by then they
+*Leases of peers.* A peer that is silent for longer than ``suspect_after_ms`` is suspect, with all its visitors
+(``as_suspect``). Once it is silent for longer than its lease it is gone, and its visitors with it: by then they
 came back elsewhere, or never will. Its seats of the panel stay in doubt for as long as a seat has a lease,
 since their visitors go on reporting, to another replica. What silence is depends on the topology. Servers
 send at every tick, so a server is silent since its last delta. Objects sleep while nothing happens, so an
@@ -38,9 +38,9 @@ from typing import Final
 
 from breathing_room.core.estimate import Z
 from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, PeerId
-from breathing_room.core.summary import PeerState, Summary, add_up, doubted, without_people
+from breathing_room.core.summary import PeerState, Summary, add_up, as_suspect, without_people
 
-LATE_TICKS: Final = 6
+SUSPECT_TICKS: Final = 6
 """A peer that missed so many ticks is suspect. A busy machine may be a few late."""
 
 UNKNOWN: Final = 2**53
@@ -93,7 +93,7 @@ class Membership:
 
     Args:
         own: The replica itself.
-        late_ms: How long a peer may be silent before it is suspect.
+        suspect_after_ms: How long a peer may be silent before it is suspect.
         seat_lease_ms: How long a seat of the panel has a lease after a report, in any room.
         now_ms: The time; ``inf`` for a replica that cannot be cut off, as it keeps the log itself.
         end: The last entry of the log so far.
@@ -103,16 +103,22 @@ class Membership:
     """
 
     def __init__(
-        self, own: PeerId, *, late_ms: int, seat_lease_ms: int, now_ms: float, end: EntryId = BEGINNING
+        self,
+        own: PeerId,
+        *,
+        suspect_after_ms: int,
+        seat_lease_ms: int,
+        now_ms: float,
+        end: EntryId = BEGINNING,
     ) -> None:
         self.own = own
-        self.late_ms = late_ms
+        self.suspect_after_ms = suspect_after_ms
         self.end = end
         self._seat_lease_ms = seat_lease_ms
         self._peers: dict[PeerId, Peer] = {}
         self._claims: dict[str, Claims] = {}
         self._trimmed_to = end
-        self._heard_self_at_ms = now_ms
+        self._own_received_at_ms = now_ms
 
     def __iter__(self) -> Iterator[Peer]:
         """Return the peers, those of which only seats are left included."""
@@ -120,11 +126,11 @@ class Membership:
 
     def is_cut_off(self, now_ms: int) -> bool:
         """Return whether our own deltas have been missing for too long: those of peers would be, too."""
-        return now_ms - self._heard_self_at_ms > self.late_ms
+        return now_ms - self._own_received_at_ms > self.suspect_after_ms
 
     def is_suspect(self, peer: Peer, now_ms: int) -> bool:
         """Return whether a peer has been silent for too long."""
-        return peer.is_gone or now_ms - peer.suspect_since_ms > self.late_ms
+        return peer.is_gone or now_ms - peer.suspect_since_ms > self.suspect_after_ms
 
     def suspects(self, now_ms: int) -> list[PeerId]:
         """Name the peers that are suspect."""
@@ -136,30 +142,30 @@ class Membership:
 
     # --- What is heard ----------------------------------------------------------------------------------------
 
-    def hear(self, delta: Delta, entry: EntryId, *, heard_at_ms: int, now_ms: int) -> None:
+    def receive(self, delta: Delta, entry: EntryId, *, received_at_ms: int, now_ms: int) -> None:
         """Take a delta from the log, our own included.
 
         Args:
             delta: What was sent.
             entry: Where it is in the log.
-            heard_at_ms: When it was put there, by our clock.
+            received_at_ms: When it was put there, by our clock.
             now_ms: The time.
         """
-        heard_at_ms = min(heard_at_ms, now_ms)
+        received_at_ms = min(received_at_ms, now_ms)
         self.claim(delta, entry)
         if delta.node == self.own:
             if self.is_cut_off(now_ms):
                 # The others may be as they were: they get what a lease leaves after lateness to show it.
                 for peer in self:
-                    peer.suspect_since_ms = max(peer.suspect_since_ms, now_ms - self.late_ms - 1)
-            self._heard_self_at_ms = max(self._heard_self_at_ms, heard_at_ms)
+                    peer.suspect_since_ms = max(peer.suspect_since_ms, now_ms - self.suspect_after_ms - 1)
+            self._own_received_at_ms = max(self._own_received_at_ms, received_at_ms)
         elif delta.leaving:
             self.drop(delta.node)
         else:
             # No peer has read what comes after its own delta: that place is of a log that is lost.
             read = delta.read if delta.read < entry else BEGINNING
             sums = {room: part.summary for room, part in delta.rooms.items()}
-            self.put(Peer(delta.node, delta.lease_ms, read, sums, heard_at_ms))
+            self.put(Peer(delta.node, delta.lease_ms, read, sums, received_at_ms))
 
     def claim(self, delta: Delta, entry: EntryId) -> None:
         """Take the claims of an entry of the log, and nothing else of it."""
@@ -233,8 +239,8 @@ class Membership:
         """
         summaries: list[Summary] = []
         read: list[EntryId] = []
-        silent_read: list[EntryId] = []
-        until_ms = self._heard_self_at_ms + self.late_ms
+        suspect_read: list[EntryId] = []
+        until_ms = self._own_received_at_ms + self.suspect_after_ms
         expected = 0.0
         for peer in self:
             summary = peer.sums.get(room)
@@ -242,21 +248,21 @@ class Membership:
                 continue
             if self.is_suspect(peer, now_ms):
                 expected += summary.arrivals_per_s * (now_ms - peer.suspect_since_ms) / 1_000
-                summary = doubted(summary)
+                summary = as_suspect(summary)
             else:
-                until_ms = min(until_ms, peer.suspect_since_ms + self.late_ms)
+                until_ms = min(until_ms, peer.suspect_since_ms + self.suspect_after_ms)
                 if summary.leases:  # A peer without visitors has none to release.
                     read.append(peer.read)
             if any(summary.suspect):
-                silent_read.append(peer.read)
+                suspect_read.append(peer.read)
             summaries.append(summary)
         stale = self.is_cut_off(now_ms)
         return PeerState(
             add_up(summaries),
             unread=self._unread(room, min(read)) if read else None,
             suspect=tuple(map(sum, zip(*(summary.suspect for summary in summaries), strict=True))),
-            suspect_unread=self._unread(room, min(silent_read)) if silent_read else 0,
-            newcomers=newcomers_at_most(expected),
+            suspect_unread=self._unread(room, min(suspect_read)) if suspect_read else 0,
+            unseen_joins=poisson_upper_bound(expected),
             stale=stale,
             until_ms=inf if stale else until_ms,
         )
@@ -269,6 +275,6 @@ class Membership:
         return 0 if claims is None else claims.since(read)
 
 
-def newcomers_at_most(expected: float) -> int:
+def poisson_upper_bound(expected: float) -> int:
     """Return the upper end, at 95 %, of a Poisson number of newcomers of whom so many are expected."""
     return ceil(expected + Z * sqrt(expected))

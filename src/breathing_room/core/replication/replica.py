@@ -111,7 +111,7 @@ class Replica:
         self._arrived = 0
         self._composed_at_ms = now_ms
         self._until_ms = 0.0
-        self._look(now_ms, at_ms=room.now_ms)  # To begin is no event, and time does not pass.
+        self._update_peers(now_ms, at_ms=room.now_ms)  # To begin is no event, and time does not pass.
         room.count_up()
         if last is not None or not room.subscriber_count:
             room.resume_broadcasts(last)
@@ -145,12 +145,12 @@ class Replica:
 
     def presence(self, *, now_ms: int) -> Presence:
         """Return who is in the whole room."""
-        self._look_if_late(now_ms)
+        self._update_peers_if_due(now_ms)
         return self.room.presence(now_ms=now_ms)
 
     def flush(self, *, now_ms: int) -> Presence:
         """Return the presence to send for the effects of a turn, at its end: as for a room."""
-        self._look_if_late(now_ms)
+        self._update_peers_if_due(now_ms)
         return self.room.flush(now_ms=now_ms)
 
     # --- What happens here ------------------------------------------------------------------------------------
@@ -246,20 +246,20 @@ class Replica:
                     self._acknowledge()
                 continue
             if (part := delta.rooms.get(self.room.name)) is not None:
-                self._hear(part, delta.node, now_ms)
+                self._apply_delta(part, delta.node, now_ms)
                 if delta.successor == own and len(part.seats):
-                    self._inherit(part.seats, now_ms)
+                    self._add_seats(part.seats, now_ms)
             if delta.leaving:
                 self._release(delta.node, now_ms)
         for peer in down:
             self._release(peer, now_ms)
-        self._look(now_ms)
+        self._update_peers(now_ms)
         return self._conclude(now_ms)
 
     def acknowledge(self, *, now_ms: int) -> Step:
         """Take note that all that was composed is in the log, and read by the peers' account of it."""
         self._acknowledge()
-        self._look(now_ms)
+        self._update_peers(now_ms)
         return self._conclude(now_ms)
 
     def adopt(self, connection: Connection, visitor: VisitorKey, mood: int, peer: PeerId) -> None:
@@ -268,7 +268,7 @@ class Replica:
         self._visitor_of[connection] = visitor
         self.room.apply(ObserverJoined(connection), now_ms=self.room.now_ms)
 
-    def _hear(self, part: RoomDelta, peer: PeerId, now_ms: int) -> None:
+    def _apply_delta(self, part: RoomDelta, peer: PeerId, now_ms: int) -> None:
         """Take what one peer says of this room."""
         for visitor in part.came:
             if self._is_claimed(visitor):
@@ -306,7 +306,7 @@ class Replica:
             KeepConnections(tuple(standby.connections), visitor, standby.mood, standby.peer)
         )
 
-    def _inherit(self, seats: Leases, now_ms: int) -> None:
+    def _add_seats(self, seats: Leases, now_ms: int) -> None:
         """Take over the seats of a peer that is about to leave; it removes them when it reads our claims."""
         self.room.apply(SeatsTransferred(seats), now_ms=now_ms)
         for visitor, *_ in seats:
@@ -363,21 +363,21 @@ class Replica:
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
-    def _look(self, now_ms: int, *, at_ms: int | None = None) -> None:
+    def _update_peers(self, now_ms: int, *, at_ms: int | None = None) -> None:
         """Let the room know what is known of the peers now, and that time has passed; ``at_ms`` is the room's time if that is not now."""
         state = self._peers.peer_state(self.room.name, now_ms)
         self._until_ms = state.until_ms
         event = TimerFired() if state == self.room.peers else PeersChanged(state)
         self.room.apply(event, now_ms=now_ms if at_ms is None else at_ms)
 
-    def _look_if_late(self, now_ms: int) -> None:
+    def _update_peers_if_due(self, now_ms: int) -> None:
         """See to it that what is published holds, though the host is late: a peer may be suspect by now."""
         if now_ms > self._until_ms:
-            self._look(now_ms)
+            self._update_peers(now_ms)
             self.room.count_up(claims=self._unread)
 
     def _conclude(self, now_ms: int, *, requester: Connection | None = None) -> Step:
         """Let the room decide, once."""
         if now_ms > self._until_ms:
-            self._look(now_ms)
+            self._update_peers(now_ms)
         return self.room.conclude(requester, claims=self._unread)

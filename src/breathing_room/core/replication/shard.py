@@ -2,7 +2,7 @@
 
 A shard knows the coordinator only. It sends *reports*, and receives *updates*: the deltas that it has not
 read, and what is known of all other parts of the room, in one sum. Once calls to the coordinator have failed
-for ``late_ms`` it is cut off, and what it knows is from before.
+for ``suspect_after_ms`` it is cut off, and what it knows is from before.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from breathing_room.core.replication.delta import (
     decode,
     encode_delta,
 )
-from breathing_room.core.replication.membership import newcomers_at_most
-from breathing_room.core.summary import PeerState, Summary, doubted
+from breathing_room.core.replication.membership import poisson_upper_bound
+from breathing_room.core.summary import PeerState, Summary, as_suspect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class CoordinatorUpdate:
             "version": self.version,
             "unread": peers.unread,
             "silent_unread": peers.suspect_unread,
-            "newcomers": peers.newcomers,
+            "newcomers": peers.unseen_joins,
             "rate": self.rate,
             "say_all": self.resync,
         }
@@ -110,7 +110,7 @@ class CoordinatorUpdate:
                 unread=None if head["unread"] is None else int(head["unread"]),
                 suspect=part.summary.suspect,
                 suspect_unread=int(head["silent_unread"]),
-                newcomers=int(head["newcomers"]),
+                unseen_joins=int(head["newcomers"]),
             )
             return cls(
                 version=int(head["version"]),
@@ -143,19 +143,19 @@ class Shard:
         room: The room's name.
         own: The shard itself.
         empty: The sums of an empty room.
-        late_ms: For how long calls to the coordinator may fail before the shard is cut off.
+        suspect_after_ms: For how long calls to the coordinator may fail before the shard is cut off.
 
     Attributes:
         own: The shard itself.
         read: The last entry of the log that it has read.
     """
 
-    def __init__(self, room: str, own: PeerId, empty: Summary, *, late_ms: int) -> None:
+    def __init__(self, room: str, own: PeerId, empty: Summary, *, suspect_after_ms: int) -> None:
         self.room = room
         self.own = own
         self.read = BEGINNING
         self._empty = empty
-        self._late_ms = late_ms
+        self._suspect_after_ms = suspect_after_ms
         self._number = 0
         self._update: CoordinatorUpdate | None = None
         self._failing_since_ms: int | None = None
@@ -185,7 +185,7 @@ class Shard:
         delta = Delta(node=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
         return ShardReport(number=self._number, sockets=sockets, delta=delta)
 
-    def hear(self, update: CoordinatorUpdate) -> Sequence[Delta]:
+    def receive(self, update: CoordinatorUpdate) -> Sequence[Delta]:
         """Take an update.
 
         Returns:
@@ -216,16 +216,16 @@ class Shard:
         peers, since_ms = replace(self._update.peers, rate=self.rate), self._failing_since_ms
         if since_ms is None:
             return peers
-        if now_ms - since_ms <= self._late_ms:
-            return replace(peers, until_ms=since_ms + self._late_ms)
+        if now_ms - since_ms <= self._suspect_after_ms:
+            return replace(peers, until_ms=since_ms + self._suspect_after_ms)
         (summary,) = peers.summaries
         expected = summary.arrivals_per_s * (now_ms - since_ms) / 1_000
         return replace(
             peers,
-            summaries=(doubted(summary),),
+            summaries=(as_suspect(summary),),
             unread=None,
             suspect=summary.people,
-            newcomers=peers.newcomers + newcomers_at_most(expected),
+            unseen_joins=peers.unseen_joins + poisson_upper_bound(expected),
             stale=True,
         )
 

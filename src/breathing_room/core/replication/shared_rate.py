@@ -1,7 +1,7 @@
 """The sampling rate that holds for all replicas of a room, kept beside the log that they share.
 
 The first replica to see that the rate should change sets it for all. What was announced before goes on being
-acted on for ``rate_propagation_ms``, and for ``late_ms`` more, until which every replica that is not suspect has read
+acted on for ``rate_propagation_ms``, and for ``suspect_after_ms`` more, until which every replica that is not suspect has read
 the new one.
 """
 
@@ -21,32 +21,32 @@ from breathing_room.core.summary import Summary
 
 
 def propose(
-    pace: RateSet, summaries: Iterable[Summary], config: RoomConfig, *, late_ms: int, now_ms: int
+    rate_set: RateSet, summaries: Iterable[Summary], config: RoomConfig, *, suspect_after_ms: int, now_ms: int
 ) -> RateSet | None:
     """Return what the rate of a whole room should become, None if it should stay.
 
     Args:
-        pace: What it is.
+        rate_set: What it is.
         summaries: The sums of every replica.
         config: The settings of the room.
-        late_ms: How long it may take until every replica has read it.
+        suspect_after_ms: How long it may take until every replica has read it.
         now_ms: The time by the clock that the rates' times are of.
     """
     seats = arrivals_per_ms = 0.0
     for summary in summaries:
         seats += summary.panel.seats
         arrivals_per_ms += summary.panel.arrivals_per_ms
-    rate = Rate(config.panel_size, config.rate_propagation_ms + late_ms, now_ms=now_ms)
-    rate.wake(pace.rates, pace.changed_at_ms, now_ms)
-    if not rate.follow(int(seats), config.reports_share(arrivals_per_ms), now_ms):
+    rate = Rate(config.panel_size, config.rate_propagation_ms + suspect_after_ms, now_ms=now_ms)
+    rate.resume(rate_set.rates, rate_set.changed_at_ms, now_ms)
+    if not rate.adjust(int(seats), config.reports_share(arrivals_per_ms), now_ms):
         return None
     rate.theta(now_ms)  # drops those that no client acts on any more
     return RateSet(rate.rates, rate.changed_at_ms)
 
 
-def encode_rate(pace: RateSet) -> bytes:
+def encode_rate(rate_set: RateSet) -> bytes:
     """Encode a rate for the place from which all replicas read it."""
-    return json.dumps({"rates": pace.rates, "changed_at_ms": pace.changed_at_ms}).encode()
+    return json.dumps({"rates": rate_set.rates, "changed_at_ms": rate_set.changed_at_ms}).encode()
 
 
 def decode_rate(value: bytes) -> RateSet:
@@ -56,13 +56,14 @@ def decode_rate(value: bytes) -> RateSet:
         HostError: It is not one.
     """
     try:
-        pace = json.loads(value)
+        rate_set = json.loads(value)
         rates = tuple(
-            (read_count(until_ms), read_number(rate, least=1e-9, most=1)) for until_ms, rate in pace["rates"]
+            (read_count(until_ms), read_number(rate, least=1e-9, most=1))
+            for until_ms, rate in rate_set["rates"]
         )
         if not rates:
             raise ValueError
-        return RateSet(rates, read_count(pace["changed_at_ms"]))
+        return RateSet(rates, read_count(rate_set["changed_at_ms"]))
     except DAMAGE as error:
         raise HostError("a damaged sampling rate") from error
 
@@ -88,15 +89,15 @@ class SharedRate:
 
     Args:
         replica: The replica.
-        late_ms: How long it may take until every peer that is not suspect has read a new rate.
+        suspect_after_ms: How long it may take until every peer that is not suspect has read a new rate.
     """
 
-    def __init__(self, replica: Replica, *, late_ms: int) -> None:
+    def __init__(self, replica: Replica, *, suspect_after_ms: int) -> None:
         self._replica = replica
-        self._late_ms = late_ms
+        self._suspect_after_ms = suspect_after_ms
         self._seen: bytes | None = None
 
-    def follow(self, value: bytes, *, ahead_ms: int, now_ms: int) -> RateChange:
+    def sync(self, value: bytes, *, ahead_ms: int, now_ms: int) -> RateChange:
         """Act on the rate that holds for all replicas, and say what it should become.
 
         Args:
@@ -122,13 +123,15 @@ class SharedRate:
                 step = self._replica.step(here, now_ms=now_ms)
                 if own.rates[0][1] < min(rate for _, rate in kept.rates):
                     # A lower one was published here while this replica was cut off: clients may act on that for a while.
-                    until_ms = now_ms + ahead_ms + room.config.rate_propagation_ms + self._late_ms
+                    until_ms = now_ms + ahead_ms + room.config.rate_propagation_ms + self._suspect_after_ms
                     lower = (until_ms, own.rates[0][1])
                     return RateChange(step, encode_rate(replace(kept, rates=(*kept.rates, lower))))
         summaries = [room.summary(now_ms), *room.peers.summaries]
         if summaries[0].panel.is_idle and kept.rates == ALL_REPORT and len(summaries) == 1:
             return RateChange(step, None)
-        proposed = propose(kept, summaries, room.config, late_ms=self._late_ms, now_ms=now_ms + ahead_ms)
+        proposed = propose(
+            kept, summaries, room.config, suspect_after_ms=self._suspect_after_ms, now_ms=now_ms + ahead_ms
+        )
         return RateChange(step, None if proposed is None else encode_rate(proposed))
 
 

@@ -30,7 +30,7 @@ class BucketedPolicy(WritePolicy):
             self._due_at_ms = self._now_ms + self.bucket_ms
         self._batch[record.visitor] = later(self._batch.get(record.visitor), record)
 
-    def _come_due(self) -> None:
+    def _write_due(self) -> None:
         if self._now_ms >= self._due_at_ms:
             self._flush()
 

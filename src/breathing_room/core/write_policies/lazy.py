@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.identity import VisitorKey
-from breathing_room.core.write_policies.policy import RememberingPolicy, at_least
+from breathing_room.core.write_policies.policy import StatefulPolicy, at_least
 from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seats, Traffic
 
 
 @dataclass(kw_only=True, eq=False)
-class LazyPolicy(RememberingPolicy):
+class LazyPolicy(StatefulPolicy):
     """A visitor's first report in a window is a write; what changed afterwards is written at the window's end.
 
     A crash loses one window of changes. Pays where a beat is shorter than a window.
@@ -33,7 +33,7 @@ class LazyPolicy(RememberingPolicy):
         elif former is None or not record.here or record.mood != former.mood:
             self._changed[record.visitor] = None
 
-    def _come_due(self) -> None:
+    def _write_due(self) -> None:
         self._expired()
         if self._now_ms >= self._window_ends_at_ms:
             self._window_ends_at_ms = (self._now_ms // self.window_ms + 1) * self.window_ms

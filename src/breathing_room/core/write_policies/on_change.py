@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from breathing_room.core.config import DAY_MS
 from breathing_room.core.identity import VisitorKey
-from breathing_room.core.write_policies.policy import RememberingPolicy, at_least
+from breathing_room.core.write_policies.policy import StatefulPolicy, at_least
 from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seats, Traffic
 
 
 @dataclass(kw_only=True, eq=False)
-class OnChangePolicy(RememberingPolicy):
+class OnChangePolicy(StatefulPolicy):
     """Who comes, feels otherwise, or goes is a write; a sign of life is one only when the last write is ``renew_ms`` old.
 
     A crash loses a second of changes. It may leave people in the store who had gone in silence, for ``renew_ms`` at most.
@@ -24,7 +24,7 @@ class OnChangePolicy(RememberingPolicy):
         at_least("renew_ms", self.renew_ms, KEY_REST_MS)
         # A write may wait for its key's second.
         self.silence_ms = self.renew_ms + KEY_REST_MS
-        self._written_at_ms = {visitor: record.heard_at_ms for visitor, record in self._seats.items()}
+        self._written_at_ms = {visitor: record.reported_at_ms for visitor, record in self._seats.items()}
 
     def _take(self, record: Record) -> None:
         former, record = self._remember(record)
@@ -38,7 +38,7 @@ class OnChangePolicy(RememberingPolicy):
             self._written_at_ms[record.visitor] = self._now_ms
             self._put(self._key_of(record.visitor), [record])
 
-    def _come_due(self) -> None:
+    def _write_due(self) -> None:
         for record in self._expired():
             self._forget(record.visitor)
 
@@ -47,7 +47,7 @@ class OnChangePolicy(RememberingPolicy):
         self._delete(self._key_of(visitor))
 
     def _next_at_ms(self) -> int | None:
-        return next(iter(self._seats.values())).heard_at_ms + self.lease_ms if self._seats else None
+        return next(iter(self._seats.values())).reported_at_ms + self.lease_ms if self._seats else None
 
     def writes_per_day(self, traffic: Traffic) -> float:
         """Every change, every goodbye that did not arrive, and renewals: an upper bound."""

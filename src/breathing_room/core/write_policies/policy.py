@@ -10,33 +10,33 @@ from breathing_room.core.identity import VisitorKey
 from breathing_room.core.write_policies.records import (
     KEY_REST_MS,
     Delete,
-    Order,
     Put,
     Record,
     SeatReport,
     Seats,
     Traffic,
+    Write,
     Writes,
     encode_records,
     later,
 )
 
 
-class OrderQueue:
+class WriteQueue:
     """Gives orders, at most one a second for one key."""
 
     def __init__(self) -> None:
-        self._orders: list[Order] = []
+        self._writes: list[Write] = []
         # The keys of the last second, the oldest first, and what waits for them.
         self._written_at_ms: dict[str, int] = {}
-        self._waiting: dict[str, Order] = {}
+        self._waiting: dict[str, Write] = {}
 
     @property
     def next_at_ms(self) -> int | None:
-        """When to call ``come_due``, None for never. It may come to nothing."""
+        """When to call ``pop_due``, None for never. It may come to nothing."""
         return next(iter(self._written_at_ms.values())) + KEY_REST_MS if self._waiting else None
 
-    def come_due(self, now_ms: int) -> None:
+    def pop_due(self, now_ms: int) -> None:
         """Give the orders whose second is over."""
         while self._written_at_ms:
             key, written_at_ms = next(iter(self._written_at_ms.items()))
@@ -46,17 +46,17 @@ class OrderQueue:
             if (order := self._waiting.pop(key, None)) is not None:
                 self.write(order, now_ms)
 
-    def write(self, order: Order, now_ms: int) -> None:
+    def write(self, order: Write, now_ms: int) -> None:
         """Give an order, or have it wait in place of the one that waits."""
         if order.key in self._written_at_ms:
             self._waiting[order.key] = order
         else:
-            self._orders.append(order)
+            self._writes.append(order)
             self._written_at_ms[order.key] = now_ms
 
-    def lift(self) -> tuple[Order, ...]:
+    def take(self) -> tuple[Write, ...]:
         """Hand over the orders given so far."""
-        orders, self._orders = tuple(self._orders), []
+        orders, self._writes = tuple(self._writes), []
         return orders
 
 
@@ -65,9 +65,9 @@ class WritePolicy:
     """What is written of the reports of one room, and when.
 
     A policy has a ``name`` and implements ``_take`` and ``writes_per_day``; where something waits to be written,
-    ``_come_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It writes with ``_put``
+    ``_write_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It writes with ``_put``
     and ``_delete``, and sets ``loss_ms`` and ``silence_ms`` to what it promises. One that remembers seats is a
-    ``RememberingPolicy``.
+    ``StatefulPolicy``.
 
     Attributes:
         prefix: What every key begins with. Two policies at work must not share one.
@@ -89,7 +89,7 @@ class WritePolicy:
     def __post_init__(self, seats: Seats | None) -> None:
         del seats
         self._now_ms = 0
-        self._queue = OrderQueue()
+        self._queue = WriteQueue()
 
     def report(self, report: SeatReport, *, now_ms: int) -> Writes:
         """Take a report. Time that runs backwards stands still."""
@@ -97,18 +97,18 @@ class WritePolicy:
         # A visitor who joins and names no mood has none, even if there was one the last time.
         mood = UNSPOKEN if report.kind == "join" and report.mood is None else report.mood
         self._take(Record(report.visitor, report.ticket, mood, self._now_ms, report.kind != "leave"))
-        return self._writes()
+        return self._answer()
 
-    def wake(self, *, now_ms: int) -> Writes:
+    def on_timer(self, *, now_ms: int) -> Writes:
         """Do what is due. An early or late call does no harm."""
         self._pass_time(now_ms)
-        return self._writes()
+        return self._answer()
 
     def flush(self, *, now_ms: int) -> Writes:
         """Write what waits, before a polite end. What must wait for its key's second still does."""
         self._pass_time(now_ms)
         self._flush()
-        return self._writes()
+        return self._answer()
 
     def unwritten(self) -> list[Record]:
         """List what is known here and not yet ordered to be written."""
@@ -124,30 +124,30 @@ class WritePolicy:
         """Write a record now, or keep it for later."""
         raise NotImplementedError
 
-    def _come_due(self) -> None:
+    def _write_due(self) -> None:
         """Write what is due by now; called before every report, too."""
 
     def _flush(self) -> None:
         """Write all that waits."""
 
     def _next_at_ms(self) -> int | None:
-        """When ``_come_due`` has something to write, None for never."""
+        """When ``_write_due`` has something to write, None for never."""
         return None
 
     # --- What it writes with ----------------------------------------------------------------------------------
 
     def _pass_time(self, now_ms: int) -> None:
         self._now_ms = max(self._now_ms, now_ms)
-        self._queue.come_due(self._now_ms)
-        self._come_due()
+        self._queue.pop_due(self._now_ms)
+        self._write_due()
 
-    def _writes(self) -> Writes:
-        wishes = (self._queue.next_at_ms, self._next_at_ms())
-        wake_at_ms = min((wish for wish in wishes if wish is not None), default=None)
-        return Writes(self._queue.lift(), wake_at_ms)
+    def _answer(self) -> Writes:
+        deadlines = (self._queue.next_at_ms, self._next_at_ms())
+        next_timer_ms = min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return Writes(self._queue.take(), next_timer_ms)
 
     def _put(self, key: str, records: Iterable[Record]) -> None:
-        """Order that records are put under a key, for as long as a reader may need them."""
+        """Write that records are put under a key, for as long as a reader may need them."""
         ttl_ms = self.lease_ms + self.silence_ms + self.linger_ms
         self._queue.write(Put(key, encode_records(records), ttl_ms), self._now_ms)
 
@@ -155,13 +155,13 @@ class WritePolicy:
         self._queue.write(Delete(key), self._now_ms)
 
 
-class RememberingPolicy(WritePolicy):
+class StatefulPolicy(WritePolicy):
     """A policy that remembers the seats of the room."""
 
     def __post_init__(self, seats: Seats | None) -> None:
         super().__post_init__(seats)
         # The one whose last report is the oldest comes first.
-        self._seats = dict(sorted((seats or {}).items(), key=lambda seat: seat[1].heard_at_ms))
+        self._seats = dict(sorted((seats or {}).items(), key=lambda seat: seat[1].reported_at_ms))
 
     def _key_of(self, visitor: VisitorKey) -> str:
         return f"{self.prefix}{visitor.hex()}"
@@ -179,7 +179,7 @@ class RememberingPolicy(WritePolicy):
         expired = []
         while self._seats:
             record = next(iter(self._seats.values()))
-            if record.heard_at_ms + self.lease_ms > self._now_ms:
+            if record.reported_at_ms + self.lease_ms > self._now_ms:
                 break
             expired.append(self._seats.pop(record.visitor))
         return expired

@@ -54,7 +54,7 @@ class Delete:
     key: str
 
 
-Order: TypeAlias = Put | Delete
+Write: TypeAlias = Put | Delete
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ class Writes:
 
     Attributes:
         orders: What to do with the store, in this order.
-        wake_at_ms: When the policy wants to be woken, None for never; it replaces every earlier wish.
+        next_timer_ms: When the policy wants to be woken, None for never; it replaces every earlier wish.
     """
 
-    orders: tuple[Order, ...]
-    wake_at_ms: int | None
+    writes: tuple[Write, ...]
+    next_timer_ms: int | None
 
 
 # --- Records ------------------------------------------------------------------------------------------------------
@@ -81,14 +81,14 @@ class Record:
         visitor: Who.
         ticket: In [0, 1), a multiple of 2^-32.
         mood: The mood that was named, or None.
-        heard_at_ms: When.
+        reported_at_ms: When.
         here: False after a goodbye.
     """
 
     visitor: VisitorKey
     ticket: float
     mood: str | None
-    heard_at_ms: int
+    reported_at_ms: int
     here: bool = True
 
 
@@ -99,7 +99,7 @@ def later(former: Record | None, record: Record) -> Record:
     """Put two records of a visitor together: the later one counts; a mood stays until another is named or they go."""
     if former is None:
         return record
-    if record.heard_at_ms < former.heard_at_ms:
+    if record.reported_at_ms < former.reported_at_ms:
         former, record = record, former
     keeps_mood = record.mood is None and record.here and former.here
     return replace(record, mood=former.mood) if keeps_mood else record
@@ -108,7 +108,13 @@ def later(former: Record | None, record: Record) -> Record:
 def encode_records(records: Iterable[Record]) -> bytes:
     """Write records as one value, about 75 bytes each."""
     rows = [
-        [record.visitor.hex(), round(record.ticket * TICKETS), record.mood, record.heard_at_ms, record.here]
+        [
+            record.visitor.hex(),
+            round(record.ticket * TICKETS),
+            record.mood,
+            record.reported_at_ms,
+            record.here,
+        ]
         for record in records
     ]
     return json.dumps(rows, separators=(",", ":")).encode()
@@ -126,12 +132,12 @@ def decode_records(value: bytes) -> list[Record]:
         raise HostError("damaged records") from error
 
 
-def _record(visitor: str, ticket: int, mood: str | None, heard_at_ms: int, here: bool) -> Record:  # noqa: FBT001 - a row
+def _record(visitor: str, ticket: int, mood: str | None, reported_at_ms: int, here: bool) -> Record:  # noqa: FBT001 - a row
     key = bytes.fromhex(visitor)
-    well_typed = type(ticket) is int and type(heard_at_ms) is int and type(here) is bool
+    well_typed = type(ticket) is int and type(reported_at_ms) is int and type(here) is bool
     if not (well_typed and len(key) == KEY_BYTES and 0 <= ticket < TICKETS and isinstance(mood, str | None)):
         raise ValueError
-    return Record(VisitorKey(key), ticket / TICKETS, mood, heard_at_ms, here)
+    return Record(VisitorKey(key), ticket / TICKETS, mood, reported_at_ms, here)
 
 
 def merge(values: Iterable[bytes]) -> dict[VisitorKey, Record]:
@@ -167,11 +173,11 @@ def live_seats(
     Raises:
         HostError: A value is damaged.
     """
-    heard_after_ms = now_ms - lease_ms - silence_ms
+    reported_after_ms = now_ms - lease_ms - silence_ms
     return {
         visitor: record
         for visitor, record in merge(values).items()
-        if record.here and record.heard_at_ms > heard_after_ms
+        if record.here and record.reported_at_ms > reported_after_ms
     }
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from math import exp
 
 from breathing_room.core.config import DAY_MS
-from breathing_room.core.write_policies.policy import RememberingPolicy, at_least
+from breathing_room.core.write_policies.policy import StatefulPolicy, at_least
 from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seats, Traffic
 
 
 @dataclass(kw_only=True, eq=False)
-class SnapshotPolicy(RememberingPolicy):
+class SnapshotPolicy(StatefulPolicy):
     """Everybody is written as one value, ``snapshot_ms`` apart while reports come. A crash loses what came since.
 
     It is told of the seats that a former run left behind, or it would write over them.
@@ -27,9 +27,9 @@ class SnapshotPolicy(RememberingPolicy):
     def _take(self, record: Record) -> None:
         self._remember(record)
         self._unsaved = True
-        self._come_due()
+        self._write_due()
 
-    def _come_due(self) -> None:
+    def _write_due(self) -> None:
         self._expired()
         if self._now_ms >= self._saved_at_ms + self.snapshot_ms:
             self._flush()

@@ -22,7 +22,7 @@ from breathing_room.core.admission import Admission
 from breathing_room.core.config import ROOM_FIELDS, RoomConfig, Setting, check_settings, setting, settings_of
 from breathing_room.core.errors import ClientError, ConfigError
 from breathing_room.core.replication.delta import NODE_NAME
-from breathing_room.core.replication.membership import LATE_TICKS
+from breathing_room.core.replication.membership import SUSPECT_TICKS
 from breathing_room.core.wire import check_room, presence_path
 from breathing_room.hosts.common.access.forwarded import Network
 from breathing_room.hosts.common.access.signing import check_key, verifier
@@ -304,9 +304,9 @@ class ServerConfig:
             raise ConfigError(
                 f"node must be 1 to 64 characters of A-Z, a-z, 0-9, _, ., : and -, not {self.node!r}"
             )
-        if self.redis and self.node_lease_ms < 2 * LATE_TICKS * self.node_ms:
+        if self.redis and self.node_lease_ms < 2 * SUSPECT_TICKS * self.node_ms:
             raise ConfigError(
-                f"node_lease_ms must be at least {2 * LATE_TICKS} times node_ms, {2 * LATE_TICKS * self.node_ms:,}: "
+                f"node_lease_ms must be at least {2 * SUSPECT_TICKS} times node_ms, {2 * SUSPECT_TICKS * self.node_ms:,}: "
                 "a server becomes suspect after half of that"
             )
         if self.workers > 1 and not self.redis:

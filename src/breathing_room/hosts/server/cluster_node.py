@@ -31,7 +31,7 @@ from breathing_room.core.replication.delta import (
     decode,
     encode_delta,
 )
-from breathing_room.core.replication.membership import LATE_TICKS, Membership
+from breathing_room.core.replication.membership import SUSPECT_TICKS, Membership
 from breathing_room.core.replication.replica import Replica
 from breathing_room.core.replication.shared_rate import SharedRate
 from breathing_room.core.room import Room
@@ -138,10 +138,10 @@ class ClusterNode:
             secrets.randbits(48),
         )
         rooms = (config.room, *config.rooms.values())
-        late = LATE_TICKS * config.node_ms
+        late = SUSPECT_TICKS * config.node_ms
         self.nodes = Membership(
             self.node,
-            late_ms=late,
+            suspect_after_ms=late,
             seat_lease_ms=max(room.heartbeat_lease_ms for room in rooms),
             now_ms=self.now_ms(),
         )
@@ -193,7 +193,7 @@ class ClusterNode:
         redis_ms, entries = await self._log.read()
         if not entries:
             # A new cluster, or a Redis that has restarted empty: peers that run send their deltas first.
-            await asyncio.sleep(self.nodes.late_ms / 1_000)
+            await asyncio.sleep(self.nodes.suspect_after_ms / 1_000)
             redis_ms, entries = await self._log.read()
         self._ahead_ms = redis_ms - self.now_ms()
         self._receive(entries)
@@ -283,7 +283,7 @@ class ClusterNode:
         now_ms = self._read_at_ms = self.now_ms()
         # As if Redis had appended the entry at once: entries then never seem newer than they are, however slow the call.
         self._ahead_ms = answer.own[0] - sent_at_ms
-        while self._sent and self._sent[0][0] < now_ms - self.nodes.late_ms:
+        while self._sent and self._sent[0][0] < now_ms - self.nodes.suspect_after_ms:
             self._sent.popleft()
         if answer.own < self._read_up_to:
             # Another Redis, whose clock is behind: its entries are read with the next tick.
@@ -292,7 +292,7 @@ class ClusterNode:
         self._receive(answer.entries)
         for name, room in list(self._rooms.items()):
             rate = answer.rates.get(name, b"")
-            step, wanted = room.rate.follow(rate, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
+            step, wanted = room.rate.sync(rate, ahead_ms=self._ahead_ms, now_ms=self.now_ms())
             if step is not None:
                 room.carry_out(step)
             if wanted is not None and wanted != rate:
@@ -324,7 +324,7 @@ class ClusterNode:
                 removed += self._handle(message)
                 continue
             deltas.append(message)
-            self.nodes.hear(message, entry, heard_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
+            self.nodes.receive(message, entry, received_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
         self.messages += len(deltas)
         for delta in deltas:
             if delta.node == self.node:
@@ -370,7 +370,7 @@ class ClusterNode:
             replica: The replica of the room.
             carry_out: Carries out the steps that follow from the deltas of peers.
         """
-        rate = SharedRate(replica, late_ms=self.nodes.late_ms)
+        rate = SharedRate(replica, suspect_after_ms=self.nodes.suspect_after_ms)
         self._rooms[replica.room.name] = HeldRoom(replica, rate, carry_out)
 
     def release(self, name: str) -> None:

@@ -201,14 +201,14 @@ class ServerPlatform:
     def note(self, event: Event) -> None:
         """Add the visitor of an event to the daily statistics."""
         if self.day is not None and not self._host.stopping:
-            self.day.came(event, wall_ms=self._host.clock.wall_ms())
+            self.day.add_event(event, wall_ms=self._host.clock.wall_ms())
 
     # --- Store ------------------------------------------------------------------------------------------------
 
     def _observe(self, presence: Presence) -> None:
         wall_ms = self._host.clock.wall_ms()
         if self.day is not None:
-            self.day.look(presence, wall_ms=wall_ms)
+            self.day.add_presence(presence, wall_ms=wall_ms)
         if self.history is not None:
             known = presence.method in {"counted", "sampled"}
             # The history averages published counts; an unknown or estimated one would distort it.

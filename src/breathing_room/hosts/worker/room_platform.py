@@ -245,7 +245,7 @@ class WorkerPlatform:
         if rest.moods != self.room.config.moods:  # A deploy changed them, and dropped every socket.
             return Room.restore(snapshot, self.room.config, now_ms=now_ms, connection_is_lease=True)
         observers = [connection for connection in sockets if connection.role == OBSERVER]
-        return Room.wake(
+        return Room.resume(
             snapshot, self.room.config, connections, observers=observers, connection_is_lease=True
         )
 

@@ -22,7 +22,7 @@ from breathing_room.core.errors import HostError
 from breathing_room.core.presence import Counts, Interval
 from breathing_room.core.replication.coordinator import Coordinator
 from breathing_room.core.replication.delta import Delta, PeerId, RoomDelta
-from breathing_room.core.replication.membership import LATE_TICKS
+from breathing_room.core.replication.membership import SUSPECT_TICKS
 from breathing_room.core.replication.replica import Replica
 from breathing_room.core.replication.shard import CoordinatorUpdate, Shard, ShardReport
 from breathing_room.core.room import Room
@@ -321,8 +321,8 @@ def _fingerprint(summary: Summary) -> str:
     return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, legacy.repeats))
 
 
-def _late_ms(room: RoomHost[Any]) -> int:
-    return LATE_TICKS * min(room.config.push_ms, SYNC_INTERVAL_MS_MAX)
+def _suspect_after_ms(room: RoomHost[Any]) -> int:
+    return SUSPECT_TICKS * min(room.config.push_ms, SYNC_INTERVAL_MS_MAX)
 
 
 def _empty(room: RoomHost[Any], now_ms: int) -> Summary:
@@ -343,7 +343,7 @@ class CoordinatorCalls(ReplicaCalls):
             room.name,
             ("0", now_ms),
             _empty(room, now_ms),
-            late_ms=_late_ms(room),
+            suspect_after_ms=_suspect_after_ms(room),
             lease_ms=room.config.lease_ms,
             now_ms=now_ms,
         )
@@ -394,7 +394,7 @@ class CoordinatorCalls(ReplicaCalls):
         """Take a report of a shard, and answer with an update."""
         now_ms, shard = self._now_ms(), int(path)
         report = ShardReport.decode(body, self._moods_of)
-        deltas, resync = self.coordinator.hear(shard, report, now_ms)
+        deltas, resync = self.coordinator.receive(shard, report, now_ms)
         self._receive(deltas)
         own = self._append_own(now_ms)
         update = self.coordinator.update(shard, own, now_ms, resync=resync)
@@ -430,7 +430,7 @@ class CoordinatorCalls(ReplicaCalls):
             return
         self.coordinator.informed(shard, update.version)
         if report is not None:
-            self._receive(self.coordinator.hear(shard, report, self._now_ms())[0])
+            self._receive(self.coordinator.receive(shard, report, self._now_ms())[0])
         else:
             self.coordinator.reached(shard, self._now_ms())
 
@@ -440,7 +440,7 @@ class CoordinatorCalls(ReplicaCalls):
 
     def connections_lost(self) -> None:
         """Suspect all shards: a deploy or a crash closed our connections, and perhaps theirs."""
-        self.coordinator.suspect_all(self._now_ms())
+        self.coordinator.mark_all_suspect(self._now_ms())
         self._receive(())
         self._changed = True
 
@@ -462,7 +462,9 @@ class ShardCalls(ReplicaCalls):
 
     def __init__(self, room: RoomHost[Any], shard: int, call: Call) -> None:
         now_ms = room.host.clock.now_ms()
-        self.shard = Shard(room.name, (str(shard), now_ms), _empty(room, now_ms), late_ms=_late_ms(room))
+        self.shard = Shard(
+            room.name, (str(shard), now_ms), _empty(room, now_ms), suspect_after_ms=_suspect_after_ms(room)
+        )
         self._number = shard
         self._synced_at_ms = 0
         self._sockets_reported = 0
@@ -528,7 +530,7 @@ class ShardCalls(ReplicaCalls):
         return self.shard.report(part, self._sockets_reported, now_ms).encode(self._moods_of)
 
     def _receive_update(self, update: CoordinatorUpdate) -> None:
-        unread = self.shard.hear(update)
+        unread = self.shard.receive(update)
         self._receive(unread)
         if unread:  # Until the next report, the coordinator does not know that our sums include it.
             self._sums_dirty = True

@@ -28,13 +28,13 @@ from breathing_room.client.protocol import http_url
 from breathing_room.client.room import VISITOR_BYTES
 from breathing_room.client.timing import Timing
 from breathing_room.core.client_rules.polling import (
-    NEVER,
     LeaveRequest,
     Poller,
     PollRequest,
     ReportRequest,
     Request,
 )
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
@@ -66,7 +66,7 @@ class Caller:
         self.place = -1
         self.here = False
         self.gone = False
-        self.due_at_ms = NEVER
+        self.due_at_ms = NO_DEADLINE
 
     @property
     def next_at_ms(self) -> int:
@@ -137,10 +137,10 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
 
     def _schedule(self, person: C) -> None:
         """Put somebody under the time at which they want to do something next."""
-        at_ms = NEVER if person.gone else person.next_at_ms
+        at_ms = NO_DEADLINE if person.gone else person.next_at_ms
         if at_ms != person.due_at_ms:
             person.due_at_ms = at_ms
-            if at_ms != NEVER:
+            if at_ms != NO_DEADLINE:
                 self._pushed += 1
                 heapq.heappush(self._heap, (at_ms, self._pushed, person))
                 if self._heap[0][2] is person:
@@ -155,7 +155,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
                 due_at_ms, _, person = heapq.heappop(self._heap)
                 if due_at_ms != person.due_at_ms:
                     continue  # It changed its mind meanwhile.
-                person.due_at_ms = NEVER
+                person.due_at_ms = NO_DEADLINE
                 for request in person.due(at_ms):
                     self._sent.put_nowait((person, request))
                 self._schedule(person)

@@ -5,8 +5,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from breathing_room.core.client_rules.polling import NEVER, Poller, PollRequest, Request
+from breathing_room.core.client_rules.polling import Poller, PollRequest, Request
 from breathing_room.core.config import UNSPOKEN, RoomConfig
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.events import Disconnected, HeartbeatReceived, Joined, Left, MoodChanged
 from breathing_room.core.presence import Presence
@@ -76,7 +77,7 @@ class MoodProcess:
         """Feel what comes next, and draw what comes after it: whatever is drawn before that was felt already."""
         self.mood = self._next_mood
         if self._feelings.between_ms is None:
-            self.changes_at_ms = NEVER
+            self.changes_at_ms = NO_DEADLINE
             return
         while self._next_mood == self.mood:
             self.changes_at_ms += 1 + round(self._chance.exponential(self._feelings.between_ms))
@@ -240,10 +241,10 @@ class PollingVisitor:
     def _may_sleep(self) -> bool:
         poller = self._poller
         copy = self._world.edge.copy
-        if copy is None or not self._sleeps or poller.poll_at_ms == NEVER:
+        if copy is None or not self._sleeps or poller.poll_at_ms == NO_DEADLINE:
             return False
         asked = self._ticket < copy.sample_rate
-        heard = poller.is_acknowledged and poller.report_at_ms < NEVER
+        heard = poller.is_acknowledged and poller.report_at_ms < NO_DEADLINE
         return asked == poller.is_sampled and (heard if asked else not poller.is_reporting)
 
     def _catch_up(self, before_ms: int) -> None:
@@ -507,8 +508,8 @@ class ForgedReports:
         if epoch != self._epoch:
             self._epoch, self._heard_at_ms, self._fresh = epoch, {}, []
         if self._heard_at_ms:
-            number, heard_at_ms = next(iter(self._heard_at_ms.items()))
-            if now_ms - heard_at_ms >= self._world.config.heartbeat_ms:
+            number, reported_at_ms = next(iter(self._heard_at_ms.items()))
+            if now_ms - reported_at_ms >= self._world.config.heartbeat_ms:
                 del self._heard_at_ms[number]
                 self._heard_at_ms[number] = now_ms
                 return number

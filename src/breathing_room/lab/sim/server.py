@@ -137,12 +137,12 @@ class SimulatedServer:
     # --- Inside -----------------------------------------------------------------------------------------------
 
     def _write(self, writes: Writes) -> None:
-        for order in writes.orders:
+        for order in writes.writes:
             if isinstance(order, Put):
                 finish(self._store.put(order.key, order.value, ttl_ms=order.ttl_ms))
             else:
                 finish(self._store.delete(order.key))
-        self._plan(1, writes.wake_at_ms)
+        self._plan(1, writes.next_timer_ms)
 
     def _plan(self, which: int, wake_at_ms: int | None) -> None:
         """Wake the room (0) or the policy (1) at an instant, in place of every earlier wish."""
@@ -161,7 +161,7 @@ class SimulatedServer:
         if self._wakes[1] == now_ms:
             self._wakes[1] = None
             self._meter.wakes += 1
-            self._write(self._policy.wake(now_ms=now_ms))
+            self._write(self._policy.on_timer(now_ms=now_ms))
 
 
 def _begin(scenario: Scenario, rate: float, now_ms: int) -> Room:
@@ -171,7 +171,7 @@ def _begin(scenario: Scenario, rate: float, now_ms: int) -> Room:
         return room
     snapshot = room.snapshot()
     panel = replace(snapshot.panel, rates=((0, rounded(rate)),))
-    return Room.wake(replace(snapshot, panel=panel), scenario.room, {})
+    return Room.resume(replace(snapshot, panel=panel), scenario.room, {})
 
 
 @lru_cache(maxsize=65_536)

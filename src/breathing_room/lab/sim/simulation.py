@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from breathing_room.core.client_rules.polling import STRIDE_LEAST, STRIDE_MOST
+from breathing_room.core.client_rules.polling import STRIDE_MAX, STRIDE_MIN
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS, WINDOW_MS
 from breathing_room.core.presence import Presence
@@ -106,7 +106,7 @@ class Simulation:
         self._outside = Cohorts(self._stays, self._step_ms, self._cohorts_rng) if keep < 1.0 else None
         self._came_outside = 0.0
         self._polls_outside = 0.0
-        polls_per_stay = log(STRIDE_MOST / STRIDE_LEAST) / (STRIDE_MOST - STRIDE_LEAST)
+        polls_per_stay = log(STRIDE_MAX / STRIDE_MIN) / (STRIDE_MAX - STRIDE_MIN)
         self._polls_per_ms = polls_per_stay / self.config.poll_ms
         self._baselines = Baselines(scenario, self._stays, self._looks_rng, keep)
         forgers = scenario.forgers
@@ -246,7 +246,7 @@ class Simulation:
                 person.expect(arrives_ms)
             return
         drawn = first_draws(self.keys[Stream.POLLER], numbers)
-        strides = STRIDE_LEAST + (STRIDE_MOST - STRIDE_LEAST) * drawn
+        strides = STRIDE_MIN + (STRIDE_MAX - STRIDE_MIN) * drawn
         periods_ms = np.rint(self.config.poll_ms * strides).astype(np.int64)
         rows = self.sleepers.add(numbers, tickets, new, periods_ms, epoch)
         rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.sample_rate

@@ -38,7 +38,7 @@ class FakeRoom:
         config = RoomConfig(panel_size=100)
         self.host = FakeHost()
         self.room = Room("lobby", config, now_ms=0)
-        self.room.panel._rate.wake(((0, rate),), 0, 0)
+        self.room.panel._rate.resume(((0, rate),), 0, 0)
         self.admission = Admission("lobby", config, verify, now_ms=0)
         self.events: list[Event] = []
 

@@ -64,13 +64,13 @@ def _reconcile_room(
     window_ms = WINDOW_LEASES * settings.heartbeat_lease_ms
     expired = [(at_ms, drawn) for at_ms, drawn in room.expired if at_ms > now_ms - window_ms]
     for record in records:
-        ended_at_ms = record.heard_at_ms + lease_ms
+        ended_at_ms = record.reported_at_ms + lease_ms
         if before.as_of_ms < ended_at_ms <= now_ms:
             expired.append((ended_at_ms, round(record.ticket * TICKETS)))
     passed_ms = now_ms - before.as_of_ms
     heard_after_ms, heard_until_ms = before.as_of_ms - config.silence_ms, now_ms - config.silence_ms
     arrived = sum(
-        heard_after_ms < record.heard_at_ms <= heard_until_ms
+        heard_after_ms < record.reported_at_ms <= heard_until_ms
         for value in values
         for record in decode_records(value)
     )
@@ -79,10 +79,12 @@ def _reconcile_room(
         arrived / passed_ms * (1 - kept) if passed_ms > 0 else 0.0
     )
     budget = settings.reports_per_day
-    seats = sum(record.heard_at_ms + lease_ms > now_ms and record.ticket < rate.current for record in records)
+    seats = sum(
+        record.reported_at_ms + lease_ms > now_ms and record.ticket < rate.current for record in records
+    )
     rate.theta(now_ms)  # Drops the rates that no client can still act on.
     was = rate.current
-    if rate.follow(seats, arrivals_per_ms * DAY_MS / budget if budget else 0.0, now_ms):
+    if rate.adjust(seats, arrivals_per_ms * DAY_MS / budget if budget else 0.0, now_ms):
         arrivals_per_ms *= (
             rate.current / was
         )  # The sample changes with the rate, and the reports with the sample.

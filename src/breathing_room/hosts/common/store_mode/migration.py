@@ -93,7 +93,7 @@ async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_m
         keys=b"".join(record.visitor for record in seats),
         mood_of=bytes(moods.get(record.mood or "", len(moods)) for record in seats),
         flags=bytes(len(seats)),
-        left_ms=tuple(max(1, record.heard_at_ms + lease_ms - now_ms) for record in seats),
+        left_ms=tuple(max(1, record.reported_at_ms + lease_ms - now_ms) for record in seats),
         tickets=tuple(round(record.ticket * TICKETS) for record in seats),
     )
     began = empty.snapshot()
@@ -101,7 +101,7 @@ async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_m
         began.panel, seats=leases, rates=rate.rates, changed_at_ms=of_room.changed_at_ms, since_ms=now_ms
     )
     taken = replace(began, panel=panel, has_unsaved_changes=True, counted_at_ms=now_ms)
-    room = Room.wake(taken, empty.config, {}, connection_is_lease=True)
+    room = Room.resume(taken, empty.config, {}, connection_is_lease=True)
     room.step(TimerFired(), now_ms=now_ms)
     return room
 
@@ -175,12 +175,14 @@ class KvMigration:
         for record in (await self._records()).values():
             visitor, acted = record.visitor, self._acted.get(record.visitor)
             lives = (
-                record.here and record.heard_at_ms + self._lease_ms > now_ms and record.ticket < rate.current
+                record.here
+                and record.reported_at_ms + self._lease_ms > now_ms
+                and record.ticket < rate.current
             )
             # A room whose own rate was lower has dropped seats that are in the sample at the controller's rate.
             was_shed = lives and acted is not None and acted.here and not room.panel.holds(visitor)
-            heard_at_ms = known_ms.get(visitor, 0) if acted is None else acted.heard_at_ms
-            if record.heard_at_ms <= heard_at_ms and not was_shed:
+            reported_at_ms = known_ms.get(visitor, 0) if acted is None else acted.reported_at_ms
+            if record.reported_at_ms <= reported_at_ms and not was_shed:
                 continue
             self._acted[visitor] = record
             if lives:
@@ -232,7 +234,7 @@ class KvMigration:
         for key, records in read.items():
             for record in records:
                 former = latest.get(record.visitor)
-                if former is None or record.heard_at_ms >= former.heard_at_ms:
+                if former is None or record.reported_at_ms >= former.reported_at_ms:
                     ours[record.visitor] = key.startswith(f"{prefix}{WRITER}/")
                 latest[record.visitor] = later(former, record)
         self._elsewhere = {

@@ -58,7 +58,7 @@ def _counts(
     lease_ms = settings.heartbeat_lease_ms + config.silence_ms
     tally = dict.fromkeys((*settings.moods, UNSPOKEN), 0)
     for record in records.values():
-        if record.here and record.ticket < theta and record.heard_at_ms + lease_ms > now_ms:
+        if record.here and record.ticket < theta and record.reported_at_ms + lease_ms > now_ms:
             mood = record.mood or UNSPOKEN
             tally[mood if mood in tally else UNSPOKEN] += (
                 1  # A writer may still have an older config with other moods.
@@ -80,8 +80,8 @@ def _counts(
         return panel_estimate(of_seats, share, theta, ghost_ms=ghost_ms, window_ms=window_ms)
 
     total = people(seats)
-    count, low, high = total.whole(round(total.count))
+    count, low, high = total.rounded(round(total.count))
     parts = apportion(count, list(tally.values()))
-    cells = [people(of_mood).whole(part) for part, of_mood in zip(parts, tally.values(), strict=True)]
+    cells = [people(of_mood).rounded(part) for part, of_mood in zip(parts, tally.values(), strict=True)]
     method: Method = "counted" if theta == 1.0 else "sampled"
     return Counts(count, low, high, method, merge_cells(cells, settings.min_cell_size), rate.current)

@@ -96,7 +96,7 @@ class StoreModeConfig:
         rate = Rate(
             config.panel_size, config.rate_propagation_ms + self.propagation_ms, now_ms=control.changed_at_ms
         )
-        rate.wake(control.rates, control.changed_at_ms, now_ms)
+        rate.resume(control.rates, control.changed_at_ms, now_ms)
         return rate
 
 

@@ -253,22 +253,22 @@ class Writer:
         """Start the puts, and set the room's timer."""
         loop = asyncio.get_running_loop()
         tasks = []
-        for order in writes.orders:
+        for order in writes.writes:
             assert isinstance(order, Put)  # These policies keep no seats, so they delete none.
             task = loop.create_task(self._put(order))
             self._in_flight[task] = (room, order)
             tasks.append(task)
         if (timer := self._timers.pop(room, None)) is not None:
             timer.cancel()
-        if writes.wake_at_ms is not None:
-            delay_s = max(0, writes.wake_at_ms - self.clock()) / 1_000
+        if writes.next_timer_ms is not None:
+            delay_s = max(0, writes.next_timer_ms - self.clock()) / 1_000
             self._timers[room] = loop.call_later(delay_s, self._on_timer, room)
         return tasks
 
     def _on_timer(self, room: str) -> None:
         self._timers.pop(room, None)
         if (policy := self._policies.get(room)) is not None:
-            self._carry_out(room, policy.wake(now_ms=self.clock()))
+            self._carry_out(room, policy.on_timer(now_ms=self.clock()))
 
     async def _put(self, order: Put) -> bool:
         """Put a value, with retries; return whether it is in the store."""
