@@ -546,7 +546,7 @@ async def visit(server: Server, count: int, visit_s: int, *, mood_changes: int) 
     """Run the load generator in another process; return its summary."""
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "breathing_room", "crowd", server.url, "--json", "--people", str(count)),
-        *("--for", f"{visit_s}s", "--mood-changes", str(mood_changes), "--stay", "0", "--seed", "1"),
+        *("--for", f"{visit_s}s", "--mood-changes", str(mood_changes), "--visit", "0", "--seed", "1"),
         stdout=subprocess.PIPE,
     )
     said, _ = await run.communicate()

@@ -46,8 +46,8 @@ from sockets import machine
 from breathing_room.core.config import DAY_MS, RoomConfig
 from breathing_room.core.estimate.legacy_sampling import CHANCE
 from breathing_room.core.write_policies.records import Traffic
-from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, look
-from breathing_room.lab.load.http_load import LegacyLoad, PollCrowd
+from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, inspect_room
+from breathing_room.lab.load.http_load import LegacyLoad, PollLoad
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -75,7 +75,7 @@ class Setting:
         before: The number of visitors before a surge.
         surge_s: The length of a surge.
         duration_s: The length of the scenario; with a surge, from its beginning.
-        look_s: The time between two observations.
+        observe_s: The time between two observations.
         scale: The factor by which times are shorter.
         leaves_share: The share of leaves that arrive.
     """
@@ -84,7 +84,7 @@ class Setting:
     before: int = 0
     surge_s: float = 0.0
     duration_s: float
-    look_s: float
+    observe_s: float
     scale: int = 1
     leaves_share: float = 0.92
 
@@ -133,7 +133,7 @@ class Setting:
             people=self.people,
             visit_ms=self.visit_ms,
             duration_ms=round(1_000 * self.duration_s),
-            look_ms=round(1_000 * self.look_s),
+            observe_ms=round(1_000 * self.observe_s),
             leaves_share=self.leaves_share,
             alone=True,
             seed=1,
@@ -149,18 +149,18 @@ class Setting:
 
 
 SETTINGS = {
-    "scaled": Setting(people=2_000, duration_s=30, look_s=1.5, scale=SCALE, leaves_share=1.0),
-    "full": Setting(people=2_000, duration_s=600, look_s=15),
-    "surge": Setting(people=5_000, before=50, surge_s=30, duration_s=90, look_s=2.5),
-    "legacy": Setting(people=250, duration_s=480, look_s=10),
+    "scaled": Setting(people=2_000, duration_s=30, observe_s=1.5, scale=SCALE, leaves_share=1.0),
+    "full": Setting(people=2_000, duration_s=600, observe_s=15),
+    "surge": Setting(people=5_000, before=50, surge_s=30, duration_s=90, observe_s=2.5),
+    "legacy": Setting(people=250, duration_s=480, observe_s=10),
 }
 QUICK = {
-    "scaled": Setting(people=600, duration_s=10, look_s=1, scale=SCALE, leaves_share=1.0),
-    "full": Setting(people=100, duration_s=4, look_s=1),
+    "scaled": Setting(people=600, duration_s=10, observe_s=1, scale=SCALE, leaves_share=1.0),
+    "full": Setting(people=100, duration_s=4, observe_s=1),
     "surge": Setting(
-        people=1_200, before=50, surge_s=3, duration_s=12, look_s=1, scale=SCALE, leaves_share=1.0
+        people=1_200, before=50, surge_s=3, duration_s=12, observe_s=1, scale=SCALE, leaves_share=1.0
     ),
-    "legacy": Setting(people=40, duration_s=4, look_s=1),
+    "legacy": Setting(people=40, duration_s=4, observe_s=1),
 }
 
 
@@ -226,10 +226,10 @@ def between(times: Sequence[float], after_s: float, until_s: float) -> int:
     return sum(after_s < at_s <= until_s for at_s in times)
 
 
-def rows(looks: Sequence[Observation], arrivals: Arrivals) -> list[dict[str, Any]]:
+def rows(observations: Sequence[Observation], arrivals: Arrivals) -> list[dict[str, Any]]:
     """Return a row for each observation, with the requests that reached the server since the one before."""
     made = []
-    for before, seen in pairwise([None, *looks]):
+    for before, seen in pairwise([None, *observations]):
         assert seen is not None
         since_s = before.at_s if before else 0.0
         length_s = seen.at_s - since_s
@@ -270,7 +270,7 @@ async def run(crowd: LoadGenerator[Any]) -> float:
 def judge(show: Scenario, crowd: LoadGenerator[Any], arrivals: Arrivals) -> None:
     """Add the figures and goals of every crowd that polls."""
     setting, summary = show.setting, crowd.summary()
-    show.rows = rows(crowd.looks.all, arrivals)
+    show.rows = rows(crowd.observations.all, arrivals)
     reads = len(arrivals.reads)
     lifetimes = setting.duration_s / setting.lifetime_s
     show.figures |= {
@@ -288,13 +288,13 @@ def judge(show: Scenario, crowd: LoadGenerator[Any], arrivals: Arrivals) -> None
 async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Scenario:
     """Run a crowd that polls."""
     plan = setting.plan(nginx.url)
-    crowd = PollCrowd(plan, await look(plan))
+    crowd = PollLoad(plan, await inspect_room(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
     show = Scenario(title, setting)
     judge(show, crowd, arrivals)
     # All join at once: the rate has propagated after a lifetime and the longest poll, and all have reported by then.
     settled_s = (
-        (crowd.tally.gathered_at_s or 0.0) - crowd.tally.began_at_s + setting.room.rate_propagation_ms / 1_000
+        (crowd.stats.gathered_at_s or 0.0) - crowd.stats.began_at_s + setting.room.rate_propagation_ms / 1_000
     )
     until_s = setting.duration_s
     settled = [row for row in show.rows if row["at_s"] >= settled_s]
@@ -303,7 +303,7 @@ async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Scenario:
         steady_per_s = between(arrivals.reports, settled_s, until_s) / (until_s - settled_s)
         show.figures |= {
             "the rate was heard of, s": round(settled_s, 1),
-            "looks since then": len(settled),
+            "observations since then": len(settled),
             "of them covered the truth": sum(row["covered"] for row in settled),
             "bias, %": round(100 * sum(errors) / len(errors), 2),
             "root of the mean square error, %": round(
@@ -317,10 +317,10 @@ async def show_crowd(setting: Setting, title: str, nginx: Nginx) -> Scenario:
     return show
 
 
-class Newcomers(PollCrowd):
+class Newcomers(PollLoad):
     """The visitors of a surge; their own counts include those of the residents."""
 
-    residents: PollCrowd
+    residents: PollLoad
 
     def own(self, since_s: float) -> tuple[int, int, int]:
         here, fewest, most = (
@@ -333,13 +333,13 @@ class Newcomers(PollCrowd):
 async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Scenario:
     """Run a surge of many visitors into a room with a few."""
     plan = setting.plan(nginx.url)
-    few = replace(plan, people=setting.before, duration_ms=None, look_ms=0)
-    residents = PollCrowd(few, await look(few))
+    few = replace(plan, people=setting.before, duration_ms=None, observe_ms=0)
+    residents = PollLoad(few, await inspect_room(few))
     staying = asyncio.create_task(residents.run())
     await asyncio.sleep(2 * setting.lifetime_s + 1)
     newcomers_count = setting.people - setting.before
     many = replace(plan, people=newcomers_count, joins_per_s=newcomers_count / setting.surge_s, seed=2)
-    newcomers = Newcomers(many, await look(many))
+    newcomers = Newcomers(many, await inspect_room(many))
     newcomers.residents = residents
     arrivals = Arrivals(await run(newcomers), nginx.asked())
     residents.stop()
@@ -356,7 +356,7 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Scenario:
         "reports a second, from a lifetime after the surge": round(
             between(arrivals.reports, one_s, setting.duration_s) / (setting.duration_s - one_s), 2
         ),
-        "looks from two lifetimes after it": len(after),
+        "observations from two lifetimes after it": len(after),
         "of them covered the truth": sum(row["covered"] for row in after),
     }
     show.goals |= {
@@ -371,16 +371,16 @@ async def show_surge(setting: Setting, title: str, nginx: Nginx) -> Scenario:
 async def show_legacy(setting: Setting, title: str, nginx: Nginx) -> Scenario:
     """Run a crowd of legacy clients."""
     plan = setting.plan(nginx.url)
-    crowd = LegacyLoad(plan, await look(plan))
+    crowd = LegacyLoad(plan, await inspect_room(plan))
     arrivals = Arrivals(await run(crowd), nginx.asked())
-    show = Scenario(title, setting, rows(crowd.looks.all, arrivals))
+    show = Scenario(title, setting, rows(crowd.observations.all, arrivals))
     for row in show.rows:
         kept = between(arrivals.reports, row["at_s"] - NAIVE_S, row["at_s"])
         row["naive"] = round(kept / CHANCE)
     third_minute = [row for row in show.rows if row["at_s"] >= min(120, setting.duration_s / 2)]
     counts = [row["count"] for row in third_minute]
     show.figures |= {
-        "looks from the third minute on": len(third_minute),
+        "observations from the third minute on": len(third_minute),
         "of them covered the truth": sum(row["covered"] for row in third_minute),
         "their counts, on average": round(sum(counts) / len(counts), 1),
         "the naive figures, on average (biased)": round(

@@ -65,7 +65,7 @@ TESTED_ELSEWHERE = {
         "a room over several objects, which are all there",
     ),
     "lab/sim/simulation.py": (
-        "lab/sim/test_depths.py",
+        "lab/sim/test_modes.py",
         "its two depths are held to each other, to the last bit",
     ),
     "stores/__init__.py": ("stores/test_open_store.py", "`open_store` is all that it has"),
@@ -113,7 +113,7 @@ CROSS_CUTTING = {
     "hosts/worker/test_sleep.py": "sleep and deploys in workerd",
     "hosts/worker/test_storm.py": "many at once",
     "lab/sim/test_accuracy.py": "the table of the documentation",
-    "lab/sim/test_depths.py": "one behaviour at two depths",
+    "lab/sim/test_modes.py": "one behavior in two modes",
     "lab/sim/test_shows.py": "the shipped scenarios",
     "logs/test_event_log.py": "every log, and the one of the virtual-time cluster",
     "stores/test_model.py": "every store against a dict",

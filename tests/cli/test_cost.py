@@ -67,24 +67,24 @@ def test_all_strategies_at_one_crowd() -> None:
 
 
 @pytest.mark.parametrize("people", [1_000, 1_000_000])
-@pytest.mark.parametrize(("stay", "total"), [("5m", "7.00"), ("10m", "6.05"), ("15m", "5.90")])
-def test_fixed_costs_the_same_for_any_crowd(people: int, stay: str, total: str) -> None:
+@pytest.mark.parametrize(("visit", "total"), [("5m", "7.00"), ("10m", "6.05"), ("15m", "5.90")])
+def test_fixed_costs_the_same_for_any_crowd(people: int, visit: str, total: str) -> None:
     """
     A panel of 400 costs $5.90 a month for a thousand people and for a million, and somewhat more where they stay shorter.
     """
-    (made,) = answer("fixed", "--people", str(people), "--stay", stay)["bills"]
+    (made,) = answer("fixed", "--people", str(people), "--visit", visit)["bills"]
     assert made["total"] == total
     assert made["accuracy"]["error"] == pytest.approx(0.05, rel=0.25)
     assert not any(limit["broken"] for limit in made["limits"])
 
 
-@pytest.mark.parametrize(("stay", "total"), [("5m", "7.43"), ("10m", "6.05"), ("15m", "5.90")])
-def test_signs_of_life_on_a_schedule_of_their_own(stay: str, total: str) -> None:
+@pytest.mark.parametrize(("visit", "total"), [("5m", "7.43"), ("10m", "6.05"), ("15m", "5.90")])
+def test_heartbeats_on_a_schedule_of_their_own(visit: str, total: str) -> None:
     """
     With clients whose change of mood is no sign of life, and without an alarm, the bills are those of the theory's table.
     """
     settings = ("--set", "mood_renews=false", "--set", "by_alarm=false")
-    (made,) = answer("fixed", "--people", "1000000", "--stay", stay, *settings)["bills"]
+    (made,) = answer("fixed", "--people", "1000000", "--visit", visit, *settings)["bills"]
     assert made["total"] == total
 
 
@@ -107,7 +107,7 @@ def test_explaining_shows_formula_numbers_price_source_and_date() -> None:
     """
     text = ask("--explain", "fixed", "--people", "1000000").output
     for part in (
-        "reports = share × joins × reports_per_stay",
+        "reports = share × joins × reports_per_visit",
         "= 0.0004 × 2,880,000,000 × 5.03 = 5,794,902 a month",
         "up(max(0, reports + alarms - included) / unit) × price",
         "= up(max(0, 5,794,902 + 518,400 - 1,000,000) / 1,000,000) × 0.15",
@@ -115,8 +115,8 @@ def test_explaining_shows_formula_numbers_price_source_and_date() -> None:
         "$0.15 for 1,000,000 requests, 1,000,000 included; rounded up or pro rata",
         "https://developers.cloudflare.com/durable-objects/platform/pricing/ (checked 2026-11-22, V)",
         "$5.90  in all",
-        "UNVERIFIED a hit of the cache is no read of the bucket",
-        "tiered cache", "a cache rule", "CPU", "every 5 s", "a domain of yours",
+        "UNVERIFIED a cache hit is not a read of the bucket",
+        "tiered cache", "a cache rule", "CPU", "every 5 s", "you have a domain on Cloudflare",
         "otherwise $32,664.38",
     ):  # fmt: skip
         assert part in text, part
@@ -279,8 +279,8 @@ def test_a_running_server_is_priced(server: ServerProcess) -> None:
         (["--people", "many"], "not a valid integer"),
         (["tea"], "there is no strategy 'tea'; there are naive"),
         (["--explain", "tea"], "there is no strategy 'tea'"),
-        (["--stay", "0"], "a stay must be from 1 s to 30 days, not 0 s"),
-        (["--stay", "soon"], "is no duration"),
+        (["--visit", "0"], "a visit must be from 1 s to 30 days, not 0 s"),
+        (["--visit", "soon"], "is no duration"),
         (["--hours", "25"], "hours must be above 0 and at most 24, not 25"),
         (["--mood-changes", "-1"], "mood changes must be from 0"),
         (["--mood-changes", "NaN"], "'NaN' is not a number"),
@@ -292,12 +292,12 @@ def test_a_running_server_is_priced(server: ServerProcess) -> None:
         (["--set", "by_alarm=perhaps"], "must be true or false"),
         (["--set", "panel=1.5"], "must be a whole number"),
         (["--set", "sample=2", "lazy"], "sample must be above 0 and up to 1, not 2"),
-        (["--stay", "1s", "--beat", "720h", "fixed"], "too far apart"),
+        (["--visit", "1s", "--heartbeat", "720h", "fixed"], "too far apart"),
         (["--prices", "/nonexistent"], "there is no folder"),
         (["--plot", "/nonexistent/bill.svg"], "cannot be written"),
         (["--from-metrics", "/nonexistent"], "cannot be read"),
         (["--from-metrics", "http://127.0.0.1:9"], "cannot be read"),
-        (["--from-metrics", __file__], "no metrics"),
+        (["--from-metrics", __file__], "not metrics"),
         (
             ["--budget", "1", "--people", "100000000", "durable-object"],
             "nothing counts 100,000,000 people for $1.00 a month",

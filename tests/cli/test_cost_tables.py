@@ -20,10 +20,10 @@ def test_prices_that_are_old_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(cost_tables, "today", lambda: date(2026, 11, 30))
     assert "naive" in CliRunner().invoke(main, ["cost", "naive"]).output
-    assert "look again" not in CliRunner().invoke(main, ["cost", "naive"]).output
+    assert "check it again" not in CliRunner().invoke(main, ["cost", "naive"]).output
     monkeypatch.setattr(cost_tables, "today", lambda: date(2027, 5, 23))
     assert (
-        "workers/platform/pricing/ was read 182 days ago, on 2026-11-22: look again"
+        "workers/platform/pricing/ was read 182 days ago, on 2026-11-22: check it again"
         in CliRunner().invoke(main, ["cost", "naive"]).output
     )
 

@@ -39,7 +39,7 @@ def count(server: ServerProcess) -> Any:
 def crowd_of_100(server_with_grace: ServerProcess) -> Iterator[subprocess.Popen[str]]:
     """A crowd that has come and stays until it is ended."""
     process = subprocess.Popen(
-        command(server_with_grace.url, "--people", "100", "--stay", "0", "--json"),
+        command(server_with_grace.url, "--people", "100", "--visit", "0", "--json"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -106,7 +106,7 @@ def test_a_crowd_of_200_sums_up_what_it_saw(server: ServerProcess) -> None:
             server.url,
             "--people",
             "200",
-            "--stay",
+            "--visit",
             "0",
             "--moods",
             "gratitude,release",
@@ -198,8 +198,8 @@ def test_nobody_can_join_where_no_server_is(unused_tcp_port: int) -> None:
         ["--mode", "socket", "--people", "1000000000"],
         ["--mode", "telepathy"],
         ["--leaves", "1.5"],
-        ["--look", "often"],
-        ["--stay", "forever"],
+        ["--observe-every", "often"],
+        ["--visit", "forever"],
         ["--rate", "0"],
         ["--rate", "inf"],
         ["--mood-changes", "-1"],
@@ -229,7 +229,7 @@ def test_the_summary_is_for_people_too(server: ServerProcess) -> None:
     Without --json it is a few lines of words.
     """
     result = CliRunner().invoke(
-        main, ["crowd", server.url, "--people", "5", "--for", "1500ms", "--stay", "0"]
+        main, ["crowd", server.url, "--people", "5", "--for", "1500ms", "--visit", "0"]
     )
     assert result.exit_code == 0, result.output
     assert "5 people, of whom 5 were there at the end" in result.output
@@ -257,7 +257,18 @@ def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     Where people poll it polls: what it read and reported is summed up, and what the room said stands beside the truth.
     """
     server = serve(*POLLED)
-    plan = ("--people", "100", "--stay", "0", "--mood-changes", "0", "--for", "3s", "--look", "500ms")
+    plan = (
+        "--people",
+        "100",
+        "--visit",
+        "0",
+        "--mood-changes",
+        "0",
+        "--for",
+        "3s",
+        "--observe-every",
+        "500ms",
+    )
     ended = subprocess.run(
         command(server.url, *plan, "--json"), capture_output=True, text=True, timeout=60, check=True
     )
@@ -265,10 +276,10 @@ def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     wanted = {"mode": "poll", "people": 100, "others": 0, "joined": 100, "present": 100, "count": 100}
     assert {name: summary[name] for name in wanted} == wanted
     assert summary["errors"] == summary["ends"] == {}
-    assert summary["goodbyes"] == 100
+    assert summary["leaves"] == 100
     assert 100 <= summary["reports"] <= 300
     assert summary["reads"] >= 200
-    assert 3 <= summary["looks"] <= len(summary["rows"]) <= 7
+    assert 3 <= summary["observations"] <= len(summary["rows"]) <= 7
     last = summary["rows"][-1]
     assert (last["own"], last["count"], last["verdict"]) == (100, 100, "covered")
     assert count(server) == 0
@@ -280,7 +291,18 @@ def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
     U2: without --room a crowd of every kind fills the server's default room.
     """
     server = serve("--default-room", "evening", "--open-rooms", "false", *POLLED[2:])
-    plan = ("--people", "20", "--stay", "0", "--mood-changes", "0", "--for", "2s", "--look", "500ms")
+    plan = (
+        "--people",
+        "20",
+        "--visit",
+        "0",
+        "--mood-changes",
+        "0",
+        "--for",
+        "2s",
+        "--observe-every",
+        "500ms",
+    )
     result = CliRunner().invoke(main, ["crowd", server.url, *plan, "--mode", mode, "--json"])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.output)
@@ -293,7 +315,7 @@ def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
     A row for each under a head, the summary below them; on sockets as well.
     """
     server = serve(*POLLED)
-    plan = ["--people", "20", "--stay", "0", "--for", "1800ms", "--look", "1s"]
+    plan = ["--people", "20", "--visit", "0", "--for", "1800ms", "--observe-every", "1s"]
     for mode, words in (("poll", "reads/s"), ("socket", "95 % interval")):
         result = CliRunner().invoke(main, ["crowd", server.url, *plan, "--mode", mode])
         assert result.exit_code == 0, result.output
@@ -301,14 +323,16 @@ def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
         assert words in head
         assert first.split()[:2] == ["0:01", "20"]
         assert second.split()[:3] == ["0:02", "20", "20"]
-        assert "looks" in "".join(rest)
+        assert "observations" in "".join(rest)
 
 
 @pytest.fixture
 def crowd_of_20(server: ServerProcess) -> Iterator[subprocess.Popen[str]]:
     """A crowd of 20 on sockets that prints a row every 200 ms until it is interrupted."""
     process = subprocess.Popen(
-        command(server.url, "--people", "20", "--stay", "0", "--mood-changes", "0", "--look", "200ms"),
+        command(
+            server.url, "--people", "20", "--visit", "0", "--mood-changes", "0", "--observe-every", "200ms"
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -367,7 +391,7 @@ def test_a_crowd_that_comes_to_others_judges_no_count(server: ServerProcess) -> 
         async with connect(server.url) as visitor:
             await anext(aiter(visitor))
             running = await asyncio.create_subprocess_exec(
-                *command(server.url, "--people", "10", "--stay", "0", "--look", "200ms", "--json"),
+                *command(server.url, "--people", "10", "--visit", "0", "--observe-every", "200ms", "--json"),
                 stdout=subprocess.PIPE,
             )
             async for seen in visitor:
@@ -392,7 +416,7 @@ def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) ->
     async def visit_first() -> str:
         async with connect(server.url) as visitor:
             await anext(aiter(visitor))
-            plan = ["--people", "10", "--stay", "0", "--for", "1500ms", "--alone", "--json"]
+            plan = ["--people", "10", "--visit", "0", "--for", "1500ms", "--alone", "--json"]
             running = await asyncio.create_subprocess_exec(
                 *command(server.url, *plan), stdout=subprocess.PIPE
             )
@@ -400,7 +424,7 @@ def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) ->
             return out.decode()
 
     summary = json.loads(asyncio.run(visit_first()))
-    assert (summary["looks"], summary["covered"], summary["outside"]) == (1, 0, 1)
+    assert (summary["observations"], summary["covered"], summary["outside"]) == (1, 0, 1)
     assert summary["bias"] == pytest.approx(0.1)
 
 
@@ -408,11 +432,23 @@ def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
     """
     Of clients that speak the other app's codec nobody is refused, and none says goodbye.
     """
-    plan = ["--people", "30", "--stay", "0", "--mood-changes", "0", "--for", "1s", "--mode", "coin", "--json"]
+    plan = [
+        "--people",
+        "30",
+        "--visit",
+        "0",
+        "--mood-changes",
+        "0",
+        "--for",
+        "1s",
+        "--mode",
+        "coin",
+        "--json",
+    ]
     result = CliRunner().invoke(main, ["crowd", server.url, *plan])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.output)
-    assert [summary[name] for name in ("mode", "joined", "reports", "goodbyes")] == ["coin", 30, 30, 0]
+    assert [summary[name] for name in ("mode", "joined", "reports", "leaves")] == ["coin", 30, 30, 0]
     assert summary["errors"] == {}
 
 
@@ -421,7 +457,9 @@ def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
     What the room says, with its interval, and how much is read and reported; rows above the bar.
     """
     server = serve(*POLLED)
-    with terminal("crowd", server.url, "--people", "30", "--stay", "0", "--look", "500ms") as screen:
+    with terminal(
+        "crowd", server.url, "--people", "30", "--visit", "0", "--observe-every", "500ms"
+    ) as screen:
         screen.until_shown(r"here.*30/30.*the room says 30 \(30 to 30\).*reads/s.*reports/s")
         screen.until_shown(r"0:0\d +30 +30 +30 to 30 +covered")
         screen.process.send_signal(signal.SIGTERM)
@@ -454,11 +492,11 @@ def test_a_crowd_is_counted_for_as_long_as_it_stays(serve: Serve, mode: str) -> 
                 mode,
                 "--people",
                 people,
-                "--stay",
+                "--visit",
                 stay,
                 "--for",
                 lasts,
-                "--look",
+                "--observe-every",
                 every,
             ),
             *("--alone", "--seed", "1", "--json"),

@@ -31,15 +31,15 @@ def test_for_people_to_read() -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "\x1b" not in result.stdout
-    assert "1 run: measured 12 min after 1 h of warm-up, depth events, 12 looks" in result.stdout
-    assert "coin (biased)" in result.stdout
+    assert "1 run: measured 12 min after 1 h of warm-up, mode exact, 12 observations" in result.stdout
+    assert "legacy (biased)" in result.stdout
     assert "reports a day" in result.stdout
     assert "writes a day" in result.stdout
 
 
 def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
     """
-    U5: the bare command printed a coverage of 76.67 % from 60 looks at the same people, which read as a refutation.
+    U5: the bare command printed a coverage of 76.67 % from 60 observations at the same people, which read as a refutation.
 
     Fewer than 20 independent samples give neither coverage nor a ratio to theory, in the table and in JSON, and the output
     says on how many it rests and what to do.
@@ -47,7 +47,7 @@ def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
     shown = run(*SHORT).stdout
     (row,) = (line.split() for line in shown.splitlines() if line.startswith(" panel"))
     assert row[-3:] == ["1", "-", "-"]
-    assert "12 looks see 1 independent sample" in " ".join(shown.split())
+    assert "12 observations see 1 independent sample" in " ".join(shown.split())
     assert "--seeds 20" in shown
     assert "covered the truth" not in shown
 
@@ -100,21 +100,21 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert once != other
     (crowd,) = json.loads(once)["crowds"]
     assert crowd["seeds"] == [1, 2]
-    assert crowd["estimators"]["coin"]["biased"]
-    assert len(crowd["seen"]) == crowd["looks"] == 24
+    assert crowd["estimators"]["legacy"]["biased"]
+    assert len(crowd["seen"]) == crowd["observations"] == 24
 
 
 @pytest.mark.slow
 def test_a_sweep_is_a_table_by_size(tmp_path: Path) -> None:
     """Several crowds make one table of accuracy and one of what they cost a day, a JSON file and a plot."""
     result = run(
-        "steady", "--people", "5", "--people", "30", "--hours", "0.1", "--looks", "10",
+        "steady", "--people", "5", "--people", "30", "--hours", "0.1", "--observations", "10",
         "--json", str(tmp_path / "a.json"), "--plot", str(tmp_path / "a.svg"),
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
     found = json.loads((tmp_path / "a.json").read_text())
-    assert [(crowd["people"], crowd["looks"]) for crowd in found["crowds"]] == [(5, 12), (30, 12)]
+    assert [(crowd["people"], crowd["observations"]) for crowd in found["crowds"]] == [(5, 12), (30, 12)]
     assert "unrounded" in result.stdout
     assert "reports/day" in result.stdout
     assert (tmp_path / "a.svg").read_text().startswith("<?xml")
@@ -126,11 +126,11 @@ def test_what_the_command_line_says_goes_first(tmp_path: Path) -> None:
         'about = "Mine."\n[run]\nhours = 0.1\nwarm_up_minutes = 1\n[crowd]\npeople = 20\n'
     )
     result = run(
-        str(tmp_path / "mine.toml"), "--depth", "crowd", "--policy", "every", "--estimators", "panel,write_rate", "--json", "-"
+        str(tmp_path / "mine.toml"), "--mode", "fast", "--policy", "every", "--estimators", "panel,write_rate", "--json", "-"
     )  # fmt: skip
     (crowd,) = json.loads(result.stdout)["crowds"]
 
-    assert crowd["depth"] == "crowd"
+    assert crowd["mode"] == "fast"
     assert list(crowd["estimators"]) == ["panel", "write_rate"]
     assert crowd["meter"]["store"]["puts"] >= crowd["meter"]["reports_kept"]
 
@@ -143,13 +143,13 @@ def test_what_the_command_line_says_goes_first(tmp_path: Path) -> None:
         (["--people", "0"], "0 is not in the range x>=1"),
         (["--hours", "0"], "0.0 is not in the range"),
         (["--hours", "1e9"], "run.hours must be from 0.01"),
-        (["--depth", "deep"], "'deep' is not one of"),
+        (["--mode", "deep"], "'deep' is not one of"),
         (["--policy", "never"], "'never' is not one of"),
         (["--estimators", "guess"], "run.estimators must be one of"),
         (["--estimators", ","], "run.estimators must name at least one"),
-        (["--seeds", "2", "--looks", "2"], "take one"),
+        (["--seeds", "2", "--observations", "2"], "take one"),
         (["--plot", "a.jpg"], "ends in .png or .svg"),
-        (["coins", "--depth", "crowd"], "depth crowd is for people who poll"),
+        (["legacy", "--mode", "fast"], "mode fast is for people who poll"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str) -> None:

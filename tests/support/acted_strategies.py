@@ -519,7 +519,7 @@ class Object(Part):
 
     def __init__(self, people: int, crowd: CrowdProfile, seed: int, *, way: Strategy, shards: int) -> None:
         knobs = way.settings
-        super().__init__(people, crowd, seed, heartbeat_ms=ms(knobs["beat_s"]))
+        super().__init__(people, crowd, seed, heartbeat_ms=ms(knobs["heartbeat_s"]))
         self._knobs = knobs
         self._shards = shards
         self._sends_sums = shards > 1 and bool(knobs["sums_s"])
@@ -659,7 +659,7 @@ def _keys(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[s
     knobs = way.settings
     minimal, naive = way.reporting.kind == "changes", way.reporting.kind == "heartbeats"
     reporting = Keys(
-        crowd.people, crowd, seed, heartbeat_ms=0 if minimal else ms(knobs["beat_s"]), sample=float(knobs.get("sample", 1)),
+        crowd.people, crowd, seed, heartbeat_ms=0 if minimal else ms(knobs["heartbeat_s"]), sample=float(knobs.get("sample", 1)),
         moods=naive or minimal, joins=minimal,
     ).run(("reports",), error=error, person_s=1_000_000 if minimal else 50_000, least_s=0)  # fmt: skip
     cache_s = knobs.get("cache_s", 0)
@@ -686,7 +686,7 @@ def _sampled_people(way: Strategy, crowd: CrowdProfile, seed: int, error: float)
         crowd,
         seed,
         poll_ms=ms(knobs["poll_s"]),
-        report_ms=ms(knobs["beat_s"]),
+        report_ms=ms(knobs["heartbeat_s"]),
         asked=True,
         policy=policy,
     )
@@ -750,7 +750,7 @@ def _fixed(way: Strategy, crowd: CrowdProfile, seed: int, error: float) -> dict[
     knobs = way.settings
     seats = min(int(knobs["panel"]), crowd.people)
     panel = Pollers(
-        seats, crowd, seed, poll_ms=ms(knobs["poll_s"]), report_ms=ms(knobs["beat_s"]), asked=True,
+        seats, crowd, seed, poll_ms=ms(knobs["poll_s"]), report_ms=ms(knobs["heartbeat_s"]), asked=True,
         publish_ms=0 if knobs["by_alarm"] else ms(knobs["publish_s"]),
     )  # fmt: skip
     if knobs["by_alarm"]:
@@ -787,7 +787,7 @@ def _self_hosted(way: Strategy, crowd: CrowdProfile, seed: int, error: float) ->
     if way.reporting.kind == "panel":
         seats = min(int(knobs["panel"]), crowd.people)
         panel = Pollers(
-            seats, crowd, seed, poll_ms=ms(knobs["poll_s"]), report_ms=ms(knobs["beat_s"]), asked=True
+            seats, crowd, seed, poll_ms=ms(knobs["poll_s"]), report_ms=ms(knobs["heartbeat_s"]), asked=True
         )
         reporting = panel.run(("reports",), error=error, person_s=200_000)
         sent = reporting["reports"] + reporting["polls"]

@@ -70,13 +70,13 @@ def setting(text: str) -> tuple[str, Any]:
 @click.argument("names", nargs=-1, metavar="[STRATEGY]…")
 @click.option("--people", type=int, default=10_000, show_default=True, help="How many there are at a time.")
 @click.option(
-    "--stay",
+    "--visit",
     "visit_s",
     type=seconds,
     default="15m",
     show_default=True,
     metavar="DURATION",
-    help="Mean time that somebody stays, such as 90s, 15m or 1h.",
+    help="Mean length of a visit, such as 90s, 15m or 1h.",
 )
 @click.option(
     "--mood-changes",
@@ -84,7 +84,7 @@ def setting(text: str) -> tuple[str, Any]:
     default="1",
     show_default=True,
     metavar="N",
-    help="Mean number of times that somebody changes mood in a stay.",
+    help="Mean number of changes of mood in a visit.",
 )
 @click.option(
     "--hours",
@@ -115,11 +115,11 @@ def setting(text: str) -> tuple[str, Any]:
     help="Time between two polls.  [default: the strategy's]",
 )
 @click.option(
-    "--beat",
-    "beat_s",
+    "--heartbeat",
+    "heartbeat_s",
     type=seconds,
     metavar="DURATION",
-    help="Time between two signs of life.  [default: the strategy's]",
+    help="Time between two heartbeats.  [default: the strategy's]",
 )
 @click.option(
     "--cache",
@@ -141,7 +141,7 @@ def setting(text: str) -> tuple[str, Any]:
     type=click.Choice(ROUNDINGS),
     default=BELIEVED,
     show_default=True,
-    help=f"How use over what is included is rounded, where sources disagree: as is believed of each item, always {UP}, or always {PRO_RATA}.",
+    help=f"How to round usage above what is included when sources disagree: what is believed of each item, always {UP}, or always {PRO_RATA}.",
 )
 @click.option(
     "--prices",

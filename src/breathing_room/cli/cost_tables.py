@@ -286,7 +286,7 @@ def show_document(book: Book, rounding: str, *, as_json: bool, as_csv: bool) -> 
         return
     show(claim_head, claim_rows)
     click.echo(
-        "\nThe summary table, with right prices and right arithmetic, beside ours; stays of 15 min, a month of 30 days\n"
+        "\nThe summary table, with right prices and right arithmetic, beside ours; visits of 15 min, a month of 30 days\n"
     )
     show(row_head, row_rows)
 
@@ -307,9 +307,7 @@ def show_metrics(
     counted = read_metrics(text)
     if over_s is None:
         if counted.started_at_s is None:
-            raise ConfigError(
-                "the metrics do not say when the server started; say with --over how long it took"
-            )
+            raise ConfigError("the metrics do not say when the server started; give the time with --over")
         over_s = Decimal(str(round(read_at_s - counted.started_at_s, 3)))
     months = project(counted, over_s, book, rounding=rounding)
     if as_json:
@@ -361,7 +359,7 @@ def words_of(crowd: CrowdProfile) -> dict[str, Any]:
 def describe_crowd(crowd: CrowdProfile) -> str:
     """Say a crowd in words."""
     moods = f"{number(crowd.mood_changes)} change{'' if crowd.mood_changes == 1 else 's'} of mood"
-    return f"{crowd.people:,} people, stays of {number(crowd.visit_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"
+    return f"{crowd.people:,} people, visits of {number(crowd.visit_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"
 
 
 def heading(text: str) -> None:

@@ -17,14 +17,14 @@ from breathing_room.client.errors import RefusedError, UnreachableError
 from breathing_room.client.protocol import DEFAULT_URL
 from breathing_room.core.errors import HostError
 from breathing_room.hosts.common.access.limits import raise_file_limit
-from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, look
-from breathing_room.lab.load.http_load import LegacyLoad, PollCrowd
+from breathing_room.lab.load.generator import LoadGenerator, LoadPlan, inspect_room
+from breathing_room.lab.load.http_load import LegacyLoad, PollLoad
 from breathing_room.lab.load.observations import Observation
-from breathing_room.lab.load.socket_load import SocketCrowd
-from breathing_room.lab.load.stats import SocketStats
+from breathing_room.lab.load.socket_load import SocketLoad
+from breathing_room.lab.load.stats import SocketLoadStats
 
 CROWDS: Final[Mapping[str, type[LoadGenerator[Any]]]] = {
-    crowd.mode: crowd for crowd in (SocketCrowd, PollCrowd, LegacyLoad)
+    crowd.mode: crowd for crowd in (SocketLoad, PollLoad, LegacyLoad)
 }
 
 REFRESH_S: Final = 0.25
@@ -60,7 +60,7 @@ def above_zero(text: str) -> float:
 
 @click.command(
     name="crowd",
-    epilog="Example: breathing-room crowd http://127.0.0.1:8000 --people 1000 --stay 15m --for 1m --leaves 0.92",
+    epilog="Example: breathing-room crowd http://127.0.0.1:8000 --people 1000 --visit 15m --for 1m --leaves 0.92",
 )
 @click.argument("url", default=DEFAULT_URL, metavar="[URL]")
 @click.option("--room", metavar="NAME", help="The room to fill. Default: the server's default room.")
@@ -78,7 +78,7 @@ def above_zero(text: str) -> float:
     help="How many there are at a time.",
 )
 @click.option(
-    "--stay",
+    "--visit",
     "visit_ms",
     type=duration,
     default="15m",
@@ -106,7 +106,7 @@ def above_zero(text: str) -> float:
     default=1.0,
     show_default=True,
     metavar="N",
-    help="Mean number of times that somebody changes mood in a stay (in 15 minutes with --stay 0).",
+    help="Mean number of times that somebody changes mood in a stay (in 15 minutes with --visit 0).",
 )
 @click.option(
     "--leaves",
@@ -115,11 +115,11 @@ def above_zero(text: str) -> float:
     default=1.0,
     show_default=True,
     metavar="SHARE",
-    help="Share of the goodbyes that arrive, of people who poll.",
+    help="Share of the leaves that arrive, of people who poll.",
 )
 @click.option(
-    "--look",
-    "look_ms",
+    "--observe-every",
+    "observe_ms",
     type=duration,
     default="10s",
     show_default=True,
@@ -148,7 +148,7 @@ def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
     server goes away they come back as it asks for.
 
     On sockets everybody holds one. People who poll share a hundred connections; how often they look and report is for
-    the room's settings to say, so whoever wants to see ten minutes in half a minute shortens those, and --stay. Clients that
+    the room's settings to say, so whoever wants to see ten minutes in half a minute shortens those, and --visit. Clients that
     flip coins go by the constants of their kind, and cannot be hurried.
 
     What the room says is judged where it can be: its interval covers the number of people in this crowd, or that is outside of it.
@@ -186,17 +186,17 @@ async def visit(
     if mode == "socket":
         check_sockets(plan, sockets_max)
     try:
-        sight = await look(plan)
+        view = await inspect_room(plan)
     except (UnreachableError, RefusedError) as error:
         raise click.ClickException(f"nobody could join: {error}") from None
     except HostError as error:
         raise click.UsageError(str(error)) from None
-    mode = mode or sight.rules.mode
+    mode = mode or view.info.mode
     if mode == "socket":
         check_sockets(plan, sockets_max)
-    crowd = CROWDS[mode](plan, sight)
+    crowd = CROWDS[mode](plan, view)
     if not quiet:
-        crowd.looks.on_look = print_row
+        crowd.observations.on_observation = print_row
     interrupts = 0
 
     def interrupt() -> None:
@@ -221,7 +221,7 @@ def check_sockets(plan: LoadPlan, sockets_max: int) -> None:
 
 @contextlib.asynccontextmanager
 async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
-    """Show how a crowd is doing on standard error, if somebody looks there."""
+    """Show how a crowd is doing on standard error, if somebody observations there."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -240,8 +240,8 @@ async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
         task = bar.add_task("joining", total=crowd.plan.people, news="")
 
         def show() -> None:
-            tally = crowd.tally
-            gathered, leaving = tally.gathered_at_s is not None, tally.stayed is not None
+            stats = crowd.stats
+            gathered, leaving = stats.gathered_at_s is not None, stats.present_at_end is not None
             bar.update(
                 task,
                 completed=crowd.here,
@@ -265,13 +265,13 @@ async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
 
 def news(crowd: LoadGenerator[Any]) -> str:
     """Say in a line how a crowd is doing."""
-    seen, tally = crowd.presence, crowd.tally
+    seen, stats = crowd.presence, crowd.stats
     parts = [f"the room says {said(seen.count)} ({span(seen.low, seen.high)})"]
-    if isinstance(tally, SocketStats):
-        parts += [f"{tally.messages:,} messages", f"{tally.bytes / 1e6:,.1f} MB"]
-    elif crowd.looks.last is not None:
-        before = crowd.looks.all[-2] if len(crowd.looks.all) > 1 else None
-        parts += [f"{rate:,.1f} {name}/s" for name, rate in crowd.looks.last.rates(before).items()]
+    if isinstance(stats, SocketLoadStats):
+        parts += [f"{stats.messages:,} messages", f"{stats.bytes / 1e6:,.1f} MB"]
+    elif crowd.observations.last is not None:
+        before = crowd.observations.all[-2] if len(crowd.observations.all) > 1 else None
+        parts += [f"{rate:,.1f} {name}/s" for name, rate in crowd.observations.last.rates(before).items()]
     return " · ".join(parts)
 
 
@@ -351,8 +351,8 @@ def words(see: Mapping[str, Any]) -> str:
         "moods changed": f"{see['mood_changes']:,} times",
         "lost": counts(see["ends"]) or ("nobody" if see["mode"] == "socket" else "nothing"),
     }
-    if see["looks"]:
-        rows["looks"] = judgement(see)
+    if see["observations"]:
+        rows["observations"] = judgement(see)
     if see["errors"]:
         rows["not understood"] = counts(see["errors"])
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
@@ -364,7 +364,7 @@ def judgement(see: Mapping[str, Any]) -> str:
     since_ms = see["others_since_ms"]
     if since_ms is None:
         bias = "" if see["bias"] is None else f"; bias {see['bias']:+.1%}, error {see['error']:.1%}"
-        return f"{see['looks']:,} after all had joined: {covered}, {outside}{bias}"
+        return f"{see['observations']:,} after all had joined: {covered}, {outside}{bias}"
     when = (
         f"from {clock(since_ms / 1000)} on, when the room counted more than this crowd"
         if since_ms
@@ -391,6 +391,6 @@ def http_words(see: Mapping[str, Any]) -> dict[str, str]:
     """Say what a crowd over HTTP sent."""
     return {
         "read": f"{see['reads']:,} presences, {see['reads_per_s']:,}/s",
-        "reported": f"{see['reports']:,} times, and {see['goodbyes']:,} goodbyes; {see['reports_per_s']:,}/s until the end"
+        "reported": f"{see['reports']:,} times, and {see['leaves']:,} leaves; {see['reports_per_s']:,}/s until the end"
         + (f"; {see['shed']:,} were shed" if see["shed"] else ""),
     }

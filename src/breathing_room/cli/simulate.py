@@ -17,9 +17,9 @@ from rich.text import Text
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.write_policies import POLICIES
 from breathing_room.lab.sim.scenario import (
-    DEPTHS,
     ESTIMATORS,
     HOUR_MS,
+    MODES,
     SECOND_MS,
     Scenario,
     load,
@@ -34,8 +34,8 @@ VERSION: Final = 1
 
 LABELS: Final = {
     "panel": "panel",
-    "coin": "coin (biased)",
-    "coin_forced": "first beat forced (biased)",
+    "legacy": "legacy (biased)",
+    "legacy_forced": "first heartbeat forced (biased)",
     "write_rate": "write_rate",
     "history": "history (estimated)",
 }
@@ -59,9 +59,11 @@ LABELS: Final = {
 )
 @click.option("--seeds", type=click.IntRange(min=1), help="How many runs, from SEED on.  [default: 1]")
 @click.option(
-    "--looks", type=click.IntRange(min=1), help="As many runs as it takes for so many looks at each crowd."
+    "--observations",
+    type=click.IntRange(min=1),
+    help="As many runs as it takes for so many observations at each crowd.",
 )
-@click.option("--depth", type=click.Choice(DEPTHS), help="Each poll an event, or only those that matter.")
+@click.option("--mode", type=click.Choice(MODES), help="Each poll an event, or only those that matter.")
 @click.option("--policy", type=click.Choice(tuple(POLICIES)), help="What is written to the store, and when.")
 @click.option("--estimators", metavar="NAME,…", help=f"Who counts: {', '.join(ESTIMATORS)}.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
@@ -80,7 +82,7 @@ def command(
     listed: bool,
     seed: int,
     seeds: int | None,
-    looks: int | None,
+    observations: int | None,
     jobs: int,
     json_path: str | None,
     plot_path: Path | None,
@@ -89,7 +91,7 @@ def command(
     """Play a crowd through the real room, and compare what it says with the truth.
 
     Nothing waits: a day of a million people takes less than a minute. The room, its write policies and the clients are those that are
-    deployed; arrivals, stays, networks and caches are simulated. The same seed gives the same result.
+    deployed; arrivals, visits, networks and caches are simulated. The same seed gives the same result.
 
     A scenario is a TOML file; `--list` shows those that are shipped.
     """
@@ -97,15 +99,15 @@ def command(
         for shipped in scenario_names():
             click.echo(f"{shipped:<15} {load(shipped).about}")
         return
-    if seeds and looks:
-        raise click.UsageError("--seeds and --looks say the same in two ways: take one")
+    if seeds and observations:
+        raise click.UsageError("--seeds and --observations say the same in two ways: take one")
     if plot_path and plot_path.suffix not in {".png", ".svg"}:
         raise click.UsageError("--plot takes a file that ends in .png or .svg")
     try:
         scenario, sizes = _read(name, **options)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-    count = seeds or (-(-looks // _looks_a_run(scenario)) if looks else 1)
+    count = seeds or (-(-observations // _observations_a_run(scenario)) if observations else 1)
     try:
         from breathing_room.lab.sim.batch import run_all  # noqa: PLC0415 - numpy is an extra
 
@@ -128,8 +130,8 @@ def command(
     ]
     summaries = []
     try:
-        with _progress(len(work)) as told:
-            results = run_all(work, jobs=min(jobs, len(work)), told=told)
+        with _progress(len(work)) as on_progress:
+            results = run_all(work, jobs=min(jobs, len(work)), on_progress=on_progress)
             for crowd in crowds:
                 found, *without = [[next(results) for _ in range(count)] for _ in forged]
                 summaries.append(summarize(crowd, found, without_forgers=without[0] if without else ()))
@@ -152,12 +154,12 @@ def _read(
     *,
     people: tuple[int, ...],
     hours: float | None,
-    depth: str | None,
+    mode: str | None,
     policy: str | None,
     estimators: str | None,
 ) -> tuple[Scenario, Sequence[int]]:
     """Read the scenario, with what the command line puts in place of what it says; and which crowds to take."""
-    run: dict[str, Any] = {"hours": hours, "depth": depth, "policy": policy}
+    run: dict[str, Any] = {"hours": hours, "mode": mode, "policy": policy}
     if estimators is not None:
         run["estimators"] = [part.strip() for part in estimators.split(",") if part.strip()]
     overrides = {"run": {key: value for key, value in run.items() if value is not None}}
@@ -167,13 +169,13 @@ def _read(
     return scenario, people or scenario.sizes or (scenario.crowd.people,)
 
 
-def _looks_a_run(scenario: Scenario) -> int:
-    return max(1, int(scenario.run.hours * HOUR_MS / (scenario.run.look_every_s * SECOND_MS) + 1e-6))
+def _observations_a_run(scenario: Scenario) -> int:
+    return max(1, int(scenario.run.hours * HOUR_MS / (scenario.run.observe_every_s * SECOND_MS) + 1e-6))
 
 
 @contextmanager
 def _progress(runs: int) -> Iterator[Callable[[float], None]]:
-    """Show how far it is on standard error, if somebody looks there."""
+    """Show how far it is on standard error, if somebody observations there."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _done: None
@@ -210,7 +212,7 @@ def _show(result: dict[str, Any]) -> None:
         return
     (crowd,) = crowds
     console.print(
-        f"{_runs(crowd)}, depth {crowd['depth']}, {crowd['looks']:,} looks, {_people(crowd['truth'])} people on average"
+        f"{_runs(crowd)}, mode {crowd['mode']}, {crowd['observations']:,} observations, {_people(crowd['truth'])} people on average"
     )
     console.print(_estimators(crowd))
     _show_hint(console, crowds)
@@ -240,9 +242,11 @@ def _show_hint(console: Console, crowds: Sequence[dict[str, Any]]) -> None:
     samples = {crowd["independent_samples"] for crowd in few}
     most = max(samples)
     number = f"{most:,}" if len(samples) == 1 else f"{min(samples):,} to {most:,}"
-    looks = f"{few[0]['looks']:,} looks see" if len(few) == 1 else "The looks at a crowd see"
+    observations = (
+        f"{few[0]['observations']:,} observations see" if len(few) == 1 else "The observations at a crowd see"
+    )
     console.print(
-        f"{looks} {number} independent {'sample' if most == 1 else 'samples'}: looks that are close together see much the same "
+        f"{observations} {number} independent {'sample' if most == 1 else 'samples'}: observations that are close together see much the same "
         f"people.\nThat is no measure of the error or of the interval, so 'ratio' and 'covered' stay blank below {SAMPLES_MIN} "
         f"samples. Try --seeds {SAMPLES_MIN}\n",
         soft_wrap=True,
@@ -283,17 +287,17 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
     moods = crowd["moods"]
     if moods["coverage"] is not None:
         yield (
-            f"moods           {_percent(moods['coverage'], sign=False)} of {moods['looks']:,} intervals covered the truth, "
+            f"moods           {_percent(moods['coverage'], sign=False)} of {moods['observations']:,} intervals covered the truth, "
             f"from {moods['independent_samples']:,} independent samples"
         )
     day = {name: f"{count:,.0f}" for name, count in crowd["a_day"].items()}
     meter = crowd["meter"]
     yield (
-        f"reports a day   {day['reports']}, and {day['goodbyes']} goodbyes; of the reports {meter['reports_kept']:,} in all were in the sample, "
+        f"reports a day   {day['reports']}, and {day['leaves']} leaves; of the reports {meter['reports_kept']:,} in all were in the sample, "
         f"{meter['reports_outside']:,} were not, {meter['reports_shed']:,} were shed"
     )
     if meter["legacy_reports"]:
-        yield f"tosses a day    {day['legacy_reports']}"
+        yield f"legacy a day    {day['legacy_reports']}"
     if meter["connects"]:
         yield f"sockets         {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"
     yield f"reads a day     {day['presence_reads']} at the origin, of {day['polls']} polls; {day['config_reads']} configs, of {day['config_fetches']}"
@@ -307,7 +311,7 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
         yield f"                under budget ({surge['budget_per_s']:.2f}/s, with chance {surge['allowed_per_s']:.2f}/s) in {surge['under_budget']} of {surge['runs']} runs"
         yield f"                truth in the interval after two lifetimes in {surge['truth_in_interval']} of {surge['runs']} runs"
     forgers = crowd.get("forgers", {})
-    if forgers.get("looks"):
+    if forgers.get("observations"):
         yield f"forgers         {meter['reports_forged']:,} of {meter['reports']:,} reports were forged"
         yield (
             f"                published {_people(forgers['published'])}, and without them {_people(forgers['published_without'])}: "
@@ -342,15 +346,21 @@ def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
 
 def _sweep_beside(crowds: Sequence[dict[str, Any]]) -> Table:
     table = _table(
-        "people", "looks", "moods covered %", "of", "coin (biased)", "first beat forced (biased)", left=0
+        "people",
+        "observations",
+        "moods covered %",
+        "of",
+        "legacy (biased)",
+        "first heartbeat forced (biased)",
+        left=0,
     )
     for crowd in crowds:
         table.add_row(
             f"{crowd['people']:,}",
-            f"{crowd['looks']:,}",
+            f"{crowd['observations']:,}",
             _share(crowd["moods"]["coverage"], digits=1),
-            f"{crowd['moods']['looks']:,}",
-            *(_times(crowd["estimators"].get(name)) for name in ("coin", "coin_forced")),
+            f"{crowd['moods']['observations']:,}",
+            *(_times(crowd["estimators"].get(name)) for name in ("legacy", "legacy_forced")),
         )
     return table
 
@@ -359,7 +369,7 @@ def _sweep_a_day(crowds: Sequence[dict[str, Any]]) -> Table:
     table = _table(
         "people",
         "reports/day",
-        "goodbyes",
+        "leaves",
         "polls",
         "reads",
         "configs",
@@ -369,7 +379,7 @@ def _sweep_a_day(crowds: Sequence[dict[str, Any]]) -> Table:
     for crowd in crowds:
         day = crowd["a_day"]
         counts = (
-            day[name] for name in ("reports", "goodbyes", "polls", "presence_reads", "config_reads", "writes")
+            day[name] for name in ("reports", "leaves", "polls", "presence_reads", "config_reads", "writes")
         )
         table.add_row(f"{crowd['people']:,}", *(f"{count:,.0f}" for count in counts))
     return table

@@ -40,7 +40,7 @@ FIXED = fixed(by_alarm=False, publish_s=Decimal(30), snapshot_s=Decimal(60), laz
 and R2 when scaled."""
 
 _REPORTS = CrowdFigures(CrowdProfile(leaves_share=Decimal(1))).reports_per_visit(
-    fixed.figure("beat_s"), mood_renews=True
+    fixed.figure("heartbeat_s"), mood_renews=True
 )
 REPORTED_HEARTBEATS = float(_REPORTS.value) - 3
 """Heartbeats in a visit without a connection, beside the first report, the mood and the leave."""
@@ -259,7 +259,7 @@ class Timetable:
         crowd = CrowdProfile(
             people=self.people, visit_s=Decimal(self.visit_s) * slower, leaves_share=Decimal(1)
         )
-        way = changed(way, {"beat_s": way.settings["beat_s"] * slower})
+        way = changed(way, {"heartbeat_s": way.settings["heartbeat_s"] * slower})
         modeled = {key: per_s * seconds for key, per_s in per_second(way, crowd).items()}
         requests = counted["request"]
         operations = {

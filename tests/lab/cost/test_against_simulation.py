@@ -23,7 +23,7 @@ polls. ``make soak`` counts to half a percent, and finds 3 % in every item.
 """
 
 NOT_COUNTED = {"machines", "ipv4", "machine_hours", "ipv4_hours", "peak_connections"}
-"""What a month takes whoever does what: machines, and people."""
+"""What a month takes for every kind of reporting: machines, and people."""
 
 
 def check(way: Strategy, crowd: CrowdProfile) -> dict[str, Count]:
@@ -59,18 +59,18 @@ def test_fixed_on_the_free_plan_agrees_too() -> None:
 
 
 @pytest.mark.soak
-def test_several_objects_cost_what_they_tell_each_other() -> None:
+def test_several_objects_cost_what_they_send_each_other() -> None:
     """
-    A crowd that takes four objects is counted and computed alike, whether they tell sums as often as they push or more often.
+    A crowd that takes four objects is counted and computed alike, whether they send sums as often as they push or more often.
     """
     people = longer(2_000, 10_000)
     for push_s in (2, 30):
         check(durable_object(push_s=Decimal(push_s), sockets=people * 3 // 10), CrowdProfile(people=people))
 
 
-def test_signs_of_life_restart_with_every_report() -> None:
+def test_heartbeats_restart_with_every_report() -> None:
     """
-    The formula for clients whose mood is no sign of life would be wrong by 8 % for ours: the count tells the two apart.
+    The formula for clients whose mood is not a heartbeat would be wrong by 8 % for ours: the count distinguishes the two.
     """
     crowd = CrowdProfile(people=1_000)
     counted = count(fixed(), crowd, seed=1, error=ROUGHLY)["workers_requests"].per_s
@@ -78,7 +78,7 @@ def test_signs_of_life_restart_with_every_report() -> None:
     assert other > 1.05 * counted
 
 
-def test_nobody_is_counted_where_there_is_no_backend() -> None:
+def test_no_visitor_is_counted_where_there_is_no_backend() -> None:
     """
     A page without a backend takes nothing of anything.
     """

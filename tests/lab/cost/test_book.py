@@ -76,7 +76,7 @@ def test_every_price_has_a_source_a_date_and_a_grade(name: str) -> None:
 )  # fmt: skip
 def test_prices_are_those_of_the_vendor(key: str, price: str, per: int, included: int) -> None:
     """
-    A price that is changed in a file has to be changed here, too, by somebody who has seen the source.
+    A price that is changed in a file has to be changed here, too, by a person who has seen the source.
     """
     item = BOOK.item(key)
     assert [item.price, item.per, item.included["paid"]] == [Decimal(price), Decimal(per), Decimal(included)]
@@ -147,14 +147,14 @@ def test_adding_a_provider_is_adding_a_file(tmp_path: Path) -> None:
         ('title = "Acme"', "", "title is missing"),
         ('currency = "USD"', 'currency = "EUR"', "usd is missing"),
         ("[items.calls]", "[items]", "must be a table"),
-        ('title = "Acme"', 'title = "Acme', "is no TOML"),
+        ('title = "Acme"', 'title = "Acme', "is not valid TOML"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused_and_the_place_is_named(
     tmp_path: Path, former: str, instead: str, said: str
 ) -> None:
     """
-    Whoever wrote it is told the file and the place, and no price is read from it.
+    The message names the file and the key, and no price is read from it.
     """
     assert former in A_FILE
     (tmp_path / "acme.toml").write_text(A_FILE.replace(former, instead, 1))

@@ -29,7 +29,7 @@ def test_nothing_is_over_the_budget_or_over_a_limit() -> None:
 
 
 def test_a_panel_is_as_large_as_the_sum_allows() -> None:
-    """With more money the panel grows, to everybody at most, and one seat more than chosen would cost too much."""
+    """With more money the panel grows, to all visitors at most, and one seat more than chosen would cost too much."""
     [(free, little), (_, much)] = [
         [
             choice.bill.strategy.settings["panel"]

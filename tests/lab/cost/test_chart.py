@@ -69,7 +69,7 @@ def test_names_that_would_lie_on_one_another_are_moved_apart() -> None:
 
 
 def test_a_name_cannot_break_the_drawing() -> None:
-    """Titles and names are text, whatever they hold, and the mark of a crowd outside the chart is drawn at its edge."""
+    """Titles and names are escaped, and the mark of a crowd outside the chart is drawn at its edge."""
     svg = draw([Series('<b>&"', [(10, 1), (100, 5)])], "<i>", mark=10_000_000)
     assert {'<b>&"', "<i>"} <= labels_of(svg).keys()
     assert re.search(rf'd="M{WIDTH - RIGHT:.1f} {TOP}V', svg)

@@ -35,12 +35,12 @@ def test_totals_of_all_rooms_are_added_up() -> None:
     [
         ("", "no metrics here whose names begin with breathing_room_"),
         ("# TYPE other_total counter\nother_total 3\n", "no metrics here"),
-        ("<html>not found</html>", "these are no metrics"),
-        ("breathing_room_joins_total three\n", "these are no metrics"),
+        ("<html>not found</html>", "these are not metrics"),
+        ("breathing_room_joins_total three\n", "these are not metrics"),
     ],
 )
 def test_what_is_not_of_a_server_is_refused(text: str, said: str) -> None:
-    """A page that is no metrics, or those of another program, gets a message that says so."""
+    """A page that is not metrics, or those of another program, gets a message that says so."""
     with pytest.raises(ConfigError, match=said):
         read_metrics(text)
 

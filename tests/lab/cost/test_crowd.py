@@ -18,7 +18,7 @@ from breathing_room.lab.cost.formula import given
         ({"people": PEOPLE_MAX + 1}, "people must be"),
         ({"hours": Decimal(0)}, "hours must be above 0"),
         ({"hours": Decimal("24.1")}, "hours must be above 0"),
-        ({"visit_s": Decimal("0.5")}, "a stay must be from 1 s"),
+        ({"visit_s": Decimal("0.5")}, "a visit must be from 1 s"),
         ({"mood_changes": Decimal(-1)}, "mood changes must be"),
         ({"leaves_share": Decimal("1.01")}, "must be from 0 to 1"),
     ],
@@ -29,8 +29,8 @@ def test_a_crowd_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> 
         CrowdProfile(**wrong)
 
 
-def test_what_a_stay_repeats_is_that_of_exponential_stays() -> None:
-    """Of exponential stays a thing done every b happens 1/(e^(b/T) - 1) times after joining, and polls have the joining's too."""
+def test_repetitions_in_a_visit_are_those_of_exponential_visits() -> None:
+    """In exponential visits, what is done every b happens 1/(e^(b/T) - 1) times after joining, and polls include the one on joining."""
     crowd = CrowdFigures(CrowdProfile(people=1_000, visit_s=Decimal(600), hours=Decimal(12)))
     month_s = 30 * 12 * 3_600
     joins = 1_000 * month_s / 600
@@ -41,21 +41,21 @@ def test_what_a_stay_repeats_is_that_of_exponential_stays() -> None:
 
 def test_a_mood_that_renews_saves_heartbeats() -> None:
     """Where a change of mood is a heartbeat too, fewer others follow; without changes both ways are the same."""
-    beat = given(300, "beat", "s")
+    heartbeat = given(300, "heartbeat", "s")
 
-    def per_stay(moods: int, *, renews: bool) -> float:
+    def per_visit(moods: int, *, renews: bool) -> float:
         crowd = CrowdFigures(
             CrowdProfile(visit_s=Decimal(900), mood_changes=Decimal(moods), leaves_share=Decimal(1))
         )
-        return float(crowd.reports_per_visit(beat, mood_renews=renews).value)
+        return float(crowd.reports_per_visit(heartbeat, mood_renews=renews).value)
 
     assert (
-        per_stay(0, renews=True)
-        == pytest.approx(per_stay(0, renews=False))
+        per_visit(0, renews=True)
+        == pytest.approx(per_visit(0, renews=False))
         == pytest.approx(2 + 1 / (exp(1 / 3) - 1))
     )
-    assert per_stay(2, renews=True) == pytest.approx(4 + 3 / (exp(1) - 1))
-    assert per_stay(2, renews=False) > per_stay(2, renews=True)
+    assert per_visit(2, renews=True) == pytest.approx(4 + 3 / (exp(1) - 1))
+    assert per_visit(2, renews=False) > per_visit(2, renews=True)
 
 
 def test_a_cache_asks_once_in_its_lifetime_at_most() -> None:

@@ -41,7 +41,7 @@ def test_the_table_of_fixed(minutes: int) -> None:
         ((), r"\| {} min \| {} \| \${} \|"),
         (("--set", "mood_renews=false", "--set", "by_alarm=false"), r"{}"),
     ):
-        (made,) = ask("fixed", "--people", "1000000", "--stay", f"{minutes}m", *settings)["bills"]
+        (made,) = ask("fixed", "--people", "1000000", "--visit", f"{minutes}m", *settings)["bills"]
         reports = f"{round(made['items'][0]['used'] / 30):,}"
         shown = pattern.format(minutes, reports, made["total"]) if not settings else pattern.format(reports)
         assert re.search(shown, PAGE), shown
@@ -60,7 +60,7 @@ def test_what_holds_otherwise() -> None:
 
 def test_the_price_file_of_the_guide_is_one(tmp_path: Path) -> None:
     """
-    Whoever copies it has a provider.
+    A copy of it is a provider.
     """
     guide = (ROOT / "docs" / "howto" / "cost.md").read_text(encoding="utf-8")
     found = re.search(r"```toml\n(.*?)```", guide, re.DOTALL)

@@ -53,7 +53,7 @@ def test_functions_are_named_as_they_are_called() -> None:
 
 def test_definitions_are_listed_once_and_in_order() -> None:
     """
-    Whoever reads from top to bottom finds every name explained before it is used.
+    Read from top to bottom, every name is explained before it is used.
     """
     day = (PEOPLE * 24).named("day")
     twice = (day + day / PEOPLE).named("twice")
@@ -69,7 +69,7 @@ def test_definitions_are_listed_once_and_in_order() -> None:
 )  # fmt: skip
 def test_numbers_are_written_for_people(value: str, written: str) -> None:
     """
-    Thousands stand apart, and no digit is printed that nobody needs.
+    Thousands are separated, and superfluous digits are not printed.
     """
     assert number(Decimal(value)) == written
 

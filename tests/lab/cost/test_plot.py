@@ -31,7 +31,7 @@ def test_it_goes_from_ten_to_ten_million_and_marks_the_limit() -> None:
 
 
 def test_the_title_names_what_the_bills_depend_on() -> None:
-    """Plan, stay and hours stand above the chart, so that a picture alone can be checked."""
+    """Plan, visit and hours stand above the chart, so that a picture alone can be checked."""
     svg = plot([strategy("fixed")], CrowdProfile(), BOOK, plan="paid")
-    assert "A month, paid plan, stays of 15 min, 24 h a day" in svg
+    assert "A month, paid plan, visits of 15 min, 24 h a day" in svg
     assert bill(strategy("fixed"), CrowdProfile(people=PEOPLE_LOW), BOOK, plan="paid").total_usd > 0

@@ -85,10 +85,10 @@ def test_examples_of_workers_pro_rata(example: int, requests: int, cpu_ms: int, 
 QUARTER = Decimal(900)
 
 
-def an_object(visit_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, handler_ms: int = 1, objects: int = 1, hibernating: bool = True) -> Bill:  # fmt: skip
+def an_object(visit_s: Decimal, *, rounding: str = BELIEVED, heartbeat_s: int = 60, handler_ms: int = 1, objects: int = 1, hibernating: bool = True) -> Bill:  # fmt: skip
     """Price sockets without pushes, snapshots and sums, as the table does."""
     strategy = durable_object(
-        beat_s=Decimal(beat_s), handler_ms=Decimal(handler_ms), objects=objects, hibernating=hibernating,
+        heartbeat_s=Decimal(heartbeat_s), handler_ms=Decimal(handler_ms), objects=objects, hibernating=hibernating,
         connect_ms=Decimal(0), push_s=Decimal(0), snapshot_s=Decimal(0), sums_s=Decimal(0),
     )  # fmt: skip
     crowd = CrowdProfile(people=10_000, visit_s=visit_s, mood_changes=Decimal(0))
@@ -102,7 +102,7 @@ def an_object(visit_s: Decimal, *, rounding: str = BELIEVED, beat_s: int = 60, h
         (QUARTER, {}, 55_296, "18.14", "18.05"),
         (WHOLE_MONTH, {"objects": 100, "handler_ms": 10}, 552_960, "20.65", "10.00"),
         (QUARTER, {"objects": 100, "handler_ms": 10}, 552_960, "30.64", "19.96"),
-        (QUARTER, {"objects": 4, "beat_s": 10}, 331_776, "34.34", "34.25"),
+        (QUARTER, {"objects": 4, "heartbeat_s": 10}, 331_776, "34.34", "34.25"),
         (QUARTER, {"objects": 4, "hibernating": False}, 1_327_104, "30.64", "29.64"),
         (QUARTER, {"objects": 100, "hibernating": False}, 33_177_600, "430.64", "427.77"),
     ],
@@ -122,18 +122,18 @@ def test_derived_sockets(
 @pytest.mark.parametrize(("poll_s", "charge"), [(10, "2121.84"), (30, "704.88")])
 def test_derived_polls(poll_s: int, charge: str) -> None:
     """
-    Polls of a Worker that reads KV, 1 ms each. The table has people who stay all month, and no reports.
+    Polls of a Worker that reads KV, 1 ms each. The table has connections that last all month, and no reports.
     """
     polls = 10_000 * MONTH_S // poll_s
     assert total({"workers_requests": polls, "workers_cpu_ms": polls, "kv_reads": polls}) == Decimal(charge)
     crowd = CrowdProfile(people=10_000, visit_s=WHOLE_MONTH, mood_changes=Decimal(0))
-    made = bill(naive(poll_s=Decimal(poll_s), beat_s=WHOLE_MONTH), crowd, BOOK, plan="paid")
+    made = bill(naive(poll_s=Decimal(poll_s), heartbeat_s=WHOLE_MONTH), crowd, BOOK, plan="paid")
     assert made.lines[2].used.value == pytest.approx(polls, rel=1e-5)
 
 
 def test_derived_writes() -> None:
     """
-    Heartbeats as KV writes twice a minute, of everybody and of 300 samplers.
+    Heartbeats as KV writes twice a minute, of all clients and of 300 samplers.
     """
     for people, charge in ((10_000, "4315.00"), (300, "124.60")):
         writes = people * 2 * 60 * 24 * 30

@@ -71,7 +71,7 @@ async def test_bills_are_those_of_the_command() -> None:
 
 async def test_the_error_chooses_the_panel() -> None:
     """
-    Half the error takes four times as many reports, and is dearer; where everybody has to report, something else is cheapest.
+    Half the error takes four times as many reports, and is dearer; where every visitor has to report, another strategy is cheapest.
     """
     fine, finest = await bills("people=100000&error=2.5"), await bills("people=100000&error=0.5")
     assert fine["panel"] == 1_600
@@ -80,7 +80,7 @@ async def test_the_error_chooses_the_panel() -> None:
     assert finest["recommended"] == "self-hosted"
 
 
-async def test_whatever_breaks_a_limit_is_not_recommended() -> None:
+async def test_a_strategy_that_breaks_a_limit_is_not_recommended() -> None:
     """
     With ten million people one machine is too small, and the panel is not.
     """
@@ -132,7 +132,7 @@ async def test_answers_are_computed_once_and_asked_for_again(monkeypatch: pytest
 @pytest.mark.parametrize("path", ["/cost.json", "/cost.svg"])
 async def test_bad_input_gets_an_error_in_the_one_shape(path: str, query: str) -> None:
     """
-    Whoever asks for what makes no sense is told what would, and never what was sent.
+    A query that is out of range is answered with the range, and never with what was sent.
     """
     answer = await ask(f"{path}?{query}")
     assert answer.status_code == 400

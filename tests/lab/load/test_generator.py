@@ -17,27 +17,27 @@ from breathing_room.lab.load.stats import LoadStats
 from virtual_loop import run_virtually
 
 EMPTY = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
-PLAN = LoadPlan(url="http://room.example", people=100, visit_ms=0, mood_changes=0.0, look_ms=0, seed=1)
+PLAN = LoadPlan(url="http://room.example", people=100, visit_ms=0, mood_changes=0.0, observe_ms=0, seed=1)
 
 
 @dataclass(eq=False)
-class Person:
+class SocketParticipant:
     mood: str
     place: int = -1
     here: bool = True
 
 
-class Stage(LoadGenerator[Person]):
+class Stage(LoadGenerator[SocketParticipant]):
     """A crowd whose room is a number that a test sets."""
 
     mode = "stage"
 
     def __init__(self, plan: LoadPlan, others: int = 0) -> None:
-        rules = RoomInfo.__new__(RoomInfo)
+        info = RoomInfo.__new__(RoomInfo)
         super().__init__(
-            plan, RoomView(rules, replace(EMPTY, count=others, low=others, high=others), ("calm", "glad"))
+            plan, RoomView(info, replace(EMPTY, count=others, low=others, high=others), ("calm", "glad"))
         )
-        self.tally = LoadStats()
+        self.stats = LoadStats()
         self.there = others
         self.came_at_s: list[float] = []
         self.moods_said: list[str] = []
@@ -50,7 +50,7 @@ class Stage(LoadGenerator[Person]):
 
         return (stay_open(),)
 
-    async def _glance(self) -> Presence:
+    async def _read_presence(self) -> Presence:
         if self.away:
             raise ConnectionLostError("away")
         count = self.here + self.there
@@ -64,20 +64,20 @@ class Stage(LoadGenerator[Person]):
         for person in list(self._inside):
             self._exit(person)
 
-    def _send_for_another(self) -> None:
+    def _add_participant(self) -> None:
         self.came_at_s.append(asyncio.get_running_loop().time())
         if self.refuses:
-            self._give_up()
+            self._count_rejection()
             return
-        person = Person(self.rng.choice(self.moods))
+        person = SocketParticipant(self.rng.choice(self.moods))
         self._enter(person)
-        self.tally.joined += 1
+        self.stats.joined += 1
         self._welcome(person)
 
-    def _feel(self, person: Person) -> None:
+    def _report_mood(self, person: SocketParticipant) -> None:
         self.moods_said.append(person.mood)
 
-    def _go(self, person: Person) -> None:
+    def _start_leaving(self, person: SocketParticipant) -> None:
         person.here = False
         self._exit(person)
         self._has_left(person)
@@ -95,22 +95,22 @@ def test_it_gathers_at_the_pace_of_the_plan() -> None:
     """A hundred people at ten a second take ten seconds, evenly, and the time is noted when the last was let in."""
     stage = play(Stage(replace(PLAN, joins_per_s=10.0, duration_ms=60_000)))
     assert stage.came_at_s == pytest.approx([index / 10 for index in range(100)])
-    assert stage.tally.summary(100)["gathered_ms"] == 9_900
-    assert stage.tally.summary(100)["joins_per_s"] == 10
+    assert stage.stats.summary(100)["gathered_ms"] == 9_900
+    assert stage.stats.summary(100)["joins_per_s"] == 10
 
 
 def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
     """VisitLengths are exponential with the plan's mean: in ten mean stays ten times the crowd has left, and as many came."""
     stage = play(Stage(replace(PLAN, visit_ms=10_000, duration_ms=100_000)))
-    assert stage.tally.left == pytest.approx(1_000, abs=5 * 1_000**0.5)
-    assert stage.tally.joined == stage.tally.left + 100
-    assert stage.tally.stayed == 100
+    assert stage.stats.left == pytest.approx(1_000, abs=5 * 1_000**0.5)
+    assert stage.stats.joined == stage.stats.left + 100
+    assert stage.stats.present_at_end == 100
 
 
 def test_moods_change_as_often_as_planned_and_always_to_another() -> None:
     """With three changes a stay and two moods, each change says the other mood."""
     stage = play(Stage(replace(PLAN, visit_ms=20_000, mood_changes=3.0, duration_ms=60_000)))
-    assert stage.tally.mood_changes == len(stage.moods_said) == pytest.approx(900, abs=5 * 900**0.5)
+    assert stage.stats.mood_changes == len(stage.moods_said) == pytest.approx(900, abs=5 * 900**0.5)
     assert set(stage.moods_said) == {"calm", "glad"}
 
 
@@ -127,11 +127,13 @@ def test_one_seed_is_one_crowd() -> None:
 
 def test_a_look_sets_what_the_room_says_beside_the_truth() -> None:
     """Looks come at the plan's interval and one more at the end, the crowd's own number is part of each, and a room that cannot be read is no look."""
-    stage = play(Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000)))
-    assert [round(look.at_s) for look in stage.looks.all] == [10, 20, 30, 35]
-    assert all(look.verdict == "covered" and look.own == 100 and look.gathered for look in stage.looks.all)
+    stage = play(Stage(replace(PLAN, observe_ms=10_000, duration_ms=35_000)))
+    assert [round(look.at_s) for look in stage.observations.all] == [10, 20, 30, 35]
+    assert all(
+        look.verdict == "covered" and look.own == 100 and look.gathered for look in stage.observations.all
+    )
     assert (stage.summary()["others"], stage.summary()["others_since_ms"]) == (0, None)
-    lost = Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000))
+    lost = Stage(replace(PLAN, observe_ms=10_000, duration_ms=35_000))
     lost.away = True
     assert play(lost).summary()["count"] is None
 
@@ -139,10 +141,10 @@ def test_a_look_sets_what_the_room_says_beside_the_truth() -> None:
 @pytest.mark.parametrize("remain", [7, 0])
 def test_where_others_were_before_no_count_is_judged(remain: int) -> None:
     """U5: of seven who were there before it is not known whether they stay: neither 107 nor 100 is called right or wrong."""
-    stage = Stage(replace(PLAN, look_ms=10_000, duration_ms=35_000), others=7)
+    stage = Stage(replace(PLAN, observe_ms=10_000, duration_ms=35_000), others=7)
     stage.there = remain
     summary = play(stage).summary()
-    assert [look.verdict for look in stage.looks.all] == ["others"] * 4
+    assert [look.verdict for look in stage.observations.all] == ["others"] * 4
     assert (summary["others"], summary["others_since_ms"], summary["bias"]) == (7, 0, None)
 
 
@@ -151,7 +153,7 @@ def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_
     """U5: one visitor from the second 15 on is others from the look after that, also when it has left; for a caller who knows better it is an error."""
 
     async def run() -> Stage:
-        stage = Stage(replace(PLAN, look_ms=10_000, duration_ms=45_000, alone=alone))
+        stage = Stage(replace(PLAN, observe_ms=10_000, duration_ms=45_000, alone=alone))
         running = asyncio.create_task(stage.run())
         for there in (1, 0):
             await asyncio.sleep(15)
@@ -161,7 +163,7 @@ def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_
 
     stage = run_virtually(run())
     summary = stage.summary()
-    verdicts = [look.verdict for look in stage.looks.all]
+    verdicts = [look.verdict for look in stage.observations.all]
     if alone:
         assert verdicts[:2] == ["covered", "outside"]
         assert verdicts[-1] == "covered"
@@ -187,20 +189,20 @@ def test_stopping_lets_all_leave() -> None:
 
     stage = run_virtually(run())
     assert stage.is_ending
-    assert (stage.tally.stayed, stage.here) == (100, 0)
+    assert (stage.stats.present_at_end, stage.here) == (100, 0)
 
 
 def test_a_crowd_that_nobody_lets_in_ends() -> None:
     """When everyone was turned away for good there is nothing left to wait for."""
     stage = Stage(PLAN)
     stage.refuses = True
-    assert play(stage).tally.stayed == 0
+    assert play(stage).stats.present_at_end == 0
 
 
 def test_who_leaves_makes_room_for_the_last() -> None:
     """A person who goes is taken out of the list in one move, and every other one is still found where it says."""
     stage = Stage(PLAN)
-    people = [Person("calm") for _ in range(5)]
+    people = [SocketParticipant("calm") for _ in range(5)]
     for person in people:
         stage._enter(person)
     for person in (people[1], people[4], people[0], people[0]):

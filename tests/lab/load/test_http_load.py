@@ -13,15 +13,15 @@ import pytest
 from breathing_room.client import connect
 from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.tickets import ticket
-from breathing_room.lab.load.generator import LoadPlan, look
+from breathing_room.lab.load.generator import LoadPlan, inspect_room
 from breathing_room.lab.load.http_load import (
     DRIVERS,
     IN_FLIGHT_S,
     Call,
-    HttpCrowd,
-    LegacyCaller,
+    HttpLoad,
     LegacyLoad,
-    PollCrowd,
+    LegacyParticipant,
+    PollLoad,
 )
 from harness import Serve, ServerProcess
 from scripted_http import POLLED, HttpScript, answer, error, presence, scripted_http
@@ -48,12 +48,12 @@ def polled(serve: Serve) -> ServerProcess:
 
 
 @contextlib.asynccontextmanager
-async def gathered(kind: type[HttpCrowd[Any]], plan: LoadPlan) -> AsyncIterator[Any]:
+async def gathered(kind: type[HttpLoad[Any]], plan: LoadPlan) -> AsyncIterator[Any]:
     """A crowd that is there, and goes afterwards."""
-    crowd = kind(plan, await look(plan))
+    crowd = kind(plan, await inspect_room(plan))
     running = asyncio.create_task(crowd.run())
     try:
-        await until(lambda: crowd.tally.gathered_at_s is not None or running.done())
+        await until(lambda: crowd.stats.gathered_at_s is not None or running.done())
         yield crowd
     finally:
         crowd.stop()
@@ -75,13 +75,11 @@ async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> N
     """
     In a room where everybody is asked, every report is taken, and every goodbye.
     """
-    async with gathered(PollCrowd, LoadPlan(url=polled.url, people=50, visit_ms=0)) as crowd:
+    async with gathered(PollLoad, LoadPlan(url=polled.url, people=50, visit_ms=0)) as crowd:
         assert crowd.here == 50
         await until(lambda: crowd.presence.count == 50)
-    assert crowd.tally.goodbyes == 50
-    assert crowd.tally.sent_until_end["reports"] == crowd.tally.reports, (
-        "the last goodbyes come after the end"
-    )
+    assert crowd.stats.leaves == 50
+    assert crowd.stats.sent_until_end["reports"] == crowd.stats.reports, "the last leaves come after the end"
     assert crowd.summary()["ends"] == crowd.summary()["errors"] == {}
     assert metric(polled, "people") == 0
 
@@ -90,13 +88,13 @@ async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> N
     """
     U5: a visitor who comes to a crowd that polls is noticed as soon as the room counts more than the crowd; before that it is covered.
     """
-    plan = LoadPlan(url=polled.url, people=20, visit_ms=0, mood_changes=0, look_ms=200)
-    async with gathered(PollCrowd, plan) as crowd:
-        await until(lambda: crowd.looks.last is not None and crowd.looks.last.count == 20)
-        assert crowd.looks.last.verdict == "covered"
+    plan = LoadPlan(url=polled.url, people=20, visit_ms=0, mood_changes=0, observe_ms=200)
+    async with gathered(PollLoad, plan) as crowd:
+        await until(lambda: crowd.observations.last is not None and crowd.observations.last.count == 20)
+        assert crowd.observations.last.verdict == "covered"
         async with connect(polled.url):
-            await until(lambda: crowd.looks.last.count == 21)
-            assert crowd.looks.last.verdict == "others"
+            await until(lambda: crowd.observations.last.count == 21)
+            assert crowd.observations.last.verdict == "others"
     assert crowd.summary()["outside"] == 0
     assert crowd.summary()["bias"] is None
 
@@ -110,7 +108,7 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
     script = HttpScript({"config": answer(POLLED), "lobby": presence(stale_after_ms=30_000)})
     async with scripted_http(script) as url:
         plan = LoadPlan(url=url, people=1)
-        crowd = PollCrowd(plan, await look(plan))
+        crowd = PollLoad(plan, await inspect_room(plan))
     at_first = crowd.presence.as_of_ms
     now = 6_000
 
@@ -130,24 +128,24 @@ async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) ->
     """
     Ten people for four seconds: about four reads each, and a report on coming with one or two signs of life.
     """
-    plan = LoadPlan(url=polled.url, people=10, visit_ms=0, mood_changes=0, duration_ms=4_500, look_ms=0)
-    crowd = PollCrowd(plan, await look(plan))
+    plan = LoadPlan(url=polled.url, people=10, visit_ms=0, mood_changes=0, duration_ms=4_500, observe_ms=0)
+    crowd = PollLoad(plan, await inspect_room(plan))
     await crowd.run()
-    assert 20 <= crowd.tally.reports <= 30
-    assert 20 <= crowd.tally.reads <= 50
-    assert metric(polled, "reports_total") == crowd.tally.reports
+    assert 20 <= crowd.stats.reports <= 30
+    assert 20 <= crowd.stats.reads <= 50
+    assert metric(polled, "reports_total") == crowd.stats.reports
 
 
 async def test_who_leaves_is_replaced_and_some_goodbyes_are_lost(polled: ServerProcess) -> None:
     """
-    The crowd keeps its size; of a thousand goodbyes as many arrive as the plan says, within four standard errors.
+    The crowd keeps its size; of a thousand leaves as many arrive as the plan says, within four standard errors.
     """
     plan = LoadPlan(url=polled.url, people=40, visit_ms=300, leaves_share=0.6, seed=1)
-    async with gathered(PollCrowd, plan) as crowd:
-        await until(lambda: crowd.tally.left >= 400)
+    async with gathered(PollLoad, plan) as crowd:
+        await until(lambda: crowd.stats.left >= 400)
         await until(lambda: crowd.here >= 30)
-    assert crowd.tally.joined >= 400
-    said = crowd.tally.goodbyes / (crowd.tally.left + crowd.tally.stayed)
+    assert crowd.stats.joined >= 400
+    said = crowd.stats.leaves / (crowd.stats.left + crowd.stats.present_at_end)
     assert abs(said - 0.6) < 4 * (0.6 * 0.4 / 400) ** 0.5 + 0.05, (
         "those who left before they reported say none"
     )
@@ -161,8 +159,8 @@ async def test_moods_of_the_plan_are_told(polled: ServerProcess) -> None:
     plan = LoadPlan(
         url=polled.url, people=30, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
-    async with gathered(PollCrowd, plan) as crowd, connect(polled.url, observe=True) as observer:
-        await until(lambda: crowd.tally.mood_changes > 20 and crowd.tally.reports > 50)
+    async with gathered(PollLoad, plan) as crowd, connect(polled.url, observe=True) as observer:
+        await until(lambda: crowd.stats.mood_changes > 20 and crowd.stats.reports > 50)
         async with asyncio.timeout(PATIENCE_S):
             async for seen in observer:
                 if seen.count == 30:
@@ -185,7 +183,7 @@ async def test_only_those_report_who_are_asked() -> None:
     async with (
         scripted_http(script) as url,
         # A change of mood would be reported, too.
-        gathered(PollCrowd, LoadPlan(url=url, people=400, visit_ms=0, mood_changes=0)) as crowd,
+        gathered(PollLoad, LoadPlan(url=url, people=400, visit_ms=0, mood_changes=0)) as crowd,
     ):
         # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
@@ -195,7 +193,7 @@ async def test_only_those_report_who_are_asked() -> None:
     assert {leave.body["visitor"] for leave in script.of("leave")} == reported
     assert len(script.of("heartbeat")) == len(script.of("leave")) == len(reported)
     assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
-    # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the goodbyes.
+    # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the leaves.
     assert script.connections <= 2 * DRIVERS + 3
 
 
@@ -209,10 +207,10 @@ async def test_what_was_shed_is_counted_and_tried_again() -> None:
     )
     async with (
         scripted_http(script) as url,
-        gathered(PollCrowd, LoadPlan(url=url, people=1, mood_changes=0)) as crowd,
+        gathered(PollLoad, LoadPlan(url=url, people=1, mood_changes=0)) as crowd,
     ):
         await until(lambda: len(script.of("heartbeat")) == 2)
-    assert (crowd.tally.shed, crowd.tally.reports) == (1, 2)
+    assert (crowd.stats.shed, crowd.stats.reports) == (1, 2)
 
 
 async def test_a_crowd_that_nobody_wants_gives_up() -> None:
@@ -222,11 +220,11 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
     script = HttpScript({"config": answer(POLLED), "lobby": [presence(), error("no_such_room", 404)]})
     async with scripted_http(script) as url:
         plan = LoadPlan(url=url, people=20)
-        crowd = PollCrowd(plan, await look(plan))
+        crowd = PollLoad(plan, await inspect_room(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
     assert crowd.summary()["joined"] == 0
-    assert crowd.tally.errors == {"no_such_room": 20}
+    assert crowd.stats.errors == {"no_such_room": 20}
 
 
 async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
@@ -234,14 +232,14 @@ async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
     While it is away everybody tries again; when it is back they are counted.
     """
     server = serve(*FLAGS)
-    async with gathered(PollCrowd, LoadPlan(url=server.url, people=30, visit_ms=0)) as crowd:
+    async with gathered(PollLoad, LoadPlan(url=server.url, people=30, visit_ms=0)) as crowd:
         await until(lambda: crowd.presence.count == 30)
         server.kill()
-        await until(lambda: crowd.tally.ends.total() >= 30)
+        await until(lambda: crowd.stats.ends.total() >= 30)
         serve(*FLAGS, port=server.port)
-        before = crowd.tally.reads
+        before = crowd.stats.reads
         # How many there were before nobody knows; who has reported since is sure to be there.
-        await until(lambda: crowd.tally.reads > before + 60 and crowd.presence.low == 30)
+        await until(lambda: crowd.stats.reads > before + 60 and crowd.presence.low == 30)
         assert crowd.here == 30
 
 
@@ -253,7 +251,7 @@ async def test_a_coin_decides_each_beat(monkeypatch: pytest.MonkeyPatch) -> None
     Forced on coming and on a change of mood; then every 30 s three in a hundred are heartbeats, the others reads.
     """
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: 0)
-    somebody = LegacyCaller("release", reads_config=True, rng=Random(1))
+    somebody = LegacyParticipant("release", reads_config=True, rng=Random(1))
     assert somebody.next_at_ms == 0
     assert list(somebody.due(0)) == [Call.CONFIG, Call.HEARTBEAT]
     assert somebody.next_at_ms == HEARTBEAT_MS
@@ -290,7 +288,7 @@ async def test_half_of_the_coins_are_the_servers() -> None:
     assert chances == [CHANCE] * 20 + [0.5] * 20
     assert len({heartbeat.body["sessionId"] for heartbeat in script.of("heartbeat")}) == 40
     assert len([one for one in script.of("config") if one.path == "/api/config"]) == 20
-    assert crowd.tally.goodbyes == 0
+    assert crowd.stats.leaves == 0
 
 
 CONFIG_OF_BOTH = POLLED | {"sampleRate": 0.5}
@@ -301,8 +299,8 @@ async def test_the_real_server_knows_their_paths(server: ServerProcess) -> None:
     Nothing is refused, and a handful that just came is counted as a handful at the most.
     """
     async with gathered(LegacyLoad, LoadPlan(url=server.url, people=5, visit_ms=0, mood_changes=0)) as crowd:
-        await until(lambda: crowd.tally.reports == 5)
-        await crowd._look_once()
+        await until(lambda: crowd.stats.reports == 5)
+        await crowd._observe()
     assert crowd.summary()["errors"] == crowd.summary()["ends"] == {}
-    assert crowd.looks.last is not None
-    assert crowd.looks.last.low <= 5
+    assert crowd.observations.last is not None
+    assert crowd.observations.last.low <= 5

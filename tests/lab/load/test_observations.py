@@ -8,7 +8,7 @@ from breathing_room.lab.load.observations import Observation, Observations
 
 
 def a_look(**changes: Any) -> Observation:
-    """A look at a room in which all is well."""
+    """A observation at a room in which all is well."""
     own = changes.get("own", 100)
     values: dict[str, Any] = {
         "at_s": 10.0, "gathered": True, "own": own, "own_low": own, "own_high": own, "others": False,
@@ -84,25 +84,25 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
     """
     While people are still coming nothing can hold; an unknown count has no error, but an interval.
     """
-    looks, told = Observations(), list[tuple[Observation, Observation | None]]()
-    looks.on_look = lambda look, before: told.append((look, before))
-    assert looks.summary() == {
-        "looks": 0,
+    observations, told = Observations(), list[tuple[Observation, Observation | None]]()
+    observations.on_observation = lambda observation, before: told.append((observation, before))
+    assert observations.summary() == {
+        "observations": 0,
         "covered": 0,
         "outside": 0,
         "bias": None,
         "error": None,
         "rows": [],
     }
-    for look in (
+    for observation in (
         a_look(gathered=False, own=1),
         a_look(count=110),
         a_look(count=80, low=70, high=95),
         a_look(count=None, high=None),
     ):
-        looks.add(look)
-    summary = looks.summary()
-    assert [summary[name] for name in ("looks", "covered", "outside", "bias", "error")] == [
+        observations.add(observation)
+    summary = observations.summary()
+    assert [summary[name] for name in ("observations", "covered", "outside", "bias", "error")] == [
         3,
         2,
         1,
@@ -110,22 +110,22 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
         0.1581,
     ]
     assert [row["verdict"] for row in summary["rows"]] == ["joining", "covered", "outside", "covered"]
-    assert [before for _, before in told] == [None, *looks.all[:3]]
+    assert [before for _, before in told] == [None, *observations.all[:3]]
 
 
 def test_where_others_are_there_is_no_bias() -> None:
     """
     U5: what the room counts beyond ours is not its error. What was judged before they came, and what is below ours, stays.
     """
-    looks = Observations()
-    for look in (
+    observations = Observations()
+    for observation in (
         a_look(),
         a_look(others=True, count=200, low=180, high=220),
         a_look(others=True, count=50, low=40, high=60),
     ):
-        looks.add(look)
-    summary = looks.summary()
-    assert [summary[name] for name in ("looks", "covered", "outside", "bias", "error")] == [
+        observations.add(observation)
+    summary = observations.summary()
+    assert [summary[name] for name in ("observations", "covered", "outside", "bias", "error")] == [
         3,
         1,
         1,

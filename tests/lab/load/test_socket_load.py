@@ -10,20 +10,20 @@ from websockets.asyncio.server import ServerConnection
 
 from breathing_room.client import RefusedError, UnreachableError, connect
 from breathing_room.core.errors import HostError
-from breathing_room.lab.load.generator import LEAVE_S, LoadPlan, look
-from breathing_room.lab.load.socket_load import SocketCrowd
+from breathing_room.lab.load.generator import LEAVE_S, LoadPlan, inspect_room
+from breathing_room.lab.load.socket_load import SocketLoad
 from harness import Serve, ServerProcess
 from scripted_server import answer_pings, presence, scripted
 from waiting import PATIENCE_S, until
 
 
 @contextlib.asynccontextmanager
-async def gathered(plan: LoadPlan) -> AsyncIterator[SocketCrowd]:
+async def gathered(plan: LoadPlan) -> AsyncIterator[SocketLoad]:
     """A crowd that is there, and goes afterwards."""
-    crowd = SocketCrowd(plan, await look(plan))
+    crowd = SocketLoad(plan, await inspect_room(plan))
     running = asyncio.create_task(crowd.run())
     try:
-        await until(lambda: crowd.tally.gathered_at_s is not None or running.done())
+        await until(lambda: crowd.stats.gathered_at_s is not None or running.done())
         yield crowd
     finally:
         crowd.stop()
@@ -38,7 +38,7 @@ async def test_everybody_is_counted_and_hears_it(server: ServerProcess) -> None:
         await anext(aiter(visitor))
         async with gathered(LoadPlan(url=server.url, people=50, visit_ms=0)) as crowd:
             assert (crowd.here, crowd.others) == (50, 1)
-            await until(lambda: len(crowd.tally.full_at_s) == 50)
+            await until(lambda: len(crowd.stats.full_at_s) == 50)
             assert crowd.presence.count == 51
     summary = crowd.summary()
     assert summary["present"] == 50
@@ -59,11 +59,11 @@ async def test_a_room_that_counts_too_few_is_outside() -> None:
 
     async with (
         scripted(stuck) as url,
-        gathered(LoadPlan(url=url, people=20, visit_ms=0, look_ms=100)) as crowd,
+        gathered(LoadPlan(url=url, people=20, visit_ms=0, observe_ms=100)) as crowd,
     ):
-        await until(lambda: crowd.looks.all[-1:] != [] and crowd.looks.all[-1].own_low == 20)
+        await until(lambda: crowd.observations.all[-1:] != [] and crowd.observations.all[-1].own_low == 20)
         assert crowd.others_since_s == 0
-        assert crowd.looks.all[-1].verdict == "outside"
+        assert crowd.observations.all[-1].verdict == "outside"
 
 
 async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> None:
@@ -71,13 +71,13 @@ async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> No
     U5: with ten joins and leaves a second the count is now and then one of a moment ago, and no look calls it wrong, nor are others
     supposed.
     """
-    plan = LoadPlan(url=server.url, people=40, visit_ms=4_000, look_ms=50, seed=1)
+    plan = LoadPlan(url=server.url, people=40, visit_ms=4_000, observe_ms=50, seed=1)
     async with gathered(plan) as crowd:
-        await until(lambda: crowd.tally.left > 30)
+        await until(lambda: crowd.stats.left > 30)
     summary = crowd.summary()
     assert summary["others_since_ms"] is None
     assert summary["outside"] == 0
-    assert summary["covered"] == summary["looks"] > 20
+    assert summary["covered"] == summary["observations"] > 20
 
 
 async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
@@ -98,9 +98,9 @@ async def test_who_leaves_is_replaced(server: ServerProcess) -> None:
     With short stays many go and come, and the crowd keeps its size.
     """
     async with gathered(LoadPlan(url=server.url, people=40, visit_ms=1_000, seed=1)) as crowd:
-        await until(lambda: crowd.tally.left > 40)
+        await until(lambda: crowd.stats.left > 40)
         await until(lambda: crowd.here == 40)
-        assert crowd.tally.joined >= 80
+        assert crowd.stats.joined >= 80
     assert crowd.summary()["ends"] == {}
 
 
@@ -112,10 +112,10 @@ async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess)
         url=server.url, people=40, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
     )
     async with gathered(plan) as crowd, connect(server.url, observe=True) as observer:
-        await until(lambda: crowd.tally.mood_changes > 20)
+        await until(lambda: crowd.stats.mood_changes > 20)
         seen = await anext(aiter(observer))
         assert seen.people["release"] + seen.people["gratitude"] == seen.count == 40
-    assert crowd.tally.errors == {}
+    assert crowd.stats.errors == {}
 
 
 async def test_the_same_seed_gives_the_same_crowd() -> None:
@@ -156,8 +156,8 @@ async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
         await until(lambda: crowd.here == 0)
         serve(*flags, port=server.port)
         await until(lambda: crowd.here == 40)
-        assert crowd.tally.returned == 40
-        assert crowd.tally.ends["1006"] == 40
+        assert crowd.stats.returned == 40
+        assert crowd.stats.ends["1006"] == 40
         await until(lambda: crowd.presence.count == 40)
 
 
@@ -168,7 +168,7 @@ async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
     server = serve("--reconnect-spread-ms", "300")
     async with gathered(LoadPlan(url=server.url, people=40, visit_ms=0)) as crowd:
         server.stop()
-        await until(lambda: crowd.tally.ends["1012"] == 40)
+        await until(lambda: crowd.stats.ends["1012"] == 40)
         serve(port=server.port)
         await until(lambda: crowd.here == 40)
 
@@ -186,7 +186,7 @@ async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
     Nobody has to stop it.
     """
     plan = LoadPlan(url=server.url, people=10, duration_ms=300)
-    crowd = SocketCrowd(plan, await look(plan))
+    crowd = SocketLoad(plan, await inspect_room(plan))
     async with asyncio.timeout(PATIENCE_S):
         await crowd.run()
     assert crowd.summary()["present"] == 10
@@ -205,11 +205,11 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
 
     async with scripted(send_away) as url:
         plan = LoadPlan(url=url, people=20)
-        crowd = SocketCrowd(plan, await look(plan))
+        crowd = SocketLoad(plan, await inspect_room(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
     assert crowd.summary()["joined"] == 0
-    assert crowd.tally.ends == {"4500": 20}
+    assert crowd.stats.ends == {"4500": 20}
 
 
 async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
@@ -227,10 +227,10 @@ async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
 
     async with scripted(object_to_it) as url:
         plan = LoadPlan(url=url, people=20)
-        crowd = SocketCrowd(plan, await look(plan))
+        crowd = SocketLoad(plan, await inspect_room(plan))
         async with asyncio.timeout(PATIENCE_S):
             await crowd.run()
-    assert crowd.tally.errors == crowd.tally.ends == {"unknown_mood": 20}
+    assert crowd.stats.errors == crowd.stats.ends == {"unknown_mood": 20}
 
 
 async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
@@ -252,12 +252,12 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
 
     async with scripted(hang) as url:
         plan = LoadPlan(url=url, people=5)
-        crowd = SocketCrowd(plan, await look(plan))
+        crowd = SocketLoad(plan, await inspect_room(plan))
         running = asyncio.create_task(crowd.run())
         await until(lambda: joined == 5)
         loop = asyncio.get_running_loop()
         crowd.stop()
-        await until(lambda: crowd.tally.stayed is not None)
+        await until(lambda: crowd.stats.present_at_end is not None)
         assert not running.done()
         stopped_at_s = loop.time()
         crowd.stop()
@@ -271,8 +271,8 @@ async def test_a_crowd_looks_before_it_comes(server: ServerProcess, unused_tcp_p
     No server, a room that cannot be, or a mood that it does not know: said before anybody joins.
     """
     with pytest.raises(UnreachableError):
-        await look(LoadPlan(url=f"http://127.0.0.1:{unused_tcp_port}"))
+        await inspect_room(LoadPlan(url=f"http://127.0.0.1:{unused_tcp_port}"))
     with pytest.raises(RefusedError):
-        await look(LoadPlan(url=f"{server.url}/elsewhere"))
+        await inspect_room(LoadPlan(url=f"{server.url}/elsewhere"))
     with pytest.raises(HostError, match="gratitude"):
-        await look(LoadPlan(url=server.url, moods=("melancholy",)))
+        await inspect_room(LoadPlan(url=server.url, moods=("melancholy",)))

@@ -13,21 +13,21 @@ from breathing_room.lab.sim.scenario import parse
 from program import program
 
 SHORT = parse(
-    "[run]\nhours = 0.05\nwarm_up_minutes = 1\nlook_every_s = 60\nestimators = ['panel']\n[crowd]\npeople = 20"
+    "[run]\nhours = 0.05\nwarm_up_minutes = 1\nobserve_every_s = 60\nestimators = ['panel']\n[crowd]\npeople = 20"
 )
 
 
 def test_results_come_in_the_order_of_the_work() -> None:
     """Whoever ends first: one process and two give the same results in the same order, and progress ends at the number of runs."""
     work = [(SHORT.of(people), seed) for people in (40, 5) for seed in (1, 2)]
-    told: list[float] = []
-    alone = list(run_all(work, jobs=1, told=told.append))
-    together = list(run_all(work, jobs=2, told=told.append))
+    on_progress: list[float] = []
+    alone = list(run_all(work, jobs=1, on_progress=on_progress.append))
+    together = list(run_all(work, jobs=2, on_progress=on_progress.append))
 
     assert [result.seed for result in alone] == [1, 2, 1, 2]
     assert alone == together
-    assert told[-1] == 4
-    assert max(told[:-4]) <= 4
+    assert on_progress[-1] == 4
+    assert max(on_progress[:-4]) <= 4
 
 
 @pytest.mark.slow

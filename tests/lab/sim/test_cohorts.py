@@ -21,9 +21,9 @@ def rng(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def by_cohorts(stays: VisitLengths, seed: int) -> NDArray[np.int64]:
+def by_cohorts(visits: VisitLengths, seed: int) -> NDArray[np.int64]:
     """Count those who are there at the end of every step."""
-    cohorts = Cohorts(stays, STEP_MS, rng(seed))
+    cohorts = Cohorts(visits, STEP_MS, rng(seed))
     here = []
     for _ in range(STEPS):
         cohorts.step(PER_STEP)
@@ -31,11 +31,11 @@ def by_cohorts(stays: VisitLengths, seed: int) -> NDArray[np.int64]:
     return np.array(here)
 
 
-def one_by_one(stays: VisitLengths, seed: int) -> NDArray[np.int_]:
+def one_by_one(visits: VisitLengths, seed: int) -> NDArray[np.int_]:
     """The same, of individuals."""
     chance = rng(10_000 + seed)
     arrives = chance.random(chance.poisson(PER_STEP * STEPS)) * STEPS * STEP_MS
-    departs = arrives + stays.draw(chance, len(arrives))
+    departs = arrives + visits.draw(chance, len(arrives))
     ends = np.arange(1, STEPS + 1) * STEP_MS
     here: NDArray[np.int_] = ((arrives[None, :] <= ends[:, None]) & (ends[:, None] < departs[None, :])).sum(
         axis=1
@@ -44,14 +44,14 @@ def one_by_one(stays: VisitLengths, seed: int) -> NDArray[np.int_]:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])
-def test_cohorts_have_the_law_of_individuals(stays: VisitLengths) -> None:
+@pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
+def test_cohorts_have_the_law_of_individuals(visits: VisitLengths) -> None:
     """Mean and variance at three times, and the covariance over 10 and 40 steps, agree within four standard errors of 200 runs each.
 
     Of 16 comparisons chance alone fails one in 1,000 times. A mean that is wrong by 0.5 of its spread is found 5 times in 6.
     """
-    ours = np.array([by_cohorts(stays, seed) for seed in range(SEEDS)], dtype=float)
-    theirs = np.array([one_by_one(stays, seed) for seed in range(SEEDS)], dtype=float)
+    ours = np.array([by_cohorts(visits, seed) for seed in range(SEEDS)], dtype=float)
+    theirs = np.array([one_by_one(visits, seed) for seed in range(SEEDS)], dtype=float)
     for step in (9, 59, 239):
         spread = theirs[:, step].std()
         assert abs(ours[:, step].mean() - theirs[:, step].mean()) < 4 * spread * (2 / SEEDS) ** 0.5
@@ -63,30 +63,30 @@ def test_cohorts_have_the_law_of_individuals(stays: VisitLengths) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])
-def test_in_a_steady_crowd_the_mean_is_littles_law(stays: VisitLengths) -> None:
+@pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
+def test_in_a_steady_crowd_the_mean_is_littles_law(visits: VisitLengths) -> None:
     """After a long time the mean and, since it is Poisson, the variance are arrivals a step times the mean stay in steps."""
-    cohorts = Cohorts(stays, STEP_MS, rng(1))
+    cohorts = Cohorts(visits, STEP_MS, rng(1))
     here = []
     for step in range(STEPS_LONG):
         cohorts.step(PER_STEP)
         if step > 2_000:
             here.append(cohorts.here)
-    expected = PER_STEP * stays.mean_ms / STEP_MS
+    expected = PER_STEP * visits.mean_ms / STEP_MS
 
     # Counts are correlated over a mean stay on both sides, their squares over half of one.
-    mean_stays = len(here) * STEP_MS / stays.mean_ms
-    assert np.mean(here) == pytest.approx(expected, abs=4 * (2 * expected / mean_stays) ** 0.5)
-    assert np.var(here) == pytest.approx(expected, rel=4 * (2 / mean_stays) ** 0.5)
+    mean_visits = len(here) * STEP_MS / visits.mean_ms
+    assert np.mean(here) == pytest.approx(expected, abs=4 * (2 * expected / mean_visits) ** 0.5)
+    assert np.var(here) == pytest.approx(expected, rel=4 * (2 / mean_visits) ** 0.5)
 
 
 def test_nobody_is_lost() -> None:
     """The law of leaving is a distribution, and once nobody comes everybody goes in the end."""
-    for stays in LAWS:
-        law = leaving_law(stays, STEP_MS)
+    for visits in LAWS:
+        law = leaving_law(visits, STEP_MS)
         assert law.sum() == pytest.approx(1)
         assert (law >= 0).all()
-        cohorts = Cohorts(stays, STEP_MS, rng(2))
+        cohorts = Cohorts(visits, STEP_MS, rng(2))
         assert cohorts.step(10_000) > 9_000
         for _ in range(len(law)):
             cohorts.step(0)

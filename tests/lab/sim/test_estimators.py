@@ -20,20 +20,20 @@ def rng(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def individuals(stays: VisitLengths, count: int) -> Newcomers:
+def individuals(visits: VisitLengths, count: int) -> Newcomers:
     """Draw people who come within ten hours."""
     arrives_ms = np.sort((rng(1).random(count) * NOW_MS).astype(np.int64))
-    return Newcomers(arrives_ms, arrives_ms + stays.draw(rng(2), count).astype(np.int64))
+    return Newcomers(arrives_ms, arrives_ms + visits.draw(rng(2), count).astype(np.int64))
 
 
-@pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal"])
-def test_coins_of_those_who_are_nobody_come_up_as_often(stays: VisitLengths) -> None:
+@pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
+def test_coins_of_those_who_are_nobody_come_up_as_often(visits: VisitLengths) -> None:
     """For a crowd of cohorts the document's figures are, over its size, those for as many individuals, within 2 %."""
-    by_one = Baselines(parse(""), stays, rng(3), 1.0)
-    by_one.come(individuals(stays, 2_000_000), np.zeros(2_000_000))
+    by_one = Baselines(parse(""), visits, rng(3), 1.0)
+    by_one.come(individuals(visits, 2_000_000), np.zeros(2_000_000))
     here = by_one.here(NOW_MS)
-    cohorts = Baselines(parse(""), stays, rng(4), 0.1)
-    for name in ("coin", "coin_forced"):
+    cohorts = Baselines(parse(""), visits, rng(4), 0.1)
+    for name in ("legacy", "legacy_forced"):
         of_individuals = np.mean([by_one._flip(NOW_MS, 0, 0.0)[name].count for _ in range(5)]) / here
         of_nobody = (
             np.mean([cohorts._flip(NOW_MS, 50_000, 50_000 / 900_000)[name].count for _ in range(5)]) / 50_000
@@ -49,11 +49,13 @@ def test_coins_by_hand() -> None:
         baselines.come(Newcomers(ones * (NOW_MS - age_ms), ones * (NOW_MS + 1)), np.zeros(400_000))
         assert baselines.here(NOW_MS) == 400_000
         said = baselines._flip(NOW_MS, 0, 0.0)
-        assert said["coin"].count * CHANCE / 400_000 == pytest.approx(1 - (1 - CHANCE) ** chances, abs=0.002)
+        assert said["legacy"].count * CHANCE / 400_000 == pytest.approx(
+            1 - (1 - CHANCE) ** chances, abs=0.002
+        )
         if forced:
-            assert said["coin_forced"].count == pytest.approx(400_000 / CHANCE)
+            assert said["legacy_forced"].count == pytest.approx(400_000 / CHANCE)
         else:
-            assert said["coin_forced"] == said["coin"]
+            assert said["legacy_forced"] == said["legacy"]
 
 
 def test_who_left_of_late_is_still_a_sample() -> None:
@@ -63,7 +65,7 @@ def test_who_left_of_late_is_still_a_sample() -> None:
         arrives_ms = np.full(1_000, NOW_MS - HOUR_MS)
         baselines.come(Newcomers(arrives_ms, np.full(1_000, NOW_MS - left_ms)), np.zeros(1_000))
         assert baselines.here(NOW_MS) == 0
-        assert (baselines._flip(NOW_MS, 0, 0.0)["coin"].count > 0) == kept
+        assert (baselines._flip(NOW_MS, 0, 0.0)["legacy"].count > 0) == kept
 
 
 def test_joins_of_a_share_stand_for_all() -> None:
@@ -86,7 +88,7 @@ def test_what_is_usual_is_known_after_two_weeks() -> None:
     for number in range(7):
         room.step(PanelReported(VisitorKey(bytes([number]) * 16), 0.5), now_ms=0)
     presence = room.presence(now_ms=0)
-    said = [baselines.look(hour * HOUR_MS, presence, 0, 0.0) for hour in range(21 * 24)]
+    said = [baselines.estimate(hour * HOUR_MS, presence, 0, 0.0) for hour in range(21 * 24)]
 
     assert next(hour for hour, found in enumerate(said) if found) == 14 * 24
     estimate = said[-1]["history"]

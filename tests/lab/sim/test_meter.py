@@ -13,7 +13,7 @@ def test_every_request_to_the_origin_is_counted_once() -> None:
         presence_reads=1,
         config_reads=20,
         reports=300,
-        goodbyes=4_000,
+        leaves=4_000,
         legacy_reports=50_000,
     )
     assert meter.origin_requests == 54_321

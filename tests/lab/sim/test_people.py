@@ -16,13 +16,13 @@ KEY = stream_key(1, Stream.MOODS)
 def test_moods_are_always_spread_by_their_weights() -> None:
     """On coming, after a while and after a long time, each mood has its share within five standard errors."""
     crowd = CrowdSettings(moods={"gratitude": 5, "release": 3, "unspoken": 2}, mood_changes=2.0)
-    feelings = MoodModel(crowd, RoomConfig())
-    minds = [MoodProcess(feelings, VisitorRandom(KEY, number), 0) for number in range(20_000)]
+    mood_model = MoodModel(crowd, RoomConfig())
+    minds = [MoodProcess(mood_model, VisitorRandom(KEY, number), 0) for number in range(20_000)]
     for at_ms in (0, 200_000, 3_600_000):
-        for mind in minds:
-            while mind.changes_at_ms <= at_ms:
-                mind.change()
-        names = [mind.name for mind in minds]
+        for mood_process in minds:
+            while mood_process.changes_at_ms <= at_ms:
+                mood_process.change()
+        names = [mood_process.name for mood_process in minds]
         for mood, share in (("gratitude", 0.5), ("release", 0.3), ("unspoken", 0.2), ("presence", 0.0)):
             assert abs(names.count(mood) / 20_000 - share) <= 5 * (share * (1 - share) / 20_000) ** 0.5
 
@@ -30,14 +30,14 @@ def test_moods_are_always_spread_by_their_weights() -> None:
 @pytest.mark.parametrize("moods", [{}, {"gratitude": 9, "release": 1}])
 def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
     """Whatever the weights, a mean stay has as many changes as were asked for, and each is to another mood."""
-    feelings = MoodModel(CrowdSettings(moods=moods, mood_changes=1.5), RoomConfig())
+    mood_model = MoodModel(CrowdSettings(moods=moods, mood_changes=1.5), RoomConfig())
     changes = []
     for number in range(4_000):
-        mind, count = MoodProcess(feelings, VisitorRandom(KEY, number), 0), 0
-        while mind.changes_at_ms <= 900_000:
-            former = mind.mood
-            mind.change()
-            assert mind.mood != former
+        mood_process, count = MoodProcess(mood_model, VisitorRandom(KEY, number), 0), 0
+        while mood_process.changes_at_ms <= 900_000:
+            former = mood_process.mood
+            mood_process.change()
+            assert mood_process.mood != former
             count += 1
         changes.append(count)
 
@@ -46,22 +46,27 @@ def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("crowd", [CrowdSettings(mood_changes=0), CrowdSettings(moods={"release": 1})])
 def test_some_never_feel_otherwise(crowd: CrowdSettings) -> None:
-    """Without changes, or with one mood to choose from, a mind stays as it is."""
-    mind = MoodProcess(MoodModel(crowd, RoomConfig()), VisitorRandom(KEY, 1), 0)
-    assert mind.changes_at_ms > 10**15
+    """Without changes, or with one mood to choose from, a mood_process stays as it is."""
+    mood_process = MoodProcess(MoodModel(crowd, RoomConfig()), VisitorRandom(KEY, 1), 0)
+    assert mood_process.changes_at_ms > 10**15
 
 
 def test_every_kind_of_people_is_counted() -> None:
     """Those who poll, those on sockets and those who flip coins together: the count is near, and each cost what they cost."""
     scenario = parse(
-        "[run]\nhours = 0.5\nwarm_up_minutes = 15\n[crowd]\npeople = 300\nkinds = { poll = 1, socket = 1, coin = 1 }"
+        "[run]\nhours = 0.5\nwarm_up_minutes = 15\n[crowd]\npeople = 300\nkinds = { poll = 1, socket = 1, legacy = 1 }"
     )
-    result = Simulation(scenario, 4, depth="events").run()
-    looks = result.looks
+    result = Simulation(scenario, 4, mode="exact").run()
+    observations = result.observations
 
-    assert fmean(look.presence.count / look.truth for look in looks) == pytest.approx(1, abs=0.1)  # type: ignore[operator]
-    assert sum(look.presence.low <= look.truth <= look.presence.high for look in looks) >= 24  # type: ignore[operator]
-    assert all(sum(look.moods) == look.truth for look in looks)
+    ratios = [(seen.presence.count or 0) / seen.truth for seen in observations]
+    assert fmean(ratios) == pytest.approx(1, abs=0.1)
+    covered = [
+        seen.presence.low <= seen.truth <= seen.presence.high  # type: ignore[operator]
+        for seen in observations
+    ]
+    assert sum(covered) >= 24
+    assert all(sum(observation.moods) == observation.truth for observation in observations)
     meter = result.meter
     assert meter.connects == pytest.approx(100 + 300, rel=0.25)
     assert meter.messages_out > meter.connects
@@ -75,9 +80,9 @@ def test_lost_packets_are_made_up_for() -> None:
     scenario = parse(
         "[run]\nhours = 0.25\nwarm_up_minutes = 15\n[crowd]\npeople = 100\nleaves_share = 1\n[wires]\nloss_share = 0.1\ndelay_ms = 100"
     )
-    looks = Simulation(scenario, 5, depth="events").run().looks
+    observations = Simulation(scenario, 5, mode="exact").run().observations
 
-    assert all(abs(look.presence.count - look.truth) <= 6 for look in looks)  # type: ignore[operator]
+    assert all(abs(observation.presence.count - observation.truth) <= 6 for observation in observations)  # type: ignore[operator]
 
 
 def test_forgers_send_their_share() -> None:
@@ -86,10 +91,10 @@ def test_forgers_send_their_share() -> None:
         scenario = parse(
             f"[run]\nhours = 0.3\nwarm_up_minutes = 5\n[crowd]\npeople = 100\n[forgers]\nshare = {share}\ntickets = 'drawn'"
         )
-        world = Simulation(scenario, 6, depth="events")
-        meter = world.run().meter
+        simulation = Simulation(scenario, 6, mode="exact")
+        meter = simulation.run().meter
         late = sum(
-            world.server.reports_by_s.get(second, 0)
-            for second in range(world.begins_ms // 1_000 + 300, world.ends_ms // 1_000)
+            simulation.server.reports_by_s.get(second, 0)
+            for second in range(simulation.begins_ms // 1_000 + 300, simulation.ends_ms // 1_000)
         )
         assert meter.reports_forged / late == pytest.approx(share, abs=0.02)

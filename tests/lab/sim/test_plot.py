@@ -13,7 +13,7 @@ from breathing_room.lab.sim.summary import summarize
 
 @pytest.fixture(scope="module")
 def crowds() -> list[dict[str, Any]]:
-    scenario = load("steady", {"run": {"hours": 0.2, "warm_up_minutes": 1, "look_every_s": 60}})
+    scenario = load("steady", {"run": {"hours": 0.2, "warm_up_minutes": 1, "observe_every_s": 60}})
     return [
         summarize(scenario.of(people), [simulate(scenario.of(people), seed) for seed in (1, 2)])
         for people in (20, 60)
@@ -37,7 +37,7 @@ def test_a_result_is_drawn(
 
 
 def test_without_looks_there_is_an_empty_frame(crowds: list[dict[str, Any]], tmp_path: Path) -> None:
-    """A result that does not list its looks can still be drawn."""
+    """A result that does not list its observations can still be drawn."""
     crowd = {**crowds[0], "seen": []}
     plot({"crowds": [crowd]}, tmp_path / "empty.svg")
 

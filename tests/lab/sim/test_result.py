@@ -10,8 +10,8 @@ from breathing_room.core.estimate import Estimate
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.meter import Meter, StoreMeter
 from breathing_room.lab.sim.result import (
-    Checkpoint,
     MoodScore,
+    RunObservation,
     RunResult,
     independent_samples,
     mood_score,
@@ -25,8 +25,8 @@ PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(
 
 def a_look(
     truth: int, said: tuple[float, float, float], *, at_ms: int = 0, name: str = "panel"
-) -> Checkpoint:
-    return Checkpoint(
+) -> RunObservation:
+    return RunObservation(
         at_ms=at_ms,
         truth=truth,
         moods=(truth, 0, 0),
@@ -48,7 +48,7 @@ def test_a_score_by_hand() -> None:
     found = score("panel", [LOOKS], independent=True)
 
     assert found is not None
-    assert (found.looks, found.bias, found.ratio) == (3, 0.0, 1.0)
+    assert (found.observations, found.bias, found.ratio) == (3, 0.0, 1.0)
     assert found.bias_error == pytest.approx(10 / 3**0.5 / 80)
     assert found.rmse == pytest.approx((200 / 3) ** 0.5 / 80)
     assert found.bound == pytest.approx(5 / 80)
@@ -56,18 +56,18 @@ def test_a_score_by_hand() -> None:
 
 
 def test_looks_at_the_same_people_are_one() -> None:
-    """Where looks of a run see the same people, how well their mean is known follows from how runs differ, and one run cannot say."""
+    """Where observations of a run see the same people, how well their mean is known follows from how runs differ, and one run cannot say."""
     runs = [[a_look(100, (110, 0, 200))] * 50, [a_look(100, (90, 0, 200))] * 50]
     two, one = score("panel", runs, independent=False), score("panel", runs[:1], independent=False)
 
     assert two is not None
     assert one is not None
     assert two.bias_error == pytest.approx(0.1)
-    assert (two.looks, one.bias_error) == (100, None)
+    assert (two.observations, one.bias_error) == (100, None)
 
 
 def test_looks_are_independent_samples_where_they_see_other_people() -> None:
-    """U5: of looks a minute apart, those three quarters of an hour after the last one that counts are samples; each run begins with one."""
+    """U5: of observations a minute apart, those three quarters of an hour after the last one that counts are samples; each run begins with one."""
     minute_ms = 60_000
     hour = [a_look(100, (100, 90, 110), at_ms=minute * minute_ms) for minute in range(60)]
 
@@ -81,8 +81,8 @@ def test_looks_are_independent_samples_where_they_see_other_people() -> None:
     ("crowd", "apart_ms"),
     [
         ("visit_minutes = 10", 1_800_000.0),
-        ("kinds = { coin = 1.0 }", 180_000.0),
-        ("kinds = { coin = 0.5, poll = 0.5 }", 2_700_000.0),
+        ("kinds = { legacy = 1.0 }", 180_000.0),
+        ("kinds = { legacy = 0.5, poll = 0.5 }", 2_700_000.0),
         ("closed = true", inf),
     ],
 )
@@ -93,10 +93,10 @@ def test_when_a_look_sees_other_people_depends_on_the_crowd(crowd: str, apart_ms
 
 @pytest.mark.parametrize(("samples", "coverage"), [(19, None), (20, 1.0)])
 def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, coverage: float | None) -> None:
-    """U5: looks that are 15 minutes apart are one sample in three; of fewer than 20 there is no coverage, of the moods as little."""
-    scenario = parse("[run]\nlook_every_s = 900\nestimators = ['panel']")
+    """U5: observations that are 15 minutes apart are one sample in three; of fewer than 20 there is no coverage, of the moods as little."""
+    scenario = parse("[run]\nobserve_every_s = 900\nestimators = ['panel']")
     intervals = {"calm": (30, 130), "glad": None, "unspoken": None}
-    looks = [
+    observations = [
         replace(
             a_look(100, (100, 90, 110), at_ms=900_000 * number),
             presence=replace(PRESENCE, mood_intervals=intervals),
@@ -104,15 +104,21 @@ def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, cove
         for number in range(3 * samples - 2)
     ]
     run = RunResult(
-        seed=1, depth="events", keep=1.0, hours=99.0, looks=tuple(looks), meter=Meter(), reports_by_s=()
+        seed=1,
+        mode="exact",
+        keep=1.0,
+        hours=99.0,
+        observations=tuple(observations),
+        meter=Meter(),
+        reports_by_s=(),
     )
     found = summarize(scenario, [run])
 
-    assert found["looks"] == 3 * samples - 2
+    assert found["observations"] == 3 * samples - 2
     assert found["independent_samples"] == found["estimators"]["panel"]["independent_samples"] == samples
     assert found["estimators"]["panel"]["coverage"] == coverage
     assert found["moods"] == {
-        "looks": 3 * samples - 2,
+        "observations": 3 * samples - 2,
         "independent_samples": samples,
         "coverage": coverage,
     }
@@ -122,18 +128,18 @@ def test_where_nothing_was_said_there_is_no_score() -> None:
     """An estimator that was silent, and a room that was empty, are not judged; a figure without an interval has no coverage."""
     assert score("history", [LOOKS], independent=True) is None
     assert score("panel", [[a_look(0, (0, 0, 0))]], independent=True) is None
-    coin = score("coin", [[a_look(10, (40, 40, 40), name="coin")]], independent=True)
-    assert coin is not None
-    assert (coin.coverage, coin.bound, coin.ratio) == (None, None, 4.0)
+    legacy = score("legacy", [[a_look(10, (40, 40, 40), name="legacy")]], independent=True)
+    assert legacy is not None
+    assert (legacy.coverage, legacy.bound, legacy.ratio) == (None, None, 4.0)
 
 
 def test_moods_are_judged_where_enough_of_them_report() -> None:
     """A mood with 20 expected seats counts, one with fewer does not, and one that is merged has no interval."""
     intervals = {"calm": (30, 60), "glad": (0, 9), "unspoken": None}
-    look = replace(LOOKS[0], moods=(40, 39, 60), presence=replace(PRESENCE, mood_intervals=intervals))
+    observation = replace(LOOKS[0], moods=(40, 39, 60), presence=replace(PRESENCE, mood_intervals=intervals))
 
-    assert mood_score([look]) == MoodScore(1, 1.0)
-    assert mood_score([replace(look, moods=(61, 40, 60))]) == MoodScore(2, 0.0)
+    assert mood_score([observation]) == MoodScore(1, 1.0)
+    assert mood_score([replace(observation, moods=(61, 40, 60))]) == MoodScore(2, 0.0)
     assert mood_score([]) == MoodScore(0, None)
 
 
@@ -142,7 +148,7 @@ def test_meters_add_up() -> None:
     total = add_up(
         [
             Meter(polls=2, presence_reads=1, reports=3, store=StoreMeter(puts=2, rest_ms=4_000)),
-            Meter(polls=5, config_reads=1, goodbyes=1, store=StoreMeter(puts=1, deletes=1, rest_ms=1_000)),
+            Meter(polls=5, config_reads=1, leaves=1, store=StoreMeter(puts=1, deletes=1, rest_ms=1_000)),
             Meter(),
         ]
     )
@@ -156,17 +162,17 @@ def test_looks_that_are_too_early_are_shown_and_not_judged() -> None:
     scenario = parse("[run]\njudged_from_minutes = 2\nestimators = ['panel']")
     run = RunResult(
         seed=7,
-        depth="events",
+        mode="exact",
         keep=1.0,
         hours=12.0,
-        looks=(a_look(100, (500, 500, 500)), a_look(100, (100, 90, 110), at_ms=120_000)),
+        observations=(a_look(100, (500, 500, 500)), a_look(100, (100, 90, 110), at_ms=120_000)),
         meter=Meter(reports=10),
         reports_by_s=(),
     )
     found = summarize(scenario, [run])
 
     assert found["estimators"]["panel"]["ratio"] == 1.0
-    assert [look["count"] for look in found["seen"]] == [0, 0]
+    assert [observation["count"] for observation in found["seen"]] == [0, 0]
     assert found["a_day"]["reports"] == 20.0
 
 

@@ -43,7 +43,7 @@ def test_every_table_is_read() -> None:
         estimators = ["panel", "write_rate"]
         [crowd]
         people = 50
-        kinds = { poll = 1, coin = 2.5 }
+        kinds = { poll = 1, legacy = 2.5 }
         curve = [[0, 1], [6.5, 2]]
         moods = { gratitude = 1, unspoken = 1 }
         [surge]
@@ -62,7 +62,7 @@ def test_every_table_is_read() -> None:
     assert scenario.run.hours == 2.0
     assert scenario.run.estimators == ("panel", "write_rate")
     assert scenario.crowd.curve == ((0.0, 1.0), (6.5, 2.0))
-    assert scenario.crowd.kinds == {"poll": 1, "coin": 2.5}
+    assert scenario.crowd.kinds == {"poll": 1, "legacy": 2.5}
     assert (scenario.surge.factor, scenario.forgers.tickets, scenario.wires.delay_ms) == (10.0, "drawn", 50.0)
     assert scenario.room.panel_size == 100
     assert scenario.of(7).crowd.people == 7
@@ -78,9 +78,9 @@ def test_every_table_is_read() -> None:
         ("[crowd]\npeople = 2.5", "crowd.people must be a whole number, not 2.5"),
         ("[crowd]\npeople = true", "crowd.people must be a whole number, not True"),
         ("[crowd]\nclosed = 1", "crowd.closed must be true or false, not 1"),
-        ("[crowd]\nstay = 5", "crowd.stay must be text, not 5"),
+        ("[crowd]\nvisit = 5", "crowd.visit must be text, not 5"),
         ("[crowd]\nvisit_minutes = nan", "crowd.visit_minutes must be a number, not nan"),
-        ("[crowd]\nkinds = { walk = 1 }", "crowd.kinds must be one of poll, coin, socket, not 'walk'"),
+        ("[crowd]\nkinds = { walk = 1 }", "crowd.kinds must be one of poll, legacy, socket, not 'walk'"),
         ("[crowd]\nkinds = { poll = 0 }", "crowd.kinds must be weights"),
         ("[crowd]\nkinds = { poll = 'x' }", "crowd.kinds must be a table of numbers"),
         ("[crowd]\nmoods = { grumpy = 1 }", "crowd.moods must be one of gratitude"),
@@ -90,7 +90,7 @@ def test_every_table_is_read() -> None:
         ("[crowd]\ncurve = [[0, 1], [0, 2]]", "crowd.curve must begin at hour 0 and go on in time"),
         ("[crowd]\ncurve = [[0, -1]]", "crowd.a factor of curve"),
         ("[crowd]\ncurve = [[0, 1], [3, 2]]\nperiod_hours = 3", "crowd.curve must end before period_hours"),
-        ("[run]\ndepth = 'deep'", "run.depth must be one of auto, events, crowd, not 'deep'"),
+        ("[run]\nmode = 'deep'", "run.mode must be one of auto, exact, fast, not 'deep'"),
         ("[run]\npolicy = 'never'", "run.policy must be one of every, lazy"),
         ("[run]\nestimators = []", "run.estimators must name at least one"),
         ("[run]\nestimators = ['guess']", "run.estimators must be one of panel"),

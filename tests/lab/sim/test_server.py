@@ -47,9 +47,9 @@ def test_a_leave_of_who_holds_a_seat_is_a_write() -> None:
     """A leave ends the seat and is written; one of a visitor without a seat is a request and nothing else."""
     server, meter, _ = a_server()
     server.report("a", None, 0, 0)
-    server.goodbye("a", 10)
-    server.goodbye("b", 20)
-    assert (meter.goodbyes, meter.store.puts, server.presence(20).count) == (2, 2, 0)
+    server.leave("a", 10)
+    server.leave("b", 20)
+    assert (meter.leaves, meter.store.puts, server.presence(20).count) == (2, 2, 0)
 
 
 @pytest.mark.parametrize(("epoch", "outdated"), [(7, True), (8, False), (9, False), (10, True)])

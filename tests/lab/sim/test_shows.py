@@ -30,28 +30,33 @@ def show(name: str, seeds: range, *, people: int = 0, **run: Any) -> dict[str, A
 
 
 def test_alone_in_a_polled_room_is_one() -> None:
-    """One person who polls is counted as 1 at every look, exactly; the document's figure says 33 at first, and then 0 or 33."""
-    found = show("alone", range(3), estimators=["panel", "coin_forced"])
+    """One person who polls is counted as 1 at every observation, exactly; the document's figure says 33 at first, and then 0 or 33."""
+    found = show("alone", range(3), estimators=["panel", "legacy_forced"])
 
-    assert {(look["truth"], look["count"], look["low"], look["high"]) for look in found["seen"]} == {
-        (1, 1, 1, 1)
-    }
-    assert found["seen"][0]["estimates"]["coin_forced"][0] == pytest.approx(33.33)
+    assert {
+        (observation["truth"], observation["count"], observation["low"], observation["high"])
+        for observation in found["seen"]
+    } == {(1, 1, 1, 1)}
+    assert found["seen"][0]["estimates"]["legacy_forced"][0] == pytest.approx(33.33)
 
 
 @pytest.mark.soak
 def test_250_who_flip_coins_are_250() -> None:
     """From the third minute on they are counted without bias, where the literal figure is 2,000, and 8,000 just after they came."""
     runs = longer(4, 40)
-    found = show("coins", range(runs))
-    room, forced = found["estimators"]["panel"], found["estimators"]["coin_forced"]
+    found = show("legacy", range(runs))
+    room, forced = found["estimators"]["panel"], found["estimators"]["legacy_forced"]
 
-    # Looks a minute apart share most of a window: four runs of half an hour are about 40 independent ones. What they have in common
+    # Observations a minute apart share most of a window: four runs of half an hour are about 40 independent ones. What they have in common
     # has a standard error of 2 %, so that a bias of 9 % is found with a probability of 0.84.
     assert room["bias"] == pytest.approx(-0.017, abs=0.07 * (4 / runs) ** 0.5)
     assert room["coverage"] >= 0.88
     assert forced["ratio"] == pytest.approx(8, abs=0.4)
-    first = [look["estimates"]["coin_forced"][0] for look in found["seen"] if look["at_s"] == 60]
+    first = [
+        observation["estimates"]["legacy_forced"][0]
+        for observation in found["seen"]
+        if observation["at_s"] == 60
+    ]
     assert sum(first) / len(first) > 8_000
 
 
@@ -89,6 +94,11 @@ def test_a_cache_keeps_reads_from_the_origin() -> None:
 
     assert day["presence_reads"] == pytest.approx(17_280, rel=0.02)
     assert day["polls"] == pytest.approx(2_000 * 2_880, rel=0.1)
-    # The looks of one run see one panel: no measure of the interval, and not called one. Most of them are covered all the same.
+    # The observations of one run see one panel: no measure of the interval, and not called one. Most of them are covered all the same.
     assert found["estimators"]["panel"]["coverage"] is None
-    assert sum(look["low"] <= look["truth"] <= look["high"] for look in found["seen"]) >= 0.6 * found["looks"]
+    assert (
+        sum(
+            observation["low"] <= observation["truth"] <= observation["high"] for observation in found["seen"]
+        )
+        >= 0.6 * found["observations"]
+    )

@@ -10,14 +10,14 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate import Estimate
 from breathing_room.core.room import Room
 from breathing_room.lab.sim.meter import Meter, StoreMeter
-from breathing_room.lab.sim.result import Checkpoint, RunResult
+from breathing_room.lab.sim.result import RunObservation, RunResult
 from breathing_room.lab.sim.scenario import Scenario, parse
-from breathing_room.lab.sim.summary import LOOKS_MAX, a_day, budget_per_s, forgers, summarize, surge
+from breathing_room.lab.sim.summary import OBSERVATIONS_MAX, a_day, budget_per_s, forgers, summarize, surge
 
 PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
 
 
-def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> Checkpoint:
+def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> RunObservation:
     fields: dict[str, Any] = {
         "moods": (truth, 0, 0),
         "presence": replace(PRESENCE, count=count, high=count),
@@ -28,18 +28,22 @@ def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> Check
         "standard_error": 5.0,
         "estimates": {"panel": Estimate(count, count - 10, count + 10)},
     }
-    return Checkpoint(at_ms=at_ms, truth=truth, **(fields | more))
+    return RunObservation(at_ms=at_ms, truth=truth, **(fields | more))
 
 
 def a_run(
-    *looks: Checkpoint, seed: int = 1, reports_by_s: tuple[int, ...] = (), hours: float = 1.0, **meter: Any
+    *observations: RunObservation,
+    seed: int = 1,
+    reports_by_s: tuple[int, ...] = (),
+    hours: float = 1.0,
+    **meter: Any,
 ) -> RunResult:
     return RunResult(
         seed=seed,
-        depth="events",
+        mode="exact",
         keep=1.0,
         hours=hours,
-        looks=looks,
+        observations=observations,
         meter=Meter(**meter),
         reports_by_s=reports_by_s,
     )
@@ -66,16 +70,22 @@ def test_a_budget_is_what_a_full_panel_sends_and_no_more_than_allowed() -> None:
 
 
 def test_a_summary_is_plain_and_lists_few_looks_one_by_one() -> None:
-    """What runs say together is JSON; looks are listed if there are not too many, with the seed of each; those of the warm-up are not judged."""
+    """What runs say together is JSON; observations are listed if there are not too many, with the seed of each; those of the warm-up are not judged."""
     scenario = a_scenario()
-    looks = [a_look(at_ms) for at_ms in range(0, 7_200_000, 600_000)]
-    made = summarize(scenario, [a_run(*looks, seed=1), a_run(*looks, seed=2)])
+    observations = [a_look(at_ms) for at_ms in range(0, 7_200_000, 600_000)]
+    made = summarize(scenario, [a_run(*observations, seed=1), a_run(*observations, seed=2)])
     assert json.loads(json.dumps(made)) == made
     assert made["seeds"] == [1, 2]
-    assert len(made["seen"]) == 2 * len(looks)
-    judged = [look for look in looks if look.at_ms >= scenario.run.judged_from_minutes * 60_000]
-    assert made["looks"] == 2 * len(judged)
-    assert "seen" not in summarize(scenario, [a_run(*looks * (LOOKS_MAX // len(looks) + 1))])
+    assert len(made["seen"]) == 2 * len(observations)
+    judged = [
+        observation
+        for observation in observations
+        if observation.at_ms >= scenario.run.judged_from_minutes * 60_000
+    ]
+    assert made["observations"] == 2 * len(judged)
+    assert "seen" not in summarize(
+        scenario, [a_run(*observations * (OBSERVATIONS_MAX // len(observations) + 1))]
+    )
 
 
 def test_a_surge_is_judged_by_reports_and_then_by_the_interval() -> None:
@@ -101,6 +111,11 @@ def test_forgers_are_judged_by_what_they_moved() -> None:
     run = a_run(a_look(0, count=900), a_look(late_ms, count=130, capped=7))
     clean = a_run(a_look(0), a_look(late_ms, count=100))
     found = forgers(scenario, [run], [clean])
-    assert (found["looks"], found["moved"], found["raw_moved"], found["capped_seats"]) == (1, 30, 30, 7)
+    assert (found["observations"], found["moved"], found["raw_moved"], found["capped_seats"]) == (
+        1,
+        30,
+        30,
+        7,
+    )
     assert found["allowed"] == found["cap_seats"] / 0.5
-    assert forgers(scenario, [a_run(a_look(0))], [a_run(a_look(0))]) == {"looks": 0}
+    assert forgers(scenario, [a_run(a_look(0))], [a_run(a_look(0))]) == {"observations": 0}

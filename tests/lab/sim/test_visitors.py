@@ -23,31 +23,31 @@ RNG = np.random.Generator(np.random.PCG64(1))
 LAWS = [Exponential(900_000), LogNormal(900_000, 0.8), Recorded(np.array([60_000.0, 600_000.0, 1_800_000.0]))]
 
 
-@pytest.mark.parametrize("stays", LAWS, ids=["exponential", "log-normal", "recorded"])
-def test_what_lies_before_an_age_is_what_was_drawn(stays: VisitLengths) -> None:
+@pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal", "recorded"])
+def test_what_lies_before_an_age_is_what_was_drawn(visits: VisitLengths) -> None:
     """The integral of survival is the mean of min(stay, age) over a million draws, within five standard errors; in the end it is the mean."""
-    drawn = stays.draw(RNG, 1_000_000)
+    drawn = visits.draw(RNG, 1_000_000)
     ages = np.array([0.0, 1_000.0, 60_000.0, 900_000.0, 3_600_000.0])
-    for age, expected in zip(ages, stays.up_to(ages), strict=True):
+    for age, expected in zip(ages, visits.up_to(ages), strict=True):
         part = np.minimum(drawn, age)
         assert abs(part.mean() - expected) <= 5 * part.std() / 1_000 + 1e-6
-    assert stays.up_to(np.array([1e10]))[0] == pytest.approx(stays.mean_ms)
+    assert visits.up_to(np.array([1e10]))[0] == pytest.approx(visits.mean_ms)
 
 
 def test_stays_from_a_file(tmp_path: Path) -> None:
     """One stay in seconds per line; their mean is the crowd's."""
-    (tmp_path / "stays.txt").write_text("60\n600\n1800.5\n")
-    stays = visit_lengths_of(CrowdSettings(stay=str(tmp_path / "stays.txt")))
+    (tmp_path / "visits.txt").write_text("60\n600\n1800.5\n")
+    visits = visit_lengths_of(CrowdSettings(visit=str(tmp_path / "visits.txt")))
 
-    assert stays.mean_ms == pytest.approx(820_166.67)
-    assert set(stays.draw(RNG, 100).tolist()) == {60_000.0, 600_000.0, 1_800_500.0}
+    assert visits.mean_ms == pytest.approx(820_166.67)
+    assert set(visits.draw(RNG, 100).tolist()) == {60_000.0, 600_000.0, 1_800_500.0}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "above 0"),
-        ("60\nten\n", "one stay in seconds per line"),
+        ("60\nten\n", "one visit in seconds per line"),
         ("60\n-1\n", "above 0"),
         ("nan", "above 0"),
         (None, "cannot read"),
@@ -55,11 +55,11 @@ def test_stays_from_a_file(tmp_path: Path) -> None:
 )
 def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | None, message: str) -> None:
     """A missing file, a word, nothing, and a time that is none are refused with the file's name."""
-    path = tmp_path / "stays.txt"
+    path = tmp_path / "visits.txt"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ConfigError, match=f"crowd.stay.*{message}"):
-        visit_lengths_of(CrowdSettings(stay=str(path)))
+    with pytest.raises(ConfigError, match=f"crowd.visit.*{message}"):
+        visit_lengths_of(CrowdSettings(visit=str(path)))
 
 
 def test_arrivals_keep_the_level() -> None:

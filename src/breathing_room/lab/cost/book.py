@@ -32,7 +32,7 @@ BELIEVED: Final = "believed"
 ROUNDINGS: Final = (BELIEVED, UP, PRO_RATA)
 
 OLD_DAYS: Final = 180
-"""What was read longer ago is said to be old."""
+"""A source that was read longer ago is reported as old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Source:
         url: Its address.
         checked: When it was read.
         grade: How well it is known, of ``GRADES``.
-        note: What one should know about it.
+        note: A remark on it.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Source:
     note: str = ""
 
     def __str__(self) -> str:
-        """Write it on one line."""
+        """Format it on one line."""
         return f"{self.url} (checked {self.checked}, {self.grade})"
 
 
 @dataclass(frozen=True, slots=True)
 class PricePlan:
-    """What an account pays in a month before it uses anything."""
+    """The monthly price of a plan, before any use."""
 
     name: str
     price: Decimal
@@ -124,7 +124,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A load that the provider refuses, whatever is paid.
+    """A load that the provider refuses at any price.
 
     Attributes:
         key: ``provider.limit``.
@@ -197,9 +197,9 @@ class Book:
 
 
 def old(sources: Iterable[Source], today: date) -> list[str]:
-    """Say which sources were read more than ``OLD_DAYS`` ago."""
+    """List the sources that were read more than ``OLD_DAYS`` ago."""
     return [
-        f"{source.url} was read {(today - source.checked).days} days ago, on {source.checked}: look again"
+        f"{source.url} was read {(today - source.checked).days} days ago, on {source.checked}: check it again"
         for source in dict.fromkeys(sources)
         if (today - source.checked).days > OLD_DAYS
     ]
@@ -212,7 +212,7 @@ def read_book(folder: Path | None = None) -> Book:
     """Read the prices that come with the package, and those of a folder in place of or beside them.
 
     Raises:
-        ConfigError: A file cannot be read, or says what makes no sense. The message names the file and the place.
+        ConfigError: A file cannot be read, or its content is invalid. The message names the file and the key.
     """
     shipped: list[Traversable] = list((resources.files(__package__) / "prices").iterdir())
     files: list[Traversable | Path] = [*shipped]
@@ -235,7 +235,7 @@ def _read(file: Traversable | Path) -> Provider:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file.name} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file.name} is no TOML: {error}") from None
+        raise ConfigError(f"{file.name} is not valid TOML: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{file.name}: {error}") from None
 
@@ -244,7 +244,7 @@ def parse_provider(name: str, table: Mapping[str, Any]) -> Provider:
     """Check what a file says.
 
     Raises:
-        ConfigError: It makes no sense. The message names the place.
+        ConfigError: The content is invalid. The message names the key.
     """
     top = _Table(table, "")
     sources = {key: _source(key, inner) for key, inner in top.tables("sources")}

@@ -21,7 +21,7 @@ class Choice:
 
     Attributes:
         bill: What it costs.
-        settings: What `breathing-room serve` is to be told, by the names of its settings; None where it is none of its ways.
+        settings: The settings of `breathing-room serve` for it, by name; None where the server cannot run it.
     """
 
     bill: Bill
@@ -36,15 +36,15 @@ def choices(
     names: tuple[str, ...] = tuple(STRATEGIES),
     rounding: str = BELIEVED,
 ) -> list[Choice]:
-    """List what can be had for a sum, the most accurate first, and of equals the cheapest.
+    """List the configurations within a budget, the most accurate first, and of equals the cheapest.
 
-    A panel is made as large as the sum allows. What breaks a limit, and what counts nobody, is left out.
+    A panel is made as large as the sum allows. What breaks a limit or does not count is left out.
 
     Args:
-        crowd: Who is there.
+        crowd: The crowd.
         book: The prices.
         budget_usd: The most that a month may cost.
-        names: The strategies to look at.
+        names: The strategies to compare.
         rounding: How what is billed is rounded.
     """
     found = []
@@ -60,7 +60,7 @@ def choices(
 
 
 def settings_of(chosen: Strategy) -> dict[str, str | int] | None:
-    """Return the settings with which `breathing-room serve` runs a room so, as far as it does."""
+    """Return the settings of `breathing-room serve` for a strategy; None where the server cannot run it."""
 
     def ms(knob: str) -> int:
         return round(1_000 * chosen.settings[knob])
@@ -72,7 +72,7 @@ def settings_of(chosen: Strategy) -> dict[str, str | int] | None:
             settings = {
                 "mode": "poll",
                 "panel_size": size,
-                "heartbeat_ms": ms("beat_s"),
+                "heartbeat_ms": ms("heartbeat_s"),
                 "poll_ms": ms("poll_s"),
             }
         case "sockets":
@@ -94,7 +94,7 @@ def _largest(
 
     def fitting(tried: Strategy) -> Bill | None:
         made = bill(tried, crowd, book, plan=plan, rounding=rounding)
-        # A duration cannot surge: it is that of an object which never sleeps.
+        # A duration cannot surge: it is that of an object that never hibernates.
         full = any(
             load.load.value > load.most * (HEADROOM if made.plan == FREE and load.unit != "GB-s" else 1)
             for load in made.loads

@@ -27,7 +27,7 @@ MONTH_S: Final = MONTH_DAYS * 86_400
 COUNTERS: Final = (
     "joins",
     "reports",
-    "goodbyes",
+    "leaves",
     "presence_reads",
     "messages_in",
     "broadcasts",
@@ -68,7 +68,7 @@ def read_metrics(text: str) -> Counted:
                 elif sample.name.startswith(PREFIX) and name in COUNTERS:
                     totals[name] = totals.get(name, Decimal(0)) + Decimal(str(sample.value))
     except ValueError as error:
-        raise ConfigError(f"these are no metrics: {error}") from None
+        raise ConfigError(f"these are not metrics: {error}") from None
     if not totals:
         raise ConfigError(f"there are no metrics here whose names begin with {PREFIX}")
     return Counted(totals, started_at_s)
@@ -121,7 +121,7 @@ def project(
         )
         return total * month / took
 
-    joins, reports = monthly("joins"), monthly("reports") + monthly("goodbyes")
+    joins, reports = monthly("joins"), monthly("reports") + monthly("leaves")
     publishing = month / fixed.figure("publish_s")
     broadcasts, snapshots = monthly("broadcasts"), monthly("snapshots")
     as_sockets = {
@@ -154,7 +154,7 @@ def project(
     return (
         _priced("as a Durable Object, awake all month", "cloudflare", as_sockets, book, rounding),
         _priced("as a panel behind a CDN: reports alone", "cloudflare", as_panel, book, rounding),
-        _priced("as a machine of one's own", "hetzner", as_machine, book, rounding),
+        _priced("as your own machine", "hetzner", as_machine, book, rounding),
     )
 
 

@@ -1,7 +1,7 @@
-"""Who is there: the crowd that is priced, and its figures in formulas.
+"""The crowd that is priced, and its figures in formulas.
 
-People come as a Poisson stream and stay for an exponential time, so with N people and a mean stay T there are ``N / T`` joins a
-second; what is done on joining and then every b is done ``1 + 1 / (e^(b/T) - 1)`` times in a stay.
+Visitors arrive as a Poisson stream and visits are exponential, so N people and a mean visit T make ``N / T`` joins a
+second; what is done on joining and then every b is done ``1 + 1 / (e^(b/T) - 1)`` times in a visit.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ PEOPLE_MAX: Final = 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CrowdProfile:
-    """Who is there.
+    """The crowd that is priced.
 
     Attributes:
         people: How many at a time.
-        visit_s: How long they stay, on average.
-        mood_changes: How often a person's mood changes in a stay.
-        hours: How many hours a day they are there.
+        visit_s: The mean visit.
+        mood_changes: How often a person's mood changes in a visit.
+        hours: How many hours a day the crowd is there.
         leaves_share: The share of leaves that arrive.
     """
 
@@ -42,7 +42,7 @@ class CrowdProfile:
         if not 0 < self.hours <= 24:
             raise ConfigError(f"hours must be above 0 and at most 24, not {self.hours}")
         if not 1 <= self.visit_s <= MONTH_DAYS * 86_400:
-            raise ConfigError(f"a stay must be from 1 s to {MONTH_DAYS} days, not {self.visit_s:,} s")
+            raise ConfigError(f"a visit must be from 1 s to {MONTH_DAYS} days, not {self.visit_s:,} s")
         if not 0 <= self.mood_changes <= 1_000:
             raise ConfigError(f"mood changes must be from 0 to 1,000, not {self.mood_changes:,}")
         if not 0 <= self.leaves_share <= 1:
@@ -55,34 +55,34 @@ class CrowdFigures:
     def __init__(self, profile: CrowdProfile) -> None:
         self.profile = profile
         self.people = given(profile.people, "people", "people")
-        self.stay = given(profile.visit_s, "stay", "s")
-        self.moods = given(profile.mood_changes, "moods", "a stay")
-        self.leaves = given(profile.leaves_share, "goodbyes", "a stay")
+        self.visit = given(profile.visit_s, "visit", "s")
+        self.moods = given(profile.mood_changes, "moods", "a visit")
+        self.leaves = given(profile.leaves_share, "leaves", "a visit")
         self.month = (MONTH_DAYS * given(profile.hours, "hours", "a day") * 3_600).named("month", "s")
-        self.joins = (self.people * self.month / self.stay).named("joins", "a month")
+        self.joins = (self.people * self.month / self.visit).named("joins", "a month")
 
     def repeats(self, every: Figure) -> Figure:
-        """Return how often in a stay is done what is done on joining and then every so often, the joining left out."""
-        return 1 / (exp(every / self.stay) - 1)
+        """Return how often in a visit something is done that is repeated at an interval, joining not counted."""
+        return 1 / (exp(every / self.visit) - 1)
 
     def polls(self, every: Figure) -> Figure:
         """Return polls a month: on joining, and then every so often."""
         return (self.joins * (1 + self.repeats(every))).named("polls", "a month")
 
     def reports_per_visit(self, heartbeat: Figure, *, mood_renews: bool) -> Figure:
-        """Return the reports in a stay of a visitor who reports joining, moods and leaving, and otherwise sends heartbeats.
+        """Return the reports in a visit: joining, moods, the leave, and heartbeats in between.
 
         Args:
             heartbeat: The time between two heartbeats.
             mood_renews: Whether a change of mood is a heartbeat, too, so that the next is due a whole interval later.
         """
         if mood_renews:
-            rate = (1 + self.moods).named("endings", "a stay: a mood, or the stay itself")
-            signs = rate / (exp(rate * heartbeat / self.stay) - 1)
+            rate = (1 + self.moods).named("endings", "a visit: a change of mood, or its end")
+            heartbeats = rate / (exp(rate * heartbeat / self.visit) - 1)
         else:
-            signs = self.repeats(heartbeat)
-        return (1 + self.moods + self.leaves + signs.named("signs", "of life in a stay")).named(
-            "reports_per_stay", "a stay"
+            heartbeats = self.repeats(heartbeat)
+        return (1 + self.moods + self.leaves + heartbeats.named("heartbeats_per_visit", "a visit")).named(
+            "reports_per_visit", "a visit"
         )
 
     def cached(self, lifetime: Figure, requests: Figure) -> Figure:

@@ -110,7 +110,7 @@ def claims(book: Book) -> tuple[Claim, ...]:
     """Check the document from top to bottom."""
     item = book.item
     crowd = CrowdProfile(people=PEOPLE, visit_s=VISIT_S)
-    held = CrowdProfile(people=PEOPLE, visit_s=Decimal(MONTH_S), mood_changes=Decimal(0))
+    permanent = CrowdProfile(people=PEOPLE, visit_s=Decimal(MONTH_S), mood_changes=Decimal(0))
 
     def price(key: str) -> str:
         entry = item(f"cloudflare.{key}")
@@ -127,10 +127,10 @@ def claims(book: Book) -> tuple[Claim, ...]:
         return f"{money(bill(strategy, at, book, plan='paid').total_usd)}/month"
 
     samples = PEOPLE * 3 // 100
-    beats = samples * 2 * 60 * 24
+    heartbeats = samples * 2 * 60 * 24
     fast, slow = PEOPLE * 6 * 60 * 24, PEOPLE * 2 * 60 * 24
-    coin = sampled().accuracy(CrowdFigures(crowd))
-    assert coin.bias is not None
+    sampling = sampled().accuracy(CrowdFigures(crowd))
+    assert sampling.bias is not None
     duration = item("cloudflare.object_gb_s")
     per_gb_s = duration.price / duration.per
     object_bill = bill(durable_object(), crowd, book, plan="paid")
@@ -139,8 +139,8 @@ def claims(book: Book) -> tuple[Claim, ...]:
         return f"{DAY_S // cache_s:,}/day and data center"
 
     return (
-        Claim("accuracy of a 3 % coin for each beat", "~5-10 %", f"{1 + coin.bias:.1f} times the truth; 8 times where joining forces a beat", False,
-              "a lease of four beats counts whoever beat in any of the four: 1 - 0.97^4 = 11.5 % of people, divided by 3 %"),
+        Claim("accuracy of sampling 3 % of heartbeats", "~5-10 %", f"{1 + sampling.bias:.1f} times the truth; 8 times where joining forces a heartbeat", False,
+              "a lease of four heartbeats counts each visitor who sent any of the four: 1 - 0.97^4 = 11.5 % of people, divided by 3 %"),
         Claim("accuracy of 3 % of people, had it been that", "~5-10 %", ", ".join(f"{_sample_error(people):.0%} at {people:,}" for people in (247, 1_000, 10_000)), False,
               "the error of a fixed share falls with the crowd: sqrt(0.97 / (0.03 N)); 5 to 10 % only from about 3,200 to 12,900 people"),
         Claim("Worker requests", "$0.50/million", price("workers_requests"), False, "$0.50 was a usage model that was retired; CPU time comes on top"),
@@ -149,36 +149,36 @@ def claims(book: Book) -> tuple[Claim, ...]:
         Claim("free Worker requests", "100,000/day", free("workers_requests"), True, "then every call fails until midnight UTC"),
         Claim("free KV reads", "100,000/day", free("kv_reads"), True, ""),
         Claim("free KV writes", "1,000/day", free("kv_writes"), True, "one in 86 s; and never more than one a second to a key"),
-        Claim("heartbeat writes: 300 x 2/min", "864,000/day", f"{beats:,}/day", True, f"10 a second, where one key takes one; {charge('kv_writes', beats)}"),
+        Claim("heartbeat writes: 300 x 2/min", "864,000/day", f"{heartbeats:,}/day", True, f"10 a second, where one key takes one; {charge('kv_writes', heartbeats)}"),
         Claim("reads: 10,000 x 6/min", "8.64 M/day", f"{fast:,}/day", False, "ten times as many: 10,000 x 6 x 60 x 24"),
-        Claim("KV reads with a cache of 5 s", "288,000/day", reads(5), False, "a cache asks once in its lifetime, however many people ask it; dividing reads by 30 means nothing"),
-        Claim("Worker requests in all", "9.5 M/day, ~$4.50", f"{fast + beats:,}/day, {charge('workers_requests', fast + beats)}", False,
+        Claim("KV reads with a cache of 5 s", "288,000/day", reads(5), False, "a cache asks once in its lifetime, regardless of the number of visitors; dividing reads by 30 means nothing"),
+        Claim("Worker requests in all", "9.5 M/day, ~$4.50", f"{fast + heartbeats:,}/day, {charge('workers_requests', fast + heartbeats)}", False,
               "ten times as many reads; and the sum of a day stands where that of a month should"),
         Claim("KV reads, their cost", "~$0.09", charge("kv_reads", DAY_S // 5), False, "within what is included"),
-        Claim("KV writes, their cost", "~$4.30", charge("kv_writes", beats), False, "that is a day; a month is 30"),
+        Claim("KV writes, their cost", "~$4.30", charge("kv_writes", heartbeats), False, "that is a day; a month is 30"),
         Claim("monthly estimate, polls every 10 s", "~$270", total(sampled_cached(poll_s=Decimal(10), cache_s=Decimal(5))), False,
               "every poll is a Worker request, cached or not"),
         Claim("reads: 10,000 x 2/min", "2.88 M/day", f"{slow:,}/day", False, "ten times as many: 10,000 x 2 x 60 x 24"),
         Claim("KV reads with a cache of 5 s, 10 s, 30 s", "480,000, 240,000, 48,000/day", f"{DAY_S // 5:,}, {DAY_S // 10:,}, {DAY_S // 30:,}/day and data center", False,
               "one in a lifetime; KV itself caches no shorter than 30 s"),
-        Claim("final architecture, writes alone", "~$130", charge("kv_writes", beats), False, "a million writes are included"),
+        Claim("final architecture, writes alone", "~$130", charge("kv_writes", heartbeats), False, "a million writes are included"),
         Claim("final architecture, all", "~$130", total(sampled_cached()), False, "864 million Worker requests a month are missing"),
-        Claim("lazy writes", "216,000/day, ~$32", f"{_writes(lazy(job_s=Decimal(MONTH_S)), held):,}/day, {charge('kv_writes', 216_000)}", False,
-              "a million writes are included; it holds for 300 sampled people. With a coin for each beat nearly every report is somebody else's"),
-        Claim("lazy writes, all", "~$32", total(lazy()), False, "joins, moods and goodbyes are writes too; so are deletes; and the Worker requests are missing"),
+        Claim("lazy writes", "216,000/day, ~$32", f"{_writes(lazy(job_s=Decimal(MONTH_S)), permanent):,}/day, {charge('kv_writes', 216_000)}", False,
+              "a million writes are included; it holds for 300 sampled people. Where heartbeats are sampled, nearly every report is another visitor's"),
+        Claim("lazy writes, all", "~$32", total(lazy()), False, "joins, moods and leaves are writes too; so are deletes; and the Worker requests are missing"),
         Claim("sessions a day: 10,000 x 24 h / 15 min", "960,000", f"{PEOPLE * DAY_S // int(VISIT_S):,}", True, ""),
         Claim("write-minimal, writes", "~2 M/day, 60 M/month, $300", f"{_writes(write_minimal(), crowd):,}/day, {charge('kv_writes', _writes(write_minimal(), crowd))}", False,
               "960,000 joins and as many moods are 1.92 million; a million a month are included"),
         Claim("write-minimal, all", "$300", total(write_minimal()), False, "the polls are missing"),
         Claim("Durable Object duration", "$0.001/GB-s", f"${per_gb_s:f}/GB-s after {number(duration.included['paid'])} a month", False,
               "80 times too high: $12.50 is for a million"),
-        Claim("Durable Object memory", "~100 KB per 1,000 connections", "128 MB for each object", False, "billed whole while it is awake, whatever it uses; connections are not billed"),
+        Claim("Durable Object memory", "~100 KB per 1,000 connections", "128 MB for each object", False, "billed whole while it is awake, regardless of use; connections are not billed"),
         Claim("connection-minutes: 10,000 x 24 h x 30 days", "432 M", f"{PEOPLE * MONTH_S // 60:,}", True, "but nothing is billed by them"),
         Claim("0.0001 GB x 432 M x 60 s x $0.001", "~$2.60", money(Decimal("0.0001") * 432_000_000 * 60 * Decimal("0.001")), False,
               "a thousand times as much; and the units are wrong: 0.0001 GB is for 1,000 connections, 432 M minutes are of single ones"),
         Claim("pay per duration, not per request", "yes", "both", False, "requests, duration and rows; messages count a twentieth, and each connect a whole request and a Worker request"),
         Claim("10,000 people on Durable Objects", "~$8", f"{money(bill(_bare(), replace(crowd, mood_changes=Decimal(0)), book, plan='paid').total)}/month", False,
-              f"its own stays of 15 min are 28.8 million connects a month, most of the bill; {money(bill(_bare(), held, book, plan='paid').total)} if nobody ever left; "
+              f"its own visits of 15 min are 28.8 million connects a month, most of the bill; {money(bill(_bare(), permanent, book, plan='paid').total)} if no visitor ever left; "
               f"{money(object_bill.total)} with moods, pushes and snapshots"),
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Numbers that remember how they were computed.
 
 A ``Figure`` is computed with as any number is; beside its value it carries the formula, once in words and once with the numbers put in.
-So each formula is written once, as code, and ``--explain`` prints what was computed and not what somebody wrote beside it.
+So each formula is written once, as code, and ``--explain`` prints what was computed, not a text that was written beside it.
 
 ::
 

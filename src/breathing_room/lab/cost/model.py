@@ -1,4 +1,4 @@
-"""The bill: what a month of a strategy takes, priced, and what it puts on what cannot be bought.
+"""The bill: what a month of a strategy takes, priced, and its loads on limits that cannot be raised.
 
 Theory of operation
 -------------------
@@ -63,13 +63,13 @@ class Bill:
 
     Attributes:
         strategy: Which.
-        crowd: For whom.
+        crowd: The crowd that it is for.
         plan: On what plan.
         currency: Of the provider.
         base: What the plan costs before anything is used.
         lines: What is used, and what that costs.
         loads: What has limits, the plan's daily ones first.
-        accuracy: What the count is worth.
+        accuracy: Error and bias of the count.
         usd: Dollars for one of the currency.
     """
 
@@ -120,7 +120,7 @@ def bill(strategy: Strategy, crowd: CrowdProfile, book: Book, *, plan: str, roun
 
     Args:
         strategy: How the room is run.
-        crowd: Who is there.
+        crowd: The crowd.
         book: The prices.
         plan: The provider's plan. Where it has no such plan, the cheapest one that has a price.
         rounding: One of ``ROUNDINGS``.

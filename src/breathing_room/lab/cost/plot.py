@@ -27,7 +27,7 @@ def plot(strategies: Sequence[Strategy], crowd: CrowdProfile, book: Book, *, pla
 
     Args:
         strategies: At least one.
-        crowd: How long people stay, and so on; how many there are matters only for the mark.
+        crowd: The crowd; its size matters only for the mark.
         book: The prices.
         plan: The plan.
         rounding: How what is billed is rounded.
@@ -52,5 +52,5 @@ def plot(strategies: Sequence[Strategy], crowd: CrowdProfile, book: Book, *, pla
             people for people in breaks_at(strategy, crowd, book, plan=plan).values() if people <= PEOPLE_HIGH
         ]
         series.append(Series(strategy.name, points, max(min(breaks), PEOPLE_LOW) if breaks else None))
-    title = f"A month, {plan} plan, stays of {number(crowd.visit_s / 60)} min, {number(crowd.hours)} h a day"
+    title = f"A month, {plan} plan, visits of {number(crowd.visit_s / 60)} min, {number(crowd.hours)} h a day"
     return draw(series, title, mark=crowd.people if mark else None)

@@ -14,11 +14,11 @@ UNVERIFIED: Final = "M"
 
 
 def describe(made: Bill, breaks: dict[str, int]) -> dict[str, Any]:
-    """Say a bill; money as text, to the cent.
+    """Return a bill as plain values; money as text, to the cent.
 
     Args:
         made: The bill.
-        breaks: At how many people which limit breaks.
+        breaks: The size of the crowd that breaks each limit.
     """
     error = made.accuracy.error
     return {
@@ -69,7 +69,7 @@ def describe(made: Bill, breaks: dict[str, int]) -> dict[str, Any]:
 
 
 def notes(bills: Iterable[Bill], today: date) -> list[str]:
-    """Say what the bills rest on that is not the vendor's own text, or was read long ago."""
+    """List the prices that are not from the vendor's own text, or were read long ago."""
     sources = tuple(dict.fromkeys(source for made in bills for source in made.sources))
     found = [f"{source.grade}  {source.url}, {source.checked}" for source in sources if source.grade != "V"]
     return sorted(found, reverse=True) + old(sources, today)
@@ -82,7 +82,7 @@ def worst_grade(made: Bill) -> str:
 
 
 def broken_words(load: Load, at_people: int | None) -> str:
-    """Say a limit that is broken."""
+    """Format a limit that is broken."""
     from_people = "" if at_people is None else f", from {at_people:,} people"
     return f"{load.title}{from_people}"
 

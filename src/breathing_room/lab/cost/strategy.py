@@ -6,7 +6,7 @@ A strategy has three parts: how people *report*, how the room *stores* what they
 kind, its words for the table, and its formulas. What a month takes of the price book is the sum of the parts (``composed``).
 
 What can be set about a strategy are its *knobs*: the parameters of the function that builds it, or of those that build its parts, each
-declared with ``knob()`` as the parameter's default. A ``Builder`` checks the settings, and hands them to that function as figures that print themselves:
+declared with ``knob()`` as the parameter's default. A ``Builder`` checks the settings, and passes them to that function as figures that print themselves:
 
 ::
 
@@ -45,12 +45,12 @@ LoadsOf: TypeAlias = Callable[[CrowdFigures, Usage, str], Iterable[LimitedLoad]]
 """What is limited, of a crowd, its usage and the plan."""
 
 
-# --- What a count is worth ----------------------------------------------------------------------------------------
+# --- Accuracy of a count ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What a count is worth.
+    """Error and bias of a count.
 
     Attributes:
         error: The relative standard error; None where it means nothing.
@@ -70,7 +70,7 @@ class Accuracy:
         return (self.error.value**2 + self.bias**2).sqrt()
 
 
-EXACT: Final = Accuracy(figure(0), Decimal(0), "everybody is counted")
+EXACT: Final = Accuracy(figure(0), Decimal(0), "every visitor is counted")
 
 
 def exact(crowd: CrowdFigures) -> Accuracy:
@@ -107,14 +107,14 @@ class Reporting:
     """How people report.
 
     Attributes:
-        kind: Who reports, and when: no client; all of them, each heartbeat; a coin for each heartbeat; a share of the people; all of
+        kind: Who reports, and when: no client; all of them, each heartbeat; a random share of the heartbeats; a share of the visitors; all of
             them, each change; a panel of a fixed size; a socket, whose client sends; a connection to a service.
         words: The same for the table.
         reports: How many reports a month has.
-        accuracy: What the count is worth.
+        accuracy: Error and bias of the count.
     """
 
-    kind: Literal["none", "heartbeats", "coin", "sample", "changes", "panel", "sockets", "connections"]
+    kind: Literal["none", "heartbeats", "legacy", "sample", "changes", "panel", "sockets", "connections"]
     words: str
     reports: Callable[[CrowdFigures], Figure]
     accuracy: Callable[[CrowdFigures], Accuracy]
@@ -186,7 +186,7 @@ def fixed_panel(size: Figure, heartbeat_s: Figure, *, mood_renews: bool = True) 
         return EXACT if share.value == 1 else unbiased(sample_error(crowd, share))
 
     return Reporting(
-        "panel", "a panel of a fixed size: changes, and rarely a sign of life", reports, accuracy
+        "panel", "a panel of a fixed size: changes, and occasional heartbeats", reports, accuracy
     )
 
 
@@ -205,7 +205,7 @@ def every(month: Figure, seconds: Figure) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """What a bill rests on beside its prices.
+    """What a bill assumes beside its prices.
 
     Attributes:
         text: What is assumed.
@@ -237,7 +237,7 @@ class Strategy:
         reading: How people read the number.
         usage: How much of each item of the provider a month takes.
         loads: What is limited.
-        assumptions: What the bill rests on beside its prices.
+        assumptions: What the bill assumes beside its prices.
         provider: Who sends the bill.
         plans: The provider's plans that it can be run on, the dearest last.
         larger_plan: The plan for a crowd, where the one that was asked for does not exist; None: the last of ``plans``.
@@ -257,7 +257,7 @@ class Strategy:
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def accuracy(self, crowd: CrowdFigures) -> Accuracy:
-        """Return what the count is worth."""
+        """Return error and bias of the count."""
         return self.reporting.accuracy(crowd)
 
     def plan_of(self, crowd: CrowdFigures, plan: str) -> str:

@@ -89,8 +89,8 @@ def cost_body(book: Book, people: int, visit_s: Decimal, error_percent: Decimal,
 
     Args:
         book: The prices.
-        people: How many there are.
-        visit_s: How long they stay.
+        people: The size of the crowd.
+        visit_s: The mean visit.
         error_percent: The standard error that is asked for.
         day: The day, as ``YYYY-MM-DD``: prices grow old.
     """
@@ -157,7 +157,7 @@ class CostPage:
 
 
 def decode_query(query: Any) -> tuple[int, Decimal, Decimal]:
-    """Read who is there, and how accurate the count shall be.
+    """Decode the crowd and the standard error that is asked for.
 
     Raises:
         ClientError: ``bad_cost``.

@@ -6,8 +6,8 @@ A crowd has a size, and keeps it: for everybody who leaves somebody else comes. 
 Poisson process, and both are memoryless: instead of a timer for everybody there is one clock for the crowd, which ticks
 at the sum of all rates and each time picks somebody at random. That has the same law.
 
-How people come in, hear of the room and say goodbye is for the kinds of crowd to say: ``SocketCrowd`` over sockets,
-``PollCrowd`` and ``CoinCrowd`` over HTTP. All of them look up now and then, and set what the room says against their own number.
+How people come in, hear of the room and say goodbye is for the kinds of crowd to say: ``SocketLoad`` over sockets,
+``PollLoad`` and ``CoinCrowd`` over HTTP. All of them look up now and then, and set what the room says against their own number.
 
 A crowd knows its own people and nobody else. Other people are, or may be, in the room if it was not known to be empty before, or
 if it counts more than ours can be. From then on counts are not judged, except those below our own number: others can only add. A
@@ -54,8 +54,8 @@ class LoadPlan:
         mood_changes: The mean number of times that somebody changes mood in one stay.
         joins_per_s: How fast the crowd gathers; None for as fast as it can.
         duration_ms: When it ends, counted from its beginning; None for when it is stopped.
-        look_ms: How often what the room says is set against the number of people in the crowd.
-        leaves_share: The share of goodbyes that arrive, of people who poll.
+        observe_ms: How often what the room says is set against the number of people in the crowd.
+        leaves_share: The share of leaves that arrive, of people who poll.
         alone: Whether the caller knows that there is no other visitor: what the room counts beyond the crowd is an error then.
         seed: Where moods, stays and waits come from. Visitor ids do not: two crowds are never the same people.
     """
@@ -68,7 +68,7 @@ class LoadPlan:
     mood_changes: float = 1.0
     joins_per_s: float | None = None
     duration_ms: int | None = None
-    look_ms: int = 10_000
+    observe_ms: int = 10_000
     leaves_share: float = 1.0
     alone: bool = False
     seed: int | None = None
@@ -79,17 +79,17 @@ class RoomView:
     """A room as it is before a crowd comes.
 
     Attributes:
-        rules: How it works.
+        info: How the room works.
         presence: Who is in it.
         moods: What the crowd will feel.
     """
 
-    rules: RoomInfo
+    info: RoomInfo
     presence: Presence
     moods: tuple[str, ...]
 
 
-async def look(plan: LoadPlan) -> RoomView:
+async def inspect_room(plan: LoadPlan) -> RoomView:
     """Look into a room before going in: is it there, how does it work, who is in it, and what can be felt?
 
     Raises:
@@ -101,15 +101,15 @@ async def look(plan: LoadPlan) -> RoomView:
         presence = await anext(aiter(room))
     line = HttpClient(Timing().answer_s)
     try:
-        rules = await fetch_room_info(line, plan.url, plan.room)
+        info = await fetch_room_info(line, plan.url, plan.room)
     except ConnectionLostError as lost:
         raise UnreachableError(redacted_url(plan.url), lost.reason) from None
     finally:
         line.close()
     for mood in plan.moods:
-        if mood not in rules.moods:
-            raise HostError(f"the moods of {rules.room} are {', '.join(rules.moods)}; {mood} is none of them")
-    return RoomView(rules, presence, plan.moods or rules.moods)
+        if mood not in info.moods:
+            raise HostError(f"the moods of {info.room} are {', '.join(info.moods)}; {mood} is none of them")
+    return RoomView(info, presence, plan.moods or info.moods)
 
 
 class Participant(Protocol):
@@ -137,24 +137,24 @@ class LoadGenerator(Generic[P]):
 
     Args:
         plan: What they do.
-        sight: What there is before they come.
+        view: What there is before they come.
     """
 
     mode: ClassVar[str]
-    tally: LoadStats
+    stats: LoadStats
 
-    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
+    def __init__(self, plan: LoadPlan, view: RoomView) -> None:
         self.plan = plan
-        self.moods = sight.moods
-        self.presence = sight.presence
+        self.moods = view.moods
+        self.presence = view.presence
         """What the room said last, before the crowd began to leave."""
-        self.others = sight.presence.low
+        self.others = view.presence.low
         """People who were in the room already, at least."""
-        self.others_since_s: float | None = None if plan.alone or sight.presence.high == 0 else 0.0
+        self.others_since_s: float | None = None if plan.alone or view.presence.high == 0 else 0.0
         """When other people were noticed, in seconds since the crowd began: 0 where they may have been there before."""
         self.here = 0
         """People who were welcomed and have not gone."""
-        self.looks = Observations()
+        self.observations = Observations()
         self.rng = Random(plan.seed)  # noqa: S311 - a crowd keeps no secret
         self._inside: list[P] = []
         self._own = ExpectedCount()
@@ -177,14 +177,14 @@ class LoadGenerator(Generic[P]):
     async def run(self) -> None:
         """Come, stay, and leave."""
         duration_s = None if self.plan.duration_ms is None else self.plan.duration_ms / 1000
-        self.tally.began_at_s = asyncio.get_running_loop().time()
+        self.stats.began_at_s = asyncio.get_running_loop().time()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(duration_s) as self._deadline, asyncio.TaskGroup() as tasks:
-                for work in (self._gather(), *self._work(), self._live(), self._look_up()):
+                for work in (self._join_all(), *self._work(), self._churn(), self._observe_repeatedly()):
                     tasks.create_task(work)
-        self.tally.end(asyncio.get_running_loop().time(), self.here)
-        if self._has_not_looked():
-            await self._look_once()
+        self.stats.end(asyncio.get_running_loop().time(), self.here)
+        if self._last_observation_is_old():
+            await self._observe()
         self._ending = True
         await self._leave()
 
@@ -197,16 +197,16 @@ class LoadGenerator(Generic[P]):
 
     def summary(self) -> dict[str, Any]:
         """Say what the crowd saw, in plain values; before the end as well."""
-        last, since_s = self.looks.last, self.others_since_s
+        last, since_s = self.observations.last, self.others_since_s
         return {
             "mode": self.mode,
             "people": self.plan.people,
             "others": self.others,
             "others_since_ms": None if since_s is None else round(1000 * since_s),
-            "present": self.here if self.tally.stayed is None else self.tally.stayed,
+            "present": self.here if self.stats.present_at_end is None else self.stats.present_at_end,
             "count": None if last is None else last.count,
-            **self.tally.summary(self.plan.people),
-            **self.looks.summary(),
+            **self.stats.summary(self.plan.people),
+            **self.observations.summary(),
         }
 
     # --- What a kind of crowd says ----------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class LoadGenerator(Generic[P]):
         """List what else is to be done at the same time while the crowd is there."""
         raise NotImplementedError
 
-    async def _glance(self) -> Presence:
+    async def _read_presence(self) -> Presence:
         """Read what the room says now.
 
         Raises:
@@ -231,32 +231,32 @@ class LoadGenerator(Generic[P]):
         """Let everybody say goodbye."""
         raise NotImplementedError
 
-    def _send_for_another(self) -> None:
+    def _add_participant(self) -> None:
         """Have somebody else come."""
         raise NotImplementedError
 
-    def _feel(self, person: P) -> None:
+    def _report_mood(self, person: P) -> None:
         """Let somebody tell the mood that they have now."""
         raise NotImplementedError
 
-    def _go(self, person: P) -> None:
+    def _start_leaving(self, person: P) -> None:
         """Let somebody say goodbye, who is not here any more."""
         raise NotImplementedError
 
     # --- What all do ------------------------------------------------------------------------------------------
 
-    async def _gather(self) -> None:
+    async def _join_all(self) -> None:
         """Let everybody come, at the pace of the plan."""
         loop, pace = asyncio.get_running_loop(), self.plan.joins_per_s
         for index in range(self.plan.people):
-            wait_s = 0.0 if pace is None else self.tally.began_at_s + index / pace - loop.time()
+            wait_s = 0.0 if pace is None else self.stats.began_at_s + index / pace - loop.time()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             self._expected += 1
-            self._note()
-            self._send_for_another()
+            self._note_bounds()
+            self._add_participant()
 
-    async def _live(self) -> None:
+    async def _churn(self) -> None:
         """Let people leave and change mood: a Poisson process of both together."""
         loop, plan = asyncio.get_running_loop(), self.plan
         leaves_per_s = 1000 / plan.visit_ms if plan.visit_ms else 0.0
@@ -271,26 +271,26 @@ class LoadGenerator(Generic[P]):
             if (early_s := at_s - loop.time()) > 0:
                 await asyncio.sleep(early_s)
             if wait_s <= REDRAW_S and self._inside:
-                self._turn(
+                self._leave_or_change_mood(
                     self.rng.choice(self._inside), leaves=self.rng.random() * rate_per_s < leaves_per_s
                 )
 
-    def _turn(self, person: P, *, leaves: bool) -> None:
+    def _leave_or_change_mood(self, person: P, *, leaves: bool) -> None:
         if not person.here:
             return
         if leaves:
             self.here -= 1
-            self.tally.left += 1
+            self.stats.left += 1
             self._leaving.add(person)
-            self._note()
-            self._go(person)
-            self._send_for_another()
+            self._note_bounds()
+            self._start_leaving(person)
+            self._add_participant()
         elif others := [mood for mood in self.moods if mood != person.mood]:
             person.mood = self.rng.choice(others)
-            self.tally.mood_changes += 1
-            self._feel(person)
+            self.stats.mood_changes += 1
+            self._report_mood(person)
 
-    def _note(self) -> None:
+    def _note_bounds(self) -> None:
         """Note how many of our own people the room may count from now on."""
         now_s = asyncio.get_running_loop().time()
         self._own.record(now_s, low=self.here, high=self._expected + len(self._leaving))
@@ -299,7 +299,7 @@ class LoadGenerator(Generic[P]):
         """Note that the room has heard that a person left, or never will."""
         if person in self._leaving:
             self._leaving.discard(person)
-            self._note()
+            self._note_bounds()
 
     def _enter(self, person: P) -> None:
         """Note that somebody is inside."""
@@ -310,9 +310,9 @@ class LoadGenerator(Generic[P]):
         """Note that the room has taken somebody in, who is here now."""
         assert person.here
         self.here += 1
-        self._note()
-        if self.tally.gathered_at_s is None and self.tally.joined >= self.plan.people:
-            self.tally.gathered_at_s = asyncio.get_running_loop().time()
+        self._note_bounds()
+        if self.stats.gathered_at_s is None and self.stats.joined >= self.plan.people:
+            self.stats.gathered_at_s = asyncio.get_running_loop().time()
 
     def _exit(self, person: P) -> None:
         """Note that somebody is outside. Whoever is still here was thrown out."""
@@ -323,42 +323,45 @@ class LoadGenerator(Generic[P]):
             person.place = -1
         if person.here:
             self.here -= 1
-            self._note()
+            self._note_bounds()
 
-    def _give_up(self, *, replaced: bool = False) -> None:
+    def _count_rejection(self, *, replaced: bool = False) -> None:
         """Note that a person was sent away for good; when as many were as were to come, there is nothing left to wait for."""
         self._given_up += 1
         self._expected -= not replaced
-        self._note()
+        self._note_bounds()
         if self._given_up == self.plan.people:
             self.stop()
 
-    async def _look_up(self) -> None:
+    async def _observe_repeatedly(self) -> None:
         """Look at the room, over and over, however long a look takes."""
-        loop, at_s = asyncio.get_running_loop(), self.tally.began_at_s
-        while self.plan.look_ms:
-            at_s += self.plan.look_ms / 1000
+        loop, at_s = asyncio.get_running_loop(), self.stats.began_at_s
+        while self.plan.observe_ms:
+            at_s += self.plan.observe_ms / 1000
             await asyncio.sleep(max(0.0, at_s - loop.time()))
-            await self._look_once()
+            await self._observe()
 
-    def _has_not_looked(self) -> bool:
+    def _last_observation_is_old(self) -> bool:
         """Tell whether the last look is so long ago that another one at the end says something else."""
-        ago_s = asyncio.get_running_loop().time() - self.tally.began_at_s
-        return self.looks.last is None or ago_s - self.looks.last.at_s > self.plan.look_ms / 10_000
+        ago_s = asyncio.get_running_loop().time() - self.stats.began_at_s
+        return (
+            self.observations.last is None
+            or ago_s - self.observations.last.at_s > self.plan.observe_ms / 10_000
+        )
 
-    async def _look_once(self) -> None:
+    async def _observe(self) -> None:
         try:
-            presence = await self._glance()
+            presence = await self._read_presence()
         except ConnectionLostError:
             return  # Who cannot see anything has nothing to compare.
-        tally, now_s = self.tally, asyncio.get_running_loop().time()
+        stats, now_s = self.stats, asyncio.get_running_loop().time()
         own, fewest, most = self.own(now_s - self._in_flight_s(presence))
         if presence.low > most and self.others_since_s is None and not self.plan.alone:
-            self.others_since_s = now_s - tally.began_at_s
-        self.looks.add(
+            self.others_since_s = now_s - stats.began_at_s
+        self.observations.add(
             Observation(
-                at_s=now_s - tally.began_at_s,
-                gathered=tally.gathered_at_s is not None,
+                at_s=now_s - stats.began_at_s,
+                gathered=stats.gathered_at_s is not None,
                 own=own,
                 own_low=fewest,
                 own_high=most,
@@ -368,6 +371,6 @@ class LoadGenerator(Generic[P]):
                 high=presence.high,
                 method=presence.method,
                 rate=presence.sample_rate,
-                sent=tally.sent(),
+                sent=stats.sent(),
             )
         )

@@ -39,7 +39,7 @@ from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode
 from breathing_room.lab.load.generator import LEAVE_S, LoadGenerator, LoadPlan, RoomView
-from breathing_room.lab.load.stats import HttpStats
+from breathing_room.lab.load.stats import HttpLoadStats
 
 # Twice what keeps a core busy on either side: 3,000 requests a second at 15 ms each are 45 on their way.
 DRIVERS: Final = 100
@@ -48,7 +48,7 @@ IN_FLIGHT_S: Final = 2.0
 """A report follows the answer to the first poll, behind what the carriers have in hand."""
 
 
-class Caller:
+class HttpParticipant:
     """Somebody who comes, asks and goes over HTTP.
 
     Attributes:
@@ -82,35 +82,35 @@ class Caller:
         raise NotImplementedError
 
 
-C = TypeVar("C", bound=Caller)
+C = TypeVar("C", bound=HttpParticipant)
 
 
-class HttpCrowd(LoadGenerator[C], Generic[C]):
+class HttpLoad(LoadGenerator[C], Generic[C]):
     """People over HTTP.
 
     Args:
         plan: What they do.
-        sight: What there is before they come.
+        view: What there is before they come.
     """
 
-    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
-        super().__init__(plan, sight)
-        self.tally: HttpStats = HttpStats()
-        self._presence = Endpoint.of(sight.rules.presence_url)
+    def __init__(self, plan: LoadPlan, view: RoomView) -> None:
+        super().__init__(plan, view)
+        self.stats: HttpLoadStats = HttpLoadStats()
+        self._presence = Endpoint.of(view.info.presence_url)
         self._heap: list[tuple[int, int, C]] = []
         self._pushed = 0
-        self._woken = asyncio.Event()
+        self._rescheduled = asyncio.Event()
         self._sent: asyncio.Queue[tuple[C, Any]] = asyncio.Queue()
         self._line = HttpClient(Timing().answer_s)
-        self._least_delay_ms = now_ms() - sight.presence.as_of_ms
+        self._least_delay_ms = now_ms() - view.presence.as_of_ms
 
     # --- What a kind of caller says ---------------------------------------------------------------------------
 
-    def _somebody(self) -> C:
+    def _new_participant(self) -> C:
         """Make somebody who comes now."""
         raise NotImplementedError
 
-    async def _carry(self, person: C, request: Any, line: HttpClient) -> None:
+    async def _send(self, person: C, request: Any, line: HttpClient) -> None:
         """Carry a request of somebody, and tell them what became of it.
 
         Raises:
@@ -119,7 +119,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         """
         raise NotImplementedError
 
-    def _part(self, person: C) -> None:
+    def _send_leave(self, person: C) -> None:
         """Let somebody who has gone say goodbye, if they do and are not waiting for an answer."""
         raise NotImplementedError
 
@@ -132,8 +132,8 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
     def _drivers(self) -> int:
         return min(DRIVERS, self.plan.people)
 
-    def _send_for_another(self) -> None:
-        self._schedule(self._somebody())
+    def _add_participant(self) -> None:
+        self._schedule(self._new_participant())
 
     def _schedule(self, person: C) -> None:
         """Put somebody under the time at which they want to do something next."""
@@ -144,12 +144,12 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
                 self._pushed += 1
                 heapq.heappush(self._heap, (at_ms, self._pushed, person))
                 if self._heap[0][2] is person:
-                    self._woken.set()
+                    self._rescheduled.set()
 
     async def _keep_time(self) -> None:
         """Let everybody whose time has come hand over what they want to send."""
         while True:
-            self._woken.clear()
+            self._rescheduled.clear()
             at_ms = now_ms()
             while self._heap and self._heap[0][0] <= at_ms:
                 due_at_ms, _, person = heapq.heappop(self._heap)
@@ -162,7 +162,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
             wait_s = (self._heap[0][0] - now_ms()) / 1000 if self._heap else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    await self._woken.wait()
+                    await self._rescheduled.wait()
 
     async def _driver(self) -> None:
         """Carry one request after another."""
@@ -176,37 +176,37 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
 
     async def _serve(self, person: C, request: Any, line: HttpClient) -> None:
         try:
-            await self._carry(person, request, line)
+            await self._send(person, request, line)
         except ConnectionLostError as lost:
-            self.tally.ends[lost.reason] += 1
+            self.stats.ends[lost.reason] += 1
         except RefusedError as refusal:
-            self.tally.errors[refusal.code] += 1
+            self.stats.errors[refusal.code] += 1
             self._exit(person)
             replaced = person.gone
             person.here, person.gone = False, True
             self._has_left(person)
-            self._give_up(replaced=replaced)
+            self._count_rejection(replaced=replaced)
             return
         else:
             if not (person.here or person.gone):
                 person.here = True
-                self.tally.joined += 1
+                self.stats.joined += 1
                 self._enter(person)
                 self._welcome(person)
         if person.gone:
-            self._part(person)
+            self._send_leave(person)
         self._schedule(person)
 
-    def _feel(self, person: C) -> None:
+    def _report_mood(self, person: C) -> None:
         person.feel()
         self._schedule(person)
 
-    def _go(self, person: C) -> None:
+    def _start_leaving(self, person: C) -> None:
         person.here, person.gone = False, True
         self._exit(person)
-        self._part(person)
+        self._send_leave(person)
 
-    async def _glance(self) -> Presence:
+    async def _read_presence(self) -> Presence:
         try:
             self.presence = read_presence(await self._line.request(self._presence))
         except RefusedError as refusal:
@@ -226,7 +226,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
         """Let everybody say goodbye, each over the next line that is free."""
         self._sent = asyncio.Queue()
         for person in list(self._inside):
-            self._go(person)
+            self._start_leaving(person)
         carriers = [asyncio.create_task(self._driver()) for _ in range(self._drivers)]
         said = [asyncio.create_task(self._sent.join()), asyncio.create_task(self._empty.wait())]
         await asyncio.wait(said, timeout=LEAVE_S, return_when=asyncio.FIRST_COMPLETED)
@@ -239,7 +239,7 @@ class HttpCrowd(LoadGenerator[C], Generic[C]):
 # --- People who poll ----------------------------------------------------------------------------------------------
 
 
-class PollingCaller(Caller):
+class PollingParticipant(HttpParticipant):
     """Somebody who polls, and reports if asked."""
 
     __slots__ = ("parted", "poller")
@@ -263,33 +263,35 @@ class PollingCaller(Caller):
         self.poller.set_mood(self.mood, now_ms())
 
 
-class PollCrowd(HttpCrowd[PollingCaller]):
+class PollLoad(HttpLoad[PollingParticipant]):
     """People who poll, of whom those report who are asked."""
 
     mode: ClassVar[str] = "poll"
 
-    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
-        super().__init__(plan, sight)
-        self._rules = sight.rules
-        self._pages = Endpoints.of(sight.rules)
+    def __init__(self, plan: LoadPlan, view: RoomView) -> None:
+        super().__init__(plan, view)
+        self._info = view.info
+        self._pages = Endpoints.of(view.info)
 
-    def _somebody(self) -> PollingCaller:
+    def _new_participant(self) -> PollingParticipant:
         mood = self.rng.choice(self.moods)
         poller = Poller(
             secrets.token_urlsafe(VISITOR_BYTES),
-            room=self._rules.room,
-            heartbeat_ms=self._rules.heartbeat_ms,
+            room=self._info.room,
+            heartbeat_ms=self._info.heartbeat_ms,
             mood=mood,
             rng=self.rng,
             now_ms=now_ms(),
         )
-        return PollingCaller(mood, poller)
+        return PollingParticipant(mood, poller)
 
-    async def _carry(self, person: PollingCaller, request: Request | LeaveRequest, line: HttpClient) -> None:
+    async def _send(
+        self, person: PollingParticipant, request: Request | LeaveRequest, line: HttpClient
+    ) -> None:
         poller = person.poller
         match request:
             case LeaveRequest():
-                self.tally.goodbyes += 1
+                self.stats.leaves += 1
                 try:
                     await line.request(self._pages.leave, leave_body(request))
                 finally:
@@ -299,16 +301,16 @@ class PollCrowd(HttpCrowd[PollingCaller]):
                 poller.failed(request, now_ms())  # Nobody is there any more to send it.
                 return
             case PollRequest():
-                self.tally.reads += 1
+                self.stats.reads += 1
             case ReportRequest():
-                self.tally.reports += 1
+                self.stats.reports += 1
         try:
             self.presence = await send_request(request, poller, line, self._pages)
         except ConnectionLostError as lost:
-            self.tally.shed += isinstance(request, ReportRequest) and lost.retry_ms > 0
+            self.stats.shed += isinstance(request, ReportRequest) and lost.retry_ms > 0
             raise
 
-    def _part(self, person: PollingCaller) -> None:
+    def _send_leave(self, person: PollingParticipant) -> None:
         if person.parted or (person.poller.is_reporting and not self.is_ending):
             return
         person.parted = True
@@ -330,7 +332,7 @@ class Call(Enum):
     PRESENCE = auto()
 
 
-class LegacyCaller(Caller):
+class LegacyParticipant(HttpParticipant):
     """Somebody with a client of the planning document's kind.
 
     It sends a heartbeat on coming and on a change of mood. Every 30 s it flips a coin, and sends one with a chance of 3 %;
@@ -375,38 +377,38 @@ class LegacyCaller(Caller):
         self._forced = True
 
 
-class LegacyLoad(HttpCrowd[LegacyCaller]):
+class LegacyLoad(HttpLoad[LegacyParticipant]):
     """People with clients of the planning document's kind, half of which read their chance from the server."""
 
     mode: ClassVar[str] = "coin"
 
-    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
-        super().__init__(plan, sight)
+    def __init__(self, plan: LoadPlan, view: RoomView) -> None:
+        super().__init__(plan, view)
         self._came = 0
         self._pages = {
-            call: Endpoint.of(http_url(sight.rules.base, f"/api/{call.name.lower()}")) for call in Call
+            call: Endpoint.of(http_url(view.info.base, f"/api/{call.name.lower()}")) for call in Call
         }
 
-    def _somebody(self) -> LegacyCaller:
+    def _new_participant(self) -> LegacyParticipant:
         self._came += 1
-        return LegacyCaller(self.rng.choice(self.moods), reads_config=self._came % 2 == 0, rng=self.rng)
+        return LegacyParticipant(self.rng.choice(self.moods), reads_config=self._came % 2 == 0, rng=self.rng)
 
-    async def _carry(self, person: LegacyCaller, request: Call, line: HttpClient) -> None:
+    async def _send(self, person: LegacyParticipant, request: Call, line: HttpClient) -> None:
         if person.gone:
             return
         body = None
         if request is Call.HEARTBEAT:
-            self.tally.reports += 1
+            self.stats.reports += 1
             body = encode({"sessionId": person.session, "mood": person.mood})
         elif request is Call.PRESENCE:
-            self.tally.reads += 1
+            self.stats.reads += 1
         answer = await line.request(self._pages[request], body)
         if answer.status != OK:
             raise error_from_response(answer.status, answer.body, answer.headers.get("retry-after"))
         if request is Call.CONFIG:
             person.chance = _sample_rate(answer.body)
 
-    def _part(self, person: LegacyCaller) -> None:
+    def _send_leave(self, person: LegacyParticipant) -> None:
         """Go without a word: this kind has none."""
         self._has_left(person)
 

@@ -59,7 +59,7 @@ class Observation:
         return "covered" if self.low <= self.own_high else "outside"
 
     def rates(self, before: "Observation | None") -> dict[str, float]:
-        """Say how much of what was sent per second since the look before this one, or since the beginning."""
+        """Say how much of what was sent per second since the observation before this one, or since the beginning."""
         length_s = max(self.at_s - (before.at_s if before else 0.0), 1e-3)
         return {
             name: (count - (before.sent[name] if before else 0)) / length_s
@@ -69,48 +69,52 @@ class Observation:
 
 @dataclass(slots=True)
 class Observations:
-    """All looks, in their order.
+    """All observations, in their order.
 
     Attributes:
-        all: The looks.
-        on_look: Called with each, and the one before it.
+        all: The observations.
+        on_observation: Called with each, and the one before it.
     """
 
     all: list[Observation] = field(default_factory=list)
-    on_look: Callable[[Observation, Observation | None], None] = lambda _look, _before: None
+    on_observation: Callable[[Observation, Observation | None], None] = lambda _look, _before: None
 
     @property
     def last(self) -> Observation | None:
         """The latest."""
         return self.all[-1] if self.all else None
 
-    def add(self, look: Observation) -> None:
+    def add(self, observation: Observation) -> None:
         """Take one in."""
         before = self.last
-        self.all.append(look)
-        self.on_look(look, before)
+        self.all.append(observation)
+        self.on_observation(observation, before)
 
     def summary(self) -> dict[str, Any]:
-        """Judge the looks since all of the crowd had joined, in plain values.
+        """Judge the observations since all of the crowd had joined, in plain values.
 
         Returns:
             How many there were, how many intervals were ``covered`` or ``outside``; the mean of ``count / own - 1`` as ``bias``, and
-            the root of its mean square as ``error``, of those that gave a count, or None where others were in it; and the looks
+            the root of its mean square as ``error``, of those that gave a count, or None where others were in it; and the observations
             themselves.
         """
-        gathered = [look for look in self.all if look.gathered]
-        verdicts = Counter(look.verdict for look in gathered)
-        alone = not any(look.others for look in self.all)
+        gathered = [observation for observation in self.all if observation.gathered]
+        verdicts = Counter(observation.verdict for observation in gathered)
+        alone = not any(observation.others for observation in self.all)
         errors = (
-            [look.count / look.own - 1 for look in gathered if look.count is not None and look.own]
+            [
+                observation.count / observation.own - 1
+                for observation in gathered
+                if observation.count is not None and observation.own
+            ]
             if alone
             else []
         )
         return {
-            "looks": len(gathered),
+            "observations": len(gathered),
             "covered": verdicts["covered"],
             "outside": verdicts["outside"],
             "bias": round(statistics.fmean(errors), 4) if errors else None,
             "error": round(statistics.fmean(error**2 for error in errors) ** 0.5, 4) if errors else None,
-            "rows": [asdict(look) | {"verdict": look.verdict} for look in self.all],
+            "rows": [asdict(observation) | {"verdict": observation.verdict} for observation in self.all],
         }

@@ -32,7 +32,7 @@ TEXT, CLOSE, PING, PONG = (0x80 | opcode for opcode in (Opcode.TEXT, Opcode.CLOS
 class SlimSocket(asyncio.Protocol):
     """The client's end of a WebSocket. What happens is told to `opened`, `heard` and `lost`."""
 
-    __slots__ = ("_buffer", "_goodbye_said", "_how", "_key", "_open", "_parting", "_request", "_transport")
+    __slots__ = ("_buffer", "_close_sent", "_how", "_key", "_open", "_parting", "_request", "_transport")
 
     def __init__(self, request: str) -> None:
         """Prepare for connections, one at a time.
@@ -66,7 +66,7 @@ class SlimSocket(asyncio.Protocol):
 
     def close_normally(self) -> None:
         """Close with code 1000, which says that we leave."""
-        self._goodbye_said = True
+        self._close_sent = True
         self._write(Opcode.CLOSE, Close(NORMAL_CLOSURE, "").serialize())
 
     def again(self) -> Self:
@@ -105,7 +105,7 @@ class SlimSocket(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._buffer = b""
         self._open = False
-        self._goodbye_said = False
+        self._close_sent = False
         self._how, self._parting = str(ABNORMAL), error_from_close(ABNORMAL, "")
         self._key = generate_key()
         self._transport.write(f"{self._request}Sec-WebSocket-Key: {self._key}\r\n\r\n".encode("latin-1"))
@@ -168,7 +168,7 @@ class SlimSocket(asyncio.Protocol):
                 self.give_up("a broken close frame")
                 return
             self._how, self._parting = f"{close.code:d}", error_from_close(close.code, close.reason)
-            if not self._goodbye_said:
+            if not self._close_sent:
                 self._write(Opcode.CLOSE, payload)
             if self._transport is not None:
                 self._transport.close()

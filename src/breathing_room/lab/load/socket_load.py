@@ -23,7 +23,7 @@ from breathing_room.core.errors import ClientError
 from breathing_room.core.presence import Presence
 from breathing_room.lab.load.generator import LEAVE_S, LoadGenerator, LoadPlan, RoomView
 from breathing_room.lab.load.slim_socket import SlimSocket, handshake
-from breathing_room.lab.load.stats import SocketStats
+from breathing_room.lab.load.stats import SocketLoadStats
 
 # Twice what keeps a core busy on either side: 5,000 joins a second at 10 ms each are 50 in flight.
 CONNECTORS: Final = 100
@@ -45,12 +45,12 @@ class Stage(Enum):
     LEAVING = auto()
 
 
-class Person(SlimSocket):
+class SocketParticipant(SlimSocket):
     """Somebody in a crowd."""
 
     __slots__ = ("crowd", "early", "failures", "mood", "place", "settled", "stage", "visitor", "welcomed")
 
-    def __init__(self, crowd: "SocketCrowd") -> None:
+    def __init__(self, crowd: "SocketLoad") -> None:
         super().__init__(crowd.request)
         self.crowd = crowd
         self.visitor = secrets.token_urlsafe(VISITOR_BYTES)
@@ -89,14 +89,14 @@ class Person(SlimSocket):
 
     def heard(self, message: bytes, frame_bytes: int) -> None:
         """Count a message, and what it says of the room."""
-        tally = self.crowd.tally
-        tally.messages += 1
-        tally.bytes += frame_bytes
+        stats = self.crowd.stats
+        stats.messages += 1
+        stats.bytes += frame_bytes
         match read(message):
             case Presence() as presence:
                 self.crowd.hears(self, presence)
             case ClientError(code=code, status=status):
-                tally.errors[code] += 1
+                stats.errors[code] += 1
                 if self.stage is Stage.JOINING and is_final(status):
                     self.refuse(code)
 
@@ -115,30 +115,30 @@ def read(message: bytes) -> Presence | ClientError | None:
     return decoded if isinstance(decoded, Presence | ClientError) else None
 
 
-class SocketCrowd(LoadGenerator[Person]):
+class SocketLoad(LoadGenerator[SocketParticipant]):
     """People on sockets.
 
     Args:
         plan: What they do.
-        sight: What there is before they come.
+        view: What there is before they come.
     """
 
     mode: ClassVar[str] = "socket"
 
-    def __init__(self, plan: LoadPlan, sight: RoomView) -> None:
-        super().__init__(plan, sight)
-        parts = urlsplit(socket_url(sight.rules.base, sight.rules.room))
+    def __init__(self, plan: LoadPlan, view: RoomView) -> None:
+        super().__init__(plan, view)
+        parts = urlsplit(socket_url(view.info.base, view.info.room))
         self.request = handshake(parts.netloc.rpartition("@")[2], parts.path)
-        self.tally: SocketStats = SocketStats()
+        self.stats: SocketLoadStats = SocketLoadStats()
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "wss" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "wss" else None
-        self._due: asyncio.Queue[Person] = asyncio.Queue()
+        self._due: asyncio.Queue[SocketParticipant] = asyncio.Queue()
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
         return [self._connector() for _ in range(min(CONNECTORS, self.plan.people))]
 
-    async def _glance(self) -> Presence:
+    async def _read_presence(self) -> Presence:
         return self.presence
 
     def _in_flight_s(self, presence: Presence) -> float:
@@ -156,13 +156,13 @@ class SocketCrowd(LoadGenerator[Person]):
         for person in self._inside:
             person.abort()
 
-    def _send_for_another(self) -> None:
-        self._due.put_nowait(Person(self))
+    def _add_participant(self) -> None:
+        self._due.put_nowait(SocketParticipant(self))
 
-    def _feel(self, person: Person) -> None:
+    def _report_mood(self, person: SocketParticipant) -> None:
         person.feel()
 
-    def _go(self, person: Person) -> None:
+    def _start_leaving(self, person: SocketParticipant) -> None:
         person.leave()
 
     async def _connector(self) -> None:
@@ -185,14 +185,14 @@ class SocketCrowd(LoadGenerator[Person]):
                 if person.stage is Stage.AWAY:
                     person.abort()
 
-    def enters(self, person: Person) -> None:
+    def enters(self, person: SocketParticipant) -> None:
         """Note that somebody has sent the join."""
         self._enter(person)
-        if self.tally.gathered_at_s is None:
+        if self.stats.gathered_at_s is None:
             person.early = True
-            self.tally.last_join_at_s = asyncio.get_running_loop().time()
+            self.stats.last_join_at_s = asyncio.get_running_loop().time()
 
-    def hears(self, person: Person, presence: Presence) -> None:
+    def hears(self, person: SocketParticipant, presence: Presence) -> None:
         """Note that somebody was told of the room, and welcomed if it is the first time."""
         if not self.is_ending:
             self.presence = presence
@@ -202,26 +202,28 @@ class SocketCrowd(LoadGenerator[Person]):
         full = self.plan.people + self.others
         if person.early and presence.count is not None and presence.count >= full:
             person.early = False
-            self.tally.full_at_s.append(asyncio.get_running_loop().time())
+            self.stats.full_at_s.append(asyncio.get_running_loop().time())
 
-    def _take_in(self, person: Person) -> None:
+    def _take_in(self, person: SocketParticipant) -> None:
         if person.welcomed:
-            self.tally.returned += 1
+            self.stats.returned += 1
         else:
-            self.tally.joined += 1
+            self.stats.joined += 1
         person.welcomed = True
         person.failures = 0
         self._welcome(person)
         person.settle()
 
-    def misses(self, person: Person, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
+    def misses(
+        self, person: SocketParticipant, how: str, parting: ConnectionLostError | RefusedError | None
+    ) -> None:
         """Note that somebody's connection is gone, and see whether they come back."""
         self._exit(person)
         self._has_left(person)
         stage, person.stage = person.stage, Stage.AWAY
         person.settle()
         if stage is not Stage.LEAVING:
-            self.tally.ends[how] += 1
+            self.stats.ends[how] += 1
         if self.is_ending:
             if not self._inside:
                 self._empty.set()
@@ -232,4 +234,4 @@ class SocketCrowd(LoadGenerator[Person]):
             person.failures += 1
             asyncio.get_running_loop().call_later(wait_s, self._due.put_nowait, person)
         else:
-            self._give_up()
+            self._count_rejection()

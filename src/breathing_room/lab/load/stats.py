@@ -19,7 +19,7 @@ class LoadStats:
         began_at_s: When it began.
         gathered_at_s: When as many as were to come had been welcomed; None before.
         ended_at_s: When it began to leave; None before.
-        stayed: How many were there then; None before.
+        present_at_end: How many were there then; None before.
     """
 
     joined: int = 0
@@ -30,16 +30,16 @@ class LoadStats:
     began_at_s: float = 0.0
     gathered_at_s: float | None = None
     ended_at_s: float | None = None
-    stayed: int | None = None
+    present_at_end: int | None = None
 
     def sent(self) -> dict[str, int]:
         """Say how much of what was sent."""
         return {}
 
-    def end(self, at_s: float, stayed: int) -> None:
+    def end(self, at_s: float, present_at_end: int) -> None:
         """Note that the crowd begins to leave."""
         self.ended_at_s = at_s
-        self.stayed = stayed
+        self.present_at_end = present_at_end
 
     def summary(self, people: int) -> dict[str, Any]:
         """Say it in plain values.
@@ -63,7 +63,7 @@ class LoadStats:
 
 
 @dataclass(slots=True)
-class SocketStats(LoadStats):
+class SocketLoadStats(LoadStats):
     """What a crowd on sockets did and saw.
 
     Attributes:
@@ -94,31 +94,31 @@ class SocketStats(LoadStats):
 
 
 @dataclass(slots=True)
-class HttpStats(LoadStats):
+class HttpLoadStats(LoadStats):
     """What a crowd that polls did and saw.
 
     Attributes:
         reads: Presences asked for.
         reports: Reports sent.
-        goodbyes: Goodbyes sent.
+        leaves: Goodbyes sent.
         shed: Reports that were turned away for want of budget.
         sent_until_end: What had been sent when the crowd began to leave.
     """
 
     reads: int = 0
     reports: int = 0
-    goodbyes: int = 0
+    leaves: int = 0
     shed: int = 0
     sent_until_end: dict[str, int] = field(default_factory=dict)
 
-    def end(self, at_s: float, stayed: int) -> None:
-        """Note that the crowd begins to leave; the goodbyes that follow are no part of what it sends while it is there."""
-        LoadStats.end(self, at_s, stayed)
+    def end(self, at_s: float, present_at_end: int) -> None:
+        """Note that the crowd begins to leave; the leaves that follow are no part of what it sends while it is there."""
+        LoadStats.end(self, at_s, present_at_end)
         self.sent_until_end = self.sent()
 
     def sent(self) -> dict[str, int]:
         """Say how much of what was sent: to a cache, and to the server."""
-        return {"reads": self.reads, "reports": self.reports + self.goodbyes}
+        return {"reads": self.reads, "reports": self.reports + self.leaves}
 
     def summary(self, people: int) -> dict[str, Any]:
         """Say it in plain values; what is per second is a mean until the crowd began to leave."""
@@ -126,7 +126,7 @@ class HttpStats(LoadStats):
         return LoadStats.summary(self, people) | {
             "reads": self.reads,
             "reports": self.reports,
-            "goodbyes": self.goodbyes,
+            "leaves": self.leaves,
             "shed": self.shed,
             **{f"{kind}_per_s": round(count / ran_s, 1) for kind, count in self.sent_until_end.items()},
         }

@@ -6,12 +6,12 @@ outside: who comes, how long they stay, what the network loses, what a cache ans
 
 Theory of operation
 -------------------
-There are two depths with one definition of behaviour. ``events`` has a ``Poller`` for everybody, and every poll is an event. ``crowd``
-runs the same code, and saves two things of which it can be told beforehand that they change nothing:
+There are two modes with one definition of behaviour. ``exact`` has a ``Poller`` for everybody, and every poll is an event. ``crowd``
+runs the same code, and saves two things of which it can be on_progress beforehand that they change nothing:
 
 - a poll that will be answered as the last one was. Its visitor *sleeps*, and its polls are counted by arithmetic, until a rate appears
   that concerns its ticket, a report is due, or it feels otherwise (``idle_pool.py``). This is exact: on the same seed both
-  depths give the same presences, reports and reads, to the last bit.
+  modes give the same presences, reports and reads, to the last bit.
 - people whose ticket lies above every rate that will ever be announced. A Poisson stream of arrivals of whom each is marked by an
   independent ticket is two independent Poisson streams, so those who can never be asked need not exist one by one: they are cohorts
   of so many who come in one step and go in another (``cohorts.py``). This is exact in law.

@@ -13,30 +13,30 @@ from breathing_room.lab.sim.simulation import simulate
 
 
 def run_all(
-    work: Sequence[tuple[Scenario, int]], *, jobs: int, told: Callable[[float], None]
+    work: Sequence[tuple[Scenario, int]], *, jobs: int, on_progress: Callable[[float], None]
 ) -> Iterator[RunResult]:
     """Run scenarios, each with a seed.
 
     Args:
         work: Scenarios and seeds.
         jobs: How many processes.
-        told: Called now and then with the number of runs that are done, and parts of one.
+        on_progress: Called now and then with the number of runs that are done, and parts of one.
 
     Yields:
         The results, in the order of ``work``.
     """
     if jobs == 1 or len(work) == 1:
         for done, (scenario, seed) in enumerate(work):
-            yield simulate(scenario, seed, partial(_told, told, done))
+            yield simulate(scenario, seed, partial(_report_progress, on_progress, done))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         for done, result in enumerate(pool.map(_simulate, work)):
-            told(done + 1)
+            on_progress(done + 1)
             yield result
 
 
-def _told(told: Callable[[float], None], done: int, share: float) -> None:
-    told(done + share)
+def _report_progress(on_progress: Callable[[float], None], done: int, share: float) -> None:
+    on_progress(done + share)
 
 
 def _end_with_parent() -> None:

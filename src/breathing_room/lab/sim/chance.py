@@ -26,7 +26,7 @@ class Stream(IntEnum):
     MOODS = 2
     NORMAL_CLOSURE = 3
     NETWORK = 4
-    COINS = 5
+    LEGACY = 5
 
 
 def mix(value: int) -> int:

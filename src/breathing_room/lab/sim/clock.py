@@ -15,7 +15,7 @@ class VirtualClock:
     """Actions by time. Two of one instant are taken by rank, and of one rank in the order in which they were put down.
 
     The rank of a person's actions is the person's number. So their order is a matter of who they are, and the same in both
-    depths.
+    modes.
     """
 
     def __init__(self, now_ms: int) -> None:

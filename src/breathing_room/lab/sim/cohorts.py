@@ -24,14 +24,14 @@ class Cohorts:
     """A crowd without individuals.
 
     Args:
-        stays: How long they stay.
+        visits: How long they stay.
         step_ms: The length of a step.
         rng: Their chance.
     """
 
-    def __init__(self, stays: VisitLengths, step_ms: int, rng: np.random.Generator) -> None:
+    def __init__(self, visits: VisitLengths, step_ms: int, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._goes_in = leaving_law(stays, step_ms)
+        self._goes_in = leaving_law(visits, step_ms)
         self._leaving = np.zeros(len(self._goes_in), dtype=np.int64)
         self._step = 0
         self.here = 0
@@ -54,11 +54,11 @@ class Cohorts:
         return count
 
 
-def leaving_law(stays: VisitLengths, step_ms: int) -> Floats:
+def leaving_law(visits: VisitLengths, step_ms: int) -> Floats:
     """Say in which step after their own people go: a probability for each, together 1."""
     steps = 2
     while True:
-        lasts = np.diff(stays.up_to(np.arange(steps + 1, dtype=np.float64) * step_ms)) / step_ms
+        lasts = np.diff(visits.up_to(np.arange(steps + 1, dtype=np.float64) * step_ms)) / step_ms
         if lasts[-1] < TAIL or steps > 100_000:
             break
         steps *= 2

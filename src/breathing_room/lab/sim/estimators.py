@@ -1,10 +1,10 @@
 """Estimators beside the room's own, for comparison, fed with the same people.
 
-``coin`` and ``coin_forced`` are the planning document's figure, taken literally: each client reports with a chance of 3 % at every
+``coin`` and ``legacy_forced`` are the planning document's figure, taken literally: each client reports with a chance of 3 % at every
 beat of 30 s, the server keeps a report for 120 s, and divides the number of people of whom it has one by 0.03. In
-``coin_forced`` the first beat is always sent, as that document asks for. Both are *biased*, and are here to show by how much.
+``legacy_forced`` the first beat is always sent, as that document asks for. Both are *biased*, and are here to show by how much.
 
-``write_rate`` counts from joins alone (``core/estimate/write_rate.py``): of a fixed share of people, about a panel's worth, it is told
+``write_rate`` counts from joins alone (``core/estimate/write_rate.py``): of a fixed share of people, about a panel's worth, it is on_progress
 when they come and when they went.
 
 ``history`` says what is usual at this hour of the week (``core/estimate/history.py``), from what the room itself said in the weeks before.
@@ -30,7 +30,7 @@ from breathing_room.lab.sim.visitors import Newcomers, VisitLengths
 KEPT_MS: Final = 120_000
 """How long the document's server keeps a report: four beats."""
 
-BIASED: Final = ("coin", "coin_forced")
+BIASED: Final = ("legacy", "legacy_forced")
 """Those that are shown as a warning."""
 
 
@@ -39,16 +39,16 @@ class Baselines:
 
     Args:
         scenario: Which of them, and for what crowd.
-        stays: How long people stay.
+        visits: How long people stay.
         rng: The chance of coins.
         keep: Up to which ticket people are individuals.
     """
 
     def __init__(
-        self, scenario: Scenario, stays: VisitLengths, rng: np.random.Generator, keep: float
+        self, scenario: Scenario, visits: VisitLengths, rng: np.random.Generator, keep: float
     ) -> None:
         self._names = scenario.run.estimators
-        self._stays = stays
+        self._visits = visits
         self._rng = rng
         self._arrives_ms = np.zeros(0, np.int64)
         self._departs_ms = np.zeros(0, np.int64)
@@ -57,8 +57,8 @@ class Baselines:
         self._writes = JoinRecorder(share) if "write_rate" in self._names else None
         self._history = History() if "history" in self._names else None
         self._moods = (*scenario.room.moods, UNSPOKEN)
-        ages_ms = np.linspace(0, 24 * stays.mean_ms, 10_001)
-        self._ages_ms, self._age_law = ages_ms, stays.up_to(ages_ms) / stays.mean_ms
+        ages_ms = np.linspace(0, 24 * visits.mean_ms, 10_001)
+        self._ages_ms, self._age_law = ages_ms, visits.up_to(ages_ms) / visits.mean_ms
 
     def come(self, new: Newcomers, tickets: NDArray[np.float64]) -> None:
         """People will come."""
@@ -75,7 +75,9 @@ class Baselines:
         self._arrives_ms, self._departs_ms = self._arrives_ms[of_late], self._departs_ms[of_late]
         return int(((self._arrives_ms <= now_ms) & (now_ms < self._departs_ms)).sum())
 
-    def look(self, now_ms: int, presence: Presence, outside: int, came_per_ms: float) -> dict[str, Estimate]:
+    def estimate(
+        self, now_ms: int, presence: Presence, outside: int, came_per_ms: float
+    ) -> dict[str, Estimate]:
         """Let everybody say how many are here.
 
         Args:
@@ -110,7 +112,7 @@ class Baselines:
             came_ms = now_ms - np.interp(latest, self._age_law, self._ages_ms).astype(np.int64)
             left = self._rng.poisson(came_per_ms * KEPT_MS)
             left_ms = now_ms - (self._rng.random(left) * KEPT_MS).astype(np.int64)
-            stayed_ms = self._stays.draw(self._rng, left).astype(np.int64)
+            stayed_ms = self._visits.draw(self._rng, left).astype(np.int64)
             arrives_ms = np.concatenate([arrives_ms, came_ms, left_ms - stayed_ms])
             departs_ms = np.concatenate([departs_ms, np.full(young, now_ms + 1), left_ms])
         came = arrives_ms <= now_ms
@@ -119,7 +121,7 @@ class Baselines:
         before = np.maximum((now_ms - KEPT_MS - arrives_ms) // HEARTBEAT_MS, 0)
         flipped = self._rng.random(len(arrives_ms)) < 1 - (1 - CHANCE) ** np.maximum(last - before, 0)
         first = arrives_ms > now_ms - KEPT_MS
-        samples = {"coin": flipped.sum(), "coin_forced": (flipped | first).sum()}
+        samples = {"legacy": flipped.sum(), "legacy_forced": (flipped | first).sum()}
         return {name: Estimate(*[(int(count) + settled) / CHANCE] * 3) for name, count in samples.items()}
 
 
@@ -143,9 +145,9 @@ class JoinRecorder:
 
     def come(self, new: Newcomers, tickets: NDArray[np.float64]) -> None:
         """People will come, and go."""
-        told = tickets < self._share
+        on_progress = tickets < self._share
         for arrives_ms, departs_ms in zip(
-            new.arrives_ms[told].tolist(), new.departs_ms[told].tolist(), strict=True
+            new.arrives_ms[on_progress].tolist(), new.departs_ms[on_progress].tolist(), strict=True
         ):
             self._number += 1
             heapq.heappush(self._ahead, (arrives_ms, 0, self._number))

@@ -10,20 +10,18 @@ others are counted.
 Whoever has not come yet, or came and was never asked, has no ``Poller`` at all until one is needed.
 
 Polls have one effect on others: the first one after a copy at the edge has aged has it fetched anew. So for every copy the earliest such poll
-of all sleepers is sought.
+of all idle_pool is sought.
 """
 
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from breathing_room.core.client_rules.polling import NO_DEADLINE
 from breathing_room.lab.sim.visitors import Newcomers
 
 VisitorT = TypeVar("VisitorT")
-
-AWAKE: Final = 1 << 61
-"""The time of the next poll of a row whose person is awake, or of no row."""
 
 
 class IdlePool(Generic[VisitorT]):
@@ -64,8 +62,8 @@ class IdlePool(Generic[VisitorT]):
 
     def free(self, row: int) -> None:
         """Somebody has gone."""
-        self.poll_at_ms[row] = AWAKE
-        self.departs_ms[row] = AWAKE
+        self.poll_at_ms[row] = NO_DEADLINE
+        self.departs_ms[row] = NO_DEADLINE
         self.persons[row] = None
         self._free.append(row)
 
@@ -80,21 +78,21 @@ class IdlePool(Generic[VisitorT]):
         return -(-ahead_ms // int(self.period_ms[row])) if ahead_ms > 0 else 0
 
     def concerned(self, former: float, rate: float) -> NDArray[np.int64]:
-        """Find those who sleep and are told something new when a rate takes the place of a former one."""
+        """Find those who sleep and are on_progress something new when a rate takes the place of a former one."""
         between = (min(former, rate) <= self.ticket) & (self.ticket < max(former, rate))
-        return np.flatnonzero(between & (self.asked == (rate < former)) & (self.poll_at_ms < AWAKE))
+        return np.flatnonzero(between & (self.asked == (rate < former)) & (self.poll_at_ms < NO_DEADLINE))
 
     def first_poll(self, from_ms: int) -> tuple[int, int] | None:
         """Find the earliest poll of all from an instant on: when, and the number of whose it is."""
-        polls = self.poll_at_ms < AWAKE
+        polls = self.poll_at_ms < NO_DEADLINE
         if not polls.any():
             return None
         at_ms = (
             self.poll_at_ms + -(-np.maximum(from_ms - self.poll_at_ms, 0) // self.period_ms) * self.period_ms
         )
-        at_ms = np.where(polls & (at_ms < self.departs_ms), at_ms, AWAKE)
+        at_ms = np.where(polls & (at_ms < self.departs_ms), at_ms, NO_DEADLINE)
         earliest = int(at_ms.min())
-        return (earliest, int(self.number[at_ms == earliest].min())) if earliest < AWAKE else None
+        return (earliest, int(self.number[at_ms == earliest].min())) if earliest < NO_DEADLINE else None
 
     def _grow(self) -> None:
         held = len(self.persons)
@@ -102,10 +100,10 @@ class IdlePool(Generic[VisitorT]):
         self.number = np.concatenate([self.number, np.zeros(more, np.int64)])
         self.ticket = np.concatenate([self.ticket, np.zeros(more)])
         self.epoch = np.concatenate([self.epoch, np.zeros(more, np.int64)])
-        self.poll_at_ms = np.concatenate([self.poll_at_ms, np.full(more, AWAKE)])
+        self.poll_at_ms = np.concatenate([self.poll_at_ms, np.full(more, NO_DEADLINE)])
         self.comes_ms = np.concatenate([self.comes_ms, np.zeros(more, np.int64)])
         self.period_ms = np.concatenate([self.period_ms, np.ones(more, np.int64)])
-        self.departs_ms = np.concatenate([self.departs_ms, np.full(more, AWAKE)])
+        self.departs_ms = np.concatenate([self.departs_ms, np.full(more, NO_DEADLINE)])
         self.asked = np.concatenate([self.asked, np.zeros(more, np.bool_)])
         self.persons += [None] * more
         self._free += range(held + more - 1, held - 1, -1)

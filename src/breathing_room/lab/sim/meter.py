@@ -46,10 +46,10 @@ class Meter:
         reports_shed: Those that were refused since there were too many.
         reports_outdated: Those of a stay that began in an epoch that is over.
         reports_forged: Those of forgers, among the others.
-        goodbyes: Goodbyes that arrived.
+        leaves: Goodbyes that arrived.
         legacy_reports: Reports of clients that flip coins.
         connects: Sockets that were opened.
-        messages_in: Messages over sockets, joins and goodbyes included.
+        messages_in: Messages over sockets, joins and leaves included.
         messages_out: Messages to sockets.
         wakes: Times that the room or its policy had to be woken: alarms, in other places.
         saves: Times that the room asked to be saved.
@@ -67,7 +67,7 @@ class Meter:
     reports_shed: int = 0
     reports_outdated: int = 0
     reports_forged: int = 0
-    goodbyes: int = 0
+    leaves: int = 0
     legacy_reports: int = 0
     connects: int = 0
     messages_in: int = 0
@@ -80,4 +80,4 @@ class Meter:
     @property
     def origin_requests(self) -> int:
         """Requests that came to the origin."""
-        return self.presence_reads + self.config_reads + self.reports + self.goodbyes + self.legacy_reports
+        return self.presence_reads + self.config_reads + self.reports + self.leaves + self.legacy_reports

@@ -13,7 +13,7 @@ from breathing_room.core.events import Disconnected, HeartbeatReceived, Joined, 
 from breathing_room.core.presence import Presence
 from breathing_room.lab.sim.chance import Stream, VisitorRandom
 from breathing_room.lab.sim.clock import LAST, VirtualClock
-from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
+from breathing_room.lab.sim.idle_pool import IdlePool
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.network import Edge, Network
 from breathing_room.lab.sim.scenario import MINUTE_MS, CrowdSettings
@@ -54,37 +54,37 @@ class MoodProcess:
     """What somebody feels, and when that changes.
 
     Args:
-        feelings: How moods come and go.
+        mood_model: How moods come and go.
         chance: Theirs.
         now_ms: When they come.
     """
 
-    __slots__ = ("_chance", "_feelings", "_next_mood", "changes_at_ms", "mood")
+    __slots__ = ("_chance", "_model", "_next_mood", "changes_at_ms", "mood")
 
-    def __init__(self, feelings: MoodModel, chance: VisitorRandom, now_ms: int) -> None:
-        self._feelings = feelings
+    def __init__(self, mood_model: MoodModel, chance: VisitorRandom, now_ms: int) -> None:
+        self._model = mood_model
         self._chance = chance
-        self._next_mood = feelings.draw(chance)
+        self._next_mood = mood_model.draw(chance)
         self.changes_at_ms = now_ms
         self.change()
 
     @property
     def name(self) -> str:
         """The mood's name."""
-        return self._feelings.names[self.mood]
+        return self._model.names[self.mood]
 
     def change(self) -> None:
         """Feel what comes next, and draw what comes after it: whatever is drawn before that was felt already."""
         self.mood = self._next_mood
-        if self._feelings.between_ms is None:
+        if self._model.between_ms is None:
             self.changes_at_ms = NO_DEADLINE
             return
         while self._next_mood == self.mood:
-            self.changes_at_ms += 1 + round(self._chance.exponential(self._feelings.between_ms))
-            self._next_mood = self._feelings.draw(self._chance)
+            self.changes_at_ms += 1 + round(self._chance.exponential(self._model.between_ms))
+            self._next_mood = self._model.draw(self._chance)
 
 
-class Surroundings(Protocol):
+class VisitorContext(Protocol):
     """What people know of the simulation that they live in.
 
     Attributes:
@@ -95,12 +95,12 @@ class Surroundings(Protocol):
         meter: Where everything is counted.
         ids: Their ids and tickets.
         forged_ids: Those of forgers.
-        feelings: How moods come and go.
+        mood_model: How moods come and go.
         network: How packets travel.
         edge: The cache that is polled.
         server: The server.
         one_ticket_ms: The longest stay in which a visitor holds one ticket.
-        sleepers: Those who poll, where many of them are rows of a pool; None: each is a visitor of its own.
+        idle_pool: Those who poll, where many of them are rows of a pool; None: each is a visitor of its own.
         others: Those who are there and do not poll, by number.
     """
 
@@ -111,13 +111,13 @@ class Surroundings(Protocol):
     meter: Meter
     ids: Ids
     forged_ids: Ids
-    feelings: MoodModel
+    mood_model: MoodModel
     network: Network
     edge: Edge
     server: SimulatedServer
     one_ticket_ms: int
-    sleepers: "IdlePool[PollingVisitor] | None"
-    others: "dict[int, LegacyVisitor | Connected]"
+    idle_pool: IdlePool["PollingVisitor"] | None
+    others: "dict[int, LegacyVisitor | ConnectedVisitor]"
 
     def report(self, visitor: str, mood: str | None, epoch: int, now_ms: int) -> Answer:
         """Carry a report to the server."""
@@ -137,11 +137,11 @@ class Surroundings(Protocol):
 
 
 class PollingVisitor:
-    """Somebody who polls: a ``Poller``, a mind, and packets.
+    """Somebody who polls: a ``Poller``, a mood_process, and packets.
 
     Args:
-        world: Where they live.
-        row: Their row among the sleepers.
+        simulation: Where they live.
+        row: Their row among the idle_pool.
         number: Theirs.
         arrives_ms: When they come.
         departs_ms: When they go.
@@ -150,13 +150,26 @@ class PollingVisitor:
     """
 
     __slots__ = (
-        "_begun", "_chance", "_due_at_ms", "_leaves", "_poller", "_row", "_sleeps", "_ticket", "_world", "arrives_ms",
-        "departs_ms", "epoch", "is_gone", "mind", "number",
+        "_begun",
+        "_chance",
+        "_due_at_ms",
+        "_leaves",
+        "_poller",
+        "_row",
+        "_simulation",
+        "_sleeps",
+        "_ticket",
+        "arrives_ms",
+        "departs_ms",
+        "epoch",
+        "is_gone",
+        "mood_process",
+        "number",
     )  # fmt: skip
 
     def __init__(
         self,
-        world: Surroundings,
+        simulation: VisitorContext,
         *,
         row: int,
         number: int,
@@ -165,24 +178,26 @@ class PollingVisitor:
         ticket: float,
         epoch: int,
     ) -> None:
-        self._world = world
+        self._simulation = simulation
         self._row = row
         self.number = number
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
         self._ticket = ticket
         self.epoch = epoch
-        self.mind = MoodProcess(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
-        self._chance = VisitorRandom(world.keys[Stream.NETWORK], number)
+        self.mood_process = MoodProcess(
+            simulation.mood_model, VisitorRandom(simulation.keys[Stream.MOODS], number), arrives_ms
+        )
+        self._chance = VisitorRandom(simulation.keys[Stream.NETWORK], number)
         self._poller = Poller(
-            world.ids.visitor(number),
+            simulation.ids.visitor(number),
             room=ROOM,
-            heartbeat_ms=world.config.heartbeat_ms,
+            heartbeat_ms=simulation.config.heartbeat_ms,
             mood=self._mood,
-            rng=VisitorRandom(world.keys[Stream.POLLER], number),
+            rng=VisitorRandom(simulation.keys[Stream.POLLER], number),
             now_ms=arrives_ms,
         )
-        self._sleeps = departs_ms - arrives_ms <= world.one_ticket_ms
+        self._sleeps = departs_ms - arrives_ms <= simulation.one_ticket_ms
         self._due_at_ms = -1
         self._leaves = False
         self._begun = False
@@ -191,7 +206,7 @@ class PollingVisitor:
     def expect(self, at_ms: int) -> None:
         """Come at an instant."""
         self._due_at_ms = at_ms
-        self._world.clock.at(at_ms, self.number, self.act)
+        self._simulation.clock.at(at_ms, self.number, self.act)
 
     def act(self, now_ms: int) -> None:
         """Do what is due."""
@@ -214,33 +229,33 @@ class PollingVisitor:
 
     def feel(self, now_ms: int) -> None:
         """Feel what one does by now."""
-        while self.mind.changes_at_ms <= now_ms:
-            self.mind.change()
+        while self.mood_process.changes_at_ms <= now_ms:
+            self.mood_process.change()
             self._poller.set_mood(self._mood, now_ms)
 
     @property
     def _mood(self) -> str | None:
-        name = self.mind.name
+        name = self.mood_process.name
         return None if name == UNSPOKEN else name
 
     # --- Sleep ------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Plan the next act, and sleep until then if polls will change nothing."""
-        poller, sleepers = self._poller, self._world.sleepers
+        poller, idle_pool = self._poller, self._simulation.idle_pool
         next_at_ms = poller.next_at_ms
-        if sleepers is not None and self._may_sleep():
+        if idle_pool is not None and self._may_sleep():
             next_at_ms = poller.report_at_ms
-            sleepers.poll_at_ms[self._row] = poller.poll_at_ms
-            sleepers.asked[self._row] = poller.is_sampled
-            self._world.plan_poll(
-                poller.poll_at_ms, int(sleepers.period_ms[self._row]), self.departs_ms, self.number
+            idle_pool.poll_at_ms[self._row] = poller.poll_at_ms
+            idle_pool.asked[self._row] = poller.is_sampled
+            self._simulation.plan_poll(
+                poller.poll_at_ms, int(idle_pool.period_ms[self._row]), self.departs_ms, self.number
             )
         self._plan(next_at_ms)
 
     def _may_sleep(self) -> bool:
         poller = self._poller
-        copy = self._world.edge.copy
+        copy = self._simulation.edge.copy
         if copy is None or not self._sleeps or poller.poll_at_ms == NO_DEADLINE:
             return False
         asked = self._ticket < copy.sample_rate
@@ -249,21 +264,21 @@ class PollingVisitor:
 
     def _catch_up(self, before_ms: int) -> None:
         """Wake up, if asleep. Of the polls that passed, one does for all."""
-        sleepers = self._world.sleepers
-        if sleepers is None or sleepers.poll_at_ms[self._row] == AWAKE:
+        idle_pool = self._simulation.idle_pool
+        if idle_pool is None or idle_pool.poll_at_ms[self._row] == NO_DEADLINE:
             return
-        passed = sleepers.passed(self._row, min(before_ms, self.departs_ms))
-        poll_at_ms = int(sleepers.poll_at_ms[self._row]) + (passed - 1) * int(sleepers.period_ms[self._row])
-        sleepers.poll_at_ms[self._row] = AWAKE
+        passed = idle_pool.passed(self._row, min(before_ms, self.departs_ms))
+        poll_at_ms = int(idle_pool.poll_at_ms[self._row]) + (passed - 1) * int(idle_pool.period_ms[self._row])
+        idle_pool.poll_at_ms[self._row] = NO_DEADLINE
         if passed:
-            self._world.meter.polls += passed
+            self._simulation.meter.polls += passed
             self._begun = True
             self._poller.due(poll_at_ms)
-            self._poller.polled(self._world.copy_of(self.epoch), poll_at_ms)
+            self._poller.polled(self._simulation.copy_of(self.epoch), poll_at_ms)
 
     def _plan(self, next_at_ms: int) -> None:
         if self._poller.is_sampled or self._poller.is_reporting:
-            next_at_ms = min(next_at_ms, self.mind.changes_at_ms)
+            next_at_ms = min(next_at_ms, self.mood_process.changes_at_ms)
         next_at_ms = min(next_at_ms, self.departs_ms)
         if next_at_ms != self._due_at_ms:
             self.expect(next_at_ms)
@@ -271,7 +286,7 @@ class PollingVisitor:
     # --- Packets ----------------------------------------------------------------------------------------------
 
     def _send(self, request: Request, now_ms: int) -> None:
-        network = self._world.network
+        network = self._simulation.network
         if network.is_perfect:
             self._hear(request, self._ask(request, now_ms), now_ms)
             return
@@ -289,12 +304,12 @@ class PollingVisitor:
             else:
                 self._later(back_ms, request, answer)
 
-        self._world.clock.at(there_ms, self.number, arrive)
+        self._simulation.clock.at(there_ms, self.number, arrive)
 
     def _ask(self, request: Request, now_ms: int) -> Answer:
         if isinstance(request, PollRequest):
-            return self._world.edge.presence(now_ms)
-        return self._world.report(request.visitor, request.mood, request.epoch, now_ms)
+            return self._simulation.edge.presence(now_ms)
+        return self._simulation.report(request.visitor, request.mood, request.epoch, now_ms)
 
     def _later(self, at_ms: int, request: Request, answer: Answer | None) -> None:
         def hear(now_ms: int) -> None:
@@ -308,7 +323,7 @@ class PollingVisitor:
             else:
                 self._settle()
 
-        self._world.clock.at(at_ms, self.number, hear)
+        self._simulation.clock.at(at_ms, self.number, hear)
 
     def _hear(self, request: Request, answer: Answer | None, now_ms: int) -> None:
         match answer:
@@ -332,15 +347,15 @@ class PollingVisitor:
         self._begun = True
         if epoch != self.epoch:
             self.epoch = epoch
-            self._ticket = float(self._world.ids.tickets(np.array([self.number]), epoch)[0])
-            if (sleepers := self._world.sleepers) is not None:
-                sleepers.ticket[self._row] = self._ticket
+            self._ticket = float(self._simulation.ids.tickets(np.array([self.number]), epoch)[0])
+            if (idle_pool := self._simulation.idle_pool) is not None:
+                idle_pool.ticket[self._row] = self._ticket
 
     def _delay_ms(self) -> int:
-        return round(self._chance.exponential(self._world.network.delay_ms))
+        return round(self._chance.exponential(self._simulation.network.delay_ms))
 
     def _is_lost(self) -> bool:
-        return self._chance.random() < self._world.network.loss_share
+        return self._chance.random() < self._simulation.network.loss_share
 
     # --- Going ------------------------------------------------------------------------------------------------
 
@@ -352,115 +367,121 @@ class PollingVisitor:
         self.is_gone = True
         goodbye = self._poller.leave()
         arrives = (
-            VisitorRandom(self._world.keys[Stream.NORMAL_CLOSURE], self.number).random()
-            < self._world.crowd.leaves_share
+            VisitorRandom(self._simulation.keys[Stream.NORMAL_CLOSURE], self.number).random()
+            < self._simulation.crowd.leaves_share
         )
         if goodbye is not None and arrives:
-            self._world.server.goodbye(goodbye.visitor, now_ms)
-        self._world.gone(self._row, self)
+            self._simulation.server.leave(goodbye.visitor, now_ms)
+        self._simulation.gone(self._row, self)
 
 
 class LegacyVisitor:
     """Somebody with a client of the planning document's kind.
 
-    It reports when its user comes or feels otherwise; and every 30 s it flips a coin, and reports or asks for the presence.
+    It reports when its user comes or feels otherwise; and every 30 s it flips a legacy, and reports or asks for the presence.
 
     Args:
-        world: Where they live.
+        simulation: Where they live.
         number: Theirs.
         arrives_ms: When they come.
         departs_ms: When they go, without a word.
     """
 
-    def __init__(self, world: Surroundings, number: int, arrives_ms: int, departs_ms: int) -> None:
-        self._world = world
-        self._visitor = world.ids.visitor(number)
+    def __init__(self, simulation: VisitorContext, number: int, arrives_ms: int, departs_ms: int) -> None:
+        self._simulation = simulation
+        self._visitor = simulation.ids.visitor(number)
         self.number = number
-        self.mind = MoodProcess(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
-        self._chance = VisitorRandom(world.keys[Stream.COINS], number)
+        self.mood_process = MoodProcess(
+            simulation.mood_model, VisitorRandom(simulation.keys[Stream.MOODS], number), arrives_ms
+        )
+        self._chance = VisitorRandom(simulation.keys[Stream.LEGACY], number)
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
         self._beats_at_ms = arrives_ms
         self._forced = True
-        world.clock.at(arrives_ms, number, self.act)
+        simulation.clock.at(arrives_ms, number, self.act)
 
     def act(self, now_ms: int) -> None:
         """Do what is due."""
         if now_ms >= self.departs_ms:
-            self._world.others.pop(self.number, None)
+            self._simulation.others.pop(self.number, None)
             return
-        self._world.others[self.number] = self
-        if self.mind.changes_at_ms <= now_ms:
+        self._simulation.others[self.number] = self
+        if self.mood_process.changes_at_ms <= now_ms:
             self.feel(now_ms)
-            self._world.server.legacy_report(self._visitor, self.mind.name, now_ms)
+            self._simulation.server.legacy_report(self._visitor, self.mood_process.name, now_ms)
         if self._beats_at_ms <= now_ms:
             if self._forced or self._chance.random() < CHANCE:
-                self._world.server.legacy_report(self._visitor, self.mind.name, now_ms)
+                self._simulation.server.legacy_report(self._visitor, self.mood_process.name, now_ms)
             else:
-                self._world.edge.presence(now_ms)
+                self._simulation.edge.presence(now_ms)
             self._forced = False
             self._beats_at_ms += HEARTBEAT_MS
-        next_at_ms = min(self._beats_at_ms, self.mind.changes_at_ms, self.departs_ms)
-        self._world.clock.at(next_at_ms, self.number, self.act)
+        next_at_ms = min(self._beats_at_ms, self.mood_process.changes_at_ms, self.departs_ms)
+        self._simulation.clock.at(next_at_ms, self.number, self.act)
 
     def feel(self, now_ms: int) -> None:
         """Feel what one does by now."""
-        while self.mind.changes_at_ms <= now_ms:
-            self.mind.change()
+        while self.mood_process.changes_at_ms <= now_ms:
+            self.mood_process.change()
 
 
-class Connected:
+class ConnectedVisitor:
     """Somebody on a socket, who answers pings and says goodbye unless the socket breaks.
 
     Args:
-        world: Where they live.
+        simulation: Where they live.
         number: Theirs.
         arrives_ms: When they come.
         departs_ms: When they go.
     """
 
-    def __init__(self, world: Surroundings, number: int, arrives_ms: int, departs_ms: int) -> None:
-        self._world = world
+    def __init__(self, simulation: VisitorContext, number: int, arrives_ms: int, departs_ms: int) -> None:
+        self._simulation = simulation
         self.number = number
-        self.mind = MoodProcess(world.feelings, VisitorRandom(world.keys[Stream.MOODS], number), arrives_ms)
+        self.mood_process = MoodProcess(
+            simulation.mood_model, VisitorRandom(simulation.keys[Stream.MOODS], number), arrives_ms
+        )
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
         self._pinged_at_ms = -1
-        world.clock.at(arrives_ms, number, self.act)
+        simulation.clock.at(arrives_ms, number, self.act)
 
     def act(self, now_ms: int) -> None:
         """Do what is due."""
-        world = self._world
-        world.meter.messages_in += 1
+        simulation = self._simulation
+        simulation.meter.messages_in += 1
         if self._pinged_at_ms < 0:
-            world.meter.connects += 1
-            world.others[self.number] = self
+            simulation.meter.connects += 1
+            simulation.others[self.number] = self
             self._pinged_at_ms = now_ms
-            key = key_of(world.ids.visitor(self.number))
-            world.server.feed(Joined(self.number, key, self.mind.name), now_ms)
+            key = key_of(simulation.ids.visitor(self.number))
+            simulation.server.feed(Joined(self.number, key, self.mood_process.name), now_ms)
         elif now_ms >= self.departs_ms:
-            del world.others[self.number]
+            del simulation.others[self.number]
             polite = (
-                VisitorRandom(world.keys[Stream.NORMAL_CLOSURE], self.number).random()
-                < world.crowd.leaves_share
+                VisitorRandom(simulation.keys[Stream.NORMAL_CLOSURE], self.number).random()
+                < simulation.crowd.leaves_share
             )
-            world.server.feed(Left(self.number) if polite else Disconnected(self.number), now_ms)
+            simulation.server.feed(Left(self.number) if polite else Disconnected(self.number), now_ms)
             return
-        elif self.mind.changes_at_ms <= now_ms:
+        elif self.mood_process.changes_at_ms <= now_ms:
             self.feel(now_ms)
-            world.server.feed(MoodChanged(self.number, self.mind.name), now_ms)
+            simulation.server.feed(MoodChanged(self.number, self.mood_process.name), now_ms)
             self._pinged_at_ms = now_ms
         else:
-            world.meter.messages_out += 1
-            world.server.feed(HeartbeatReceived(self.number), now_ms)
+            simulation.meter.messages_out += 1
+            simulation.server.feed(HeartbeatReceived(self.number), now_ms)
             self._pinged_at_ms = now_ms
-        next_at_ms = min(self._pinged_at_ms + world.config.ping_ms, self.mind.changes_at_ms, self.departs_ms)
-        world.clock.at(next_at_ms, self.number, self.act)
+        next_at_ms = min(
+            self._pinged_at_ms + simulation.config.ping_ms, self.mood_process.changes_at_ms, self.departs_ms
+        )
+        simulation.clock.at(next_at_ms, self.number, self.act)
 
     def feel(self, now_ms: int) -> None:
         """Feel what one does by now."""
-        while self.mind.changes_at_ms <= now_ms:
-            self.mind.change()
+        while self.mood_process.changes_at_ms <= now_ms:
+            self.mood_process.change()
 
 
 class ForgedReports:
@@ -471,19 +492,19 @@ class ForgedReports:
     whichever of them are in the sample.
 
     Args:
-        world: Where they live.
+        simulation: Where they live.
         share: Theirs of all reports.
         chosen: Whether they choose their ids.
         from_ms: When they begin.
     """
 
-    def __init__(self, world: Surroundings, share: float, *, chosen: bool, from_ms: int) -> None:
-        self._world = world
+    def __init__(self, simulation: VisitorContext, share: float, *, chosen: bool, from_ms: int) -> None:
+        self._simulation = simulation
         self._per_report = share / (1 - share)
         self._owed = 0.0
         self._from_ms = from_ms
         self._chosen = chosen
-        self._ids = world.forged_ids
+        self._ids = simulation.forged_ids
         self._heard_at_ms: dict[int, int] = {}
         self._epoch = -1
         self._fresh: list[int] = []
@@ -495,13 +516,13 @@ class ForgedReports:
         self._owed += self._per_report
         while self._owed >= 1:
             self._owed -= 1
-            self._world.meter.reports_forged += 1
+            self._simulation.meter.reports_forged += 1
             visitor = self._ids.visitor(self._pick(now_ms, epoch))
             # After all who are there, so that forgers are not between them.
-            self._world.clock.at(now_ms, LAST - 1, partial(self._forge, visitor, epoch))
+            self._simulation.clock.at(now_ms, LAST - 1, partial(self._forge, visitor, epoch))
 
     def _forge(self, visitor: str, epoch: int, now_ms: int) -> None:
-        self._world.server.report(visitor, None, epoch, now_ms, prefix=FORGED_PREFIX)
+        self._simulation.server.report(visitor, None, epoch, now_ms, prefix=FORGED_PREFIX)
 
     def _pick(self, now_ms: int, epoch: int) -> int:
         """Take the id that was silent longest, if it is about to lapse; otherwise another one."""
@@ -509,7 +530,7 @@ class ForgedReports:
             self._epoch, self._heard_at_ms, self._fresh = epoch, {}, []
         if self._heard_at_ms:
             number, reported_at_ms = next(iter(self._heard_at_ms.items()))
-            if now_ms - reported_at_ms >= self._world.config.heartbeat_ms:
+            if now_ms - reported_at_ms >= self._simulation.config.heartbeat_ms:
                 del self._heard_at_ms[number]
                 self._heard_at_ms[number] = now_ms
                 return number

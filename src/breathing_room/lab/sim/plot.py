@@ -38,15 +38,15 @@ STYLE: Final[Any] = {
 
 NAMES: Final = {
     "panel": "what the room says, with its 95 % interval",
-    "coin": "3 % a beat ÷ 0.03 (biased)",
-    "coin_forced": "the same, first beat forced (biased)",
+    "legacy": "3 % of heartbeats ÷ 0.03 (biased)",
+    "legacy_forced": "the same, first heartbeat forced (biased)",
     "write_rate": "from joins alone",
     "history": "what is usual (estimated)",
 }
 COLOURS: Final = {
     "panel": PANEL,
-    "coin": COIN,
-    "coin_forced": FORCED,
+    "legacy": COIN,
+    "legacy_forced": FORCED,
     "write_rate": "#6a4c93",
     "history": "#5b8c5a",
 }
@@ -70,26 +70,34 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
 def _time(crowd: dict[str, Any]) -> Figure:
     """Draw the first run over time; biased figures have a scale of their own beside it, so that the interval can be seen."""
-    seen = [look for look in crowd.get("seen", []) if look["seed"] == crowd["seeds"][0]]
+    seen = [observation for observation in crowd.get("seen", []) if observation["seed"] == crowd["seeds"][0]]
     biased = [name for name in crowd["estimators"] if crowd["estimators"][name]["biased"]]
     others = [name for name in crowd["estimators"] if name not in biased and name != "panel"]
     figure, axes = plt.subplots(1, 2 if biased else 1, figsize=(10 if biased else 7, 4), squeeze=False)
-    hours = [look["at_s"] / 3_600 for look in seen]
+    hours = [observation["at_s"] / 3_600 for observation in seen]
     minutes = not hours or hours[-1] < 2
     times = [hour * 60 for hour in hours] if minutes else hours
     for index, axis in enumerate(axes[0]):
         _frame(axis, "minutes" if minutes else "hours")
         if "panel" in crowd["estimators"]:
-            ends = ([look[end] for look in seen] for end in ("low", "high"))
+            ends = ([observation[end] for observation in seen] for end in ("low", "high"))
             axis.fill_between(times, *ends, color=PANEL, alpha=0.18, linewidth=0)
             axis.plot(
-                times, [look["count"] for look in seen], color=PANEL, linewidth=1.4, label=NAMES["panel"]
+                times,
+                [observation["count"] for observation in seen],
+                color=PANEL,
+                linewidth=1.4,
+                label=NAMES["panel"],
             )
         for name in biased if index else others:
-            said = [look["estimates"][name][0] for look in seen]
+            said = [observation["estimates"][name][0] for observation in seen]
             axis.plot(times, said, color=COLOURS[name], linewidth=1.2, label=NAMES[name])
         axis.plot(
-            times, [look["truth"] for look in seen], color=INK, linewidth=1.6, label="people who were there"
+            times,
+            [observation["truth"] for observation in seen],
+            color=INK,
+            linewidth=1.6,
+            label="people who were there",
         )
         _legend(axis)
     axes[0][0].set_title("What the room says")
@@ -108,7 +116,7 @@ def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(_short())
     left.axhline(1, color=INK, linewidth=1.2)
-    for name in ("coin", "coin_forced", "panel"):
+    for name in ("legacy", "legacy_forced", "panel"):
         fared = [crowd["estimators"].get(name) for crowd in crowds]
         if all(fared):
             _ratios(left, truths, fared, name)

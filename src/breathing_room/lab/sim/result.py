@@ -15,7 +15,7 @@ SEATS_MIN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class RunObservation:
     """What was said and what was true, at an instant.
 
     Attributes:
@@ -49,57 +49,57 @@ class RunResult:
 
     Attributes:
         seed: Where its chance came from.
-        depth: ``events`` or ``crowd``.
+        mode: ``exact`` or ``fast``.
         keep: Up to which ticket people were individuals.
         hours: How long it went on, warm-up included.
-        looks: What was seen.
+        observations: What was seen.
         meter: What it cost, warm-up included.
         reports_by_s: Reports that arrived in each second, warm-up included.
     """
 
     seed: int
-    depth: str
+    mode: str
     keep: float
     hours: float
-    looks: tuple[Checkpoint, ...]
+    observations: tuple[RunObservation, ...]
     meter: Meter
     reports_by_s: tuple[int, ...]
 
 
-def independent_samples(runs: Iterable[Sequence[Checkpoint]], *, apart_ms: float) -> int:
-    """Count the looks that see different people: those of different runs, and those of one run at least ``apart_ms`` apart.
+def independent_samples(runs: Iterable[Sequence[RunObservation]], *, apart_ms: float) -> int:
+    """Count the observations that see different people: those of different runs, and those of one run at least ``apart_ms`` apart.
 
-    Looks that are closer see much the same panel, so a hundred of them are one sample of the estimator's error.
+    Observations that are closer see much the same panel, so a hundred of them are one sample of the estimator's error.
 
     Args:
-        runs: The looks of each run, in their order.
-        apart_ms: After how long a look sees other people; infinite where the same people stay.
+        runs: The observations of each run, in their order.
+        apart_ms: After how long an observation sees other people; infinite where the same people stay.
     """
     count = 0
-    for looks in runs:
+    for observations in runs:
         last_at_ms: float | None = None
-        for look in looks:
-            if last_at_ms is None or look.at_ms - last_at_ms >= apart_ms:
-                last_at_ms = look.at_ms
+        for observation in observations:
+            if last_at_ms is None or observation.at_ms - last_at_ms >= apart_ms:
+                last_at_ms = observation.at_ms
                 count += 1
     return count
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How an estimator fared over many looks.
+    """How an estimator fared over many observations.
 
     Attributes:
-        looks: How many.
+        observations: How many.
         bias: The mean error, as a share of the mean truth.
-        bias_error: The standard error of that; None where one run's looks all see the same people.
+        bias_error: The standard error of that; None where one run's observations all see the same people.
         rmse: The root of the mean square of the error, as a share of the mean truth.
         bound: What theory allows, as such a share; None where there is no theory.
-        coverage: The share of looks whose interval held the truth; None where there is no interval.
+        coverage: The share of observations whose interval held the truth; None where there is no interval.
         ratio: The mean estimate over the mean truth.
     """
 
-    looks: int
+    observations: int
     bias: float
     bias_error: float | None
     rmse: float
@@ -108,29 +108,38 @@ class Score:
     ratio: float
 
 
-def score(name: str, runs: Sequence[Sequence[Checkpoint]], *, independent: bool) -> Score | None:
+def score(name: str, runs: Sequence[Sequence[RunObservation]], *, independent: bool) -> Score | None:
     """Judge an estimator; None where it said nothing.
 
     Args:
         name: Whose figures.
-        runs: The looks of each run.
-        independent: Whether looks of one run are so far apart that they see other people.
+        runs: The observations of each run.
+        independent: Whether observations of one run are so far apart that they see other people.
     """
-    said = [[(look, look.estimates[name]) for look in looks if name in look.estimates] for looks in runs]
+    said = [
+        [
+            (observation, observation.estimates[name])
+            for observation in observations
+            if name in observation.estimates
+        ]
+        for observations in runs
+    ]
     everything = [pair for pairs in said for pair in pairs]
-    truth = sum(look.truth for look, _ in everything)
+    truth = sum(observation.truth for observation, _ in everything)
     if not truth:
         return None
-    errors = [[estimate.count - look.truth for look, estimate in pairs] for pairs in said if pairs]
-    # Looks that see the same people are one look, as far as it goes how well their mean is known.
+    errors = [
+        [estimate.count - observation.truth for observation, estimate in pairs] for pairs in said if pairs
+    ]
+    # Observations that see the same people are one observation, as far as it goes how well their mean is known.
     samples = [error for run in errors for error in run] if independent else [fmean(run) for run in errors]
     count = len(everything)
     mean, mean_truth = fmean(error for run in errors for error in run), truth / count
     has_interval = any(estimate.low < estimate.high for _, estimate in everything) or name == "panel"
-    held = sum(estimate.low <= look.truth <= estimate.high for look, estimate in everything)
-    by_theory = sqrt(fmean(look.standard_error**2 for look, _ in everything)) / mean_truth
+    held = sum(estimate.low <= observation.truth <= estimate.high for observation, estimate in everything)
+    by_theory = sqrt(fmean(observation.standard_error**2 for observation, _ in everything)) / mean_truth
     return Score(
-        looks=count,
+        observations=count,
         bias=mean / mean_truth,
         bias_error=stdev(samples) / sqrt(len(samples)) / mean_truth if len(samples) > 1 else None,
         rmse=sqrt(fmean(error * error for run in errors for error in run)) / mean_truth,
@@ -145,27 +154,27 @@ class MoodScore:
     """How the intervals of moods fared.
 
     Attributes:
-        looks: Moods looked at of which ``SEATS_MIN`` people or more were expected to report.
+        observations: Moods looked at of which ``SEATS_MIN`` people or more were expected to report.
         coverage: The share of them whose interval held the truth; None where there was none.
     """
 
-    looks: int
+    observations: int
     coverage: float | None
 
 
-def judged_moods(look: Checkpoint) -> Iterator[tuple[int, tuple[int, int | None]]]:
-    """Yield the true number of people and the published interval of each mood that is judged at a look."""
-    for mood, truth in zip((*look.presence.moods, UNSPOKEN), look.moods, strict=True):
-        interval = look.presence.mood_intervals[mood]
-        if interval is not None and truth * look.theta >= SEATS_MIN:
+def judged_moods(observation: RunObservation) -> Iterator[tuple[int, tuple[int, int | None]]]:
+    """Yield the true number of people and the published interval of each mood that is judged at an observation."""
+    for mood, truth in zip((*observation.presence.moods, UNSPOKEN), observation.moods, strict=True):
+        interval = observation.presence.mood_intervals[mood]
+        if interval is not None and truth * observation.theta >= SEATS_MIN:
             yield truth, interval
 
 
-def mood_score(looks: Iterable[Checkpoint]) -> MoodScore:
+def mood_score(observations: Iterable[RunObservation]) -> MoodScore:
     """Judge the intervals of moods."""
     count = held = 0
-    for look in looks:
-        for truth, (low, high) in judged_moods(look):
+    for observation in observations:
+        for truth, (low, high) in judged_moods(observation):
             count += 1
             held += low <= truth and (high is None or truth <= high)
     return MoodScore(count, held / count if count else None)

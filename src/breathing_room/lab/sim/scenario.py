@@ -19,13 +19,13 @@ HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000
 SECOND_MS: Final = 1_000
 
-ESTIMATORS: Final = ("panel", "coin", "coin_forced", "write_rate", "history")
-DEPTHS: Final = ("auto", "events", "crowd")
-KINDS: Final = ("poll", "coin", "socket")
+ESTIMATORS: Final = ("panel", "legacy", "legacy_forced", "write_rate", "history")
+MODES: Final = ("auto", "exact", "fast")
+KINDS: Final = ("poll", "legacy", "socket")
 
 PEOPLE_MAX: Final = 100_000_000
-EVENTS_PEOPLE_MAX: Final = 20_000
-"""Up to so many the depth is ``events`` unless another is asked for."""
+EXACT_PEOPLE_MAX: Final = 20_000
+"""Up to so many the mode is ``exact`` unless another is asked for."""
 
 T = TypeVar("T")
 
@@ -40,14 +40,14 @@ def ranged(default: Any, low: float, high: float, *, make: Callable[[], Any] | N
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How long it goes on, and when somebody looks.
+    """How long it goes on, and when somebody observations.
 
     Attributes:
         hours: How long, after the warm-up.
-        warm_up_minutes: How long before the first look.
-        look_every_s: The time between two looks.
-        judged_from_minutes: Looks before that are shown and not judged.
-        depth: ``auto``, ``events`` or ``crowd``.
+        warm_up_minutes: How long before the first observation.
+        observe_every_s: The time between two observations.
+        judged_from_minutes: Observations before that are shown and not judged.
+        mode: ``auto``, ``exact`` or ``fast``.
         policy: What stands between the room and the store.
         estimators: Who counts.
         starts_at_h: The hour of the day (UTC) at which it begins.
@@ -57,17 +57,17 @@ class Run:
 
     hours: float = ranged(1.0, 0.01, 24 * 366)
     warm_up_minutes: float = ranged(60.0, 0, 24 * 60)
-    look_every_s: float = ranged(60.0, 1, 86_400)
+    observe_every_s: float = ranged(60.0, 1, 86_400)
     judged_from_minutes: float = ranged(0.0, 0, 24 * 60)
-    depth: str = "auto"
+    mode: str = "auto"
     policy: str = "bucketed"
-    estimators: tuple[str, ...] = ("panel", "coin", "coin_forced")
+    estimators: tuple[str, ...] = ("panel", "legacy", "legacy_forced")
     starts_at_h: float = ranged(12.0, 0, 24)
     rate: float = ranged(0.0, 0, 1)
 
     def __post_init__(self) -> None:
         """Check the names."""
-        _one_of("depth", self.depth, DEPTHS)
+        _one_of("mode", self.mode, MODES)
         _one_of("policy", self.policy, tuple(POLICIES))
         if not self.estimators:
             raise ConfigError("estimators must name at least one")
@@ -86,12 +86,12 @@ class CrowdSettings:
         kinds: Which share of them polls, flips coins, or holds a socket.
         curve: Points of hour and factor with straight lines between them; the factor holds after the last one.
         period_hours: After how long the curve begins again; 0: never.
-        stay: ``exponential``, ``log-normal``, or the name of a file with one stay in seconds per line.
+        visit: ``exponential``, ``log-normal``, or the name of a file with one visit in seconds per line.
         visit_minutes: The mean stay; that of a file is its own.
         visit_sigma: The spread of a log-normal stay, of its logarithm.
         mood_changes: Changes of mood in a stay, on average.
         moods: How likely each mood is; empty: all alike.
-        leaves_share: The share of goodbyes that arrive.
+        leaves_share: The share of leaves that arrive.
     """
 
     people: int = ranged(1_000, 1, PEOPLE_MAX)
@@ -100,7 +100,7 @@ class CrowdSettings:
     kinds: Mapping[str, float] = field(default_factory=lambda: {"poll": 1.0})
     curve: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     period_hours: float = ranged(0.0, 0, 24 * 366)
-    stay: str = "exponential"
+    visit: str = "exponential"
     visit_minutes: float = ranged(15.0, 0.1, 24 * 60)
     visit_sigma: float = ranged(0.8, 0.01, 3)
     mood_changes: float = ranged(1.0, 0, 100)
@@ -213,7 +213,7 @@ class Scenario:
 
     @property
     def warm_up_ms(self) -> int:
-        """How long before the first look."""
+        """How long before the first observation."""
         return round(self.run.warm_up_minutes * MINUTE_MS)
 
     @property

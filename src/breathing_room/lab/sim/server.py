@@ -106,9 +106,9 @@ class SimulatedServer:
             self._meter.reports_outside += 1
         return self.presence(now_ms)
 
-    def goodbye(self, visitor: str, now_ms: int) -> None:
+    def leave(self, visitor: str, now_ms: int) -> None:
         """Take a goodbye of somebody who polls."""
-        self._meter.goodbyes += 1
+        self._meter.leaves += 1
         key = key_of(visitor)
         if self.room.panel.holds(key):
             self.feed(PanelLeft(key), now_ms)

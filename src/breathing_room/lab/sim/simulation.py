@@ -1,4 +1,4 @@
-"""A run: the world in which a scenario happens."""
+"""A run: the simulation in which a scenario happens."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from breathing_room.core.client_rules.polling import STRIDE_MAX, STRIDE_MIN
+from breathing_room.core.client_rules.polling import NO_DEADLINE, STRIDE_MAX, STRIDE_MIN
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS, WINDOW_MS
 from breathing_room.core.presence import Presence
@@ -19,12 +19,18 @@ from breathing_room.lab.sim.checkers import check_room, check_store
 from breathing_room.lab.sim.clock import FIRST, LAST, VirtualClock
 from breathing_room.lab.sim.cohorts import Cohorts
 from breathing_room.lab.sim.estimators import Baselines
-from breathing_room.lab.sim.idle_pool import AWAKE, IdlePool
+from breathing_room.lab.sim.idle_pool import IdlePool
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.network import Edge, Network
-from breathing_room.lab.sim.people import Connected, ForgedReports, LegacyVisitor, MoodModel, PollingVisitor
-from breathing_room.lab.sim.result import Checkpoint, RunResult
-from breathing_room.lab.sim.scenario import EVENTS_PEOPLE_MAX, HOUR_MS, SECOND_MS, Scenario
+from breathing_room.lab.sim.people import (
+    ConnectedVisitor,
+    ForgedReports,
+    LegacyVisitor,
+    MoodModel,
+    PollingVisitor,
+)
+from breathing_room.lab.sim.result import RunObservation, RunResult
+from breathing_room.lab.sim.scenario import EXACT_PEOPLE_MAX, HOUR_MS, SECOND_MS, Scenario
 from breathing_room.lab.sim.server import ROOM, Answer, SimulatedServer
 from breathing_room.lab.sim.tickets import Ids
 from breathing_room.lab.sim.visitors import (
@@ -40,8 +46,8 @@ from breathing_room.lab.sim.visitors import (
 DAY_BEGINS_MS: Final = 1_767_225_600_000
 """2026-01-01 00:00 UTC: a run begins on that day."""
 
-TOLD_MS: Final = 60_000
-"""How often whoever waits is told how far a run is."""
+PROGRESS_MS: Final = 60_000
+"""How often whoever waits is on_progress how far a run is."""
 
 KEEP_MARGIN: Final = 4.0
 """People are kept as individuals up to a ticket of so many times the rate that the smallest crowd calls for."""
@@ -57,18 +63,18 @@ class Simulation:
     Args:
         scenario: What happens.
         seed: Where all chance comes from.
-        depth: ``events`` or ``crowd``.
+        mode: ``exact`` or ``fast``.
         keep: People with a ticket from here on are cohorts; 1: everybody is somebody.
         rate: The rate at which the room begins.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, *, depth: str, keep: float = 1.0, rate: float = 1.0
+        self, scenario: Scenario, seed: int, *, mode: str, keep: float = 1.0, rate: float = 1.0
     ) -> None:
         self.scenario = scenario
         self.crowd = scenario.crowd
         self.config = scenario.room
-        self.depth = depth
+        self.mode = mode
         self.seed = seed
         self.keep = keep
         self.begins_ms = DAY_BEGINS_MS + round(scenario.run.starts_at_h * HOUR_MS)
@@ -77,12 +83,12 @@ class Simulation:
         self.clock = VirtualClock(self.begins_ms)
         self.keys = {stream: stream_key(seed, stream) for stream in Stream}
         rngs = [np.random.Generator(np.random.PCG64(part)) for part in np.random.SeedSequence(seed).spawn(6)]
-        self._arrivals_rng, self._cohorts_rng, self._looks_rng, self._polls_rng, *ids_rngs = rngs
+        self._arrivals_rng, self._cohorts_rng, self._observations_rng, self._polls_rng, *ids_rngs = rngs
         self.ids = Ids(ROOM, ids_rngs[0], below=keep)
         self.forged_ids = Ids(ROOM, ids_rngs[1])
-        self.feelings = MoodModel(scenario.crowd, self.config)
-        self._stays = visit_lengths_of(scenario.crowd)
-        self._arrivals = Arrivals(scenario, self._stays)
+        self.mood_model = MoodModel(scenario.crowd, self.config)
+        self._visits = visit_lengths_of(scenario.crowd)
+        self._arrivals = Arrivals(scenario, self._visits)
         wires = scenario.wires
         self.network = Network(wires.loss_share, wires.delay_ms)
         self.server = SimulatedServer(scenario, self.clock, self.meter, rate=rate)
@@ -96,19 +102,19 @@ class Simulation:
         )
         # Who stays for longer may see an epoch after the next one, and draw another ticket: their polls are not reckoned.
         self.one_ticket_ms = self.config.epoch_ms - round(2 * wires.presence_max_age_s * SECOND_MS)
-        self.sleepers: IdlePool[PollingVisitor] | None = IdlePool() if depth == "crowd" else None
-        self.others: dict[int, LegacyVisitor | Connected] = {}
+        self.idle_pool: IdlePool[PollingVisitor] | None = IdlePool() if mode == "fast" else None
+        self.others: dict[int, LegacyVisitor | ConnectedVisitor] = {}
         self._polled: dict[int, PollingVisitor] = {}
         self._purge_at_ms = self.begins_ms
-        self._planned: tuple[int, int] = (AWAKE, 0)
-        self._look_ms = round(scenario.run.look_every_s * SECOND_MS)
-        self._step_ms = gcd(self._look_ms, scenario.warm_up_ms or CHUNK_MS, CHUNK_MS)
-        self._outside = Cohorts(self._stays, self._step_ms, self._cohorts_rng) if keep < 1.0 else None
+        self._planned: tuple[int, int] = (NO_DEADLINE, 0)
+        self._observe_ms = round(scenario.run.observe_every_s * SECOND_MS)
+        self._step_ms = gcd(self._observe_ms, scenario.warm_up_ms or CHUNK_MS, CHUNK_MS)
+        self._outside = Cohorts(self._visits, self._step_ms, self._cohorts_rng) if keep < 1.0 else None
         self._came_outside = 0.0
         self._polls_outside = 0.0
         polls_per_stay = log(STRIDE_MAX / STRIDE_MIN) / (STRIDE_MAX - STRIDE_MIN)
         self._polls_per_ms = polls_per_stay / self.config.poll_ms
-        self._baselines = Baselines(scenario, self._stays, self._looks_rng, keep)
+        self._baselines = Baselines(scenario, self._visits, self._observations_rng, keep)
         forgers = scenario.forgers
         self._forgers = (
             ForgedReports(
@@ -120,15 +126,15 @@ class Simulation:
             if forgers.share
             else None
         )
-        self._looks: list[Checkpoint] = []
+        self._observations: list[RunObservation] = []
 
     # --- A run ------------------------------------------------------------------------------------------------
 
-    def run(self, told: Callable[[float], None] | None = None) -> RunResult:
+    def run(self, on_progress: Callable[[float], None] | None = None) -> RunResult:
         """Let it happen.
 
         Args:
-            told: Called now and then with the share of the time that has passed.
+            on_progress: Called now and then with the share of the time that has passed.
 
         Raises:
             RateOverBoundError: People would have been asked who do not exist.
@@ -140,22 +146,22 @@ class Simulation:
             for at_ms in range(self.begins_ms + self._step_ms, self.ends_ms, self._step_ms):
                 self.clock.at(at_ms, FIRST, self._pass_outside)
         first_ms = self.begins_ms + self.scenario.warm_up_ms
-        for at_ms in range(first_ms + self._look_ms, self.ends_ms + 1, self._look_ms):
-            self.clock.at(at_ms, LAST, self._look)
-        for at_ms in range(self.begins_ms, self.ends_ms, TOLD_MS):
-            if told is not None:
-                told((at_ms - self.begins_ms) / self.scenario.length_ms)
-            self.clock.run(min(at_ms + TOLD_MS, self.ends_ms + 1))
+        for at_ms in range(first_ms + self._observe_ms, self.ends_ms + 1, self._observe_ms):
+            self.clock.at(at_ms, LAST, self._observe)
+        for at_ms in range(self.begins_ms, self.ends_ms, PROGRESS_MS):
+            if on_progress is not None:
+                on_progress((at_ms - self.begins_ms) / self.scenario.length_ms)
+            self.clock.run(min(at_ms + PROGRESS_MS, self.ends_ms + 1))
         self.clock.run(self.ends_ms + 1)
         self._settle_meter()
         check_store(self.meter.store)
         seconds = range(self.begins_ms // SECOND_MS, self.ends_ms // SECOND_MS)
         return RunResult(
             seed=self.seed,
-            depth=self.depth,
+            mode=self.mode,
             keep=self.keep,
             hours=self.scenario.length_ms / HOUR_MS,
-            looks=tuple(self._looks),
+            observations=tuple(self._observations),
             meter=self.meter,
             reports_by_s=tuple(self.server.reports_by_s.get(second, 0) for second in seconds),
         )
@@ -188,9 +194,9 @@ class Simulation:
         else:
             expected = self._arrivals.expected(since_ms, ends_ms // STEP_MS * STEP_MS, STEP_MS) * self.keep
             counts = self._arrivals_rng.poisson(expected)
-        new = draw_newcomers(self._arrivals_rng, counts, self._stays, now_ms, step_ms)
-        stays_ms = np.minimum(new.departs_ms, self.ends_ms) - new.arrives_ms
-        self.meter.person_ms += int(stays_ms.sum())
+        new = draw_newcomers(self._arrivals_rng, counts, self._visits, now_ms, step_ms)
+        visits_ms = np.minimum(new.departs_ms, self.ends_ms) - new.arrives_ms
+        self.meter.person_ms += int(visits_ms.sum())
         epoch = self._epoch(now_ms)
         numbers, tickets = self.ids.draw(len(new.arrives_ms), epoch)
         self._baselines.come(new, tickets)
@@ -201,7 +207,7 @@ class Simulation:
             self.edge.configs(len(numbers), range(now_ms, now_ms + CHUNK_MS, STEP_MS))
         kinds = self._kinds(numbers)
         for index in np.flatnonzero(kinds):
-            kind = LegacyVisitor if kinds[index] == 1 else Connected
+            kind = LegacyVisitor if kinds[index] == 1 else ConnectedVisitor
             kind(self, int(numbers[index]), int(new.arrives_ms[index]), int(new.departs_ms[index]))
         polled = kinds == 0
         self._admit(
@@ -215,12 +221,12 @@ class Simulation:
 
     def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Say of each whether they poll (0), flip coins (1), or hold a socket (2)."""
-        shares = np.array([self.crowd.kinds.get(kind, 0.0) for kind in ("poll", "coin", "socket")])
+        shares = np.array([self.crowd.kinds.get(kind, 0.0) for kind in ("poll", "legacy", "socket")])
         edges = np.cumsum(shares / shares.sum())[:-1]
         return np.searchsorted(edges, first_draws(self.keys[Stream.KIND], numbers), side="right")
 
     def _epoch(self, now_ms: int) -> int:
-        """The epoch in which a stay that begins now begins, as far as can be told."""
+        """The epoch in which a stay that begins now begins, as far as can be on_progress."""
         copy = self.edge.copy
         return now_ms // self.config.epoch_ms if copy is None else copy.epoch
 
@@ -231,7 +237,7 @@ class Simulation:
         new: Newcomers,
         epoch: int,
     ) -> None:
-        if self.sleepers is None:
+        if self.idle_pool is None:
             lists = (column.tolist() for column in (numbers, new.arrives_ms, new.departs_ms, tickets))
             for number, arrives_ms, departs_ms, ticket in zip(*lists, strict=True):
                 person = self._polled[number] = PollingVisitor(
@@ -248,69 +254,69 @@ class Simulation:
         drawn = first_draws(self.keys[Stream.POLLER], numbers)
         strides = STRIDE_MIN + (STRIDE_MAX - STRIDE_MIN) * drawn
         periods_ms = np.rint(self.config.poll_ms * strides).astype(np.int64)
-        rows = self.sleepers.add(numbers, tickets, new, periods_ms, epoch)
+        rows = self.idle_pool.add(numbers, tickets, new, periods_ms, epoch)
         rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.sample_rate
-        for index in np.flatnonzero((tickets < rate) | (new.stays_ms > self.one_ticket_ms)):
+        for index in np.flatnonzero((tickets < rate) | (new.visits_ms > self.one_ticket_ms)):
             self._expect(rows[index])
         self._plan_first_poll()
 
     def _expect(self, row: int) -> None:
         """Look at somebody when they come: they may be asked."""
-        assert self.sleepers is not None
-        number, at_ms = int(self.sleepers.number[row]), int(self.sleepers.comes_ms[row])
-        self.sleepers.poll_at_ms[row] = AWAKE
+        assert self.idle_pool is not None
+        number, at_ms = int(self.idle_pool.number[row]), int(self.idle_pool.comes_ms[row])
+        self.idle_pool.poll_at_ms[row] = NO_DEADLINE
         self.clock.at(at_ms, number, partial(self._arrive, row, number))
 
     def _arrive(self, row: int, number: int, now_ms: int) -> None:
         """Somebody comes who may be asked."""
-        sleepers, copy = self.sleepers, self.edge.copy
-        assert sleepers is not None
+        idle_pool, copy = self.idle_pool, self.edge.copy
+        assert idle_pool is not None
         if (
-            sleepers.number[row] != number
-            or sleepers.persons[row] is not None
-            or sleepers.comes_ms[row] != now_ms
+            idle_pool.number[row] != number
+            or idle_pool.persons[row] is not None
+            or idle_pool.comes_ms[row] != now_ms
         ):
             return
-        stays_ms = sleepers.departs_ms[row] - now_ms
-        is_asked = copy is None or copy.sample_rate > sleepers.ticket[row] or stays_ms > self.one_ticket_ms
+        visits_ms = idle_pool.departs_ms[row] - now_ms
+        is_asked = copy is None or copy.sample_rate > idle_pool.ticket[row] or visits_ms > self.one_ticket_ms
         if not is_asked and now_ms < self.edge.due_at_ms:
-            sleepers.poll_at_ms[row] = now_ms
-            self.plan_poll(now_ms, int(sleepers.period_ms[row]), int(sleepers.departs_ms[row]), number)
+            idle_pool.poll_at_ms[row] = now_ms
+            self.plan_poll(now_ms, int(idle_pool.period_ms[row]), int(idle_pool.departs_ms[row]), number)
             return
         self._person(row).expect(now_ms)
 
     def _person(self, row: int) -> PollingVisitor:
         """Make a person of a row."""
-        sleepers = self.sleepers
-        assert sleepers is not None
+        idle_pool = self.idle_pool
+        assert idle_pool is not None
         person = PollingVisitor(
             self,
             row=row,
-            number=int(sleepers.number[row]),
-            arrives_ms=int(sleepers.comes_ms[row]),
-            departs_ms=int(sleepers.departs_ms[row]),
-            ticket=float(sleepers.ticket[row]),
-            epoch=int(sleepers.epoch[row]),
+            number=int(idle_pool.number[row]),
+            arrives_ms=int(idle_pool.comes_ms[row]),
+            departs_ms=int(idle_pool.departs_ms[row]),
+            ticket=float(idle_pool.ticket[row]),
+            epoch=int(idle_pool.epoch[row]),
         )
-        sleepers.persons[row] = person
+        idle_pool.persons[row] = person
         self._polled[person.number] = person
         return person
 
     def gone(self, row: int, person: PollingVisitor) -> None:
         """Somebody has gone."""
         del self._polled[person.number]
-        if self.sleepers is not None:
-            self.sleepers.free(row)
+        if self.idle_pool is not None:
+            self.idle_pool.free(row)
 
     def _purge(self, now_ms: int) -> None:
         """Let go of those who went without ever having been somebody, and count their polls."""
         self._purge_at_ms = now_ms + 5 * CHUNK_MS
-        if self.sleepers is None:
+        if self.idle_pool is None:
             return
-        for row in self.sleepers.gone(now_ms):
-            if self.sleepers.poll_at_ms[row] < AWAKE:
-                self.meter.polls += self.sleepers.passed(row, int(self.sleepers.departs_ms[row]))
-            self.sleepers.free(row)
+        for row in self.idle_pool.gone(now_ms):
+            if self.idle_pool.poll_at_ms[row] < NO_DEADLINE:
+                self.meter.polls += self.idle_pool.passed(row, int(self.idle_pool.departs_ms[row]))
+            self.idle_pool.free(row)
 
     def _pass_outside(self, now_ms: int) -> None:
         """Let a step pass for those who are nobody."""
@@ -334,25 +340,25 @@ class Simulation:
         """The edge has a new copy: wake whom it concerns, and seek the poll that will have it fetched anew."""
         if new.sample_rate > self.keep:
             raise RateOverBoundError(f"a rate of {new.sample_rate}, over {self.keep}")
-        if self.sleepers is None:
+        if self.idle_pool is None:
             return
         copy, now_ms = self.edge.copy, self.clock.now_ms
         if copy is not None:
-            for row in self.sleepers.concerned(copy.sample_rate, new.sample_rate):
+            for row in self.idle_pool.concerned(copy.sample_rate, new.sample_rate):
                 self._activate(int(row), now_ms)
             if copy.epoch != new.epoch:
                 self._draw_again(new, now_ms)
         self._plan_first_poll()
 
     def _activate(self, row: int, now_ms: int) -> None:
-        sleepers = self.sleepers
-        assert sleepers is not None
-        number = int(sleepers.number[row])
+        idle_pool = self.idle_pool
+        assert idle_pool is not None
+        number = int(idle_pool.number[row])
         before_ms = now_ms + (number <= self.clock.rank)
-        if sleepers.departs_ms[row] < before_ms:
+        if idle_pool.departs_ms[row] < before_ms:
             return
-        person = sleepers.persons[row]
-        if person is None and sleepers.poll_at_ms[row] >= before_ms:
+        person = idle_pool.persons[row]
+        if person is None and idle_pool.poll_at_ms[row] >= before_ms:
             self._expect(row)
             return
         if person is None:
@@ -361,18 +367,18 @@ class Simulation:
 
     def _draw_again(self, new: Presence, now_ms: int) -> None:
         """A new epoch is seen: those who have not come yet will draw their tickets in it."""
-        sleepers = self.sleepers
-        assert sleepers is not None
-        ahead = (sleepers.comes_ms > now_ms) | (
-            (sleepers.comes_ms == now_ms) & (sleepers.number > self.clock.rank)
+        idle_pool = self.idle_pool
+        assert idle_pool is not None
+        ahead = (idle_pool.comes_ms > now_ms) | (
+            (idle_pool.comes_ms == now_ms) & (idle_pool.number > self.clock.rank)
         )
-        rows = np.flatnonzero(ahead & (sleepers.departs_ms < AWAKE) & (sleepers.epoch != new.epoch))
-        rows = rows[np.argsort(sleepers.number[rows])]
-        numbers, tickets = self.ids.redraw(sleepers.number[rows], new.epoch)
-        sleepers.number[rows], sleepers.ticket[rows], sleepers.epoch[rows] = numbers, tickets, new.epoch
-        sleepers.poll_at_ms[rows] = sleepers.comes_ms[rows]
-        stays_ms = sleepers.departs_ms[rows] - sleepers.comes_ms[rows]
-        for row in rows[(tickets < new.sample_rate) | (stays_ms > self.one_ticket_ms)]:
+        rows = np.flatnonzero(ahead & (idle_pool.departs_ms < NO_DEADLINE) & (idle_pool.epoch != new.epoch))
+        rows = rows[np.argsort(idle_pool.number[rows])]
+        numbers, tickets = self.ids.redraw(idle_pool.number[rows], new.epoch)
+        idle_pool.number[rows], idle_pool.ticket[rows], idle_pool.epoch[rows] = numbers, tickets, new.epoch
+        idle_pool.poll_at_ms[rows] = idle_pool.comes_ms[rows]
+        visits_ms = idle_pool.departs_ms[rows] - idle_pool.comes_ms[rows]
+        for row in rows[(tickets < new.sample_rate) | (visits_ms > self.one_ticket_ms)]:
             self._expect(int(row))
 
     def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
@@ -383,13 +389,13 @@ class Simulation:
             self._plan_refresh(at_ms, number)
 
     def _plan_first_poll(self) -> None:
-        """Seek the earliest poll of sleepers, and of those who are nobody, that has the copy fetched anew."""
-        assert self.sleepers is not None
-        self._planned = (AWAKE, 0)
+        """Seek the earliest poll of idle_pool, and of those who are nobody, that has the copy fetched anew."""
+        assert self.idle_pool is not None
+        self._planned = (NO_DEADLINE, 0)
         if self.edge.copy is None:
             return
         due_at_ms = max(self.edge.due_at_ms, self.clock.now_ms)
-        if first := self.sleepers.first_poll(due_at_ms):
+        if first := self.idle_pool.first_poll(due_at_ms):
             self._plan_refresh(*first)
         if self._outside is not None:
             per_ms = self._outside.here * self._polls_per_ms + self._came_outside
@@ -405,24 +411,24 @@ class Simulation:
         """Let the poll come that has the copy fetched anew."""
         if self._planned != (now_ms, self.clock.rank) or now_ms < self.edge.due_at_ms:
             return
-        self._planned = (AWAKE, 0)
+        self._planned = (NO_DEADLINE, 0)
         if self.clock.rank == LAST - 2:
             self.edge.refresh(now_ms)
             return
-        assert self.sleepers is not None
+        assert self.idle_pool is not None
         found = np.flatnonzero(
-            (self.sleepers.number == self.clock.rank) & (self.sleepers.poll_at_ms <= now_ms)
+            (self.idle_pool.number == self.clock.rank) & (self.idle_pool.poll_at_ms <= now_ms)
         )
         for row in found:
-            if self.sleepers.departs_ms[row] > now_ms:
-                person = self.sleepers.persons[row] or self._person(int(row))
+            if self.idle_pool.departs_ms[row] > now_ms:
+                person = self.idle_pool.persons[row] or self._person(int(row))
                 person.activate(now_ms)
                 return
         self._plan_first_poll()
 
     # --- Looking ----------------------------------------------------------------------------------------------
 
-    def _look(self, now_ms: int) -> None:
+    def _observe(self, now_ms: int) -> None:
         """Compare what is said with what is true."""
         room = self.server.room
         check_room(room, now_ms)
@@ -431,17 +437,17 @@ class Simulation:
         here = self._baselines.here(now_ms)
         truth = here + outside
         people = [*self._polled.values(), *self.others.values()]
-        moods = np.zeros(len(self.feelings.names), np.int64)
+        moods = np.zeros(len(self.mood_model.names), np.int64)
         known = 0
         for person in people:
             if self._is_here(person, now_ms):
                 person.feel(now_ms)
-                moods[person.mind.mood] += 1
+                moods[person.mood_process.mood] += 1
                 known += 1
-        moods += self._looks_rng.multinomial(truth - known, self.feelings.weights)
+        moods += self._observations_rng.multinomial(truth - known, self.mood_model.weights)
         raw = room.panel.raw_estimate(now_ms)
-        self._looks.append(
-            Checkpoint(
+        self._observations.append(
+            RunObservation(
                 at_ms=now_ms - self.begins_ms - self.scenario.warm_up_ms,
                 truth=truth,
                 moods=tuple(moods.tolist()),
@@ -451,7 +457,7 @@ class Simulation:
                 capped=room.panel.over_quota_count,
                 raw_count=raw.count,
                 standard_error=self._standard_error(truth, now_ms),
-                estimates=self._baselines.look(now_ms, presence, outside, self._came_outside),
+                estimates=self._baselines.estimate(now_ms, presence, outside, self._came_outside),
             )
         )
 
@@ -463,15 +469,15 @@ class Simulation:
         return sqrt(polled**2 + coins * HEARTBEAT_MS / (CHANCE * WINDOW_MS))
 
     @staticmethod
-    def _is_here(person: PollingVisitor | LegacyVisitor | Connected, now_ms: int) -> bool:
+    def _is_here(person: PollingVisitor | LegacyVisitor | ConnectedVisitor, now_ms: int) -> bool:
         return person.arrives_ms <= now_ms < person.departs_ms
 
     def _settle_meter(self) -> None:
         """Count the polls of those who still sleep, and of those who are nobody."""
-        if self.sleepers is not None:
-            for row in np.flatnonzero(self.sleepers.poll_at_ms < AWAKE):
-                before_ms = min(int(self.sleepers.departs_ms[row]), self.ends_ms + 1)
-                self.meter.polls += self.sleepers.passed(int(row), before_ms)
+        if self.idle_pool is not None:
+            for row in np.flatnonzero(self.idle_pool.poll_at_ms < NO_DEADLINE):
+                before_ms = min(int(self.idle_pool.departs_ms[row]), self.ends_ms + 1)
+                self.meter.polls += self.idle_pool.passed(int(row), before_ms)
         self.meter.polls += round(self._polls_outside)
 
 
@@ -487,31 +493,31 @@ def begin(scenario: Scenario) -> tuple[float, float]:
     return rate, min(1.0, max(rate, KEEP_MARGIN * panel_size / float(levels.min())))
 
 
-def simulate(scenario: Scenario, seed: int, told: Callable[[float], None] | None = None) -> RunResult:
+def simulate(scenario: Scenario, seed: int, on_progress: Callable[[float], None] | None = None) -> RunResult:
     """Run a scenario once.
 
     Args:
         scenario: What happens; one crowd.
         seed: Where all chance comes from. The same seed gives the same result.
-        told: Called now and then with the share of the time that has passed.
+        on_progress: Called now and then with the share of the time that has passed.
 
     Raises:
-        ConfigError: The depth cannot carry it.
+        ConfigError: The mode cannot carry it.
         UnsafeError: Something happened that never must.
     """
     only_polls = {kind for kind, share in scenario.crowd.kinds.items() if share} == {"poll"}
-    depth = scenario.run.depth
-    if depth == "auto":
+    mode = scenario.run.mode
+    if mode == "auto":
         most = float(levels_at(scenario, np.arange(0, scenario.length_ms + 1, CHUNK_MS)).max())
-        depth = "events" if most <= EVENTS_PEOPLE_MAX or not only_polls else "crowd"
-    if depth == "events":
+        mode = "exact" if most <= EXACT_PEOPLE_MAX or not only_polls else "fast"
+    if mode == "exact":
         rate = rounded(scenario.run.rate) if scenario.run.rate else 1.0
-        return Simulation(scenario, seed, depth=depth, rate=rate).run(told)
+        return Simulation(scenario, seed, mode=mode, rate=rate).run(on_progress)
     if not only_polls:
-        raise ConfigError("depth crowd is for people who poll; take events")
+        raise ConfigError("mode fast is for people who poll; take exact")
     rate, keep = (1.0, 1.0) if scenario.crowd.closed else begin(scenario)
     while True:
         try:
-            return Simulation(scenario, seed, depth=depth, keep=keep, rate=rate).run(told)
+            return Simulation(scenario, seed, mode=mode, keep=keep, rate=rate).run(on_progress)
         except RateOverBoundError:
             keep = min(1.0, 2 * keep)

@@ -10,7 +10,7 @@ from breathing_room.core.estimate.legacy_sampling import WINDOW_MS
 from breathing_room.core.write_policies.records import Traffic
 from breathing_room.lab.sim.meter import Meter
 from breathing_room.lab.sim.result import (
-    Checkpoint,
+    RunObservation,
     RunResult,
     independent_samples,
     judged_moods,
@@ -19,8 +19,8 @@ from breathing_room.lab.sim.result import (
 )
 from breathing_room.lab.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
 
-STAYS_APART = 3
-"""Looks that are so many mean stays apart see other people: of exponential stays, one in 20 lasts from one to the next."""
+VISITS_APART = 3
+"""Observations that are so many mean stays apart see other people: of exponential visits, one in 20 lasts from one to the next."""
 
 SAMPLES_MIN = 20
 """The share of intervals that covered the truth is given from so many independent samples on.
@@ -29,8 +29,8 @@ Of 20, one 95 % interval is expected to miss, and the share has a standard error
 nothing of the interval.
 """
 
-LOOKS_MAX = 2_000
-"""A result lists its looks one by one if there are no more."""
+OBSERVATIONS_MAX = 2_000
+"""A result lists its observations one by one if there are no more."""
 
 
 def summarize(
@@ -46,23 +46,28 @@ def summarize(
     Returns:
         The parts by name: ``people``, ``truth``, ``estimators``, ``moods``, ``a_day``, ``meter``, and what a surge or forgers did.
     """
-    seen = [(result.seed, look) for result in results for look in result.looks]
+    seen = [(result.seed, observation) for result in results for observation in result.observations]
     from_ms = scenario.run.judged_from_minutes * MINUTE_MS
-    runs = [[look for look in result.looks if look.at_ms >= from_ms] for result in results]
-    looks = [look for run in runs for look in run]
+    runs = [
+        [observation for observation in result.observations if observation.at_ms >= from_ms]
+        for result in results
+    ]
+    observations = [observation for run in runs for observation in run]
     apart_ms = independent_after_ms(scenario)
-    independent = scenario.run.look_every_s * SECOND_MS >= apart_ms
+    independent = scenario.run.observe_every_s * SECOND_MS >= apart_ms
     summary: dict[str, Any] = {
         "people": scenario.crowd.people,
         "kinds": sorted(kind for kind, share in scenario.crowd.kinds.items() if share),
-        "depth": results[0].depth,
+        "mode": results[0].mode,
         "individuals_below": max(result.keep for result in results),
         "seeds": [result.seed for result in results],
         "hours": sum(result.hours for result in results),
         "warm_up_hours": len(results) * scenario.run.warm_up_minutes / 60,
-        "looks": len(looks),
+        "observations": len(observations),
         "independent_samples": independent_samples(runs, apart_ms=apart_ms),
-        "truth": sum(look.truth for look in looks) / len(looks) if looks else None,
+        "truth": sum(observation.truth for observation in observations) / len(observations)
+        if observations
+        else None,
         "estimators": {},
         "moods": mood_coverage(runs, apart_ms=apart_ms),
         "a_day": a_day(results),
@@ -70,47 +75,47 @@ def summarize(
     }
     for name in scenario.run.estimators:
         if found := score(name, runs, independent=independent):
-            spoken = [[look for look in run if name in look.estimates] for run in runs]
+            spoken = [[observation for observation in run if name in observation.estimates] for run in runs]
             samples = independent_samples(spoken, apart_ms=apart_ms)
             summary["estimators"][name] = {
-                "biased": name.startswith("coin"),
+                "biased": name.startswith("legacy"),
                 **asdict(found),
                 "independent_samples": samples,
                 "coverage": found.coverage if samples >= SAMPLES_MIN else None,
             }
     if (panel := summary["estimators"].get("panel")) and summary["kinds"] == ["poll"]:
         # What is published is whole people.
-        panel["bias_before_rounding"] = sum(look.raw_count - look.truth for look in looks) / sum(
-            look.truth for look in looks
-        )
+        panel["bias_before_rounding"] = sum(
+            observation.raw_count - observation.truth for observation in observations
+        ) / sum(observation.truth for observation in observations)
     if scenario.surge.factor > 1:
         summary["surge"] = surge(scenario, results)
     if scenario.forgers.share:
         summary["forgers"] = forgers(scenario, results, without_forgers)
-    if len(seen) <= LOOKS_MAX:
-        summary["seen"] = [_seen(look, seed) for seed, look in seen]
+    if len(seen) <= OBSERVATIONS_MAX:
+        summary["seen"] = [_seen(observation, seed) for seed, observation in seen]
     return summary
 
 
 def independent_after_ms(scenario: Scenario) -> float:
-    """Return after how long a look sees other people, so that its error has nothing to do with that of the look before.
+    """Return after how long an observation sees other people, so that its error has nothing to do with that of the observation before.
 
     A panel is renewed as stays end. Clients that flip coins flip them anew, so one window of the estimator is enough; in a closed
     crowd the same people stay, and a run is one sample.
     """
     crowd = scenario.crowd
-    if {kind for kind, share in crowd.kinds.items() if share} == {"coin"}:
+    if {kind for kind, share in crowd.kinds.items() if share} == {"legacy"}:
         return WINDOW_MS
-    return inf if crowd.closed else STAYS_APART * crowd.visit_minutes * MINUTE_MS
+    return inf if crowd.closed else VISITS_APART * crowd.visit_minutes * MINUTE_MS
 
 
-def mood_coverage(runs: Sequence[Sequence[Checkpoint]], *, apart_ms: float) -> dict[str, Any]:
+def mood_coverage(runs: Sequence[Sequence[RunObservation]], *, apart_ms: float) -> dict[str, Any]:
     """Judge the intervals of moods; without a coverage where too few independent samples were judged."""
-    judged = [[look for look in run if any(judged_moods(look))] for run in runs]
+    judged = [[observation for observation in run if any(judged_moods(observation))] for run in runs]
     samples = independent_samples(judged, apart_ms=apart_ms)
-    found = mood_score(look for run in judged for look in run)
+    found = mood_score(observation for run in judged for observation in run)
     return {
-        "looks": found.looks,
+        "observations": found.observations,
         "independent_samples": samples,
         "coverage": found.coverage if samples >= SAMPLES_MIN else None,
     }
@@ -137,7 +142,7 @@ def a_day(results: Sequence[RunResult]) -> dict[str, float]:
     meters = [result.meter for result in results]
     counted = {
         "reports": sum(meter.reports for meter in meters),
-        "goodbyes": sum(meter.goodbyes for meter in meters),
+        "leaves": sum(meter.leaves for meter in meters),
         "legacy_reports": sum(meter.legacy_reports for meter in meters),
         "polls": sum(meter.polls for meter in meters),
         "presence_reads": sum(meter.presence_reads for meter in meters),
@@ -150,7 +155,7 @@ def a_day(results: Sequence[RunResult]) -> dict[str, float]:
 
 
 def budget_per_s(scenario: Scenario) -> float:
-    """Say how many reports a second a full, steady panel sends, goodbyes not counted.
+    """Say how many reports a second a full, steady panel sends, leaves not counted.
 
     That is what the room's ``reports_per_day`` allows, where it allows less.
     """
@@ -185,11 +190,12 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
         peaks.append(max(result.reports_by_s[scenario.surge_ms[0] // SECOND_MS :], default=0))
         under += arrived <= allowed
         at_ms = ends_ms + 2 * lifetime_ms - scenario.warm_up_ms
-        look = min(
-            (look for look in result.looks if look.at_ms <= at_ms), key=lambda look: at_ms - look.at_ms
+        observation = min(
+            (observation for observation in result.observations if observation.at_ms <= at_ms),
+            key=lambda observation: at_ms - observation.at_ms,
         )
-        panel = look.estimates["panel"]
-        held += panel.low <= look.truth <= panel.high
+        panel = observation.estimates["panel"]
+        held += panel.low <= observation.truth <= panel.high
     return {
         "lifetime_s": lifetime_ms / SECOND_MS,
         "budget_per_s": round(budget, 3),
@@ -206,50 +212,52 @@ def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[
     """Say by how much forgers moved the count, with the cap on their prefix and without.
 
     What was published is compared with what is published on the same seeds without forgers: the same people with the same tickets, so that
-    most of the panel's own error falls out. Looks count that are later than one lease after the forgers began. The cap lets
+    most of the panel's own error falls out. Observations count that are later than one lease after the forgers began. The cap lets
     ``cap_seats`` of one prefix count, so it allows them to add ``cap_seats / theta`` people.
     """
     room = scenario.room
     cap = room.prefix_seats_max or max(64, room.panel_size // 10)
     begun_ms = scenario.forgers.at_minutes * MINUTE_MS + room.heartbeat_lease_ms
     pairs = [
-        (look, other)
+        (observation, other)
         for result, clean in zip(results, without, strict=True)
-        for look, other in zip(result.looks, clean.looks, strict=True)
-        if look.at_ms >= begun_ms
+        for observation, other in zip(result.observations, clean.observations, strict=True)
+        if observation.at_ms >= begun_ms
     ]
     count = len(pairs)
     if not count:
-        return {"looks": 0}
+        return {"observations": 0}
     return {
-        "looks": count,
+        "observations": count,
         "cap_seats": cap,
-        "truth": sum(look.truth for look, _ in pairs) / count,
-        "published": sum(look.presence.count or 0 for look, _ in pairs) / count,
+        "truth": sum(observation.truth for observation, _ in pairs) / count,
+        "published": sum(observation.presence.count or 0 for observation, _ in pairs) / count,
         "published_without": sum(other.presence.count or 0 for _, other in pairs) / count,
-        "moved": sum((look.presence.count or 0) - (other.presence.count or 0) for look, other in pairs)
+        "moved": sum(
+            (observation.presence.count or 0) - (other.presence.count or 0) for observation, other in pairs
+        )
         / count,
-        "allowed": sum(cap / look.theta for look, _ in pairs) / count,
-        "raw_moved": sum(look.raw_count - other.raw_count for look, other in pairs) / count,
-        "capped_seats": sum(look.capped for look, _ in pairs) / count,
+        "allowed": sum(cap / observation.theta for observation, _ in pairs) / count,
+        "raw_moved": sum(observation.raw_count - other.raw_count for observation, other in pairs) / count,
+        "capped_seats": sum(observation.capped for observation, _ in pairs) / count,
     }
 
 
-def _seen(look: Checkpoint, seed: int) -> dict[str, Any]:
+def _seen(observation: RunObservation, seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
-        "at_s": look.at_ms / SECOND_MS,
-        "truth": look.truth,
-        "count": look.presence.count,
-        "before_rounding": round(look.raw_count, 2),
-        "low": look.presence.low,
-        "high": look.presence.high,
-        "method": look.presence.method,
-        "sample_rate": look.presence.sample_rate,
-        "theta": look.theta,
-        "seats": look.seats,
+        "at_s": observation.at_ms / SECOND_MS,
+        "truth": observation.truth,
+        "count": observation.presence.count,
+        "before_rounding": round(observation.raw_count, 2),
+        "low": observation.presence.low,
+        "high": observation.presence.high,
+        "method": observation.presence.method,
+        "sample_rate": observation.presence.sample_rate,
+        "theta": observation.theta,
+        "seats": observation.seats,
         "estimates": {
             name: [round(estimate.count, 2), round(estimate.low, 2), round(estimate.high, 2)]
-            for name, estimate in look.estimates.items()
+            for name, estimate in observation.estimates.items()
         },
     }

@@ -67,7 +67,7 @@ class Ids:
             self._numbers, self._tickets = np.empty(0, np.int64), np.empty(0)
             self._taken = 0
         while len(self._numbers) - self._taken < count:
-            numbers, tickets = self._look(epoch)
+            numbers, tickets = self._next_block(epoch)
             self._numbers = np.concatenate([self._numbers[self._taken :], numbers])
             self._tickets = np.concatenate([self._tickets[self._taken :], tickets])
             self._taken = 0
@@ -81,7 +81,7 @@ class Ids:
             (numbers, self.tickets(numbers, epoch)) if self._below == 1.0 else self.draw(len(numbers), epoch)
         )
 
-    def _look(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _next_block(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Look through the next block."""
         first, self._next = self._next, self._next + BLOCK
         state = np.array([self._start(epoch)], dtype=np.uint32)

@@ -30,7 +30,7 @@ class VisitLengths(Protocol):
         ...
 
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
-        """Draw stays, in ms."""
+        """Draw visits, in ms."""
         ...
 
     def up_to(self, age_ms: Floats) -> Floats:
@@ -45,7 +45,7 @@ class Exponential:
     mean_ms: float
 
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
-        """Draw stays, in ms."""
+        """Draw visits, in ms."""
         return rng.exponential(self.mean_ms, count)
 
     def up_to(self, age_ms: Floats) -> Floats:
@@ -66,7 +66,7 @@ class LogNormal:
         return log(self.mean_ms) - self.sigma**2 / 2
 
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
-        """Draw stays, in ms."""
+        """Draw visits, in ms."""
         return rng.lognormal(self.mu, self.sigma, count)
 
     def up_to(self, age_ms: Floats) -> Floats:
@@ -83,17 +83,17 @@ class Recorded:
     """VisitLengths that were observed, drawn from a file.
 
     Args:
-        stays_ms: Them.
+        visits_ms: Them.
     """
 
-    def __init__(self, stays_ms: Floats) -> None:
-        self._stays_ms = np.sort(stays_ms)
-        self._sums_ms = np.concatenate([[0.0], np.cumsum(self._stays_ms)])
-        self.mean_ms = float(stays_ms.mean())
+    def __init__(self, visits_ms: Floats) -> None:
+        self._visits_ms = np.sort(visits_ms)
+        self._sums_ms = np.concatenate([[0.0], np.cumsum(self._visits_ms)])
+        self.mean_ms = float(visits_ms.mean())
 
     @classmethod
     def read(cls, path: Path) -> "Recorded":
-        """Read a file of one stay in seconds per line.
+        """Read a file of one visit in seconds per line.
 
         Raises:
             ConfigError: It cannot be read, or a line is no time above 0.
@@ -101,38 +101,38 @@ class Recorded:
         try:
             lines = path.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"crowd.stay: cannot read {path}: {error}") from None
+            raise ConfigError(f"crowd.visit: cannot read {path}: {error}") from None
         try:
-            stays_s = np.array([float(line) for line in lines])
+            visits_s = np.array([float(line) for line in lines])
         except ValueError:
-            raise ConfigError(f"crowd.stay: {path} must hold one stay in seconds per line") from None
-        if not len(stays_s) or not np.all(np.isfinite(stays_s) & (stays_s > 0)):
-            raise ConfigError(f"crowd.stay: {path} must hold stays above 0")
-        return cls(stays_s * 1_000)
+            raise ConfigError(f"crowd.visit: {path} must hold one visit in seconds per line") from None
+        if not len(visits_s) or not np.all(np.isfinite(visits_s) & (visits_s > 0)):
+            raise ConfigError(f"crowd.visit: {path} must hold visits above 0")
+        return cls(visits_s * 1_000)
 
     def draw(self, rng: np.random.Generator, count: int) -> Floats:
-        """Draw stays, in ms."""
-        drawn: Floats = rng.choice(self._stays_ms, count)
+        """Draw visits, in ms."""
+        drawn: Floats = rng.choice(self._visits_ms, count)
         return drawn
 
     def up_to(self, age_ms: Floats) -> Floats:
         """As the protocol says."""
-        over = np.searchsorted(self._stays_ms, age_ms)
-        return (self._sums_ms[over] + age_ms * (len(self._stays_ms) - over)) / len(self._stays_ms)
+        over = np.searchsorted(self._visits_ms, age_ms)
+        return (self._sums_ms[over] + age_ms * (len(self._visits_ms) - over)) / len(self._visits_ms)
 
 
 def visit_lengths_of(crowd: CrowdSettings) -> VisitLengths:
-    """Make the law of a crowd's stays.
+    """Make the law of a crowd's visits.
 
     Raises:
         ConfigError: A file of them cannot be read.
     """
     mean_ms = crowd.visit_minutes * MINUTE_MS
-    if crowd.stay == "exponential":
+    if crowd.visit == "exponential":
         return Exponential(mean_ms)
-    if crowd.stay == "log-normal":
+    if crowd.visit == "log-normal":
         return LogNormal(mean_ms, crowd.visit_sigma)
-    return Recorded.read(Path(crowd.stay))
+    return Recorded.read(Path(crowd.visit))
 
 
 def _normal(z: float) -> float:
@@ -162,12 +162,12 @@ class Arrivals:
 
     Args:
         scenario: Whose.
-        stays: How long they stay.
+        visits: How long they stay.
     """
 
-    def __init__(self, scenario: Scenario, stays: VisitLengths) -> None:
+    def __init__(self, scenario: Scenario, visits: VisitLengths) -> None:
         self._scenario = scenario
-        self._mean_ms = stays.mean_ms
+        self._mean_ms = visits.mean_ms
         self._level_at_first = float(levels_at(scenario, np.zeros(1))[0])
 
     def expected(self, begins_ms: int, ends_ms: int, step_ms: int) -> Floats:
@@ -190,16 +190,16 @@ class Newcomers:
     departs_ms: Instants
 
     @property
-    def stays_ms(self) -> Instants:
+    def visits_ms(self) -> Instants:
         """How long they stay."""
         return self.departs_ms - self.arrives_ms
 
 
 def draw_newcomers(
-    rng: np.random.Generator, counts: Instants, stays: VisitLengths, begins_ms: int, step_ms: int = STEP_MS
+    rng: np.random.Generator, counts: Instants, visits: VisitLengths, begins_ms: int, step_ms: int = STEP_MS
 ) -> Newcomers:
     """Draw those who come from ``begins_ms`` on, so many in each step."""
     begins = np.repeat(begins_ms + step_ms * np.arange(len(counts)), counts)
     arrives_ms = np.sort(begins + rng.integers(step_ms, size=len(begins)))
-    stays_ms = np.maximum(1, np.rint(stays.draw(rng, len(begins)))).astype(np.int64)
-    return Newcomers(arrives_ms, arrives_ms + stays_ms)
+    visits_ms = np.maximum(1, np.rint(visits.draw(rng, len(begins)))).astype(np.int64)
+    return Newcomers(arrives_ms, arrives_ms + visits_ms)

@@ -1,6 +1,6 @@
 // The sliders of the cost page. Nothing is computed here: `breathing-room cost --web` is asked, and its answer is shown.
 
-const STAYS_S = [60, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400];
+const VISITS_S = [60, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400];
 const ERRORS = [1, 1.5, 2.5, 4, 5, 6, 8.2, 10, 15];
 const DEBOUNCE_MS = 120;
 
@@ -9,7 +9,7 @@ const whole = new Intl.NumberFormat("en");
 
 // A slider has 8 steps a decade, from 10 to 10 million; two digits are enough.
 const people = () => Number((10 ** (1 + $("people").valueAsNumber / 8)).toPrecision(2));
-const stayS = () => STAYS_S[$("stay").valueAsNumber];
+const visitS = () => VISITS_S[$("visit").valueAsNumber];
 const error = () => ERRORS[$("error").valueAsNumber];
 
 const sums = { USD: "$", EUR: "€" };
@@ -24,7 +24,7 @@ function element(name, text, className) {
 }
 
 function say() {
-  const said = { people: whole.format(people()), stay: length(stayS()), error: `${error()} %` };
+  const said = { people: whole.format(people()), visit: length(visitS()), error: `${error()} %` };
   for (const [id, text] of Object.entries(said)) {
     $(`${id}-said`).textContent = text;
     $(id).setAttribute("aria-valuetext", text);
@@ -80,7 +80,7 @@ let asked = 0;
 
 async function ask() {
   const number = ++asked;
-  const query = new URLSearchParams({ people: people(), stay_s: stayS(), error: error() });
+  const query = new URLSearchParams({ people: people(), visit_s: visitS(), error: error() });
   try {
     const response = await fetch(`cost.json?${query}`);
     const answer = await response.json();

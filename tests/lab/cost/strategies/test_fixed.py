@@ -17,14 +17,14 @@ def test_the_bill_of_a_fixed_panel_does_not_grow_with_the_crowd() -> None:
 
 
 def test_a_larger_panel_is_more_accurate() -> None:
-    """Four times the panel halves the error, and a panel that asks everybody has none."""
+    """Four times the panel halves the error, and a panel that asks every visitor has none."""
     crowd = CrowdFigures(CrowdProfile(people=100_000))
     small, large = (fixed(panel=panel).accuracy(crowd).error for panel in (1_000, 4_000))
     assert small is not None
     assert large is not None
     assert float(small.value / large.value) == pytest.approx(2, rel=0.05)
-    everybody = fixed(panel=4_000).accuracy(CrowdFigures(CrowdProfile(people=4_000))).error
-    assert everybody is None or everybody.value < large.value / 10
+    full = fixed(panel=4_000).accuracy(CrowdFigures(CrowdProfile(people=4_000))).error
+    assert full is None or full.value < large.value / 10
 
 
 def test_hits_that_are_billed_cost_every_read() -> None:

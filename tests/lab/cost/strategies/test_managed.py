@@ -36,7 +36,7 @@ def test_the_smaller_package_is_taken_as_long_as_it_does() -> None:
 
 
 def test_the_last_minute_of_a_connection_counts_whole() -> None:
-    """Minutes of connections are those of the people, and half a minute more for each stay."""
+    """Minutes of connections are those of the people, and half a minute more for each visit."""
     crowd = CrowdFigures(CrowdProfile(people=600))
     minutes = aws_appsync().usage(crowd)["appsync_minutes"].value
     assert minutes == 600 * crowd.month.value / 60 + crowd.joins.value / 2

@@ -16,7 +16,7 @@ from breathing_room.lab.cost.strategies.polled import (
 )
 
 
-def test_a_coin_for_each_heartbeat_is_biased_upwards() -> None:
+def test_sampling_each_heartbeat_is_biased_upwards() -> None:
     """The document's own estimator says several times the truth, and the bias is part of its rank."""
     accuracy = sampled().accuracy(CrowdFigures(CrowdProfile()))
     assert accuracy.bias is not None
@@ -25,13 +25,13 @@ def test_a_coin_for_each_heartbeat_is_biased_upwards() -> None:
 
 
 def test_each_rung_says_what_it_rests_on_and_nothing_of_another() -> None:
-    """The coin's bias stands with the two that toss one, one key with those that rewrite it, and one cache with those that have it."""
+    """The bias is listed for the two that sample heartbeats, one key for those that rewrite it, and one cache for those that have it."""
     assumptions = {
         build.name: " ".join(entry.text for entry in build().assumptions)
         for build in (naive, sampled, sampled_cached, bucketed, lazy, write_minimal, client_only)
     }
     for words, those in (
-        ("the coin is", {"sampled", "sampled-cached"}),
+        ("the sampling is", {"sampled", "sampled-cached"}),
         ("one KV key", {"naive", "sampled", "sampled-cached", "write-minimal"}),
         ("one data center", {"sampled-cached", "bucketed", "lazy", "write-minimal"}),
         ("static assets", set(assumptions)),

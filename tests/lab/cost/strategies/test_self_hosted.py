@@ -47,6 +47,7 @@ def test_an_answer_to_a_report_spares_half_a_poll() -> None:
     """A larger panel reports more and polls less: a heartbeat's answer says what half a poll would."""
     crowd = CrowdFigures(CrowdProfile(people=1_000))
     small, large = (
-        self_hosted_polled(panel=panel, beat_s=900).usage(crowd)["egress_tb"].value for panel in (1, 1_000)
+        self_hosted_polled(panel=panel, heartbeat_s=900).usage(crowd)["egress_tb"].value
+        for panel in (1, 1_000)
     )
     assert small < large

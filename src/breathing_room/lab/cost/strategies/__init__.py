@@ -1,6 +1,6 @@
-"""Every way to run a room: the rungs of the planning document's ladder, ours, and the same room bought elsewhere.
+"""Every way to run a room: the planning document's ladder, ours, and hosted services.
 
-Each is a few formulas. What they count is counted, too, by the simulator (``tests/support/acted_strategies.py``), and a test holds both together.
+Each is a few formulas. What they count is counted, too, by the simulator (``tests/support/acted_strategies.py``), and a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def strategy(name: str, plan: str = "paid", **settings: Decimal | int | bool) ->
     Args:
         name: Which.
         plan: The provider's plan.
-        **settings: What to set, by the names of its knobs; what it does not have is passed over.
+        **settings: What to set, by the names of its knobs; unknown ones are ignored.
 
     Raises:
         ConfigError: There is none of that name, or a setting is out of range.

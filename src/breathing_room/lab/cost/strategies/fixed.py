@@ -1,4 +1,4 @@
-"""Ours: a panel of a fixed size reports for all; all people read a published file through a CDN."""
+"""Ours: a panel of a fixed size reports; all visitors read a published file through a CDN."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -66,14 +66,14 @@ def rows_of_an_object(publish_s: Figure, lazy_s: Figure | None, snapshot_s: Figu
 def published_file(
     poll_s: Figure, cache_s: Figure, config_s: Figure, *, places: Figure, hits_billed: bool
 ) -> Reading:
-    """All people read presence and config from R2 through a CDN: what it lets through reads the bucket.
+    """All visitors read presence and config from R2 through a CDN; cache misses read the bucket.
 
     Args:
         poll_s: The time between two polls.
         cache_s: How long the CDN answers with a presence.
         config_s: How long it answers with a config.
         places: The data centers that read the bucket.
-        hits_billed: Whether a hit of the cache is a read of the bucket.
+        hits_billed: Whether a cache hit is a read of the bucket.
     """
 
     def read(crowd: CrowdFigures) -> Figure:
@@ -97,24 +97,24 @@ def fixed(
     name: str,
     *,
     panel: Figure = PANEL,
-    beat_s: Figure = HEARTBEAT_S,
+    heartbeat_s: Figure = HEARTBEAT_S,
     poll_s: Figure = POLL_S,
     publish_s: Figure = knob(5, "s", "between two writes of the presence, at least"),
     cache_s: Figure = knob(5, "s", "how long the CDN answers with a presence", zero=True),
     config_s: Figure = knob(300, "s", "how long it answers with a config"),
     by_alarm: bool = knob(True, "", "whether an alarm publishes; otherwise the next report does"),
-    lazy_s: Figure = knob(60, "s", "between two alarms of a room that nobody watches (idle_alarm_ms)"),
+    lazy_s: Figure = knob(60, "s", "between two alarms of a room without subscribers (idle_alarm_ms)"),
     snapshot_s: Figure = knob(
         60, "s", "between two snapshots, each of them a KV write too; 0: none", zero=True
     ),
-    mood_renews: bool = knob(True, "", "whether a change of mood is a sign of life too, as in our clients"),
+    mood_renews: bool = knob(True, "", "whether a change of mood counts as a heartbeat, as in our clients"),
     cpu_ms: Figure = knob(
         1, "ms", "CPU time of a report; measured in workerd: 0.65 (JavaScript) to 3 (Python)", zero=True
     ),
     places: Figure = knob(1, "data centers", "that read the bucket: one, with tiered cache"),
-    hits_billed: bool = knob(False, "", "whether a hit of the cache is a read of the bucket"),
+    hits_billed: bool = knob(False, "", "whether a cache hit is a read of the bucket"),
 ) -> Strategy:
-    """A panel of a fixed size reports for all; people read a published object through a CDN that does not bill per hit."""
+    """A panel of a fixed size reports; visitors read a published object through a CDN that does not bill per hit."""
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
         """Name one object, and one key."""
@@ -125,7 +125,7 @@ def fixed(
         writes = crowd.per_second(usage["r2_writes"], "writes")
         yield "r2_key_writes", writes, "writes of the presence fail with 429"
 
-    reporting = fixed_panel(panel, beat_s, mood_renews=mood_renews)
+    reporting = fixed_panel(panel, heartbeat_s, mood_renews=mood_renews)
     storing = rows_of_an_object(publish_s, None if by_alarm else lazy_s, snapshot_s)
     reading = published_file(poll_s, cache_s, config_s, places=places, hits_billed=hits_billed)
     return Strategy(
@@ -140,10 +140,10 @@ def fixed(
 
 
 def assumptions(cpu_ms: Figure, publish_s: Figure) -> tuple[Assumption, ...]:
-    """List what the bill rests on beside its prices."""
+    """List what the bill assumes beside its prices."""
     return (
         Assumption(
-            "a hit of the cache is no read of the bucket",
+            "a cache hit is not a read of the bucket",
             "no page of the vendor's says so; only reads of the bucket are in its list of class B operations",
             "M",
             {"hits_billed": True},
@@ -178,13 +178,13 @@ def assumptions(cpu_ms: Figure, publish_s: Figure) -> tuple[Assumption, ...]:
             "V",
         ),
         Assumption(
-            "each report is written as a row, since an object that hibernates forgets; setting an alarm is a row, too; "
+            "each report is written as a row, since a hibernating object loses its memory; setting an alarm is a row, too; "
             "a snapshot is 3 rows and a KV write; all counted in workerd",
             EDGE,
             "V",
         ),
         Assumption(
-            "an alarm publishes, which is the most; the Worker that comes with this package publishes with the next report",
+            "an alarm publishes, which is the most; this package's Worker publishes with the next report",
             EDGE,
             "V",
             {"by_alarm": False},
@@ -194,9 +194,9 @@ def assumptions(cpu_ms: Figure, publish_s: Figure) -> tuple[Assumption, ...]:
             "https://developers.cloudflare.com/r2/pricing/",
             "V",
         ),
-        Assumption("a domain of yours is on Cloudflare; what it costs is not in the bill", TIERED, "V"),
+        Assumption("you have a domain on Cloudflare; its price is not in the bill", TIERED, "V"),
         Assumption(
-            "reports go to the page's own host; to another, each stay costs one more Worker request, which asks whether it may (CORS)",
+            "reports go to the page's own host; to another, each visit costs one more Worker request, the CORS preflight",
             "https://developer.mozilla.org/docs/Glossary/Preflight_request",
             "M",
         ),

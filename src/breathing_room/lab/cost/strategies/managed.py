@@ -1,4 +1,4 @@
-"""The same room, bought elsewhere: each client holds a connection to a service that pushes; most bill every delivery."""
+"""The same room as a hosted service: each client has a connection to it; most of them bill every delivery."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -22,7 +22,7 @@ from breathing_room.lab.cost.strategy import (
     knob,
 )
 
-PUSH_S: Final = knob(30, "s", "between two pushes to everybody")
+PUSH_S: Final = knob(30, "s", "between two pushes to all connections")
 
 
 # --- What all of them share ---------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ def deliveries(crowd: CrowdFigures, push_s: Figure) -> Figure:
 
 
 def minutes(crowd: CrowdFigures) -> Figure:
-    """Return minutes of connections; the last minute of a stay counts whole, half of it on average too much."""
+    """Return minutes of connections; the last minute of a visit is billed whole: half a minute too much, on average."""
     return (crowd.people * crowd.month / 60 + crowd.joins / 2).named("minutes", "a month")
 
 
@@ -48,8 +48,8 @@ def moods(crowd: CrowdFigures) -> Figure:
     return crowd.joins * crowd.moods
 
 
-def joins_ends_and_moods(crowd: CrowdFigures) -> Figure:
-    """Return what a service is asked of each connection: two calls around it, and one for each mood."""
+def joins_leaves_and_moods(crowd: CrowdFigures) -> Figure:
+    """Return the calls of all connections a month: one at each end of a visit, and one for each change of mood."""
     return crowd.joins * (2 + crowd.moods)
 
 
@@ -59,7 +59,7 @@ def joins(crowd: CrowdFigures) -> Figure:
 
 
 def quotas(*limits: tuple[str, str, Callable[[CrowdFigures], Figure], str]) -> LoadsOf:
-    """Return the loads of limits a second, each with its key, what is counted, how much of that a month has, and what happens above."""
+    """Return the loads on limits per second: the key of each, the name and month of its load, and what happens above it."""
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
         del usage, plan
@@ -86,11 +86,11 @@ def bought(
         provider: Whose service it is.
         usage: What the connections, calls and deliveries take.
         loads: Its quotas.
-        reports: What it is asked.
+        reports: The calls of a month.
         plans: The plans that it has.
         larger_plan: The plan for a crowd; None: the last one.
     """
-    reporting = Reporting("connections", "everybody, over a connection", reports, exact)
+    reporting = Reporting("connections", "every visitor, over a connection", reports, exact)
     reading = Reading("pushed", "pushed by the service", usage)
     return Strategy(
         name=name,
@@ -118,10 +118,10 @@ def aws_api_gateway(
     call_ms: Figure = knob(1, "ms", "of a function for each recipient of a push; assumed", zero=True),
     function_gb: Figure = knob("0.128", "GB", "of memory of a function; the least there is"),
 ) -> Strategy:
-    """Sockets of API Gateway, Lambda to answer, DynamoDB to remember."""
+    """WebSockets of API Gateway, with Lambda functions and DynamoDB."""
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
-        handled = reports.named("told", "joins, ends and moods a month")
+        handled = reports.named("events", "joins, leaves and moods a month")
         calls = (handled + pushes(crowd, push_s)).named("calls", "of functions a month")
         delivered = deliveries(crowd, push_s)
         busy_ms = calls * function_ms + delivered * call_ms
@@ -138,7 +138,7 @@ def aws_api_gateway(
         # There is no multicast: each recipient is a call.
         ("account_calls", "calls", partial(deliveries, push_s=push_s), "pushes are throttled"),
     )
-    return bought(name, "aws", usage, loads, reports=joins_ends_and_moods)
+    return bought(name, "aws", usage, loads, reports=joins_leaves_and_moods)
 
 
 @builder
@@ -155,12 +155,12 @@ def aws_appsync(name: str, *, push_s: Figure = PUSH_S) -> Strategy:
         ("appsync_connects", "connects", joins, "further connects are refused"),
         ("appsync_deliveries", "deliveries", partial(deliveries, push_s=push_s), "deliveries are throttled"),
     )
-    return bought(name, "aws", usage, loads, reports=joins_ends_and_moods)
+    return bought(name, "aws", usage, loads, reports=joins_leaves_and_moods)
 
 
 @builder
 def ably(name: str, *, push_s: Figure = PUSH_S) -> Strategy:
-    """Channels of Ably, at the prices of accounts that have them still."""
+    """Channels of Ably, at prices that new accounts no longer get."""
 
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
         return {
@@ -169,12 +169,12 @@ def ably(name: str, *, push_s: Figure = PUSH_S) -> Strategy:
         }
 
     def package(crowd: CrowdFigures) -> str:
-        """Return the smaller package as long as it does."""
+        """Return the smallest package that is large enough."""
         a_second = deliveries(crowd, push_s).value / crowd.month.value
         return "standard" if crowd.people.value <= 10_000 and a_second <= 2_500 else "pro"
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
-        """Name those of the package."""
+        """Return those on the package's limits."""
         of_plan = "" if plan == "standard" else "_pro"
         yield f"connections{of_plan}", crowd.people, "further connections are refused"
         yield f"messages{of_plan}", crowd.per_second(usage["messages"], "messages"), "messages are refused"
@@ -202,7 +202,7 @@ def supabase(
         }
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
-        """More can be had on request."""
+        """Return the loads on limits that are raised on request."""
         del plan
         yield "connections", crowd.people, "further connections are refused"
         yield "messages", crowd.per_second(usage["messages"], "messages"), "clients are disconnected"

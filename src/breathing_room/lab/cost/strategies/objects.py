@@ -1,4 +1,4 @@
-"""Durable Objects with sockets."""
+"""Durable Objects with WebSockets."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -49,7 +49,7 @@ def sums_interval(sums_s: Figure, push_s: Figure) -> Figure:
 def durable_object(
     name: str,
     *,
-    beat_s: Figure = knob(60, "s", "between two messages of a person; the vendor's example"),
+    heartbeat_s: Figure = knob(60, "s", "between two messages of a connection; the vendor's example"),
     objects: Figure = knob(
         0, "objects", "that share the crowd; 0: as many as it takes", zero=True, whole=True
     ),
@@ -59,12 +59,12 @@ def durable_object(
         "that an object holds before there are twice as many (sockets_per_object)",
         whole=True,
     ),
-    hibernating: bool = knob(True, "", "whether an object sleeps between messages"),
+    hibernating: bool = knob(True, "", "whether an object hibernates between messages"),
     handler_ms: Figure = knob(
         1, "ms", "to handle a message; measured in workerd: 0.65 (JavaScript) to 3 (Python)", zero=True
     ),
-    connect_ms: Figure = knob(1, "ms", "to let somebody in; likewise", zero=True),
-    push_s: Figure = knob(30, "s", "between two pushes to everybody; 0: none", zero=True),
+    connect_ms: Figure = knob(1, "ms", "to accept a connection; likewise", zero=True),
+    push_s: Figure = knob(30, "s", "between two pushes to all connections; 0: none", zero=True),
     send_us: Figure = knob(20, "us", "to send to one socket; measured in workerd: 16 to 23", zero=True),
     snapshot_s: Figure = knob(
         60, "s", "between two snapshots, each of them a KV write too; 0: none", zero=True
@@ -72,16 +72,16 @@ def durable_object(
     sums_s: Figure = knob(
         5,
         "s",
-        "between two sums that an object tells the first of several, or push_s if that is less; 0: never",
+        "between two sums that an object sends to the first of several, or push_s if that is less; 0: never",
         zero=True,
     ),
-    closes_billed: bool = knob(False, "", "whether the end of a socket is a request"),
+    closes_billed: bool = knob(False, "", "whether closing a WebSocket is a request"),
 ) -> Strategy:
-    """Each client holds a socket to a Durable Object; several share the crowd where one is too small."""
+    """Each client holds a WebSocket to a Durable Object; several share the crowd where one is too small."""
 
     def messages(crowd: CrowdFigures) -> Figure:
         """Return messages in; the heartbeats of a client begin at any moment of the minute."""
-        sent = crowd.people * crowd.month / beat_s + crowd.joins * crowd.moods
+        sent = crowd.people * crowd.month / heartbeat_s + crowd.joins * crowd.moods
         return sent.named("messages", "a month")
 
     def sharing(crowd: CrowdFigures) -> Figure:
@@ -121,15 +121,15 @@ def durable_object(
         }
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
-        """Name sockets and messages of one object."""
+        """Return the sockets and the messages of one object."""
         del usage, plan
         shards = sharing(crowd)
-        held = (crowd.people / shards).named("sockets", "of an object")
-        yield "object_sockets", held, "further sockets are refused"
+        connections = (crowd.people / shards).named("sockets", "of an object")
+        yield "object_sockets", connections, "further sockets are refused"
         load = (messages(crowd) + crowd.joins) / crowd.month / shards
         yield "object_load", load.named("load", "a second and object"), "requests fail as overloaded"
 
-    reporting = Reporting("sockets", "everybody, over a socket", messages, exact)
+    reporting = Reporting("sockets", "every visitor, over a WebSocket", messages, exact)
     storing = Storing("objects", "a snapshot every 60 s, to its rows and to KV", usage)
     return Strategy(
         name=name,
@@ -143,12 +143,10 @@ def durable_object(
 
 
 durable_object_awake: Final = durable_object.again("durable-object-awake", hibernating=False)
-"""As ``durable-object``, but it never sleeps: sockets accepted the plain way, or a timer that runs."""
+"""As ``durable-object``, but it never hibernates: WebSockets accepted without the hibernation API, or a running timer."""
 
 ASSUMPTIONS: Final = (
-    Assumption(
-        "signs of life that are answered automatically are not used: every message counts", OBJECTS, "V"
-    ),
+    Assumption("WebSocket auto-responses are not used: every message counts", OBJECTS, "V"),
     Assumption("pushes cost nothing but the time to send them", OBJECTS, "V"),
     Assumption(
         "each push is an alarm, which is a request, and 3 rows; a snapshot is 4 rows and a KV write; all counted in workerd",
@@ -156,15 +154,15 @@ ASSUMPTIONS: Final = (
         "V",
     ),
     Assumption(
-        "each of several objects has an alarm and two rows for telling sums, and a call of the first one; only that is backed up in KV",
+        "each of several objects has an alarm and two rows for sending sums, and a call of the first one; only that is backed up in KV",
         EDGE,
         "V",
     ),
-    Assumption("the end of a socket is no request", OBJECTS, "M", {"closes_billed": True}),
-    Assumption("a Worker that lets somebody in takes 1 ms", "assumed", "M"),
+    Assumption("closing a WebSocket is not a request", OBJECTS, "M", {"closes_billed": True}),
+    Assumption("a Worker request that accepts a connection takes 1 ms", "assumed", "M"),
     STATIC,
 )
 ALARMS_SLEEP: Final = Assumption(
     "a pending alarm does not keep an object awake", OBJECTS, "M", {"hibernating": False}
 )
-"""Where an object sleeps at all."""
+"""Of objects that hibernate."""

@@ -31,23 +31,23 @@ from breathing_room.lab.cost.strategy import (
     unbiased,
 )
 
-BEAT_S: Final = knob(30, "s", "between two beats; the document's")
+DOCUMENT_HEARTBEAT_S: Final = knob(30, "s", "between two heartbeats; the document's")
 CPU_MS: Final = knob(1, "ms", "CPU time of a Worker request; assumed", zero=True)
-LEASE_S: Final = knob(120, "s", "how long a beat counts; the document's")
-COINS: Final = knob("0.03", "of beats", "how many are sent; the document's", most=1)
+LEASE_S: Final = knob(120, "s", "how long a heartbeat counts; the document's")
+SENT_SHARE: Final = knob("0.03", "of heartbeats", "that are sent; the document's", most=1)
 SAMPLE: Final = knob("0.03", "of people", "who report; the document's", most=1)
 
 ONE_KEY: Final = Assumption(
     "what people read is one KV key, which every report rewrites", "the planning document's own plan", "V"
 )
-BIASED_COIN: Final = Assumption(
-    "the coin is the document's own: it counts 3.8 times the crowd, and 8 times where joining forces a beat; "
-    "a threshold for each person would be unbiased and cost the same",
+BIASED_SAMPLING: Final = Assumption(
+    "the sampling is the document's own: it counts 3.8 times the crowd, and 8 times where joining forces a heartbeat; "
+    "a ticket for each visitor would be unbiased and cost the same",
     "docs/topics/how-it-counts.md",
     "V",
 )
 ONE_CACHE: Final = Assumption(
-    "everybody comes through one data center; each has its own cache",
+    "all visitors come through one data center; each has its own cache",
     "https://developers.cloudflare.com/workers/reference/how-the-cache-works/",
     "M",
     {"places": Decimal(100)},
@@ -57,65 +57,71 @@ ONE_CACHE: Final = Assumption(
 # --- How people report --------------------------------------------------------------------------------------------
 
 
-def beats(crowd: CrowdFigures, beat_s: Figure) -> Figure:
+def heartbeats_a_month(crowd: CrowdFigures, heartbeat_s: Figure) -> Figure:
     """Return heartbeats a month: one on joining, and then one every so often."""
-    return (crowd.joins * (1 + crowd.repeats(beat_s))).named("beats", "a month")
+    return (crowd.joins * (1 + crowd.repeats(heartbeat_s))).named("heartbeats", "a month")
 
 
-def heartbeats(*, beat_s: Figure = BEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
-    """All people report, each heartbeat and each mood. Without a leave, who goes stays counted for a lease."""
+def heartbeats(*, heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
+    """All people report, each heartbeat and each mood. A visitor who goes without a leave is counted until the lease ends."""
 
     def reports(crowd: CrowdFigures) -> Figure:
-        return (beats(crowd, beat_s) + crowd.joins * crowd.moods).named("reports", "a month")
+        return (heartbeats_a_month(crowd, heartbeat_s) + crowd.joins * crowd.moods).named(
+            "reports", "a month"
+        )
 
     def accuracy(crowd: CrowdFigures) -> Accuracy:
-        ghosts = (most(0, lease_s - beat_s / 2) / crowd.stay).named("ghosts", "a person")
-        return Accuracy(figure(0), ghosts.value, f"everybody, and {in_percent(ghosts)} who have gone")
+        ghosts = (most(0, lease_s - heartbeat_s / 2) / crowd.visit).named("ghosts", "a person")
+        return Accuracy(
+            figure(0), ghosts.value, f"every visitor, and {in_percent(ghosts)} more who left unnoticed"
+        )
 
-    return Reporting("heartbeats", "everybody, each beat", reports, accuracy)
+    return Reporting("heartbeats", "every visitor, each heartbeat", reports, accuracy)
 
 
-def coin(*, sample: Figure = COINS, beat_s: Figure = BEAT_S, lease_s: Figure = LEASE_S) -> Reporting:
-    """Each heartbeat is sent with a probability, and the count is what arrived over it.
+def sampled_heartbeats(
+    *, sample: Figure = SENT_SHARE, heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S, lease_s: Figure = LEASE_S
+) -> Reporting:
+    """Each heartbeat is sent with a probability, and the count is what arrived divided by it.
 
-    With a lease of several heartbeats, a person counts whose coin fell right for any of them: so the count is far too high.
+    A lease of several heartbeats counts each visitor who sent any of them, so the count is far too high.
     """
 
     def reports(crowd: CrowdFigures) -> Figure:
-        return (sample * beats(crowd, beat_s)).named("reports", "a month")
+        return (sample * heartbeats_a_month(crowd, heartbeat_s)).named("reports", "a month")
 
     def accuracy(crowd: CrowdFigures) -> Accuracy:
         del crowd
-        times = (1 - (1 - sample.value) ** int(lease_s.value / beat_s.value)) / sample.value
-        return Accuracy(figure(0), times - 1, "wrong by 4 to 8 times")
+        times = (1 - (1 - sample.value) ** int(lease_s.value / heartbeat_s.value)) / sample.value
+        return Accuracy(figure(0), times - 1, "too high by a factor of 4 to 8")
 
-    return Reporting("coin", "a 3 % coin for each beat", reports, accuracy)
+    return Reporting("legacy", "a random 3 % of all heartbeats", reports, accuracy)
 
 
-def sampled_people(*, sample: Figure = SAMPLE, beat_s: Figure = BEAT_S) -> Reporting:
-    """Three in a hundred people report, by ticket and not by coin; the error falls with the crowd."""
+def sampled_people(*, sample: Figure = SAMPLE, heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S) -> Reporting:
+    """Three in a hundred visitors report, by ticket and not by chance each time; the error falls with the crowd."""
 
     def reports(crowd: CrowdFigures) -> Figure:
-        each = crowd.reports_per_visit(beat_s, mood_renews=True)
+        each = crowd.reports_per_visit(heartbeat_s, mood_renews=True)
         return (sample * crowd.joins * each).named("reports", "a month")
 
     def accuracy(crowd: CrowdFigures) -> Accuracy:
         return unbiased(sample_error(crowd, sample))
 
-    return Reporting("sample", "3 % of the people: changes, and each beat", reports, accuracy)
+    return Reporting("sample", "3 % of the visitors: changes, and each heartbeat", reports, accuracy)
 
 
 def changes() -> Reporting:
-    """All people report joining and moods, and are counted from the rate of writes, given the mean stay."""
+    """All people report joining and moods, and are counted from the rate of writes, given the mean visit."""
 
     def reports(crowd: CrowdFigures) -> Figure:
         return (crowd.joins * (1 + crowd.moods)).named("reports", "a month")
 
     def accuracy(crowd: CrowdFigures) -> Accuracy:
         error = root(1 / (2 * crowd.people)).named("error", "standard, relative")
-        return unbiased(error, ", and that of the mean stay")
+        return unbiased(error, ", and that of the mean visit")
 
-    return Reporting("changes", "everybody, on joining and on a change of mood", reports, accuracy)
+    return Reporting("changes", "every visitor, on joining and on a change of mood", reports, accuracy)
 
 
 # --- How it is stored ---------------------------------------------------------------------------------------------
@@ -150,8 +156,8 @@ def batches(
 def _batches(crowd: CrowdFigures, reports: Figure, bucket: Figure, sample: Figure) -> Figure:
     """Return batches a month: each takes a bucket, and the wait for the next report.
 
-    While the reports of all are further apart than a bucket is long, that wait is not what chance has it: heartbeats are regular, and two
-    that are far enough apart never meet. Of s people on a circle of which a bucket is the part r, the share of those that can is
+    While reports are further apart than a bucket is long, that wait is not exponential: heartbeats are regular, and two that are far
+    enough apart never share a bucket. Of s people on a circle of which a bucket is the part r, the share of those that can is
     ``(s - 1)^2 / (s (s - 1 - r))``: exact for two, 0.3 % off for three.
     """
     seats = sample * crowd.people
@@ -161,8 +167,8 @@ def _batches(crowd: CrowdFigures, reports: Figure, bucket: Figure, sample: Figur
     if seats.value > 3:
         return crowd.month / (bucket + apart)
     part = bucket / (seats * apart)
-    signs = 1 - (1 + crowd.moods + crowd.leaves) * sample * crowd.joins / reports
-    meet = 1 - signs * (1 - (seats - 1) * (seats - 1) / (seats * (seats - 1 - part)))
+    regular = 1 - (1 + crowd.moods + crowd.leaves) * sample * crowd.joins / reports
+    meet = 1 - regular * (1 - (seats - 1) * (seats - 1) / (seats * (seats - 1 - part)))
     return crowd.month / (bucket * meet.named("meet", "of reports can meet others") + apart)
 
 
@@ -174,7 +180,7 @@ def job_runs(crowd: CrowdFigures, job_s: Figure) -> Figure:
 def windows(
     *,
     sample: Figure = SAMPLE,
-    beat_s: Figure = BEAT_S,
+    heartbeat_s: Figure = DOCUMENT_HEARTBEAT_S,
     window_s: Figure = knob(120, "s", "the length of a window; the document's"),
     job_s: Figure = knob(60, "s", "between two runs of the job; the document's"),
 ) -> Storing:
@@ -183,14 +189,14 @@ def windows(
     def usage(crowd: CrowdFigures, reports: Figure) -> Usage:
         del reports
         # With a heartbeat at a random moment of it, so much of a window lies after its first report.
-        after = (1 - beat_s / (2 * window_s)).named("after", "of a window lies after its first report")
-        first = crowd.stay / window_s + after
-        changed = crowd.stay / window_s * (1 - exp(0 - crowd.moods * after * window_s / crowd.stay))
-        stays = (sample * crowd.joins).named("sampled_joins", "a month")
+        after = (1 - heartbeat_s / (2 * window_s)).named("after", "of a window lies after its first report")
+        first = crowd.visit / window_s + after
+        changed = crowd.visit / window_s * (1 - exp(0 - crowd.moods * after * window_s / crowd.visit))
+        visits = (sample * crowd.joins).named("sampled_joins", "a month")
         runs, seats = job_runs(crowd, job_s), sample * crowd.people
         return {
-            "kv_writes": stays * (first + changed) + runs,
-            "kv_deletes": stays * crowd.leaves,
+            "kv_writes": visits * (first + changed) + runs,
+            "kv_deletes": visits * crowd.leaves,
             "kv_lists": runs * up(seats / 1_000),
         }
 
@@ -296,11 +302,13 @@ def rung(
 naive: Final = rung("naive", heartbeats, one_key, worker_reads, (ONE_KEY, STATIC))
 """Every heartbeat of all people is a write."""
 
-sampled: Final = rung("sampled", coin, one_key, worker_reads, (ONE_KEY, STATIC, BIASED_COIN))
+sampled: Final = rung(
+    "sampled", sampled_heartbeats, one_key, worker_reads, (ONE_KEY, STATIC, BIASED_SAMPLING)
+)
 """Each heartbeat is sent with a probability of 3 %, and the count is what arrived over 0.03."""
 
 sampled_cached: Final = rung(
-    "sampled-cached", coin, one_key, cached_reads, (ONE_KEY, STATIC, BIASED_COIN, ONE_CACHE)
+    "sampled-cached", sampled_heartbeats, one_key, cached_reads, (ONE_KEY, STATIC, BIASED_SAMPLING, ONE_CACHE)
 )
 """As ``sampled``, and a cache behind the Worker answers polls."""
 
@@ -343,8 +351,10 @@ write_minimal: Final = rung("write-minimal", changes, one_key, cached_reads, (ON
 @builder
 def client_only(name: str) -> Strategy:
     """There is no backend: the page shows what is usual at this hour."""
-    not_counted = Accuracy(None, None, "nobody is counted: a label says that it is an estimate from history")
-    reporting = Reporting("none", "nobody", lambda _: figure(0), lambda _: not_counted)
+    not_counted = Accuracy(
+        None, None, "no visitor is counted; the label says that it is an estimate from history"
+    )
+    reporting = Reporting("none", "no visitor", lambda _: figure(0), lambda _: not_counted)
     return Strategy(
         name=name,
         plans=(FREE,),

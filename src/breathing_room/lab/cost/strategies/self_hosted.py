@@ -1,4 +1,4 @@
-"""One machine with ``breathing-room serve``: over sockets, or behind nginx."""
+"""One machine with ``breathing-room serve``: over WebSockets, or behind nginx."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from breathing_room.lab.cost.strategy import (
 
 ASSUMPTIONS: Final = (
     Assumption("memory, CPU and bytes are those of the benchmark, on another machine", BENCH, "V"),
-    Assumption("somebody looks after the machine; while it is down nobody is counted", "by its nature", "V"),
+    Assumption("the machine has to be maintained; while it is down there is no count", "by its nature", "V"),
 )
 
 
@@ -105,10 +105,10 @@ def changes(crowd: CrowdFigures) -> Figure:
 
 
 def broadcasts(crowd: CrowdFigures, reports: Figure, push_s: Figure, pushes_per_s: Figure) -> Figure:
-    """Return broadcasts a month: of a change at once, of those in the least time after it together at its end."""
+    """Return broadcasts a month: a change is sent at once, and those within the shortest interval after it together at its end."""
     changing = crowd.per_second(reports, "changes")
     apart = most(push_s, crowd.people / pushes_per_s).named("apart", "s, at least")
-    # Whether nothing changed meanwhile, and then the wait for the next change.
+    # The probability that nothing changed meanwhile, times the wait for the next change.
     idle = exp(0 - changing * apart) / changing
     return (crowd.month / (apart + idle)).named("broadcasts", "a month")
 
@@ -117,17 +117,17 @@ def over_sockets(
     machine: Machine,
     name: str,
     *,
-    push_s: Figure = knob(1, "s", "between two announcements, at least (push_ms)"),
-    pushes_per_s: Figure = knob(20_000, "a second", "messages that announcements may cost (pushes_per_s)"),
-    message_bytes: Figure = knob(272, "bytes", f"of an announcement; measured ({BENCH})"),
+    push_s: Figure = knob(1, "s", "between two broadcasts, at least (push_ms)"),
+    pushes_per_s: Figure = knob(20_000, "a second", "messages that broadcasts may cost (pushes_per_s)"),
+    message_bytes: Figure = knob(272, "bytes", f"of a broadcast message; measured ({BENCH})"),
     wire_bytes: Figure = knob(
         74, "bytes", "of IP, TCP and TLS around a message; computed: 20 + 32 + 22", zero=True
     ),
-    person_bytes: Figure = knob(1_896, "bytes", f"of memory of a person; measured ({BENCH})"),
+    person_bytes: Figure = knob(1_896, "bytes", f"of memory of a connection; measured ({BENCH})"),
     message_us: Figure = knob("8.97", "us", f"of CPU of a message; measured ({BENCH})"),
     join_us: Figure = knob(172, "us", f"of CPU of a join; measured ({BENCH})"),
 ) -> Strategy:
-    """Each client holds a socket to one machine."""
+    """Each client holds a WebSocket to one machine."""
 
     def sent(crowd: CrowdFigures, reports: Figure) -> Figure:
         """Return messages to clients: every broadcast to all, and an answer to each join."""
@@ -137,12 +137,12 @@ def over_sockets(
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
         """Name memory and core of the machine."""
         del usage, plan
-        yield "memory", (crowd.people * person_bytes).named("memory", "bytes"), "people are refused"
+        yield "memory", (crowd.people * person_bytes).named("memory", "bytes"), "connections are refused"
         busy_us = sent(crowd, changes(crowd)) * message_us + crowd.joins * join_us
         busy = (busy_us / 1_000_000 / crowd.month).named("busy", "cores")
-        yield "core", busy, "announcements come late"
+        yield "core", busy, "broadcasts are late"
 
-    reporting = Reporting("sockets", "everybody, over a socket", changes, exact)
+    reporting = Reporting("sockets", "every visitor, over a WebSocket", changes, exact)
     reading = Reading(
         "pushed",
         "pushed over the socket",
@@ -152,7 +152,7 @@ def over_sockets(
 
 
 self_hosted: Final = Builder("self-hosted", partial(over_sockets, HETZNER))
-"""One machine, and a socket for each client."""
+"""One machine, and a WebSocket for each client."""
 
 self_hosted_ec2: Final = Builder("self-hosted-ec2", partial(over_sockets, EC2))
 """The same on a machine of AWS, where what is sent is billed, and which runs day and night."""
@@ -166,7 +166,7 @@ def self_hosted_polled(
     name: str,
     *,
     panel: Figure = PANEL,
-    beat_s: Figure = HEARTBEAT_S,
+    heartbeat_s: Figure = HEARTBEAT_S,
     poll_s: Figure = POLL_S,
     message_bytes: Figure = knob(
         735,
@@ -177,11 +177,11 @@ def self_hosted_polled(
         250, "bytes", "of IP, TCP and TLS around an answer on an open connection; assumed", zero=True
     ),
 ) -> Strategy:
-    """A panel reports to one machine behind nginx, whose cache answers all polls. No limit is known: how much nginx can was not measured."""
+    """A panel reports to one machine behind nginx, whose cache answers all polls. No limit is known: the capacity of nginx was not measured."""
 
     def sent(crowd: CrowdFigures) -> Figure:
-        """Return answers. That to a report says what a poll would, so the next poll is due later: by half an interval, on average."""
-        each = crowd.reports_per_visit(beat_s, mood_renews=True)
+        """Return answers. An answer to a report is a presence, so the next poll is due later: by half an interval, on average."""
+        each = crowd.reports_per_visit(heartbeat_s, mood_renews=True)
         members = (panel_share(panel, crowd) * crowd.joins).named("members", "of the panel join a month")
         spared = (members * (each - 1 - crowd.leaves) / 2).named("spared", "polls a month")
         return (crowd.polls(poll_s) - spared + members * each).named("sent", "answers a month")
@@ -191,4 +191,4 @@ def self_hosted_polled(
         "polls, answered by nginx's cache",
         lambda crowd, _: HETZNER.sending(in_bytes(sent(crowd), message_bytes, wire_bytes)),
     )
-    return on_a_machine(name, HETZNER, fixed_panel(panel, beat_s), reading)
+    return on_a_machine(name, HETZNER, fixed_panel(panel, heartbeat_s), reading)

@@ -13,14 +13,14 @@ EDGE: Final = "docs/howto/cloudflare.md"
 STATIC: Final = Assumption("page and config are static assets: free, and no Worker requests", WORKERS, "V")
 
 PANEL: Final = knob(400, "people", "who report, of a large crowd", most=1_000_000, whole=True)
-HEARTBEAT_S: Final = knob(300, "s", "between two signs of life")
+HEARTBEAT_S: Final = knob(300, "s", "between two heartbeats")
 POLL_S: Final = knob(30, "s", "between two polls")
 
 MEMORY_GB: Final = Decimal("0.128")
-"""What a Durable Object is billed for, however little it uses."""
+"""The memory that a Durable Object is billed for, however little it uses."""
 
 PUSH_ROWS: Final = 2
-"""What was broadcast; and, with the next who joins, that one connection was sent more. The alarm's row comes on top."""
+"""The broadcast; and, with the next join, that one connection was sent more. The alarm's row comes on top."""
 
 SNAPSHOT_ROWS: Final = 3
 """The snapshot, the averages, and when they were written. In a room over sockets there is one more, with the next change: that it is new."""
