@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from breathing_room.core.client_rules.polling import NO_DEADLINE
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.lab.sim.idle_pool import IdlePool
 
 

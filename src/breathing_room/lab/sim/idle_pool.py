@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from breathing_room.core.client_rules.polling import NO_DEADLINE
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.lab.sim.visitors import Newcomers
 
 VisitorT = TypeVar("VisitorT")

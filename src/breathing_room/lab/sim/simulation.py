@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from breathing_room.core.client_rules.polling import NO_DEADLINE, STRIDE_MAX, STRIDE_MIN
+from breathing_room.core.client_rules.polling import STRIDE_MAX, STRIDE_MIN
+from breathing_room.core.deadlines import NO_DEADLINE
 from breathing_room.core.errors import ConfigError
 from breathing_room.core.estimate.legacy_sampling import CHANCE, HEARTBEAT_MS, WINDOW_MS
 from breathing_room.core.presence import Presence
