@@ -1,8 +1,8 @@
 """Measure what the open page costs the browser's main thread: python scripts/battery.py [SECONDS].
 
-The share is the processor time that the main thread took for all tasks (scripts, style, layout, painting, and the
-browser's own work), by Chromium's `Performance.getMetrics`, in a minute of the open page. The room is made up in the page, as
-for the pictures.
+The share is the processor time that the main thread took for all tasks (scripts, style, layout, painting, and
+the browser's own work), by Chromium's `Performance.getMetrics`, in a minute of the open page. The room is
+made up in the page, as for the pictures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Writes a conversation with a real server, and the test vectors of a client.
 
-Only values that differ from run to run (instants, tags, the random wait after a restart) are replaced by a fixed one.
+Only values that differ from run to run (instants, tags, the random wait after a restart) are replaced by a
+fixed one.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
-"""Write what is generated from the code: reference pages, schemas and types of the wire; with --check, only say what is not fresh.
+"""Write what is generated from the code: reference pages, schemas and types of the wire; with --check, only
+say what is not fresh.
 
-Either way it fails where something that people meet is not documented: a command, an option, a setting, a path, a message, a field, a
-metric, an error or a close code.
+Either way it fails where something that people meet is not documented: a command, an option, a setting, a
+path, a message, a field, a metric, an error or a close code.
 """
 
 import ast
@@ -320,7 +321,7 @@ GENERATED: dict[Path, Callable[[], str]] = {
 }
 
 
-# --- What is missing ----------------------------------------------------------------------------------------------------
+# --- What is missing --------------------------------------------------------------------------------------
 
 
 def unexplained() -> Iterator[str]:

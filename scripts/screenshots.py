@@ -1,9 +1,10 @@
-"""Take pictures of every page, on a phone and on a desk, in every state: python scripts/screenshots.py FOLDER [NAME ...].
+"""Take pictures of every page, on a phone and on a desk, in every state: python scripts/screenshots.py FOLDER
+[NAME ...].
 
-No server is needed. The pages' own files are handed to Chromium, and the room's answers are made up here, so that
-a crowd of 20,000 or a lost connection is there at once and every picture is taken at the same place in the breath. Besides the
-states of the page there are ``admin``, ``sign-in`` and ``cost``, and ``words``: the page and the element in four languages, with no others,
-one, two and many.
+No server is needed. The pages' own files are handed to Chromium, and the room's answers are made up here, so
+that a crowd of 20,000 or a lost connection is there at once and every picture is taken at the same place in
+the breath. Besides the states of the page there are ``admin``, ``sign-in`` and ``cost``, and ``words``: the
+page and the element in four languages, with no others, one, two and many.
 """
 
 from __future__ import annotations
@@ -187,7 +188,8 @@ def config(picture: Picture) -> dict[str, Any]:
     }
 
 
-# A socket that answers in the page itself, and at once: the page's time is made up, so nothing can come from outside in time.
+# A socket that answers in the page itself, and at once: the page's time is made up, so nothing can come from
+# outside in time.
 SOCKET = """
 window.WebSocket = class {
   static OPEN = 1;
@@ -280,7 +282,9 @@ def with_others(others: int) -> dict[str, Any]:
 
 
 async def take_words_of_page(browser: Browser, folder: Path) -> Path:
-    """Put the page's orb and sentence on one sheet: a row for each language, a column for each number of others."""
+    """Put the page's orb and sentence on one sheet: a row for each language, a column for each number of
+    others.
+    """
     width, height = PAGE_CELL
     sheet = Image.new(
         "RGB", ((width + PAGE_GAP) * len(OTHERS), (height + PAGE_GAP) * len(LANGUAGES)), "white"
@@ -348,7 +352,9 @@ OPERATOR = {
 
 
 async def answer_others(route: Route) -> None:
-    """Answer for the server with the operator's page, and for `breathing-room cost --web` with the page of costs."""
+    """Answer for the server with the operator's page, and for `breathing-room cost --web` with the page of
+    costs.
+    """
     url = urlsplit(route.request.url)
     name = url.path.lstrip("/")
     asked = decode_query(dict(parse_qsl(url.query))) if name.startswith("cost.") else ()

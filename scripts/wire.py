@@ -1,4 +1,6 @@
-"""Writes what follows from the schemas of the wire: one JSON Schema document, types for TypeScript, and tables for a page."""
+"""Writes what follows from the schemas of the wire: one JSON Schema document, types for TypeScript, and
+tables for a page.
+"""
 
 import json
 import re
@@ -19,7 +21,7 @@ def v1_json() -> str:
     return json.dumps(v1_document(), indent=1, ensure_ascii=False) + "\n"
 
 
-# --- TypeScript -------------------------------------------------------------------------------------------------
+# --- TypeScript -------------------------------------------------------------------------------------------
 
 
 def typescript() -> str:
@@ -97,7 +99,7 @@ def _literal(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
-# --- Tables -----------------------------------------------------------------------------------------------------
+# --- Tables -----------------------------------------------------------------------------------------------
 
 
 def tables() -> dict[str, str]:

@@ -86,7 +86,8 @@ def test_the_limits_are_those_of_the_server() -> None:
 
 def test_what_hosts_leave_out_is_what_the_suite_excepts() -> None:
     """
-    The page names for each host exactly the exceptions with which the suite is run on it, each with its reason.
+    The page names for each host exactly the exceptions with which the suite is run on it, each with its
+    reason.
     """
     (table,) = re.findall(r"^\| host \| leaves out .*?\n(?=\n)", PAGE, re.MULTILINE | re.DOTALL)
     said: dict[str, dict[str, str]] = {}
@@ -97,13 +98,13 @@ def test_what_hosts_leave_out_is_what_the_suite_excepts() -> None:
     assert said == EXCEPTIONS
 
 
-# --- The schemas --------------------------------------------------------------------------------------------------
+# --- The schemas ------------------------------------------------------------------------------------------
 
 
 def test_the_tables_name_every_key() -> None:
     """
-    The tables of presence and config list exactly the declared keys in order, marked where they are not yet served; and every object of v1
-    has its place in a table.
+    The tables of presence and config list exactly the declared keys in order, marked where they are not yet
+    served; and every object of v1 has its place in a table.
     """
     for heading, shape in (("## Presence", PRESENCE), ("### Config", CONFIG)):
         rows = re.findall(r"^\| `(\w+)`(\??) \|.*?\| (.*) \|$", section(heading), re.MULTILINE)
@@ -136,7 +137,8 @@ BLOCKS = {
 
 def test_every_example_fits_its_schema() -> None:
     """
-    Each JSON block of the page, and each whole message in a table, is what its schema accepts, and has no key that is not declared.
+    Each JSON block of the page, and each whole message in a table, is what its schema accepts, and has no key
+    that is not declared.
     """
     checked = Counter[str]()
     for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL):
@@ -145,7 +147,8 @@ def test_every_example_fits_its_schema() -> None:
         checked[name] += 1
     assert checked == {"Presence": 1, "Config": 1, "Report": 1, "Error": 1}
     messages = FROM_CLIENT | FROM_SERVER
-    for message in re.findall(r'`(\{"type": ?"[^`]*\})`', PAGE.split("## The paths of an older app")[0]):
+    flat = " ".join(PAGE.split("## The paths of an older app")[0].split())
+    for message in re.findall(r'`(\{"type": ?"[^`]*\})`', flat):
         if "…" in message and "presence" in message:
             continue
         found = json.loads(message)
@@ -164,8 +167,8 @@ def test_every_example_fits_its_schema() -> None:
 
 def test_every_line_of_the_conversation_fits_its_schema() -> None:
     """
-    Each message of the recorded conversation, each body and each answer of HTTP is what its schema accepts, and has no key that is not
-    declared.
+    Each message of the recorded conversation, each body and each answer of HTTP is what its schema accepts,
+    and has no key that is not declared.
     """
     page = (REFERENCE / "conversation.md").read_text(encoding="utf-8")
     checked, asked = Counter[str](), ""
@@ -197,7 +200,7 @@ def test_every_line_of_the_conversation_fits_its_schema() -> None:
     }
 
 
-# --- Who may end a client for good --------------------------------------------------------------------------------
+# --- Who may end a client for good ------------------------------------------------------------------------
 
 
 def cases() -> list[tuple[str, str, str]]:
@@ -259,7 +262,8 @@ def test_both_clients_run_the_table_of_cases(
     example: str, then: str, kept_by: str, browser_stops: dict[str, bool]
 ) -> None:
     """
-    Each case ends each client for good, or not, exactly as the table says; one that a client has come to keep is said to be kept.
+    Each case ends each client for good, or not, exactly as the table says; one that a client has come to keep
+    is said to be kept.
     """
     stops = {"browser": browser_stops[example], "Python": python_stops(example)}
     keeping = [client for client, stop in stops.items() if stop == (then == "stop")]

@@ -16,7 +16,9 @@ REFERENCES = "#/$defs/"
 
 @functools.cache
 def validator(name: str, *, closed: bool = False, served_only: bool = True) -> Any:
-    """Make the validator of a shape; ``closed`` refuses the keys that are not declared, as no receiver does."""
+    """Make the validator of a shape; ``closed`` refuses the keys that
+    are not declared, as no receiver does.
+    """
     defined = json_schemas(EVERY.values(), served_only=served_only, references=REFERENCES)
     if closed:
         for schema in defined.values():

@@ -1,4 +1,6 @@
-"""Everything that the conformance suite of hosts and a good host send each other, against the schemas of the wire."""
+"""Everything that the conformance suite of hosts and a good host send each other, against the schemas of the
+wire.
+"""
 
 import json
 from collections import Counter
@@ -107,8 +109,8 @@ async def test_all_that_is_exchanged_fits_the_schemas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    While the suite runs, every message and answer of the host is what its schema accepts, with no key that is not declared; and every
-    kind of message is among them.
+    While the suite runs, every message and answer of the host is what its schema accepts, with no key that is
+    not declared; and every kind of message is among them.
     """
     recorder = Recorder(monkeypatch)
     settings: dict[str, Any] = {"data": str(tmp_path / "room.db"), "rooms_per_prefix_max": 1_000_000, **TIMES}

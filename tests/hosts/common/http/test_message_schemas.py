@@ -57,8 +57,8 @@ def decoded(read: Any) -> str | None:
 @example({"type": "leave", "linger_ms": "soon"})
 def test_a_message_is_taken_as_described(message: dict[str, Any]) -> None:
     """
-    What the decoder takes, the schema of a served message accepts; what that refuses, the decoder refuses. The decoder alone knows which
-    moods the room has.
+    What the decoder takes, the schema of a served message accepts; what that refuses, the decoder refuses.
+    The decoder alone knows which moods the room has.
     """
     code = decoded(lambda: decode_message(json.dumps(message), MOODS))
     shape = FROM_CLIENT.get(message["type"]) if isinstance(message.get("type"), str) else None
@@ -116,6 +116,7 @@ def test_every_message_of_the_decoder_is_declared() -> None:
 )
 def test_what_is_not_yet_served_is_described(name: str, value: dict[str, Any], *, is_valid: bool) -> None:
     """
-    The schemas of the whole of v1 hold what is not yet served to its form: a token stands in for a visitor, and lengths have limits.
+    The schemas of the whole of v1 hold what is not yet served to its form: a token stands in for a visitor,
+        and lengths have limits.
     """
     assert validator(name, served_only=False).is_valid(value) is is_valid

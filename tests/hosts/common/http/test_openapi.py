@@ -99,8 +99,8 @@ def check(description: Description, operation: Description, answer: httpx.Respon
 
 async def test_real_answers_are_as_described(description: Description) -> None:
     """
-    The real answer of every path, with a visitor in the room, has the described status, type and schema; and so has what
-    it answers to nonsense.
+    The real answer of every path, with a visitor in the room, has the described status, type and schema; and
+    so has what it answers to nonsense.
     """
     async with host_inside(admin_token=TOKEN) as host, client_of(host) as client:
         await client.post("/v1/rooms/lobby/heartbeat", json={"visitor": VISITOR})

@@ -84,7 +84,8 @@ presences = st.builds(
 @given(presences)
 def test_every_presence_fits(presence: Presence) -> None:
     """
-    Every presence that is encoded fits its schema, over HTTP, over a connection and as the planning document's app has it.
+    Every presence that is encoded fits its schema, over HTTP, over a connection and as the planning
+    document's app has it.
     """
     encoded = wire.encode_presence(presence)
     validate("Presence", encoded)
@@ -140,7 +141,8 @@ def test_the_messages_of_a_server_are_those_that_are_declared() -> None:
 )
 def test_a_heartbeat_of_the_document_is_taken_as_described(body: dict[str, Any]) -> None:
     """
-    What the decoder of the planning document's heartbeats takes, the schema accepts; what the schema refuses, the decoder does.
+    What the decoder of the planning document's heartbeats takes, the schema accepts; what the schema refuses,
+    the decoder does.
     """
     try:
         document_api.decode_heartbeat(json.dumps(body).encode(), MOODS)

@@ -53,8 +53,8 @@ def test_what_is_served_is_described_alone() -> None:
 
 def test_what_is_not_yet_served_is_marked_and_may_be_absent() -> None:
     """
-    The schema of the whole says of each key that is not served that it is not, asks for none of them, and takes a key or the one in its
-    place.
+    The schema of the whole says of each key that is not served that it is not, asks for none of them, and
+    takes a key or the one in its place.
     """
     schema = json_schema(GREETING, served_only=False, references="#/x/")
     assert schema["properties"]["title"]["description"] == "Not yet served. How it greets"

@@ -1,4 +1,6 @@
-"""The answers of v1 and their parts: what a server says over HTTP, and puts into the messages of a connection."""
+"""The answers of v1 and their parts: what a server says over HTTP, and puts into the messages of a
+connection.
+"""
 
 from typing import Final, get_args
 
@@ -27,7 +29,7 @@ _ROOM: Final = text(pattern=ROOM_NAME.pattern)
 _INSTANT: Final = whole()
 _LENGTH: Final = whole(high=31 * DAY_MS)
 
-# --- Parts of answers -----------------------------------------------------------------------------------------
+# --- Parts of answers --------------------------------------------------------------------------------------
 
 PARTS: Final = (
     Shape(
@@ -168,7 +170,7 @@ PARTS: Final = (
     ),
 )
 
-# --- Answers --------------------------------------------------------------------------------------------------
+# --- Answers -----------------------------------------------------------------------------------------------
 
 PRESENCE: Final = Shape(
     "Presence",
@@ -380,7 +382,7 @@ ANSWERS: Final = (
     ),
 )
 
-# --- The planning document's app, and operations --------------------------------------------------------------
+# --- The planning document's app, and operations -----------------------------------------------------------
 
 DOCUMENT_API: Final = (
     Shape(

@@ -1,4 +1,6 @@
-"""The messages of v1: what clients send, over a connection or in the body of a request, and what connections are sent."""
+"""The messages of v1: what clients send, over a connection or in the body of a request, and what connections
+are sent.
+"""
 
 from typing import Final
 
@@ -31,7 +33,7 @@ _INSTANT: Final = whole()
 _LENGTH: Final = whole(high=31 * DAY_MS)
 _NUMBER: Final = {"type": "number", "minimum": -WHOLE_MAX, "maximum": WHOLE_MAX}
 
-# --- Keys that several messages have -------------------------------------------------------------------------
+# --- Keys that several messages have -----------------------------------------------------------------------
 
 _VISITOR_FIELD: Final = Field(
     "visitor",
@@ -104,7 +106,7 @@ def _later(field: Field) -> Field:
     return Field(field.name, field.schema, field.meaning, optional=True, served=False)
 
 
-# --- Bodies of requests ---------------------------------------------------------------------------------------
+# --- Bodies of requests -----------------------------------------------------------------------------------
 
 _REPORT: Final = Shape(
     "Report",
@@ -136,7 +138,7 @@ _LEAVE: Final = Shape(
 
 BODIES: Final = (_REPORT, _LEAVE)
 
-# --- Messages of a connection ---------------------------------------------------------------------------------
+# --- Messages of a connection ------------------------------------------------------------------------------
 
 CLIENT_MESSAGES: Final = (
     Shape(

@@ -1,8 +1,9 @@
 """Every message, body and answer of v1, declared once as values.
 
-What is declared is what ``docs/reference/protocol.md`` promises: keys, types, units and limits, with those that are
-written down but not yet served (``served=False``). ``shapes.py`` says what is made of it. Tests hold these values
-against the encoders and decoders of ``core/wire.py`` and ``document_api.py``, and against recorded conversations.
+What is declared is what ``docs/reference/protocol.md`` promises: keys, types, units and limits, with those
+that are written down but not yet served (``served=False``). ``shapes.py`` says what is made of it. Tests hold
+these values against the encoders and decoders of ``core/wire.py`` and ``document_api.py``, and against
+recorded conversations.
 """
 
 from typing import Final
@@ -22,7 +23,9 @@ EVERY: Final = {shape.name: shape for shape in (*V1, *DOCUMENT_API, *OPERATIONS)
 
 
 def v1_document() -> Schema:
-    """Describe the whole wire of v1 as one JSON Schema document; ``$defs`` has every message and answer by name."""
+    """Describe the whole wire of v1 as one JSON Schema document; ``$defs`` has every message and answer by
+    name.
+    """
     references = "#/$defs/"
     described = json_schemas(V1, served_only=False, references=references)
     for name, meaning, shapes in (

@@ -1,8 +1,8 @@
 """The shape of a JSON object on the wire, as a value, and the JSON Schema that follows from it.
 
 ``schemas.py`` declares every message and answer with these. From the same values come the components of
-``openapi.py``, ``docs/reference/schemas/v1.json``, the tables of ``docs/reference/protocol.md`` and the types of
-``web/client/wire.d.ts`` (``scripts/reference.py`` writes the last three).
+``openapi.py``, ``docs/reference/schemas/v1.json``, the tables of ``docs/reference/protocol.md`` and the types
+of ``web/client/wire.d.ts`` (``scripts/reference.py`` writes the last three).
 """
 
 from collections.abc import Iterable, Mapping
