@@ -55,9 +55,9 @@ export interface Presence {
   /** Not yet served. Different people since midnight UTC; only in rooms that declare it */
   today?: Total;
   /**
-   * Not yet served. What the room's display policy shows in place of the count, which is then withheld:
-   * `count`, `moods` and `unspoken` are `null`, `low` and `high` are those of `shown`, and `label` is its
-   * text
+   * Not yet served. What the room's display policy shows in place of the count. That is then withheld, as
+   * an unknown one is: `count`, `high`, the moods and `unspoken` are `null`, `low` is 0, `method` is
+   * `unknown`, and `label` is the text
    */
   shown?: Shown;
   /** Not yet served. An operator froze the number or set it aside; absent: neither */
@@ -383,9 +383,9 @@ export interface PresenceMessage {
   /** Not yet served. Different people since midnight UTC; only in rooms that declare it */
   today?: Total;
   /**
-   * Not yet served. What the room's display policy shows in place of the count, which is then withheld:
-   * `count`, `moods` and `unspoken` are `null`, `low` and `high` are those of `shown`, and `label` is its
-   * text
+   * Not yet served. What the room's display policy shows in place of the count. That is then withheld, as
+   * an unknown one is: `count`, `high`, the moods and `unspoken` are `null`, `low` is 0, `method` is
+   * `unknown`, and `label` is the text
    */
   shown?: Shown;
   /** Not yet served. An operator froze the number or set it aside; absent: neither */
@@ -451,6 +451,8 @@ export interface Shown {
   low: number;
   /** The greatest; `null` for no bound */
   high: number | null;
+  /** How the count that is withheld was obtained */
+  method: 'counted' | 'sampled' | 'stale' | 'estimated' | 'unknown';
 }
 
 /** Not yet served. A number of people that grows with time, with a 95 % interval. */

@@ -1,5 +1,6 @@
 """What each connection is sent: the same script on every host, compared byte by byte."""
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from breathing_room.core.wire import NORMAL_CLOSURE
 from hosts.common.rooms.ledger import EdgeStage, FakeStage, Ledger, ServerStage, Stage, visitor_id
 from hosts.common.rooms.ledger_pairs import EdgePair, Pair, ServerPair
+from schemas_of_v1 import FROM_SERVER, validate, validate_message
 from virtual_loop import run_virtually
 
 SETTINGS: dict[str, Any] = {
@@ -232,6 +234,22 @@ def test_every_host_sends_the_same(script: Script) -> None:
     assert played(script, EdgeStage) == server
     assert played(script, EdgeStage, sleeps=True) == server
     assert played(script, FakeStage) == server
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_all_that_is_sent_fits_the_schemas(script: Script) -> None:
+    """Every message and close reason fits its schema, and has no key that is not declared."""
+    for entries in played(script, FakeStage).values():
+        for entry in entries:
+            if entry.startswith(b"close "):
+                reason = entry.split(b" ", 2)[2]
+                validate("CloseReason", reason or b"{}")
+            elif b'"users":' in entry:
+                presence = json.loads(entry)
+                assert presence.pop("type") == "presence"
+                validate("DocumentPresence", json.dumps(presence))
+            else:
+                validate_message(entry, FROM_SERVER)
 
 
 async def two_replicas(pair: Pair) -> list[Ledger]:

@@ -50,6 +50,7 @@ PARTS: Final = (
             ),
             Field("low", whole(), "the least count that the text stands for"),
             Field("high", whole(null=True), "the greatest; `null` for no bound"),
+            Field("method", one_of(*get_args(Method)), "how the count that is withheld was obtained"),
         ),
         served=False,
     ),
@@ -254,8 +255,8 @@ PRESENCE: Final = Shape(
         Field(
             "shown",
             a("Shown"),
-            "what the room's display policy shows in place of the count, which is then withheld: `count`, `moods` and "
-            "`unspoken` are `null`, `low` and `high` are those of `shown`, and `label` is its text",
+            "what the room's display policy shows in place of the count. That is then withheld, as an unknown one is: `count`, "
+            "`high`, the moods and `unspoken` are `null`, `low` is 0, `method` is `unknown`, and `label` is the text",
             optional=True,
             served=False,
         ),
