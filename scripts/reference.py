@@ -9,6 +9,7 @@ import ast
 import inspect
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -304,7 +305,18 @@ def protocol_page() -> str:
 
 
 def _headed(page: Callable[[], str]) -> Callable[[], str]:
-    return lambda: HEADER + page()
+    return lambda: HEADER + wrapped(page())
+
+
+def wrapped(page: str) -> str:
+    """Break the paragraphs of a page at 110 columns; code, tables and headings stay as they are."""
+    lines, in_code = [], False
+    for line in page.split("\n"):
+        in_code ^= line.startswith("```")
+        is_prose = not in_code and not line.startswith(("```", "|", "#", "<", " "))
+        broken = textwrap.wrap(line, 110, break_long_words=False, break_on_hyphens=False)
+        lines += broken if is_prose and broken else [line]
+    return "\n".join(lines)
 
 
 GENERATED: dict[Path, Callable[[], str]] = {
