@@ -1,4 +1,4 @@
-"""The promises that each host cannot keep, and why: the one list of exceptions of the conformance suite."""
+"""Which checks of the suite each of our hosts cannot pass, and why: the one list of exceptions."""
 
 from typing import Final
 
@@ -15,12 +15,12 @@ EXCEPTIONS: Final[dict[str, dict[str, str]]] = {
     "server": {},
     "ASGI mount": {},
     "Worker with objects": {
-        "a_dead_socket_is_closed": "the runtime cannot send pings, and the network closes what is dead",
+        "a_dead_connection_is_closed": "the runtime cannot send pings, and the network closes what is dead",
         "an_unmasked_frame_is_refused": "the runtime reads the frames, and takes those without a mask",
-        "who_says_nothing_is_closed": "workerd leaves TCP open after the closing handshake of a connection that sent nothing",
+        "a_connection_without_a_join_is_closed": "workerd leaves TCP open after the closing handshake of a connection that sent nothing",
         "restart": "the platform restarts an object without notice: no code runs that could close its connections",
     },
     "Worker with KV alone": STORE_MODE,
     "stateless front": STORE_MODE,
 }
-"""Host → promise, or what a promise needs → why it is not kept. A promise that is kept all the same fails the suite."""
+"""Host → check, or a need of checks → why it fails. A check that passes all the same fails the suite."""

@@ -1,4 +1,4 @@
-"""The conformance suite of hosts: it passes a good one, and every promise in it catches a bad one."""
+"""The conformance suite of hosts: a conforming host passes, and every check in it catches a faulty host."""
 
 import asyncio
 import contextlib
@@ -19,22 +19,22 @@ import breathing_room
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import TimerFired
 from breathing_room.hosts.server.routes import create_app
-from breathing_room.testing import BrokenPromiseError, check_host, checks
-from breathing_room.testing.host_checks import PROMISES
+from breathing_room.testing import CheckFailedError, check_host, checks
+from breathing_room.testing.host_checks import CHECKS
 from harness import Serve
 from inside import HandClock, host_inside, listening
 from testing.bad_hosts import document_api, http, presence, sockets
 from testing.bad_hosts.good import JOIN_MS, PUSH_MS, TIMES, Good
 
 
-async def broken_promises(base_url: str, **options: Any) -> dict[str, str]:
-    """Run the suite on a host, and return the promises that it breaks with what is said about each."""
+async def failed_checks(base_url: str, **options: Any) -> dict[str, str]:
+    """Run the suite on a host, and return the checks that fail with their messages."""
     broken: dict[str, str] = {}
     try:
         await check_host(base_url, push_ms=PUSH_MS, join_ms=JOIN_MS, **options)
-    except* BrokenPromiseError as group:
+    except* CheckFailedError as group:
         broken = {
-            error.promise: str(error) for error in group.exceptions if isinstance(error, BrokenPromiseError)
+            error.check: str(error) for error in group.exceptions if isinstance(error, CheckFailedError)
         }
     return broken
 
@@ -44,7 +44,7 @@ CAUGHT_BY = {
     for family in (presence, http, sockets, document_api)
     for fault, name in family.CAUGHT_BY.items()
 }
-"""Bad hosts, each a good one with one fault, and the promise that it breaks."""
+"""Bad hosts, each a good one with one fault, and the check that it fails."""
 
 # Frames are below ASGI: these faults sit on the wire.
 OF_FRAMES = {
@@ -57,7 +57,7 @@ OF_FRAMES = {
 BREACH = re.compile(rb"(\x88.)\x03[\xea\xeb\xef\xf1]")
 """A close frame with 1002, 1003, 1007 or 1009."""
 
-OF_RESTARTS = {"a_restart_says_when_to_come_back", "a_restart_is_no_exodus"}
+OF_RESTARTS = {"a_restart_sends_a_retry_time", "a_restart_keeps_its_visitors"}
 
 
 # --- One server for all of them ---------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ OF_RESTARTS = {"a_restart_says_when_to_come_back", "a_restart_is_no_exodus"}
 
 @contextlib.asynccontextmanager
 async def wrongly_closing(base_url: str) -> AsyncIterator[str]:
-    """Stand before a host, and let it close for any breach of RFC 6455 with one code."""
+    """Run a proxy before a host that replaces every close code for a breach of RFC 6455 by one code."""
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, wrongly: bool) -> None:
         with contextlib.suppress(OSError):
@@ -89,7 +89,7 @@ async def run_all(data: Path) -> dict[str, dict[str, str]]:
     """Run the whole suite on the good host, and on each bad one the check that must catch it, all at the same time.
 
     Returns:
-        By the names of the hosts, the promises that each broke with what was said.
+        By the names of the hosts, the failed checks with their messages.
     """
     settings: dict[str, Any] = {"data": str(data), "rooms_per_prefix_max": 1_000_000, **TIMES}
     good = breathing_room.app(**settings)
@@ -99,16 +99,16 @@ async def run_all(data: Path) -> dict[str, dict[str, str]]:
     async with listening(mounted) as url, wrongly_closing(url) as wrong_url:
 
         async def run(name: str, only: Collection[str], at: str = url) -> tuple[str, dict[str, str]]:
-            return name, await broken_promises(f"{at}/{name}", only=only)
+            return name, await failed_checks(f"{at}/{name}", only=only)
 
-        # There is one default room: its checks would count each other's people.
+        # There is one default room: its checks would count each other's visitors.
         default_room = asyncio.Lock()
 
         async def run_fault(fault: type[Good], name: str) -> tuple[str, dict[str, str]]:
             async with default_room if name in in_default_room else contextlib.nullcontext():
                 return await run(fault.__name__, {name})
 
-        in_default_room = {name for name, promise in PROMISES.items() if promise.scope == "default room"}
+        in_default_room = {name for name, promise in CHECKS.items() if promise.scope == "default room"}
         runs = [run_fault(fault, name) for fault, name in CAUGHT_BY.items()]
         of_frames, of_own_rooms, *of_faults = await asyncio.gather(
             run("Good", OF_FRAMES, wrong_url),
@@ -116,52 +116,52 @@ async def run_all(data: Path) -> dict[str, dict[str, str]]:
             *runs,
         )
         of_default_room = await run("Good", in_default_room)
-        # Sixty hosts on one core may be late for a promise about time; once they are silent there is no excuse.
+        # Sixty hosts on one core may be too slow for a check of times; those checks are repeated alone.
         _, of_good = await run("Good", of_own_rooms[1].keys() | of_default_room[1].keys())
         return {"frames": of_frames[1], "Good": of_good, **dict(of_faults)}
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What every host broke."""
+    """The failed checks of every host."""
     return asyncio.run(run_all(tmp_path_factory.mktemp("hosts") / "room.db"))
 
 
-def test_good_host_keeps_every_promise(results: dict[str, dict[str, str]]) -> None:
+def test_good_host_passes_every_check(results: dict[str, dict[str, str]]) -> None:
     """
-    Nothing is said against a good host, even among sixty others that keep the machine busy.
+    A conforming host fails no check, even among sixty others that keep the machine busy.
     """
     assert not results["Good"]
 
 
 @pytest.mark.parametrize(
-    ("fault", "promise"), CAUGHT_BY.items(), ids=lambda value: getattr(value, "__name__", "")
+    ("fault", "check"), CAUGHT_BY.items(), ids=lambda value: getattr(value, "__name__", "")
 )
-def test_fault_is_caught(results: dict[str, dict[str, str]], fault: type[Good], promise: str) -> None:
+def test_fault_is_caught(results: dict[str, dict[str, str]], fault: type[Good], check: str) -> None:
     """
-    A host with a fault breaks the promise that is about it, and what is said begins with the sentence of the protocol.
+    A host with a fault fails the check of it, and the message begins with the sentence of the protocol.
     """
-    assert results[fault.__name__].keys() == {promise}
-    assert results[fault.__name__][promise].startswith(checks()[promise])
+    assert results[fault.__name__].keys() == {check}
+    assert results[fault.__name__][check].startswith(checks()[check])
 
 
 def test_wrong_close_codes_are_caught(results: dict[str, dict[str, str]]) -> None:
     """
-    A host that closes with one code for every breach of RFC 6455 breaks every promise about frames.
+    A host that closes with one code for every breach of RFC 6455 fails every check of frames.
     """
     assert results["frames"].keys() == OF_FRAMES
 
 
-def test_every_promise_catches_a_fault() -> None:
+def test_every_check_catches_a_fault() -> None:
     """
-    No promise is there for nothing: each has a bad host in ``bad_hosts``.
+    Each check fails for a bad host in ``bad_hosts``.
     """
     assert {*CAUGHT_BY.values(), *OF_FRAMES, *OF_RESTARTS} == checks().keys()
 
 
 async def test_crash_is_no_restart(serve: Serve) -> None:
     """
-    A host that dies where it should part, and forgets everybody, breaks every promise about restarts.
+    A host that is killed and loses its data fails every check of restarts.
     """
     flags = [flag for name, value in TIMES.items() for flag in (f"--{name.replace('_', '-')}", str(value))]
     server = serve(*flags)
@@ -173,24 +173,24 @@ async def test_crash_is_no_restart(serve: Serve) -> None:
             file.unlink()
         server = await asyncio.to_thread(serve, *flags, port=server.port)
 
-    broken = await broken_promises(server.url, restart=crash, only=OF_RESTARTS)
+    broken = await failed_checks(server.url, restart=crash, only=OF_RESTARTS)
     assert broken.keys() == OF_RESTARTS
 
 
 OF_TIME = {
-    "a_quiet_socket_stays",
-    "announcements_are_spared",
-    "everybody_is_told_the_same",
-    "a_broken_socket_leaves_a_doubt",
-    "who_comes_back_in_time_is_there_again",
-    "who_does_not_come_back_is_gone",
-    "who_says_nothing_is_closed",
+    "an_idle_connection_stays_open",
+    "broadcasts_are_rate_limited",
+    "all_subscribers_receive_the_same_bytes",
+    "a_disconnected_visitor_is_suspect",
+    "a_visitor_who_rejoins_in_time_is_confirmed",
+    "a_visitor_who_does_not_rejoin_expires",
+    "a_connection_without_a_join_is_closed",
 }
 
 
-async def test_clock_may_be_in_our_hands() -> None:
+async def test_clock_may_be_advanced_by_the_caller() -> None:
     """
-    With a clock that is moved by hand, leases of a minute are checked within seconds, one check at a time.
+    With a clock that the caller advances, leases of a minute are checked within seconds, one check at a time.
     """
     clock = HandClock()
     at_once, most_at_once = 0, 0
@@ -214,25 +214,29 @@ async def test_clock_may_be_in_our_hands() -> None:
     assert most_at_once == 1
 
 
-@pytest.mark.parametrize("only", [["a_join_count"], "a_join_counts", ["a_restart_is_no_exodus"]])
-async def test_what_would_check_nothing_is_refused(only: Collection[str]) -> None:
+@pytest.mark.parametrize("only", [["a_join_count"], "a_join_counts", ["a_restart_keeps_its_visitors"]])
+async def test_only_without_a_runnable_check_is_refused(only: Collection[str]) -> None:
     """
-    A misspelled name in `only` chose no check, as did one string, and a check of restarts without a `restart`: any address passed.
+    A misspelled name in `only` selected no check, as did one string, and a check of restarts without a `restart`: any address passed.
     """
     with pytest.raises(HostError, match="only"):
         await check_host("http://127.0.0.1:9", only=only)
 
 
-async def test_exceptions_are_held_to() -> None:
+async def test_an_exception_that_is_not_needed_fails() -> None:
     """
-    What a host cannot keep is excepted by the check or by what it needs; an exception for a promise that is kept is reported as needless.
+    A check is excepted by its name or by a need of it; an exception for a check that passes is reported.
     """
     async with host_inside() as host, listening(create_app(host)) as url:
-        only = {"a_history_has_hours_of_the_week", "a_badge_shows_the_label", "a_beat_joins"}
-        exceptions = {"history": "no averages", "a_beat_joins": "no reports"}
-        needless = await broken_promises(url, only=only, exceptions=exceptions)
-        assert needless.keys() == {"a_history_has_hours_of_the_week", "a_beat_joins"}
-        assert "kept, though it is excepted: no averages" in needless["a_history_has_hours_of_the_week"]
+        only = {
+            "a_history_has_hours_of_the_week",
+            "a_badge_shows_the_label",
+            "a_heartbeat_counts_its_visitor",
+        }
+        exceptions = {"history": "no averages", "a_heartbeat_counts_its_visitor": "no reports"}
+        needless = await failed_checks(url, only=only, exceptions=exceptions)
+        assert needless.keys() == {"a_history_has_hours_of_the_week", "a_heartbeat_counts_its_visitor"}
+        assert "passed, though it is excepted: no averages" in needless["a_history_has_hours_of_the_week"]
 
         async def without_history(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["path"].endswith("/history"):
@@ -240,15 +244,15 @@ async def test_exceptions_are_held_to() -> None:
             await create_app(host)(scope, receive, send)
 
         async with listening(without_history) as other:
-            assert not await broken_promises(other, only=only, exceptions={"history": "no averages"})
-            assert (await broken_promises(other, only=only)).keys() == {"a_history_has_hours_of_the_week"}
+            assert not await failed_checks(other, only=only, exceptions={"history": "no averages"})
+            assert (await failed_checks(other, only=only)).keys() == {"a_history_has_hours_of_the_week"}
         with pytest.raises(HostError, match="neither a check nor a need: sockets"):
             await check_host(url, exceptions={"sockets": "none"})
 
 
-async def test_presence_may_be_as_late_as_is_said() -> None:
+async def test_presence_may_lag_by_lag_ms() -> None:
     """
-    A host whose presence is some time late keeps its promises if that time is given, and breaks some if it is not.
+    A host whose presence lags passes if the lag is given as `lag_ms`, and fails a check if it is not.
     """
     host_clock = HandClock()
     async with host_inside(clock=host_clock) as host:
@@ -276,14 +280,14 @@ async def test_presence_may_be_as_late_as_is_said() -> None:
             host_clock.ms += ms
 
         async with listening(late) as url:
-            options: dict[str, Any] = {"advance": advance, "only": {"a_presence_says_when_it_was_true"}}
-            assert (await broken_promises(url, **options)).keys() == options["only"]
-            assert not await broken_promises(url, **options, lag_ms=1_000)
+            options: dict[str, Any] = {"advance": advance, "only": {"a_presence_is_timestamped"}}
+            assert (await failed_checks(url, **options)).keys() == options["only"]
+            assert not await failed_checks(url, **options, lag_ms=1_000)
 
 
 async def test_other_server_is_no_host() -> None:
     """
-    Whoever gives the address of something else is told so at once.
+    The suite fails at once for the address of another kind of server.
     """
 
     async def teapot(scope: Scope, receive: Receive, send: Send) -> None:
@@ -292,13 +296,13 @@ async def test_other_server_is_no_host() -> None:
         await send({"type": "http.response.body", "body": b"short and stout"})
 
     async with listening(teapot) as url:
-        with pytest.raises(AssertionError, match="JSON object was due"):
+        with pytest.raises(AssertionError, match="expected a JSON object"):
             await check_host(url)
 
 
 def test_suite_needs_no_test_runner(serve: Serve) -> None:
     """
-    The suite checks in a plain program too, without asserts and with nothing but what a user has installed.
+    The suite runs in a plain program too, without asserts and with nothing but what a user has installed.
     """
     server = serve()
     program = f"""
@@ -311,11 +315,11 @@ class Missing(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Missing())
 from breathing_room.testing import check_host
-asyncio.run(check_host({server.url!r}, only=["a_join_counts", "a_beat_joins", "an_event_stream_tells_presence"]))
+asyncio.run(check_host({server.url!r}, only=["a_join_counts", "a_heartbeat_counts_its_visitor", "an_event_stream_sends_every_change"]))
 try:
     asyncio.run(check_host({server.url!r}, only=["a_long_message_is_refused"], message_bytes_max=5000))
 except ExceptionGroup as broken:
-    print(broken.exceptions[0].promise)
+    print(broken.exceptions[0].check)
 """
     done = subprocess.run(
         [sys.executable, "-O", "-c", program], capture_output=True, text=True, timeout=60, check=False

@@ -1,23 +1,23 @@
-"""What the checks of a host expect of presences and errors."""
+"""The assertions of the checks of a host about presences and errors."""
 
 from typing import Any
 
 import pytest
 
 from breathing_room.testing import checks
-from breathing_room.testing.host_checks import PROMISES, document_api, http, presence, restart, sockets
+from breathing_room.testing.host_checks import CHECKS, document_api, http, presence, restart, sockets
 from breathing_room.testing.host_context import (
     NEEDS,
     SCOPES,
+    Check,
     HostCheckContext,
     HostTerms,
     Need,
-    Promise,
     adding_to,
+    covers,
     expect_error,
     expect_presence,
-    holds,
-    holds_cell,
+    matches,
 )
 from breathing_room.testing.store import wait
 
@@ -82,21 +82,21 @@ def test_a_presence_that_contradicts_itself_is_refused(change: dict[str, Any], s
 
 def test_a_mood_that_is_merged_has_neither_number_nor_interval() -> None:
     """The number of a mood lies in its interval; a merged mood has none; an open interval has no upper end."""
-    assert holds_cell(None, None)
-    assert holds_cell([1, 3], 3)
-    assert holds_cell([1, None], 7)
-    assert not holds_cell(None, 1)
-    assert not holds_cell([1, 3], 4)
-    assert not holds_cell([1, 3], None)
-    assert not holds_cell("1-3", 2)
+    assert covers(None, None)
+    assert covers([1, 3], 3)
+    assert covers([1, None], 7)
+    assert not covers(None, 1)
+    assert not covers([1, 3], 4)
+    assert not covers([1, 3], None)
+    assert not covers("1-3", 2)
 
 
 def test_moods_that_are_not_named_are_expected_to_be_empty() -> None:
-    """Expected moods are all the moods that have people; other keys that are not named may say anything."""
-    assert holds(PRESENCE, {"count": 3, "moods": {"release": 2}})
-    assert not holds(PRESENCE, {"moods": {}})
-    assert not holds(PRESENCE, {"moods": {"release": 2, "gratitude": 1}})
-    assert not holds(PRESENCE, {"count": 2})
+    """Moods that are not expected must have no visitors; other fields that are not expected may have any value."""
+    assert matches(PRESENCE, {"count": 3, "moods": {"release": 2}})
+    assert not matches(PRESENCE, {"moods": {}})
+    assert not matches(PRESENCE, {"moods": {"release": 2, "gratitude": 1}})
+    assert not matches(PRESENCE, {"count": 2})
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_an_error_of_another_shape_is_refused(error: object) -> None:
 
 
 async def test_a_check_is_added_to_its_family_with_its_sentence() -> None:
-    """The decorator adds a check under its name, with its docstring as the promise, and with what it and its family need."""
-    family: dict[str, Promise] = {}
+    """The decorator adds a check under its name, with its docstring as the sentence, and with its needs and its family's."""
+    family: dict[str, Check] = {}
 
     @adding_to(family, "document")("restart", "events")
     async def a_host_may_rest(t: HostCheckContext) -> None:
@@ -126,16 +126,16 @@ async def test_a_check_is_added_to_its_family_with_its_sentence() -> None:
         t.room = "rested"
 
     needs: frozenset[Need] = frozenset({"document", "events"})
-    assert family == {"a_host_may_rest": Promise("A host may rest.", a_host_may_rest, "restart", needs)}
+    assert family == {"a_host_may_rest": Check("A host may rest.", a_host_may_rest, "restart", needs)}
     context = HostCheckContext("http://127.0.0.1:1", TERMS, wait)
-    await family["a_host_may_rest"].check(context)
+    await family["a_host_may_rest"].run(context)
     assert context.room == "rested"
 
 
-def test_no_family_hides_a_check_of_another() -> None:
+def test_checks_of_all_families_have_different_names() -> None:
     """Checks of two families never share a name, and every check has a scope and a sentence."""
     families = (presence, http, sockets, document_api, restart)
-    assert len(PROMISES) == sum(len(family.PROMISES) for family in families)
-    assert {promise.scope for promise in PROMISES.values()} == set(SCOPES)
-    assert {need for promise in PROMISES.values() for need in promise.needs} == set(NEEDS)
+    assert len(CHECKS) == sum(len(family.CHECKS) for family in families)
+    assert {check.scope for check in CHECKS.values()} == set(SCOPES)
+    assert {need for check in CHECKS.values() for need in check.needs} == set(NEEDS)
     assert all(checks().values())

@@ -1,4 +1,4 @@
-"""The client of the checks of a host, against servers of a few lines in this process."""
+"""The low-level client of the checks, against servers of a few lines in this process."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nCon
 
 @asynccontextmanager
 async def serving(talk: Talk) -> AsyncIterator[str]:
-    """Serve on a free port: read the head of a request, and talk."""
+    """Serve on a free port: read the head of a request, and call ``talk``."""
     ended = asyncio.Event()
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,7 +56,7 @@ def saying(*parts: bytes) -> Talk:
 
 
 def accepting(*messages: bytes, heard: list[tuple[int, bytes]] | None = None) -> Talk:
-    """Accept a WebSocket, say something, and note what comes until the client is gone."""
+    """Accept a WebSocket, send messages, and record what arrives until the client disconnects."""
 
     async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         [key] = [
@@ -88,8 +88,8 @@ def accepting(*messages: bytes, heard: list[tuple[int, bytes]] | None = None) ->
     [(b'{"a":1}', "text/plain"), (b"[1]", "application/json"), (b"{", "application/json")],
 )
 def test_only_a_declared_object_is_an_object(body: bytes, media_type: str) -> None:
-    """A body that is no JSON object, or is declared as something else, fails the check with what came."""
-    with pytest.raises(AssertionError, match="JSON object was due"):
+    """A body that is no JSON object, or is declared as something else, fails the check with the response."""
+    with pytest.raises(AssertionError, match="expected a JSON object"):
         RawResponse(200, {"content-type": media_type}, body).json()
     assert read_object('{"a":1}') == {"a": 1}
 
@@ -115,13 +115,13 @@ async def test_a_request_is_sent_as_it_was_asked() -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (b"", "ended where a response"),
-        (JSON + b"{", "ended where a response"),
+        (b"", "ended before the response"),
+        (JSON + b"{", "ended before the response"),
         (b"hello\r\n\r\n", "not HTTP"),
     ],
 )
 async def test_half_an_answer_is_no_answer(said: bytes, why: str) -> None:
-    """A response that ends early, or is no HTTP, fails the check in words."""
+    """A response that ends early, or is not HTTP, fails the check with the reason."""
     async with serving(saying(said)) as url:
         exchange = await Exchange.begin(url, "GET", "/")
         with pytest.raises(AssertionError, match=why):
@@ -146,7 +146,7 @@ async def test_events_are_read_one_by_one_without_comments() -> None:
 
 
 async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other types are read over, a message in fragments is whole, each message is found once, and all texts are kept as they came."""
+    """Other types are skipped, a message in fragments is joined, each message is returned once, and all texts are kept as they arrived."""
     fragments = bytes((TEXT, 12)) + b'{"type":"b",' + bytes((0x80, 6)) + b'"n":1}'
     said = (frame(TEXT, b'{"type":"a"}'), fragments, frame(TEXT, b'{"type":"b","n":2}'))
     async with serving(accepting(*said)) as url:
@@ -155,7 +155,7 @@ async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch)
         assert await socket.hear("b", lambda message: message["n"] == 2) == {"type": "b", "n": 2}
         assert socket.texts == ['{"type":"a"}', '{"type":"b","n":1}', '{"type":"b","n":2}']
         monkeypatch.setattr(peer, "PATIENCE_S", 0.01)
-        with pytest.raises(AssertionError, match="no b that was due"):
+        with pytest.raises(AssertionError, match="no expected b within"):
             await socket.hear("b")
         monkeypatch.undo()
         socket.cut()
@@ -164,7 +164,7 @@ async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("answers", [True, False])
 async def test_pings_are_answered_only_if_wanted(answers: bool) -> None:  # noqa: FBT001
-    """A client that should fall silent answers no ping, and one that should not, does."""
+    """Control pings are answered unless `answers_pings` is false."""
     heard: list[tuple[int, bytes]] = []
     async with serving(accepting(heard=heard)) as url:
         socket = await WireSocket.open(url, "/socket")
@@ -177,19 +177,19 @@ async def test_pings_are_answered_only_if_wanted(answers: bool) -> None:  # noqa
     assert heard == ([(PONG, b"?")] if answers else [])
 
 
-async def test_a_close_says_how_it_was() -> None:
+async def test_a_close_has_its_code_and_reason() -> None:
     """The code and reason of the server's close are known; without a close frame it is 1006."""
     async with serving(accepting(close_frame(4_003, b"full"))) as url:
         socket = await WireSocket.open(url, "/socket")
         await until(lambda: socket.end().code == 4_003)
-        socket.say("time")  # to a socket that is closed nothing is sent
+        socket.say("time")  # a message to a closed connection is dropped
         socket.cut()
         assert await socket.ended() == Ended(4_003, "full")
         assert not socket.is_open
 
 
 async def test_a_refused_handshake_shows_the_answer() -> None:
-    """What a server answers instead of a WebSocket is kept whole, and one that is accepted wrongly is an error of its own."""
+    """The response that refuses a handshake is kept, and an invalid 101 is an error of its own."""
     refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\nX-Why: no\r\n\r\n{}"
     async with serving(saying(refusal)) as url:
         with pytest.raises(HandshakeRefusedError) as error:
@@ -201,5 +201,5 @@ async def test_a_refused_handshake_shows_the_answer() -> None:
     )
     wrong = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
     async with serving(saying(wrong)) as url:
-        with pytest.raises(AssertionError, match="answered wrongly"):
+        with pytest.raises(AssertionError, match="invalid response to the handshake"):
             await WireSocket.open(url, "/socket")

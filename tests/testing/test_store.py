@@ -1,4 +1,4 @@
-"""The conformance suite of stores: it passes the good ones, and every promise in it catches a bad one."""
+"""The conformance suite of stores: conforming stores pass, and every check in it catches a faulty store."""
 
 import asyncio
 import builtins
@@ -14,14 +14,14 @@ import pytest
 from breathing_room.core.errors import HostError, StoreError
 from breathing_room.ports import Store, check_key, check_put
 from breathing_room.stores import MemoryStore
-from breathing_room.testing import BrokenPromiseError, check_store
-from breathing_room.testing.store import PROMISES
+from breathing_room.testing import CheckFailedError, check_store
+from breathing_room.testing.store import CHECKS
 
 LAG_MS = 60_000
 
 
 class HandClock:
-    """A clock that moves when it is told to."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now_ms = 1_767_225_600_000
@@ -33,8 +33,8 @@ class HandClock:
         self.now_ms += ms
 
 
-async def broken_promises(kind: Callable[..., Store], **options: int) -> dict[str, str]:
-    """Run the suite on a kind of store, and return the promises that it breaks with what is said about each."""
+async def failed_checks(kind: Callable[..., Store], **options: int) -> dict[str, str]:
+    """Run the suite on a kind of store, and return the checks that fail with their messages."""
     clock = HandClock()
     broken: dict[str, str] = {}
 
@@ -43,9 +43,9 @@ async def broken_promises(kind: Callable[..., Store], **options: int) -> dict[st
 
     try:
         await check_store(make, advance=clock.advance, **options)
-    except* BrokenPromiseError as group:
+    except* CheckFailedError as group:
         broken = {
-            error.promise: str(error) for error in group.exceptions if isinstance(error, BrokenPromiseError)
+            error.check: str(error) for error in group.exceptions if isinstance(error, CheckFailedError)
         }
     return broken
 
@@ -55,11 +55,11 @@ async def broken_promises(kind: Callable[..., Store], **options: int) -> dict[st
 CAUGHT_BY: dict[type[MemoryStore], str] = {}
 
 
-def caught_by(promise: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
-    """Say which promise a bad store breaks first of all."""
+def caught_by(check: str) -> Callable[[type[MemoryStore]], type[MemoryStore]]:
+    """Record the check that a bad store must fail."""
 
     def note(kind: type[MemoryStore]) -> type[MemoryStore]:
-        CAUGHT_BY[kind] = promise
+        CAUGHT_BY[kind] = check
         return kind
 
     return note
@@ -245,7 +245,7 @@ class SharesItsList(MemoryStore):
         return self.lists.setdefault(prefix, await super().list(prefix))
 
 
-@caught_by("keys_are_told_apart")
+@caught_by("similar_keys_are_distinct")
 class NormalisesKeys(MemoryStore):
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
         await super().put(unicodedata.normalize("NFC", key), value, ttl_ms=ttl_ms)
@@ -318,7 +318,7 @@ class Lags(MemoryStore):
         self.writes.append((self._clock() + LAG_MS, key, value, until_ms))
 
     def _live(self) -> dict[str, tuple[bytes, int | None]]:
-        """Let what was written long enough ago come to light."""
+        """Apply the writes that are old enough to be seen."""
         while self._values is not None and self.writes and self.writes[0][0] <= self._clock():
             _, key, value, until_ms = self.writes.pop(0)
             if value is None:
@@ -337,52 +337,52 @@ class LagsAndIgnoresTimeToLive(Lags):
 # --- Tests ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_good_store_keeps_every_promise() -> None:
-    """The memory store breaks no promise, with a clock of the test's."""
-    assert await broken_promises(MemoryStore) == {}
+async def test_a_good_store_passes_every_check() -> None:
+    """The memory store fails no check, with a clock of the test's."""
+    assert await failed_checks(MemoryStore) == {}
 
 
 @pytest.mark.parametrize(
-    ("kind", "promise"), CAUGHT_BY.items(), ids=lambda value: getattr(value, "__name__", None)
+    ("kind", "check"), CAUGHT_BY.items(), ids=lambda value: getattr(value, "__name__", None)
 )
-async def test_a_bad_store_is_caught(kind: type[MemoryStore], promise: str) -> None:
-    """A store with one fault breaks the promise that is about it, and not all the others."""
-    broken = await broken_promises(kind)
+async def test_a_bad_store_is_caught(kind: type[MemoryStore], check: str) -> None:
+    """A store with one fault fails the check of it, and not all the others."""
+    broken = await failed_checks(kind)
 
-    assert promise in broken
-    assert broken.keys() != PROMISES.keys()
-
-
-def test_every_promise_can_be_broken() -> None:
-    """Each promise of the suite is what catches at least one bad store."""
-    assert set(CAUGHT_BY.values()) == PROMISES.keys()
+    assert check in broken
+    assert broken.keys() != CHECKS.keys()
 
 
-async def test_what_is_said_of_a_broken_promise() -> None:
-    """The message has the promise, the call, what came back and what should have."""
-    assert await broken_promises(TakesEmptyForNothing) == {
+def test_every_check_can_fail() -> None:
+    """Each check of the suite catches at least one bad store."""
+    assert set(CAUGHT_BY.values()) == CHECKS.keys()
+
+
+async def test_the_message_of_a_failed_check() -> None:
+    """The message has the sentence, the call, what it returned and what was expected."""
+    assert await failed_checks(TakesEmptyForNothing) == {
         "empty_is_a_value": "An empty value is a value, and not the absence of one. But: get('a') returned None, not b''"
     }
     assert (
-        "But: KeyError: 'a'" in (await broken_promises(DeletesWithAKeyError))["deleting_nothing_does_no_harm"]
+        "But: KeyError: 'a'" in (await failed_checks(DeletesWithAKeyError))["deleting_nothing_does_no_harm"]
     )
 
 
 async def test_a_store_may_lag() -> None:
-    """A store whose reads lag, and that keeps nothing for a short time, passes when it says so, and only then."""
-    assert await broken_promises(Lags, lag_ms=LAG_MS, ttl_ms=LAG_MS, keys=50) == {}
-    assert "what_was_put_is_read" in await broken_promises(Lags)
+    """A store whose reads lag, and without short times to live, passes with `lag_ms` and `ttl_ms`, and only then."""
+    assert await failed_checks(Lags, lag_ms=LAG_MS, ttl_ms=LAG_MS, keys=50) == {}
+    assert "what_was_put_is_read" in await failed_checks(Lags)
 
 
 async def test_a_fault_does_not_hide_behind_a_lag() -> None:
     """A store that lags and also ignores the time to live is caught."""
-    broken = await broken_promises(LagsAndIgnoresTimeToLive, lag_ms=LAG_MS, ttl_ms=LAG_MS, keys=50)
+    broken = await failed_checks(LagsAndIgnoresTimeToLive, lag_ms=LAG_MS, ttl_ms=LAG_MS, keys=50)
 
     assert "an_expired_value_is_gone" in broken
 
 
-async def test_real_time_will_do() -> None:
-    """Without a way to move time the suite waits, with times to live that are short."""
+async def test_the_suite_runs_in_real_time() -> None:
+    """Without a clock to advance the suite waits, with short times to live."""
 
     async def make() -> Store:
         return MemoryStore()

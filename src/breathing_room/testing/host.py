@@ -1,14 +1,14 @@
-"""What every host promises: each sentence of ``docs/reference/protocol.md`` with a check of its own.
+"""The conformance suite of hosts: one check for each sentence of ``docs/reference/protocol.md``.
 
-The author of a host runs all of it against one that listens, under any test runner or none::
+The author of a host runs it against a host that listens, under any test runner or none::
 
     await check_host("http://127.0.0.1:8000")
 
-Every check has a room of its own, so the checks run side by side, and the people of a host in use are not disturbed; only
-its default room sees a few visitors more. How long leases last is read from the host's config, and all of it takes a
-little longer than a lease and its grace: give the host short ones. Who can move the host's clock gives ``advance``; then
-the checks run one by one, and none waits. Who can restart the host gives ``restart``; then more is checked. A host whose
-platform cannot keep a promise states that: ``exceptions={"connection": "this platform has no WebSockets"}``.
+Every check has a room of its own, so the checks run concurrently, and the visitors of a host in use are not
+disturbed; only its default room has a few more visitors meanwhile. The length of a lease is read from the host's
+config, and the whole suite takes a little longer than a lease and its grace: configure short ones. With ``advance``,
+which moves the host's clock, the checks run one at a time, and none waits. With ``restart``, restarts are checked as
+well. Exceptions state what a platform cannot do: ``exceptions={"connection": "this platform has no WebSockets"}``.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from breathing_room.core.errors import HostError
-from breathing_room.testing.host_checks import PROMISES
+from breathing_room.testing.host_checks import CHECKS
 from breathing_room.testing.host_context import (
     NEEDS,
     SCOPES,
@@ -26,9 +26,9 @@ from breathing_room.testing.host_context import (
     ask,
     new_room,
 )
-from breathing_room.testing.store import Advance, BrokenPromiseError, short, wait
+from breathing_room.testing.store import Advance, CheckFailedError, short, wait
 
-# Enough checks side by side to be fast, and few enough that none waits for the packets of the others.
+# Enough concurrent checks to be fast, and few enough that none times out because of the others.
 AT_ONCE: Final = 12
 
 
@@ -44,36 +44,37 @@ async def check_host(
     exceptions: Mapping[str, str] | None = None,
     only: Collection[str] | None = None,
 ) -> None:
-    """Check that a host keeps every promise of the protocol. Any client must be allowed to open a room on it.
+    """Check that a host conforms to the protocol. Any client must be allowed to open a room on it.
 
     Args:
-        base_url: Where it listens, such as ``http://127.0.0.1:8000``; a path is where it is mounted.
-        advance: Lets so many milliseconds pass for the host; by default real ones.
-        restart: Restarts it.
-        push_ms: The least time between two announcements.
-        join_ms: How long a socket may say nothing.
-        message_bytes_max: The longest message of a socket.
-        lag_ms: How much older than the truth a presence may be: where it is read from a store, what the host keeps of that.
-        exceptions: What the host cannot keep, each with the reason: names of checks, or of needs (``connection``, ``events``,
+        base_url: The host's URL, such as ``http://127.0.0.1:8000``, with the path at which it is mounted.
+        advance: Advances the host's clock by so many milliseconds; by default real time passes.
+        restart: Restarts the host.
+        push_ms: The host's minimum time between two broadcasts.
+        join_ms: The host's time limit for the first ``join`` or ``observe`` of a connection.
+        message_bytes_max: The host's maximum size of a message.
+        lag_ms: How stale a presence may be, where it is read from a store or a cache.
+        exceptions: What the host cannot do, each with the reason: names of checks, or of needs (``connection``, ``events``,
             ``history``, ``badge``, ``document``, ``restart``), which stand for every check that has the need. An excepted check
-            must fail, so that a list of exceptions holds none that is not needed.
+            must fail, so that no exception outlives its reason.
         only: The names of the checks to run; all by default.
 
     Raises:
-        HostError: An exception is the name of no check and no need, or ``only`` has what is no check, or one that needs a ``restart``.
-        AssertionError: What answers at that address is no host.
-        ExceptionGroup: Of one ``BrokenPromiseError`` for each promise that was broken, or kept though it is excepted.
+        HostError: An exception names no check and no need, or ``only`` names no check, or one that needs a ``restart``.
+        AssertionError: The server at that URL is no host.
+        ExceptionGroup: Of one ``CheckFailedError`` for each check that failed, or passed although it is excepted.
     """
     exceptions = exceptions or {}
-    unknown = exceptions.keys() - {*PROMISES, *NEEDS}
+    unknown = exceptions.keys() - {*CHECKS, *NEEDS}
     if unknown:
-        raise HostError(f"exceptions that are neither a check nor a need: {', '.join(sorted(unknown))}")
-    runnable = {
-        name for name, promise in PROMISES.items() if restart is not None or promise.scope != "restart"
-    }
+        raise HostError(
+            f"exceptions that are neither a check nor a need: {', '.join(sorted(unknown))}; "
+            f"checks() lists the checks, and needs are {', '.join(NEEDS)}"
+        )
+    runnable = {name for name, check in CHECKS.items() if restart is not None or check.scope != "restart"}
     if never := set(only or ()) - runnable:
         raise HostError(
-            f"only has names of no check, or of one that needs restart: {', '.join(sorted(never))}"
+            f"only names no check, or one that needs restart: {', '.join(sorted(never))}; checks() lists them"
         )
     config = (await ask(base_url, "GET", f"/v1/rooms/{new_room()}/config")).json()
     try:
@@ -88,51 +89,49 @@ async def check_host(
             lacks=frozenset(need for need in NEEDS if need in exceptions),
         )
     except (KeyError, TypeError):
-        raise AssertionError(f"the config of a room was due: {short(config)}") from None
+        raise AssertionError(f"expected the config of a room, received {short(config)}") from None
     at_once = asyncio.Semaphore(AT_ONCE if advance is wait else 1)
-    broken: list[BrokenPromiseError] = []
+    failed: list[CheckFailedError] = []
 
-    async def keep(*names: str) -> None:
+    async def run(*names: str) -> None:
         for name in names:
             if only is None or name in only:
                 reasons = [
-                    exceptions[key] for key in (name, *sorted(PROMISES[name].needs)) if key in exceptions
+                    exceptions[key] for key in (name, *sorted(CHECKS[name].needs)) if key in exceptions
                 ]
-                async with at_once, HostCheckContext(base_url, terms, advance, restart) as trial:
-                    found = await check_promise(name, trial)
-                broken.extend(needless(name, reasons[0], found) if reasons else found)
+                async with at_once, HostCheckContext(base_url, terms, advance, restart) as context:
+                    found = await run_check(name, context)
+                failed.extend(needless(name, reasons[0], found) if reasons else found)
 
-    names_in = {
-        scope: [name for name, promise in PROMISES.items() if promise.scope == scope] for scope in SCOPES
-    }
-    await asyncio.gather(keep(*names_in["default room"]), *(keep(name) for name in names_in["own room"]))
+    names_in = {scope: [name for name, check in CHECKS.items() if check.scope == scope] for scope in SCOPES}
+    await asyncio.gather(run(*names_in["default room"]), *(run(name) for name in names_in["own room"]))
     if restart is not None:
-        await keep(*names_in["restart"])
-    if broken:
-        raise ExceptionGroup(f"{len(broken)} of the {len(PROMISES)} promises of a host are broken", broken)
+        await run(*names_in["restart"])
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of the {len(CHECKS)} checks of a host failed", failed)
 
 
 def checks() -> dict[str, str]:
-    """List the checks: their names, each with the promise that it holds a host to."""
-    return {name: promise.sentence for name, promise in PROMISES.items()}
+    """Return the names of the checks, each with the sentence of the protocol that it checks."""
+    return {name: check.sentence for name, check in CHECKS.items()}
 
 
-def needless(name: str, reason: str, found: list[BrokenPromiseError]) -> list[BrokenPromiseError]:
-    """Return what is wrong with an exception: that the promise is kept."""
+def needless(name: str, reason: str, found: list[CheckFailedError]) -> list[CheckFailedError]:
+    """Return the failure of an exception that is not needed: its check passed."""
     if found:
         return []
-    sentence = PROMISES[name].sentence
-    return [BrokenPromiseError(name, f"{sentence} That is kept, though it is excepted: {reason}")]
+    sentence = CHECKS[name].sentence
+    return [CheckFailedError(name, f"{sentence} The check passed, though it is excepted: {reason}")]
 
 
-async def check_promise(name: str, trial: HostCheckContext) -> list[BrokenPromiseError]:
-    """Run one check, and return what is wrong, if anything is."""
-    promise = PROMISES[name]
+async def run_check(name: str, context: HostCheckContext) -> list[CheckFailedError]:
+    """Run one check, and return its failure, if any."""
+    check = CHECKS[name]
     try:
-        await promise.check(trial)
-    except Exception as error:  # noqa: BLE001 -- a host may do anything where it should not
+        await check.run(context)
+    except Exception as error:  # noqa: BLE001 -- a faulty host may cause any exception
         seen = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-        broken = BrokenPromiseError(name, f"{promise.sentence} But: {seen}")
-        broken.__cause__ = error
-        return [broken]
+        failure = CheckFailedError(name, f"{check.sentence} But: {seen}")
+        failure.__cause__ = error
+        return [failure]
     return []

@@ -1,4 +1,4 @@
-"""What every check of a host is given: the host, a room of its own, and what may be expected of both."""
+"""What a check of a host works with: the host, a room of its own, and assertions about responses."""
 
 import asyncio
 import json
@@ -17,19 +17,18 @@ from breathing_room.testing.store import Advance, short, wait
 
 Need: TypeAlias = Literal["connection", "events", "history", "badge", "document", "restart"]
 NEEDS: Final[tuple[Need, ...]] = ("connection", "events", "history", "badge", "document", "restart")
-"""What a check may need of a host: that it takes WebSockets, sends event streams, knows averages, draws a badge, speaks with clients
-of the planning document, can be restarted."""
+"""What a check may need of a host: WebSockets, event streams, averages, a badge, the paths of the planning document, restarts."""
 
 Restart: TypeAlias = Callable[[], Awaitable[None]]
-"""Stops the host politely, starts it again at the same address, and returns when it answers."""
+"""Stops the host gracefully, starts it again at the same address, and returns when it is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostTerms:
-    """What a host says of itself, or is said to keep to.
+    """The settings and limits of a host that checks depend on.
 
     Attributes:
-        lag_ms: How much older than the truth a presence may be, where it is read from a store or kept by a cache.
+        lag_ms: How stale a presence may be, where it is read from a store or kept by a cache.
         lacks: The needs that the host does not meet.
     """
 
@@ -50,7 +49,7 @@ async def ask(
     body: bytes | Message = b"",
     headers: Mapping[str, str] | None = None,
 ) -> RawResponse:
-    """Send a request, JSON when the body is a dictionary, and read the answer."""
+    """Send a request, with a JSON body if it is a dictionary, and return the response."""
     if isinstance(body, dict):
         body = json.dumps(body).encode()
         headers = {"Content-Type": "application/json", **(headers or {})}
@@ -62,20 +61,20 @@ async def ask(
 
 
 def new_room() -> str:
-    """Name a room that nobody was ever in."""
+    """Return the name of a room that no visitor was ever in."""
     return f"check-{secrets.token_hex(8)}"
 
 
 def new_visitor() -> str:
-    """Make a visitor id."""
+    """Return a random visitor id."""
     return secrets.token_urlsafe(16)
 
 
 @dataclass
 class HostCheckContext:
-    """One host under one check, in a room that nobody else is in.
+    """One host under one check, in a room without other visitors.
 
-    Its checks raise and do not ``assert``, which ``python -O`` would leave out.
+    Failures are raised, not asserted with ``assert``, which ``python -O`` would leave out.
     """
 
     base_url: str
@@ -93,7 +92,7 @@ class HostCheckContext:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the room as it was found."""
+        """Close the connections and leave with the visitors of the check."""
         for stream in self._streams:
             stream.close()
         for socket in self._sockets:
@@ -106,63 +105,63 @@ class HostCheckContext:
     # HTTP.
 
     async def get(self, path: str = "", headers: Mapping[str, str] | None = None) -> RawResponse:
-        """Ask for something of the room."""
+        """Send a GET request to a path of the room."""
         return await ask(self.base_url, "GET", self.path(path), headers=headers)
 
     async def post(
         self, path: str, body: bytes | Message, headers: Mapping[str, str] | None = None
     ) -> RawResponse:
-        """Send something to the room."""
+        """Send a POST request to a path of the room."""
         return await ask(self.base_url, "POST", self.path(path), body, headers)
 
     async def presence(self) -> Message:
-        """Ask who is here, once a presence must know all that happened."""
+        """Return the presence, once it must include every event so far."""
         await self.catch_up()
         return (await self.get()).json()
 
-    async def sees(self, **expected: Any) -> None:
-        """Ask who is here until that is as expected."""
+    async def wait_for(self, **expected: Any) -> None:
+        """Request the presence until it has the expected fields."""
         deadline_s = time.monotonic() + PATIENCE_S + self.terms.lag_ms / 1_000
-        while not holds(presence := await self.presence(), expected):
+        while not matches(presence := await self.presence(), expected):
             if time.monotonic() > deadline_s:
-                raise AssertionError(f"GET still answers {short_presence(presence)}, not {expected}")
+                raise AssertionError(f"GET still answers {short_presence(presence)}, expected {expected}")
             await asyncio.sleep(TICK_S)
             if self.clock_in_hand:
                 await self.tick()
 
     async def heartbeat(self, visitor: str, **more: Any) -> Message:
-        """Report over HTTP, once the answer must know all that happened."""
+        """Send a heartbeat over HTTP, once its response must include every event so far; return the presence."""
         await self.catch_up()
         self._reporters.add(visitor)
         return (await self.post("/heartbeat", {"visitor": visitor, **more})).json()
 
     async def leave(self, visitor: str, content_type: str = "application/json") -> RawResponse:
-        """Leave over HTTP."""
+        """Send a leave over HTTP."""
         await self.catch_up()
         body = json.dumps({"visitor": visitor}).encode()
         return await self.post("/leave", body, {"Content-Type": content_type})
 
-    async def come(self, **more: Any) -> None:
-        """Have one visitor more in the room: over a socket, or by a report where the host takes none."""
+    async def add_visitor(self, **more: Any) -> None:
+        """Add one visitor to the room: over a connection, or by a heartbeat if the host has no WebSockets."""
         if self.has("connection"):
             await self.join(**more)
         else:
             await self.heartbeat(new_visitor(), **more)
 
     async def stream(self) -> Exchange:
-        """Listen to the event stream."""
+        """Open the event stream."""
         exchange = await Exchange.begin(self.base_url, "GET", self.path("/events"))
         self._streams.append(exchange)
         return exchange
 
     def path(self, path: str) -> str:
-        """Find a path of the room; one of ``/api`` is the whole host's."""
+        """Return a path of the room; paths under ``/api`` belong to the host."""
         return path if path.startswith("/api/") else f"/v1/rooms/{self.room}{path}"
 
-    # Sockets.
+    # Connections.
 
     async def socket(self, path: str = "/socket") -> WireSocket:
-        """Open a socket that has said nothing yet."""
+        """Open a connection that has not joined yet."""
         socket = await WireSocket.open(self.base_url, self.path(path))
         if self.clock_in_hand:
             socket.tick = self.tick
@@ -170,14 +169,14 @@ class HostCheckContext:
         return socket
 
     async def join(self, visitor: str | None = None, **more: Any) -> WireSocket:
-        """Open a socket and join; the answer has been read."""
+        """Open a connection, join, and receive the presence."""
         socket = await self.socket()
         socket.say("join", visitor=visitor or new_visitor(), **more)
         await socket.hear("presence")
         return socket
 
     async def observe(self) -> WireSocket:
-        """Open a socket and observe; the answer has been read."""
+        """Open a connection, observe, and receive the presence."""
         socket = await self.socket()
         socket.say("observe")
         await socket.hear("presence")
@@ -189,32 +188,32 @@ class HostCheckContext:
 
     @property
     def mode(self) -> str:
-        """How clients are to be counted, as the config says it."""
+        """The ``mode`` that the config must have."""
         return "socket" if self.has("connection") else "poll"
 
     # Time.
 
     async def catch_up(self) -> None:
-        """Let pass how much older than the truth a presence may be."""
+        """Wait until a presence must include every event so far."""
         if self.terms.lag_ms:
             await self.advance(self.terms.lag_ms)
 
     @property
     def clock_in_hand(self) -> bool:
-        """Whether no time passes for the host but by ``advance``."""
+        """Whether time passes for the host only by ``advance``."""
         return self.advance is not wait
 
     async def tick(self) -> None:
-        """Let pass what may pass between a change and its announcement."""
+        """Advance by the longest time between a change and its broadcast."""
         await self.advance(self.terms.push_ms)
 
     async def settle(self) -> None:
-        """Wait until everybody must have been told of everything."""
+        """Wait until every subscriber must have received every change."""
         await self.advance(2 * self.terms.push_ms)
         await asyncio.sleep(0.05)
 
-    async def live(self, length_ms: int) -> None:
-        """Let time pass in steps, so that pings and their answers get through meanwhile."""
+    async def pass_time(self, length_ms: int) -> None:
+        """Let time pass in steps, so that control pings are answered meanwhile."""
         for _ in range(12):
             await self.advance(length_ms // 12)
             await asyncio.sleep(0.01)
@@ -224,42 +223,42 @@ class HostCheckContext:
 
 
 def expect(*, that: bool, seen: object) -> None:
-    """Fail unless something is so.
+    """Raise unless a condition holds.
 
     Raises:
-        AssertionError: It is not; ``seen`` is.
+        AssertionError: It does not hold; the message is ``seen``.
     """
     if not that:
         raise AssertionError(short(seen))
 
 
-def holds(presence: Message, expected: Mapping[str, Any]) -> bool:
-    """Tell whether a presence says what is expected; moods that are not named must have nobody."""
+def matches(presence: Message, expected: Mapping[str, Any]) -> bool:
+    """Whether a presence has the expected fields; moods that are not expected must have no visitors."""
     moods = expected.get("moods")
     if moods is not None and {mood: people for mood, people in presence["moods"].items() if people} != moods:
         return False
     return all(presence[name] == value for name, value in expected.items() if name != "moods")
 
 
-def says(**expected: Any) -> Callable[[Message], bool]:
-    """Make a test for a presence."""
-    return lambda presence: holds(presence, expected)
+def having(**expected: Any) -> Callable[[Message], bool]:
+    """Return a predicate for a presence with the expected fields."""
+    return lambda presence: matches(presence, expected)
 
 
 def short_presence(presence: Message) -> str:
-    """Show a presence in a line."""
+    """Return the main fields of a presence in a line."""
     return ", ".join(
         f"{name} {presence.get(name)}" for name in ("count", "low", "high", "method", "moods", "unspoken")
     )
 
 
 def is_whole(value: object) -> bool:
-    """Tell whether a value is a whole number, and not negative."""
+    """Whether a value is a non-negative integer."""
     return type(value) is int and value >= 0
 
 
-def holds_cell(interval: Any, people: Any) -> bool:
-    """Tell whether the people of a mood lie in their interval; a mood that is merged with others has neither."""
+def covers(interval: Any, people: Any) -> bool:
+    """Whether the interval of a mood covers its count; a mood that is merged with others has neither."""
     match interval:
         case None:
             return people is None
@@ -275,7 +274,11 @@ KEYS: Final = frozenset(
 
 
 def expect_presence(presence: Message, t: HostCheckContext) -> None:
-    """Expect a presence that is whole and contradicts itself nowhere."""
+    """Expect a presence that has every field and is consistent.
+
+    Raises:
+        AssertionError: A field is missing, unknown, of the wrong type, or contradicts another one.
+    """
     keys = presence.keys() - {"type"}
     expect(
         that=keys == KEYS, seen=f"missing: {sorted(KEYS - keys)}, not of a presence: {sorted(keys - KEYS)}"
@@ -292,7 +295,7 @@ def expect_presence(presence: Message, t: HostCheckContext) -> None:
     cells, intervals = {**people, UNSPOKEN: presence["unspoken"]}, presence["mood_intervals"]
     expect(that=intervals.keys() == cells.keys(), seen=f"intervals of {list(intervals)}")
     for mood, cell in cells.items():
-        expect(that=holds_cell(intervals[mood], cell), seen=f"{mood}: {cell} in {intervals[mood]}")
+        expect(that=covers(intervals[mood], cell), seen=f"{mood}: {cell} in {intervals[mood]}")
     rate = presence["sample_rate"]
     expect(that=type(rate) in {int, float} and 0 < rate <= 1, seen=f"sample_rate {rate!r}")
     expect(that=is_whole(presence["epoch"]), seen=f"epoch {presence['epoch']!r}")
@@ -315,24 +318,24 @@ def expect_presence(presence: Message, t: HostCheckContext) -> None:
 
 
 def expect_error(error: object, code: str, status: int) -> None:
-    """Expect the inside of an error."""
+    """Expect the value of ``error`` in a response or message to have this code and status."""
     if not isinstance(error, dict) or error.keys() != {"code", "message", "status"}:
-        raise AssertionError(f"this has not the shape of an error: {short(error)}")
+        raise AssertionError(f"not an error with code, message and status: {short(error)}")
     expect(that=(error["code"], error["status"]) == (code, status), seen=f"{error}, not {code} with {status}")
     expect(that=isinstance(error["message"], str) and error["message"] != "", seen=f"no message: {error}")
 
 
 async def expect_refusal(answer: Awaitable[RawResponse], code: str, status: int) -> None:
-    """Expect an answer that is an error of the one shape."""
+    """Expect a response with this status and an error of the one shape."""
     got = await answer
     expect(that=got.status == status, seen=f"status {got.status}, not {status}: {got.body[:120]!r}")
     body = got.json()
-    expect(that=body.keys() == {"error"}, seen=f"this has not the shape of an error: {body}")
+    expect(that=body.keys() == {"error"}, seen=f"expected an object with the key error alone: {body}")
     expect_error(body["error"], code, status)
 
 
 def expect_age(answer: RawResponse) -> None:
-    """Expect that caches may keep an answer for a while."""
+    """Expect a response that caches may keep."""
     cache = answer.headers.get("cache-control", "")
     expect(
         that=bool(re.search(r"max-age=\d+", cache)) and "no-store" not in cache,
@@ -340,46 +343,44 @@ def expect_age(answer: RawResponse) -> None:
     )
 
 
-# --- The promises -------------------------------------------------------------------------------------------------------
+# --- The checks ---------------------------------------------------------------------------------------------------------
 
 Scope: TypeAlias = Literal["own room", "default room", "restart"]
 SCOPES: Final[tuple[Scope, ...]] = ("own room", "default room", "restart")
 
-Check: TypeAlias = Callable[[HostCheckContext], Awaitable[None]]
+CheckFunction: TypeAlias = Callable[[HostCheckContext], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Promise:
-    """A sentence of the protocol, the check that holds a host to it, what the check touches, and what it needs of the host."""
+class Check:
+    """A sentence of the protocol, the function that checks it, the room it runs in, and what it needs of the host."""
 
     sentence: str
-    check: Check
+    run: CheckFunction
     scope: Scope
     needs: frozenset[Need] = frozenset()
 
 
-class AddPromise(Protocol):
-    """A decorator that adds a check to a family of promises."""
+class AddCheck(Protocol):
+    """A decorator that adds a function to a family of checks."""
 
-    def __call__(self, scope: Scope, *needs: Need) -> Callable[[Check], Check]:
-        """Take the scope of the check, and what it needs beside what all of its family do."""
+    def __call__(self, scope: Scope, *needs: Need) -> Callable[[CheckFunction], CheckFunction]:
+        """Return the decorator for a scope, and for needs beyond those of the family."""
 
 
-def adding_to(promises: dict[str, Promise], *of_all: Need) -> AddPromise:
-    """Make the decorator of a family. The docstring of a check is its promise, in a sentence.
+def adding_to(checks: dict[str, Check], *family_needs: Need) -> AddCheck:
+    """Return the decorator of a family. The docstring of a check is its sentence of the protocol.
 
     Args:
-        promises: The family.
-        *of_all: What each of its checks needs of a host.
+        checks: The family.
+        *family_needs: What every check of the family needs of a host.
     """
 
-    def promise(scope: Scope, *needs: Need) -> Callable[[Check], Check]:
-        def add(check: Check) -> Check:
-            promises[check.__name__] = Promise(
-                check.__doc__ or "", check, scope, frozenset({*of_all, *needs})
-            )
-            return check
+    def check(scope: Scope, *needs: Need) -> Callable[[CheckFunction], CheckFunction]:
+        def add(run: CheckFunction) -> CheckFunction:
+            checks[run.__name__] = Check(run.__doc__ or "", run, scope, frozenset({*family_needs, *needs}))
+            return run
 
         return add
 
-    return promise
+    return check

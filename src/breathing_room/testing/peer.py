@@ -1,7 +1,7 @@
-"""A client for the checks of a host: it says what it likes, and hides nothing of what comes back.
+"""A low-level HTTP and WebSocket client for the checks of a host.
 
-A client library would mask every frame, answer every ping, follow every redirect and mend what it can. Here each of
-these is the caller's choice. The frames themselves are those of ``websockets`` and the HTTP parser is ``httptools``.
+A client library would mask every frame, answer every control ping, follow every redirect and repair what it can. Here
+each of these is the caller's choice. The frames are those of ``websockets`` and the HTTP parser is ``httptools``.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 PATIENCE_S: Final = 5.0
-"""How long an answer may take on a busy machine before it counts as absent."""
+"""Timeout for a response, long enough for a busy machine."""
 
 TICK_S: Final = 0.02
-"""How long to wait for something before some time is let pass for the host."""
+"""How long to wait for a message before the host's clock is advanced."""
 
 Message: TypeAlias = dict[str, Any]
 
@@ -42,10 +42,10 @@ class RawResponse:
         """Read the body as a JSON object.
 
         Raises:
-            AssertionError: It is none, or not declared as one.
+            AssertionError: The body is no JSON object, or its media type is another one.
         """
         if self.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            raise AssertionError(f"a JSON object was due: {self}")
+            raise AssertionError(f"expected a JSON object, received {self}")
         return read_object(self.body)
 
 
@@ -53,19 +53,19 @@ def read_object(text: str | bytes) -> Message:
     """Read a JSON object.
 
     Raises:
-        AssertionError: It is none.
+        AssertionError: The text is no JSON object.
     """
     try:
         value = json.loads(text)
     except ValueError:
-        raise AssertionError(f"a JSON object was due: {text!r}") from None
+        raise AssertionError(f"expected a JSON object, received {text!r}") from None
     if isinstance(value, dict):
         return value
-    raise AssertionError(f"a JSON object was due: {text!r}")
+    raise AssertionError(f"expected a JSON object, received {text!r}")
 
 
 class _Response:
-    """What httptools reads of a response."""
+    """The callbacks of httptools' parser."""
 
     def __init__(self) -> None:
         self.headers: dict[str, str] = {}
@@ -87,7 +87,7 @@ class _Response:
 
 
 class Exchange:
-    """One HTTP request and its response, which may go on and on."""
+    """One HTTP request and its response, which may be an event stream."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -127,18 +127,18 @@ class Exchange:
         """Read the whole response.
 
         Raises:
-            AssertionError: It did not come, or not to its end.
+            AssertionError: It did not arrive, or is incomplete.
         """
         await self._read_until(lambda: self._response.complete)
         return RawResponse(self._parser.get_status_code(), self._response.headers, bytes(self._response.body))
 
     async def head(self) -> RawResponse:
-        """Read the head of the response, and leave the body for `event`."""
+        """Read the head of the response; `event` reads the body."""
         await self._read_until(lambda: self._response.began)
         return RawResponse(self._parser.get_status_code(), self._response.headers, b"")
 
     async def event(self) -> dict[str, str] | None:
-        """Read one Server-Sent Event, comments left out.
+        """Read the next Server-Sent Event; comments are skipped.
 
         Returns:
             Its fields; None at the end of the stream.
@@ -161,22 +161,24 @@ class Exchange:
                 while not where():
                     data = await self._reader.read(65_536)
                     if not data:
-                        raise AssertionError("the connection ended where a response was due")
+                        raise AssertionError("the connection ended before the response was complete")
                     self._parser.feed_data(data)
         except TimeoutError:
-            raise AssertionError(f"no response, or only part of one, within {PATIENCE_S:g} s") from None
+            raise AssertionError(f"no complete response within {PATIENCE_S:g} s") from None
         except OSError as error:
-            raise AssertionError(f"the connection broke where a response was due: {error}") from None
+            raise AssertionError(
+                f"the connection was lost before the response was complete: {error}"
+            ) from None
         except httptools.HttpParserError as error:
-            raise AssertionError(f"this is not HTTP: {error}") from None
+            raise AssertionError(f"the response is not HTTP: {error}") from None
 
     def close(self) -> None:
-        """Break off."""
+        """Abort the connection."""
         self._writer.transport.abort()
 
 
 class HandshakeRefusedError(AssertionError):
-    """A handshake was answered by something else than a WebSocket."""
+    """A handshake was answered with an HTTP response other than 101."""
 
     def __init__(self, answer: RawResponse) -> None:
         super().__init__(f"the WebSocket was refused: {answer}")
@@ -185,19 +187,19 @@ class HandshakeRefusedError(AssertionError):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a socket ended; 1006 is RFC 6455's word for "without a close frame"."""
+    """The close code and reason of a connection; 1006 without a close frame, as in RFC 6455."""
 
     code: int
     reason: str
 
 
 class WireSocket:
-    """A WebSocket.
+    """A WebSocket connection.
 
     Attributes:
-        answers_pings: Whether it does, as it should.
-        tick: Lets some time pass for a host whose clock is in our hands, while we wait to hear from it.
-        texts: Every message that came, as it came.
+        answers_pings: Whether control pings are answered.
+        tick: Advances the host's clock while a message is awaited; None in real time.
+        texts: Every message received, as it arrived.
     """
 
     def __init__(self, url: str) -> None:
@@ -217,7 +219,7 @@ class WireSocket:
         """Open a WebSocket.
 
         Raises:
-            RefusedError: The handshake was refused.
+            HandshakeRefusedError: The host answered with an HTTP error.
         """
         url = urlsplit(base_url)
         scheme = {"http": "ws", "https": "wss"}[url.scheme]
@@ -232,7 +234,7 @@ class WireSocket:
                 await opened.wait()
         except TimeoutError:
             socket.cut()
-            raise AssertionError(f"no answer to a handshake within {PATIENCE_S:g} s") from None
+            raise AssertionError(f"no response to the handshake within {PATIENCE_S:g} s") from None
         refused = socket._protocol.handshake_exc
         if refused is not None:
             socket.cut()
@@ -242,10 +244,10 @@ class WireSocket:
                 raise HandshakeRefusedError(
                     RawResponse(response.status_code, headers, bytes(response.body or b""))
                 ) from None
-            raise AssertionError(f"a handshake was answered wrongly: {refused}") from None
+            raise AssertionError(f"invalid response to the handshake: {refused}") from None
         return socket
 
-    # Saying.
+    # Sending.
 
     def say(self, kind: str, **fields: Any) -> None:
         """Send a message of the protocol."""
@@ -260,7 +262,7 @@ class WireSocket:
         self._send(self._protocol.send_binary, data)
 
     def send_unmasked(self, text: str) -> None:
-        """Send a text message as no client may."""
+        """Send a text message in a frame without a mask, which RFC 6455 forbids clients."""
         self._writer.write(Frame(Opcode.TEXT, text.encode()).serialize(mask=False))
 
     def close_normally(self, code: int) -> None:
@@ -268,28 +270,28 @@ class WireSocket:
         self._send(self._protocol.send_close, code)
 
     def _send(self, send: Callable[[Any], None], what: Any) -> None:
-        # Who is closed already has been told why.
+        # After a close the messages of the check are dropped, as a browser drops them.
         if self._protocol.state is State.OPEN:
             send(what)
             self._flush()
 
     def cut(self) -> None:
-        """Break the connection, as a dead battery does."""
+        """Abort the TCP connection without a close frame."""
         self._writer.transport.abort()
 
     async def part(self) -> None:
-        """Give the closing handshake a moment, and break the connection if that was not enough."""
+        """Wait a second for the closing handshake, then abort the connection."""
         await asyncio.wait((self._reading,), timeout=1)
         self.cut()
         await self._reading
 
-    # Hearing.
+    # Receiving.
 
     async def hear(self, kind: str, where: Callable[[Message], bool] = lambda _: True) -> Message:
-        """Read on to the next message of a type of which ``where`` is true.
+        """Return the next message of a type for which ``where`` is true.
 
         Raises:
-            AssertionError: It did not come.
+            AssertionError: The connection ended before, or the message did not arrive in time.
         """
         deadline_s = time.monotonic() + PATIENCE_S
         last: Message | None = None
@@ -304,11 +306,11 @@ class WireSocket:
             self._news.clear()
             if self._reading.done():
                 raise AssertionError(
-                    f"the socket ended with {self.end()} where {kind} was due; the last was {last}"
+                    f"the connection ended with {self.end()} before a {kind}; the last one was {last}"
                 )
             left_s = deadline_s - time.monotonic()
             if left_s <= 0:
-                raise AssertionError(f"no {kind} that was due within {PATIENCE_S:g} s; the last was {last}")
+                raise AssertionError(f"no expected {kind} within {PATIENCE_S:g} s; the last one was {last}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s if self.tick is None else min(left_s, TICK_S)):
                     await self._news.wait()
@@ -316,23 +318,23 @@ class WireSocket:
                 await self.tick()
 
     async def ended(self) -> Ended:
-        """Wait until it is closed.
+        """Wait until the connection is closed, and return its close code.
 
         Raises:
             AssertionError: It stays open.
         """
         done, _ = await asyncio.wait((self._reading,), timeout=PATIENCE_S)
         if not done:
-            raise AssertionError(f"a socket that should have ended is open after {PATIENCE_S:g} s")
+            raise AssertionError(f"expected a close; the connection is open after {PATIENCE_S:g} s")
         return self.end()
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the connection is open."""
         return not self._reading.done()
 
     def end(self) -> Ended:
-        """Say how it ended."""
+        """Return the close code and reason."""
         received = self._protocol.close_rcvd
         return Ended(1006, "") if received is None else Ended(received.code, received.reason)
 
@@ -368,7 +370,7 @@ class WireSocket:
 
 
 async def connect(url: SplitResult) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a TCP connection to where a URL leads."""
+    """Open a TCP connection, with TLS for https and wss, to the host and port of a URL."""
     secure = url.scheme in {"https", "wss"}
     port = url.port or (443 if secure else 80)
     tls = ssl.create_default_context() if secure else None

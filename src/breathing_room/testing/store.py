@@ -1,12 +1,12 @@
-"""What every store promises, each sentence with a check of its own.
+"""The conformance suite of stores: one check for each sentence of the contract in ``ports.py``.
 
-The author of a store runs all of it in one line of a test, under any test runner or none::
+The author of a store runs it in one line of a test, under any test runner or none::
 
     await check_store(lambda: MyStore.open(address))
 
-Stores differ in how long they take. A store whose reads lag behind its writes says so with ``lag_ms``, one that keeps
-no short times to live with ``ttl_ms``; for Workers KV both are 60,000. Who can move the store's clock gives
-``advance``; then no check waits.
+Stores differ in consistency and granularity. A store whose reads lag behind its writes is given ``lag_ms``, one
+without short times to live ``ttl_ms``; for Workers KV both are 60,000. With ``advance``, which moves the store's clock,
+no check waits.
 """
 
 import asyncio
@@ -19,74 +19,74 @@ from breathing_room.core.errors import HostError
 from breathing_room.ports import KEY_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX, Store
 
 Make: TypeAlias = Callable[[], Awaitable[Store]]
-"""Returns a new, empty store that shares nothing with those before. It is closed when its check is over."""
+"""Returns a new, empty store that shares nothing with earlier ones. It is closed after its check."""
 
 Advance: TypeAlias = Callable[[int], Awaitable[None]]
-"""Lets so many milliseconds pass for the store."""
+"""Advances the store's clock by so many milliseconds."""
 
-# A lived time must be told from a time to live that was taken for another unit, a thousand times shorter.
+# Long enough to catch a time to live that the store took for another unit, a thousand times shorter.
 LONG: Final = 20
 
 
-class BrokenPromiseError(AssertionError):
-    """A store does not keep a promise.
+class CheckFailedError(AssertionError):
+    """A check of a store or host failed.
 
     Args:
-        promise: The name of the check.
-        message: The promise, and what was seen instead.
+        check: The name of the check.
+        message: The sentence that does not hold, and what was seen instead.
     """
 
-    def __init__(self, promise: str, message: str) -> None:
+    def __init__(self, check: str, message: str) -> None:
         super().__init__(message)
-        self.promise = promise
+        self.check = check
 
 
 async def wait(ms: int) -> None:
-    """Let real time pass, and a little more, since clocks do not tick together."""
+    """Wait in real time, and a little longer, since clocks do not tick together."""
     await asyncio.sleep((ms + 25) / 1_000)
 
 
 async def check_store(
     make: Make, *, advance: Advance = wait, ttl_ms: int = 100, lag_ms: int = 0, keys: int = 1_001
 ) -> None:
-    """Check that a store keeps every promise of ``ports.py``.
+    """Check that a store conforms to the contract in ``ports.py``.
 
     Args:
-        make: Makes the stores, one a check.
-        advance: Lets time pass; by default real time.
+        make: Makes a store for each check.
+        advance: Advances the store's clock; by default real time passes.
         ttl_ms: The shortest time to live that the store can keep.
         lag_ms: How long after a write every reader sees it. No key is written twice within that time.
         keys: How many keys the longest list has. The default is one more than a page of most stores; where writes are
             billed it may be less.
 
     Raises:
-        ExceptionGroup: Of one ``BrokenPromiseError`` for each promise that was broken.
+        ExceptionGroup: Of one ``CheckFailedError`` for each check that failed.
     """
-    broken: list[BrokenPromiseError] = []
-    for name, promise in PROMISES.items():
+    failed: list[CheckFailedError] = []
+    for name, run in CHECKS.items():
         try:
-            await check_promise(promise, StoreCheckContext(await make(), advance, ttl_ms, lag_ms, keys))
-        except Exception as error:  # noqa: BLE001 -- a store may raise anything where it should not
+            await run_check(run, StoreCheckContext(await make(), advance, ttl_ms, lag_ms, keys))
+        except Exception as error:  # noqa: BLE001 -- a faulty store may raise any exception
             seen = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            broken.append(BrokenPromiseError(name, f"{promise.__doc__} But: {seen}"))
-            broken[-1].__cause__ = error
-    if broken:
-        raise ExceptionGroup(f"{len(broken)} of the {len(PROMISES)} promises of a store are broken", broken)
+            failed.append(CheckFailedError(name, f"{run.__doc__} But: {seen}"))
+            failed[-1].__cause__ = error
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of the {len(CHECKS)} checks of a store failed", failed)
 
 
-async def check_promise(promise: "Promise", trial: "StoreCheckContext") -> None:
+async def run_check(run: "StoreCheck", context: "StoreCheckContext") -> None:
     """Run one check, and close its store."""
     try:
-        await promise(trial)
+        await run(context)
     finally:
-        await trial.store.close()
+        await context.store.close()
 
 
 @dataclass(frozen=True)
 class StoreCheckContext:
-    """One store under one check, and what may be asked of it.
+    """One store under one check, and the limits of that store.
 
-    It raises and does not ``assert``, which ``python -O`` would leave out.
+    Failures are raised, not asserted with ``assert``, which ``python -O`` would leave out.
     """
 
     store: Store
@@ -97,31 +97,31 @@ class StoreCheckContext:
 
     @property
     def long_ms(self) -> int:
-        """A time to live that does not end during a check."""
+        """A time to live that does not expire during a check."""
         return LONG * (self.ttl_ms + self.lag_ms)
 
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
-        """Put, and wait until everybody must see it."""
+        """Put, and wait until every reader must see it."""
         await self.store.put(key, value, ttl_ms=ttl_ms)
         await self.settle()
 
     async def delete(self, key: str) -> None:
-        """Delete, and wait until everybody must see it."""
+        """Delete, and wait until every reader must see it."""
         await self.store.delete(key)
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until everybody must see what was written."""
+        """Wait until every reader must see what was written."""
         if self.lag_ms:
             await self.advance(self.lag_ms)
 
     async def expire(self) -> None:
-        """Wait until a value with the shortest time to live must be gone for everybody."""
+        """Wait until a value with the shortest time to live must have expired for every reader."""
         await self.advance(self.ttl_ms)
         await self.settle()
 
     async def reads(self, key: str, expected: bytes | None) -> None:
-        """Get, and compare."""
+        """Expect ``get`` to return a value."""
         value = await self.store.get(key)
         if value != expected:
             raise AssertionError(f"get({short(key)}) returned {short(value)}, not {short(expected)}")
@@ -129,13 +129,13 @@ class StoreCheckContext:
             raise AssertionError(f"get({short(key)}) returned a {type(value).__name__}, not bytes")
 
     async def lists(self, prefix: str, expected: builtins.list[str]) -> None:
-        """List, and compare."""
+        """Expect ``list`` to return these keys."""
         found = await self.store.list(prefix)
         if found != expected:
             raise AssertionError(f"list({short(prefix)}) returned {short(found)}, not {short(expected)}")
 
     async def refuses(self, call: Awaitable[Any], what: str) -> None:
-        """See that a call raises ``HostError``."""
+        """Expect a call to raise ``HostError``."""
         try:
             await call
         except HostError:
@@ -144,32 +144,32 @@ class StoreCheckContext:
 
 
 def short(value: object) -> str:
-    """Show a value in at most a line."""
+    """Return a value's representation, shortened to a line."""
     text = repr(value[:60] if isinstance(value, bytes | str) else value)
     return text if len(text) <= 160 else f"{text[:156]} ..."
 
 
-Promise: TypeAlias = Callable[[StoreCheckContext], Awaitable[None]]
-PROMISES: Final[dict[str, Promise]] = {}
+StoreCheck: TypeAlias = Callable[[StoreCheckContext], Awaitable[None]]
+CHECKS: Final[dict[str, StoreCheck]] = {}
 
 
-def promise(check: Promise) -> Promise:
-    """Add a check to the suite. Its docstring is the promise, in a sentence."""
-    PROMISES[check.__name__] = check
-    return check
+def check(run: StoreCheck) -> StoreCheck:
+    """Add a check to the suite. Its docstring is its sentence of the contract."""
+    CHECKS[run.__name__] = run
+    return run
 
 
 # --- Values -------------------------------------------------------------------------------------------------------
 
 
-@promise
+@check
 async def a_new_store_is_empty(t: StoreCheckContext) -> None:
     """A new store has no keys, and a key that was never put reads None."""
     await t.lists("", [])
     await t.reads("a", None)
 
 
-@promise
+@check
 async def what_was_put_is_read(t: StoreCheckContext) -> None:
     """What was put is read, byte for byte."""
     await t.put("a", bytes(range(256)))
@@ -178,7 +178,7 @@ async def what_was_put_is_read(t: StoreCheckContext) -> None:
     await t.reads("b", b"\xff\x00")
 
 
-@promise
+@check
 async def empty_is_a_value(t: StoreCheckContext) -> None:
     """An empty value is a value, and not the absence of one."""
     await t.put("a", b"")
@@ -186,7 +186,7 @@ async def empty_is_a_value(t: StoreCheckContext) -> None:
     await t.lists("", ["a"])
 
 
-@promise
+@check
 async def the_largest_value_is_kept(t: StoreCheckContext) -> None:
     """A value of the largest size is kept."""
     value = bytes(range(256)) * (VALUE_BYTES_MAX // 256)
@@ -194,7 +194,7 @@ async def the_largest_value_is_kept(t: StoreCheckContext) -> None:
     await t.reads("a", value)
 
 
-@promise
+@check
 async def a_put_replaces(t: StoreCheckContext) -> None:
     """A put replaces the value of its key, and of no other."""
     await t.put("a", b"a long first value")
@@ -205,7 +205,7 @@ async def a_put_replaces(t: StoreCheckContext) -> None:
     await t.lists("", ["a", "b"])
 
 
-@promise
+@check
 async def puts_at_once_are_all_kept(t: StoreCheckContext) -> None:
     """Puts that are under way at the same time are all kept."""
     keys = [f"{index:02}" for index in range(20)]
@@ -218,9 +218,9 @@ async def puts_at_once_are_all_kept(t: StoreCheckContext) -> None:
 # --- Time to live ---------------------------------------------------------------------------------------------------
 
 
-@promise
+@check
 async def an_expired_value_is_gone(t: StoreCheckContext) -> None:
-    """A value whose time is over is not read and not listed."""
+    """An expired value is not read and not listed."""
     await t.store.put("a", b"short", ttl_ms=t.ttl_ms)
     await t.store.put("b", b"for ever")
     await t.expire()
@@ -228,9 +228,9 @@ async def an_expired_value_is_gone(t: StoreCheckContext) -> None:
     await t.lists("", ["b"])
 
 
-@promise
+@check
 async def a_living_value_is_kept(t: StoreCheckContext) -> None:
-    """A value whose time is not over is read and listed."""
+    """A value that has not expired is read and listed."""
     await t.store.put("a", b"long", ttl_ms=t.long_ms)
     await t.store.put("b", b"a century", ttl_ms=TTL_MS_MAX)
     await t.expire()
@@ -239,9 +239,9 @@ async def a_living_value_is_kept(t: StoreCheckContext) -> None:
     await t.lists("", ["a", "b"])
 
 
-@promise
+@check
 async def a_put_renews_the_time_to_live(t: StoreCheckContext) -> None:
-    """A put sets the time to live anew, and without one it takes the former one back."""
+    """A put replaces the time to live; without one the value does not expire any more."""
     await t.store.put("longer", b"1", ttl_ms=t.ttl_ms + t.lag_ms)
     await t.store.put("ever", b"1", ttl_ms=t.ttl_ms + t.lag_ms)
     await t.put("shorter", b"1")
@@ -254,9 +254,9 @@ async def a_put_renews_the_time_to_live(t: StoreCheckContext) -> None:
     await t.reads("shorter", None)
 
 
-@promise
+@check
 async def an_expired_key_can_be_put_again(t: StoreCheckContext) -> None:
-    """A key whose time is over can be put again."""
+    """An expired key can be put again."""
     await t.store.put("a", b"1", ttl_ms=t.ttl_ms)
     await t.expire()
     await t.put("a", b"2")
@@ -267,7 +267,7 @@ async def an_expired_key_can_be_put_again(t: StoreCheckContext) -> None:
 # --- Delete ---------------------------------------------------------------------------------------------------------
 
 
-@promise
+@check
 async def a_deleted_value_is_gone(t: StoreCheckContext) -> None:
     """A deleted value is not read and not listed, and the others are."""
     await t.put("a", b"1")
@@ -280,7 +280,7 @@ async def a_deleted_value_is_gone(t: StoreCheckContext) -> None:
     await t.reads("a", b"3")
 
 
-@promise
+@check
 async def deleting_nothing_does_no_harm(t: StoreCheckContext) -> None:
     """Deleting what is not there, or not any more, does no harm."""
     await t.delete("a")
@@ -293,7 +293,7 @@ async def deleting_nothing_does_no_harm(t: StoreCheckContext) -> None:
 # --- List -----------------------------------------------------------------------------------------------------------
 
 
-@promise
+@check
 async def a_list_has_the_keys_with_its_prefix(t: StoreCheckContext) -> None:
     """A list has the keys that begin with its prefix, the prefix itself among them, and no others."""
     for key in ("room/a", "room/ab", "room/b", "broom/a", "Room/a", "room"):
@@ -304,7 +304,7 @@ async def a_list_has_the_keys_with_its_prefix(t: StoreCheckContext) -> None:
     await t.lists("", ["Room/a", "broom/a", "room", "room/a", "room/ab", "room/b"])
 
 
-@promise
+@check
 async def a_prefix_is_literal(t: StoreCheckContext) -> None:
     """No character of a prefix is a wildcard."""
     for key in ("ab", "a%", "a_", "a*", "a?", "a[b]", "a\\b", "a'b", 'a"b'):
@@ -313,7 +313,7 @@ async def a_prefix_is_literal(t: StoreCheckContext) -> None:
         await t.lists(prefix, [prefix])
 
 
-@promise
+@check
 async def a_list_is_sorted(t: StoreCheckContext) -> None:
     """A list is sorted by code points, which is the order of the bytes in UTF-8, and not that of UTF-16."""
     keys = ["A", "B", "a", "a b", "aa", "b", "z", "é", "\uffee", "\U0001f9d8"]
@@ -322,7 +322,7 @@ async def a_list_is_sorted(t: StoreCheckContext) -> None:
     await t.lists("", keys)
 
 
-@promise
+@check
 async def a_long_list_is_whole(t: StoreCheckContext) -> None:
     """A list has every key once, however many there are."""
     keys = [f"{index:06}" for index in range(t.keys)]
@@ -333,9 +333,9 @@ async def a_long_list_is_whole(t: StoreCheckContext) -> None:
     await t.lists("0", keys)
 
 
-@promise
+@check
 async def a_list_belongs_to_its_caller(t: StoreCheckContext) -> None:
-    """Who changes a list that was returned does not change the store."""
+    """Changing a returned list does not change the store."""
     await t.put("a", b"1")
     (await t.store.list("")).clear()
     await t.lists("", ["a"])
@@ -344,8 +344,8 @@ async def a_list_belongs_to_its_caller(t: StoreCheckContext) -> None:
 # --- Keys -----------------------------------------------------------------------------------------------------------
 
 
-@promise
-async def keys_are_told_apart(t: StoreCheckContext) -> None:
+@check
+async def similar_keys_are_distinct(t: StoreCheckContext) -> None:
     """Keys that only look alike are different keys, up to the longest."""
     keys = [
         "a",
@@ -371,7 +371,7 @@ async def keys_are_told_apart(t: StoreCheckContext) -> None:
     await t.lists("", sorted(keys))
 
 
-@promise
+@check
 async def a_bad_key_is_refused(t: StoreCheckContext) -> None:
     """What cannot be a key is refused by every method, with no effect."""
     bad: list[Any] = [
@@ -394,7 +394,7 @@ async def a_bad_key_is_refused(t: StoreCheckContext) -> None:
     await t.lists("", [])
 
 
-@promise
+@check
 async def a_bad_value_is_refused(t: StoreCheckContext) -> None:
     """What cannot be a value is refused, and the former value stays."""
     await t.put("a", b"1")
@@ -405,7 +405,7 @@ async def a_bad_value_is_refused(t: StoreCheckContext) -> None:
     await t.reads("a", b"1")
 
 
-@promise
+@check
 async def a_bad_time_to_live_is_refused(t: StoreCheckContext) -> None:
     """What cannot be a time to live is refused, and the former value stays."""
     await t.put("a", b"1")
@@ -419,14 +419,14 @@ async def a_bad_time_to_live_is_refused(t: StoreCheckContext) -> None:
 # --- Close ----------------------------------------------------------------------------------------------------------
 
 
-@promise
+@check
 async def closing_twice_does_nothing(t: StoreCheckContext) -> None:
     """A second close does nothing."""
     await t.store.close()
     await t.store.close()
 
 
-@promise
+@check
 async def a_closed_store_is_closed(t: StoreCheckContext) -> None:
     """After close every other call is refused."""
     await t.put("a", b"1")

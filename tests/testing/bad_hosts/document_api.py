@@ -1,10 +1,10 @@
-"""Hosts that break a promise to the clients of the planning document's app."""
+"""Hosts with a fault in the paths under ``/api``."""
 
 from dataclasses import replace
 
 from starlette.types import Scope
 
-from testing.bad_hosts.good import Answer, Good, Told, noting
+from testing.bad_hosts.good import Answer, Good, Json, noting
 
 CAUGHT_BY: dict[type[Good], str] = {}
 caught_by = noting(CAUGHT_BY)
@@ -12,7 +12,7 @@ caught_by = noting(CAUGHT_BY)
 
 @caught_by("api_presence_answers")
 class ListsUsersThere(Good):
-    """It lists who is here, as that app did."""
+    """It lists the users, as that app did."""
 
     def answered(self, answer: Answer) -> Answer:
         return replace(answer, body=answer.body.replace(b'"users":[]', b'"users":["ann"]'))
@@ -20,14 +20,14 @@ class ListsUsersThere(Good):
 
 @caught_by("api_config_answers")
 class SamplesOtherwise(Good):
-    """It tells that app's clients another rate."""
+    """Its config has another rate than that app's clients use."""
 
     def answered(self, answer: Answer) -> Answer:
         return replace(answer, body=answer.body.replace(b"0.03", b"0.05"))
 
 
 @caught_by("api_heartbeat_counts")
-class HearsNoHeartbeats(Good):
+class IgnoresDocumentHeartbeats(Good):
     """It answers heartbeats and does not count them."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
@@ -40,5 +40,5 @@ class HearsNoHeartbeats(Good):
 class DoesNotPong(Good):
     """It does not answer that app's pings."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [] if message["type"] == "pong" else [message]

@@ -1,4 +1,4 @@
-"""A good host that passes everything on, for bad hosts to spoil in one point."""
+"""A conforming host as a proxy, whose subclasses introduce one fault each."""
 
 import asyncio
 import contextlib
@@ -19,16 +19,16 @@ PUSH_MS = 100
 JOIN_MS = 400
 TIMES = {"lease_ms": 1_500, "grace_ms": 500, "push_ms": PUSH_MS, "join_ms": JOIN_MS}
 
-Told = dict[str, Any]
-"""A message of a socket."""
+Json = dict[str, Any]
+"""A message of a connection, or a body."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a request.
+    """The response to a request.
 
     Attributes:
-        what: What was asked for, such as ``/heartbeat``; the path where it was not about a room.
+        what: The path below the room, such as ``/heartbeat``; the whole path if it is not a room's.
         to_json: Whether the request had a body in JSON.
         status: The status.
         headers: The headers, names in lower case.
@@ -41,13 +41,13 @@ class Answer:
     headers: dict[str, str]
     body: bytes
 
-    def saying(self, body: Told) -> "Answer":
+    def saying(self, body: Json) -> "Answer":
         """Change the body."""
         return replace(self, body=json.dumps(body).encode())
 
 
 class Good:
-    """A host that passes everything on as it is. What a subclass overrides is its fault."""
+    """A host that passes everything on unchanged. What a subclass overrides is its fault."""
 
     def __init__(self, app: ASGIApp, host: App) -> None:
         self.app = app
@@ -65,20 +65,20 @@ class Good:
         """Change a piece of an event stream."""
         return chunk
 
-    def said(self, message: Told) -> Told | None:
-        """Change or swallow what a client says over a socket."""
+    def from_client(self, message: Json) -> Json | None:
+        """Change or drop a message of a client."""
         return message
 
-    def told(self, message: Told) -> list[Told]:
-        """Change, swallow or multiply what a client is told over a socket."""
+    def to_client(self, message: Json) -> list[Json]:
+        """Change, drop or multiply a message to a client."""
         return [message]
 
     def closed(self, code: int) -> int:
-        """Change the code with which the host closes."""
+        """Change the close code of the host."""
         return code
 
     def parted(self, code: int) -> int | None:
-        """Change or swallow how a client went."""
+        """Change or drop the close code of a client."""
         return code
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,11 +141,11 @@ class Good:
                         await asyncio.Event().wait()
                     return {**message, "code": code}
                 with contextlib.suppress(ValueError, TypeError):
-                    said = json.loads(message.get("text") or "")
-                    changed = self.said({**said})
+                    received = json.loads(message.get("text") or "")
+                    changed = self.from_client({**received})
                     if changed is None:
                         continue
-                    if changed != said:
+                    if changed != received:
                         return {**message, "text": json.dumps(changed)}
                 return message
 
@@ -153,43 +153,46 @@ class Good:
             if message["type"] == "websocket.close":
                 await send({**message, "code": self.closed(message["code"])})
             elif message["type"] == "websocket.send":
-                for told in self.told(json.loads(message["text"])):
-                    await send({**message, "text": json.dumps(told)})
+                original = json.loads(message["text"])
+                for changed in self.to_client(json.loads(message["text"])):
+                    # An unchanged message keeps its bytes: a pong is a constant text.
+                    text = message["text"] if changed == original else json.dumps(changed)
+                    await send({**message, "text": text})
             else:
                 await send(message)
 
         scope, _ = self.asked(scope, b"")
         await self.app(scope, receive_changed, send_changed)
 
-    # What faults are made of.
+    # Helpers of faults.
 
     @staticmethod
     def room_of(scope: Scope) -> tuple[str, str]:
-        """Find the room and what is asked of it in a path."""
+        """Return the room of a path and the rest below it."""
         found = re.search(r"/v1/rooms/([^/]+)(/[a-z.]+)?$", scope["path"])
         return (found[1], found[2] or "") if found else ("", scope["path"])
 
     @staticmethod
     def redirected(scope: Scope, end: str, new_end: str) -> Scope:
-        """Send a request somewhere else."""
+        """Change the end of a request's path."""
         path = scope["path"].removesuffix(end) + new_end
         return {**scope, "path": path, "raw_path": path.encode()}
 
-    def come_in(self, room: str) -> None:
-        """Count somebody who is not there."""
+    def add_visitor(self, room: str) -> None:
+        """Count a visitor who does not exist."""
         entered = self.host.enter(room, address=None, forwarded_for=None)
         entered.feed(PanelReported(VisitorKey(secrets.token_bytes(16)), 0.5))
 
 
-def fresh(message: Told) -> Told:
-    """Take a message for that of somebody else."""
+def fresh(message: Json) -> Json:
+    """Give a message another visitor id."""
     return {**message, "visitor": secrets.token_urlsafe(16)}
 
 
 class Presences(Good):
-    """Changes every presence, whatever carries it."""
+    """Changes every presence, over HTTP and WebSockets."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return presence
 
     def answered(self, answer: Answer) -> Answer:
@@ -197,16 +200,16 @@ class Presences(Good):
             return answer.saying(self.change(json.loads(answer.body)))
         return answer
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [self.change(message) if message["type"] == "presence" else message]
 
 
 def noting(caught_by: dict[type[Good], str]) -> Callable[[str], Callable[[type[Good]], type[Good]]]:
-    """Make a decorator that says which promise a bad host breaks."""
+    """Return a decorator that records the check that a bad host fails."""
 
-    def breaks(promise: str) -> Callable[[type[Good]], type[Good]]:
+    def breaks(check: str) -> Callable[[type[Good]], type[Good]]:
         def note(fault: type[Good]) -> type[Good]:
-            caught_by[fault] = promise
+            caught_by[fault] = check
             return fault
 
         return note

@@ -1,4 +1,4 @@
-"""Hosts that break a promise of HTTP."""
+"""Hosts with a fault in their HTTP paths."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from dataclasses import replace
 from starlette.types import Scope
 
 from breathing_room.core.config import UNSPOKEN
-from testing.bad_hosts.good import Answer, Good, Told, fresh, noting
+from testing.bad_hosts.good import Answer, Good, Json, fresh, noting
 
 CAUGHT_BY: dict[type[Good], str] = {}
 caught_by = noting(CAUGHT_BY)
@@ -16,34 +16,51 @@ caught_by = noting(CAUGHT_BY)
 class Configs(Good):
     """Changes every config."""
 
-    def change(self, config: Told) -> Told:
+    def change(self, config: Json) -> Json:
         return config
 
     def answered(self, answer: Answer) -> Answer:
         return answer.saying(self.change(json.loads(answer.body))) if answer.what == "/config" else answer
 
 
-@caught_by("a_config_is_whole")
+@caught_by("a_config_is_complete")
 class HasNoClock(Configs):
-    """Its config does not say what time it is."""
+    """Its config lacks the server's time."""
 
-    def change(self, config: Told) -> Told:
+    def change(self, config: Json) -> Json:
         del config["now_ms"]
         return config
 
 
-@caught_by("a_config_is_whole")
+@caught_by("a_config_is_complete")
+class HasNoPingInterval(Configs):
+    """Its config lacks the time between two pings."""
+
+    def change(self, config: Json) -> Json:
+        del config["ping_ms"]
+        return config
+
+
+@caught_by("a_config_is_complete")
+class HasNoPause(Configs):
+    """Its time between two pings is 0."""
+
+    def change(self, config: Json) -> Json:
+        return {**config, "ping_ms": 0}
+
+
+@caught_by("a_config_is_complete")
 class BreathesOtherwise(Configs):
     """It gives a known breath other lengths."""
 
-    def change(self, config: Told) -> Told:
+    def change(self, config: Json) -> Json:
         config["breath"]["phases"][0][1] += 1
         return config
 
 
 @caught_by("a_history_has_hours_of_the_week")
 class HasNoHistory(Good):
-    """It has nothing to tell of the past."""
+    """Its history has no averages."""
 
     def answered(self, answer: Answer) -> Answer:
         return answer.saying({}) if answer.what == "/history" else answer
@@ -57,9 +74,9 @@ class DrawsBadly(Good):
         return replace(answer, body=answer.body.replace(b"</g>", b""))
 
 
-@caught_by("a_beat_joins")
-class HearsNoBeats(Good):
-    """It answers beats and does not count them."""
+@caught_by("a_heartbeat_counts_its_visitor")
+class IgnoresHeartbeats(Good):
+    """It answers heartbeats and does not count them."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
         if self.room_of(scope)[1] == "/heartbeat":
@@ -68,11 +85,11 @@ class HearsNoBeats(Good):
 
 
 class Bodies(Good):
-    """Changes the bodies of beats, or of goodbyes."""
+    """Changes the bodies of heartbeats, or of leaves."""
 
     end = "/heartbeat"
 
-    def change(self, body: Told) -> Told:
+    def change(self, body: Json) -> Json:
         return body
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
@@ -81,49 +98,49 @@ class Bodies(Good):
         return scope, body
 
 
-@caught_by("a_beat_is_no_second_person")
-class CountsBeats(Bodies):
-    """It counts every beat."""
+@caught_by("a_repeated_heartbeat_is_one_visitor")
+class CountsHeartbeats(Bodies):
+    """It counts every heartbeat as a visitor."""
 
-    def change(self, body: Told) -> Told:
+    def change(self, body: Json) -> Json:
         return fresh(body)
 
 
-@caught_by("a_beat_changes_the_mood_or_leaves_it")
-class BeatsTakeMoodsBack(Bodies):
-    """It takes a beat without a mood for a mood taken back."""
+@caught_by("a_heartbeat_changes_or_keeps_the_mood")
+class HeartbeatsWithdrawMoods(Bodies):
+    """It takes a heartbeat without a mood for a withdrawal."""
 
-    def change(self, body: Told) -> Told:
+    def change(self, body: Json) -> Json:
         return {"mood": UNSPOKEN, **body}
 
 
-@caught_by("a_leave_is_at_once")
-class LetsNobodyGo(Bodies):
-    """It says goodbye and keeps everybody."""
+@caught_by("a_leave_request_takes_effect_at_once")
+class IgnoresLeaves(Bodies):
+    """It answers leaves and removes no visitor."""
 
     end = "/leave"
 
-    def change(self, body: Told) -> Told:
+    def change(self, body: Json) -> Json:
         return fresh(body)
 
 
-@caught_by("a_leave_is_at_once")
+@caught_by("a_leave_request_takes_effect_at_once")
 class WantsJson(Good):
-    """It takes goodbyes in JSON only, which a beacon cannot say."""
+    """It accepts leaves in JSON only, which a beacon cannot declare."""
 
     def answered(self, answer: Answer) -> Answer:
         return replace(answer, status=415) if answer.what == "/leave" and not answer.to_json else answer
 
 
-@caught_by("a_stranger_may_leave")
-class KnowsStrangers(Good):
-    """It tells those who leave that they are not there."""
+@caught_by("an_unknown_visitor_may_leave")
+class RejectsUnknownVisitors(Good):
+    """It answers leaves with 404."""
 
     def answered(self, answer: Answer) -> Answer:
         return replace(answer, status=404) if answer.what == "/leave" else answer
 
 
-@caught_by("an_event_stream_tells_presence")
+@caught_by("an_event_stream_sends_every_change")
 class NamesNoEvents(Good):
     """Its events have no name."""
 
@@ -131,22 +148,22 @@ class NamesNoEvents(Good):
         return chunk.replace(b"event: presence\n", b"")
 
 
-@caught_by("an_event_stream_tells_presence")
-class TellsOnlyOnce(Good):
-    """Its streams tell what is, and never what changed."""
+@caught_by("an_event_stream_sends_every_change")
+class StreamsOnce(Good):
+    """Its streams send the first presence, and no changes."""
 
     def streamed(self, chunk: bytes) -> bytes:
         return chunk if b'"count":0' in chunk else b""
 
 
-@caught_by("a_listener_is_not_counted")
-class CountsListeners(Good):
-    """It counts whoever listens."""
+@caught_by("an_event_stream_is_not_counted")
+class CountsReaders(Good):
+    """It counts the readers of its event streams."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
         room, what = self.room_of(scope)
         if what == "/events":
-            self.come_in(room)
+            self.add_visitor(room)
         return scope, body
 
 
@@ -167,8 +184,8 @@ class RefusesOtherwise(Good):
 
 
 @caught_by("a_bad_room_is_an_error")
-class MendsNames(Good):
-    """It takes what cannot be a room's name for one that can."""
+class RepairsNames(Good):
+    """It turns invalid room names into valid ones."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
         path = re.sub(
@@ -181,7 +198,7 @@ class MendsNames(Good):
 
 @caught_by("a_wrong_path_is_an_error")
 class AllowsNothing(Good):
-    """It does not say which method is right."""
+    """Its 405 has no Allow."""
 
     def answered(self, answer: Answer) -> Answer:
         answer.headers.pop("allow", None)

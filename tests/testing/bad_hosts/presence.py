@@ -1,89 +1,89 @@
-"""Hosts that break a promise of presence."""
+"""Hosts with a fault in the presence."""
 
 import secrets
 
 from starlette.types import Scope
 
-from testing.bad_hosts.good import Answer, Good, Presences, Told, noting
+from testing.bad_hosts.good import Answer, Good, Json, Presences, noting
 
 CAUGHT_BY: dict[type[Good], str] = {}
 caught_by = noting(CAUGHT_BY)
 
 
-@caught_by("a_presence_is_whole")
+@caught_by("a_presence_is_complete")
 class ListsUsers(Presences):
-    """It lists who is here."""
+    """It lists the visitors."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "users": []}
 
 
-@caught_by("a_presence_is_whole")
+@caught_by("a_presence_is_complete")
 class UnknownIsZero(Presences):
-    """It says 0 where it does not know."""
+    """It publishes an unknown count as 0."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "method": "unknown", "count": 0, "high": 0}
 
 
-@caught_by("a_presence_is_whole")
+@caught_by("a_presence_is_complete")
 class ForgetsTheUnspoken(Presences):
     """Its moods do not sum to its count."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "unspoken": 0}
 
 
-@caught_by("a_presence_is_whole")
+@caught_by("a_presence_is_complete")
 class LabelsWrongly(Presences):
     """Its label is another number than its count."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "label": "1,000"}
 
 
-@caught_by("a_presence_is_whole")
+@caught_by("a_presence_is_complete")
 class CountsInFractions(Presences):
-    """It has three halves of a person."""
+    """Its ``low`` is no integer."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "low": float(presence["low"])}
 
 
 @caught_by("an_empty_room_is_empty")
 class IsNeverEmpty(Presences):
-    """It counts whoever asks."""
+    """It never publishes a count of 0."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "count": presence["count"] or 1}
 
 
-@caught_by("a_presence_says_when_it_was_true")
-class TellsSeconds(Presences):
+@caught_by("a_presence_is_timestamped")
+class TimestampsInSeconds(Presences):
     """Its times are in seconds."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "as_of_ms": presence["as_of_ms"] // 1_000}
 
 
-@caught_by("a_presence_says_when_it_was_true")
+@caught_by("a_presence_is_timestamped")
 class StandsStill(Presences):
-    """Its clock stands."""
+    """Its clock does not advance."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "as_of_ms": presence["as_of_ms"] // 10_000 * 10_000}
 
 
-@caught_by("a_presence_can_be_kept_by_caches")
+@caught_by("a_presence_is_cacheable")
 class HasNoEtag(Good):
-    """It gives no ETag."""
+    """It sends no ETag."""
 
     def answered(self, answer: Answer) -> Answer:
         answer.headers.pop("etag", None)
         return answer
 
 
-@caught_by("a_presence_can_be_kept_by_caches")
+@caught_by("a_presence_is_cacheable")
 class IsNeverCached(Good):
     """It forbids caches to keep anything."""
 
@@ -92,50 +92,50 @@ class IsNeverCached(Good):
         return answer
 
 
-@caught_by("a_presence_can_be_kept_by_caches")
+@caught_by("a_presence_is_cacheable")
 class NeverNotModified(Good):
-    """It takes no notice of If-None-Match."""
+    """It ignores If-None-Match."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
         return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"if-none-match"]}, body
 
 
-@caught_by("a_presence_can_be_kept_by_caches")
+@caught_by("a_presence_is_cacheable")
 class AlwaysNotModified(Good):
-    """It takes whoever has something for somebody who has the latest."""
+    """It answers every If-None-Match with 304."""
 
     def asked(self, scope: Scope, body: bytes) -> tuple[Scope, bytes]:
         headers = [(name, b"*" if name == b"if-none-match" else value) for name, value in scope["headers"]]
         return {**scope, "headers": headers}, body
 
 
-@caught_by("everybody_is_told_the_same")
-class TellsEachOne(Presences):
-    """It tells each one something of their own."""
+@caught_by("all_subscribers_receive_the_same_bytes")
+class PersonalizesBroadcasts(Presences):
+    """It adds something of its own to each subscriber's broadcast."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "you": secrets.token_hex(4)}
 
 
 @caught_by("a_message_does_not_grow_with_the_crowd")
 class GrowsWithTheCrowd(Presences):
-    """It has a letter for each person in each message."""
+    """Its messages have some letters for each person."""
 
-    def change(self, presence: Told) -> Told:
+    def change(self, presence: Json) -> Json:
         return {**presence, "crowd": "visitor" * presence["count"]}
 
 
-@caught_by("nobody_is_named")
+@caught_by("no_visitor_id_is_disclosed")
 class Parrots(Good):
-    """Its errors repeat what they are about."""
+    """Its errors repeat the message that they are about."""
 
     last = ""
 
-    def said(self, message: Told) -> Told:
+    def from_client(self, message: Json) -> Json:
         self.last = str(message)
         return message
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         if message["type"] == "error":
             message["error"]["message"] += self.last
         return [message]
@@ -143,7 +143,7 @@ class Parrots(Good):
 
 @caught_by("unknown_keys_are_ignored")
 class KnowsAllKeys(Good):
-    """It does not answer to messages with keys that it does not know."""
+    """It ignores messages with unknown keys."""
 
-    def said(self, message: Told) -> Told | None:
+    def from_client(self, message: Json) -> Json | None:
         return message if message.keys() <= {"type", "visitor", "mood", "sent_ms"} else None

@@ -1,4 +1,4 @@
-"""Hosts that break a promise of WebSockets."""
+"""Hosts with a fault in their WebSockets."""
 
 import asyncio
 from dataclasses import replace
@@ -6,25 +6,25 @@ from dataclasses import replace
 from starlette.types import Message, Receive, Scope, Send
 
 from breathing_room.core.config import UNSPOKEN
-from testing.bad_hosts.good import TIMES, Answer, Good, Told, fresh, noting
+from testing.bad_hosts.good import TIMES, Answer, Good, Json, fresh, noting
 
 CAUGHT_BY: dict[type[Good], str] = {}
 caught_by = noting(CAUGHT_BY)
 
 
 @caught_by("a_join_counts")
-class CountsNobody(Good):
-    """It takes everybody for an observer."""
+class CountsNoJoins(Good):
+    """It takes every join for an observe."""
 
-    def said(self, message: Told) -> Told:
+    def from_client(self, message: Json) -> Json:
         return {"type": "observe"} if message["type"] == "join" else message
 
 
 @caught_by("a_join_counts")
-class AnswersTooEarly(Good):
-    """Its answer to a join does not count the one who joined."""
+class RepliesTooEarly(Good):
+    """Its reply to a join does not include the visitor."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [{**message, "count": message["count"] - 1} if message.get("count") else message]
 
 
@@ -32,31 +32,31 @@ class AnswersTooEarly(Good):
 class CountsObservers(Good):
     """It counts observers."""
 
-    def said(self, message: Told) -> Told:
+    def from_client(self, message: Json) -> Json:
         return fresh({"type": "join"}) if message["type"] == "observe" else message
 
 
-@caught_by("several_sockets_are_one_person")
+@caught_by("several_connections_are_one_visitor")
 class CountsSockets(Good):
-    """It counts sockets."""
+    """It counts connections."""
 
-    def said(self, message: Told) -> Told:
+    def from_client(self, message: Json) -> Json:
         return fresh(message) if message["type"] == "join" else message
 
 
 @caught_by("a_second_join_is_an_error")
 class SwallowsErrors(Good):
-    """It says nothing about what it did not understand."""
+    """It sends no errors."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [] if message["type"] == "error" else [message]
 
 
-@caught_by("a_mood_moves_in_one_go")
+@caught_by("a_mood_change_is_atomic")
 class LeavesAndJoins(Good):
-    """Its changes of mood are a leave and a join."""
+    """It broadcasts a change of mood as a leave and a join."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         without = {
             **message,
             "count": 0,
@@ -67,115 +67,139 @@ class LeavesAndJoins(Good):
         return [without, message] if message["type"] == "presence" else [message]
 
 
-@caught_by("a_mood_can_be_taken_back")
+@caught_by("a_mood_can_be_withdrawn")
 class KeepsMoods(Good):
-    """It keeps a mood that is taken back."""
+    """It ignores the withdrawal of a mood."""
 
-    def said(self, message: Told) -> Told | None:
+    def from_client(self, message: Json) -> Json | None:
         return None if message == {"type": "mood", "mood": UNSPOKEN} else message
 
 
 @caught_by("the_last_mood_counts")
-class JoinsTakeMoodsBack(Good):
-    """It takes a join without a mood for a mood taken back."""
+class JoinsWithdrawMoods(Good):
+    """It takes a join without a mood for a withdrawal."""
 
-    def said(self, message: Told) -> Told:
+    def from_client(self, message: Json) -> Json:
         return {"mood": UNSPOKEN, **message} if message["type"] == "join" else message
 
 
 @caught_by("a_mood_needs_a_join")
-class LetsObserversFeel(Good):
-    """It says nothing when an observer names a mood."""
+class AcceptsMoodsOfObservers(Good):
+    """It sends no error when an observer names a mood."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [] if message["type"] == "error" else [message]
 
 
 @caught_by("a_ping_is_answered_by_a_pong")
+class IgnoresPings(Good):
+    """It answers no pings."""
+
+    def to_client(self, message: Json) -> list[Json]:
+        return [] if message["type"] == "pong" else [message]
+
+
+@caught_by("a_ping_is_answered_by_a_pong")
+class KnowsOnlyTheConstant(Good):
+    """It answers the constant text of a ping, and not one with an unknown key."""
+
+    def from_client(self, message: Json) -> Json | None:
+        return None if message["type"] == "ping" and message.keys() != {"type"} else message
+
+
+@caught_by("a_ping_is_answered_by_a_pong")
 class PongsWithTheTime(Good):
-    """It puts the time into its pongs."""
+    """Its pong has a field."""
 
-    def told(self, message: Told) -> list[Told]:
-        return [message | ({"now_ms": 0} if message["type"] == "pong" else {})]
+    def to_client(self, message: Json) -> list[Json]:
+        return [{**message, "now_ms": 1} if message["type"] == "pong" else message]
 
 
-@caught_by("a_beat_tells_the_time")
-class RoundsBeats(Good):
-    """It gives back a rounded ``sent_ms``."""
+@caught_by("a_time_request_is_answered")
+class TakesAnyTime(Good):
+    """It answers a ``sent_ms`` that is no number."""
 
-    def told(self, message: Told) -> list[Told]:
+    def from_client(self, message: Json) -> Json:
+        return {**message, "sent_ms": 0} if isinstance(message.get("sent_ms"), str | bool) else message
+
+
+@caught_by("a_time_request_is_answered")
+class RoundsSentTimes(Good):
+    """It returns a rounded ``sent_ms``."""
+
+    def to_client(self, message: Json) -> list[Json]:
         return [{**message, "sent_ms": round(message["sent_ms"])} if message["type"] == "time" else message]
 
 
-@caught_by("a_beat_tells_the_time")
-class BeatsInSeconds(Good):
-    """It tells the time in seconds."""
+@caught_by("a_time_request_is_answered")
+class AnswersInSeconds(Good):
+    """Its time is in seconds."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [{**message, "now_ms": message["now_ms"] // 1_000} if message["type"] == "time" else message]
 
 
-@caught_by("a_senseless_message_is_an_error")
+@caught_by("an_invalid_message_is_an_error")
 class FlattensErrors(Good):
-    """Its errors over sockets have another shape than those over HTTP."""
+    """Its errors over WebSockets have another shape than those over HTTP."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [{"type": "error", **message["error"]} if message["type"] == "error" else message]
 
 
-@caught_by("announcements_are_spared")
-class TellsTooMuch(Good):
-    """It tells everything ten times."""
+@caught_by("broadcasts_are_rate_limited")
+class RepeatsMessages(Good):
+    """It sends every message ten times."""
 
-    def told(self, message: Told) -> list[Told]:
+    def to_client(self, message: Json) -> list[Json]:
         return [message] * 10
 
 
-@caught_by("a_goodbye_is_at_once")
+@caught_by("a_leave_message_takes_effect_at_once")
 class ClosesOtherwise(Good):
-    """It answers a goodbye with another code."""
+    """It answers a leave with another close code."""
 
     def closed(self, code: int) -> int:
         return 4000 if code == 1000 else code
 
 
-@caught_by("a_goodbye_is_at_once")
-class DoubtsGoodbyes(Good):
-    """It keeps those who left for as long as those who broke."""
+@caught_by("a_leave_message_takes_effect_at_once")
+class KeepsThoseWhoLeft(Good):
+    """It counts visitors who left as it counts suspect ones."""
 
     def answered(self, answer: Answer) -> Answer:
         return replace(answer, body=answer.body.replace(b'"count":0', b'"count":1'))
 
 
-@caught_by("a_polite_close_is_a_goodbye")
-class TakesAllForBroken(Good):
-    """It takes those who close for those who broke."""
+@caught_by("a_normal_closure_is_a_leave")
+class TakesClosesForDisconnects(Good):
+    """It takes a normal closure for a lost connection."""
 
     def parted(self, code: int) -> int:
         del code
         return 1006
 
 
-@caught_by("a_broken_socket_leaves_a_doubt")
-class TakesAllForPolite(Good):
-    """It takes those who broke for those who left."""
+@caught_by("a_disconnected_visitor_is_suspect")
+class TakesDisconnectsForLeaves(Good):
+    """It takes a lost connection for a leave."""
 
     def parted(self, code: int) -> int:
         del code
         return 1000
 
 
-@caught_by("who_comes_back_in_time_is_there_again")
-class KnowsNobody(Good):
-    """It takes whoever comes back for somebody else."""
+@caught_by("a_visitor_who_rejoins_in_time_is_confirmed")
+class ForgetsVisitors(Good):
+    """It takes a visitor who rejoins for another one."""
 
-    def said(self, message: Told) -> Told:
+    def from_client(self, message: Json) -> Json:
         return fresh(message) if message["type"] == "join" else message
 
 
-@caught_by("who_does_not_come_back_is_gone")
+@caught_by("a_visitor_who_does_not_rejoin_expires")
 class GivesNoGrace(Good):
-    """It drops those who broke before their grace is over."""
+    """It removes suspect visitors before their grace is over."""
 
     def parted(self, code: int) -> int:
         del code
@@ -183,7 +207,7 @@ class GivesNoGrace(Good):
 
 
 class ClosesQuietSockets(Good):
-    """It closes those who say nothing for a while, though their connection lives."""
+    """It closes connections without messages, though they answer control pings."""
 
     async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_soon() -> Message:
@@ -197,28 +221,28 @@ class ClosesQuietSockets(Good):
         await super().websocket(scope, receive_soon, send)
 
 
-caught_by("a_quiet_socket_stays")(ClosesQuietSockets)
+caught_by("an_idle_connection_stays_open")(ClosesQuietSockets)
 
 
-@caught_by("a_dead_socket_is_closed")
+@caught_by("a_dead_connection_is_closed")
 class KeepsTheDead(Good):
-    """It never notices that somebody is gone."""
+    """It never notices a dead connection."""
 
     def parted(self, code: int) -> int | None:
         return code if code == 1000 else None
 
 
-@caught_by("who_says_nothing_is_closed")
+@caught_by("a_connection_without_a_join_is_closed")
 class ClosesWithAnyCode(Good):
-    """It closes the late with a code of no meaning."""
+    """It closes connections without a join with a code that the protocol does not define."""
 
     def closed(self, code: int) -> int:
         return 1008 if code == 4001 else code
 
 
-@caught_by("endless_nonsense_is_refused")
+@caught_by("too_many_invalid_messages_are_refused")
 class IsPatient(Good):
-    """It closes those who talk nonsense with a code that lets them come back."""
+    """It closes after too many invalid messages with a code that allows clients to reconnect."""
 
     def closed(self, code: int) -> int:
         return 4000 if code == 4500 else code
@@ -226,7 +250,7 @@ class IsPatient(Good):
 
 @caught_by("too_many_sockets_are_refused")
 class InvitesBack(Good):
-    """It closes those with too many sockets with a code that lets them come back."""
+    """It closes excess connections with a code that allows clients to reconnect."""
 
     def closed(self, code: int) -> int:
         return 4003 if code == 4501 else code

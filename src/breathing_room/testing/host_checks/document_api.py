@@ -1,11 +1,11 @@
-"""What a host promises to the clients of the planning document's app."""
+"""Checks of the paths under ``/api``, for the clients of the planning document's app."""
 
 from typing import Final
 
 from breathing_room.core.wire import NORMAL_CLOSURE
 from breathing_room.testing.host_context import (
+    Check,
     HostCheckContext,
-    Promise,
     adding_to,
     expect,
     expect_refusal,
@@ -14,12 +14,12 @@ from breathing_room.testing.host_context import (
 )
 from breathing_room.testing.peer import Message, read_object
 
-PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES, "document")
+CHECKS: Final[dict[str, Check]] = {}
+check = adding_to(CHECKS, "document")
 
 
 def expect_document_presence(body: Message, t: HostCheckContext) -> None:
-    """Expect a presence as that app has it."""
+    """Expect a presence in the shape of that app."""
     keys = body.keys() - {"type"}
     expect(that=keys == {"count", "moods", "users", "countryCounts", "timestamp"}, seen=body)
     expect(that=is_whole(body["count"]) and is_whole(body["timestamp"]), seen=body)
@@ -27,37 +27,37 @@ def expect_document_presence(body: Message, t: HostCheckContext) -> None:
     expect(that=(body["users"], body["countryCounts"]) == ([], {}), seen=body)
 
 
-@promise("default room")
+@check("default room")
 async def api_presence_answers(t: HostCheckContext) -> None:
-    """``GET /api/presence`` answers how many are in the default room, and never who."""
+    """``GET /api/presence`` returns the count of the default room, and never a list of users."""
     expect_document_presence((await t.get("/api/presence")).json(), t)
 
 
-@promise("default room")
+@check("default room")
 async def api_config_answers(t: HostCheckContext) -> None:
-    """``GET /api/config`` answers what that app's clients ask for."""
+    """``GET /api/config`` returns the config of that app's clients."""
     config = (await t.get("/api/config")).json()
     sockets = t.has("connection")
     expected = {"sampleRate": 0.03, "heartbeatIntervalMs": 30_000, "supportsWebSocket": sockets, "version": 2}
     expect(that=config == expected, seen=config)
 
 
-@promise("default room")
+@check("default room")
 async def api_heartbeat_counts(t: HostCheckContext) -> None:
-    """``POST /api/heartbeat`` counts a session once, and reads a mood that it does not know as presence."""
+    """``POST /api/heartbeat`` counts a session once, and takes an unknown mood for ``presence``."""
     before = (await t.get("/api/presence")).json()["count"]
     session = new_visitor()
     for mood in (t.terms.moods[0], "no such mood"):
         body = (await t.post("/api/heartbeat", {"sessionId": session, "mood": mood})).json()
         expect_document_presence(body, t)
-        expect(that=body["count"] == before + 1, seen=f"{body['count']} after one came to {before}")
+        expect(that=body["count"] == before + 1, seen=f"{body['count']} after one joined {before}")
     await expect_refusal(t.post("/api/heartbeat", {"mood": t.terms.moods[0]}), "bad_visitor", 400)
     await expect_refusal(t.post("/api/heartbeat", b"{"), "bad_json", 400)
 
 
-@promise("default room", "connection")
+@check("default room", "connection")
 async def api_room_converses(t: HostCheckContext) -> None:
-    """``/api/room`` joins with its query, tells presence in that app's words, takes moods and answers pings."""
+    """``/api/room`` joins with its query, sends presences in that app's shape, accepts moods and answers pings."""
     before = (await t.get("/api/presence")).json()
     mood, other = t.terms.moods[0], t.terms.moods[-1]
     person = await t.socket(f"/api/room?sessionId={new_visitor()}&mood={mood}")

@@ -1,4 +1,4 @@
-"""What a host promises over HTTP: what may be asked of a room, reports, event streams, errors."""
+"""Checks of a host's HTTP paths: config, history and badge, heartbeats and leaves, event streams, errors."""
 
 from typing import Final
 from xml.parsers import expat
@@ -7,8 +7,8 @@ from breathing_room.core.breath import PATTERNS
 from breathing_room.core.config import UNSPOKEN
 from breathing_room.core.wire import DEFAULT_ROOM, ROOM_NAME
 from breathing_room.testing.host_context import (
+    Check,
     HostCheckContext,
-    Promise,
     adding_to,
     ask,
     expect,
@@ -16,30 +16,31 @@ from breathing_room.testing.host_context import (
     expect_error,
     expect_presence,
     expect_refusal,
-    holds,
     is_whole,
+    matches,
     new_visitor,
     short_presence,
 )
 from breathing_room.testing.peer import HandshakeRefusedError, Message, read_object
 
-PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES)
+CHECKS: Final[dict[str, Check]] = {}
+check = adding_to(CHECKS)
 
 
 # --- Config, history, badge -----------------------------------------------------------------------------------------------
 
 
-@promise("own room")
-async def a_config_is_whole(t: HostCheckContext) -> None:
-    """The config names the moods, the breath, the times and the server's clock, and caches may keep it."""
+@check("own room")
+async def a_config_is_complete(t: HostCheckContext) -> None:
+    """The config has the moods, the breath, all intervals (``ping_ms`` among them) and the server's clock, and is cacheable."""
     answer = await t.get("/config")
     expect_age(answer)
     config = answer.json()
-    keys = "room moods mode breath heartbeat_ms poll_ms lease_ms grace_ms presence_url now_ms".split()  # noqa: SIM905
+    keys = "room moods mode breath ping_ms heartbeat_ms poll_ms lease_ms grace_ms presence_url now_ms".split()  # noqa: SIM905
     expect(that=not set(keys) - config.keys(), seen=f"missing: {sorted(set(keys) - config.keys())}")
     expect(that=config["room"] == t.room and config["mode"] == t.mode, seen=config)
     expect(that=all(is_whole(config[key]) for key in keys if key.endswith("_ms")), seen=config)
+    expect(that=config["ping_ms"] > 0 and config["heartbeat_ms"] > 0, seen=config)
     moods = config["moods"]
     expect(that=bool(moods) and all(isinstance(mood, str) and mood != UNSPOKEN for mood in moods), seen=moods)
     pattern, phases = config["breath"]["pattern"], config["breath"]["phases"]
@@ -47,7 +48,7 @@ async def a_config_is_whole(t: HostCheckContext) -> None:
     expect(that=known is not None and [list(phase) for phase in known] == phases, seen=config["breath"])
 
 
-@promise("own room", "history")
+@check("own room", "history")
 async def a_history_has_hours_of_the_week(t: HostCheckContext) -> None:
     """The history is a list of averages, each with its hour of the week."""
     hours = (await t.get("/history")).json().get("hours")
@@ -59,11 +60,11 @@ async def a_history_has_hours_of_the_week(t: HostCheckContext) -> None:
         )
 
 
-@promise("own room", "badge")
+@check("own room", "badge")
 async def a_badge_shows_the_label(t: HostCheckContext) -> None:
     """The badge is a well-formed picture with the label in it."""
-    await t.come()
-    await t.come()
+    await t.add_visitor()
+    await t.add_visitor()
     await t.catch_up()
     answer = await t.get("/badge.svg")
     expect(that=answer.headers.get("content-type", "").startswith("image/svg+xml"), seen=dict(answer.headers))
@@ -77,22 +78,24 @@ async def a_badge_shows_the_label(t: HostCheckContext) -> None:
     expect(that="2" in words, seen=f"the label 2 is not among {words}")
 
 
-# --- HTTP: people without a socket ----------------------------------------------------------------------------------------
+# --- Heartbeats and leaves ------------------------------------------------------------------------------------------------
 
 
-@promise("own room")
-async def a_beat_joins(t: HostCheckContext) -> None:
-    """A beat over HTTP counts its visitor, with a mood or without, and is answered by the presence."""
+@check("own room")
+async def a_heartbeat_counts_its_visitor(t: HostCheckContext) -> None:
+    """``POST …/heartbeat`` counts its visitor, with a mood or without, and is answered by the presence."""
     presence = await t.heartbeat(new_visitor(), mood=t.terms.moods[-1])
-    expect(that=holds(presence, {"count": 1, "moods": {t.terms.moods[-1]: 1}}), seen=short_presence(presence))
+    expect(
+        that=matches(presence, {"count": 1, "moods": {t.terms.moods[-1]: 1}}), seen=short_presence(presence)
+    )
     presence = await t.heartbeat(new_visitor())
-    expect(that=holds(presence, {"count": 2, "unspoken": 1}), seen=short_presence(presence))
-    await t.sees(count=2)
+    expect(that=matches(presence, {"count": 2, "unspoken": 1}), seen=short_presence(presence))
+    await t.wait_for(count=2)
 
 
-@promise("own room")
-async def a_beat_is_no_second_person(t: HostCheckContext) -> None:
-    """A visitor who beats again, or who has a socket as well, is one person."""
+@check("own room")
+async def a_repeated_heartbeat_is_one_visitor(t: HostCheckContext) -> None:
+    """A visitor who sends further heartbeats, or has a connection as well, is counted once."""
     visitor = new_visitor()
     await t.heartbeat(visitor)
     await t.heartbeat(visitor)
@@ -102,23 +105,23 @@ async def a_beat_is_no_second_person(t: HostCheckContext) -> None:
     expect(that=presence["count"] == 1, seen=short_presence(presence))
 
 
-@promise("own room")
-async def a_beat_changes_the_mood_or_leaves_it(t: HostCheckContext) -> None:
-    """A beat with a mood changes it, one without leaves it as it was."""
+@check("own room")
+async def a_heartbeat_changes_or_keeps_the_mood(t: HostCheckContext) -> None:
+    """A heartbeat with a mood changes it, one without a mood keeps it."""
     visitor, moods = new_visitor(), (*t.terms.moods, UNSPOKEN)
     await t.heartbeat(visitor, mood=moods[0])
     presence = await t.heartbeat(visitor)
-    expect(that=holds(presence, {"count": 1, "moods": {moods[0]: 1}}), seen=short_presence(presence))
+    expect(that=matches(presence, {"count": 1, "moods": {moods[0]: 1}}), seen=short_presence(presence))
     presence = await t.heartbeat(visitor, mood=moods[1])
     wanted = {"moods": {}, "unspoken": 1} if moods[1] == UNSPOKEN else {"moods": {moods[1]: 1}, "unspoken": 0}
-    expect(that=holds(presence, wanted), seen=short_presence(presence))
+    expect(that=matches(presence, wanted), seen=short_presence(presence))
     presence = await t.heartbeat(visitor, mood=UNSPOKEN)
-    expect(that=holds(presence, {"count": 1, "moods": {}, "unspoken": 1}), seen=short_presence(presence))
+    expect(that=matches(presence, {"count": 1, "moods": {}, "unspoken": 1}), seen=short_presence(presence))
 
 
-@promise("own room")
-async def a_leave_is_at_once(t: HostCheckContext) -> None:
-    """A goodbye over HTTP is answered 204 whatever its content type, and the person is out at once."""
+@check("own room")
+async def a_leave_request_takes_effect_at_once(t: HostCheckContext) -> None:
+    """``POST …/leave`` is answered 204 for any content type, and the visitor is not counted any more at once."""
     for content_type in ("text/plain;charset=UTF-8", "application/json", "application/x-www-form-urlencoded"):
         visitor = new_visitor()
         await t.heartbeat(visitor)
@@ -128,21 +131,21 @@ async def a_leave_is_at_once(t: HostCheckContext) -> None:
         expect(that=presence["count"] == 0, seen=short_presence(presence))
 
 
-@promise("own room")
-async def a_stranger_may_leave(t: HostCheckContext) -> None:
-    """The goodbye of somebody who is not there is no error, and changes nothing."""
-    await t.come()
+@check("own room")
+async def an_unknown_visitor_may_leave(t: HostCheckContext) -> None:
+    """A leave of a visitor who is not in the room is no error, and changes nothing."""
+    await t.add_visitor()
     answer = await t.leave(new_visitor())
     expect(that=answer.status == 204, seen=answer)
-    await t.sees(count=1)
+    await t.wait_for(count=1)
 
 
-# --- HTTP: event streams --------------------------------------------------------------------------------------------------
+# --- Event streams --------------------------------------------------------------------------------------------------------
 
 
-@promise("own room", "events", "connection")
-async def an_event_stream_tells_presence(t: HostCheckContext) -> None:
-    """The event stream begins with the presence and tells every change, as events of that name."""
+@check("own room", "events", "connection")
+async def an_event_stream_sends_every_change(t: HostCheckContext) -> None:
+    """The event stream begins with the presence and sends every change, as events of that name."""
     stream = await t.stream()
     head = await stream.head()
     kind = head.headers.get("content-type", "")
@@ -151,33 +154,33 @@ async def an_event_stream_tells_presence(t: HostCheckContext) -> None:
     for _ in range(3):
         event = await stream.event()
         if event is None or event.get("event") != "presence":
-            raise AssertionError(f"an event of the type presence was due: {event}")
+            raise AssertionError(f"expected an event of the type presence, received {event}")
         presence = read_object(event["data"])
         expect_presence(presence, t)
         if presence["count"] == 1:
             return
-        expect(that=holds(presence, expected), seen=short_presence(presence))
+        expect(that=matches(presence, expected), seen=short_presence(presence))
         await t.join()
-    raise AssertionError("the stream did not tell that somebody came")
+    raise AssertionError("the stream sent no presence with the visitor who joined")
 
 
-@promise("own room", "events")
-async def a_listener_is_not_counted(t: HostCheckContext) -> None:
-    """Whoever listens to the event stream is not counted by listening."""
+@check("own room", "events")
+async def an_event_stream_is_not_counted(t: HostCheckContext) -> None:
+    """A reader of the event stream is not counted."""
     stream = await t.stream()
     head = await stream.head()
     expect(that=head.status == 200, seen=head)
     await stream.event()
     await t.settle()
-    await t.sees(count=0, low=0, high=0)
+    await t.wait_for(count=0, low=0, high=0)
 
 
-# --- HTTP: errors ---------------------------------------------------------------------------------------------------------
+# --- Errors ---------------------------------------------------------------------------------------------------------------
 
 
-@promise("own room")
+@check("own room")
 async def a_bad_body_is_an_error(t: HostCheckContext) -> None:
-    """A body that makes no sense is refused in the one shape of errors, and counts nobody."""
+    """An invalid body is refused with an error of the one shape, and counts no visitor."""
     visitor = new_visitor()
     bad: tuple[tuple[bytes | Message, str], ...] = (
         (b"", "bad_json"),
@@ -195,12 +198,12 @@ async def a_bad_body_is_an_error(t: HostCheckContext) -> None:
     await expect_refusal(
         t.post("/heartbeat", {"visitor": visitor, "mood": "no such mood"}), "unknown_mood", 400
     )
-    await t.sees(count=0)
+    await t.wait_for(count=0)
 
 
-@promise("own room")
+@check("own room")
 async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
-    """What cannot be a room's name is refused, by HTTP and in a handshake."""
+    """An invalid room name is refused, over HTTP and in a handshake."""
     for name in ("UPPER", "-dash", "a" * 65, "a%20b"):
         t.room = name
         await expect_refusal(t.get(), "bad_room", 400)
@@ -213,12 +216,12 @@ async def a_bad_room_is_an_error(t: HostCheckContext) -> None:
             expect(that=refused.answer.status == 400, seen=refused.answer)
             expect_error(refused.answer.json()["error"], "bad_room", 400)
         else:
-            raise AssertionError(f"a socket led into the room {name!r}")
+            raise AssertionError(f"a connection to the room {name!r} was accepted")
 
 
-@promise("own room")
+@check("own room")
 async def a_wrong_path_is_an_error(t: HostCheckContext) -> None:
-    """What is not there is 404, and a wrong method is 405 with those that are right, both in the one shape."""
+    """An unknown path is answered 404, and a wrong method 405 with ``Allow``, both with an error of the one shape."""
     await expect_refusal(t.get("/nothing"), "not_found", 404)
     for method, path in (("GET", "/heartbeat"), ("GET", "/leave"), ("POST", ""), ("POST", "/config")):
         answer = await ask(t.base_url, method, t.path(path))
@@ -230,27 +233,27 @@ async def a_wrong_path_is_an_error(t: HostCheckContext) -> None:
 # --- Rooms by name -----------------------------------------------------------------------------------------------------
 
 
-@promise("default room")
+@check("default room")
 async def the_default_room_has_an_alias(t: HostCheckContext) -> None:
-    """``_default`` stands for the name of the default room in every path: the config names that room, and who joins either is in both."""
+    """``_default`` is an alias of the default room in every path: the config has the room's name, and both lead to one room."""
     t.room = DEFAULT_ROOM
     name = (await t.get("/config")).json()["room"]
     expect(that=isinstance(name, str) and ROOM_NAME.fullmatch(name) is not None, seen=f"room: {name!r}")
     before = (await t.presence())["count"]
     expect(that=(await t.presence())["room"] == name, seen=await t.presence())
-    await t.come()
-    await t.sees(count=before + 1)
+    await t.add_visitor()
+    await t.wait_for(count=before + 1)
     t.room = name
-    await t.sees(count=before + 1)
-    await t.come()
+    await t.wait_for(count=before + 1)
+    await t.add_visitor()
     t.room = DEFAULT_ROOM
-    await t.sees(count=before + 2)
+    await t.wait_for(count=before + 2)
     visitor = new_visitor()
-    told = await t.heartbeat(visitor)
-    expect(that=(told["room"], told["count"]) == (name, before + 3), seen=short_presence(told))
+    presence = await t.heartbeat(visitor)
+    expect(that=(presence["room"], presence["count"]) == (name, before + 3), seen=short_presence(presence))
     answer = await t.leave(visitor)
     expect(that=answer.status == 204, seen=answer)
-    await t.sees(count=before + 2)
+    await t.wait_for(count=before + 2)
     if t.has("badge"):
         badge = await t.get("/badge.svg")
         expect(that=badge.status == 200 and b"<svg" in badge.body, seen=badge)

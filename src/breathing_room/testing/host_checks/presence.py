@@ -1,32 +1,32 @@
-"""What a host promises of presence, whatever carries it."""
+"""Checks of a host's presence, over HTTP and WebSockets alike."""
 
 import json
 from typing import Final
 
 from breathing_room.testing.host_context import (
+    Check,
     HostCheckContext,
-    Promise,
     adding_to,
     expect,
     expect_age,
     expect_presence,
-    holds,
+    having,
+    matches,
     new_visitor,
-    says,
     short_presence,
 )
 from breathing_room.testing.peer import PATIENCE_S, WireSocket, read_object
 
-# A message does not grow with the crowd, but for the digits of its numbers.
+# The size of a message does not depend on the crowd, except for the digits of its numbers.
 GROWTH_BYTES_MAX: Final = 32
 
-PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES)
+CHECKS: Final[dict[str, Check]] = {}
+check = adding_to(CHECKS)
 
 
-@promise("own room")
-async def a_presence_is_whole(t: HostCheckContext) -> None:
-    """A presence has every key of the protocol and no other, and its numbers agree."""
+@check("own room")
+async def a_presence_is_complete(t: HostCheckContext) -> None:
+    """A presence has every field of the protocol and no other, and its numbers are consistent."""
     expect_presence(await t.presence(), t)
     expect_presence(await t.heartbeat(new_visitor()), t)
     if t.has("connection"):
@@ -35,24 +35,24 @@ async def a_presence_is_whole(t: HostCheckContext) -> None:
         await t.settle()
         expect_presence(await t.presence(), t)
         person.cut()
-        await t.sees(low=1)
+        await t.wait_for(low=1)
     expect_presence(await t.presence(), t)
 
 
-@promise("own room")
+@check("own room")
 async def an_empty_room_is_empty(t: HostCheckContext) -> None:
-    """A room that nobody came into is known to everybody, and holds nobody."""
+    """A room that no visitor has entered is published, with a count of 0 or none."""
     presence = await t.presence()
-    nobody = 0 if presence["method"] == "counted" else None
+    count = 0 if presence["method"] == "counted" else None
     expect(
-        that=holds(presence, {"count": nobody, "low": 0, "moods": {}, "unspoken": 0}),
+        that=matches(presence, {"count": count, "low": 0, "moods": {}, "unspoken": 0}),
         seen=short_presence(presence),
     )
 
 
-@promise("own room")
-async def a_presence_says_when_it_was_true(t: HostCheckContext) -> None:
-    """The time of a presence is the server's, and goes on."""
+@check("own room")
+async def a_presence_is_timestamped(t: HostCheckContext) -> None:
+    """The ``as_of_ms`` of a presence is the server's time, and advances."""
     first = await t.presence()
     now_ms = (await t.get("/config")).json()["now_ms"]
     late_ms = now_ms - first["as_of_ms"]
@@ -64,10 +64,10 @@ async def a_presence_says_when_it_was_true(t: HostCheckContext) -> None:
     )
 
 
-@promise("own room")
-async def a_presence_can_be_kept_by_caches(t: HostCheckContext) -> None:
-    """A presence over HTTP carries an ETag and a Cache-Control, and who has it already is answered 304."""
-    # The time in it moves on in steps: one of several tries falls inside a step.
+@check("own room")
+async def a_presence_is_cacheable(t: HostCheckContext) -> None:
+    """A presence over HTTP has an ETag and a Cache-Control, and ``If-None-Match`` with its ETag is answered 304."""
+    # The time in it advances in steps: one of several tries falls inside a step.
     for _ in range(3):
         first = await t.get()
         expect_age(first)
@@ -81,44 +81,44 @@ async def a_presence_can_be_kept_by_caches(t: HostCheckContext) -> None:
         raise AssertionError(
             f"If-None-Match: {etag} was answered {again.status} with ETag {again.headers.get('etag')}"
         )
-    await t.come()
+    await t.add_visitor()
     await t.catch_up()
     changed = await t.get(headers={"If-None-Match": etag})
-    expect(that=changed.status == 200, seen=f"{changed.status} after somebody came")
+    expect(that=changed.status == 200, seen=f"{changed.status} after a visitor joined")
 
 
-@promise("own room", "connection")
-async def everybody_is_told_the_same(t: HostCheckContext) -> None:
-    """What changed is told to everybody in the same bytes."""
+@check("own room", "connection")
+async def all_subscribers_receive_the_same_bytes(t: HostCheckContext) -> None:
+    """A broadcast reaches every subscriber in the same bytes."""
     subscribers = [await t.observe(), await t.observe(), await t.join()]
     await t.settle()
     await t.join(mood=t.terms.moods[0])
     heard = []
     for socket in subscribers:
-        await socket.hear("presence", says(count=2, unspoken=1))
+        await socket.hear("presence", having(count=2, unspoken=1))
         heard.append(
-            next(text for text in socket.texts if holds(json.loads(text), {"count": 2, "unspoken": 1}))
+            next(text for text in socket.texts if matches(json.loads(text), {"count": 2, "unspoken": 1}))
         )
     expect(that=len(set(heard)) == 1, seen=f"different messages: {set(heard)}")
 
 
-@promise("own room", "connection")
+@check("own room", "connection")
 async def a_message_does_not_grow_with_the_crowd(t: HostCheckContext) -> None:
-    """A presence of a dozen people is as long as that of one, but for the digits."""
+    """A presence of a dozen people is as long as that of one, except for the digits."""
     observer = await t.observe()
     await t.join(mood=t.terms.moods[0])
-    alone = len(json.dumps(await observer.hear("presence", says(count=1))))
+    alone = len(json.dumps(await observer.hear("presence", having(count=1))))
     for _ in range(11):
         await t.join(mood=t.terms.moods[0])
-    crowd = len(json.dumps(await observer.hear("presence", says(count=12))))
+    crowd = len(json.dumps(await observer.hear("presence", having(count=12))))
     expect(
         that=crowd - alone < GROWTH_BYTES_MAX, seen=f"{alone} characters for one person, {crowd} for twelve"
     )
 
 
-@promise("own room")
-async def nobody_is_named(t: HostCheckContext) -> None:
-    """Nothing that the host says holds a visitor id: no message, body, event or error."""
+@check("own room")
+async def no_visitor_id_is_disclosed(t: HostCheckContext) -> None:
+    """The host discloses no visitor id: in no message, body, event or error."""
     visitors = [new_visitor() for _ in range(3)]
     stream = await t.stream() if t.has("events") else None
     sockets = [await t.observe()] if t.has("connection") else []
@@ -138,7 +138,7 @@ async def nobody_is_named(t: HostCheckContext) -> None:
 
 
 async def over_sockets(t: HostCheckContext, visitors: list[str]) -> list[WireSocket]:
-    """Have visitors join, say much that makes no sense with their ids in it, and go in several ways."""
+    """Join with visitors, send invalid messages that contain their ids, and end the connections in several ways."""
     sockets = [await t.join(visitor, mood=t.terms.moods[0]) for visitor in visitors]
     for visitor, socket in zip(visitors, sockets, strict=True):
         socket.say("join", visitor=visitor)
@@ -153,12 +153,12 @@ async def over_sockets(t: HostCheckContext, visitors: list[str]) -> list[WireSoc
     return sockets
 
 
-@promise("own room")
+@check("own room")
 async def unknown_keys_are_ignored(t: HostCheckContext) -> None:
-    """A key that the protocol does not know changes nothing, in messages and in bodies."""
+    """Unknown keys in messages and bodies are ignored."""
     presence = await t.heartbeat(new_visitor(), hat="red", count=7)
     expect(that=presence["count"] == 1, seen=short_presence(presence))
     if t.has("connection"):
         person = await t.socket()
         person.say("join", visitor=new_visitor(), mood=t.terms.moods[0], hat="red", count=7)
-        await person.hear("presence", says(count=2, moods={t.terms.moods[0]: 1}))
+        await person.hear("presence", having(count=2, moods={t.terms.moods[0]: 1}))

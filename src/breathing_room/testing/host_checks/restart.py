@@ -1,28 +1,28 @@
-"""What a host promises about its restarts."""
+"""Checks of a host's restarts."""
 
 from typing import Final
 
 from breathing_room.core.wire import RESTART
 from breathing_room.testing.host_context import (
+    Check,
     HostCheckContext,
-    Promise,
     adding_to,
     expect,
     expect_presence,
-    holds,
     is_whole,
+    matches,
     new_visitor,
     short_presence,
 )
 from breathing_room.testing.peer import read_object
 
-PROMISES: Final[dict[str, Promise]] = {}
-promise = adding_to(PROMISES, "restart", "connection")
+CHECKS: Final[dict[str, Check]] = {}
+check = adding_to(CHECKS, "restart", "connection")
 
 
-@promise("restart", "events")
-async def a_restart_says_when_to_come_back(t: HostCheckContext) -> None:
-    """Before a restart sockets are closed with 1012 and a ``retry_ms``, and event streams end with a ``retry``."""
+@check("restart", "events")
+async def a_restart_sends_a_retry_time(t: HostCheckContext) -> None:
+    """Before a restart connections are closed with 1012 and a ``retry_ms``, and event streams end with a ``retry``."""
     assert t.restart is not None
     person, observer, stream = await t.join(), await t.observe(), await t.stream()
     while (event := await stream.event()) is not None and read_object(event["data"])["count"] != 1:
@@ -35,12 +35,12 @@ async def a_restart_says_when_to_come_back(t: HostCheckContext) -> None:
     while (event := await stream.event()) is not None and "retry" not in event:
         pass
     expect(that=event is not None and event["retry"].isdecimal(), seen=f"the last event was {event}")
-    expect(that=await stream.event() is None, seen="the stream goes on after its retry")
+    expect(that=await stream.event() is None, seen="the stream continues after its retry")
 
 
-@promise("restart")
-async def a_restart_is_no_exodus(t: HostCheckContext) -> None:
-    """After a restart the people are there as last known, in doubt until each comes back; then they are counted."""
+@check("restart")
+async def a_restart_keeps_its_visitors(t: HostCheckContext) -> None:
+    """After a restart the visitors are counted as suspect, with the method stale, until each rejoins; then it is counted."""
     assert t.restart is not None
     visitors = [new_visitor() for _ in range(3)]
     for visitor in visitors:
@@ -49,7 +49,7 @@ async def a_restart_is_no_exodus(t: HostCheckContext) -> None:
     for back, visitor in enumerate(visitors):
         presence = await t.presence()
         wanted = {"count": 3, "low": back, "high": 3, "method": "stale", "moods": {t.terms.moods[0]: 3}}
-        expect(that=holds(presence, wanted), seen=f"{short_presence(presence)} when {back} of 3 were back")
+        expect(that=matches(presence, wanted), seen=f"{short_presence(presence)} when {back} of 3 were back")
         expect_presence(presence, t)
         await t.join(visitor)
-    await t.sees(count=3, low=3, high=3, method="counted", moods={t.terms.moods[0]: 3})
+    await t.wait_for(count=3, low=3, high=3, method="counted", moods={t.terms.moods[0]: 3})
