@@ -4,6 +4,8 @@ import importlib
 
 import click
 
+from breathing_room.cli.suggestions import SuggestingGroup
+
 SUBCOMMANDS = (
     "serve",
     "crowd",
@@ -20,16 +22,16 @@ SUBCOMMANDS = (
 )
 
 
-class Subcommands(click.Group):
-    """Imports a subcommand's file only when it is asked for, so that `--help` and `serve` start fast."""
+class Subcommands(SuggestingGroup):
+    """Imports a subcommand's module only when it is run, so that `--help` and `serve` start fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the subcommands, in the order of a first day."""
+        """Return the names of the subcommands, those that a new user needs first at the top."""
         del ctx
         return list(SUBCOMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one subcommand; every file has its `command`."""
+        """Import one subcommand; every module defines a `command`."""
         del ctx
         if cmd_name not in SUBCOMMANDS:
             return None
@@ -41,4 +43,4 @@ class Subcommands(click.Group):
 @click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="breathing-room")
 def main() -> None:
-    """Tell people how many others are here with them right now, and how they feel."""
+    """Count the people who are on a page right now, live and anonymously, and their moods."""

@@ -1,4 +1,4 @@
-"""`breathing-room history`: who is usually here."""
+"""`breathing-room history`: how many people are usually here."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ from urllib.error import HTTPError
 
 import click
 
+from breathing_room.cli.suggestions import SuggestingGroup
 from breathing_room.client.protocol import http_url
 from breathing_room.core.errors import ClientError, HostError, StoreError
 from breathing_room.core.history import History
@@ -17,7 +18,7 @@ from breathing_room.core.wire import DEFAULT_ROOM, check_room, encode, history_b
 from breathing_room.stores import SqliteStore
 from breathing_room.targets.folder import write_whole
 
-# As in the server, whose files take long to import.
+# The same as in the server, whose modules are slow to import.
 HISTORY: Final = "history/"
 SERVER_DEFAULT_ROOM: Final = "lobby"
 
@@ -26,9 +27,9 @@ ANSWER_BYTES_MAX: Final = 1 << 20
 """168 hours of 33 moods are a fifth of that."""
 
 
-@click.group(name="history")
+@click.group(name="history", cls=SuggestingGroup)
 def command() -> None:
-    """Take the averages by hour of the week out of a room."""
+    """Export the averages of a room by hour of the week."""
 
 
 @command.command(
@@ -40,9 +41,9 @@ def command() -> None:
     default="breathing-room.db",
     show_default=True,
     envvar="BREATHING_ROOM_DATA",
-    help="The file that the server keeps; it may be running.",
+    help="The data file of the server, which may be running.",
 )
-@click.option("--url", help="A server's address, to ask in place of a file.")
+@click.option("--url", help="A server's URL, to read from in place of a file.")
 @click.option(
     "--room",
     metavar="NAME",
@@ -50,19 +51,25 @@ def command() -> None:
     help="The room. Default: with --url the server's default room, otherwise lobby.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), default="-", show_default=True, help="Where to; - prints it."
+    "--output",
+    type=click.Path(path_type=Path),
+    default="-",
+    show_default=True,
+    help="The output file; - for standard output.",
 )
 def export(data: Path, url: str | None, room: str | None, output: Path) -> None:
     """Write the averages of a room as one JSON object, for clients that cannot reach a server.
 
-    It is what GET /v1/rooms/ROOM/history answers. A page that is offline may show it, labelled as what is usual; it is
-    nobody's presence, and names nobody.
+    It is the response of GET /v1/rooms/ROOM/history. An offline page may show it, labeled as usual and not as live. It
+    holds averages only, and no visitor ids.
     """
     try:
         if room is not None:
             check_room(room)
         body = encode(
-            asked(url, room) if url is not None else asyncio.run(stored(data, room or SERVER_DEFAULT_ROOM))
+            fetch_history(url, room)
+            if url is not None
+            else asyncio.run(read_history(data, room or SERVER_DEFAULT_ROOM))
         )
         if output == Path("-"):
             click.echo(body)
@@ -76,12 +83,12 @@ def export(data: Path, url: str | None, room: str | None, output: Path) -> None:
         raise click.ClickException(f"{output}: {error.strerror}") from None
 
 
-async def stored(path: Path, room: str) -> dict[str, Any]:
-    """Read the averages out of a data file.
+async def read_history(path: Path, room: str) -> dict[str, Any]:
+    """Read the averages of a room from a data file.
 
     Raises:
-        HostError: It holds none of that room, or damaged ones.
-        StoreError: The file is not there, or is not ours.
+        HostError: The file has no averages of that room, or they are damaged.
+        StoreError: The file does not exist, or is no data file.
     """
     store = await SqliteStore.open(path, read_only=True)
     try:
@@ -89,19 +96,21 @@ async def stored(path: Path, room: str) -> dict[str, Any]:
     finally:
         await store.close()
     if value is None:
-        raise HostError(f"{path} holds no history of room {room}")
+        raise HostError(
+            f"{path} has no history of room {room}: see `breathing-room snapshot` for what it holds"
+        )
     return history_body(room, History.decode(value))
 
 
-def asked(url: str, room: str | None) -> dict[str, Any]:
-    """Ask a server for the averages of a room, or with None of its default room.
+def fetch_history(url: str, room: str | None) -> dict[str, Any]:
+    """Fetch the averages of a room from a server; None is its default room.
 
     Raises:
-        HostError: The address is none, or what answers there is no history.
+        HostError: The URL is not a server's, or its response is no history.
     """
     address = http_url(url, f"/v1/rooms/{room or DEFAULT_ROOM}/history")
     try:
-        # `http_url` made this address: it is no file.
+        # `http_url` has checked the scheme: this is no file.
         with urllib.request.urlopen(address, timeout=ANSWER_S) as answer:  # noqa: S310
             body = json.loads(answer.read(ANSWER_BYTES_MAX))
     except HTTPError as error:
@@ -110,13 +119,15 @@ def asked(url: str, room: str | None) -> dict[str, Any]:
             f"{url} has no history of {f'room {room}' if room else 'its default room'}: status {error.code}"
         ) from None
     except (OSError, HTTPException) as error:
-        raise HostError(f"no answer from {url}: {error}") from None
+        raise HostError(f"no response from {url}: {error}") from None
     except (ValueError, RecursionError):
-        raise HostError(f"what answers at {url} is no history") from None
+        raise HostError(
+            f"the response of {url} is no history: expected the URL of a Breathing Room server"
+        ) from None
     if (
         not isinstance(body, dict)
         or body.get("room") != (room or body.get("room"))
         or not isinstance(body.get("hours"), list)
     ):
-        raise HostError(f"what answers at {url} is no history")
+        raise HostError(f"the response of {url} is no history: expected the URL of a Breathing Room server")
     return body

@@ -1,4 +1,4 @@
-"""`breathing-room migrate`: see a room through from Workers KV into its object."""
+"""`breathing-room migrate`: follow the migration of a room from Workers KV into its Durable Object."""
 
 import json
 import os
@@ -17,18 +17,18 @@ from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.wire import DEFAULT_ROOM, check_room
 
 STEADY_SAMPLES: Final = 3
-"""Looks in a row at which nobody reports to the old one any more, before it is called done."""
+"""Samples in a row without a report to the old Worker, after which the migration is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """What both say at one moment.
+    """The state of a migration at one moment.
 
     Attributes:
-        old: The presence that the old one publishes; None where it does not answer.
-        new: The presence that the new one publishes.
-        syncing: Whether the new one still hears what is reported to the old one.
-        elsewhere: People of its panel who reported to the old one last.
+        old: The presence of the old Worker; None if it does not respond.
+        new: The presence of the new Worker.
+        syncing: Whether the new Worker still reads the reports of the old one.
+        elsewhere: Seats of its panel whose last report went to the old Worker.
     """
 
     old: dict[str, Any] | None
@@ -38,11 +38,11 @@ class MigrationStatus:
 
     @classmethod
     def take(cls, old_url: str, new_url: str, room: str, token: str) -> Self:
-        """Ask both.
+        """Fetch the state from both Workers.
 
         Raises:
-            ClickException: The new one does not answer, or not to this token; or the rooms differ.
-            UsageError: An address is none.
+            ClickException: The new Worker does not respond, or rejects the token; or the rooms differ.
+            UsageError: A URL is not valid.
         """
         try:
             addresses = [http_url(url, f"/v1/rooms/{room}") for url in (old_url, new_url)]
@@ -56,7 +56,7 @@ class MigrationStatus:
         try:
             new = _presence(addresses[1])
         except OSError as error:
-            raise click.ClickException(f"no answer from {addresses[1]}: {error}") from None
+            raise click.ClickException(f"no response from {addresses[1]}: {error}") from None
         if old is not None and old.get("room") != new.get("room"):
             raise click.ClickException(
                 f"the default rooms differ, {old.get('room')} and {new.get('room')}: name one with --room"
@@ -65,21 +65,21 @@ class MigrationStatus:
 
     @property
     def agrees(self) -> bool:
-        """Whether some count lies in both intervals. Who does not know contradicts nobody."""
+        """Whether the intervals overlap; an unknown or missing one overlaps with every other."""
         if self.old is None or None in (self.old["low"], self.old["high"], self.new["low"], self.new["high"]):
             return True
         return bool(self.old["low"] <= self.new["high"] and self.new["low"] <= self.old["high"])
 
     @property
     def is_steady(self) -> bool:
-        """Whether nobody reports to the old one any more."""
+        """Whether no visitor reports to the old Worker any more."""
         return not self.syncing or self.elsewhere == 0
 
     def __str__(self) -> str:
-        """Say it in a line."""
-        old = "does not answer" if self.old is None else _said(self.old)
-        verdict = "" if self.agrees else "  THEY DISAGREE"
-        return f"old: {old}  new: {_said(self.new)}  report to the old one: {self.elsewhere:,}{verdict}"
+        """Return the state as a line."""
+        old = "does not respond" if self.old is None else _words(self.old)
+        verdict = "" if self.agrees else "  THE INTERVALS DO NOT OVERLAP"
+        return f"old: {old}  new: {_words(self.new)}  report to the old one: {self.elsewhere:,}{verdict}"
 
 
 @click.command(
@@ -89,44 +89,54 @@ class MigrationStatus:
 @click.argument("new_url")
 @click.option("--room", metavar="NAME", help="The room's name. Default: the default room of both.")
 @click.option(
-    "--every", "every_ms", type=Length(), default="5s", show_default=True, help="How often to look."
+    "--every",
+    "every_ms",
+    type=Length(),
+    default="5s",
+    show_default=True,
+    help="The time between two samples.",
 )
-@click.option("--once", is_flag=True, help="Look once: exit status 0 if it is done, 3 if not.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Take one sample: exit status 0 if no visitor reports to OLD_URL, 3 otherwise.",
+)
 def command(old_url: str, new_url: str, room: str | None, every_ms: int, *, once: bool) -> None:
-    """Move a room from Workers KV (`backend=kv`) into its Durable Object, while both answer.
+    """Migrate a room from Workers KV (`backend=kv`) into its Durable Object, while both serve it.
 
-    OLD_URL is the Worker that keeps rooms in KV, NEW_URL one without `backend=kv` over the same namespace, with the operator's token as
-    its secret BREATHING_ROOM_ADMIN_TOKEN; the same is expected in the environment here. The first look makes the object take the room over.
-    From then on each hears what is reported to the other, so that your page can move its people at leisure. A line is printed for
-    each look, and it ends when nobody reports to the old one any more: then that can be deleted.
+    OLD_URL is the Worker with rooms in KV, NEW_URL one without `backend=kv` over the same namespace. NEW_URL needs the
+    operator's token as its secret BREATHING_ROOM_ADMIN_TOKEN, and this command the same in the environment. The first
+    sample makes the object take over the room. From then on reports to one also reach the other, so that pages can
+    switch at any time. Each sample prints a line. The command ends when no visitor reports to OLD_URL any more, which can
+    then be deleted.
     """
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
-        raise click.UsageError(f"the operator's token is expected in {TOKEN_VARIABLE}")
+        raise click.UsageError(f"no operator's token: set {TOKEN_VARIABLE} to that of NEW_URL")
     try:
         room = DEFAULT_ROOM if room is None else check_room(room)
     except ClientError as error:
         raise click.UsageError(str(error)) from None
-    calm = 0
-    look = MigrationStatus.take(old_url, new_url, room, token)
-    if not look.syncing:
+    steady = 0
+    status = MigrationStatus.take(old_url, new_url, room, token)
+    if not status.syncing:
         raise click.ClickException(
             "the new room syncs with no other: its KV holds nothing of this room, or reconcile does not run at the old one"
         )
     while True:
-        click.echo(f"{time.strftime('%H:%M:%S', time.gmtime())}  {look}")
-        calm = calm + 1 if look.is_steady else 0
+        click.echo(f"{time.strftime('%H:%M:%S', time.gmtime())}  {status}")
+        steady = steady + 1 if status.is_steady else 0
         if once:
-            raise SystemExit(0 if calm else 3)
-        if calm == STEADY_SAMPLES:
+            raise SystemExit(0 if steady else 3)
+        if steady == STEADY_SAMPLES:
             break
         time.sleep(every_ms / 1_000)
-        look = MigrationStatus.take(old_url, new_url, room, token)
+        status = MigrationStatus.take(old_url, new_url, room, token)
     click.echo("No visitor reports to the old room any more. It can be deleted, and its cron with it.")
 
 
-def _said(presence: dict[str, Any]) -> str:
-    """Say a presence in a few words."""
+def _words(presence: dict[str, Any]) -> str:
+    """Return the count, interval and method of a presence."""
     count, low, high = presence["count"], presence["low"], presence["high"]
     if count is None:
         return str(presence["method"])
@@ -134,13 +144,13 @@ def _said(presence: dict[str, Any]) -> str:
 
 
 def _presence(address: str) -> dict[str, Any]:
-    """Ask who is there.
+    """Fetch a presence.
 
     Raises:
-        OSError: There is no answer, or none that makes sense.
+        OSError: The request fails, or the response is no JSON object.
     """
     try:
-        # `http_url` made this address: it is no file.
+        # `http_url` has checked the scheme: this is no file.
         with urllib.request.urlopen(address, timeout=ANSWER_S) as answer:  # noqa: S310
             return dict(json.loads(answer.read(BYTES_MAX)))
     except (HTTPException, ValueError) as error:

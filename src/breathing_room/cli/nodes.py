@@ -1,4 +1,4 @@
-"""`breathing-room nodes`: who of a cluster publishes what, and how old that is."""
+"""`breathing-room nodes`: the replicas of a cluster, what each publishes, and how old that is."""
 
 import asyncio
 import json
@@ -15,29 +15,31 @@ from breathing_room.core.replication.membership import Membership
 from breathing_room.logs.redis_stream import RedisStream
 from breathing_room.stores.redis_link import RedisLink
 
-COLUMNS: Final = ("node", "heard", "lease", "people", "silent", "seats", "rooms")
+COLUMNS: Final = ("node", "last delta", "lease", "people", "suspect", "seats", "rooms")
 
-# What is written here is not kept any longer, nor is anything thrown away: that is for the nodes.
+# Trimming the log is left to the nodes.
 KEPT_MS: Final = 120_000
 
 
 @click.command(name="nodes", epilog="Example: breathing-room nodes redis://127.0.0.1:6379 --forget web-3")
 @click.argument("address", envvar="BREATHING_ROOM_REDIS", metavar="[REDIS]")
 @click.option(
-    "--forget", metavar="NODE", help="Let the others forget a node that died, before its lease ends."
+    "--forget", metavar="NODE", help="Remove a node that died from the others, before its lease ends."
 )
 @click.option(
-    "--drain", metavar="NODE", help="Let a node send its people to the others, and take no more of them."
+    "--drain",
+    metavar="NODE",
+    help="Drain a node: its clients reconnect to the others, and it accepts no new ones.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(address: str, *, forget: str | None, drain: str | None, as_json: bool) -> None:
-    """Show the servers that hold a room together: who was heard of, how long ago, and what each tells of its people.
+    """Show the nodes that serve a room together: when each last published, its lease, and its sums by room.
 
-    REDIS is the address that the servers have, or BREATHING_ROOM_REDIS. Nobody is shown, only sums.
+    REDIS is the URL that the servers use, or BREATHING_ROOM_REDIS. Only sums are shown, no visitors.
     """
-    orders = [AdminCommand(verb, name) for verb, name in (("forget", forget), ("drain", drain)) if name]
+    commands = [AdminCommand(verb, name) for verb, name in (("forget", forget), ("drain", drain)) if name]
     try:
-        report = asyncio.run(ask(address, orders))
+        report = asyncio.run(query(address, commands))
     except HostError as error:
         raise click.UsageError(str(error)) from None
     except StoreError as error:
@@ -50,21 +52,21 @@ def command(address: str, *, forget: str | None, drain: str | None, as_json: boo
     show(console, COLUMNS, [row(node) for node in report["nodes"]])
     if report["refused"]:
         click.echo(
-            f"{report['refused']:,} entries of the log are of no use: damaged, or of a later version",
+            f"{report['refused']:,} entries of the log were skipped: damaged, or of a later version",
             err=True,
         )
 
 
-async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
-    """Read what the nodes said of late, and give orders.
+async def query(address: str, commands: Sequence[AdminCommand]) -> dict[str, Any]:
+    """Read the recent deltas of the nodes, and append commands to their log.
 
     Args:
-        address: Where their Redis is.
-        orders: What to tell them.
+        address: The URL of their Redis.
+        commands: The commands to append.
 
     Raises:
-        HostError: The address is none, or an order names a node that was not heard of.
-        StoreError: Redis is away, slow, or refuses.
+        HostError: The URL is not valid, or a command names a node that is not in the log.
+        StoreError: Redis does not respond, is slow, or rejects a command.
     """
     link = RedisLink(address)
     try:
@@ -74,19 +76,19 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
         nodes, refused = Membership(("", 0), suspect_after_ms=KEPT_MS, seat_lease_ms=0, now_ms=redis_ms), 0
         for entry, value in entries:
             try:
-                said = decode(value, no_moods)
+                message = decode(value, no_moods)
             except HostError:
                 refused += 1
                 continue
-            if isinstance(said, Delta):
-                nodes.receive(said, entry, received_at_ms=entry[0], now_ms=redis_ms)
-            elif said.verb == "forget":
-                nodes.remove(said.name)
+            if isinstance(message, Delta):
+                nodes.receive(message, entry, received_at_ms=entry[0], now_ms=redis_ms)
+            elif message.verb == "forget":
+                nodes.remove(message.name)
         known = {node.id[0] for node in nodes}
-        for order in orders:
+        for order in commands:
             if order.name not in known:
                 raise HostError(
-                    f"nothing was heard of a node {order.name}; there are {', '.join(sorted(known)) or 'none'}"
+                    f"no node {order.name} in the log; expected one of {', '.join(sorted(known)) or 'none'}"
                 )
             await log.write(encode_admin_command(order))
     finally:
@@ -119,13 +121,13 @@ async def ask(address: str, orders: Sequence[AdminCommand]) -> dict[str, Any]:
 
 
 def no_moods(room: str) -> tuple[str, ...]:
-    """Declare none: here all people of a node are unspoken."""
+    """Return no moods: here all people of a node are unspoken."""
     del room
     return ()
 
 
 def row(node: dict[str, Any]) -> tuple[str, ...]:
-    """Write a node for people to read."""
+    """Return a node as a row of the table."""
     rooms = node["rooms"].values()
     over = node["heard_ago_ms"] > node["lease_ms"]
     return (

@@ -1,4 +1,4 @@
-"""`breathing-room watch --admin`: what the operator's page shows, in the terminal."""
+"""`breathing-room watch --admin`: the operator's page in the terminal."""
 
 import json
 import os
@@ -20,14 +20,14 @@ from rich.text import Text
 from breathing_room.client.protocol import http_url
 from breathing_room.core.errors import HostError
 
-TOKEN_VARIABLE: Final = "BREATHING_ROOM_ADMIN_TOKEN"  # noqa: S105 - where the token is, and not what it is
+TOKEN_VARIABLE: Final = "BREATHING_ROOM_ADMIN_TOKEN"  # noqa: S105 - the name of a variable, not a token
 EVERY_S: Final = 5.0
 ANSWER_S: Final = 10.0
 BYTES_MAX: Final = 16_777_216
 
 STEPS: Final = "▁▂▃▄▅▆▇█"
 LETTERS: Final = 72
-"""A letter for 20 minutes of the last 24 hours."""
+"""One letter for each 20 minutes of the last 24 hours."""
 
 DAY_MS: Final = 86_400_000
 ROOMS_SHOWN: Final = 12
@@ -36,21 +36,21 @@ TOTALS: Final = ("joins", "reports", "reports_shed", "pushes", "snapshots_failed
 
 
 def watch_server(url: str, *, room: str | None, once: bool, as_json: bool, console: Console) -> None:
-    """Show a server over and over, until Ctrl-C.
+    """Show a server, refreshed every few seconds, until Ctrl-C.
 
     Args:
-        url: The server's address.
-        room: The room that is shown at length; None for the server's default room.
+        url: The server's URL.
+        room: The room that is shown in detail; None for the server's default room.
         once: Whether to show it once only.
-        as_json: Whether to print what the server answers.
-        console: Where to.
+        as_json: Whether to print the server's response as JSON.
+        console: The terminal.
 
     Raises:
-        ClickException: The address is none, there is no token, it is wrong, or nobody answers at first.
+        ClickException: The URL is not a server's, the token is missing or wrong, or the first request fails.
     """
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
-        raise click.UsageError(f"the operator's token is expected in {TOKEN_VARIABLE}")
+        raise click.UsageError(f"no operator's token: set {TOKEN_VARIABLE} to the server's admin_token")
     try:
         address = http_url(url, "/admin.json") + ("" if room is None else f"?{urlencode({'room': room})}")
     except HostError as error:
@@ -77,61 +77,63 @@ def watch_server(url: str, *, room: str | None, once: bool, as_json: bool, conso
 
 
 def fetch(address: str, token: str) -> dict[str, Any]:
-    """Ask for what the page shows.
+    """Fetch the JSON of the operator's page.
 
     Raises:
-        ClickException: There is no answer, or it is no.
+        ClickException: The request fails, or is refused.
     """
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
-        # `http_url` made this address: it is no file.
+        # `http_url` has checked the scheme: this is no file.
         with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
             return dict(json.loads(answer.read(BYTES_MAX)))
     except HTTPError as error:
         raise click.ClickException(_refusal(error)) from None
     except (OSError, HTTPException, ValueError) as error:
-        raise click.ClickException(f"no answer from {address.partition('?')[0]}: {error}") from None
+        raise click.ClickException(f"no response from {address.partition('?')[0]}: {error}") from None
 
 
 def _refusal(error: HTTPError) -> str:
-    """Say why a server does not answer with what it was asked for."""
+    """Return the reason for which a server refused a request."""
     try:
         with error:
-            told = json.loads(error.read(65_536))["error"]
-        code, message = str(told["code"]), str(told["message"])
+            body = json.loads(error.read(65_536))["error"]
+        code, message = str(body["code"]), str(body["message"])
     except (OSError, ValueError, LookupError, TypeError):
-        return f"the server answers with status {error.code}"
-    return "this server has no operator's page: it has no admin_token" if code == "not_found" else message
+        return f"the server responded with status {error.code}"
+    if code == "not_found":
+        return "this server has no operator's page: set its admin_token, and restart it"
+    return message
 
 
-def trend(looks: Sequence[Mapping[str, Any]], now_ms: int) -> str:
+def trend(samples: Sequence[Mapping[str, Any]], now_ms: int) -> str:
     """Draw the last 24 hours as a line of letters: the highest count of every 20 minutes, a dot where none is known."""
     highest: list[int | None] = [None] * LETTERS
-    for look in looks:
-        index = LETTERS - 1 - (now_ms - look["at_ms"]) * LETTERS // DAY_MS
-        if look["count"] is not None and 0 <= index < LETTERS:
-            highest[index] = max(highest[index] or 0, look["count"])
+    for sample in samples:
+        index = LETTERS - 1 - (now_ms - sample["at_ms"]) * LETTERS // DAY_MS
+        if sample["count"] is not None and 0 <= index < LETTERS:
+            highest[index] = max(highest[index] or 0, sample["count"])
     top = max((count for count in highest if count), default=1)
     return "".join("·" if count is None else STEPS[(len(STEPS) - 1) * count // top] for count in highest)
 
 
 def span(low: int, high: int | None) -> str:
-    """Say between which numbers something lies."""
+    """Format an interval."""
     return f"at least {low:,}" if high is None else f"{low:,} to {high:,}" if low != high else "exactly"
 
 
 def came(people: Mapping[str, Any]) -> str:
-    """Say how many different people came, as well as it is known."""
+    """Format the number of different visitors, or its lower bound."""
     return f"at least {people['low']:,}" if people["high"] is None else f"{people['count']:,}"
 
 
 def known(count: int | None) -> str:
-    """Say a count, or that there is none."""
+    """Format a count; `?` if it is unknown."""
     return "?" if count is None else f"{count:,}"
 
 
 def view(body: Mapping[str, Any], trouble: str = "") -> RenderableType:
-    """Draw a server as it was at its last answer."""
+    """Draw the last response of a server, and the error of the current request."""
     room = body["room"]
     presence, today, peak = room["presence"], room["today"], room["today"]["peak"]
     head = Text.assemble(
@@ -155,7 +157,7 @@ def view(body: Mapping[str, Any], trouble: str = "") -> RenderableType:
         _server(body),
     ]
     if trouble:
-        parts.append(Text(f"{trouble}; trying again", style="yellow"))
+        parts.append(Text(f"{trouble}; retrying", style="yellow"))
     return Panel(Group(*parts), title=room["room"], expand=False, padding=(1, 2))
 
 

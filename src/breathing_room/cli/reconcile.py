@@ -1,4 +1,4 @@
-"""`breathing-room reconcile`: the job of the stateless mode."""
+"""`breathing-room reconcile`: the controller of store mode."""
 
 import asyncio
 import contextlib
@@ -29,12 +29,14 @@ class Length(click.ParamType[int]):
     name = "LENGTH"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read one."""
+        """Parse a length; an integer is one already."""
         if isinstance(value, int):
             return value
         found = LENGTH.fullmatch(value)
         if found is None or not int(found[1]):
-            self.fail(f"{value!r} is no length of time, such as 60s", param, ctx)
+            self.fail(
+                f"{value!r} is not a length of time: expected one such as 500ms, 60s or 1min", param, ctx
+            )
         return int(found[1]) * UNITS_MS[found[2]]
 
 
@@ -49,22 +51,22 @@ class Length(click.ParamType[int]):
     "--every",
     "every_ms",
     type=Length(),
-    help="Go on, with so much between two runs; without it, one run. At most --reconcile-ms.",
+    help="Run repeatedly, with this time between two runs, at most --reconcile-ms.  [default: run once]",
 )
 @store_mode_options
 def command(config_path: Path | None, data: str | None, every_ms: int | None, **own: str | None) -> None:
-    """Look after the rates of writers without a memory (`breathing-room serve --stateless`).
+    """Reconcile a store-mode room: read what the writers (`breathing-room serve --stateless`) stored, and set its rates.
 
-    Each run reads what the writers stored, says the rates anew and prints a line. Exactly one process may do this: a
-    scheduler that calls it once a minute, or one that goes on with --every. If it stops, people are still counted without bias,
-    but the panel is not held to its size. It must be given the settings of the writers, best through the environment or
-    one file.
+    Each run reads all reports, sets the sampling rates, counts expired leases and prints a line. Exactly one process may
+    run it: a scheduler once a minute, or one process with --every. If it stops, people are still counted without bias,
+    but the panel outgrows its size. It needs the same settings as the writers: set them in the environment, or in one file.
     """
     try:
         config = load_store_mode_config(config_path, {"data": data, **own})
         if every_ms is not None and every_ms > config.reconcile_ms:
             raise ConfigError(
-                f"--every must not exceed reconcile_ms, {config.reconcile_ms:,}: records would be gone by then"
+                f"--every must be at most reconcile_ms, {config.reconcile_ms:,} ms, for which records are kept: raise "
+                "reconcile_ms for the writers too"
             )
         asyncio.run(run(config, every_ms))
     except HostError as error:
@@ -74,10 +76,10 @@ def command(config_path: Path | None, data: str | None, every_ms: int | None, **
 
 
 async def run(config: StoreModeConfig, every_ms: int | None) -> None:
-    """Run once, or again and again until a signal ends it.
+    """Run once, or repeatedly until a signal ends it.
 
     Raises:
-        StoreError: The store cannot be opened; or, of a single run, fails.
+        StoreError: The store cannot be opened; or a single run fails.
     """
     store = await open_store(config.server.data)
     try:
@@ -87,32 +89,34 @@ async def run(config: StoreModeConfig, every_ms: int | None) -> None:
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        await keep_on(store, config, every_ms, stopping)
+        await run_repeatedly(store, config, every_ms, stopping)
     finally:
         await store.close()
 
 
-async def keep_on(store: Store, config: StoreModeConfig, every_ms: int, stopping: asyncio.Event) -> None:
-    """Run until told to stop. A store that fails is said, and tried again the next time."""
+async def run_repeatedly(
+    store: Store, config: StoreModeConfig, every_ms: int, stopping: asyncio.Event
+) -> None:
+    """Run until an event is set. An error of the store is printed, and the next run tries again."""
     due_s = time.monotonic()
     while not stopping.is_set():
         try:
             click.echo(line(await reconcile(store, config)))
             sys.stdout.flush()
         except StoreError as error:
-            click.echo(f"the store does not answer: {error}", err=True)
-        # A run that took long is followed by the next at once, not by all that were missed.
+            click.echo(f"the store does not respond: {error}; retrying", err=True)
+        # A run that took too long is followed by the next at once, not by all that were missed.
         due_s = max(due_s + every_ms / 1_000, time.monotonic())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), due_s - time.monotonic())
 
 
 def line(control: Control) -> str:
-    """Say in a line what the job said."""
+    """Return a control record as a line: its time, epoch and rates."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(control.as_of_ms / 1_000))
     rooms = [
         f"{name}: rate {room.rates[0][1]:.4g}, {room.arrivals_per_ms * 60_000:,.1f} reports a minute, "
-        f"{len(room.expired):,} ended in silence"
+        f"{len(room.expired):,} leases expired"
         for name, room in control.rooms.items()
     ]
     return f"{at} epoch {control.epoch}; {'; '.join(rooms) or 'no reports'}"

@@ -34,21 +34,23 @@ from breathing_room.hosts.server.logging import set_up_logging
     group="place",
     is_flag=True,
     envvar=STORE_MODE_VARIABLE,
-    help="Be one of several writers without a memory, over one store; `breathing-room reconcile` must run beside them.",
+    help="Store mode: be one of several stateless writers over one store; `breathing-room reconcile` must run beside them.",
 )
 @store_mode_options
 def command(config_path: Path | None, *, stateless: bool, **given: str | None) -> None:
     """Serve rooms, and the page, until Ctrl-C.
 
-    Nothing else needs to be set up: the room is kept in one file beside the server, and survives a restart.
+    No setup is needed: the data is in one file in the current folder, and survives a restart.
     Every option can also be set in the environment (BREATHING_ROOM_LEASE_MS=2000) or in a file (lease_ms = 2000);
-    the command line goes before the environment, and the environment before the file. The key for signed
-    visitor ids is no option: it is BREATHING_ROOM_SIGNING_KEY, or signing_key in the file.
+    the command line overrides the environment, and the environment the file. Secrets are no options: the key for
+    signed visitor ids is BREATHING_ROOM_SIGNING_KEY, or signing_key in the file.
     """
     if not stateless:
         for name in STORE_MODE_FIELDS:
             if given.pop(name) is not None:
-                raise click.UsageError(f"--{name.replace('_', '-')} needs --stateless")
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} is a setting of store mode: add --stateless"
+                )
     try:
         with contextlib.suppress(KeyboardInterrupt):
             if stateless:
@@ -61,7 +63,7 @@ def command(config_path: Path | None, *, stateless: bool, **given: str | None) -
         raise click.ClickException(str(error)) from None
 
 
-# The servers are imported late, so that `--help` does not wait for HTTP to load.
+# The servers are imported late, so that `--help` does not wait for the HTTP libraries.
 
 
 def _serve(config_path: Path | None, given: dict[str, str | None]) -> None:
@@ -84,12 +86,12 @@ def _serve_stateless(config_path: Path | None, given: dict[str, str | None]) -> 
 def _greet(url: str, capacity: Capacity) -> None:
     click.echo(f"Breathing Room listens on {click.style(url, bold=True)}")
     click.echo(
-        f"It can hold {capacity.sockets:,} people on sockets ({capacity.files:,} open files). Ctrl-C stops it."
+        f"It can hold {capacity.sockets:,} connections ({capacity.files:,} open files). Ctrl-C stops it."
     )
     sys.stdout.flush()
 
 
 def _greet_stateless(url: str) -> None:
-    click.echo(f"Breathing Room, a writer without a memory, listens on {click.style(url, bold=True)}")
-    click.echo("People are counted while `breathing-room reconcile` runs beside it. Ctrl-C stops it.")
+    click.echo(f"Breathing Room, a stateless writer, listens on {click.style(url, bold=True)}")
+    click.echo("Visitors are counted while `breathing-room reconcile` runs beside it. Ctrl-C stops it.")
     sys.stdout.flush()

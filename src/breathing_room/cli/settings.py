@@ -1,4 +1,4 @@
-"""What the subcommands that read a server's settings share."""
+"""Options and loading of settings, for the subcommands that read them."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -19,7 +19,7 @@ CONFIG_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}CONFIG"
 STORE_MODE_VARIABLE: Final = f"{ENVIRONMENT_PREFIX}STATELESS"
 
 VARIABLES_OF_COMMANDS: Final = frozenset({CONFIG_VARIABLE, STORE_MODE_VARIABLE})
-"""Variables with our prefix that are no settings."""
+"""Variables with our prefix that are options of commands, and no settings."""
 
 
 class GroupedOption(click.Option):
@@ -32,10 +32,10 @@ class GroupedOption(click.Option):
 
 
 class SettingsCommand(click.Command):
-    """A command whose ``--help`` has its settings in groups, and its other options before them."""
+    """A command whose ``--help`` lists its settings in groups, after its other options."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each group under its heading; click strips the style where the output is no terminal."""
+        """Write each group under its heading; click strips the style if the output is no terminal."""
         rows: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             if (row := parameter.get_help_record(ctx)) is not None:
@@ -59,17 +59,17 @@ config_option = click.option(
 
 
 def setting_options(command: Command) -> Command:
-    """Give a command an option for every setting of a server but the secret ones."""
+    """Add an option for every setting of a server, except secrets."""
     return _options(command, settings())
 
 
 def store_mode_options(command: Command) -> Command:
-    """Give a command an option for everything that writers and job must agree on."""
-    return _options(command, STORE_MODE_FIELDS.values(), "Stateless mode: ")
+    """Add an option for every setting of store mode, which writers and controller must share."""
+    return _options(command, STORE_MODE_FIELDS.values(), "Store mode: ")
 
 
 def _options(command: Command, declared: Iterable[Setting], prefix: str = "") -> Command:
-    """Add options whose text is read later, with that of the environment: an option that is not typed is None."""
+    """Add options whose text is parsed later, with that of the environment: an option that is not given is None."""
     for one in reversed([one for one in declared if not one.secret]):
         command = click.option(
             "--" + one.name.replace("_", "-"),
@@ -89,7 +89,7 @@ def _metavar(declared: Setting) -> str:
 
 
 def _help(declared: Setting, prefix: str) -> str:
-    """Say what an option sets, its range and its default."""
+    """Return the help of an option: its meaning, range and default."""
     meaning = prefix + declared.meaning
     shown = shown_default(declared, separator=", ")
     return "  ".join(
@@ -102,7 +102,7 @@ def _help(declared: Setting, prefix: str) -> str:
 
 
 def shown_default(declared: Setting, *, separator: str) -> str:
-    """Write a default as it is typed; empty where it is empty."""
+    """Return a default as it would be typed; empty if it is empty."""
     match declared.default:
         case bool() as switch:
             return str(switch).lower()
@@ -113,16 +113,16 @@ def shown_default(declared: Setting, *, separator: str) -> str:
 
 
 def load_config(config_path: Path | None, given: Mapping[str, str | None]) -> ServerConfig:
-    """Put the settings together from the command line, the environment and the file.
+    """Load the settings of a server from the command line, the environment and the file.
 
     Args:
         config_path: The file.
         given: Settings as text; None for those that the command line does not name.
 
     Raises:
-        ConfigError: A setting is wrong.
+        ConfigError: A setting is unknown or not valid.
     """
-    # Servers and writers may share one environment and one file: what only writers know is no mistake of a server's.
+    # Servers and writers may share one environment and one file: settings of store mode are no error here.
     others = VARIABLES_OF_COMMANDS | set(map(variable_of, STORE_MODE_FIELDS))
     return ServerConfig.load(
         flags=_parsed(given, FIELDS),
@@ -133,14 +133,14 @@ def load_config(config_path: Path | None, given: Mapping[str, str | None]) -> Se
 
 
 def load_store_mode_config(config_path: Path | None, given: Mapping[str, str | None]) -> StoreModeConfig:
-    """Put together how writers and job work.
+    """Load the settings of store mode, and of the server, as ``load_config`` does.
 
     Args:
-        config_path: The file, as for ``load_config``.
-        given: Likewise, with the settings of writers among them.
+        config_path: The file.
+        given: Settings as text; None for those that the command line does not name.
 
     Raises:
-        ConfigError: A setting is wrong.
+        ConfigError: A setting is unknown or not valid.
     """
     config = StoreModeConfig.load(
         flags=_parsed(given, FIELDS | STORE_MODE_FIELDS),
@@ -148,7 +148,7 @@ def load_store_mode_config(config_path: Path | None, given: Mapping[str, str | N
         path=config_path,
     )
     if config.server.data == ":memory:":
-        raise ConfigError("data must be a store that all writers and their job share, and not :memory:")
+        raise ConfigError("data must be a store that all writers and `reconcile` share, not :memory:")
     return config
 
 

@@ -1,4 +1,4 @@
-"""`breathing-room sign`: an id that a server with a signing key counts."""
+"""`breathing-room sign`: a signed visitor id."""
 
 from pathlib import Path
 
@@ -15,13 +15,15 @@ from breathing_room.hosts.common.access.signing import sign_visitor
 def command(room: str, config_path: Path | None) -> None:
     """Print a signed visitor id for ROOM, for one visitor.
 
-    The key is that of the server: BREATHING_ROOM_SIGNING_KEY, or signing_key in the file. A site calls
-    breathing_room.sign_visitor, or does the same in its own language; this is for trying it out.
+    The key is that of the server: BREATHING_ROOM_SIGNING_KEY, or signing_key in the file. In production a site calls
+    breathing_room.sign_visitor, or computes the same in its own language; this command is for tests by hand.
     """
     try:
         config = load_config(config_path, {})
         if not config.signing_key:
-            raise click.UsageError("there is no signing_key, neither in the environment nor in the file")
+            raise click.UsageError(
+                "no signing_key: set BREATHING_ROOM_SIGNING_KEY, or signing_key in the file of --config"
+            )
         click.echo(sign_visitor(config.signing_key, room))
     except ConfigError as error:
         raise click.UsageError(str(error)) from None

@@ -1,4 +1,4 @@
-"""`breathing-room snapshot`: what a server has stored."""
+"""`breathing-room snapshot`: the contents of a data file."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from breathing_room.core.snapshot import Snapshot, decode_snapshot
 from breathing_room.ports import wall_ms
 from breathing_room.stores import SqliteStore
 
-# As in the server, whose file takes long to import.
+# The same as in the server, whose modules are slow to import.
 SNAPSHOT: Final = "snapshot/"
 
 ROOM_COLUMNS: Final = ("room", "saved", "people", "live now", "moods")
@@ -35,13 +35,13 @@ UNITS_OF_SIZE: Final = ((1 << 20, "MB"), (1 << 10, "KB"))
     default="breathing-room.db",
     show_default=True,
     envvar="BREATHING_ROOM_DATA",
-    help="The file that the server keeps.",
+    help="The data file of the server, which may be running.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(data: Path, *, as_json: bool) -> None:
     """Show what a server has stored, while it runs or afterwards.
 
-    Nothing is changed, and nobody is shown: neither the keys of visitors nor what they are made with.
+    The file is only read. Neither the keys of visitors nor the secrets that they are made with are shown.
     """
     now_ms = wall_ms()
     try:
@@ -59,10 +59,10 @@ def command(data: Path, *, as_json: bool) -> None:
 
 
 async def read(path: Path, *, now_ms: int) -> dict[str, Any]:
-    """Read all that may be shown of a data file.
+    """Read a data file: the counts of its rooms, and its keys.
 
     Raises:
-        StoreError: The file is not there, or is not ours.
+        StoreError: The file does not exist, or is no data file.
     """
     store = await SqliteStore.open(path, read_only=True, clock=lambda: now_ms)
     try:
@@ -91,7 +91,7 @@ async def read(path: Path, *, now_ms: int) -> dict[str, Any]:
 
 
 def describe(room: str, value: bytes, now_ms: int) -> dict[str, Any]:
-    """Say of a room's snapshot how many people are in it, and nothing of who they are."""
+    """Return the counts of a room's snapshot, without the keys of its visitors."""
     try:
         snapshot = decode_snapshot(value)
     except HostError as error:
@@ -112,7 +112,7 @@ def moods_of(snapshot: Snapshot) -> dict[str, int]:
 
 
 def room_row(room: dict[str, Any], now_ms: int) -> tuple[str, ...]:
-    """Write a room for people to read."""
+    """Return a room as a row of the table."""
     if "error" in room:
         return (room["room"], "", "", "", room["error"])
     return (
@@ -125,7 +125,7 @@ def room_row(room: dict[str, Any], now_ms: int) -> tuple[str, ...]:
 
 
 def key_row(entry: dict[str, Any], now_ms: int) -> tuple[str, ...]:
-    """Write an entry for people to read."""
+    """Return an entry as a row of the table."""
     return (
         entry["key"],
         size(entry["size_bytes"]),
@@ -135,14 +135,14 @@ def key_row(entry: dict[str, Any], now_ms: int) -> tuple[str, ...]:
 
 
 def length(ms: int) -> str:
-    """Write a length of time in its largest whole unit; a clock that stepped back makes it 0."""
+    """Format a length of time in its largest whole unit; a negative one, after a clock stepped back, as 0."""
     return next(
         (f"{ms // unit_ms} {unit}" for unit_ms, unit in UNITS_OF_TIME if ms >= unit_ms), f"{max(0, ms)} ms"
     )
 
 
 def size(count: int) -> str:
-    """Write a number of bytes."""
+    """Format a number of bytes."""
     return next(
         (f"{count / unit_bytes:.1f} {unit}" for unit_bytes, unit in UNITS_OF_SIZE if count >= unit_bytes),
         f"{count} B",
@@ -150,7 +150,7 @@ def size(count: int) -> str:
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn in a terminal; in a pipe a line a row, its fields parted by tabs."""
+    """Print a table: drawn in a terminal; in a pipe one line for each row, with tabs between the fields."""
     if not console.is_terminal:
         for row in (columns, *rows):
             click.echo("\t".join(row))

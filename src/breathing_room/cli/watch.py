@@ -38,7 +38,7 @@ BAR_LETTERS: Final = 30
 STEPS: Final = "▁▂▃▄▅▆▇█"
 
 METHODS: Final = {
-    "counted": "everybody was counted",
+    "counted": "every visitor was counted",
     "sampled": "estimated from a sample",
     "stale": "last known",
     "estimated": "estimated from other days",
@@ -52,25 +52,28 @@ PHASES: Final = {"inhale": "breathe in", "hold": "hold", "exhale": "breathe out"
 )
 @click.argument("url", default=DEFAULT_URL, metavar="[URL]")
 @click.option("--room", metavar="NAME", help="The room to watch. Default: the server's default room.")
-@click.option("--once", is_flag=True, help="Print what is known now, and exit; with 1 when nobody answers.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Print the current presence, and exit; with status 1 if the server does not respond.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for every change.")
 @click.option(
     "--admin",
     is_flag=True,
-    help="Show what the operator's page shows; the token comes from BREATHING_ROOM_ADMIN_TOKEN.",
+    help="Show the operator's page; the token comes from BREATHING_ROOM_ADMIN_TOKEN.",
 )
 def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: bool) -> None:
     """Watch a room without being counted, until Ctrl-C.
 
-    In a terminal it shows how many people are there, how they feel, and the breath that they share. In a pipe
-    it prints a line for every change.
+    In a terminal it shows the count, the moods and the breath of the room. In a pipe it prints a line for every change.
 
-    URL is the server's address.
+    URL is the server's URL.
     """
-    # What the client warns of is said here in our own words, and would run into what a terminal shows.
+    # The client's warnings are printed below in other words, and would overwrite the live view.
     logging.getLogger("breathing_room.client").addHandler(logging.NullHandler())
     console = Console()
-    # What a shell without job control runs in the background starts with SIGINT ignored, and Python leaves it so.
+    # A process in the background of a shell without job control starts with SIGINT ignored, and Python keeps that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if admin:
         with contextlib.suppress(KeyboardInterrupt):
@@ -80,55 +83,55 @@ def command(url: str, *, room: str | None, once: bool, as_json: bool, admin: boo
         watched = connect(url, room=room, observe=True, attempts_max=1 if once else None)
     except HostError as error:
         raise click.UsageError(str(error)) from None
-    say = line if not as_json else encoded
-    with contextlib.suppress(KeyboardInterrupt):  # The way to end it, and no failure.
+    to_text = line if not as_json else encoded
+    with contextlib.suppress(KeyboardInterrupt):  # The regular way to end it.
         try:
             if once:
-                asyncio.run(print_once(watched, say))
+                asyncio.run(print_once(watched, to_text))
             elif as_json or not console.is_terminal:
-                asyncio.run(print_changes(watched, say))
+                asyncio.run(print_changes(watched, to_text))
             else:
                 asyncio.run(show(watched, console, config_url(url, room)))
         except UnreachableError as error:
             raise click.ClickException(str(error)) from None
         except RefusedError as error:
-            raise click.ClickException(f"{url} does not want us: {error}") from None
+            raise click.ClickException(f"{url} refused the connection: {error}") from None
 
 
-async def print_once(watched: Room, say: Callable[[Presence], str]) -> None:
+async def print_once(watched: Room, to_text: Callable[[Presence], str]) -> None:
     """Print the first presence."""
     async with watched as room:
-        click.echo(say(await anext(aiter(room))))
+        click.echo(to_text(await anext(aiter(room))))
 
 
-async def print_changes(watched: Room, say: Callable[[Presence], str]) -> None:
-    """Print every presence, and on standard error when there is none to be had."""
+async def print_changes(watched: Room, to_text: Callable[[Presence], str]) -> None:
+    """Print every presence, and errors of the connection on standard error."""
     async with watched as room:
-        worrying = asyncio.create_task(worry(room))
+        reporting = asyncio.create_task(report_trouble(room))
         try:
             async for presence in room:
-                click.echo(say(presence))
+                click.echo(to_text(presence))
         finally:
-            worrying.cancel()
+            reporting.cancel()
 
 
-async def worry(room: Room) -> None:
-    """Say on standard error when the connection is lost."""
-    said = None
+async def report_trouble(room: Room) -> None:
+    """Print on standard error when the connection is lost, and when it is back."""
+    reported = None
     while True:
-        if (trouble := trouble_of(room)) != said:
-            said = trouble
-            click.echo("connected" if said is None else f"no connection ({said}); trying again", err=True)
+        if (trouble := trouble_of(room)) != reported:
+            reported = trouble
+            click.echo("connected" if trouble is None else f"no connection ({trouble}); retrying", err=True)
         await asyncio.sleep(REFRESH_S)
 
 
 def trouble_of(room: Room) -> str | None:
-    """Name the server and why there is no connection to it; None while there is nothing wrong."""
+    """Return the server's URL and the error of its connection; None while there is none."""
     return None if room.connection_error is None else f"{room.url}: {room.connection_error}"
 
 
 async def show(watched: Room, console: Console, config_url: str) -> None:
-    """Draw the room, over and over."""
+    """Draw the room, refreshed several times a second."""
     trend: deque[int | None] = deque(maxlen=SAMPLES)
     sample_at_s = 0.0
     pattern = PATTERNS["4-7-8"]
@@ -152,15 +155,15 @@ async def show(watched: Room, console: Console, config_url: str) -> None:
 
 
 async def listen(room: Room) -> None:
-    """Wait until the room is over, and raise why."""
+    """Read presences until the connection ends for good, and raise its error."""
     async for _ in room:
         pass
 
 
 def fetch_pattern(config_url: str) -> Pattern:
-    """Read from a room's config how it breathes; 4-7-8 if it does not say."""
+    """Fetch the breathing pattern from a room's config; 4-7-8 if the request fails."""
     try:
-        # `http_url` made this address: it is no file.
+        # `http_url` has checked the scheme: this is no file.
         with urllib.request.urlopen(config_url, timeout=CONFIG_S) as answer:  # noqa: S310
             return decode_pattern(json.loads(answer.read(65_536)))
     except (OSError, HTTPException, ValueError):
@@ -168,24 +171,24 @@ def fetch_pattern(config_url: str) -> Pattern:
 
 
 def encoded(presence: Presence) -> str:
-    """Say a presence as the protocol does."""
+    """Return a presence as JSON, as the protocol has it."""
     return encode_presence(presence).decode()
 
 
 def line(presence: Presence) -> str:
-    """Say a presence in one line."""
+    """Return a presence as a line."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(presence.as_of_ms / 1000))
-    moods = ", ".join(f"{mood} {people:,}" for mood, people in everybody(presence))
+    moods = ", ".join(f"{mood} {people:,}" for mood, people in people_by_mood(presence))
     return f"{at} {presence.room}: {presence.label} ({span(presence)}; {METHODS[presence.method]}); {moods}"
 
 
-def everybody(presence: Presence) -> Iterable[tuple[str, int]]:
-    """List moods and people, those without a mood at the end, and after them those whose mood is not told apart."""
+def people_by_mood(presence: Presence) -> Iterable[tuple[str, int]]:
+    """Return moods with their counts, then the unspoken, then those in moods that are merged."""
     return presence.people.items()
 
 
 def span(presence: Presence) -> str:
-    """Say between which numbers the count lies."""
+    """Format the interval of the count."""
     if presence.high is None:
         return f"at least {presence.low:,}"
     if presence.low == presence.high:
@@ -194,7 +197,7 @@ def span(presence: Presence) -> str:
 
 
 def ago(length_ms: float) -> str:
-    """Say how long ago something was."""
+    """Format an age."""
     seconds = max(length_ms, 0) / 1000
     for unit, size_s in (("h", 3600), ("min", 60), ("s", 1)):
         if seconds >= max(size_s, 2):
@@ -218,10 +221,10 @@ def sparkline(trend: Iterable[int | None]) -> str:
 
 
 def breath(pattern: Pattern, now_ms: int) -> tuple[str, float, int]:
-    """Find the breath of this moment.
+    """Return the phase of the breath at a time.
 
     Returns:
-        What to do, how full the lungs are from 0 to 1, and for how many more seconds.
+        The words for the phase, how full the lungs are from 0 to 1, and the seconds that remain.
     """
     here = moment(pattern, now_ms)
     full = {"inhale": here.elapsed, "hold": 1.0, "exhale": 1 - here.elapsed, "rest": 0.0}[here.phase]
@@ -231,10 +234,10 @@ def breath(pattern: Pattern, now_ms: int) -> tuple[str, float, int]:
 def view(
     presence: Presence | None, trouble: str | None, now_ms: int, pattern: Pattern, trend: Iterable[int | None]
 ) -> RenderableType:
-    """Draw a room as it is at a moment."""
-    worried = Text(f"no connection ({trouble}); trying again", style="yellow") if trouble else None
+    """Draw a room as of a time."""
+    warning = Text(f"no connection ({trouble}); retrying", style="yellow") if trouble else None
     if presence is None:
-        return worried or Text("looking for the room", style="dim")
+        return warning or Text("connecting", style="dim")
     live = presence.method not in {"stale", "unknown"}
     people = "person" if presence.label == "1" else "people"
     head = Text(f"{presence.label} {people}" if presence.count is not None else "how many is not known yet")
@@ -244,8 +247,8 @@ def view(
     moods.add_column()
     moods.add_column()
     moods.add_column(justify="right")
-    total = max(sum(people for _, people in everybody(presence)), 1)
-    for mood, count in everybody(presence):
+    total = max(sum(people for _, people in people_by_mood(presence)), 1)
+    for mood, count in people_by_mood(presence):
         moods.add_row(mood, Text(bar(count / total), style="cyan" if live else "dim"), f"{count:,}")
     word, full, rest_s = breath(pattern, now_ms)
     moods.add_row()
@@ -261,5 +264,5 @@ def view(
         ),
     ]
     return Panel(
-        Group(*parts, *([worried] if worried else [])), title=presence.room, expand=False, padding=(1, 2)
+        Group(*parts, *([warning] if warning else [])), title=presence.room, expand=False, padding=(1, 2)
     )
