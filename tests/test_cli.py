@@ -30,7 +30,7 @@ def test_help_lists_all_in_the_order_of_a_first_day() -> None:
 
 
 def test_an_unknown_subcommand_is_a_usage_error() -> None:
-    """A misspelled name is repeated in the message, nothing is imported for it, and the exit code is 2."""
+    """The error repeats a misspelled name, no module is imported for it, and the exit code is 2."""
     result = CliRunner().invoke(main, ["serv"])
     assert (result.exit_code, "serv" in result.output) == (2, True)
     assert main.get_command(click.Context(main), "__init__") is None

@@ -43,7 +43,7 @@ def test_a_dry_run_prepares_a_worker_that_fits_the_plan(tmp_path: Path, plan: st
 
 def test_a_namespace_that_there_is_can_be_bound(tmp_path: Path) -> None:
     """
-    Whoever moves on from another Worker names its namespace.
+    An existing namespace, such as another Worker's, is used in place of a new one.
     """
     assert deploy(tmp_path, "--kv", "0123abcd", "--dry-run").exit_code == 0
     settings = json.loads((tmp_path / "wrangler.jsonc").read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("nothing=1", 'unknown setting "nothing"'),
         ("leese-ms=1", 'unknown setting "leese_ms"; did you mean "lease_ms"?'),
         ("push_ms=fast", "push_ms must be a whole number"),
-        ("push_ms", "NAME=VALUE is expected"),
+        ("push_ms", "expected NAME=VALUE"),
         (f"snapshot_ms={SNAPSHOT_MS_MIN - 1}", "snapshot_ms must be at least 2,000 at the edge"),
         ("sockets_per_object=40000", "sockets_per_object must be a whole number from 1 to 32,768"),
         ("sockets_max=many", "sockets_max must be a whole number"),
@@ -107,9 +107,9 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ('rooms={"lobby": {"hat": 1}}', 'rooms.lobby: unknown setting "hat"'),
     ],
 )
-def test_a_wrong_setting_is_told_before_anything_is_written(tmp_path: Path, setting: str, said: str) -> None:
+def test_an_invalid_setting_is_an_error_before_anything_is_written(tmp_path: Path, setting: str, said: str) -> None:
     """
-    What the Worker would refuse at its first request is refused here, by name.
+    A setting that the Worker would reject at its first request is rejected here, by name.
     """
     result = deploy(tmp_path, "--set", setting, "--dry-run")
     assert result.exit_code == 2

@@ -128,7 +128,7 @@ def test_the_default_room_is_the_servers(serve: Serve, data: Path, monkeypatch: 
         (("--data", "nothing.db"), 1, "nothing.db"),
         (("--data", "text.db"), 1, "text.db"),
         (("--url", "ftp://room.example"), 1, "http"),
-        (("--url", "http://127.0.0.1:9"), 1, "no answer from http://127.0.0.1:9"),
+        (("--url", "http://127.0.0.1:9"), 1, "no response from http://127.0.0.1:9"),
         (("--output", "no/such/folder.json"), 1, "no/such/folder.json: No such file"),
     ],
 )
@@ -180,7 +180,7 @@ def answering(body: bytes, status: int = 200) -> Iterator[str]:
 )
 def test_answer_that_is_no_history_is_refused(body: bytes, status: int) -> None:
     """
-    Whatever else answers at the address, the command says so and writes nothing.
+    For the URL of another kind of server the command fails with the reason, and writes nothing.
     """
     with answering(body, status) as url:
         done = run("--url", url, "--room", "lobby")

@@ -1,4 +1,4 @@
-"""`breathing-room migrate`, against a Worker that says what it is told to; ``hosts/worker/test_migrate.py`` runs it against real ones."""
+"""`breathing-room migrate`, against a Worker with scripted responses; ``hosts/worker/test_migrate.py`` runs it against real ones."""
 
 import http.server
 import json
@@ -13,7 +13,7 @@ from breathing_room.cli import main
 
 TOKEN = "t" * 32
 SEEN = {"count": 100, "low": 90, "high": 110, "method": "sampled"}
-NOBODY_KNOWS = {"count": None, "low": None, "high": None, "method": "unknown"}
+UNKNOWN = {"count": None, "low": None, "high": None, "method": "unknown"}
 
 
 class Workers(http.server.ThreadingHTTPServer):
@@ -74,9 +74,9 @@ def workers() -> Iterator[Workers]:
         thread.join()
 
 
-def test_it_ends_when_nobody_has_reported_to_the_old_one_for_three_looks(workers: Workers) -> None:
+def test_it_ends_after_three_samples_without_reports_to_the_old_worker(workers: Workers) -> None:
     """
-    Each look is a line; whoever reports to the old one in between makes it begin to count anew.
+    Each sample is a line; a report to the old Worker in between restarts the count of samples.
     """
     workers.elsewhere = [7, 0, 0, 1, 0]
     done = workers.run()
@@ -99,17 +99,17 @@ def test_one_look_says_by_its_status_whether_it_is_done(workers: Workers) -> Non
 
 def test_what_contradicts_is_said(workers: Workers) -> None:
     """
-    Two intervals without a common count are said to disagree; who does not know, or does not answer, contradicts nobody.
+    Two intervals that do not overlap are marked; an unknown count and a Worker without a response overlap with every other.
     """
     workers.new = SEEN | {"count": 200, "low": 150, "high": 250}
-    assert "THEY DISAGREE" in workers.run("--once").output
-    workers.old = NOBODY_KNOWS
+    assert "DO NOT OVERLAP" in workers.run("--once").output
+    workers.old = UNKNOWN
     output = workers.run("--once").output
     assert "old: unknown" in output
     assert "DISAGREE" not in output
     workers.old = None
     output = workers.run("--once").output
-    assert "old: does not answer" in output
+    assert "old: does not respond" in output
     assert "DISAGREE" not in output
 
 
@@ -127,7 +127,7 @@ def test_two_default_rooms_are_not_taken_for_one(workers: Workers) -> None:
 
 def test_what_cannot_be_moved_is_refused(workers: Workers) -> None:
     """
-    A new one that follows nobody, a room that has no such name, and an operator without a token.
+    A new Worker that syncs with no other, an invalid room name, and a missing token.
     """
     workers.syncing = False
     refused = workers.run()

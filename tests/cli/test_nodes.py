@@ -87,7 +87,7 @@ def test_each_node_is_shown_with_its_last_message() -> None:
         ["web-1", "500 ms ago", "4 s left"],
         ["web-2", "1 s ago", "4 s left"],
     ]
-    assert "1 entries of the log are of no use" in result.stderr
+    assert "1 entries of the log were skipped" in result.stderr
 
 
 def test_json_has_the_same_and_counts_what_is_of_no_use() -> None:

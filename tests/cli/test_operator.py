@@ -64,23 +64,23 @@ def test_json_is_what_the_server_answers(watched: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "status", "told"),
+    ("token", "status", "expected"),
     [("", 2, TOKEN_VARIABLE), ("wrong", 1, "the operator's token is wrong"), ("ü", 1, "")],
 )
-def test_a_token_is_needed(watched: ServerProcess, token: str, status: int, told: str) -> None:
+def test_a_token_is_needed(watched: ServerProcess, token: str, status: int, expected: str) -> None:
     """Without a token, or with a wrong one, the command says what is wrong, and does not repeat it."""
     result = run(watched.url, "--once", token=token)
     assert result.exit_code == status
-    assert told in result.output
+    assert expected in result.output
     assert "Traceback" not in result.output
 
 
 def test_what_cannot_be_watched(server: ServerProcess, watched: ServerProcess, unused_tcp_port: int) -> None:
-    """A server without the page, a room that is not open, no server at all, and no address are told apart."""
+    """A server without the page, a room that is not open, no server at all, and an invalid URL have errors of their own."""
     assert "has no operator's page" in run(server.url, "--once").output
     assert "there is no such room here" in run(watched.url, "--once", "--room", "nowhere").output
     gone = run(f"http://127.0.0.1:{unused_tcp_port}", "--once")
-    assert (gone.exit_code, "no answer from" in gone.output) == (1, True)
+    assert (gone.exit_code, "no response from" in gone.output) == (1, True)
     assert run("ftp://example.org", "--once").exit_code == 2
 
 
@@ -112,7 +112,7 @@ def test_on_a_terminal_it_is_drawn(watched: ServerProcess, monkeypatch: pytest.M
 
 
 def test_the_day_is_drawn_by_its_peaks() -> None:
-    """Each letter is the highest count of its 20 minutes; what nobody knows is a dot, and what is older is left out."""
+    """Each letter is the highest count of its 20 minutes; an unknown count is a dot, and older samples are left out."""
     looks: list[dict[str, int | None]] = [
         {"at_ms": NOW_MS - 2 * DAY_MS, "count": 900},
         {"at_ms": NOW_MS - DAY_MS // 2, "count": None},
@@ -124,7 +124,7 @@ def test_the_day_is_drawn_by_its_peaks() -> None:
 
 
 def test_nothing_known_is_no_zero(watched: ServerProcess) -> None:
-    """A count that nobody knows is a question mark; nodes that are late are named; trouble is said below what was known."""
+    """An unknown count is a question mark; suspect nodes are marked; an error is shown below the last response."""
     body = json.loads(run(watched.url, "--once", "--json").output)
     body["room"]["presence"] |= {"count": None, "low": 2, "high": None, "method": "unknown"}
     body["nodes"] = [{"node": "ams-1", "people": 9, "delta_age_ms": 4_000, "state": "suspect"}]

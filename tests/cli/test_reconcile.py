@@ -42,13 +42,13 @@ def test_one_run_is_one_line(tmp_path: Path) -> None:
 
 def test_line_names_every_room() -> None:
     """
-    A line has the time, the epoch, and of each room its rate, what arrives and what ended in silence; nobody is named.
+    A line has the time, the epoch, and for each room its rate, its reports and its expired leases, and no visitors.
     """
     room = RoomControl(
         rates=((0, 0.04),), changed_at_ms=3, since_ms=1, expired=((2, 7), (3, 9)), arrivals_per_ms=0.002
     )
     control = Control(as_of_ms=1_767_268_800_000, epoch=20_454, rooms={"garden": room, "lobby": room})
-    said = "rate 0.04, 120.0 reports a minute, 2 ended in silence"
+    said = "rate 0.04, 120.0 reports a minute, 2 leases expired"
     assert reconcile.line(control) == f"2026-01-01T12:00:00Z epoch 20454; garden: {said}; lobby: {said}"
 
 
@@ -70,14 +70,14 @@ async def test_store_that_fails_is_tried_again(capsys: pytest.CaptureFixture[str
     """
     stopping = asyncio.Event()
     store = Failing()
-    going_on = asyncio.create_task(reconcile.keep_on(store, StoreModeConfig(), 10, stopping))
+    going_on = asyncio.create_task(reconcile.run_repeatedly(store, StoreModeConfig(), 10, stopping))
     async with asyncio.timeout(5):
         while not await store.list("control"):  # noqa: ASYNC110 - a store has no event for it
             await asyncio.sleep(0.01)
     stopping.set()
     await going_on
     said = capsys.readouterr()
-    assert said.err.count("the store does not answer: the disk is away\n") == 2
+    assert said.err.count("the store does not respond: the disk is away; retrying\n") == 2
     assert said.out.count("no reports\n") >= 1
 
 
@@ -95,11 +95,11 @@ def test_length_is_read(text: str, length_ms: int) -> None:
     ("arguments", "env", "status", "said"),
     [
         *(
-            ((("--every", text), {}, 2, "no length of time"))
+            ((("--every", text), {}, 2, "not a length of time"))
             for text in ("60", "0s", "-1s", "1.5s", "1h", "soon", "")
         ),
-        (("--every", "61s"), {}, 2, "must not exceed reconcile_ms, 60,000"),
-        (("--every", "11s", "--reconcile-ms", "10000"), {}, 2, "must not exceed reconcile_ms, 10,000"),
+        (("--every", "61s"), {}, 2, "must be at most reconcile_ms, 60,000 ms"),
+        (("--every", "11s", "--reconcile-ms", "10000"), {}, 2, "must be at most reconcile_ms, 10,000 ms"),
         (("--reconcile-ms", "999"), {}, 2, "reconcile_ms must be a whole number from 1,000"),
         (("--bucket-ms", "99"), {}, 2, "bucket_ms must be a whole number from 100"),
         (("--propagation-ms", "long"), {}, 2, "propagation_ms must be a whole number from 100"),
@@ -134,15 +134,15 @@ def test_what_is_wrong_is_said(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--policy", "every"), "--policy needs --stateless"),
-        (("--bucket-ms", "1000"), "--bucket-ms needs --stateless"),
+        (("--policy", "every"), "--policy is a setting of store mode"),
+        (("--bucket-ms", "1000"), "--bucket-ms is a setting of store mode"),
         (("--stateless", "--policy", "on_change"), "policy must be one of"),
         (("--stateless", "--data", ":memory:"), "not :memory:"),
         (("--stateless", "--reconcile-ms", "1"), "reconcile_ms"),
         (("--stateless", "--lease-ms", "1"), "lease_ms"),
     ],
 )
-def test_writer_is_told_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_an_invalid_setting_of_a_writer_is_an_error(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     """
     ``serve --stateless`` refuses what makes no sense with status 2 and one sentence; so does ``serve`` what belongs to it only.
     """

@@ -75,7 +75,7 @@ def test_settings_of_writers_need_the_mode(started: Started) -> None:
     """A flag that only writers know is refused without --stateless, and named; in the environment it may stand for others."""
     result = run("--bucket-ms", "500")
     assert (result.exit_code, started) == (2, [])
-    assert "--bucket-ms needs --stateless" in result.output
+    assert "--bucket-ms is a setting of store mode: add --stateless" in result.output
     assert run(env={"BREATHING_ROOM_BUCKET_MS": "500"}).exit_code == 0
 
 

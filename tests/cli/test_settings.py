@@ -102,7 +102,7 @@ def test_a_number_is_shown_with_range_and_default() -> None:
     text = " ".join(run("--help").output.split())
     assert "[500 to 86,400,000 ms] [default: 60000]" in text
     assert "--mode socket|poll" in text
-    assert "--bucket-ms NUMBER Stateless mode: how long a batch is collected" in text
+    assert "--bucket-ms NUMBER Store mode: how long a batch is collected" in text
     assert all(isinstance(option, GroupedOption) for option in show.params if option.name != "config_path")
 
 

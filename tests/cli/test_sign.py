@@ -38,7 +38,7 @@ def test_the_key_may_stand_in_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "key", "said"),
     [
-        (["lobby"], None, "there is no signing_key"),
+        (["lobby"], None, "no signing_key: set BREATHING_ROOM_SIGNING_KEY"),
         (["lobby"], "short", "signing_key"),
         (["No Such Room!"], KEY, "ROOM"),
     ],

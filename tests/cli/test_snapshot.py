@@ -85,7 +85,7 @@ def on_a_terminal(data: Path, *, letters: int = 120) -> str:
 
 
 def test_as_json(data: Path) -> None:
-    """The JSON object tells of every room who is counted and still lives, and of every key its size and times."""
+    """The JSON object has the count and live count of every room, and the size and times of every key."""
     result = run("--json")
 
     assert result.exit_code == 0
@@ -148,7 +148,7 @@ def test_on_a_terminal(data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_nobody_is_shown(data: Path) -> None:
+def test_no_visitor_is_shown(data: Path) -> None:
     """No form of output holds a visitor's key or a secret, in any usual notation."""
     shown = run().stdout + run("--json").stdout + on_a_terminal(data)
 
@@ -215,7 +215,7 @@ def test_beside_a_server_and_after_its_death(serve: Serve) -> None:
     """What a live server has stored is shown while it runs, and the same after it was killed."""
     server = serve("--snapshot-ms", "100")
     for number in range(3):
-        heartbeat = {"visitor": f"somebody-{number:016}", "mood": "release"}
+        heartbeat = {"visitor": f"visitor-{number:016}", "mood": "release"}
         httpx.post(f"{server.url}/v1/rooms/lobby/heartbeat", json=heartbeat).raise_for_status()
 
     give_up_at = time.monotonic() + 20

@@ -265,7 +265,7 @@ def test_the_view_says_how_many_and_how_it_knows() -> None:
     """
     text = drawn(PRESENCE, now_ms=NOW_MS + 12_000)
     assert "about 10,000 people" in text
-    assert "between 9,270 and 11,310; everybody was counted, 12 s ago" in text
+    assert "between 9,270 and 11,310; every visitor was counted, 12 s ago" in text
     assert re.search(r"gratitude +█{9}░+ +3,072", text)
     assert re.search(r"unspoken +█{18}░+ +6,144", text)
     assert re.search(r"(breathe in|hold|breathe out) +[█░]{30} +\d+ s", text)
@@ -278,9 +278,9 @@ def test_the_view_does_not_make_up_a_number() -> None:
     """
     assert "how many is not known yet" in drawn(UNKNOWN)
     assert "at least 2" in drawn(UNKNOWN)
-    assert "looking for the room" in drawn(None)
-    assert "no connection (connection refused); trying again" in drawn(None, "connection refused")
-    assert "no connection (no answer); trying again" in drawn(PRESENCE, "no answer")
+    assert "connecting" in drawn(None)
+    assert "no connection (connection refused); retrying" in drawn(None, "connection refused")
+    assert "no connection (no answer); retrying" in drawn(PRESENCE, "no answer")
 
 
 def test_a_line_says_the_same() -> None:
@@ -288,7 +288,7 @@ def test_a_line_says_the_same() -> None:
     Time, label, interval, method, moods.
     """
     assert line(PRESENCE) == (
-        "2026-01-01T00:00:00Z lobby: about 10,000 (between 9,270 and 11,310; everybody was counted); "
+        "2026-01-01T00:00:00Z lobby: about 10,000 (between 9,270 and 11,310; every visitor was counted); "
         "gratitude 3,072, release 1,024, unspoken 6,144"
     )
     assert json.loads(encoded(PRESENCE))["label"] == "about 10,000"
@@ -333,7 +333,7 @@ def test_the_breath_follows_the_time(at_ms: int, moment: tuple[str, float, int])
 
 def test_the_breath_is_the_rooms(serve: Serve, unused_tcp_port: int) -> None:
     """
-    It is asked for once, and 4-7-8 where nobody says.
+    The pattern is fetched from the config, and 4-7-8 if the request fails.
     """
     server = serve("--breath", "box")
     assert fetch_pattern(f"{server.url}/v1/rooms/lobby/config") == PATTERNS["box"]
