@@ -107,7 +107,9 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ('rooms={"lobby": {"hat": 1}}', 'rooms.lobby: unknown setting "hat"'),
     ],
 )
-def test_an_invalid_setting_is_an_error_before_anything_is_written(tmp_path: Path, setting: str, said: str) -> None:
+def test_an_invalid_setting_is_an_error_before_anything_is_written(
+    tmp_path: Path, setting: str, said: str
+) -> None:
     """
     A setting that the Worker would reject at its first request is rejected here, by name.
     """

@@ -142,7 +142,9 @@ def test_what_is_wrong_is_said(
         (("--stateless", "--lease-ms", "1"), "lease_ms"),
     ],
 )
-def test_an_invalid_setting_of_a_writer_is_an_error(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_an_invalid_setting_of_a_writer_is_an_error(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
     """
     ``serve --stateless`` refuses what makes no sense with status 2 and one sentence; so does ``serve`` what belongs to it only.
     """
