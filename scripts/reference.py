@@ -19,7 +19,7 @@ from conversation import converse, vectors
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.routing import Route, WebSocketRoute
-from wire import filled, typescript, v1_json
+from wire import MARK, filled, typescript, v1_json
 
 from breathing_room.cli import main
 from breathing_room.cli.settings import shown_default
@@ -29,6 +29,7 @@ from breathing_room.core.wire import CLOSE_CODES, PRESENCE_FIELDS, config_body
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.openapi import openapi
 from breathing_room.hosts.common.http.responses import InternalError, NotFoundError, WrongMethodError
+from breathing_room.hosts.common.http.schemas import ERRORS_TO_COME
 from breathing_room.hosts.common.settings import ServerConfig, settings
 from breathing_room.hosts.common.store_mode.settings import StoreModeConfig
 from breathing_room.hosts.server.app import App
@@ -188,6 +189,7 @@ def errors_page() -> str:
     rows = [
         f"| `{code}` | {status} | {'; or '.join(messages)} |" for (code, status), messages in by_code.items()
     ]
+    rows += [f"| `{code}` | {status} | {MARK} {text} |" for code, (status, text) in ERRORS_TO_COME.items()]
     return (
         '# Errors\n\nEvery error has the shape `{"error": {"code", "message", "status"}}`, over HTTP as the body, over a '
         'connection inside `{"type": "error"}`. What it answers had no effect. The message is for people and may change; the code does '

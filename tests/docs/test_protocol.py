@@ -1,5 +1,6 @@
 """The protocol page says what the clients and the server do."""
 
+import importlib
 import json
 import re
 from collections import Counter
@@ -11,10 +12,11 @@ import pytest
 from breathing_room.client import errors
 from breathing_room.client.clock import SAMPLES
 from breathing_room.client.timing import Timing
-from breathing_room.core.wire import PING, PONG, PRESENCE_FIELDS
+from breathing_room.core.wire import CLOSE_CODES, PING, PONG, PRESENCE_FIELDS
 from breathing_room.hosts.common.http.answer_schemas import CONFIG, PRESENCE, ROOMS_READ_MAX
-from breathing_room.hosts.common.http.schemas import V1
-from breathing_room.hosts.common.settings import ServerConfig
+from breathing_room.hosts.common.http.schemas import CLOSE_CODES_TO_COME, ERRORS_TO_COME, V1
+from breathing_room.hosts.common.settings import ServerConfig, settings
+from breathing_room.testing import checks
 from hosts.promises import EXCEPTIONS
 from node import CLIENT, node
 from schemas_of_v1 import FROM_CLIENT, FROM_SERVER, validate, validator
@@ -198,6 +200,39 @@ def test_every_line_of_the_conversation_fits_its_schema() -> None:
         *(FROM_CLIENT[name].name for name in FROM_CLIENT if FROM_CLIENT[name].served),
         *(FROM_SERVER[name].name for name in FROM_SERVER if FROM_SERVER[name].served),
     }
+
+
+def raised_codes(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The codes of the errors that the server side raises."""
+    monkeypatch.syspath_prepend(str(REFERENCE.parents[1] / "scripts"))
+    return {code for code, _, _ in importlib.import_module("reference").raised()}
+
+
+def test_codes_that_are_to_come_are_named_and_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The page names every error code that is not yet served with its status, and marks exactly the close codes that
+    are not; none of them is served already.
+    """
+    flat = " ".join(PAGE.split())
+    for code, (status, _) in ERRORS_TO_COME.items():
+        assert f"`{status} {code}`" in flat, code
+    marked = re.findall(r"^\| (\d{4}) \| \*\(not yet served\)\*", section("### Close codes"), re.MULTILINE)
+    assert [*map(int, marked)] == [*CLOSE_CODES_TO_COME]
+    assert CLOSE_CODES_TO_COME.keys().isdisjoint(CLOSE_CODES)
+    assert ERRORS_TO_COME.keys().isdisjoint(raised_codes(monkeypatch))
+
+
+def test_every_name_is_one_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Each name in code letters on the page is a setting, a key or a word of the wire, an error code or a check of hosts.
+    """
+    keys = {field.name for shape in V1 for field in shape.fields}
+    words = {word for shape in V1 for field in shape.fields for word in field.schema.get("enum", ())}
+    known = {one.name for one in settings()} | keys | words | ERRORS_TO_COME.keys()
+    known |= raised_codes(monkeypatch) | checks().keys()
+    named = set(re.findall(r"`(?:\d{3} )?([a-z]+(?:_[a-z0-9]+)+)`", PAGE))
+    assert len(named) > 40
+    assert named - known == {"check_host"}
 
 
 # --- Who may end a client for good ------------------------------------------------------------------------

@@ -6,6 +6,7 @@ these values against the encoders and decoders of ``core/wire.py`` and ``documen
 recorded conversations.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 from breathing_room.hosts.common.http.answer_schemas import ANSWERS, DOCUMENT_API, OPERATIONS, PARTS
@@ -17,6 +18,24 @@ V1: Final = (*ANSWERS, *BODIES, *CLIENT_MESSAGES, *SERVER_MESSAGES, *PARTS)
 
 HTTP: Final = (*ANSWERS, *BODIES, *PARTS, *DOCUMENT_API, *OPERATIONS)
 """What is said over HTTP: the components of ``/openapi.json``."""
+
+ERRORS_TO_COME: Final[Mapping[str, tuple[int, str]]] = {
+    "token_missing": (401, "this room asks for a token: try once more with one"),
+    "token_expired": (401, "the token has expired: get a fresh one from the application"),
+    "token_refused": (403, "the token is not valid for this room"),
+    "proof_missing": (403, "this room asks for a proof of a human: try once more with one"),
+    "proof_refused": (403, "the proof of a human was refused"),
+    "room_closed": (503, "the room is closed now; Retry-After is when to ask again"),
+}
+"""Error codes of v1 that are not yet served, with their status and meaning."""
+
+CLOSE_CODES_TO_COME: Final[Mapping[int, str]] = {
+    4004: "the token has ended",
+    4005: "the room is closed",
+    4502: "the room was removed",
+    4503: "the token or the proof of a human was refused",
+}
+"""Close codes of v1 that are not yet served; ``core/wire.py`` has the others."""
 
 EVERY: Final = {shape.name: shape for shape in (*V1, *DOCUMENT_API, *OPERATIONS)}
 """Every shape by name."""
