@@ -50,6 +50,23 @@ def decoded(read: Any) -> str | None:
     return None
 
 
+def check_message(message: dict[str, Any]) -> None:
+    """Check that decoder and schema agree on a message."""
+    code = decoded(lambda: decode_message(json.dumps(message), MOODS))
+    shape = FROM_CLIENT.get(message["type"]) if isinstance(message.get("type"), str) else None
+    accepted = shape is not None and shape.served and validator(shape.name).is_valid(message)
+    assert accepted or code is not None
+    assert code is None or not accepted or code in OF_THE_ROOM
+
+
+def check_report(body: dict[str, Any]) -> None:
+    """Check that decoder and schema agree on the body of a heartbeat."""
+    code = decoded(lambda: decode_report(json.dumps(body).encode(), MOODS, epoch=EPOCH))
+    accepted = validator("Report").is_valid(body)
+    assert accepted or code is not None
+    assert code is None or not accepted or code in OF_THE_ROOM
+
+
 @given(likely)
 @example({"type": "join", "visitor": ID})
 @example({"type": "join", "visitor": ID, "mood": None, "token": 7})
@@ -60,11 +77,7 @@ def test_a_message_is_taken_as_described(message: dict[str, Any]) -> None:
     What the decoder takes, the schema of a served message accepts; what that refuses, the decoder refuses.
     The decoder alone knows which moods the room has.
     """
-    code = decoded(lambda: decode_message(json.dumps(message), MOODS))
-    shape = FROM_CLIENT.get(message["type"]) if isinstance(message.get("type"), str) else None
-    accepted = shape is not None and shape.served and validator(shape.name).is_valid(message)
-    assert accepted or code is not None
-    assert code is None or not accepted or code in OF_THE_ROOM
+    check_message(message)
 
 
 @given(likely)
@@ -74,10 +87,44 @@ def test_a_report_is_taken_as_described(body: dict[str, Any]) -> None:
     """
     The same of the body of a heartbeat. Which epochs are open, the decoder alone knows.
     """
-    code = decoded(lambda: decode_report(json.dumps(body).encode(), MOODS, epoch=EPOCH))
-    accepted = validator("Report").is_valid(body)
-    assert accepted or code is not None
-    assert code is None or not accepted or code in OF_THE_ROOM
+    check_report(body)
+
+
+EDGES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, 6, 7, 8, -1, 7.0, 12.5, 2**53, 2**53 + 1, -(2**53), -(2**53) - 1, 1e308),
+    *(
+        "",
+        ID,
+        ID[1:],
+        "a" * 64,
+        "a" * 65,
+        f"{ID}é",
+        f"{ID} ",
+        "release",
+        "unspoken",
+        "Release",
+        "fury",
+        [],
+        [ID],
+        {},
+    ),
+)
+"""Values at and beyond the limits of each kind of key."""
+
+
+def test_every_limit_is_described() -> None:
+    """
+    Each key of each message, and of a report, at each edge: what the decoder takes and what the schema accepts agree.
+    """
+    for kind in (*FROM_CLIENT, "presence", None, 7):
+        for key in ("visitor", "mood", "sent_ms", "type", "unknown"):
+            for value in EDGES:
+                check_message({"type": kind, "visitor": ID, "mood": "release", key: value})
+                check_message({"type": kind, key: value})
+    for key in ("visitor", "mood", "epoch", "unknown"):
+        for value in EDGES:
+            check_report({"visitor": ID, key: value})
+            check_report({key: value})
 
 
 def test_every_message_of_the_decoder_is_declared() -> None:
