@@ -62,7 +62,7 @@ class ServerConfig:
     port: int = setting(8000, "port to listen on; 0 picks a free one", low=0, high=65_535, group="network")
     data: str = setting(
         "breathing-room.db",
-        "SQLite file in which rooms survive a restart; :memory: stores nothing",
+        "SQLite file that survives a restart; :memory: stores nothing",
         group="place",
     )
     default_room: str = setting(

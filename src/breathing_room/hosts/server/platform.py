@@ -238,7 +238,7 @@ class ServerPlatform:
         if self.history is None:
             return
         name = self.room.name
-        self._observe(self.room.presence(wake=False))
+        self._observe(self.room.presence(run_overdue_timer=False))
         if self.day is not None and self._is_replica:
             await self._store.merge_day(name, self.day)  # Other nodes store theirs under the same key.
         await self._store.save_history(name, self.history, self.day)
@@ -249,7 +249,7 @@ class ServerPlatform:
         self.history = await self._store.history(name) or History()
         if self.day is not None:
             await self._store.merge_day(name, self.day)
-        presence = self.room.presence(wake=False)
+        presence = self.room.presence(run_overdue_timer=False)
         self._observe(presence)
         if presence.method == "estimated":
             self.room.broadcast()

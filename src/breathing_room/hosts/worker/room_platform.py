@@ -500,7 +500,7 @@ class WorkerPlatform:
         """Publish the presence after an event, if it is time; no alarm is set for it."""
         now_ms = self._clock.now_ms()
         if publisher.is_round_due(now_ms):
-            presence = self.room.presence(wake=False)
+            presence = self.room.presence(run_overdue_timer=False)
             page = presence_file(presence, max_age_s=self._edge.config.presence_max_age_s)
             self._spawn(self._publish_page(publisher, page, now_ms))
 

@@ -281,13 +281,17 @@ class RoomHost(Generic[PlatformT]):
         """Hash a visitor id; a visitor who joined under the former secret keeps that key."""
         return self.host.secrets.visitor_key(visitor, room=self.name, holds=self.room.holds)
 
-    def presence(self, *, wake: bool = True) -> Presence:
+    def presence(self, *, run_overdue_timer: bool = True) -> Presence:
         """Return the presence now; an unknown count is estimated from the history, where the config says so.
 
         Args:
-            wake: Whether to step the room first if its timer is overdue.
+            run_overdue_timer: Whether to step the room first if its timer is overdue.
         """
-        if wake and self.next_timer_ms is not None and self.next_timer_ms <= self.host.clock.now_ms():
+        if (
+            run_overdue_timer
+            and self.next_timer_ms is not None
+            and self.next_timer_ms <= self.host.clock.now_ms()
+        ):
             self.on_timer()
         return self._published(self.core.presence)
 
