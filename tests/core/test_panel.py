@@ -187,7 +187,7 @@ def test_a_panel_is_resumed_unchanged(reports: list[tuple[int, int, int, int | N
 
 # --- Prefixes -----------------------------------------------------------------------------------------------------
 
-CAPPED = replace(CONFIG, prefix_seats_max=3)
+WITH_QUOTA = replace(CONFIG, prefix_seats_max=3)
 
 
 def report_from(panel: Panel, prefix: bytes | None, people: range, now_ms: int = 0) -> int:
@@ -197,7 +197,7 @@ def report_from(panel: Panel, prefix: bytes | None, people: range, now_ms: int =
 
 def test_a_prefix_fills_no_more_than_its_seats() -> None:
     """Of ten reports from one prefix three are counted, and the raw estimate has all ten."""
-    panel = Panel(CAPPED, 2, now_ms=0)
+    panel = Panel(WITH_QUOTA, 2, now_ms=0)
     report_from(panel, None, range(100, 105))
 
     assert report_from(panel, b"one", range(10)) == 10
@@ -209,7 +209,7 @@ def test_a_prefix_fills_no_more_than_its_seats() -> None:
 
 def test_prefixes_do_not_share_their_seats() -> None:
     """Each prefix has a quota of its own; a report without a prefix has none."""
-    panel = Panel(CAPPED, 2, now_ms=0)
+    panel = Panel(WITH_QUOTA, 2, now_ms=0)
     report_from(panel, b"one", range(5))
     report_from(panel, b"two", range(10, 15))
     report_from(panel, None, range(20, 30))
@@ -220,7 +220,7 @@ def test_prefixes_do_not_share_their_seats() -> None:
 
 def test_a_seat_over_quota_takes_the_place_of_one_that_ends() -> None:
     """The oldest seat over quota takes the place of a seat that ends, with its latest mood."""
-    panel = Panel(CAPPED, 2, now_ms=0)
+    panel = Panel(WITH_QUOTA, 2, now_ms=0)
     report_from(panel, b"one", range(5))
     panel.report(key(3), 0.5, 1, 10, b"one")
 
@@ -233,7 +233,7 @@ def test_a_seat_over_quota_takes_the_place_of_one_that_ends() -> None:
 
 def test_a_seat_that_moves_to_another_prefix_counts_against_its_quota() -> None:
     """A report from another prefix frees the seat in the quota of the first."""
-    panel = Panel(CAPPED, 2, now_ms=0)
+    panel = Panel(WITH_QUOTA, 2, now_ms=0)
     report_from(panel, b"one", range(4))
 
     panel.report(key(0), 0.5, None, 10, b"two")
@@ -246,23 +246,23 @@ def test_a_seat_that_moves_to_another_prefix_counts_against_its_quota() -> None:
 
 def test_seats_over_quota_are_bounded_and_leave_no_ghosts() -> None:
     """Reports beyond panel_size seats over quota are rejected; seats over quota leave no ghosts and do not move the rate."""
-    panel = Panel(CAPPED, 2, now_ms=0)
+    panel = Panel(WITH_QUOTA, 2, now_ms=0)
 
-    assert report_from(panel, b"one", range(1_000)) == 3 + CAPPED.panel_size
-    assert panel.rejected_count == 1_000 - 3 - CAPPED.panel_size
+    assert report_from(panel, b"one", range(1_000)) == 3 + WITH_QUOTA.panel_size
+    assert panel.rejected_count == 1_000 - 3 - WITH_QUOTA.panel_size
     assert panel.rate == 1.0
     assert len(panel.snapshot(0).seats) == 3
-    panel.expire(CAPPED.heartbeat_lease_ms)
+    panel.expire(WITH_QUOTA.heartbeat_lease_ms)
     assert (panel.seat_count, panel.over_quota_count, panel.largest_prefix_seats) == (0, 0, 0)
-    assert len(panel.snapshot(CAPPED.heartbeat_lease_ms).expired) == 3
+    assert len(panel.snapshot(WITH_QUOTA.heartbeat_lease_ms).expired) == 3
 
 
-def stay(panel: Panel) -> Panel:
+def keep(panel: Panel) -> Panel:
     """Return the panel."""
     return panel
 
 
-def sleep(panel: Panel) -> Panel:
+def hibernate(panel: Panel) -> Panel:
     """Resume a panel from its snapshot, which has no prefixes."""
     other = Panel(panel._config, 2, now_ms=0)
     other.resume(panel.snapshot(0), now_ms=0)
@@ -276,7 +276,7 @@ def restart(panel: Panel) -> Panel:
     return other
 
 
-def hand_over(panel: Panel) -> Panel:
+def transfer(panel: Panel) -> Panel:
     """Transfer the seats to another replica."""
     other = Panel(panel._config, 2, now_ms=0)
     other.add_seats(panel.snapshot(0).seats, (), 0)
@@ -284,7 +284,7 @@ def hand_over(panel: Panel) -> Panel:
 
 
 @pytest.mark.parametrize("prefixes", [[None], range(100)], ids=["without a prefix", "from other prefixes"])
-@pytest.mark.parametrize("between", [stay, sleep, restart, hand_over])
+@pytest.mark.parametrize("between", [keep, hibernate, restart, transfer])
 def test_seats_that_move_to_a_full_prefix_are_over_quota(
     prefixes: Sequence[int | None], between: Callable[[Panel], Panel]
 ) -> None:
@@ -311,20 +311,20 @@ def test_seats_that_move_to_a_full_prefix_are_over_quota(
 
 def test_a_day_that_ends_gives_each_address_another_prefix_and_no_more_seats() -> None:
     """The hashes of prefixes change once a day; the seats of one address move to the new hash within its quota."""
-    panel = Panel(CAPPED, 2, now_ms=0)
+    panel = Panel(WITH_QUOTA, 2, now_ms=0)
     report_from(panel, b"today", range(200))
     assert (panel.seat_count, panel.over_quota_count) == (3, 100)
 
     for index in range(200):
         report_from(panel, b"tomorrow", range(index, index + 1))
-        assert panel.over_quota_count <= CAPPED.panel_size
+        assert panel.over_quota_count <= WITH_QUOTA.panel_size
         assert panel.seat_count <= 6
     assert (panel.seat_count, panel.over_quota_count) == (3, 100)
     assert panel.largest_prefixes(2) == [(b"tomorrow", 103)]
 
 
 moves = st.tuples(
-    st.sampled_from([*["report"] * 8, "withdraw", "sleep", "restart", "inherit"]),
+    st.sampled_from([*["report"] * 8, "withdraw", "hibernate", "restart", "transfer"]),
     st.integers(0, 9),
     st.sampled_from([None, b"here", b"there"]),
 )
@@ -345,10 +345,10 @@ def test_seats_over_quota_are_bounded_in_any_sequence(
                 panel.report(key(index), 0.0, 0, 0, prefix)
             case "withdraw":
                 panel.remove(key(index))
-            case "inherit":
+            case "transfer":
                 panel.add_seats(other.snapshot(0).seats, (), 0)
-            case "sleep":
-                panel = sleep(panel)
+            case "hibernate":
+                panel = hibernate(panel)
             case _:
                 later = Panel(replace(config, panel_size=1), 2, now_ms=0)
                 later.restore(panel.snapshot(0), (0, 1), elapsed_ms=0, now_ms=0)

@@ -153,12 +153,12 @@ def test_a_room_rebuilt_from_attachments_and_the_rest_acts_the_same(start: Start
     assume(not start.unknown)
     trace = name_afresh(trace)
     awake = play(EdgeHost(start.config), trace)
-    sleeper = play(EdgeHost(start.config, hibernates=True), trace)
+    hibernated = play(EdgeHost(start.config, hibernates=True), trace)
     end_ms = awake.clock_ms + 400_000
     awake.wait_until(end_ms)
-    sleeper.wait_until(end_ms)
-    assert sleeper.log == awake.log
-    assert sleeper.presence() == awake.presence()
+    hibernated.wait_until(end_ms)
+    assert hibernated.log == awake.log
+    assert hibernated.presence() == awake.presence()
 
 
 def test_a_timer_without_a_change_has_no_effects() -> None:

@@ -133,9 +133,9 @@ def check_panel(panel: Panel) -> None:
 
 def check_prefixes(panel: Panel) -> None:
     """Check that no prefix exceeds its quota, and that no seat is over quota while the quota is not full."""
-    capped = [seat for seat in panel._seats.values() if seat.over_quota]
-    assert panel.over_quota_count == len(capped) <= panel._config.panel_size
-    assert panel._over_quota_counted == sum(seat.ticket < panel.theta for seat in capped)
+    over_quota = [seat for seat in panel._seats.values() if seat.over_quota]
+    assert panel.over_quota_count == len(over_quota) <= panel._config.panel_size
+    assert panel._over_quota_counted == sum(seat.ticket < panel.theta for seat in over_quota)
     for prefix in panel._prefixes.values():
         seats = [seat for seat in panel._seats.values() if seat.prefix is prefix]
         assert len(seats) == prefix.seats > 0
@@ -219,16 +219,16 @@ def test_hibernation_is_invisible(start: Start, trace: Trace, hibernates: set[in
     assume(not restarts_with_legacy(trace))
     awake = play(start.host(), trace)
 
-    sleeper = start.host()
+    hibernated = start.host()
     for index, (pause_ms, happening) in enumerate(trace):
-        happen(sleeper, pause_ms, happening)
+        happen(hibernated, pause_ms, happening)
         if index in hibernates:
-            sleeper.hibernate()
-    end_ms = sleeper.clock_ms + 400_000
+            hibernated.hibernate()
+    end_ms = hibernated.clock_ms + 400_000
     awake.wait_until(end_ms)
-    sleeper.wait_until(end_ms)
+    hibernated.wait_until(end_ms)
 
-    assert sleeper.log == awake.log
+    assert hibernated.log == awake.log
 
 
 @given(starts | narrow_starts, traces(anything | large_panels, clock_steps_back=False))
@@ -236,27 +236,27 @@ def test_a_room_that_sleeps_after_every_step_acts_the_same(start: Start, trace: 
     """A room hibernated after every step has the same effects as one that never slept."""
     assume(not restarts_with_legacy(trace))
     awake = play(start.host(), trace)
-    sleeper = play(replace(start, hibernates=True).host(), trace)
+    hibernated = play(replace(start, hibernates=True).host(), trace)
 
-    assert sleeper.log == awake.log
-    assert sleeper.presence() == awake.presence()
+    assert hibernated.log == awake.log
+    assert hibernated.presence() == awake.presence()
 
 
 @given(starts, traces(clock_steps_back=False), st.sets(st.integers(0, 5)))
 def test_connections_lost_in_hibernation_are_disconnects(start: Start, trace: Trace, lost: set[int]) -> None:
     """A connection that is missing on resuming counts as disconnected, then and later."""
-    awake, sleeper = play(start.host(), trace), play(start.host(), trace)
+    awake, hibernated = play(start.host(), trace), play(start.host(), trace)
     awake.step(TimerFired())
-    sleeper.step(TimerFired())
+    hibernated.step(TimerFired())
     for connection in sorted(lost & awake.connections.keys()):
         awake.step(Disconnected(connection))
-        sleeper.remove(connection)
-    sleeper.hibernate()
+        hibernated.remove(connection)
+    hibernated.hibernate()
     for pause_ms in (0, start.config.grace_ms, start.config.lease_ms, 200_000):
-        for host in (awake, sleeper):
+        for host in (awake, hibernated):
             host.wait_until(host.clock_ms + pause_ms)
             host.step(TimerFired())
-        assert said(sleeper.presence()) == said(awake.presence())
+        assert said(hibernated.presence()) == said(awake.presence())
 
 
 few_events = st.sampled_from(

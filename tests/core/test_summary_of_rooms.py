@@ -31,10 +31,10 @@ people = st.lists(
 )
 
 
-def played(events: Sequence[Event], *, paced: RateSet | None) -> Room:
+def played(events: Sequence[Event], *, rate_set: RateSet | None) -> Room:
     room = a_room()
-    if paced is not None:
-        room.step(paced, now_ms=0)
+    if rate_set is not None:
+        room.step(rate_set, now_ms=0)
     for event in events:
         room.step(event, now_ms=10)
     room.step(TimerFired(), now_ms=200)
@@ -49,9 +49,9 @@ def test_connections_on_several_nodes_count_as_on_one(crowd: list[tuple[int, str
         events.append(
             (node, [Joined(index, visitor(f"{index}"), mood), *([Disconnected(index)] if breaks else [])])
         )
-    one = played([event for _, happened in events for event in happened], paced=None)
+    one = played([event for _, happened in events for event in happened], rate_set=None)
     several = [
-        played([event for at, happened in events if at == node for event in happened], paced=None)
+        played([event for at, happened in events if at == node for event in happened], rate_set=None)
         for node in range(4)
     ]
 
@@ -74,7 +74,7 @@ def test_a_panel_on_several_nodes_counts_as_on_one(
     at_ms = CONFIG.heartbeat_lease_ms - 1
 
     def last(node: int | None) -> Room:
-        room = played([event for at, event in events if node in {None, at}], paced=rate_set)
+        room = played([event for at, event in events if node in {None, at}], rate_set=rate_set)
         for at, event in renewed:
             if node in {None, at}:
                 room.step(event, now_ms=at_ms)

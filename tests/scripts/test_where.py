@@ -31,7 +31,7 @@ def where(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def tree(where: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A small tree in which the agenda has moved, the cluster is half split, and the rest is as it was."""
+    """A small tree in which one file has moved, one is split in part, and the others stayed."""
     monkeypatch.setattr(where, "ROOT", tmp_path)
     core, hosts = tmp_path / "src/breathing_room/core", tmp_path / "src/breathing_room/hosts"
     core.mkdir(parents=True)

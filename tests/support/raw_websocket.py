@@ -418,7 +418,7 @@ class RawSocket:
         """Read until a close frame, with any messages before it, and then the end of the stream.
 
         Args:
-            answer: Send a close frame back, as a client must whose server closes politely. Who broke the protocol is
+            answer: Send a close frame back, as a client must whose server closes gracefully. One that broke the protocol is
                 not waited for (section 7.1.7), so that without an answer the stream must end at once.
         """
         frame = self.read_close_frame()

@@ -28,8 +28,8 @@ def moods_of(room: str) -> tuple[str, ...]:
     return MOODS
 
 
-def a_room(*, now_ms: int = 0, paced: bool = True) -> Room:
-    return Room("lobby", CONFIG, now_ms=now_ms, rate_is_shared=paced)
+def a_room(*, now_ms: int = 0, rate_is_shared: bool = True) -> Room:
+    return Room("lobby", CONFIG, now_ms=now_ms, rate_is_shared=rate_is_shared)
 
 
 def a_summary(count: int, *, arrivals_per_s: float = 0.0) -> Summary:

@@ -14,7 +14,7 @@ def test_on_change_writes_changes_and_renews_rarely() -> None:
     assert said(report(policy, 130_000, "mood", "gratitude")) == [[(130_000, "gratitude", True)]]
     assert said(report(policy, 250_000, "heartbeat")) == []
     assert said(report(policy, 330_000, "heartbeat")) == [[(330_000, "gratitude", True)]]
-    asleep = report(policy, 400_000, "join", "release", visitor=BOB)
-    assert asleep.next_timer_ms == START_MS + 330_000 + LEASE_MS
+    joined = report(policy, 400_000, "join", "release", visitor=BOB)
+    assert joined.next_timer_ms == START_MS + 330_000 + LEASE_MS
     assert policy.on_timer(now_ms=START_MS + 330_000 + LEASE_MS).writes == (Delete(f"{PREFIX}{ANN.hex()}"),)
     assert report(policy, 490_000, "leave", visitor=BOB).writes == (Delete(f"{PREFIX}{BOB.hex()}"),)
