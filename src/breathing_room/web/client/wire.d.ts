@@ -149,7 +149,7 @@ export interface CloseReason {
 
 /** A visitor without a connection is in the room: the body of a heartbeat. */
 export interface Report {
-  /** The client's own random id, or a signed one; not needed where a `token` names the visitor */
+  /** The client's own random id, or a signed one */
   visitor?: string;
   /**
    * One of the room's moods, or `unspoken` to take a mood back; absent or `null`: the mood stays as it
@@ -165,7 +165,8 @@ export interface Report {
   from_epoch?: number;
   /**
    * Not yet served. The number of the membership query that this report answers: the greatest one that
-   * the client has seen; a client that knows no queries leaves it out
+   * the client has seen, 0 if none; a client that knows no queries leaves it out, and is not counted out
+   * by one
    */
   query?: number;
   /**
@@ -174,8 +175,8 @@ export interface Report {
    */
   visit_ms?: number;
   /**
-   * Not yet served. A JWT that names the visitor (`sub`), admits to rooms (`rooms`) and ends (`exp`);
-   * only in rooms whose config asks for one (`access`)
+   * Not yet served. A JWT that names the visitor (`sub`) in place of `visitor`, admits to rooms (`rooms`)
+   * and ends (`exp`); only in rooms whose config asks for one (`access`)
    */
   token?: string;
   /**
@@ -187,7 +188,7 @@ export interface Report {
 
 /** A visitor without a connection leaves. */
 export interface Leave {
-  /** The client's own random id, or a signed one; not needed where a `token` names the visitor */
+  /** The client's own random id, or a signed one */
   visitor?: string;
   /**
    * Not yet served. How much longer the visitor is counted unless a join or report comes first; at most
@@ -205,8 +206,8 @@ export interface Leave {
    */
   from_epoch?: number;
   /**
-   * Not yet served. A JWT that names the visitor (`sub`), admits to rooms (`rooms`) and ends (`exp`);
-   * only in rooms whose config asks for one (`access`)
+   * Not yet served. A JWT that names the visitor (`sub`) in place of `visitor`, admits to rooms (`rooms`)
+   * and ends (`exp`); only in rooms whose config asks for one (`access`)
    */
   token?: string;
 }
@@ -215,7 +216,7 @@ export interface Leave {
 export interface JoinMessage {
   /** Always `join` */
   type: 'join';
-  /** The client's own random id, or a signed one; not needed where a `token` names the visitor */
+  /** The client's own random id, or a signed one */
   visitor?: string;
   /**
    * One of the room's moods, or `unspoken` to take a mood back; absent or `null`: the mood stays as it
@@ -238,8 +239,8 @@ export interface JoinMessage {
    */
   from_epoch?: number;
   /**
-   * Not yet served. A JWT that names the visitor (`sub`), admits to rooms (`rooms`) and ends (`exp`);
-   * only in rooms whose config asks for one (`access`)
+   * Not yet served. A JWT that names the visitor (`sub`) in place of `visitor`, admits to rooms (`rooms`)
+   * and ends (`exp`); only in rooms whose config asks for one (`access`)
    */
   token?: string;
   /**
@@ -259,8 +260,8 @@ export interface ObserveMessage {
   /** Always `observe` */
   type: 'observe';
   /**
-   * Not yet served. A JWT that names the visitor (`sub`), admits to rooms (`rooms`) and ends (`exp`);
-   * only in rooms whose config asks for one (`access`)
+   * Not yet served. A JWT that names the visitor (`sub`) in place of `visitor`, admits to rooms (`rooms`)
+   * and ends (`exp`); only in rooms whose config asks for one (`access`)
    */
   token?: string;
   /**

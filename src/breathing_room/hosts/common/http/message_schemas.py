@@ -38,7 +38,7 @@ _NUMBER: Final = {"type": "number", "minimum": -WHOLE_MAX, "maximum": WHOLE_MAX}
 _VISITOR_FIELD: Final = Field(
     "visitor",
     _VISITOR,
-    "the client's own random id, or a signed one; not needed where a `token` names the visitor",
+    "the client's own random id, or a signed one",
     instead="token",
 )
 _MOOD_FIELD: Final = Field(
@@ -59,8 +59,8 @@ _ROOM_FIELD: Final = Field(
 _TOKEN_FIELD: Final = Field(
     "token",
     text(low=1, high=TOKEN_CHARACTERS_MAX),
-    "a JWT that names the visitor (`sub`), admits to rooms (`rooms`) and ends (`exp`); only in rooms whose "
-    "config asks for one (`access`)",
+    "a JWT that names the visitor (`sub`) in place of `visitor`, admits to rooms (`rooms`) and ends (`exp`); only "
+    "in rooms whose config asks for one (`access`)",
     optional=True,
     served=False,
 )
@@ -119,8 +119,8 @@ _REPORT: Final = Shape(
         Field(
             "query",
             whole(),
-            "the number of the membership query that this report answers: the greatest one that the client has "
-            "seen; a client that knows no queries leaves it out",
+            "the number of the membership query that this report answers: the greatest one that the client has seen, "
+            "0 if none; a client that knows no queries leaves it out, and is not counted out by one",
             optional=True,
             served=False,
         ),
