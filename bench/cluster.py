@@ -162,7 +162,7 @@ class Visitor(SlimSocket):
     def opened(self) -> None:
         self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
 
-    def heard(self, message: bytes, frame_bytes: int) -> None:  # noqa: ARG002 - the signature of the base class
+    def received(self, message: bytes, frame_bytes: int) -> None:  # noqa: ARG002 - the signature of the base class
         self.people.messages += 1
         if self not in self.people.inside:
             self.people.inside.add(self)
@@ -171,15 +171,13 @@ class Visitor(SlimSocket):
                 away_s = time.monotonic() - self.left_at_s
                 self.people.longest_away_s = max(self.people.longest_away_s, away_s)
 
-    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
+    def lost(self, reason: str, error: ConnectionLostError | RefusedError | None) -> None:
         if self in self.people.inside:
             self.people.inside.remove(self)
             self.left_at_s = time.monotonic()
-        self.people.ends[how] += 1
+        self.people.ends[reason] += 1
         wait_s = (
-            parting.wait_s(self.failures, self.people.rng)
-            if isinstance(parting, ConnectionLostError)
-            else 0.0
+            error.wait_s(self.failures, self.people.rng) if isinstance(error, ConnectionLostError) else 0.0
         )
         self.failures += 1
         self.people.connect_later(self, wait_s)
@@ -216,7 +214,7 @@ class Crowd:
             person.server = server or self.towards or self.rng.choice(self.open)
             loop = asyncio.get_running_loop()
             try:
-                await loop.create_connection(person.again, "127.0.0.1", person.server.port)
+                await loop.create_connection(person.as_protocol, "127.0.0.1", person.server.port)
             except OSError:
                 self.connect_later(person, self.rng.uniform(0, 0.5))
 

@@ -244,8 +244,8 @@ async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
             gathered, leaving = stats.gathered_at_s is not None, stats.present_at_end is not None
             bar.update(
                 task,
-                completed=crowd.here,
-                description="leaving" if leaving else "here" if gathered else "joining",
+                completed=crowd.present,
+                description="leaving" if leaving else "present" if gathered else "joining",
                 news=news(crowd),
                 refresh=True,
             )

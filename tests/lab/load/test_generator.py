@@ -1,4 +1,4 @@
-"""The people of a plan, from coming to going, without a server and on a loop whose time jumps."""
+"""The participants of a plan, from joining to leaving, without a server and on a loop whose time jumps."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -21,14 +21,14 @@ PLAN = LoadPlan(url="http://room.example", people=100, visit_ms=0, mood_changes=
 
 
 @dataclass(eq=False)
-class SocketParticipant:
+class ScriptedParticipant:
     mood: str
     place: int = -1
-    here: bool = True
+    present: bool = True
 
 
-class Stage(LoadGenerator[SocketParticipant]):
-    """A crowd whose room is a number that a test sets."""
+class Stage(LoadGenerator[ScriptedParticipant]):
+    """A load whose room is a number that a test sets."""
 
     mode = "stage"
 
@@ -40,7 +40,7 @@ class Stage(LoadGenerator[SocketParticipant]):
         self.stats = LoadStats()
         self.there = others
         self.came_at_s: list[float] = []
-        self.moods_said: list[str] = []
+        self.moods_sent: list[str] = []
         self.away = False
         self.refuses = False
 
@@ -53,7 +53,7 @@ class Stage(LoadGenerator[SocketParticipant]):
     async def _read_presence(self) -> Presence:
         if self.away:
             raise ConnectionLostError("away")
-        count = self.here + self.there
+        count = self.present + self.there
         return replace(EMPTY, count=count, low=count, high=count)
 
     def _in_flight_s(self, presence: Presence) -> float:
@@ -61,26 +61,26 @@ class Stage(LoadGenerator[SocketParticipant]):
         return 2.0
 
     async def _leave(self) -> None:
-        for person in list(self._inside):
-            self._exit(person)
+        for participant in list(self._connected):
+            self._remove(participant)
 
     def _add_participant(self) -> None:
         self.came_at_s.append(asyncio.get_running_loop().time())
         if self.refuses:
             self._count_rejection()
             return
-        person = SocketParticipant(self.rng.choice(self.moods))
-        self._enter(person)
+        participant = ScriptedParticipant(self.rng.choice(self.moods))
+        self._add(participant)
         self.stats.joined += 1
-        self._welcome(person)
+        self._mark_joined(participant)
 
-    def _report_mood(self, person: SocketParticipant) -> None:
-        self.moods_said.append(person.mood)
+    def _report_mood(self, participant: ScriptedParticipant) -> None:
+        self.moods_sent.append(participant.mood)
 
-    def _start_leaving(self, person: SocketParticipant) -> None:
-        person.here = False
-        self._exit(person)
-        self._has_left(person)
+    def _start_leaving(self, participant: ScriptedParticipant) -> None:
+        participant.present = False
+        self._remove(participant)
+        self._mark_left(participant)
 
 
 def play(stage: Stage) -> Stage:
@@ -92,7 +92,7 @@ def play(stage: Stage) -> Stage:
 
 
 def test_it_gathers_at_the_pace_of_the_plan() -> None:
-    """A hundred people at ten a second take ten seconds, evenly, and the time is noted when the last was let in."""
+    """A hundred participants at ten a second take ten seconds, evenly, and the time of the last join is recorded."""
     stage = play(Stage(replace(PLAN, joins_per_s=10.0, duration_ms=60_000)))
     assert stage.came_at_s == pytest.approx([index / 10 for index in range(100)])
     assert stage.stats.summary(100)["gathered_ms"] == 9_900
@@ -100,7 +100,7 @@ def test_it_gathers_at_the_pace_of_the_plan() -> None:
 
 
 def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
-    """VisitLengths are exponential with the plan's mean: in ten mean stays ten times the crowd has left, and as many came."""
+    """Visits are exponential with the plan's mean: in ten mean visits ten times as many have left, and as many joined."""
     stage = play(Stage(replace(PLAN, visit_ms=10_000, duration_ms=100_000)))
     assert stage.stats.left == pytest.approx(1_000, abs=5 * 1_000**0.5)
     assert stage.stats.joined == stage.stats.left + 100
@@ -108,10 +108,10 @@ def test_a_crowd_keeps_its_size_while_its_people_change() -> None:
 
 
 def test_moods_change_as_often_as_planned_and_always_to_another() -> None:
-    """With three changes a stay and two moods, each change says the other mood."""
+    """With three changes a visit and two moods, each change is to the other mood."""
     stage = play(Stage(replace(PLAN, visit_ms=20_000, mood_changes=3.0, duration_ms=60_000)))
-    assert stage.stats.mood_changes == len(stage.moods_said) == pytest.approx(900, abs=5 * 900**0.5)
-    assert set(stage.moods_said) == {"calm", "glad"}
+    assert stage.stats.mood_changes == len(stage.moods_sent) == pytest.approx(900, abs=5 * 900**0.5)
+    assert set(stage.moods_sent) == {"calm", "glad"}
 
 
 def test_one_seed_is_one_crowd() -> None:
@@ -119,14 +119,14 @@ def test_one_seed_is_one_crowd() -> None:
     first, again, other = (
         play(
             Stage(replace(PLAN, visit_ms=10_000, mood_changes=2.0, duration_ms=20_000, seed=seed))
-        ).moods_said
+        ).moods_sent
         for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def test_a_look_sets_what_the_room_says_beside_the_truth() -> None:
-    """Looks come at the plan's interval and one more at the end, the crowd's own number is part of each, and a room that cannot be read is no look."""
+def test_an_observation_compares_the_room_with_the_truth() -> None:
+    """Observations are made at the plan's interval and once at the end, each with our own number; a room that cannot be read gives none."""
     stage = play(Stage(replace(PLAN, observe_ms=10_000, duration_ms=35_000)))
     assert [round(look.at_s) for look in stage.observations.all] == [10, 20, 30, 35]
     assert all(
@@ -150,7 +150,7 @@ def test_where_others_were_before_no_count_is_judged(remain: int) -> None:
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_can_be(alone: bool) -> None:  # noqa: FBT001
-    """U5: one visitor from the second 15 on is others from the look after that, also when it has left; for a caller who knows better it is an error."""
+    """U5: one visitor from the second 15 on is others from the observation after that, also when it has left; for a caller who knows better it is an error."""
 
     async def run() -> Stage:
         stage = Stage(replace(PLAN, observe_ms=10_000, duration_ms=45_000, alone=alone))
@@ -176,7 +176,7 @@ def test_others_who_come_later_are_noticed_when_the_room_counts_more_than_there_
 
 
 def test_stopping_lets_all_leave() -> None:
-    """A crowd without an end leaves when it is stopped, and how many were there then is kept."""
+    """A load without an end leaves when it is stopped, and the number present then is kept."""
 
     async def run() -> Stage:
         stage = Stage(PLAN)
@@ -189,24 +189,26 @@ def test_stopping_lets_all_leave() -> None:
 
     stage = run_virtually(run())
     assert stage.is_ending
-    assert (stage.stats.present_at_end, stage.here) == (100, 0)
+    assert (stage.stats.present_at_end, stage.present) == (100, 0)
 
 
-def test_a_crowd_that_nobody_lets_in_ends() -> None:
-    """When everyone was turned away for good there is nothing left to wait for."""
+def test_a_load_that_is_rejected_ends() -> None:
+    """When all participants were rejected for good there is nothing left to wait for."""
     stage = Stage(PLAN)
     stage.refuses = True
     assert play(stage).stats.present_at_end == 0
 
 
 def test_who_leaves_makes_room_for_the_last() -> None:
-    """A person who goes is taken out of the list in one move, and every other one is still found where it says."""
+    """A participant who goes is taken out of the list in one move, and every other one is still found where it says."""
     stage = Stage(PLAN)
-    people = [SocketParticipant("calm") for _ in range(5)]
-    for person in people:
-        stage._enter(person)
-    for person in (people[1], people[4], people[0], people[0]):
-        person.here = False
-        stage._exit(person)
-    assert sorted(person.place for person in people) == [-1, -1, -1, 0, 1]
-    assert all(stage._inside[person.place] is person for person in people if person.place >= 0)
+    people = [ScriptedParticipant("calm") for _ in range(5)]
+    for participant in people:
+        stage._add(participant)
+    for participant in (people[1], people[4], people[0], people[0]):
+        participant.present = False
+        stage._remove(participant)
+    assert sorted(participant.place for participant in people) == [-1, -1, -1, 0, 1]
+    assert all(
+        stage._connected[participant.place] is participant for participant in people if participant.place >= 0
+    )

@@ -43,7 +43,7 @@ FLAGS = (
 
 @pytest.fixture
 def polled(serve: Serve) -> ServerProcess:
-    """A server whose rooms poll, every second, with a sign of life every two."""
+    """A server whose rooms poll every second, with a heartbeat every two."""
     return serve(*FLAGS)
 
 
@@ -68,15 +68,15 @@ def metric(server: ServerProcess, name: str) -> float:
     raise AssertionError(name)
 
 
-# --- People who poll ----------------------------------------------------------------------------------------------
+# --- Polling -----------------------------------------------------------------------------------------------------
 
 
-async def test_everybody_is_counted_and_gone_at_once(polled: ServerProcess) -> None:
+async def test_all_are_counted_and_removed_at_once(polled: ServerProcess) -> None:
     """
-    In a room where everybody is asked, every report is taken, and every goodbye.
+    In a room where every visitor is sampled, every report is accepted, and every leave.
     """
     async with gathered(PollLoad, LoadPlan(url=polled.url, people=50, visit_ms=0)) as crowd:
-        assert crowd.here == 50
+        assert crowd.present == 50
         await until(lambda: crowd.presence.count == 50)
     assert crowd.stats.leaves == 50
     assert crowd.stats.sent_until_end["reports"] == crowd.stats.reports, "the last leaves come after the end"
@@ -101,7 +101,7 @@ async def test_a_visitor_more_is_not_called_an_error(polled: ServerProcess) -> N
 
 async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    U5: a presence of 5 s ago counts those of then, by whatever clock the server has, and for no longer than it is valid.
+    U5: a presence of 5 s ago counts those of then, regardless of the server's clock, and only until it is stale.
     """
     now = 1_000
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: now)
@@ -126,7 +126,7 @@ async def test_what_a_cache_still_says_is_not_called_an_error(monkeypatch: pytes
 
 async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) -> None:
     """
-    Ten people for four seconds: about four reads each, and a report on coming with one or two signs of life.
+    Ten participants for four seconds: about four reads each, and a report on joining with one or two heartbeats.
     """
     plan = LoadPlan(url=polled.url, people=10, visit_ms=0, mood_changes=0, duration_ms=4_500, observe_ms=0)
     crowd = PollLoad(plan, await inspect_room(plan))
@@ -136,14 +136,14 @@ async def test_a_person_reports_rarely_and_reads_often(polled: ServerProcess) ->
     assert metric(polled, "reports_total") == crowd.stats.reports
 
 
-async def test_who_leaves_is_replaced_and_some_goodbyes_are_lost(polled: ServerProcess) -> None:
+async def test_who_leaves_is_replaced_and_some_leaves_are_lost(polled: ServerProcess) -> None:
     """
     The crowd keeps its size; of a thousand leaves as many arrive as the plan says, within four standard errors.
     """
     plan = LoadPlan(url=polled.url, people=40, visit_ms=300, leaves_share=0.6, seed=1)
     async with gathered(PollLoad, plan) as crowd:
         await until(lambda: crowd.stats.left >= 400)
-        await until(lambda: crowd.here >= 30)
+        await until(lambda: crowd.present >= 30)
     assert crowd.stats.joined >= 400
     said = crowd.stats.leaves / (crowd.stats.left + crowd.stats.present_at_end)
     assert abs(said - 0.6) < 4 * (0.6 * 0.4 / 400) ** 0.5 + 0.05, (
@@ -152,7 +152,7 @@ async def test_who_leaves_is_replaced_and_some_goodbyes_are_lost(polled: ServerP
     assert crowd.summary()["errors"] == {}
 
 
-async def test_moods_of_the_plan_are_told(polled: ServerProcess) -> None:
+async def test_moods_of_the_plan_are_reported(polled: ServerProcess) -> None:
     """
     At the beginning and after every change.
     """
@@ -170,7 +170,7 @@ async def test_moods_of_the_plan_are_told(polled: ServerProcess) -> None:
 
 async def test_only_those_report_who_are_asked() -> None:
     """
-    Of 400 at a rate of 0.1 just those whose tickets are below it, once each, and no more connections than carriers.
+    Of 400 at a rate of 0.1 just those whose tickets are below it, once each, and no more connections than drivers.
     """
     script = HttpScript(
         {
@@ -185,15 +185,15 @@ async def test_only_those_report_who_are_asked() -> None:
         # A change of mood would be reported, too.
         gathered(PollLoad, LoadPlan(url=url, people=400, visit_ms=0, mood_changes=0)) as crowd,
     ):
-        # Requests are carried in turn: by the third look of everybody the reports after the first have been answered.
+        # Requests are sent in turn: by the third read of all participants the reports after the first have been answered.
         await until(lambda: len(script.of("lobby")) > 1_200)
-        assert crowd.here == 400
+        assert crowd.present == 400
     reported = {heartbeat.body["visitor"] for heartbeat in script.of("heartbeat")}
     assert all(ticket(visitor, room="lobby", epoch=0) < 0.1 for visitor in reported)
     assert {leave.body["visitor"] for leave in script.of("leave")} == reported
     assert len(script.of("heartbeat")) == len(script.of("leave")) == len(reported)
     assert 40 - 4 * 6 <= len(reported) <= 40 + 4 * 6
-    # Two to look before anybody comes, one to look up, and the carriers twice: for the stay and for the leaves.
+    # Two to inspect the room before the joins, one to observe it, and the drivers twice: for the visit and for the leaves.
     assert script.connections <= 2 * DRIVERS + 3
 
 
@@ -213,9 +213,9 @@ async def test_what_was_shed_is_counted_and_tried_again() -> None:
     assert (crowd.stats.shed, crowd.stats.reports) == (1, 2)
 
 
-async def test_a_crowd_that_nobody_wants_gives_up() -> None:
+async def test_a_load_that_is_rejected_gives_up() -> None:
     """
-    When everybody was sent away for good there is nothing left to wait for.
+    When all participants were rejected for good there is nothing left to wait for.
     """
     script = HttpScript({"config": answer(POLLED), "lobby": [presence(), error("no_such_room", 404)]})
     async with scripted_http(script) as url:
@@ -229,7 +229,7 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
 
 async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
     """
-    While it is away everybody tries again; when it is back they are counted.
+    While it is down all participants retry; when it is back they are counted.
     """
     server = serve(*FLAGS)
     async with gathered(PollLoad, LoadPlan(url=server.url, people=30, visit_ms=0)) as crowd:
@@ -238,28 +238,28 @@ async def test_a_crowd_outlives_its_server(serve: Serve) -> None:
         await until(lambda: crowd.stats.ends.total() >= 30)
         serve(*FLAGS, port=server.port)
         before = crowd.stats.reads
-        # How many there were before nobody knows; who has reported since is sure to be there.
+        # How many there were before is unknown; those who have reported since are certain.
         await until(lambda: crowd.stats.reads > before + 60 and crowd.presence.low == 30)
-        assert crowd.here == 30
+        assert crowd.present == 30
 
 
-# --- People who flip coins ----------------------------------------------------------------------------------------
+# --- Legacy clients -----------------------------------------------------------------------------------------------
 
 
-async def test_a_coin_decides_each_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_heartbeat_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Forced on coming and on a change of mood; then every 30 s three in a hundred are heartbeats, the others reads.
     """
     monkeypatch.setattr("breathing_room.lab.load.http_load.now_ms", lambda: 0)
-    somebody = LegacyParticipant("release", reads_config=True, rng=Random(1))
-    assert somebody.next_at_ms == 0
-    assert list(somebody.due(0)) == [Call.CONFIG, Call.HEARTBEAT]
-    assert somebody.next_at_ms == HEARTBEAT_MS
-    somebody.feel()
-    assert list(somebody.due(10)) == [Call.HEARTBEAT]
+    participant = LegacyParticipant("release", reads_config=True, rng=Random(1))
+    assert participant.next_at_ms == 0
+    assert list(participant.due(0)) == [Call.CONFIG, Call.HEARTBEAT]
+    assert participant.next_at_ms == HEARTBEAT_MS
+    participant.report_mood()
+    assert list(participant.due(10)) == [Call.HEARTBEAT]
     heartbeats = 20_000
     calls = [
-        call for heartbeat in range(1, heartbeats + 1) for call in somebody.due(heartbeat * HEARTBEAT_MS)
+        call for heartbeat in range(1, heartbeats + 1) for call in participant.due(heartbeat * HEARTBEAT_MS)
     ]
     assert len(calls) == heartbeats
     heads = calls.count(Call.HEARTBEAT)
@@ -267,7 +267,7 @@ async def test_a_coin_decides_each_beat(monkeypatch: pytest.MonkeyPatch) -> None
     assert calls.count(Call.PRESENCE) == heartbeats - heads
 
 
-async def test_half_of_the_coins_are_the_servers() -> None:
+async def test_half_of_the_probabilities_are_the_servers() -> None:
     """
     Half read the chance from the config, half have it built in; all come with a heartbeat and go without a word.
     """
@@ -284,7 +284,7 @@ async def test_half_of_the_coins_are_the_servers() -> None:
         gathered(LegacyLoad, LoadPlan(url=url, people=40, visit_ms=0, mood_changes=0)) as crowd,
     ):
         await until(lambda: len(script.of("heartbeat")) == 40)
-        chances = sorted(person.chance for person in crowd._inside)
+        chances = sorted(person.chance for person in crowd._connected)
     assert chances == [CHANCE] * 20 + [0.5] * 20
     assert len({heartbeat.body["sessionId"] for heartbeat in script.of("heartbeat")}) == 40
     assert len([one for one in script.of("config") if one.path == "/api/config"]) == 20

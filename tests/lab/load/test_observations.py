@@ -84,8 +84,8 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
     """
     While people are still coming nothing can hold; an unknown count has no error, but an interval.
     """
-    observations, told = Observations(), list[tuple[Observation, Observation | None]]()
-    observations.on_observation = lambda observation, before: told.append((observation, before))
+    observations, calls = Observations(), list[tuple[Observation, Observation | None]]()
+    observations.on_observation = lambda observation, before: calls.append((observation, before))
     assert observations.summary() == {
         "observations": 0,
         "covered": 0,
@@ -110,7 +110,7 @@ def test_only_looks_at_the_whole_crowd_are_judged() -> None:
         0.1581,
     ]
     assert [row["verdict"] for row in summary["rows"]] == ["joining", "covered", "outside", "covered"]
-    assert [before for _, before in told] == [None, *observations.all[:3]]
+    assert [before for _, before in calls] == [None, *observations.all[:3]]
 
 
 def test_where_others_are_there_is_no_bias() -> None:

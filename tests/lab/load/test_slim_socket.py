@@ -35,20 +35,20 @@ class Wire(asyncio.Transport):
 
 
 class Listener(SlimSocket):
-    """A socket that keeps what it is told."""
+    """A socket that records the calls of its methods."""
 
     def __init__(self) -> None:
         super().__init__(REQUEST)
-        self.told: list[Any] = []
+        self.calls: list[Any] = []
 
     def opened(self) -> None:
-        self.told.append("opened")
+        self.calls.append("opened")
 
-    def heard(self, message: bytes, frame_bytes: int) -> None:
-        self.told.append((message, frame_bytes))
+    def received(self, message: bytes, frame_bytes: int) -> None:
+        self.calls.append((message, frame_bytes))
 
-    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
-        self.told.append((how, type(parting)))
+    def lost(self, reason: str, error: ConnectionLostError | RefusedError | None) -> None:
+        self.calls.append((reason, type(error)))
 
 
 def meet() -> tuple[Listener, Wire, bytes]:
@@ -100,7 +100,7 @@ def test_messages_are_heard_however_the_bytes_arrive(messages: list[bytes], data
         socket.data_received(stream[:size])
         stream = stream[size:]
     expected = [(message, len(message) + (2 if len(message) < 126 else 4)) for message in messages]
-    assert socket.told == ["opened", *expected]
+    assert socket.calls == ["opened", *expected]
 
 
 def test_a_ping_is_answered() -> None:
@@ -113,10 +113,10 @@ def test_a_ping_is_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "parting"),
+    ("code", "reason", "error"),
     [(1000, "", type(None)), (1012, '{"retry_ms": 5}', ConnectionLostError), (4501, "", RefusedError)],
 )
-def test_a_close_is_answered_and_told(code: int, reason: str, parting: type) -> None:
+def test_a_close_is_answered_and_reported(code: int, reason: str, error: type) -> None:
     """
     The same code goes back, the connection ends, and the code says whether to come back.
     """
@@ -125,20 +125,20 @@ def test_a_close_is_answered_and_told(code: int, reason: str, parting: type) -> 
     assert sent(wire) == (Opcode.CLOSE, Close(code, reason).serialize())
     assert wire.ended
     socket.connection_lost(None)
-    assert socket.told == ["opened", (str(code), parting)]
+    assert socket.calls == ["opened", (str(code), error)]
 
 
-def test_a_goodbye_is_said_once() -> None:
+def test_a_close_frame_is_sent_once() -> None:
     """
     The server's answer to it is not answered again.
     """
     socket, wire, answer = meet()
     socket.data_received(answer)
     socket.close_normally()
-    goodbye = Close(1000, "").serialize()
-    assert sent(wire) == (Opcode.CLOSE, goodbye)
+    close = Close(1000, "").serialize()
+    assert sent(wire) == (Opcode.CLOSE, close)
     wire.written = b""
-    socket.data_received(frame(Opcode.CLOSE, goodbye))
+    socket.data_received(frame(Opcode.CLOSE, close))
     assert not wire.written
     assert wire.ended
 
@@ -150,12 +150,12 @@ def test_an_end_without_a_word_is_1006() -> None:
     socket, _, answer = meet()
     socket.data_received(answer[:20])
     socket.connection_lost(None)
-    assert socket.told == [("1006", ConnectionLostError)]
+    assert socket.calls == [("1006", ConnectionLostError)]
     assert not socket.connected
     socket.connection_made(Wire())
     socket.data_received(b"HTTP/1.1 404 Not Found\r\n\r\n")
     socket.connection_lost(None)
-    assert socket.told[1:] == [("HTTP 404", RefusedError)]
+    assert socket.calls[1:] == [("HTTP 404", RefusedError)]
 
 
 @pytest.mark.parametrize(
@@ -173,19 +173,19 @@ def test_an_end_without_a_word_is_1006() -> None:
 )
 def test_what_the_server_never_sends_ends_the_connection(nonsense: bytes) -> None:
     """
-    Nothing behind it is heard any more.
+    Nothing behind it is received any more.
     """
     socket, wire, answer = meet()
     socket.data_received(answer + nonsense + frame(Opcode.TEXT, b"more"))
     assert wire.ended
     socket.connection_lost(None)
-    assert socket.told[0] == "opened"
-    assert [type(told[1]) for told in socket.told[1:]] == [type]
-    assert socket.told[1][1] is ConnectionLostError
+    assert socket.calls[0] == "opened"
+    assert [type(call[1]) for call in socket.calls[1:]] == [type]
+    assert socket.calls[1][1] is ConnectionLostError
 
 
 @pytest.mark.parametrize(
-    ("answer", "how", "parting"),
+    ("answer", "reason", "error"),
     [
         (
             b"HTTP/1.1 503 Full\r\nRetry-After: 3\r\nContent-Length: 2\r\n\r\n{}",
@@ -199,10 +199,10 @@ def test_what_the_server_never_sends_ends_the_connection(nonsense: bytes) -> Non
             ConnectionLostError,
         ),
         (b"220 smtp.example.org ready\r\n\r\n", "not a WebSocket", ConnectionLostError),
-        (b"x" * 100_000, "an endless answer", ConnectionLostError),
+        (b"x" * 100_000, "an answer without an end", ConnectionLostError),
     ],
 )
-def test_a_refused_handshake_is_told(answer: bytes, how: str, parting: type) -> None:
+def test_a_refused_handshake_is_reported(answer: bytes, reason: str, error: type) -> None:
     """
     With its status, or what was wrong with it.
     """
@@ -210,4 +210,4 @@ def test_a_refused_handshake_is_told(answer: bytes, how: str, parting: type) -> 
     socket.data_received(answer)
     assert wire.ended
     socket.connection_lost(None)
-    assert socket.told == [(how, parting)]
+    assert socket.calls == [(reason, error)]

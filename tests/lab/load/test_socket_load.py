@@ -30,14 +30,14 @@ async def gathered(plan: LoadPlan) -> AsyncIterator[SocketLoad]:
         await running
 
 
-async def test_everybody_is_counted_and_hears_it(server: ServerProcess) -> None:
+async def test_all_are_counted_and_receive_the_full_count(server: ServerProcess) -> None:
     """
-    The room says how many there are, with whoever was there before, and each of them hears the full count.
+    The room counts all participants and the visitors before them, and each participant receives the full count.
     """
     async with connect(server.url) as visitor:
         await anext(aiter(visitor))
         async with gathered(LoadPlan(url=server.url, people=50, visit_ms=0)) as crowd:
-            assert (crowd.here, crowd.others) == (50, 1)
+            assert (crowd.present, crowd.others) == (50, 1)
             await until(lambda: len(crowd.stats.full_at_s) == 50)
             assert crowd.presence.count == 51
     summary = crowd.summary()
@@ -82,7 +82,7 @@ async def test_people_who_come_and_go_are_in_flight(server: ServerProcess) -> No
 
 async def test_a_polite_crowd_is_gone_at_once(server: ServerProcess) -> None:
     """
-    When the crowd has left, the room is empty: nobody lingers for the grace of a broken socket.
+    When the crowd has left, the room is empty: no lease lingers for the grace of a broken connection.
     """
     async with connect(server.url, observe=True) as observer:
         async with gathered(LoadPlan(url=server.url, people=50, visit_ms=0)):
@@ -99,14 +99,14 @@ async def test_who_leaves_is_replaced(server: ServerProcess) -> None:
     """
     async with gathered(LoadPlan(url=server.url, people=40, visit_ms=1_000, seed=1)) as crowd:
         await until(lambda: crowd.stats.left > 40)
-        await until(lambda: crowd.here == 40)
+        await until(lambda: crowd.present == 40)
         assert crowd.stats.joined >= 80
     assert crowd.summary()["ends"] == {}
 
 
 async def test_moods_change_and_only_to_moods_of_the_plan(server: ServerProcess) -> None:
     """
-    Everybody has one of the plan's moods, at the beginning and after every change.
+    Each participant has one of the plan's moods, at the beginning and after every change.
     """
     plan = LoadPlan(
         url=server.url, people=40, visit_ms=0, mood_changes=20_000, moods=("release", "gratitude"), seed=1
@@ -153,9 +153,9 @@ async def test_a_crowd_comes_back_after_a_power_cut(serve: Serve) -> None:
     server = serve(*flags)
     async with gathered(LoadPlan(url=server.url, people=40, visit_ms=0)) as crowd:
         server.kill()
-        await until(lambda: crowd.here == 0)
+        await until(lambda: crowd.present == 0)
         serve(*flags, port=server.port)
-        await until(lambda: crowd.here == 40)
+        await until(lambda: crowd.present == 40)
         assert crowd.stats.returned == 40
         assert crowd.stats.ends["1006"] == 40
         await until(lambda: crowd.presence.count == 40)
@@ -170,7 +170,7 @@ async def test_a_crowd_comes_back_after_a_restart(serve: Serve) -> None:
         server.stop()
         await until(lambda: crowd.stats.ends["1012"] == 40)
         serve(port=server.port)
-        await until(lambda: crowd.here == 40)
+        await until(lambda: crowd.present == 40)
 
 
 async def test_joins_keep_to_their_pace(server: ServerProcess) -> None:
@@ -183,7 +183,7 @@ async def test_joins_keep_to_their_pace(server: ServerProcess) -> None:
 
 async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
     """
-    Nobody has to stop it.
+    It need not be stopped.
     """
     plan = LoadPlan(url=server.url, people=10, duration_ms=300)
     crowd = SocketLoad(plan, await inspect_room(plan))
@@ -192,9 +192,9 @@ async def test_a_crowd_ends_with_its_time(server: ServerProcess) -> None:
     assert crowd.summary()["present"] == 10
 
 
-async def test_a_crowd_that_nobody_wants_gives_up() -> None:
+async def test_a_load_that_is_rejected_gives_up() -> None:
     """
-    When everybody was sent away for good there is nothing left to wait for.
+    When all participants were rejected for good there is nothing left to wait for.
     """
 
     async def send_away(socket: ServerConnection) -> None:
@@ -214,7 +214,7 @@ async def test_a_crowd_that_nobody_wants_gives_up() -> None:
 
 async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
     """
-    Whoever is told so goes and stays away, and the summary names the error.
+    A participant that receives such an error does not reconnect, and the summary names the error.
     """
 
     async def object_to_it(socket: ServerConnection) -> None:
@@ -235,7 +235,7 @@ async def test_a_join_that_makes_no_sense_is_not_repeated() -> None:
 
 async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
     """
-    Whoever hears no goodbye goes without one; asked a second time to stop, at once.
+    Leaves that are not answered are not waited for longer; asked a second time to stop, not at all.
     """
     joined = 0
     over = asyncio.Event()
@@ -247,7 +247,7 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
         if observes:
             return
         joined += 1
-        socket.transport.pause_reading()  # The goodbye will not be read.
+        socket.transport.pause_reading()  # The close frame will not be read.
         await over.wait()
 
     async with scripted(hang) as url:
@@ -268,7 +268,7 @@ async def test_a_crowd_does_not_wait_for_a_server_that_hangs() -> None:
 
 async def test_a_crowd_looks_before_it_comes(server: ServerProcess, unused_tcp_port: int) -> None:
     """
-    No server, a room that cannot be, or a mood that it does not know: said before anybody joins.
+    No server, a room that cannot be, or a mood that it does not know: reported before any join.
     """
     with pytest.raises(UnreachableError):
         await inspect_room(LoadPlan(url=f"http://127.0.0.1:{unused_tcp_port}"))

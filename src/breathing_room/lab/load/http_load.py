@@ -1,14 +1,14 @@
-"""Crowds without sockets: people who poll, and people who flip coins.
+"""Load without sockets: participants who poll, and legacy clients.
 
 Theory of operation
 -------------------
-Everybody says when they want to do something next, and stands in one heap under that time. Whose time has come hands over
-requests, and those wait in one queue for a few carriers, each with a connection of its own that is kept. So the number of
-connections does not grow with the crowd, and nobody waits for anybody else's answer. A person who goes sends no more
-requests; only a goodbye, behind whatever report is on its way.
+Each participant has a time of its next request, and one heap holds all of them by that time. Due requests wait in one
+queue for a few drivers, each with a persistent connection of its own. So the number of connections does not grow with
+the number of participants, and no request waits for the answer to another participant's. A participant who leaves
+sends no more requests but the leave, behind a report that is on its way.
 
-Where the times come from: people who poll go by the room's ``heartbeat_ms`` and ``poll_ms``. Those who flip coins go by the constants
-of their kind, and a server that counts them knows those; scaled down, they would be other clients.
+Participants who poll go by the room's ``heartbeat_ms`` and ``poll_ms``. Legacy clients go by the constants of their
+kind, and a server that counts them relies on those; scaled down, they would be other clients.
 """
 
 import asyncio
@@ -45,40 +45,40 @@ from breathing_room.lab.load.stats import HttpLoadStats
 DRIVERS: Final = 100
 
 IN_FLIGHT_S: Final = 2.0
-"""A report follows the answer to the first poll, behind what the carriers have in hand."""
+"""A report follows the answer to the first poll, behind what the drivers are sending."""
 
 
 class HttpParticipant:
-    """Somebody who comes, asks and goes over HTTP.
+    """A simulated visitor over HTTP.
 
     Attributes:
-        mood: How they feel.
-        place: Where they stand among those inside.
-        here: Whether they were answered once, and have not gone.
-        gone: Whether they have gone.
-        due_at_ms: Under which time they stand in the heap.
+        mood: The mood.
+        place: The index among the connected participants; -1: not connected.
+        present: Whether a request was answered, and the participant has not left.
+        left: Whether the participant has left.
+        due_at_ms: The time in the heap.
     """
 
-    __slots__ = ("due_at_ms", "gone", "here", "mood", "place")
+    __slots__ = ("due_at_ms", "left", "mood", "place", "present")
 
     def __init__(self, mood: str) -> None:
         self.mood = mood
         self.place = -1
-        self.here = False
-        self.gone = False
+        self.present = False
+        self.left = False
         self.due_at_ms = NO_DEADLINE
 
     @property
     def next_at_ms(self) -> int:
-        """When they want to do something next."""
+        """The time of the next request."""
         raise NotImplementedError
 
     def due(self, at_ms: int) -> Iterable[Any]:
-        """List what they want to send now."""
+        """Return the requests that are due."""
         raise NotImplementedError
 
-    def feel(self) -> None:
-        """Take note of the mood that they have now."""
+    def report_mood(self) -> None:
+        """Report the new mood."""
         raise NotImplementedError
 
 
@@ -86,11 +86,11 @@ C = TypeVar("C", bound=HttpParticipant)
 
 
 class HttpLoad(LoadGenerator[C], Generic[C]):
-    """People over HTTP.
+    """Participants over HTTP.
 
     Args:
-        plan: What they do.
-        view: What there is before they come.
+        plan: What the participants do.
+        view: The room before the load begins.
     """
 
     def __init__(self, plan: LoadPlan, view: RoomView) -> None:
@@ -100,30 +100,30 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
         self._heap: list[tuple[int, int, C]] = []
         self._pushed = 0
         self._rescheduled = asyncio.Event()
-        self._sent: asyncio.Queue[tuple[C, Any]] = asyncio.Queue()
-        self._line = HttpClient(Timing().answer_s)
+        self._queue: asyncio.Queue[tuple[C, Any]] = asyncio.Queue()
+        self._client = HttpClient(Timing().answer_s)
         self._least_delay_ms = now_ms() - view.presence.as_of_ms
 
-    # --- What a kind of caller says ---------------------------------------------------------------------------
+    # --- What a kind of participant defines ---------------------------------------------------------------------------
 
     def _new_participant(self) -> C:
-        """Make somebody who comes now."""
+        """Make a participant who joins now."""
         raise NotImplementedError
 
-    async def _send(self, person: C, request: Any, line: HttpClient) -> None:
-        """Carry a request of somebody, and tell them what became of it.
+    async def _send(self, participant: C, request: Any, client: HttpClient) -> None:
+        """Send a request of a participant, and pass on the answer.
 
         Raises:
-            ConnectionLostError: It came to nothing.
-            RefusedError: It will always come to nothing.
+            ConnectionLostError: It failed.
+            RefusedError: It was rejected for good.
         """
         raise NotImplementedError
 
-    def _send_leave(self, person: C) -> None:
-        """Let somebody who has gone say goodbye, if they do and are not waiting for an answer."""
+    def _send_leave(self, participant: C) -> None:
+        """Queue the leave of a participant, unless there is none or a report is on its way."""
         raise NotImplementedError
 
-    # --- What all do ------------------------------------------------------------------------------------------
+    # --- What all share ---------------------------------------------------------------------------------------
 
     def _work(self) -> Iterable[Coroutine[Any, Any, None]]:
         return [self._keep_time(), *(self._driver() for _ in range(self._drivers))]
@@ -135,143 +135,143 @@ class HttpLoad(LoadGenerator[C], Generic[C]):
     def _add_participant(self) -> None:
         self._schedule(self._new_participant())
 
-    def _schedule(self, person: C) -> None:
-        """Put somebody under the time at which they want to do something next."""
-        at_ms = NO_DEADLINE if person.gone else person.next_at_ms
-        if at_ms != person.due_at_ms:
-            person.due_at_ms = at_ms
+    def _schedule(self, participant: C) -> None:
+        """Put a participant into the heap by the time of the next request."""
+        at_ms = NO_DEADLINE if participant.left else participant.next_at_ms
+        if at_ms != participant.due_at_ms:
+            participant.due_at_ms = at_ms
             if at_ms != NO_DEADLINE:
                 self._pushed += 1
-                heapq.heappush(self._heap, (at_ms, self._pushed, person))
-                if self._heap[0][2] is person:
+                heapq.heappush(self._heap, (at_ms, self._pushed, participant))
+                if self._heap[0][2] is participant:
                     self._rescheduled.set()
 
     async def _keep_time(self) -> None:
-        """Let everybody whose time has come hand over what they want to send."""
+        """Queue the requests of participants as they become due."""
         while True:
             self._rescheduled.clear()
             at_ms = now_ms()
             while self._heap and self._heap[0][0] <= at_ms:
-                due_at_ms, _, person = heapq.heappop(self._heap)
-                if due_at_ms != person.due_at_ms:
-                    continue  # It changed its mind meanwhile.
-                person.due_at_ms = NO_DEADLINE
-                for request in person.due(at_ms):
-                    self._sent.put_nowait((person, request))
-                self._schedule(person)
+                due_at_ms, _, participant = heapq.heappop(self._heap)
+                if due_at_ms != participant.due_at_ms:
+                    continue  # It was rescheduled meanwhile.
+                participant.due_at_ms = NO_DEADLINE
+                for request in participant.due(at_ms):
+                    self._queue.put_nowait((participant, request))
+                self._schedule(participant)
             wait_s = (self._heap[0][0] - now_ms()) / 1000 if self._heap else None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._rescheduled.wait()
 
     async def _driver(self) -> None:
-        """Carry one request after another."""
-        line = HttpClient(Timing().answer_s)
+        """Send one request after another."""
+        client = HttpClient(Timing().answer_s)
         try:
             while True:
-                await self._serve(*await self._sent.get(), line)
-                self._sent.task_done()
+                await self._serve(*await self._queue.get(), client)
+                self._queue.task_done()
         finally:
-            line.close()
+            client.close()
 
-    async def _serve(self, person: C, request: Any, line: HttpClient) -> None:
+    async def _serve(self, participant: C, request: Any, client: HttpClient) -> None:
         try:
-            await self._send(person, request, line)
+            await self._send(participant, request, client)
         except ConnectionLostError as lost:
             self.stats.ends[lost.reason] += 1
         except RefusedError as refusal:
             self.stats.errors[refusal.code] += 1
-            self._exit(person)
-            replaced = person.gone
-            person.here, person.gone = False, True
-            self._has_left(person)
+            self._remove(participant)
+            replaced = participant.left
+            participant.present, participant.left = False, True
+            self._mark_left(participant)
             self._count_rejection(replaced=replaced)
             return
         else:
-            if not (person.here or person.gone):
-                person.here = True
+            if not (participant.present or participant.left):
+                participant.present = True
                 self.stats.joined += 1
-                self._enter(person)
-                self._welcome(person)
-        if person.gone:
-            self._send_leave(person)
-        self._schedule(person)
+                self._add(participant)
+                self._mark_joined(participant)
+        if participant.left:
+            self._send_leave(participant)
+        self._schedule(participant)
 
-    def _report_mood(self, person: C) -> None:
-        person.feel()
-        self._schedule(person)
+    def _report_mood(self, participant: C) -> None:
+        participant.report_mood()
+        self._schedule(participant)
 
-    def _start_leaving(self, person: C) -> None:
-        person.here, person.gone = False, True
-        self._exit(person)
-        self._send_leave(person)
+    def _start_leaving(self, participant: C) -> None:
+        participant.present, participant.left = False, True
+        self._remove(participant)
+        self._send_leave(participant)
 
     async def _read_presence(self) -> Presence:
         try:
-            self.presence = read_presence(await self._line.request(self._presence))
+            self.presence = read_presence(await self._client.request(self._presence))
         except RefusedError as refusal:
             raise ConnectionLostError(refusal.message) from None
         return self.presence
 
     def _in_flight_s(self, presence: Presence) -> float:
-        """Return the age of a presence, which a cache may serve for as long as it is valid, and some more for reports on their way.
+        """Return the age of a presence, which a cache may serve until it is stale, and the time of reports on their way.
 
-        The clock of the server need not be ours: the presence that seemed the youngest so far is taken for fresh.
+        The clock of the server may differ from ours: the presence that seemed youngest so far is taken as fresh.
         """
         delay_ms = now_ms() - presence.as_of_ms
         self._least_delay_ms = min(self._least_delay_ms, delay_ms)
         return IN_FLIGHT_S + min(delay_ms - self._least_delay_ms, presence.stale_after_ms) / 1000
 
     async def _leave(self) -> None:
-        """Let everybody say goodbye, each over the next line that is free."""
-        self._sent = asyncio.Queue()
-        for person in list(self._inside):
-            self._start_leaving(person)
-        carriers = [asyncio.create_task(self._driver()) for _ in range(self._drivers)]
-        said = [asyncio.create_task(self._sent.join()), asyncio.create_task(self._empty.wait())]
-        await asyncio.wait(said, timeout=LEAVE_S, return_when=asyncio.FIRST_COMPLETED)
-        for task in (*said, *carriers):
+        """Send the leaves of all participants, each over the next free connection."""
+        self._queue = asyncio.Queue()
+        for participant in list(self._connected):
+            self._start_leaving(participant)
+        drivers = [asyncio.create_task(self._driver()) for _ in range(self._drivers)]
+        done = [asyncio.create_task(self._queue.join()), asyncio.create_task(self._empty.wait())]
+        await asyncio.wait(done, timeout=LEAVE_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in (*done, *drivers):
             task.cancel()
-        await asyncio.wait((*said, *carriers))
-        self._line.close()
+        await asyncio.wait((*done, *drivers))
+        self._client.close()
 
 
-# --- People who poll ----------------------------------------------------------------------------------------------
+# --- Polling -----------------------------------------------------------------------------------------------------
 
 
 class PollingParticipant(HttpParticipant):
-    """Somebody who polls, and reports if asked."""
+    """A participant who polls, and reports if sampled."""
 
-    __slots__ = ("parted", "poller")
+    __slots__ = ("leave_decided", "poller")
 
     def __init__(self, mood: str, poller: Poller) -> None:
         super().__init__(mood)
         self.poller = poller
-        self.parted = False
+        self.leave_decided = False
 
     @property
     def next_at_ms(self) -> int:
-        """When the poller wants to."""
+        """The time of the poller's next request."""
         return self.poller.next_at_ms
 
     def due(self, at_ms: int) -> Iterable[Request]:
-        """List what the poller wants."""
+        """Return the poller's requests that are due."""
         return self.poller.due(at_ms)
 
-    def feel(self) -> None:
-        """Tell the poller."""
+    def report_mood(self) -> None:
+        """Set the poller's mood."""
         self.poller.set_mood(self.mood, now_ms())
 
 
 class PollLoad(HttpLoad[PollingParticipant]):
-    """People who poll, of whom those report who are asked."""
+    """Participants who poll; those who are sampled report."""
 
     mode: ClassVar[str] = "poll"
 
     def __init__(self, plan: LoadPlan, view: RoomView) -> None:
         super().__init__(plan, view)
         self._info = view.info
-        self._pages = Endpoints.of(view.info)
+        self._endpoints = Endpoints.of(view.info)
 
     def _new_participant(self) -> PollingParticipant:
         mood = self.rng.choice(self.moods)
@@ -286,46 +286,46 @@ class PollLoad(HttpLoad[PollingParticipant]):
         return PollingParticipant(mood, poller)
 
     async def _send(
-        self, person: PollingParticipant, request: Request | LeaveRequest, line: HttpClient
+        self, participant: PollingParticipant, request: Request | LeaveRequest, client: HttpClient
     ) -> None:
-        poller = person.poller
+        poller = participant.poller
         match request:
             case LeaveRequest():
                 self.stats.leaves += 1
                 try:
-                    await line.request(self._pages.leave, leave_body(request))
+                    await client.request(self._endpoints.leave, leave_body(request))
                 finally:
-                    self._has_left(person)
+                    self._mark_left(participant)
                 return
-            case _ if person.gone:
-                poller.failed(request, now_ms())  # Nobody is there any more to send it.
+            case _ if participant.left:
+                poller.failed(request, now_ms())  # The participant has left: it is not sent.
                 return
             case PollRequest():
                 self.stats.reads += 1
             case ReportRequest():
                 self.stats.reports += 1
         try:
-            self.presence = await send_request(request, poller, line, self._pages)
+            self.presence = await send_request(request, poller, client, self._endpoints)
         except ConnectionLostError as lost:
             self.stats.shed += isinstance(request, ReportRequest) and lost.retry_ms > 0
             raise
 
-    def _send_leave(self, person: PollingParticipant) -> None:
-        if person.parted or (person.poller.is_reporting and not self.is_ending):
+    def _send_leave(self, participant: PollingParticipant) -> None:
+        if participant.leave_decided or (participant.poller.is_reporting and not self.is_ending):
             return
-        person.parted = True
-        goodbye = person.poller.leave()
-        if goodbye is not None and self.rng.random() < self.plan.leaves_share:
-            self._sent.put_nowait((person, goodbye))
+        participant.leave_decided = True
+        leave = participant.poller.leave()
+        if leave is not None and self.rng.random() < self.plan.leaves_share:
+            self._queue.put_nowait((participant, leave))
         else:
-            self._has_left(person)
+            self._mark_left(participant)
 
 
-# --- People who flip coins ----------------------------------------------------------------------------------------
+# --- Legacy clients -----------------------------------------------------------------------------------------------
 
 
 class Call(Enum):
-    """What a client of the planning document's kind asks for."""
+    """A request of a legacy client."""
 
     CONFIG = auto()
     HEARTBEAT = auto()
@@ -333,18 +333,18 @@ class Call(Enum):
 
 
 class LegacyParticipant(HttpParticipant):
-    """Somebody with a client of the planning document's kind.
+    """A participant with a client of the planning document's kind.
 
-    It sends a heartbeat on coming and on a change of mood. Every 30 s it flips a coin, and sends one with a chance of 3 %;
-    otherwise it reads the presence. It never says goodbye.
+    It sends a heartbeat on joining and on a change of mood. Every 30 s it sends one with a probability of 3 %, and otherwise
+    reads the presence. It never sends a leave.
 
     Args:
-        mood: How they feel.
-        reads_config: Whether it reads the chance from the server; otherwise it is built in.
-        rng: The coins.
+        mood: The mood.
+        reads_config: Whether it reads the probability from the server; otherwise it is built in.
+        rng: Draws whether a heartbeat is sent.
     """
 
-    __slots__ = ("_beat_at_ms", "_forced", "_reads_config", "_rng", "chance", "session")
+    __slots__ = ("_forced", "_heartbeat_at_ms", "_reads_config", "_rng", "chance", "session")
 
     def __init__(self, mood: str, *, reads_config: bool, rng: Random) -> None:
         super().__init__(mood)
@@ -353,68 +353,68 @@ class LegacyParticipant(HttpParticipant):
         self._reads_config = reads_config
         self._rng = rng
         self._forced = True
-        self._beat_at_ms = now_ms() + HEARTBEAT_MS
+        self._heartbeat_at_ms = now_ms() + HEARTBEAT_MS
 
     @property
     def next_at_ms(self) -> int:
-        """At once where a heartbeat is forced, else with the next coin."""
-        return 0 if self._forced else self._beat_at_ms
+        """At once where a heartbeat is forced, else the next draw."""
+        return 0 if self._forced else self._heartbeat_at_ms
 
     def due(self, at_ms: int) -> Iterable[Call]:
-        """List what it sends."""
+        """Return the requests that are due."""
         if self._reads_config:
             self._reads_config = False
             yield Call.CONFIG
         if self._forced:
             self._forced = False
             yield Call.HEARTBEAT
-        if self._beat_at_ms <= at_ms:
-            self._beat_at_ms += HEARTBEAT_MS
+        if self._heartbeat_at_ms <= at_ms:
+            self._heartbeat_at_ms += HEARTBEAT_MS
             yield Call.HEARTBEAT if self._rng.random() < self.chance else Call.PRESENCE
 
-    def feel(self) -> None:
+    def report_mood(self) -> None:
         """Force a heartbeat."""
         self._forced = True
 
 
 class LegacyLoad(HttpLoad[LegacyParticipant]):
-    """People with clients of the planning document's kind, half of which read their chance from the server."""
+    """Legacy clients, half of which read the probability from the server."""
 
-    mode: ClassVar[str] = "coin"
+    mode: ClassVar[str] = "legacy"
 
     def __init__(self, plan: LoadPlan, view: RoomView) -> None:
         super().__init__(plan, view)
-        self._came = 0
-        self._pages = {
+        self._joins = 0
+        self._endpoints = {
             call: Endpoint.of(http_url(view.info.base, f"/api/{call.name.lower()}")) for call in Call
         }
 
     def _new_participant(self) -> LegacyParticipant:
-        self._came += 1
-        return LegacyParticipant(self.rng.choice(self.moods), reads_config=self._came % 2 == 0, rng=self.rng)
+        self._joins += 1
+        return LegacyParticipant(self.rng.choice(self.moods), reads_config=self._joins % 2 == 0, rng=self.rng)
 
-    async def _send(self, person: LegacyParticipant, request: Call, line: HttpClient) -> None:
-        if person.gone:
+    async def _send(self, participant: LegacyParticipant, request: Call, client: HttpClient) -> None:
+        if participant.left:
             return
         body = None
         if request is Call.HEARTBEAT:
             self.stats.reports += 1
-            body = encode({"sessionId": person.session, "mood": person.mood})
+            body = encode({"sessionId": participant.session, "mood": participant.mood})
         elif request is Call.PRESENCE:
             self.stats.reads += 1
-        answer = await line.request(self._pages[request], body)
+        answer = await client.request(self._endpoints[request], body)
         if answer.status != OK:
             raise error_from_response(answer.status, answer.body, answer.headers.get("retry-after"))
         if request is Call.CONFIG:
-            person.chance = _sample_rate(answer.body)
+            participant.chance = _sample_rate(answer.body)
 
-    def _send_leave(self, person: LegacyParticipant) -> None:
-        """Go without a word: this kind has none."""
-        self._has_left(person)
+    def _send_leave(self, participant: LegacyParticipant) -> None:
+        """Send nothing: legacy clients have no leave."""
+        self._mark_left(participant)
 
 
 def _sample_rate(body: bytes) -> float:
-    """Read the chance in a config, and go by the one that is built in where there is none."""
+    """Return the probability in a config, or the one that is built in where there is none."""
     with contextlib.suppress(ValueError, RecursionError):
         match json.loads(body):
             case {"sampleRate": int() | float() as rate} if 0 <= rate <= 1:

@@ -1,4 +1,4 @@
-"""What a room says, beside how many people of our own are in it."""
+"""Observations: the count of a room beside the number of participants in it."""
 
 import statistics
 from collections import Counter
@@ -13,21 +13,21 @@ Verdict: TypeAlias = Literal["joining", "covered", "outside", "others"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observation:
-    """What a room said at an instant, beside what is known of who was in it.
+    """The presence of a room at an instant, beside the number of participants in it.
 
     Attributes:
-        at_s: When, in seconds since the crowd began.
-        gathered: Whether all of the crowd had joined by then.
-        own: How many of our own people there were.
-        own_low: The fewest that there were within the time that a change may be in flight.
-        own_high: The most, with those on their way in or out.
-        others: Whether other people were there, or may have been.
-        count: What the room said.
-        low: The lower end of its interval.
-        high: The upper end.
-        method: How it knew.
+        at_s: When, in seconds since the beginning.
+        gathered: Whether all participants had joined by then.
+        own: The number of participants.
+        own_low: The smallest number within the time that a change may be in flight.
+        own_high: The largest, with those who are joining or leaving.
+        others: Whether other visitors were there, or may have been.
+        count: The count of the room.
+        low: The lower bound of its interval.
+        high: The upper bound.
+        method: Its method.
         rate: The sampling rate.
-        sent: What the crowd had sent until then, by kind.
+        sent: The number of requests until then, by kind.
     """
 
     at_s: float
@@ -45,10 +45,10 @@ class Observation:
 
     @property
     def verdict(self) -> Verdict:
-        """What can be said of the interval.
+        """The verdict on the interval.
 
-        ``covered`` or ``outside`` where the room is ours alone; ``others`` where it is not, for then the true number is not known.
-        Others can only add to ours, so an interval that ends below our own people is ``outside`` in any company.
+        ``covered`` or ``outside`` where the room is ours alone; ``others`` where it is not, since then the truth is not known.
+        Others can only add, so an interval that ends below the number of participants is ``outside`` in any case.
         """
         if not self.gathered:
             return "joining"
@@ -59,7 +59,7 @@ class Observation:
         return "covered" if self.low <= self.own_high else "outside"
 
     def rates(self, before: "Observation | None") -> dict[str, float]:
-        """Say how much of what was sent per second since the observation before this one, or since the beginning."""
+        """Return the requests per second since the observation before this one, or since the beginning."""
         length_s = max(self.at_s - (before.at_s if before else 0.0), 1e-3)
         return {
             name: (count - (before.sent[name] if before else 0)) / length_s
@@ -69,7 +69,7 @@ class Observation:
 
 @dataclass(slots=True)
 class Observations:
-    """All observations, in their order.
+    """All observations, in order.
 
     Attributes:
         all: The observations.
@@ -85,13 +85,13 @@ class Observations:
         return self.all[-1] if self.all else None
 
     def add(self, observation: Observation) -> None:
-        """Take one in."""
+        """Append one, and call ``on_observation``."""
         before = self.last
         self.all.append(observation)
         self.on_observation(observation, before)
 
     def summary(self) -> dict[str, Any]:
-        """Judge the observations since all of the crowd had joined, in plain values.
+        """Judge the observations after all participants had joined, in plain values.
 
         Returns:
             How many there were, how many intervals were ``covered`` or ``outside``; the mean of ``count / own - 1`` as ``bias``, and

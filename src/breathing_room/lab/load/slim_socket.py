@@ -1,8 +1,8 @@
-"""A WebSocket with as little around it as the protocol allows, for crowds.
+"""A WebSocket client with as little overhead as the protocol allows, for load generation.
 
 A load tool must cost less than what it loads. Ten thousand sockets of a general library are ten thousand tasks,
-queues and timers; here each is one object on a transport that frames are read from. It is strict about what it
-needs and ends the connection on everything else: fragments, for one, which a Breathing Room server never sends.
+queues and timers; here each is one object on a transport that frames are read from. It accepts what a
+Breathing Room server sends and ends the connection on everything else: fragments, for one.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ TEXT, CLOSE, PING, PONG = (0x80 | opcode for opcode in (Opcode.TEXT, Opcode.CLOS
 
 
 class SlimSocket(asyncio.Protocol):
-    """The client's end of a WebSocket. What happens is told to `opened`, `heard` and `lost`."""
+    """The client's end of a WebSocket. Subclasses override `opened`, `received` and `lost`."""
 
-    __slots__ = ("_buffer", "_close_sent", "_how", "_key", "_open", "_parting", "_request", "_transport")
+    __slots__ = ("_buffer", "_close_sent", "_error", "_key", "_open", "_reason", "_request", "_transport")
 
     def __init__(self, request: str) -> None:
         """Prepare for connections, one at a time.
@@ -43,21 +43,21 @@ class SlimSocket(asyncio.Protocol):
         self._request = request
         self._transport: asyncio.Transport | None = None
         self._open = False
-        self._how = ""
-        self._parting: ConnectionLostError | RefusedError | None = None
+        self._reason = ""
+        self._error: ConnectionLostError | RefusedError | None = None
 
     def opened(self) -> None:
         """Act on the handshake being done."""
 
-    def heard(self, message: bytes, frame_bytes: int) -> None:
+    def received(self, message: bytes, frame_bytes: int) -> None:
         """Act on a text message, given its size on the wire too."""
 
-    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
+    def lost(self, reason: str, error: ConnectionLostError | RefusedError | None) -> None:
         """Act on the end of the connection.
 
         Args:
-            how: A word or two: a close code, ``HTTP`` and a status, or what the server did wrong.
-            parting: Whether to come back; None when the server has seen us off.
+            reason: A close code, ``HTTP`` and a status, or what the server did wrong.
+            error: The error, which says whether to reconnect; None after a normal closure.
         """
 
     def send(self, message: bytes) -> None:
@@ -65,35 +65,35 @@ class SlimSocket(asyncio.Protocol):
         self._write(Opcode.TEXT, message)
 
     def close_normally(self) -> None:
-        """Close with code 1000, which says that we leave."""
+        """Close with code 1000: the visitor leaves."""
         self._close_sent = True
         self._write(Opcode.CLOSE, Close(NORMAL_CLOSURE, "").serialize())
 
-    def again(self) -> Self:
-        """Return itself: the same somebody on the next connection, for ``create_connection``."""
+    def as_protocol(self) -> Self:
+        """Return itself, as the protocol of the next connection, for ``create_connection``."""
         return self
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection, be it only half made."""
+        """Whether there is a connection, its handshake included."""
         return self._transport is not None
 
     def abort(self) -> None:
-        """End the connection without a word."""
+        """End the connection without a close frame."""
         self._open = False
         if self._transport is not None:
             self._transport.abort()
 
-    def give_up(self, how: str) -> None:
+    def give_up(self, reason: str) -> None:
         """End the connection because the server did something wrong; worth another try."""
-        self._end(how, ConnectionLostError(how))
+        self._end(reason, ConnectionLostError(reason))
 
-    def refuse(self, how: str) -> None:
-        """End the connection because the server does not want us as we are."""
-        self._end(how, RefusedError(how, "the join was not understood"))
+    def refuse(self, reason: str) -> None:
+        """End the connection because the server refused the join."""
+        self._end(reason, RefusedError(reason, "the join was not understood"))
 
-    def _end(self, how: str, parting: ConnectionLostError | RefusedError) -> None:
-        self._how, self._parting = how, parting
+    def _end(self, reason: str, error: ConnectionLostError | RefusedError) -> None:
+        self._reason, self._error = reason, error
         self.abort()
 
     def _write(self, opcode: Opcode, payload: bytes) -> None:
@@ -106,27 +106,27 @@ class SlimSocket(asyncio.Protocol):
         self._buffer = b""
         self._open = False
         self._close_sent = False
-        self._how, self._parting = str(ABNORMAL), error_from_close(ABNORMAL, "")
+        self._reason, self._error = str(ABNORMAL), error_from_close(ABNORMAL, "")
         self._key = generate_key()
         self._transport.write(f"{self._request}Sec-WebSocket-Key: {self._key}\r\n\r\n".encode("latin-1"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell why it ended."""
+        """Report why the connection ended."""
         del exc
         self._transport = None
-        self.lost(self._how, self._parting)
+        self.lost(self._reason, self._error)
 
     def data_received(self, data: bytes) -> None:
         """Read the answer to the handshake, then frames."""
         if self._buffer:
             data = self._buffer + data
-        at = 0 if self._open else self._shake_hands(data)
+        at = 0 if self._open else self._read_handshake(data)
         while self._open and len(data) - at >= 2:
             length, head = data[at + 1], 2
             if length == LENGTH_IN_2_BYTES:
                 length, head = int.from_bytes(data[at + 2 : at + 4]), 4
             elif length > LENGTH_IN_2_BYTES:
-                self.give_up("a message of no sensible size")
+                self.give_up("a message of invalid size")
                 return
             end = at + head + length
             if len(data) < end or len(data) < at + head:
@@ -135,11 +135,11 @@ class SlimSocket(asyncio.Protocol):
             at = end
         self._buffer = data[at:]
 
-    def _shake_hands(self, data: bytes) -> int:
-        """Read the answer to the handshake as far as it is there; tell how many bytes it took."""
+    def _read_handshake(self, data: bytes) -> int:
+        """Read the answer to the handshake as far as it has arrived; return the number of bytes read."""
         head, end, body = data.partition(b"\r\n\r\n")
         if len(data) > ANSWER_BYTES_MAX:
-            self.give_up("an endless answer")
+            self.give_up("an answer without an end")
         if not end:
             return 0
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -158,7 +158,7 @@ class SlimSocket(asyncio.Protocol):
 
     def _frame(self, kind: int, payload: bytes, frame_bytes: int) -> None:
         if kind == TEXT:
-            self.heard(payload, frame_bytes)
+            self.received(payload, frame_bytes)
         elif kind == PING:
             self._write(Opcode.PONG, payload)
         elif kind == CLOSE:
@@ -167,7 +167,7 @@ class SlimSocket(asyncio.Protocol):
             except (ProtocolError, UnicodeDecodeError):
                 self.give_up("a broken close frame")
                 return
-            self._how, self._parting = f"{close.code:d}", error_from_close(close.code, close.reason)
+            self._reason, self._error = f"{close.code:d}", error_from_close(close.code, close.reason)
             if not self._close_sent:
                 self._write(Opcode.CLOSE, payload)
             if self._transport is not None:

@@ -1,8 +1,7 @@
-"""A crowd on sockets.
+"""Load over WebSockets.
 
-People who are due to join stand in a queue, and a few ushers each take one, connect, and wait until the room
-has answered: that bounds the handshakes in flight, whether a crowd joins, is replaced, or comes back after a
-restart.
+Participants that are due to join wait in a queue. A few connectors each take one, connect, and wait until the room has
+answered: that bounds the handshakes in flight, at the beginning, when participants are replaced, and after a restart.
 """
 
 import asyncio
@@ -30,25 +29,35 @@ CONNECTORS: Final = 100
 HANDSHAKE_S: Final = 10.0
 
 IN_FLIGHT_S: Final = 2.0
-"""A presence is announced once a second, so one may be missing a change and the next be on its way."""
+"""A presence is broadcast once a second, so the latest may lack a change while the next one is on its way."""
 
 PUSHES_PER_S: Final = 10_000
-"""Large crowds are told less often. Half of what a server sends by default: as long again for the next one to arrive."""
+"""Large rooms get broadcasts less often. Half of a server's default, to allow as long again for the next one to arrive."""
 
 
 class Stage(Enum):
-    """How far somebody has come."""
+    """The stage of a participant's connection."""
 
     AWAY = auto()
     JOINING = auto()
-    HERE = auto()
+    PRESENT = auto()
     LEAVING = auto()
 
 
 class SocketParticipant(SlimSocket):
-    """Somebody in a crowd."""
+    """A simulated visitor with a WebSocket."""
 
-    __slots__ = ("crowd", "early", "failures", "mood", "place", "settled", "stage", "visitor", "welcomed")
+    __slots__ = (
+        "crowd",
+        "early",
+        "failures",
+        "joined_before",
+        "mood",
+        "place",
+        "settled",
+        "stage",
+        "visitor",
+    )
 
     def __init__(self, crowd: "SocketLoad") -> None:
         super().__init__(crowd.request)
@@ -58,21 +67,21 @@ class SocketParticipant(SlimSocket):
         self.stage = Stage.AWAY
         self.place = -1
         self.failures = 0
-        self.early = False  # Of the first crowd, and has not heard of everybody yet.
-        self.welcomed = False
+        self.early = False  # One of the first, who has not received the full count yet.
+        self.joined_before = False
         self.settled: asyncio.Future[None] | None = None
 
     @property
-    def here(self) -> bool:
-        """Whether the room has welcomed us, and we have not gone."""
-        return self.stage is Stage.HERE
+    def present(self) -> bool:
+        """Whether the room has answered the join, and the participant has not left."""
+        return self.stage is Stage.PRESENT
 
-    def feel(self) -> None:
-        """Tell our mood."""
+    def report_mood(self) -> None:
+        """Send the mood."""
         self.send(json.dumps({"type": "mood", "mood": self.mood}).encode())
 
     def leave(self) -> None:
-        """Say goodbye."""
+        """Leave: close with code 1000."""
         self.stage = Stage.LEAVING
         self.close_normally()
 
@@ -80,34 +89,34 @@ class SocketParticipant(SlimSocket):
         """Join."""
         self.send(json.dumps({"type": "join", "visitor": self.visitor, "mood": self.mood}).encode())
         self.stage = Stage.JOINING
-        self.crowd.enters(self)
+        self.crowd.add(self)
 
     def settle(self) -> None:
-        """Let the usher go on."""
+        """Free the connector that waits for the answer to the join."""
         if self.settled is not None and not self.settled.done():
             self.settled.set_result(None)
 
-    def heard(self, message: bytes, frame_bytes: int) -> None:
-        """Count a message, and what it says of the room."""
+    def received(self, message: bytes, frame_bytes: int) -> None:
+        """Count a message, and pass a presence on."""
         stats = self.crowd.stats
         stats.messages += 1
         stats.bytes += frame_bytes
         match read(message):
             case Presence() as presence:
-                self.crowd.hears(self, presence)
+                self.crowd.receive(self, presence)
             case ClientError(code=code, status=status):
                 stats.errors[code] += 1
                 if self.stage is Stage.JOINING and is_final(status):
                     self.refuse(code)
 
-    def lost(self, how: str, parting: ConnectionLostError | RefusedError | None) -> None:
-        """Tell the crowd."""
-        self.crowd.misses(self, how, parting)
+    def lost(self, reason: str, error: ConnectionLostError | RefusedError | None) -> None:
+        """Pass the end of the connection on."""
+        self.crowd.remove(self, reason, error)
 
 
 @lru_cache(maxsize=64)
 def read(message: bytes) -> Presence | ClientError | None:
-    """Read a presence or an error; None for the rest. The same bytes go to everybody, so they are read once."""
+    """Read a presence or an error; None for the rest. All connections receive the same bytes, so they are decoded once."""
     try:
         decoded = decode(message)
     except ValueError as error:
@@ -116,11 +125,11 @@ def read(message: bytes) -> Presence | ClientError | None:
 
 
 class SocketLoad(LoadGenerator[SocketParticipant]):
-    """People on sockets.
+    """Participants over WebSockets.
 
     Args:
-        plan: What they do.
-        view: What there is before they come.
+        plan: What the participants do.
+        view: The room before the load begins.
     """
 
     mode: ClassVar[str] = "socket"
@@ -142,96 +151,98 @@ class SocketLoad(LoadGenerator[SocketParticipant]):
         return self.presence
 
     def _in_flight_s(self, presence: Presence) -> float:
-        """Return two announcements' time. How old the last one is does not matter: where nothing changes there is no other."""
+        """Return the time of two broadcasts. The age of the last one does not matter: without a change there is no other."""
         del presence
         return max(IN_FLIGHT_S, self.plan.people / PUSHES_PER_S)
 
     async def _leave(self) -> None:
-        for person in self._inside:
-            person.leave()
+        for participant in self._connected:
+            participant.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
-                if self._inside:
+                if self._connected:
                     await self._empty.wait()
-        for person in self._inside:
-            person.abort()
+        for participant in self._connected:
+            participant.abort()
 
     def _add_participant(self) -> None:
         self._due.put_nowait(SocketParticipant(self))
 
-    def _report_mood(self, person: SocketParticipant) -> None:
-        person.feel()
+    def _report_mood(self, participant: SocketParticipant) -> None:
+        participant.report_mood()
 
-    def _start_leaving(self, person: SocketParticipant) -> None:
-        person.leave()
+    def _start_leaving(self, participant: SocketParticipant) -> None:
+        participant.leave()
 
     async def _connector(self) -> None:
-        """Take people from the queue into the room, one at a time."""
+        """Connect participants from the queue, one at a time."""
         loop = asyncio.get_running_loop()
         while True:
-            person = await self._due.get()
-            person.settled = loop.create_future()
+            participant = await self._due.get()
+            participant.settled = loop.create_future()
             try:
                 async with asyncio.timeout(HANDSHAKE_S):
-                    await loop.create_connection(person.again, self._host, self._port, ssl=self._tls)
-                    await person.settled
+                    await loop.create_connection(
+                        participant.as_protocol, self._host, self._port, ssl=self._tls
+                    )
+                    await participant.settled
             except (OSError, TimeoutError) as error:
                 lost = error_from_exception(error)
-                if person.connected:
-                    person.give_up(lost.reason)
+                if participant.connected:
+                    participant.give_up(lost.reason)
                 else:
-                    self.misses(person, lost.reason, lost)
+                    self.remove(participant, lost.reason, lost)
             finally:
-                if person.stage is Stage.AWAY:
-                    person.abort()
+                if participant.stage is Stage.AWAY:
+                    participant.abort()
 
-    def enters(self, person: SocketParticipant) -> None:
-        """Note that somebody has sent the join."""
-        self._enter(person)
+    def add(self, participant: SocketParticipant) -> None:
+        """Add a participant that has sent the join."""
+        self._add(participant)
         if self.stats.gathered_at_s is None:
-            person.early = True
+            participant.early = True
             self.stats.last_join_at_s = asyncio.get_running_loop().time()
 
-    def hears(self, person: SocketParticipant, presence: Presence) -> None:
-        """Note that somebody was told of the room, and welcomed if it is the first time."""
+    def receive(self, participant: SocketParticipant, presence: Presence) -> None:
+        """Record a presence that a participant received; the first one answers the join."""
         if not self.is_ending:
             self.presence = presence
-        if person.stage is Stage.JOINING:
-            person.stage = Stage.HERE
-            self._take_in(person)
+        if participant.stage is Stage.JOINING:
+            participant.stage = Stage.PRESENT
+            self._join(participant)
         full = self.plan.people + self.others
-        if person.early and presence.count is not None and presence.count >= full:
-            person.early = False
+        if participant.early and presence.count is not None and presence.count >= full:
+            participant.early = False
             self.stats.full_at_s.append(asyncio.get_running_loop().time())
 
-    def _take_in(self, person: SocketParticipant) -> None:
-        if person.welcomed:
+    def _join(self, participant: SocketParticipant) -> None:
+        if participant.joined_before:
             self.stats.returned += 1
         else:
             self.stats.joined += 1
-        person.welcomed = True
-        person.failures = 0
-        self._welcome(person)
-        person.settle()
+        participant.joined_before = True
+        participant.failures = 0
+        self._mark_joined(participant)
+        participant.settle()
 
-    def misses(
-        self, person: SocketParticipant, how: str, parting: ConnectionLostError | RefusedError | None
+    def remove(
+        self, participant: SocketParticipant, reason: str, error: ConnectionLostError | RefusedError | None
     ) -> None:
-        """Note that somebody's connection is gone, and see whether they come back."""
-        self._exit(person)
-        self._has_left(person)
-        stage, person.stage = person.stage, Stage.AWAY
-        person.settle()
+        """Remove a participant whose connection ended, and schedule a retry if it is due."""
+        self._remove(participant)
+        self._mark_left(participant)
+        stage, participant.stage = participant.stage, Stage.AWAY
+        participant.settle()
         if stage is not Stage.LEAVING:
-            self.stats.ends[how] += 1
+            self.stats.ends[reason] += 1
         if self.is_ending:
-            if not self._inside:
+            if not self._connected:
                 self._empty.set()
         elif stage is Stage.LEAVING:
-            pass  # Somebody else was sent for already.
-        elif isinstance(parting, ConnectionLostError):
-            wait_s = parting.wait_s(person.failures, self.rng)
-            person.failures += 1
-            asyncio.get_running_loop().call_later(wait_s, self._due.put_nowait, person)
+            pass  # The participant has been replaced already.
+        elif isinstance(error, ConnectionLostError):
+            wait_s = error.wait_s(participant.failures, self.rng)
+            participant.failures += 1
+            asyncio.get_running_loop().call_later(wait_s, self._due.put_nowait, participant)
         else:
             self._count_rejection()

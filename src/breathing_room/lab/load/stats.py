@@ -1,4 +1,4 @@
-"""What a crowd did and saw."""
+"""Statistics of a load generator."""
 
 import statistics
 from collections import Counter
@@ -8,18 +8,18 @@ from typing import Any
 
 @dataclass(slots=True)
 class LoadStats:
-    """What every crowd did and saw. Instants are of the loop's clock, in seconds.
+    """What every kind of load counts. Instants are of the loop's clock, in seconds.
 
     Attributes:
-        joined: People whom the room has welcomed.
-        left: People whose stay was over.
+        joined: Joins that the room has answered.
+        left: Participants whose visit was over.
         mood_changes: Changes of mood.
         ends: Connections that ended before we wanted, by close code, or attempts that failed, by reason.
-        errors: What we said and was not understood, by code.
+        errors: Errors that the server answered, by code.
         began_at_s: When it began.
-        gathered_at_s: When as many as were to come had been welcomed; None before.
-        ended_at_s: When it began to leave; None before.
-        present_at_end: How many were there then; None before.
+        gathered_at_s: When all participants had joined; None before.
+        ended_at_s: When they began to leave; None before.
+        present_at_end: How many were present then; None before.
     """
 
     joined: int = 0
@@ -33,19 +33,19 @@ class LoadStats:
     present_at_end: int | None = None
 
     def sent(self) -> dict[str, int]:
-        """Say how much of what was sent."""
+        """Return the number of requests by kind."""
         return {}
 
     def end(self, at_s: float, present_at_end: int) -> None:
-        """Note that the crowd begins to leave."""
+        """Record that the participants begin to leave."""
         self.ended_at_s = at_s
         self.present_at_end = present_at_end
 
     def summary(self, people: int) -> dict[str, Any]:
-        """Say it in plain values.
+        """Return the statistics in plain values.
 
         Args:
-            people: How many were to come.
+            people: The number of participants.
 
         Returns:
             Times in milliseconds, counted from the beginning; None for what did not happen.
@@ -64,14 +64,14 @@ class LoadStats:
 
 @dataclass(slots=True)
 class SocketLoadStats(LoadStats):
-    """What a crowd on sockets did and saw.
+    """What a load over WebSockets counts.
 
     Attributes:
-        returned: Welcomes after a lost connection.
+        returned: Joins after a lost connection.
         messages: Text messages received.
         bytes: Their bytes on the wire, with their frames' heads.
         last_join_at_s: When the last of the first ``people`` sent the join.
-        full_at_s: When each of them heard of everybody.
+        full_at_s: When each of them received the full count.
     """
 
     returned: int = 0
@@ -81,7 +81,7 @@ class SocketLoadStats(LoadStats):
     full_at_s: list[float] = field(default_factory=list)
 
     def summary(self, people: int) -> dict[str, Any]:
-        """Say it in plain values; ``full_count_ms_…`` counts from the last join, and means are per person."""
+        """Return the statistics in plain values; ``full_count_ms_…`` counts from the last join, and means are per person."""
         full_ms = [1000 * max(at_s - self.last_join_at_s, 0.0) for at_s in self.full_at_s]
         return LoadStats.summary(self, people) | {
             "returned": self.returned,
@@ -95,14 +95,14 @@ class SocketLoadStats(LoadStats):
 
 @dataclass(slots=True)
 class HttpLoadStats(LoadStats):
-    """What a crowd that polls did and saw.
+    """What a load over HTTP counts.
 
     Attributes:
-        reads: Presences asked for.
+        reads: Presences requested.
         reports: Reports sent.
-        leaves: Goodbyes sent.
-        shed: Reports that were turned away for want of budget.
-        sent_until_end: What had been sent when the crowd began to leave.
+        leaves: Leaves sent.
+        shed: Reports that were shed.
+        sent_until_end: The requests that were sent before the participants began to leave.
     """
 
     reads: int = 0
@@ -117,11 +117,11 @@ class HttpLoadStats(LoadStats):
         self.sent_until_end = self.sent()
 
     def sent(self) -> dict[str, int]:
-        """Say how much of what was sent: to a cache, and to the server."""
+        """Return the number of requests to a cache, and to the server."""
         return {"reads": self.reads, "reports": self.reports + self.leaves}
 
     def summary(self, people: int) -> dict[str, Any]:
-        """Say it in plain values; what is per second is a mean until the crowd began to leave."""
+        """Return the statistics in plain values; rates are means until the participants began to leave."""
         ran_s = (self.ended_at_s or 0.0) - self.began_at_s
         return LoadStats.summary(self, people) | {
             "reads": self.reads,
