@@ -149,7 +149,7 @@ def test_what_the_command_line_says_goes_first(tmp_path: Path) -> None:
         (["--estimators", ","], "run.estimators must name at least one"),
         (["--seeds", "2", "--observations", "2"], "take one"),
         (["--plot", "a.jpg"], "ends in .png or .svg"),
-        (["legacy", "--mode", "fast"], "mode fast is for people who poll"),
+        (["legacy", "--mode", "fast"], "mode fast supports polling visitors only"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str) -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.soak
 
 
 def least_covered(observations: int) -> int:
-    """Say how many of some intervals of 95 % hold the truth at least, but for once in 500 times."""
+    """Return how many of some 95 % intervals cover the truth at least, but for once in 500 times."""
     chance, held = 0.05**observations, 0
     below = chance
     while below <= 1 / 500:
@@ -38,7 +38,7 @@ def least_covered(observations: int) -> int:
 
 @pytest.fixture(scope="module")
 def observations() -> dict[int, list[RunObservation]]:
-    """Play every crowd: five observations a run, three mean stays apart, with a surge before every one of them."""
+    """Play every crowd: five observations a run, three mean visits apart, with a surge before every one of them."""
     return {
         people: [
             observation
@@ -84,7 +84,7 @@ def test_intervals_hold_the_truth(observations: dict[int, list[RunObservation]])
 def test_the_documents_figure_is_four_and_eight_times_the_truth(
     observations: dict[int, list[RunObservation]],
 ) -> None:
-    """Taken literally, coins show 3.8 times the truth, and with forced first beats 8 times."""
+    """Taken literally, legacy sampling shows 3.8 times the truth, and with forced first heartbeats 8 times."""
     legacy, forced = (
         score(name, [observations[50_000]], independent=True) for name in ("legacy", "legacy_forced")
     )
@@ -97,7 +97,7 @@ def test_the_documents_figure_is_four_and_eight_times_the_truth(
 
 
 def test_joins_alone_know_the_crowd(observations: dict[int, list[RunObservation]]) -> None:
-    """Counted from joins, the crowd is right on average within three standard errors and 4 %, which stays that nobody saw end may cost."""
+    """Counted from joins, the crowd is right on average within three standard errors and 4 %, which visits without an observed end may cost."""
     for people in (40, 500, 50_000):
         found = score("write_rate", [observations[people]], independent=True)
         assert found is not None

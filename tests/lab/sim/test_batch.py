@@ -18,20 +18,20 @@ SHORT = parse(
 
 
 def test_results_come_in_the_order_of_the_work() -> None:
-    """Whoever ends first: one process and two give the same results in the same order, and progress ends at the number of runs."""
+    """In any order of completion, one process and two give the same results in the same order, and progress ends at the number of runs."""
     work = [(SHORT.of(people), seed) for people in (40, 5) for seed in (1, 2)]
-    on_progress: list[float] = []
-    alone = list(run_all(work, jobs=1, on_progress=on_progress.append))
-    together = list(run_all(work, jobs=2, on_progress=on_progress.append))
+    progress: list[float] = []
+    alone = list(run_all(work, jobs=1, on_progress=progress.append))
+    together = list(run_all(work, jobs=2, on_progress=progress.append))
 
     assert [result.seed for result in alone] == [1, 2, 1, 2]
     assert alone == together
-    assert on_progress[-1] == 4
-    assert max(on_progress[:-4]) <= 4
+    assert progress[-1] == 4
+    assert max(progress[:-4]) <= 4
 
 
 @pytest.mark.slow
-def test_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
+def test_processes_end_with_their_parent(tmp_path: Path) -> None:
     """A run that is killed leaves no process behind."""
     (tmp_path / "long.toml").write_text("[run]\nhours = 1_000\n[crowd]\npeople = 500")
     command = [sys.executable, "-m", "breathing_room", "simulate", "long.toml", "--seeds", "2", "--jobs", "2"]
@@ -46,7 +46,7 @@ def test_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process runs; one that nobody has buried yet does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

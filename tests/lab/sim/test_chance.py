@@ -1,4 +1,4 @@
-"""Chance that belongs to somebody."""
+"""Random numbers of single visitors."""
 
 from statistics import fmean, stdev
 

@@ -18,7 +18,7 @@ PRESENCE = ROOM.presence(now_ms=0)
 
 
 def test_a_room_as_it_is_passes() -> None:
-    """What a room says of one person is in order."""
+    """The presence of a room with one visitor is consistent."""
     check_presence(PRESENCE)
     check_room(ROOM, 0)
     check_store(StoreMeter(rest_ms=1_000))
@@ -43,7 +43,7 @@ def test_a_presence_that_makes_no_sense_stops_the_run(wrong: dict[str, Any]) -> 
         check_presence(replace(PRESENCE, **wrong))
 
 
-def test_a_panel_that_nobody_woke_is_found() -> None:
+def test_a_panel_whose_timer_did_not_fire_is_found() -> None:
     """A lease that is overdue means that the host forgot to wake the room."""
     with pytest.raises(UnsafeError, match="ms ago"):
         check_room(ROOM, 1_000_000)

@@ -4,7 +4,7 @@ from breathing_room.lab.sim.clock import FIRST, LAST, VirtualClock
 
 
 def test_actions_are_taken_by_time_then_rank_then_order() -> None:
-    """An instant's first come before everybody, its last after, and one's own in the order in which they were put down."""
+    """The first actions of an instant run before those of visitors, the last after, and a visitor's own in the order of scheduling."""
     clock, done = VirtualClock(0), list[tuple[int, str]]()
     for at_ms, rank, name in (
         (5, 2, "b"),

@@ -1,4 +1,4 @@
-"""People who are nobody, against people who are drawn one by one."""
+"""Cohorts against visitors who are drawn one by one."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_cohorts_have_the_law_of_individuals(visits: VisitLengths) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
 def test_in_a_steady_crowd_the_mean_is_littles_law(visits: VisitLengths) -> None:
-    """After a long time the mean and, since it is Poisson, the variance are arrivals a step times the mean stay in steps."""
+    """After a long time the mean and, since it is Poisson, the variance are arrivals a step times the mean visit in steps."""
     cohorts = Cohorts(visits, STEP_MS, rng(1))
     here = []
     for step in range(STEPS_LONG):
@@ -74,14 +74,14 @@ def test_in_a_steady_crowd_the_mean_is_littles_law(visits: VisitLengths) -> None
             here.append(cohorts.here)
     expected = PER_STEP * visits.mean_ms / STEP_MS
 
-    # Counts are correlated over a mean stay on both sides, their squares over half of one.
+    # Counts are correlated over a mean visit on both sides, their squares over half of one.
     mean_visits = len(here) * STEP_MS / visits.mean_ms
     assert np.mean(here) == pytest.approx(expected, abs=4 * (2 * expected / mean_visits) ** 0.5)
     assert np.var(here) == pytest.approx(expected, rel=4 * (2 / mean_visits) ** 0.5)
 
 
-def test_nobody_is_lost() -> None:
-    """The law of leaving is a distribution, and once nobody comes everybody goes in the end."""
+def test_every_arrival_leaves() -> None:
+    """The law of leaving is a distribution, and without arrivals all visitors leave in the end."""
     for visits in LAWS:
         law = leaving_law(visits, STEP_MS)
         assert law.sum() == pytest.approx(1)

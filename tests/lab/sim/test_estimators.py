@@ -21,34 +21,39 @@ def rng(seed: int) -> np.random.Generator:
 
 
 def individuals(visits: VisitLengths, count: int) -> Newcomers:
-    """Draw people who come within ten hours."""
+    """Draw visitors who arrive within ten hours."""
     arrives_ms = np.sort((rng(1).random(count) * NOW_MS).astype(np.int64))
     return Newcomers(arrives_ms, arrives_ms + visits.draw(rng(2), count).astype(np.int64))
 
 
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal"])
-def test_coins_of_those_who_are_nobody_come_up_as_often(visits: VisitLengths) -> None:
+def test_cohorts_send_as_many_heartbeats_as_individuals(visits: VisitLengths) -> None:
     """For a crowd of cohorts the document's figures are, over its size, those for as many individuals, within 2 %."""
     by_one = Baselines(parse(""), visits, rng(3), 1.0)
-    by_one.come(individuals(visits, 2_000_000), np.zeros(2_000_000))
-    here = by_one.here(NOW_MS)
+    by_one.add(individuals(visits, 2_000_000), np.zeros(2_000_000))
+    here = by_one.count_present(NOW_MS)
     cohorts = Baselines(parse(""), visits, rng(4), 0.1)
     for name in ("legacy", "legacy_forced"):
-        of_individuals = np.mean([by_one._flip(NOW_MS, 0, 0.0)[name].count for _ in range(5)]) / here
-        of_nobody = (
-            np.mean([cohorts._flip(NOW_MS, 50_000, 50_000 / 900_000)[name].count for _ in range(5)]) / 50_000
+        of_individuals = (
+            np.mean([by_one._sample_heartbeats(NOW_MS, 0, 0.0)[name].count for _ in range(5)]) / here
         )
-        assert of_nobody == pytest.approx(of_individuals, rel=0.02)
+        of_cohorts = (
+            np.mean(
+                [cohorts._sample_heartbeats(NOW_MS, 50_000, 50_000 / 900_000)[name].count for _ in range(5)]
+            )
+            / 50_000
+        )
+        assert of_cohorts == pytest.approx(of_individuals, rel=0.02)
 
 
-def test_coins_by_hand() -> None:
-    """Somebody who has been here for an hour flipped four coins; who came 70 s ago two, and had the first beat sent."""
+def test_sampled_heartbeats_by_hand() -> None:
+    """A visitor of an hour drew four heartbeats; one who arrived 70 s ago two, and the first heartbeat was sent."""
     ones = np.ones(400_000, np.int64)
     for age_ms, chances, forced in ((HOUR_MS, 4, False), (70_000, 2, True), (10_000, 0, True)):
         baselines = Baselines(parse(""), LAWS[0], rng(5), 1.0)
-        baselines.come(Newcomers(ones * (NOW_MS - age_ms), ones * (NOW_MS + 1)), np.zeros(400_000))
-        assert baselines.here(NOW_MS) == 400_000
-        said = baselines._flip(NOW_MS, 0, 0.0)
+        baselines.add(Newcomers(ones * (NOW_MS - age_ms), ones * (NOW_MS + 1)), np.zeros(400_000))
+        assert baselines.count_present(NOW_MS) == 400_000
+        said = baselines._sample_heartbeats(NOW_MS, 0, 0.0)
         assert said["legacy"].count * CHANCE / 400_000 == pytest.approx(
             1 - (1 - CHANCE) ** chances, abs=0.002
         )
@@ -63,16 +68,16 @@ def test_who_left_of_late_is_still_a_sample() -> None:
     for left_ms, kept in ((HEARTBEAT_MS, True), (KEPT_MS, False)):
         baselines = Baselines(parse(""), LAWS[0], rng(6), 1.0)
         arrives_ms = np.full(1_000, NOW_MS - HOUR_MS)
-        baselines.come(Newcomers(arrives_ms, np.full(1_000, NOW_MS - left_ms)), np.zeros(1_000))
-        assert baselines.here(NOW_MS) == 0
-        assert (baselines._flip(NOW_MS, 0, 0.0)["legacy"].count > 0) == kept
+        baselines.add(Newcomers(arrives_ms, np.full(1_000, NOW_MS - left_ms)), np.zeros(1_000))
+        assert baselines.count_present(NOW_MS) == 0
+        assert (baselines._sample_heartbeats(NOW_MS, 0, 0.0)["legacy"].count > 0) == kept
 
 
 def test_joins_of_a_share_stand_for_all() -> None:
-    """Of a steady crowd of 5,000, joins of one in five with their ends tell the number within four standard errors of the share."""
+    """Of a steady crowd of 5,000, joins of one in five with their ends estimate the number within four standard errors of the share."""
     writes = JoinRecorder(0.2)
     new = individuals(LAWS[0], 200_000)
-    writes.come(new, rng(7).random(200_000))
+    writes.add(new, rng(7).random(200_000))
     found = writes.estimate(NOW_MS)
     truth = int(((new.arrives_ms <= NOW_MS) & (new.departs_ms > NOW_MS)).sum())
 

@@ -19,15 +19,15 @@ people = {people}
 
 SCENARIOS = {
     "three people": STEADY.format(people=3) + "visit_minutes = 5",
-    "everybody is asked": STEADY.format(people=150),
+    "all are sampled": STEADY.format(people=150),
     "one in five is asked": STEADY.format(people=800) + "[room]\npanel_size = 150",
     "a crowd that comes and goes": STEADY.format(people=300)
     + "curve = [[0, 1], [0.25, 1], [0.27, 4], [0.3, 0.2]]\nvisit_minutes = 4\n[room]\npanel_size = 60",
     "a surge": STEADY.format(people=50) + "[surge]\nat_minutes = 5\nfactor = 40\n[room]\npanel_size = 60",
     "epochs that end": STEADY.format(people=200)
     + "visit_minutes = 3\n[room]\npanel_size = 50\nepoch_ms = 420_000\nbeat_ms = 60_000",
-    "stays as long as an epoch": STEADY.format(people=60) + "[room]\npanel_size = 20\nepoch_ms = 600_000",
-    "log-normal stays": STEADY.format(people=200) + 'visit = "log-normal"\n[room]\npanel_size = 40',
+    "visits as long as an epoch": STEADY.format(people=60) + "[room]\npanel_size = 20\nepoch_ms = 600_000",
+    "log-normal visits": STEADY.format(people=200) + 'visit = "log-normal"\n[room]\npanel_size = 40',
     "forgers": STEADY.format(people=300) + "[forgers]\nshare = 0.5\n[room]\npanel_size = 100",
 }
 
@@ -65,7 +65,7 @@ def test_an_imperfect_network_is_one_behaviour_too() -> None:
     assert fast.meter.polls == pytest.approx(exact.meter.polls, rel=0.02)
 
 
-def test_people_who_are_nobody_cost_and_count_as_individuals() -> None:
+def test_cohorts_cost_and_count_as_individuals() -> None:
     """With all but one in 16 as cohorts, a fast has the same size, reports, reads and polls within what chance explains."""
     scenario = parse(STEADY.format(people=4_000) + "[room]\npanel_size = 60\npush_ms = 60_000")
     rate = 0.03
@@ -80,7 +80,7 @@ def test_people_who_are_nobody_cost_and_count_as_individuals() -> None:
         / sum(len(result.observations) for result in results)
         for results in (whole, thin)
     ]
-    # One stay of 4,000 people, and a third: four runs know the mean to 0.7 %.
+    # One visit of 4,000 people, and a third: four runs know the mean to 0.7 %.
     assert truths[1] == pytest.approx(truths[0], rel=0.03)
     assert mean(thin, "person_ms") == pytest.approx(mean(whole, "person_ms"), rel=0.03)
     polls_per_ms = [mean(results, "polls") / mean(results, "person_ms") for results in (whole, thin)]
@@ -97,7 +97,7 @@ def test_people_who_are_nobody_cost_and_count_as_individuals() -> None:
     assert 0.02 < sum(errors) / len(errors) < 0.25
 
 
-def test_a_rate_that_nobody_could_follow_is_found() -> None:
+def test_a_rate_above_the_bound_is_found() -> None:
     """When a rate would ask people who do not exist, the run is played again with more of them."""
     from breathing_room.lab.sim import simulation  # noqa: PLC0415
 

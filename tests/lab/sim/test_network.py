@@ -39,12 +39,12 @@ def edge(meter: Meter) -> Edge:
 def test_a_copy_answers_then_is_renewed_behind_the_answer_then_waited_for(
     edge: Edge, meter: Meter, polls: list[int], answers: list[int], reads: int
 ) -> None:
-    """Up to max-age a copy answers; up to as long again it does while another is fetched; then whoever asks waits."""
+    """Up to max-age a copy answers; up to as long again it does while another is fetched; then a request waits."""
     assert [edge.presence(at_ms).as_of_ms for at_ms in polls] == answers
     assert (meter.polls, meter.presence_reads) == (len(polls), reads)
 
 
-def test_whoever_watches_sees_both_copies() -> None:
+def test_a_change_sees_both_copies() -> None:
     """While a new copy is announced the former one is still in place."""
     seen: list[tuple[int | None, int]] = []
 
@@ -66,7 +66,7 @@ def test_whoever_watches_sees_both_copies() -> None:
 
 
 def test_configs_are_fetched_once_a_lifetime(edge: Edge, meter: Meter) -> None:
-    """The first who asks after the end of a copy's time has it fetched, and nobody else."""
+    """The first request after the lifetime of a copy causes a fetch, and no other."""
     edge.configs(3, [10, 20, 30])
     edge.configs(0, [])
     edge.configs(2, [300_009, 300_010])

@@ -28,8 +28,8 @@ def test_moods_are_always_spread_by_their_weights() -> None:
 
 
 @pytest.mark.parametrize("moods", [{}, {"gratitude": 9, "release": 1}])
-def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
-    """Whatever the weights, a mean stay has as many changes as were asked for, and each is to another mood."""
+def test_a_visit_has_so_many_changes(moods: dict[str, float]) -> None:
+    """With any weights, a mean visit has the intended number of changes, and each is to another mood."""
     mood_model = MoodModel(CrowdSettings(moods=moods, mood_changes=1.5), RoomConfig())
     changes = []
     for number in range(4_000):
@@ -46,13 +46,13 @@ def test_a_stay_has_so_many_changes(moods: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("crowd", [CrowdSettings(mood_changes=0), CrowdSettings(moods={"release": 1})])
 def test_some_never_feel_otherwise(crowd: CrowdSettings) -> None:
-    """Without changes, or with one mood to choose from, a mood_process stays as it is."""
+    """Without changes, or with one mood to choose from, a mood does not change."""
     mood_process = MoodProcess(MoodModel(crowd, RoomConfig()), VisitorRandom(KEY, 1), 0)
     assert mood_process.changes_at_ms > 10**15
 
 
 def test_every_kind_of_people_is_counted() -> None:
-    """Those who poll, those on sockets and those who flip coins together: the count is near, and each cost what they cost."""
+    """Polling, connected and legacy visitors together: the count is near the truth, and each kind costs what it should."""
     scenario = parse(
         "[run]\nhours = 0.5\nwarm_up_minutes = 15\n[crowd]\npeople = 300\nkinds = { poll = 1, socket = 1, legacy = 1 }"
     )
@@ -70,13 +70,13 @@ def test_every_kind_of_people_is_counted() -> None:
     meter = result.meter
     assert meter.connects == pytest.approx(100 + 300, rel=0.25)
     assert meter.messages_out > meter.connects
-    # A first report, one change of mood in a stay, and 3 % of 30 beats.
+    # A first report, one change of mood in a visit, and 3 % of 30 heartbeats.
     assert meter.legacy_reports == pytest.approx(400 + 300 + 0.03 * 100 * 90, rel=0.25)
     assert meter.polls > 100 * 90
 
 
 def test_lost_packets_are_made_up_for() -> None:
-    """With one packet in ten lost, everybody who is asked is still counted: reports are repeated until they are acknowledged."""
+    """With one packet in ten lost, all who are sampled are still counted: reports are repeated until they are acknowledged."""
     scenario = parse(
         "[run]\nhours = 0.25\nwarm_up_minutes = 15\n[crowd]\npeople = 100\nleaves_share = 1\n[wires]\nloss_share = 0.1\ndelay_ms = 100"
     )

@@ -36,7 +36,7 @@ def test_a_result_is_drawn(
     assert len(drawn) > 5_000
 
 
-def test_without_looks_there_is_an_empty_frame(crowds: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_without_observations_there_is_an_empty_frame(crowds: list[dict[str, Any]], tmp_path: Path) -> None:
     """A result that does not list its observations can still be drawn."""
     crowd = {**crowds[0], "seen": []}
     plot({"crowds": [crowd]}, tmp_path / "empty.svg")

@@ -1,4 +1,4 @@
-"""What runs say together, computed by hand."""
+"""Scores over many runs, computed by hand."""
 
 from dataclasses import replace
 from math import inf
@@ -23,7 +23,7 @@ from breathing_room.lab.sim.summary import add_up, budget_per_s, independent_aft
 PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
 
 
-def a_look(
+def an_observation(
     truth: int, said: tuple[float, float, float], *, at_ms: int = 0, name: str = "panel"
 ) -> RunObservation:
     return RunObservation(
@@ -40,12 +40,16 @@ def a_look(
     )
 
 
-LOOKS = [a_look(100, (110, 90, 130)), a_look(100, (90, 80, 99)), a_look(40, (40, 40, 40))]
+OBSERVATIONS = [
+    an_observation(100, (110, 90, 130)),
+    an_observation(100, (90, 80, 99)),
+    an_observation(40, (40, 40, 40)),
+]
 
 
 def test_a_score_by_hand() -> None:
-    """Errors of +10, -10 and 0 at a mean truth of 80, two of three intervals held, and a standard error of 5 people."""
-    found = score("panel", [LOOKS], independent=True)
+    """Errors of +10, -10 and 0 at a mean truth of 80, two of three intervals covered, and a standard error of 5 people."""
+    found = score("panel", [OBSERVATIONS], independent=True)
 
     assert found is not None
     assert (found.observations, found.bias, found.ratio) == (3, 0.0, 1.0)
@@ -55,9 +59,9 @@ def test_a_score_by_hand() -> None:
     assert found.coverage == pytest.approx(2 / 3)
 
 
-def test_looks_at_the_same_people_are_one() -> None:
-    """Where observations of a run see the same people, how well their mean is known follows from how runs differ, and one run cannot say."""
-    runs = [[a_look(100, (110, 0, 200))] * 50, [a_look(100, (90, 0, 200))] * 50]
+def test_observations_of_the_same_visitors_are_one() -> None:
+    """Where observations of a run see the same people, the error of their mean follows from how runs differ, and one run does not give it."""
+    runs = [[an_observation(100, (110, 0, 200))] * 50, [an_observation(100, (90, 0, 200))] * 50]
     two, one = score("panel", runs, independent=False), score("panel", runs[:1], independent=False)
 
     assert two is not None
@@ -66,10 +70,10 @@ def test_looks_at_the_same_people_are_one() -> None:
     assert (two.observations, one.bias_error) == (100, None)
 
 
-def test_looks_are_independent_samples_where_they_see_other_people() -> None:
+def test_observations_are_independent_samples_where_they_see_other_visitors() -> None:
     """U5: of observations a minute apart, those three quarters of an hour after the last one that counts are samples; each run begins with one."""
     minute_ms = 60_000
-    hour = [a_look(100, (100, 90, 110), at_ms=minute * minute_ms) for minute in range(60)]
+    hour = [an_observation(100, (100, 90, 110), at_ms=minute * minute_ms) for minute in range(60)]
 
     assert independent_samples([hour], apart_ms=45 * minute_ms) == 2
     assert independent_samples([hour, hour, []], apart_ms=45 * minute_ms) == 4
@@ -86,8 +90,8 @@ def test_looks_are_independent_samples_where_they_see_other_people() -> None:
         ("closed = true", inf),
     ],
 )
-def test_when_a_look_sees_other_people_depends_on_the_crowd(crowd: str, apart_ms: float) -> None:
-    """U5: after three mean stays; where all flip coins, after one window of them; where the same people stay, never."""
+def test_when_an_observation_sees_other_visitors_depends_on_the_crowd(crowd: str, apart_ms: float) -> None:
+    """U5: after three mean visits; of legacy clients, after one window; where the same visitors remain, never."""
     assert independent_after_ms(parse(f"[crowd]\n{crowd}")) == apart_ms
 
 
@@ -98,7 +102,7 @@ def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, cove
     intervals = {"calm": (30, 130), "glad": None, "unspoken": None}
     observations = [
         replace(
-            a_look(100, (100, 90, 110), at_ms=900_000 * number),
+            an_observation(100, (100, 90, 110), at_ms=900_000 * number),
             presence=replace(PRESENCE, mood_intervals=intervals),
         )
         for number in range(3 * samples - 2)
@@ -126,9 +130,9 @@ def test_coverage_is_given_from_twenty_independent_samples_on(samples: int, cove
 
 def test_where_nothing_was_said_there_is_no_score() -> None:
     """An estimator that was silent, and a room that was empty, are not judged; a figure without an interval has no coverage."""
-    assert score("history", [LOOKS], independent=True) is None
-    assert score("panel", [[a_look(0, (0, 0, 0))]], independent=True) is None
-    legacy = score("legacy", [[a_look(10, (40, 40, 40), name="legacy")]], independent=True)
+    assert score("history", [OBSERVATIONS], independent=True) is None
+    assert score("panel", [[an_observation(0, (0, 0, 0))]], independent=True) is None
+    legacy = score("legacy", [[an_observation(10, (40, 40, 40), name="legacy")]], independent=True)
     assert legacy is not None
     assert (legacy.coverage, legacy.bound, legacy.ratio) == (None, None, 4.0)
 
@@ -136,7 +140,9 @@ def test_where_nothing_was_said_there_is_no_score() -> None:
 def test_moods_are_judged_where_enough_of_them_report() -> None:
     """A mood with 20 expected seats counts, one with fewer does not, and one that is merged has no interval."""
     intervals = {"calm": (30, 60), "glad": (0, 9), "unspoken": None}
-    observation = replace(LOOKS[0], moods=(40, 39, 60), presence=replace(PRESENCE, mood_intervals=intervals))
+    observation = replace(
+        OBSERVATIONS[0], moods=(40, 39, 60), presence=replace(PRESENCE, mood_intervals=intervals)
+    )
 
     assert mood_score([observation]) == MoodScore(1, 1.0)
     assert mood_score([replace(observation, moods=(61, 40, 60))]) == MoodScore(2, 0.0)
@@ -157,7 +163,7 @@ def test_meters_add_up() -> None:
     assert (total["store"]["puts"], total["store"]["rest_ms"]) == (3, 1_000)
 
 
-def test_looks_that_are_too_early_are_shown_and_not_judged() -> None:
+def test_observations_that_are_too_early_are_shown_and_not_judged() -> None:
     """A scenario says from when on it is judged."""
     scenario = parse("[run]\njudged_from_minutes = 2\nestimators = ['panel']")
     run = RunResult(
@@ -165,7 +171,10 @@ def test_looks_that_are_too_early_are_shown_and_not_judged() -> None:
         mode="exact",
         keep=1.0,
         hours=12.0,
-        observations=(a_look(100, (500, 500, 500)), a_look(100, (100, 90, 110), at_ms=120_000)),
+        observations=(
+            an_observation(100, (500, 500, 500)),
+            an_observation(100, (100, 90, 110), at_ms=120_000),
+        ),
         meter=Meter(reports=10),
         reports_by_s=(),
     )
@@ -177,6 +186,6 @@ def test_looks_that_are_too_early_are_shown_and_not_judged() -> None:
 
 
 def test_the_budget_is_what_a_full_panel_sends() -> None:
-    """400 seats, who come 4 times an hour, feel otherwise as often and report every five minutes: 20 reports an hour each."""
+    """400 seats, that join 4 times an hour, change mood as often and report every five minutes: 20 reports an hour each."""
     assert budget_per_s(parse("")) == pytest.approx(400 * 20 / 3_600)
     assert budget_per_s(parse("[room]\nreports_per_day = 86_400")) == pytest.approx(1)

@@ -53,8 +53,8 @@ def test_a_leave_of_who_holds_a_seat_is_a_write() -> None:
 
 
 @pytest.mark.parametrize(("epoch", "outdated"), [(7, True), (8, False), (9, False), (10, True)])
-def test_a_stay_of_another_epoch_begins_again(epoch: int, outdated: bool) -> None:  # noqa: FBT001
-    """Reports of this epoch and the one before are taken; those of an older or a later one are answered that the stay is over."""
+def test_a_visit_of_another_epoch_begins_again(epoch: int, outdated: bool) -> None:  # noqa: FBT001
+    """Reports of this epoch and the one before are taken; those of an older or a later one are answered that the epoch is over."""
     server, meter, _ = a_server(epoch_ms=DAY_MS)
     answer = server.report("a", None, epoch, 9 * DAY_MS)
     assert (isinstance(answer, Outdated), meter.reports_outdated) == (outdated, int(outdated))

@@ -15,7 +15,7 @@ from tiers import longer
 
 @cache
 def play_clean(seed: int, people: int, run: frozenset[tuple[str, Any]]) -> RunResult:
-    """Run the scenario of the forgers without them: they are compared with it, whatever their ids."""
+    """Run the scenario of the forgers without them: they are compared with it, for any ids."""
     scenario = load("forgers", {"run": dict(run), "crowd": {"people": people}})
     return simulate(replace(scenario, forgers=ForgersSettings()), seed)
 
@@ -41,7 +41,7 @@ def test_alone_in_a_polled_room_is_one() -> None:
 
 
 @pytest.mark.soak
-def test_250_who_flip_coins_are_250() -> None:
+def test_250_legacy_clients_are_250() -> None:
     """From the third minute on they are counted without bias, where the literal figure is 2,000, and 8,000 just after they came."""
     runs = longer(4, 40)
     found = show("legacy", range(runs))

@@ -1,4 +1,4 @@
-"""What many runs say together; scores of estimators are in ``test_result.py``."""
+"""The summary of many runs; scores of estimators are in ``test_result.py``."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from breathing_room.lab.sim.summary import OBSERVATIONS_MAX, a_day, budget_per_s
 PRESENCE = Room("lobby", RoomConfig(moods=("calm", "glad")), now_ms=0).presence(now_ms=0)
 
 
-def a_look(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> RunObservation:
+def an_observation(at_ms: int, truth: int = 100, count: int = 100, **more: Any) -> RunObservation:
     fields: dict[str, Any] = {
         "moods": (truth, 0, 0),
         "presence": replace(PRESENCE, count=count, high=count),
@@ -69,10 +69,10 @@ def test_a_budget_is_what_a_full_panel_sends_and_no_more_than_allowed() -> None:
     )
 
 
-def test_a_summary_is_plain_and_lists_few_looks_one_by_one() -> None:
-    """What runs say together is JSON; observations are listed if there are not too many, with the seed of each; those of the warm-up are not judged."""
+def test_a_summary_is_plain_and_lists_few_observations_one_by_one() -> None:
+    """The summary is JSON; observations are listed if there are not too many, with the seed of each; those of the warm-up are not judged."""
     scenario = a_scenario()
-    observations = [a_look(at_ms) for at_ms in range(0, 7_200_000, 600_000)]
+    observations = [an_observation(at_ms) for at_ms in range(0, 7_200_000, 600_000)]
     made = summarize(scenario, [a_run(*observations, seed=1), a_run(*observations, seed=2)])
     assert json.loads(json.dumps(made)) == made
     assert made["seeds"] == [1, 2]
@@ -96,9 +96,11 @@ def test_a_surge_is_judged_by_reports_and_then_by_the_interval() -> None:
     at_ms = ends_ms + 2 * lifetime_ms - scenario.warm_up_ms
     quiet = (0,) * (ends_ms // 1_000 + 1_000)
     busy = (10_000,) * len(quiet)
-    held, missed = a_look(at_ms), a_look(at_ms, truth=1_000)
-    later = a_look(at_ms + 1, truth=9_999)
-    found = surge(scenario, [a_run(held, later, reports_by_s=quiet), a_run(missed, later, reports_by_s=busy)])
+    covered, missed = an_observation(at_ms), an_observation(at_ms, truth=1_000)
+    later = an_observation(at_ms + 1, truth=9_999)
+    found = surge(
+        scenario, [a_run(covered, later, reports_by_s=quiet), a_run(missed, later, reports_by_s=busy)]
+    )
     assert (found["runs"], found["under_budget"], found["truth_in_interval"]) == (2, 1, 1)
     assert (found["peak_per_s"], found["arriving_per_s"]) == (10_000, 5_000.0)
     assert found["allowed_per_s"] > found["budget_per_s"]
@@ -108,8 +110,8 @@ def test_forgers_are_judged_by_what_they_moved() -> None:
     """The count with forgers is set against that of the same seeds without, after their first lease, and beside what the cap allows."""
     scenario = a_scenario("[forgers]\nshare = 0.1\nat_minutes = 0\n")
     late_ms = scenario.room.heartbeat_lease_ms
-    run = a_run(a_look(0, count=900), a_look(late_ms, count=130, capped=7))
-    clean = a_run(a_look(0), a_look(late_ms, count=100))
+    run = a_run(an_observation(0, count=900), an_observation(late_ms, count=130, capped=7))
+    clean = a_run(an_observation(0), an_observation(late_ms, count=100))
     found = forgers(scenario, [run], [clean])
     assert (found["observations"], found["moved"], found["raw_moved"], found["capped_seats"]) == (
         1,
@@ -118,4 +120,4 @@ def test_forgers_are_judged_by_what_they_moved() -> None:
         7,
     )
     assert found["allowed"] == found["cap_seats"] / 0.5
-    assert forgers(scenario, [a_run(a_look(0))], [a_run(a_look(0))]) == {"observations": 0}
+    assert forgers(scenario, [a_run(an_observation(0))], [a_run(an_observation(0))]) == {"observations": 0}

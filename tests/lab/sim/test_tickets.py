@@ -35,12 +35,12 @@ def test_ids_are_what_a_server_takes() -> None:
 
 def test_a_bound_leaves_out_exactly_those_above_it() -> None:
     """Handed out under a bound are, in their order, those of all ids whose ticket lies below it."""
-    everybody, tickets = make_ids().draw(600_000, 7)
+    all_numbers, tickets = make_ids().draw(600_000, 7)
     few = make_ids(below=0.01)
     parts = [few.draw(count, 7) for count in (0, 1, 1_000, 500)]
     numbers = np.concatenate([numbers for numbers, _ in parts])
 
-    assert numbers.tolist() == everybody[tickets < 0.01][:1_501].tolist()
+    assert numbers.tolist() == all_numbers[tickets < 0.01][:1_501].tolist()
     assert np.concatenate([drawn for _, drawn in parts]).tolist() == tickets[numbers].tolist()
 
 
@@ -52,7 +52,7 @@ def test_tickets_in_a_row_are_uniform() -> None:
 
 
 def test_another_epoch_draws_other_tickets() -> None:
-    """Who has not come yet keeps the id and draws again; under a bound another person with a ticket below it comes."""
+    """A visitor who has not arrived keeps the id and gets another ticket; under a bound another visitor with a ticket below it is drawn."""
     ids = make_ids()
     numbers, tickets = ids.draw(10, 1)
     again, others = ids.redraw(numbers, 2)

@@ -1,4 +1,4 @@
-"""How people come and how long they stay."""
+"""Arrivals, and the lengths of visits."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ LAWS = [Exponential(900_000), LogNormal(900_000, 0.8), Recorded(np.array([60_000
 
 @pytest.mark.parametrize("visits", LAWS, ids=["exponential", "log-normal", "recorded"])
 def test_what_lies_before_an_age_is_what_was_drawn(visits: VisitLengths) -> None:
-    """The integral of survival is the mean of min(stay, age) over a million draws, within five standard errors; in the end it is the mean."""
+    """The integral of survival is the mean of min(visit, age) over a million draws, within five standard errors; in the end it is the mean."""
     drawn = visits.draw(RNG, 1_000_000)
     ages = np.array([0.0, 1_000.0, 60_000.0, 900_000.0, 3_600_000.0])
     for age, expected in zip(ages, visits.up_to(ages), strict=True):
@@ -34,8 +34,8 @@ def test_what_lies_before_an_age_is_what_was_drawn(visits: VisitLengths) -> None
     assert visits.up_to(np.array([1e10]))[0] == pytest.approx(visits.mean_ms)
 
 
-def test_stays_from_a_file(tmp_path: Path) -> None:
-    """One stay in seconds per line; their mean is the crowd's."""
+def test_visits_from_a_file(tmp_path: Path) -> None:
+    """One visit in seconds per line; their mean is the crowd's."""
     (tmp_path / "visits.txt").write_text("60\n600\n1800.5\n")
     visits = visit_lengths_of(CrowdSettings(visit=str(tmp_path / "visits.txt")))
 
@@ -63,7 +63,7 @@ def test_a_file_that_makes_no_sense(tmp_path: Path, text: str | None, message: s
 
 
 def test_arrivals_keep_the_level() -> None:
-    """As many come as go, and those besides by whom the level rises; where it falls, nobody comes in place of them."""
+    """As many arrive as leave, and more where the level rises; where it falls, departures are not replaced."""
     scenario = parse("[crowd]\npeople = 900\ngather_s = 10\ncurve = [[0, 1], [1, 1], [1.5, 3], [2, 1]]")
     arrivals = Arrivals(scenario, Exponential(900_000))
 
@@ -92,8 +92,8 @@ def test_the_level_follows_the_curve_and_the_surge() -> None:
     ]
 
 
-def test_newcomers_come_in_their_order() -> None:
-    """So many in each step, within it, sorted, and nobody stays for no time at all."""
+def test_newcomers_arrive_in_order() -> None:
+    """So many in each step, within it, sorted, and no visit has no length."""
     new = draw_newcomers(RNG, np.array([2, 0, 3]), Exponential(0.01), 10_000)
 
     assert (new.arrives_ms // STEP_MS).tolist() == [10, 10, 12, 12, 12]

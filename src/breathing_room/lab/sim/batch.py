@@ -1,4 +1,4 @@
-"""Many runs, in several processes, with the same result in whatever order they end."""
+"""Many runs, in several processes, with the same result in any order of completion."""
 
 import os
 import threading
@@ -40,7 +40,7 @@ def _report_progress(on_progress: Callable[[float], None], done: int, share: flo
 
 
 def _end_with_parent() -> None:
-    """See to it that nobody who is killed leaves processes behind that wait for work for ever."""
+    """Exit when the parent process ends, so that a killed run leaves no waiting processes."""
     parent = parent_process()
     assert parent is not None
 

@@ -1,7 +1,7 @@
-"""Chance that belongs to somebody: the same draws in whatever order people are asked, one by one or as an array.
+"""Random numbers of single visitors: the same draws in any order of visitors, one by one or as an array.
 
-The n-th draw of a visitor is a hash of (seed, stream, visitor, n). So a visitor who is only needed later, or never, takes no draw from
-anybody else; and the first draw of a million visitors is one expression over an array.
+The n-th draw of a visitor is a hash of (seed, stream, visitor, n). So a visitor who is needed later, or never, does not shift the draws of
+others; and the first draw of a million visitors is one expression over an array.
 
 Source: SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): a counter in steps of the golden ratio, and a mixing of 64 bits.
 """
@@ -19,7 +19,7 @@ ONE: Final = 2.0**-53
 
 
 class Stream(IntEnum):
-    """What somebody draws for; each has a chance of its own."""
+    """The purposes of draws; each has a stream of its own."""
 
     KIND = 0
     POLLER = 1
@@ -42,10 +42,10 @@ def stream_key(seed: int, stream: Stream) -> int:
 
 
 class VisitorRandom:
-    """One visitor's chance in one stream.
+    """The random numbers of one visitor in one stream.
 
     Args:
-        key: That of the stream.
+        key: The key of the stream.
         visitor: The visitor's number.
     """
 
@@ -64,12 +64,12 @@ class VisitorRandom:
         return a + (b - a) * self.random()
 
     def exponential(self, mean: float) -> float:
-        """Draw a time that one waits for what comes at random."""
+        """Draw an exponential time."""
         return -log(1.0 - self.random()) * mean
 
 
 def first_draws(key: int, visitors: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Say what ``VisitorRandom(key, visitor).random()`` gives first, for many visitors at once."""
+    """Return what ``VisitorRandom(key, visitor).random()`` gives first, for many visitors at once."""
     golden = np.uint64(GOLDEN)
     state = _mix_all(np.uint64(key) + visitors.astype(np.uint64) * golden)
     return (_mix_all(state + golden) >> np.uint64(11)).astype(np.float64) * ONE

@@ -1,6 +1,6 @@
-"""What must never happen, looked at whenever a run goes by it.
+"""Invariants of the simulation, checked at every observation.
 
-A run that breaks one of these stops with ``UnsafeError``: it found a mistake, and nothing that it measured counts.
+A run that breaks one stops with ``UnsafeError``: it found a bug, and its measurements are void.
 """
 
 from breathing_room.core.config import UNSPOKEN
@@ -11,14 +11,14 @@ from breathing_room.lab.sim.meter import StoreMeter
 
 
 class UnsafeError(AssertionError):
-    """Something happened that never must."""
+    """An invariant of the room does not hold."""
 
 
 def check_presence(presence: Presence) -> None:
-    """See that what is published makes sense: an interval around the count, and moods that sum to it.
+    """Check a presence: an interval around the count, and moods that sum to it.
 
     Raises:
-        UnsafeError: It does not.
+        UnsafeError: It is inconsistent.
     """
     count, low, high = presence.count, presence.low, presence.high
     if count is not None and high is not None:
@@ -37,10 +37,10 @@ def check_presence(presence: Presence) -> None:
 
 
 def check_room(room: Room, now_ms: int) -> None:
-    """See that theta is no higher than the rate, and that no lease is overdue.
+    """Check that theta is no higher than the rate, and that no lease is overdue.
 
     Raises:
-        UnsafeError: It is not so.
+        UnsafeError: One of them does not hold.
     """
     panel = room.panel
     if not 0 < panel.theta <= panel.rate:
@@ -50,7 +50,7 @@ def check_room(room: Room, now_ms: int) -> None:
 
 
 def check_store(meter: StoreMeter) -> None:
-    """See that no key was written twice within its rest.
+    """Check that no key was written twice within its rest.
 
     Raises:
         UnsafeError: One was.

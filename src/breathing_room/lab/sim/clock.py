@@ -8,14 +8,13 @@ Action: TypeAlias = Callable[[int], None]
 
 FIRST: Final = -1
 LAST: Final = 1 << 62
-"""The ranks of what comes before and after everybody in an instant."""
+"""The ranks of actions before and after those of all visitors in an instant."""
 
 
 class VirtualClock:
-    """Actions by time. Two of one instant are taken by rank, and of one rank in the order in which they were put down.
+    """Actions by time. Those of one instant run by rank, and those of one rank in the order in which they were scheduled.
 
-    The rank of a person's actions is the person's number. So their order is a matter of who they are, and the same in both
-    modes.
+    The rank of a visitor's actions is the visitor's number, so their order is the same in both modes.
     """
 
     def __init__(self, now_ms: int) -> None:
@@ -25,12 +24,12 @@ class VirtualClock:
         self._number = 0
 
     def at(self, at_ms: int, rank: int, action: Action) -> None:
-        """Have something done at an instant; what lies in the past is done now."""
+        """Schedule an action; an instant in the past is now."""
         self._number += 1
         heapq.heappush(self._actions, (max(at_ms, self.now_ms), rank, self._number, action))
 
     def run(self, until_ms: int) -> None:
-        """Do everything that lies before an instant."""
+        """Run all actions before an instant."""
         actions, pop = self._actions, heapq.heappop
         while actions and actions[0][0] < until_ms:
             self.now_ms, self.rank, _, action = pop(actions)

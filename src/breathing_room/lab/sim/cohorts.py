@@ -1,13 +1,13 @@
-"""People who will never be asked: so many who come in one step of time and go in another.
+"""Visitors who will never be sampled: numbers that arrive in one step of time and leave in another.
 
 Theory of operation
 -------------------
-Of a Poisson stream of arrivals, those who stay for a certain number of steps are a Poisson stream too, independent of those who stay
-for another number. So each step of arrivals is one Poisson draw per length of stay, whatever the size of the crowd; and the number of
-people who are there at the end of a step has exactly the law, in time too, that it would have if they were drawn one by one.
+Of a Poisson stream of arrivals, those whose visits last a certain number of steps are a Poisson stream too, independent of those of
+another number. So each step of arrivals is one Poisson draw per length of visit, for any size of the crowd; and the number of
+visitors who are present at the end of a step has exactly the law, in time too, that it would have if they were drawn one by one.
 
-With a survival function S, those who come at a random instant of a step are still there at its j-th end after it with probability
-``Q_j = ∫ S(j d - u) du / d`` over the step d; they go in step j with ``Q_j - Q_(j+1)``.
+With a survival function S, those who arrive at a random instant of a step are still present at its j-th end after it with probability
+``Q_j = ∫ S(j d - u) du / d`` over the step d; they leave in step j with ``Q_j - Q_(j+1)``.
 """
 
 from typing import Final
@@ -17,16 +17,16 @@ import numpy as np
 from breathing_room.lab.sim.visitors import Floats, VisitLengths
 
 TAIL: Final = 1e-7
-"""VisitLengths that are longer than all but so many are cut off there."""
+"""The tail of the distribution of visits that is cut off."""
 
 
 class Cohorts:
-    """A crowd without individuals.
+    """Visitors without individuals.
 
     Args:
-        visits: How long they stay.
+        visits: The distribution of visits.
         step_ms: The length of a step.
-        rng: Their chance.
+        rng: The source of randomness.
     """
 
     def __init__(self, visits: VisitLengths, step_ms: int, rng: np.random.Generator) -> None:
@@ -37,10 +37,10 @@ class Cohorts:
         self.here = 0
 
     def step(self, expected: float) -> int:
-        """Let a step pass; return how many came, those included who went again before its end.
+        """Advance by a step; return the number of arrivals, those who left before its end included.
 
         Args:
-            expected: How many come, on average.
+            expected: The mean number of arrivals.
         """
         came = self._rng.poisson(expected * self._goes_in)
         at = self._step % len(self._leaving)
@@ -55,7 +55,7 @@ class Cohorts:
 
 
 def leaving_law(visits: VisitLengths, step_ms: int) -> Floats:
-    """Say in which step after their own people go: a probability for each, together 1."""
+    """Return the probability of leaving in each step after the one of arrival; they sum to 1."""
     steps = 2
     while True:
         lasts = np.diff(visits.up_to(np.arange(steps + 1, dtype=np.float64) * step_ms)) / step_ms

@@ -1,16 +1,16 @@
-"""People of whose polls it is known that they change nothing.
+"""Visitors whose polls are known to change nothing.
 
 Theory of operation
 -------------------
-Somebody who is not asked, and will read again that the rate is at most their ticket, only counts as a poll; and so does somebody who is
-asked, was heard, and will read again that the rate is above it. Such a person sleeps: a row here, with the time of the next poll
-and the distance between two. Polls that passed meanwhile are made up for by one: it leaves a ``Poller`` as the others would have, and the
+A visitor who is not sampled, and will read again that the rate is at most their ticket, only counts as a poll; and so does one who is
+sampled, was acknowledged, and will read again that the rate is above it. Such a visitor is idle: a row here, with the time of the next
+poll and the interval between two. Polls that passed meanwhile are replaced by one: it leaves a ``Poller`` in the same state, and the
 others are counted.
 
-Whoever has not come yet, or came and was never asked, has no ``Poller`` at all until one is needed.
+A visitor who has not arrived, or was never sampled, has no ``Poller`` at all until one is needed.
 
-Polls have one effect on others: the first one after a copy at the edge has aged has it fetched anew. So for every copy the earliest such poll
-of all idle_pool is sought.
+Polls have one effect on others: the first one after a copy at the edge has aged makes the edge fetch another. So for every copy the
+earliest such poll of all idle visitors is sought.
 """
 
 from typing import Generic, TypeVar
@@ -25,7 +25,7 @@ VisitorT = TypeVar("VisitorT")
 
 
 class IdlePool(Generic[VisitorT]):
-    """Rows of people, a column each; a person who has been made of a row is of the type that the pool is of."""
+    """Columns of visitors, with a row for each; ``VisitorT`` is the type of an activated visitor."""
 
     def __init__(self) -> None:
         self.number = np.zeros(0, np.int64)
@@ -47,7 +47,7 @@ class IdlePool(Generic[VisitorT]):
         period_ms: NDArray[np.int64],
         epoch: int,
     ) -> list[int]:
-        """Put down people who are to come; return their rows."""
+        """Add visitors who are to arrive; return their rows."""
         while len(self._free) < len(number):
             self._grow()
         rows = [self._free.pop() for _ in range(len(number))]
@@ -61,14 +61,14 @@ class IdlePool(Generic[VisitorT]):
         return rows
 
     def free(self, row: int) -> None:
-        """Somebody has gone."""
+        """Free the row of a visitor who has left."""
         self.poll_at_ms[row] = NO_DEADLINE
         self.departs_ms[row] = NO_DEADLINE
         self.persons[row] = None
         self._free.append(row)
 
     def gone(self, now_ms: int) -> NDArray[np.int64]:
-        """Find those who went before an instant and never had a ``Poller``."""
+        """Return the rows of visitors who left before an instant and never had a ``Poller``."""
         rows = np.flatnonzero(self.departs_ms <= now_ms)
         return np.array([row for row in rows if self.persons[row] is None], np.int64)
 
@@ -78,12 +78,12 @@ class IdlePool(Generic[VisitorT]):
         return -(-ahead_ms // int(self.period_ms[row])) if ahead_ms > 0 else 0
 
     def concerned(self, former: float, rate: float) -> NDArray[np.int64]:
-        """Find those who sleep and are on_progress something new when a rate takes the place of a former one."""
+        """Return the idle rows that a change of the rate concerns."""
         between = (min(former, rate) <= self.ticket) & (self.ticket < max(former, rate))
         return np.flatnonzero(between & (self.asked == (rate < former)) & (self.poll_at_ms < NO_DEADLINE))
 
     def first_poll(self, from_ms: int) -> tuple[int, int] | None:
-        """Find the earliest poll of all from an instant on: when, and the number of whose it is."""
+        """Return the time and the visitor's number of the earliest poll from an instant on."""
         polls = self.poll_at_ms < NO_DEADLINE
         if not polls.any():
             return None
@@ -95,8 +95,8 @@ class IdlePool(Generic[VisitorT]):
         return (earliest, int(self.number[at_ms == earliest].min())) if earliest < NO_DEADLINE else None
 
     def _grow(self) -> None:
-        held = len(self.persons)
-        more = max(1_024, held)
+        size = len(self.persons)
+        more = max(1_024, size)
         self.number = np.concatenate([self.number, np.zeros(more, np.int64)])
         self.ticket = np.concatenate([self.ticket, np.zeros(more)])
         self.epoch = np.concatenate([self.epoch, np.zeros(more, np.int64)])
@@ -106,4 +106,4 @@ class IdlePool(Generic[VisitorT]):
         self.departs_ms = np.concatenate([self.departs_ms, np.full(more, NO_DEADLINE)])
         self.asked = np.concatenate([self.asked, np.zeros(more, np.bool_)])
         self.persons += [None] * more
-        self._free += range(held + more - 1, held - 1, -1)
+        self._free += range(size + more - 1, size - 1, -1)

@@ -1,11 +1,11 @@
-"""What a run cost, in operations: plain numbers, for whoever prices them."""
+"""The operations of a run: plain numbers that can be priced."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class StoreMeter:
-    """What was asked of a store.
+    """The operations of a store.
 
     Attributes:
         gets: Values read.
@@ -33,28 +33,28 @@ class StoreMeter:
 
 @dataclass(slots=True)
 class Meter:
-    """What was asked of everything.
+    """All operations of a run.
 
     Attributes:
-        polls: Presences that people asked for.
+        polls: Presences that visitors requested.
         presence_reads: Those that the origin answered; the edge answered the others.
-        config_fetches: Configs that people asked for.
+        config_fetches: Configs that visitors requested.
         config_reads: Those that the origin answered.
-        reports: Reports that arrived, whatever became of them.
-        reports_kept: Those in the sample.
-        reports_outside: Those that were answered and forgotten.
-        reports_shed: Those that were refused since there were too many.
-        reports_outdated: Those of a stay that began in an epoch that is over.
-        reports_forged: Those of forgers, among the others.
-        leaves: Goodbyes that arrived.
-        legacy_reports: Reports of clients that flip coins.
-        connects: Sockets that were opened.
-        messages_in: Messages over sockets, joins and leaves included.
-        messages_out: Messages to sockets.
-        wakes: Times that the room or its policy had to be woken: alarms, in other places.
-        saves: Times that the room asked to be saved.
-        person_ms: Time that people were there, together.
-        store: What was asked of the store.
+        reports: Reports that arrived, rejected ones included.
+        reports_kept: Reports in the sample.
+        reports_outside: Reports outside the sample, which are not stored.
+        reports_shed: Reports that were shed.
+        reports_outdated: Reports of a visit that began in an epoch that is over.
+        reports_forged: Forged reports, among the others.
+        leaves: Leaves that arrived.
+        legacy_reports: Reports of legacy clients.
+        connects: WebSockets that were opened.
+        messages_in: Messages over WebSockets, joins and leaves included.
+        messages_out: Messages to WebSockets.
+        wakes: Timers of the room or its policy that fired: alarms, on some platforms.
+        saves: Snapshots that the room asked for.
+        person_ms: The total time of all visits.
+        store: The operations of the store.
     """
 
     polls: int = 0

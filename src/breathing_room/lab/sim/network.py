@@ -1,4 +1,4 @@
-"""What lies between people and the server: a cache at the edge, and packets that are late or lost."""
+"""The network between visitors and the server: a cache at the edge, and packets that are late or lost."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from breathing_room.core.presence import Presence
 from breathing_room.lab.sim.meter import Meter
 
-NEVER_MS = -(1 << 62)
+LONG_AGO_MS = -(1 << 62)
 
 
 class Edge:
     """One cache for all, of one presence and one config.
 
-    A copy answers for ``max_age_ms``; for ``stale_ms`` more it still does, and is fetched anew meanwhile; after that whoever asks
-    waits for a new one. That is ``Cache-Control: max-age, stale-while-revalidate`` (RFC 5861).
+    A copy answers for ``max_age_ms``; for ``stale_ms`` more it still does while another is fetched; after that a request waits for a
+    new one. That is ``Cache-Control: max-age, stale-while-revalidate`` (RFC 5861).
 
     Args:
-        fetch: Asks the origin.
+        fetch: Fetches from the origin.
         before_change: Called with the new copy while the former is still in place.
         meter: Where reads are counted.
         max_age_ms: How long a presence answers.
@@ -41,13 +41,13 @@ class Edge:
         self._max_age_ms = max_age_ms
         self._stale_ms = stale_ms
         self._config_max_age_ms = config_max_age_ms
-        self._config_fetched_at_ms = NEVER_MS
-        self._fetched_at_ms = NEVER_MS
+        self._config_fetched_at_ms = LONG_AGO_MS
+        self._fetched_at_ms = LONG_AGO_MS
         self.copy: Presence | None = None
 
     @property
     def due_at_ms(self) -> int:
-        """From when on the next poll has the copy fetched anew."""
+        """The time from which on the next poll fetches another copy."""
         return self._fetched_at_ms + self._max_age_ms
 
     def presence(self, now_ms: int) -> Presence:
@@ -85,12 +85,12 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How packets fare.
+    """The delay and the loss of packets.
 
     Attributes:
         loss_share: The share of requests, and of answers, that are lost.
         delay_ms: The mean time of one way, exponential.
-        timeout_ms: How long somebody waits for an answer.
+        timeout_ms: How long a client waits for an answer.
     """
 
     loss_share: float = 0.0

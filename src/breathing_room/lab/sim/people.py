@@ -1,4 +1,4 @@
-"""The people: those who poll, those who flip coins, those on sockets, and forgers."""
+"""The visitors: polling, legacy and connected ones; and forged reports."""
 
 from functools import partial
 from typing import Final, Protocol
@@ -24,13 +24,13 @@ FORGED_PREFIX: Final = b"forged"
 
 
 class MoodModel:
-    """How moods come and go.
+    """The random process of moods.
 
-    Somebody comes in a mood drawn from the weights, and at random instants draws anew. So at any time, whatever is known of who is
-    there, moods are spread by the weights. What is drawn again and again is often what it was; the rate of drawing makes up for that.
+    A visitor arrives in a mood drawn from the weights, and at random instants draws again. So at any time moods are distributed by the
+    weights, independently of everything else. A draw often repeats the mood; the rate of drawing makes up for that.
 
     Args:
-        crowd: How likely each mood is, and how many changes a stay has.
+        crowd: The weights of moods, and the changes in a visit.
         config: The room's moods.
     """
 
@@ -51,12 +51,12 @@ class MoodModel:
 
 
 class MoodProcess:
-    """What somebody feels, and when that changes.
+    """The mood of a visitor, and the time of its next change.
 
     Args:
-        mood_model: How moods come and go.
-        chance: Theirs.
-        now_ms: When they come.
+        mood_model: The random process of moods.
+        chance: The visitor's random numbers.
+        now_ms: The time of arrival.
     """
 
     __slots__ = ("_chance", "_model", "_next_mood", "changes_at_ms", "mood")
@@ -74,7 +74,7 @@ class MoodProcess:
         return self._model.names[self.mood]
 
     def change(self) -> None:
-        """Feel what comes next, and draw what comes after it: whatever is drawn before that was felt already."""
+        """Take the next mood, and draw the one after it with its time; draws that repeat the mood are skipped."""
         self.mood = self._next_mood
         if self._model.between_ms is None:
             self.changes_at_ms = NO_DEADLINE
@@ -85,23 +85,23 @@ class MoodProcess:
 
 
 class VisitorContext(Protocol):
-    """What people know of the simulation that they live in.
+    """The parts of a simulation that visitors use.
 
     Attributes:
-        crowd: How they live.
-        config: How the room works.
-        keys: The key of the stream that each draws from.
-        clock: When what they plan is done.
-        meter: Where everything is counted.
-        ids: Their ids and tickets.
-        forged_ids: Those of forgers.
-        mood_model: How moods come and go.
-        network: How packets travel.
+        crowd: The settings of the crowd.
+        config: The config of the room.
+        keys: The key of each random stream.
+        clock: Runs scheduled actions.
+        meter: Counts operations.
+        ids: The ids and tickets of visitors.
+        forged_ids: The ids of forged reports.
+        mood_model: The random process of moods.
+        network: Delay and loss of packets.
         edge: The cache that is polled.
         server: The server.
-        one_ticket_ms: The longest stay in which a visitor holds one ticket.
-        idle_pool: Those who poll, where many of them are rows of a pool; None: each is a visitor of its own.
-        others: Those who are there and do not poll, by number.
+        one_ticket_ms: The longest visit in which a visitor has one ticket.
+        idle_pool: The idle polling visitors of mode fast; None in mode exact.
+        others: The visitors present who do not poll, by number.
     """
 
     crowd: CrowdSettings
@@ -120,7 +120,7 @@ class VisitorContext(Protocol):
     others: "dict[int, LegacyVisitor | ConnectedVisitor]"
 
     def report(self, visitor: str, mood: str | None, epoch: int, now_ms: int) -> Answer:
-        """Carry a report to the server."""
+        """Send a report to the server."""
         ...
 
     def copy_of(self, epoch: int) -> Presence:
@@ -128,36 +128,36 @@ class VisitorContext(Protocol):
         ...
 
     def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
-        """Plan for a poll of a visitor who falls asleep: perhaps it has the copy at the edge fetched."""
+        """Schedule the fetch that a poll of an idle visitor may cause at the edge."""
         ...
 
-    def gone(self, row: int, person: "PollingVisitor") -> None:
-        """Forget a visitor who has gone, and free their row."""
+    def remove(self, row: int, person: "PollingVisitor") -> None:
+        """Remove a visitor who has left, and free the row."""
         ...
 
 
 class PollingVisitor:
-    """Somebody who polls: a ``Poller``, a mood_process, and packets.
+    """A visitor who polls: a ``Poller``, a ``MoodProcess``, and packets.
 
     Args:
-        simulation: Where they live.
-        row: Their row among the idle_pool.
-        number: Theirs.
-        arrives_ms: When they come.
-        departs_ms: When they go.
-        ticket: The one that they will find that they hold.
-        epoch: That in which it was drawn.
+        simulation: The simulation.
+        row: The row in the idle pool.
+        number: The visitor's number.
+        arrives_ms: The time of arrival.
+        departs_ms: The time of departure.
+        ticket: The ticket.
+        epoch: The epoch of the ticket.
     """
 
     __slots__ = (
         "_begun",
+        "_can_idle",
         "_chance",
         "_due_at_ms",
         "_leaves",
         "_poller",
         "_row",
         "_simulation",
-        "_sleeps",
         "_ticket",
         "arrives_ms",
         "departs_ms",
@@ -197,38 +197,38 @@ class PollingVisitor:
             rng=VisitorRandom(simulation.keys[Stream.POLLER], number),
             now_ms=arrives_ms,
         )
-        self._sleeps = departs_ms - arrives_ms <= simulation.one_ticket_ms
+        self._can_idle = departs_ms - arrives_ms <= simulation.one_ticket_ms
         self._due_at_ms = -1
         self._leaves = False
         self._begun = False
         self.is_gone = False
 
-    def expect(self, at_ms: int) -> None:
-        """Come at an instant."""
+    def schedule(self, at_ms: int) -> None:
+        """Schedule the next action."""
         self._due_at_ms = at_ms
         self._simulation.clock.at(at_ms, self.number, self.act)
 
     def act(self, now_ms: int) -> None:
         """Do what is due."""
         if now_ms != self._due_at_ms or self.is_gone:
-            return  # Another plan was made since.
+            return  # It was rescheduled since.
         self._due_at_ms = -1
         self._catch_up(now_ms)
         if now_ms >= self.departs_ms:
             self._depart(now_ms)
             return
-        self.feel(now_ms)
+        self.update_mood(now_ms)
         for request in self._poller.due(now_ms):
             self._send(request, now_ms)
-        self._settle()
+        self._schedule_next()
 
     def activate(self, before_ms: int) -> None:
-        """Wake up: what the next poll says may matter. All polls before an instant were as the last one."""
+        """Leave the idle pool: the next poll may matter. All polls before an instant were as the last one."""
         self._catch_up(before_ms)
         self._plan(self._poller.next_at_ms)
 
-    def feel(self, now_ms: int) -> None:
-        """Feel what one does by now."""
+    def update_mood(self, now_ms: int) -> None:
+        """Apply the changes of mood that are due."""
         while self.mood_process.changes_at_ms <= now_ms:
             self.mood_process.change()
             self._poller.set_mood(self._mood, now_ms)
@@ -238,13 +238,13 @@ class PollingVisitor:
         name = self.mood_process.name
         return None if name == UNSPOKEN else name
 
-    # --- Sleep ------------------------------------------------------------------------------------------------
+    # --- Idle -------------------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Plan the next act, and sleep until then if polls will change nothing."""
+    def _schedule_next(self) -> None:
+        """Schedule the next action, and become idle until then if polls will change nothing."""
         poller, idle_pool = self._poller, self._simulation.idle_pool
         next_at_ms = poller.next_at_ms
-        if idle_pool is not None and self._may_sleep():
+        if idle_pool is not None and self._may_idle():
             next_at_ms = poller.report_at_ms
             idle_pool.poll_at_ms[self._row] = poller.poll_at_ms
             idle_pool.asked[self._row] = poller.is_sampled
@@ -253,17 +253,17 @@ class PollingVisitor:
             )
         self._plan(next_at_ms)
 
-    def _may_sleep(self) -> bool:
+    def _may_idle(self) -> bool:
         poller = self._poller
         copy = self._simulation.edge.copy
-        if copy is None or not self._sleeps or poller.poll_at_ms == NO_DEADLINE:
+        if copy is None or not self._can_idle or poller.poll_at_ms == NO_DEADLINE:
             return False
         asked = self._ticket < copy.sample_rate
-        heard = poller.is_acknowledged and poller.report_at_ms < NO_DEADLINE
-        return asked == poller.is_sampled and (heard if asked else not poller.is_reporting)
+        acknowledged = poller.is_acknowledged and poller.report_at_ms < NO_DEADLINE
+        return asked == poller.is_sampled and (acknowledged if asked else not poller.is_reporting)
 
     def _catch_up(self, before_ms: int) -> None:
-        """Wake up, if asleep. Of the polls that passed, one does for all."""
+        """Become active, if idle. One poll stands for all that passed."""
         idle_pool = self._simulation.idle_pool
         if idle_pool is None or idle_pool.poll_at_ms[self._row] == NO_DEADLINE:
             return
@@ -281,14 +281,14 @@ class PollingVisitor:
             next_at_ms = min(next_at_ms, self.mood_process.changes_at_ms)
         next_at_ms = min(next_at_ms, self.departs_ms)
         if next_at_ms != self._due_at_ms:
-            self.expect(next_at_ms)
+            self.schedule(next_at_ms)
 
     # --- Packets ----------------------------------------------------------------------------------------------
 
     def _send(self, request: Request, now_ms: int) -> None:
         network = self._simulation.network
         if network.is_perfect:
-            self._hear(request, self._ask(request, now_ms), now_ms)
+            self._receive(request, self._ask(request, now_ms), now_ms)
             return
         there_ms = now_ms + self._delay_ms()
         late_ms = now_ms + network.timeout_ms
@@ -312,20 +312,20 @@ class PollingVisitor:
         return self._simulation.report(request.visitor, request.mood, request.epoch, now_ms)
 
     def _later(self, at_ms: int, request: Request, answer: Answer | None) -> None:
-        def hear(now_ms: int) -> None:
+        def receive(now_ms: int) -> None:
             if self.is_gone:
                 return
             self._catch_up(now_ms)
-            self.feel(now_ms)
-            self._hear(request, answer, now_ms)
+            self.update_mood(now_ms)
+            self._receive(request, answer, now_ms)
             if self._leaves:
                 self._depart(now_ms)
             else:
-                self._settle()
+                self._schedule_next()
 
-        self._simulation.clock.at(at_ms, self.number, hear)
+        self._simulation.clock.at(at_ms, self.number, receive)
 
-    def _hear(self, request: Request, answer: Answer | None, now_ms: int) -> None:
+    def _receive(self, request: Request, answer: Answer | None, now_ms: int) -> None:
         match answer:
             case Presence():
                 if isinstance(request, PollRequest):
@@ -341,7 +341,7 @@ class PollingVisitor:
                 self._poller.failed(request, now_ms)
 
     def _begin(self, epoch: int) -> None:
-        """Hear a presence for the first time: it says in which epoch the stay begins."""
+        """Take the epoch of the visit from the first presence."""
         if self._begun:
             return
         self._begun = True
@@ -357,34 +357,34 @@ class PollingVisitor:
     def _is_lost(self) -> bool:
         return self._chance.random() < self._simulation.network.loss_share
 
-    # --- Going ------------------------------------------------------------------------------------------------
+    # --- Leaving ----------------------------------------------------------------------------------------------
 
     def _depart(self, now_ms: int) -> None:
-        """Go, and say so. A goodbye does not overtake a report that is on its way."""
+        """Leave; the leave does not overtake a report that is on its way."""
         if self._poller.is_reporting and not self._leaves:
             self._leaves = True
             return
         self.is_gone = True
-        goodbye = self._poller.leave()
+        request = self._poller.leave()
         arrives = (
             VisitorRandom(self._simulation.keys[Stream.NORMAL_CLOSURE], self.number).random()
             < self._simulation.crowd.leaves_share
         )
-        if goodbye is not None and arrives:
-            self._simulation.server.leave(goodbye.visitor, now_ms)
-        self._simulation.gone(self._row, self)
+        if request is not None and arrives:
+            self._simulation.server.leave(request.visitor, now_ms)
+        self._simulation.remove(self._row, self)
 
 
 class LegacyVisitor:
-    """Somebody with a client of the planning document's kind.
+    """A visitor with a legacy client, of the planning document's kind.
 
-    It reports when its user comes or feels otherwise; and every 30 s it flips a legacy, and reports or asks for the presence.
+    It reports on joining and on a change of mood; and every 30 s it reports with a probability of 3 %, or reads the presence.
 
     Args:
-        simulation: Where they live.
-        number: Theirs.
-        arrives_ms: When they come.
-        departs_ms: When they go, without a word.
+        simulation: The simulation.
+        number: The visitor's number.
+        arrives_ms: The time of arrival.
+        departs_ms: The time of departure, without a leave.
     """
 
     def __init__(self, simulation: VisitorContext, number: int, arrives_ms: int, departs_ms: int) -> None:
@@ -397,7 +397,7 @@ class LegacyVisitor:
         self._chance = VisitorRandom(simulation.keys[Stream.LEGACY], number)
         self.arrives_ms = arrives_ms
         self.departs_ms = departs_ms
-        self._beats_at_ms = arrives_ms
+        self._heartbeat_at_ms = arrives_ms
         self._forced = True
         simulation.clock.at(arrives_ms, number, self.act)
 
@@ -408,32 +408,32 @@ class LegacyVisitor:
             return
         self._simulation.others[self.number] = self
         if self.mood_process.changes_at_ms <= now_ms:
-            self.feel(now_ms)
+            self.update_mood(now_ms)
             self._simulation.server.legacy_report(self._visitor, self.mood_process.name, now_ms)
-        if self._beats_at_ms <= now_ms:
+        if self._heartbeat_at_ms <= now_ms:
             if self._forced or self._chance.random() < CHANCE:
                 self._simulation.server.legacy_report(self._visitor, self.mood_process.name, now_ms)
             else:
                 self._simulation.edge.presence(now_ms)
             self._forced = False
-            self._beats_at_ms += HEARTBEAT_MS
-        next_at_ms = min(self._beats_at_ms, self.mood_process.changes_at_ms, self.departs_ms)
+            self._heartbeat_at_ms += HEARTBEAT_MS
+        next_at_ms = min(self._heartbeat_at_ms, self.mood_process.changes_at_ms, self.departs_ms)
         self._simulation.clock.at(next_at_ms, self.number, self.act)
 
-    def feel(self, now_ms: int) -> None:
-        """Feel what one does by now."""
+    def update_mood(self, now_ms: int) -> None:
+        """Apply the changes of mood that are due."""
         while self.mood_process.changes_at_ms <= now_ms:
             self.mood_process.change()
 
 
 class ConnectedVisitor:
-    """Somebody on a socket, who answers pings and says goodbye unless the socket breaks.
+    """A visitor with a WebSocket, who sends pings, and leaves unless the connection breaks.
 
     Args:
-        simulation: Where they live.
-        number: Theirs.
-        arrives_ms: When they come.
-        departs_ms: When they go.
+        simulation: The simulation.
+        number: The visitor's number.
+        arrives_ms: The time of arrival.
+        departs_ms: The time of departure.
     """
 
     def __init__(self, simulation: VisitorContext, number: int, arrives_ms: int, departs_ms: int) -> None:
@@ -459,14 +459,14 @@ class ConnectedVisitor:
             simulation.server.feed(Joined(self.number, key, self.mood_process.name), now_ms)
         elif now_ms >= self.departs_ms:
             del simulation.others[self.number]
-            polite = (
+            leaves = (
                 VisitorRandom(simulation.keys[Stream.NORMAL_CLOSURE], self.number).random()
                 < simulation.crowd.leaves_share
             )
-            simulation.server.feed(Left(self.number) if polite else Disconnected(self.number), now_ms)
+            simulation.server.feed(Left(self.number) if leaves else Disconnected(self.number), now_ms)
             return
         elif self.mood_process.changes_at_ms <= now_ms:
-            self.feel(now_ms)
+            self.update_mood(now_ms)
             simulation.server.feed(MoodChanged(self.number, self.mood_process.name), now_ms)
             self._pinged_at_ms = now_ms
         else:
@@ -478,8 +478,8 @@ class ConnectedVisitor:
         )
         simulation.clock.at(next_at_ms, self.number, self.act)
 
-    def feel(self, now_ms: int) -> None:
-        """Feel what one does by now."""
+    def update_mood(self, now_ms: int) -> None:
+        """Apply the changes of mood that are due."""
         while self.mood_process.changes_at_ms <= now_ms:
             self.mood_process.change()
 
@@ -487,14 +487,13 @@ class ConnectedVisitor:
 class ForgedReports:
     """Forged reports, from one address prefix: so many that they are a given share of all that arrive.
 
-    They renew what they have as long as they can, and go on to other ids when a lease would have ended meanwhile. Where ids are
-    chosen they take those with the lowest tickets; where ids are signed they take what they are given, and report with
-    whichever of them are in the sample.
+    They renew their seats as long as they can, and go on to other ids when a lease would have expired meanwhile. Where ids are chosen
+    they take those with the lowest tickets; where ids are signed they take the ids that they get, and report with those in the sample.
 
     Args:
-        simulation: Where they live.
-        share: Theirs of all reports.
-        chosen: Whether they choose their ids.
+        simulation: The simulation.
+        share: Their share of all reports.
+        chosen: Whether the ids are chosen.
         from_ms: When they begin.
     """
 
@@ -505,12 +504,12 @@ class ForgedReports:
         self._from_ms = from_ms
         self._chosen = chosen
         self._ids = simulation.forged_ids
-        self._heard_at_ms: dict[int, int] = {}
+        self._reported_at_ms: dict[int, int] = {}
         self._epoch = -1
         self._fresh: list[int] = []
 
     def match(self, epoch: int, now_ms: int) -> None:
-        """Answer one report with as many as it takes."""
+        """Forge as many reports as keep the share, after one that arrived."""
         if now_ms < self._from_ms:
             return
         self._owed += self._per_report
@@ -518,26 +517,26 @@ class ForgedReports:
             self._owed -= 1
             self._simulation.meter.reports_forged += 1
             visitor = self._ids.visitor(self._pick(now_ms, epoch))
-            # After all who are there, so that forgers are not between them.
+            # After all visitors of the instant, so that forged reports are not between theirs.
             self._simulation.clock.at(now_ms, LAST - 1, partial(self._forge, visitor, epoch))
 
     def _forge(self, visitor: str, epoch: int, now_ms: int) -> None:
         self._simulation.server.report(visitor, None, epoch, now_ms, prefix=FORGED_PREFIX)
 
     def _pick(self, now_ms: int, epoch: int) -> int:
-        """Take the id that was silent longest, if it is about to lapse; otherwise another one."""
+        """Return the id that reported longest ago, if its lease is about to expire; otherwise another one."""
         if epoch != self._epoch:
-            self._epoch, self._heard_at_ms, self._fresh = epoch, {}, []
-        if self._heard_at_ms:
-            number, reported_at_ms = next(iter(self._heard_at_ms.items()))
+            self._epoch, self._reported_at_ms, self._fresh = epoch, {}, []
+        if self._reported_at_ms:
+            number, reported_at_ms = next(iter(self._reported_at_ms.items()))
             if now_ms - reported_at_ms >= self._simulation.config.heartbeat_ms:
-                del self._heard_at_ms[number]
-                self._heard_at_ms[number] = now_ms
+                del self._reported_at_ms[number]
+                self._reported_at_ms[number] = now_ms
                 return number
         if not self._fresh:
             numbers, tickets = self._ids.draw(4_096 if self._chosen else 256, epoch)
             order = np.argsort(tickets)[::-1] if self._chosen else range(len(numbers) - 1, -1, -1)
             self._fresh = [int(numbers[index]) for index in order]
         number = self._fresh.pop()
-        self._heard_at_ms[number] = now_ms
+        self._reported_at_ms[number] = now_ms
         return number

@@ -1,4 +1,4 @@
-"""Plots: what was said against what was true."""
+"""Plots of estimates against the truth."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 INK: Final = "#22313a"
 FAINT: Final = "#8a979e"
 PANEL: Final = "#1f7a8c"
-COIN: Final = "#c8553d"
+LEGACY: Final = "#c8553d"
 FORCED: Final = "#e0a458"
 
 STYLE: Final[Any] = {
@@ -37,15 +37,15 @@ STYLE: Final[Any] = {
 }
 
 NAMES: Final = {
-    "panel": "what the room says, with its 95 % interval",
+    "panel": "the room, with its 95 % interval",
     "legacy": "3 % of heartbeats ÷ 0.03 (biased)",
     "legacy_forced": "the same, first heartbeat forced (biased)",
     "write_rate": "from joins alone",
-    "history": "what is usual (estimated)",
+    "history": "the usual count (estimated)",
 }
 COLOURS: Final = {
     "panel": PANEL,
-    "legacy": COIN,
+    "legacy": LEGACY,
     "legacy_forced": FORCED,
     "write_rate": "#6a4c93",
     "history": "#5b8c5a",
@@ -57,7 +57,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
 
     Args:
         result: The result.
-        path: Where to; its ending, .png or .svg, says in which form.
+        path: The file; its suffix, .png or .svg, is the format.
     """
     crowds = result["crowds"]
     with plt.rc_context(STYLE):
@@ -90,17 +90,17 @@ def _time(crowd: dict[str, Any]) -> Figure:
                 label=NAMES["panel"],
             )
         for name in biased if index else others:
-            said = [observation["estimates"][name][0] for observation in seen]
-            axis.plot(times, said, color=COLOURS[name], linewidth=1.2, label=NAMES[name])
+            estimates = [observation["estimates"][name][0] for observation in seen]
+            axis.plot(times, estimates, color=COLOURS[name], linewidth=1.2, label=NAMES[name])
         axis.plot(
             times,
             [observation["truth"] for observation in seen],
             color=INK,
             linewidth=1.6,
-            label="people who were there",
+            label="people present",
         )
         _legend(axis)
-    axes[0][0].set_title("What the room says")
+    axes[0][0].set_title("The room")
     if biased:
         axes[0][1].set_title("The planning document's figure beside it")
     axes[0][0].set_ylabel("people")
@@ -108,11 +108,11 @@ def _time(crowd: dict[str, Any]) -> Figure:
 
 
 def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
-    """Draw what was said, over what was true, by the size of the crowd."""
+    """Draw the estimates over the truth, by the size of the crowd."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(3, 2))
     truths = [crowd["truth"] for crowd in crowds]
     for axis in (left, right):
-        _frame(axis, "people who were there")
+        _frame(axis, "people present")
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(_short())
     left.axhline(1, color=INK, linewidth=1.2)
@@ -120,7 +120,7 @@ def _sizes(crowds: Sequence[dict[str, Any]]) -> Figure:
         fared = [crowd["estimators"].get(name) for crowd in crowds]
         if all(fared):
             _ratios(left, truths, fared, name)
-    left.set_ylabel("said / true")
+    left.set_ylabel("estimate / truth")
     left.set_title("Mean and root mean square error")
     panels = [crowd["estimators"].get("panel") for crowd in crowds]
     if all(panels):

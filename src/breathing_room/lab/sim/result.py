@@ -1,4 +1,4 @@
-"""What a run found, and what many runs say together."""
+"""The observations of a run, and scores over many runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ SEATS_MIN = 20
 
 @dataclass(frozen=True, slots=True)
 class RunObservation:
-    """What was said and what was true, at an instant.
+    """The published presence and the truth, at an instant.
 
     Attributes:
         at_ms: When, counted from the end of the warm-up.
-        truth: People there.
-        moods: People by mood, the unspoken last.
-        presence: What the room said.
-        theta: The lowest rate that anybody might still be acting on.
-        seats: People who reported, and are counted.
+        truth: Visitors present.
+        moods: Visitors by mood, the unspoken last.
+        presence: The presence of the room.
+        theta: The lowest rate that a client might still be acting on.
+        seats: Seats that count.
         capped: Seats over the cap of their prefix.
-        raw_count: What would be said without caps.
-        standard_error: How well so many people can be known then, by theory: sqrt(V) / theta.
-        estimates: What each estimator said.
+        raw_count: The count without caps.
+        standard_error: The standard error for so many visitors, by theory: sqrt(V) / theta.
+        estimates: The estimates by estimator.
     """
 
     at_ms: int
@@ -48,12 +48,12 @@ class RunResult:
     """One run.
 
     Attributes:
-        seed: Where its chance came from.
+        seed: The seed.
         mode: ``exact`` or ``fast``.
-        keep: Up to which ticket people were individuals.
-        hours: How long it went on, warm-up included.
-        observations: What was seen.
-        meter: What it cost, warm-up included.
+        keep: Visitors with a ticket below it were individuals.
+        hours: Its length, warm-up included.
+        observations: The observations.
+        meter: The operations, warm-up included.
         reports_by_s: Reports that arrived in each second, warm-up included.
     """
 
@@ -73,7 +73,7 @@ def independent_samples(runs: Iterable[Sequence[RunObservation]], *, apart_ms: f
 
     Args:
         runs: The observations of each run, in their order.
-        apart_ms: After how long an observation sees other people; infinite where the same people stay.
+        apart_ms: After how long an observation sees other people; infinite where the same visitors remain.
     """
     count = 0
     for observations in runs:
@@ -87,7 +87,7 @@ def independent_samples(runs: Iterable[Sequence[RunObservation]], *, apart_ms: f
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How an estimator fared over many observations.
+    """The accuracy of an estimator over many observations.
 
     Attributes:
         observations: How many.
@@ -95,7 +95,7 @@ class Score:
         bias_error: The standard error of that; None where one run's observations all see the same people.
         rmse: The root of the mean square of the error, as a share of the mean truth.
         bound: What theory allows, as such a share; None where there is no theory.
-        coverage: The share of observations whose interval held the truth; None where there is no interval.
+        coverage: The share of observations whose interval covered the truth; None where there is no interval.
         ratio: The mean estimate over the mean truth.
     """
 
@@ -109,14 +109,14 @@ class Score:
 
 
 def score(name: str, runs: Sequence[Sequence[RunObservation]], *, independent: bool) -> Score | None:
-    """Judge an estimator; None where it said nothing.
+    """Score an estimator; None where it has no estimate.
 
     Args:
         name: Whose figures.
         runs: The observations of each run.
         independent: Whether observations of one run are so far apart that they see other people.
     """
-    said = [
+    pairs_by_run = [
         [
             (observation, observation.estimates[name])
             for observation in observations
@@ -124,19 +124,21 @@ def score(name: str, runs: Sequence[Sequence[RunObservation]], *, independent: b
         ]
         for observations in runs
     ]
-    everything = [pair for pairs in said for pair in pairs]
+    everything = [pair for pairs in pairs_by_run for pair in pairs]
     truth = sum(observation.truth for observation, _ in everything)
     if not truth:
         return None
     errors = [
-        [estimate.count - observation.truth for observation, estimate in pairs] for pairs in said if pairs
+        [estimate.count - observation.truth for observation, estimate in pairs]
+        for pairs in pairs_by_run
+        if pairs
     ]
     # Observations that see the same people are one observation, as far as it goes how well their mean is known.
     samples = [error for run in errors for error in run] if independent else [fmean(run) for run in errors]
     count = len(everything)
     mean, mean_truth = fmean(error for run in errors for error in run), truth / count
     has_interval = any(estimate.low < estimate.high for _, estimate in everything) or name == "panel"
-    held = sum(estimate.low <= observation.truth <= estimate.high for observation, estimate in everything)
+    covered = sum(estimate.low <= observation.truth <= estimate.high for observation, estimate in everything)
     by_theory = sqrt(fmean(observation.standard_error**2 for observation, _ in everything)) / mean_truth
     return Score(
         observations=count,
@@ -144,18 +146,18 @@ def score(name: str, runs: Sequence[Sequence[RunObservation]], *, independent: b
         bias_error=stdev(samples) / sqrt(len(samples)) / mean_truth if len(samples) > 1 else None,
         rmse=sqrt(fmean(error * error for run in errors for error in run)) / mean_truth,
         bound=by_theory if name == "panel" else None,
-        coverage=held / count if has_interval else None,
+        coverage=covered / count if has_interval else None,
         ratio=1 + mean / mean_truth,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class MoodScore:
-    """How the intervals of moods fared.
+    """The coverage of the intervals of moods.
 
     Attributes:
         observations: Moods looked at of which ``SEATS_MIN`` people or more were expected to report.
-        coverage: The share of them whose interval held the truth; None where there was none.
+        coverage: The share of them whose interval covered the truth; None where there was none.
     """
 
     observations: int
@@ -172,9 +174,9 @@ def judged_moods(observation: RunObservation) -> Iterator[tuple[int, tuple[int, 
 
 def mood_score(observations: Iterable[RunObservation]) -> MoodScore:
     """Judge the intervals of moods."""
-    count = held = 0
+    count = covered = 0
     for observation in observations:
         for truth, (low, high) in judged_moods(observation):
             count += 1
-            held += low <= truth and (high is None or truth <= high)
-    return MoodScore(count, held / count if count else None)
+            covered += low <= truth and (high is None or truth <= high)
+    return MoodScore(count, covered / count if count else None)

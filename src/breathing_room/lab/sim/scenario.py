@@ -25,7 +25,7 @@ KINDS: Final = ("poll", "legacy", "socket")
 
 PEOPLE_MAX: Final = 100_000_000
 EXACT_PEOPLE_MAX: Final = 20_000
-"""Up to so many the mode is ``exact`` unless another is asked for."""
+"""Up to this size the mode is ``exact`` unless another is asked for."""
 
 T = TypeVar("T")
 
@@ -40,16 +40,16 @@ def ranged(default: Any, low: float, high: float, *, make: Callable[[], Any] | N
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """How long it goes on, and when somebody observations.
+    """The length of a run, and its observations.
 
     Attributes:
-        hours: How long, after the warm-up.
-        warm_up_minutes: How long before the first observation.
+        hours: Its length, after the warm-up.
+        warm_up_minutes: The time before the first observation.
         observe_every_s: The time between two observations.
-        judged_from_minutes: Observations before that are shown and not judged.
+        judged_from_minutes: Observations before it are shown and not judged.
         mode: ``auto``, ``exact`` or ``fast``.
-        policy: What stands between the room and the store.
-        estimators: Who counts.
+        policy: The write policy between the room and the store.
+        estimators: The estimators that are compared.
         starts_at_h: The hour of the day (UTC) at which it begins.
         rate: The rate at which the room begins, as if it had been going for a while. 0: four times what the crowd at the
             beginning calls for, so that the rate has to move.
@@ -77,20 +77,20 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CrowdSettings:
-    """Who comes, and how long they stay.
+    """The visitors, and the lengths of their visits.
 
     Attributes:
-        people: How many there are at a time, on average, where the curve is 1.
-        closed: Whether exactly ``people`` come at the beginning, and nobody else.
-        gather_s: The time within which those of the beginning come.
-        kinds: Which share of them polls, flips coins, or holds a socket.
+        people: The mean number at a time, where the curve is 1.
+        closed: Whether exactly ``people`` arrive at the beginning, and no others.
+        gather_s: The time within which the first visitors arrive.
+        kinds: The shares of polling, legacy and connected visitors.
         curve: Points of hour and factor with straight lines between them; the factor holds after the last one.
         period_hours: After how long the curve begins again; 0: never.
         visit: ``exponential``, ``log-normal``, or the name of a file with one visit in seconds per line.
-        visit_minutes: The mean stay; that of a file is its own.
-        visit_sigma: The spread of a log-normal stay, of its logarithm.
-        mood_changes: Changes of mood in a stay, on average.
-        moods: How likely each mood is; empty: all alike.
+        visit_minutes: The mean visit; that of a file is its own.
+        visit_sigma: The standard deviation of the logarithm of a log-normal visit.
+        mood_changes: The mean number of changes of mood in a visit.
+        moods: The weight of each mood; empty: all equal.
         leaves_share: The share of leaves that arrive.
     """
 
@@ -125,12 +125,12 @@ class CrowdSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surge:
-    """Many come at once, and stay as long as anybody.
+    """Many visitors who arrive at once; their visits are as long as all others.
 
     Attributes:
         at_minutes: When it begins, counted from the end of the warm-up.
         in_s: How long it takes.
-        factor: How many times as many people there are afterwards; 1: no surge.
+        factor: How many times as many visitors there are afterwards; 1: no surge.
     """
 
     at_minutes: float = ranged(0.0, 0, 24 * 60)
@@ -140,12 +140,12 @@ class Surge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForgersSettings:
-    """Reports of people who are not there, all from one address prefix.
+    """Forged reports, all from one address prefix.
 
     Attributes:
         share: Their share of all reports that arrive; 0: none.
-        tickets: ``chosen``: of a room that takes any id, so they take ids with low tickets; ``drawn``: of a room that takes signed ids
-            only, so they must take what they get.
+        tickets: ``chosen``: the room accepts any id, so they choose ids with low tickets; ``drawn``: the room accepts signed ids only,
+            so they cannot choose.
         at_minutes: When they begin, counted from the end of the warm-up.
     """
 
@@ -177,12 +177,12 @@ class Wires:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """All of it.
+    """A scenario.
 
     Attributes:
         about: What it shows, in a sentence.
-        sizes: Crowds that a sweep goes through in place of ``crowd.people``; empty: no sweep.
-        room: How the room works.
+        sizes: The values of ``crowd.people`` in a sweep; empty: no sweep.
+        room: The config of the room.
     """
 
     about: str = ""
@@ -208,17 +208,17 @@ class Scenario:
             )
 
     def of(self, people: int) -> "Scenario":
-        """Take another crowd."""
+        """Return the scenario with another size of the crowd."""
         return replace(self, sizes=(), crowd=replace(self.crowd, people=people))
 
     @property
     def warm_up_ms(self) -> int:
-        """How long before the first observation."""
+        """The time before the first observation."""
         return round(self.run.warm_up_minutes * MINUTE_MS)
 
     @property
     def length_ms(self) -> int:
-        """How long it all takes."""
+        """The length of a run, warm-up included."""
         return self.warm_up_ms + round(self.run.hours * HOUR_MS)
 
     @property
@@ -250,10 +250,10 @@ def load(name: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) ->
 
     Args:
         name: A name of ``scenario_names``, or a path that ends in ``.toml``.
-        overrides: What to put in place of what it says: values by key by table.
+        overrides: Values in place of the file's, by key by table.
 
     Raises:
-        ConfigError: There is none, or it says what makes no sense.
+        ConfigError: There is none, or its content is invalid.
     """
     if name.endswith(".toml"):
         path = Path(name)
@@ -278,12 +278,12 @@ def parse(text: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -
     """Read a scenario.
 
     Raises:
-        ConfigError: It says what makes no sense.
+        ConfigError: The content is invalid.
     """
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"this is no TOML: {error}") from None
+        raise ConfigError(f"this is not valid TOML: {error}") from None
     for table, values in (overrides or {}).items():
         merged = tables.setdefault(table, {})
         if isinstance(merged, dict):
@@ -306,7 +306,7 @@ def _read(kind: type[T], table: Mapping[str, Any], where: str) -> T:
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     for name in table:
         if name not in known:
-            raise ConfigError(f"{where}{name} is no setting; there are {', '.join(known)}")
+            raise ConfigError(f"{where}{name} is not a setting; there are {', '.join(known)}")
     try:
         values = {name: _value(known[name], value, where) for name, value in table.items()}
         if kind is RoomConfig:

@@ -1,4 +1,4 @@
-"""The server: a real room, one write policy, a store that counts, and what a host does between them."""
+"""The server: a real room, one write policy, a metered store, and what a host does between them."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,31 +25,31 @@ from breathing_room.stores.memory import MemoryStore
 
 ROOM: Final = "lobby"
 SECRET: Final = bytes(SECRET_BYTES)
-"""Nobody has to be kept from guessing who simulated people are."""
+"""Simulated visitors need no protection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shed:
-    """The room took no more reports."""
+    """The report was shed."""
 
     retry_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """The stay began in an epoch that is over."""
+    """The visit began in an epoch that is over."""
 
 
 Answer: TypeAlias = Presence | Shed | Outdated
 
 
 class SimulatedServer:
-    """Takes requests, feeds the room, wakes it, and carries out the orders of the policy.
+    """Handles requests, feeds the room, fires its timers, and carries out the writes of the policy.
 
     Args:
-        scenario: How the room works, and which policy writes.
-        clock: Tells the time.
-        meter: Where everything is counted.
+        scenario: The config of the room, and the write policy.
+        clock: The virtual clock.
+        meter: Counts operations.
         rate: The rate at which the room begins.
     """
 
@@ -70,7 +70,7 @@ class SimulatedServer:
     # --- Requests ---------------------------------------------------------------------------------------------
 
     def presence(self, now_ms: int) -> Presence:
-        """Answer who is here."""
+        """Return the presence."""
         presence = self.room.presence(now_ms=now_ms)
         check_presence(presence)
         return presence
@@ -78,7 +78,7 @@ class SimulatedServer:
     def report(
         self, visitor: str, mood: str | None, epoch: int, now_ms: int, *, prefix: bytes | None = None
     ) -> Answer:
-        """Take a report of somebody who polls."""
+        """Handle a report of a polling visitor."""
         self._meter.reports += 1
         second = now_ms // SECOND_MS
         self.reports_by_s[second] = self.reports_by_s.get(second, 0) + 1
@@ -107,7 +107,7 @@ class SimulatedServer:
         return self.presence(now_ms)
 
     def leave(self, visitor: str, now_ms: int) -> None:
-        """Take a goodbye of somebody who polls."""
+        """Handle a leave of a polling visitor."""
         self._meter.leaves += 1
         key = key_of(visitor)
         if self.room.panel.holds(key):
@@ -115,12 +115,12 @@ class SimulatedServer:
             self._write(self._policy.report(SeatReport(key, 0.0, None, "leave"), now_ms=now_ms))
 
     def legacy_report(self, visitor: str, mood: str, now_ms: int) -> None:
-        """Take a report of somebody who flips coins."""
+        """Handle a heartbeat of a legacy client."""
         self._meter.legacy_reports += 1
         self.feed(LegacyReported(key_of(visitor), mood), now_ms)
 
     def feed(self, event: Event, now_ms: int) -> None:
-        """Tell the room something."""
+        """Feed the room an event, and count its effects."""
         step = self.room.step(event, now_ms=now_ms)
         for effect in step.effects:
             match effect:
@@ -145,7 +145,7 @@ class SimulatedServer:
         self._plan(1, writes.next_timer_ms)
 
     def _plan(self, which: int, wake_at_ms: int | None) -> None:
-        """Wake the room (0) or the policy (1) at an instant, in place of every earlier wish."""
+        """Schedule the timer of the room (0) or the policy (1), in place of an earlier one."""
         if wake_at_ms != self._wakes[which]:
             self._wakes[which] = wake_at_ms
             if wake_at_ms is not None:
@@ -165,7 +165,7 @@ class SimulatedServer:
 
 
 def _begin(scenario: Scenario, rate: float, now_ms: int) -> Room:
-    """Make a room that has a rate already, as one that slept and is woken has."""
+    """Make a room that has a rate already, as a resumed room has."""
     room = Room(ROOM, scenario.room, now_ms=now_ms)
     if rate == 1.0:
         return room
@@ -176,11 +176,11 @@ def _begin(scenario: Scenario, rate: float, now_ms: int) -> Room:
 
 @lru_cache(maxsize=65_536)
 def ticket_of(visitor: str, epoch: int) -> float:
-    """Compute somebody's ticket. Who reports does so again and again, and a run has the time that a server has not."""
+    """Compute the ticket of a visitor; cached, since visitors report repeatedly."""
     return ticket(visitor, room=ROOM, epoch=epoch)
 
 
 @lru_cache(maxsize=65_536)
 def key_of(visitor: str) -> VisitorKey:
-    """Make the key under which the room knows somebody."""
+    """Return the key of a visitor in the room."""
     return visitor_key(visitor, room=ROOM, secret=SECRET)

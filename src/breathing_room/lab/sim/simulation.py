@@ -1,4 +1,4 @@
-"""A run: the simulation in which a scenario happens."""
+"""A simulation: one run of a scenario."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,24 +48,24 @@ DAY_BEGINS_MS: Final = 1_767_225_600_000
 """2026-01-01 00:00 UTC: a run begins on that day."""
 
 PROGRESS_MS: Final = 60_000
-"""How often whoever waits is on_progress how far a run is."""
+"""How often progress is reported, in simulated time."""
 
 KEEP_MARGIN: Final = 4.0
-"""People are kept as individuals up to a ticket of so many times the rate that the smallest crowd calls for."""
+"""Visitors are individuals up to a ticket of so many times the rate that the smallest crowd calls for."""
 
 
 class RateOverBoundError(Exception):
-    """A rate was announced at which people would be asked who do not exist."""
+    """A rate was published at which visitors would be sampled who are not individuals."""
 
 
 class Simulation:
     """One run of a scenario.
 
     Args:
-        scenario: What happens.
-        seed: Where all chance comes from.
+        scenario: The scenario.
+        seed: The seed of all randomness.
         mode: ``exact`` or ``fast``.
-        keep: People with a ticket from here on are cohorts; 1: everybody is somebody.
+        keep: Visitors with a ticket from here on are cohorts; 1: all are individuals.
         rate: The rate at which the room begins.
     """
 
@@ -101,7 +101,7 @@ class Simulation:
             stale_ms=round(wires.presence_max_age_s * SECOND_MS),
             config_max_age_ms=round(wires.config_max_age_s * SECOND_MS),
         )
-        # Who stays for longer may see an epoch after the next one, and draw another ticket: their polls are not reckoned.
+        # Longer visits may see an epoch after the next one, and another ticket: such visitors are never idle.
         self.one_ticket_ms = self.config.epoch_ms - round(2 * wires.presence_max_age_s * SECOND_MS)
         self.idle_pool: IdlePool[PollingVisitor] | None = IdlePool() if mode == "fast" else None
         self.others: dict[int, LegacyVisitor | ConnectedVisitor] = {}
@@ -113,8 +113,8 @@ class Simulation:
         self._outside = Cohorts(self._visits, self._step_ms, self._cohorts_rng) if keep < 1.0 else None
         self._came_outside = 0.0
         self._polls_outside = 0.0
-        polls_per_stay = log(STRIDE_MAX / STRIDE_MIN) / (STRIDE_MAX - STRIDE_MIN)
-        self._polls_per_ms = polls_per_stay / self.config.poll_ms
+        polls_per_visit = log(STRIDE_MAX / STRIDE_MIN) / (STRIDE_MAX - STRIDE_MIN)
+        self._polls_per_ms = polls_per_visit / self.config.poll_ms
         self._baselines = Baselines(scenario, self._visits, self._observations_rng, keep)
         forgers = scenario.forgers
         self._forgers = (
@@ -129,20 +129,20 @@ class Simulation:
         )
         self._observations: list[RunObservation] = []
 
-    # --- A run ------------------------------------------------------------------------------------------------
+    # --- The run ----------------------------------------------------------------------------------------------
 
     def run(self, on_progress: Callable[[float], None] | None = None) -> RunResult:
-        """Let it happen.
+        """Run the scenario.
 
         Args:
             on_progress: Called now and then with the share of the time that has passed.
 
         Raises:
-            RateOverBoundError: People would have been asked who do not exist.
-            UnsafeError: Something happened that never must.
+            RateOverBoundError: The rate rose above ``keep``.
+            UnsafeError: An invariant does not hold.
         """
         for at_ms in range(self.begins_ms, self.ends_ms, CHUNK_MS):
-            self.clock.at(at_ms, FIRST, self._come)
+            self.clock.at(at_ms, FIRST, self._arrivals_of_a_minute)
         if self._outside is not None:
             for at_ms in range(self.begins_ms + self._step_ms, self.ends_ms, self._step_ms):
                 self.clock.at(at_ms, FIRST, self._pass_outside)
@@ -168,22 +168,22 @@ class Simulation:
         )
 
     def report(self, visitor: str, mood: str | None, epoch: int, now_ms: int) -> Answer:
-        """Carry a report to the server."""
+        """Send a report to the server."""
         answer = self.server.report(visitor, mood, epoch, now_ms)
         if self._forgers is not None:
             self._forgers.match(epoch, now_ms)
         return answer
 
     def copy_of(self, epoch: int) -> Presence:
-        """The presence that the edge has, as whoever came in an epoch saw it."""
+        """Return the presence at the edge, as a visitor who arrived in an epoch saw it."""
         copy = self.edge.copy
         assert copy is not None
         return copy if copy.epoch == epoch else replace(copy, epoch=epoch)
 
-    # --- People come and go -----------------------------------------------------------------------------------
+    # --- Arrivals and departures --------------------------------------------------------------------------------
 
-    def _come(self, now_ms: int) -> None:
-        """Let the people of the next minute come, each at a time of their own."""
+    def _arrivals_of_a_minute(self, now_ms: int) -> None:
+        """Let the visitors of the next minute arrive, each at a time of its own."""
         since_ms = now_ms - self.begins_ms
         ends_ms = min(since_ms + CHUNK_MS, self.scenario.length_ms)
         step_ms = STEP_MS
@@ -200,11 +200,11 @@ class Simulation:
         self.meter.person_ms += int(visits_ms.sum())
         epoch = self._epoch(now_ms)
         numbers, tickets = self.ids.draw(len(new.arrives_ms), epoch)
-        self._baselines.come(new, tickets)
+        self._baselines.add(new, tickets)
         if self._outside is None:
             self.edge.configs(len(numbers), new.arrives_ms.tolist())
         else:
-            # In so large a crowd somebody comes in every instant.
+            # In so large a crowd there is an arrival in every instant.
             self.edge.configs(len(numbers), range(now_ms, now_ms + CHUNK_MS, STEP_MS))
         kinds = self._kinds(numbers)
         for index in np.flatnonzero(kinds):
@@ -221,13 +221,13 @@ class Simulation:
             self._purge(now_ms)
 
     def _kinds(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Say of each whether they poll (0), flip coins (1), or hold a socket (2)."""
+        """Return the kind of each visitor: polling (0), legacy (1) or connected (2)."""
         shares = np.array([self.crowd.kinds.get(kind, 0.0) for kind in ("poll", "legacy", "socket")])
         edges = np.cumsum(shares / shares.sum())[:-1]
         return np.searchsorted(edges, first_draws(self.keys[Stream.KIND], numbers), side="right")
 
     def _epoch(self, now_ms: int) -> int:
-        """The epoch in which a stay that begins now begins, as far as can be on_progress."""
+        """Return the epoch in which a visit that begins now begins, as far as is known."""
         copy = self.edge.copy
         return now_ms // self.config.epoch_ms if copy is None else copy.epoch
 
@@ -250,7 +250,7 @@ class Simulation:
                     ticket=ticket,
                     epoch=epoch,
                 )
-                person.expect(arrives_ms)
+                person.schedule(arrives_ms)
             return
         drawn = first_draws(self.keys[Stream.POLLER], numbers)
         strides = STRIDE_MIN + (STRIDE_MAX - STRIDE_MIN) * drawn
@@ -258,18 +258,18 @@ class Simulation:
         rows = self.idle_pool.add(numbers, tickets, new, periods_ms, epoch)
         rate = self.server.room.panel.rate if self.edge.copy is None else self.edge.copy.sample_rate
         for index in np.flatnonzero((tickets < rate) | (new.visits_ms > self.one_ticket_ms)):
-            self._expect(rows[index])
+            self._schedule_arrival(rows[index])
         self._plan_first_poll()
 
-    def _expect(self, row: int) -> None:
-        """Look at somebody when they come: they may be asked."""
+    def _schedule_arrival(self, row: int) -> None:
+        """Schedule the arrival of a visitor who may be sampled."""
         assert self.idle_pool is not None
         number, at_ms = int(self.idle_pool.number[row]), int(self.idle_pool.comes_ms[row])
         self.idle_pool.poll_at_ms[row] = NO_DEADLINE
         self.clock.at(at_ms, number, partial(self._arrive, row, number))
 
     def _arrive(self, row: int, number: int, now_ms: int) -> None:
-        """Somebody comes who may be asked."""
+        """Let a visitor arrive who may be sampled."""
         idle_pool, copy = self.idle_pool, self.edge.copy
         assert idle_pool is not None
         if (
@@ -284,10 +284,10 @@ class Simulation:
             idle_pool.poll_at_ms[row] = now_ms
             self.plan_poll(now_ms, int(idle_pool.period_ms[row]), int(idle_pool.departs_ms[row]), number)
             return
-        self._person(row).expect(now_ms)
+        self._person(row).schedule(now_ms)
 
     def _person(self, row: int) -> PollingVisitor:
-        """Make a person of a row."""
+        """Make a visitor of a row."""
         idle_pool = self.idle_pool
         assert idle_pool is not None
         person = PollingVisitor(
@@ -303,14 +303,14 @@ class Simulation:
         self._polled[person.number] = person
         return person
 
-    def gone(self, row: int, person: PollingVisitor) -> None:
-        """Somebody has gone."""
+    def remove(self, row: int, person: PollingVisitor) -> None:
+        """Remove a visitor who has left."""
         del self._polled[person.number]
         if self.idle_pool is not None:
             self.idle_pool.free(row)
 
     def _purge(self, now_ms: int) -> None:
-        """Let go of those who went without ever having been somebody, and count their polls."""
+        """Free the rows of visitors who left and never had a ``Poller``, and count their polls."""
         self._purge_at_ms = now_ms + 5 * CHUNK_MS
         if self.idle_pool is None:
             return
@@ -320,7 +320,7 @@ class Simulation:
             self.idle_pool.free(row)
 
     def _pass_outside(self, now_ms: int) -> None:
-        """Let a step pass for those who are nobody."""
+        """Advance the cohorts by a step."""
         assert self._outside is not None
         ends_ms = now_ms - self.begins_ms
         expected = float(self._arrivals.expected(ends_ms - self._step_ms, ends_ms, STEP_MS).sum()) * (
@@ -331,14 +331,14 @@ class Simulation:
         person_ms = (before + self._outside.here) / 2 * self._step_ms
         self.meter.person_ms += round(person_ms)
         self.meter.config_fetches += came
-        # One poll on coming, and one a period; the last period of a stay is on average half over.
+        # One poll on arrival, and one a period; the last period of a visit is on average half over.
         self._polls_outside += came / 2 + person_ms * self._polls_per_ms
         self._came_outside = expected / self._step_ms
 
     # --- The edge ---------------------------------------------------------------------------------------------
 
     def _before_change(self, new: Presence) -> None:
-        """The edge has a new copy: wake whom it concerns, and seek the poll that will have it fetched anew."""
+        """Handle a new copy at the edge: activate the visitors whom it concerns, and seek the poll that will fetch the next one."""
         if new.sample_rate > self.keep:
             raise RateOverBoundError(f"a rate of {new.sample_rate}, over {self.keep}")
         if self.idle_pool is None:
@@ -360,14 +360,14 @@ class Simulation:
             return
         person = idle_pool.persons[row]
         if person is None and idle_pool.poll_at_ms[row] >= before_ms:
-            self._expect(row)
+            self._schedule_arrival(row)
             return
         if person is None:
             person = self._person(row)
         person.activate(before_ms)
 
     def _draw_again(self, new: Presence, now_ms: int) -> None:
-        """A new epoch is seen: those who have not come yet will draw their tickets in it."""
+        """Handle a new epoch: visitors who have not arrived yet get their tickets in it."""
         idle_pool = self.idle_pool
         assert idle_pool is not None
         ahead = (idle_pool.comes_ms > now_ms) | (
@@ -380,17 +380,17 @@ class Simulation:
         idle_pool.poll_at_ms[rows] = idle_pool.comes_ms[rows]
         visits_ms = idle_pool.departs_ms[rows] - idle_pool.comes_ms[rows]
         for row in rows[(tickets < new.sample_rate) | (visits_ms > self.one_ticket_ms)]:
-            self._expect(int(row))
+            self._schedule_arrival(int(row))
 
     def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
-        """Somebody falls asleep: perhaps theirs is the poll that has the copy fetched anew."""
+        """Schedule a fetch at the edge, if a poll of this idle visitor is the first that causes it."""
         ahead_ms = max(self.edge.due_at_ms - poll_at_ms, 0)
         at_ms = poll_at_ms + -(-ahead_ms // period_ms) * period_ms
         if at_ms < departs_ms:
             self._plan_refresh(at_ms, number)
 
     def _plan_first_poll(self) -> None:
-        """Seek the earliest poll of idle_pool, and of those who are nobody, that has the copy fetched anew."""
+        """Seek the earliest poll of idle visitors and cohorts that causes a fetch at the edge."""
         assert self.idle_pool is not None
         self._planned = (NO_DEADLINE, 0)
         if self.edge.copy is None:
@@ -409,7 +409,7 @@ class Simulation:
             self.clock.at(at_ms, number, self._refresh)
 
     def _refresh(self, now_ms: int) -> None:
-        """Let the poll come that has the copy fetched anew."""
+        """Make the poll that causes a fetch at the edge."""
         if self._planned != (now_ms, self.clock.rank) or now_ms < self.edge.due_at_ms:
             return
         self._planned = (NO_DEADLINE, 0)
@@ -427,22 +427,22 @@ class Simulation:
                 return
         self._plan_first_poll()
 
-    # --- Looking ----------------------------------------------------------------------------------------------
+    # --- Observations -------------------------------------------------------------------------------------------
 
     def _observe(self, now_ms: int) -> None:
-        """Compare what is said with what is true."""
+        """Compare the presence with the truth."""
         room = self.server.room
         check_room(room, now_ms)
         presence = self.server.presence(now_ms)
         outside = self._outside.here if self._outside is not None else 0
-        here = self._baselines.here(now_ms)
-        truth = here + outside
+        individuals = self._baselines.count_present(now_ms)
+        truth = individuals + outside
         people = [*self._polled.values(), *self.others.values()]
         moods = np.zeros(len(self.mood_model.names), np.int64)
         known = 0
         for person in people:
             if self._is_here(person, now_ms):
-                person.feel(now_ms)
+                person.update_mood(now_ms)
                 moods[person.mood_process.mood] += 1
                 known += 1
         moods += self._observations_rng.multinomial(truth - known, self.mood_model.weights)
@@ -463,18 +463,18 @@ class Simulation:
         )
 
     def _standard_error(self, truth: int, now_ms: int) -> float:
-        """Say how well so many people can be known: those with coins from their coins, those on sockets exactly."""
+        """Return the standard error for so many visitors: legacy clients are sampled, connections are counted exactly."""
         others = [person for person in self.others.values() if self._is_here(person, now_ms)]
-        coins = sum(isinstance(person, LegacyVisitor) for person in others)
+        legacy = sum(isinstance(person, LegacyVisitor) for person in others)
         polled = self.server.room.panel.standard_error(truth - len(others), now_ms)
-        return sqrt(polled**2 + coins * HEARTBEAT_MS / (CHANCE * WINDOW_MS))
+        return sqrt(polled**2 + legacy * HEARTBEAT_MS / (CHANCE * WINDOW_MS))
 
     @staticmethod
     def _is_here(person: PollingVisitor | LegacyVisitor | ConnectedVisitor, now_ms: int) -> bool:
         return person.arrives_ms <= now_ms < person.departs_ms
 
     def _settle_meter(self) -> None:
-        """Count the polls of those who still sleep, and of those who are nobody."""
+        """Count the polls of visitors who are still idle, and of cohorts."""
         if self.idle_pool is not None:
             for row in np.flatnonzero(self.idle_pool.poll_at_ms < NO_DEADLINE):
                 before_ms = min(int(self.idle_pool.departs_ms[row]), self.ends_ms + 1)
@@ -483,7 +483,7 @@ class Simulation:
 
 
 def begin(scenario: Scenario) -> tuple[float, float]:
-    """Say at which rate a room begins, and up to which ticket people are kept as individuals.
+    """Return the rate at which a room begins, and the ticket up to which visitors are individuals.
 
     The smallest crowd that there will be calls for the highest rate. The bound is above it by a margin, and a run that goes over it
     stops and is run again with a higher one.
@@ -498,13 +498,13 @@ def simulate(scenario: Scenario, seed: int, on_progress: Callable[[float], None]
     """Run a scenario once.
 
     Args:
-        scenario: What happens; one crowd.
-        seed: Where all chance comes from. The same seed gives the same result.
+        scenario: The scenario, of one crowd.
+        seed: The seed of all randomness. The same seed gives the same result.
         on_progress: Called now and then with the share of the time that has passed.
 
     Raises:
-        ConfigError: The mode cannot carry it.
-        UnsafeError: Something happened that never must.
+        ConfigError: The mode does not support the scenario.
+        UnsafeError: An invariant does not hold.
     """
     only_polls = {kind for kind, share in scenario.crowd.kinds.items() if share} == {"poll"}
     mode = scenario.run.mode
@@ -515,7 +515,7 @@ def simulate(scenario: Scenario, seed: int, on_progress: Callable[[float], None]
         rate = rounded(scenario.run.rate) if scenario.run.rate else 1.0
         return Simulation(scenario, seed, mode=mode, rate=rate).run(on_progress)
     if not only_polls:
-        raise ConfigError("mode fast is for people who poll; take exact")
+        raise ConfigError("mode fast supports polling visitors only; use exact")
     rate, keep = (1.0, 1.0) if scenario.crowd.closed else begin(scenario)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A store that counts."""
+"""A metered store."""
 
 import builtins
 from collections.abc import Coroutine
@@ -16,7 +16,7 @@ class MeteredStore:
     Args:
         store: The other.
         meter: Where it is counted.
-        clock: Tells the time, for the rest between two writes to one key.
+        clock: The time, for the interval between two writes to one key.
     """
 
     def __init__(self, store: Store, meter: StoreMeter, *, clock: Clock) -> None:
@@ -46,13 +46,13 @@ class MeteredStore:
         return keys
 
     async def delete(self, key: str) -> None:
-        """Forget a value, if there is one."""
+        """Delete a value, if there is one."""
         await self._store.delete(key)
         self.meter.deletes += 1
         self._written(key)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close the store."""
         await self._store.close()
 
     def _written(self, key: str) -> None:

@@ -1,4 +1,4 @@
-"""What many runs say together, as one object for machines: nothing in it depends on when or where it was computed."""
+"""The summary of many runs as one JSON object: nothing in it depends on when or where it was computed."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -20,7 +20,7 @@ from breathing_room.lab.sim.result import (
 from breathing_room.lab.sim.scenario import MINUTE_MS, SECOND_MS, Scenario
 
 VISITS_APART = 3
-"""Observations that are so many mean stays apart see other people: of exponential visits, one in 20 lasts from one to the next."""
+"""Observations that are so many mean visits apart see other visitors: of exponential visits, one in 20 lasts from one to the next."""
 
 SAMPLES_MIN = 20
 """The share of intervals that covered the truth is given from so many independent samples on.
@@ -98,10 +98,10 @@ def summarize(
 
 
 def independent_after_ms(scenario: Scenario) -> float:
-    """Return after how long an observation sees other people, so that its error has nothing to do with that of the observation before.
+    """Return after how long the error of an observation is independent of that of the one before.
 
-    A panel is renewed as stays end. Clients that flip coins flip them anew, so one window of the estimator is enough; in a closed
-    crowd the same people stay, and a run is one sample.
+    A panel is renewed as visits end. Legacy clients draw each heartbeat independently, so one window of the estimator is enough; in a
+    closed crowd the same visitors remain, and a run is one sample.
     """
     crowd = scenario.crowd
     if {kind for kind, share in crowd.kinds.items() if share} == {"legacy"}:
@@ -183,7 +183,7 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
     from_s, length_s = (ends_ms + lifetime_ms) // SECOND_MS, lifetime_ms // SECOND_MS
     budget = budget_per_s(scenario)
     allowed = budget + 3 * sqrt(budget / length_s)
-    arriving, peaks, under, held = [], [], 0, 0
+    arriving, peaks, under, covered = [], [], 0, 0
     for result in results:
         arrived = sum(result.reports_by_s[from_s : from_s + length_s]) / length_s
         arriving.append(arrived)
@@ -195,7 +195,7 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
             key=lambda observation: at_ms - observation.at_ms,
         )
         panel = observation.estimates["panel"]
-        held += panel.low <= observation.truth <= panel.high
+        covered += panel.low <= observation.truth <= panel.high
     return {
         "lifetime_s": lifetime_ms / SECOND_MS,
         "budget_per_s": round(budget, 3),
@@ -204,7 +204,7 @@ def surge(scenario: Scenario, results: Sequence[RunResult]) -> dict[str, Any]:
         "peak_per_s": max(peaks),
         "arriving_per_s": round(sum(arriving) / len(arriving), 3),
         "under_budget": under,
-        "truth_in_interval": held,
+        "truth_in_interval": covered,
     }
 
 

@@ -14,7 +14,7 @@ from breathing_room.core.tickets import TICKETS, ticket
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 PLACES: Final = 6
 BLOCK: Final = 64**3
-"""Numbers that are looked at in one go: a quarter of a million, which fits a processor's cache."""
+"""The numbers in a block: a quarter of a million, which fits a processor's cache."""
 
 _CODES: Final = np.frombuffer(LETTERS.encode(), dtype=np.uint8).astype(np.uint32)
 
@@ -33,7 +33,7 @@ class Ids:
     Args:
         room: The room's name.
         rng: Draws the letters that all ids share.
-        below: Only ids whose ticket lies below it are handed out; 1 for all.
+        below: Only ids whose ticket lies below it are returned; 1 for all.
     """
 
     def __init__(self, room: str, rng: np.random.Generator, *, below: float = 1.0) -> None:
@@ -57,7 +57,7 @@ class Ids:
         return state / TICKETS
 
     def draw(self, count: int, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Hand out the next ids.
+        """Return the next ids.
 
         Returns:
             Their numbers, and their tickets in an epoch.
@@ -76,13 +76,13 @@ class Ids:
         return self._numbers[drawn], self._tickets[drawn]
 
     def redraw(self, numbers: NDArray[np.int64], epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Give tickets of another epoch to people who have not come yet: other people, where only some are handed out."""
+        """Return tickets of another epoch for visitors who have not arrived; other visitors, where only some are returned."""
         return (
             (numbers, self.tickets(numbers, epoch)) if self._below == 1.0 else self.draw(len(numbers), epoch)
         )
 
     def _next_block(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Look through the next block."""
+        """Compute the tickets of the next block."""
         first, self._next = self._next, self._next + BLOCK
         state = np.array([self._start(epoch)], dtype=np.uint32)
         for place in reversed(range(3, PLACES)):

@@ -1,4 +1,4 @@
-"""How people come and how long they stay."""
+"""Arrivals, and the lengths of visits."""
 
 from dataclasses import dataclass
 from math import erf, log, sqrt
@@ -22,7 +22,7 @@ STEP_MS: Final = 1_000
 
 
 class VisitLengths(Protocol):
-    """How long people stay."""
+    """A distribution of the lengths of visits."""
 
     @property
     def mean_ms(self) -> float:
@@ -34,13 +34,13 @@ class VisitLengths(Protocol):
         ...
 
     def up_to(self, age_ms: Floats) -> Floats:
-        """Say how much of a stay lies before each age, on average: the integral of the survival function, in ms."""
+        """Return the mean part of a visit before each age: the integral of the survival function, in ms."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """Who leaves next has nothing to do with how long they are here."""
+    """Exponential visits: memoryless."""
 
     mean_ms: float
 
@@ -49,13 +49,13 @@ class Exponential:
         return rng.exponential(self.mean_ms, count)
 
     def up_to(self, age_ms: Floats) -> Floats:
-        """As the protocol says."""
+        """Return the integral of the survival function."""
         return self.mean_ms * -np.expm1(-age_ms / self.mean_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """Many short stays and a few long ones."""
+    """Log-normal visits: many short ones and a few long ones."""
 
     mean_ms: float
     sigma: float
@@ -70,7 +70,7 @@ class LogNormal:
         return rng.lognormal(self.mu, self.sigma, count)
 
     def up_to(self, age_ms: Floats) -> Floats:
-        """As the protocol says: the mean of min(stay, age)."""
+        """Return the integral of the survival function: the mean of min(visit, age)."""
         with np.errstate(divide="ignore"):
             z = (np.log(age_ms) - self.mu) / self.sigma
         below = np.array([_normal(value) for value in z])
@@ -80,10 +80,10 @@ class LogNormal:
 
 
 class Recorded:
-    """VisitLengths that were observed, drawn from a file.
+    """Visits that were recorded, drawn from a file.
 
     Args:
-        visits_ms: Them.
+        visits_ms: The visits.
     """
 
     def __init__(self, visits_ms: Floats) -> None:
@@ -93,7 +93,7 @@ class Recorded:
 
     @classmethod
     def read(cls, path: Path) -> "Recorded":
-        """Read a file of one visit in seconds per line.
+        """Read a file with one visit in seconds per line.
 
         Raises:
             ConfigError: It cannot be read, or a line is no time above 0.
@@ -116,7 +116,7 @@ class Recorded:
         return drawn
 
     def up_to(self, age_ms: Floats) -> Floats:
-        """As the protocol says."""
+        """Return the integral of the survival function."""
         over = np.searchsorted(self._visits_ms, age_ms)
         return (self._sums_ms[over] + age_ms * (len(self._visits_ms) - over)) / len(self._visits_ms)
 
@@ -141,7 +141,7 @@ def _normal(z: float) -> float:
 
 
 def levels_at(scenario: Scenario, at_ms: NDArray[np.int64] | Floats) -> Floats:
-    """Say how many people there should be at each instant of a run."""
+    """Return the intended number of visitors at each instant of a run."""
     hours = at_ms / HOUR_MS
     if scenario.crowd.period_hours:
         hours %= scenario.crowd.period_hours
@@ -155,14 +155,14 @@ def levels_at(scenario: Scenario, at_ms: NDArray[np.int64] | Floats) -> Floats:
 
 
 class Arrivals:
-    """When people come: a Poisson stream whose rate keeps the crowd at the scenario's level.
+    """The times of arrival: a Poisson stream whose rate keeps the crowd at the scenario's level.
 
-    Whoever goes is replaced, at ``level / mean stay``; where the level rises, those come besides who are missing. Where it falls
-    nobody is sent away: the crowd falls as its stays end.
+    Departures are replaced, at ``level / mean visit``; where the level rises, the difference arrives too. Where it falls no
+    visitor is removed: the crowd shrinks as visits end.
 
     Args:
-        scenario: Whose.
-        visits: How long they stay.
+        scenario: The scenario.
+        visits: The distribution of visits.
     """
 
     def __init__(self, scenario: Scenario, visits: VisitLengths) -> None:
@@ -171,7 +171,7 @@ class Arrivals:
         self._level_at_first = float(levels_at(scenario, np.zeros(1))[0])
 
     def expected(self, begins_ms: int, ends_ms: int, step_ms: int) -> Floats:
-        """Say how many come in each step, on average. At first come those who are there from the beginning."""
+        """Return the mean number of arrivals in each step; those of the beginning first."""
         edges = np.arange(begins_ms, ends_ms + 1, step_ms)
         levels = levels_at(self._scenario, edges)
         # Within a second a level may jump: the points of a curve have that resolution.
@@ -184,21 +184,21 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Newcomers:
-    """Those who come within a stretch of time, in the order in which they come."""
+    """The visitors who arrive within a stretch of time, in order of arrival."""
 
     arrives_ms: Instants
     departs_ms: Instants
 
     @property
     def visits_ms(self) -> Instants:
-        """How long they stay."""
+        """The lengths of their visits."""
         return self.departs_ms - self.arrives_ms
 
 
 def draw_newcomers(
     rng: np.random.Generator, counts: Instants, visits: VisitLengths, begins_ms: int, step_ms: int = STEP_MS
 ) -> Newcomers:
-    """Draw those who come from ``begins_ms`` on, so many in each step."""
+    """Draw the visitors who arrive from ``begins_ms`` on, so many in each step."""
     begins = np.repeat(begins_ms + step_ms * np.arange(len(counts)), counts)
     arrives_ms = np.sort(begins + rng.integers(step_ms, size=len(begins)))
     visits_ms = np.maximum(1, np.rint(visits.draw(rng, len(begins)))).astype(np.int64)
