@@ -504,3 +504,34 @@ async def _happen(happened: list[tuple[str, Any, Any]]) -> None:
             len(there),
             {**dict.fromkeys(MOODS, 0), **presence["moods"]},
         )
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        [
+            ("leave", 0, 1000),
+            ("leave", 14, 1000),
+            ("join", "ann", 0),
+            ("leave", 4, 1000),
+            ("join", "ann", 2),
+            ("leave", 3, 1000),
+        ],
+        [
+            ("leave", 0, 1000),
+            ("leave", 13, 1000),
+            ("join", "ann", 0),
+            ("join", "ann", 2),
+            ("leave", 3, 1000),
+            ("leave", 3, 1000),
+        ],
+    ],
+)
+async def test_an_empty_shard_stops_reporting(happened: list[tuple[str, Any, Any]]) -> None:
+    """
+    A shard whose last connection ended reports that and no more, also if the answer has deltas that it had not read.
+
+    It reported again that it had read them. By then the coordinator had removed it, took the report for that of a new shard,
+    answered with the delta of the removal and removed it again: three objects woke in each ``push_ms`` for ever.
+    """
+    await _happen(happened)

@@ -532,7 +532,9 @@ class ShardCalls(ReplicaCalls):
     def _receive_update(self, update: CoordinatorUpdate) -> None:
         unread = self.shard.receive(update)
         self._receive(unread)
-        if unread:  # Until the next report, the coordinator does not know that our sums include it.
+        # Until the next report, the coordinator does not know that our sums include it. A shard without connections and
+        # leases has no sums: it was removed, and to report again would make it a new one, which is removed again.
+        if unread and (self._host.attached or self._host.room.summary(self._now_ms()).leases):
             self._sums_dirty = True
         if update.resync:
             self._receive((), down=self.replica.standby_at)
