@@ -1,14 +1,14 @@
-"""Admission: may this report, leave, heartbeat or connection come in?
+"""Admission: whether a report, leave, heartbeat or connection is accepted.
 
-Every host, the writers of store mode and the simulator ask here, so that they admit the same. Where a request comes from is the
-host's to check before: it knows headers, the core does not.
+Every host, the writers of store mode and the simulator use this module, so that all accept the same. The origin of a request is
+checked by the host before: it knows headers, the core does not.
 
-A report passes these steps, and the first that refuses ends it:
+A report passes these steps, and the first that rejects it ends it:
 
 1. It is decoded: its form, its mood, its epoch.
 2. Its visitor id is verified, where ids are signed. The check is handed in as a function, since the key is the host's.
-3. Its ticket is computed. A report whose ticket is not below the rate is outside the panel: it costs nothing, and is answered by the rate.
-4. A report inside takes a token (``rate_limit.py``).
+3. Its ticket is computed. A report whose ticket is not below the rate is outside the panel: it costs nothing, and its answer holds the rate.
+4. A report inside the panel takes a token (``rate_limit.py``).
 
 Steps 1 and 2 need nothing of the room, so a host may do them before it opens one.
 """
@@ -24,16 +24,16 @@ from breathing_room.core.tickets import ticket
 from breathing_room.core.wire import Report, check_visitor, decode_object, decode_report
 
 Verify: TypeAlias = Callable[[str, bool], None]
-"""Raises a ``ClientError`` for a visitor id without a valid signature; the flag says whether it leaves, for which it is never too old."""
+"""Raises a ``ClientError`` for a visitor id without a valid signature; with the flag set (a leave) a signature is never too old."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmittedReport:
-    """A report that may come in.
+    """A report that was accepted.
 
     Attributes:
         visitor: The visitor id.
-        mood: The mood that it names, None for none.
+        mood: The mood in it, None for none.
         epoch: The epoch in which the visit began.
         ticket: The visitor's, in [0, 1).
         in_panel: Whether it is to be counted; the others are only answered.
@@ -47,18 +47,18 @@ class AdmittedReport:
 
 
 class Admission:
-    """What may come into one room.
+    """The admission of one room.
 
     Args:
         room: The room's name.
         config: How the room works.
         verify: Checks signed visitor ids; None where ids are not signed.
         now_ms: The host's time. Every later time given is at least as late.
-        has_memory: Whether a process remembers the room between two requests. Without one, reports are not limited, and clients of
-            the planning document cannot be counted.
+        has_memory: Whether a process keeps the room between two requests. Without one, reports are not limited, and legacy clients
+            cannot be counted.
 
     Attributes:
-        bucket: What limits reports; None where nothing does.
+        bucket: The rate limit of reports; None for none.
     """
 
     __slots__ = ("_config", "_room", "_verify", "bucket")
@@ -79,7 +79,7 @@ class Admission:
             epoch: The current epoch.
 
         Raises:
-            ClientError: It makes no sense, or its visitor id is not signed.
+            ClientError: It is malformed, or its visitor id is not signed.
         """
         report = decode_report(body, self._config.moods, epoch=epoch)
         self.join(report.visitor)
@@ -110,7 +110,7 @@ class Admission:
         """Return the visitor id of a leave; it needs no ticket and no token.
 
         Raises:
-            ClientError: It makes no sense, or its visitor id is not signed.
+            ClientError: It is malformed, or its visitor id is not signed.
         """
         visitor = check_visitor(decode_object(body).get("visitor"))
         if self._verify is not None:
@@ -118,15 +118,16 @@ class Admission:
         return visitor
 
     def legacy_report(self, now_ms: int) -> None:
-        """Admit a heartbeat of a client of the planning document, which draws by lot whether it reports.
+        """Admit a heartbeat of a legacy client, which draws by lot whether it reports.
 
         Raises:
-            ClientError: ``cannot_count`` without a memory of sessions; ``unsigned_visitor`` where ids are signed, since one signed id
+            ClientError: ``cannot_count`` without a process that keeps the room; ``unsigned_visitor`` where ids are signed, since one signed id
                 could send any number of heartbeats; ``over_budget``.
         """
         if self.bucket is None:
             refuse_legacy_report()
         if self._verify is not None:
+            # Answers under /api keep their text, byte for byte.
             raise ClientError(
                 "unsigned_visitor",
                 "clients that flip coins cannot be counted where ids are signed",
@@ -145,7 +146,7 @@ class Admission:
 
 
 def refuse_legacy_report() -> NoReturn:
-    """Refuse a heartbeat of a client of the planning document, where there is no memory of sessions.
+    """Refuse a heartbeat of a legacy client, where no process keeps the room between two requests.
 
     Raises:
         ClientError: ``cannot_count``.
@@ -158,7 +159,7 @@ def refuse_legacy_report() -> NoReturn:
 
 
 class RoomQuota:
-    """How many rooms may be open, in all and for each address prefix.
+    """The number of rooms that may be open, in all and for each address prefix.
 
     Args:
         rooms_max: Rooms in all.
@@ -176,7 +177,7 @@ class RoomQuota:
         """Count a room that is about to be opened.
 
         Args:
-            prefix: A hash of who opens it.
+            prefix: A hash of the address prefix that opens it.
             rooms: Rooms that are open already.
 
         Raises:
@@ -191,7 +192,7 @@ class RoomQuota:
         self._opened_by[prefix] = opened + 1
 
     def release(self, prefix: bytes | None) -> None:
-        """Take note that a room is closed; one that no prefix opened is in no quota."""
+        """Release a room that was closed; one that no prefix opened is in no quota."""
         if prefix is not None and prefix in self._opened_by:
             self._opened_by[prefix] -= 1
             if not self._opened_by[prefix]:
@@ -217,11 +218,11 @@ def admit_room(*, is_known: bool, open_rooms: bool) -> None:
         ClientError: ``no_such_room``.
     """
     if not (is_known or open_rooms):
-        raise ClientError("no_such_room", "there is no such room here", status=404)
+        raise ClientError("no_such_room", "room not found", status=404)
 
 
 def admit_while(is_open: bool) -> None:  # noqa: FBT001 - the name reads as a sentence with it
-    """Refuse what comes while the server starts or stops.
+    """Reject requests while the server starts or stops.
 
     Raises:
         ClientError: ``unavailable``.
@@ -241,9 +242,9 @@ def admit_connection(connections: int, connections_max: int) -> None:
 
 
 def refuse_connection() -> NoReturn:
-    """Refuse a connection, since no more can be held.
+    """Reject a connection at a server that is full.
 
     Raises:
         ClientError: ``full``.
     """
-    raise ClientError("full", "the server holds as many sockets as it can", status=503, retry_after_s=10)
+    raise ClientError("full", "the server is full", status=503, retry_after_s=10)

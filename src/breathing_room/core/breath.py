@@ -1,7 +1,7 @@
-"""The breath that everybody shares: a pure function of wall time.
+"""The breathing pattern that all visitors share: a pure function of wall time.
 
-Nothing is sent to keep people in phase. A pattern is a cycle of phases, and cycles are counted from the Unix
-epoch, so two people who agree on the time agree on the breath.
+A pattern is a cycle of phases, and cycles are counted from the Unix epoch. Clients whose clocks agree therefore show the
+same phase, and no message is needed to keep them in step.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ PhaseName = Literal["inhale", "hold", "exhale", "rest"]
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A way to breathe.
+    """A breathing pattern.
 
     Attributes:
-        name: What people call it.
+        name: Its usual name.
         phases: The phases of one cycle in order, each with its length in milliseconds.
     """
 
@@ -24,17 +24,17 @@ class Pattern:
 
     @property
     def cycle_ms(self) -> int:
-        """The length of one whole breath, in milliseconds."""
+        """The length of one cycle, in milliseconds."""
         return sum(length_ms for _, length_ms in self.phases)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where in the breath we are.
+    """A position within a cycle.
 
     Attributes:
-        phase: The phase that is under way.
-        elapsed: How much of it is over, from 0 up to but not including 1.
+        phase: The current phase.
+        elapsed: The part of it that is over, from 0 up to but not including 1.
         remaining_ms: Milliseconds until the next phase, at least 1.
     """
 
@@ -56,14 +56,11 @@ PATTERNS: Final = {
 
 
 def moment(pattern: Pattern, wall_ms: int) -> Moment:
-    """Find the place in the breath at an instant.
+    """Return the position within the cycle at a time.
 
     Args:
-        pattern: How we breathe.
+        pattern: The breathing pattern.
         wall_ms: Milliseconds since 1970-01-01 UTC; may be negative.
-
-    Returns:
-        The phase under way and how far it has come.
     """
     position_ms = wall_ms % pattern.cycle_ms
     for phase, length_ms in pattern.phases:

@@ -2,17 +2,17 @@
 
 Theory of operation
 -------------------
-A room knows its own sums, and what its peers, the other replicas of the same room, said of theirs; on one machine there are none
+A room knows its own sums, and those that its peers, the other replicas of the same room, sent last; on one machine there are none
 (``NO_PEERS``). From both follow the *counts* that are published (``summary.py``). Whenever they differ from the last ones the *version*
 rises. Effects name a version, and the presence of a version is described once, when the host asks for it: a burst of a hundred joins
 in one turn of the host costs a hundred additions, one description and one encoding.
 
 Broadcasts are coalesced. The first change is broadcast at once, later ones when ``push_ms`` have passed, which grows with the number of
-subscribers; changes that took each other back are not broadcast at all. A connection that joins or begins to observe in between gets
-a reply of its own. It may then know something that the others do not (*ahead*), so a broadcast follows even if that is taken back.
+subscribers; changes that cancel out are not broadcast at all. A connection that joins or begins to observe in between gets
+a reply of its own, which may be newer than the last broadcast (*ahead*); then a broadcast follows even if the change was reverted.
 
-Estimates drift with time alone. That shows with the next change and not before, so that neither a sleep nor a needless timer can be
-noticed from outside.
+Estimates drift with time alone. The drift is published with the next change and not before, so that neither hibernation nor an extra
+timer can be observed from outside.
 """
 
 from dataclasses import replace
@@ -26,13 +26,13 @@ from breathing_room.core.summary import NO_PEERS, PeerState, Summary, counts
 
 
 class LastBroadcast(NamedTuple):
-    """What every subscriber knows.
+    """The last broadcast: what every subscriber knows.
 
     Attributes:
-        counts: What was broadcast last.
-        at_ms: When.
+        counts: Its counts.
+        at_ms: When it was sent.
         label_shown: The figure that the label shows, or None.
-        reply_ahead: Whether a connection may know something else, so that a broadcast follows in any case.
+        reply_ahead: Whether a reply to one connection was newer, so that a broadcast follows in any case.
     """
 
     counts: Counts
@@ -52,7 +52,7 @@ class Broadcaster:
 
     Attributes:
         version: Rises whenever the counts differ from the last ones.
-        counted_at_ms: The time that estimates among the counts are of.
+        counted_at_ms: The time of the estimates among the counts.
         is_dirty: Whether a broadcast is due, at once or later.
     """
 
@@ -68,27 +68,27 @@ class Broadcaster:
 
     @property
     def last(self) -> LastBroadcast:
-        """What every subscriber knows: to go on with after a sleep."""
+        """The last broadcast, to go on with after hibernation."""
         return self._last
 
     def resume(self, last: LastBroadcast) -> None:
-        """Go on after a sleep: from what every subscriber knows."""
+        """Go on from the last broadcast, after hibernation."""
         self._last = last
         self._presence = None
         self._compare()
 
     def settle(self, *, label_shown: int | None) -> None:
-        """Take the counts of now as broadcast: there is no subscriber yet."""
+        """Take the current counts as broadcast: there is no subscriber yet."""
         self.resume(self._last._replace(counts=self._counts, label_shown=label_shown, reply_ahead=False))
 
     def update(self, own: Summary, peers: PeerState, *, claims: int = 0, at_ms: int) -> None:
-        """Count, after a change.
+        """Compute the counts again, after a change.
 
         Args:
             own: The room's own sums.
             peers: What is known of the other replicas.
             claims: Visitors who joined here of whom the peers may not know yet.
-            at_ms: The time that estimates are to be of.
+            at_ms: The time of the estimates.
         """
         self.counted_at_ms = at_ms
         counted = counts(own, peers, self._config, claims=claims)
@@ -124,7 +124,7 @@ class Broadcaster:
         return max(self._config.push_ms, subscribers * 1_000 // self._config.pushes_per_s)
 
     def next_at_ms(self, subscribers: int) -> int | None:
-        """Return when the next broadcast is due, None while every subscriber knows everything."""
+        """Return when the next broadcast is due, None if every subscriber has the current version."""
         return self._last.at_ms + self.push_ms(subscribers) if self.is_dirty else None
 
     def presence(self, *, now_ms: int) -> Presence:
@@ -145,7 +145,7 @@ class Broadcaster:
         return self.presence(now_ms=now_ms)
 
     def _note_reply(self) -> None:
-        """Remember that a connection gets what was not broadcast."""
+        """Note that a connection is sent a version that was not broadcast."""
         if self.is_dirty and not self._last.reply_ahead:
             self._last = self._last._replace(reply_ahead=True)
 

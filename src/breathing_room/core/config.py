@@ -1,10 +1,10 @@
-"""What can be set about a room, with the reason for each default.
+"""The settings of a room, with the reason for each default.
 
 A setting is declared once: default, meaning with its consequence, unit, range and group stand with the field, and from
 there come the checks, ``--help``, the reference and what hosts read from flags, variables and files. Relations between
 settings are checked by hand, after the ranges.
 
-Environment, flags and files are read by the hosts and the command; what arrives here is one validated object.
+Environment, flags and files are read by the hosts and the command; the core receives one validated object.
 """
 
 import re
@@ -16,14 +16,14 @@ from breathing_room.core.breath import PATTERNS, Pattern
 from breathing_room.core.errors import ConfigError
 
 UNSPOKEN: Final = "unspoken"
-"""The mood of those who named none. It cannot be declared as a mood of its own."""
+"""The mood of visitors who named none. It cannot be declared as a mood of its own."""
 
 MERGED: Final = "merged"
-"""In averages, all those whose mood is not told apart. It cannot be declared either."""
+"""In averages, the people of all merged moods. It cannot be declared either."""
 
 MOODS: Final = ("gratitude", "presence", "release", "connection")
 
-# Every announcement names every mood: 32 of them with names of 32 letters still fit one network packet.
+# Every presence names every mood: 32 of them with names of 32 letters still fit one network packet.
 MOODS_MAX: Final = 32
 MOOD_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -80,7 +80,7 @@ class Setting:
 
     @property
     def expected(self) -> str:
-        """What is accepted, as an error names it."""
+        """The accepted values, as an error message names them."""
         if self.choices:
             return f"one of {', '.join(self.choices)}"
         if self.kind is int:
@@ -88,7 +88,7 @@ class Setting:
         return {bool: "true or false", str: "a string", tuple: "a list of strings"}.get(self.kind, "tables")
 
     def check(self, value: Any) -> None:
-        """Refuse a number outside the range, a word that is no choice, and a switch that is neither true nor false.
+        """Reject a number outside the range, a word that is no choice, and a switch that is neither true nor false.
 
         Raises:
             ConfigError: It names the setting, what is accepted and the value.
@@ -141,7 +141,7 @@ def setting_of(config: type, name: str, **changes: Any) -> Any:
 
 
 def settings_of(config: type) -> dict[str, Setting]:
-    """List the settings of a config's class by name; fields that were not declared as settings are none."""
+    """Return the settings of a config's class by name; fields that were not declared as settings are left out."""
     return {
         item.name: Setting(name=item.name, kind=type(item.default), default=item.default, **item.metadata)
         for item in fields(config)
@@ -150,7 +150,11 @@ def settings_of(config: type) -> dict[str, Setting]:
 
 
 def check_settings(config: object, declared: Mapping[str, Setting]) -> None:
-    """Refuse a config with a field outside of what was declared; ``declared`` was listed once, as configs are many.
+    """Reject a config with a field outside of its declared range.
+
+    Args:
+        config: The config.
+        declared: Its settings, listed once by ``settings_of``.
 
     Raises:
         ConfigError: As from ``Setting.check``.
@@ -337,36 +341,36 @@ class RoomConfig:
 
     @property
     def pattern(self) -> Pattern:
-        """How people breathe together."""
+        """The breathing pattern."""
         return PATTERNS[self.breath]
 
     @property
     def ping_ms(self) -> int:
-        """How long a socket may be silent before it is pinged: two lost pings must not end a lease."""
+        """The time between two pings of a connection: two lost pings must not end a lease."""
         return self.lease_ms // 3
 
     @property
     def fresh_ms(self) -> int:
-        """How long after a report the next one is overdue: one beat and a quarter, at most 45 s late."""
+        """How long after a report the next one is overdue: one and a quarter ``heartbeat_ms``, at most 45 s late."""
         return self.heartbeat_ms + min(self.heartbeat_ms // 4, 45_000)
 
     @property
     def heartbeat_lease_ms(self) -> int:
-        """How long after a report a person without a socket stays counted.
+        """How long after a report a visitor without a connection stays counted.
 
-        A beat and 90 s of retries, and never less than 2.5 beats of a page whose timers the browser throttles.
+        One ``heartbeat_ms`` and 90 s of retries, and never less than 2.5 heartbeats of a page whose timers the browser throttles.
         """
         return max(self.heartbeat_ms + 90_000, 5 * THROTTLED_HEARTBEAT_MS // 2)
 
     @property
     def ghost_ms(self) -> float:
-        """For how long on average somebody who left in silence is still counted: a lease after a beat that was half over."""
+        """For how long on average a ghost is counted: a lease, less the half of ``heartbeat_ms`` before the departure."""
         return self.heartbeat_lease_ms - self.heartbeat_ms / 2
 
     def reports_share(self, arrivals_per_ms: float) -> float:
-        """Say what share of the budget of a day is spent on reports that arrive so fast; 0 where there is no budget."""
+        """Return the share of the daily budget that reports arriving at this rate spend; 0 without a budget."""
         return arrivals_per_ms * DAY_MS / self.reports_per_day if self.reports_per_day else 0.0
 
 
 ROOM_FIELDS: Final = settings_of(RoomConfig)
-"""What can be set about a room, by name."""
+"""The settings of a room by name."""

@@ -1,15 +1,15 @@
-"""A room's day, for its operator: how many different people came, when most were here, and how the last 24 hours went.
+"""A room's day, for its operator: distinct visitors, the peak, and the last 24 hours.
 
-*Today* is the epoch, by default the day in UTC: the secret of visitors' keys changes with it, so nobody can be recognised across
-its end, and everything that is said of today begins anew. Only the trail of the last 24 hours goes on.
+*Today* is the epoch, by default the day in UTC. The secret of visitors' keys changes with it, so no visitor can be recognized across
+its end, and the figures of today start again. Only the timeline of the last 24 hours goes on.
 
-Who came is kept as two sketches (``core/estimate/distinct.py``), of those on sockets and of those who reported without one. Whoever
-does both is one person in the two together. While everybody without a socket is asked to report, the two together are
-everybody. As soon as only a sample is asked, most of those without a socket are never heard of; how many came of whom
-nothing was heard cannot be said, so from then on the figure is *at least* so many, until the day ends. A share for the
-sample is not put in: the rate changes over the day, and who stayed long was asked at many rates.
+Visitors are counted with two sketches (``core/estimate/distinct.py``): one of those with a connection, one of those who reported
+without one. A visitor in both is one person in their union. While every visitor without a connection is asked to report, the union
+is all visitors. As soon as only a sample is asked, most visitors without a connection send nothing, so from then on the figure
+is *at least* so many, until the day ends. It is not divided by the sample rate: the rate changes over the day, and a visitor
+who stays long is asked at many rates.
 
-Somebody who is here when the day begins and goes and comes back later counts twice: once under the key of the day before.
+A visitor who is here when the day begins, leaves and comes back later counts twice: the first time under the key of the day before.
 """
 
 import base64
@@ -26,18 +26,18 @@ from breathing_room.core.presence import Presence
 
 SAMPLE_MS: Final = 300_000
 SAMPLES_MAX: Final = 288
-"""A look every five minutes, for 24 hours."""
+"""A sample every five minutes, for 24 hours."""
 
 VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class DailySample:
-    """What was known at a time.
+    """The count of a room at a time.
 
     Attributes:
         at_ms: When, milliseconds since 1970-01-01 UTC.
-        count: People, or None where nobody knew.
+        count: People, or None where it was not known.
         low: The lower end of the 95 % interval.
         high: The upper end, or None.
     """
@@ -50,12 +50,12 @@ class DailySample:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A number of different people.
+    """A number of distinct visitors.
 
     Attributes:
         count: The estimate.
         low: The lower end of its 95 % interval.
-        high: The upper end; None where there may have been any number of others.
+        high: The upper end; None where the number of others is not bounded.
     """
 
     count: int
@@ -64,16 +64,16 @@ class People:
 
 
 class DailyStats:
-    """What is kept of one room's day.
+    """The statistics of one room's day.
 
     Args:
         wall_ms: Milliseconds since 1970-01-01 UTC.
-        epoch_ms: How long a day is.
+        epoch_ms: The length of a day.
 
     Attributes:
-        peak: The look with most people today; None before anything was known.
-        trail: The last look of every five minutes of the last 24 hours.
-        rate_min: The lowest share of those without a socket who were asked to report today.
+        peak: The sample with most people today; None before any count was known.
+        timeline: The last sample of every five minutes of the last 24 hours.
+        rate_min: The lowest sample rate of today.
     """
 
     def __init__(self, *, wall_ms: int, epoch_ms: int) -> None:
@@ -89,7 +89,7 @@ class DailyStats:
         self._reporters = Sketch()
 
     def _turn(self, wall_ms: int) -> None:
-        """Forget the day that is over. A clock that steps back does not bring it back."""
+        """Reset the statistics when a day is over. A clock that steps back does not bring it back."""
         if wall_ms // self._epoch_ms > self._epoch:
             self._begin(wall_ms // self._epoch_ms)
 
@@ -100,11 +100,11 @@ class DailyStats:
 
     @property
     def ends_ms(self) -> int:
-        """When it ends."""
+        """When today ends."""
         return self.since_ms + self._epoch_ms
 
     def add_event(self, event: Event, *, wall_ms: int) -> None:
-        """Take note of whoever an event is of."""
+        """Add the visitor of an event to the sketches."""
         match event:
             case Joined():
                 self._turn(wall_ms)
@@ -116,7 +116,7 @@ class DailyStats:
                 pass
 
     def add_presence(self, presence: Presence, *, wall_ms: int) -> None:
-        """Take note of what is said of the room."""
+        """Add a presence to the timeline."""
         self._turn(wall_ms)
         self.rate_min = min(self.rate_min, presence.sample_rate)
         known = presence.method in {"counted", "sampled"}
@@ -128,21 +128,21 @@ class DailyStats:
             self.peak = sample
 
     def people(self, *, wall_ms: int) -> People:
-        """Say how many different people came today."""
+        """Return the number of distinct visitors of today."""
         self._turn(wall_ms)
         together = Sketch(self._on_sockets.encode())
         together.merge(self._reporters)
         return _rounded(together, whole=self.rate_min == 1.0)
 
     def people_on_sockets(self, *, wall_ms: int) -> People:
-        """Say how many of them came over a socket: that is always all of those."""
+        """Return the number of distinct visitors of today who had a connection; it is always bounded."""
         self._turn(wall_ms)
         return _rounded(self._on_sockets, whole=True)
 
     # --- Store ------------------------------------------------------------------------------------------------
 
     def encode(self) -> bytes:
-        """Write today as one value for a store; the trail is not kept."""
+        """Encode today as one value for a store; the timeline is not kept."""
         body = {
             "version": VERSION,
             "epoch": self._epoch,
@@ -155,10 +155,10 @@ class DailyStats:
         return json.dumps(body, separators=(",", ":")).encode()
 
     def merge(self, value: bytes) -> None:
-        """Take in what was written of the same day, by this server before a restart or by another; a day that is over says nothing.
+        """Merge a stored value of the same day, written by this server before a restart or by another; any other day is ignored.
 
         Raises:
-            HostError: It is damaged, or of another version. Nothing was taken in.
+            HostError: It is damaged, or of another version. Nothing was merged.
         """
         try:
             body = json.loads(value)
@@ -180,10 +180,10 @@ class DailyStats:
         if peak is not None and (self.peak is None or (peak.count or 0) > (self.peak.count or 0)):
             self.peak = peak
 
-    # --- What the page shows ----------------------------------------------------------------------------------
+    # --- Operator's page --------------------------------------------------------------------------------------
 
     def body(self, *, wall_ms: int) -> dict[str, Any]:
-        """Say of today what fits a row: when it began, the peak, and who came."""
+        """Return the figures of today: when it began, the peak, and the distinct visitors."""
         people = self.people(wall_ms=wall_ms)
         return {
             "since_ms": self.since_ms,
@@ -194,7 +194,7 @@ class DailyStats:
         }
 
     def timeline_body(self, *, wall_ms: int) -> list[dict[str, Any]]:
-        """List the looks of the last 24 hours."""
+        """Return the samples of the last 24 hours."""
         return [
             asdict(sample) for sample in self.timeline if sample.at_ms > wall_ms - SAMPLES_MAX * SAMPLE_MS
         ]
@@ -206,7 +206,7 @@ def _rounded(sketch: Sketch, *, whole: bool) -> People:
 
 
 def _peak(*, at_ms: int, count: int, low: int, high: int) -> DailySample:
-    """Take a look that was written: a peak is always known."""
+    """Validate a stored peak: its count is always known."""
     if (
         not all(isinstance(number, int) for number in (at_ms, count, low, high))
         or not 0 <= low <= count <= high

@@ -1,8 +1,8 @@
 """Deadlines that are moved far more often than they are met, at O(1) each.
 
-A lease is renewed by every sign of life and almost never ends. So a renewal does not move anything here: an item stays
-where it was put, and when that time comes its owner looks whether the lease has ended, and if not puts it forward to
-its end. Times lie on a grid of ``TICK_MS``, so there are at most lease / tick different ones, whatever the number of items.
+A lease is renewed by every heartbeat and almost never ends. So a renewal moves nothing here: an item stays where it was put. When
+that time comes its owner checks whether the lease has ended, and if not puts the item at its end. Times lie on a grid of
+``TICK_MS``, so there are at most lease / tick different ones, however many items there are.
 """
 
 import heapq
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 TICK_MS: Final = 50
-"""Deadlines fall on multiples of this, so that one timer serves all who are due together."""
+"""Deadlines fall on multiples of this, so that one timer serves all items that are due together."""
 
 NO_DEADLINE: Final = 1 << 62
 """Later than any time: the deadline of what has none."""
 
 
 class Due(Protocol):
-    """What can stand on an agenda. ``due_at_ms`` is the agenda's to write; NO_DEADLINE removes the item."""
+    """An item of a ``DeadlineQueue``. ``due_at_ms`` is written by the queue; NO_DEADLINE removes the item."""
 
     due_at_ms: int
 
@@ -27,12 +27,12 @@ Key = TypeVar("Key")
 
 
 def quantize(at_ms: int) -> int:
-    """Find the first instant of the grid that is not before ``at_ms``."""
+    """Return the first time of the grid that is not before ``at_ms``."""
     return -(-at_ms // TICK_MS) * TICK_MS
 
 
 class DeadlineQueue(Generic[Item]):
-    """Items, each with the time at which somebody should look after it."""
+    """Items by the time at which their owner should check them."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, list[Item]] = {}
@@ -40,16 +40,16 @@ class DeadlineQueue(Generic[Item]):
 
     @property
     def next_at_ms(self) -> int | None:
-        """The earliest time on it. Nobody may be waiting there any more: to come then is harmless."""
+        """The earliest time of the queue. Its items may have moved since: an early timer is harmless."""
         return self._times[0] if self._times else None
 
     def schedule_by(self, item: Item, at_ms: int) -> None:
-        """See to it that an item is looked after at ``at_ms``, of the grid, or before."""
+        """Schedule an item at ``at_ms``, a time of the grid, unless it is scheduled earlier."""
         if item.due_at_ms > at_ms:
             self.put(item, at_ms)
 
     def put(self, item: Item, at_ms: int) -> None:
-        """Have an item looked after at ``at_ms``, of the grid, and at no other time."""
+        """Schedule an item at ``at_ms``, a time of the grid, and at no other time."""
         item.due_at_ms = at_ms
         waiting = self._waiting.get(at_ms)
         if waiting is None:
@@ -59,19 +59,19 @@ class DeadlineQueue(Generic[Item]):
             waiting.append(item)
 
     def pop_due(self, now_ms: int) -> Iterator[tuple[Item, int]]:
-        """Take out whatever is due, each with its time; it may be put back while this goes on."""
+        """Remove and yield the due items, each with its time; an item may be put back meanwhile."""
         while self._times and self._times[0] <= now_ms:
             at_ms = heapq.heappop(self._times)
             for item in self._waiting.pop(at_ms):
-                if item.due_at_ms == at_ms:  # otherwise taken off, or moved to an earlier place since
+                if item.due_at_ms == at_ms:  # otherwise removed, or moved to an earlier time since
                     yield item, at_ms
 
 
 class FixedTimeouts(Generic[Key]):
-    """Items, each to be handed back ``length_ms`` after it was put in, unless it is taken out before, at O(1) each.
+    """Timeouts of one length, at O(1) each.
 
     Deadlines of one length end in the order in which they began, so a dict that keeps its order is a queue from which
-    anything can be taken out.
+    any item can be removed.
     """
 
     def __init__(self, length_ms: int) -> None:
@@ -86,20 +86,20 @@ class FixedTimeouts(Generic[Key]):
 
     @property
     def next_at_ms(self) -> int | None:
-        """When the first of them ends, None while there is none."""
+        """When the first timeout ends, None while there is none."""
         return next(iter(self._ends_at_ms.values()), None)
 
     def start(self, item: Key, now_ms: int) -> None:
-        """Begin anew with an item."""
+        """Start the timeout of an item, or restart it."""
         self._ends_at_ms.pop(item, None)
         self._ends_at_ms[item] = now_ms + self.length_ms
 
     def stop(self, item: Key) -> None:
-        """Forget an item; it need not be there."""
+        """Remove an item, if it is there."""
         self._ends_at_ms.pop(item, None)
 
     def ended(self, now_ms: int) -> list[Key]:
-        """Take out every item whose time is over, the oldest first."""
+        """Remove and return the items whose timeouts have ended, the oldest first."""
         over: list[Key] = []
         for item, ends_at_ms in self._ends_at_ms.items():
             if ends_at_ms > now_ms:

@@ -1,4 +1,4 @@
-"""What a room can ask for: effects, in the imperative, to be carried out in the order given.
+"""Effects of a room, in the imperative, to be carried out in the order given.
 
 Effects that send name a *version*, not a presence. The host carries them out at the end of its turn, with ``Room.flush()``: the presence
 of the version that is the latest by then. So a hundred joins that arrive together cost one description.
@@ -27,7 +27,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End a connection, with a code of ``wire.py``. The room has forgotten it already; what it is owed is sent before."""
+    """Close a connection with a code of ``wire.py``, after what is queued for it. The room has removed it already."""
 
     connection: Connection
     code: int
@@ -35,12 +35,12 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class KeepConnections:
-    """Keep beside each of these connections what a room that sleeps is to know of it when it wakes.
+    """Keep with each of these connections what a hibernated room needs to know of it when it resumes.
 
-    It comes only where an open connection is the lease, and says all that is to be known of a connection that joined.
+    It is used only where an open connection is the lease, and holds all that is to be known of a connection that joined.
 
     Attributes:
-        connections: All of a visitor.
+        connections: All connections of a visitor.
         visitor: The visitor behind them.
         mood: The visitor's mood, as an index into the declared moods; one past the last: unspoken.
         standby_at: The peer on which the visitor is counted, None for here.
@@ -54,7 +54,7 @@ class KeepConnections:
 
 @dataclass(frozen=True, slots=True)
 class SaveSnapshot:
-    """Take ``Room.snapshot()`` now and store it. If that fails, the next one makes up for it."""
+    """Take ``Room.snapshot()`` now and store it. A failure is made up for by the next one."""
 
 
 Effect: TypeAlias = Broadcast | Send | Close | KeepConnections | SaveSnapshot
@@ -62,11 +62,11 @@ Effect: TypeAlias = Broadcast | Send | Close | KeepConnections | SaveSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The answer to one event.
+    """The effects of one event, and the next deadline.
 
     Attributes:
         effects: What to do, in this order.
-        next_timer_ms: When the room wants ``Woken``, by the clock of ``now_ms``; None for never. It replaces
+        next_timer_ms: When the room wants ``TimerFired``, by the clock of ``now_ms``; None for never. It replaces
             every earlier one.
     """
 

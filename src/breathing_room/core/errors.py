@@ -3,9 +3,9 @@
 ::
 
     BreathingRoomError
-    ├── HostError      our caller broke the contract; nothing was changed
+    ├── HostError      the caller broke the contract; state unchanged
     │   └── ConfigError    a setting is out of range, or contradicts another
-    ├── ClientError      a client did; it is told so, and nothing was changed
+    ├── ClientError    a client broke the protocol; it is answered with the error, and state is unchanged
     └── StoreError     the outside failed; ``temporary`` says whether to try again
 
 A broken invariant is none of these: it is a bug, and an ``assert``.
@@ -13,23 +13,25 @@ A broken invariant is none of these: it is a bug, and an ``assert``.
 
 
 class BreathingRoomError(Exception):
-    """The root of the tree."""
+    """The base class of the package's errors."""
 
 
 class HostError(BreathingRoomError):
-    """Our caller broke the contract. The state is as it was before the call."""
+    """The caller of the core broke its contract. The state is as it was before the call."""
 
 
 class ConfigError(HostError):
-    """A setting is out of its range, or contradicts another one. The message names it."""
+    """A setting is out of its range, or contradicts another one. The message names the setting and what is accepted."""
 
 
 class ClientError(BreathingRoomError):
-    """A client sent something that makes no sense. It had no effect.
+    """A client broke the protocol, or exceeded a limit. The state is as it was before.
+
+    Over HTTP it becomes an error response; over a connection an error message or a close code, whose range says whether to reconnect.
 
     Args:
         code: A word for programs, listed in ``docs/reference/errors.md``.
-        message: A sentence for the person who writes the client. It never repeats what was sent.
+        message: A sentence for the developer of the client. It never repeats the client's input.
         status: The HTTP status that goes with it.
         retry_after_s: When to try again, in seconds, where trying again makes sense.
     """
@@ -45,7 +47,7 @@ class ClientError(BreathingRoomError):
 
 
 class StoreError(BreathingRoomError):
-    """A store could not do what it was asked.
+    """A store, a log or a publishing target outside of the process failed.
 
     Args:
         message: What failed, for the operator.

@@ -1,9 +1,9 @@
-"""Events: what happens to a room, in the past tense.
+"""Events of a room, in the past tense.
 
 A *connection* is an open socket or event stream, named by an object of the host's choice (anything hashable). A *visitor* is a person,
 named by a keyed hash that ``identity.py`` makes; several connections of one visitor are one person.
 
-A mood of None says nothing about the mood; ``UNSPOKEN`` takes back what was said.
+A mood of None leaves the mood as it is; ``UNSPOKEN`` takes back an earlier one.
 """
 
 from dataclasses import dataclass
@@ -70,8 +70,8 @@ class Disconnected:
 class PanelReported:
     """A report of a visitor without a connection was received: the first, another mood, or a heartbeat.
 
-    The ticket, in [0, 1), says whether the visitor is in the sample. The prefix is a hash of the address prefix that the report
-    came from; None where a cap on prefixes does not apply.
+    The ticket, in [0, 1), decides whether the visitor is in the sample. The prefix is a hash of the address prefix that the report
+    came from; None where no quota applies.
     """
 
     visitor: VisitorKey
@@ -99,7 +99,7 @@ class PanelLeft:
 class ClaimedElsewhere:
     """A visitor is claimed by another replica of this room, and counted there from now on.
 
-    The room removes the visitor, connections included; what becomes of those is the business of ``replica.py``.
+    The room removes the visitor, connections included; ``replica.py`` decides what becomes of those.
     """
 
     visitor: VisitorKey
@@ -109,7 +109,7 @@ class ClaimedElsewhere:
 class RateSet:
     """The sampling rate was set for all replicas of this room.
 
-    The rates are the one in force, and those that a client may still act on, each with the time until when, as in a snapshot.
+    The rates are the one in force, and those that a client may still act on, each with the time until which it may, as in a snapshot.
     """
 
     rates: tuple[tuple[int, float], ...]
@@ -125,14 +125,14 @@ class SeatsTransferred:
 
 @dataclass(frozen=True, slots=True)
 class PeersChanged:
-    """What is known of the other replicas of this room changed to this."""
+    """What is known of the other replicas of this room has changed."""
 
     peers: PeerState
 
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """The time that a step asked for has come, or any other time: it does no harm."""
+    """The timer that a step asked for has fired. Events at any other time do no harm."""
 
 
 Event: TypeAlias = (

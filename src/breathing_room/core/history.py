@@ -1,9 +1,9 @@
-"""How many people are usually here: averages by hour of the week.
+"""The typical count of a room: averages by hour of the week.
 
 A week has 168 hours, numbered from Monday 00:00 UTC. Every hour keeps a running mean of the count and of each mood, and of
-their squares, weighted by the time that was observed: an hour of which a server saw half weighs half, and the time for which it
-was down weighs nothing. The weight is capped at ``WEEKS_MAX`` hours, from where on the mean forgets: it follows a
-room that grows or fades with a half-life of about ``0.7 WEEKS_MAX`` weeks.
+their squares, weighted by the time that was observed: an hour of which a server observed half weighs half, and the time for which it
+was down weighs nothing. The weight is capped at ``WEEKS_MAX`` hours, from where on the mean is a moving one: it follows a
+room that grows or shrinks with a half-life of about ``0.7 WEEKS_MAX`` weeks.
 """
 
 import json
@@ -22,20 +22,20 @@ WEEKS_MAX: Final = 8
 EPOCH_HOUR: Final = 3 * 24
 
 ALL: Final = ""
-"""Stands for everybody where a mood would; no mood is called so."""
+"""The key of the total among moods; no mood has this name."""
 
 
 def hour_of_week(wall_ms: int) -> int:
-    """Find the hour of the week, 0 (Monday, 00:00 UTC) to 167, at an instant."""
+    """Return the hour of the week at a time, 0 (Monday, 00:00 UTC) to 167."""
     return (wall_ms // HOUR_MS + EPOCH_HOUR) % HOURS
 
 
 @dataclass(frozen=True, slots=True)
 class HourAverage:
-    """What is usual in one hour of the week.
+    """The averages of one hour of the week.
 
     Attributes:
-        weeks: How many of that hour it rests on, at most ``WEEKS_MAX``.
+        weeks: The number of such hours observed, at most ``WEEKS_MAX``.
         mean: People by mood, and ``ALL`` of them.
         square: The means of their squares.
     """
@@ -48,7 +48,7 @@ class HourAverage:
 class History:
     """The averages of one room.
 
-    Feed it what the room says whenever that changes: it holds between two observations.
+    An observation holds until the next one: call ``observe`` whenever the count changes.
     """
 
     def __init__(self) -> None:
@@ -59,10 +59,10 @@ class History:
         self._now: Mapping[str, int] = {}
 
     def observe(self, people: Mapping[str, int] | None, *, wall_ms: int) -> None:
-        """Take note of who is here from now on.
+        """Set the count from now on.
 
         Args:
-            people: People by mood, those without one included; None when nobody knows. That weighs nothing.
+            people: People by mood, those without one included; None while the count is not known, a time that weighs nothing.
             wall_ms: Milliseconds since 1970-01-01 UTC. Time that runs backwards is not counted.
         """
         if self._since_ms is not None:
@@ -76,26 +76,26 @@ class History:
         self._now = {} if people is None else {**people, ALL: sum(people.values())}
 
     def _add(self, hour: int, weight: float) -> None:
-        held = self._weight[hour]
-        share = weight / (held + weight)
+        observed = self._weight[hour]
+        share = weight / (observed + weight)
         mean, square = self._mean[hour], self._square[hour]
         for mood in mean.keys() | self._now.keys():
             people = self._now.get(mood, 0)
             mean[mood] = _moved(mean.get(mood, 0.0), people, share)
             square[mood] = _moved(square.get(mood, 0.0), people**2, share)
-        self._weight[hour] = min(held + weight, WEEKS_MAX)
+        self._weight[hour] = min(observed + weight, WEEKS_MAX)
 
     def average(self, wall_ms: int) -> HourAverage:
-        """Say what is usual at the hour of an instant."""
+        """Return the averages of the hour of the week at a time."""
         hour = hour_of_week(wall_ms)
         return HourAverage(self._weight[hour], dict(self._mean[hour]), dict(self._square[hour]))
 
     def averages(self) -> list[dict[str, Any]]:
-        """List the hours that were ever observed.
+        """Return the averages of the hours that were ever observed.
 
         Returns:
             For each: ``hour`` of the week, ``count``, people by mood in ``moods`` (the unspoken among them),
-            and ``observed_h``, how many hours that rests on.
+            and ``observed_h``, the number of hours observed.
         """
         return [
             {
@@ -109,7 +109,7 @@ class History:
         ]
 
     def encode(self) -> bytes:
-        """Write it as one value for a store."""
+        """Encode it as one value for a store."""
         hours = {
             hour: [self._weight[hour], self._mean[hour], self._square[hour]]
             for hour in range(HOURS)
@@ -119,7 +119,7 @@ class History:
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        """Read it back. What happened since is not observed.
+        """Decode a stored value. The time since then is not observed.
 
         Raises:
             HostError: It is damaged, or of a later version.
@@ -142,7 +142,7 @@ class History:
 
 
 def _moved(mean: float, value: float, share: float) -> float:
-    """Move a mean towards a value that has a share in it."""
+    """Move a mean towards a value by its share."""
     return mean + (value - mean) * share
 
 
@@ -151,7 +151,7 @@ def _amounts(values: Mapping[str, float], most: float) -> dict[str, float]:
 
 
 def _amount(value: float, most: float) -> float:
-    """Take a number from 0 to ``most``; NaN is none."""
+    """Validate a number from 0 to ``most``; NaN is none."""
     if not 0 <= value <= most:
         raise ValueError
     return float(value)

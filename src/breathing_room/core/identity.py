@@ -1,7 +1,7 @@
 """Identity of visitors and connections: a visitor is a keyed hash of its id, a connection an object of the host.
 
-A visitor id is a random value that the client made. Even so it is never stored: a room sees a keyed hash under
-a secret that is drawn afresh every epoch. Once a secret is thrown away, nothing stored can be tied to a visitor.
+A visitor id is a random value that the client made. It is never stored: a room holds only a keyed hash, under
+a secret that is drawn again every epoch. Once a secret is deleted, no stored key can be tied to a visitor.
 """
 
 import hashlib
@@ -9,13 +9,13 @@ from collections.abc import Hashable
 from typing import NewType, TypeAlias
 
 VisitorKey = NewType("VisitorKey", bytes)
-"""A visitor in one room during one epoch, as ``visitor_key`` names it; several connections may be of one visitor."""
+"""A visitor in one room during one epoch: the result of ``visitor_key``. A visitor may have several connections."""
 
 Connection: TypeAlias = Hashable
 """A live socket, named by an object of the host's choice."""
 
 KEY_BYTES = 16
-"""128 bits: a room of 10 million sees two visitors merged with a chance of 1 in 10^25."""
+"""128 bits: in a room of 10 million two visitors have one key with a probability of 1 in 10^25."""
 
 SECRET_BYTES = 32
 

@@ -1,4 +1,4 @@
-"""Leases in columns: how they are handed over, at rest in a snapshot or on their way to another machine."""
+"""Leases in columns: their form in a snapshot, and when they are sent to another machine."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ SUSPECT: Final = 1
 """Flag of a suspect lease: its connection broke, or it is left from before a restart, and nothing was received since."""
 
 RESTORED: Final = 2
-"""Flag of a silent lease that is left from before a restart."""
+"""Flag of a suspect lease that is left from before a restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +21,8 @@ class Leases:
         keys: The visitors' keys, one after another.
         mood_of: One byte each: an index into the declared moods; one past the last: unspoken.
         flags: One byte each, of SUSPECT and RESTORED.
-        left_ms: What was left of each; of those that have lapsed, how long ago that was.
-        tickets: Each one's ticket times TICKETS of ``tickets.py``; empty for people on sockets.
+        left_ms: The time left of each lease; of expired ones, how long ago they expired.
+        tickets: Each one's ticket times TICKETS of ``tickets.py``; empty for the leases of connections.
     """
 
     keys: bytes = b""
@@ -35,7 +35,7 @@ class Leases:
         return len(self.mood_of)
 
     def __iter__(self) -> Iterator[tuple[VisitorKey, int, int, int]]:
-        """Go through keys, moods, flags and what is left."""
+        """Yield the key, mood, flags and time left of each lease."""
         for index, (mood, flags, left_ms) in enumerate(
             zip(self.mood_of, self.flags, self.left_ms, strict=True)
         ):

@@ -7,13 +7,13 @@ connection that ends without a leave shortens it to ``grace_ms``, since most of 
 of leases: nothing is counted up and down.
 
 A member is *suspect* while the lease goes on without a connection: the connection ended, or the room was restored from a snapshot and
-the visitor was not seen since (*restored*). Suspects are counted, and the interval says what they leave open.
+the visitor did not come back since (*restored*). Suspects are counted in ``high`` and not in ``low``.
 
 Leases are renewed far more often than they end, so a renewal moves no deadline: the deadline stays where it was, and when it comes
-the lease is looked at (``deadlines.py``). On a host that reports every disconnect an open connection needs no heartbeat
+the lease is checked (``deadlines.py``). On a host that reports every disconnect an open connection needs no heartbeat
 (``connection_is_lease``): it *is* the lease, and only those of suspects end by time.
 
-Every method is of constant cost. Sums by mood are kept beside the leases, so that a summary does not look at any member.
+Every method is of constant cost. Sums by mood are kept beside the leases, so that a summary visits no member.
 """
 
 from collections.abc import Iterator
@@ -93,11 +93,11 @@ class Members:
         return visitor in self._by_visitor
 
     def get(self, visitor: VisitorKey) -> Member | None:
-        """Find a member by visitor; to be read only."""
+        """Return the member of a visitor, to be read only."""
         return self._by_visitor.get(visitor)
 
     def by_connection(self, connection: Connection) -> Member | None:
-        """Find the member behind a connection; to be read only."""
+        """Return the member behind a connection, to be read only."""
         return self._by_connection.get(connection)
 
     @property
@@ -107,7 +107,7 @@ class Members:
 
     @property
     def next_at_ms(self) -> int | None:
-        """When ``expire`` has something to look at, None for never."""
+        """When to call ``expire``, None for never."""
         return self._deadlines.next_at_ms
 
     def leases(self, now_ms: int, *, connected: bool = True) -> Leases:
@@ -146,7 +146,7 @@ class Members:
         if member is None or not (self._connection_is_lease or member.expires_at_ms > now_ms):
             return
         if len(member.connections) >= self._config.connections_per_visitor_max:
-            raise ClientError("too_many_sockets", "this visitor has too many sockets open", status=429)
+            raise ClientError("too_many_sockets", "this visitor has too many connections open", status=429)
 
     def join(self, connection: Connection, visitor: VisitorKey, mood: int | None, *, now_ms: int) -> None:
         """Add a connection, and with the first of a visitor the member.
@@ -180,7 +180,7 @@ class Members:
         self.changes += 1
 
     def renew(self, member: Member, *, now_ms: int) -> None:
-        """Renew a lease, and end the suspicion: there was a heartbeat, or something else of the visitor."""
+        """Renew a lease and clear its suspicion, after a heartbeat or any other message of the visitor."""
         self._confirm(member)
         member.expires_at_ms = quantize(now_ms + self._config.lease_ms)
         if self._connection_is_lease:
@@ -268,7 +268,7 @@ class Members:
             self._deadlines.put(member, member.expires_at_ms)
 
     def reconnect(self, connection: Connection, visitor: VisitorKey) -> None:
-        """Give an admitted member a connection that stayed open meanwhile. That of a visitor without a lease is left out."""
+        """Attach a connection that stayed open to an admitted member. That of a visitor without a lease is left out."""
         member = self._by_visitor.get(visitor)
         if member is not None:
             self._attach(connection, member)

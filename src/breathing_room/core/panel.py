@@ -1,25 +1,25 @@
-"""The panel: people without a connection, counted from those of them who are asked to report.
+"""The panel: visitors without a connection, counted from those of them who are asked to report.
 
 Theory of operation
 -------------------
-Every visitor holds a ticket (``tickets.py``), the room announces a rate (``rate.py``), and whoever's ticket is below the rate
-reports: on coming, on a change of mood, on going, and otherwise rarely. A report whose ticket is not below the rate is
-answered and forgotten, so a surge leaves nothing behind. Those that are kept are *seats*: leases, about as many as the
-panel is meant to have, however large the crowd.
+Every visitor holds a ticket (``tickets.py``), the room publishes a rate (``rate.py``), and the visitors whose tickets are below the rate
+report: when they come, on a change of mood, when they leave, and otherwise rarely. A report whose ticket is not below the rate is
+answered and not kept, so a surge leaves nothing behind. Each visitor whose reports are kept has a *seat*: a lease. There are about as many
+as ``panel_size``, however large the crowd.
 
-Seats below theta are counted; the others wait until everybody has heard of the rate that let them in. The estimate of
-``estimate/panel.py`` needs to know how many leases end in silence; they are counted over a window of a few leases, in
-which a visitor who comes back after all is forgiven.
+Seats below theta are counted; the others wait until every client knows the rate that admitted them. The estimate of
+``estimate/panel.py`` needs the rate at which leases expire; expiries are counted over a window of a few leases, and the expiry of a
+visitor who comes back after all is not counted.
 
-Who forges reports chooses the ids, and with them the tickets. So one address prefix fills no more than
-``prefix_seats_max`` seats. Those beyond are *capped*: they are kept, so that an operator sees what the count would be with
-them, but they are not counted, do not move the rate, and leave no ghosts. There are never more of them than seats that the
-panel is meant to have; further ones are refused, and a seat that moves to such a prefix is removed. (Seats do move: they
+A sender of forged reports chooses the ids, and with them the tickets. So one address prefix fills no more than
+``prefix_seats_max`` seats. Seats beyond are *over quota*: they are kept, so that an operator sees what the count would be with
+them, but they are not counted, do not move the rate, and leave no ghosts. There are never more of them than ``panel_size``;
+further ones are rejected, and a seat that moves to such a prefix is removed. (Seats do move: they
 have no prefix after a restart, and another one when the address or the key of the hashes changes.) When a counted seat of
-a prefix goes, a capped one takes its place. Prefixes are hashes that mean something in this process only, so they are in
-no snapshot, and neither are the over_quota.
+a prefix is removed, one over quota takes its place. Prefixes are hashes that are valid in this process only, so they are in
+no snapshot, and neither are the seats over quota.
 
-Work per report is constant. A change of theta looks at every seat once; it is rare, and seats are few by design.
+Work per report is constant. A change of theta visits every seat once; it is rare, and seats are few by design.
 """
 
 from collections.abc import Container, Sequence
@@ -43,11 +43,11 @@ from breathing_room.core.rate import Rate
 from breathing_room.core.snapshot import PanelSnapshot
 from breathing_room.core.tickets import TICKETS
 
-# Silent expiries are counted over this many leases: the more, the better known their rate; the fewer, the sooner it
+# Expiries are counted over this many leases: the more, the better known their rate; the fewer, the sooner it
 # follows a change.
 WINDOW_LEASES: Final = 4
 
-# Reports that arrive are averaged over this time before they are held against the budget of a day.
+# Reports that arrive are averaged over this time before they are compared with the budget of a day.
 ARRIVALS_MS: Final = 600_000
 
 
@@ -58,13 +58,13 @@ class Seat:
         key: The visitor's key.
         ticket: In [0, 1).
         mood: An index into the declared moods; one past the last: unspoken.
-        prefix: The seats of the address prefix that it reported from last; None where no cap applies.
-        over_quota: Whether it is one too many of them.
-        was_over_quota: Whether it ever was. It was not counted all the time, so its silent end would speak of too many ghosts.
-        suspect: Whether no report came within one beat.
-        restored: Whether it is left from before a restart; restored seats are silent.
+        prefix: The seats of the address prefix that it reported from last; None where no quota applies.
+        over_quota: Whether it is beyond the quota of its prefix.
+        was_over_quota: Whether it ever was. Then it was not counted all the time, so its expiry would stand for too many ghosts.
+        suspect: Whether its heartbeat is overdue.
+        restored: Whether it is left from before a restart; restored seats are suspect.
         expires_at_ms: The end of the lease.
-        due_at_ms: The agenda's.
+        due_at_ms: The deadline queue's.
     """
 
     __slots__ = (
@@ -99,8 +99,8 @@ class PrefixSeats:
 
     Attributes:
         prefix: Its hash.
-        counted: How many are not over_quota.
-        over_quota: Those that are, the longest waiting first: the keys of a dict.
+        counted: The number of seats within the quota.
+        over_quota: The seats beyond it, the longest waiting first: the keys of a dict.
     """
 
     prefix: bytes
@@ -120,7 +120,7 @@ class Panel:
         config: How the room works.
         moods_count: Declared moods, and one for the unspoken.
         now_ms: The room's time. Every later time given is at least as late.
-        paced: Whether the rate is set from outside, by ``pace``.
+        rate_is_shared: Whether the rate is set for several panels together, by ``set_rate``.
     """
 
     def __init__(
@@ -139,16 +139,16 @@ class Panel:
         self._over_quota_count = 0
         self._over_quota_counted = 0
         self.rejected_count = 0
-        """Reports that were refused, in all, since their prefix had its share and there were too many capped seats already."""
-        nobody = (0,) * moods_count
-        self._empty = PanelSums(tally=nobody, restored_tally=nobody)
+        """Reports that were rejected, in all: their prefix was at its quota, and there were as many seats over quota as are kept."""
+        empty = (0,) * moods_count
+        self._empty = PanelSums(tally=empty, restored_tally=empty)
         self._tally = [0] * moods_count
         self._counted = 0
         self._suspect_count = 0
         self._restored_count = 0
         self._restored_tally = [0] * moods_count
         self._restored_counted = 0
-        # Leases that ended in silence within the window, the oldest first: when, and with which ticket.
+        # Leases that expired within the window, the oldest first: when, and with which ticket.
         self._expired: dict[VisitorKey, tuple[int, float]] = {}
         self._expired_counted = 0
         self._arrivals_per_ms = 0.0
@@ -158,12 +158,12 @@ class Panel:
 
     @property
     def rate(self) -> float:
-        """The share of visitors who are asked to report."""
+        """The share of visitors without a connection who are asked to report."""
         return self._rate.current
 
     @property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """The rate in force, and those that somebody may still act on, each with the time until when."""
+        """The rate in force, and those that a client may still act on, each with the time until which it may."""
         return self._rate.rates
 
     @property
@@ -173,37 +173,37 @@ class Panel:
 
     @property
     def theta(self) -> float:
-        """The lowest rate that anybody may still be acting on: seats below it are counted."""
+        """The lowest rate that a client may still act on: seats below it are counted."""
         return self._theta
 
     @property
     def seat_count(self) -> int:
-        """Leases held of those who are counted, or will be when theta has risen."""
+        """Seats that are counted, or will be when theta has risen."""
         return len(self._seats) - self._over_quota_count
 
     @property
     def over_quota_count(self) -> int:
-        """Leases held beyond what their prefix may have."""
+        """Seats over quota."""
         return self._over_quota_count
 
     @property
     def largest_prefix_seats(self) -> int:
-        """Leases of the address prefix that has most of them, capped ones included."""
+        """Seats of the address prefix that has most of them, those over quota included."""
         return max((prefix.seats for prefix in self._prefixes.values()), default=0)
 
     def largest_prefixes(self, most: int) -> list[tuple[bytes, int]]:
-        """List the address prefixes with most leases, capped ones included: hashes, and how many each has."""
+        """Return the address prefixes with most seats, those over quota included: hashes, and how many each has."""
         by_seats = sorted(self._prefixes.values(), key=lambda prefix: prefix.seats, reverse=True)
         return [(prefix.prefix, prefix.seats) for prefix in by_seats[:most]]
 
     @property
     def prefix_seats_max(self) -> int:
-        """How many seats of one prefix are counted."""
+        """The quota of one prefix."""
         return self._config.prefix_seats_max or max(64, self._config.panel_size // 10)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody reports and everybody would: then the estimate is nobody, and certain."""
+        """Whether there is no seat while every visitor is asked: then the estimate is exactly 0."""
         return not self._seats and self._theta == 1.0
 
     @property
@@ -216,7 +216,7 @@ class Panel:
         return min((time for time in times if time is not None), default=None)
 
     def holds(self, visitor: VisitorKey) -> bool:
-        """Tell whether a visitor has a seat."""
+        """Return whether a visitor has a seat."""
         return visitor in self._seats
 
     @property
@@ -225,9 +225,9 @@ class Panel:
         return self._tally
 
     def sums(self, now_ms: int) -> PanelSums:
-        """Put down what an estimate needs to know."""
+        """Return the sums from which an estimate follows."""
         if not (self._seats or self._expired) and self._theta == self._rate.current == 1.0:
-            return self._empty  # A join over a socket makes nothing anew.
+            return self._empty  # A join over a connection pays for no new object.
         return PanelSums(
             tally=tuple(self._tally),
             restored_tally=tuple(self._restored_tally),
@@ -246,7 +246,7 @@ class Panel:
         return crowd_estimate(self.sums(now_ms), ghost_ms=self._config.ghost_ms)
 
     def raw_estimate(self, now_ms: int) -> Estimate:
-        """Estimate what the crowd would be if no prefix were over_quota: for the operator, who should see both."""
+        """Estimate the crowd without quotas, for the operator."""
         ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
         seats = self._counted + self._over_quota_counted
         if self._counted:
@@ -254,7 +254,7 @@ class Panel:
         return panel_estimate(seats, min(ghosts, seats), self._theta, ghost_ms=ghost_ms, window_ms=window_ms)
 
     def standard_error(self, people: float, now_ms: int) -> float:
-        """Say how well a crowd of so many can be known now, in people."""
+        """Return the standard error of a crowd of so many people now, in people."""
         ghosts, ghost_ms, window_ms = self._ghosts(now_ms)
         variance = panel_variance(
             people * self._theta, ghosts, self._theta, ghost_ms=ghost_ms, window_ms=window_ms
@@ -262,13 +262,13 @@ class Panel:
         return sqrt(variance) / self._theta
 
     def _ghosts(self, now_ms: int) -> tuple[float, float, float]:
-        """Expect ghosts; return how many, for how long each is one, and the window in which that was seen."""
+        """Return the expected ghosts, for how long each is one, and the window of expiries."""
         ghost_ms, window_ms = self._config.ghost_ms, self._observed_ms(now_ms)
         ghosts = expected_ghosts(self._expired_counted, ghost_ms=ghost_ms, window_ms=window_ms)
         return ghosts, ghost_ms, window_ms
 
     def _observed_ms(self, now_ms: int) -> int:
-        """For how long expiries were counted; before a whole lease is over there can be none."""
+        """Return for how long expiries were counted; before a whole lease is over there can be none."""
         lease_ms = self._config.heartbeat_lease_ms
         return max(lease_ms, min(self._window_ms, now_ms - self._since_ms - lease_ms))
 
@@ -277,18 +277,17 @@ class Panel:
     def report(
         self, visitor: VisitorKey, ticket: float, mood: int | None, now_ms: int, prefix: bytes | None = None
     ) -> bool:
-        """Take a report: renew the lease of a seat, or give the visitor one.
+        """Apply a report: renew the lease of a seat, or give the visitor one.
 
         Args:
             visitor: Whose.
             ticket: In [0, 1).
-            mood: None says nothing about it.
+            mood: None leaves it as it is.
             now_ms: The room's time.
-            prefix: Which address prefix it came from; None where no cap applies.
+            prefix: Which address prefix it came from; None where no quota applies.
 
         Returns:
-            Whether the panel changed. If not, the visitor is not in the sample, or is a newcomer of a prefix that has more
-            than its share.
+            Whether the panel changed. If not, the visitor is not in the sample, or is new and its prefix is at its quota.
         """
         if ticket >= self._rate.current:
             return False
@@ -300,7 +299,7 @@ class Panel:
             seat = self._add(visitor, ticket, prefix)
         elif prefix != (seat.prefix and seat.prefix.prefix):
             self._detach(seat)
-            if not self._has_place(prefix):  # As for a newcomer, or moves would get around the bound.
+            if not self._has_place(prefix):  # As for a new seat, or moves would get around the quota.
                 self.rejected_count += 1
                 self._remove_seat(seat)
                 return True
@@ -322,7 +321,7 @@ class Panel:
         """Act on a rate that was set for several panels of one room together.
 
         Args:
-            rates: The rate in force, and those that somebody may still act on, each with the time until when.
+            rates: The rate in force, and those that a client may still act on, each with the time until which it may.
             changed_at_ms: When it last changed.
             now_ms: The room's time.
         """
@@ -339,7 +338,7 @@ class Panel:
         return seat is not None
 
     def expire(self, now_ms: int) -> bool:
-        """Look after every lease, rate and expiry whose time has come; return whether anything changed."""
+        """Check every lease, rate and expiry that is due; return whether anything changed."""
         changed = False
         check_at_ms = self._rate.next_at_ms
         for seat, at_ms in self._deadlines.pop_due(now_ms):
@@ -368,15 +367,15 @@ class Panel:
         if self._rate.theta(now_ms) != self._theta:
             self._recount(now_ms)
             changed = True
-        # A place on the agenda at which nothing was due is no reason to look at the rate: who slept has no such places.
+        # An entry of the queue without a due item is no reason to check the rate: a resumed panel has no such entries.
         if changed or (check_at_ms is not None and check_at_ms <= now_ms):
             changed |= self._adjust_rate(now_ms)
         return changed
 
-    # --- Rest -------------------------------------------------------------------------------------------------
+    # --- Snapshots --------------------------------------------------------------------------------------------
 
     def snapshot(self, now_ms: int) -> PanelSnapshot:
-        """Take everything down."""
+        """Return everything to go on with."""
         seats = [seat for seat in self._seats.values() if not seat.over_quota]
         expired = self._expired.values()
         return PanelSnapshot(
@@ -402,7 +401,7 @@ class Panel:
         )
 
     def resume(self, snapshot: PanelSnapshot, *, now_ms: int) -> None:
-        """Go on after a sleep as if there had been none; the panel is new."""
+        """Go on after hibernation; the panel is new."""
         self._since_ms = snapshot.since_ms
         self._arrivals_per_ms = snapshot.arrivals_per_ms
         self._arrived_at_ms = snapshot.arrived_at_ms
@@ -416,10 +415,10 @@ class Panel:
     def restore(
         self, snapshot: PanelSnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
     ) -> None:
-        """Begin again after a restart: seats keep what is left of their leases, and are silent until heard from.
+        """Go on after a restart: seats keep what is left of their leases, and are suspect until they report.
 
-        Clients go on acting on the rate that they saw, so that is kept too. How many leases end in silence is
-        learned anew, since most of the restored end so for another reason.
+        Clients go on acting on the rate that they know, so that is kept too. The rate of expiries is
+        learned again, since most restored leases expire for another reason.
         """
         self._rate.resume(snapshot.rates, snapshot.changed_at_ms, now_ms)
         for (key, mood, _, left_ms), ticket in zip(snapshot.seats, snapshot.seats.tickets, strict=True):
@@ -429,7 +428,7 @@ class Panel:
         self._recount(now_ms)
 
     def add_seats(self, seats: Leases, counted: Container[VisitorKey], now_ms: int) -> None:
-        """Take over the seats of another panel under the same rate, with what is left of their leases.
+        """Add the seats of another panel under the same rate, with what is left of their leases.
 
         Args:
             seats: Those seats.
@@ -442,7 +441,7 @@ class Panel:
         self._recount(now_ms)
 
     def _admit(self, key: VisitorKey, ticket: float, mood: int, flags: int, expires_at_ms: int) -> None:
-        """Take in a seat of a snapshot."""
+        """Add a seat of a snapshot."""
         seat = self._seats[key] = Seat(key, ticket, mood)
         seat.suspect = bool(flags & SUSPECT)
         seat.restored = bool(flags & RESTORED)
@@ -454,7 +453,7 @@ class Panel:
     # --- Inside -----------------------------------------------------------------------------------------------
 
     def _overdue_at_ms(self, seat: Seat) -> int:
-        """When a report of somebody who is not silent falls due."""
+        """Return when the next heartbeat of a seat is overdue."""
         return quantize(seat.expires_at_ms - self._config.heartbeat_lease_ms + self._config.fresh_ms)
 
     def _add(self, visitor: VisitorKey, ticket: float, prefix: bytes | None) -> Seat:
@@ -473,7 +472,7 @@ class Panel:
         seat.due_at_ms = NO_DEADLINE
 
     def _weigh(self, seat: Seat, weight: int) -> None:
-        """Count a seat in or out, if it is one that counts."""
+        """Add a seat to the tallies, or subtract it."""
         if seat.ticket >= self._theta:
             return
         if seat.over_quota:
@@ -486,7 +485,7 @@ class Panel:
             self._restored_counted += weight
 
     def _confirm(self, seat: Seat) -> None:
-        """Clear the silent and restored flags of a seat, as `Members` does for a lease."""
+        """Clear the suspect and restored flags of a seat, as `Members` does for a lease."""
         self._suspect_count -= seat.suspect
         if seat.restored:
             self._weigh(seat, -1)
@@ -498,14 +497,14 @@ class Panel:
     # --- Prefixes ---------------------------------------------------------------------------------------------
 
     def _has_place(self, prefix: bytes | None) -> bool:
-        """Tell whether anything is kept of another visitor of a prefix."""
+        """Return whether a new seat of a prefix would be kept."""
         if prefix is None or self._over_quota_count < self._config.panel_size:
             return True
         seats = self._prefixes.get(prefix)
         return seats is None or seats.counted < self.prefix_seats_max
 
     def _attach(self, seat: Seat, prefix: bytes | None) -> None:
-        """Hold a seat against the prefix that it reported from."""
+        """Count a seat against the prefix that it reported from."""
         if prefix is None:
             return
         seat.prefix = self._prefixes.get(prefix) or self._prefixes.setdefault(prefix, PrefixSeats(prefix))
@@ -516,7 +515,7 @@ class Panel:
             self._set_over_quota(seat, over_quota=True)
 
     def _detach(self, seat: Seat) -> None:
-        """Let go of a seat's prefix; whoever waited longest there takes its place."""
+        """Remove a seat from its prefix; the longest waiting seat over quota takes its place."""
         prefix, seat.prefix = seat.prefix, None
         if prefix is None:
             return
@@ -540,7 +539,7 @@ class Panel:
         self._over_quota_count += 1 if over_quota else -1
 
     def _clear_expiry(self, visitor: VisitorKey) -> None:
-        """Forget that a lease ended in silence."""
+        """Remove a visitor from the expired leases."""
         _, ticket = self._expired.pop(visitor, (0, 1.0))
         self._expired_counted -= ticket < self._theta
 
@@ -548,7 +547,7 @@ class Panel:
         return self._arrivals_per_ms * exp((self._arrived_at_ms - now_ms) / ARRIVALS_MS)
 
     def _adjust_rate(self, now_ms: int) -> bool:
-        """Let the rate follow the seats and the reports; those who need not report any more lose their seats.
+        """Adjust the rate to the seats and the reports; seats that are not below it any more are removed.
 
         Returns:
             Whether the rate changed.
@@ -557,20 +556,20 @@ class Panel:
         before = self._rate.current
         changed = self._rate.adjust(self.seat_count, share, now_ms)
         if changed:
-            # What arrives goes by the rate. If the average had to find that out by itself, it would hold the reports
-            # of a surge against the few who are asked after it.
+            # Arrivals are proportional to the rate. An average that adapted by itself would charge the reports of a
+            # surge to the few visitors who are asked after it.
             self._arrivals_per_ms *= self._rate.current / before
             self._remove_unsampled(now_ms)
         return changed
 
     def _remove_unsampled(self, now_ms: int) -> None:
-        """Those who need not report any more lose their seats."""
+        """Remove the seats that are not below the rate."""
         for seat in [seat for seat in self._seats.values() if seat.ticket >= self._rate.current]:
             self._remove_seat(seat)
         self._recount(now_ms)
 
     def _recount(self, now_ms: int) -> None:
-        """Count those seats and expiries that lie below another theta."""
+        """Compute the tallies of seats and expiries below a new theta."""
         self._theta = self._rate.theta(now_ms)
         self._tally = [0] * len(self._tally)
         self._restored_tally = [0] * len(self._tally)

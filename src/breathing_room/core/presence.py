@@ -1,4 +1,4 @@
-"""What everybody is told: how many are here, how they feel, and how we know."""
+"""The presence: what is published of a room. How many people are here, how they feel, and how that is known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ Interval: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a presence says of the people.
+    """The counts of a presence.
 
     Attributes:
         count: How many, or None.
         low: The lower end of the interval.
         high: The upper end, or None.
-        method: How we know.
-        cells: By mood, the unspoken last; None for moods that are too small to be told apart.
+        method: How the count was obtained.
+        cells: By mood, the unspoken last; None for moods that are merged because they are too small.
         sample_rate: The share of visitors without a connection who are asked to report, above 0 and up to 1.
     """
 
@@ -34,15 +34,15 @@ class Counts:
 
 
 def merge_cells(cells: Sequence[Interval], min_cell_size: int) -> tuple[Interval | None, ...]:
-    """Take out the moods of so few people that they might be recognised.
+    """Suppress the moods of so few people that these might be recognized.
 
-    Whoever knows the count can subtract what is published from it. So at least two moods are taken out, and with them as
+    A reader who knows the count can subtract what is published from it. So at least two moods are suppressed, and with them as
     many of the next larger ones as it takes until they are ``min_cell_size`` people together; and if there are not that many
     people at all, every mood is.
 
     Args:
         cells: By mood.
-        min_cell_size: The fewest people that a published mood may have; 0 takes out nothing.
+        min_cell_size: The fewest people that a published mood may have; 0 suppresses nothing.
 
     Returns:
         The cells, None in place of those that are merged.
@@ -73,17 +73,17 @@ class Presence:
         high: Its upper end, or None when it is not known.
         method: How the count was obtained.
         sample_rate: The share of visitors who are asked to report, above 0 and up to 1.
-        epoch: The number of the day (or whatever the server's epoch is) under which new visitors draw their tickets.
-        moods: People by mood, every declared mood in the declared order. None for a mood that has fewer people than the room
-            tells apart, and for those that it is merged with.
+        epoch: The number of the epoch, by default the day, under which new visitors draw their tickets.
+        moods: People by mood, every declared mood in the declared order. None for a mood with fewer people than ``min_cell_size``,
+            and for those that it is merged with.
         unspoken: People who named no mood, or None likewise. With the moods it sums to the count, or while that is
             None to the people known of; the merged ones are the rest.
         mood_intervals: For every mood and ``unspoken``, the ends of its 95 % interval, the upper one None where it is not known;
             None where the mood is merged.
         label: The count rounded to its own precision, for people to read.
         as_of_ms: When this was true, milliseconds since 1970-01-01 UTC.
-        stale_after_ms: How long it may be shown as live by whoever has no live connection.
-        poll_ms: When a polling client should ask again.
+        stale_after_ms: How long a client without a live connection may show it as live.
+        poll_ms: The time between two polls of a client.
     """
 
     room: str
@@ -112,7 +112,7 @@ class Presence:
 
 
 def precision(low: int, high: int) -> int:
-    """Find the step that a count with this interval is rounded to.
+    """Return the step that a count with this interval is rounded to.
 
     Returns:
         The largest of 1, 2, 5, 10, 20, 50, … that is at most half the interval's width; at least 1. The
@@ -128,9 +128,9 @@ def precision(low: int, high: int) -> int:
 
 
 def read_label(count: int | None, low: int, high: int | None, *, shown: int | None) -> tuple[str, int | None]:
-    """Say a count as people read it: rounded to its own precision, and not jittering.
+    """Return the label of a count: rounded to its own precision, with hysteresis.
 
-    A count that wanders about the border of two steps would flip the label with every person. So the shown figure
+    A count near the border of two steps would flip the label with every visitor. So the shown figure
     stays until the count is three quarters of a step away from it; half a step would be plain rounding.
 
     Args:
@@ -150,7 +150,7 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
     else:
         figure = (count + step // 2) // step * step
     if figure == 0:
-        figure = count  # Whoever reads it is here: a crowd is never rounded away.
+        figure = count  # A crowd is never rounded to 0: its reader is in it.
     # Rounding may leave an interval that begins or ends near the count; it holds two steps, so one back is inside.
     if figure > high:
         figure -= step
@@ -162,13 +162,13 @@ def read_label(count: int | None, low: int, high: int | None, *, shown: int | No
 def describe(
     room: str, config: RoomConfig, counts: Counts, *, at_ms: int, label_shown: int | None
 ) -> Presence:
-    """Put facts into the shape in which they are published.
+    """Return the presence of counts.
 
     Args:
         room: The room's name.
         config: How it works.
-        counts: What is said of the people.
-        at_ms: When that was true.
+        counts: The counts.
+        at_ms: Their time.
         label_shown: The figure that the label shows now, or None.
     """
     label, _ = read_label(counts.count, counts.low, counts.high, shown=label_shown)

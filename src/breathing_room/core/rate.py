@@ -1,22 +1,22 @@
-"""The rate: which share of the visitors is asked to report.
+"""The rate: the share of visitors without a connection who are asked to report.
 
-Intuition: a number, not a rate. The error of an estimate depends on how many answer, so as many are asked as make about
-``panel_size`` seats, and everybody while the crowd is smaller than that.
+Intuition: the error of an estimate depends on the number of reports, not on their share. So as many visitors are asked as make about
+``panel_size`` seats, and all of them while the crowd is smaller than that.
 
-Rules. Down at once: a surge must not be let in for the sake of calm. Up only when the last change has settled, and no
+Rules. The rate falls at once, since a surge must be stopped. It rises only when the last change has settled, and no
 further than the upper end of what the seats allow: few of them may stand for many people by chance, none at all for up
-to four over the rate. So a crowd that went leaves a rate that recovers in two or three steps, and a surge does not follow. In
-between the rate stays, since an announced rate is cached: it is moved only when the seats are further from their number
+to four over the rate. So after a crowd has left, the rate recovers in two or three steps, and no surge follows. In
+between the rate stays, since a published rate is cached: it is moved only when the number of seats is further from ``panel_size``
 than chance explains (four standard deviations).
 
-While not everybody is asked, the seats are looked at regularly, and not only when one reports: if nobody is left to
+While only a sample is asked, the seats are checked regularly, and not only on a report: without any visitor left to
 report, nothing else would ever raise the rate again.
 
-A rise costs a little bias. It comes when few answer; those then count less beside the newly asked, so an estimate that was too low by
-chance is mended, and one that was too high is not. That adds about ``1 / panel_size`` of the crowd, and fades as stays end.
+A rise costs a little bias. It comes when few report; those then weigh less beside the newly asked, so an estimate that was too low by
+chance is corrected, and one that was too high is not. That adds about ``1 / panel_size`` of the crowd, and fades as visits end.
 
-What was announced goes on being acted on for a while: caches serve it, tabs sleep. ``theta`` is the lowest rate that anybody
-may still be acting on, so everybody whose ticket lies below it has been asked, whichever rate they saw.
+Clients go on acting on a published rate for a while: caches serve it, tabs are suspended. ``theta`` is the lowest rate that a client
+may still act on, so every visitor whose ticket lies below it has been asked, whichever rate it knows.
 """
 
 from collections import deque
@@ -38,14 +38,14 @@ def rounded(rate: float) -> float:
 
 
 class Rate:
-    """The rate in force, and those that are still on their way.
+    """The rate in force, and earlier ones that clients may still act on.
 
     Args:
         panel_size: Seats to aim at.
-        rate_propagation_ms: How long after an announcement somebody may still act on the one before: the lifetime in caches,
+        rate_propagation_ms: How long after a change a client may still act on the rate before: the lifetime in caches,
             stale-while-revalidate included, and the longest poll.
         now_ms: Since when it holds.
-        paced: Whether it is set from outside, by ``wake``, and follows nothing.
+        is_shared: Whether it is set from outside, by ``resume``, and never adjusts itself.
     """
 
     def __init__(
@@ -57,48 +57,48 @@ class Rate:
         self.current = 1.0
         self.changed_at_ms = now_ms
         self._checked_at_ms = now_ms
-        # Rates that were replaced, each with the time until which somebody may still act on it.
+        # Rates that were replaced, each with the time until which a client may still act on it.
         self._before: deque[tuple[int, float]] = deque()
 
     @property
     def seats_max(self) -> float:
-        """More seats than chance explains."""
+        """The largest number of seats that chance explains."""
         return self.panel_size + 4 * sqrt(self.panel_size)
 
     @property
     def seats_min(self) -> float:
-        """Fewer seats than chance explains; of a small panel, for which that would be none, a quarter."""
+        """The smallest number of seats that chance explains; of a small panel, for which that would be none, a quarter."""
         return max(self.panel_size - 4 * sqrt(self.panel_size), self.panel_size / 4)
 
     def theta(self, now_ms: int) -> float:
-        """The lowest rate that anybody may still be acting on."""
+        """Return the lowest rate that a client may still act on."""
         while self._before and self._before[0][0] <= now_ms:
             self._before.popleft()
         return min(self.current, *(rate for _, rate in self._before)) if self._before else self.current
 
     @property
     def next_at_ms(self) -> int | None:
-        """When theta may rise by itself or the seats should be looked at, None for never."""
+        """When theta may rise by itself or the seats should be checked, None for never."""
         times = [self._before[0][0]] if self._before else []
         if self.current < 1.0 and not self.is_shared:
-            looks = max(2, (self._checked_at_ms - self.changed_at_ms) // self.rate_propagation_ms + 1)
-            times.append(self.changed_at_ms + looks * self.rate_propagation_ms)
+            checks = max(2, (self._checked_at_ms - self.changed_at_ms) // self.rate_propagation_ms + 1)
+            times.append(self.changed_at_ms + checks * self.rate_propagation_ms)
         return min(times, default=None)
 
     @property
     def rates(self) -> tuple[tuple[int, float], ...]:
-        """The current rate, and those that somebody may still act on, each with the time until when."""
+        """The current rate, and those that a client may still act on, each with the time until which it may."""
         return ((0, self.current), *self._before)
 
     def resume(self, rates: tuple[tuple[int, float], ...], changed_at_ms: int, now_ms: int) -> None:
-        """Go on with ``rates`` as another had them."""
+        """Go on with the rates of a snapshot or of another replica."""
         (_, self.current), *before = rates
         self._before = deque(before)
         self.changed_at_ms = changed_at_ms
         self._checked_at_ms = now_ms
 
     def adjust(self, seats: int, reports_share: float, now_ms: int) -> bool:
-        """Look at the panel, and announce another rate if need be.
+        """Adjust the rate to the panel.
 
         Args:
             seats: Live leases with a ticket below the current rate.

@@ -1,13 +1,13 @@
-"""How many reports a room takes on one server: what comes over it is shed, never queued.
+"""The rate limit of reports of a room on one server: a token bucket. Reports over it are rejected, never queued.
 
-The bucket holds tokens, fills by itself, and every report that is kept costs one. It sits between the ticket and the room:
+Tokens are added at a constant rate, and every report that is kept takes one. The bucket stands between the ticket and the room:
 
-- A report outside the sample costs no token beyond the request itself. Its answer is the rate, and whoever has heard the rate
-  does not report again; refused, it would only come back.
-- A report in the sample is what costs work: a hash, a lease, an estimate, a share of the next snapshot. Over the
-  budget it is refused before any of that. Its client polls before it tries again (``core/client_rules/polling.py``) and
-  then hears of the rate, which has fallen meanwhile.
-- A goodbye is never shed: it makes room.
+- A report outside the sample takes no token. Its answer holds the rate, and a client that knows the rate
+  does not report again; rejected, it would only try again.
+- A report in the sample is what costs work: a hash, a lease, an estimate, a share of the next snapshot. Without a token
+  it is rejected before any of that. Its client polls before it tries again (``core/client_rules/polling.py``) and
+  then reads the rate, which has fallen meanwhile.
+- A leave is never rejected: it removes a lease.
 
 Why the defaults: a panel of n sends about n / 165 reports a second (208,000 a day for 400), so a quarter of it is forty times as
 many. When a crowd of N comes all at once, about ``n (1 + ln(N / n))`` of its reports fall into the sample before the rate has
@@ -20,25 +20,25 @@ from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ClientError
 
 PANEL_MIN: Final = 100
-"""A panel that is smaller than this costs a machine nothing: it has the budget of one of this size."""
+"""A smaller panel costs next to nothing: its limits are those of this size."""
 
 RETRY_S_MAX: Final = 30
 
 OVER_BUDGET: Final = "over_budget"
-"""The code of the refusal."""
+"""The code of the error."""
 
 
 class TokenBucket:
-    """The tokens of one room.
+    """The token bucket of one room.
 
     Args:
         config: How the room works.
         now_ms: The host's time. Every later time given is at least as late.
 
     Attributes:
-        per_s: Tokens that come in a second.
-        burst: Tokens that it holds at most.
-        retry_after_s: When to come again: half of the bucket is full by then.
+        per_s: Tokens added in a second.
+        burst: The most tokens that it holds.
+        retry_after_s: When to try again: half of the bucket is full by then.
     """
 
     __slots__ = ("_as_of_ms", "_tokens", "burst", "per_s", "retry_after_s")
@@ -57,8 +57,8 @@ class TokenBucket:
         Raises:
             ClientError: ``over_budget``: there is none.
         """
-        came = max(0, now_ms - self._as_of_ms) * self.per_s / 1_000
-        self._tokens = min(self._tokens + came, self.burst)
+        added = max(0, now_ms - self._as_of_ms) * self.per_s / 1_000
+        self._tokens = min(self._tokens + added, self.burst)
         self._as_of_ms = now_ms
         if self._tokens < 1:
             raise ClientError(

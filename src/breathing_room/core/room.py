@@ -1,23 +1,23 @@
-"""The room: who is here now, and what follows from what happens.
+"""The room: who is present now, and what follows from each event.
 
 Rule 1: everything that changes who is present is decided in this file.
 Rule 2: this file does not know how it is hosted. It opens no socket, reads no clock and draws no random number.
 
 Theory of operation
 -------------------
-A room is made of three parts. *Members* (``members.py``) are the visitors with a connection; each has a lease. The *panel* (``panel.py``) are
+A room has three parts. *Members* (``members.py``) are the visitors with a connection; each has a lease. The *panel* (``panel.py``) is
 visitors without one: some of them report, and stand for the others; a visitor who gets a connection leaves the panel. The *broadcaster*
 (``broadcaster.py``) decides what is published of both, to whom, and when.
 
-An event goes in, effects come out (``step``): first what was due by time is done, then the event is applied, then it is decided what is
-to be sent, to be saved, and when the room wants its timer. Replicas of one room on several machines apply several events
-before they decide (``replication/replica.py``); what their peers know comes in as an event like any other (``PeersChanged``). So the
+``step`` takes an event and returns effects: first, deadlines that are due are handled, then the event is applied, then the room decides
+what to send and to save, and when it wants its timer. Replicas of one room on several machines apply several events
+before they decide (``replication/replica.py``); the state of their peers is an event like any other (``PeersChanged``). So the
 same lines decide what is broadcast on one machine and on a hundred.
 
 The count is the sum of leases and estimate, and so is each end of the interval: ``low`` is without the suspects, ``high`` is with them. While
 some of the suspects are left from before a restart, the method is ``stale``; when all of them are back or expired it is ``counted`` again.
-So a restart is not an exodus, and needs no rule of its own. A room that has lost its memory altogether is ``unknown`` for one lease,
-in which all who have a connection come back.
+So a restart does not look like a departure of all visitors. A room that has lost its memory altogether is ``unknown`` for one lease,
+in which all clients with a connection come back.
 """
 
 from typing import Final, assert_never
@@ -47,12 +47,12 @@ from breathing_room.core.members import Member
 from breathing_room.core.room_state import RoomState
 from breathing_room.core.wire import LEASE_ENDED
 
-ASKING: Final = (Joined, ObserverJoined)
-"""The events with which a connection asks for a first presence."""
+SUBSCRIBING: Final = (Joined, ObserverJoined)
+"""The events after which a connection is sent a first presence."""
 
 
 class Room(RoomState):
-    """Counts the people in one room, by mood: a ``RoomState``, and what happens to it."""
+    """The room: a ``RoomState``, and the events that change it."""
 
     # --- Events -----------------------------------------------------------------------------------------------
 
@@ -72,10 +72,10 @@ class Room(RoomState):
             ClientError: A visitor opened too many connections.
         """
         self.apply(event, now_ms=now_ms)
-        return self.conclude(event.connection if isinstance(event, ASKING) else None)
+        return self.conclude(event.connection if isinstance(event, SUBSCRIBING) else None)
 
     def apply(self, event: Event, *, now_ms: int) -> None:
-        """Apply one event, and decide nothing yet: ``conclude`` is to follow. A refused event changes nothing.
+        """Apply one event without deciding what follows: ``conclude`` is to be called next. A rejected event changes nothing.
 
         Args, Raises: As for ``step``.
         """
@@ -152,12 +152,12 @@ class Room(RoomState):
         return Step(tuple(effects), next_timer_ms)
 
     def keep_connections(self, effect: KeepConnections) -> None:
-        """Have the host keep something beside connections, if those are leases there."""
+        """Have the host keep data with connections, if open connections are leases there."""
         if self._connection_is_lease:
             self._effects.append(effect)
 
     def count_up(self, *, claims: int = 0) -> None:
-        """Count again if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
+        """Compute the counts again if anything has changed, so that ``presence`` shows it; ``conclude`` does so itself."""
         changes, peers = self.changes, self._peers
         if changes != self._counted[0] or claims != self._counted[1] or peers is not self._counted[2]:
             self._counted = changes, claims, peers
@@ -165,7 +165,7 @@ class Room(RoomState):
             self._broadcaster.update(own, peers, claims=claims, at_ms=self._now_ms)
 
     def _check(self, event: Event, now_ms: int) -> None:
-        """Refuse an event before anything is done about it. Connections whose lease is over by now count as closed."""
+        """Reject an invalid event before it changes anything. Connections whose lease is over by now count as closed."""
         match event:
             case Joined(connection, visitor, mood):
                 _check_key(visitor)
@@ -180,7 +180,7 @@ class Room(RoomState):
             raise HostError("a mood that was not declared")
 
     def _expire(self) -> None:
-        """Do what is due by time."""
+        """Handle the deadlines that are due."""
         now_ms = self._now_ms
         members_at_ms = self._members.next_at_ms
         if members_at_ms is not None and members_at_ms <= now_ms:
@@ -188,7 +188,7 @@ class Room(RoomState):
         panel_at_ms = self._panel.next_at_ms
         if panel_at_ms is not None and panel_at_ms <= now_ms and self._panel.expire(now_ms):
             self._note_change()
-        if (coins_at_ms := self._legacy.next_at_ms) is not None and coins_at_ms <= now_ms:
+        if (legacy_at_ms := self._legacy.next_at_ms) is not None and legacy_at_ms <= now_ms:
             self._legacy.expire(now_ms)
             self._note_change()
         if self._unknown_until_ms is not None and self._unknown_until_ms <= now_ms:
@@ -196,7 +196,7 @@ class Room(RoomState):
             self._note_change()
 
     def _join(self, connection: Connection, visitor: VisitorKey, mood: str | None) -> None:
-        """Add a connection of a visitor, who is not on the panel any more."""
+        """Add a connection of a visitor, and remove the visitor's seat."""
         self._panel.remove(visitor)
         self._legacy.remove(visitor)
         self._observers.pop(connection, None)
@@ -206,10 +206,10 @@ class Room(RoomState):
             self._keep(member)
 
     def _report(self, visitor: VisitorKey, ticket: float, mood: str | None, prefix: bytes | None) -> None:
-        """Take a report: of a member as a heartbeat, of all others for the panel."""
+        """Apply a report: of a member as a heartbeat, of all others to the panel."""
         index = None if mood is None else self._mood_index[mood]
         if member := self._members.get(visitor):
-            if member.connections:  # A report that was under way still says something.
+            if member.connections:  # A report that was under way still counts as a heartbeat.
                 if index is not None:
                     self._members.set_mood(member, index)
                 self._members.renew(member, now_ms=self._now_ms)
@@ -230,7 +230,7 @@ class Room(RoomState):
             self._note_change()
 
     def _receive(self, event: ClaimedElsewhere | RateSet | SeatsTransferred | PeersChanged) -> None:
-        """Take what other replicas of this room said."""
+        """Apply an event of other replicas of this room."""
         match event:
             case ClaimedElsewhere(visitor):
                 self._legacy.remove(visitor)
@@ -255,7 +255,7 @@ class Room(RoomState):
         self._unsaved_changes += 1
 
     def _keep(self, member: Member) -> None:
-        """Have the host keep what its connections are to remember of a member."""
+        """Have the host keep a member's state with its connections."""
         self.keep_connections(KeepConnections(member.connections, member.key, member.mood))
 
 

@@ -1,9 +1,9 @@
-"""What a room holds: its parts, what it can be asked, and how it is stored.
+"""The state of a room: its parts, queries, and snapshots.
 
-``Room`` (``room.py``) adds what happens to it. Everything that a room would need to go on is in a *snapshot* (``snapshot.py``), connections
-excepted, which are the host's to remember. From one a room is *restored* after a crash or a restart, when every connection is gone, or
-*resumed* (``wake``) after a sleep in which the host kept the connections. A sleep cannot be noticed from outside; a restart can, and the
-interval says so.
+``Room`` (``room.py``) adds the events. Everything that a room needs to go on is in a *snapshot* (``snapshot.py``), except connections,
+which the host keeps. A room is *restored* from one after a crash or a restart, when every connection is gone, or
+*resumed* after hibernation, in which the host kept the connections. Hibernation cannot be observed from outside; a restart can, and the
+interval is wider after it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,9 +33,9 @@ class RoomState:
         config: How the room works.
         now_ms: The host's time: milliseconds since 1970-01-01 UTC by a clock that does not jump. The room
             publishes it as ``as_of_ms``.
-        unknown: Whether there may be people of whom the room has lost all memory. It then says so for one lease.
+        unknown: Whether the room may have lost its memory of visitors. Its count is then unknown for one lease.
         connection_is_lease: Whether the host reports every disconnect, so that an open connection needs no heartbeat.
-        rate_is_shared: Whether the sampling rate is set from outside (``Paced``): one of several replicas sees too little to set it.
+        rate_is_shared: Whether the sampling rate is set from outside (``RateSet``): one of several replicas sees too little to set it.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RoomState:
 
     @property
     def subscriber_count(self) -> int:
-        """Connections that get broadcasts: those of members, and observers."""
+        """Connections that receive broadcasts: those of members, and observers."""
         return self._members.connection_count + len(self._observers)
 
     @property
@@ -119,7 +119,7 @@ class RoomState:
         """Return the room's own sums, as of the last step.
 
         Args:
-            at_ms: What estimates are to be of.
+            at_ms: The time of the estimates.
         """
         return Summary(
             people=tuple(self._members.tally),
@@ -131,7 +131,7 @@ class RoomState:
         )
 
     def presence(self, *, now_ms: int) -> Presence:
-        """Return who is in the room, that of the peers included, as of the last step.
+        """Return the presence of the whole room, peers included, as of the last step.
 
         Args:
             now_ms: What to publish as ``as_of_ms``.
@@ -141,7 +141,7 @@ class RoomState:
     def flush(self, *, now_ms: int) -> Presence:
         """Return the presence to send for the effects of a turn, at its end.
 
-        It is that of ``presence``; but if it is newer than what was broadcast, the room sees to it that another broadcast follows.
+        It is that of ``presence``. If it is newer than the last broadcast, another broadcast will follow.
         """
         return self._broadcaster.flush(now_ms=max(self._now_ms, now_ms))
 
@@ -152,11 +152,11 @@ class RoomState:
 
     @property
     def last_broadcast(self) -> LastBroadcast:
-        """What every subscriber knows."""
+        """The last broadcast: what every subscriber knows."""
         return self._broadcaster.last
 
     def resume_broadcasts(self, last: LastBroadcast | None) -> None:
-        """Go on from what every subscriber knows; None takes what is known now for that."""
+        """Go on from the last broadcast; None takes the current counts as broadcast."""
         if last is None:
             self._broadcaster.settle(label_shown=self._broadcaster.last.label_shown)
         else:
@@ -177,7 +177,7 @@ class RoomState:
     def hibernation_version(self) -> tuple[object, ...]:
         """A value that differs whenever ``snapshot(connected=False)`` would, by more than the time that passed."""
         polled = None if self._panel.is_idle and self._legacy.is_idle else self.changes
-        # Where there are peers, the host keeps the last broadcast with what is known of them.
+        # Where there are peers, the host keeps the last broadcast with their state.
         last = () if self._peers.summaries else (self.last_broadcast.at_ms, self.last_broadcast.reply_ahead)
         return (
             *(*last, self._saved_at_ms, self._is_unsaved, self._unknown_until_ms),
@@ -185,10 +185,10 @@ class RoomState:
         )
 
     def snapshot(self, *, connected: bool = True) -> Snapshot:
-        """Return everything that the room would need to go on, connections excepted: those are the host's to remember.
+        """Return everything that the room needs to go on, except connections, which the host keeps.
 
         Args:
-            connected: Whether members with a connection are included: a host that keeps them beside their
+            connected: Whether members with a connection are included: a host that keeps them with their
                 connections (``KeepConnections``) does not need that.
         """
         last = self._broadcaster.last
@@ -253,7 +253,7 @@ class RoomState:
         observers: Iterable[Connection] = (),
         connection_is_lease: bool = False,
     ) -> Self:
-        """Go on after a sleep as if there had been none: the host kept the connections meanwhile.
+        """Go on after hibernation: the host kept the connections meanwhile.
 
         Args:
             snapshot: Taken after the last step.
@@ -271,7 +271,7 @@ class RoomState:
         room._legacy.restore(snapshot.legacy, range(len(room._mood_index)), elapsed_ms=0, now_ms=as_of_ms)
         for connection, visitor in connections.items():
             members.reconnect(connection, visitor)
-        members.mark_unconnected_suspect(now_ms=as_of_ms)  # Those connections ended while the room slept.
+        members.mark_unconnected_suspect(now_ms=as_of_ms)  # Those connections ended during hibernation.
         room._observers = dict.fromkeys(observers)
         room._saved_at_ms = snapshot.saved_at_ms
         if snapshot.has_unsaved_changes:

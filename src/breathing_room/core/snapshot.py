@@ -1,11 +1,11 @@
-"""A room at rest: everything that it would need to go on as if nothing had happened.
+"""The snapshot of a room: everything that it needs to go on.
 
-Leases are kept in columns, 22 bytes each for people on sockets and 26 for seats of the panel, so that a snapshot of
-100,000 people is taken in milliseconds and written as one value. The encoding is that of ``codec.py``, with the columns of
+Leases are kept in columns, 22 bytes each for members and 26 for seats of the panel, so that a snapshot of
+100,000 visitors is taken in milliseconds and written as one value. The encoding is that of ``codec.py``, with the columns of
 each kind of lease::
 
-    b"BRS1" | u32 header length | header | people | seats | lapsed seats | sessions | repeats
-    people:    16 B keys | 1 B moods | 1 B flags | u32 lease left, ms
+    b"BRS1" | u32 header length | header | members | seats | expired seats | sessions | repeats
+    members:   16 B keys | 1 B moods | 1 B flags | u32 lease left, ms
     seats:     the same  | u32 tickets
     sessions:  16 B keys | 1 B moods | u32 age, ms
     repeats:   1 B moods | u32 age, ms
@@ -32,9 +32,9 @@ class PanelSnapshot:
 
     Attributes:
         seats: Its leases.
-        expired: Leases that ended in silence lately.
+        expired: Leases that expired lately.
         since_ms: When it began.
-        rates: The current rate, and those that somebody may still act on, each with the time until when.
+        rates: The current rate, and those that a client may still act on, each with the time until which it may.
         changed_at_ms: When the rate last changed.
         arrivals_per_ms: Reports that arrive.
         arrived_at_ms: When the last one did.
@@ -51,15 +51,15 @@ class PanelSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegacySnapshot:
-    """The people who flip coins, at an instant.
+    """The legacy clients at an instant.
 
     Attributes:
-        keys: The sessions' keys, one after another, the one that was heard from last at the end.
+        keys: The sessions' keys, one after another, in the order of their last reports.
         mood_of: One byte each: the mood that was reported last.
-        ages_ms: How long ago each was heard from.
-        repeat_mood_of: The coins that came up of late, the oldest first: one byte each, the mood.
-        repeat_ages_ms: How long ago each came up.
-        since_ms: When the first of the sessions was heard from; None if there never was one.
+        ages_ms: How long ago each reported last.
+        repeat_mood_of: The recent random reports, the oldest first: one byte each, the mood.
+        repeat_ages_ms: How long ago each was received.
+        since_ms: When the first of the sessions reported first; None if there never was one.
     """
 
     keys: bytes = b""
@@ -78,16 +78,16 @@ class Snapshot:
         room: The room's name.
         as_of_ms: The room's time when it was taken.
         moods: The moods declared then.
-        people: The leases of people on sockets.
-        panel: The people without.
-        legacy: The clients that flip coins.
+        people: The leases of members.
+        panel: The panel.
+        legacy: The legacy clients.
         unknown_until_ms: Until when the room does not know its count, or None.
-        counted_at_ms: When anything last changed of what the room says: estimates are as of then.
-        broadcast: What was announced last.
-        broadcast_at_ms: When that was.
+        counted_at_ms: When the counts last changed: the time of the estimates.
+        broadcast: The counts of the last broadcast.
+        broadcast_at_ms: When that was sent.
         saved_at_ms: When the room last asked to be saved.
-        reply_ahead: Whether somebody was told, since then, what not everybody was.
-        has_unsaved_changes: Whether anything happened since it was saved.
+        reply_ahead: Whether a reply to one connection since then was newer.
+        has_unsaved_changes: Whether anything changed since it was saved.
         label_shown: The figure that the label shows, or None.
     """
 
@@ -122,10 +122,10 @@ class Snapshot:
 def with_connected(
     rest: Snapshot, mood_of: Mapping[VisitorKey, int], *, left_ms: int, flags: int = 0
 ) -> Snapshot:
-    """Add people to a snapshot that was taken without those who have a connection.
+    """Add members to a snapshot that was taken without those who have a connection.
 
     Args:
-        rest: What ``Room.snapshot(connected=False)`` took down.
+        rest: What ``Room.snapshot(connected=False)`` returned.
         mood_of: The others, with their moods as ``Leases`` has them.
         left_ms: What is left of each one's lease.
         flags: Of SUSPECT and RESTORED, for each of them.
@@ -157,7 +157,7 @@ _PANEL_KEYS: Final = ("since_ms", "rates", "changed_at_ms", "arrivals_per_ms", "
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """Write a snapshot as one value for a store."""
+    """Encode a snapshot as one value for a store."""
     panel, legacy = snapshot.panel, snapshot.legacy
     header: dict[str, Any] = {key: getattr(snapshot, field) for field, key in _HEADER_KEYS.items()}
     header["announced"] = astuple(snapshot.broadcast)
@@ -181,10 +181,10 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def decode_snapshot(value: bytes) -> Snapshot:
-    """Read a snapshot back.
+    """Decode a snapshot.
 
     Raises:
-        HostError: It is not one of ours, cut short, damaged, or of a later version.
+        HostError: It is not a snapshot, cut short, damaged, or of a later version.
     """
     try:
         header, columns = read(MAGIC, value, "a snapshot")
@@ -205,7 +205,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
         )
         columns.end()
         count, low, high, method, cells, rate = header["announced"]
-        told = tuple(None if cell is None else _cell(*cell) for cell in cells)
+        published = tuple(None if cell is None else _cell(*cell) for cell in cells)
         return Snapshot(
             room=str(header["room"]),
             as_of_ms=int(header["as_of_ms"]),
@@ -223,7 +223,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             legacy=legacy,
             unknown_until_ms=None if header["unknown_until_ms"] is None else int(header["unknown_until_ms"]),
             counted_at_ms=int(header["described_at_ms"]),
-            broadcast=Counts(count, low, high, method, told, rate),
+            broadcast=Counts(count, low, high, method, published, rate),
             broadcast_at_ms=int(header["announced_at_ms"]),
             saved_at_ms=int(header["saved_at_ms"]),
             reply_ahead=bool(header["told_apart"]),

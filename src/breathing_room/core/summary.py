@@ -3,12 +3,12 @@
 A summary holds no keys and does not grow with the crowd. What is published of a room follows from its own summary and from
 those of its peers: ``counts`` takes both, and on one machine there are no peers. Its arithmetic is in ``combine``.
 
-Adding up. People on sockets and seats of the panel are counts, and add. Every visitor is on one machine, and asked or not by a
-ticket that no machine has a part in, so seats of several machines under one theta are a sample of all their people, as if one machine
-had them. Under different thetas, for as long as a new rate spreads, each group is an estimate of its own, and those add as
-independent estimates do. The same holds for coins and the time for which they were watched.
+Adding up. Members and seats of the panel are counts, and add. Every visitor is on one replica, and is asked or not by a
+ticket that does not depend on the replica, so seats of several replicas under one theta are a sample of all their visitors, as if one
+replica had them. Under different thetas, for as long as a new rate propagates, each group is an estimate of its own, and those add as
+independent estimates do. The same holds for legacy clients and the time for which they were observed.
 
-Doubt. A machine that is suspect is like one that restarts: its people are silent and its seats are left from
+Suspicion. A suspect replica is like one that restarts: its members are suspect, and its seats are left from
 before (``as_suspect``). So ``low`` is without them, ``high`` is with them, and the method is ``stale``.
 """
 
@@ -29,13 +29,13 @@ class Summary:
     """A room in sums. What is by mood has a place for every declared mood, and the last for the unspoken.
 
     Attributes:
-        people: People on sockets by mood, silent ones included.
-        suspect: The silent among them.
-        restored: How many of the silent are left from before a restart.
+        people: Members by mood, suspects included.
+        suspect: The suspects among them.
+        restored: How many of the suspects are left from before a restart.
         panel: The seats.
-        legacy: The clients that flip coins.
-        unknown: Whether there may be people of whom nothing is known.
-        arrivals_per_s: People who come in over sockets in a second, lately.
+        legacy: The legacy clients.
+        unknown: Whether the room may have lost its memory of visitors.
+        arrivals_per_s: Recent joins in a second.
     """
 
     people: tuple[int, ...]
@@ -54,18 +54,18 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class PeerState:
-    """What is known of the parts of a room that peers hold, until the next look.
+    """What is known of the parts of a room that peers hold, until the next update.
 
     Attributes:
-        summaries: Their sums, with those added up that may be.
-        unread: How many claims were not read by the peer that has read the fewest, of those that are in no doubt and hold leases;
+        summaries: Their sums; sums that can be added are added.
+        unread: How many claims were not read by the peer that has read the fewest, of those that are not suspect and hold leases;
             None without such a peer.
-        suspect: Their silent people by mood, those of peers in doubt included.
-        suspect_unread: How many claims were not read by the peer that has read the fewest, of those with silent people.
-        unseen_joins: How many at most may have come to the peers that are in doubt.
-        stale: Whether all of this is from before, because this machine is cut off.
+        suspect: Their suspects by mood, those of suspect peers included.
+        suspect_unread: How many claims were not read by the peer that has read the fewest, of those with suspects.
+        unseen_joins: An upper bound of the joins at suspect peers since their last summaries.
+        stale: Whether all of this is old, because this replica is cut off.
         rate: The sampling rate that is published where a peer sets it for all; None where the room's own panel does.
-        until_ms: Until when this holds if nothing more is received: then another peer is in doubt. States that differ in this alone
+        until_ms: Until when this holds if nothing more is received: then another peer is suspect. States that differ in this alone
             are equal.
     """
 
@@ -83,7 +83,7 @@ NO_PEERS: Final = PeerState()
 
 
 def as_suspect(summary: Summary) -> Summary:
-    """Return the summary of a machine that is suspect: its people are silent, its seats left from before."""
+    """Return the summary of a replica that is suspect: its members are suspect, its seats left from before."""
     panel = summary.panel
     return replace(
         summary,
@@ -95,15 +95,15 @@ def as_suspect(summary: Summary) -> Summary:
 
 
 def without_people(summary: Summary) -> Summary:
-    """Return what is left of a machine that is gone: no people on sockets. Seats report elsewhere."""
-    nobody = (0,) * len(summary.people)
-    return replace(summary, people=nobody, suspect=nobody, restored=0, unknown=False, arrivals_per_s=0.0)
+    """Return the summary of a replica that is gone: without members. The visitors of its seats report elsewhere."""
+    none = (0,) * len(summary.people)
+    return replace(summary, people=none, suspect=none, restored=0, unknown=False, arrivals_per_s=0.0)
 
 
 def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
-    """Add summaries where nothing is lost by it, so that each presence of a room is of two summaries and not of a thousand.
+    """Add summaries where nothing is lost by it, so that each presence of a room is computed from two summaries and not from a thousand.
 
-    Those with coins stay as they are, and come first; of the others, one is left for each theta of the panel.
+    Those with legacy clients stay as they are, and come first; of the others, one is left for each theta of the panel.
     """
     apart: list[Summary] = []
     sums: dict[float, Summary] = {}
@@ -122,7 +122,7 @@ def _plus(one: Summary, other: Summary) -> Summary:
 
 
 def add_people(one: Summary, other: Summary) -> Summary:
-    """Add the people on sockets of a summary to another, which keeps its panel and its legacy clients."""
+    """Add the members of a summary to another, which keeps its panel and its legacy clients."""
     return replace(
         one,
         people=_sum_up((one.people, other.people)),
@@ -134,7 +134,7 @@ def add_people(one: Summary, other: Summary) -> Summary:
 
 
 def counts(own: Summary, peers: PeerState, config: RoomConfig, *, claims: int = 0) -> Counts:
-    """Return what is known of a whole room, from its own sums and what its peers said of theirs.
+    """Return the counts of a whole room, from its own sums and those of its peers.
 
     Args:
         own: The sums of this replica.
@@ -165,25 +165,25 @@ def combine(
     unseen_joins: int = 0,
     stale: bool = False,
 ) -> Counts:
-    """Return what follows from the summaries of one room; ``counts`` calls it.
+    """Return the counts that follow from the summaries of one room; ``counts`` calls it.
 
     Args:
-        summaries: One a machine, our own first.
+        summaries: One a replica, our own first.
         config: How the room works.
-        moving: How many people at most may be among ours and still among those of others, or among two others.
-        returned: How many probably are: they came in while others had silent people.
-        suspect: Those silent people of others, by mood; at least as many.
-        unseen_joins: How many at most may have come to others since we last heard of them.
-        stale: Whether the others are known from before only.
+        moving: How many visitors at most may be in our sums and still in those of peers, or in those of two peers.
+        returned: How many probably are: they joined while peers had suspects.
+        suspect: Those suspects of peers, by mood; at least as many.
+        unseen_joins: An upper bound of the joins at peers since their last summaries.
+        stale: Whether the summaries of the peers are old.
     """
     own = summaries[0]
-    people, doubts = own.people, own.suspect
+    people, suspects_of = own.people, own.suspect
     if len(summaries) > 1:
         people = _sum_up(summary.people for summary in summaries)
-        doubts = _sum_up(summary.suspect for summary in summaries)
-    cells: list[Interval] = [(here, here - doubt, here) for here, doubt in zip(people, doubts, strict=True)]
-    everybody = sum(people)
-    whole: Interval = (everybody - returned, everybody - sum(doubts), everybody)
+        suspects_of = _sum_up(summary.suspect for summary in summaries)
+    cells: list[Interval] = [(here, here - suspects, here) for here, suspects in zip(people, suspects_of, strict=True)]
+    total = sum(people)
+    whole: Interval = (total - returned, total - sum(suspects_of), total)
     if returned:
         cells = [
             (here - twice, low, high)
@@ -191,25 +191,25 @@ def combine(
         ]
     panels = _by_theta([summary.panel for summary in summaries])
     legacy = [summary.legacy for summary in summaries if summary.legacy.observed_ms]
-    # A join over a socket pays for no estimate where there is nothing to estimate.
+    # A join over a connection pays for no estimate where there is nothing to estimate.
     if legacy or not all(panel.is_idle for panel in panels):
         whole, cells = _with_estimates(whole, cells, panels, legacy, config)
     if moving or unseen_joins:
-        # Ours are in no doubt.
-        heard = [here - doubt for here, doubt in zip(own.people, own.suspect, strict=True)]
-        whole = _widen(whole, moving, unseen_joins, least=sum(heard))
+        # Our own members who are not suspect are certain.
+        certain = [here - suspects for here, suspects in zip(own.people, own.suspect, strict=True)]
+        whole = _widen(whole, moving, unseen_joins, least=sum(certain))
         cells = [
-            _widen(cell, moving, unseen_joins, least=least) for cell, least in zip(cells, heard, strict=True)
+            _widen(cell, moving, unseen_joins, least=least) for cell, least in zip(cells, certain, strict=True)
         ]
     count, low, high = whole
-    told = merge_cells(cells, config.min_cell_size)
+    published = merge_cells(cells, config.min_cell_size)
     rate = own.panel.rate
     if any(summary.unknown for summary in summaries):
-        return Counts(None, low, None, "unknown", told, rate)
+        return Counts(None, low, None, "unknown", published, rate)
     if stale or any(summary.restored or summary.panel.restored for summary in summaries):
-        return Counts(count, low, high, "stale", told, rate)
+        return Counts(count, low, high, "stale", published, rate)
     counted = not legacy and all(panel.theta == 1.0 for panel in panels)
-    return Counts(count, low, high, "counted" if counted else "sampled", told, rate)
+    return Counts(count, low, high, "counted" if counted else "sampled", published, rate)
 
 
 def _sum_up(tallies: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
@@ -234,18 +234,18 @@ def _with_estimates(
     legacy: Sequence[LegacySums],
     config: RoomConfig,
 ) -> tuple[Interval, list[Interval]]:
-    """Add those who are estimated to those who are counted."""
+    """Add the estimates of panels and legacy clients to the counts of members."""
     polling = [crowd_estimate(panel, ghost_ms=config.ghost_ms) for panel in panels]
     crowds, moods_of = [crowd for crowd, _ in polling], [moods for _, moods in polling]
     polled_count = round(sum(crowd.count for crowd in crowds))
     parts = apportion(polled_count, _weights([(panel.tally, 1 / panel.theta) for panel in panels]))
     if legacy:
-        tossing, tossing_moods, tossed = legacy_estimate(legacy, len(cells))
-        crowds.append(tossing)
-        moods_of.append(tossing_moods)
-        tossing_count = round(tossing.count)
-        polled_count += tossing_count
-        parts = list(map(sum, zip(parts, apportion(tossing_count, tossed), strict=True)))
+        estimate, by_mood, weights = legacy_estimate(legacy, len(cells))
+        crowds.append(estimate)
+        moods_of.append(by_mood)
+        legacy_count = round(estimate.count)
+        polled_count += legacy_count
+        parts = list(map(sum, zip(parts, apportion(legacy_count, weights), strict=True)))
     return _with(whole, polled_count, sum_estimates(*crowds)), [
         _with(cell, part, sum_estimates(*estimates))
         for cell, part, *estimates in zip(cells, parts, *moods_of, strict=True)
@@ -253,7 +253,7 @@ def _with_estimates(
 
 
 def _weights(tallies: Sequence[tuple[Sequence[int], float]]) -> Sequence[float]:
-    """Weigh moods by the people whom their seats stand for."""
+    """Return the weights of the moods: the people for whom their seats stand."""
     if len(tallies) == 1:
         return tallies[0][0]
     return [
@@ -263,7 +263,7 @@ def _weights(tallies: Sequence[tuple[Sequence[int], float]]) -> Sequence[float]:
 
 
 def _with(cell: Interval, people: int, estimate: Estimate) -> Interval:
-    """Add estimated people to those who were counted: how many we say there are, in an interval that holds it."""
+    """Add an estimate of people to an interval."""
     count, low, high = cell
     people, least, most = estimate.rounded(people)
     return count + people, low + least, high + most

@@ -1,6 +1,6 @@
-"""The wire format: what clients say becomes messages, what the room says becomes bytes.
+"""The wire format: messages and reports are decoded, presences and errors are encoded.
 
-Everything that comes from outside is validated here, once. ``docs/reference/protocol.md`` is the same in words.
+All input from outside is validated here, once. ``docs/reference/protocol.md`` describes the same for readers.
 """
 
 import json
@@ -16,10 +16,10 @@ from breathing_room.core.estimate.history import predictions
 from breathing_room.core.history import History
 from breathing_room.core.presence import Presence
 
-# --- Close codes: the range says whether to come back -------------------------------------------------------------
+# --- Close codes: the range says whether to reconnect --------------------------------------------------------------
 
 NORMAL_CLOSURE: Final = 1000
-GOING_AWAY: Final = 1001  # A browser closes with it when its page goes: a leave, like NORMAL_CLOSURE.
+GOING_AWAY: Final = 1001  # A browser closes with it when its page is closed: a leave, like NORMAL_CLOSURE.
 PROTOCOL_ERROR: Final = 1002
 NOT_TEXT: Final = 1003
 NOT_UTF8: Final = 1007
@@ -35,20 +35,20 @@ BAD_MESSAGES: Final = 4500
 TOO_MANY_SOCKETS: Final = 4501
 
 CLOSE_CODES: Final[Mapping[int, str]] = {
-    NORMAL_CLOSURE: "you left",
+    NORMAL_CLOSURE: "the client left",
     PROTOCOL_ERROR: "a frame broke RFC 6455",
-    NOT_TEXT: "a binary message where text is due",
+    NOT_TEXT: "a binary message where text is expected",
     NOT_UTF8: "text that is not UTF-8",
     TOO_BIG: "a message that is too big",
     RESTART: "the server restarts; the reason says when to come back",
-    LEASE_ENDED: "nothing was heard from you for a whole lease",
+    LEASE_ENDED: "the lease ended: nothing was received for lease_ms",
     JOIN_LATE: "no join or observe in time",
-    READS_SLOWLY: "you read too slowly",
+    READS_SLOWLY: "the client reads too slowly",
     FULL: "the server is full",
-    BAD_MESSAGES: "too many messages that made no sense",
-    TOO_MANY_SOCKETS: "this visitor has too many sockets open",
+    BAD_MESSAGES: "too many bad messages",
+    TOO_MANY_SOCKETS: "this visitor has too many connections open",
 }
-"""Every code that the server closes a socket with, and why.
+"""Every code with which the server closes a connection, and why.
 
 The table of ``docs/reference/protocol.md`` has the same; a test compares them. Clients go by the range: ``may_come_back``
 here, ``readClose`` in ``web/client/socket_transport.js``.
@@ -58,7 +58,7 @@ _CLIENT_BUGS: Final = frozenset({NORMAL_CLOSURE, PROTOCOL_ERROR, NOT_TEXT, NOT_U
 
 
 def may_come_back(close_code: int) -> bool:
-    """Return whether a client is to connect again after a close."""
+    """Return whether a client should reconnect after a close."""
     return close_code not in _CLIENT_BUGS and not 4500 <= close_code <= 4999
 
 
@@ -72,7 +72,7 @@ DEFAULT_ROOM: Final = "_default"
 
 
 def check_room(name: str) -> str:
-    """Return a room's name if it is one.
+    """Return a room's name if it is valid.
 
     Raises:
         ClientError: ``bad_room``.
@@ -98,12 +98,12 @@ def resolve_room(name: str, default_room: str) -> str:
 
 
 def presence_path(room: str) -> str:
-    """Say where the presence of a room is published, below the address of the publisher."""
+    """Return where the presence of a room is published, relative to the publisher's URL."""
     return f"rooms/{room}/presence.json"
 
 
 def check_visitor(value: object) -> str:
-    """Return a visitor id if it is one.
+    """Return a visitor id if it is valid.
 
     Raises:
         ClientError: ``bad_visitor``.
@@ -130,15 +130,15 @@ PING: Final = b'{"type":"ping"}'
 """The heartbeat of a connection. A constant text, so that the network of an edge can answer without waking the room."""
 
 PONG: Final = b'{"type":"pong"}'
-"""The answer to ``PING``, whatever its spacing."""
+"""The answer to a ping, also to one with other spacing."""
 
 
-# --- What clients say --------------------------------------------------------------------------------------------
+# --- Messages of clients -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Count me. A mood of None says nothing about it."""
+    """Count this visitor. A mood of None leaves it as it is."""
 
     visitor: str
     mood: str | None
@@ -146,12 +146,12 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Observe:
-    """Show me the room, do not count me."""
+    """Subscribe to the presence without being counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """I feel so now."""
+    """Change the visitor's mood."""
 
     mood: str
 
@@ -163,21 +163,21 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class TimeRequest:
-    """Ask for the server's time; ``sent_ms`` goes back as it came."""
+    """Request the server's time; ``sent_ms`` is returned unchanged."""
 
     sent_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """I go."""
+    """End the visit."""
 
 
 Message: TypeAlias = Join | Observe | Mood | Ping | TimeRequest | Leave
 
 
 def decode_object(text: str | bytes) -> dict[str, Any]:
-    """Read a JSON object.
+    """Decode a JSON object.
 
     Raises:
         ClientError: ``bad_json`` or ``not_an_object``.
@@ -186,14 +186,14 @@ def decode_object(text: str | bytes) -> dict[str, Any]:
         # Bytes are decoded here: left to itself, the standard library would guess UTF-16 as well.
         value = _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
     except (ValueError, RecursionError):
-        raise ClientError("bad_json", "this is not JSON") from None
+        raise ClientError("bad_json", "invalid JSON") from None
     if not isinstance(value, dict):
-        raise ClientError("not_an_object", "a JSON object is expected")
+        raise ClientError("not_an_object", "expected a JSON object")
     return value
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    """NaN and Infinity are no JSON, whatever the standard library thinks."""
+    """Reject NaN and Infinity: JSON has none, but the standard library reads them."""
     raise ValueError
 
 
@@ -203,14 +203,14 @@ _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 def decode_message(text: str | bytes, moods: tuple[str, ...]) -> Message:
-    """Read one message of a socket.
+    """Decode one message of a connection.
 
     Args:
         text: The message.
         moods: The moods that the room declares.
 
     Raises:
-        ClientError: It makes no sense; the code and message say why.
+        ClientError: It is malformed; the code and message say why.
     """
     value = decode_object(text)
     match value.get("type"):
@@ -244,9 +244,9 @@ def _check_sent_ms(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A visitor without a socket is here.
+    """A report of a visitor without a connection.
 
-    A mood of None says nothing about it; the epoch is the one that the stay began in.
+    A mood of None leaves it as it is; the epoch is the one in which the visit began.
     """
 
     visitor: str
@@ -261,20 +261,20 @@ def check_epoch(value: object, epoch: int) -> int:
         ClientError: ``bad_epoch``.
     """
     if type(value) is not int or not epoch - 1 <= value <= epoch:
-        raise ClientError("bad_epoch", "epoch must be that of the presence that you saw; begin a new stay")
+        raise ClientError("bad_epoch", "epoch must be that of a presence of this room; read the presence and begin a new visit")
     return value
 
 
 def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
-    """Read a report, the body of ``POST …/heartbeat``.
+    """Decode a report, the body of ``POST …/heartbeat``.
 
     Args:
         body: The body.
         moods: The moods that the room declares.
-        epoch: The current epoch. A stay that began in the one before keeps it.
+        epoch: The current epoch. A visit that began in the one before keeps it.
 
     Raises:
-        ClientError: It makes no sense.
+        ClientError: It is malformed.
     """
     value = decode_object(body)
     mood = value.get("mood")
@@ -283,11 +283,11 @@ def decode_report(body: bytes, moods: tuple[str, ...], *, epoch: int) -> Report:
     return Report(visitor, None if mood is None else check_mood(mood, moods), began)
 
 
-# --- What the room says ------------------------------------------------------------------------------------------
+# --- Messages and answers of the server --------------------------------------------------------------------------
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """Write a JSON object, compact."""
+    """Encode a JSON object, compact."""
     return _ENCODER.encode(value).encode()
 
 
@@ -295,22 +295,22 @@ PRESENCE_FIELDS: Final = tuple(field.name for field in fields(Presence))
 
 
 def presence_body(presence: Presence) -> dict[str, Any]:
-    """Put a presence into the shape in which it is published."""
+    """Return the published form of a presence."""
     return {name: getattr(presence, name) for name in PRESENCE_FIELDS}
 
 
 def encode_presence(presence: Presence) -> bytes:
-    """Write a presence as HTTP and Server-Sent Events carry it."""
+    """Encode a presence as HTTP and Server-Sent Events carry it."""
     return encode(presence_body(presence))
 
 
 def presence_message(encoded: bytes) -> bytes:
-    """Make the message of a socket from an encoded presence."""
+    """Return the message of a connection for an encoded presence."""
     return b'{"type":"presence",' + encoded[1:]
 
 
 def time_message(sent_ms: float | None, now_ms: int) -> bytes:
-    """Answer a ``TimeRequest``.
+    """Return the answer to a ``TimeRequest``.
 
     Args:
         sent_ms: What the client sent.
@@ -320,24 +320,24 @@ def time_message(sent_ms: float | None, now_ms: int) -> bytes:
 
 
 def error_body(error: ClientError) -> dict[str, Any]:
-    """Put an error into the one shape that errors have."""
+    """Return the one JSON form of errors."""
     return {"error": {"code": error.code, "message": error.message, "status": error.status}}
 
 
 def error_message(error: ClientError) -> bytes:
-    """Tell a socket about an error."""
+    """Return the message of a connection for an error."""
     return encode({"type": "error"} | error_body(error))
 
 
 def retry_reason(retry_ms: int) -> bytes:
-    """Say in a close frame when to come back."""
+    """Return the reason of a close after which the client should reconnect in ``retry_ms``."""
     return encode({"retry_ms": retry_ms})
 
 
 def config_body(
     room: str, config: RoomConfig, *, now_ms: int, presence_url: str | None = None
 ) -> dict[str, Any]:
-    """Say how a room works, and where a copy of its presence is published, if it is."""
+    """Return the published config of a room, with the URL at which its presence is published, if any."""
     return {
         "room": room,
         "moods": config.moods,
@@ -354,10 +354,10 @@ def config_body(
 
 
 def history_body(room: str, history: History) -> dict[str, Any]:
-    """Say how many people are usually in a room."""
+    """Return the published averages of a room."""
     return {"room": room, "timezone": "UTC", "hour_0": "Monday 00:00", "hours": predictions(history)}
 
 
 def breath_body(pattern: Pattern) -> dict[str, Any]:
-    """Say how people breathe."""
+    """Return the published form of a breathing pattern."""
     return {"pattern": pattern.name, "phases": pattern.phases}

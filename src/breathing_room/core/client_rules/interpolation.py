@@ -1,8 +1,8 @@
-"""What to show between two polls: a count that walks from one presence to the next.
+"""The displayed count between two polls: it moves from one presence to the next.
 
-Rules. What is shown always lies in the interval of the latest presence: a walk that would begin outside begins at its
-nearest end. A walk goes one way, from what is shown now to the count, and takes until the next poll. What was not known is not
-walked from: the first count after an unknown one is shown at once, and nobody sees a room fill up from 0.
+Rules. The displayed count always lies in the interval of the latest presence: an interpolation that would start outside
+starts at the nearest end. It moves in one direction, from the count displayed now to the new count, and takes until the next poll.
+An unknown count is never a start: the first count after it is displayed at once, and no room appears to fill up from 0.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from math import floor
 
 @dataclass(frozen=True, slots=True)
 class Interpolator:
-    """A count on its way.
+    """A displayed count that moves from one value to another.
 
     Attributes:
-        start: What was shown when it began; None: nothing.
-        end: Where it goes; None: nothing is to be shown.
-        began_at_ms: When it began.
+        start: The count displayed at the start; None: none.
+        end: The count at the end; None: none is displayed.
+        began_at_ms: When the interpolation started.
         length_ms: How long it takes.
     """
 
@@ -26,17 +26,17 @@ class Interpolator:
     length_ms: int = 0
 
     def at(self, now_ms: int) -> int | None:
-        """Say what to show at an instant."""
+        """Return the count to display at a time, None for none."""
         if self.end is None or self.start is None or now_ms >= self.began_at_ms + self.length_ms:
             return self.end
-        gone = max(0, now_ms - self.began_at_ms) / self.length_ms
+        share = max(0, now_ms - self.began_at_ms) / self.length_ms
         # Halves go up, as `Math.round` has them, so that the browser shows the same; `round` would take the even number.
-        return self.start + floor((self.end - self.start) * gone + 0.5)
+        return self.start + floor((self.end - self.start) * share + 0.5)
 
     def retarget(
         self, count: int | None, low: int, high: int | None, *, now_ms: int, length_ms: int
     ) -> "Interpolator":
-        """Turn to a new presence.
+        """Return the interpolation from the count displayed now to that of a new presence.
 
         Args:
             count: Its count.

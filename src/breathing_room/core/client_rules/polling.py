@@ -1,19 +1,20 @@
-"""Somebody without a socket: when to look, when to report, when to say goodbye.
+"""A client without a connection: when it polls, reports and leaves.
 
-Rule: this is the whole behaviour of a client that polls, and nothing of how it is carried. The Python client, ``crowd --mode
-poll`` and the simulator run this file; the browser's ``polling.js`` is the same in its own language.
+Rule: these are all the rules of a polling client, without any transport. The Python client, ``crowd --mode poll`` and the
+simulator run this file; the browser's ``polling.js`` implements the same in JavaScript.
 
 Theory of operation
 -------------------
-A visitor *polls* the presence, a cacheable page, every ``poll_ms``. What it reads there is the rate in force, and with it whether
-it is one of those who are asked: its ticket, drawn once for the whole stay, lies below the rate. Whoever is asked *reports*: on
-coming in, on a change of mood, and otherwise once a ``heartbeat_ms``. Whoever is not asked only reads. No coin is flipped.
+A client *polls* the presence, which may come from a cache, every ``poll_ms``. The presence holds the sample rate in force, and with
+it the client knows whether it is in the sample: its ticket, drawn once for the whole visit, is below the rate. A client in the
+sample *reports*: at the start of its visit, on a change of mood, and otherwise once a ``heartbeat_ms``. All others only poll. No
+client draws a random number for each report.
 
-A report is repeated until it is acknowledged, after full-jittered waits. One that the server sheds is not simply repeated: the
-rate may have fallen meanwhile, and then it is not wanted any more. So its visitor looks again first.
+A report is repeated until it is acknowledged, after waits with full jitter. One that the server rejects with a time to retry after
+is not simply repeated: the rate may have fallen meanwhile, so the client polls first.
 
-Polls of one visitor keep a distance of their own, ``poll_ms`` times a factor from 0.9 to 1.1 that is drawn once; and so do its
-reports, up to half a minute. So those who came together drift apart, and nobody's next poll depends on chance any more.
+Each client multiplies ``poll_ms`` by a factor from 0.9 to 1.1 that it draws once, and shifts its heartbeats by up to half a minute
+likewise. So clients that started together drift apart, and no later poll depends on chance.
 """
 
 from dataclasses import dataclass
@@ -27,21 +28,21 @@ STRIDE_MIN: Final = 0.9
 STRIDE_MAX: Final = 1.1
 
 HEARTBEAT_JITTERED_MS: Final = 300_000
-"""Of a longer beat only so much is stretched: a tenth of it, 30 s, is less than the 45 s by which a report may be late."""
+"""Of a longer ``heartbeat_ms`` only so much is jittered: a tenth, 30 s, is less than the 45 s by which a report may be late."""
 
 BACKOFF_MS: Final = 1_000
 BACKOFF_MAX_MS: Final = 30_000
-"""Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s, so that a lease of a beat and 90 s outlasts several tries."""
+"""Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s, so that a lease of one ``heartbeat_ms`` and 90 s outlasts several tries."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollRequest:
-    """Ask for the presence; a cache may answer. Then say ``polled`` or ``failed``."""
+    """Get the presence; a cache may answer. ``polled`` or ``failed`` is to follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:
-    """Tell the server that we are here. Then say ``acknowledged`` or ``failed``."""
+    """Post a report. ``acknowledged`` or ``failed`` is to follow."""
 
     visitor: str
     mood: str | None
@@ -50,7 +51,7 @@ class ReportRequest:
 
 @dataclass(frozen=True, slots=True)
 class LeaveRequest:
-    """Tell the server that we go. Nobody waits for an answer."""
+    """Post a leave. Its answer is not waited for."""
 
     visitor: str
 
@@ -60,24 +61,24 @@ POLL: Final = PollRequest()
 
 
 class UniformSource(Protocol):
-    """Where chance comes from; a ``random.Random`` is one."""
+    """A source of random numbers, such as ``random.Random``."""
 
     def uniform(self, a: float, b: float, /) -> float:
-        """Draw a number from a to b."""
+        """Return a random number from a to b."""
         ...
 
 
 class Poller:
-    """One visitor who polls.
+    """The state of one polling client.
 
     Args:
-        visitor: The visitor id; None for somebody who only looks, and is never asked.
+        visitor: The visitor id; None for an observer, which never reports.
         room: The room's name.
-        heartbeat_ms: How often a sign of life is due, from the room's config.
-        mood: The mood to come in with, None for none.
-        rng: Where the stride and the waits come from.
-        now_ms: The time, by any clock that does not jump. Every later time given is at least as late.
-        backoff_ms: The longest first wait after a failure; it doubles with each one in a row.
+        heartbeat_ms: The time between two heartbeats, from the room's config.
+        mood: The visitor's first mood, None for none.
+        rng: The source of the jitter.
+        now_ms: The time, by any monotonic clock. Every later time given is at least as late.
+        backoff_ms: The longest first wait after a failure; it doubles with each failure in a row.
         backoff_max_ms: The longest wait of all.
     """
 
@@ -128,7 +129,7 @@ class Poller:
         self._heartbeat_ms = heartbeat_ms + round(
             min(heartbeat_ms, HEARTBEAT_JITTERED_MS) * (self._stride - 1)
         )
-        # What the server said last, and when that was true.
+        # The state of the latest presence.
         self._as_of_ms = -1
         self._epoch: int | None = None
         self._ticket = 1.0
@@ -142,47 +143,47 @@ class Poller:
         self._reported = False
         self._acknowledged = False
 
-    # --- What can be asked ------------------------------------------------------------------------------------
+    # --- Queries ----------------------------------------------------------------------------------------------
 
     @property
     def next_at_ms(self) -> int:
-        """When to call ``due``; later is harmless. ``NO_DEADLINE`` while everything that we want is on its way."""
+        """When to call ``due``; later is harmless. ``NO_DEADLINE`` while every request is under way."""
         return min(self._poll_at_ms, self._report_at_ms)
 
     @property
     def poll_at_ms(self) -> int:
-        """When the next poll is due; ``NO_DEADLINE`` while one is on its way."""
+        """When the next poll is due; ``NO_DEADLINE`` while one is under way."""
         return self._poll_at_ms
 
     @property
     def report_at_ms(self) -> int:
-        """When the next report is due; ``NO_DEADLINE`` while one is on its way or none is asked for."""
+        """When the next report is due; ``NO_DEADLINE`` while one is under way or none is due."""
         return self._report_at_ms
 
     @property
     def is_sampled(self) -> bool:
-        """Whether we are in the sample, as far as we know."""
+        """Whether the client is in the sample, by the latest rate that it knows."""
         return self._ticket < self._rate
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether the server took our report, and has not said since that it needs none."""
+        """Whether the server acknowledged a report, and has not removed the seat since."""
         return self._acknowledged
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the server knows all that it asks us for: our mood, if we are in the sample."""
+        """Whether the server knows the mood, if the client is in the sample."""
         return not self.is_sampled or (self._acknowledged and self._mood == self._mood_reported)
 
     @property
     def is_reporting(self) -> bool:
-        """Whether a report is on its way. A goodbye must not overtake it."""
+        """Whether a report is under way. A leave must not overtake it."""
         return self._reporting
 
-    # --- What happens -----------------------------------------------------------------------------------------
+    # --- Events -----------------------------------------------------------------------------------------------
 
     def due(self, now_ms: int) -> list[Request]:
-        """List what to send now. Each request is on its way from then on, until one of the calls below."""
+        """Return the requests to send now. Each is under way until one of the methods below is called for it."""
         requests: list[Request] = []
         if self._report_at_ms <= now_ms:
             assert self._epoch is not None
@@ -197,7 +198,7 @@ class Poller:
         return requests
 
     def polled(self, presence: Presence, now_ms: int) -> None:
-        """A poll was answered."""
+        """Handle the answer to a poll."""
         self._poll_failures = 0
         self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
         if self._epoch is None or presence.epoch > self._epoch + 1:
@@ -206,13 +207,13 @@ class Poller:
         if not self.is_sampled:
             self._acknowledged = False
             self._report_at_ms = NO_DEADLINE
-            # The server gave our seat up when it lowered the rate: there is nothing to take back any more.
+            # The server removed the seat when it lowered the rate: no leave is due any more.
             self._reported = self._reporting
         elif not (self._acknowledged or self._reporting) and self._report_at_ms == NO_DEADLINE:
             self._report_at_ms = max(now_ms, self._retry_after_ms)
 
     def acknowledged(self, presence: Presence, now_ms: int) -> None:
-        """A report was answered; whether it counts, the rate in the answer says."""
+        """Handle the answer to a report; the rate in it decides whether the report counts."""
         self._reporting = False
         self._report_failures = 0
         self._note_rate(presence)
@@ -220,16 +221,16 @@ class Poller:
         self._report_at_ms = NO_DEADLINE
         if self._acknowledged:
             self._report_at_ms = now_ms if self._mood != self._mood_reported else now_ms + self._heartbeat_ms
-        if self._poll_at_ms != NO_DEADLINE:  # The answer says what a poll would, and it is fresher.
+        if self._poll_at_ms != NO_DEADLINE:  # The answer holds a presence, fresher than that of a poll.
             self._poll_at_ms = now_ms + round(presence.poll_ms * self._stride)
 
     def failed(self, request: Request, now_ms: int, *, retry_ms: int | None = None) -> None:
-        """A request came to nothing.
+        """Handle a request that failed.
 
         Args:
             request: Which.
             now_ms: The time.
-            retry_ms: How long the server told us to stay away, None if it did not.
+            retry_ms: The wait that the server asked for, None for none.
         """
         if isinstance(request, PollRequest):
             self._poll_at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._poll_failures)
@@ -238,13 +239,13 @@ class Poller:
         self._reporting = False
         at_ms = now_ms + (retry_ms or 0) + self._wait_ms(self._report_failures)
         self._report_failures += 1
-        if not self.is_sampled:  # The rate fell while it was on its way: nobody wants it any more.
+        if not self.is_sampled:  # The rate fell while it was under way: it is not needed any more.
             self._reported = False
             return
         if retry_ms is None:
             self._report_at_ms = at_ms
             return
-        # It was shed: look first, and report if we are still asked. A poll on its way will do for the looking.
+        # Load was shed: poll first, then report if still in the sample. A poll under way serves as well.
         self._acknowledged = False
         self._report_at_ms = NO_DEADLINE
         self._retry_after_ms = at_ms
@@ -252,7 +253,7 @@ class Poller:
             self._poll_at_ms = at_ms
 
     def epoch_expired(self, now_ms: int) -> None:
-        """The server refused a report, since our stay began in an epoch that is over: begin another."""
+        """Handle a report that was rejected because the visit began in an epoch that is over: start a new visit."""
         self._reporting = self._acknowledged = False
         self._epoch = None
         self._ticket = 1.0
@@ -262,19 +263,19 @@ class Poller:
         self._report_failures += 1
 
     def set_mood(self, mood: str | None, now_ms: int) -> None:
-        """Somebody feels otherwise. Who is counted says so at once."""
+        """Change the mood. A client with a seat reports it at once."""
         self._mood = mood
         if self._acknowledged and not self._reporting and mood != self._mood_reported:
             self._report_at_ms = now_ms
 
     def leave(self) -> LeaveRequest | None:
-        """Somebody goes. Whoever has no seat has nothing to take back."""
+        """Return the leave to post; None if the server has no seat of this visitor."""
         return LeaveRequest(self._visitor) if self._reported and self._visitor is not None else None
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
     def _note_rate(self, presence: Presence) -> None:
-        """Take note of the rate, unless a cache kept the presence for so long that we know better."""
+        """Take the rate of a presence, unless a cache kept that for so long that a newer one is known."""
         if presence.as_of_ms >= self._as_of_ms:
             self._as_of_ms = presence.as_of_ms
             self._rate = presence.sample_rate

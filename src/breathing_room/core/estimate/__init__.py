@@ -1,6 +1,6 @@
 """Estimators: one file each, with its intuition, its model, its error and its source.
 
-An estimate never travels alone: it carries a 95 % interval.
+Every estimate comes with a 95 % interval.
 """
 
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from math import sqrt
 from typing import Final
 
 Z: Final = 1.959963984540054
-"""The 97.5 % quantile of the normal distribution: intervals here hold the truth in 95 of 100 looks."""
+"""The 97.5 % quantile of the normal distribution: intervals here cover the true value in 95 of 100 observations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number of people and how well it is known.
+    """An estimated number of people with its 95 % interval.
 
     Attributes:
         count: The estimate, unrounded, at least 0.
-        low: The lower end of a 95 % interval, at least 0 and at most ``count``.
+        low: The lower end of the interval, at least 0 and at most ``count``.
         high: The upper end, at least ``count``.
     """
 
@@ -26,16 +26,16 @@ class Estimate:
     high: float
 
     def rounded(self, people: int) -> tuple[int, int, int]:
-        """Say it in whole people, as it is published.
+        """Return the estimate in whole people, as it is published.
 
-        The ends go to the nearest person. Outwards would make it wider by one on average, which is much where only a few ghosts
-        are in doubt (``docs/decisions/0015-ends-go-to-the-nearest.md``).
+        The ends go to the nearest whole number. Rounded outwards they would be wider by one on average, which is much where only a few
+        leases are suspect (``docs/decisions/0015-ends-go-to-the-nearest.md``).
 
         Args:
-            people: How many we say there are.
+            people: The published count.
 
         Returns:
-            That, and the ends of an interval that has it within.
+            That count, and the ends of an interval that contains it.
         """
         return people, min(people, round(self.low)), max(people, round(self.high))
 
@@ -44,7 +44,7 @@ EMPTY: Final = Estimate(0.0, 0.0, 0.0)
 
 
 def sum_estimates(*estimates: Estimate) -> Estimate:
-    """Add independent estimates: their variances add, and so do the squares of how far their ends are away."""
+    """Add independent estimates: their variances add, and so do the squares of the distances of their ends."""
     if len(estimates) == 1:
         return estimates[0]
     count = sum(estimate.count for estimate in estimates)

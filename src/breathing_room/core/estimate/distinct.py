@@ -1,16 +1,16 @@
-"""Distinct: how many different visitors there were, in 4 KB, without a list of them.
+"""Distinct: count different visitors in 4 KB, without a list of them.
 
-Intuition: of many random numbers the luckiest begins with many zeros: who saw one with k of them saw about ``2**k`` different ones.
-The same number twice is not luckier than once, so a visitor who comes back changes nothing.
+Intuition: among many random numbers the longest run of leading zeros grows with their number: a run of k zeros suggests about ``2**k``
+different ones. A repeated number makes no run longer, so a visitor who comes back changes nothing.
 
 Model: HyperLogLog. The first ``P`` bits of a key choose one of ``m = 2**P`` registers, and the register keeps the longest run of zeros
 that the other bits of any key began with, plus one. Keys are uniform: they are keyed hashes already, of at least ``BITS`` bits.
-Sketches merge by taking the larger of each pair of registers, and then are the sketch of everybody in either. They forget
-nothing, so whoever wants to know of a day begins a new one each day.
+Sketches merge by taking the larger of each pair of registers, which is the sketch of the union. Nothing can be removed from a sketch,
+so the visitors of a day need a new one each day.
 
 Error: 1.04 / sqrt(m) relative for many visitors, and that of counting occupied registers for few,
 ``sqrt(m (exp(t) - t - 1)) / n`` with ``t = n / m``; whichever is less. m = 4,096 gives 1.6 % at most. An interval never begins below
-the number of occupied registers: each was occupied by somebody.
+the number of occupied registers: at least one visitor occupied each.
 
 Source: Flajolet, Fusy, Gandouet & Meunier, AOFA (2007) 137; the estimator is Ertl's, arXiv:1702.01284, algorithm 6; few visitors are
 Whang, Vander-Zanden & Taylor, ACM TODS 15 (1990) 208.
@@ -27,19 +27,19 @@ M: Final = 1 << P
 BITS: Final = 64
 
 Q: Final = BITS - P
-"""The bits that are left to be lucky with; a register holds 0 to ``Q + 1``."""
+"""The bits in which zeros are counted; a register holds 0 to ``Q + 1``."""
 
 ALPHA: Final = 1 / (2 * log(2))
 
 
 class Sketch:
-    """The set of all visitors that were added, as far as counting them needs it.
+    """A HyperLogLog sketch of a set of visitors.
 
     Args:
-        registers: Those of another sketch, as ``encode`` gave them; None for an empty one.
+        registers: Those of another sketch, as ``encode`` returned them; None for an empty one.
 
     Raises:
-        HostError: They are no registers of ours.
+        HostError: They are not the registers of a sketch.
     """
 
     __slots__ = ("_registers",)
@@ -50,10 +50,10 @@ class Sketch:
         self._registers = bytearray(M if registers is None else registers)
 
     def add(self, key: bytes) -> None:
-        """Take a visitor in.
+        """Add a visitor.
 
         Args:
-            key: A uniform hash of whoever it is, of which the first 8 bytes are looked at.
+            key: A uniform hash of the visitor, of which the first 8 bytes are used.
         """
         bits = int.from_bytes(key[: BITS // 8], "big")
         index = bits >> Q
@@ -61,18 +61,18 @@ class Sketch:
         self._registers[index] = max(self._registers[index], rank)
 
     def merge(self, other: Self) -> None:
-        """Take in everybody whom another sketch has seen."""
+        """Add the visitors of another sketch."""
         self._registers[:] = map(max, self._registers, other._registers)
 
     def encode(self) -> bytes:
-        """Write it as one value for a store: one byte a register."""
+        """Encode it as one value for a store: one byte a register."""
         return bytes(self._registers)
 
     def estimate(self) -> Estimate:
-        """Estimate how many different visitors were added.
+        """Estimate the number of distinct visitors added.
 
         Returns:
-            Visitors, with a 95 % interval. Exact zero when empty.
+            Visitors, with a 95 % interval. Exactly zero when empty.
         """
         occupied = M - self._registers.count(0)
         if not occupied:
@@ -83,7 +83,7 @@ class Sketch:
 
 
 def standard_error(count: float) -> float:
-    """Say how far an estimate of so many visitors, above 0, is off as a rule, relative to them."""
+    """Return the relative standard error of an estimate of ``count`` visitors, above 0."""
     load = count / M
     few = sqrt(M * (expm1(load) - load)) / count if load < 4 else inf
     return min(1.04 / sqrt(M), few)

@@ -1,10 +1,10 @@
-"""History: say how many are usually here at this hour of the week, when nobody can know how many are.
+"""History: predict a count that is not known from the same hour of past weeks.
 
 Intuition: a room is as full as it was at this hour in the last weeks, more or less as much as those weeks differed.
 
 Model: the counts of one hour of the week in w weeks are independent and roughly normal. Their mean is the estimate, and another
 such count lies within ``t s sqrt(1 + 1 / w)`` of it, where s is their standard deviation and t the 97.5 % quantile of Student's
-distribution with w - 1 degrees of freedom. With fewer than two weeks nobody knows how much weeks differ, and nothing is said.
+distribution with w - 1 degrees of freedom. From fewer than two weeks no variance can be computed, and nothing is predicted.
 A crowd that comes and goes by chance has a variance of at least its mean (Poisson), so s is never taken to be less.
 
 Error: that of a prediction, not of a measurement: a holiday is not in it. So it is always labelled ``estimated``, and used only
@@ -36,7 +36,7 @@ def predict(mean: float, square: float, weeks: float) -> Estimate:
     Args:
         mean: The mean of the counts.
         square: The mean of their squares.
-        weeks: How many weeks, ``WEEKS_MIN`` or more.
+        weeks: The number of weeks, ``WEEKS_MIN`` or more.
 
     Returns:
         People, with a 95 % interval.
@@ -50,32 +50,32 @@ def predict(mean: float, square: float, weeks: float) -> Estimate:
 def history_estimate(
     history: History, *, wall_ms: int, moods: Sequence[str]
 ) -> tuple[Estimate, list[Estimate]] | None:
-    """Estimate who is here from who usually is.
+    """Estimate the people in a room from its averages at this hour of the week.
 
     Args:
         history: The averages of the room.
         wall_ms: The time, milliseconds since 1970-01-01 UTC.
-        moods: Which moods to tell apart.
+        moods: The moods to estimate one by one.
 
     Returns:
-        People, and people of each mood, all with 95 % intervals; None where this hour was not seen in two weeks.
+        People, and people of each mood, all with 95 % intervals; None where this hour was observed in fewer than two weeks.
     """
     average = history.average(wall_ms)
     if average.weeks < WEEKS_MIN:
         return None
-    everybody, *of_moods = (
+    crowd, *of_moods = (
         predict(average.mean.get(mood, 0.0), average.square.get(mood, 0.0), average.weeks)
         for mood in (ALL, *moods)
     )
-    return everybody, of_moods
+    return crowd, of_moods
 
 
 def predictions(history: History) -> list[dict[str, Any]]:
-    """List the averages of a room, for clients that are on their own.
+    """Return the averages of a room with prediction intervals, for clients that are offline.
 
     Returns:
         As ``History.averages``, and for each hour ``low`` and ``high``, the ends of a 95 % interval for the people of another
-        such hour; both None where it was not seen in two weeks.
+        such hour; both None where it was observed in fewer than two weeks.
     """
     hours = []
     for average in history.averages():
@@ -87,10 +87,10 @@ def predictions(history: History) -> list[dict[str, Any]]:
 
 
 def estimated(presence: Presence, history: History, *, wall_ms: int, min_cell_size: int) -> Presence:
-    """Put the estimate in place of an unknown count, if there is one.
+    """Return a presence with the estimate in place of an unknown count, if there is one.
 
     Args:
-        presence: What is known. Whoever is surely here stays so.
+        presence: The presence; its ``low``, people who are certainly here, is kept as a lower bound.
         history: The averages of the room.
         wall_ms: The time, milliseconds since 1970-01-01 UTC.
         min_cell_size: The room's, as for ``merge_cells``.
@@ -99,14 +99,14 @@ def estimated(presence: Presence, history: History, *, wall_ms: int, min_cell_si
     found = history_estimate(history, wall_ms=wall_ms, moods=names)
     if presence.method != "unknown" or found is None:
         return presence
-    everybody, of_moods = found
-    count = max(round(everybody.count), presence.low)
-    low, high = max(round(everybody.low), presence.low), max(round(everybody.high), count)
+    crowd, of_moods = found
+    count = max(round(crowd.count), presence.low)
+    low, high = max(round(crowd.low), presence.low), max(round(crowd.high), count)
     parts = apportion(count, [mood.count for mood in of_moods])
     cells = [mood.rounded(part) for part, mood in zip(parts, of_moods, strict=True)]
-    # What was not told apart then cannot be told apart now.
+    # Moods that were merged then cannot be separated now.
     was_merged = history.average(wall_ms).mean.get(MERGED, 0.0) > 0
-    *told, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, min_cell_size)
+    *named, unspoken = [None] * len(cells) if was_merged else merge_cells(cells, min_cell_size)
     label, _ = read_label(count, low, high, shown=None)
     return replace(
         presence,
@@ -114,8 +114,8 @@ def estimated(presence: Presence, history: History, *, wall_ms: int, min_cell_si
         low=low,
         high=high,
         method="estimated",
-        moods={name: cell and cell[0] for name, cell in zip(presence.moods, told, strict=True)},
+        moods={name: cell and cell[0] for name, cell in zip(presence.moods, named, strict=True)},
         unspoken=unspoken and unspoken[0],
-        mood_intervals={name: cell and cell[1:] for name, cell in zip(names, (*told, unspoken), strict=True)},
+        mood_intervals={name: cell and cell[1:] for name, cell in zip(names, (*named, unspoken), strict=True)},
         label=label,
     )

@@ -1,18 +1,19 @@
-"""Clients that flip coins: counted without bias from the coins alone, and the biased figure that they were meant for.
+"""Legacy sampling: clients that report at random, counted without bias from their repeated reports; and the biased figure of the planning
+document.
 
-The planning document's clients report when they come in and when their mood changes, and otherwise with a chance of
+The planning document's clients report when they join and when their mood changes, and otherwise with a probability of
 3 % every 30 s. Its server kept each report for 120 s and divided their number by 0.03.
 
-Intuition: a forced report says nothing about how many are there, a coin does. Everybody's coins come up at the same known
-rate, 0.03 / 30 s, so the number of coins that came up in a window is proportional to the number of people.
+Intuition: a first report or a change of mood carries no information on the number of clients, a random report does. All clients
+send random reports at the same known rate, 0.03 / 30 s, so the number of those in a window is proportional to the number of clients.
 
-Model: each person repeats an unchanged mood as a Poisson process of rate ``λ = 0.001 / s``. C repeats in a window of W
-are ``Poisson(λ W N)``, so ``N = C / (λ W)``. The interval is the score interval of a Poisson count. A repeat is told from
+Model: each client repeats an unchanged mood as a Poisson process of rate ``λ = 0.001 / s``. C repeats in a window of W
+are ``Poisson(λ W N)``, so ``N = C / (λ W)``. The interval is the score interval of a Poisson count. A repeat is distinguished from
 a first report by a keyed hash of the session id, remembered for ``MEMORY_MS``.
 
-Error: 1 / sqrt(λ W N): 15 % for 250 people and W = 180 s. Forgetting sessions after 120 s would bias by -80 %, since most
-repeats would look like first reports. The *naive* figure, kept as a baseline, is 3.8 times the truth for coins alone
-and 8 times with forced first reports; just after everybody came in it is 33 times.
+Error: 1 / sqrt(λ W N): 15 % for 250 clients and W = 180 s. Forgetting sessions after 120 s would bias by -80 %, since most
+repeats would look like first reports. The *naive* figure, kept as a baseline, is 3.8 times the true number for random reports alone
+and 8 times with first reports; just after all clients joined it is 33 times.
 """
 
 from collections import OrderedDict, deque
@@ -31,11 +32,11 @@ WINDOW_MS: Final = 180_000
 MEMORY_MS: Final = 7_200_000
 
 SESSIONS_MAX: Final = 200_000
-"""Sessions remembered. At 100 bytes each that is 20 MB; beyond it the oldest are forgotten."""
+"""Sessions remembered. At 100 bytes each that is 20 MB; beyond it the oldest are removed."""
 
 
 def poisson_estimate(events: int, per_person: float) -> Estimate:
-    """Estimate a crowd from events that each person causes ``per_person`` times on average.
+    """Estimate a number of people from events that each of them causes ``per_person`` times on average.
 
     Returns:
         People, with the score interval of a Poisson count.
@@ -49,14 +50,14 @@ def poisson_estimate(events: int, per_person: float) -> Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegacySums:
-    """What an estimate needs to know of people who flip coins.
+    """The sums from which legacy clients are estimated.
 
     Attributes:
-        repeats: Coins that came up within the window, by mood.
-        weights: The weights by which the people share the moods.
-        observed_ms: How much of the window was watched; 0: nobody is remembered.
-        heard: Whether somebody was heard from within the window.
-        doubted: Whether all of it is in doubt.
+        repeats: Random reports within the window, by mood.
+        weights: The weights by which the clients are apportioned to the moods.
+        observed_ms: How much of the window was observed; 0: no session is remembered.
+        is_recent: Whether a report was received within the window.
+        suspect: Whether the replica that holds them is suspect.
     """
 
     repeats: tuple[int, ...]
@@ -67,32 +68,32 @@ class LegacySums:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no session is remembered: then the estimate is nobody, and certain."""
+        """Whether no session is remembered: then the estimate is exactly 0."""
         return not self.observed_ms
 
 
 def legacy_estimate(
     parts: Sequence[LegacySums], moods_count: int
 ) -> tuple[Estimate, list[Estimate], Sequence[int]]:
-    """Estimate the people who flip coins, on one machine or on several.
+    """Estimate the legacy clients of one replica or of several.
 
     Args:
-        parts: Of each machine that remembers anybody.
+        parts: The sums of each replica that remembers a session.
         moods_count: Declared moods, and one for the unspoken.
 
     Returns:
-        People, people of each mood, all with 95 % intervals, and the weights by which they share the moods.
+        People, people of each mood, all with 95 % intervals, and the weights by which they are apportioned to the moods.
     """
     if not parts:
         return EMPTY, [EMPTY] * moods_count, [0] * moods_count
-    # Coins that were watched for the same time are as those of one machine.
+    # Reports that were observed for the same time add up as those of one replica.
     groups: dict[int, list[int]] = {}
     for part in parts:
         group = groups.setdefault(part.observed_ms, [0] * moods_count)
-        groups[part.observed_ms] = [sum(coins) for coins in zip(group, part.repeats, strict=True)]
+        groups[part.observed_ms] = [sum(repeats) for repeats in zip(group, part.repeats, strict=True)]
     chances = [(CHANCE / HEARTBEAT_MS * observed_ms, repeats) for observed_ms, repeats in groups.items()]
     estimate = sum_estimates(*(poisson_estimate(sum(repeats), chance) for chance, repeats in chances))
-    if any(part.is_recent for part in parts):  # Whoever was just heard from is surely one.
+    if any(part.is_recent for part in parts):  # The client of a recent report is certainly here.
         estimate = Estimate(max(estimate.count, 1.0), max(estimate.low, 1.0), estimate.high)
     moods = [
         sum_estimates(*(poisson_estimate(repeats[mood], chance) for chance, repeats in chances))
@@ -105,12 +106,12 @@ def legacy_estimate(
             replace(mood, low=min(mood.low, surely.low))
             for mood, surely in zip(moods, sure_moods, strict=True)
         ]
-    telling = [part.weights for part in parts if any(part.repeats)] or [part.weights for part in parts]
-    return estimate, moods, [sum(weights) for weights in zip(*telling, strict=True)]
+    informative = [part.weights for part in parts if any(part.repeats)] or [part.weights for part in parts]
+    return estimate, moods, [sum(weights) for weights in zip(*informative, strict=True)]
 
 
 class LegacySamplingEstimator:
-    """Counts people who flip coins, by mood.
+    """Counts legacy clients, by mood.
 
     Args:
         moods_count: Declared moods, and one for the unspoken.
@@ -122,7 +123,7 @@ class LegacySamplingEstimator:
         self._tally = [0] * moods_count
         self._empty = LegacySums(repeats=(0,) * moods_count, weights=(0,) * moods_count)
         self._since_ms: int | None = None
-        # Until when somebody is surely there, whatever the coins say.
+        # Until when at least one client is certainly here.
         self._recent_until_ms: int | None = None
 
     @property
@@ -136,7 +137,7 @@ class LegacySamplingEstimator:
         return min(times, default=None)
 
     def report(self, session: VisitorKey, mood: int, now_ms: int) -> bool:
-        """Take a report, forced or by coin; return whether it was a coin."""
+        """Add a report, forced or random; return whether it was random."""
         if not self._sessions:
             self._since_ms = now_ms
         known = self._sessions.pop(session, None)
@@ -151,11 +152,11 @@ class LegacySamplingEstimator:
         return True
 
     def remove(self, session: VisitorKey) -> None:
-        """Somebody is counted in another way from now on; coins that came up stay in their window."""
+        """Remove a session that is counted in another way from now on; its random reports stay in the window."""
         self._sessions.pop(session, None)
 
     def expire(self, now_ms: int) -> None:
-        """Forget what is too old."""
+        """Remove reports and sessions that are too old."""
         while self._repeats and self._repeats[0][0] <= now_ms - WINDOW_MS:
             self._tally[self._repeats.popleft()[1]] -= 1
         while self._sessions:
@@ -167,7 +168,7 @@ class LegacySamplingEstimator:
             self._recent_until_ms = None
 
     def snapshot(self, now_ms: int) -> LegacySnapshot:
-        """Take everything down."""
+        """Return everything to go on with."""
         sessions = self._sessions.values()
         return LegacySnapshot(
             keys=b"".join(self._sessions),
@@ -181,16 +182,15 @@ class LegacySamplingEstimator:
     def restore(
         self, snapshot: LegacySnapshot, mood_here: Sequence[int], *, elapsed_ms: int, now_ms: int
     ) -> None:
-        """Go on from a snapshot; the crowd is new.
+        """Go on from a snapshot; the estimator is new.
 
-        Sessions are remembered over a restart, or all of them would come in anew. While nobody listened no coin can
-        have been seen, so the window closes up over that time; if it was longer than the window, observation
-        begins anew.
+        Sessions are remembered over a restart, or all of them would count as first reports again. While the server was down no report could be
+        received, so the window skips that time; if it was longer than the window, observation starts again.
 
         Args:
-            snapshot: What was taken down.
+            snapshot: What ``snapshot`` returned.
             mood_here: The mood of today for each mood of then.
-            elapsed_ms: For how long nobody listened; 0 after a sleep.
+            elapsed_ms: How long the server was down; 0 after hibernation.
             now_ms: The room's time.
         """
         for index, (mood, age_ms) in enumerate(zip(snapshot.mood_of, snapshot.ages_ms, strict=True)):
@@ -209,34 +209,34 @@ class LegacySamplingEstimator:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no session is remembered: then the estimate is nobody, and certain."""
+        """Whether no session is remembered: then the estimate is exactly 0."""
         return not self._sessions
 
     @property
     def weights(self) -> list[int]:
-        """The weights by which the people share the moods: coins that came up, or before the first the last mood named."""
+        """The weights by which people are apportioned to the moods: random reports, or before the first the last mood named."""
         if self._repeats or not self._sessions:
             return self._tally
         _, named = next(reversed(self._sessions.values()))
         return [int(mood == named) for mood in range(len(self._tally))]
 
     def sums(self, now_ms: int) -> LegacySums:
-        """Put down what an estimate needs to know."""
+        """Return the sums from which an estimate follows."""
         if self._since_ms is None or not self._sessions:
             return self._empty
-        # Before a whole window is over there were fewer chances; less than one beat of them says nothing. Nobody has a chance
-        # before their first beat is over: of the time since somebody came, on average half a beat is lost.
+        # Before a whole window is over it is shorter, but never less than one heartbeat. No client sends a random report before
+        # its first heartbeat: of the time since the first session, half a heartbeat on average does not count.
         observed_ms = min(WINDOW_MS, max(HEARTBEAT_MS, now_ms - self._since_ms - HEARTBEAT_MS // 2))
-        last_heard_ms, _ = next(reversed(self._sessions.values()))
+        last_report_ms, _ = next(reversed(self._sessions.values()))
         return LegacySums(
             repeats=tuple(self._tally),
             weights=tuple(self.weights),
             observed_ms=observed_ms,
-            is_recent=last_heard_ms > now_ms - WINDOW_MS,
+            is_recent=last_report_ms > now_ms - WINDOW_MS,
         )
 
     def estimate(self, now_ms: int) -> tuple[Estimate, list[Estimate]]:
-        """Estimate the people who flip coins.
+        """Estimate the legacy clients.
 
         Returns:
             People, and people of each mood, all with 95 % intervals.

@@ -1,16 +1,16 @@
-"""The panel: count a crowd from the few who are asked.
+"""The panel: estimate a crowd from the visitors who are asked to report.
 
-Intuition: ask one in ``1 / θ`` of the people; each who answers stands for ``1 / θ``. Who is asked is decided by a ticket
-that everybody holds for the whole stay, so the same few go on answering, and the sample is one of people, not of beats.
+Intuition: ask one in ``1 / θ`` of the visitors; each who reports stands for ``1 / θ``. A ticket that each visitor holds for the whole
+visit decides whether it is asked, so the same visitors go on reporting, and the sample is one of visitors, not of heartbeats.
 
-Model: tickets are independent and uniform, so of N people ``Binomial(N, θ)`` hold one below θ. Some of those who answered
-have gone without a word and are counted until their lease ends: *ghosts*. They are not seen, but their leases are seen to
-end in silence, at a rate r; and a lease that ends ``τ`` after a last beat belongs to somebody who left, on average, half a beat
-after it. So at any time there are about ``g = r (τ - b / 2)`` of them (Little's law: a rate times a mean time).
+Model: tickets are independent and uniform, so of N visitors ``Binomial(N, θ)`` hold one below θ. Some of those who reported
+have left without a leave and are counted until their lease ends: *ghosts*. A ghost cannot be observed, but its lease expires,
+and leases expire at an observed rate r. A lease that ends ``τ`` after the last heartbeat belongs to a visitor who left, on average, half
+a heartbeat interval b after it. So at any time there are about ``g = r (τ - b / 2)`` ghosts (Little's law: a rate times a mean time).
 
-Error: with ``x = s - g`` and ``q = 1 - θ`` the variance of x is ``V = x q + g (1 + D / W)``: binomial thinning of the living, and the
-ghosts, which are Poisson once for being there and once more for being inferred from a window W of expiries, where
-``D = τ - b / 2``. The interval is Wilson's score interval with that V, which stays right where few answered.
+Error: with ``x = s - g`` and ``q = 1 - θ`` the variance of x is ``V = x q + g (1 + D / W)``: binomial thinning of the present visitors,
+and the ghosts, which are Poisson once for being there and once more for being inferred from a window W of expiries, where
+``D = τ - b / 2``. The interval is Wilson's score interval with that V, which stays right where few reported.
 
 Source: Wilson, JASA 22 (1927) 209; Little, Operations Research 9 (1961) 383. Compared with simulation in
 ``docs/topics/estimation.md``.
@@ -25,22 +25,22 @@ from breathing_room.core.estimate import Estimate, Z
 
 
 def expected_ghosts(expiries: float, *, ghost_ms: float, window_ms: float) -> float:
-    """Infer how many leases belong to people who have gone.
+    """Return the expected number of leases of visitors who have left.
 
     Args:
-        expiries: Leases that ended in silence within the window.
-        ghost_ms: The mean time for which somebody who left in silence is still counted.
+        expiries: Leases that expired within the window.
+        ghost_ms: The mean time for which a ghost is counted.
         window_ms: The window.
     """
     return expiries / window_ms * ghost_ms
 
 
 def panel_variance(living: float, ghosts: float, theta: float, *, ghost_ms: float, window_ms: float) -> float:
-    """Say how far ``seats - ghosts`` is scattered around theta times the crowd.
+    """Return the variance of ``seats - ghosts`` around theta times the crowd.
 
     Args:
-        living: Seats of people who are there.
-        ghosts: Expected seats of people who are not.
+        living: Seats of visitors who are here.
+        ghosts: Expected seats of visitors who have left.
         theta: As for ``panel_estimate``.
         ghost_ms: Likewise.
         window_ms: Likewise.
@@ -59,15 +59,15 @@ def panel_estimate(
     Args:
         seats: Live leases with a ticket below ``theta``.
         ghosts: How many of them are expected to be ghosts, at most ``seats``.
-        theta: The lowest rate that anybody may still be acting on, above 0 and up to 1.
-        ghost_ms: The mean time for which somebody who left in silence is still counted.
-        window_ms: The window in which silent expiries were counted.
+        theta: The lowest rate that a client may still act on, above 0 and up to 1.
+        ghost_ms: The mean time for which a ghost is counted.
+        window_ms: The window in which expiries were counted.
 
     Returns:
         People, with a 95 % interval.
     """
     if theta == 1.0 and not ghosts:
-        return Estimate(seats, seats, seats)  # Everybody was asked, and nobody went without a word.
+        return Estimate(seats, seats, seats)  # Every visitor was asked, and no lease expired.
     living = max(seats - ghosts, 0.0)
     q = 1.0 - theta
     variance = panel_variance(living, ghosts, theta, ghost_ms=ghost_ms, window_ms=window_ms)
@@ -81,17 +81,17 @@ def panel_estimate(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelSums:
-    """What an estimate needs to know of a panel, and what it takes to add several.
+    """The sums from which a panel is estimated; those of several panels add up.
 
     Attributes:
-        tally: Counted seats by mood: those below theta that no cap holds back.
+        tally: Counted seats by mood: those below theta that are not over quota.
         restored_tally: Those of them that are left from before a restart, by mood.
-        seats: Leases held of those who are counted, or will be when theta has risen.
+        seats: Leases that are counted, or will be when theta has risen.
         restored: Those of them that are left from before a restart.
-        fresh: Whether somebody reported within the last beat.
-        expired: Leases below theta that ended in silence within the window.
-        window_ms: That window; infinite where there is nothing to see in it.
-        theta: The lowest rate that anybody may still be acting on.
+        fresh: Whether a report was received within the last heartbeat interval.
+        expired: Leases below theta that expired within the window.
+        window_ms: That window; infinite where nothing was observed.
+        theta: The lowest rate that a client may still act on.
         rate: The rate in force.
         arrivals_per_ms: Reports that arrive.
     """
@@ -109,14 +109,14 @@ class PanelSums:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody reports and everybody would: then the estimate is nobody, and certain."""
+        """Whether there is no seat while every visitor is asked: then the estimate is exactly 0."""
         return not self.seats and self.theta == 1.0
 
     def plus(self, other: Self) -> Self:
-        """Add the seats of another machine under the same theta.
+        """Add the seats of another replica under the same theta.
 
-        Windows differ for a while after a start. What lapsed in the longer is taken as it would be in the shorter, so the
-        number of ghosts is right, and said to be no better known than from the shorter.
+        Windows differ for a while after a start. The expiries of the longer one are scaled to the shorter one, so the
+        expected number of ghosts is right, and its error is that of the shorter one.
         """
         window_ms = min(self.window_ms, other.window_ms)
         expired = sum(
@@ -141,7 +141,7 @@ def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list
 
     Args:
         panel: Its sums.
-        ghost_ms: The mean time for which somebody who left in silence is still counted.
+        ghost_ms: The mean time for which a ghost is counted.
 
     Returns:
         People, and people of each mood, all with 95 % intervals. That of a mood comes from its own seats: a share of the whole
@@ -152,14 +152,14 @@ def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list
     ghosts = expected_ghosts(panel.expired, ghost_ms=ghost_ms, window_ms=panel.window_ms)
 
     def estimate(seats: int, restored: int) -> Estimate:
-        # Ghosts are among all alike; and without a seat there is no ghost either.
+        # Ghosts are spread evenly over seats; without a seat there is no ghost.
         among = min(ghosts * seats / counted if counted else ghosts, seats)
         found = panel_estimate(seats, among, panel.theta, ghost_ms=ghost_ms, window_ms=panel.window_ms)
         return replace(found, low=min(found.low, estimate(seats - restored, 0).low)) if restored else found
 
     crowd = estimate(counted, sum(panel.restored_tally))
     if crowd.count < 1.0 and panel.fresh:
-        # Somebody reported within the last beat: whatever is expected of ghosts, that is not nobody.
+        # A report within the last heartbeat interval: at least one visitor is here, however many ghosts are expected.
         crowd = replace(crowd, count=1.0, high=max(crowd.high, 1.0))
     return crowd, [
         estimate(seats, restored) for seats, restored in zip(panel.tally, panel.restored_tally, strict=True)
@@ -167,10 +167,10 @@ def crowd_estimate(panel: PanelSums, *, ghost_ms: float) -> tuple[Estimate, list
 
 
 def apportion(total: int, weights: Sequence[float]) -> list[int]:
-    """Share a whole number out so that the parts sum to it.
+    """Split a whole number into whole parts.
 
     Args:
-        total: What is shared out, at least 0.
+        total: The number, at least 0.
         weights: Not negative. If all are 0, everything goes to the last.
 
     Returns:

@@ -44,7 +44,7 @@ from breathing_room.core.identity import Connection, VisitorKey
 from breathing_room.core.leases import NO_LEASES, Leases
 from breathing_room.core.presence import Presence
 from breathing_room.core.replication.delta import Delta, PeerId, RoomDelta
-from breathing_room.core.room import ASKING, Room
+from breathing_room.core.room import SUBSCRIBING, Room
 from breathing_room.core.summary import PeerState
 
 ARRIVALS_S: Final = 60.0
@@ -190,7 +190,7 @@ class Replica:
                 room.apply(event, now_ms=now_ms)
             case _:
                 room.apply(event, now_ms=now_ms)
-        return self._conclude(now_ms, requester=event.connection if isinstance(event, ASKING) else None)
+        return self._conclude(now_ms, requester=event.connection if isinstance(event, SUBSCRIBING) else None)
 
     def _end(self, event: Left | Disconnected, connection: Connection, now_ms: int) -> None:
         """Remove a connection, on standby or not."""
