@@ -10,7 +10,7 @@ from breathing_room import client
 from breathing_room.core.presence import Presence
 
 
-def test_the_three_names_are_what_they_say() -> None:
+def test_the_public_names_are_those_of_their_modules() -> None:
     """``connect`` joins a room, ``app`` can be mounted, and ``sign_visitor`` issues ids; each is that of its own module."""
     from breathing_room.client.room import connect  # noqa: PLC0415 - beside the name that is tested
     from breathing_room.hosts.common.access.signing import sign_visitor  # noqa: PLC0415
@@ -20,7 +20,7 @@ def test_the_three_names_are_what_they_say() -> None:
     assert callable(breathing_room.app)
 
 
-def test_a_name_that_is_not_there_is_said() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     """Any other name is an AttributeError that repeats it, as of every module."""
     with pytest.raises(AttributeError, match="no attribute 'join'"):
         breathing_room.join  # noqa: B018 - to look is the test

@@ -329,7 +329,7 @@ def test_classes_of_one_name_are_seen() -> None:
 HOST = """
     class RoomHost:
         def by_class(self, effect):
-            return isinstance(effect, Announce | Tell)
+            return isinstance(effect, Broadcast | Send)
 
         def by_match(self, effect):
             match effect:
@@ -351,12 +351,12 @@ HOST = """
                 self.part.step(event)
 
         def writes(self):
-            self.room.audience_size = 3
+            self.room.subscriber_count = 3
             self.room.shards //= 2
 
         def keeps(self):
-            self.audience_size = 3
-            self.session.mood = 2
+            self.subscriber_count = 3
+            self.connection.mood = 2
 """
 
 
@@ -370,13 +370,13 @@ def test_what_a_host_does_with_effects_events_and_the_core_is_seen() -> None:
             for name in structure.in_hosts(trees, offends)
         }
 
-    effects = structure.names_of_union(module("Effect: TypeAlias = Announce | Tell | Close"), "Effect")
-    assert effects == {"Announce", "Tell", "Close"}
+    effects = structure.names_of_union(module("Effect: TypeAlias = Broadcast | Send | Close"), "Effect")
+    assert effects == {"Broadcast", "Send", "Close"}
     assert broken_by(lambda function: structure.dispatches(function, effects)) == {"by_class", "by_match"}
     assert broken_by(structure.reads_event_after_step) == {"after"}
-    assert broken_by(lambda function: structure.writes_into_core(function, {"audience_size", "shards"})) == {
-        "writes"
-    }
+    assert broken_by(
+        lambda function: structure.writes_into_core(function, {"subscriber_count", "shards"})
+    ) == {"writes"}
 
 
 def test_an_attribute_is_the_cores_if_no_host_has_it() -> None:

@@ -12,8 +12,8 @@ from breathing_room.targets.object_storage import ObjectStorageTarget
 
 
 @pytest.mark.parametrize("url", ["gopher://bucket", "s3://", "ftp://user:secret@bucket/x"])
-def test_an_address_that_makes_no_sense(url: str) -> None:
-    """It is refused at once, and no password is repeated."""
+def test_an_invalid_url_is_rejected(url: str) -> None:
+    """An invalid URL is rejected at once, and no password is repeated."""
     with pytest.raises(HostError, match="cannot publish") as refused:
         Publisher(url)
     assert "secret" not in str(refused.value)

@@ -1,7 +1,7 @@
 """Breathing Room: how many people are here with you right now, and how they feel.
 
-``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; ``sign_visitor`` issues ids where
-not everybody may make up one; the command ``breathing-room serve`` is a server that needs nothing else.
+``connect`` joins a room from Python; ``app`` is an ASGI application to mount in your own; ``sign_visitor`` issues signed visitor
+ids, for rooms that accept no others; the command ``breathing-room serve`` is a server that needs nothing else.
 """
 
 from importlib import import_module
@@ -27,12 +27,12 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and only that: the core must load without an event loop or a network."""
+    """Import a public name on first use: the core must load without an event loop or a network."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    """List what is public, for completion and ``help``."""
+    """Return the public names, for completion and ``help``."""
     return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -1,4 +1,4 @@
-"""What a host needs from outside: a store, a shared log, a platform for each room, a place for files, and the time.
+"""The ports of a host: a store, a shared log, a platform for each room, a publishing target, and the wall clock.
 
 Rules for every store
 ---------------------
@@ -10,7 +10,7 @@ A *value* is 0 to ``VALUE_BYTES_MAX`` bytes, kept as they are.
 Both limits are those of Cloudflare's Workers KV, the tightest of the stores we mean to run on, so that what works on
 one store works on all (https://developers.cloudflare.com/kv/platform/limits/).
 
-A *time to live* is 1 to ``TTL_MS_MAX`` milliseconds by the wall clock, so that it goes on while nobody runs. A store
+A *time to live* is 1 to ``TTL_MS_MAX`` milliseconds by the wall clock, so that it goes on while no process runs. A store
 that cannot keep so short a time (Workers KV: 60 s) rounds it up, never down.
 
 ``check_key``, ``check_prefix`` and ``check_put`` are these rules; every store calls them first.
@@ -51,38 +51,38 @@ class Store(Protocol):
     """
 
     async def get(self, key: str) -> bytes | None:
-        """Read a value; None when there is none, or when its time is over."""
+        """Return a value, None when there is none or it has expired."""
         ...
 
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
-        """Keep a value in place of the former one and of its time to live.
+        """Store a value; it replaces the former one and its time to live.
 
         Args:
-            key: Where.
-            value: What.
-            ttl_ms: How long, from now; None for ever.
+            key: The key.
+            value: The value.
+            ttl_ms: Its time to live, from now; None for no limit.
         """
         ...
 
     async def list(self, prefix: str) -> builtins.list[str]:
-        """Name all keys that begin with a prefix (empty: all keys) and whose time is not over, sorted."""
+        """Return all keys with a prefix (empty: all keys) that have not expired, sorted."""
         ...
 
     async def delete(self, key: str) -> None:
-        """Forget a value. It does no harm when there is none."""
+        """Delete a value, if there is one."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything outside. A second call does nothing."""
+        """Release all files and connections. A second call does nothing."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The answer to a tick of a replica.
+    """The answer to ``EventLog.append``.
 
     Attributes:
-        own: The place of the entry that was appended.
+        own: The position of the entry that was appended.
         entries: All entries that were new, in order; the appended one is among them.
         rates: The sampling rates, by room.
     """
@@ -93,13 +93,13 @@ class Round:
 
 
 class EventLog(Protocol):
-    """The ordered log that the replicas of a cluster share, and what they agree on beside it.
+    """The ordered log that the replicas of a cluster share, with their shared rates and secrets.
 
     All read the same entries in the same order. An entry is named by the time at which the log took it, by the
     log's own clock, so ages need no other clock. Entries, rates and secrets are kept for a limited time, as they
     hold keys of visitors or lead to them.
 
-    Every method raises ``StoreError`` when the log is away, slow, or refuses. A call that failed may have had its
+    Every method raises ``StoreError`` when the log is unreachable, slow, or rejects. A call that failed may have had its
     effect.
     """
 
@@ -121,21 +121,21 @@ class EventLog(Protocol):
         ...
 
     async def write(self, value: bytes) -> None:
-        """Append an entry and read nothing, as an operator does."""
+        """Append an entry and read nothing."""
         ...
 
     async def set_rate(self, room: str, before: bytes, after: bytes) -> bool:
-        """Set the sampling rate of a room, unless it has changed since it was read; return whether it was set.
+        """Set the sampling rate of a room if it has not changed since it was read; return whether it was set.
 
         Args:
             room: The room's name.
-            before: What it was; empty for none.
-            after: What it should be; empty for none.
+            before: The value that was read; empty for none.
+            after: The value to set; empty for none.
         """
         ...
 
     async def secret(self, epoch: int, mine: bytes, *, ttl_ms: int) -> bytes:
-        """Agree on the secret of a key epoch, and return it: the one that there is, else ours.
+        """Return the secret of a key epoch; set it to ours if there is none.
 
         Args:
             epoch: Its number.
@@ -145,49 +145,49 @@ class EventLog(Protocol):
         ...
 
     async def known_secret(self, epoch: int) -> bytes | None:
-        """Return the secret of a key epoch, if there is one."""
+        """Return the secret of a key epoch, None if there is none."""
         ...
 
 
 class Platform(Protocol):
-    """What a room of a host asks of where it runs; ``hosts/common/rooms/room_host.py`` calls it.
+    """The runtime of one room; ``hosts/common/rooms/room_host.py`` calls it.
 
-    A *turn* is all that happens before others have theirs: one round of an event loop, one call of a platform.
-    ``hosts/server/platform.py`` is that of an event loop, ``hosts/worker/room_platform.py`` that of an object that sleeps.
+    A *turn* is one round of an event loop, or one call of the runtime: nothing else runs within it.
+    ``hosts/server/platform.py`` is that of an event loop, ``hosts/worker/room_platform.py`` that of an object that hibernates.
     """
 
     def call_soon(self, flush: Callable[[], None]) -> None:
         """Call back when the turn ends, or at once where nothing else happens in it."""
 
     def send(self, subscribers: Mapping[Any, None], presence: Any) -> None:
-        """Push a presence (an ``EncodedPresence``) to the whole audience; to a slow reader only the latest."""
+        """Push a presence (an ``EncodedPresence``) to the subscribers; a slow reader gets only the latest."""
 
     def set_timer(self, at_ms: int | None) -> None:
-        """See that the room is woken at a time. It is called after every step; an early timer does no harm."""
+        """Set the room's timer. It is called after every step; an early timer does no harm."""
 
     def save(self) -> None:
         """Store the room, after this call or in it."""
 
     def keep(self, effect: KeepConnections) -> None:
-        """Attach to connections what a room needs of them after a sleep; nothing where they end with the memory."""
+        """Keep data with connections for the time after hibernation; nothing where connections end with the process."""
 
     def commit(self) -> None:
-        """Keep what must outlast the memory: an event was fed, and its effects are carried out."""
+        """Persist what must outlast the process: an event was applied, and its effects are carried out."""
 
 
 class PublishTarget(Protocol):
-    """Where published files go."""
+    """A place for published files."""
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
-        """Put a whole file in place of the former one.
+        """Replace a whole file.
 
         Raises:
-            Exception: Whatever the outside fails with.
+            Exception: Any error of the target.
         """
 
 
 def check_key(key: str) -> None:
-    """Refuse what is no key.
+    """Reject an invalid key.
 
     Raises:
         HostError: It is empty, too long, not printable, ``.`` or ``..``.
@@ -198,7 +198,7 @@ def check_key(key: str) -> None:
 
 
 def check_prefix(prefix: str) -> None:
-    """Refuse what no key can begin with.
+    """Reject a prefix with which no key can begin.
 
     Raises:
         HostError: It is too long or not printable.
@@ -210,13 +210,13 @@ def check_prefix(prefix: str) -> None:
 
 
 def check_put(key: str, value: bytes, ttl_ms: int | None) -> None:
-    """Refuse what cannot be kept.
+    """Reject an invalid put.
 
     Raises:
         HostError: The key, the value or the time to live breaks the rules.
     """
     check_key(key)
-    # A bytearray could still change in its owner's hands.
+    # Its owner could still change a bytearray.
     if not isinstance(value, bytes):
         raise HostError(f"a value must be bytes, not {type(value).__name__}")
     if len(value) > VALUE_BYTES_MAX:

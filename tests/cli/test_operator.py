@@ -78,7 +78,7 @@ def test_a_token_is_needed(watched: ServerProcess, token: str, status: int, expe
 def test_what_cannot_be_watched(server: ServerProcess, watched: ServerProcess, unused_tcp_port: int) -> None:
     """A server without the page, a room that is not open, no server at all, and an invalid URL have errors of their own."""
     assert "has no operator's page" in run(server.url, "--once").output
-    assert "there is no such room here" in run(watched.url, "--once", "--room", "nowhere").output
+    assert "room not found" in run(watched.url, "--once", "--room", "nowhere").output
     gone = run(f"http://127.0.0.1:{unused_tcp_port}", "--once")
     assert (gone.exit_code, "no response from" in gone.output) == (1, True)
     assert run("ftp://example.org", "--once").exit_code == 2

@@ -625,7 +625,7 @@ async def test_too_many_sockets_of_one_visitor_are_rejected(serve: Serve) -> Non
     async with connect(server.url, visitor=VISITOR) as one:
         await first(one)
         async with connect(server.url, visitor=VISITOR, timing=QUICK) as other:
-            with pytest.raises(RefusedError, match="too many sockets") as raised:
+            with pytest.raises(RefusedError, match="too many connections") as raised:
                 await first(other, lambda _: False)
     assert raised.value.code == "close_4501"
 

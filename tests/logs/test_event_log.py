@@ -1,4 +1,4 @@
-"""What every event log promises: the one in Redis, and the one of the virtual-time cluster, so that what is shown over the one holds over the other."""
+"""The contract of every event log: the one in Redis, and the one of the virtual-time cluster, so that results over one hold over the other."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +18,7 @@ from room_adapter import Way
 from simulated_cluster import SharedLog
 
 Two: TypeAlias = tuple[EventLog, EventLog]
-"""Two ways to one log."""
+"""Two clients of one log."""
 
 numbers = itertools.count()
 
@@ -73,7 +73,7 @@ async def test_all_read_each_entry_once_and_in_one_order(logs: Two) -> None:
 
 
 async def test_a_rate_is_set_only_over_the_one_that_was_read(logs: Two) -> None:
-    """Of two who replace the same rate the first one does, and a round brings what is set."""
+    """Of two replacements of one rate the first is taken, and an append returns the rate."""
     one, two = logs
     assert (await one.append(b"", since=BEGINNING)).rates == {}
     assert await one.set_rate("lobby", b"", b"half")
@@ -83,7 +83,7 @@ async def test_a_rate_is_set_only_over_the_one_that_was_read(logs: Two) -> None:
 
 
 async def test_the_first_secret_of_an_epoch_is_that_of_all(logs: Two) -> None:
-    """A proposed secret is taken where there is none, for its epoch alone."""
+    """A proposed secret is set where there is none, for its epoch alone."""
     one, two = logs
     assert await two.known_secret(7) is None
     assert await one.secret(7, b"ours", ttl_ms=60_000) == b"ours"

@@ -79,16 +79,16 @@ def a_log(*answers: Any) -> tuple[RedisStream, FakeRedis]:
 async def test_a_tick_writes_and_reads_in_one_trip() -> None:
     """One round trip writes our entry, reads what is new in order, ours among it, and brings the rates of all rooms."""
     entries = [(b"100-0", {FIELD: b"theirs"}), (b"100-1", {FIELD: b"ours"})]
-    log, redis = a_log([b"100-1", [[b"p:log", entries]], {b"lobby": b"pace"}, 1, 1])
+    log, redis = a_log([b"100-1", [[b"p:log", entries]], {b"lobby": b"rate"}, 1, 1])
     found = await log.append(b"ours", since=(90, 2))
-    assert found == Round((100, 1), (((100, 0), b"theirs"), ((100, 1), b"ours")), {"lobby": b"pace"})
+    assert found == Round((100, 1), (((100, 0), b"theirs"), ((100, 1), b"ours")), {"lobby": b"rate"})
     names = [name for name, *_ in redis.asked]
     assert names == ["xadd", "xread", "hgetall", "pexpire", "pexpire"]
     assert redis.asked[1][1] == ({"p:log": "90-2"},)
 
 
-async def test_old_entries_are_thrown_away_by_the_time_of_redis() -> None:
-    """What is older than is kept, counted from the last entry that was read, is trimmed; before the first was read nothing is."""
+async def test_old_entries_are_dropped_by_the_time_of_redis() -> None:
+    """Entries older than the kept time, counted from the last entry that was read, are trimmed; before the first read none are."""
     for since, oldest in (((100_000, 0), 40_000), ((0, 0), 0)):
         log, redis = a_log([b"1-0", [], {}, 1, 1])
         assert (await log.append(b"", since=since)).entries == ()
@@ -97,13 +97,13 @@ async def test_old_entries_are_thrown_away_by_the_time_of_redis() -> None:
 
 
 async def test_an_entry_of_another_program_is_empty() -> None:
-    """Entries without our field, or without any, are read as empty, which is refused as damaged and moves the place on."""
+    """Entries without our field, or without any, are read as empty, which is rejected as damaged and moves the position on."""
     log, _ = a_log([(7, 500_999), [(b"1-0", {b"other": b"x"}), (b"1-1", {}), (b"2-0", {FIELD: b"y"})]])
     assert await log.read() == (7_500, (((1, 0), b""), ((1, 1), b""), ((2, 0), b"y")))
 
 
 async def test_the_first_secret_is_that_of_all() -> None:
-    """A node's secret is taken if there was none, and otherwise the one that was there is; it is kept for as long as was asked."""
+    """A proposed secret is set if there was none, else the existing one is returned; it is kept for the time given."""
     log, redis = a_log(None, b"theirs", b"theirs", None)
     assert await log.secret(3, b"mine", ttl_ms=5) == b"mine"
     assert await log.secret(3, b"mine", ttl_ms=5) == b"theirs"
@@ -112,7 +112,7 @@ async def test_the_first_secret_is_that_of_all() -> None:
 
 
 async def test_a_rate_is_set_only_over_the_one_that_was_seen() -> None:
-    """The change names what it replaces, and says whether it was so; an operator's entry is written by itself."""
+    """A rate is set if it still has the value that was read; an operator's entry is written alone."""
     log, redis = a_log(1, 0, b"1-0")
     assert [await log.set_rate("lobby", b"", b"new"), await log.set_rate("lobby", b"old", b"")] == [
         True,

@@ -95,7 +95,7 @@ async def test_a_short_time_to_live_is_rounded_up() -> None:
 
 async def test_a_failure_is_one_that_may_pass() -> None:
     """
-    Whatever KV fails with becomes a temporary error, from every method.
+    Every failure of KV becomes a temporary error, from every method.
     """
     namespace = Namespace()
     store = KvStore(namespace, as_it_is)

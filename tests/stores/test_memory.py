@@ -14,7 +14,7 @@ async def test_it_is_a_store() -> None:
 
 
 async def test_it_holds_nothing_past_its_time() -> None:
-    """An expired value is let go of by the next call, whatever that is about."""
+    """An expired value is dropped by the next call of any method."""
     now_ms = 0
     store = MemoryStore(clock=lambda: now_ms)
     await store.put("a", b"1", ttl_ms=10)

@@ -81,7 +81,7 @@ async def play(trace: list[tuple[object, ...]], open_store: Open, *, lasts: bool
 
 @given(st.lists(steps, max_size=40))
 def test_memory_is_a_dict_with_time(trace: list[tuple[object, ...]]) -> None:
-    """Whatever is done in whatever order, the memory store answers as the model does."""
+    """After any calls in any order the memory store answers as the model does."""
 
     async def open_store(clock: Clock) -> Store:
         return MemoryStore(clock=clock)
@@ -92,7 +92,7 @@ def test_memory_is_a_dict_with_time(trace: list[tuple[object, ...]]) -> None:
 @settings(max_examples=settings().max_examples // 2)  # A disk takes its time.
 @given(st.lists(steps, max_size=40))
 def test_sqlite_is_a_dict_with_time(trace: list[tuple[object, ...]]) -> None:
-    """Whatever is done in whatever order, closing and opening included, the file answers as the model does."""
+    """After any calls in any order, closing and opening included, the file answers as the model does."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "room.db")
 

@@ -42,7 +42,7 @@ async def test_it_is_a_store(redis: RedisProcess) -> None:
 
 
 async def test_a_setting_opens_it(redis: RedisProcess) -> None:
-    """The address of a Redis is a place for a store, which another one at the same address shares."""
+    """The URL of a Redis opens a store, which another one at the same URL shares."""
     address = apart(redis)
     first, second = await open_store(address), await open_store(address)
     await first.put("a", b"1")
@@ -54,7 +54,7 @@ async def test_a_setting_opens_it(redis: RedisProcess) -> None:
 
 
 async def test_all_its_keys_are_under_its_prefix(redis: RedisProcess) -> None:
-    """Whatever is put, every key of Redis begins with the prefix, and after the deletes none is left."""
+    """Every key in Redis begins with the prefix, and after the deletes none is left."""
     link = RedisLink(redis.url)
     store = await RedisStore.open(f"{redis.url}?prefix=mine")
     await store.put("a", b"1")
@@ -70,7 +70,7 @@ async def test_all_its_keys_are_under_its_prefix(redis: RedisProcess) -> None:
 
 
 async def test_expired_keys_leave_the_index(redis: RedisProcess) -> None:
-    """A list drops from the index what has expired, so that the index does not grow for ever."""
+    """A list removes expired keys from the index, so that the index does not grow without limit."""
     store = await RedisStore.open(f"{redis.url}?prefix=expiring")
     await store.put("a", b"1", ttl_ms=1)
     await store.put("b", b"1")
@@ -99,7 +99,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_tls_and_a_password(tmp_path: Path) -> None:
-    """A Redis is reached over TLS with a password; a certificate that nobody vouches for is not believed."""
+    """A Redis is reached over TLS with a password; a certificate without a known issuer is rejected."""
     certificate, key = write_certificate(tmp_path)
     port = free_port()
     flags = (
@@ -116,18 +116,18 @@ async def test_tls_and_a_password(tmp_path: Path) -> None:
 
 
 async def test_a_sentinel(redis: RedisProcess, tmp_path: Path) -> None:
-    """The Sentinels are asked where the master is; one of them that is away does no harm."""
+    """The Sentinels are asked where the master is; one that is unreachable does no harm."""
     with sentinel_process(redis, tmp_path) as port:
         store = await RedisStore.open(f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{port}/crowd/2")
         await store.put("a", b"1")
         assert await store.get("a") == b"1"
         await store.close()
 
-        unknown = await error_of(f"redis+sentinel://127.0.0.1:{port}/nobody")
+        unknown = await error_of(f"redis+sentinel://127.0.0.1:{port}/unknown")
         assert unknown.temporary
 
 
-# --- What goes wrong --------------------------------------------------------------------------------------------------
+# --- Failures ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -143,15 +143,15 @@ async def test_a_sentinel(redis: RedisProcess, tmp_path: Path) -> None:
     ],
 )
 async def test_a_wrong_address(address: str) -> None:
-    """What is no address of a Redis is refused before anything is sent, and is not repeated."""
+    """An invalid URL is rejected before anything is sent, and is not repeated in the message."""
     with pytest.raises(HostError) as error:
         await open_store(address)
 
     assert "hunter2" not in str(error.value)
 
 
-async def test_a_redis_that_is_away() -> None:
-    """A server that is not there is said to be away, for now."""
+async def test_an_unreachable_server_is_a_temporary_error() -> None:
+    """An unreachable server is a temporary error."""
     port = free_port()
     error = await error_of(f"redis://:hunter2@127.0.0.1:{port}/0")
 
@@ -161,19 +161,19 @@ async def test_a_redis_that_is_away() -> None:
 
 @pytest.mark.slow
 async def test_a_wrong_password() -> None:
-    """A wrong password, and none where one is needed, are told apart from a server that is away."""
+    """A wrong password, and none where one is needed, are reported as such, and not as an unreachable server."""
     with redis_process("--requirepass", "open sesame") as server:
         wrong = await error_of(f"redis://:hunter2@127.0.0.1:{server.port}")
         none = await error_of(f"redis://127.0.0.1:{server.port}")
 
-    assert "does not let us in" in str(wrong)
-    assert "does not let us in" in str(none) or "wants a password" in str(none)
+    assert "rejects the login" in str(wrong)
+    assert "rejects the login" in str(none) or "needs a password" in str(none)
     assert not wrong.temporary
     assert not none.temporary
 
 
 async def test_keys_of_another_program(redis: RedisProcess) -> None:
-    """Keys of another kind under our prefix are told of and left alone."""
+    """Keys of another kind under our prefix are reported and left alone."""
     link = RedisLink(redis.url)
     await link.client.rpush("shared:value/a", b"1")
     await link.client.set("taken:index", b"2")
@@ -193,8 +193,8 @@ async def test_keys_of_another_program(redis: RedisProcess) -> None:
 
 
 @pytest.mark.slow
-async def test_it_comes_back() -> None:
-    """While the server is away calls fail for now; when it is back the same store works."""
+async def test_a_store_reconnects() -> None:
+    """While the server is unreachable calls fail temporarily; afterwards the same store works."""
     with redis_process() as server:
         store = await RedisStore.open(server.url)
         await store.put("a", b"1")
@@ -211,10 +211,10 @@ async def test_it_comes_back() -> None:
 
 @pytest.mark.slow
 async def test_a_server_without_memory() -> None:
-    """A server that is full says so for now: somebody may free memory."""
+    """A full server is a temporary error: memory may be freed."""
     with redis_process("--maxmemory", "1mb", "--maxmemory-policy", "noeviction") as server:
         store = await RedisStore.open(server.url)
-        with pytest.raises(StoreError, match="has no memory left") as error:
+        with pytest.raises(StoreError, match="is out of memory") as error:
             await store.put("a", bytes(2_000_000))
         assert error.value.temporary
         await store.close()

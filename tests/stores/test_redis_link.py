@@ -13,8 +13,8 @@ from breathing_room.core.errors import StoreError
 from breathing_room.stores.redis_link import RedisLink, is_redis, read_script
 
 
-def test_what_names_a_redis() -> None:
-    """Addresses are told from the names of files by their scheme."""
+def test_the_url_of_a_redis_is_recognized_by_its_scheme() -> None:
+    """URLs of Redis are distinguished from file names by their scheme."""
     assert is_redis("redis://localhost")
     assert is_redis("REDISS+sentinel://a,b/name")
     assert is_redis("unix:///run/redis.sock")
@@ -39,7 +39,7 @@ async def pretending(answer: bytes | None) -> AsyncIterator[int]:
 
 
 async def test_a_redis_too_old() -> None:
-    """A server before 7.0 is refused by its version."""
+    """A server before 7.0 is rejected by its version."""
     info = b"# Server\r\nredis_version:6.2.14\r\n"
     async with pretending(b"$%d\r\n%s\r\n" % (len(info), info)) as port:
         link = RedisLink(f"redis://127.0.0.1:{port}")
@@ -52,7 +52,7 @@ async def test_a_redis_too_old() -> None:
 
 
 async def test_a_redis_that_does_not_answer() -> None:
-    """A server that says nothing holds nobody up for longer than the time-out."""
+    """A call to a server that does not answer fails within the time-out."""
     async with pretending(None) as port:
         link = RedisLink(f"redis://127.0.0.1:{port}", timeout_s=0.05)
         with pytest.raises(StoreError, match="does not answer in time") as error:
@@ -62,8 +62,8 @@ async def test_a_redis_that_does_not_answer() -> None:
     assert error.value.temporary
 
 
-async def test_nobody_listens() -> None:
-    """An address that nobody could connect to at once fails within the time-out, not after minutes."""
+async def test_a_connection_that_is_not_accepted_times_out() -> None:
+    """A connection that is not accepted fails within the time-out, not after minutes."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)

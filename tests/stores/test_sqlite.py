@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bound_folder() -> Iterator[Path]:
-    """A folder in which file permissions bind us. They do not bind root, so root is nobody meanwhile."""
+    """A folder in which file permissions hold. They do not hold for root, which becomes an unprivileged user meanwhile."""
     was = os.geteuid()
     if was == 0:
         os.seteuid(65_534)
@@ -97,7 +97,7 @@ async def test_a_restart_keeps_values_and_their_time(path: Path) -> None:
     await store.close()
 
 
-async def test_entries_tell_all_but_the_values(path: Path) -> None:
+async def test_entries_have_all_properties_but_the_values(path: Path) -> None:
     """Entries have the size, the time of the put and the end of every live value, by key."""
     now_ms = START_MS
     store = await SqliteStore.open(path, clock=lambda: now_ms)
@@ -168,7 +168,7 @@ async def test_nothing_of_the_past_is_left_on_disk(path: Path) -> None:
 
 
 async def test_the_past_is_swept_while_running(path: Path) -> None:
-    """A put sweeps what is past out of the file and its log, at most once in SWEEP_MS."""
+    """A put sweeps expired values out of the file and its log, at most once in SWEEP_MS."""
     now_ms = START_MS
     store = await SqliteStore.open(path, clock=lambda: now_ms)
     await store.put("over", b"<past>" * 1_000, ttl_ms=10)
@@ -236,7 +236,7 @@ async def test_a_file_of_the_future(path: Path) -> None:
 
 
 async def test_an_empty_file_is_taken(path: Path) -> None:
-    """An empty file, such as `mktemp` makes, becomes a data file; whoever only reads refuses it."""
+    """An empty file, such as `mktemp` makes, becomes a data file; a reader rejects it."""
     write(path, b"")
     assert "it is not a data file" in await error_of(path, read_only=True)
     assert on_disk(path) == b""
@@ -267,7 +267,7 @@ async def test_a_damaged_file(path: Path) -> None:
     content[4_096:] = b"\xa5" * (len(content) - 4_096)
     write(path, bytes(content))
 
-    assert "it is damaged; move it away to begin anew" in await error_of(path)
+    assert "it is damaged; move it away to start with an empty one" in await error_of(path)
 
 
 async def test_a_read_only_file(bound_folder: Path) -> None:
@@ -293,7 +293,7 @@ async def test_a_closed_folder(bound_folder: Path) -> None:
 
 
 async def test_a_full_disk(path: Path) -> None:
-    """When no room is left a put fails for the time being, what is there stays, and all is well once there is room."""
+    """On a full disk a put is a temporary error, stored values stay, and puts work once there is room."""
     store = await SqliteStore.open(path)
     await store.put("a", b"1")
     ((pages,),) = await store._call(store._execute, "PRAGMA page_count")
@@ -311,7 +311,7 @@ async def test_a_full_disk(path: Path) -> None:
 
 
 async def test_a_start_on_a_full_disk(path: Path) -> None:
-    """A server that was killed can read what it remembers even where it has no room to tidy up, and tidies up later."""
+    """A server that was killed can read its values even where the disk has no room for a sweep, and sweeps later."""
     store = await SqliteStore.open(path)
     await store.put("a", b"1" * 300_000)
     killed = path.with_name("killed.db")
@@ -341,7 +341,7 @@ async def test_a_start_on_a_full_disk(path: Path) -> None:
 
 
 async def test_a_reader_beside_a_writer(path: Path) -> None:
-    """A reader sees what was put up to now, and may not put."""
+    """A reader sees what was put so far, and cannot put."""
     store = await SqliteStore.open(path)
     await store.put("a", b"1")
     reader = await SqliteStore.open(path, read_only=True)
@@ -393,14 +393,14 @@ async def test_the_event_loop_does_not_wait(path: Path) -> None:
     await store.close()
 
 
-async def test_another_process_that_does_not_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that stays locked fails a put for the time being."""
+async def test_a_file_that_another_process_keeps_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A put to a file that stays locked is a temporary error."""
     monkeypatch.setattr(sqlite, "BUSY_S", 0.01)
     store = await SqliteStore.open(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 
-    with pytest.raises(StoreError, match="another process does not let go of it") as error:
+    with pytest.raises(StoreError, match="another process keeps it locked") as error:
         await store.put("a", b"1")
     assert error.value.temporary
     other.execute("ROLLBACK")
@@ -410,7 +410,7 @@ async def test_another_process_that_does_not_let_go(path: Path, monkeypatch: pyt
 
 
 async def test_a_log_is_given_as_soon_as_readers_let_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that lost its write-ahead mode gets it back: a reader is waited for, and not for ever."""
+    """A file that lost its write-ahead mode gets it back: a reader is waited for, up to a limit."""
     await (await SqliteStore.open(path)).close()
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("PRAGMA journal_mode = DELETE")
@@ -419,7 +419,7 @@ async def test_a_log_is_given_as_soon_as_readers_let_it(path: Path, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite, "BUSY_S", 0.03)
-        with pytest.raises(StoreError, match="another process does not let go of it"):
+        with pytest.raises(StoreError, match="another process keeps it locked"):
             await SqliteStore.open(path)
 
     opening = asyncio.ensure_future(SqliteStore.open(path))
@@ -459,7 +459,7 @@ async def test_close_ends_the_thread(path: Path) -> None:
 
 
 async def test_a_cancelled_close_closes(path: Path) -> None:
-    """Whoever is impatient with a close does not leave the file open."""
+    """A close that is cancelled does not leave the file open."""
     store = await SqliteStore.open(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

@@ -17,7 +17,7 @@ async def test_a_file_is_put_where_its_path_says(tmp_path: Path) -> None:
 
 
 def test_a_reader_keeps_the_file_that_it_opened(tmp_path: Path) -> None:
-    """A file is replaced, never written over: who opened the former one reads it to its end."""
+    """A file is replaced, never overwritten: a reader that opened the former one reads it to its end."""
     path = tmp_path / "a.json"
     write_whole(path, b"former")
     with path.open("rb") as reader:
@@ -27,6 +27,6 @@ def test_a_reader_keeps_the_file_that_it_opened(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    """What cannot be written is said by the system's own error."""
+    """A file that cannot be written raises the system's own error."""
     with pytest.raises(OSError, match="No such file"):
         write_whole(tmp_path / "missing" / "a.json", b"")

@@ -1,14 +1,14 @@
-"""The binary form of what is stored, or sent from one machine to another: a JSON header, and columns behind it.
+"""The binary form of stored values, and of those sent between machines: a JSON header, and columns behind it.
 
 ::
 
     4 B magic | u32 header length | header | columns
 
-The magic names the format and its version. The header is a JSON object and says how many rows there are; every column is so
-long. Integers are little-endian. Snapshots, messages of nodes and of shards, and rows of hibernated objects are written so.
+The magic names the format and its version. The header is a JSON object and holds the number of rows, which is the length of every
+column. Integers are little-endian. Snapshots, deltas, reports and updates of shards, and rows of hibernated objects are encoded so.
 
-Reading trusts nothing. A value of another format is a ``HostError`` at once; one that is damaged raises one of ``DAMAGE``
-while its header or its columns are read, and the reader of each format turns that into a ``HostError`` of its own.
+Decoding trusts nothing. A value of another format is a ``HostError`` at once; a damaged one raises one of ``DAMAGE``
+while its header or its columns are read, and the decoder of each format turns that into a ``HostError`` of its own.
 """
 
 import json
@@ -39,22 +39,22 @@ _U32_MAX: Final = 2**32 - 1
 
 
 def write(magic: bytes, header: Mapping[str, Any], *columns: bytes) -> bytes:
-    """Write a header and columns as one value."""
+    """Encode a header and columns as one value."""
     encoded = json.dumps(header, separators=(",", ":")).encode()
     return b"".join((magic, _LENGTH.pack(len(encoded)), encoded, *columns))
 
 
 def read(magic: bytes, value: bytes, what: str) -> "tuple[Any, ColumnReader]":
-    """Read the header of a value, and return it with a reader of the columns.
+    """Decode the header of a value; return it with a reader of the columns.
 
     Args:
         magic: That of the format.
-        value: What ``write`` wrote.
-        what: What it should be, with its article, for the message of the error.
+        value: What ``write`` returned.
+        what: The expected kind of value, with its article, for the error message.
 
     Raises:
         HostError: It is of another format, or of a later version.
-        DAMAGE: It is cut short, or its header is no JSON.
+        DAMAGE: It is cut short, or its header is not JSON.
     """
     if value[: len(magic)] != magic:
         is_later = value[: len(magic) - 1] == magic[:-1]
@@ -65,23 +65,23 @@ def read(magic: bytes, value: bytes, what: str) -> "tuple[Any, ColumnReader]":
 
 
 def pack_u32(numbers: Iterable[int]) -> bytes:
-    """Write a column of numbers; those beyond 32 bits become the greatest that fits."""
+    """Encode a column of numbers; those beyond 32 bits become the greatest that fits."""
     fitting = [min(number, _U32_MAX) for number in numbers]
     return struct.pack(f"<{len(fitting)}I", *fitting)
 
 
 def lease_columns(leases: Leases) -> tuple[bytes, ...]:
-    """Write leases: 22 bytes each, and 4 more for each that has a ticket."""
+    """Encode leases: 22 bytes each, and 4 more for each that has a ticket."""
     return leases.keys, leases.mood_of, leases.flags, pack_u32(leases.left_ms), pack_u32(leases.tickets)
 
 
 def split_keys(keys: bytes) -> tuple[VisitorKey, ...]:
-    """Return the keys that stand one after another."""
+    """Split concatenated keys."""
     return tuple(VisitorKey(keys[at : at + KEY_BYTES]) for at in range(0, len(keys), KEY_BYTES))
 
 
 def read_count(value: Any) -> int:
-    """Check that a value of a header is a whole number, not negative, that every reader of JSON can hold.
+    """Return a value of a header if it is a whole number from 0 to 2^53.
 
     Raises:
         ValueError: It is not.
@@ -92,7 +92,7 @@ def read_count(value: Any) -> int:
 
 
 def read_number(value: Any, *, least: float = 0.0, most: float = 2.0**53) -> float:
-    """Check that a value of a header is a finite number in a range.
+    """Return a value of a header if it is a finite number in a range.
 
     Raises:
         ValueError: It is not.
@@ -103,7 +103,7 @@ def read_number(value: Any, *, least: float = 0.0, most: float = 2.0**53) -> flo
 
 
 class ColumnReader:
-    """Takes columns from a value, one after another. Every method raises ``ValueError`` where a column is not what it should be.
+    """Reads the columns of a value, one after another. Every method raises ``ValueError`` for a column that is not valid.
 
     Args:
         value: The whole value.
@@ -115,7 +115,7 @@ class ColumnReader:
         self._at = at
 
     def take(self, size: int) -> bytes:
-        """Take a number of bytes."""
+        """Read a number of bytes."""
         taken = self._value[self._at : self._at + size]
         if size < 0 or len(taken) != size:
             raise ValueError
@@ -123,25 +123,25 @@ class ColumnReader:
         return taken
 
     def keys(self, count: int) -> bytes:
-        """Take keys that all differ."""
+        """Read distinct keys."""
         keys = self.take(count * KEY_BYTES)
         if len({keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}) != count:
             raise ValueError
         return keys
 
     def moods(self, count: int, moods_count: int) -> bytes:
-        """Take moods: indices into the declared ones, or one past the last."""
+        """Read moods: indices into the declared ones, or one past the last."""
         moods = self.take(count)
         if moods and max(moods) > moods_count:
             raise ValueError
         return moods
 
     def numbers(self, count: int) -> tuple[int, ...]:
-        """Take numbers that ``pack_u32`` wrote."""
+        """Read numbers that ``pack_u32`` encoded."""
         return struct.unpack(f"<{count}I", self.take(4 * count))
 
     def leases(self, count: int, moods_count: int, *, tickets: bool) -> Leases:
-        """Take leases that ``lease_columns`` wrote."""
+        """Read leases that ``lease_columns`` encoded."""
         return Leases(
             keys=self.keys(count),
             mood_of=self.moods(count, moods_count),
@@ -157,15 +157,15 @@ class ColumnReader:
 
 
 def pack(header: Mapping[str, Any], *values: bytes) -> bytes:
-    """Write a header and values of any length as one value: what shards send, and what they keep while hibernated."""
+    """Encode a header and values of any length as one value: what shards send, and keep while hibernated."""
     return write(SHARD_MAGIC, {**header, "sizes": [len(value) for value in values]}, *values)
 
 
 def unpack(value: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """Read back what ``pack`` wrote.
+    """Decode what ``pack`` encoded.
 
     Raises:
-        HostError: It is not ours, damaged, or of a later version.
+        HostError: It is of another format, damaged, or of a later version.
     """
     try:
         header, columns = read(SHARD_MAGIC, value, "a message of a shard")

@@ -181,7 +181,9 @@ def combine(
     if len(summaries) > 1:
         people = _sum_up(summary.people for summary in summaries)
         suspects_of = _sum_up(summary.suspect for summary in summaries)
-    cells: list[Interval] = [(here, here - suspects, here) for here, suspects in zip(people, suspects_of, strict=True)]
+    cells: list[Interval] = [
+        (here, here - suspects, here) for here, suspects in zip(people, suspects_of, strict=True)
+    ]
     total = sum(people)
     whole: Interval = (total - returned, total - sum(suspects_of), total)
     if returned:
@@ -199,7 +201,8 @@ def combine(
         certain = [here - suspects for here, suspects in zip(own.people, own.suspect, strict=True)]
         whole = _widen(whole, moving, unseen_joins, least=sum(certain))
         cells = [
-            _widen(cell, moving, unseen_joins, least=least) for cell, least in zip(cells, certain, strict=True)
+            _widen(cell, moving, unseen_joins, least=least)
+            for cell, least in zip(cells, certain, strict=True)
         ]
     count, low, high = whole
     published = merge_cells(cells, config.min_cell_size)

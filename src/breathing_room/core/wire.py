@@ -261,7 +261,10 @@ def check_epoch(value: object, epoch: int) -> int:
         ClientError: ``bad_epoch``.
     """
     if type(value) is not int or not epoch - 1 <= value <= epoch:
-        raise ClientError("bad_epoch", "epoch must be that of a presence of this room; read the presence and begin a new visit")
+        raise ClientError(
+            "bad_epoch",
+            "epoch must be that of a presence of this room; read the presence and begin a new visit",
+        )
     return value
 
 

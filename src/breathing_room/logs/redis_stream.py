@@ -1,7 +1,7 @@
 """The log that the servers of a cluster share (``ports.EventLog``): a stream of Redis.
 
 One round trip a tick appends an entry and reads what is new. Entries are named by the time at which Redis
-took them, and a server that lost the connection reads on where it stopped. What is older than ``kept_ms`` is
+took them, and a server that lost the connection reads on where it stopped. Entries older than ``kept_ms`` are
 dropped, and so is the whole stream when no server has appended for so long: it holds keys of visitors.
 
 Beside it are the sampling rates, a hash with a field for each room that has one, and the secrets of the
@@ -25,7 +25,7 @@ class RedisStream:
     """An ``EventLog`` in Redis.
 
     Args:
-        link: The way to Redis.
+        link: The client.
         kept_ms: How long entries are kept at least.
     """
 
@@ -42,7 +42,7 @@ class RedisStream:
             # Before the first entry was read the time of Redis is not known; then nothing is trimmed.
             oldest = max(since[0] - self._kept_ms, 0)
             trip.xadd(self._key, {FIELD: value}, minid=oldest, approximate=ROUGHLY)
-            trip.xread({self._key: _written(since)})
+            trip.xread({self._key: _position(since)})
             trip.hgetall(self._rates)
             trip.pexpire(self._key, self._kept_ms)
             trip.pexpire(self._rates, self._kept_ms)
@@ -67,24 +67,24 @@ class RedisStream:
         await self._link.call(self._link.client.xadd(self._key, {FIELD: value}))
 
     async def set_rate(self, room: str, before: bytes, after: bytes) -> bool:
-        """Set the sampling rate of a room, unless it has changed since it was read."""
+        """Set the sampling rate of a room if it has not changed since it was read."""
         return bool(await self._link.call(self._swap(keys=[self._rates], args=[room, before, after])))
 
     async def secret(self, epoch: int, mine: bytes, *, ttl_ms: int) -> bytes:
-        """Return the secret of a key epoch; set ours if there is none."""
+        """Return the secret of a key epoch; set it to ours if there is none."""
         key = self._link.key(f"secret/{epoch}")
         agreed = await self._link.call(self._link.client.set(key, mine, nx=True, get=True, px=ttl_ms))
         return agreed if isinstance(agreed, bytes) else mine
 
     async def known_secret(self, epoch: int) -> bytes | None:
-        """Return the secret of a key epoch, if there is one."""
+        """Return the secret of a key epoch, None if there is none."""
         secret = await self._link.call(self._link.client.get(self._link.key(f"secret/{epoch}")))
         assert not isinstance(secret, str)
         return secret
 
 
 def _entry(entry: tuple[bytes, Mapping[bytes, bytes]]) -> tuple[EntryId, bytes]:
-    """Read an entry; one of another program has no field of ours, and is as good as empty."""
+    """Decode an entry; one of another program has no field of ours, and is read as empty."""
     name, fields = entry
     return _entry_id(name), fields.get(FIELD, b"") if fields else b""
 
@@ -94,5 +94,5 @@ def _entry_id(name: Any) -> EntryId:
     return int(at_ms), int(number)
 
 
-def _written(entry: EntryId) -> str:
+def _position(entry: EntryId) -> str:
     return f"{entry[0]}-{entry[1]}"

@@ -1,4 +1,4 @@
-"""Places to keep a few values: in memory, in one SQLite file, or in Redis."""
+"""Stores of a few values by key: in memory, in one SQLite file, in Redis, or in Workers KV."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ _HOMES = {"MemoryStore": "memory", "RedisStore": "redis", "SqliteStore": "sqlite
 
 
 def __getattr__(name: str) -> Any:
-    """Import the store that is asked for, and only that: at an edge there is neither SQLite nor a network for Redis."""
+    """Import a store on first use: at an edge there is neither SQLite nor a network for Redis."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
@@ -27,11 +27,11 @@ async def open_store(where: str) -> Store:
     """Open the store that a setting names.
 
     Args:
-        where: ``:memory:``, the address of a Redis, or the path of a file, which is made if it is not there.
+        where: ``:memory:``, the URL of a Redis, or the path of a file, which is created if it does not exist.
 
     Raises:
-        HostError: It names a kind of store that we do not have.
-        StoreError: The file cannot be opened, or is not ours; or the Redis cannot be used.
+        HostError: There is no store for this kind of URL.
+        StoreError: The file cannot be opened, or is not a data file; or the Redis cannot be used.
     """
     from breathing_room.stores.memory import MemoryStore  # noqa: PLC0415 - as above
     from breathing_room.stores.redis import RedisStore  # noqa: PLC0415

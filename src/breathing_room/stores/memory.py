@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and for servers that may forget."""
+"""A store in memory: for tests, and for servers that need not keep state over a restart."""
 
 import builtins
 
@@ -7,10 +7,10 @@ from breathing_room.ports import Clock, check_key, check_prefix, check_put, wall
 
 
 class MemoryStore:
-    """A ``Store`` that is gone with its process.
+    """A ``Store`` that ends with its process.
 
     Args:
-        clock: Tells the wall time; tests move it.
+        clock: The wall clock; tests move it.
     """
 
     def __init__(self, *, clock: Clock = wall_ms) -> None:
@@ -18,34 +18,34 @@ class MemoryStore:
         self._values: dict[str, tuple[bytes, int | None]] | None = {}
 
     async def get(self, key: str) -> bytes | None:
-        """Read a value, None for nothing."""
+        """Return a value, None for none."""
         check_key(key)
         value, _ = self._live().get(key, (None, None))
         return value
 
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
-        """Keep a value, for ever or for a while."""
+        """Store a value, with a time to live or without."""
         check_put(key, value, ttl_ms)
         self._live()[key] = (value, None if ttl_ms is None else self._clock() + ttl_ms)
 
     async def list(self, prefix: str) -> builtins.list[str]:
-        """Name the keys that begin with a prefix, sorted."""
+        """Return the keys with a prefix, sorted."""
         check_prefix(prefix)
         return sorted(key for key in self._live() if key.startswith(prefix))
 
     async def delete(self, key: str) -> None:
-        """Forget a value, if there is one."""
+        """Delete a value, if there is one."""
         check_key(key)
         self._live().pop(key, None)
 
     async def close(self) -> None:
-        """Forget everything."""
+        """Drop all values."""
         self._values = None
 
     def _live(self) -> dict[str, tuple[bytes, int | None]]:
-        """Forget whatever is over, and return the rest.
+        """Drop the expired values, and return the others.
 
-        A look at every key per call is the price of never holding a value past its time. There is a handful a room.
+        Checking every key per call is the price of never holding a value past its time. There is a handful a room.
         """
         if self._values is None:
             raise HostError("the store is closed")

@@ -3,13 +3,13 @@
 Theory of operation
 -------------------
 Every value is a Redis key of its own, which expires by itself, so that nothing is held past its time. A sorted set beside
-them is the index: Redis could find keys by their beginning only by looking at all that it holds, for whomever. A put and
-a delete change both in one transaction; a list drops what expired from the index (``lua/list.lua``).
+them is the index: without it Redis finds keys by a prefix only by scanning all keys of all programs. A put and
+a delete change both in one transaction; a list removes expired keys from the index (``lua/list.lua``).
 
-All our keys begin with one prefix, ``breathing-room`` unless the address says otherwise. What another program keeps under
-it is left alone, and told of.
+All keys begin with one prefix, ``breathing-room`` unless the URL sets another. Keys of another program under that
+prefix are left alone, and reported as an error.
 
-Redis holds our values in memory. What a crash of Redis itself loses is for its own ``appendonly`` to say.
+Redis holds the values in memory. Its own ``appendonly`` decides what a crash of Redis loses.
 """
 
 import builtins
@@ -21,7 +21,7 @@ from breathing_room.stores.redis_link import RedisLink, read_script
 
 
 class RedisStore:
-    """A ``Store`` in Redis. ``await RedisStore.open(address)`` makes one."""
+    """A ``Store`` in Redis. ``await RedisStore.open(address)`` opens one."""
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
@@ -35,11 +35,11 @@ class RedisStore:
         """Connect to a Redis.
 
         Args:
-            address: As ``redis_link.py`` has it.
+            address: A URL, as described in ``redis_link.py``.
 
         Raises:
-            HostError: It is not one, or the package that speaks to Redis is not installed.
-            StoreError: The server is not there, does not let us in, or is too old.
+            HostError: It is not one, or the package for Redis is not installed.
+            StoreError: The server is unreachable, rejects the login, or is too old.
         """
         link = RedisLink(address)
         try:
@@ -50,14 +50,14 @@ class RedisStore:
         return cls(link)
 
     async def get(self, key: str) -> bytes | None:
-        """Read a value, None for nothing."""
+        """Return a value, None for none."""
         check_key(key)
         value = await self._open().call(self._link.client.get(self._values + key))
         assert not isinstance(value, str)  # redis-py decodes only where it is asked to
         return value
 
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
-        """Keep a value, for ever or for a while."""
+        """Store a value, with a time to live or without."""
         check_put(key, value, ttl_ms)
         async with self._open().client.pipeline(transaction=True) as both:
             both.zadd(self._index, {key: 0})
@@ -65,7 +65,7 @@ class RedisStore:
             await self._link.call(both.execute())
 
     async def list(self, prefix: str) -> builtins.list[str]:
-        """Name the keys that begin with a prefix, sorted."""
+        """Return the keys with a prefix, sorted."""
         check_prefix(prefix)
         first = b"[" + prefix.encode() if prefix else b"-"
         # No byte of UTF-8 is 0xff.
@@ -74,7 +74,7 @@ class RedisStore:
         return [key.decode() for key in found]
 
     async def delete(self, key: str) -> None:
-        """Forget a value, if there is one."""
+        """Delete a value, if there is one."""
         check_key(key)
         async with self._open().client.pipeline(transaction=True) as both:
             both.zrem(self._index, key)
@@ -82,7 +82,7 @@ class RedisStore:
             await self._link.call(both.execute())
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         if not self._closed:
             self._closed = True
             await self._link.close()

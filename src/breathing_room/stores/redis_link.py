@@ -1,7 +1,7 @@
-"""A way to a Redis or Valkey, 7.0 and later, which the store and the log share.
+"""The client of a Redis or Valkey, 7.0 and later, which the store and the log share.
 
-Addresses
----------
+URLs
+----
 =========================================================  =======================================================
 ``redis://[user:password@]host[:port][/database]``         one server
 ``rediss://…``                                             the same over TLS
@@ -10,7 +10,7 @@ Addresses
 ``rediss+sentinel://…``                                    the same over TLS, to the Sentinels too
 =========================================================  =======================================================
 
-``?prefix=NAME`` keeps several of us apart in one Redis. Other options are redis-py's own (``ssl_ca_certs``, ...);
+``?prefix=NAME`` separates several deployments in one Redis. Other options are redis-py's own (``ssl_ca_certs``, ...);
 ``sentinel_username`` and ``sentinel_password`` are for the Sentinels.
 """
 
@@ -36,38 +36,38 @@ VERSION_MIN: Final = (7, 0)
 
 SENTINEL_PORT: Final = 26_379
 
-# How long a call waits for an answer, and for a connection. A server that takes longer is as good as away.
+# How long a call waits for an answer, and for a connection. A slower server counts as unreachable.
 TIMEOUT_S: Final = 5.0
 
 INSTALL: Final = "pip install 'breathing-room[redis]'"
 
 
 def is_redis(address: str) -> bool:
-    """Tell whether an address names a Redis."""
+    """Return whether an address is the URL of a Redis."""
     return address.partition("://")[0].lower() in SCHEMES and "://" in address
 
 
 class RedisLink:
-    """A way to a Redis, with errors that say what to do.
+    """A client of a Redis, with errors for operators.
 
     Args:
-        address: As the module has it.
+        address: A URL, as described above.
         timeout_s: How long to wait for an answer.
-        retries: How often a call is tried again at once when a connection is lost: after a restart of Redis every one is.
+        retries: How often a call is repeated at once when a connection is lost: after a restart of Redis every one is.
 
     Raises:
-        HostError: The address is not one, or the package that speaks to Redis is not installed.
+        HostError: The address is not a URL of a Redis, or the package for Redis is not installed.
     """
 
     def __init__(self, address: str, *, timeout_s: float = TIMEOUT_S, retries: int = 1) -> None:
         self.where, self.prefix, self.client = _connect(address, timeout_s, retries)
 
     def key(self, name: str) -> str:
-        """Put the prefix before a name."""
+        """Return a name with the prefix."""
         return f"{self.prefix}:{name}"
 
     async def check(self) -> None:
-        """See that the server is there, lets us in, and is new enough.
+        """Check that the server is reachable, accepts the login, and is new enough.
 
         Raises:
             StoreError: It is not.
@@ -79,10 +79,10 @@ class RedisLink:
             )
 
     async def call(self, call: Awaitable[T]) -> T:
-        """Wait for an answer.
+        """Await a call.
 
         Raises:
-            StoreError: There was none, or it was an error. The message says where, and holds no password.
+            StoreError: It failed. The message names the server, and holds no password.
         """
         from redis.exceptions import RedisError  # noqa: PLC0415 - as in ``_connect``
 
@@ -92,7 +92,7 @@ class RedisLink:
             raise self._translate(error) from error
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self.client.aclose()
         sentinels = getattr(self.client.connection_pool, "sentinel_manager", None)
         for sentinel in sentinels.sentinels if sentinels else ():
@@ -108,7 +108,7 @@ class RedisLink:
                 | exceptions.NoPermissionError()
             ):
                 return StoreError(
-                    f"{self.where} does not let us in: look at the user and password of its address",
+                    f"{self.where} rejects the login: check the user and password of its URL",
                     temporary=False,
                 )
             case exceptions.TimeoutError():
@@ -118,21 +118,21 @@ class RedisLink:
             case exceptions.ConnectionError() | OSError():
                 return StoreError(f"{self.where} cannot be reached", temporary=True)
             case exceptions.ReadOnlyError():
-                return StoreError(f"{self.where} is a replica, and takes no writes", temporary=True)
+                return StoreError(f"{self.where} is a replica, and accepts no writes", temporary=True)
             case exceptions.OutOfMemoryError():
-                return StoreError(f"{self.where} has no memory left", temporary=True)
+                return StoreError(f"{self.where} is out of memory", temporary=True)
         text = str(error)
         if "NOAUTH" in text or "WRONGPASS" in text:
-            return StoreError(f"{self.where} wants a password: put it in its address", temporary=False)
+            return StoreError(f"{self.where} needs a password: add it to its URL", temporary=False)
         if "WRONGTYPE" in text:
             return StoreError(
                 f"another program has keys of its own under {self.prefix}: in {self.where}; "
                 "choose another prefix with ?prefix=NAME",
                 temporary=False,
             )
-        # Redis begins its errors with a word in capitals; what follows may hold what we sent.
+        # Redis begins its errors with a word in capitals; the rest may repeat our input.
         return StoreError(
-            f"{self.where} refuses a command: {text.split(' ', 1)[0]}", temporary="MISCONF" in text
+            f"{self.where} rejects a command: {text.split(' ', 1)[0]}", temporary="MISCONF" in text
         )
 
 
@@ -142,24 +142,26 @@ def read_script(package: str, name: str) -> str:
 
 
 def _connect(address: str, timeout_s: float, retries: int) -> "tuple[str, str, Redis]":
-    """Make a client; it connects when it is first used.
+    """Make a client; it connects on its first call.
 
     Returns:
-        What to call the server in messages, our prefix, and the client.
+        The server's name in messages, our prefix, and the client.
     """
     try:
-        # An extra: whoever runs one server needs no Redis.
+        # An optional dependency: a single server needs no Redis.
         from redis.asyncio import Redis, Sentinel  # noqa: PLC0415
         from redis.asyncio.connection import parse_url  # noqa: PLC0415
         from redis.asyncio.retry import Retry  # noqa: PLC0415
         from redis.backoff import NoBackoff  # noqa: PLC0415
     except ImportError:
-        raise HostError(f"to speak to Redis, a package is missing: {INSTALL}") from None
+        raise HostError(f"Redis needs one more package: {INSTALL}") from None
 
     scheme, _, rest = address.partition("://")
     scheme = scheme.lower()
     if scheme not in SCHEMES or not rest:
-        raise HostError(f"a Redis is named by {', '.join(f'{scheme}://' for scheme in SCHEMES)}")
+        raise HostError(
+            f"the URL of a Redis begins with one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
+        )
     base, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     prefix = options.pop("prefix", PREFIX)
@@ -195,7 +197,7 @@ def _connect(address: str, timeout_s: float, retries: int) -> "tuple[str, str, R
             for name in ("sentinel_username", "sentinel_password")
             if name in options
         }
-        # What is common to both is read as that of a plain server.
+        # Common options are parsed as those of a single server.
         plain = f"{scheme.removesuffix('+sentinel')}://{user}{'@' if user else ''}host/{database}?{urlencode(options)}"
         settings |= {name: value for name, value in parse_url(plain).items() if name != "host"}
         if settings.pop("connection_class", None) is not None:
@@ -208,8 +210,8 @@ def _connect(address: str, timeout_s: float, retries: int) -> "tuple[str, str, R
             **settings,
         ).master_for(unquote(service))
     except (ValueError, TypeError) as error:
-        # redis-py repeats what it could not read, a password perhaps: only the kind of error is passed on.
-        raise HostError(f"this is no address of a Redis: {scheme}://… ({type(error).__name__})") from None
+        # redis-py repeats its input, perhaps a password: only the type of the error is passed on.
+        raise HostError(f"not the URL of a Redis: {scheme}://… ({type(error).__name__})") from None
     return f"{scheme}://{hosts}/{service}", prefix, master
 
 
@@ -218,7 +220,7 @@ def _host_port(settings: dict[str, Any]) -> str:
 
 
 def _member(member: str) -> tuple[str, int]:
-    """Read a Sentinel's host and port."""
+    """Parse a Sentinel's host and port."""
     parts = urlsplit(f"//{member}")
     if not parts.hostname:
         raise ValueError

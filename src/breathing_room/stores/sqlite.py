@@ -3,14 +3,14 @@
 Theory of operation
 -------------------
 Every call runs on one thread of the store's own, so that the event loop never waits for a disk and calls take effect
-in the order in which they were made. The file is in WAL mode: others may read it while we write.
+in the order in which they were made. The file is in WAL mode: other processes may read it during a write.
 
 *Crash.* A put is acknowledged after its commit. With ``synchronous=NORMAL`` what was acknowledged survives the death of
 the process at any instant; a power cut may take the last moments with it, and never damages the file.
 
-*Privacy.* What expired, was deleted or was replaced must not linger on the disk. ``secure_delete`` overwrites it with
+*Privacy.* Values that expired, were deleted or were replaced must not stay on the disk. ``secure_delete`` overwrites them with
 zeros in the file, but the log still holds old pages. So a *sweep* deletes expired rows and truncates the log: at open,
-at close, and on a put when the last one is ``SWEEP_MS`` ago. Only its owner may read a file that we make.
+at close, and on a put when the last one is ``SWEEP_MS`` ago. A new file is readable by its owner only.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 APPLICATION_ID: Final = int.from_bytes(b"room", "big")
-"""Marks a SQLite file as ours, at byte 68 of its header."""
+"""Marks a SQLite file as a data file of Breathing Room, at byte 68 of its header."""
 
 SCHEMA: Final = 1
 """The version of the tables, in ``user_version``."""
@@ -73,7 +73,7 @@ SWEEP_MS: Final = 60_000
 """The least time between two sweeps: how long a value outlives its end on the disk while puts go on."""
 
 BUSY_S: Final = 5.0
-"""How long a call waits for another process to let go of the file before it fails."""
+"""How long a call waits for the lock of another process before it fails."""
 
 TEMPORARY: Final = frozenset(
     {
@@ -86,9 +86,9 @@ TEMPORARY: Final = frozenset(
 )
 
 REASONS: Final = {
-    sqlite3.SQLITE_BUSY: "another process does not let go of it",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; look at its permissions and at those of its folder",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; move it away to begin anew",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check its permissions and those of its folder",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; move it away to start with an empty one",
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_NOTADB: "it is not a data file of Breathing Room",
     sqlite3.SQLITE_READONLY: "it is read-only",
@@ -97,13 +97,13 @@ REASONS: Final = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """What is known of a kept value without reading it.
+    """The properties of a stored value.
 
     Attributes:
         key: Its key.
         size_bytes: The size of the value.
         written_at_ms: When it was put.
-        expires_at_ms: When its time is over; None for never.
+        expires_at_ms: When it expires; None for never.
     """
 
     key: str
@@ -113,14 +113,14 @@ class Entry:
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """Tell SQLite's code of an error, without the detail in its upper bits."""
+    """Return SQLite's primary code of an error, without the detail in its upper bits."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 def write_ahead(database: sqlite3.Connection) -> None:
-    """Give a database a write-ahead log, if it has none yet.
+    """Set a database to write-ahead logging, if it is not.
 
-    SQLite gives up at once, whatever the time-out, when two processes try this at the same moment.
+    SQLite fails at once, without its time-out, when two processes try this at the same moment.
     """
     give_up_at = time.monotonic() + BUSY_S
     while True:
@@ -135,7 +135,7 @@ def write_ahead(database: sqlite3.Connection) -> None:
 
 
 class SqliteStore:
-    """A ``Store`` in a file. ``await SqliteStore.open(path)`` makes one."""
+    """A ``Store`` in a file. ``await SqliteStore.open(path)`` opens one."""
 
     def __init__(self, path: Path, *, read_only: bool, clock: Clock) -> None:
         self.path = path
@@ -148,15 +148,15 @@ class SqliteStore:
 
     @classmethod
     async def open(cls, path: Path | str, *, read_only: bool = False, clock: Clock = wall_ms) -> Self:
-        """Open a file, or make one.
+        """Open a file, or create one.
 
         Args:
             path: The file. Its folder must exist.
-            read_only: Make no file, and change no value. It works beside a server that writes.
-            clock: Tells the wall time; tests move it.
+            read_only: Create no file, and change no value. It works beside a server that writes.
+            clock: The wall clock; tests move it.
 
         Raises:
-            StoreError: The file cannot be opened, or is not ours. The message names it.
+            StoreError: The file cannot be opened, or is not a data file. The message names it.
         """
         store = cls(Path(path), read_only=read_only, clock=clock)
         try:
@@ -167,27 +167,27 @@ class SqliteStore:
         return store
 
     async def get(self, key: str) -> bytes | None:
-        """Read a value, None for nothing."""
+        """Return a value, None for none."""
         check_key(key)
         rows = await self._call(self._execute, GET, key=key, now_ms=self._clock())
         return rows[0][0] if rows else None
 
     async def put(self, key: str, value: bytes, *, ttl_ms: int | None = None) -> None:
-        """Keep a value, for ever or for a while."""
+        """Store a value, with a time to live or without."""
         check_put(key, value, ttl_ms)
         await self._call(self._put, key, value, self._clock(), ttl_ms)
 
     async def list(self, prefix: str) -> builtins.list[str]:
-        """Name the keys that begin with a prefix, sorted."""
+        """Return the keys with a prefix, sorted."""
         return [entry.key for entry in await self.entries(prefix)]
 
     async def delete(self, key: str) -> None:
-        """Forget a value, if there is one."""
+        """Delete a value, if there is one."""
         check_key(key)
         await self._call(self._execute, DELETE, key=key)
 
     async def entries(self, prefix: str = "") -> builtins.list[Entry]:
-        """Tell what is kept, without the values, sorted by key. For tools: the port does not have it."""
+        """Return the properties of all live values, sorted by key. For tools: the port does not have it."""
         check_prefix(prefix)
         rows = await self._call(
             self._execute, ENTRIES, prefix=prefix, last=prefix + LAST, now_ms=self._clock()
@@ -201,13 +201,13 @@ class SqliteStore:
         """Sweep, and close the file.
 
         Raises:
-            StoreError: The sweep failed. The file is closed all the same, and nothing that was put is lost.
+            StoreError: The sweep failed. The file is closed all the same, and no value is lost.
         """
         if self._closed:
             return
         self._closed = True
         try:
-            # Whoever cancels us does not want the file to stay open.
+            # A cancelled close must not leave the file open.
             await asyncio.shield(self._submit(self._disconnect, self._clock()))
         finally:
             self._thread.shutdown(wait=False)
@@ -226,7 +226,7 @@ class SqliteStore:
 
         return asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
-    # What follows runs on the thread.
+    # The methods below run on the thread.
 
     def _connect(self, now_ms: int) -> None:
         is_new = not self.path.exists()
@@ -248,12 +248,12 @@ class SqliteStore:
             try:
                 self._sweep(now_ms)
             except sqlite3.Error as error:
-                # A full disk shall not keep a server from what it remembers. A later put sweeps.
+                # A full disk must not keep a server from reading its data. A later put sweeps.
                 if primary_code(error) not in TEMPORARY:
                     raise
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        """Make the tables in an empty file; in any other, see that they are ours before anything is changed."""
+        """Create the tables in an empty file; in any other, check that it is a data file before anything is changed."""
         database.execute("PRAGMA query_only = ON" if self._read_only else "PRAGMA secure_delete = ON")
         database.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
         ((application_id,),) = database.execute("PRAGMA application_id")
@@ -294,7 +294,7 @@ class SqliteStore:
         self._execute(PUT, key=key, value=value, now_ms=now_ms, expires_at_ms=expires_at_ms)
 
     def _sweep(self, now_ms: int) -> None:
-        self._swept_at_ms = now_ms  # First, so that a sweep that fails spoils one put and not all.
+        self._swept_at_ms = now_ms  # First, so that a sweep that fails fails one put and not all.
         self._execute(SWEEP, now_ms=now_ms)
         self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -302,7 +302,7 @@ class SqliteStore:
         return StoreError(f"cannot use {self.path}: {reason}", temporary=temporary)
 
     def _translate(self, error: sqlite3.Error | OSError) -> StoreError:
-        """Say what went wrong in words that help the operator."""
+        """Return the error in words for the operator."""
         if isinstance(error, OSError):
             return self._error(error.strerror or str(error))
         code = primary_code(error)

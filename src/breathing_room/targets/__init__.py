@@ -1,4 +1,4 @@
-"""Where presence files are published: a folder, or a bucket of an object store."""
+"""Publishing targets for presence files: a folder, or a bucket of an object store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,27 +12,27 @@ from breathing_room.targets.object_storage import ObjectStorageTarget
 
 
 def open_target(url: str, options: Mapping[str, Any]) -> PublishTarget:
-    """Find what an address names.
+    """Return the target that a URL or path names.
 
     Raises:
-        HostError: It names nothing that can be written to, or ``obstore`` is missing.
+        HostError: It is not a target that can be written, or ``obstore`` is missing.
     """
     scheme, is_url, _ = url.partition("://")
     if not is_url or scheme == "file":
         return FolderTarget(Path(unquote(urlsplit(url).path)) if is_url else Path(url))
     try:
-        from obstore.exceptions import BaseError  # noqa: PLC0415 - only who publishes to a bucket needs it
+        from obstore.exceptions import BaseError  # noqa: PLC0415 - needed for buckets only
         from obstore.store import from_url  # noqa: PLC0415
     except ImportError:
         raise HostError("buckets need one more package: pip install 'breathing-room[publish]'") from None
     try:
-        # What fails is tried again with the next round, and by then there is something newer to write. Addresses
-        # without TLS are those that the operator wrote so, such as a server on this machine.
+        # A failed put is not repeated: the next round puts a newer presence. URLs without TLS are those that the
+        # operator set, such as a server on this machine.
         settings: dict[str, Any] = {
             "client_options": {"allow_http": True},
             "retry_config": {"max_retries": 0},
         }
         return ObjectStorageTarget(from_url(url, **settings, **options))
     except (BaseError, ValueError) as error:
-        # Only the scheme is repeated: the rest of an address may hold a password.
+        # Only the scheme is repeated: the rest of a URL may hold a password.
         raise HostError(f"cannot publish to this {scheme}:// address: {type(error).__name__}") from None

@@ -1,4 +1,4 @@
-"""Files published into a folder, which a file server reads."""
+"""Publishing into a folder, from which a file server serves."""
 
 import asyncio
 import os
@@ -12,20 +12,20 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    # One name per process: what a crash leaves behind is written over.
+    # One name per process: a file left by a crash is overwritten.
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_bytes(content)
     beside.replace(path)
 
 
 class FolderTarget:
-    """A folder, which a file server reads. It says itself what its files are and how long they may be kept."""
+    """A folder from which a file server serves. That server sets the content types and cache times."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
-        """Write beside it, and rename."""
+        """Write a temporary file, and rename it."""
         del headers
         await asyncio.to_thread(self._put, self.path / path, content)
 

@@ -1,4 +1,4 @@
-"""Files published into a bucket of an object store."""
+"""Publishing into a bucket of an object store."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,5 +14,5 @@ class ObjectStorageTarget:
         self.store = store
 
     async def put(self, path: str, content: bytes, headers: Mapping[str, str]) -> None:
-        """Put an object with its headers, which are the bucket's answer to every reader."""
+        """Put an object with the headers that its readers will get."""
         await self.store.put_async(path, content, attributes=dict(headers), use_multipart=False)

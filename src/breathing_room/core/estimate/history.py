@@ -116,6 +116,8 @@ def estimated(presence: Presence, history: History, *, wall_ms: int, min_cell_si
         method="estimated",
         moods={name: cell and cell[0] for name, cell in zip(presence.moods, named, strict=True)},
         unspoken=unspoken and unspoken[0],
-        mood_intervals={name: cell and cell[1:] for name, cell in zip(names, (*named, unspoken), strict=True)},
+        mood_intervals={
+            name: cell and cell[1:] for name, cell in zip(names, (*named, unspoken), strict=True)
+        },
         label=label,
     )

@@ -7,15 +7,15 @@ the *shards*, and they know no other object. What they send is what servers send
 sums, and the keys of the visitors who came. What is known of them together is a membership like that of a
 server (``membership.py``). Two things differ.
 
-*There are no ticks.* An object sleeps while nothing happens, so one that is silent is not suspect. Either
+*There are no ticks.* An object hibernates while nothing happens, so one that sends nothing is not suspect. Either
 side calls the other when it has something to send, and either call carries a *report* up and an *update* down
-(``shard.py``). A shard is silent since calls to it fail. The platform starts an object that died as soon as
-it is called, so that is nearly never.
+(``shard.py``). A shard is unreachable since calls to it fail. The platform starts an object that died as soon as
+it is called, so that is rare.
 
 *The coordinator is the log.* It gives claims their order. An update brings those that the shard has not read,
-and the sum of all other parts; so a shard adds two summaries, however many parts there are. A report says how
-far its shard had read, which bounds the visitors who may be counted twice: a claim is unread until every part
-has reported after it. What was lost on the way is sent again, because nothing counts as read before it was
+and the sum of all other parts; so a shard adds two summaries, however many parts there are. A report holds the
+position up to which its shard had read, which bounds the visitors who may be counted twice: a claim is unread until
+every part has reported after it. Lost calls are repeated, because nothing counts as read before it was
 acknowledged. If the coordinator lost its memory, or removed a shard, the shard claims all of its visitors
 again.
 """
@@ -46,7 +46,7 @@ LOG_KEYS_MAX: Final = 50_000
 
 
 class DeltaLog:
-    """The deltas that some shard may not have read, in their order.
+    """The deltas that a shard may not have read, in their order.
 
     Args:
         end: The last entry so far.
@@ -62,7 +62,7 @@ class DeltaLog:
         self._keys = 0
 
     def __len__(self) -> int:
-        """Return how many it holds."""
+        """Return the number of deltas in it."""
         return len(self._entries)
 
     def append(self, delta: Delta) -> EntryId:
@@ -93,11 +93,11 @@ class ShardState:
     """What a coordinator keeps of a shard.
 
     Attributes:
-        peer: What is known of its part of the room; it is silent since calls to it fail.
+        peer: The shard as a peer; it is unreachable since calls to it fail.
         number: That of its last report.
         sockets: The connections that it holds.
         informed: The version of which it was informed last.
-        called_at_ms: When it was last called, or called us.
+        called_at_ms: When it last was called, or called.
     """
 
     peer: Peer
@@ -108,19 +108,19 @@ class ShardState:
 
 
 class Coordinator:
-    """What the first object of a room knows of the others.
+    """The shards of a room, as its first object knows them.
 
     Args:
         room: The room's name.
         own: The coordinator itself.
         empty: The sums of an empty room.
         suspect_after_ms: For how long calls to a shard may fail before it is suspect.
-        lease_ms: After how long it is gone.
+        lease_ms: After how long it is removed.
         now_ms: The time.
 
     Attributes:
         shards: The number of objects among which visitors are spread, the coordinator included.
-        version: That of what is known.
+        version: Rises with every change of which the shards are to be informed.
     """
 
     def __init__(
@@ -162,10 +162,10 @@ class Coordinator:
         """The connections that the shards hold."""
         return sum(state.sockets for state in self._states.values())
 
-    # --- How many objects there are ---------------------------------------------------------------------------
+    # --- Scaling ----------------------------------------------------------------------------------------------
 
     def add_shards(self, full: int, most: int) -> bool:
-        """Spread visitors over more objects, if all of those are full that are in use.
+        """Double the number of objects if all that are in use are full.
 
         Args:
             full: How many were found full.
@@ -180,7 +180,7 @@ class Coordinator:
         return True
 
     def remove_shards(self, sockets: int, sockets_per_shard: int) -> bool:
-        """Spread visitors over fewer objects, if a quarter of them would do.
+        """Halve the number of objects if a quarter of them would do.
 
         Args:
             sockets: The connections that the coordinator itself holds.
@@ -194,22 +194,22 @@ class Coordinator:
         self.shards //= 2
         return True
 
-    # --- What is sent and received ----------------------------------------------------------------------------
+    # --- Reports and updates ----------------------------------------------------------------------------------
 
     def touch(self, now_ms: int) -> None:
-        """Note that there is something of which the shards do not know."""
+        """Note a change of which the shards are to be informed."""
         self.version = max(self.version + 1, now_ms)
 
     def append(self, part: RoomDelta, now_ms: int) -> None:
-        """Append to the log what the coordinator itself has to send."""
+        """Append a delta of the coordinator itself to the log."""
         self.touch(now_ms)
         self._append(Delta(node=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
 
     def receive(self, shard: int, report: ShardReport, now_ms: int) -> tuple[list[Delta], bool]:
-        """Take a report.
+        """Apply a report of a shard.
 
         Returns:
-            The deltas that the coordinator's own replica has to follow, in order; and whether the shard is to
+            The deltas that the coordinator's own replica has to apply, in order; and whether the shard is to
             claim all of its visitors again.
         """
         deltas: list[Delta] = []
@@ -231,7 +231,7 @@ class Coordinator:
             state = self._states[shard] = ShardState(peer, report.number, report.sockets)
         elif report.number > state.number:
             peer = state.peer
-            # How many come in fades with time alone, and only matters once the shard is suspect.
+            # The rate of joins decays with time alone, and only matters once the shard is suspect.
             aged = replace(part.summary, arrivals_per_s=peer.sums[self.room].arrivals_per_s)
             if (peer.sums[self.room], peer.read) != (aged, read):
                 self.touch(now_ms)
@@ -244,12 +244,12 @@ class Coordinator:
             self._append(delta)
             deltas.append(delta)
         elif was_informed and not deltas:
-            state.informed = self.version  # Only the others do not know.
+            state.informed = self.version  # Only the other shards have to be informed.
         self._log.trim(self._members.trim(now_ms))
         return deltas, resync
 
     def update(self, shard: int, own: Summary, now_ms: int, *, resync: bool = False) -> CoordinatorUpdate:
-        """Return what a shard should know.
+        """Return the update for a shard.
 
         Args:
             shard: Its number.
@@ -264,7 +264,7 @@ class Coordinator:
         for other in peers.summaries:
             summary = add_people(summary, other)
         peers = replace(peers, summaries=(summary,), unread=peers.unread or 0, suspect=summary.suspect)
-        is_away = peer.read < self._log.start  # For too long: the log does not go back so far.
+        is_away = peer.read < self._log.start  # For too long: the log does not reach back so far.
         return CoordinatorUpdate(
             version=self.version,
             peers=peers,
@@ -277,17 +277,17 @@ class Coordinator:
         )
 
     def reached(self, shard: int, now_ms: int) -> None:
-        """Note that a shard answered a call, and had nothing to report, or will by itself."""
+        """Note that a call to a shard was answered without a report."""
         if state := self._states.get(shard):
             self._reach(state, now_ms)
 
     def informed(self, shard: int, version: int) -> None:
-        """Note that a shard knows this version, or will ask again."""
+        """Note that a shard has this version, or will ask again."""
         if state := self._states.get(shard):
             state.informed = max(state.informed, version)
 
     def failed(self, shard: int, now_ms: int) -> None:
-        """Note that a shard could not be called."""
+        """Note that a call to a shard failed."""
         if state := self._states.get(shard):
             state.called_at_ms = now_ms
             if state.peer.suspect_since_ms == inf:
@@ -296,7 +296,7 @@ class Coordinator:
                 self.touch(now_ms)
 
     def mark_all_suspect(self, now_ms: int) -> None:
-        """Suspect all shards until they report: the coordinator lost its connections, and perhaps they did."""
+        """Suspect all shards until they report: the coordinator lost its connections, and they may have, too."""
         self._append(Delta(node=self.own, lease_ms=0, leaving=True))
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
@@ -304,7 +304,7 @@ class Coordinator:
             peer.suspect_since_ms = now_ms - self._suspect_after_ms - 1
 
     def behind(self) -> list[int]:
-        """Name the shards that do not know all."""
+        """Return the shards that do not have the latest version."""
         return [shard for shard, state in self._states.items() if self._is_behind(state)]
 
     def next_at_ms(self, interval_ms: int) -> int | None:
@@ -316,14 +316,14 @@ class Coordinator:
         return min((self._due_at_ms(shard, interval_ms) for shard in self.behind()), default=None)
 
     def due(self, now_ms: int, interval_ms: int) -> list[int]:
-        """Name the shards that are to be called now."""
+        """Return the shards that are to be called now."""
         return [shard for shard in self.behind() if self._due_at_ms(shard, interval_ms) <= now_ms]
 
     def expire(self, now_ms: int) -> list[Delta]:
         """Remove the shards that could not be called for a whole lease, and those without visitors.
 
         Returns:
-            The deltas that the coordinator's own replica has to follow.
+            The deltas that the coordinator's own replica has to apply.
         """
         expired = set(self._members.expire(now_ms))
         deltas = []
@@ -336,7 +336,7 @@ class Coordinator:
         return deltas
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Return what the coordinator knows of the shards together."""
+        """Return the state of all shards together."""
         return self._members.peer_state(room, now_ms)
 
     # --- Inside -----------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ class Coordinator:
         return state.called_at_ms + (2 * interval_ms if state.peer.suspect_since_ms == inf else interval_ms)
 
     def _remove(self, shard: int) -> Delta:
-        """Remove a shard; its last entry in the log says so to all others."""
+        """Remove a shard, and append its leaving to the log."""
         peer = self._states.pop(shard).peer
         self._members.drop(peer.id)
         leaving = Delta(node=peer.id, lease_ms=0, leaving=True)
@@ -371,7 +371,7 @@ class Coordinator:
     # --- Hibernation ------------------------------------------------------------------------------------------
 
     def encode(self, moods_of: MoodsOf) -> bytes:
-        """Encode everything, to go on with after hibernation."""
+        """Encode everything to go on with after hibernation."""
         states = self._states.items()
         head = {
             "own": self.own,
@@ -399,7 +399,7 @@ class Coordinator:
         return pack(head, *(encode_delta(delta, moods_of) for delta in deltas))
 
     def resume(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Go on from what ``encode`` wrote.
+        """Decode what ``encode`` returned, and go on from it.
 
         Raises:
             HostError: It is damaged.

@@ -1,12 +1,12 @@
-"""Deltas: what a replica that holds a part of a room sends to the others, and how it is written.
+"""Deltas: what a replica that holds a part of a room sends to the others, and their encoding.
 
 A *delta* holds, for each room, the sums of the sender (``summary.py``), which replace those of its last
-delta, and the keys of the visitors who came and left since. So it grows with rooms and with what happened
-lately, never with who is present. Servers append deltas to a shared log (``ports.EventLog``); the objects of
+delta, and the keys of the visitors who came and left since. So it grows with rooms and with recent
+events, never with the number of visitors. Servers append deltas to a shared log (``ports.EventLog``); the objects of
 one room send them to their coordinator (``coordinator.py``).
 
-The form is that of ``codec.py``, with the header in JSON and the keys in columns. The header's names are
-older than those of this module.
+The encoding is that of ``codec.py``, with the header in JSON and the keys in columns. Stored deltas have the header's
+keys, so these differ from the names in this module.
 """
 
 import re
@@ -75,7 +75,7 @@ class Delta:
 
     Attributes:
         node: The sender.
-        lease_ms: How long the sender may be silent after it.
+        lease_ms: How long the sender may send nothing after it.
         read: The last entry of the log that the sender had read. Its sums do not reflect what came after.
         leaving: Whether it is the last one: the sender holds no lease any more.
         successor: The replica that takes over the seats of a sender that is about to leave; None for none.
@@ -92,7 +92,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class AdminCommand:
-    """A command of an operator: ``forget`` or ``drain``, and the name of the replica that it is about."""
+    """A command of an operator: ``forget`` or ``drain``, and the name of the replica to which it applies."""
 
     verb: str
     name: str
@@ -132,7 +132,7 @@ def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
         moods_of: The moods that a room declares here; visitors of any other are unspoken.
 
     Raises:
-        HostError: It is not ours, damaged, or of a later version.
+        HostError: It is of another format, damaged, or of a later version.
     """
     try:
         header, columns = read(MAGIC, value, "a message of a node")

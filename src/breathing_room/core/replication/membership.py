@@ -1,33 +1,33 @@
-"""Membership: who else holds a part of a room, what each of them sent last, and what follows from all of it.
+"""Membership: the peers that hold parts of a room, what each sent last, and what follows from all of it.
 
 Theory of operation
 -------------------
 A replica holds its own visitors, and knows the sums that every peer sent last. To describe a room it adds
-those to its own. So the work of a tick grows with rooms × peers, and never with visitors; no replica asks
-another one for anything.
+those to its own. So the work of a tick grows with rooms × peers, and never with visitors; no replica sends
+requests to another one.
 
 Two topologies share this. Servers read each other's deltas from a log, each with a membership of its own. The
 objects of one room have one between them, that of their coordinator (``coordinator.py``).
 
-*Leases of peers.* A peer that is silent for longer than ``suspect_after_ms`` is suspect, with all its visitors
-(``as_suspect``). Once it is silent for longer than its lease it is gone, and its visitors with it: by then they
-came back elsewhere, or never will. Its seats of the panel stay in doubt for as long as a seat has a lease,
-since their visitors go on reporting, to another replica. What silence is depends on the topology. Servers
-send at every tick, so a server is silent since its last delta. Objects sleep while nothing happens, so an
-object is silent since a call to it failed, and not at all while calls succeed. Membership is handed that
+*Leases of peers.* A peer that sends nothing for longer than ``suspect_after_ms`` is suspect, with all its visitors
+(``as_suspect``). After its lease it is gone, and its visitors with it: by then they
+came back elsewhere, or never will. Its seats of the panel stay suspect for as long as a seat has a lease,
+since their visitors go on reporting, to another replica. When the suspicion begins depends on the topology. Servers
+send at every tick, so it begins with a server's last delta. Objects hibernate while nothing happens, so it begins
+when a call to an object fails, and not at all while calls succeed. Membership is handed that
 instant, and needs to know nothing else of it.
 
 *Every visitor is counted once.* A delta names, by their keys, the visitors who came since the last one: its
 sender claims them. A replica that holds a claimed visitor releases it; so the last one to claim a visitor
 counts it, and as the log has one order, all agree which that is. Until the release is known, the visitor is
-in the sums of two. Those are few, and bounded: a delta says up to where its sender had read the log, so they
-are the claims after the least of those places, and our own that are not in the log yet. The interval leaves
-them open: ``low`` is less by so many. Most of them are visitors who return: while a server is drained, or has
-died, its visitors are silent there, and newcomers elsewhere. So the count takes newcomers for silent visitors
+in the sums of two. Those are few, and bounded: a delta holds the position up to which its sender had read the log, so they
+are the claims after the least of those positions, and our own that are not in the log yet. The interval covers
+both cases: ``low`` is less by so many. Most of them are visitors who return: while a server is drained, or has
+died, its visitors are suspect there, and join elsewhere. So the count takes joins for suspects
 of peers, as long as there are any.
 
 *Cut off.* A server that does not read its own deltas reads none. It goes on with the last sums that it knows:
-``low`` is its own visitors, ``high`` is all of them, and as many newcomers as came before in such a time.
+``low`` is its own visitors, ``high`` is all of them, and as many joins as there were before in such a time.
 Leases of peers do not end meanwhile.
 """
 
@@ -41,22 +41,22 @@ from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, Pee
 from breathing_room.core.summary import PeerState, Summary, add_up, as_suspect, without_people
 
 SUSPECT_TICKS: Final = 6
-"""A peer that missed so many ticks is suspect. A busy machine may be a few late."""
+"""A peer that missed so many ticks is suspect. A busy machine may miss a few."""
 
 UNKNOWN: Final = 2**53
-"""As many claims as there may be, where they cannot be counted any more."""
+"""An upper bound of claims that cannot be counted any more."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """A peer as it was last known.
+    """The last known state of a peer.
 
     Attributes:
         id: Its name and epoch.
-        lease_ms: How long it may be silent before it is gone.
+        lease_ms: How long it may send nothing before it is gone.
         read: The last entry of the log that its sums reflect.
         sums: Its rooms.
-        suspect_since_ms: Since when it is silent; ``inf`` while it is not.
+        suspect_since_ms: Since when nothing was received from it; ``inf`` while calls to it succeed.
         is_gone: Whether its lease has ended, so that only seats are left of it.
     """
 
@@ -69,7 +69,7 @@ class Peer:
 
 
 class Claims:
-    """The claims of a room that some peer may not have read, in the order of the log."""
+    """The claims of a room that a peer may not have read, in the order of the log."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[EntryId, int]] = []
@@ -93,7 +93,7 @@ class Membership:
 
     Args:
         own: The replica itself.
-        suspect_after_ms: How long a peer may be silent before it is suspect.
+        suspect_after_ms: How long a peer may send nothing before it is suspect.
         seat_lease_ms: How long a seat of the panel has a lease after a report, in any room.
         now_ms: The time; ``inf`` for a replica that cannot be cut off, as it keeps the log itself.
         end: The last entry of the log so far.
@@ -121,7 +121,7 @@ class Membership:
         self._own_received_at_ms = now_ms
 
     def __iter__(self) -> Iterator[Peer]:
-        """Return the peers, those of which only seats are left included."""
+        """Yield the peers, those of which only seats are left included."""
         return iter(self._peers.values())
 
     def is_cut_off(self, now_ms: int) -> bool:
@@ -129,46 +129,46 @@ class Membership:
         return now_ms - self._own_received_at_ms > self.suspect_after_ms
 
     def is_suspect(self, peer: Peer, now_ms: int) -> bool:
-        """Return whether a peer has been silent for too long."""
+        """Return whether nothing was received from a peer for too long."""
         return peer.is_gone or now_ms - peer.suspect_since_ms > self.suspect_after_ms
 
     def suspects(self, now_ms: int) -> list[PeerId]:
-        """Name the peers that are suspect."""
+        """Return the peers that are suspect."""
         return [name for name, peer in self._peers.items() if self.is_suspect(peer, now_ms)]
 
     def successor(self, now_ms: int) -> PeerId | None:
-        """Name the peer that takes over what we leave: one on which all agree, None if there is no peer."""
+        """Return the peer that takes over our seats: one on which all agree, None if there is no peer."""
         return min((peer.id for peer in self if not self.is_suspect(peer, now_ms)), default=None)
 
-    # --- What is heard ----------------------------------------------------------------------------------------
+    # --- Deltas -----------------------------------------------------------------------------------------------
 
     def receive(self, delta: Delta, entry: EntryId, *, received_at_ms: int, now_ms: int) -> None:
-        """Take a delta from the log, our own included.
+        """Apply a delta of the log, our own included.
 
         Args:
-            delta: What was sent.
+            delta: The delta.
             entry: Where it is in the log.
-            received_at_ms: When it was put there, by our clock.
+            received_at_ms: When the log took it, by our clock.
             now_ms: The time.
         """
         received_at_ms = min(received_at_ms, now_ms)
         self.claim(delta, entry)
         if delta.node == self.own:
             if self.is_cut_off(now_ms):
-                # The others may be as they were: they get what a lease leaves after lateness to show it.
+                # The peers may be alive: each has the rest of its lease to send a delta.
                 for peer in self:
                     peer.suspect_since_ms = max(peer.suspect_since_ms, now_ms - self.suspect_after_ms - 1)
             self._own_received_at_ms = max(self._own_received_at_ms, received_at_ms)
         elif delta.leaving:
             self.drop(delta.node)
         else:
-            # No peer has read what comes after its own delta: that place is of a log that is lost.
+            # No peer has read what comes after its own delta: that position is of a log that is lost.
             read = delta.read if delta.read < entry else BEGINNING
             sums = {room: part.summary for room, part in delta.rooms.items()}
             self.put(Peer(delta.node, delta.lease_ms, read, sums, received_at_ms))
 
     def claim(self, delta: Delta, entry: EntryId) -> None:
-        """Take the claims of an entry of the log, and nothing else of it."""
+        """Apply the claims of an entry of the log, and nothing else of it."""
         if entry <= self.end:  # Another log, whose clock is behind.
             self._claims.clear()
             self._trimmed_to = BEGINNING
@@ -178,7 +178,7 @@ class Membership:
                 self._claims.setdefault(room, Claims()).add(entry, claims)
 
     def put(self, peer: Peer) -> None:
-        """Take a peer in the place of what was known of it."""
+        """Put a peer in the place of its last known state."""
         self._peers[peer.id] = peer
 
     def drop(self, name: PeerId) -> None:
@@ -192,7 +192,7 @@ class Membership:
             self.drop(peer)
         return removed
 
-    # --- What time does ---------------------------------------------------------------------------------------
+    # --- Expiry -----------------------------------------------------------------------------------------------
 
     def expire(self, now_ms: int) -> list[PeerId]:
         """Remove the peers whose leases have ended; return those whose lease ended now.
@@ -203,8 +203,8 @@ class Membership:
         if self.is_cut_off(now_ms):
             return expired
         for name, peer in list(self._peers.items()):
-            silent_ms = now_ms - peer.suspect_since_ms
-            if not peer.is_gone and silent_ms > peer.lease_ms:
+            elapsed_ms = now_ms - peer.suspect_since_ms
+            if not peer.is_gone and elapsed_ms > peer.lease_ms:
                 expired.append(name)
                 peer.is_gone = True
                 peer.sums = {
@@ -212,7 +212,7 @@ class Membership:
                     for room, summary in peer.sums.items()
                     if summary.panel.seats
                 }
-            if peer.is_gone and not (peer.sums and silent_ms <= self._seat_lease_ms):
+            if peer.is_gone and not (peer.sums and elapsed_ms <= self._seat_lease_ms):
                 self.drop(name)
         return expired
 
@@ -227,7 +227,7 @@ class Membership:
             self._claims = {room: claims for room, claims in self._claims.items() if claims.trim(read)}
         return read
 
-    # --- What is known ----------------------------------------------------------------------------------------
+    # --- Queries ----------------------------------------------------------------------------------------------
 
     def peer_state(self, room: str, now_ms: int, *, without: PeerId | None = None) -> PeerState:
         """Return what is known of the parts of a room that peers hold.
@@ -276,5 +276,5 @@ class Membership:
 
 
 def poisson_upper_bound(expected: float) -> int:
-    """Return the upper end, at 95 %, of a Poisson number of newcomers of whom so many are expected."""
+    """Return the upper end, at 95 %, of a Poisson number with this mean."""
     return ceil(expected + Z * sqrt(expected))

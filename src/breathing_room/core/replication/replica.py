@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 The room itself counts who is here, and decides what is broadcast (``room.py``). The replica stands before it: events of the host go through
-``step``, deltas of peers through ``receive``, and what is known of the peers reaches the room as an event (``PeersChanged``). However many
-events follow from one of these, the room decides once, when all are applied: what is known in between is half of one moment and half of
-another. How deltas travel is the business of the host.
+``step``, deltas of peers through ``receive``, and the state of the peers reaches the room as an event (``PeersChanged``). However many
+events follow from one of these, the room decides once, when all are applied: the state in between is not consistent.
+How deltas travel is up to the host.
 
 *Claims.* A visitor who joins is *claimed* by the next delta (``compose``). The last to claim a visitor counts it, and as deltas are in
 one order for all replicas, they agree which that is. So a claim of a peer that comes later in the log than ours removes the visitor here;
@@ -14,7 +14,7 @@ into the interval.
 
 *Standby.* A visitor may have connections to two replicas, tabs of one browser perhaps. The replica that claimed the visitor last counts it;
 at the other its connections are on standby: they get every broadcast, and the room counts them as observers. They are taken back
-when that replica says that the visitor's last connection there ended, or is gone itself, or the visitor does something here.
+when that replica reports that the visitor's last connection there ended, or is gone itself, or the visitor sends a message here.
 """
 
 from collections.abc import Iterable
@@ -48,18 +48,18 @@ from breathing_room.core.room import SUBSCRIBING, Room
 from breathing_room.core.summary import PeerState
 
 ARRIVALS_S: Final = 60.0
-"""Joins are averaged over this time, to say how many there may have been at a peer that is suspect."""
+"""Joins are averaged over this time, to bound those at a peer that is suspect."""
 
 
 class PeerView(Protocol):
-    """What is known of the peers."""
+    """A view of the peers."""
 
     @property
     def own(self) -> PeerId:
         """The name and epoch of this replica."""
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Return what is known of a room elsewhere."""
+        """Return the state of a room at the peers."""
 
 
 @dataclass(slots=True)
@@ -81,10 +81,10 @@ class Replica:
     """One part of a room.
 
     Args:
-        room: The room, as far as it is here.
-        peers: What is known of the peers.
+        room: The part of the room that is here.
+        peers: The view of the peers.
         now_ms: The host's time.
-        last: What every subscriber knows, after a sleep; None where the room knows that itself.
+        last: The last broadcast, after hibernation; None where the room knows that itself.
 
     Attributes:
         room: The room; only the replica steps it.
@@ -111,7 +111,7 @@ class Replica:
         self._arrived = 0
         self._composed_at_ms = now_ms
         self._until_ms = 0.0
-        self._update_peers(now_ms, at_ms=room.now_ms)  # To begin is no event, and time does not pass.
+        self._update_peers(now_ms, at_ms=room.now_ms)  # The start is no event, and time does not pass.
         room.count_up()
         if last is not None or not room.subscriber_count:
             room.resume_broadcasts(last)
@@ -130,12 +130,12 @@ class Replica:
 
     @property
     def has_keys(self) -> bool:
-        """Whether a visitor came or left of whom the peers do not know."""
+        """Whether a visitor came or left whom the next delta is to name."""
         return bool(self._claimed or self._gone)
 
     @property
     def has_unsent(self) -> bool:
-        """Whether there is something that the peers must know before the room may be closed."""
+        """Whether a delta must be sent or acknowledged before the room may be closed."""
         return bool(self._claimed or self._sent or self._gone or self._standby)
 
     @property
@@ -144,7 +144,7 @@ class Replica:
         return sum(summary.leases for summary in self.room.peers.summaries)
 
     def presence(self, *, now_ms: int) -> Presence:
-        """Return who is in the whole room."""
+        """Return the presence of the whole room."""
         self._update_peers_if_due(now_ms)
         return self.room.presence(now_ms=now_ms)
 
@@ -153,10 +153,10 @@ class Replica:
         self._update_peers_if_due(now_ms)
         return self.room.flush(now_ms=now_ms)
 
-    # --- What happens here ------------------------------------------------------------------------------------
+    # --- Events of the host -----------------------------------------------------------------------------------
 
     def step(self, event: Event, *, now_ms: int) -> Step:
-        """Apply one event of the host, and note what the peers must know of it.
+        """Apply one event of the host, and note what the next delta is to hold.
 
         Args, Returns, Raises: As for a room.
         """
@@ -206,17 +206,17 @@ class Replica:
             self._gone[visitor] = None
 
     def _claim(self, visitor: VisitorKey) -> None:
-        """Have the next delta say that a visitor is counted here. Until it is read, peers may count it still."""
+        """Claim a visitor with the next delta. Until it is read, peers may count the visitor still."""
         self._unread += visitor not in self._claimed
         self._claimed[visitor] = None
         self._gone.pop(visitor, None)
 
     def _is_claimed(self, visitor: VisitorKey) -> bool:
-        """Return whether we claim a visitor later in the log than what is read in it now: then it stays ours."""
+        """Return whether our claim of a visitor comes later in the log than what is read now: then the visitor stays ours."""
         return visitor in self._claimed or visitor in self._sent
 
     def _take_back(self, visitor: VisitorKey, now_ms: int, mood: str | None = None) -> None:
-        """Count a visitor with connections on standby here."""
+        """Count a visitor here whose connections are on standby."""
         self._claim(visitor)
         standby = self._standby.pop(visitor)
         for connection in standby.connections:
@@ -227,10 +227,10 @@ class Replica:
         member = self.room.members.get(visitor)
         return member is not None and bool(member.connections)
 
-    # --- What peers say ---------------------------------------------------------------------------------------
+    # --- Deltas of peers --------------------------------------------------------------------------------------
 
     def receive(self, deltas: Iterable[Delta] = (), *, down: Iterable[PeerId] = (), now_ms: int) -> Step:
-        """Take what peers said of this room, and what is known of them now.
+        """Apply deltas of peers and the current state of the peers.
 
         Args:
             deltas: Deltas of the log, in its order, our own included: after the last of those nothing of ours is under way.
@@ -257,19 +257,19 @@ class Replica:
         return self._conclude(now_ms)
 
     def acknowledge(self, *, now_ms: int) -> Step:
-        """Take note that all that was composed is in the log, and read by the peers' account of it."""
+        """Note that all composed deltas are in the log, and reflected in the view of the peers."""
         self._acknowledge()
         self._update_peers(now_ms)
         return self._conclude(now_ms)
 
     def adopt(self, connection: Connection, visitor: VisitorKey, mood: int, peer: PeerId) -> None:
-        """Go on with a connection that was on standby before a sleep."""
+        """Go on with a connection that was on standby before hibernation."""
         self._standby.setdefault(visitor, Standby(peer, mood, [])).connections.append(connection)
         self._visitor_of[connection] = visitor
         self.room.apply(ObserverJoined(connection), now_ms=self.room.now_ms)
 
     def _apply_delta(self, part: RoomDelta, peer: PeerId, now_ms: int) -> None:
-        """Take what one peer says of this room."""
+        """Apply the part of a delta that is about this room."""
         for visitor in part.came:
             if self._is_claimed(visitor):
                 continue
@@ -301,13 +301,13 @@ class Replica:
         self._keep(visitor, standby)
 
     def _keep(self, visitor: VisitorKey, standby: Standby) -> None:
-        """Have the host keep beside connections on standby where their visitor is counted."""
+        """Have the host keep with connections on standby where their visitor is counted."""
         self.room.keep_connections(
             KeepConnections(tuple(standby.connections), visitor, standby.mood, standby.peer)
         )
 
     def _add_seats(self, seats: Leases, now_ms: int) -> None:
-        """Take over the seats of a peer that is about to leave; it removes them when it reads our claims."""
+        """Add the seats of a peer that is about to leave; it removes them when it reads our claims."""
         self.room.apply(SeatsTransferred(seats), now_ms=now_ms)
         for visitor, *_ in seats:
             if self.room.panel.holds(visitor):
@@ -322,10 +322,10 @@ class Replica:
         self._sent.clear()
         self._unread = len(self._claimed)
 
-    # --- What we say ------------------------------------------------------------------------------------------
+    # --- Own deltas -------------------------------------------------------------------------------------------
 
     def compose(self, now_ms: int, *, transfers_seats: bool = False) -> RoomDelta:
-        """Return what the peers should know.
+        """Return the next delta of this room.
 
         Args:
             now_ms: The host's time.
@@ -333,8 +333,8 @@ class Replica:
         """
         elapsed_s = (now_ms - self._composed_at_ms) / 1_000
         if elapsed_s > 0:
-            faded = exp(-elapsed_s / ARRIVALS_S)
-            self._arrivals_per_s = self._arrivals_per_s * faded + (1 - faded) * self._arrived / elapsed_s
+            decay = exp(-elapsed_s / ARRIVALS_S)
+            self._arrivals_per_s = self._arrivals_per_s * decay + (1 - decay) * self._arrived / elapsed_s
             self._arrived = 0
             self._composed_at_ms = now_ms
         # A visitor who reports, or came and went again, is not to be taken from a replica with a connection.
@@ -358,20 +358,20 @@ class Replica:
         self._gone |= dict.fromkeys(part.gone)
 
     def resync(self) -> None:
-        """Claim all connected visitors again: it is not known what was said meanwhile."""
+        """Claim all connected visitors again: deltas may have been missed."""
         self._claimed |= {member.key: None for member in self.room.members if member.connections}
 
     # --- Inside -----------------------------------------------------------------------------------------------
 
     def _update_peers(self, now_ms: int, *, at_ms: int | None = None) -> None:
-        """Let the room know what is known of the peers now, and that time has passed; ``at_ms`` is the room's time if that is not now."""
+        """Apply the current state of the peers and the time to the room; ``at_ms`` is the room's time if that is not now."""
         state = self._peers.peer_state(self.room.name, now_ms)
         self._until_ms = state.until_ms
         event = TimerFired() if state == self.room.peers else PeersChanged(state)
         self.room.apply(event, now_ms=now_ms if at_ms is None else at_ms)
 
     def _update_peers_if_due(self, now_ms: int) -> None:
-        """See to it that what is published holds, though the host is late: a peer may be suspect by now."""
+        """Update the state of the peers if it does not hold any more: the host is late, and a peer may be suspect by now."""
         if now_ms > self._until_ms:
             self._update_peers(now_ms)
             self.room.count_up(claims=self._unread)

@@ -1,8 +1,8 @@
 """A shard: an object of a room beside the first one, which is the coordinator (``coordinator.py``).
 
 A shard knows the coordinator only. It sends *reports*, and receives *updates*: the deltas that it has not
-read, and what is known of all other parts of the room, in one sum. Once calls to the coordinator have failed
-for ``suspect_after_ms`` it is cut off, and what it knows is from before.
+read, and the state of all other parts of the room, in one sum. Once calls to the coordinator have failed
+for ``suspect_after_ms`` it is cut off, and that state is old.
 """
 
 from collections.abc import Sequence
@@ -103,7 +103,7 @@ class CoordinatorUpdate:
         """
         head, values = unpack(value)
         try:
-            delta, *entries = (read_delta(said, moods_of) for said in values)
+            delta, *entries = (read_delta(delta, moods_of) for delta in values)
             (part,) = delta.rooms.values()
             peers = PeerState(
                 (part.summary,),
@@ -125,19 +125,19 @@ class CoordinatorUpdate:
 
 
 def read_delta(value: bytes, moods_of: MoodsOf) -> Delta:
-    """Decode what must be a delta.
+    """Decode a delta.
 
     Raises:
         HostError: It is damaged, or a command of an operator.
     """
     delta = decode(value, moods_of)
     if not isinstance(delta, Delta):
-        raise HostError("a command of an operator, where there should be a delta")
+        raise HostError("expected a delta, not a command of an operator")
     return delta
 
 
 class Shard:
-    """What a shard knows of the other parts of its room.
+    """The other parts of a room, as a shard knows them.
 
     Args:
         room: The room's name.
@@ -176,17 +176,17 @@ class Shard:
         return 1.0 if self._update is None else self._update.rate
 
     def restart(self, now_ms: int) -> None:
-        """Become another peer of the same name: the connections of the one before are lost."""
+        """Become another peer of the same name: its connections are lost."""
         self.own = (self.own[0], now_ms)
 
     def report(self, part: RoomDelta, sockets: int, now_ms: int) -> ShardReport:
-        """Return the report that sends a part of the room."""
+        """Return the report that holds a delta of the room."""
         self._number = max(self._number + 1, now_ms)
         delta = Delta(node=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
         return ShardReport(number=self._number, sockets=sockets, delta=delta)
 
     def receive(self, update: CoordinatorUpdate) -> Sequence[Delta]:
-        """Take an update.
+        """Apply an update.
 
         Returns:
             The deltas that were not read before, in order.
@@ -203,12 +203,12 @@ class Shard:
         return unread
 
     def failed(self, now_ms: int) -> None:
-        """Note that the coordinator could not be called."""
+        """Note that a call to the coordinator failed."""
         if self._failing_since_ms is None:
             self._failing_since_ms = now_ms
 
     def peer_state(self, room: str, now_ms: int) -> PeerState:
-        """Return what is known of the other parts; once the shard is cut off, what was known before."""
+        """Return the state of the other parts; once the shard is cut off, the last one known."""
         del room
         if self._update is None:
             return PeerState((replace(self._empty, unknown=True),), stale=True)
@@ -230,7 +230,7 @@ class Shard:
         )
 
     def encode(self, moods_of: MoodsOf) -> bytes:
-        """Encode everything, to go on with after hibernation."""
+        """Encode everything to go on with after hibernation."""
         head = {
             "own": self.own,
             "read": self.read,
@@ -240,7 +240,7 @@ class Shard:
         return pack(head, *([] if self._update is None else [self._update.encode(moods_of)]))
 
     def resume(self, value: bytes, moods_of: MoodsOf) -> None:
-        """Go on from what ``encode`` wrote.
+        """Decode what ``encode`` returned, and go on from it.
 
         Raises:
             HostError: It is damaged.

@@ -1,7 +1,7 @@
 """The sampling rate that holds for all replicas of a room, kept beside the log that they share.
 
-The first replica to see that the rate should change sets it for all. What was announced before goes on being
-acted on for ``rate_propagation_ms``, and for ``suspect_after_ms`` more, until which every replica that is not suspect has read
+The first replica that finds that the rate should change sets it for all. Clients may act on the rate before
+for ``rate_propagation_ms``, and for ``suspect_after_ms`` more, until which every replica that is not suspect has read
 the new one.
 """
 
@@ -23,14 +23,14 @@ from breathing_room.core.summary import Summary
 def propose(
     rate_set: RateSet, summaries: Iterable[Summary], config: RoomConfig, *, suspect_after_ms: int, now_ms: int
 ) -> RateSet | None:
-    """Return what the rate of a whole room should become, None if it should stay.
+    """Return the rate that a whole room should have, None if it should stay.
 
     Args:
-        rate_set: What it is.
+        rate_set: The current one.
         summaries: The sums of every replica.
         config: The settings of the room.
         suspect_after_ms: How long it may take until every replica has read it.
-        now_ms: The time by the clock that the rates' times are of.
+        now_ms: The time by the clock of the rates' times.
     """
     seats = arrivals_per_ms = 0.0
     for summary in summaries:
@@ -45,7 +45,7 @@ def propose(
 
 
 def encode_rate(rate_set: RateSet) -> bytes:
-    """Encode a rate for the place from which all replicas read it."""
+    """Encode a rate, as it is kept beside the log."""
     return json.dumps({"rates": rate_set.rates, "changed_at_ms": rate_set.changed_at_ms}).encode()
 
 
@@ -73,11 +73,11 @@ ALL_REPORT: Final = ((0, 1.0),)
 
 
 class RateChange(NamedTuple):
-    """What follows from a look at the shared rate.
+    """The result of ``SharedRate.sync``.
 
     Attributes:
         step: The step in which the room took the rate over, None if it had it.
-        wanted: What is to be kept beside the log instead, None for nothing else.
+        wanted: The value to be kept beside the log instead, None for no change.
     """
 
     step: Step | None
@@ -85,7 +85,7 @@ class RateChange(NamedTuple):
 
 
 class SharedRate:
-    """The shared rate as one replica follows and proposes it.
+    """The shared rate as one replica applies and proposes it.
 
     Args:
         replica: The replica.
@@ -98,7 +98,7 @@ class SharedRate:
         self._seen: bytes | None = None
 
     def sync(self, value: bytes, *, ahead_ms: int, now_ms: int) -> RateChange:
-        """Act on the rate that holds for all replicas, and say what it should become.
+        """Apply the rate that holds for all replicas, and propose another one if it should change.
 
         Args:
             value: The rate as it is kept beside the log; empty where there is none.
@@ -136,5 +136,5 @@ class SharedRate:
 
 
 def _shifted(rates: Iterable[tuple[int, float]], ms: int) -> tuple[tuple[int, float], ...]:
-    """Return rates with their times by another clock; the current one has none."""
+    """Return rates with their times by another clock; the current rate has no time."""
     return tuple((until_ms and max(0, until_ms + ms), rate) for until_ms, rate in rates)

@@ -1,7 +1,7 @@
-"""Write policies: what is written to a store of the people who report, and when.
+"""Write policies: which records of a panel are written to a store, and when.
 
-A policy stands between the reports of one room and any store. It is given every report and answers with orders. All of
-them write the same thing, *records*, so one function reads back what any of them left behind.
+A policy stands between the reports of one room and any store. It is given every report and returns writes. All of
+them write the same thing, *records*, so one function decodes what any of them wrote.
 
 ===========  =============================================  =========  ============  ====================================
 policy       writes                                         loss_ms    silence_ms    writes a day, of s seats
@@ -10,28 +10,28 @@ every        each report                                            0           
 lazy         a visitor's first report in a window;             60,000        60,000  at most s · day · (1 / window + c)
              changes at its end
 bucketed     one batch of all reports                          10,000        10,000  day / (bucket + 1 / s r) < 8,640
-on_change    who came, felt otherwise, or went                  1,000     1,801,000  s · day · (c + 1 / renew) at most
-snapshot     everybody, in one value                           10,000        10,000  at most day / snapshot = 8,640
+on_change    joins, changes of mood, and leaves                 1,000     1,801,000  s · day · (c + 1 / renew) at most
+snapshot     all records, in one value                         10,000        10,000  at most day / snapshot = 8,640
 ===========  =============================================  =========  ============  ====================================
 
-r is how often a seat reports, and c how often it changes: comes, feels otherwise, goes. ``writes_per_day`` computes it.
+r is how often a seat reports, and c how often it changes: joins, changes its mood, leaves. ``writes_per_day`` computes it.
 
 What a crash may lose
 ---------------------
-When the process dies, each visitor is read back as it was at some instant of the last ``loss_ms``: here or not, with that
-ticket and that mood. Heartbeats are those from before then, and may be older still by ``silence_ms`` at most; so a reader lets
-leases last so much longer. To both comes the time that the host's timer and the store's put take.
+When the process dies, each visitor is restored as of some instant of the last ``loss_ms``: here or not, with that
+ticket and that mood. Heartbeats are those from before then, and may be older still by ``silence_ms`` at most; so a reader extends
+leases by that. To both comes the time that the host's timer and the store's put take.
 
 One write a second to one key
 -----------------------------
-Some stores refuse more (Workers KV, https://developers.cloudflare.com/kv/platform/limits/). An order that comes too soon
-waits for its second, and a later one takes its place.
+Some stores reject more (Workers KV, https://developers.cloudflare.com/kv/platform/limits/). A write that comes too soon
+waits for its second, and a later one replaces it.
 
-Who remembers
--------------
+State
+-----
 ``every`` and ``bucketed`` know no seats but those of the batch, so that several writers may share a store, each under its own
 prefix. A leave is then a record like any other, since another writer may hold an older one; and a mood lasts for one
-lease after it was last named, so a beat should name it. The others remember the seats of the room, and are its only writer.
+lease after it was last named, so a heartbeat should name it. The others keep the seats of the room, and are its only writer.
 """
 
 from collections.abc import Mapping

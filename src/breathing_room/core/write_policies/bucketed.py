@@ -22,7 +22,7 @@ class BucketedPolicy(WritePolicy):
         self._due_at_ms = 0
 
     def unwritten(self) -> list[Record]:
-        """List the batch."""
+        """Return the batch."""
         return list(self._batch.values())
 
     def _take(self, record: Record) -> None:

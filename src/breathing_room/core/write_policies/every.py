@@ -5,13 +5,13 @@ from breathing_room.core.write_policies.records import Record, Traffic
 
 
 class EveryPolicy(WritePolicy):
-    """Each report is a write, to a key of its own. A crash loses nothing that was written."""
+    """Each report is a write, to a key of its own. A crash loses no report that was written."""
 
     name = "every"
     _number = 0
 
     def _take(self, record: Record) -> None:
-        # Two reports of one millisecond are told apart by a number, and sorted by it.
+        # Reports of one millisecond are distinguished by a number, and sorted by it.
         self._number = (self._number + 1) % 1_000_000
         self._put(f"{self.prefix}{self._now_ms:013}-{self._number:06}", [record])
 

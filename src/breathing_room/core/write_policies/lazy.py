@@ -12,7 +12,7 @@ from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seat
 class LazyPolicy(StatefulPolicy):
     """A visitor's first report in a window is a write; what changed afterwards is written at the window's end.
 
-    A crash loses one window of changes. Pays where a beat is shorter than a window.
+    A crash loses one window of changes. It saves writes where ``heartbeat_ms`` is shorter than a window.
     """
 
     name = "lazy"

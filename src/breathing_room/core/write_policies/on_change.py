@@ -10,9 +10,9 @@ from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seat
 
 @dataclass(kw_only=True, eq=False)
 class OnChangePolicy(StatefulPolicy):
-    """Who comes, feels otherwise, or goes is a write; a sign of life is one only when the last write is ``renew_ms`` old.
+    """Joins, changes of mood and leaves are writes; a heartbeat is one only when the last write is ``renew_ms`` old.
 
-    A crash loses a second of changes. It may leave people in the store who had gone in silence, for ``renew_ms`` at most.
+    A crash loses a second of changes. It may leave ghosts in the store, for ``renew_ms`` at most.
     """
 
     name = "on_change"
@@ -29,7 +29,7 @@ class OnChangePolicy(StatefulPolicy):
     def _take(self, record: Record) -> None:
         former, record = self._remember(record)
         if not record.here:
-            self._forget(record.visitor)
+            self._delete_record(record.visitor)
         elif (
             former is None
             or record.mood != former.mood
@@ -40,9 +40,9 @@ class OnChangePolicy(StatefulPolicy):
 
     def _write_due(self) -> None:
         for record in self._expired():
-            self._forget(record.visitor)
+            self._delete_record(record.visitor)
 
-    def _forget(self, visitor: VisitorKey) -> None:
+    def _delete_record(self, visitor: VisitorKey) -> None:
         self._written_at_ms.pop(visitor, None)
         self._delete(self._key_of(visitor))
 
@@ -50,6 +50,6 @@ class OnChangePolicy(StatefulPolicy):
         return next(iter(self._seats.values())).reported_at_ms + self.lease_ms if self._seats else None
 
     def writes_per_day(self, traffic: Traffic) -> float:
-        """Every change, every goodbye that did not arrive, and renewals: an upper bound."""
-        lapses = traffic.joins * (1 - traffic.leaves_share)
-        return traffic.changes + lapses + traffic.seats * DAY_MS / self.renew_ms
+        """Every change, every leave that did not arrive, and renewals: an upper bound."""
+        expiries = traffic.joins * (1 - traffic.leaves_share)
+        return traffic.changes + expiries + traffic.seats * DAY_MS / self.renew_ms

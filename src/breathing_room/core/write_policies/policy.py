@@ -1,4 +1,4 @@
-"""The port of all write policies, and what those share that remember the seats of the room."""
+"""The base of all write policies, and of those that keep the seats of the room."""
 
 from collections.abc import Iterable
 from dataclasses import InitVar, dataclass, field
@@ -23,7 +23,7 @@ from breathing_room.core.write_policies.records import (
 
 
 class WriteQueue:
-    """Gives orders, at most one a second for one key."""
+    """Writes, at most one a second for one key."""
 
     def __init__(self) -> None:
         self._writes: list[Write] = []
@@ -33,49 +33,49 @@ class WriteQueue:
 
     @property
     def next_at_ms(self) -> int | None:
-        """When to call ``pop_due``, None for never. It may come to nothing."""
+        """When to call ``pop_due``, None for never. Nothing may be due then."""
         return next(iter(self._written_at_ms.values())) + KEY_REST_MS if self._waiting else None
 
     def pop_due(self, now_ms: int) -> None:
-        """Give the orders whose second is over."""
+        """Release the waiting writes whose second is over."""
         while self._written_at_ms:
             key, written_at_ms = next(iter(self._written_at_ms.items()))
             if written_at_ms + KEY_REST_MS > now_ms:
                 break
             del self._written_at_ms[key]
-            if (order := self._waiting.pop(key, None)) is not None:
-                self.write(order, now_ms)
+            if (write := self._waiting.pop(key, None)) is not None:
+                self.write(write, now_ms)
 
-    def write(self, order: Write, now_ms: int) -> None:
-        """Give an order, or have it wait in place of the one that waits."""
-        if order.key in self._written_at_ms:
-            self._waiting[order.key] = order
+    def write(self, write: Write, now_ms: int) -> None:
+        """Add a write; if its key was written within a second, it waits and replaces the one that waits."""
+        if write.key in self._written_at_ms:
+            self._waiting[write.key] = write
         else:
-            self._writes.append(order)
-            self._written_at_ms[order.key] = now_ms
+            self._writes.append(write)
+            self._written_at_ms[write.key] = now_ms
 
     def take(self) -> tuple[Write, ...]:
-        """Hand over the orders given so far."""
-        orders, self._writes = tuple(self._writes), []
-        return orders
+        """Remove and return the writes that are not waiting."""
+        writes, self._writes = tuple(self._writes), []
+        return writes
 
 
 @dataclass(kw_only=True, eq=False)
 class WritePolicy:
-    """What is written of the reports of one room, and when.
+    """The writes that follow from the reports of one room.
 
-    A policy has a ``name`` and implements ``_take`` and ``writes_per_day``; where something waits to be written,
+    A policy has a ``name`` and implements ``_take`` and ``writes_per_day``; where writes wait,
     ``_write_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It writes with ``_put``
-    and ``_delete``, and sets ``loss_ms`` and ``silence_ms`` to what it promises. One that remembers seats is a
+    and ``_delete``, and sets ``loss_ms`` and ``silence_ms`` to what it promises. One that keeps seats is a
     ``StatefulPolicy``.
 
     Attributes:
-        prefix: What every key begins with. Two policies at work must not share one.
+        prefix: The prefix of every key. Two policies in use must not share one.
         lease_ms: How long a seat lasts after a report.
-        linger_ms: How long records stay in the store after their lease, for readers that want to see it end.
-        seats: What ``live_seats`` rebuilt of a former run. Only policies that remember need it.
-        loss_ms: A crash takes what was reported within so long before it, at most.
-        silence_ms: A heartbeat that is read back may be older by so much than the last one.
+        linger_ms: How long records stay in the store after their lease, for readers that count expiries.
+        seats: The seats of a former run, from ``live_seats``. Only stateful policies need them.
+        loss_ms: A crash loses reports of this time before it, at most.
+        silence_ms: A stored heartbeat may be older than the last one by this.
     """
 
     name: ClassVar[str]
@@ -92,7 +92,7 @@ class WritePolicy:
         self._queue = WriteQueue()
 
     def report(self, report: SeatReport, *, now_ms: int) -> Writes:
-        """Take a report. Time that runs backwards stands still."""
+        """Add a report. A time before the last one counts as the last one."""
         self._pass_time(now_ms)
         # A visitor who joins and names no mood has none, even if there was one the last time.
         mood = UNSPOKEN if report.kind == "join" and report.mood is None else report.mood
@@ -100,25 +100,25 @@ class WritePolicy:
         return self._answer()
 
     def on_timer(self, *, now_ms: int) -> Writes:
-        """Do what is due. An early or late call does no harm."""
+        """Write what is due. An early or late call does no harm."""
         self._pass_time(now_ms)
         return self._answer()
 
     def flush(self, *, now_ms: int) -> Writes:
-        """Write what waits, before a polite end. What must wait for its key's second still does."""
+        """Write what waits, before a graceful stop. A key that was written within a second still waits."""
         self._pass_time(now_ms)
         self._flush()
         return self._answer()
 
     def unwritten(self) -> list[Record]:
-        """List what is known here and not yet ordered to be written."""
+        """Return the records that are not written yet."""
         return []
 
     def writes_per_day(self, traffic: Traffic) -> float:
-        """Return how many orders it gives in a day, at most or on average."""
+        """Return the number of writes in a day, at most or on average."""
         raise NotImplementedError
 
-    # --- What a policy implements -----------------------------------------------------------------------------
+    # --- Implemented by policies ------------------------------------------------------------------------------
 
     def _take(self, record: Record) -> None:
         """Write a record now, or keep it for later."""
@@ -134,7 +134,7 @@ class WritePolicy:
         """When ``_write_due`` has something to write, None for never."""
         return None
 
-    # --- What it writes with ----------------------------------------------------------------------------------
+    # --- Used by policies -------------------------------------------------------------------------------------
 
     def _pass_time(self, now_ms: int) -> None:
         self._now_ms = max(self._now_ms, now_ms)
@@ -147,7 +147,7 @@ class WritePolicy:
         return Writes(self._queue.take(), next_timer_ms)
 
     def _put(self, key: str, records: Iterable[Record]) -> None:
-        """Write that records are put under a key, for as long as a reader may need them."""
+        """Put records under a key, for as long as a reader may need them."""
         ttl_ms = self.lease_ms + self.silence_ms + self.linger_ms
         self._queue.write(Put(key, encode_records(records), ttl_ms), self._now_ms)
 
@@ -156,7 +156,7 @@ class WritePolicy:
 
 
 class StatefulPolicy(WritePolicy):
-    """A policy that remembers the seats of the room."""
+    """A policy that keeps the seats of the room."""
 
     def __post_init__(self, seats: Seats | None) -> None:
         super().__post_init__(seats)
@@ -167,7 +167,7 @@ class StatefulPolicy(WritePolicy):
         return f"{self.prefix}{visitor.hex()}"
 
     def _remember(self, record: Record) -> tuple[Record | None, Record]:
-        """Take note of a record; return what was known of its visitor, and what is known now."""
+        """Merge a record; return the former one of its visitor, and the merged one."""
         former = self._seats.pop(record.visitor, None)
         record = later(former, record)
         if record.here:
@@ -175,7 +175,7 @@ class StatefulPolicy(WritePolicy):
         return former, record
 
     def _expired(self) -> list[Record]:
-        """Forget those whose leases have ended, and return them."""
+        """Remove and return the records whose leases have ended."""
         expired = []
         while self._seats:
             record = next(iter(self._seats.values()))
@@ -186,10 +186,10 @@ class StatefulPolicy(WritePolicy):
 
 
 def at_least(name: str, value_ms: int, least_ms: int) -> int:
-    """Return a length of time, if it is long enough for every key to have its rest within.
+    """Return a length of time if it is not below the least time between two writes of a key.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It is below.
     """
     if value_ms < least_ms:
         raise ConfigError(

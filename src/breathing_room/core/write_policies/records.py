@@ -1,7 +1,4 @@
-"""What all write policies share: reports in, orders out, and records in the store.
-
-All of them write the same thing, *records*, so one function reads back what any of them left behind.
-"""
+"""Records: the reports that policies receive, the writes that they return, and the stored form that all of them share."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,20 +13,20 @@ from breathing_room.core.tickets import TICKETS
 KEY_REST_MS: Final = 1_000
 """The least time between two writes to one key."""
 
-# --- What goes in, and what comes out ---------------------------------------------------------------------------
+# --- Reports and writes -----------------------------------------------------------------------------------------
 
 Kind: TypeAlias = Literal["join", "heartbeat", "mood", "leave"]
 
 
 @dataclass(frozen=True, slots=True)
 class SeatReport:
-    """A visitor of the panel reported.
+    """A report of a visitor of the panel.
 
     Attributes:
         visitor: Whose report it is.
         ticket: In [0, 1).
-        mood: None says nothing about it.
-        kind: Why it came. Who cannot tell says ``heartbeat``.
+        mood: None leaves it as it is.
+        kind: Its reason; ``heartbeat`` where that is not known.
     """
 
     visitor: VisitorKey
@@ -40,7 +37,7 @@ class SeatReport:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Keep a value for so long."""
+    """Put a value under a key, with a time to live."""
 
     key: str
     value: bytes
@@ -49,7 +46,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Forget a value."""
+    """Delete a key."""
 
     key: str
 
@@ -62,8 +59,8 @@ class Writes:
     """The answer to a report.
 
     Attributes:
-        orders: What to do with the store, in this order.
-        next_timer_ms: When the policy wants to be woken, None for never; it replaces every earlier wish.
+        writes: The writes, in this order.
+        next_timer_ms: When to call ``on_timer``, None for never; it replaces every earlier one.
     """
 
     writes: tuple[Write, ...]
@@ -75,14 +72,14 @@ class Writes:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a store holds of a visitor.
+    """The stored state of a visitor.
 
     Attributes:
-        visitor: Who.
+        visitor: The visitor's key.
         ticket: In [0, 1), a multiple of 2^-32.
         mood: The mood that was named, or None.
-        reported_at_ms: When.
-        here: False after a goodbye.
+        reported_at_ms: When the report was received.
+        here: False after a leave.
     """
 
     visitor: VisitorKey
@@ -96,7 +93,7 @@ Seats: TypeAlias = Mapping[VisitorKey, Record]
 
 
 def later(former: Record | None, record: Record) -> Record:
-    """Put two records of a visitor together: the later one counts; a mood stays until another is named or they go."""
+    """Merge two records of a visitor: the later one holds; a mood stays until another is named or the visitor leaves."""
     if former is None:
         return record
     if record.reported_at_ms < former.reported_at_ms:
@@ -106,7 +103,7 @@ def later(former: Record | None, record: Record) -> Record:
 
 
 def encode_records(records: Iterable[Record]) -> bytes:
-    """Write records as one value, about 75 bytes each."""
+    """Encode records as one value, about 75 bytes each."""
     rows = [
         [
             record.visitor.hex(),
@@ -121,10 +118,10 @@ def encode_records(records: Iterable[Record]) -> bytes:
 
 
 def decode_records(value: bytes) -> list[Record]:
-    """Read records.
+    """Decode records.
 
     Raises:
-        HostError: These are none.
+        HostError: The value is damaged.
     """
     try:
         return [_record(*row) for row in json.loads(value)]
@@ -141,13 +138,13 @@ def _record(visitor: str, ticket: int, mood: str | None, reported_at_ms: int, he
 
 
 def merge(values: Iterable[bytes]) -> dict[VisitorKey, Record]:
-    """Put together all that a store holds under a room's prefix.
+    """Merge all values that a store holds under a room's prefix.
 
     Args:
         values: In the order of their keys.
 
     Returns:
-        The latest record of every visitor, goodbyes and lapsed leases included.
+        The latest record of every visitor, those of leaves and expired leases included.
 
     Raises:
         HostError: A value is damaged.
@@ -162,7 +159,7 @@ def merge(values: Iterable[bytes]) -> dict[VisitorKey, Record]:
 def live_seats(
     values: Iterable[bytes], *, now_ms: int, lease_ms: int, silence_ms: int
 ) -> dict[VisitorKey, Record]:
-    """Rebuild the live seats of a room, whatever policy wrote them.
+    """Return the live seats of a room, written by any policy.
 
     Args:
         values: All that a store holds under the room's prefix, in the order of their keys.
@@ -181,19 +178,19 @@ def live_seats(
     }
 
 
-# --- How much is written ------------------------------------------------------------------------------------------
+# --- Number of writes ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """How a steady crowd reports.
+    """The reports of a steady crowd.
 
     Attributes:
-        seats: Those who report: the count times the rate, which is the panel's size in a large crowd.
-        visit_ms: How long they stay, on average.
-        heartbeat_ms: How often a seat gives a sign of life.
-        moods_per_visit: Changes of mood in a stay.
-        leaves_share: The share of goodbyes that arrive.
+        seats: Visitors who report: the count times the rate, which is the panel's size in a large crowd.
+        visit_ms: The mean length of a visit.
+        heartbeat_ms: The time between two heartbeats of a seat.
+        moods_per_visit: Changes of mood in a visit.
+        leaves_share: The share of departures with a leave that arrives.
     """
 
     seats: float
@@ -204,15 +201,15 @@ class Traffic:
 
     @property
     def joins(self) -> float:
-        """A day."""
+        """Joins a day."""
         return self.seats * DAY_MS / self.visit_ms
 
     @property
     def changes(self) -> float:
-        """Joins, moods and goodbyes a day."""
+        """Joins, changes of mood and leaves a day."""
         return self.joins * (1 + self.moods_per_visit + self.leaves_share)
 
     @property
     def reports(self) -> float:
-        """Changes and signs of life a day."""
+        """Changes and heartbeats a day."""
         return self.changes + self.seats * DAY_MS / self.heartbeat_ms

@@ -10,9 +10,9 @@ from breathing_room.core.write_policies.records import KEY_REST_MS, Record, Seat
 
 @dataclass(kw_only=True, eq=False)
 class SnapshotPolicy(StatefulPolicy):
-    """Everybody is written as one value, ``snapshot_ms`` apart while reports come. A crash loses what came since.
+    """All records are written as one value, ``snapshot_ms`` apart while reports come. A crash loses the reports since the last one.
 
-    It is told of the seats that a former run left behind, or it would write over them.
+    It is given the seats of a former run, which its first write would otherwise remove.
     """
 
     name = "snapshot"

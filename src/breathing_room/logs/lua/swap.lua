@@ -1,13 +1,13 @@
--- Put a value into a field of a hash if it still holds what it held when we looked.
+-- Set a field of a hash if it still has the value that was read (compare and set).
 --
 -- KEYS[1]  the hash
 -- ARGV[1]  the field
--- ARGV[2]  what it held; empty for nothing
--- ARGV[3]  what it should hold; empty for nothing
+-- ARGV[2]  the value that was read; empty for none
+-- ARGV[3]  the value to set; empty for none
 --
--- Returns 1 if it was done, 0 if somebody else was faster.
+-- Returns 1 if it was set, 0 if another replica set it before.
 --
--- Atomic, since two nodes that see the same need would else each set a rate of their own.
+-- Atomic: two replicas that propose a rate at the same time would otherwise each set its own.
 local held = redis.call("HGET", KEYS[1], ARGV[1]) or ""
 if held ~= ARGV[2] then
   return 0

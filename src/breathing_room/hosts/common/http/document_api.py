@@ -69,18 +69,34 @@ def read_session_id(value: object) -> str:
     return value
 
 
+_ERROR_TEXTS: Final = {"bad_json": "this is not JSON", "not_an_object": "a JSON object is expected"}
+"""The texts of these errors in the document API, whose answers stay as they are, byte for byte."""
+
+
+def _decode_object(text: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    Raises:
+        ClientError: ``bad_json`` or ``not_an_object``.
+    """
+    try:
+        return decode_object(text)
+    except ClientError as error:
+        raise ClientError(error.code, _ERROR_TEXTS[error.code]) from None
+
+
 def decode_heartbeat(body: bytes, moods: tuple[str, ...]) -> Join:
     """Decode the body of a heartbeat.
 
     Raises:
         ClientError: The body is not valid.
     """
-    value = decode_object(body)
+    value = _decode_object(body)
     return Join(read_session_id(value.get("sessionId")), read_mood(value.get("mood"), moods))
 
 
 def _decode(text: bytes, moods: tuple[str, ...]) -> Message:
-    value = decode_object(text)
+    value = _decode_object(text)
     match value.get("type"):
         case "mood":
             return Mood(read_mood(value.get("mood"), moods))
