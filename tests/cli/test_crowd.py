@@ -58,7 +58,7 @@ def server_with_grace(serve: Serve) -> ServerProcess:
 
 
 def until_count(server: ServerProcess, wanted: int, *, within_s: float) -> None:
-    """Wait until an observer is told a count that leaves nothing open."""
+    """Wait until an observer receives a count with an interval of one number."""
 
     async def wait() -> None:
         async with asyncio.timeout(within_s), connect(server.url, observe=True) as room:
@@ -149,7 +149,7 @@ def test_a_killed_crowd_is_gone_after_its_grace(server_with_grace: ServerProcess
     until_count(server_with_grace, 0, within_s=1 + 2)
 
 
-def test_a_crowd_says_goodbye_when_interrupted(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
+def test_an_interrupted_crowd_leaves(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
     """
     After Ctrl-C the room is empty at once, the summary is printed, and the exit status is 0.
     """
@@ -162,7 +162,7 @@ def test_a_crowd_says_goodbye_when_interrupted(server_with_grace: ServerProcess,
 
 def test_a_second_interrupt_is_obeyed_at_once(server_with_grace: ServerProcess, crowd_of_100: Any) -> None:
     """
-    A server that hangs holds nobody up, and the exit status is that of an interrupted program.
+    A second interrupt does not wait for a server that hangs, and the exit status is that of an interrupted program.
     """
     os.kill(server_with_grace.process.pid, signal.SIGSTOP)
     try:
@@ -178,14 +178,14 @@ def test_a_second_interrupt_is_obeyed_at_once(server_with_grace: ServerProcess, 
     assert json.loads(out)["joined"] == 100
 
 
-def test_nobody_can_join_where_no_server_is(unused_tcp_port: int) -> None:
+def test_without_a_server_no_visitor_can_join(unused_tcp_port: int) -> None:
     """
     The exit status is 1 and the message says why.
     """
     result = CliRunner().invoke(main, ["crowd", f"http://127.0.0.1:{unused_tcp_port}"])
     assert result.exit_code == 1
     assert (
-        f"nobody could join: no answer from http://127.0.0.1:{unused_tcp_port}: connection refused"
+        f"no visitor could join: no answer from http://127.0.0.1:{unused_tcp_port}: connection refused"
         in result.output
     )
 
@@ -232,21 +232,21 @@ def test_the_summary_is_for_people_too(server: ServerProcess) -> None:
         main, ["crowd", server.url, "--people", "5", "--for", "1500ms", "--visit", "0"]
     )
     assert result.exit_code == 0, result.output
-    assert "5 people, of whom 5 were there at the end" in result.output
-    assert "5 at last; this crowd was 5" in result.output
+    assert "5 visitors, of whom 5 were present at the end" in result.output
+    assert "5; this crowd was 5" in result.output
     assert count(server) == 0
 
 
 def test_a_terminal_shows_the_crowd_come_and_go(server: ServerProcess) -> None:
     """
-    A bar while they join, what the room says meanwhile, and the summary in its place.
+    A bar while visitors join, the room's count meanwhile, and the summary in its place.
     """
     with terminal("crowd", server.url, "--people", "30", "--rate", "30") as screen:
-        screen.until_shown(r"joining.*/30.*the room says \d")
+        screen.until_shown(r"joining.*/30.*count \d")
         screen.until_shown("here.*30/30")
         screen.process.send_signal(signal.SIGTERM)
         assert screen.until_ended() == 0
-        screen.until_shown("30 people, of whom 30 were there at the end")
+        screen.until_shown("30 visitors, of whom 30 were present at the end")
 
 
 POLLED = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0", "--heartbeat-ms", "2000")
@@ -254,7 +254,7 @@ POLLED = ("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0", "-
 
 def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     """
-    Where people poll it polls: what it read and reported is summed up, and what the room said stands beside the truth.
+    In a polling room the crowd polls: its reads and reports are summed up, and the room's count is compared with the truth.
     """
     server = serve(*POLLED)
     plan = (
@@ -376,7 +376,7 @@ def test_a_count_with_another_visitor_in_it_is_not_called_wrong(
     assert "MISSES" not in shared + out
     assert "covered" in before[-1]
     assert "not judged" in shared
-    assert "others are here: not judged" in out
+    assert "not judged: there are other visitors" in out
     assert "bias" not in out
 
 
@@ -430,7 +430,7 @@ def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) ->
 
 def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
     """
-    Of clients that speak the other app's codec nobody is refused, and none says goodbye.
+    No client that speaks the planning document's wire is refused, and none sends a leave.
     """
     plan = [
         "--people",

@@ -47,7 +47,7 @@ def test_close_looks_at_one_panel_are_no_measure_of_coverage() -> None:
     shown = run(*SHORT).stdout
     (row,) = (line.split() for line in shown.splitlines() if line.startswith(" panel"))
     assert row[-3:] == ["1", "-", "-"]
-    assert "12 observations see 1 independent sample" in " ".join(shown.split())
+    assert "12 observations are 1 independent sample" in " ".join(shown.split())
     assert "--seeds 20" in shown
     assert "covered the truth" not in shown
 
@@ -147,7 +147,7 @@ def test_what_the_command_line_says_goes_first(tmp_path: Path) -> None:
         (["--policy", "never"], "'never' is not one of"),
         (["--estimators", "guess"], "run.estimators must be one of"),
         (["--estimators", ","], "run.estimators must name at least one"),
-        (["--seeds", "2", "--observations", "2"], "take one"),
+        (["--seeds", "2", "--observations", "2"], "give one of them"),
         (["--plot", "a.jpg"], "ends in .png or .svg"),
         (["legacy", "--mode", "fast"], "mode fast supports polling visitors only"),
     ],
@@ -181,5 +181,5 @@ def test_without_the_extra(missing: str, arguments: str, tmp_path: Path) -> None
 
     refused = without(*SHORT, *arguments.split())
     assert refused.returncode == 1
-    assert f"{missing} is missing: pip install 'breathing-room[sim]'" in refused.stderr
+    assert f"{missing} is not installed: run pip install 'breathing-room[sim]'" in refused.stderr
     assert without("--list").returncode == 0

@@ -1,4 +1,4 @@
-"""`breathing-room cost`: what a room costs, and why."""
+"""`breathing-room cost`: a month's bill of a room, and how it comes about."""
 
 import time
 import urllib.error
@@ -18,6 +18,7 @@ from breathing_room.cli.cost_tables import (
     show_reasons,
 )
 from breathing_room.cli.crowd import duration
+from breathing_room.cli.suggestions import nearest
 from breathing_room.core.errors import ConfigError
 from breathing_room.lab.cost.book import BELIEVED, PRO_RATA, ROUNDINGS, UP, read_book
 from breathing_room.lab.cost.crowd import CrowdProfile
@@ -29,12 +30,12 @@ METRICS_TIMEOUT_S: Final = 10
 
 
 def seconds(text: str) -> Decimal:
-    """Read a length of time, such as 30s or 5m, in seconds."""
+    """Parse a duration, such as 30s or 5m, in seconds."""
     return Decimal(duration(text)) / 1_000
 
 
 def decimal(text: str) -> Decimal:
-    """Read a number."""
+    """Parse a finite number."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -45,18 +46,19 @@ def decimal(text: str) -> Decimal:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """Read NAME=VALUE, of any strategy."""
+    """Parse NAME=VALUE, a setting of any strategy."""
     name, _, value = text.partition("=")
     known = {key: knob for build in STRATEGIES.values() for key, knob in build.knobs.items()}
     if name not in known:
-        raise click.BadParameter(f"{name!r} is no setting; there are {', '.join(sorted(known))}")
+        advice = nearest(name, known) or f"; expected one of {', '.join(sorted(known))}"
+        raise click.BadParameter(f"unknown setting {name!r}{advice}")
     if isinstance(known[name].default, bool):
         if value not in {"true", "false"}:
             raise click.BadParameter(f"{name} must be true or false, not {value!r}")
         return name, value == "true"
     made = decimal(value)
     if made < 0:
-        raise click.BadParameter(f"{name} must not be below 0: {value}")
+        raise click.BadParameter(f"{name} must be at least 0, not {value}")
     if known[name].is_whole and made != int(made):
         raise click.BadParameter(f"{name} must be a whole number, not {value}")
     return name, made
@@ -68,7 +70,7 @@ def setting(text: str) -> tuple[str, Any]:
     "breathing-room cost --budget 10 --people 100000 · breathing-room cost --plot bill.svg · breathing-room cost --web",
 )
 @click.argument("names", nargs=-1, metavar="[STRATEGY]…")
-@click.option("--people", type=int, default=10_000, show_default=True, help="How many there are at a time.")
+@click.option("--people", type=int, default=10_000, show_default=True, help="Number of people at a time.")
 @click.option(
     "--visit",
     "visit_s",
@@ -92,20 +94,20 @@ def setting(text: str) -> tuple[str, Any]:
     default="24",
     show_default=True,
     metavar="N",
-    help="How many hours a day they are there.",
+    help="Hours a day during which they are present.",
 )
 @click.option(
     "--plan",
     type=click.Choice(["free", "paid"]),
     default="paid",
     show_default=True,
-    help="The plan, where the provider has both. On the free one nothing is charged, and what is over a daily limit fails.",
+    help="The plan, if the provider has both. The free one charges nothing, and calls over a daily limit fail.",
 )
 @click.option(
     "--panel",
     type=int,
     metavar="N",
-    help="People who report, of a large crowd.  [default: 400; on the free plan 150]",
+    help="Size of the panel, the visitors who report.  [default: 400; on the free plan 150]",
 )
 @click.option(
     "--poll",
@@ -126,7 +128,7 @@ def setting(text: str) -> tuple[str, Any]:
     "cache_s",
     type=seconds,
     metavar="DURATION",
-    help="How long a cached presence answers.  [default: the strategy's]",
+    help="How long a presence is cached.  [default: the strategy's]",
 )
 @click.option(
     "--set",
@@ -147,46 +149,46 @@ def setting(text: str) -> tuple[str, Any]:
     "--prices",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="More price files, or others in place of ours.",
+    help="A folder of price files, which add to ours or replace those of the same name.",
 )
 @click.option(
     "--explain",
     metavar="STRATEGY",
-    help="Show every line item of a strategy with formula, price, source and date, and what it rests on.",
+    help="Show every line item of a strategy with formula, price, source and date, and its assumptions.",
 )
 @click.option(
     "--plot",
     "plot_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.svg",
-    help="Draw bill against crowd, from 10 to 10,000,000 people, and where limits break.",
+    help="Plot the bill by size of the crowd, from 10 to 10,000,000 people, and where limits break.",
 )
 @click.option(
     "--budget",
     type=decimal,
     metavar="USD",
-    help="Find the most accurate configuration that costs no more than so many dollars a month.",
+    help="Find the most accurate configuration for at most this many dollars a month.",
 )
 @click.option(
-    "--check-document", is_flag=True, help="Show the planning document's claims beside the right figures."
+    "--check-document", is_flag=True, help="Show the planning document's claims beside the computed figures."
 )
 @click.option(
     "--from-metrics",
     "metrics",
     metavar="URL|FILE",
-    help="Price what a running server's /metrics counted, and project the month.",
+    help="Price the operations that a server's /metrics counted, projected to a month.",
 )
 @click.option(
     "--over",
     "over_s",
     type=seconds,
     metavar="DURATION",
-    help="With --from-metrics: how long that took.  [default: since the server started]",
+    help="With --from-metrics: the time that was counted.  [default: since the server started]",
 )
 @click.option(
     "--web",
     is_flag=True,
-    help="Serve a page with sliders for the crowd, to this machine alone, until Ctrl-C ends it.",
+    help="Serve a page with sliders for the crowd, on this machine only, until Ctrl-C.",
 )
 @click.option(
     "--port",
@@ -223,11 +225,12 @@ def command(
     as_csv: bool,
     **knobs: Any,
 ) -> None:
-    """Say what a room costs in a month, for every way to run it.
+    """Compute what a room costs in a month, for every way to run it.
 
-    Prices come from files with a source, a date and a grade for each; operations are computed from the crowd. Prices are before tax.
+    Prices come from files with a source, a date and a grade for each; operations are computed from the crowd. Prices are
+    before tax.
 
-    STRATEGY is one or more of those that the table lists; all, if none is named.
+    STRATEGY is one or more of those in the table; by default all.
     """
     check_together(ctx)
     chosen = {name: value for name, value in knobs.items() if value is not None} | dict(settings)
@@ -262,7 +265,7 @@ def command(
 
 
 def check_together(ctx: click.Context) -> None:
-    """Refuse an option that another one would pass over.
+    """Reject options that another option would ignore.
 
     Raises:
         click.UsageError: It names them.
@@ -275,7 +278,7 @@ def check_together(ctx: click.Context) -> None:
     unused = [given[name] for name in given if name not in {"web", "port", "prices"}]
     if "web" in given and unused:
         raise click.UsageError(
-            f"--web takes --port and --prices alone, not {', '.join(unused)}: the page has sliders for the crowd"
+            f"--web can be combined with --port and --prices only, not {', '.join(unused)}: the page has sliders for the crowd"
         )
     for name, needed in (("port", "web"), ("over_s", "metrics")):
         if name in given and needed not in given:
@@ -283,7 +286,7 @@ def check_together(ctx: click.Context) -> None:
 
 
 def read_text(place: str) -> tuple[str, float]:
-    """Read metrics, and say as of when they are.
+    """Read metrics from a URL or file, and return them with their time.
 
     Raises:
         ConfigError: They cannot be read.
@@ -299,13 +302,13 @@ def read_text(place: str) -> tuple[str, float]:
 
 
 def write_plot(path: Path, drawn: str) -> None:
-    """Write a chart.
+    """Write a chart to a file.
 
     Raises:
-        ConfigError: It cannot be written.
+        ConfigError: The file cannot be written.
     """
     try:
         path.write_text(drawn, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
-    click.echo(f"drawn: {path}")
+    click.echo(f"written: {path}")

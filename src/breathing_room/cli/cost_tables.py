@@ -1,4 +1,4 @@
-"""What `breathing-room cost` prints: bills, their reasons, and the answers to the other ways to ask."""
+"""The output of `breathing-room cost`: bills, their explanation, and the results of its other options."""
 
 import csv
 import io
@@ -83,7 +83,7 @@ def row_of(made: Bill) -> tuple[object, ...]:
 
 
 def show_table_of_bills(bills: Sequence[Bill], breaks: Sequence[dict[str, int]], crowd: CrowdProfile) -> None:
-    """Print the bills as a table, and below it which limits break further on and which bills are unverified."""
+    """Print the bills as a table, and below it which limits break for larger crowds and which bills are unverified."""
     click.echo(f"{describe_crowd(crowd)}\n")
     show(
         ("strategy", "a month", "prices", "of which", "the count", "breaks"),
@@ -111,13 +111,13 @@ def show_table_of_bills(bills: Sequence[Bill], breaks: Sequence[dict[str, int]],
         if any(entry.grade == UNVERIFIED for entry in made.strategy.assumptions)
     ]
     if coming:
-        click.echo("\nFurther on:\n  " + "\n  ".join(coming))
+        click.echo("\nFor larger crowds:\n  " + "\n  ".join(coming))
     if unverified:
-        click.echo(f"\nRests on what is unverified (--explain says on what): {', '.join(unverified)}")
+        click.echo(f"\nWith unverified assumptions (--explain lists them): {', '.join(unverified)}")
 
 
 def dearest(made: Bill) -> str:
-    """Name the dearest parts of a bill."""
+    """Return the two most expensive parts of a bill."""
     parts = [(made.base, "plan"), *((line.charge.value, line.item.title) for line in made.lines)]
     dear = sorted((part for part in parts if part[0] >= Decimal("0.005")), key=lambda part: -part[0])
     shown = ", ".join(f"{money(value, made.currency)} {title}" for value, title in dear[:2])
@@ -128,7 +128,7 @@ def dearest(made: Bill) -> str:
 
 
 def show_reasons(chosen: Strategy, crowd: CrowdProfile, book: Book, plan: str, rounding: str) -> None:
-    """Print every line item of a bill with its formula, price and source, and what it rests on."""
+    """Print every line item of a bill with its formula, price and source, and its assumptions."""
     made = bill(chosen, crowd, book, plan=plan, rounding=rounding)
     breaks = breaks_at(chosen, crowd, book, plan=plan)
     title = book.provider(chosen.provider).title
@@ -151,7 +151,7 @@ def show_reasons(chosen: Strategy, crowd: CrowdProfile, book: Book, plan: str, r
         heading("Limits")
     for load in made.loads:
         show_load(load, breaks.get(load.title))
-    heading("Rests on")
+    heading("Assumptions")
     for assumption in chosen.assumptions:
         instead = otherwise(chosen, assumption, crowd, book, plan=plan, rounding=rounding)
         show_assumption(assumption, instead)
@@ -159,7 +159,7 @@ def show_reasons(chosen: Strategy, crowd: CrowdProfile, book: Book, plan: str, r
 
 
 def show_figures(made: Bill) -> None:
-    """Print what is given, and what is computed of it."""
+    """Print the given figures, and those computed from them."""
     figures = definitions([*(line.used for line in made.lines), *(load.load for load in made.loads)])
     heading("Given")
     for entry in figures:
@@ -195,7 +195,7 @@ def show_line(line: BillLine, made: Bill) -> None:
 
 
 def show_load(load: Load, breaks_from: int | None) -> None:
-    """Print a limit, whether it holds, and from how many people on it does not."""
+    """Print a limit, whether it holds, and the size of the crowd at which it breaks."""
     state = "BROKEN" if load.is_broken else "holds"
     at = "" if breaks_from is None else f", from {breaks_from:,} people"
     much = f"{number(load.load.value)} of {number(load.most)} {load.unit}"
@@ -204,7 +204,7 @@ def show_load(load: Load, breaks_from: int | None) -> None:
 
 
 def show_assumption(assumption: Assumption, instead: Bill | None) -> None:
-    """Print what is assumed, and the bill if it is not so."""
+    """Print an assumption, and the bill without it."""
     warning = "UNVERIFIED " if assumption.grade == UNVERIFIED else ""
     click.echo(f"  {assumption.grade}  {warning}{assumption.text}\n     {assumption.source}")
     if instead is not None:
@@ -213,7 +213,7 @@ def show_assumption(assumption: Assumption, instead: Bill | None) -> None:
 
 
 def definitions(figures: Iterable[Figure]) -> list[Figure]:
-    """List the named figures that some rest on, each once, what is used before where it is used."""
+    """Return the named figures that others are computed from, each once, in the order of computation."""
     found: dict[str, Figure] = {}
     for each in figures:
         for entry in each.definitions():
@@ -221,11 +221,11 @@ def definitions(figures: Iterable[Figure]) -> list[Figure]:
     return list(found.values())
 
 
-# --- The other ways to ask ----------------------------------------------------------------------------------------
+# --- Other options ------------------------------------------------------------------------------------------------
 
 
 def show_budget(crowd: CrowdProfile, book: Book, budget: Decimal, names: tuple[str, ...], rounding: str, *, as_json: bool) -> None:  # fmt: skip
-    """Print the most accurate configuration within a sum, and those behind it."""
+    """Print the configurations within a budget, the most accurate first."""
     for name in names:
         strategy(name)
     found = choices(crowd, book, budget, names=names, rounding=rounding)
@@ -234,7 +234,9 @@ def show_budget(crowd: CrowdProfile, book: Book, budget: Decimal, names: tuple[s
         echo_json({"crowd": words_of(crowd), "budget_usd": str(budget), "choices": body})
         return
     if not found:
-        raise ConfigError(f"nothing counts {crowd.people:,} people for {money(budget)} a month")
+        raise ConfigError(
+            f"no configuration counts {crowd.people:,} people for {money(budget)} a month: raise --budget"
+        )
     click.echo(f"{describe_crowd(crowd)}, at most {money(budget)} a month; the most accurate first\n")
     show(
         ("strategy", "plan", "a month", "the count", "settings"),
@@ -257,7 +259,7 @@ def show_budget(crowd: CrowdProfile, book: Book, budget: Decimal, names: tuple[s
 
 
 def show_document(book: Book, rounding: str, *, as_json: bool, as_csv: bool) -> None:
-    """Print the planning document's claims and its summary table, each beside what is right."""
+    """Print the planning document's claims and its summary table, each beside the computed figures."""
     checked, rows = claims(book), summary(book, rounding=rounding)
     if as_json:
         body = {
@@ -294,7 +296,7 @@ def show_document(book: Book, rounding: str, *, as_json: bool, as_csv: bool) -> 
 def show_metrics(
     text: str, read_at_s: float, over_s: Decimal | None, book: Book, rounding: str, *, as_json: bool
 ) -> None:
-    """Print what a running server counted, as months on several providers.
+    """Print the operations that a server counted, priced as months on several providers.
 
     Args:
         text: Its metrics.
@@ -337,16 +339,16 @@ def show_metrics(
         )  # fmt: skip
 
 
-# --- What they share ----------------------------------------------------------------------------------------------
+# --- Helpers ------------------------------------------------------------------------------------------------------
 
 
 def today() -> Any:
-    """Say which day it is."""
+    """Return today's date in UTC."""
     return datetime.now(UTC).date()
 
 
 def words_of(crowd: CrowdProfile) -> dict[str, Any]:
-    """Say a crowd in plain values."""
+    """Return a crowd as JSON values."""
     return {
         "people": crowd.people,
         "visit_s": float(crowd.visit_s),
@@ -357,7 +359,7 @@ def words_of(crowd: CrowdProfile) -> dict[str, Any]:
 
 
 def describe_crowd(crowd: CrowdProfile) -> str:
-    """Say a crowd in words."""
+    """Return a crowd in words."""
     moods = f"{number(crowd.mood_changes)} change{'' if crowd.mood_changes == 1 else 's'} of mood"
     return f"{crowd.people:,} people, visits of {number(crowd.visit_s / 60)} min, {moods} in each, {number(crowd.hours)} h a day"
 
@@ -368,7 +370,7 @@ def heading(text: str) -> None:
 
 
 def show_notes(said: Sequence[str]) -> None:
-    """Print what is not well known, or old."""
+    """Print which prices are not verified, or old."""
     if said:
         click.echo("\nPrices that are a third party's reading (T), from memory and unverified (M), or old:")
         for line in said:
@@ -388,7 +390,7 @@ def echo_csv(rows: Iterable[Sequence[object]]) -> None:
 
 
 def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn in a terminal; in a pipe a line a row, its fields parted by tabs."""
+    """Print a table: drawn in a terminal; in a pipe one line for each row, with tabs between the fields."""
     # No markup: a title may hold brackets.
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:

@@ -1,4 +1,4 @@
-"""`breathing-room crowd`: fill a room with people, and say what they saw."""
+"""`breathing-room crowd`: a load generator that fills a room with visitors, and summarizes what they received."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ CROWDS: Final[Mapping[str, type[LoadGenerator[Any]]]] = {
 REFRESH_S: Final = 0.25
 
 INTERRUPTED: Final = 130
-"""The customary exit status of a program that Ctrl-C ended: 128 and the signal's number."""
+"""The exit status after SIGINT, by convention: 128 plus the signal's number."""
 
 UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
@@ -41,12 +41,12 @@ def duration(text: str) -> int:
     if found is not None:
         return round(float(found[1]) * UNITS_MS[found[2]])
     if text != "0":
-        raise click.BadParameter(f"{text!r} is no duration; say 500ms, 90s, 15m or 1h")
+        raise click.BadParameter(f"{text!r} is not a duration: expected one such as 500ms, 90s, 15m or 1h")
     return 0
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Read names with commas between them."""
+    """Read names that are separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -67,15 +67,15 @@ def above_zero(text: str) -> float:
 @click.option(
     "--mode",
     type=click.Choice(list(CROWDS)),
-    help="How they come: over a socket, by polls, or as the planning document's clients, which flip coins (in the "
-    "server's default room). Default: as the room says.",
+    help="How they connect: over WebSockets, by polling, or as legacy clients (in the server's default room). "
+    "Default: the room's mode.",
 )
 @click.option(
     "--people",
     type=click.IntRange(min=1),
     default=1000,
     show_default=True,
-    help="How many there are at a time.",
+    help="Number of visitors at a time.",
 )
 @click.option(
     "--visit",
@@ -84,21 +84,21 @@ def above_zero(text: str) -> float:
     default="15m",
     show_default=True,
     metavar="DURATION",
-    help="Mean time that somebody stays before somebody else comes instead; 0: until the end.",
+    help="Mean length of a visit, after which another visitor joins; 0: until the end.",
 )
 @click.option(
     "--moods",
     type=names,
     default="",
     metavar="MOOD,…",
-    help="What they feel, in equal parts. Default: all of the room's moods.",
+    help="The moods of the visitors, in equal parts. Default: all of the room's moods.",
 )
 @click.option(
     "--rate",
     "joins_per_s",
     type=above_zero,
     metavar="N",
-    help="Joins per second while the crowd gathers. Default: as fast as the server answers.",
+    help="Joins per second at the start. Default: as fast as the server responds.",
 )
 @click.option(
     "--mood-changes",
@@ -106,7 +106,7 @@ def above_zero(text: str) -> float:
     default=1.0,
     show_default=True,
     metavar="N",
-    help="Mean number of times that somebody changes mood in a stay (in 15 minutes with --visit 0).",
+    help="Mean number of mood changes in a visit (in 15 minutes with --visit 0).",
 )
 @click.option(
     "--leaves",
@@ -115,7 +115,7 @@ def above_zero(text: str) -> float:
     default=1.0,
     show_default=True,
     metavar="SHARE",
-    help="Share of the leaves that arrive, of people who poll.",
+    help="Share of leaves that are sent by polling visitors.",
 )
 @click.option(
     "--observe-every",
@@ -124,38 +124,38 @@ def above_zero(text: str) -> float:
     default="10s",
     show_default=True,
     metavar="DURATION",
-    help="How often what the room says is set against the number of people in this crowd; 0: only at the end.",
+    help="Time between two comparisons of the room's count with the size of this crowd; 0: only at the end.",
 )
 @click.option(
     "--for",
     "duration_ms",
     type=duration,
     metavar="DURATION",
-    help="How long it all lasts, joining included. Default: until Ctrl-C.",
+    help="Duration of the run, joining included. Default: until Ctrl-C.",
 )
 @click.option(
     "--alone",
     is_flag=True,
-    help="There are no other visitors: a count above this crowd is outside, and not a sign that others are here.",
+    help="State that there are no other visitors: a count above this crowd is then an error of the interval.",
 )
-@click.option("--seed", type=int, metavar="N", help="Makes moods and stays the same every time.")
+@click.option("--seed", type=int, metavar="N", help="Seed of moods and visit lengths, which repeats them.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
-    """Fill a room with people, and say what they saw.
+    """Fill a room with visitors, and summarize what they received.
 
-    Everybody is a visitor of their own, with an id of their own. They come, stay for an exponential time, change
-    mood now and then, and say goodbye at the end; after Ctrl-C, too, and at once after a second one. When the
-    server goes away they come back as it asks for.
+    Each visitor has an id of its own, stays for an exponential time, changes mood now and then, and leaves at the
+    end, also after Ctrl-C; a second Ctrl-C skips the leaves. After a restart of the server visitors reconnect as the
+    protocol says.
 
-    On sockets everybody holds one. People who poll share a hundred connections; how often they look and report is for
-    the room's settings to say, so whoever wants to see ten minutes in half a minute shortens those, and --visit. Clients that
-    flip coins go by the constants of their kind, and cannot be hurried.
+    Connected visitors hold one WebSocket each; polling visitors share a hundred HTTP connections. The room's settings
+    decide how often they poll and report: to see ten minutes in half a minute, shorten those settings and --visit. The
+    times of legacy clients are constants.
 
-    What the room says is judged where it can be: its interval covers the number of people in this crowd, or that is outside of it.
-    A join or leave that is still in flight counts as either. Other visitors are noticed when the room is not empty before, or counts
-    more than this crowd; how many there are in truth is not known then, and counts are not judged, except those below this crowd.
+    Each observation compares the room's interval with the size of this crowd: covered or outside. A join or leave in
+    flight counts as either. If the room was not empty, or counts more than this crowd, there are other visitors, whose
+    number is not known; then only counts below this crowd are outside, and the others are not judged.
 
-    URL is the server's address.
+    URL is the server's URL.
     """
     sockets = raise_file_limit().sockets
     planned = LoadPlan(url=url, **plan)
@@ -163,7 +163,7 @@ def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
         summary, interrupts = runner.run(visit(planned, mode, sockets_max=sockets, quiet=as_json))
     if not summary["joined"]:
         raise click.ClickException(
-            f"nobody could join: {counts(summary['ends'] | summary['errors']) or 'no time'}"
+            f"no visitor could join: {counts(summary['ends'] | summary['errors']) or 'the run ended before'}"
         )
     click.echo(json.dumps(summary) if as_json else words(summary))
     if interrupts > 1:
@@ -171,7 +171,7 @@ def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
 
 
 def loop_factory() -> Any:
-    """Find the fastest event loop there is here; None for asyncio's own."""
+    """Return the factory of uvloop's event loop if it is installed; None for asyncio's own."""
     try:
         import uvloop  # noqa: PLC0415 - it does not exist on Windows
     except ImportError:
@@ -182,13 +182,13 @@ def loop_factory() -> Any:
 async def visit(
     plan: LoadPlan, mode: str | None, *, sockets_max: int, quiet: bool
 ) -> tuple[dict[str, Any], int]:
-    """Let a crowd come and go; return what it saw, and how many times it was interrupted."""
+    """Run a crowd; return its summary, and how many times it was interrupted."""
     if mode == "socket":
         check_sockets(plan, sockets_max)
     try:
         view = await inspect_room(plan)
     except (UnreachableError, RefusedError) as error:
-        raise click.ClickException(f"nobody could join: {error}") from None
+        raise click.ClickException(f"no visitor could join: {error}") from None
     except HostError as error:
         raise click.UsageError(str(error)) from None
     mode = mode or view.info.mode
@@ -212,16 +212,21 @@ async def visit(
 
 
 def check_sockets(plan: LoadPlan, sockets_max: int) -> None:
-    """Refuse a plan that needs more sockets than there may be."""
+    """Reject a plan that needs more connections than this process may open.
+
+    Raises:
+        click.UsageError: It does.
+    """
     if plan.people > sockets_max:
         raise click.UsageError(
-            f"this process may hold {sockets_max:,} sockets: that many people at most (see ulimit -n), or two crowds"
+            f"--people must be at most {sockets_max:,}, the connections that this process may open: raise `ulimit -n`, "
+            "or run two crowds"
         )
 
 
 @contextlib.asynccontextmanager
 async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
-    """Show how a crowd is doing on standard error, if somebody observations there."""
+    """Show the progress of a crowd on standard error, if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -232,7 +237,7 @@ async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[news]}"),
     )
-    # Rows go above the bar where both are seen, and untouched to wherever else they are wanted.
+    # Rows are printed above the bar in a terminal, and unchanged into a file or pipe.
     redirected = sys.stdout.isatty()
     with Progress(
         *columns, console=console, auto_refresh=False, transient=True, redirect_stdout=redirected
@@ -264,9 +269,9 @@ async def progress(crowd: LoadGenerator[Any]) -> AsyncIterator[None]:
 
 
 def news(crowd: LoadGenerator[Any]) -> str:
-    """Say in a line how a crowd is doing."""
-    seen, stats = crowd.presence, crowd.stats
-    parts = [f"the room says {said(seen.count)} ({span(seen.low, seen.high)})"]
+    """Return the current count and rates as a line."""
+    presence, stats = crowd.presence, crowd.stats
+    parts = [f"count {count_text(presence.count)} ({span(presence.low, presence.high)})"]
     if isinstance(stats, SocketLoadStats):
         parts += [f"{stats.messages:,} messages", f"{stats.bytes / 1e6:,.1f} MB"]
     elif crowd.observations.last is not None:
@@ -276,7 +281,7 @@ def news(crowd: LoadGenerator[Any]) -> str:
 
 
 def span(low: int, high: int | None) -> str:
-    """Say an interval."""
+    """Format an interval."""
     return f"at least {low:,}" if high is None else f"{low:,} to {high:,}"
 
 
@@ -289,7 +294,7 @@ VERDICTS: Final = {
 
 
 def print_row(seen: Observation, before: Observation | None) -> None:
-    """Print what the room said beside how many people of the crowd were there."""
+    """Print the room's count beside the size of the crowd."""
     rates = seen.rates(before)
     if before is None:
         cells = (
@@ -305,7 +310,7 @@ def print_row(seen: Observation, before: Observation | None) -> None:
     cells = (
         clock(seen.at_s),
         f"{seen.own:,}",
-        said(seen.count),
+        count_text(seen.count),
         span(seen.low, seen.high),
         VERDICTS[seen.verdict],
         f"{seen.rate:.3g}",
@@ -314,52 +319,52 @@ def print_row(seen: Observation, before: Observation | None) -> None:
 
 
 def clock(length_s: float) -> str:
-    """Say a time since the beginning in minutes and seconds."""
+    """Format a time since the start as minutes and seconds."""
     minutes, seconds = divmod(round(length_s), 60)
     return f"{minutes}:{seconds:02}"
 
 
 def row(cells: Sequence[str]) -> str:
-    """Set cells in their columns."""
+    """Align cells in their columns."""
     widths = (7, 9, 9, 20, 12, 8, 10, 11)
     return "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
 
 
-def said(count: int | None) -> str:
-    """Say a count, or that there is none."""
+def count_text(count: int | None) -> str:
+    """Format a count; `unknown` without one."""
     return "unknown" if count is None else f"{count:,}"
 
 
 def counts(counter: Mapping[str, int]) -> str:
-    """Say how often what happened."""
+    """Format a counter."""
     return ", ".join(f"{name}: {count:,}" for name, count in counter.items())
 
 
 def words(see: Mapping[str, Any]) -> str:
-    """Say a summary for people, a line for each thing."""
+    """Return a summary as lines of text."""
     rows = {
-        "joined": f"{see['joined']:,} people, of whom {see['present']:,} were there at the end"
-        + (f"; {see['left']:,} went before, when their stay was over" if see["left"] else "")
-        + (f"; {see['returned']:,} times somebody came back" if see.get("returned") else ""),
-        "gathered": "not everybody came"
+        "joined": f"{see['joined']:,} visitors, of whom {see['present']:,} were present at the end"
+        + (f"; {see['left']:,} left before, at the end of their visit" if see["left"] else "")
+        + (f"; {see['returned']:,} reconnects" if see.get("returned") else ""),
+        "all joined": "no"
         if see["gathered_ms"] is None
         else f"in {see['gathered_ms'] / 1000:,.2f} s"
         + (f", {see['joins_per_s']:,} joins/s" if see["joins_per_s"] else ""),
-        "the room said": f"{said(see['count'])} at last; this crowd was {see['present']:,}"
-        + (f", and {see['others']:,} were there before it" if see["others"] else ""),
+        "final count": f"{count_text(see['count'])}; this crowd was {see['present']:,}"
+        + (f", and {see['others']:,} were in the room before" if see["others"] else ""),
         **(socket_words(see) if see["mode"] == "socket" else http_words(see)),
-        "moods changed": f"{see['mood_changes']:,} times",
-        "lost": counts(see["ends"]) or ("nobody" if see["mode"] == "socket" else "nothing"),
+        "mood changes": f"{see['mood_changes']:,}",
+        "failures": counts(see["ends"]) or "none",
     }
     if see["observations"]:
         rows["observations"] = judgement(see)
     if see["errors"]:
-        rows["not understood"] = counts(see["errors"])
+        rows["errors"] = counts(see["errors"])
     return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
 
 
 def judgement(see: Mapping[str, Any]) -> str:
-    """Say how the intervals fared since all of the crowd had joined; or why that is not known."""
+    """Return the coverage of the intervals since the whole crowd had joined; or why it is not known."""
     covered, outside = f"{see['covered']:,} intervals covered this crowd", f"{see['outside']:,} outside"
     since_ms = see["others_since_ms"]
     if since_ms is None:
@@ -368,29 +373,29 @@ def judgement(see: Mapping[str, Any]) -> str:
     when = (
         f"from {clock(since_ms / 1000)} on, when the room counted more than this crowd"
         if since_ms
-        else "they were there before"
+        else "they were in the room before"
     )
     below = f"; {outside}: below this crowd" if see["outside"] else ""
-    return f"others are here: not judged ({when}){below}"
+    return f"not judged: there are other visitors ({when}){below}"
 
 
 def socket_words(see: Mapping[str, Any]) -> dict[str, str]:
-    """Say what a crowd on sockets saw."""
+    """Return the lines of a connected crowd."""
     return {
         "full count": (
-            "heard by nobody" if see["others_since_ms"] is None else "not measured: others are here"
+            "not received" if see["others_since_ms"] is None else "not measured: there are other visitors"
         )
         if not see["full_count_heard_by"]
-        else f"heard by {see['full_count_heard_by']:,}, in the median {see['full_count_ms_median']:,} ms"
+        else f"received by {see['full_count_heard_by']:,}, after a median of {see['full_count_ms_median']:,} ms"
         f" and at worst {see['full_count_ms_worst']:,} ms after the last join",
-        "received": f"{see['messages_per_person']:,} messages, {see['bytes_per_person']:,} bytes per person",
+        "received": f"{see['messages_per_person']:,} messages, {see['bytes_per_person']:,} bytes per visitor",
     }
 
 
 def http_words(see: Mapping[str, Any]) -> dict[str, str]:
-    """Say what a crowd over HTTP sent."""
+    """Return the lines of a polling crowd."""
     return {
         "read": f"{see['reads']:,} presences, {see['reads_per_s']:,}/s",
-        "reported": f"{see['reports']:,} times, and {see['leaves']:,} leaves; {see['reports_per_s']:,}/s until the end"
+        "sent": f"{see['reports']:,} reports, {see['leaves']:,} leaves; {see['reports_per_s']:,} reports/s until the end"
         + (f"; {see['shed']:,} were shed" if see["shed"] else ""),
     }

@@ -1,4 +1,4 @@
-"""`breathing-room simulate`: play a crowd through the real room on a clock that does not wait, and compare what it says with the truth."""
+"""`breathing-room simulate`: run a crowd against the real room in virtual time, and compare the count with the truth."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ from breathing_room.lab.sim.scenario import (
 from breathing_room.lab.sim.summary import SAMPLES_MIN, summarize
 
 PIPE_LETTERS: Final = 150
-"""How wide a table is where nobody can tell us."""
+"""The width of a table where the output is no terminal."""
 
 VERSION: Final = 1
 
@@ -51,22 +51,30 @@ LABELS: Final = {
     "--people",
     type=click.IntRange(min=1),
     multiple=True,
-    help="How many there are at a time; again for a sweep.",
+    help="Number of people at a time; repeat it for a sweep.",
 )
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="How long, after the warm-up.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Where all chance comes from."
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Length of a run, after the warm-up."
 )
-@click.option("--seeds", type=click.IntRange(min=1), help="How many runs, from SEED on.  [default: 1]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Seed of the random numbers."
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), help="Number of runs, with seeds from SEED on.  [default: 1]"
+)
 @click.option(
     "--observations",
     type=click.IntRange(min=1),
-    help="As many runs as it takes for so many observations at each crowd.",
+    help="Number of observations of each crowd; sets the number of runs.",
 )
-@click.option("--mode", type=click.Choice(MODES), help="Each poll an event, or only those that matter.")
-@click.option("--policy", type=click.Choice(tuple(POLICIES)), help="What is written to the store, and when.")
-@click.option("--estimators", metavar="NAME,…", help=f"Who counts: {', '.join(ESTIMATORS)}.")
-@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="How many processes.")
+@click.option(
+    "--mode", type=click.Choice(MODES), help="exact: each poll is an event; fast: only polls that matter."
+)
+@click.option("--policy", type=click.Choice(tuple(POLICIES)), help="The write policy.")
+@click.option("--estimators", metavar="NAME,…", help=f"The estimators to compare: {', '.join(ESTIMATORS)}.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Number of processes."
+)
 @click.option(
     "--json",
     "json_path",
@@ -74,7 +82,10 @@ LABELS: Final = {
     help="Write the result as JSON; - for standard output.",
 )
 @click.option(
-    "--plot", "plot_path", type=click.Path(dir_okay=False, path_type=Path), help="Draw it, as .png or .svg."
+    "--plot",
+    "plot_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Plot the result, as .png or .svg.",
 )
 def command(
     name: str,
@@ -88,10 +99,10 @@ def command(
     plot_path: Path | None,
     **options: Any,
 ) -> None:
-    """Play a crowd through the real room, and compare what it says with the truth.
+    """Simulate a crowd with the real room, and compare its count with the truth.
 
-    Nothing waits: a day of a million people takes less than a minute. The room, its write policies and the clients are those that are
-    deployed; arrivals, visits, networks and caches are simulated. The same seed gives the same result.
+    Time is virtual: a day of a million people takes less than a minute. The room, its write policies and the clients are
+    the deployed code; arrivals, visits, networks and caches are simulated. The same seed gives the same result.
 
     A scenario is a TOML file; `--list` shows those that are shipped.
     """
@@ -100,9 +111,9 @@ def command(
             click.echo(f"{shipped:<15} {load(shipped).about}")
         return
     if seeds and observations:
-        raise click.UsageError("--seeds and --observations say the same in two ways: take one")
+        raise click.UsageError("--seeds and --observations both set the number of runs: give one of them")
     if plot_path and plot_path.suffix not in {".png", ".svg"}:
-        raise click.UsageError("--plot takes a file that ends in .png or .svg")
+        raise click.UsageError(f"--plot must be a file that ends in .png or .svg, not {plot_path}")
     try:
         scenario, sizes = _read(name, **options)
     except ConfigError as error:
@@ -114,9 +125,11 @@ def command(
         if plot_path:
             from breathing_room.lab.sim.plot import plot  # noqa: PLC0415 - so is matplotlib
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing: pip install 'breathing-room[sim]'") from None
+        raise click.ClickException(
+            f"{error.name} is not installed: run pip install 'breathing-room[sim]'"
+        ) from None
     crowds = [scenario.of(people) for people in sizes]
-    # What forgers do is seen beside the same runs without them.
+    # The effect of forgers is measured against the same runs without them.
     forged = (
         [scenario.forgers, replace(scenario.forgers, share=0.0)]
         if scenario.forgers.share
@@ -158,7 +171,7 @@ def _read(
     policy: str | None,
     estimators: str | None,
 ) -> tuple[Scenario, Sequence[int]]:
-    """Read the scenario, with what the command line puts in place of what it says; and which crowds to take."""
+    """Load the scenario with the overrides of the command line, and return it with the sizes of its crowds."""
     run: dict[str, Any] = {"hours": hours, "mode": mode, "policy": policy}
     if estimators is not None:
         run["estimators"] = [part.strip() for part in estimators.split(",") if part.strip()]
@@ -175,7 +188,7 @@ def _observations_a_run(scenario: Scenario) -> int:
 
 @contextmanager
 def _progress(runs: int) -> Iterator[Callable[[float], None]]:
-    """Show how far it is on standard error, if somebody observations there."""
+    """Show the progress on standard error, if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda _done: None
@@ -193,7 +206,7 @@ def _write(path: Path, write: Callable[[], object]) -> None:
         raise click.ClickException(f"cannot write {path}: {error.strerror or error}") from None
 
 
-# --- For people to read -------------------------------------------------------------------------------------------
+# --- Text output --------------------------------------------------------------------------------------------------
 
 
 def _show(result: dict[str, Any]) -> None:
@@ -205,7 +218,7 @@ def _show(result: dict[str, Any]) -> None:
     crowds = result["crowds"]
     if len(crowds) > 1:
         console.print(
-            "\nHow right the panel is; covered: of its 95 % intervals, those that the truth was in; samples: independent ones."
+            "\nAccuracy of the panel; covered: the share of its 95 % intervals that cover the truth; samples: independent ones."
         )
         console.print(_sweep(crowds), _sweep_beside(crowds), _sweep_a_day(crowds), sep="")
         _show_hint(console, crowds)
@@ -221,7 +234,7 @@ def _show(result: dict[str, Any]) -> None:
 
 
 def _runs(crowd: dict[str, Any]) -> str:
-    """Say how many runs there were and how long each was measured: the warm-up comes before that."""
+    """Return the number of runs and the measured length of each, after its warm-up."""
     count = len(crowd["seeds"])
     warm_up = crowd["warm_up_hours"] / count
     measured = crowd["hours"] / count - warm_up
@@ -235,7 +248,7 @@ def _length(hours: float) -> str:
 
 
 def _show_hint(console: Console, crowds: Sequence[dict[str, Any]]) -> None:
-    """Say where there are too few independent samples to judge an interval, and what to do about it."""
+    """Print a hint if there are too few independent samples to judge an interval."""
     few = [crowd for crowd in crowds if 0 < crowd["independent_samples"] < SAMPLES_MIN]
     if not few:
         return
@@ -243,12 +256,12 @@ def _show_hint(console: Console, crowds: Sequence[dict[str, Any]]) -> None:
     most = max(samples)
     number = f"{most:,}" if len(samples) == 1 else f"{min(samples):,} to {most:,}"
     observations = (
-        f"{few[0]['observations']:,} observations see" if len(few) == 1 else "The observations at a crowd see"
+        f"{few[0]['observations']:,} observations are" if len(few) == 1 else "The observations of a crowd are"
     )
     console.print(
-        f"{observations} {number} independent {'sample' if most == 1 else 'samples'}: observations that are close together see much the same "
-        f"people.\nThat is no measure of the error or of the interval, so 'ratio' and 'covered' stay blank below {SAMPLES_MIN} "
-        f"samples. Try --seeds {SAMPLES_MIN}\n",
+        f"{observations} {number} independent {'sample' if most == 1 else 'samples'}: observations that are close together see mostly "
+        f"the same people.\nToo few to estimate the error or the coverage: 'ratio' and 'covered' stay blank below "
+        f"{SAMPLES_MIN} samples. Try --seeds {SAMPLES_MIN}\n",
         soft_wrap=True,
     )
 
@@ -262,7 +275,7 @@ def _table(*columns: str, left: int = 1) -> Table:
 
 def _estimators(crowd: dict[str, Any]) -> Table:
     table = _table(
-        "estimator", "says / truth", "bias", "± error", "RMSE", "theory", "samples", "ratio", "covered"
+        "estimator", "count / truth", "bias", "± error", "RMSE", "theory", "samples", "ratio", "covered"
     )
     for name, fared in crowd["estimators"].items():
         table.add_row(
@@ -283,7 +296,7 @@ def _estimators(crowd: dict[str, Any]) -> Table:
 
 
 def _lines(crowd: dict[str, Any]) -> Iterator[str]:
-    """Say what the table does not, a line for each thing."""
+    """Return the results that are not in the table, one line for each."""
     moods = crowd["moods"]
     if moods["coverage"] is not None:
         yield (
@@ -293,19 +306,19 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
     day = {name: f"{count:,.0f}" for name, count in crowd["a_day"].items()}
     meter = crowd["meter"]
     yield (
-        f"reports a day   {day['reports']}, and {day['leaves']} leaves; of the reports {meter['reports_kept']:,} in all were in the sample, "
+        f"reports a day   {day['reports']}, and {day['leaves']} leaves; of all reports {meter['reports_kept']:,} were in the sample, "
         f"{meter['reports_outside']:,} were not, {meter['reports_shed']:,} were shed"
     )
     if meter["legacy_reports"]:
         yield f"legacy a day    {day['legacy_reports']}"
     if meter["connects"]:
-        yield f"sockets         {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"
+        yield f"connections     {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"
     yield f"reads a day     {day['presence_reads']} at the origin, of {day['polls']} polls; {day['config_reads']} configs, of {day['config_fetches']}"
     store = meter["store"]
     yield f"writes a day    {day['writes']}, {store['bytes_put']:,} bytes in all; {day['wakes']} wake-ups a day"
     if surge := crowd.get("surge"):
         yield (
-            f"surge           {surge['peak_per_s']:,} reports a second at the worst; one cache lifetime ({surge['lifetime_s']:.0f} s) after it "
+            f"surge           {surge['peak_per_s']:,} reports a second at most; one cache lifetime ({surge['lifetime_s']:.0f} s) after it "
             f"{surge['arriving_per_s']:.2f} a second"
         )
         yield f"                under budget ({surge['budget_per_s']:.2f}/s, with chance {surge['allowed_per_s']:.2f}/s) in {surge['under_budget']} of {surge['runs']} runs"
@@ -319,12 +332,12 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
         )
         yield (
             f"                without the cap the count would have moved by {_people(forgers['raw_moved'])}; "
-            f"{forgers['capped_seats']:,.0f} seats were capped"
+            f"{forgers['capped_seats']:,.0f} seats were over quota"
         )
 
 
 def _sweep(crowds: Sequence[dict[str, Any]]) -> Table:
-    """Compare crowds. Shares are in percent, and the heads are short: the table is to fit a terminal."""
+    """Return the table that compares crowds; its heads are short, so that it fits a terminal."""
     table = _table(
         "people", "bias %", "unrounded", "± %", "RMSE %", "theory", "samples", "ratio", "covered %", left=0
     )
@@ -394,7 +407,7 @@ def _percent(share: float | None, *, sign: bool = True) -> str:
 
 
 def _ratio(fared: dict[str, Any]) -> str:
-    """Set the error against theory, where it rests on enough samples to be one."""
+    """Return the error over theory; `-` with too few samples."""
     known = fared["bound"] and fared["independent_samples"] >= SAMPLES_MIN
     return f"{fared['rmse'] / fared['bound']:.3f}" if known else "-"
 
