@@ -31,7 +31,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def count(server: ServerProcess) -> Any:
-    """What the room says over HTTP, past every cache."""
+    """Return the count over HTTP, without caches."""
     return httpx.get(f"{server.url}/v1/rooms/lobby").json()["count"]
 
 
@@ -454,13 +454,13 @@ def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
 
 def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
     """
-    What the room says, with its interval, and how much is read and reported; rows above the bar.
+    The count with its interval, and the rates of reads and reports; rows above the bar.
     """
     server = serve(*POLLED)
     with terminal(
         "crowd", server.url, "--people", "30", "--visit", "0", "--observe-every", "500ms"
     ) as screen:
-        screen.until_shown(r"here.*30/30.*the room says 30 \(30 to 30\).*reads/s.*reports/s")
+        screen.until_shown(r"here.*30/30.*count 30 \(30 to 30\).*reads/s.*reports/s")
         screen.until_shown(r"0:0\d +30 +30 +30 to 30 +covered")
         screen.process.send_signal(signal.SIGTERM)
         assert screen.until_ended() == 0
