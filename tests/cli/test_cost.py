@@ -369,7 +369,10 @@ def test_a_port_that_is_taken_is_said() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["--web", "--people", "1000000"], "--web can be combined with --port and --prices only, not --people"),
+        (
+            ["--web", "--people", "1000000"],
+            "--web can be combined with --port and --prices only, not --people",
+        ),
         (["--web", "fixed", "--json"], "not STRATEGY, --json"),
         (["--port", "9000"], "--port needs --web"),
         (["--over", "6h"], "--over needs --from-metrics"),

@@ -243,7 +243,7 @@ def test_a_terminal_shows_the_crowd_come_and_go(server: ServerProcess) -> None:
     """
     with terminal("crowd", server.url, "--people", "30", "--rate", "30") as screen:
         screen.until_shown(r"joining.*/30.*count \d")
-        screen.until_shown("here.*30/30")
+        screen.until_shown("present.*30/30")
         screen.process.send_signal(signal.SIGTERM)
         assert screen.until_ended() == 0
         screen.until_shown("30 visitors, of whom 30 were present at the end")
@@ -285,7 +285,7 @@ def test_a_crowd_comes_as_the_room_says(serve: Serve) -> None:
     assert count(server) == 0
 
 
-@pytest.mark.parametrize("mode", ["socket", "poll", "coin"])
+@pytest.mark.parametrize("mode", ["socket", "poll", "legacy"])
 def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
     """
     U2: without --room a crowd of every kind fills the server's default room.
@@ -307,7 +307,7 @@ def test_the_default_room_is_the_servers(serve: Serve, mode: str) -> None:
     assert result.exit_code == 0, result.output
     summary = json.loads(result.output)
     assert (summary["joined"], summary["errors"]) == (20, {})
-    assert summary["count"] == 20 or mode == "coin", "coins take minutes to be counted"
+    assert summary["count"] == 20 or mode == "legacy", "legacy clients take minutes to be counted"
 
 
 def test_looks_are_printed_as_they_are_taken(serve: Serve) -> None:
@@ -428,7 +428,7 @@ def test_alone_in_a_room_a_count_above_ours_is_outside(server: ServerProcess) ->
     assert summary["bias"] == pytest.approx(0.1)
 
 
-def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
+def test_legacy_clients_are_a_crowd_too(server: ServerProcess) -> None:
     """
     No client that speaks the planning document's wire is refused, and none sends a leave.
     """
@@ -442,13 +442,13 @@ def test_people_with_coins_are_a_crowd_too(server: ServerProcess) -> None:
         "--for",
         "1s",
         "--mode",
-        "coin",
+        "legacy",
         "--json",
     ]
     result = CliRunner().invoke(main, ["crowd", server.url, *plan])
     assert result.exit_code == 0, result.output
     summary = json.loads(result.output)
-    assert [summary[name] for name in ("mode", "joined", "reports", "leaves")] == ["coin", 30, 30, 0]
+    assert [summary[name] for name in ("mode", "joined", "reports", "leaves")] == ["legacy", 30, 30, 0]
     assert summary["errors"] == {}
 
 
@@ -460,7 +460,7 @@ def test_a_terminal_shows_a_crowd_that_polls(serve: Serve) -> None:
     with terminal(
         "crowd", server.url, "--people", "30", "--visit", "0", "--observe-every", "500ms"
     ) as screen:
-        screen.until_shown(r"here.*30/30.*count 30 \(30 to 30\).*reads/s.*reports/s")
+        screen.until_shown(r"present.*30/30.*count 30 \(30 to 30\).*reads/s.*reports/s")
         screen.until_shown(r"0:0\d +30 +30 +30 to 30 +covered")
         screen.process.send_signal(signal.SIGTERM)
         assert screen.until_ended() == 0
