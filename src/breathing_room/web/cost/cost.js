@@ -64,7 +64,7 @@ function billOf(bill) {
 
 function show(answer) {
   const best = answer.bills.find((bill) => bill.strategy === answer.recommended);
-  $("best-name").textContent = best ? `${best.strategy}, the cheapest that is accurate enough` : "nothing here is accurate enough and breaks no limit";
+  $("best-name").textContent = best ? `${best.strategy}, the cheapest that is accurate enough` : "no strategy is accurate enough within its limits";
   $("best-total").textContent = best ? `${sum(best.total, best.currency)} a month` : "";
   $("best-words").textContent = best ? `${best.accuracy.words}; ${best.reports}` : "";
   const open = new Set([...document.querySelectorAll("details[open]")].map((details) => details.dataset.strategy));
