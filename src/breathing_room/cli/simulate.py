@@ -315,7 +315,7 @@ def _lines(crowd: dict[str, Any]) -> Iterator[str]:
         yield f"connections     {meter['connects']:,} opened, {meter['messages_in']:,} messages in, {meter['messages_out']:,} out"
     yield f"reads a day     {day['presence_reads']} at the origin, of {day['polls']} polls; {day['config_reads']} configs, of {day['config_fetches']}"
     store = meter["store"]
-    yield f"writes a day    {day['writes']}, {store['bytes_put']:,} bytes in all; {day['wakes']} wake-ups a day"
+    yield f"writes a day    {day['writes']}, {store['bytes_put']:,} bytes in all; {day['timers']} wake-ups a day"
     if surge := crowd.get("surge"):
         yield (
             f"surge           {surge['peak_per_s']:,} reports a second at most; one cache lifetime ({surge['lifetime_s']:.0f} s) after it "

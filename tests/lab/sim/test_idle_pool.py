@@ -46,9 +46,9 @@ def test_polls_that_passed_are_counted() -> None:
 
 
 def test_a_new_rate_concerns_those_between_the_two() -> None:
-    """A rate that rises wakes those who were not asked below it, one that falls those who were asked above it; awake people are not sought."""
+    """A rate that rises activates those below it who were not sampled, one that falls those above it who were; active visitors are not returned."""
     idle_pool, rows = a_few(*[(ticket / 10, 0, 10, 100) for ticket in range(10)])
-    idle_pool.asked[[rows[1], rows[3], rows[5]]] = True
+    idle_pool.sampled[[rows[1], rows[3], rows[5]]] = True
     assert set(idle_pool.concerned(0.2, 0.6)) == {rows[2], rows[4]}
     assert set(idle_pool.concerned(0.6, 0.2)) == {rows[3], rows[5]}
     idle_pool.poll_at_ms[rows[4]] = NO_DEADLINE
@@ -79,6 +79,6 @@ def test_who_went_without_a_poller_is_found() -> None:
     idle_pool, rows = a_few((0.5, 0, 10, 100), (0.5, 0, 10, 100), (0.5, 0, 10, 101))
     person: Any = object()
     idle_pool.persons[rows[1]] = person
-    assert list(idle_pool.gone(100)) == [rows[0]]
+    assert list(idle_pool.departed(100)) == [rows[0]]
     idle_pool.free(rows[0])
-    assert list(idle_pool.gone(100)) == []
+    assert list(idle_pool.departed(100)) == []

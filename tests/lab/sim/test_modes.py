@@ -46,8 +46,12 @@ def test_depths_are_equal_to_the_last_bit(name: str) -> None:
         observation.presence for observation in exact.observations
     ]
     assert [
-        (observation.truth, observation.theta, observation.seats) for observation in fast.observations
-    ] == [(observation.truth, observation.theta, observation.seats) for observation in exact.observations]
+        (observation.truth, observation.effective_rate, observation.seats)
+        for observation in fast.observations
+    ] == [
+        (observation.truth, observation.effective_rate, observation.seats)
+        for observation in exact.observations
+    ]
     assert fast.reports_by_s == exact.reports_by_s
     assert fast.meter == exact.meter
     assert len(exact.observations) == 42

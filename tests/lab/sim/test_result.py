@@ -31,7 +31,7 @@ def an_observation(
         truth=truth,
         moods=(truth, 0, 0),
         presence=PRESENCE,
-        theta=0.5,
+        effective_rate=0.5,
         seats=1,
         capped=0,
         raw_count=0.0,

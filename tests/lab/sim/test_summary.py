@@ -21,7 +21,7 @@ def an_observation(at_ms: int, truth: int = 100, count: int = 100, **more: Any) 
     fields: dict[str, Any] = {
         "moods": (truth, 0, 0),
         "presence": replace(PRESENCE, count=count, high=count),
-        "theta": 0.5,
+        "effective_rate": 0.5,
         "seats": 50,
         "capped": 0,
         "raw_count": float(count),

@@ -191,7 +191,7 @@ def fixed_panel(size: Figure, heartbeat_s: Figure, *, mood_renews: bool = True) 
 
 
 def panel_share(size: Figure, crowd: CrowdFigures) -> Figure:
-    """Return the share of the people who report, if so many are asked."""
+    """Return the share of the visitors who report to a panel of a size."""
     return least(1, size / crowd.people).named("share", "of people report")
 
 
@@ -240,7 +240,7 @@ class Strategy:
         assumptions: What the bill assumes beside its prices.
         provider: Who sends the bill.
         plans: The provider's plans that it can be run on, the dearest last.
-        larger_plan: The plan for a crowd, where the one that was asked for does not exist; None: the last of ``plans``.
+        larger_plan: The plan for a crowd, where the requested one does not exist; None: the last of ``plans``.
         settings: What it was built with, by the names of its builder's knobs.
     """
 
@@ -261,7 +261,7 @@ class Strategy:
         return self.reporting.accuracy(crowd)
 
     def plan_of(self, crowd: CrowdFigures, plan: str) -> str:
-        """Return the plan that it is on, if another was asked for that does not exist here."""
+        """Return the plan itself, or the one in its place if it does not exist here."""
         if plan in self.plans:
             return plan
         return self.plans[-1] if self.larger_plan is None else self.larger_plan(crowd)
@@ -278,8 +278,8 @@ class Knob:
         default: What it is if it is not set.
         unit: What the number counts.
         meaning: What it means, and where the default comes from.
-        zero: Whether 0 makes sense.
-        most: The largest that makes sense.
+        zero: Whether 0 is allowed.
+        most: The largest allowed value.
         is_whole: Whether it is a whole number.
     """
 
@@ -308,7 +308,7 @@ class Knob:
 
 
 def knob(default: str | int, unit: str, meaning: str, *, zero: bool = False, most: int = 10**9, whole: bool = False) -> Any:  # fmt: skip
-    """Declare a parameter of a builder; a number is above 0, unless 0 makes sense. The function gets a ``Figure``, or a bool."""
+    """Declare a parameter of a builder; a number is above 0, unless 0 is allowed. The function gets a ``Figure``, or a bool."""
     return Knob(default if isinstance(default, bool) else Decimal(default), unit, meaning, zero, most, whole)
 
 

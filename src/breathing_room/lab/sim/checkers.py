@@ -46,7 +46,7 @@ def check_room(room: Room, now_ms: int) -> None:
     if not 0 < panel.theta <= panel.rate:
         raise UnsafeError(f"theta {panel.theta} over the rate {panel.rate}")
     if panel.next_at_ms is not None and panel.next_at_ms < now_ms:
-        raise UnsafeError(f"the panel was to be looked after {now_ms - panel.next_at_ms} ms ago")
+        raise UnsafeError(f"the panel's timer was due {now_ms - panel.next_at_ms} ms ago")
 
 
 def check_store(meter: StoreMeter) -> None:

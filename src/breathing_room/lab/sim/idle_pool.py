@@ -35,7 +35,7 @@ class IdlePool(Generic[VisitorT]):
         self.comes_ms = np.zeros(0, np.int64)
         self.period_ms = np.ones(0, np.int64)
         self.departs_ms = np.zeros(0, np.int64)
-        self.asked = np.zeros(0, np.bool_)
+        self.sampled = np.zeros(0, np.bool_)
         self.persons: list[VisitorT | None] = []
         self._free: list[int] = []
 
@@ -57,7 +57,7 @@ class IdlePool(Generic[VisitorT]):
         self.poll_at_ms[rows] = self.comes_ms[rows] = new.arrives_ms
         self.period_ms[rows] = period_ms
         self.departs_ms[rows] = new.departs_ms
-        self.asked[rows] = False
+        self.sampled[rows] = False
         return rows
 
     def free(self, row: int) -> None:
@@ -67,7 +67,7 @@ class IdlePool(Generic[VisitorT]):
         self.persons[row] = None
         self._free.append(row)
 
-    def gone(self, now_ms: int) -> NDArray[np.int64]:
+    def departed(self, now_ms: int) -> NDArray[np.int64]:
         """Return the rows of visitors who left before an instant and never had a ``Poller``."""
         rows = np.flatnonzero(self.departs_ms <= now_ms)
         return np.array([row for row in rows if self.persons[row] is None], np.int64)
@@ -80,7 +80,7 @@ class IdlePool(Generic[VisitorT]):
     def concerned(self, former: float, rate: float) -> NDArray[np.int64]:
         """Return the idle rows that a change of the rate concerns."""
         between = (min(former, rate) <= self.ticket) & (self.ticket < max(former, rate))
-        return np.flatnonzero(between & (self.asked == (rate < former)) & (self.poll_at_ms < NO_DEADLINE))
+        return np.flatnonzero(between & (self.sampled == (rate < former)) & (self.poll_at_ms < NO_DEADLINE))
 
     def first_poll(self, from_ms: int) -> tuple[int, int] | None:
         """Return the time and the visitor's number of the earliest poll from an instant on."""
@@ -104,6 +104,6 @@ class IdlePool(Generic[VisitorT]):
         self.comes_ms = np.concatenate([self.comes_ms, np.zeros(more, np.int64)])
         self.period_ms = np.concatenate([self.period_ms, np.ones(more, np.int64)])
         self.departs_ms = np.concatenate([self.departs_ms, np.full(more, NO_DEADLINE)])
-        self.asked = np.concatenate([self.asked, np.zeros(more, np.bool_)])
+        self.sampled = np.concatenate([self.sampled, np.zeros(more, np.bool_)])
         self.persons += [None] * more
         self._free += range(size + more - 1, size - 1, -1)

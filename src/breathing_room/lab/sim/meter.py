@@ -51,7 +51,7 @@ class Meter:
         connects: WebSockets that were opened.
         messages_in: Messages over WebSockets, joins and leaves included.
         messages_out: Messages to WebSockets.
-        wakes: Timers of the room or its policy that fired: alarms, on some platforms.
+        timers: Timers of the room or its policy that fired: alarms, on some platforms.
         saves: Snapshots that the room asked for.
         person_ms: The total time of all visits.
         store: The operations of the store.
@@ -72,7 +72,7 @@ class Meter:
     connects: int = 0
     messages_in: int = 0
     messages_out: int = 0
-    wakes: int = 0
+    timers: int = 0
     saves: int = 0
     person_ms: int = 0
     store: StoreMeter = field(default_factory=StoreMeter)

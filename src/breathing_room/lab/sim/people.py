@@ -247,7 +247,7 @@ class PollingVisitor:
         if idle_pool is not None and self._may_idle():
             next_at_ms = poller.report_at_ms
             idle_pool.poll_at_ms[self._row] = poller.poll_at_ms
-            idle_pool.asked[self._row] = poller.is_sampled
+            idle_pool.sampled[self._row] = poller.is_sampled
             self._simulation.plan_poll(
                 poller.poll_at_ms, int(idle_pool.period_ms[self._row]), self.departs_ms, self.number
             )
@@ -258,9 +258,9 @@ class PollingVisitor:
         copy = self._simulation.edge.copy
         if copy is None or not self._can_idle or poller.poll_at_ms == NO_DEADLINE:
             return False
-        asked = self._ticket < copy.sample_rate
+        sampled = self._ticket < copy.sample_rate
         acknowledged = poller.is_acknowledged and poller.report_at_ms < NO_DEADLINE
-        return asked == poller.is_sampled and (acknowledged if asked else not poller.is_reporting)
+        return sampled == poller.is_sampled and (acknowledged if sampled else not poller.is_reporting)
 
     def _catch_up(self, before_ms: int) -> None:
         """Become active, if idle. One poll stands for all that passed."""

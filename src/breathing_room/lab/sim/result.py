@@ -23,11 +23,11 @@ class RunObservation:
         truth: Visitors present.
         moods: Visitors by mood, the unspoken last.
         presence: The presence of the room.
-        theta: The lowest rate that a client might still be acting on.
+        effective_rate: The lowest rate that a client might still be acting on.
         seats: Seats that count.
         capped: Seats over the cap of their prefix.
         raw_count: The count without caps.
-        standard_error: The standard error for so many visitors, by theory: sqrt(V) / theta.
+        standard_error: The standard error for so many visitors, by theory: sqrt(V) / effective_rate.
         estimates: The estimates by estimator.
     """
 
@@ -35,7 +35,7 @@ class RunObservation:
     truth: int
     moods: tuple[int, ...]
     presence: Presence
-    theta: float
+    effective_rate: float
     seats: int
     capped: int
     raw_count: float
@@ -112,7 +112,7 @@ def score(name: str, runs: Sequence[Sequence[RunObservation]], *, independent: b
     """Score an estimator; None where it has no estimate.
 
     Args:
-        name: Whose figures.
+        name: The estimator.
         runs: The observations of each run.
         independent: Whether observations of one run are so far apart that they see other people.
     """
@@ -133,7 +133,7 @@ def score(name: str, runs: Sequence[Sequence[RunObservation]], *, independent: b
         for pairs in pairs_by_run
         if pairs
     ]
-    # Observations that see the same people are one observation, as far as it goes how well their mean is known.
+    # Observations of the same visitors count as one for the error of their mean.
     samples = [error for run in errors for error in run] if independent else [fmean(run) for run in errors]
     count = len(everything)
     mean, mean_truth = fmean(error for run in errors for error in run), truth / count
@@ -156,7 +156,7 @@ class MoodScore:
     """The coverage of the intervals of moods.
 
     Attributes:
-        observations: Moods looked at of which ``SEATS_MIN`` people or more were expected to report.
+        observations: The moods of which ``SEATS_MIN`` visitors or more were expected to report.
         coverage: The share of them whose interval covered the truth; None where there was none.
     """
 
@@ -168,7 +168,7 @@ def judged_moods(observation: RunObservation) -> Iterator[tuple[int, tuple[int, 
     """Yield the true number of people and the published interval of each mood that is judged at an observation."""
     for mood, truth in zip((*observation.presence.moods, UNSPOKEN), observation.moods, strict=True):
         interval = observation.presence.mood_intervals[mood]
-        if interval is not None and truth * observation.theta >= SEATS_MIN:
+        if interval is not None and truth * observation.effective_rate >= SEATS_MIN:
             yield truth, interval
 
 

@@ -64,7 +64,7 @@ class SimulatedServer:
         self._policy = POLICIES[scenario.run.policy](
             f"reports/{ROOM}/", lease_ms=scenario.room.heartbeat_lease_ms
         )
-        self._wakes: list[int | None] = [None, None]
+        self._timers: list[int | None] = [None, None]
         self.reports_by_s: dict[int, int] = {}
 
     # --- Requests ---------------------------------------------------------------------------------------------
@@ -146,21 +146,21 @@ class SimulatedServer:
 
     def _plan(self, which: int, wake_at_ms: int | None) -> None:
         """Schedule the timer of the room (0) or the policy (1), in place of an earlier one."""
-        if wake_at_ms != self._wakes[which]:
-            self._wakes[which] = wake_at_ms
+        if wake_at_ms != self._timers[which]:
+            self._timers[which] = wake_at_ms
             if wake_at_ms is not None:
-                self._clock.at(wake_at_ms, FIRST, self._wake_policy if which else self._wake_room)
+                self._clock.at(wake_at_ms, FIRST, self._fire_policy_timer if which else self._fire_room_timer)
 
-    def _wake_room(self, now_ms: int) -> None:
-        if self._wakes[0] == now_ms:
-            self._wakes[0] = None
-            self._meter.wakes += 1
+    def _fire_room_timer(self, now_ms: int) -> None:
+        if self._timers[0] == now_ms:
+            self._timers[0] = None
+            self._meter.timers += 1
             self.feed(TimerFired(), now_ms)
 
-    def _wake_policy(self, now_ms: int) -> None:
-        if self._wakes[1] == now_ms:
-            self._wakes[1] = None
-            self._meter.wakes += 1
+    def _fire_policy_timer(self, now_ms: int) -> None:
+        if self._timers[1] == now_ms:
+            self._timers[1] = None
+            self._meter.timers += 1
             self._write(self._policy.on_timer(now_ms=now_ms))
 
 

@@ -314,7 +314,7 @@ class Simulation:
         self._purge_at_ms = now_ms + 5 * CHUNK_MS
         if self.idle_pool is None:
             return
-        for row in self.idle_pool.gone(now_ms):
+        for row in self.idle_pool.departed(now_ms):
             if self.idle_pool.poll_at_ms[row] < NO_DEADLINE:
                 self.meter.polls += self.idle_pool.passed(row, int(self.idle_pool.departs_ms[row]))
             self.idle_pool.free(row)
@@ -453,7 +453,7 @@ class Simulation:
                 truth=truth,
                 moods=tuple(moods.tolist()),
                 presence=presence,
-                theta=room.panel.theta,
+                effective_rate=room.panel.theta,
                 seats=room.panel.seat_count,
                 capped=room.panel.over_quota_count,
                 raw_count=raw.count,

@@ -149,7 +149,7 @@ def a_day(results: Sequence[RunResult]) -> dict[str, float]:
         "config_fetches": sum(meter.config_fetches for meter in meters),
         "config_reads": sum(meter.config_reads for meter in meters),
         "writes": sum(meter.store.writes for meter in meters),
-        "wakes": sum(meter.wakes for meter in meters),
+        "timers": sum(meter.timers for meter in meters),
     }
     return {name: round(count / days, 1) for name, count in counted.items()}
 
@@ -213,7 +213,7 @@ def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[
 
     What was published is compared with what is published on the same seeds without forgers: the same people with the same tickets, so that
     most of the panel's own error falls out. Observations count that are later than one lease after the forgers began. The cap lets
-    ``cap_seats`` of one prefix count, so it allows them to add ``cap_seats / theta`` people.
+    ``cap_seats`` of one prefix count, so it allows them to add ``cap_seats / effective_rate`` people.
     """
     room = scenario.room
     cap = room.prefix_seats_max or max(64, room.panel_size // 10)
@@ -237,7 +237,7 @@ def forgers(scenario: Scenario, results: Sequence[RunResult], without: Sequence[
             (observation.presence.count or 0) - (other.presence.count or 0) for observation, other in pairs
         )
         / count,
-        "allowed": sum(cap / observation.theta for observation, _ in pairs) / count,
+        "allowed": sum(cap / observation.effective_rate for observation, _ in pairs) / count,
         "raw_moved": sum(observation.raw_count - other.raw_count for observation, other in pairs) / count,
         "capped_seats": sum(observation.capped for observation, _ in pairs) / count,
     }
@@ -254,7 +254,7 @@ def _seen(observation: RunObservation, seed: int) -> dict[str, Any]:
         "high": observation.presence.high,
         "method": observation.presence.method,
         "sample_rate": observation.presence.sample_rate,
-        "theta": observation.theta,
+        "effective_rate": observation.effective_rate,
         "seats": observation.seats,
         "estimates": {
             name: [round(estimate.count, 2), round(estimate.low, 2), round(estimate.high, 2)]

@@ -41,7 +41,7 @@ FREE_SETTINGS: Final[Mapping[str, Setting]] = {
 
 
 def strategy(name: str, plan: str = "paid", **settings: Decimal | int | bool) -> Strategy:
-    """Build a strategy with the settings that make sense for it.
+    """Build a strategy with the settings that apply to it.
 
     On the free plan ``FREE_SETTINGS`` are the defaults: a snapshot is taken every 300 s, and ``fixed`` has a panel of 150 and publishes on
     reports.

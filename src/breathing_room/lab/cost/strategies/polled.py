@@ -246,8 +246,10 @@ def on_workers(
     """Compose a rung of the ladder: polls and reports are requests to a Worker, and so are the runs of a job, if there is one."""
 
     def requests(crowd: CrowdFigures, reports: Figure) -> Usage:
-        asked = crowd.polls(poll_s) + reports
-        made = (asked if job_s is None else asked + job_runs(crowd, job_s)).named("requests", "a month")
+        requests_of_clients = crowd.polls(poll_s) + reports
+        made = (requests_of_clients if job_s is None else requests_of_clients + job_runs(crowd, job_s)).named(
+            "requests", "a month"
+        )
         return {"workers_requests": made, "workers_cpu_ms": made * cpu_ms}
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
