@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from breathing_room.core.config import RoomConfig
-from breathing_room.core.daily import SAMPLE_MS, SAMPLES_MAX, DailySample, DailyStats, People
+from breathing_room.core.daily import SAMPLE_MS, SAMPLES_MAX, DailySample, DailyStats, DistinctVisitors
 from breathing_room.core.errors import HostError
 from breathing_room.core.events import Event, Joined, Left, LegacyReported, PanelReported
 from breathing_room.core.identity import VisitorKey
@@ -57,18 +57,18 @@ def test_a_visitor_who_joins_twice_is_one() -> None:
         Joined(3, bob),
         LegacyReported(bob, "release"),
     )
-    assert day.people(wall_ms=NOON_MS).count == 2
-    assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
+    assert day.visitors(wall_ms=NOON_MS).count == 2
+    assert day.connected_visitors(wall_ms=NOON_MS).count == 2
     record(day, PanelReported(visitor(3), 0.5))
-    assert day.people(wall_ms=NOON_MS).count == 3
-    assert day.people_on_sockets(wall_ms=NOON_MS).count == 2
+    assert day.visitors(wall_ms=NOON_MS).count == 3
+    assert day.connected_visitors(wall_ms=NOON_MS).count == 2
 
 
 def test_a_crowd_is_within_its_interval() -> None:
     """The interval of 5,000 distinct visitors covers them, and is not wider than 8 %."""
     day = a_day()
     record(day, *(Joined(number, visitor(number)) for number in range(5_000)))
-    people = day.people(wall_ms=NOON_MS)
+    people = day.visitors(wall_ms=NOON_MS)
     assert people.high is not None
     assert people.low <= 5_000 <= people.high
     assert people.high - people.low < 0.08 * 5_000
@@ -80,11 +80,11 @@ def test_a_sample_leaves_the_number_open() -> None:
     record(day, Joined(1, visitor(1)), PanelReported(visitor(2), 0.1))
     day.add_presence(presence(2, sample_rate=0.25), wall_ms=NOON_MS)
     day.add_presence(presence(2), wall_ms=NOON_MS + 1)
-    assert day.people(wall_ms=NOON_MS) == People(2, 2, None)
-    assert day.people_on_sockets(wall_ms=NOON_MS).high is not None
+    assert day.visitors(wall_ms=NOON_MS) == DistinctVisitors(2, 2, None)
+    assert day.connected_visitors(wall_ms=NOON_MS).high is not None
     assert day.rate_min == 0.25
     record(day, Joined(1, visitor(1)), wall_ms=MIDNIGHT_MS)
-    assert day.people(wall_ms=MIDNIGHT_MS).high is not None
+    assert day.visitors(wall_ms=MIDNIGHT_MS).high is not None
 
 
 def test_midnight_resets_the_day() -> None:
@@ -92,8 +92,8 @@ def test_midnight_resets_the_day() -> None:
     day = a_day()
     record(day, Joined(1, visitor(1)))
     day.add_presence(presence(7), wall_ms=MIDNIGHT_MS - 1)
-    assert day.people(wall_ms=MIDNIGHT_MS - 1).count == 1
-    assert day.people(wall_ms=MIDNIGHT_MS) == People(0, 0, 0)
+    assert day.visitors(wall_ms=MIDNIGHT_MS - 1).count == 1
+    assert day.visitors(wall_ms=MIDNIGHT_MS) == DistinctVisitors(0, 0, 0)
     assert day.peak is None
     assert day.since_ms == MIDNIGHT_MS
     day.add_presence(presence(2), wall_ms=MIDNIGHT_MS)
@@ -125,8 +125,8 @@ def test_a_saved_day_is_merged() -> None:
     record(after, Joined(1, visitor(1)), Joined(2, visitor(3)))
     after.add_presence(presence(3), wall_ms=NOON_MS + 1)
     after.merge(before.encode())
-    assert after.people(wall_ms=NOON_MS) == People(3, 3, None)
-    assert after.people_on_sockets(wall_ms=NOON_MS).count == 2
+    assert after.visitors(wall_ms=NOON_MS) == DistinctVisitors(3, 3, None)
+    assert after.connected_visitors(wall_ms=NOON_MS).count == 2
     assert after.peak == DailySample(NOON_MS, 5, 5, 5)
 
 
@@ -176,7 +176,7 @@ async def test_a_host_keeps_the_day_over_a_restart() -> None:
             day = host.rooms["lobby"].platform.day
             assert day is not None
             await host.rooms["lobby"].platform.load_history()
-            assert day.people(wall_ms=clock.ms).count == run + 1
+            assert day.visitors(wall_ms=clock.ms).count == run + 1
     clock.ms = MIDNIGHT_MS
     assert await store.list("day/") == []
 

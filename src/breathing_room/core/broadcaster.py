@@ -87,7 +87,7 @@ class Broadcaster:
         Args:
             own: The room's own sums.
             peers: What is known of the other replicas.
-            claims: Visitors who joined here of whom the peers may not know yet.
+            claims: Visitors claimed here whose claims the peers may not have read.
             at_ms: The time of the estimates.
         """
         self.counted_at_ms = at_ms

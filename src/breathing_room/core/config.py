@@ -170,21 +170,21 @@ class RoomConfig:
     moods: tuple[str, ...] = setting(MOODS, "the moods that people can choose from", group="counting")
     breath: str = setting(
         "4-7-8",
-        "how people breathe together: the pattern that pages show",
+        "the breathing pattern that pages show",
         choices=tuple(PATTERNS),
         group="reading",
     )
     mode: str = setting(
         "socket",
         "how clients come in: over a `socket`, each counted exactly, or by `poll`, where a panel reports for all and "
-        "the bill does not grow with the crowd",
+        "the cost does not grow with the crowd",
         choices=MODES,
         group="counting",
     )
     lease_ms: int = setting(
         60_000,
         "how long a connection stays counted after its last heartbeat, for connections that fail without being closed; "
-        "sockets are pinged three times as often",
+        "each is pinged three times as often",
         unit="ms",
         low=500,
         high=DAY_MS,
@@ -192,7 +192,7 @@ class RoomConfig:
     )
     grace_ms: int = setting(
         15_000,
-        "how long a visitor stays counted after a connection broke without a leave: a reload within it changes no count",
+        "how long a visitor stays counted after a connection ended without a leave: a reload within it changes no count",
         unit="ms",
         low=0,
         high=DAY_MS,
@@ -200,7 +200,7 @@ class RoomConfig:
     )
     heartbeat_ms: int = setting(
         300_000,
-        "how often a visitor without a socket sends a heartbeat; changes are reported at once, but a departure without "
+        "how often a visitor without a connection sends a heartbeat; changes are reported at once, but a departure without "
         "a leave is noticed 90 s after the heartbeat that is missed",
         unit="ms",
         low=500,
@@ -209,7 +209,7 @@ class RoomConfig:
     )
     panel_size: int = setting(
         400,
-        "visitors without a socket who are asked to report; the standard error is 1 / sqrt of it (400: 5 %), however "
+        "visitors without a connection who are asked to report; the standard error is 1 / sqrt of it (400: 5 %), however "
         "large the crowd",
         unit="people",
         low=1,
@@ -226,8 +226,8 @@ class RoomConfig:
     )
     reports_per_s: int = setting(
         0,
-        "reports a second that one room keeps on this server, after a burst of two panels; those over it are asked to "
-        "come again. 0: a quarter of panel_size, which is 40 times what a steady panel sends",
+        "reports a second that one room accepts on this server, after a burst of two panels; those over it are asked to "
+        "try again later. 0: a quarter of panel_size, which is 40 times what a steady panel sends",
         unit="reports",
         low=0,
         high=1_000_000,
@@ -282,7 +282,7 @@ class RoomConfig:
     )
     pushes_per_s: int = setting(
         20_000,
-        "messages a second that broadcasts may cost; larger crowds get fewer broadcasts (a message is about 10 us of a "
+        "messages a second that broadcasts may cost; more subscribers get fewer broadcasts (a message is about 10 us of a "
         "core)",
         unit="messages",
         low=100,
@@ -291,7 +291,7 @@ class RoomConfig:
     )
     snapshot_ms: int = setting(
         10_000,
-        "how often the room is saved while something happens: what a crash can lose",
+        "how often a room that changes is saved: what a crash can lose",
         unit="ms",
         low=100,
         high=3_600_000,
@@ -307,7 +307,7 @@ class RoomConfig:
     )
     poll_ms: int = setting(
         30_000,
-        "how often a polling client asks: more often is fresher, and costs more reads",
+        "the time between two polls of a client: less is fresher, and costs more reads",
         unit="ms",
         low=1_000,
         high=DAY_MS,
@@ -315,8 +315,8 @@ class RoomConfig:
     )
     connections_per_visitor_max: int = setting(
         32,
-        "sockets that one visitor may hold; people have a few tabs, and a thousand sockets of one person are a bug",
-        unit="sockets",
+        "connections that one visitor may hold; a person has a few tabs, and a thousand connections of one visitor are a bug",
+        unit="connections",
         low=1,
         high=10_000,
         group="limits",
@@ -336,7 +336,7 @@ class RoomConfig:
             raise ConfigError("moods must differ from one another")
         if self.grace_ms > self.lease_ms:
             raise ConfigError(
-                "grace_ms must not exceed lease_ms: a broken socket cannot promise more than an open one"
+                "grace_ms must not exceed lease_ms: a visitor who disconnected cannot stay longer than a connected one"
             )
 
     @property

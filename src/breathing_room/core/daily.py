@@ -49,7 +49,7 @@ class DailySample:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class DistinctVisitors:
     """A number of distinct visitors.
 
     Attributes:
@@ -127,14 +127,14 @@ class DailyStats:
         if sample.count is not None and (self.peak is None or sample.count > (self.peak.count or 0)):
             self.peak = sample
 
-    def people(self, *, wall_ms: int) -> People:
+    def visitors(self, *, wall_ms: int) -> DistinctVisitors:
         """Return the number of distinct visitors of today."""
         self._turn(wall_ms)
         together = Sketch(self._on_sockets.encode())
         together.merge(self._reporters)
         return _rounded(together, whole=self.rate_min == 1.0)
 
-    def people_on_sockets(self, *, wall_ms: int) -> People:
+    def connected_visitors(self, *, wall_ms: int) -> DistinctVisitors:
         """Return the number of distinct visitors of today who had a connection; it is always bounded."""
         self._turn(wall_ms)
         return _rounded(self._on_sockets, whole=True)
@@ -184,12 +184,12 @@ class DailyStats:
 
     def body(self, *, wall_ms: int) -> dict[str, Any]:
         """Return the figures of today: when it began, the peak, and the distinct visitors."""
-        people = self.people(wall_ms=wall_ms)
+        people = self.visitors(wall_ms=wall_ms)
         return {
             "since_ms": self.since_ms,
             "peak": self.peak and asdict(self.peak),
             "people": asdict(people),
-            "people_on_sockets": asdict(self.people_on_sockets(wall_ms=wall_ms)),
+            "people_on_sockets": asdict(self.connected_visitors(wall_ms=wall_ms)),
             "rate_min": self.rate_min,
         }
 
@@ -200,9 +200,11 @@ class DailyStats:
         ]
 
 
-def _rounded(sketch: Sketch, *, whole: bool) -> People:
+def _rounded(sketch: Sketch, *, whole: bool) -> DistinctVisitors:
     estimate = sketch.estimate()
-    return People(round(estimate.count), int(estimate.low), -int(-estimate.high // 1) if whole else None)
+    return DistinctVisitors(
+        round(estimate.count), int(estimate.low), -int(-estimate.high // 1) if whole else None
+    )
 
 
 def _peak(*, at_ms: int, count: int, low: int, high: int) -> DailySample:

@@ -135,7 +135,7 @@ class History:
                 history._mean[index] = _amounts(mean, PEOPLE_MAX)
                 history._square[index] = _amounts(square, PEOPLE_MAX**2)
                 if not ALL in mean.keys() == square.keys():
-                    raise ValueError  # noqa: TRY301 - said once, below
+                    raise ValueError  # noqa: TRY301 - reported once, below
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise HostError("a damaged history") from error
         return history

@@ -204,7 +204,7 @@ class Members:
         self.suspects[member.key] = member
         self.suspect_changes += 1
         grace_ends_at_ms = quantize(now_ms + self._config.grace_ms)
-        if self._connection_is_lease:  # Until now the lease was the connection.
+        if self._connection_is_lease:  # Until now the connection was the lease.
             member.expires_at_ms = grace_ends_at_ms
         else:
             member.expires_at_ms = min(member.expires_at_ms, grace_ends_at_ms)

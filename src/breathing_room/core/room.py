@@ -62,7 +62,7 @@ class Room(RoomState):
         Args:
             event: What happened.
             now_ms: The host's time. A value earlier than the last one counts as the last one: clocks of
-                sleeping hosts do step back.
+                hibernating hosts do step back.
 
         Returns:
             The effects to carry out, in order, and when the room wants its timer.
@@ -126,7 +126,7 @@ class Room(RoomState):
 
         Args:
             requester: A connection that waits for a first presence, None for none.
-            claims: Visitors who joined here of whom the peers may not know yet.
+            claims: Visitors claimed here whose claims the peers may not have read.
         """
         self.count_up(claims=claims)
         effects, self._effects = self._effects, []

@@ -40,7 +40,7 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
     NOT_TEXT: "a binary message where text is expected",
     NOT_UTF8: "text that is not UTF-8",
     TOO_BIG: "a message that is too big",
-    RESTART: "the server restarts; the reason says when to come back",
+    RESTART: "the server restarts; the reason says when to reconnect",
     LEASE_ENDED: "the lease ended: nothing was received for lease_ms",
     JOIN_LATE: "no join or observe in time",
     READS_SLOWLY: "the client reads too slowly",

@@ -95,14 +95,14 @@ class ShardState:
     Attributes:
         peer: The shard as a peer; it is unreachable since calls to it fail.
         number: That of its last report.
-        sockets: The connections that it holds.
+        connections: The number of connections that it holds.
         informed: The version of which it was informed last.
         called_at_ms: When it last was called, or called.
     """
 
     peer: Peer
     number: int
-    sockets: int
+    connections: int
     informed: int = 0
     called_at_ms: int = 0
 
@@ -158,9 +158,9 @@ class Coordinator:
         return self._states
 
     @property
-    def sockets(self) -> int:
-        """The connections that the shards hold."""
-        return sum(state.sockets for state in self._states.values())
+    def connections(self) -> int:
+        """The number of connections that the shards hold."""
+        return sum(state.connections for state in self._states.values())
 
     # --- Scaling ----------------------------------------------------------------------------------------------
 
@@ -179,17 +179,17 @@ class Coordinator:
         self.shards = min(2 * self.shards, most)
         return True
 
-    def remove_shards(self, sockets: int, sockets_per_shard: int) -> bool:
+    def remove_shards(self, connections: int, connections_per_shard: int) -> bool:
         """Halve the number of objects if a quarter of them would do.
 
         Args:
-            sockets: The connections that the coordinator itself holds.
-            sockets_per_shard: How many an object may hold.
+            connections: The number of connections that the coordinator itself holds.
+            connections_per_shard: How many an object may hold.
 
         Returns:
             Whether there are fewer now.
         """
-        if self.shards == 1 or 4 * (sockets + self.sockets) >= self.shards * sockets_per_shard:
+        if self.shards == 1 or 4 * (connections + self.connections) >= self.shards * connections_per_shard:
             return False
         self.shards //= 2
         return True
@@ -228,14 +228,14 @@ class Coordinator:
             self.touch(now_ms)
             peer = Peer(delta.node, self._lease_ms, read, {self.room: part.summary}, inf)
             self._members.put(peer)
-            state = self._states[shard] = ShardState(peer, report.number, report.sockets)
+            state = self._states[shard] = ShardState(peer, report.number, report.connections)
         elif report.number > state.number:
             peer = state.peer
             # The rate of joins decays with time alone, and only matters once the shard is suspect.
             aged = replace(part.summary, arrivals_per_s=peer.sums[self.room].arrivals_per_s)
             if (peer.sums[self.room], peer.read) != (aged, read):
                 self.touch(now_ms)
-            state.number, state.sockets = report.number, report.sockets
+            state.number, state.connections = report.number, report.connections
             peer.sums = {self.room: part.summary}
             peer.read = max(peer.read, read) if knows_us else read
         self._reach(state, now_ms)
@@ -329,7 +329,7 @@ class Coordinator:
         deltas = []
         for shard, state in list(self._states.items()):
             if state.peer.id in expired or not (
-                state.sockets or state.peer.sums[self.room].leases or self._is_behind(state)
+                state.connections or state.peer.sums[self.room].leases or self._is_behind(state)
             ):
                 self.touch(now_ms)
                 deltas.append(self._remove(shard))
@@ -380,7 +380,7 @@ class Coordinator:
             "end": self.end,
             "children": [
                 (
-                    *(shard, state.number, state.sockets, state.informed, state.called_at_ms),
+                    *(shard, state.number, state.connections, state.informed, state.called_at_ms),
                     None if state.peer.suspect_since_ms == inf else state.peer.suspect_since_ms,
                 )
                 for shard, state in states
@@ -423,12 +423,12 @@ class Coordinator:
             raise HostError("a damaged row of a coordinator") from error
 
     def _resume_shard(self, delta: Delta, head: Sequence[Any]) -> ShardState:
-        number, sockets, informed, called_at_ms, failing_since_ms = head
+        number, connections, informed, called_at_ms, failing_since_ms = head
         suspect_since_ms = inf if failing_since_ms is None else int(failing_since_ms)
         sums = {self.room: delta.rooms[self.room].summary}
         peer = Peer(delta.node, self._lease_ms, delta.read, sums, suspect_since_ms)
         self._members.put(peer)
-        return ShardState(peer, int(number), int(sockets), int(informed), int(called_at_ms))
+        return ShardState(peer, int(number), int(connections), int(informed), int(called_at_ms))
 
 
 def _keys(delta: Delta) -> int:

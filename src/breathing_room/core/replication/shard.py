@@ -30,17 +30,17 @@ class ShardReport:
 
     Attributes:
         number: Rises with every report of the shard, so that one that was overtaken is recognized.
-        sockets: The connections that it holds.
+        connections: The number of connections that it holds.
         delta: Its sums, the keys of the visitors who came and went, and how far it had read.
     """
 
     number: int
-    sockets: int
+    connections: int
     delta: Delta
 
     def encode(self, moods_of: MoodsOf) -> bytes:
         """Encode it."""
-        head = {"number": self.number, "sockets": self.sockets}
+        head = {"number": self.number, "sockets": self.connections}
         return pack(head, encode_delta(self.delta, moods_of))
 
     @classmethod
@@ -54,7 +54,7 @@ class ShardReport:
         try:
             return cls(
                 number=int(head["number"]),
-                sockets=int(head["sockets"]),
+                connections=int(head["sockets"]),
                 delta=read_delta(values[0], moods_of),
             )
         except DAMAGE as error:
@@ -179,11 +179,11 @@ class Shard:
         """Become another peer of the same name: its connections are lost."""
         self.own = (self.own[0], now_ms)
 
-    def report(self, part: RoomDelta, sockets: int, now_ms: int) -> ShardReport:
+    def report(self, part: RoomDelta, connections: int, now_ms: int) -> ShardReport:
         """Return the report that holds a delta of the room."""
         self._number = max(self._number + 1, now_ms)
         delta = Delta(node=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
-        return ShardReport(number=self._number, sockets=sockets, delta=delta)
+        return ShardReport(number=self._number, connections=connections, delta=delta)
 
     def receive(self, update: CoordinatorUpdate) -> Sequence[Delta]:
         """Apply an update.
