@@ -128,7 +128,7 @@ def test_a_snapshot_gives_an_open_connection_a_whole_lease() -> None:
     host.step(Joined(1, ANN))
     host.wait_until(START_MS + DAY_MS)
     host.step(Joined(2, BOB))
-    assert set(host.room.snapshot().people.left_ms) == {QUICK.lease_ms}
+    assert set(host.room.snapshot().members.left_ms) == {QUICK.lease_ms}
 
 
 def test_events_of_connections_alone_are_not_written() -> None:

@@ -22,10 +22,10 @@ def test_a_room_removes_a_visitor_who_is_claimed_elsewhere() -> None:
         room.step(ClaimedElsewhere(key), now_ms=10)
 
     assert room.count == room.connection_count == 0
-    assert room.summary(10).people == (0, 0, 0)
+    assert room.summary(10).members == (0, 0, 0)
     room.step(Disconnected(1), now_ms=20)
     room.step(Joined(1, ANN, "glad"), now_ms=30)
-    assert room.summary(30).people == (0, 1, 0)
+    assert room.summary(30).members == (0, 1, 0)
 
 
 def test_seats_are_transferred() -> None:

@@ -459,7 +459,7 @@ def stored_in(saved: bytes | None) -> set[tuple[bytes, int]]:
     if saved is None:
         return set()
     snapshot = decode_snapshot(saved)
-    return {(key, mood) for leases in (snapshot.people, snapshot.panel.seats) for key, mood, *_ in leases}
+    return {(key, mood) for leases in (snapshot.members, snapshot.panel.seats) for key, mood, *_ in leases}
 
 
 @given(

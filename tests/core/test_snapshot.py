@@ -88,7 +88,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         room=draw(st.text(max_size=64)),
         as_of_ms=draw(instants),
         moods=moods,
-        people=leases(tickets=False),
+        members=leases(tickets=False),
         panel=PanelSnapshot(
             seats=leases(tickets=True),
             expired=leases(tickets=True),
@@ -157,7 +157,7 @@ def test_a_snapshot_has_every_part_of_a_room() -> None:
         room="lobby",
         as_of_ms=1_200,
         moods=("calm", "glad"),
-        people=Leases(keys=ANN + BOB, mood_of=b"\x00\x01", flags=bytes([0, SUSPECT]), left_ms=(800, 250)),
+        members=Leases(keys=ANN + BOB, mood_of=b"\x00\x01", flags=bytes([0, SUSPECT]), left_ms=(800, 250)),
         panel=PanelSnapshot(
             seats=Leases(keys=CAT, mood_of=b"\x02", flags=b"\0", left_ms=(149_950,), tickets=(2**30,)),
             since_ms=1_000,
@@ -221,9 +221,9 @@ def test_leases_are_counted_from_the_snapshot() -> None:
 def test_a_lease_beyond_the_column_is_cut() -> None:
     """A lease of over 49 days, which no config allows, is encoded as 49 days."""
     snapshot = a_room().snapshot()
-    snapshot = replace(snapshot, people=replace(snapshot.people, left_ms=(2**32, 2**40)))
+    snapshot = replace(snapshot, members=replace(snapshot.members, left_ms=(2**32, 2**40)))
 
-    assert decode_snapshot(encode_snapshot(snapshot)).people.left_ms == (2**32 - 1, 2**32 - 1)
+    assert decode_snapshot(encode_snapshot(snapshot)).members.left_ms == (2**32 - 1, 2**32 - 1)
 
 
 @pytest.mark.soak

@@ -123,9 +123,9 @@ def test_a_snapshot_holds_what_was_written_and_is_written_the_same(name: str) ->
     snapshot = decode_snapshot(stored(name))
     seats = snapshot.panel.seats
     assert read(f"room/{name}.json")["holds"] == {
-        "leases of connections": len(snapshot.people),
-        "suspect leases": sum(bool(flag & SUSPECT) for flag in snapshot.people.flags),
-        "restored leases": sum(bool(flag & RESTORED) for flag in snapshot.people.flags),
+        "leases of connections": len(snapshot.members),
+        "suspect leases": sum(bool(flag & SUSPECT) for flag in snapshot.members.flags),
+        "restored leases": sum(bool(flag & RESTORED) for flag in snapshot.members.flags),
         "seats": len(seats),
         "suspect seats": sum(bool(flag & SUSPECT) for flag in seats.flags),
         "restored seats": sum(bool(flag & RESTORED) for flag in seats.flags),

@@ -6,7 +6,7 @@ from typing import Any
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.estimate.legacy_sampling import LegacySums
 from breathing_room.core.estimate.panel import PanelSums
-from breathing_room.core.summary import NO_PEERS, Summary, add_up, as_suspect, combine, without_people
+from breathing_room.core.summary import NO_PEERS, Summary, add_up, as_suspect, combine, without_members
 
 CONFIG = RoomConfig(moods=("calm", "glad"))
 NO_LEGACY = LegacySums(repeats=(0, 0, 0), weights=(0, 0, 0))
@@ -15,7 +15,7 @@ NO_SEATS = PanelSums(tally=(0, 0, 0), restored_tally=(0, 0, 0))
 
 def a_summary(people: tuple[int, ...], suspect: tuple[int, ...] = (0, 0, 0), **more: Any) -> Summary:
     defaults: dict[str, Any] = {"panel": NO_SEATS, "legacy": NO_LEGACY}
-    return Summary(people=people, suspect=suspect, **(defaults | more))
+    return Summary(members=people, suspect=suspect, **(defaults | more))
 
 
 def seats(*tally: int, theta: float = 1.0) -> PanelSums:
@@ -68,7 +68,7 @@ def test_a_suspect_replica_makes_all_of_its_visitors_suspect() -> None:
 
 def test_a_removed_replica_leaves_its_seats_only() -> None:
     """Without its connections a replica has its seats only, suspects and arrivals removed."""
-    gone = without_people(
+    gone = without_members(
         a_summary((3, 1, 0), (1, 1, 0), restored=2, unknown=True, arrivals_per_s=7.0, panel=seats(2, 0, 0))
     )
     assert gone == a_summary((0, 0, 0), panel=seats(2, 0, 0))
@@ -125,7 +125,7 @@ def test_summaries_of_peers_give_the_same_counts_when_added_up() -> None:
 
     assert combine([own, *added], CONFIG) == combine([own, *peers], CONFIG)
     assert [summary.panel.theta for summary in added] == [0.5, 0.25]
-    assert (added[0].people, added[0].suspect, added[0].restored) == ((5, 3, 7), (1, 0, 3), 2)
+    assert (added[0].members, added[0].suspect, added[0].restored) == ((5, 3, 7), (1, 0, 3), 2)
     assert added[0].arrivals_per_s == 0.75
 
 

@@ -16,7 +16,7 @@ from breathing_room.core.events import (
     TimerFired,
 )
 from breathing_room.core.room import Room
-from breathing_room.core.summary import as_suspect, combine, without_people
+from breathing_room.core.summary import as_suspect, combine, without_members
 from core.playing import ANN, BOB, visitor
 from core.replication.deltas import (
     CONFIG,
@@ -128,7 +128,7 @@ def test_a_suspect_node_is_in_high_and_not_in_low() -> None:
     assert (known.count, known.low, known.high, known.method) == (5, 3, 5, "stale")
     assert known.cells == ((4, 3, 4), (1, 0, 1), (0, 0, 0))
 
-    seats = combine([a_summary(3), without_people(suspect)], CONFIG)
+    seats = combine([a_summary(3), without_members(suspect)], CONFIG)
     assert (seats.count, seats.low, seats.high, seats.method) == (4, 3, 4, "stale")
 
 

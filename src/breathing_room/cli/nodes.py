@@ -105,7 +105,7 @@ async def query(address: str, commands: Sequence[AdminCommand]) -> dict[str, Any
                     "lease_ms": node.lease_ms,
                     "rooms": {
                         room: {
-                            "people": sum(summary.people),
+                            "people": sum(summary.members),
                             "silent": sum(summary.suspect),
                             "seats": summary.panel.seats,
                             "theta": summary.panel.theta,

@@ -107,7 +107,7 @@ def describe(room: str, value: bytes, now_ms: int) -> dict[str, Any]:
 
 def moods_of(snapshot: Snapshot) -> dict[str, int]:
     """Count the people of a snapshot by mood, those who named none last."""
-    mood_of = snapshot.people.mood_of + snapshot.panel.seats.mood_of
+    mood_of = snapshot.members.mood_of + snapshot.panel.seats.mood_of
     return {mood: mood_of.count(index) for index, mood in enumerate((*snapshot.moods, UNSPOKEN))}
 
 

@@ -122,7 +122,7 @@ class RoomState:
             at_ms: The time of the estimates.
         """
         return Summary(
-            people=tuple(self._members.tally),
+            members=tuple(self._members.tally),
             suspect=tuple(self._members.suspect_tally),
             restored=self._members.restored_count,
             panel=self._panel.sums(at_ms),
@@ -196,7 +196,7 @@ class RoomState:
             room=self.name,
             as_of_ms=self._now_ms,
             moods=self.config.moods,
-            people=self._members.leases(self._now_ms, connected=connected),
+            members=self._members.leases(self._now_ms, connected=connected),
             panel=self._panel.snapshot(self._now_ms),
             legacy=self._legacy.snapshot(self._now_ms),
             unknown_until_ms=self._unknown_until_ms,
@@ -232,7 +232,7 @@ class RoomState:
         )
         elapsed_ms = max(0, now_ms - snapshot.as_of_ms)
         mood_here = room._moods_of(snapshot)
-        for key, mood, _, left_ms in snapshot.people:
+        for key, mood, _, left_ms in snapshot.members:
             if left_ms > elapsed_ms:
                 longest_ms = config.lease_ms + TICK_MS
                 expires_at_ms = now_ms + min(left_ms - elapsed_ms, longest_ms)
@@ -265,7 +265,7 @@ class RoomState:
         room = cls(snapshot.room, config, now_ms=snapshot.as_of_ms, connection_is_lease=connection_is_lease)
         as_of_ms, members = snapshot.as_of_ms, room._members
         room._unknown_until_ms = snapshot.unknown_until_ms
-        for key, mood, flags, left_ms in snapshot.people:
+        for key, mood, flags, left_ms in snapshot.members:
             members.admit(key, mood, flags, expires_at_ms=as_of_ms + left_ms)
         room._panel.resume(snapshot.panel, now_ms=as_of_ms)
         room._legacy.restore(snapshot.legacy, range(len(room._mood_index)), elapsed_ms=0, now_ms=as_of_ms)

@@ -78,7 +78,7 @@ class Snapshot:
         room: The room's name.
         as_of_ms: The room's time when it was taken.
         moods: The moods declared then.
-        people: The leases of members.
+        members: The leases of members.
         panel: The panel.
         legacy: The legacy clients.
         unknown_until_ms: Until when the room does not know its count, or None.
@@ -94,7 +94,7 @@ class Snapshot:
     room: str
     as_of_ms: int
     moods: tuple[str, ...]
-    people: Leases
+    members: Leases
     panel: PanelSnapshot
     legacy: LegacySnapshot
     unknown_until_ms: int | None
@@ -109,13 +109,13 @@ class Snapshot:
     @property
     def count(self) -> int:
         """Leases in it."""
-        return len(self.people) + len(self.panel.seats)
+        return len(self.members) + len(self.panel.seats)
 
     def live_count(self, now_ms: int) -> int:
         """Leases that have not ended by then."""
         elapsed_ms = max(0, now_ms - self.as_of_ms)
         return sum(
-            left_ms > elapsed_ms for leases in (self.people, self.panel.seats) for left_ms in leases.left_ms
+            left_ms > elapsed_ms for leases in (self.members, self.panel.seats) for left_ms in leases.left_ms
         )
 
 
@@ -130,14 +130,14 @@ def with_connected(
         left_ms: What is left of each one's lease.
         flags: Of SUSPECT and RESTORED, for each of them.
     """
-    people = rest.people
+    members = rest.members
     added = Leases(
-        keys=people.keys + b"".join(mood_of),
-        mood_of=people.mood_of + bytes(mood_of.values()),
-        flags=people.flags + bytes([flags]) * len(mood_of),
-        left_ms=people.left_ms + (left_ms,) * len(mood_of),
+        keys=members.keys + b"".join(mood_of),
+        mood_of=members.mood_of + bytes(mood_of.values()),
+        flags=members.flags + bytes([flags]) * len(mood_of),
+        left_ms=members.left_ms + (left_ms,) * len(mood_of),
     )
-    return replace(rest, people=added)
+    return replace(rest, members=added)
 
 
 # The stored name of each field. A store keeps what past versions wrote, so these names stay.
@@ -164,7 +164,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     header["panel"] = {key: getattr(panel, key) for key in _PANEL_KEYS}
     header["coins"] = {"since_ms": legacy.since_ms}
     header["counts"] = [
-        *(len(snapshot.people), len(panel.seats), len(panel.expired)),
+        *(len(snapshot.members), len(panel.seats), len(panel.expired)),
         *(len(legacy.mood_of), len(legacy.repeat_mood_of)),
     ]
     return write(
@@ -172,7 +172,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         header,
         *(
             column
-            for leases in (snapshot.people, panel.seats, panel.expired)
+            for leases in (snapshot.members, panel.seats, panel.expired)
             for column in lease_columns(leases)
         ),
         *(legacy.keys, legacy.mood_of, pack_u32(legacy.ages_ms)),
@@ -190,15 +190,15 @@ def decode_snapshot(value: bytes) -> Snapshot:
         header, columns = read(MAGIC, value, "a snapshot")
         panel = header["panel"]
         moods = tuple(map(str, header["moods"]))
-        people_count, seat_count, lapsed_count, connection_count, repeat_count = header["counts"]
-        people = columns.leases(people_count, len(moods), tickets=False)
+        member_count, seat_count, expired_count, session_count, repeat_count = header["counts"]
+        members = columns.leases(member_count, len(moods), tickets=False)
         seats = columns.leases(seat_count, len(moods), tickets=True)
-        expired = columns.leases(lapsed_count, len(moods), tickets=True)
+        expired = columns.leases(expired_count, len(moods), tickets=True)
         since_ms = header["coins"]["since_ms"]
         legacy = LegacySnapshot(
-            keys=columns.keys(connection_count),
-            mood_of=columns.moods(connection_count, len(moods)),
-            ages_ms=columns.numbers(connection_count),
+            keys=columns.keys(session_count),
+            mood_of=columns.moods(session_count, len(moods)),
+            ages_ms=columns.numbers(session_count),
             repeat_mood_of=columns.moods(repeat_count, len(moods)),
             repeat_ages_ms=columns.numbers(repeat_count),
             since_ms=None if since_ms is None else int(since_ms),
@@ -210,7 +210,7 @@ def decode_snapshot(value: bytes) -> Snapshot:
             room=str(header["room"]),
             as_of_ms=int(header["as_of_ms"]),
             moods=moods,
-            people=people,
+            members=members,
             panel=PanelSnapshot(
                 seats=seats,
                 expired=expired,

@@ -29,7 +29,7 @@ class Summary:
     """A room in sums. What is by mood has a place for every declared mood, and the last for the unspoken.
 
     Attributes:
-        people: Members by mood, suspects included.
+        members: Members by mood, suspects included.
         suspect: The suspects among them.
         restored: How many of the suspects are left from before a restart.
         panel: The seats.
@@ -38,7 +38,7 @@ class Summary:
         arrivals_per_s: Recent joins in a second.
     """
 
-    people: tuple[int, ...]
+    members: tuple[int, ...]
     suspect: tuple[int, ...]
     restored: int = 0
     panel: PanelSums
@@ -49,7 +49,7 @@ class Summary:
     @property
     def leases(self) -> int:
         """Leases held."""
-        return sum(self.people) + self.panel.seats
+        return sum(self.members) + self.panel.seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +87,17 @@ def as_suspect(summary: Summary) -> Summary:
     panel = summary.panel
     return replace(
         summary,
-        suspect=summary.people,
-        restored=sum(summary.people),
+        suspect=summary.members,
+        restored=sum(summary.members),
         panel=replace(panel, restored_tally=panel.tally, restored=panel.seats, fresh=False),
         legacy=replace(summary.legacy, suspect=True),
     )
 
 
-def without_people(summary: Summary) -> Summary:
+def without_members(summary: Summary) -> Summary:
     """Return the summary of a replica that is gone: without members. The visitors of its seats report elsewhere."""
-    none = (0,) * len(summary.people)
-    return replace(summary, people=none, suspect=none, restored=0, unknown=False, arrivals_per_s=0.0)
+    none = (0,) * len(summary.members)
+    return replace(summary, members=none, suspect=none, restored=0, unknown=False, arrivals_per_s=0.0)
 
 
 def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
@@ -118,14 +118,14 @@ def add_up(summaries: Iterable[Summary]) -> tuple[Summary, ...]:
 
 
 def _plus(one: Summary, other: Summary) -> Summary:
-    return replace(add_people(one, other), panel=one.panel.plus(other.panel))
+    return replace(add_members(one, other), panel=one.panel.plus(other.panel))
 
 
-def add_people(one: Summary, other: Summary) -> Summary:
+def add_members(one: Summary, other: Summary) -> Summary:
     """Add the members of a summary to another, which keeps its panel and its legacy clients."""
     return replace(
         one,
-        people=_sum_up((one.people, other.people)),
+        members=_sum_up((one.members, other.members)),
         suspect=_sum_up((one.suspect, other.suspect)),
         restored=one.restored + other.restored,
         unknown=one.unknown or other.unknown,
@@ -177,9 +177,9 @@ def combine(
         stale: Whether the summaries of the peers are old.
     """
     own = summaries[0]
-    people, suspects_of = own.people, own.suspect
+    people, suspects_of = own.members, own.suspect
     if len(summaries) > 1:
-        people = _sum_up(summary.people for summary in summaries)
+        people = _sum_up(summary.members for summary in summaries)
         suspects_of = _sum_up(summary.suspect for summary in summaries)
     cells: list[Interval] = [
         (here, here - suspects, here) for here, suspects in zip(people, suspects_of, strict=True)
@@ -198,7 +198,7 @@ def combine(
         whole, cells = _with_estimates(whole, cells, panels, legacy, config)
     if moving or unseen_joins:
         # Our own members who are not suspect are certain.
-        certain = [here - suspects for here, suspects in zip(own.people, own.suspect, strict=True)]
+        certain = [here - suspects for here, suspects in zip(own.members, own.suspect, strict=True)]
         whole = _widen(whole, moving, unseen_joins, least=sum(certain))
         cells = [
             _widen(cell, moving, unseen_joins, least=least)

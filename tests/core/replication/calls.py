@@ -18,7 +18,7 @@ def moods_of(_: str) -> tuple[str, ...]:
 
 
 def people(count: int) -> Summary:
-    return replace(EMPTY, people=(count, 0, 0, 0, 0))
+    return replace(EMPTY, members=(count, 0, 0, 0, 0))
 
 
 def a_coordinator() -> Coordinator:

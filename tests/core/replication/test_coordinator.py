@@ -13,7 +13,7 @@ def test_a_shard_gets_the_sum_of_all_others_and_unread_claims() -> None:
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
     update, entries = exchange(coordinator, one, RoomDelta(summary=people(3), came=(BOB,)))
-    assert update.peers.summaries[0].people == (9, 0, 0, 0, 0)
+    assert update.peers.summaries[0].members == (9, 0, 0, 0, 0)
     assert [entry.rooms[ROOM].came for entry in entries] == [(ANN,), (BOB,)]
     assert update.peers.unread == 2, "the other shard has read none of them"
     assert not update.resync
@@ -48,7 +48,7 @@ def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
     assert list(one.receive(old_update)) == []
     assert one.peer_state(ROOM, NOW_MS) == known
     coordinator.receive(1, old_report, NOW_MS)
-    assert coordinator.states[1].peer.sums[ROOM].people == (3, 0, 0, 0, 0)
+    assert coordinator.states[1].peer.sums[ROOM].members == (3, 0, 0, 0, 0)
 
 
 def test_a_shard_that_was_removed_resyncs() -> None:

@@ -61,7 +61,7 @@ def test_moods_that_are_not_declared_here_are_unspoken() -> None:
     read = decode(encode_delta(message, moods_of), lambda room: ("glad",) if room == "lobby" else ())
 
     assert isinstance(read, Delta)
-    assert read.rooms["lobby"].summary.people == (0, 3)
+    assert read.rooms["lobby"].summary.members == (0, 3)
 
 
 def test_commands_are_decoded_as_they_were_encoded() -> None:
@@ -107,7 +107,7 @@ def test_impossible_sums_are_rejected() -> None:
     summary = a_summary(1)
     for wrong in (
         replace(summary, suspect=(2, 0, 0)),
-        replace(summary, people=(-1, 0, 0)),
+        replace(summary, members=(-1, 0, 0)),
         replace(summary, arrivals_per_s=float("inf")),
         replace(summary, panel=replace(summary.panel, seats=1, theta=0.0)),
         replace(summary, panel=replace(summary.panel, seats=1, rate=2.0)),

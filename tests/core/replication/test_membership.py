@@ -290,7 +290,7 @@ def test_a_peer_is_informed_of_all_the_others() -> None:
     observer.hear(a_message(THERE, a_summary(2)), a_message(ELSEWHERE, a_summary(3)), now_ms=0)
 
     (others,) = observer.nodes.peer_state("lobby", 0, without=THERE).summaries
-    assert others.people == (3, 0, 0)
+    assert others.members == (3, 0, 0)
 
 
 def test_a_peer_that_is_never_silent_has_no_end() -> None:

@@ -123,7 +123,7 @@ def test_a_visitor_who_joined_and_disconnected_is_only_reported() -> None:
     delta = place.compose()
 
     assert (delta.came, delta.reported, delta.gone) == ((), (ANN,), (ANN,))
-    assert delta.summary.suspect == delta.summary.people
+    assert delta.summary.suspect == delta.summary.members
 
 
 def test_a_report_without_a_seat_claims_no_visitor() -> None:
@@ -191,7 +191,7 @@ def test_a_mood_here_takes_a_visitor_back() -> None:
     place.hear(a_part(ANN, came=[ANN]))
     place.feed(MoodChanged(tab, "calm"))
     assert (place.room.count, place.compose().came) == (1, (ANN,))
-    assert place.room.summary(0).people[0] == 1
+    assert place.room.summary(0).members[0] == 1
 
 
 def test_a_delta_is_decided_once() -> None:

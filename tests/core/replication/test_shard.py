@@ -64,7 +64,7 @@ def test_a_shard_that_is_cut_off_keeps_its_last_view() -> None:
     exchange(coordinator, two, RoomDelta(summary=busy))
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     known = one.peer_state(ROOM, NOW_MS)
-    assert (known.summaries[0].people, known.stale) == ((9, 0, 0, 0, 0), False)
+    assert (known.summaries[0].members, known.stale) == ((9, 0, 0, 0, 0), False)
 
     one.failed(NOW_MS)
     one.failed(NOW_MS + 5_000)

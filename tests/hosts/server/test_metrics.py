@@ -282,7 +282,7 @@ NOW_MS = 1_767_268_800_000
 def a_part(people: int, seats: int = 0) -> RoomDelta:
     panel = PanelSums(tally=(seats,), restored_tally=(0,), seats=seats)
     legacy = LegacySums(repeats=(0,), weights=(0,))
-    return RoomDelta(summary=Summary(people=(people,), suspect=(0,), panel=panel, legacy=legacy))
+    return RoomDelta(summary=Summary(members=(people,), suspect=(0,), panel=panel, legacy=legacy))
 
 
 def a_host(**ages_ms: int) -> Any:

@@ -293,7 +293,7 @@ def look_around(scene: Scene, port: int, data: Path) -> None:
     known: set[bytes] = {
         visitor_key(visitor, room="lobby", secret=secret) for visitor in PEOPLE.values() for secret in secrets
     }
-    keys = snapshot.people.keys + snapshot.panel.seats.keys + snapshot.legacy.keys
+    keys = snapshot.members.keys + snapshot.panel.seats.keys + snapshot.legacy.keys
     scene.keys = {keys[at : at + KEY_BYTES] for at in range(0, len(keys), KEY_BYTES)}
     assert scene.keys <= known
     with Client(port) as client:

@@ -270,14 +270,16 @@ async def test_joins_after_an_empty_snapshot_make_the_count_unknown(serve: Serve
 def all_over(value: bytes) -> bytes:
     """End every lease of a snapshot."""
     snapshot = decode_snapshot(value)
-    return encode_snapshot(replace(snapshot, people=replace(snapshot.people, left_ms=(1,) * snapshot.count)))
+    return encode_snapshot(
+        replace(snapshot, members=replace(snapshot.members, left_ms=(1,) * snapshot.count))
+    )
 
 
 def undeclared(value: bytes) -> bytes:
     """Give the people of a snapshot a mood that it does not declare."""
     snapshot = decode_snapshot(value)
     return encode_snapshot(
-        replace(snapshot, people=replace(snapshot.people, mood_of=b"\x63" * snapshot.count))
+        replace(snapshot, members=replace(snapshot.members, mood_of=b"\x63" * snapshot.count))
     )
 
 

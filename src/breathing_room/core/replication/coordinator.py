@@ -38,7 +38,7 @@ from breathing_room.core.replication.delta import (
 )
 from breathing_room.core.replication.membership import Membership, Peer
 from breathing_room.core.replication.shard import CoordinatorUpdate, ShardReport, read_delta
-from breathing_room.core.summary import PeerState, Summary, add_people
+from breathing_room.core.summary import PeerState, Summary, add_members
 
 LOG_KEYS_MAX: Final = 50_000
 """Keys that the log may hold for a shard that cannot be reached, 16 bytes each: a row of the edge has at most
@@ -262,7 +262,7 @@ class Coordinator:
         # Only the coordinator has a panel, and it has read all of its own log.
         summary = own
         for other in peers.summaries:
-            summary = add_people(summary, other)
+            summary = add_members(summary, other)
         peers = replace(peers, summaries=(summary,), unread=peers.unread or 0, suspect=summary.suspect)
         is_away = peer.read < self._log.start  # For too long: the log does not reach back so far.
         return CoordinatorUpdate(

@@ -166,7 +166,7 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
     summary, panel, legacy = part.summary, part.summary.panel, part.summary.legacy
     written: dict[str, Any] = {
         "moods": moods,
-        "people": summary.people,
+        "people": summary.members,
         "silent": summary.suspect,
         "restored": summary.restored,
         "unknown": summary.unknown,
@@ -212,9 +212,9 @@ def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple
 
 def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...]]) -> Summary:
     """Read sums; ``tally`` reads numbers by mood, in the order of the moods that are declared here."""
-    people, suspect = tally(written["people"]), tally(written["silent"])
-    _no_more(suspect, people)
-    none = (0,) * len(people)
+    members, suspect = tally(written["people"]), tally(written["silent"])
+    _no_more(suspect, members)
+    none = (0,) * len(members)
     panel, legacy = PanelSums(tally=none, restored_tally=none), LegacySums(repeats=none, weights=none)
     if (sums := written.get("panel")) is not None:
         panel = PanelSums(
@@ -238,7 +238,7 @@ def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...
             is_recent=bool(sums["heard"]),
         )
     return Summary(
-        people=people,
+        members=members,
         suspect=suspect,
         restored=read_count(written["restored"]),
         panel=panel,

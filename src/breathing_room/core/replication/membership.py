@@ -38,7 +38,7 @@ from typing import Final
 
 from breathing_room.core.estimate import Z
 from breathing_room.core.replication.delta import BEGINNING, Delta, EntryId, PeerId
-from breathing_room.core.summary import PeerState, Summary, add_up, as_suspect, without_people
+from breathing_room.core.summary import PeerState, Summary, add_up, as_suspect, without_members
 
 SUSPECT_TICKS: Final = 6
 """A peer that missed so many ticks is suspect. A busy machine may miss a few."""
@@ -208,7 +208,7 @@ class Membership:
                 expired.append(name)
                 peer.is_gone = True
                 peer.sums = {
-                    room: without_people(summary)
+                    room: without_members(summary)
                     for room, summary in peer.sums.items()
                     if summary.panel.seats
                 }

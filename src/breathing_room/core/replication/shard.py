@@ -224,7 +224,7 @@ class Shard:
             peers,
             summaries=(as_suspect(summary),),
             unread=None,
-            suspect=summary.people,
+            suspect=summary.members,
             unseen_joins=peers.unseen_joins + poisson_upper_bound(expected),
             stale=True,
         )

@@ -151,8 +151,8 @@ def with_dropped(rest: Snapshot, stored: bytes | None, *, lease_ms: int, now_ms:
     saved = None if stored is None else decode_snapshot(stored)
     if saved is None or saved.as_of_ms + lease_ms <= now_ms:
         return replace(rest, unknown_until_ms=now_ms + lease_ms)
-    known = {key for key, *_ in rest.people}
-    dropped = {key: mood for key, mood, flags, _ in saved.people if not flags & SUSPECT and key not in known}
+    known = {key for key, *_ in rest.members}
+    dropped = {key: mood for key, mood, flags, _ in saved.members if not flags & SUSPECT and key not in known}
     if not dropped:  # It is not known which visitors will come back.
         return replace(rest, unknown_until_ms=now_ms + lease_ms)
     left_ms = saved.as_of_ms + lease_ms - rest.as_of_ms

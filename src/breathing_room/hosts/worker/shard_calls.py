@@ -317,7 +317,7 @@ def _cell(count: int, low: int, high: int) -> Interval:
 def _fingerprint(summary: Summary) -> str:
     """Return the sums that other objects need to know of, without what changes by time alone."""
     panel, legacy = summary.panel, summary.legacy
-    people = (summary.people, summary.suspect, summary.restored, summary.unknown)
+    people = (summary.members, summary.suspect, summary.restored, summary.unknown)
     return repr((*people, panel.tally, panel.restored, panel.rate, panel.theta, legacy.repeats))
 
 

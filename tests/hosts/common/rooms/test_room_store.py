@@ -79,7 +79,7 @@ async def test_a_snapshot_lasts_as_long_as_its_longest_lease(store: RoomStore, k
     room = a_room(2)
     room.step(Disconnected(0), now_ms=NOW_MS)
     await save(store, room)
-    longest_ms = max(room.snapshot().people.left_ms)
+    longest_ms = max(room.snapshot().members.left_ms)
     assert longest_ms >= CONFIG.lease_ms
     assert kept.puts == {"snapshot/lobby": longest_ms, "note/lobby": None}
 

@@ -136,7 +136,7 @@ class RoomStore:
             Whether it was stored.
         """
         lengths_ms = (
-            *snapshot.people.left_ms,
+            *snapshot.members.left_ms,
             *snapshot.panel.seats.left_ms,
             *(MEMORY_MS - age_ms for age_ms in snapshot.legacy.ages_ms),
         )
