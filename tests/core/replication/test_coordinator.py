@@ -11,10 +11,10 @@ def test_a_shard_gets_the_sum_of_all_others_and_unread_claims() -> None:
     """A shard receives the sum of the other replicas, and each claim once, its own included."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
-    exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
-    update, entries = exchange(coordinator, one, RoomDelta(summary=people(3), came=(BOB,)))
+    exchange(coordinator, two, RoomDelta(summary=people(4), connected=(ANN,)))
+    update, entries = exchange(coordinator, one, RoomDelta(summary=people(3), connected=(BOB,)))
     assert update.peers.summaries[0].members == (9, 0, 0, 0, 0)
-    assert [entry.rooms[ROOM].came for entry in entries] == [(ANN,), (BOB,)]
+    assert [entry.rooms[ROOM].connected for entry in entries] == [(ANN,), (BOB,)]
     assert update.peers.unread == 2, "the other shard has read none of them"
     assert not update.resync
     _, entries = exchange(coordinator, one, RoomDelta(summary=people(3)))
@@ -29,11 +29,11 @@ def test_an_update_that_was_lost_is_sent_again() -> None:
     """An update counts as read once the shard has reported so, and not before."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
-    exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
+    exchange(coordinator, two, RoomDelta(summary=people(4), connected=(ANN,)))
     coordinator.receive(1, one.report(RoomDelta(summary=people(3)), 1, NOW_MS), NOW_MS)
     coordinator.update(1, people(5), NOW_MS)  # which never arrived
     _, entries = exchange(coordinator, one, RoomDelta(summary=people(3)))
-    assert [entry.rooms[ROOM].came for entry in entries] == [(ANN,)]
+    assert [entry.rooms[ROOM].connected for entry in entries] == [(ANN,)]
 
 
 def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
@@ -42,7 +42,7 @@ def test_updates_and_reports_that_were_overtaken_are_ignored() -> None:
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     old_report = one.report(RoomDelta(summary=people(1)), 1, NOW_MS)
     old_update = coordinator.update(1, people(5), NOW_MS)
-    exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN,)))
+    exchange(coordinator, two, RoomDelta(summary=people(4), connected=(ANN,)))
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     known = one.peer_state(ROOM, NOW_MS)
     assert list(one.receive(old_update)) == []
@@ -66,7 +66,7 @@ def test_a_shard_that_was_removed_resyncs() -> None:
 
     many = tuple(visitor(f"v{index}") for index in range(LOG_KEYS_MAX // 2 + 1))
     for _ in range(2):
-        exchange(coordinator, two, RoomDelta(summary=people(4), came=many))
+        exchange(coordinator, two, RoomDelta(summary=people(4), connected=many))
     assert exchange(coordinator, one, RoomDelta(summary=people(3)))[0].resync
     other = Coordinator(
         ROOM, ("0", NOW_MS + 1), EMPTY, suspect_after_ms=6_000, lease_ms=60_000, now_ms=NOW_MS + 1
@@ -79,7 +79,7 @@ def test_both_ends_sleep_and_go_on() -> None:
     """A coordinator and a shard that were encoded and resumed exchange what they would have exchanged."""
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
-    exchange(coordinator, two, RoomDelta(summary=people(4), came=(ANN, BOB), gone=(CAT,)))
+    exchange(coordinator, two, RoomDelta(summary=people(4), connected=(ANN, BOB), disconnected=(CAT,)))
     coordinator.failed(2, NOW_MS + 1)
     resumed, shard = a_coordinator(), a_shard(1)
     resumed.resume(coordinator.encode(moods_of), moods_of)
@@ -97,14 +97,14 @@ def test_claims_are_open_only_where_a_shard_has_visitors() -> None:
     coordinator, one, two = a_coordinator(), a_shard(1), a_shard(2)
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     exchange(coordinator, two, RoomDelta(summary=people(0)))
-    exchange(coordinator, one, RoomDelta(summary=people(4), came=(ANN,)))
+    exchange(coordinator, one, RoomDelta(summary=people(4), connected=(ANN,)))
     assert coordinator.peer_state(ROOM, NOW_MS).unread == 1, "the shard that claims it has not read it itself"
     exchange(coordinator, one, RoomDelta(summary=people(4)))
     assert coordinator.states[2].peer.read < coordinator.end
     assert coordinator.peer_state(ROOM, NOW_MS).unread == 0
 
-    exchange(coordinator, two, RoomDelta(summary=people(1), came=(BOB,)))
-    exchange(coordinator, one, RoomDelta(summary=people(4), came=(CAT,)))
+    exchange(coordinator, two, RoomDelta(summary=people(1), connected=(BOB,)))
+    exchange(coordinator, one, RoomDelta(summary=people(4), connected=(CAT,)))
     assert coordinator.peer_state(ROOM, NOW_MS).unread == 3, "its report was sent before it read any of them"
 
 
@@ -114,7 +114,7 @@ def test_claims_that_were_dropped_with_the_log_are_as_many_as_there_may_be() -> 
     exchange(coordinator, one, RoomDelta(summary=people(3)))
     many = tuple(visitor(f"v{index}") for index in range(LOG_KEYS_MAX // 2 + 1))
     for _ in range(2):
-        exchange(coordinator, two, RoomDelta(summary=people(4), came=many))
+        exchange(coordinator, two, RoomDelta(summary=people(4), connected=many))
     assert coordinator.peer_state(ROOM, NOW_MS).unread == 2 * len(many)
 
     resumed = a_coordinator()

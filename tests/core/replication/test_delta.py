@@ -29,9 +29,9 @@ def test_a_delta_is_decoded_as_it_was_encoded() -> None:
     room.step(LegacyReported(visitor("dan"), "glad"), now_ms=0)
     busy = RoomDelta(
         summary=replace(room.summary(0), arrivals_per_s=1.5),
-        came=(ANN,),
+        connected=(ANN,),
         reported=(visitor("cat"),),
-        gone=(BOB,),
+        disconnected=(BOB,),
         seats=room.panel.snapshot(0).seats,
     )
     quiet = RoomDelta(summary=a_summary(0))
@@ -75,7 +75,7 @@ def test_commands_are_decoded_as_they_were_encoded() -> None:
 @pytest.mark.soak
 def test_damage_is_detected_or_harmless() -> None:
     """A delta with any damaged byte is decoded or raises HostError."""
-    value = encode_delta(a_message(THERE, a_summary(2), came=(ANN,)), moods_of)
+    value = encode_delta(a_message(THERE, a_summary(2), connected=(ANN,)), moods_of)
     rejected = 0
     for damaged in damages(value):
         try:

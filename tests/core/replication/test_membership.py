@@ -39,7 +39,7 @@ class Observer:
     def hear(self, *messages: Delta, now_ms: int, reads_itself: bool = True) -> None:
         if reads_itself:
             claims = tuple(visitor(f"{index}") for index in range(self.claims))
-            messages = (*messages, a_message(HERE, self.own, came=claims))
+            messages = (*messages, a_message(HERE, self.own, connected=claims))
             self.claims = 0
         for message in messages:
             read = self.entry if message.read == BEGINNING else message.read
@@ -186,7 +186,7 @@ def test_claims_of_peers_are_open_too() -> None:
     observer = Observer(own=1)
     observer.hear(a_message(THERE, a_summary(2)), now_ms=0)
     before = observer.entry
-    observer.hear(a_message(ELSEWHERE, a_summary(2), came=(ANN, BOB)), now_ms=10)
+    observer.hear(a_message(ELSEWHERE, a_summary(2), connected=(ANN, BOB)), now_ms=10)
     assert observer.says(10) == (5, 3, 5, "counted")
 
     observer.hear(a_message(THERE, a_summary(1), read=before), a_message(ELSEWHERE, a_summary(2)), now_ms=20)
@@ -313,7 +313,7 @@ def test_claims_are_kept_while_cut_off() -> None:
     """A node that is cut off keeps the claims that a peer may not have read, and counts them."""
     membership = some_nodes()
     membership.receive(a_message(HERE, a_summary(0)), (1, 1), received_at_ms=0, now_ms=0)
-    claim = a_message(THERE, a_summary(1), came=(ANN,), read=(1, 1))
+    claim = a_message(THERE, a_summary(1), connected=(ANN,), read=(1, 1))
     membership.receive(claim, (1, 2), received_at_ms=0, now_ms=0)
     now_ms = LATE_MS + 1
     assert membership.is_cut_off(now_ms)

@@ -63,19 +63,19 @@ class Place:
 
 
 def a_part(
-    *people: VisitorKey, came: Sequence[VisitorKey] = (), gone: Sequence[VisitorKey] = ()
+    *people: VisitorKey, connected: Sequence[VisitorKey] = (), disconnected: Sequence[VisitorKey] = ()
 ) -> RoomDelta:
     """Return the delta of a node with connections of these visitors."""
     room = Room("lobby", CONFIG, now_ms=0, rate_is_shared=True)
     for index, one in enumerate(people):
         room.step(Joined(index, one), now_ms=0)
-    return RoomDelta(summary=room.summary(0), came=tuple(came), gone=tuple(gone))
+    return RoomDelta(summary=room.summary(0), connected=tuple(connected), disconnected=tuple(disconnected))
 
 
 def test_a_visitor_who_joins_may_be_in_the_sums_of_a_peer() -> None:
     """A visitor who joins may still be in the sums of another node: low is less by one until it read the claim."""
     place = Place()
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     place.hear(a_part(ANN))
     place.join(ANN)
 
@@ -86,16 +86,16 @@ def test_an_older_claim_of_a_peer_removes_no_visitor() -> None:
     """A peer's claim that precedes ours in the log does not remove the visitor here, whether ours is composed yet or not; one that follows it does."""
     place = Place()
     place.join(ANN)
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     assert place.room.count == 1
 
     delta = place.compose()
-    assert delta.came == (ANN,)
-    place.hear(a_part(ANN, came=[ANN]))
+    assert delta.connected == (ANN,)
+    place.hear(a_part(ANN, connected=[ANN]))
     assert place.room.count == 1
 
     place.hear(delta, HERE)
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     assert (place.room.count, place.replica.standby_count) == (0, 1)
 
 
@@ -106,9 +106,9 @@ def test_a_delta_that_may_be_lost_is_queued_again_as_the_newest() -> None:
     first = place.compose()
     place.replica.requeue(first)
     again = place.compose()
-    assert again.came == (ANN,)
+    assert again.connected == (ANN,)
 
-    claim = Delta(node=THERE, lease_ms=1_000, rooms={"lobby": a_part(ANN, came=[ANN])})
+    claim = Delta(node=THERE, lease_ms=1_000, rooms={"lobby": a_part(ANN, connected=[ANN])})
     place.take(place.replica.receive([claim], now_ms=0))
     assert (place.room.count, place.replica.standby_count) == (1, 0)
     place.hear(again, HERE)
@@ -122,7 +122,7 @@ def test_a_visitor_who_joined_and_disconnected_is_only_reported() -> None:
     place.feed(Disconnected(place.join(ANN)))
     delta = place.compose()
 
-    assert (delta.came, delta.reported, delta.gone) == ((), (ANN,), (ANN,))
+    assert (delta.connected, delta.reported, delta.disconnected) == ((), (ANN,), (ANN,))
     assert delta.summary.suspect == delta.summary.members
 
 
@@ -142,12 +142,12 @@ def test_visitors_of_a_suspect_peer_are_taken_back() -> None:
     place = Place()
     place.join(ANN)
     place.hear(place.compose(), HERE)
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     assert place.room.count == 0
 
     place.take(place.replica.receive(down=[THERE], now_ms=0))
     assert (place.room.count, place.replica.standby_count) == (1, 0)
-    assert place.compose().came == (ANN,)
+    assert place.compose().connected == (ANN,)
 
 
 def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
@@ -156,18 +156,18 @@ def test_connections_on_standby_get_broadcasts_and_are_taken_back() -> None:
     tab = place.join(ANN, "calm")
     place.hear(place.compose(), HERE)
     place.effects.clear()
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     assert (place.room.subscriber_count, place.replica.standby_at) == (1, {THERE})
     assert place.effects[0] == KeepConnections((tab,), ANN, 0, THERE)
 
     place.effects.clear()
-    place.hear(a_part(gone=[ANN]))
+    place.hear(a_part(disconnected=[ANN]))
     assert (place.room.subscriber_count, place.replica.standby_count, place.room.count) == (1, 0, 1)
     assert place.effects[0] == KeepConnections((tab,), ANN, 0)
     assert place.replica.presence(now_ms=0).moods["calm"] == 1
 
     place.feed(Disconnected(tab))
-    assert (place.room.subscriber_count, place.compose().gone) == (0, (ANN,))
+    assert (place.room.subscriber_count, place.compose().disconnected) == (0, (ANN,))
 
 
 def test_the_end_of_a_connection_on_standby_does_not_change_the_count() -> None:
@@ -175,9 +175,13 @@ def test_the_end_of_a_connection_on_standby_does_not_change_the_count() -> None:
     place = Place()
     tab = place.join(ANN)
     place.hear(place.compose(), HERE)
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     place.feed(Left(tab))
-    assert (place.replica.standby_count, place.room.subscriber_count, place.compose().gone) == (0, 0, ())
+    assert (place.replica.standby_count, place.room.subscriber_count, place.compose().disconnected) == (
+        0,
+        0,
+        (),
+    )
     assert place.says()[0] == 1
 
 
@@ -188,9 +192,9 @@ def test_a_mood_here_takes_a_visitor_back() -> None:
     place = Place()
     tab = place.join(ANN)
     place.hear(place.compose(), HERE)
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     place.feed(MoodChanged(tab, "calm"))
-    assert (place.room.count, place.compose().came) == (1, (ANN,))
+    assert (place.room.count, place.compose().connected) == (1, (ANN,))
     assert place.room.summary(0).members[0] == 1
 
 
@@ -203,7 +207,7 @@ def test_a_delta_is_decided_once() -> None:
     place.hear(place.compose(), HERE)
     place.effects.clear()
     place.now_ms = CONFIG.push_ms
-    place.hear(a_part(*people, came=people))
+    place.hear(a_part(*people, connected=people))
     assert [type(effect) for effect in place.effects] == [Broadcast]
     assert (place.sent[-1][0], place.room.count, place.replica.standby_count) == (10, 0, 10)
 
@@ -213,11 +217,11 @@ def test_a_rejected_join_claims_no_visitor() -> None:
     place = Place()
     tabs = [place.join(ANN) for _ in range(CONFIG.connections_per_visitor_max)]
     place.hear(place.compose(), HERE)
-    place.hear(a_part(ANN, came=[ANN]))
+    place.hear(a_part(ANN, connected=[ANN]))
     with pytest.raises(ClientError):
         place.join(ANN)
     assert (place.room.connection_count, place.replica.standby_count) == (len(tabs), 0)
-    assert place.compose().came == (ANN,)
+    assert place.compose().connected == (ANN,)
 
 
 def test_a_change_of_one_replica_is_described_once_by_each(monkeypatch: pytest.MonkeyPatch) -> None:

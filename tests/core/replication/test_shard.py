@@ -19,7 +19,7 @@ from core.replication.calls import NOW_MS, ROOM, a_coordinator, a_shard, exchang
 def test_damaged_bytes_are_rejected(data: st.DataObject) -> None:
     """A truncated report, update or state is rejected, and one with a changed byte is decoded or rejected."""
     coordinator, one = a_coordinator(), a_shard(1)
-    update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), came=(ANN,)))
+    update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), connected=(ANN,)))
     readers = (
         (ShardReport.decode, one.report(RoomDelta(summary=people(3)), 1, NOW_MS).encode(moods_of)),
         (CoordinatorUpdate.decode, update.encode(moods_of)),
@@ -38,7 +38,7 @@ def test_damaged_bytes_are_rejected(data: st.DataObject) -> None:
 def test_an_infinite_number_is_rejected() -> None:
     """An infinity in place of a whole number is rejected as damage: Python's JSON has infinities."""
     coordinator, one = a_coordinator(), a_shard(1)
-    update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), came=(ANN,)))
+    update, _ = exchange(coordinator, one, RoomDelta(summary=people(3), connected=(ANN,)))
     report = one.report(RoomDelta(summary=people(3)), 1, NOW_MS)
     for read, written, fields in (
         (ShardReport.decode, report.encode(moods_of), ("number", "sockets")),

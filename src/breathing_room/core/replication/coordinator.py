@@ -239,7 +239,7 @@ class Coordinator:
             peer.sums = {self.room: part.summary}
             peer.read = max(peer.read, read) if knows_us else read
         self._reach(state, now_ms)
-        if part.came or part.reported or part.gone:
+        if part.connected or part.reported or part.disconnected:
             self.touch(now_ms)
             self._append(delta)
             deltas.append(delta)
@@ -433,4 +433,6 @@ class Coordinator:
 
 def _keys(delta: Delta) -> int:
     """Return how many keys a delta holds."""
-    return sum(len(part.came) + len(part.reported) + len(part.gone) for part in delta.rooms.values())
+    return sum(
+        len(part.connected) + len(part.reported) + len(part.disconnected) for part in delta.rooms.values()
+    )

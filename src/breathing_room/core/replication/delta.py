@@ -55,17 +55,17 @@ class RoomDelta:
 
     Attributes:
         summary: Its sums.
-        came: Visitors who connected since the last delta: they are counted here.
+        connected: Visitors who connected since the last delta: they are counted here.
         reported: Visitors who took a seat, or gave up one that is not here; a replica with a connection of
             theirs counts them.
-        gone: Visitors whose last connection here ended; a replica that has another one counts them.
+        disconnected: Visitors whose last connection here ended; a replica that has another one counts them.
         seats: The seats of the panel, for the successor to take over.
     """
 
     summary: Summary
-    came: tuple[VisitorKey, ...] = ()
+    connected: tuple[VisitorKey, ...] = ()
     reported: tuple[VisitorKey, ...] = ()
-    gone: tuple[VisitorKey, ...] = ()
+    disconnected: tuple[VisitorKey, ...] = ()
     seats: Leases = NO_LEASES
 
 
@@ -157,7 +157,7 @@ def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
 
 def _columns(part: RoomDelta) -> Iterator[bytes]:
     """Encode what is not in the header: 16 bytes a key, and 26 a seat."""
-    for keys in (part.came, part.reported, part.gone):
+    for keys in (part.connected, part.reported, part.disconnected):
         yield b"".join(keys)
     yield from lease_columns(part.seats)
 
@@ -171,7 +171,7 @@ def _header_of(part: RoomDelta, moods: tuple[str, ...]) -> dict[str, Any]:
         "restored": summary.restored,
         "unknown": summary.unknown,
         "arrivals_per_s": round(summary.arrivals_per_s, 3),
-        "keys": (len(part.came), len(part.reported), len(part.gone)),
+        "keys": (len(part.connected), len(part.reported), len(part.disconnected)),
     }
     if len(part.seats):
         written["seats"] = len(part.seats)
@@ -200,14 +200,16 @@ def _read_room(written: dict[str, Any], columns: ColumnReader, moods_here: tuple
         return tuple(translated)
 
     summary = _read_summary(written, tally)
-    came, reported, gone = (
+    connected, reported, disconnected = (
         split_keys(columns.take(read_count(count) * KEY_BYTES)) for count in written["keys"]
     )
     seats = NO_LEASES
     if count := read_count(written.get("seats", 0)):
         seats = columns.leases(count, len(moods) - 1, tickets=True)
         seats = replace(seats, mood_of=bytes(moods[mood] for mood in seats.mood_of))
-    return RoomDelta(summary=summary, came=came, reported=reported, gone=gone, seats=seats)
+    return RoomDelta(
+        summary=summary, connected=connected, reported=reported, disconnected=disconnected, seats=seats
+    )
 
 
 def _read_summary(written: dict[str, Any], tally: Callable[[Any], tuple[int, ...]]) -> Summary:

@@ -174,7 +174,7 @@ class Membership:
             self._trimmed_to = BEGINNING
         self.end = entry
         for room, part in delta.rooms.items():
-            if claims := len(part.came) + len(part.reported):
+            if claims := len(part.connected) + len(part.reported):
                 self._claims.setdefault(room, Claims()).add(entry, claims)
 
     def put(self, peer: Peer) -> None:

@@ -98,7 +98,7 @@ class Replica:
         self._moods = (*room.config.moods, UNSPOKEN)
         # To be sent with the next delta: the keys of dicts, for their order.
         self._claimed: dict[VisitorKey, None] = {}
-        self._gone: dict[VisitorKey, None] = {}
+        self._disconnected: dict[VisitorKey, None] = {}
         # Claims that were sent, and not read in the log yet.
         self._sent: set[VisitorKey] = set()
         # How many of both are not in the log yet, as far as is known.
@@ -131,12 +131,12 @@ class Replica:
     @property
     def has_keys(self) -> bool:
         """Whether a visitor came or left whom the next delta is to name."""
-        return bool(self._claimed or self._gone)
+        return bool(self._claimed or self._disconnected)
 
     @property
     def has_unsent(self) -> bool:
         """Whether a delta must be sent or acknowledged before the room may be closed."""
-        return bool(self._claimed or self._sent or self._gone or self._standby)
+        return bool(self._claimed or self._sent or self._disconnected or self._standby)
 
     @property
     def peer_leases(self) -> int:
@@ -203,13 +203,13 @@ class Replica:
             return
         self.room.apply(event, now_ms=now_ms)
         if visitor is not None and not self._is_connected(visitor):
-            self._gone[visitor] = None
+            self._disconnected[visitor] = None
 
     def _claim(self, visitor: VisitorKey) -> None:
         """Claim a visitor with the next delta. Until it is read, peers may count the visitor still."""
         self._unread += visitor not in self._claimed
         self._claimed[visitor] = None
-        self._gone.pop(visitor, None)
+        self._disconnected.pop(visitor, None)
 
     def _is_claimed(self, visitor: VisitorKey) -> bool:
         """Return whether our claim of a visitor comes later in the log than what is read now: then the visitor stays ours."""
@@ -270,7 +270,7 @@ class Replica:
 
     def _apply_delta(self, part: RoomDelta, peer: PeerId, now_ms: int) -> None:
         """Apply the part of a delta that is about this room."""
-        for visitor in part.came:
+        for visitor in part.connected:
             if self._is_claimed(visitor):
                 continue
             if (standby := self._standby.get(visitor)) is not None:
@@ -287,7 +287,7 @@ class Replica:
                 self._claim(visitor)
             elif visitor not in self._standby and self.room.holds(visitor):
                 self.room.apply(ClaimedElsewhere(visitor), now_ms=now_ms)
-        for visitor in part.gone:
+        for visitor in part.disconnected:
             if visitor in self._standby and self._standby[visitor].peer == peer:
                 self._take_back(visitor, now_ms)
 
@@ -341,21 +341,21 @@ class Replica:
         connected = {visitor: self._is_connected(visitor) for visitor in self._claimed}
         part = RoomDelta(
             summary=replace(self.room.summary(now_ms), arrivals_per_s=self._arrivals_per_s),
-            came=tuple(visitor for visitor, is_connected in connected.items() if is_connected),
+            connected=tuple(visitor for visitor, is_connected in connected.items() if is_connected),
             reported=tuple(visitor for visitor, is_connected in connected.items() if not is_connected),
-            gone=tuple(visitor for visitor in self._gone if not self._is_connected(visitor)),
+            disconnected=tuple(visitor for visitor in self._disconnected if not self._is_connected(visitor)),
             seats=self.room.panel.snapshot(now_ms).seats if transfers_seats else NO_LEASES,
         )
         self._sent.update(self._claimed)
-        self._claimed, self._gone = {}, {}
+        self._claimed, self._disconnected = {}, {}
         return part
 
     def requeue(self, part: RoomDelta) -> None:
         """Queue the keys of a delta again that may not have been delivered, as far as they still hold."""
         self._sent.clear()
-        held = (visitor for visitor in (*part.came, *part.reported) if self.room.holds(visitor))
+        held = (visitor for visitor in (*part.connected, *part.reported) if self.room.holds(visitor))
         self._claimed |= dict.fromkeys(held)
-        self._gone |= dict.fromkeys(part.gone)
+        self._disconnected |= dict.fromkeys(part.disconnected)
 
     def resync(self) -> None:
         """Claim all connected visitors again: deltas may have been missed."""

@@ -72,7 +72,7 @@ class WritePolicy:
     Attributes:
         prefix: The prefix of every key. Two policies in use must not share one.
         lease_ms: How long a seat lasts after a report.
-        linger_ms: How long records stay in the store after their lease, for readers that count expiries.
+        retention_ms: How long records stay in the store after their lease, for readers that count expiries.
         seats: The seats of a former run, from ``live_seats``. Only stateful policies need them.
         loss_ms: A crash loses reports of this time before it, at most.
         silence_ms: A stored heartbeat may be older than the last one by this.
@@ -81,7 +81,7 @@ class WritePolicy:
     name: ClassVar[str]
     prefix: str = field(kw_only=False)
     lease_ms: int
-    linger_ms: int = 0
+    retention_ms: int = 0
     seats: InitVar[Seats | None] = None
     loss_ms: int = field(default=0, init=False)
     silence_ms: int = field(default=0, init=False)
@@ -148,7 +148,7 @@ class WritePolicy:
 
     def _put(self, key: str, records: Iterable[Record]) -> None:
         """Put records under a key, for as long as a reader may need them."""
-        ttl_ms = self.lease_ms + self.silence_ms + self.linger_ms
+        ttl_ms = self.lease_ms + self.silence_ms + self.retention_ms
         self._queue.write(Put(key, encode_records(records), ttl_ms), self._now_ms)
 
     def _delete(self, key: str) -> None:

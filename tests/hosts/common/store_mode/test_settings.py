@@ -41,7 +41,7 @@ def test_each_writer_has_keys_of_its_own() -> None:
     one, other = (config.make_policy("lobby", name) for name in ("a", "b"))
     assert isinstance(one, EveryPolicy)
     assert one.prefix == "reports/lobby/a/" != other.prefix
-    assert one.linger_ms == 60_000
+    assert one.retention_ms == 60_000
 
 
 def test_only_a_bucket_delays_a_report() -> None:

@@ -85,10 +85,12 @@ class StoreModeConfig:
     def make_policy(self, room: str, writer: str) -> WritePolicy:
         """Return the write policy of one writer in one room."""
         prefix = f"{REPORTS}{room}/{writer}/"
-        lease_ms, linger_ms = self.server.room_config(room).heartbeat_lease_ms, 2 * self.reconcile_ms
+        lease_ms, retention_ms = self.server.room_config(room).heartbeat_lease_ms, 2 * self.reconcile_ms
         if self.policy == BucketedPolicy.name:
-            return BucketedPolicy(prefix, lease_ms=lease_ms, linger_ms=linger_ms, bucket_ms=self.bucket_ms)
-        return POLICIES[self.policy](prefix, lease_ms=lease_ms, linger_ms=linger_ms)
+            return BucketedPolicy(
+                prefix, lease_ms=lease_ms, retention_ms=retention_ms, bucket_ms=self.bucket_ms
+            )
+        return POLICIES[self.policy](prefix, lease_ms=lease_ms, retention_ms=retention_ms)
 
     def make_rate(self, room: str, control: "RoomControl", now_ms: int) -> Rate:
         """Return the rate of a room as the controller set it."""
