@@ -68,13 +68,13 @@ async def storm(worker: Runtime, room: str, people: int) -> tuple[Storm, list[Wi
     async def join(index: int) -> WireSocket:
         await asyncio.sleep(index * STORM_S / people)
         socket = await connect(worker.url, f"/v1/rooms/{room}/socket")
-        socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
+        socket.send_message("join", visitor=secrets.token_urlsafe(16), mood="release")
         return socket
 
     sockets = await asyncio.gather(*(join(index) for index in range(people)))
     seconds = time.monotonic() - began_s
     for socket in sockets:
-        await socket.hear("presence", lambda said: bool(said["count"] == people))
+        await socket.receive("presence", lambda said: bool(said["count"] == people))
     await asyncio.sleep(SETTLE_S)
     texts = [text for socket in sockets for text in socket.texts]
     size = sum(map(len, texts))

@@ -135,12 +135,12 @@ class Campaign:
         port = self.server.port
         await_presence(port, "lobby", lambda presence: (presence["low"], presence["high"]) == (1, 1))
         with join(port, visitor="newcomer-0123456789", mood="connection") as newcomer:
-            self.bystander.hear(
+            self.bystander.receive(
                 "presence", lambda presence: presence["low"] == 2 == presence["high"], within_s=2
             )
-            newcomer.say("leave")
+            newcomer.send_message("leave")
             newcomer.read_close(answer=True)
-        self.bystander.hear("presence", lambda presence: presence["low"] == 1 == presence["high"], within_s=2)
+        self.bystander.receive("presence", lambda presence: presence["low"] == 1 == presence["high"], within_s=2)
 
         memory_bytes = resident_bytes(self.server.process.pid)
         self.memory_bytes = self.memory_bytes or memory_bytes
@@ -212,7 +212,7 @@ def main() -> int:
             status = campaign(fuzzed.try_one, argv)
             if status == 0:
                 fuzzed.check_server()
-                fuzzed.bystander.say("leave")
+                fuzzed.bystander.send_message("leave")
                 fuzzed.bystander.read_close(answer=True)
                 ended = server.stop()
                 assert ended in {0, -signal.SIGTERM}, f"the server ended with status {ended}"

@@ -101,7 +101,7 @@ def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:
         ("sockets_max=many", "sockets_max must be a whole number"),
         (f"signing_key={'k' * 32}", "wrangler secret put"),
         (f"admin_token={'t' * 32}", "wrangler secret put"),
-        ("backend=kv", "mode must be poll where rooms are kept in kv"),
+        ("backend=kv", "mode must be poll with backend kv"),
         ("backend=me", "backend must be one of objects, kv"),
         ("rooms=[", "rooms must be JSON"),
         ('rooms={"lobby": {"hat": 1}}', 'rooms.lobby: unknown setting "hat"'),

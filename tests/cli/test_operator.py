@@ -134,7 +134,7 @@ def test_nothing_known_is_no_zero(watched: ServerProcess) -> None:
     for words in (
         "? here now",
         "at least 2; unknown",
-        "node ams-1: 9 people, late",
-        "no answer; trying again",
+        "node ams-1: 9 people, suspect",
+        "no answer; retrying",
     ):
         assert words in capture.get()

@@ -176,7 +176,7 @@ def test_what_is_no_room_of_ours_is_said(server: ServerProcess) -> None:
     """
     result = CliRunner().invoke(main, ["watch", f"{server.url}/elsewhere"])
     assert result.exit_code == 1
-    assert "does not want us" in result.output
+    assert "refused the connection" in result.output
 
 
 def test_a_pipe_gets_a_line_for_every_change(server: ServerProcess) -> None:
@@ -228,7 +228,7 @@ def test_a_lost_server_is_waited_for(serve: Serve) -> None:
     with watching(server.url) as (process, out, err):
         out.until("lobby: 0 ")
         server.kill()
-        err.until(rf"^no connection \({server.url}: .+\); trying again$")
+        err.until(rf"^no connection \({server.url}: .+\); retrying$")
         serve("--lease-ms", "1000", "--grace-ms", "500", port=server.port)
         err.until("^connected$")
         join(server, "watched-0123456789abcdef")
@@ -255,7 +255,7 @@ def test_a_terminal_says_when_the_server_refuses(server: ServerProcess) -> None:
     """
     with terminal("watch", f"{server.url}/elsewhere") as screen:
         assert screen.until_ended() == 1
-        screen.until_shown("does not want us")
+        screen.until_shown("refused the connection")
         assert "Traceback" not in screen.shown
 
 

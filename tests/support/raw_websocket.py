@@ -269,7 +269,7 @@ class RawSocket:
         """Send a text message in one frame."""
         self.send(encode_frame(Opcode.TEXT, text))
 
-    def say(self, kind: str, **fields: Any) -> None:
+    def send_message(self, kind: str, **fields: Any) -> None:
         """Send a message of the protocol."""
         self.send_text(json.dumps({"type": kind, **fields}))
 
@@ -384,7 +384,7 @@ class RawSocket:
             assert isinstance(message, dict), message
             return message
 
-    def hear(
+    def receive(
         self, kind: str, where: Callable[[Message], bool] = lambda _: True, *, within_s: float = PATIENCE_S
     ) -> Message:
         """Read until a message of this type of which `where` is true; only presence may come before."""
@@ -395,9 +395,9 @@ class RawSocket:
                 return message
             assert message["type"] == "presence", f"{kind} was due: {message}"
 
-    def hear_error(self) -> Message:
+    def receive_error(self) -> Message:
         """Read an error message and return its content."""
-        message = self.hear("error")
+        message = self.receive("error")
         assert set(message) == {"type", "error"}, message
         return check_error(message["error"])
 
@@ -451,16 +451,16 @@ def open_socket(port: int, room: str = "lobby", *, receive_buffer_bytes: int | N
 def join(port: int, room: str = "lobby", *, visitor: str = VISITOR, mood: str | None = None) -> RawSocket:
     """Connect and join; the answer has been read."""
     person = open_socket(port, room)
-    person.say("join", visitor=visitor, **({} if mood is None else {"mood": mood}))
-    person.hear("presence")
+    person.send_message("join", visitor=visitor, **({} if mood is None else {"mood": mood}))
+    person.receive("presence")
     return person
 
 
 def observe(port: int, room: str = "lobby") -> RawSocket:
     """Connect and observe; the answer has been read."""
     observer = open_socket(port, room)
-    observer.say("observe")
-    observer.hear("presence")
+    observer.send_message("observe")
+    observer.receive("presence")
     return observer
 
 

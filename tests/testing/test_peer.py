@@ -151,12 +151,12 @@ async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch)
     said = (frame(TEXT, b'{"type":"a"}'), fragments, frame(TEXT, b'{"type":"b","n":2}'))
     async with serving(accepting(*said)) as url:
         socket = await WireSocket.open(url, "/socket")
-        assert await socket.hear("b") == {"type": "b", "n": 1}
-        assert await socket.hear("b", lambda message: message["n"] == 2) == {"type": "b", "n": 2}
+        assert await socket.receive("b") == {"type": "b", "n": 1}
+        assert await socket.receive("b", lambda message: message["n"] == 2) == {"type": "b", "n": 2}
         assert socket.texts == ['{"type":"a"}', '{"type":"b","n":1}', '{"type":"b","n":2}']
         monkeypatch.setattr(peer, "PATIENCE_S", 0.01)
         with pytest.raises(AssertionError, match="no expected b within"):
-            await socket.hear("b")
+            await socket.receive("b")
         monkeypatch.undo()
         socket.cut()
         assert (await socket.ended()).code == 1006
@@ -182,7 +182,7 @@ async def test_a_close_has_its_code_and_reason() -> None:
     async with serving(accepting(close_frame(4_003, b"full"))) as url:
         socket = await WireSocket.open(url, "/socket")
         await until(lambda: socket.end().code == 4_003)
-        socket.say("time")  # a message to a closed connection is dropped
+        socket.send_message("time")  # a message to a closed connection is dropped
         socket.cut()
         assert await socket.ended() == Ended(4_003, "full")
         assert not socket.is_open

@@ -171,15 +171,15 @@ class HostCheckContext:
     async def join(self, visitor: str | None = None, **more: Any) -> WireSocket:
         """Open a connection, join, and receive the presence."""
         socket = await self.socket()
-        socket.say("join", visitor=visitor or new_visitor(), **more)
-        await socket.hear("presence")
+        socket.send_message("join", visitor=visitor or new_visitor(), **more)
+        await socket.receive("presence")
         return socket
 
     async def observe(self) -> WireSocket:
         """Open a connection, observe, and receive the presence."""
         socket = await self.socket()
-        socket.say("observe")
-        await socket.hear("presence")
+        socket.send_message("observe")
+        await socket.receive("presence")
         return socket
 
     def has(self, need: Need) -> bool:

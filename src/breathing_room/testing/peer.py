@@ -249,7 +249,7 @@ class WireSocket:
 
     # Sending.
 
-    def say(self, kind: str, **fields: Any) -> None:
+    def send_message(self, kind: str, **fields: Any) -> None:
         """Send a message of the protocol."""
         self.send_text(json.dumps({"type": kind, **fields}))
 
@@ -287,7 +287,7 @@ class WireSocket:
 
     # Receiving.
 
-    async def hear(self, kind: str, where: Callable[[Message], bool] = lambda _: True) -> Message:
+    async def receive(self, kind: str, where: Callable[[Message], bool] = lambda _: True) -> Message:
         """Return the next message of a type for which ``where`` is true.
 
         Raises:

@@ -38,8 +38,8 @@ async def mounted(**settings: Any) -> AsyncIterator[tuple[App, str]]:
 async def join(url: str, visitor: str = VISITOR, path: str = SOCKET) -> WireSocket:
     """Open a socket as a visitor; the answer has been read."""
     socket = await WireSocket.open(url, path)
-    socket.say("join", visitor=visitor)
-    await socket.hear("presence")
+    socket.send_message("join", visitor=visitor)
+    await socket.receive("presence")
     return socket
 
 
@@ -86,7 +86,7 @@ async def test_a_leave_takes_effect_at_once() -> None:
             if isinstance(leave, int):
                 person.close_normally(leave)
             else:
-                person.say(leave)
+                person.send_message(leave)
             end = await person.ended()
             assert end.code == (leave if isinstance(leave, int) else 1000)
             await count(host, low=0, high=0)

@@ -108,9 +108,9 @@ def unharmed(
     with join(port, room, visitor="bystander-0123456789", mood=own) as bystander:
         yield bystander
         with join(port, room, visitor="newcomer-0123456789", mood=other) as newcomer:
-            bystander.hear("presence", lambda presence: felt(presence) == {own: 1, other: 1}, within_s=2)
+            bystander.receive("presence", lambda presence: felt(presence) == {own: 1, other: 1}, within_s=2)
             close_normally(newcomer)
-        bystander.hear("presence", lambda presence: felt(presence) == {own: 1}, within_s=2)
+        bystander.receive("presence", lambda presence: felt(presence) == {own: 1}, within_s=2)
         assert felt(get_presence(port, room)) == {own: 1}
         close_normally(bystander)
 
@@ -124,7 +124,7 @@ def felt(presence: Message) -> dict[str, int]:
 
 def close_normally(person: RawSocket) -> None:
     """Leave, and see the connection end."""
-    person.say("leave")
+    person.send_message("leave")
     assert person.read_close(answer=True).close_code == 1000
 
 
@@ -240,10 +240,10 @@ BAD_SENT = {
 def check_error_only(socket: RawSocket, text: str) -> Message:
     """Send a bad message: an error must come, and the connection must go on."""
     socket.send_text(text.encode())
-    error = socket.hear_error()
+    error = socket.receive_error()
     assert 400 <= error["status"] < 500, error
-    socket.say("time", sent_ms=7)
-    assert socket.hear("time")["sent_ms"] == 7
+    socket.send_message("time", sent_ms=7)
+    assert socket.receive("time")["sent_ms"] == 7
     return error
 
 
@@ -279,8 +279,8 @@ def test_join_without_a_visitor_counts_no_visitor(server: ServerProcess) -> None
     """
     with open_socket(server.port) as socket:
         check_error_only(socket, '{"type": "join"}')
-        socket.say("join", visitor=VISITOR, mood="gratitude")
-        assert socket.hear("presence")["moods"]["gratitude"] == 1
+        socket.send_message("join", visitor=VISITOR, mood="gratitude")
+        assert socket.receive("presence")["moods"]["gratitude"] == 1
         close_normally(socket)
 
 
@@ -329,7 +329,7 @@ def test_good_number_comes_back(server: ServerProcess, number: str) -> None:
     """
     with observe(server.port) as socket:
         socket.send_text(f'{{"type": "time", "sent_ms": {number}}}')
-        assert socket.hear("time")["sent_ms"] == json.loads(number)
+        assert socket.receive("time")["sent_ms"] == json.loads(number)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_joining_twice_counts_once(server: ServerProcess, second: str) -> None:
     A second join on one socket is an error, or renews the first: never a second person.
     """
     with join(server.port, mood="gratitude") as socket:
-        socket.say("join", visitor=second, mood="gratitude")
+        socket.send_message("join", visitor=second, mood="gratitude")
         assert socket.read_message()["type"] in {"error", "presence"}
         assert felt(get_presence(server.port)) == {"release": 1, "gratitude": 1}
         close_normally(socket)
@@ -381,10 +381,10 @@ def test_observer_may_come_to_count(server: ServerProcess) -> None:
     A join after an observe, and an observe after a join, are answered, and the count stays that of the people.
     """
     with observe(server.port) as socket:
-        socket.say("join", visitor=VISITOR, mood="gratitude")
+        socket.send_message("join", visitor=VISITOR, mood="gratitude")
         assert socket.read_message()["type"] in {"error", "presence"}
     with join(server.port, mood="gratitude") as socket:
-        socket.say("observe")
+        socket.send_message("observe")
         assert socket.read_message()["type"] in {"error", "presence"}
         assert get_presence(server.port)["high"] <= 2
         close_normally(socket)
@@ -397,7 +397,7 @@ def test_endless_bad_messages_end_the_connection(server: ServerProcess) -> None:
     """
     with observe(server.port) as socket:
         socket.send(encode_frame(Opcode.TEXT, "nonsense") * 2000)
-        socket.hear_error()
+        socket.receive_error()
         assert socket.read_close(answer=True).close_code == 4500
 
 
@@ -786,8 +786,8 @@ def test_right_origin_gets_a_socket(fenced_server: ServerProcess, more: list[tup
     A page of the right origin, and a client that is no page, get their socket.
     """
     with RawSocket(fenced_server.port).upgrade(handshake(more=more)) as client:
-        client.say("observe")
-        assert client.hear("presence")["room"] == "lobby"
+        client.send_message("observe")
+        assert client.receive("presence")["room"] == "lobby"
 
 
 @pytest.mark.parametrize("origin", BAD_ORIGINS)
@@ -861,11 +861,11 @@ def test_too_many_sockets_of_one_visitor_are_closed(fenced_server: ServerProcess
     with unharmed(port), contextlib.ExitStack() as stack:
         tabs = [stack.enter_context(join(port, mood="gratitude")) for _ in range(3)]
         with open_socket(port) as last:
-            last.say("join", visitor=VISITOR, mood="gratitude")
+            last.send_message("join", visitor=VISITOR, mood="gratitude")
             assert last.read_close(answer=True).close_code == 4501
         for tab in tabs:
-            tab.say("time", sent_ms=1)
-            assert tab.hear("time")["sent_ms"] == 1
+            tab.send_message("time", sent_ms=1)
+            assert tab.receive("time")["sent_ms"] == 1
         assert get_presence(port)["count"] == 2
         for tab in tabs:
             close_normally(tab)
@@ -941,7 +941,7 @@ def test_pings_do_not_replace_a_join(hasty_server: ServerProcess) -> None:
     started_s = time.monotonic()
     with open_socket(hasty_server.port) as socket:
         while True:
-            socket.say("time", sent_ms=1)
+            socket.send_message("time", sent_ms=1)
             frame = socket.read_frame()
             assert frame is not None
             if frame.opcode == Opcode.CLOSE:
@@ -984,9 +984,9 @@ def test_a_client_that_never_reads_delays_no_other_client(
         for listener in deaf:
             if transport == "socket":
                 assert listener.read_response().status == 101
-                listener.say("observe")
-        bystander.say("time", sent_ms=0)
-        bystander.hear("time")
+                listener.send_message("observe")
+        bystander.send_message("time", sent_ms=0)
+        bystander.receive("time")
 
         before_bytes, pushed_bytes, worst_s, most_bytes = memory_bytes(hasty_server), 0, 0.0, 0
         deadline_s = time.monotonic() + SLOW_READER_MS / 1000 + 10
@@ -1013,8 +1013,8 @@ def feel(person: RawSocket, mood: str) -> tuple[Message, float]:
         The presence, and how many seconds it took.
     """
     said_s = time.monotonic()
-    person.say("mood", mood=mood)
-    presence = person.hear("presence", lambda presence: felt(presence) == {mood: 1}, within_s=2)
+    person.send_message("mood", mood=mood)
+    presence = person.receive("presence", lambda presence: felt(presence) == {mood: 1}, within_s=2)
     return presence, time.monotonic() - said_s
 
 
@@ -1038,7 +1038,7 @@ def test_a_client_that_only_sends_is_throttled(hasty_server: ServerProcess) -> N
     )
     with unharmed(port, moods=(first, second)), RawSocket(port, receive_buffer_bytes=4096) as talker:
         talker.upgrade(handshake())
-        talker.say("observe")
+        talker.send_message("observe")
         before_bytes, sent_bytes = memory_bytes(hasty_server), 0
         talker.tcp.setblocking(False)
         deadline_s = time.monotonic() + SLOW_READER_MS / 1000 + 20

@@ -49,7 +49,7 @@ def observer(server: ServerProcess) -> Iterator[RawSocket]:
 
 def saw(observer: RawSocket, low: int, high: int, within_s: float = 2) -> None:
     """Wait until the observer is sent a count of so many people."""
-    observer.hear(
+    observer.receive(
         "presence", lambda presence: (presence["low"], presence["high"]) == (low, high), within_s=within_s
     )
 
@@ -194,7 +194,7 @@ class WsClient:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
 
-    def say(self, kind: str, **fields: object) -> None:
+    def send_message(self, kind: str, **fields: object) -> None:
         """Have it send a message."""
         self.order("text", json.dumps({"type": kind, **fields}))
 
@@ -208,7 +208,7 @@ class WsClient:
             assert event[0] in {"message", "pong"}, f"{kind} was due: {event}"
         raise AssertionError(f"it ended before {kind}")
 
-    def hear(self, kind: str, where: Callable[[Message], bool] = lambda _: True) -> Message:
+    def receive(self, kind: str, where: Callable[[Message], bool] = lambda _: True) -> Message:
         """Read messages until one of this type comes of which `where` is true."""
         while True:
             text, is_binary = self.event("message")
@@ -225,8 +225,8 @@ def started(server: ServerProcess) -> Iterator[WsClient]:
     with client.process:
         try:
             assert client.event("open") == ["", ""], "no subprotocol, no extension"
-            client.say("join", visitor=VISITOR)
-            client.hear("presence", lambda presence: presence["count"] == 1)
+            client.send_message("join", visitor=VISITOR)
+            client.receive("presence", lambda presence: presence["count"] == 1)
             yield client
         finally:
             if client.process.poll() is None:
@@ -238,22 +238,22 @@ def test_ws_lives_a_whole_visit(server: ServerProcess, observer: RawSocket) -> N
     npm `ws` joins, changes its mood, pings, sends long and fragmented messages, and is out at once when it closes.
     """
     with started(server) as client:
-        client.say("mood", mood="connection")
-        client.hear("presence", lambda presence: presence["moods"]["connection"] == 1)
+        client.send_message("mood", mood="connection")
+        client.receive("presence", lambda presence: presence["moods"]["connection"] == 1)
 
         client.order("ping", "are you there?")
         assert client.event("pong") == ["are you there?"]
 
         client.order("text", padded({"type": "time", "sent_ms": 1}, BYTES_MAX))
-        assert client.hear("time")["sent_ms"] == 1
+        assert client.receive("time")["sent_ms"] == 1
 
         text = json.dumps({"type": "time", "sent_ms": 2, "note": "réponse 😀"}, ensure_ascii=False)
         client.order("fragments", text[:5], "", text[5:-3], text[-3:])
         assert [client.event("pong") for _ in range(3)] == [["between 0"], ["between 1"], ["between 2"]]
-        assert client.hear("time")["sent_ms"] == 2
+        assert client.receive("time")["sent_ms"] == 2
 
-        client.say("mood", mood="schadenfreude")
-        assert client.hear("error")["error"]["code"] == "unknown_mood"
+        client.send_message("mood", mood="schadenfreude")
+        assert client.receive("error")["error"]["code"] == "unknown_mood"
 
         saw(observer, 1, 1)
         client.order("close", 1000, "good night")
@@ -266,7 +266,7 @@ def test_ws_that_says_leave_is_closed(server: ServerProcess, observer: RawSocket
     npm `ws` says leave, and hears close 1000.
     """
     with started(server) as client:
-        client.say("leave")
+        client.send_message("leave")
         assert client.event("close")[0] == 1000
         saw(observer, 0, 0, GRACE_MS / 2000)
 

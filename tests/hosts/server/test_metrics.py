@@ -54,10 +54,10 @@ def test_numbers_are_right(serve: Serve) -> None:
             "POST", "/v1/rooms/lobby/heartbeat", {"visitor": "visitor-http-0123", "mood": "no such"}
         )
     ann.send_text("nonsense")
-    ann.hear_error()
+    ann.receive_error()
     bob.send(encode_frame(2, b"binary"))
     assert bob.read_close().close_code == 1003
-    eve.say("leave")
+    eve.send_message("leave")
     eve.read_close(answer=True)
     await_presence(port, "lobby", lambda presence: bool((presence["low"], presence["high"]) == (2, 3)))
 

@@ -136,8 +136,8 @@ def upgraded(port: int, index: int, **how: Any) -> Client:
 def joined(port: int, name: str, index: int) -> Client:
     """Open a WebSocket and join."""
     client = upgraded(port, index)
-    client.say("join", visitor=PEOPLE[name], mood="release")
-    client.hear("presence")
+    client.send_message("join", visitor=PEOPLE[name], mood="release")
+    client.receive("presence")
     return client
 
 
@@ -152,13 +152,13 @@ def be_busy(port: int) -> list[Client]:
     stay = [joined(port, "joiner", 0), joined(port, "twice", 1), joined(port, "twice", 2)]
     joined(port, "breaker", 3).tcp.close()
     leaver = joined(port, "leaver", 0)
-    leaver.say("leave")
+    leaver.send_message("leave")
     leaver.read_close(answer=True)
     observer = upgraded(port, 1)
-    observer.say("observe")
-    observer.hear("presence")
+    observer.send_message("observe")
+    observer.receive("presence")
     api = upgraded(port, 2, path=f"/api/room?sessionId={PEOPLE['api-room']}&mood=release")
-    api.hear("presence")
+    api.receive("presence")
     stay += [observer, api]
     listener = Client(port)
     listener.send(
@@ -182,9 +182,9 @@ def be_busy(port: int) -> list[Client]:
         f'{{"visitor": "{wrong}"',
     ):
         stay[0].send_text(text)
-        stay[0].hear_error()
-    stay[3].say("mood", mood=wrong)
-    stay[3].hear_error()
+        stay[0].receive_error()
+    stay[3].send_message("mood", mood=wrong)
+    stay[3].receive_error()
     assert asks(port, "POST", f"{lobby}/heartbeat", 2, {"visitor": wrong, "mood": wrong}) == 400
     assert asks(port, "POST", f"{lobby}/heartbeat", 2, {"visitor": f"{wrong} "}) == 400
     assert asks(port, "POST", f"{lobby}/heartbeat", 2, wrong.encode()) == 400
@@ -217,7 +217,7 @@ def be_busy(port: int) -> list[Client]:
     assert asks(port, "GET", crash, 0) == 500
     assert asks(port, "GET", crash, 3, json.dumps({"visitor": PEOPLE["crash"]}).encode()) == 500
     crashing = upgraded(port, 0, room="crash")
-    crashing.say("observe")
+    crashing.send_message("observe")
     crashing.read_until_end()
     return stay
 
@@ -430,8 +430,8 @@ def come_signed(scene: Scene, port: int, data: Path) -> None:
     lobby = "/v1/rooms/lobby"
     socket = upgraded(port, 0)
     for name in ("unsigned", "other-room", "socket"):
-        socket.say("join", visitor=SIGNED[name], mood="release")
-        socket.hear_error() if name != "socket" else socket.hear("presence")
+        socket.send_message("join", visitor=SIGNED[name], mood="release")
+        socket.receive_error() if name != "socket" else socket.receive("presence")
     for path in ("heartbeat", "leave"):
         for name in ("unsigned", "other-room", "changed"):
             assert asks(port, "POST", f"{lobby}/{path}", 1, {"visitor": SIGNED[name]}) == 403

@@ -65,8 +65,8 @@ async def join(url: str, name: str, room: str = "lobby", *, after_s: float = 0) 
     """Open a socket as a visitor; the answer has been read."""
     await asyncio.sleep(after_s)
     socket = await WireSocket.open(url, f"/v1/rooms/{room}/socket")
-    socket.say("join", visitor=name)
-    await socket.hear("presence")
+    socket.send_message("join", visitor=name)
+    await socket.receive("presence")
     return socket
 
 
@@ -135,9 +135,9 @@ async def witness(url: str, room: str = "lobby") -> AsyncIterator[list[Presence]
             ):  # The connection was lost, or nothing new was sent for seconds.
                 socket = await WireSocket.open(url, f"/v1/rooms/{room}/socket")
                 try:
-                    socket.say("observe")
+                    socket.send_message("observe")
                     while True:
-                        seen.append(await socket.hear("presence"))
+                        seen.append(await socket.receive("presence"))
                 finally:
                     socket.cut()
             await asyncio.sleep(0.02)
@@ -247,7 +247,7 @@ async def test_joins_after_an_empty_snapshot_make_the_count_unknown(serve: Serve
     server = serve(*FLAGS, "--snapshot-ms", "600")
     first = await join(server.url, visitor(0))
     await until_stored(server.data, 1)
-    first.say("leave")
+    first.send_message("leave")
     await first.ended()
 
     async def is_empty() -> bool:
@@ -376,7 +376,7 @@ async def test_new_file_begins_counted(serve: Serve, tmp_path: Path) -> None:
     server = serve(*FLAGS, data=tmp_path / "new.db")
     assert ((await get(server.url))["method"], (await get(server.url))["count"]) == ("counted", 0)
     person = await join(server.url, visitor(0))
-    person.say("leave")
+    person.send_message("leave")
     await person.ended()
     await asyncio.to_thread(server.stop)
     server = await asyncio.to_thread(serve, *FLAGS, data=tmp_path / "new.db")

@@ -302,10 +302,10 @@ def test_handshake_may_follow_other_requests(server: ServerProcess, *, byte_by_b
         client.upgrade(handshake())
         client.send(encode_frame(PING, b"there?"))
         assert client.read_frame() == Frame(PONG, b"there?")
-        client.say("observe")
-        assert client.hear("presence")["room"] == "lobby"
+        client.send_message("observe")
+        assert client.receive("presence")["room"] == "lobby"
         client.send(fragments(b"", heartbeat(1), b"") + encode_frame(TEXT, b"", rsv=1))
-        assert client.hear("time")["sent_ms"] == 1
+        assert client.receive("time")["sent_ms"] == 1
         assert client.read_close().close_code == 1002
 
 
@@ -328,8 +328,8 @@ def test_nothing_is_negotiated(server: ServerProcess, header: tuple[str, str]) -
         assert "sec-websocket-protocol" not in response.headers
         assert "sec-websocket-extensions" not in response.headers
 
-        client.say("observe")
-        assert client.hear("presence")["room"] == "lobby"
+        client.send_message("observe")
+        assert client.receive("presence")["room"] == "lobby"
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_any_mask_is_removed(socket: RawSocket, mask: bytes) -> None:
         )
 
         assert socket.read_frame() == Frame(PONG, bytes(range(size)))
-        assert socket.hear("time")["sent_ms"] == size
+        assert socket.receive("time")["sent_ms"] == size
 
 
 @pytest.mark.parametrize("rsv", [1, 2, 4, 7])
@@ -442,7 +442,7 @@ def test_every_length_is_read(socket: RawSocket, length: int) -> None:
     """
     socket.send(encode_frame(TEXT, padded_beat(length)))
 
-    assert socket.hear("time")["sent_ms"] == 1
+    assert socket.receive("time")["sent_ms"] == 1
 
 
 @pytest.mark.parametrize(
@@ -463,10 +463,10 @@ def test_fragments_make_one_message(socket: RawSocket, cuts: tuple[int, ...]) ->
     edges = [0, *(min(cut, len(text)) for cut in cuts), len(text)]
     socket.send(fragments(*(text[start:end] for start, end in itertools.pairwise(edges))))
 
-    assert socket.hear("time")["sent_ms"] == 1.5
+    assert socket.receive("time")["sent_ms"] == 1.5
 
     socket.send(encode_frame(TEXT, heartbeat(2)))
-    assert socket.hear("time")["sent_ms"] == 2, "the next message starts afresh"
+    assert socket.receive("time")["sent_ms"] == 2, "the next message starts afresh"
 
 
 def test_control_frames_between_fragments(socket: RawSocket) -> None:
@@ -485,7 +485,7 @@ def test_control_frames_between_fragments(socket: RawSocket) -> None:
     assert socket.read_frame() == Frame(PONG, b"two")
 
     socket.send(encode_frame(CONTINUATION, text[9:]))
-    assert socket.hear("time")["sent_ms"] == 3
+    assert socket.receive("time")["sent_ms"] == 3
 
 
 def test_close_between_fragments(socket: RawSocket) -> None:
@@ -610,7 +610,7 @@ def test_the_server_closes_with_a_handshake(socket: RawSocket) -> None:
     """
     §5.5.1, §7.1.1: when the server closes first, it waits for our close, sends no more data, and ends TCP itself.
     """
-    socket.say("leave")
+    socket.send_message("leave")
     assert socket.read_frame() == Frame(CLOSE, b"\x03\xe8")
 
     socket.send(encode_frame(TEXT, heartbeat(1)) + encode_frame(PING, b"?") + encode_close(1000))
@@ -624,7 +624,7 @@ def test_server_does_not_wait_for_ever_for_a_close(server: ServerProcess) -> Non
     §7.1.1: the server ends a connection whose client never answers its close frame.
     """
     with observe(server.port) as socket:
-        socket.say("leave")
+        socket.send_message("leave")
 
         assert socket.read_close_frame().close_code == 1000
         assert socket.read_until_end(within_s=15) == b""
@@ -673,7 +673,7 @@ def test_unsolicited_pong_is_ignored(socket: RawSocket) -> None:
     """
     socket.send(encode_frame(PONG) + encode_frame(PONG, b"x" * 125) + encode_frame(TEXT, heartbeat(4)))
 
-    assert socket.hear("time")["sent_ms"] == 4
+    assert socket.receive("time")["sent_ms"] == 4
 
 
 # Text.
@@ -729,7 +729,7 @@ def test_character_may_be_cut(socket: RawSocket, character: str) -> None:
     )
 
     assert socket.read_frame() == Frame(PONG, b"\xff")
-    assert socket.hear("time")["sent_ms"] == 5
+    assert socket.receive("time")["sent_ms"] == 5
 
 
 def test_binary_within_a_text_fails(socket: RawSocket) -> None:

@@ -41,7 +41,7 @@ def test_start_says_where_and_how_many(server: ServerProcess) -> None:
     where, how_many = server.lines
     assert where == f"Breathing Room listens on {server.url}"
     assert re.fullmatch(
-        r"It can hold [\d,]+ people on sockets \([\d,]+ open files\)\. Ctrl-C stops it\.", how_many
+        r"It can hold [\d,]+ connections \([\d,]+ open files\)\. Ctrl-C stops it\.", how_many
     )
 
 
@@ -136,8 +136,8 @@ def test_address_is_shown_as_one_types_it(tmp_path: Path, host: str) -> None:
 
             async def converse() -> int:
                 person = await WireSocket.open(url, "/v1/rooms/lobby/socket")
-                person.say("join", visitor="visitor-0123456789")
-                count = (await person.hear("presence"))["count"]
+                person.send_message("join", visitor="visitor-0123456789")
+                count = (await person.receive("presence"))["count"]
                 person.cut()
                 return int(count)
 
@@ -152,7 +152,7 @@ async def test_quiet_person_stays_however_short_the_lease(serve: Serve) -> None:
     """
     server = serve("--lease-ms", "500", "--grace-ms", "100", "--push-ms", "20")
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
-    person.say("join", visitor="visitor-0123456789")
+    person.send_message("join", visitor="visitor-0123456789")
     for _ in range(10):
         await asyncio.sleep(0.125)
         presence = await asyncio.to_thread(get_presence, server.port)
@@ -169,8 +169,8 @@ def test_connection_can_be_reused_and_upgraded_late(server: ServerProcess) -> No
         for _ in range(2):
             assert proxy.request("GET", "/v1/rooms/lobby").status == 200
         proxy.upgrade(handshake())
-        proxy.say("join", visitor="visitor-0123456789")
-        assert proxy.hear("presence")["count"] == 1
+        proxy.send_message("join", visitor="visitor-0123456789")
+        assert proxy.receive("presence")["count"] == 1
         proxy.send(encode_frame(Opcode.PING, b"there?"))
         frame = proxy.read_frame()
         assert frame is not None

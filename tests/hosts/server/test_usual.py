@@ -87,8 +87,8 @@ async def test_after_a_crash_every_client_is_sent_what_is_usual(
         assert presence["unspoken"] == 1
 
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
-    person.say("join", visitor="visitor-0123456789")
-    received = await person.hear("presence")
+    person.send_message("join", visitor="visitor-0123456789")
+    received = await person.receive("presence")
     assert (received["method"], received["low"]) == (method, max(1, presence["low"]))
     person.cut()
 

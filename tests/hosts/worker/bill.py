@@ -81,17 +81,17 @@ class OnSocket(Visitor):
         socket = await WireSocket.open(url, f"{ROOM}/socket")
         stack.push_async_callback(socket.part)
         stack.callback(socket.cut)
-        socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
-        await socket.hear("presence")
+        socket.send_message("join", visitor=secrets.token_urlsafe(16), mood="release")
+        await socket.receive("presence")
         return cls(socket)
 
     async def change_mood(self) -> None:
         """Send the mood."""
-        self.socket.say("mood", mood="gratitude")
+        self.socket.send_message("mood", mood="gratitude")
 
     async def heartbeat(self) -> None:
         """Request the time: a message that wakes the object and is billed, which a ping would not be."""
-        self.socket.say("time", sent_ms=0)
+        self.socket.send_message("time", sent_ms=0)
 
     async def leave(self) -> None:
         """Close the connection."""

@@ -50,8 +50,8 @@ async def test_bad_messages_close_their_connection_only(worker: Runtime) -> None
     """
     path = f"/v1/rooms/{new_room()}/socket"
     person = await WireSocket.open(worker.url, path)
-    person.say("join", visitor=VISITOR)
-    await person.hear("presence")
+    person.send_message("join", visitor=VISITOR)
+    await person.receive("presence")
     for bad, code in (
         (b"\xff", NOT_UTF8),
         (b" " * 4_097, TOO_BIG),
@@ -61,7 +61,7 @@ async def test_bad_messages_close_their_connection_only(worker: Runtime) -> None
         socket = await WireSocket.open(worker.url, path)
         socket.send_text(bad)
         if code is None:
-            expect_error((await socket.hear("error"))["error"], "bad_json", 400)
+            expect_error((await socket.receive("error"))["error"], "bad_json", 400)
             socket.cut()
         else:
             assert (await socket.ended()).code == code
@@ -69,8 +69,8 @@ async def test_bad_messages_close_their_connection_only(worker: Runtime) -> None
     for _ in range(30):
         chatter.send_text('{"type": "mood", "mood": 7}')
     assert (await chatter.ended()).code == BAD_MESSAGES
-    person.say("time", sent_ms=1)
-    await person.hear("time")
+    person.send_message("time", sent_ms=1)
+    await person.receive("time")
     assert person.is_open
     assert worker.lines == []
     person.cut()
@@ -95,8 +95,8 @@ async def test_a_full_room_refuses_connections_for_a_while(start: Start, kv: Ser
     people = []
     for _ in range(2):
         people.append(await WireSocket.open(worker.url, path))
-        people[-1].say("join", visitor=secrets.token_urlsafe(16))
-        await people[-1].hear("presence")
+        people[-1].send_message("join", visitor=secrets.token_urlsafe(16))
+        await people[-1].receive("presence")
     with pytest.raises(HandshakeRefusedError) as refused:
         await WireSocket.open(worker.url, path)
     answer = refused.value.answer
@@ -127,7 +127,7 @@ async def test_a_full_room_refuses_connections_for_a_while(start: Start, kv: Ser
     assert (await ask(worker.url, "GET", "/v1/rooms/lobby")).json()["low"] >= 2
     kv.failing = False
     for person in people:
-        person.say("mood", mood="release")
+        person.send_message("mood", mood="release")
     deadline_s = time.monotonic() + 20
     while "snapshot/lobby" not in kv.values:
         assert time.monotonic() < deadline_s

@@ -49,8 +49,8 @@ async def test_the_default_room_is_what_is_set(start: Start, kv: Service) -> Non
     assert (await ask(worker.url, "GET", "/v1/rooms/_default/config")).json()["room"] == "evening"
     await expect_refusal(ask(worker.url, "GET", "/v1/rooms/lobby/config"), "no_such_room", 404)
     person = await WireSocket.open(worker.url, "/v1/rooms/_default/socket")
-    person.say("join", visitor=new_visitor())
-    assert (await person.hear("presence"))["room"] == "evening"
+    person.send_message("join", visitor=new_visitor())
+    assert (await person.receive("presence"))["room"] == "evening"
     for path in ("/v1/rooms/_default", "/v1/rooms/evening", "/api/presence"):
         assert (await ask(worker.url, "GET", path)).json()["count"] == 1, path
     body = {"visitor": new_visitor()}
@@ -66,7 +66,7 @@ async def test_a_connection_without_join_or_observe_is_closed(worker: Runtime) -
     """
     room = f"/v1/rooms/{new_room()}/socket"
     idle, chatting = await WireSocket.open(worker.url, room), await WireSocket.open(worker.url, room)
-    chatting.say("time")
+    chatting.send_message("time")
     deadline_s = time.monotonic() + JOIN_MS / 1_000 + PATIENCE_S
     for socket in (idle, chatting):
         while socket.end().code != JOIN_LATE:

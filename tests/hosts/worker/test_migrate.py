@@ -184,7 +184,7 @@ async def test_a_room_moves_under_load(start: Start, kv: Service, tmp_path: Path
         assert covers_surely(seen), seen
     lines = output.splitlines()
     assert lines[-1].startswith("No visitor reports to the old room any more")
-    assert "THEY DISAGREE" not in output
+    assert "DO NOT OVERLAP" not in output
     assert any("report to the old one: 0" not in line for line in lines[:-1])
 
     # The old Worker is deleted, and its cron with it: the new one syncs no more, and keeps its visitors.

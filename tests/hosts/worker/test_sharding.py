@@ -74,7 +74,7 @@ async def join(url: str, *, older: bool) -> WireSocket:
             if older:
                 return await WireSocket.open(url, f"/api/room?sessionId={visitor}&mood=release")
             socket = await WireSocket.open(url, f"{ROOM}/socket")
-            socket.say("join", visitor=visitor, mood="release")
+            socket.send_message("join", visitor=visitor, mood="release")
             return socket
     raise AssertionError("the room cannot be reached")
 
@@ -152,7 +152,7 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
                 break
         assert wakes(worker)[OBJECTS:] == [PER_OBJECT]
         for socket in older[:3]:
-            socket.say("mood", mood="gratitude")
+            socket.send_message("mood", mood="gratitude")
         now = moods(release=PEOPLE - 3, gratitude=3)
         await all_hear(ours, **whole, moods=now)
         await until(lambda: wakes(worker)[OBJECTS:] == [PER_OBJECT] * OBJECTS, lambda: wakes(worker))
@@ -168,7 +168,7 @@ async def test_two_hundred_people_over_four_objects(start: Start) -> None:
 
         await ask(worker.url, "POST", "/fail/on/2", b"")
         for socket in ours:
-            socket.say("mood", mood="connection")
+            socket.send_message("mood", mood="connection")
         await sees(worker.url, method="stale", count=left)
         stale = await presence(worker.url)
         assert left - PER_OBJECT <= stale["low"] < left <= stale["high"]

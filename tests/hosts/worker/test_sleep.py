@@ -46,8 +46,8 @@ async def presence(url: str) -> dict[str, Any]:
 
 async def join(url: str, visitor: str, mood: str | None = None) -> WireSocket:
     socket = await WireSocket.open(url, f"{ROOM}/socket")
-    socket.say("join", visitor=visitor, mood=mood)
-    await socket.hear("presence")
+    socket.send_message("join", visitor=visitor, mood=mood)
+    await socket.receive("presence")
     return socket
 
 
@@ -122,7 +122,7 @@ async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service)
 
         await sleeps(worker, read)
         for socket in sockets[: PEOPLE // 2]:
-            socket.say("mood", mood="gratitude")
+            socket.send_message("mood", mood="gratitude")
         half = moods(release=PEOPLE // 2, gratitude=PEOPLE // 2)
         await sees(worker.url, count=PEOPLE, low=PEOPLE, moods=half)
 
@@ -132,11 +132,11 @@ async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service)
         async def change_mood() -> None:
             mood = next(others)
             expected.update(half | {"gratitude": PEOPLE // 2 - 1, mood: 1})
-            sockets[0].say("mood", mood=mood)
+            sockets[0].send_message("mood", mood=mood)
 
         await sleeps(worker, change_mood)
         for socket in sockets:
-            await socket.hear("presence", lambda said: bool(said["moods"] == expected))
+            await socket.receive("presence", lambda said: bool(said["moods"] == expected))
 
         lost: list[WireSocket] = []
 
@@ -145,7 +145,7 @@ async def test_three_hundred_people_sleep_three_times(start: Start, kv: Service)
             lost[-1].cut()
 
         await sleeps(worker, break_one)
-        await sockets[0].hear(
+        await sockets[0].receive(
             "presence", lambda said: (said["count"], said["low"]) == (PEOPLE, PEOPLE - len(lost))
         )
         assert wakes(worker)[:3] == [0, PEOPLE, PEOPLE]
@@ -163,8 +163,8 @@ async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
     """
     worker = start(SLOW, services={"KV": f"kvNamespace {kv.address}"})
     other = await WireSocket.open(worker.url, f"{ROOM}/socket")
-    other.say("observe")
-    await other.hear("presence")
+    other.send_message("observe")
+    await other.receive("presence")
     timing = Timing(ping_s=1.0, answer_s=5.0, backoff_base_s=60.0)
     async with connect(worker.url, room="lobby", timing=timing) as room:
         deadline_s = time.monotonic() + 20
@@ -183,7 +183,7 @@ async def test_the_heartbeats_of_our_client_are_answered_and_wake_no_object(
 
         async def near_miss() -> None:
             other.send_text('{"type": "ping"}')
-            assert await other.hear("pong") == {"type": "pong"}
+            assert await other.receive("pong") == {"type": "pong"}
 
         await sleeps(worker, near_miss)
         assert wakes(worker) == [0, 2, 2]

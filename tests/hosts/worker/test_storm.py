@@ -23,14 +23,14 @@ async def test_a_storm_is_a_handful_of_messages(worker: Runtime) -> None:
 
     async def join() -> WireSocket:
         socket = await WireSocket.open(worker.url, path)
-        socket.say("join", visitor=secrets.token_urlsafe(16), mood="release")
+        socket.send_message("join", visitor=secrets.token_urlsafe(16), mood="release")
         return socket
 
     sockets: list[WireSocket] = []
     for _ in range(0, PEOPLE, 50):  # as many as a busy machine lets in within its patience
         sockets += await asyncio.gather(*(join() for _ in range(50)))
     for socket in sockets:
-        await socket.hear("presence", lambda said: bool(said["count"] == PEOPLE))
+        await socket.receive("presence", lambda said: bool(said["count"] == PEOPLE))
     await asyncio.sleep(2 * PUSH_MS / 1_000)
     passed_ms = 1_000 * (time.monotonic() - began_s)
     most = max(len(socket.texts) for socket in sockets)

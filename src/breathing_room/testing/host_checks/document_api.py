@@ -61,13 +61,13 @@ async def api_room_converses(t: HostCheckContext) -> None:
     before = (await t.get("/api/presence")).json()
     mood, other = t.terms.moods[0], t.terms.moods[-1]
     person = await t.socket(f"/api/room?sessionId={new_visitor()}&mood={mood}")
-    await person.hear("presence", lambda said: bool(said["count"] == before["count"] + 1))
+    await person.receive("presence", lambda said: bool(said["count"] == before["count"] + 1))
     for text in person.texts:
         expect_document_presence(read_object(text), t)
-    person.say("mood", mood=other)
-    await person.hear("presence", lambda said: bool(said["moods"][other] == before["moods"][other] + 1))
-    person.say("ping")
-    answer = await person.hear("pong")
+    person.send_message("mood", mood=other)
+    await person.receive("presence", lambda said: bool(said["moods"][other] == before["moods"][other] + 1))
+    person.send_message("ping")
+    answer = await person.receive("pong")
     expect(that=answer == {"type": "pong"}, seen=answer)
     person.close_normally(NORMAL_CLOSURE)
     await person.ended()

@@ -95,7 +95,7 @@ async def all_subscribers_receive_the_same_bytes(t: HostCheckContext) -> None:
     await t.join(mood=t.terms.moods[0])
     heard = []
     for socket in subscribers:
-        await socket.hear("presence", having(count=2, unspoken=1))
+        await socket.receive("presence", having(count=2, unspoken=1))
         heard.append(
             next(text for text in socket.texts if matches(json.loads(text), {"count": 2, "unspoken": 1}))
         )
@@ -107,10 +107,10 @@ async def a_message_does_not_grow_with_the_crowd(t: HostCheckContext) -> None:
     """A presence of a dozen people is as long as that of one, except for the digits."""
     observer = await t.observe()
     await t.join(mood=t.terms.moods[0])
-    alone = len(json.dumps(await observer.hear("presence", having(count=1))))
+    alone = len(json.dumps(await observer.receive("presence", having(count=1))))
     for _ in range(11):
         await t.join(mood=t.terms.moods[0])
-    crowd = len(json.dumps(await observer.hear("presence", having(count=12))))
+    crowd = len(json.dumps(await observer.receive("presence", having(count=12))))
     expect(
         that=crowd - alone < GROWTH_BYTES_MAX, seen=f"{alone} characters for one person, {crowd} for twelve"
     )
@@ -141,15 +141,15 @@ async def over_sockets(t: HostCheckContext, visitors: list[str]) -> list[WireSoc
     """Join with visitors, send invalid messages that contain their ids, and end the connections in several ways."""
     sockets = [await t.join(visitor, mood=t.terms.moods[0]) for visitor in visitors]
     for visitor, socket in zip(visitors, sockets, strict=True):
-        socket.say("join", visitor=visitor)
-        socket.say("mood", mood=visitor)
-        socket.say("time", sent_ms=visitor)
-        socket.say(visitor)
+        socket.send_message("join", visitor=visitor)
+        socket.send_message("mood", mood=visitor)
+        socket.send_message("time", sent_ms=visitor)
+        socket.send_message(visitor)
         socket.send_text(visitor)
         for _ in range(5):
-            await socket.hear("error")
+            await socket.receive("error")
     sockets[0].cut()
-    sockets[1].say("leave")
+    sockets[1].send_message("leave")
     return sockets
 
 
@@ -160,5 +160,5 @@ async def unknown_keys_are_ignored(t: HostCheckContext) -> None:
     expect(that=presence["count"] == 1, seen=short_presence(presence))
     if t.has("connection"):
         person = await t.socket()
-        person.say("join", visitor=new_visitor(), mood=t.terms.moods[0], hat="red", count=7)
-        await person.hear("presence", having(count=2, moods={t.terms.moods[0]: 1}))
+        person.send_message("join", visitor=new_visitor(), mood=t.terms.moods[0], hat="red", count=7)
+        await person.receive("presence", having(count=2, moods={t.terms.moods[0]: 1}))

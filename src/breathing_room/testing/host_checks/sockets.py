@@ -47,16 +47,18 @@ async def a_join_counts(t: HostCheckContext) -> None:
     """A join counts its visitor, with a mood or without; the reply includes the visitor, and every subscriber receives it."""
     observer = await t.observe()
     first, second = await t.socket(), await t.socket()
-    first.say("join", visitor=new_visitor(), mood=t.terms.moods[0])
-    answer = await first.hear("presence")
+    first.send_message("join", visitor=new_visitor(), mood=t.terms.moods[0])
+    answer = await first.receive("presence")
     expect(that=matches(answer, {"count": 1, "moods": {t.terms.moods[0]: 1}}), seen=short_presence(answer))
-    second.say("join", visitor=new_visitor())
-    answer = await second.hear("presence")
+    second.send_message("join", visitor=new_visitor())
+    answer = await second.receive("presence")
     expect(
         that=matches(answer, {"count": 2, "low": 2, "high": 2, "unspoken": 1}), seen=short_presence(answer)
     )
-    await observer.hear("presence", having(count=2, low=2, high=2, moods={t.terms.moods[0]: 1}, unspoken=1))
-    await first.hear("presence", having(count=2))
+    await observer.receive(
+        "presence", having(count=2, low=2, high=2, moods={t.terms.moods[0]: 1}, unspoken=1)
+    )
+    await first.receive("presence", having(count=2))
     await t.wait_for(count=2, low=2, high=2)
 
 
@@ -64,8 +66,8 @@ async def a_join_counts(t: HostCheckContext) -> None:
 async def an_observer_is_not_counted(t: HostCheckContext) -> None:
     """An observer receives the presence and is not counted."""
     observer = await t.socket()
-    observer.say("observe")
-    answer = await observer.hear("presence")
+    observer.send_message("observe")
+    answer = await observer.receive("presence")
     expect(that=answer["count"] in {0, None}, seen=short_presence(answer))
     await t.settle()
     await t.wait_for(count=0, low=0, high=0)
@@ -82,7 +84,7 @@ async def several_connections_are_one_visitor(t: HostCheckContext) -> None:
     tabs[1].cut()
     await t.settle()
     await t.wait_for(count=1, low=1, high=1)
-    tabs[2].say("leave")
+    tabs[2].send_message("leave")
     await t.wait_for(count=0)
 
 
@@ -90,10 +92,10 @@ async def several_connections_are_one_visitor(t: HostCheckContext) -> None:
 async def a_second_join_is_an_error(t: HostCheckContext) -> None:
     """A connection joins or observes once; a second join or observe is an error without effect."""
     person = await t.join()
-    person.say("join", visitor=new_visitor())
-    expect_error((await person.hear("error"))["error"], "already_joined", 409)
-    person.say("observe")
-    expect_error((await person.hear("error"))["error"], "already_joined", 409)
+    person.send_message("join", visitor=new_visitor())
+    expect_error((await person.receive("error"))["error"], "already_joined", 409)
+    person.send_message("observe")
+    expect_error((await person.receive("error"))["error"], "already_joined", 409)
     await t.settle()
     await t.wait_for(count=1)
 
@@ -107,26 +109,26 @@ async def a_mood_change_is_atomic(t: HostCheckContext) -> None:
     moods = (*t.terms.moods, UNSPOKEN)
     observer = await t.observe()
     person = await t.join(mood=moods[0])
-    await observer.hear("presence", having(count=1))
+    await observer.receive("presence", having(count=1))
     await t.settle()
     begun = len(observer.texts)
     for mood in (*moods[1:], *moods[:-1], moods[0]):
-        person.say("mood", mood=mood)
+        person.send_message("mood", mood=mood)
         await t.advance(t.terms.push_ms // 2)
-    await observer.hear("presence", having(count=1, moods={moods[0]: 1}, unspoken=0))
+    await observer.receive("presence", having(count=1, moods={moods[0]: 1}, unspoken=0))
     for presence in map(json.loads, observer.texts[begun:]):
         total = sum(presence["moods"].values()) + presence["unspoken"]
         expect(that=presence["count"] == total == 1, seen=short_presence(presence))
-    person.say("mood", mood=moods[1])
+    person.send_message("mood", mood=moods[1])
     wanted = {"unspoken": 1} if moods[1] == UNSPOKEN else {"moods": {moods[1]: 1}, "unspoken": 0}
-    await observer.hear("presence", having(count=1, **wanted))
+    await observer.receive("presence", having(count=1, **wanted))
 
 
 @check("own room")
 async def a_mood_can_be_withdrawn(t: HostCheckContext) -> None:
     """The mood ``unspoken`` withdraws the visitor's mood."""
     person = await t.join(mood=t.terms.moods[0])
-    person.say("mood", mood=UNSPOKEN)
+    person.send_message("mood", mood=UNSPOKEN)
     await t.wait_for(count=1, moods={}, unspoken=1)
 
 
@@ -137,9 +139,9 @@ async def the_last_mood_counts(t: HostCheckContext) -> None:
     first = await t.join(visitor, mood=t.terms.moods[0])
     second = await t.join(visitor)
     await t.wait_for(count=1, moods={t.terms.moods[0]: 1})
-    second.say("mood", mood=mood)
+    second.send_message("mood", mood=mood)
     await t.wait_for(count=1, moods={mood: 1})
-    first.say("mood", mood=UNSPOKEN)
+    first.send_message("mood", mood=UNSPOKEN)
     await t.wait_for(count=1, moods={}, unspoken=1)
 
 
@@ -147,10 +149,10 @@ async def the_last_mood_counts(t: HostCheckContext) -> None:
 async def a_mood_needs_a_join(t: HostCheckContext) -> None:
     """A mood from a connection that has not joined is an error, and the connection stays open."""
     for socket in (await t.socket(), await t.observe()):
-        socket.say("mood", mood=t.terms.moods[0])
-        expect_error((await socket.hear("error"))["error"], "not_joined", 409)
-        socket.say("time", sent_ms=1)
-        await socket.hear("time")
+        socket.send_message("mood", mood=t.terms.moods[0])
+        expect_error((await socket.receive("error"))["error"], "not_joined", 409)
+        socket.send_message("time", sent_ms=1)
+        await socket.receive("time")
     await t.wait_for(count=0)
 
 
@@ -172,7 +174,7 @@ async def a_ping_is_answered_by_a_pong(t: HostCheckContext) -> None:
         for ping in (PING.decode(), *NEAR_PINGS):
             received = len(connection.texts)
             connection.send_text(ping)
-            await connection.hear("pong")
+            await connection.receive("pong")
             pongs = [text for text in connection.texts[received:] if read_object(text)["type"] == "pong"]
             expect(that=pongs == [PONG.decode()], seen=f"{ping!r} was answered by {pongs}")
     await t.wait_for(count=1)
@@ -184,8 +186,8 @@ async def a_time_request_is_answered(t: HostCheckContext) -> None:
     socket = await t.socket()
     for sent_ms in (12.5, 0, -3, 1_767_225_600_123, 1e-7):
         now_ms = (await t.get("/config")).json()["now_ms"]
-        socket.say("time", sent_ms=sent_ms)
-        answer = await socket.hear("time")
+        socket.send_message("time", sent_ms=sent_ms)
+        answer = await socket.receive("time")
         expect(that=answer.keys() == {"type", "sent_ms", "now_ms"}, seen=answer)
         expect(that=answer["sent_ms"] == sent_ms, seen=f"sent {sent_ms!r}, came back {answer['sent_ms']!r}")
         late_ms = answer["now_ms"] - now_ms
@@ -193,8 +195,8 @@ async def a_time_request_is_answered(t: HostCheckContext) -> None:
             that=type(answer["now_ms"]) is int and abs(late_ms) < 1_000 * PATIENCE_S, seen=f"{late_ms} ms off"
         )
     for wrong in ("soon", True, 2**54):
-        socket.say("time", sent_ms=wrong)
-        expect_error((await socket.hear("error"))["error"], "bad_sent_ms", 400)
+        socket.send_message("time", sent_ms=wrong)
+        expect_error((await socket.receive("error"))["error"], "bad_sent_ms", 400)
 
 
 @check("own room")
@@ -213,14 +215,14 @@ async def an_invalid_message_is_an_error(t: HostCheckContext) -> None:
     person = await t.socket()
     for text, code in bad:
         person.send_text(text)
-        answer = await person.hear("error")
+        answer = await person.receive("error")
         expect(that=answer.keys() == {"type", "error"}, seen=answer)
         expect_error(answer["error"], code, 400)
     await t.wait_for(count=0)
-    person.say("join", visitor=new_visitor(), mood=t.terms.moods[0])
-    await person.hear("presence", having(count=1))
-    person.say("mood", mood="no such mood")
-    expect_error((await person.hear("error"))["error"], "unknown_mood", 400)
+    person.send_message("join", visitor=new_visitor(), mood=t.terms.moods[0])
+    await person.receive("presence", having(count=1))
+    person.send_message("mood", mood="no such mood")
+    expect_error((await person.receive("error"))["error"], "unknown_mood", 400)
     await t.wait_for(count=1, moods={t.terms.moods[0]: 1})
 
 
@@ -230,14 +232,14 @@ async def broadcasts_are_rate_limited(t: HostCheckContext) -> None:
     moods = (*t.terms.moods, UNSPOKEN)
     observer = await t.observe()
     person = await t.join(mood=moods[0])
-    await observer.hear("presence", having(count=1))
+    await observer.receive("presence", having(count=1))
     await t.settle()
     begun, begun_at_s = len(observer.texts), time.monotonic()
     for index in range(40):
-        person.say("mood", mood=moods[1:][index % (len(moods) - 1)])
-    person.say("mood", mood=moods[0])
+        person.send_message("mood", mood=moods[1:][index % (len(moods) - 1)])
+    person.send_message("mood", mood=moods[0])
     await t.settle()
-    await observer.hear("presence", having(moods={moods[0]: 1}))
+    await observer.receive("presence", having(moods={moods[0]: 1}))
     received = len(observer.texts) - begun
     passed_ms = max(2 * t.terms.push_ms, 1_000 * (time.monotonic() - begun_at_s))
     bound = passed_ms / t.terms.push_ms + 2
@@ -254,13 +256,13 @@ async def a_leave_message_takes_effect_at_once(t: HostCheckContext) -> None:
     """A leave is answered by close 1000, and the visitor is not counted any more at once."""
     observer = await t.observe()
     person = await t.join()
-    await observer.hear("presence", having(count=1))
-    person.say("leave")
+    await observer.receive("presence", having(count=1))
+    person.send_message("leave")
     end = await person.ended()
     expect(that=end.code == NORMAL_CLOSURE, seen=f"closed with {end}")
     presence = await t.presence()
     expect(that=matches(presence, {"count": 0, "high": 0}), seen=short_presence(presence))
-    await observer.hear("presence", having(count=0, high=0))
+    await observer.receive("presence", having(count=0, high=0))
 
 
 @check("own room")
@@ -284,7 +286,7 @@ async def a_disconnected_visitor_is_suspect(t: HostCheckContext) -> None:
     await t.join(mood=t.terms.moods[0])
     lost = await t.join(mood=t.terms.moods[0])
     lost.cut()
-    await observer.hear("presence", having(count=2, low=1, high=2, moods={t.terms.moods[0]: 2}))
+    await observer.receive("presence", having(count=2, low=1, high=2, moods={t.terms.moods[0]: 2}))
 
 
 @check("own room")
@@ -305,12 +307,12 @@ async def a_visitor_who_does_not_rejoin_expires(t: HostCheckContext) -> None:
     """A suspect visitor expires after ``grace_ms``, and not before."""
     observer = await t.observe()
     (await t.join()).cut()
-    await observer.hear("presence", having(count=1, low=0, high=1))
+    await observer.receive("presence", having(count=1, low=0, high=1))
     await t.advance(t.terms.grace_ms // 2)
     presence = await t.presence()
     expect(that=presence["count"] == 1, seen=f"{short_presence(presence)} after half of the grace")
     await t.advance(t.terms.grace_ms - t.terms.grace_ms // 2)
-    await observer.hear("presence", having(count=0, low=0, high=0))
+    await observer.receive("presence", having(count=0, low=0, high=0))
     await t.wait_for(count=0)
 
 
@@ -328,8 +330,8 @@ async def a_dead_connection_is_closed(t: HostCheckContext) -> None:
     """A connection from which no frame arrives, not even a control pong, is closed after ``lease_ms``, and its visitor expires."""
     person = await t.socket()
     person.answers_pings = False
-    person.say("join", visitor=new_visitor())
-    await person.hear("presence", having(count=1))
+    person.send_message("join", visitor=new_visitor())
+    await person.receive("presence", having(count=1))
     await t.pass_time(t.terms.lease_ms)
     await person.ended()
     await t.pass_time(t.terms.grace_ms)
@@ -343,7 +345,7 @@ async def a_dead_connection_is_closed(t: HostCheckContext) -> None:
 async def a_connection_without_a_join_is_closed(t: HostCheckContext) -> None:
     """A connection without join or observe in time is closed with 4001, even if it sent other messages."""
     idle, active = await t.socket(), await t.socket()
-    active.say("time")
+    active.send_message("time")
     await t.advance(t.terms.join_ms)
     for socket in (idle, active):
         end = await socket.ended()
@@ -382,7 +384,7 @@ async def a_long_message_is_refused(t: HostCheckContext) -> None:
     """A message over the maximum size is closed with 1009, and one of exactly that size is not."""
     person = await t.join()
     person.send_text('{"type": "time", "sent_ms": 1}'.ljust(t.terms.message_bytes_max))
-    await person.hear("time")
+    await person.receive("time")
     person.send_text('{"type": "time", "sent_ms": 1}'.ljust(t.terms.message_bytes_max + 1))
     end = await person.ended()
     expect(that=end.code == TOO_BIG, seen=f"closed with {end}")
@@ -404,10 +406,10 @@ async def too_many_sockets_are_refused(t: HostCheckContext) -> None:
     visitor = new_visitor()
     for _ in range(SOCKETS_MAX):
         socket = await t.socket()
-        socket.say("join", visitor=visitor)
-        socket.say("time", sent_ms=1)
+        socket.send_message("join", visitor=visitor)
+        socket.send_message("time", sent_ms=1)
         try:
-            await socket.hear("time")
+            await socket.receive("time")
         except AssertionError:
             end = await socket.ended()
             expect(that=end.code == TOO_MANY_SOCKETS, seen=f"closed with {end}")

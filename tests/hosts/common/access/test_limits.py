@@ -77,7 +77,7 @@ def test_full_server_says_so_and_goes_on(small_server: tuple[str, int]) -> None:
     socket or by event stream, while those inside, polls and the page go on; and who leaves makes room.
     """
     said, port = small_server
-    assert f"{HOLDS} people on sockets ({HARD} open files)" in said
+    assert f"{HOLDS} connections ({HARD} open files)" in said
     with ExitStack() as stack:
         inside = [stack.enter_context(join(port, visitor=f"visitor-{index:08}")) for index in range(HOLDS)]
         for _ in range(3):
@@ -92,8 +92,8 @@ def test_full_server_says_so_and_goes_on(small_server: tuple[str, int]) -> None:
         with RawSocket(port) as client:
             assert json.loads(client.request("GET", "/v1/rooms/lobby").body)["count"] == HOLDS
             assert client.request("GET", "/").status == 200
-        inside[0].say("mood", mood="release")
-        inside[-1].hear("presence", lambda presence: bool(presence["moods"]["release"] == 1))
-        inside[0].say("leave")
+        inside[0].send_message("mood", mood="release")
+        inside[-1].receive("presence", lambda presence: bool(presence["moods"]["release"] == 1))
+        inside[0].send_message("leave")
         inside[0].read_close(answer=True)
         stack.enter_context(join(port, visitor="visitor-newcomer"))

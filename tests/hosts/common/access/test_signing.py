@@ -186,19 +186,19 @@ async def test_sockets_must_be_signed(serve: Serve) -> None:
     """
     server = serve("--push-ms", "20", env={"BREATHING_ROOM_SIGNING_KEY": KEY})
     watcher = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
-    watcher.say("observe")
-    assert (await watcher.hear("presence"))["count"] == 0
+    watcher.send_message("observe")
+    assert (await watcher.receive("presence"))["count"] == 0
     person = await WireSocket.open(server.url, "/v1/rooms/lobby/socket")
     for wrong in ("visitor-0123456789", sign_visitor(KEY, "garden")):
-        person.say("join", visitor=wrong)
-        error = (await person.hear("error"))["error"]
+        person.send_message("join", visitor=wrong)
+        error = (await person.receive("error"))["error"]
         assert (error["code"], error["status"]) == ("unsigned_visitor", 403)
-    person.say("join", visitor=sign_visitor(KEY, "lobby"))
-    await watcher.hear("presence", lambda presence: bool(presence["count"] == 1))
+    person.send_message("join", visitor=sign_visitor(KEY, "lobby"))
+    await watcher.receive("presence", lambda presence: bool(presence["count"] == 1))
     stranger = await WireSocket.open(server.url, "/api/room?sessionId=s1")
-    assert (await stranger.hear("error"))["error"]["code"] == "unsigned_visitor"
+    assert (await stranger.receive("error"))["error"]["code"] == "unsigned_visitor"
     other = await WireSocket.open(server.url, f"/api/room?sessionId={sign_visitor(KEY, 'lobby')}")
-    await watcher.hear("presence", lambda presence: bool(presence["count"] == 2))
+    await watcher.receive("presence", lambda presence: bool(presence["count"] == 2))
     for socket in (watcher, person, stranger, other):
         socket.cut()
 
@@ -209,10 +209,10 @@ async def test_mounted_sockets_must_be_signed() -> None:
     """
     async with host_inside(signing_key=KEY) as host, listening(create_app(host)) as url:
         person = await WireSocket.open(url, "/v1/rooms/lobby/socket")
-        person.say("join", visitor="visitor-0123456789")
-        assert (await person.hear("error"))["error"]["code"] == "unsigned_visitor"
-        person.say("join", visitor=sign_visitor(KEY, "lobby"))
-        assert (await person.hear("presence"))["count"] == 1
+        person.send_message("join", visitor="visitor-0123456789")
+        assert (await person.receive("error"))["error"]["code"] == "unsigned_visitor"
+        person.send_message("join", visitor=sign_visitor(KEY, "lobby"))
+        assert (await person.receive("presence"))["count"] == 1
         person.cut()
 
 

@@ -178,7 +178,7 @@ async def test_config_is_cached() -> None:
 async def open_room(url: str, session_id: str, mood: str = "release") -> WireSocket:
     """Open a socket as that app does; the first presence has been read."""
     socket = await WireSocket.open(url, f"/api/room?sessionId={quote(session_id, safe='')}&mood={mood}")
-    await socket.hear("presence")
+    await socket.receive("presence")
     return socket
 
 
@@ -191,17 +191,17 @@ async def test_a_room_serves_document_clients(serve: Serve) -> None:
     ann = await open_room(server.url, "ann 1/é&=+", "joy")
     tab = await open_room(server.url, "ann 1/é&=+", "release")
     bob = await open_room(server.url, "bob")
-    said = await ann.hear("presence", lambda message: bool(message["count"] == 2))
+    said = await ann.receive("presence", lambda message: bool(message["count"] == 2))
     assert said.keys() == {"type", "count", "moods", "users", "countryCounts", "timestamp"}
-    await bob.hear("presence", lambda message: bool(message["moods"]["release"] == 2))
-    bob.say("mood", mood="joy")
-    await ann.hear("presence", lambda message: bool(message["moods"]["presence"] == 1))
-    bob.say("join", visitor="visitor-0123456789")
-    assert (await bob.hear("error"))["error"]["code"] == "unknown_type"
-    bob.say("ping")
-    assert await bob.hear("pong") == {"type": "pong"}
+    await bob.receive("presence", lambda message: bool(message["moods"]["release"] == 2))
+    bob.send_message("mood", mood="joy")
+    await ann.receive("presence", lambda message: bool(message["moods"]["presence"] == 1))
+    bob.send_message("join", visitor="visitor-0123456789")
+    assert (await bob.receive("error"))["error"]["code"] == "unknown_type"
+    bob.send_message("ping")
+    assert await bob.receive("pong") == {"type": "pong"}
     bob.cut()
-    await ann.hear("presence", lambda message: bool(message["count"] == 1))
+    await ann.receive("presence", lambda message: bool(message["count"] == 1))
     for socket in (ann, tab):
         socket.close_normally(1000)
         await socket.ended()
@@ -226,7 +226,7 @@ async def test_too_many_sockets_of_a_session_are_closed(serve: Serve) -> None:
     server = serve("--connections-per-visitor-max", "2")
     first = [await open_room(server.url, "ann") for _ in range(2)]
     third = await WireSocket.open(server.url, "/api/room?sessionId=ann")
-    assert (await third.hear("error"))["error"]["code"] == "too_many_sockets"
+    assert (await third.receive("error"))["error"]["code"] == "too_many_sockets"
     assert (await third.ended()).code == 4501
     await asyncio.sleep(0)
     assert all(socket.is_open for socket in first)
