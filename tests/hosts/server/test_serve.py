@@ -40,9 +40,7 @@ def test_start_says_where_and_how_many(server: ServerProcess) -> None:
     server.stop()
     where, how_many = server.lines
     assert where == f"Breathing Room listens on {server.url}"
-    assert re.fullmatch(
-        r"It can hold [\d,]+ connections \([\d,]+ open files\)\. Ctrl-C stops it\.", how_many
-    )
+    assert re.fullmatch(r"It can hold [\d,]+ connections \([\d,]+ open files\)\. Ctrl-C stops it\.", how_many)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
