@@ -268,10 +268,10 @@ BROWSER = """
         });
         stops.push(Boolean((await ended).stop));
       }
-      const {ask} = await import(new URL('http.js', given[2]).href);
+      const {request} = await import(new URL('http.js', given[2]).href);
       for (const [status, body] of answers) {
         globalThis.fetch = async () => new Response(body, {status});
-        stops.push(await ask('http://x/').then(() => null, ({stop}) => stop));
+        stops.push(await request('http://x/').then(() => null, ({stop}) => stop));
       }
       return stops;
     })()

@@ -1,4 +1,4 @@
-"""A real Chromium, and people who speak the protocol beside it."""
+"""A real Chromium, and connections that speak the protocol beside it."""
 
 import json
 import secrets
@@ -74,7 +74,7 @@ async def open_page(
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def peer(server: ServerProcess, room_name: str) -> AsyncIterator[BringPeer]:
-    """Bring somebody into the room: ``peer(mood="release")``, or ``peer(observe=True)``."""
+    """Connect a visitor to the room: ``peer(mood="release")``, or ``peer(observe=True)``."""
     asked = server
     async with AsyncExitStack() as stack:
 

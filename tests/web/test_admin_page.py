@@ -78,8 +78,8 @@ async def test_it_stays_fresh_and_leaves_the_reader_alone(browser: Browser, watc
     assert await page.evaluate("document.activeElement.parentElement.id") == "day-table"
 
 
-async def test_a_server_that_is_gone_is_told_of(browser: Browser, watched: ServerProcess) -> None:
-    """When the server does not answer the page says so, and keeps what it knew."""
+async def test_a_server_that_does_not_answer_is_reported(browser: Browser, watched: ServerProcess) -> None:
+    """When the server does not answer the page says so, and keeps its last figures."""
     page = await sign_in(browser, watched)
     watched.kill()
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

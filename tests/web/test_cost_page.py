@@ -39,7 +39,7 @@ async def test_sliders_move_by_keyboard_and_the_bill_follows(costs: CostPage, br
     await page.locator("#people").focus()
     for _ in range(16):
         await page.keyboard.press("ArrowRight")
-    await expect(page.locator("#people-said")).to_have_text("1,000,000")
+    await expect(page.locator("#people-value")).to_have_text("1,000,000")
     assert await page.locator("#people").get_attribute("aria-valuetext") == "1,000,000"
     naive = page.locator("details[data-strategy=naive] .total")
     await expect(naive).to_contain_text("$696,391")

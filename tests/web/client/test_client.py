@@ -1,4 +1,4 @@
-"""The browser module: how it connects, comes back, falls back and stays away."""
+"""The browser client: how it connects, reconnects, falls back to polling and stops."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ PRESENCE = {
 }
 
 
-# --- where sockets do not pass ---
+# --- where sockets do not open ---
 
 
 async def test_without_sockets(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
@@ -86,7 +86,7 @@ async def test_behind_an_nginx_that_knows_no_sockets(
     server: ServerProcess, open_page: OpenPage, peer: BringPeer, tmp_path: Path
 ) -> None:
     """
-    Through a real nginx that passes no upgrade on, two people are two, and a page that goes is gone at once.
+    Through a real nginx that passes no upgrade on, two people are two, and a page that closes is gone at once.
     """
     observer = await peer(observe=True)
     with start_nginx(tmp_path, server.port, sockets=False) as nginx:
@@ -121,7 +121,7 @@ async def test_a_slow_network(open_page: OpenPage, peer: BringPeer) -> None:
 
 async def test_back_to_sockets(proxy: Proxy, open_page: OpenPage) -> None:
     """
-    Once the connection has to be made anew, a socket is tried again.
+    When the connection has to be opened again, a socket is tried.
     """
     proxy.refused = (b"upgrade: websocket",)
     page = await open_page(proxy.url)
@@ -132,12 +132,12 @@ async def test_back_to_sockets(proxy: Proxy, open_page: OpenPage) -> None:
     await until_room(page, "room.transport === 'socket'", within_s=40)  # the backoff may have grown
 
 
-# --- when the line dies ---
+# --- when the connection dies ---
 
 
-async def test_a_line_that_fell_silent(proxy: Proxy, open_page: OpenPage) -> None:
+async def test_a_dead_connection(proxy: Proxy, open_page: OpenPage) -> None:
     """
-    A connection over which nothing comes although we beat is given up, and another one made; the number stays.
+    A connection over which no answer to a ping comes is closed, and another one opened; the number stays.
     """
     page = await open_page(proxy.url)
     await until_room(page, "room.transport === 'socket'")
@@ -194,27 +194,27 @@ async def test_offline_for_a_minute(
 
 
 class Room:
-    """A room made up inside the browser, to see what the client makes of a server's words."""
+    """A room that is simulated inside the browser, for messages that a real server does not send on demand."""
 
     def __init__(self) -> None:
         self.joined_at_s: list[float] = []
         self.sockets: list[WebSocketRoute] = []
-        self.said: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.refusal: dict[str, Any] | None = None
 
-    async def furnish(self, page: Page) -> None:
+    async def install(self, page: Page) -> None:
         async def config(route: Route) -> None:
             await route.fulfill(json=CONFIG)
 
         await page.route("**/config", config)
-        await page.route_web_socket("**/socket", self.meet)
+        await page.route_web_socket("**/socket", self.accept)
 
-    def meet(self, socket: WebSocketRoute) -> None:
+    def accept(self, socket: WebSocketRoute) -> None:
         self.sockets.append(socket)
 
         def on_message(text: str | bytes) -> None:
             message = json.loads(text)
-            self.said.append(message)
+            self.received.append(message)
             if message["type"] == "join":
                 self.joined_at_s.append(time.monotonic())
                 refused = self.refusal and self.refusal["to"] == message.get("mood")
@@ -234,7 +234,7 @@ async def made_up(browser: Browser, server: ServerProcess) -> AsyncIterator[tupl
     """A page in a made-up room, joined."""
     made_up = Room()
     page = await browser.new_page()
-    await made_up.furnish(page)
+    await made_up.install(page)
     await page.add_init_script("window.errors = []")
     await page.goto(server.url)
     await room(page, "room.addEventListener('error', ({detail}) => window.errors.push(detail))")
@@ -253,11 +253,11 @@ async def made_up(browser: Browser, server: ServerProcess) -> AsyncIterator[tupl
         (1011, "", 0, 1.8),
     ],
 )
-async def test_it_comes_back(
+async def test_it_reconnects(
     made_up: tuple[Room, Page], code: int, reason: str, least_s: float, most_s: float
 ) -> None:
     """
-    It comes back when the server said, or after a random time of at most a second.
+    It reconnects after the wait of the server, or after a random time of at most a second.
     """
     here, page = made_up
     closed_at_s = time.monotonic()
@@ -268,9 +268,9 @@ async def test_it_comes_back(
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1003, 1007, 1009, 4500, 4501, 4999])
-async def test_it_stays_away(made_up: tuple[Room, Page], code: int) -> None:
+async def test_it_stops(made_up: tuple[Room, Page], code: int) -> None:
     """
-    Sent away for good it does not come back; it says why, and the number becomes the last known.
+    After a final close code it does not reconnect; an error event says why, and the number becomes stale.
     """
     here, page = made_up
     await page.clock.install()
@@ -286,10 +286,10 @@ async def test_a_crowd_comes_back_spread_out(
     made_up: tuple[Room, Page], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    200 clients that are each told their moment come back then, not before, and so are spread as the server wished.
+    200 clients that each get a wait of their own reconnect after it, not before, and so are spread as the server wanted.
     """
     here, page = made_up
-    crowd, step_ms, rate_propagation_ms = 200, 250, 4_000
+    crowd, step_ms, spread_ms = 200, 250, 4_000
     rng = Random(7)
     await page.clock.install()
     await page.evaluate(
@@ -302,23 +302,26 @@ async def test_a_crowd_comes_back_spread_out(
     await here.joins(crowd + 1, within_s=30)
     # Some time ahead: until the order arrives the clock goes on, and it never goes back.
     await page.clock.pause_at(await page.evaluate("Date.now() + 5_000") / 1_000)
-    told_ms = [rng.randrange(rate_propagation_ms) for _ in range(crowd)]
-    for socket, retry_ms in zip(here.sockets[1:], told_ms, strict=True):
+    waits_ms = [rng.randrange(spread_ms) for _ in range(crowd)]
+    for socket, retry_ms in zip(here.sockets[1:], waits_ms, strict=True):
         await socket.close(code=1012, reason=json.dumps({"retry_ms": retry_ms}))
     await until(lambda: page.evaluate("crowd.every(({transport}) => transport === null)"))
 
-    # The page's own room may come back too: while the clock leaps no beat of it is answered.
+    # The page's own room may reconnect too: while the clock leaps no ping of it is answered.
     def came() -> int:
-        return sum(said["type"] == "join" and said["visitor"].startswith("visitor-") for said in here.said)
+        return sum(
+            message["type"] == "join" and message["visitor"].startswith("visitor-")
+            for message in here.received
+        )
 
     async def back_are(count: int) -> None:
         await until(lambda: came() >= count)
 
     joined = came()
     back: list[int] = []
-    for at_ms in range(step_ms, rate_propagation_ms + 1, step_ms):
+    for at_ms in range(step_ms, spread_ms + 1, step_ms):
         await page.clock.run_for(step_ms)
-        due = sum(retry_ms <= at_ms for retry_ms in told_ms)
+        due = sum(retry_ms <= at_ms for retry_ms in waits_ms)
         await back_are(joined + due)
         assert came() == joined + due
         back.append(due - sum(back))
@@ -327,22 +330,22 @@ async def test_a_crowd_comes_back_spread_out(
     assert sum(back) == crowd
 
 
-# A crowd in one page; keeps how long each of them was told to stay away, and how long each did.
+# Many clients in one page; records the wait that each was given, and how long each was away.
 CROWD = """([url, room, size]) => {
-  window.told = [];
+  window.waits = [];
   window.away = [];
   window.WebSocket = class extends WebSocket {
     constructor(address) {
       super(address);
-      this.addEventListener('close', ({reason}) => told.push(JSON.parse(reason).retry_ms));
+      this.addEventListener('close', ({reason}) => waits.push(JSON.parse(reason).retry_ms));
     }
   };
   return import(`${url}/client.js`).then(({join}) => {
     window.crowd = [...Array(size).keys()].map((index) => join(url, {room, visitor: `visitor-${index}-of-a-crowd`}));
-    for (const somebody of crowd) {
+    for (const room of crowd) {
       let lostAtMs = null;
-      somebody.addEventListener('state', () => {
-        if (!somebody.transport) lostAtMs = performance.now();
+      room.addEventListener('state', () => {
+        if (!room.transport) lostAtMs = performance.now();
         else if (lostAtMs !== null) away.push(performance.now() - lostAtMs);
       });
     }
@@ -359,11 +362,11 @@ async def test_a_crowd_comes_back_from_a_real_server(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """
-    When a server stops and another takes its place, 200 clients come back spread over the time that it named, none before its
-    moment, and all are counted.
+    When a server stops and another takes its place, 200 clients reconnect spread over the time that it gave, none before its
+    wait is over, and all are counted.
     """
-    crowd, rate_propagation_ms, step_ms = 200, 4_000, 500
-    before = serve("--reconnect-spread-ms", str(rate_propagation_ms))
+    crowd, reconnect_spread_ms, step_ms = 200, 4_000, 500
+    before = serve("--reconnect-spread-ms", str(reconnect_spread_ms))
     after = serve(data=tmp_path / "after.db")
     proxy.port = before.port
     page = await browser.new_page()
@@ -375,17 +378,19 @@ async def test_a_crowd_comes_back_from_a_real_server(
     proxy.port = after.port
     before.stop()
     await until(lambda: page.evaluate("away.length === crowd.length"), within_s=60)
-    told, away = sorted(await page.evaluate("told")), sorted(await page.evaluate("away"))
+    waits, away = sorted(await page.evaluate("waits")), sorted(await page.evaluate("away"))
     back = Counter(int(ms // step_ms) for ms in away)
     with capsys.disabled():
         print(  # noqa: T201 - the figures are what people ask for
-            f"\nclients back in each half second of {rate_propagation_ms / 1_000:g} s:",
+            f"\nclients back in each half second of {reconnect_spread_ms / 1_000:g} s:",
             *(back[step] for step in range(max(back) + 1)),
         )
-    assert len(told) == crowd
-    assert told[0] < rate_propagation_ms / 10 < 9 * rate_propagation_ms / 10 < told[-1] <= rate_propagation_ms
+    assert len(waits) == crowd
+    assert (
+        waits[0] < reconnect_spread_ms / 10 < 9 * reconnect_spread_ms / 10 < waits[-1] <= reconnect_spread_ms
+    )
     # A timer may be a millisecond early by another clock.
-    assert all(ms >= retry_ms - 2 for retry_ms, ms in zip(told, away, strict=True))
+    assert all(ms >= retry_ms - 2 for retry_ms, ms in zip(waits, away, strict=True))
     await until(
         lambda: page.evaluate("crowd.every(({presence}) => presence.count === crowd.length)"), within_s=60
     )
@@ -414,9 +419,9 @@ async def test_backoff_grows_and_is_random(made_up: tuple[Room, Page]) -> None:
     assert min(waits[6:]) < 15_000
 
 
-async def test_a_join_that_is_refused(made_up: tuple[Room, Page]) -> None:
+async def test_a_join_that_is_rejected(made_up: tuple[Room, Page]) -> None:
     """
-    A join that the server does not understand is not said again and again; it is an error event.
+    A join that the server rejects is not repeated; it is an error event.
     """
     here, page = made_up
     here.refusal = {"to": None, "code": "bad_visitor", "message": "no"}
@@ -429,16 +434,16 @@ async def test_a_join_that_is_refused(made_up: tuple[Room, Page]) -> None:
     await source(page, "the server asked this page not to come back")
 
 
-async def test_a_mood_that_the_room_gave_up(made_up: tuple[Room, Page]) -> None:
+async def test_a_mood_that_the_room_no_longer_has(made_up: tuple[Room, Page]) -> None:
     """
-    When the room no longer has our mood, we come back without it.
+    After `unknown_mood` the client joins again without it.
     """
     here, page = made_up
     await room(page, "room.setMood('release')")
     here.refusal = {"to": "release", "code": "unknown_mood", "message": "no"}
     await here.sockets[-1].close(code=1012, reason='{"retry_ms": 10}')
     await here.joins(3)
-    joins = [message for message in here.said if message["type"] == "join"]
+    joins = [message for message in here.received if message["type"] == "join"]
     assert [join.get("mood") for join in joins] == [None, "release", None]
     await until_room(page, "room.state === 'live' && room.mood === null")
 
@@ -477,9 +482,9 @@ async def test_states_and_events(made_up: tuple[Room, Page]) -> None:
     ]
 
 
-async def test_nonsense_from_a_server(made_up: tuple[Room, Page]) -> None:
+async def test_malformed_messages_of_a_server(made_up: tuple[Room, Page]) -> None:
     """
-    What is no message of ours is ignored, and throws nothing into the page.
+    They are ignored, and throw nothing into the page.
     """
     here, page = made_up
     thrown: list[str] = []
@@ -491,24 +496,24 @@ async def test_nonsense_from_a_server(made_up: tuple[Room, Page]) -> None:
     assert thrown == []
 
 
-async def test_what_cannot_be_is_an_error_event(made_up: tuple[Room, Page]) -> None:
+async def test_invalid_arguments_are_error_events(made_up: tuple[Room, Page]) -> None:
     """
-    A mood that the room does not have, or an address that is none, is an error event and nothing else.
+    A mood that the room does not have, or an invalid URL, is an error event and nothing else.
     """
     here, page = made_up
     await room(page, "room.setMood('envy')")
     assert (await page.evaluate("errors"))[0]["code"] == "unknown_mood"
-    assert [message["type"] for message in here.said if message["type"] == "mood"] == []
-    told = await page.evaluate("""import('/client.js').then(({join}) => new Promise((resolve) => {
+    assert [message["type"] for message in here.received if message["type"] == "mood"] == []
+    answer = await page.evaluate("""import('/client.js').then(({join}) => new Promise((resolve) => {
         const room = join('http://');
         room.addEventListener('error', ({detail}) => resolve([detail.code, room.state, room.leave()]));
     }))""")
-    assert told == ["bad_url", "unknown", None]
+    assert answer == ["bad_url", "unknown", None]
 
 
 async def test_leaving(made_up: tuple[Room, Page]) -> None:
     """
-    Whoever leaves has left: the socket is closed with 1000, and no event of the page brings it back.
+    `leave` is final: the socket is closed with 1000, and no event of the page opens another.
     """
     here, page = made_up
     closed: list[int | None] = []
@@ -575,7 +580,7 @@ async def test_an_observer_is_not_counted(
     server: ServerProcess, room_name: str, browser: Browser, shop: str, peer: BringPeer
 ) -> None:
     """
-    A page that observes sees the room, is nobody in it, and keeps nothing in the browser.
+    A page that observes gets the presence, is not counted, and stores nothing in the browser.
     """
     await peer()
     page = await browser.new_page()
@@ -587,7 +592,7 @@ async def test_an_observer_is_not_counted(
 
 async def test_a_visit_ends(server: ServerProcess, browser: Browser, open_page: OpenPage) -> None:
     """
-    The id that tabs and reloads share is thrown away once nobody used it for half an hour.
+    The id that tabs and reloads share is discarded once no tab used it for half an hour.
     """
     context = await browser.new_context()
     visitor = "JSON.parse(Object.values({...localStorage})[0]).visitor"

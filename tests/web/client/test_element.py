@@ -1,4 +1,4 @@
-"""The element: one line of a page that says how many people are here, and when it says nothing."""
+"""The element: one line of a page that says how many people are here, and when it is empty."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ Show = Callable[[str], Awaitable[tuple[Page, list[str]]]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def show(browser: Browser) -> AsyncIterator[Show]:
-    """Show a page of somebody else, with this in its body; and collect what it throws."""
+    """Show a page of another site, with this in its body; and collect what it throws."""
     html = ""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -121,7 +121,7 @@ async def test_what_it_says(
     server: ServerProcess, browser: Browser, attributes: str, count: int | None, label: str, text: str | None
 ) -> None:
     """
-    The template is filled in; few are not spoken of and many are `500+`; and nothing is said of what nobody knows.
+    The template is filled in; below `hide-below` and without a count the element is hidden; above `cap-above` it has `500+`.
     """
     page = await browser.new_page()
 
@@ -154,7 +154,7 @@ async def test_what_it_says(
 
 async def test_another_room(server: ServerProcess, room_name: str, show: Show, peer: BringPeer) -> None:
     """
-    Told another room, it leaves the one and is in the other; told another template, it says so at once.
+    With another `room` it leaves the one and joins the other; another `label` is shown at once.
     """
     observer = await peer(observe=True)
     page, thrown = await show(

@@ -1,4 +1,4 @@
-"""What the browser client knows of a room and how fresh that is, in Node, by a clock that a test plays."""
+"""The latest presence of the browser client and its freshness, in Node, by a clock that a test plays."""
 
 from typing import Any
 
@@ -22,19 +22,19 @@ def run(steps: str, *given: Any) -> Any:
     return node("freshness.js", f"await (async () => {{ {TIME} {STAGE} {steps} }})()", *given)
 
 
-def test_what_was_polled_is_live_until_the_next_poll_and_a_while_beyond() -> None:
+def test_a_polled_presence_is_live_until_after_the_next_poll() -> None:
     """A polled presence becomes stale by itself, `poll_ms` and `stale_after_ms` after it came, and stays; its age is known."""
     assert run("""
-        freshness.hear(presence(), 'polling'); pass(1499); const before = freshness.ageMs; pass(1);
+        freshness.receive(presence(), 'polling'); pass(1499); const before = freshness.ageMs; pass(1);
         return [log, before, freshness.presence.count, 'type' in freshness.presence];
     """) == [[[10_000, "live", "polling"], [10_000, 7], [11_500, "stale", "polling"]], 1_499, 7, False]
 
 
-def test_what_is_pushed_is_live_while_it_is_connected() -> None:
+def test_a_pushed_presence_is_live_while_it_is_connected() -> None:
     """A pushed presence has no age; when the connection is lost it is live for `stale_after_ms` since it came."""
     assert run("""
-        freshness.hear(presence(), 'socket'); pass(60000); const age = freshness.ageMs;
-        freshness.hear(presence(), 'socket'); pass(600); freshness.lose(); pass(399); const left = freshness.state; pass(1);
+        freshness.receive(presence(), 'socket'); pass(60000); const age = freshness.ageMs;
+        freshness.receive(presence(), 'socket'); pass(600); freshness.disconnect(); pass(399); const left = freshness.state; pass(1);
         return [age, left, freshness.state, timers.size];
     """) == [0, "live", "stale", 0]
 
@@ -44,42 +44,42 @@ def test_what_is_pushed_is_live_while_it_is_connected() -> None:
     [("counted", "live"), ("sampled", "live"), ("stale", "stale"), ("estimated", "estimated"), ("unknown", "unknown")],
 )  # fmt: skip
 def test_the_state_follows_from_the_method(method: str, state: str) -> None:
-    """What the server itself does not vouch for is not live, and what it does not know stays unknown."""
+    """A presence that the server marks as stale or estimated is not live, and an unknown one is unknown."""
     assert (
-        run("freshness.hear(presence({method: given[0]}), 'socket'); return freshness.state;", method)
+        run("freshness.receive(presence({method: given[0]}), 'socket'); return freshness.state;", method)
         == state
     )
 
 
-def test_an_older_copy_is_no_news() -> None:
-    """A polled presence of before is passed over while a later one is live, taken after that, and pushed ones always are."""
+def test_an_older_copy_is_ignored() -> None:
+    """An older polled presence is ignored while a later one is live, and taken after that; pushed ones are always taken."""
     assert run("""
-        const hear = (count, as_of_ms, transport) => { freshness.hear(presence({count, as_of_ms}), transport); return freshness.presence.count; };
-        const first = [hear(1, 50, 'polling'), hear(2, 40, 'polling')]; pass(1500);
-        return [...first, freshness.state, hear(3, 40, 'polling'), hear(4, 30, 'socket')];
+        const receive = (count, as_of_ms, transport) => { freshness.receive(presence({count, as_of_ms}), transport); return freshness.presence.count; };
+        const first = [receive(1, 50, 'polling'), receive(2, 40, 'polling')]; pass(1500);
+        return [...first, freshness.state, receive(3, 40, 'polling'), receive(4, 30, 'socket')];
     """) == [1, 1, "stale", 3, 4]
 
 
 def test_a_copy_does_not_become_younger_by_being_read() -> None:
-    """A static copy that is not written any more becomes stale although it is read on."""
+    """A static copy that is not updated any more becomes stale although it is read on."""
     assert (
         run("""
-        for (let poll = 0; poll < 4; poll++) { freshness.hear(presence(), 'polling'); pass(500); }
+        for (let poll = 0; poll < 4; poll++) { freshness.receive(presence(), 'polling'); pass(500); }
         return freshness.state;
     """)
         == "stale"
     )
 
 
-def test_between_polls_the_count_walks_and_pushed_ones_jump() -> None:
-    """The count to show takes until the next poll; over a socket it is there at once."""
+def test_a_polled_count_is_interpolated_and_a_pushed_one_is_not() -> None:
+    """The displayed count takes until the next poll; over a socket it is the count at once."""
     assert run("""
-        const walk = [];
-        freshness.hear(presence({count: 10, low: 0, high: 100}), 'polling');
-        freshness.hear(presence({count: 20, low: 0, high: 100, as_of_ms: 2}), 'polling');
-        for (let step = 0; step < 3; step++) { walk.push(freshness.shown); pass(250); }
-        freshness.hear(presence({count: 90, low: 0, high: 100, as_of_ms: 3}), 'socket');
-        return [...walk, freshness.shown];
+        const counts = [];
+        freshness.receive(presence({count: 10, low: 0, high: 100}), 'polling');
+        freshness.receive(presence({count: 20, low: 0, high: 100, as_of_ms: 2}), 'polling');
+        for (let step = 0; step < 3; step++) { counts.push(freshness.displayedCount); pass(250); }
+        freshness.receive(presence({count: 90, low: 0, high: 100, as_of_ms: 3}), 'socket');
+        return [...counts, freshness.displayedCount];
     """) == [10, 15, 20, 90]
 
 
@@ -106,15 +106,15 @@ def test_a_clock_that_was_set_is_measured_again() -> None:
     )
 
 
-def test_another_tab_knows_as_much() -> None:
-    """From the news of one, another has the same presence, of the same age, and the same clock; and loses it with it."""
+def test_a_snapshot_brings_another_tab_up_to_date() -> None:
+    """From the snapshot of one, another has the same presence, of the same age, and the same clock; and is disconnected with it."""
     assert run("""
-        freshness.setClock({sentMs: nowMs - 10, nowMs: nowMs + 95}); freshness.hear(presence(), 'polling'); pass(300);
+        freshness.setClock({sentMs: nowMs - 10, nowMs: nowMs + 95}); freshness.receive(presence(), 'polling'); pass(300);
         const other = new it.Freshness(); let clocks = 0; other.on({clock: () => clocks++});
-        other.follow(freshness.news); other.follow(freshness.news);
+        other.applySnapshot(freshness.snapshot); other.applySnapshot(freshness.snapshot);
         const known = [other.presence.count, other.state, other.transport, other.ageMs, other.clockOffsetMs, clocks];
         pass(1200); const later = other.state;
-        freshness.lose(); other.follow(freshness.news);
+        freshness.disconnect(); other.applySnapshot(freshness.snapshot);
         return [known, later, other.transport];
     """) == [[7, "live", "polling", 300, 100, 1], "stale", None]
 
@@ -125,8 +125,8 @@ def test_a_clock_that_is_set_back_makes_nothing_live_for_longer() -> None:
     succeeded any more.
     """
     assert run("""
-        nowMs = 7 * 3600000; freshness.hear(presence(), 'polling'); freshness.lose();
-        const away = [...timers.values()]; timers.clear(); nowMs = 3600000; freshness.settle();
+        nowMs = 7 * 3600000; freshness.receive(presence(), 'polling'); freshness.disconnect();
+        const away = [...timers.values()]; timers.clear(); nowMs = 3600000; freshness.updateState();
         pass(1499); const before = freshness.state; pass(1);
         return [away.length, before, freshness.state];
     """) == [1, "live", "stale"]

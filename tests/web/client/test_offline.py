@@ -1,4 +1,4 @@
-"""A client on its own: from a static file it says who is usually there, as Python would, and never more than that."""
+"""A client without a server: from a static file it says how many are usually there, as Python would, and never more than that."""
 
 import functools
 import http.server
@@ -40,7 +40,7 @@ def history(*, seed: int = 0, merged: bool = False) -> History:
 
 
 def unknown(low: int) -> Presence:
-    """What somebody knows who knows of so many people only."""
+    """A presence of which only the lower end is known."""
     return Presence(
         room="lobby", count=None, low=low, high=None, method="unknown", sample_rate=1.0, moods=dict.fromkeys(MOODS, 0),
         unspoken=low, mood_intervals={}, label="unknown", as_of_ms=0, stale_after_ms=1, poll_ms=1,
@@ -82,18 +82,18 @@ def test_it_says_what_python_says(here: int, *, merged: bool) -> None:
 
 
 class Files(http.server.SimpleHTTPRequestHandler):
-    """A file server, and whoever collects reports."""
+    """A file server that collects reports."""
 
-    told: list[dict[str, Any]]
-    asked: list[str]
+    reports: list[dict[str, Any]]
+    requests: list[str]
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         super().do_GET()
 
     def do_POST(self) -> None:
-        self.asked.append(self.path)
-        self.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.requests.append(self.path)
+        self.reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(204)
         self.end_headers()
 
@@ -102,14 +102,14 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[str, Path, type[Files]]]:
-    """A static site with the client's files; its address, its folder, and what it was asked and told."""
+    """A static site with the client's files; its address, its folder, and its requests and reports."""
     for file in CLIENT.glob("*.js"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "index.html").write_text("<!doctype html><link rel=icon href=data:,><title>A page</title>")
 
     class OwnFiles(Files):
-        told: list[dict[str, Any]] = []  # noqa: RUF012 - one list for all requests
-        asked: list[str] = []  # noqa: RUF012
+        reports: list[dict[str, Any]] = []  # noqa: RUF012 - one list for all requests
+        requests: list[str] = []  # noqa: RUF012
 
     handler = functools.partial(OwnFiles, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -135,17 +135,19 @@ JOIN = """(options) => import('/client.js').then(({join}) => { window.room = joi
 @pytest.mark.asyncio(loop_scope="session")
 async def test_without_a_server(site: tuple[str, Path, type[Files]], page: Page) -> None:
     """
-    Only the file is asked for; what is shown is estimated and says so, changes with the hour, and outlives the network.
+    Only the file is requested; the count is marked as estimated, changes with the hour, and outlives the network.
     """
     _, folder, files = site
     (folder / "rooms" / "lobby").mkdir(parents=True)
     averages = history_body("lobby", history())
     (folder / "rooms" / "lobby" / "history.json").write_text(json.dumps(averages))
     hours = {hour["hour"]: hour for hour in averages["hours"]}
-    files.asked.clear()
+    files.requests.clear()
     await page.evaluate(JOIN, {})
     await until(lambda: page.evaluate("room.state === 'estimated'"))
-    seen = "[room.presence.method, room.shown, room.presence.low, room.presence.high, room.transport]"
+    seen = (
+        "[room.presence.method, room.displayedCount, room.presence.low, room.presence.high, room.transport]"
+    )
     for hour in (60, 61):
         expected = hours[hour]
         assert await page.evaluate(seen) == [
@@ -156,22 +158,24 @@ async def test_without_a_server(site: tuple[str, Path, type[Files]], page: Page)
     assert sorted(await page.evaluate("room.config.moods")) == ["calm", "glad"]
     await page.evaluate("room.setMood('calm')")
     await page.clock.run_for((HOURS - 24 - 62) * HOUR_MS)
-    assert await page.evaluate("[room.state, room.shown]") == ["unknown", None], "an hour that was never seen"
+    assert await page.evaluate("[room.state, room.displayedCount]") == ["unknown", None], (
+        "an hour that was never seen"
+    )
     await page.evaluate("room.leave()")
-    assert [path for path in files.asked if not path.endswith(".js")] == ["/rooms/lobby/history.json"]
-    assert files.told == []
+    assert [path for path in files.requests if not path.endswith(".js")] == ["/rooms/lobby/history.json"]
+    assert files.reports == []
 
 
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_file_that_is_not_there_yet(site: tuple[str, Path, type[Files]], page: Page) -> None:
     """
-    As long as there is no file nothing is known; it is asked for again, and nothing is thrown.
+    As long as there is no file the count is unknown; it is requested again, and nothing is thrown.
     """
     _, folder, files = site
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
     await page.evaluate(JOIN, {"history": "/usual.json"})
-    await until(lambda: "/usual.json" in files.asked)
+    await until(lambda: "/usual.json" in files.requests)
     assert await page.evaluate("[room.state, room.presence]") == ["unknown", None]
     (folder / "usual.json").write_text(json.dumps(history_body("lobby", history())))
 
@@ -185,9 +189,9 @@ async def test_a_file_that_is_not_there_yet(site: tuple[str, Path, type[Files]],
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_reports_are_asked_for(site: tuple[str, Path, type[Files]], page: Page) -> None:
+async def test_reports_are_posted(site: tuple[str, Path, type[Files]], page: Page) -> None:
     """
-    Who wants to know is told that somebody came, changed the mood and went, with nothing that tells one from another.
+    Joins, changes of mood and leaves are posted, without anything that identifies a visitor.
     """
     _, folder, files = site
     (folder / "usual.json").write_text(json.dumps(history_body("lobby", history())))
@@ -195,8 +199,8 @@ async def test_reports_are_asked_for(site: tuple[str, Path, type[Files]], page: 
     await until(lambda: page.evaluate("room.state === 'estimated'"))
     await page.evaluate("room.setMood('glad')")
     await page.evaluate("room.leave()")
-    await until(lambda: len(files.told) == 3)
-    assert sorted(files.told, key=lambda told: str(told["event"])) == [
+    await until(lambda: len(files.reports) == 3)
+    assert sorted(files.reports, key=lambda report: str(report["event"])) == [
         {"room": "lobby", "event": "join"},
         {"room": "lobby", "event": "leave", "mood": "glad"},
         {"room": "lobby", "event": "mood", "mood": "glad"},

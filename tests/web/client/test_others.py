@@ -8,13 +8,15 @@ import pytest
 from node import node
 
 
-def others(*presences: Any, counted: bool = True, shown: int | None = None) -> list[Any]:
+def others(*presences: Any, counted: bool = True, displayed: int | None = None) -> list[Any]:
     """What is found of each presence: its exact number, what is shown, whether that is rounded, and whether none is certain."""
     given = [
         {"count": count, "low": low, "high": high, "label": label[0] if label else f"{count:,}"}
         for count, low, high, *label in presences
     ]
-    found = f"it.othersOf(presence, {json.dumps(counted)}, {json.dumps(shown) if shown else 'undefined'})"
+    found = (
+        f"it.othersOf(presence, {json.dumps(counted)}, {json.dumps(displayed) if displayed else 'undefined'})"
+    )
     row = f"(({{exact, number, about, certain}}) => [exact, number, about, certain])({found})"
     rows = node("others.js", f"given.map((presence) => {row})", *given)
     assert isinstance(rows, list)
@@ -49,12 +51,12 @@ def test_an_observer_sees_others_only() -> None:
     assert found == [[12, 12, False, False], [0, 0, False, True], [0, 0, False, False]]
 
 
-def test_a_count_on_its_way_has_the_reader_too() -> None:
+def test_an_interpolated_count_includes_the_reader() -> None:
     """
-    Between two polls the count that is shown has the reader in it, as the count itself does.
+    Between two polls the displayed count includes the reader, as the count itself does.
     """
-    assert others((500, 400, 500), shown=450) == [[499, 449, False, False]]
-    assert others((2, 1, 2), shown=1) == [[1, 0, False, False]]
+    assert others((500, 400, 500), displayed=450) == [[499, 449, False, False]]
+    assert others((2, 1, 2), displayed=1) == [[1, 0, False, False]]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ NODES = sorted({NODE, str(HERE / "node")})
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `npm pack` packs, unpacked into the node_modules of somebody else."""
+    """What `npm pack` packs, unpacked into the node_modules of another project."""
     copy = tmp_path_factory.mktemp("repository")
     shutil.copytree(CLIENT, copy / HOME)
     shutil.copy(ROOT / "LICENSE", copy)
@@ -58,10 +58,10 @@ def test_what_is_packed(package: Path) -> None:
         code = re.sub(r"/\*\*.*?\*/", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
         imported = re.findall(r"\b(?:from |import\()'(.*?)'", code)
         assert set(imported) <= {f"./{name}.js" for name in sources} | {"react"}, file.name
-    told = json.loads((package / "package.json").read_text())
+    packed = json.loads((package / "package.json").read_text())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert (told["version"], told["license"]) == (project["version"], project["license"])
-    assert "dependencies" not in told
+    assert (packed["version"], packed["license"]) == (project["version"], project["license"])
+    assert "dependencies" not in packed
 
 
 def test_what_is_handed_out_is_what_was_built(package: Path) -> None:
@@ -149,8 +149,8 @@ def test_the_types_name_what_is_there() -> None:
     assert set(names) - {"addEventListener"} == set(there)
     options = re.search(r"interface Options {(.*?)\n}", types, re.DOTALL)
     assert options
-    told = re.findall(r"@param .*?\[options\.(\w+)\]", (CLIENT / "client.js").read_text())
-    assert sorted(re.findall(r"^  (\w+)\?:", options[1], re.MULTILINE)) == sorted(told)
+    documented = re.findall(r"@param .*?\[options\.(\w+)\]", (CLIENT / "client.js").read_text())
+    assert sorted(re.findall(r"^  (\w+)\?:", options[1], re.MULTILINE)) == sorted(documented)
 
 
 def test_the_types_of_the_element_name_what_is_there() -> None:

@@ -1,4 +1,4 @@
-"""A room that is polled, in Chromium: who reports, what is shown between two polls, and what caches are left to do."""
+"""A room that polls, in Chromium: who reports, the count displayed between two polls, and what caches answer."""
 
 import asyncio
 import functools
@@ -64,7 +64,7 @@ def reports_taken(server: ServerProcess) -> int:
     return int(found[1])
 
 
-def somebody(is_so: Callable[[float], bool], *, room: str, epoch: int) -> str:
+def visitor_with(is_so: Callable[[float], bool], *, room: str, epoch: int) -> str:
     """A visitor id with such a ticket."""
     while True:
         visitor = secrets.token_urlsafe(16)
@@ -88,7 +88,7 @@ def watch(page: Page, *ends: str) -> list[str]:
 
 async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Alone it is one, not twenty; each other is one more; whoever closes the page is gone; and no socket is opened.
+    Alone it is one, not twenty; each other is one more; a closed page is gone; and no socket is opened.
     """
     observer = await peer(observe=True, server=polled)
     sockets: list[str] = []
@@ -112,7 +112,7 @@ async def test_alone_and_together(polled: ServerProcess, open_page: OpenPage, pe
 
 async def test_a_mood_is_one_report(polled: ServerProcess, stage: Page) -> None:
     """
-    One report on coming, one on each change of mood, and none for staying.
+    One report with the join, one with each change of mood, and none in between.
     """
     asked = watch(stage, "/heartbeat", "/leave")
     await stage.evaluate(JOIN, [polled.url, {}])
@@ -127,9 +127,9 @@ async def test_a_mood_is_one_report(polled: ServerProcess, stage: Page) -> None:
         assert asked == ["/heartbeat"]
 
 
-async def test_a_sign_of_life(serve: Serve, open_page: OpenPage) -> None:
+async def test_heartbeats(serve: Serve, open_page: OpenPage) -> None:
     """
-    Whoever is asked reports again once a beat.
+    A visitor in the sample reports once per `heartbeat_ms`.
     """
     server = serve(*POLLED, "--heartbeat-ms", "1500")
     page = await open_page(server.url)
@@ -142,7 +142,7 @@ async def test_a_sign_of_life(serve: Serve, open_page: OpenPage) -> None:
 
 async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser, room_name: str) -> None:
     """
-    In a room that asks few, who holds a high ticket only reads, even when the mood changes; who holds a low one reports.
+    At a low rate a visitor with a high ticket only reads, even when the mood changes; one with a low ticket reports.
     """
     server = serve(*POLLED[:-2], "--panel-size", "1")
     address = f"{server.url}/v1/rooms/{room_name}"
@@ -155,8 +155,8 @@ async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser
     page = await browser.new_page()
     await page.goto(f"{server.url}/healthz")
     asked = watch(page, "/heartbeat", "/leave", room_name)
-    low = somebody(lambda drawn: drawn < rate / 20, room=room_name, epoch=epoch)
-    high = somebody(lambda drawn: drawn > 0.99, room=room_name, epoch=epoch)
+    low = visitor_with(lambda drawn: drawn < rate / 20, room=room_name, epoch=epoch)
+    high = visitor_with(lambda drawn: drawn > 0.99, room=room_name, epoch=epoch)
     for visitor, reports in ((high, False), (low, True)):
         await page.evaluate(JOIN, [server.url, {"room": room_name, "visitor": visitor}])
         await until(lambda: page.evaluate("room.state === 'live'"))
@@ -168,20 +168,20 @@ async def test_only_tickets_below_the_rate_report(serve: Serve, browser: Browser
     await page.close()
 
 
-# --- what is shown between two polls ---
+# --- the displayed count between two polls ---
 
-# Keeps what is to be shown in every frame.
+# Records it in every frame.
 RECORD = """(() => {
   window.seen = [];
   const look = () => {
-    if (room.presence) seen.push({...room.presence, shown: room.shown});
+    if (room.presence) seen.push({...room.presence, displayed: room.displayedCount});
     requestAnimationFrame(look);
   };
   look();
 })()"""
 
 
-async def test_between_polls_it_walks(polled: ServerProcess, stage: Page) -> None:
+async def test_between_polls_the_count_is_interpolated(polled: ServerProcess, stage: Page) -> None:
     """
     Recorded in every frame over 10 polls: inside of the latest interval, one way to the latest count, never through 0.
     """
@@ -208,14 +208,14 @@ async def test_between_polls_it_walks(polled: ServerProcess, stage: Page) -> Non
     await until(lambda: polls > 11)
     seen = await stage.evaluate("seen")
 
-    assert all(look["low"] <= look["shown"] <= look["high"] for look in seen)
+    assert all(look["low"] <= look["displayed"] <= look["high"] for look in seen)
     between = 0
     for poll in range(1, 11):
-        walk = [look for look in seen if look["as_of_ms"] == poll]
-        away = [abs(look["shown"] - look["count"]) for look in walk]
+        frames = [look for look in seen if look["as_of_ms"] == poll]
+        away = [abs(look["displayed"] - look["count"]) for look in frames]
         assert away == sorted(away, reverse=True), "one way"
         between += sum(0 < left < away[0] for left in away)
-    assert between > 20, "it walks, and does not jump"
+    assert between > 20, "it is interpolated, and does not jump"
 
 
 # --- caches ---
@@ -260,8 +260,8 @@ def files(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Browser) -> None:
     """
-    Where the config names another address for the presence, that is polled and the server only gets reports; a copy that
-    nobody writes any more becomes stale, although it can be read.
+    Where the config has a `presence_url`, that is polled and the server only gets reports; a copy that is not
+    updated any more becomes stale, although it can be read.
     """
     url, folder = files
     server = serve(*POLLED, "--presence-url", url)
@@ -275,7 +275,7 @@ async def test_a_static_copy(serve: Serve, files: tuple[str, Path], browser: Bro
     await page.goto(server.url)
     await people(page, "499 people breathing with you")
     await until_room(page, "room.state === 'stale'")
-    assert await room(page, "[room.transport, room.shown]") == ["polling", 500]
+    assert await room(page, "[room.transport, room.displayedCount]") == ["polling", 500]
     assert set(asked) == {"/presence.json"}
 
     copy.write_text(json.dumps(presence | {"as_of_ms": presence["as_of_ms"] + 1, "sample_rate": 1.0}))
@@ -307,7 +307,7 @@ async def test_a_proxys_page_is_no_presence(polled: ServerProcess, open_page: Op
 # --- a server under stress ---
 
 
-async def test_a_shed_report_looks_first(polled: ServerProcess, stage: Page) -> None:
+async def test_a_report_that_was_shed_waits_for_a_poll(polled: ServerProcess, stage: Page) -> None:
     """
     A report that is shed is not simply repeated: after the server's time the rate is read again, and then reported.
     """
@@ -329,7 +329,7 @@ async def test_a_shed_report_looks_first(polled: ServerProcess, stage: Page) -> 
 
 async def test_an_epoch_that_is_over(polled: ServerProcess, stage: Page) -> None:
     """
-    When the server says that our stay began too long ago, another one begins, with a ticket of today.
+    After `bad_epoch` another visit begins, with a ticket of the current epoch.
     """
     epochs: list[int] = []
 
@@ -350,7 +350,7 @@ async def test_an_epoch_that_is_over(polled: ServerProcess, stage: Page) -> None
 
 async def test_a_server_that_is_away(serve: Serve, open_page: OpenPage) -> None:
     """
-    While nobody answers, what was known stays and says that it is old; with the server's return it is live again.
+    Without responses the last presence is kept and becomes stale; when the server is back it is live again.
     """
     flags = (*POLLED, "--stale-after-ms", "1000", "--snapshot-ms", "100", "--heartbeat-ms", "3000")
     server = serve(*flags)
@@ -371,7 +371,7 @@ async def test_a_server_that_is_away(serve: Serve, open_page: OpenPage) -> None:
 
 async def test_merged_moods(polled: ServerProcess, open_page: OpenPage) -> None:
     """
-    Moods that are too small to be told apart have no number, and are quietly said to be there.
+    Merged moods have no number, and the line below has their sum.
     """
     page = await open_page(polled.url)
 
@@ -386,5 +386,5 @@ async def test_merged_moods(polled: ServerProcess, open_page: OpenPage) -> None:
     await page.reload()
     await people(page, "53 people breathing with you")
     await expect(page.locator("#rest")).to_have_text("5 unspoken · 7 not told apart")
-    labels = await page.locator("#moods .told").all_text_contents()
+    labels = await page.locator("#moods .visually-hidden").all_text_contents()
     assert labels == ["gratitude, 30", "presence, few or none", "release, 12", "connection, few or none"]

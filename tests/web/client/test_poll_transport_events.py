@@ -1,4 +1,4 @@
-"""What polls and reports come to, as the events of a transport, in Node: answers and timers are a test's."""
+"""The events of the polling transport, in Node: responses and timers are a test's."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from node import TIME, node
 
 STAGE = """
     Math.random = () => 0.5;
-    const log = [], asked = [], beacons = [];
-    const PRESENCE = {room: 'lobby', count: 7, rate: 1, epoch: 1, as_of_ms: 1, stale_after_ms: 1000, poll_ms: 30000};
+    const log = [], requests = [], beacons = [];
+    const PRESENCE = {room: 'lobby', count: 7, sample_rate: 1, epoch: 1, as_of_ms: 1, stale_after_ms: 1000, poll_ms: 30000};
     let answer = () => PRESENCE;
     globalThis.fetch = async (url, {body} = {}) => {
-      asked.push([nowMs, body ? JSON.parse(body).mood ?? 'report' : 'poll']);
+      requests.push([nowMs, body ? JSON.parse(body).mood ?? 'report' : 'poll']);
       const given = answer(body ? 'report' : 'poll');
       if (given === null) throw new TypeError('no network');
       return given.error ? new Response(JSON.stringify(given), {status: 400}) : new Response(JSON.stringify(given));
@@ -35,25 +35,25 @@ def run(steps: str) -> Any:
 
 
 def test_a_poll_and_a_report_bring_a_presence_each() -> None:
-    """The presence is read and heard; the report that follows measures the clock and says that we are counted."""
-    assert run("start(); await turns(); return [log, asked];") == [
+    """The presence is read; the report that follows measures the clock and shows that the visitor is counted."""
+    assert run("start(); await turns(); return [log, requests];") == [
         ["presence", "heartbeat", "time", "counted", "presence", "heartbeat"],
         [[0, "poll"], [0, "calm"]],
     ]
 
 
 def test_an_observer_only_reads() -> None:
-    """An observer is not asked for reports, sends none, and has no leave to send."""
+    """An observer is not in the sample, sends no report and no leave."""
     assert run("""
         start({observe: true}); await turns(); transport.send({mood: 'calm'}); await turns(); visit.abort();
-        return [log, asked, beacons];
+        return [log, requests, beacons];
     """) == [["presence", "heartbeat"], [[0, "poll"]], []]
 
 
 def test_a_change_of_mood_is_reported_at_once() -> None:
     """A mood that is sent goes out as a report in the same moment."""
     assert run("""
-        start(); await turns(); pass(1000); transport.send({type: 'mood', mood: 'glad'}); await turns(); return asked.at(-1);
+        start(); await turns(); pass(1000); transport.send({type: 'mood', mood: 'glad'}); await turns(); return requests.at(-1);
     """) == [1_000, "glad"]
 
 
@@ -66,23 +66,23 @@ def test_a_poll_that_fails_is_lost_and_tried_again() -> None:
 
 
 def test_in_place_of_a_socket_the_first_failure_is_the_end() -> None:
-    """As a fallback it ends when a poll comes to nothing, and leaves no timer."""
+    """As a fallback it ends when a poll fails, and leaves no timer."""
     assert run("""
         start({fallback: true}); await turns(); answer = () => null; await passSlowly(6000);
         return [ending.stop ?? false, log.includes('lost'), timers.size];
     """) == [False, False, 0]
 
 
-def test_a_mood_that_the_room_lost_is_refused_and_then_left_out() -> None:
-    """`unknown_mood` asks to forget the mood; the next report names none."""
+def test_an_unknown_mood_is_an_event_and_then_left_out() -> None:
+    """`unknown_mood` is `refused` with `forget`; the next report has no mood."""
     assert run("""
         const error = {code: 'unknown_mood', message: 'no'};
         answer = (what) => (what === 'report' ? {error} : PRESENCE); start(); await turns();
-        const refused = log.at(-1); answer = () => PRESENCE; await passSlowly(2000); return [refused, asked.at(-1)[1], log.at(-1)];
+        const refused = log.at(-1); answer = () => PRESENCE; await passSlowly(2000); return [refused, requests.at(-1)[1], log.at(-1)];
     """) == [["refused", "unknown_mood", True], "report", "heartbeat"]
 
 
-def test_a_leave_takes_back_what_was_reported() -> None:
+def test_a_leave_is_sent_for_a_report() -> None:
     """When the visit ends a leave is sent for a report that counts; not before there is one, and not for a lost connection."""
     leave = ["http://room.example/v1/rooms/lobby/leave", "v"]
     end = "await turns(); return [beacons, log.filter((type) => type === 'left').length, ending];"

@@ -1,4 +1,4 @@
-"""The browser's poller, ticket and walk, in Node: the same as Python's, whatever happens."""
+"""The browser's poller, ticket and interpolator, in Node: the same as Python's for any sequence of events."""
 
 from random import Random
 from typing import Any
@@ -32,7 +32,7 @@ def test_tickets_are_pythons() -> None:
 
 
 class Tape:
-    """Chance that is kept, to be played again elsewhere."""
+    """A random source that is recorded, to be played again elsewhere."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -44,7 +44,7 @@ class Tape:
 
 
 def presence(rng: Random, epoch: int, now_ms: int) -> dict[str, Any]:
-    """One as a cache may give it: late, with any rate."""
+    """A presence as a cache may return it: late, with any rate."""
     rate = rng.choice([1.0, 0.5, 0.04, 0.003])
     return {
         "sample_rate": rate,
@@ -62,13 +62,13 @@ def as_presence(body: dict[str, Any]) -> Presence:
 
 
 def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], list[Any]]:
-    """Let anything happen to a Python poller; tell the chance, the calls, and what it answered to each."""
+    """Send random events to a Python poller; return what it drew, the calls, and what it answered to each."""
     rng, tape = Random(seed), Tape(seed)
     now_ms = epoch = 0
     poller = Poller(visitor, room=ROOM, heartbeat_ms=60_000, mood=None, rng=tape, now_ms=now_ms)
     calls: list[list[Any]] = []
     answers: list[Any] = []
-    on_the_way: list[str] = []
+    in_flight: list[str] = []
 
     def call(name: str, *given: Any) -> None:
         calls.append([name, *given])
@@ -76,20 +76,20 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
         match name:
             case "due":
                 requests = poller.due(now_ms)
-                on_the_way.extend("poll" if request is POLL else "report" for request in requests)
+                in_flight.extend("poll" if request is POLL else "report" for request in requests)
                 returned = [
                     [r.visitor, r.mood, r.epoch] if isinstance(r, ReportRequest) else "poll" for r in requests
                 ]
-            case "heard":
+            case "polled":
                 poller.polled(as_presence(given[0]), now_ms)
             case "acknowledged":
                 poller.acknowledged(as_presence(given[0]), now_ms)
             case "failed":
                 request = POLL if given[0] == "poll" else ReportRequest("", None, epoch)
                 poller.failed(request, now_ms, retry_ms=given[2])
-            case "outdated":
+            case "epochExpired":
                 poller.epoch_expired(now_ms)
-            case "feel":
+            case "setMood":
                 poller.set_mood(given[0], now_ms)
             case "leave":
                 returned = poller.leave() is not None
@@ -100,18 +100,18 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
         now_ms = min(poller.next_at_ms, now_ms + rng.randrange(8_000))
         epoch += rng.random() < 0.02
         call("due", now_ms)
-        if on_the_way and rng.random() < 0.8:
-            request = on_the_way.pop(rng.randrange(len(on_the_way)))
+        if in_flight and rng.random() < 0.8:
+            request = in_flight.pop(rng.randrange(len(in_flight)))
             match rng.choice(["answered"] * 5 + ["lost", "shed", "outdated"]):
                 case "answered":
-                    name = "heard" if request == "poll" else "acknowledged"
+                    name = "polled" if request == "poll" else "acknowledged"
                     call(name, presence(rng, epoch, now_ms), now_ms)
                 case "outdated" if request == "report":
-                    call("outdated", now_ms)
+                    call("epochExpired", now_ms)
                 case fate:
                     call("failed", request, now_ms, 5_000 if fate == "shed" else None)
         if rng.random() < 0.1:
-            call("feel", rng.choice([None, "release", "unspoken"]), now_ms)
+            call("setMood", rng.choice([None, "release", "unspoken"]), now_ms)
         if rng.random() < 0.05:
             call("leave")
     return tape.drawn, calls, answers
@@ -119,20 +119,20 @@ def play(visitor: str | None, seed: int) -> tuple[list[float], list[list[Any]], 
 
 REPLAY = """given.map(([visitor, drawn, calls]) => {
     const random = () => drawn.shift();
-    const poller = new it.Poller({visitor, room: 'lobby', beatMs: 60_000, mood: null, nowMs: 0, random});
+    const poller = new it.Poller({visitor, room: 'lobby', heartbeatMs: 60_000, mood: null, nowMs: 0, random});
     return calls.map(([name, ...with_]) => {
         if (name === 'failed') with_[0] = with_[0] === 'poll' ? it.POLL : {type: 'report'};
         let returned = poller[name](...with_) ?? null;
         if (name === 'due') returned = returned.map((of) => (of === it.POLL ? 'poll' : [of.visitor, of.mood, of.epoch]));
         const nextAtMs = poller.nextAtMs === Infinity ? null : poller.nextAtMs;
-        return [returned, nextAtMs, poller.isAsked, poller.isAcknowledged];
+        return [returned, nextAtMs, poller.isSampled, poller.isAcknowledged];
     });
 })"""
 
 
 def test_the_poller_is_pythons() -> None:
     """
-    Through answers late and early, losses, sheds, new epochs and moods, both do the same at the same time.
+    Through late and early responses, failures, load shedding, new epochs and moods, both do the same at the same time.
     """
     plays = [(f"visitor-{seed:08}" if seed else None, seed) for seed in range(40)]
     played = [play(visitor, seed) for visitor, seed in plays]
@@ -149,14 +149,14 @@ def test_the_poller_is_pythons() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_walk_is_pythons(seed: int) -> None:
+def test_the_interpolator_is_pythons(seed: int) -> None:
     """
-    From presence to presence, known or not, both show the same at every instant.
+    From presence to presence, known or not, both display the same at every instant.
     """
     rng = Random(seed)
-    walk, now_ms = Interpolator(), 0
+    interpolator, now_ms = Interpolator(), 0
     steps: list[list[Any]] = []
-    shown: list[int | None] = []
+    displayed: list[int | None] = []
     for _ in range(300):
         # A prime: no count is ever exactly between two, where the languages round differently.
         length_ms = 30_011
@@ -165,12 +165,12 @@ def test_the_walk_is_pythons(seed: int) -> None:
             count = None if rng.random() < 0.1 else rng.randrange(20_000)
             low = (count or 0) - rng.randrange(0, (count or 0) // 5 + 1)
             high = None if count is None else count + rng.randrange(0, 2_000)
-            walk = walk.retarget(count, low, high, now_ms=now_ms, length_ms=length_ms)
+            interpolator = interpolator.retarget(count, low, high, now_ms=now_ms, length_ms=length_ms)
             steps.append([{"count": count, "low": low, "high": high}, now_ms, length_ms])
         else:
             steps.append([now_ms])
-        shown.append(walk.at(now_ms))
-    replay = """(() => { let walk = new it.Walk(); return given.map(([first, ...rest]) => {
-        if (rest.length) walk = walk.toward(first, ...rest);
-        return walk.at(rest.length ? rest[0] : first); }); })()"""
-    assert node("interpolation.js", replay, *steps) == shown
+        displayed.append(interpolator.at(now_ms))
+    replay = """(() => { let now = new it.Interpolator(); return given.map(([first, ...rest]) => {
+        if (rest.length) now = now.toward(first, ...rest);
+        return now.at(rest.length ? rest[0] : first); }); })()"""
+    assert node("interpolation.js", replay, *steps) == displayed

@@ -37,7 +37,7 @@ def run(steps: str) -> Any:
     return node("shapes.js", f"await (async () => {{ {stage} {steps} }})()")
 
 
-def test_one_room_for_as_long_as_the_component_is_shown() -> None:
+def test_one_room_while_the_component_is_mounted() -> None:
     """
     Renders with equal options share one room; other options leave it for another; unmounted, the hook leaves and listens no more.
     """

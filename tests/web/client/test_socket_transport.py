@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from breathing_room.core.wire import may_come_back
+from breathing_room.core.wire import PING, may_come_back
 from node import TIME, node
 
 STAGE = """
     class Socket {
-      constructor(url) { Object.assign(this, {url, sent: [], closed: null}); Socket.last = this; }
-      send(text) { this.sent.push(JSON.parse(text)); }
+      constructor(url) { Object.assign(this, {url, sent: [], texts: [], closed: null}); Socket.last = this; }
+      send(text) { this.texts.push(text); this.sent.push(JSON.parse(text)); }
       close(code) { this.closed ??= code; }
     }
     globalThis.WebSocket = Socket;
@@ -26,7 +26,7 @@ STAGE = """
       return Socket.last;
     };
     const settled = async () => { for (let turn = 0; turn < 5; turn++) await null; return ended; };
-    const hear = (socket, message) => socket.onmessage({data: typeof message === 'string' ? message : JSON.stringify(message)});
+    const receive = (socket, message) => socket.onmessage({data: typeof message === 'string' ? message : JSON.stringify(message)});
     const PRESENCE = {type: 'presence', count: 2};
 """
 
@@ -35,9 +35,9 @@ def run(steps: str, *given: Any) -> Any:
     return node("socket_transport.js", f"await (async () => {{ {TIME} {STAGE} {steps} }})()", *given)
 
 
-def test_it_joins_first_and_an_observer_joins_nothing() -> None:
+def test_it_joins_first_and_an_observer_does_not_join() -> None:
     """
-    The first message is the join with visitor and mood, or the wish to observe; the address is that of the room's socket.
+    The first message is the join with visitor and mood, or `observe`; the URL is that of the room's socket.
     """
     assert run("""
         const socket = start(); socket.onopen();
@@ -50,32 +50,91 @@ def test_it_joins_first_and_an_observer_joins_nothing() -> None:
     ]
 
 
-def test_heartbeats_come_fast_at_first_and_then_by_the_lease() -> None:
-    """
-    Five heartbeats in the first five seconds settle the clock; then one every 20 s, or every third of a shorter lease.
-    """
-    times = """
-        const socket = start({config: given[0]}); socket.onopen();
-        const beats = [];
-        for (let ms = 0; ms <= 60000; ms += 100) {
-          while (socket.sent.length > 1) { const beat = socket.sent.pop(); beats.push(beat.sent_ms); hear(socket, {...beat, now_ms: 7}); }
-          pass(100);
-        }
-        return beats;
-    """
-    first = [0, 200, 700, 1_700, 4_700]
-    assert run(times, {}) == [*first, 24_700, 44_700]
-    assert run(times, {"lease_ms": 30_000}) == [*first, 14_700, 24_700, 34_700, 44_700, 54_700]
+SENT = """
+    const sent = {ping: [], time: []};
+    const answer = (socket) => {
+      while (socket.sent.length > 1) {
+        const message = socket.sent.pop();
+        sent[message.type].push(nowMs);
+        receive(socket, message.type === 'ping' ? {type: 'pong'} : {...message, now_ms: 7});
+      }
+    };
+    const passWithAnswers = (socket, ms) => { for (let past = 0; past < ms; past += 100) { answer(socket); pass(100); } answer(socket); };
+"""
 
 
-def test_silence_ends_the_connection_as_lost() -> None:
+def test_pings_and_requests_for_the_time() -> None:
+    """
+    The time is asked for at 0, 0.2, 0.5, 1 and 3 s; a ping is sent every `ping_ms` of the config, 20 s without one, from the join on.
+    """
+    steps = f"{SENT} const socket = start({{config: given[0]}}); socket.onopen(); passWithAnswers(socket, 60000); return sent;"
+    time = [0, 200, 500, 1_000, 3_000]
+    assert run(steps, {}) == {"time": time, "ping": [20_000, 40_000, 60_000]}
+    assert run(steps, {"ping_ms": 7_000, "heartbeat_ms": 300_000}) == {
+        "time": time,
+        "ping": [7_000, 14_000, 21_000, 28_000, 35_000, 42_000, 49_000, 56_000],
+    }
+    assert run(steps.replace("60000", "4000"), {"ping_ms": 1_000}) == {
+        "time": time,
+        "ping": [1_000, 2_000, 3_000, 4_000],
+    }
+
+
+def test_a_ping_is_exactly_the_constant_text() -> None:
+    """
+    The edge answers these 15 bytes without waking the room; any other spacing wakes it.
+    """
+    pings = run("""
+        const socket = start({config: {ping_ms: 1000}}); socket.onopen(); pass(3000);
+        return socket.texts.filter((text) => text.includes('ping'));
+    """)
+    assert pings == [PING.decode()] * 3
+    assert len(pings[0]) == 15
+
+
+def test_pings_are_sent_while_messages_arrive() -> None:
+    """
+    A ping shows the server that the client is alive: a busy room needs it as well.
+    """
+    assert run(f"""
+        {SENT} const socket = start({{config: {{ping_ms: 2000}}}}); socket.onopen();
+        for (let past = 0; past < 6000; past += 100) {{ receive(socket, PRESENCE); answer(socket); pass(100); }}
+        answer(socket); return sent.ping;
+    """) == [2_000, 4_000, 6_000]
+
+
+def test_each_connection_asks_for_the_time_again() -> None:
+    """
+    After a reconnect the server may be another one, and the clock of a computer that slept may have been set.
+    """
+    assert run(f"""
+        {SENT} start().onopen(); passWithAnswers(Socket.last, 30000); Socket.last.onclose({{code: 1006, reason: ''}});
+        sent.time = []; start().onopen(); passWithAnswers(Socket.last, 5000); return sent.time;
+    """) == [30_000, 30_200, 30_500, 31_000, 33_000]
+
+
+def test_a_late_timer_of_a_visible_page_asks_for_the_time_again() -> None:
+    """
+    A ping that comes an interval late shows that the computer slept; in a hidden page, where timers are always late, it shows nothing.
+    """
+    steps = f"""
+        {SENT} globalThis.document = {{hidden: given[0]}};
+        const socket = start(); socket.onopen(); passWithAnswers(socket, 10000); sent.time = [];
+        for (const timer of timers.values()) timer.atMs += 40000;
+        passWithAnswers(socket, 55000); return sent;
+    """
+    assert run(steps, False) == {"time": [60_000, 60_200, 60_500, 61_000, 63_000], "ping": [60_000]}
+    assert run(steps, True) == {"time": [], "ping": [60_000]}
+
+
+def test_a_connection_without_answers_is_lost() -> None:
     """
     Where no answer comes for 10 s the connection is closed by a code that keeps the visitor, and a later retry may follow.
     """
     assert run("""
-        const mute = start(); pass(9999); const patient = mute.closed; pass(1);
-        const first = [patient, mute.closed, await settled()];
-        const socket = start(); socket.onopen(); hear(socket, PRESENCE); pass(200 + 10000);
+        const mute = start(); pass(9999); const before = mute.closed; pass(1);
+        const first = [before, mute.closed, await settled()];
+        const socket = start(); socket.onopen(); receive(socket, PRESENCE); pass(200 + 10000);
         return [first, socket.closed, await settled()];
     """) == [[None, 4_000, {"opened": False}], 4_000, {"opened": True}]
 
@@ -90,28 +149,28 @@ def test_leaving_closes_as_an_end_of_the_visit() -> None:
     """) == [1_000, {"opened": True}, 0]
 
 
-def test_messages_reach_the_room_and_nonsense_is_passed_over() -> None:
+def test_messages_are_passed_on_and_malformed_ones_are_ignored() -> None:
     """
-    Presences and the server's time are passed on; what is no JSON or of an unknown type does no harm.
+    Presences and the server's time are passed on; what is no JSON or of an unknown type is ignored.
     """
     assert run("""
         const socket = start(); socket.onopen();
-        for (const message of ['{', 'null', '7', {type: 'later'}, PRESENCE, {type: 'time', sent_ms: 1, now_ms: 5}]) hear(socket, message);
+        for (const message of ['{', 'null', '7', {type: 'later'}, PRESENCE, {type: 'time', sent_ms: 1, now_ms: 5}]) receive(socket, message);
         return [log, socket.closed];
     """) == [[["presence", 2], ["clock", 1, 5]], None]
 
 
-def test_a_refused_join_stops_and_a_lost_mood_comes_again() -> None:
+def test_a_rejected_join_stops_and_an_unknown_mood_joins_again() -> None:
     """
-    A join that is refused is not tried again; an unknown mood is forgotten and another connection made; a later error only shows.
+    A join that is rejected is not repeated; after an unknown mood another connection joins without it; a later error is an event only.
     """
     assert run("""
         const error = (code) => ({type: 'error', error: {code, message: 'no'}});
-        const refused = start(); refused.onopen(); hear(refused, error('bad_visitor'));
+        const refused = start(); refused.onopen(); receive(refused, error('bad_visitor'));
         const first = [await settled(), [...log]];
-        const mood = start(); mood.onopen(); hear(mood, error('unknown_mood'));
+        const mood = start(); mood.onopen(); receive(mood, error('unknown_mood'));
         const second = [await settled(), log.splice(0)];
-        const socket = start(); socket.onopen(); hear(socket, PRESENCE); hear(socket, error('unknown_mood'));
+        const socket = start(); socket.onopen(); receive(socket, PRESENCE); receive(socket, error('unknown_mood'));
         return [first, second, log, socket.closed];
     """) == [
         [{"opened": True, "stop": True, "code": "bad_visitor", "message": "no"}, []],
@@ -137,9 +196,9 @@ def test_close_codes_mean_what_they_mean_to_the_core() -> None:
     assert stops == [not may_come_back(code) for code in codes]
 
 
-def test_a_close_says_when_to_come_back() -> None:
+def test_a_close_may_have_the_wait() -> None:
     """
-    The reason of a close may name the wait; what is no wait is left to the client's own.
+    The reason of a close may have the wait; any other reason leaves it to the client.
     """
     waits = {'{"retry_ms":1500}': 1_500, '{"retry_ms":0}': 0, '{"retry_ms":-1}': None, "full": None, "": None}
     seen = run(

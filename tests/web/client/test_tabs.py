@@ -1,4 +1,4 @@
-"""The tabs of one browser: one person and one connection, whatever opens, closes, crashes and sleeps."""
+"""The tabs of one browser: one person and one connection, while tabs open, close, crash and sleep."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ async def tabs(open_page: OpenPage, proxy: Proxy, context: BrowserContext, count
 
 async def test_one_connection(browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Four tabs hold one socket; every tab hears what it says, knows the time, and can change the mood of all.
+    Four tabs have one socket; every tab gets its presences and the server's time, and can change the mood of all.
     """
     context = await browser.new_context()
     pages = await tabs(open_page, proxy, context, 4)
@@ -92,7 +92,7 @@ async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPe
         leading, following = (first, second) if await first.evaluate("leads") else (second, first)
 
         async def is_gone(mood: str) -> None:
-            """Wait until the goodbye of the other tab was said, in vain, for there is a socket, and we were heard after it."""
+            """Wait until the leave of the other tab was sent, which is ignored while there is a socket, and a mood after it was received."""
             await until(lambda: any(head.startswith(b"post") and b"/leave " in head for head in proxy.heads))
             proxy.heads.clear()
             await leading.evaluate(f"import('/page.js').then(({{room}}) => room.setMood('{mood}'))")
@@ -103,7 +103,7 @@ async def test_one_person_throughout(proxy: Proxy, room_name: str, peer: BringPe
         await is_gone("gratitude")
         for tab in (first, second):
             await tab.evaluate("window.ticks = 0; setInterval(() => ticks++, 50)")
-        await browser.tab("about:blank")  # Only what nobody sees is put to sleep.
+        await browser.tab("about:blank")  # Only a hidden tab can be frozen.
         for sleeper in (leading, following):  # each leads then, and the other takes over
             opened = sockets(proxy)
             await sleeper.sleep(asleep=True)
@@ -129,7 +129,7 @@ async def test_the_next_tab_takes_over(
     browser: Browser, proxy: Proxy, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    When the leading tab closes, crashes or goes elsewhere, another connects at once, and nobody sees the person go.
+    When the leading tab closes, crashes or navigates away, another connects at once, and the person is never counted out.
     """
     observer = await peer(observe=True)
     first, second, third, fourth = await tabs(open_page, proxy, await browser.new_context(), 4)
@@ -209,7 +209,7 @@ async def test_without_locks(browser: Browser, proxy: Proxy, open_page: OpenPage
 
 async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_page: OpenPage) -> None:
     """
-    Of three tabs in a polled room one polls and reports; when it goes the next one does, without a goodbye in between.
+    Of three tabs in a polled room one polls and reports; when it closes the next one does, without a leave in between.
     """
     server = serve("--mode", "poll", "--poll-ms", "1000", "--presence-max-age-s", "0")
     proxy.port = server.port
@@ -238,16 +238,16 @@ async def test_a_polled_room(serve: Serve, browser: Browser, proxy: Proxy, open_
     await until(lambda: sent(b"post", b"/leave") == 1)
 
 
-# --- who is somebody, and when ---
+# --- which pages are counted ---
 
 JOIN = """([url, options]) => import(`${url}/client.js`).then(({join}) => { window.room = join(url, options); })"""
 
 
-async def test_a_page_that_nobody_sees(
+async def test_a_hidden_page(
     server: ServerProcess, room_name: str, browser: Browser, peer: BringPeer
 ) -> None:
     """
-    A hidden page stays by default; where it was told to leave after a while it does, and is back when it is seen.
+    A hidden page stays by default; with `hiddenMs` it leaves after that, and is back when it is shown.
     """
     observer = await peer(observe=True)
     page = await browser.new_page()
@@ -269,9 +269,9 @@ async def test_a_page_that_nobody_sees(
     await page.close()
 
 
-async def test_a_prerendered_page_is_nobody(open_page: OpenPage, peer: BringPeer) -> None:
+async def test_a_prerendered_page_is_not_counted(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    A page that the browser made ready in case somebody wants it is nobody until somebody does.
+    A page that the browser prerendered is counted once it is shown.
     """
     observer = await peer(observe=True)
     page = await open_page(
@@ -284,7 +284,7 @@ async def test_a_prerendered_page_is_nobody(open_page: OpenPage, peer: BringPeer
     await observer.until_count(1)
 
 
-async def test_a_bot_is_nobody(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
+async def test_a_bot_is_not_counted(browser: Browser, open_page: OpenPage, peer: BringPeer) -> None:
     """
     A crawler that says what it is sees the room and is not counted; a phone called Cubot is.
     """
@@ -302,11 +302,11 @@ async def test_a_bot_is_nobody(browser: Browser, open_page: OpenPage, peer: Brin
     await observer.until_count(2)
 
 
-async def test_nothing_is_kept(
+async def test_nothing_is_stored(
     server: ServerProcess, room_name: str, browser: Browser, peer: BringPeer
 ) -> None:
     """
-    Told to keep nothing, a page keeps nothing in the browser, and is a visitor of its own.
+    With `storage: false` a page stores nothing in the browser, and is a visitor of its own.
     """
     observer = await peer(observe=True)
     context = await browser.new_context()

@@ -6,8 +6,8 @@ from node import node
 
 
 @pytest.mark.parametrize("wait", ["20", "2 ** 31", "Infinity"])
-def test_a_timer_never_rings_early_because_it_is_long(wait: str) -> None:
-    """A browser's timer takes what does not fit into 31 bits for 0; ours waits for as long as one can."""
+def test_a_long_timer_does_not_fire_early(wait: str) -> None:
+    """A browser's timer takes a time of more than 31 bits for 0; ours waits as long as a timer can."""
     longest = 2**31 - 1
     set_to = node(
         "timers.js",

@@ -1,4 +1,4 @@
-"""What every transport of the browser client is."""
+"""The interface of every transport of the browser client."""
 
 import pytest
 
@@ -36,6 +36,6 @@ def test_it_ends_when_it_is_closed_and_when_the_visit_is_over(file: str) -> None
 
 
 def test_every_transport_has_the_methods_of_one() -> None:
-    """What a connector calls is there in the base of all, which does nothing."""
+    """The base has all that a connector calls, and does nothing."""
     methods = node("transport.js", "Object.getOwnPropertyNames(it.Transport.prototype).sort()")
     assert methods == ["close", "constructor", "run", "send", "wake"]

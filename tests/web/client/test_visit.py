@@ -42,23 +42,23 @@ STAGE = """
         });
       }
       drop() { if (this.running) log.push([this.tab, 'drops']); this.running = false; }
-      send() {} wake() { log.push([this.tab, 'hurries']); } disconnected() {}
+      send() {} wake() { log.push([this.tab, 'wakes']); } disconnected() {}
       follow({config}) { log.push([this.tab, 'follows', config.moods[0]]); }
     }
     class Freshness extends Emitter {
       transport = null;
-      get news() { return {transport: this.transport}; }
-      follow({transport}) { this.transport = transport; }
-      lose() { this.transport = null; }
+      get snapshot() { return {transport: this.transport}; }
+      applySnapshot({transport}) { this.transport = transport; }
+      disconnect() { this.transport = null; }
     }
     const open = (tab, options = {}) => {
       const connector = new Connector(tab), freshness = new Freshness();
       const visit = new it.Visit({connector, freshness, key: 'key', visitor: '', ...options});
       return {visit, connector, freshness};
     };
-    const hear = ({connector, freshness}) => { freshness.transport = 'socket'; connector.emit('counted'); freshness.emit('presence'); };
+    const receive = ({connector, freshness}) => { freshness.transport = 'socket'; connector.emit('counted'); freshness.emit('presence'); };
     const settle = () => new Promise((resolve) => setTimeout(resolve));
-    const told = () => log.splice(0);
+    const logged = () => log.splice(0);
 """
 
 
@@ -67,105 +67,105 @@ def run(steps: str) -> Any:
 
 
 def test_one_tab_connects_and_the_others_follow() -> None:
-    """Of two tabs the first one connects; what it hears the other one knows, and the visitor is the same."""
+    """Of two tabs the first one connects; the other one follows its state, and the visitor is the same."""
     follows = ["second", "follows", "calm"]
     assert run("""
         const first = open('first'), second = open('second');
-        first.visit.arrive(); second.visit.arrive(); await settle(); hear(first);
-        const before = second.freshness.transport; hear(second); // which only heard: it passes nothing on
-        return [told(), before, first.connector.visitor.length];
-    """) == [[["first", "runs"], follows, ["first", "hurries"], follows], "socket", 22]
+        first.visit.start(); second.visit.start(); await settle(); receive(first);
+        const before = second.freshness.transport; receive(second); // which only follows: it broadcasts nothing
+        return [logged(), before, first.connector.visitor.length];
+    """) == [[["first", "runs"], follows, ["first", "wakes"], follows], "socket", 22]
 
 
-def test_when_the_leading_tab_goes_the_next_connects_as_the_same_visitor() -> None:
+def test_when_the_leading_tab_closes_the_next_connects_as_the_same_visitor() -> None:
     """The leading tab only drops its connection, no leave is sent, and the other one connects with the same id."""
     assert run("""
         const first = open('first'), second = open('second');
-        first.visit.arrive(); second.visit.arrive(); await settle(); hear(first); told();
-        first.visit.depart(); await settle();
-        return [told(), first.connector.visitor === second.connector.visitor];
+        first.visit.start(); second.visit.start(); await settle(); receive(first); logged();
+        first.visit.end(); await settle();
+        return [logged(), first.connector.visitor === second.connector.visitor];
     """) == [[["first", "drops"], ["second", "runs"]], True]
 
 
 def test_the_last_tab_leaves() -> None:
     """A tab that is alone ends the visit with its connection, and needs no leave besides."""
     assert run("""
-        const only = open('only'); only.visit.arrive(); await settle(); hear(only); told();
-        only.visit.depart(); only.visit.depart(); await settle(); return told();
+        const only = open('only'); only.visit.start(); await settle(); receive(only); logged();
+        only.visit.end(); only.visit.end(); await settle(); return logged();
     """) == [["only", "leaves"]]
 
 
 def test_a_browser_that_closes_all_tabs_at_once_leaves() -> None:
-    """The first tab counts on the second; that one goes before it is counted, and so sends the leave that is owed."""
+    """The first tab leaves the visit to the second; that one closes before it is counted, and so sends the leave that is owed."""
     assert run("""
         const first = open('first'), second = open('second');
-        first.visit.arrive(); second.visit.arrive(); await settle(); hear(first); told();
-        first.visit.depart(); second.visit.depart(); await settle(); return told();
+        first.visit.start(); second.visit.start(); await settle(); receive(first); logged();
+        first.visit.end(); second.visit.end(); await settle(); return logged();
     """) == [["first", "drops"], ["leave", "/leave", "string"]]
 
 
-def test_once_the_next_tab_is_counted_nothing_is_owed() -> None:
+def test_once_the_next_tab_is_counted_no_leave_is_owed() -> None:
     """When it is counted, or its transport sent the leave, a tab that took over leaves as any other does."""
     for paid in ("counted", "left"):
         assert run(f"""
             const first = open('first'), second = open('second');
-            first.visit.arrive(); second.visit.arrive(); await settle(); hear(first);
-            first.visit.depart(); await settle(); told();
-            second.connector.emit('{paid}'); second.visit.depart(); await settle(); return told();
+            first.visit.start(); second.visit.start(); await settle(); receive(first);
+            first.visit.end(); await settle(); logged();
+            second.connector.emit('{paid}'); second.visit.end(); await settle(); return logged();
         """) == [["second", "leaves"]], paid
 
 
-def test_a_tab_that_is_put_to_sleep_leaves_nothing() -> None:
-    """A tab that is put to sleep drops the connection, sends no leave, and comes back by arriving."""
+def test_a_frozen_tab_sends_no_leave() -> None:
+    """A tab that is frozen drops the connection, sends no leave, and starts the visit again when it is resumed."""
     assert run("""
-        const only = open('only'); only.visit.arrive(); await settle(); hear(only); told();
-        only.visit.depart({graceful: false}); await settle(); only.visit.arrive(); await settle(); return told();
+        const only = open('only'); only.visit.start(); await settle(); receive(only); logged();
+        only.visit.end({graceful: false}); await settle(); only.visit.start(); await settle(); return logged();
     """) == [["only", "drops"], ["only", "runs"]]
 
 
 def test_a_mood_reaches_the_other_tabs_and_the_next_visit() -> None:
-    """Another tab is given the mood, and a tab that opens later recalls it; one that was taken back is only passed on."""
+    """Another tab is sent the mood, and a tab that opens later has it stored; one that was cleared is only sent."""
     assert run("""
         const first = open('first'), second = open('second'), moods = [];
         second.visit.on({mood: (mood) => moods.push(mood)});
-        first.visit.arrive(); second.visit.arrive(); await settle();
-        first.visit.keepMood('calm'); first.visit.shareMood(null);
-        return [moods, open('third').visit.recalledMood];
+        first.visit.start(); second.visit.start(); await settle();
+        first.visit.storeMood('calm'); first.visit.shareMood(null);
+        return [moods, open('third').visit.storedMood];
     """) == [["calm", None], "calm"]
 
 
-def test_a_tab_that_comes_hurries_the_leading_one_and_is_given_the_news() -> None:
-    """On coming a tab follows at once what the leading one knows, which does what is overdue."""
+def test_a_tab_that_opens_wakes_the_leading_one_and_gets_its_state() -> None:
+    """A tab that opens has the state of the leading one at once, which does what is overdue."""
     assert run("""
         const first = open('first'), second = open('second');
-        first.visit.arrive(); await settle(); hear(first); told();
-        second.visit.arrive(); await settle(); return [told(), second.freshness.transport];
-    """) == [[["second", "follows", "calm"], ["first", "hurries"]], "socket"]
+        first.visit.start(); await settle(); receive(first); logged();
+        second.visit.start(); await settle(); return [logged(), second.freshness.transport];
+    """) == [[["second", "follows", "calm"], ["first", "wakes"]], "socket"]
 
 
 def test_two_ids_become_one() -> None:
-    """A tab whose id is not the stored one, as where two opened in one instant, comes again with that."""
+    """A tab whose id is not the stored one, as where two opened in one instant, joins again with that."""
     assert run("""
-        const first = open('first'); first.visit.arrive(); await settle(); told();
+        const first = open('first'); first.visit.start(); await settle(); logged();
         const record = JSON.parse(stored.key); stored.key = JSON.stringify({...record, visitor: 'v'.repeat(22)});
-        open('second').visit.arrive(); await settle();
-        return [told().filter(([, what]) => what !== 'follows'), first.connector.visitor];
-    """) == [[["first", "hurries"], ["first", "leaves"], ["first", "runs"]], "v" * 22]
+        open('second').visit.start(); await settle();
+        return [logged().filter(([, what]) => what !== 'follows'), first.connector.visitor];
+    """) == [[["first", "wakes"], ["first", "leaves"], ["first", "runs"]], "v" * 22]
 
 
-def test_when_the_server_sends_it_away_the_turn_passes_on() -> None:
-    """A tab that is to stay away leads no more: the next one has its turn, and it passes nothing on."""
+def test_when_the_server_rejects_a_tab_the_next_one_leads() -> None:
+    """A tab that has to stop leads no more: the next one gets the lock, and the first broadcasts nothing."""
     assert run("""
         const first = open('first'), second = open('second');
-        first.visit.arrive(); second.visit.arrive(); await settle(); told();
-        first.connector.emit('stopped'); first.connector.stop(); await settle(); hear(first); return told();
+        first.visit.start(); second.visit.start(); await settle(); logged();
+        first.connector.emit('stopped'); first.connector.stop(); await settle(); receive(first); return logged();
     """) == [["second", "runs"]]
 
 
-def test_a_page_that_keeps_nothing_is_a_visitor_of_its_own() -> None:
-    """Without a key nothing is stored, no turn is waited for, and a tab that goes leaves."""
+def test_a_page_without_storage_is_a_visitor_of_its_own() -> None:
+    """Without a key nothing is stored, no lock is waited for, and a tab that closes leaves."""
     assert run("""
         const first = open('first', {key: ''}), second = open('second', {key: ''});
-        first.visit.arrive(); second.visit.arrive(); await settle();
-        first.visit.depart(); return [told(), Object.keys(stored), first.connector.visitor === second.connector.visitor];
+        first.visit.start(); second.visit.start(); await settle();
+        first.visit.end(); return [logged(), Object.keys(stored), first.connector.visitor === second.connector.visitor];
     """) == [[["first", "runs"], ["second", "runs"], ["first", "leaves"]], [], False]

@@ -15,7 +15,7 @@ async def test_the_open_page_rests(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """
-    While 250 people breathe and nobody comes or goes, the main thread is at work for less than 5 % of the time.
+    With 250 people in the room and no joins or leaves, the main thread is busy for less than 5 % of the time.
     """
     monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "scripts"))
     battery = importlib.import_module("battery")

@@ -52,9 +52,9 @@ def test_at_rest_nothing_moves_and_nothing_is_due() -> None:
     A page that is not looked at has no animation and no timer, and one that is hidden sets none.
     """
     assert run("""
-        lights.show({calm: 1}); lights.follow(0, {still: false});
+        lights.show({calm: 1}); lights.syncTo(0, {still: false});
         const seen = [timers.length, playing()];
-        lights.rest();
+        lights.pause();
         seen.push(timers.length, playing());
         document.hidden = true;
         lights.show({calm: 2});
@@ -67,8 +67,8 @@ def test_without_motion_the_sky_glimmers_and_does_not_turn() -> None:
     A visitor who asked for less motion sees each layer glimmer; otherwise each turns as well.
     """
     assert run("""
-        lights.follow(0, {still: true}); const still = playing();
-        lights.follow(0, {still: false}); return [still, playing()];
+        lights.syncTo(0, {still: true}); const still = playing();
+        lights.syncTo(0, {still: false}); return [still, playing()];
     """) == [3, 6]
 
 

@@ -12,7 +12,7 @@ def mix(presence: dict[str, Any] | None) -> list[tuple[Any, ...]]:
     return [(part["mood"], part["people"], part["low"], part["high"]) for part in parts]
 
 
-def test_everybody_is_in_it() -> None:
+def test_it_has_every_person() -> None:
     """
     The parts are the moods in the room's order, the unspoken and the merged, each with its interval.
     """
@@ -32,7 +32,7 @@ def test_everybody_is_in_it() -> None:
 
 def test_merged_moods_are_what_is_left() -> None:
     """
-    Moods that are not told apart are nobody in particular, and together the rest of the count.
+    Merged moods have no tallies of their own, and together the rest of the count.
     """
     presence = {
         "count": 9,
@@ -50,7 +50,7 @@ def test_merged_moods_are_what_is_left() -> None:
 
 def test_nothing_is_known() -> None:
     """
-    Without a presence nobody feels anything.
+    Without a presence every tally is 0.
     """
     assert [part[1] for part in mix(None)] == [0, 0, 0, 0]
 

@@ -16,7 +16,7 @@ STAGE = """
     }};
     const running = () => animations.filter((animation) => animation.runs).length;
     const motion = new it.Motion();
-    const make = (name, ...lengths) => motion.make(name, (run) => lengths.forEach((length) => run(element, [], length)));
+    const make = (name, ...lengths) => motion.define(name, (run) => lengths.forEach((length) => run(element, [], length)));
 """
 
 
@@ -45,7 +45,7 @@ def test_an_animation_is_where_the_server_time_puts_it() -> None:
     places = run("""
         make('turning', 1000, 7000);
         nowMs = 40;
-        motion.follow(1767225603456);
+        motion.syncTo(1767225603456);
         return animations.map(({startTime, duration, iterations}) => [(nowMs - startTime) % duration, iterations === Infinity]);
     """)
     assert places == [[1_767_225_603_456 % 1_000, True], [1_767_225_603_456 % 7_000, True]]
@@ -57,11 +57,11 @@ def test_only_a_drift_that_is_seen_is_set_right() -> None:
     """
     assert run("""
         make('turning', 1000);
-        motion.follow(5000);
+        motion.syncTo(5000);
         const [animation] = animations, moved = [];
         for (const server of [5010, 4990, 5999, 6980]) {
           const before = animation.startTime;
-          motion.follow(server);
+          motion.syncTo(server);
           moved.push(animation.startTime !== before);
         }
         return moved;

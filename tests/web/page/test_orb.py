@@ -34,7 +34,7 @@ def test_the_word_is_that_of_the_phase() -> None:
     """
     instants = [0, 100, 4_200, 12_345, 16_050]
     seen = run(
-        "const [phases, at] = given; return at.map((ms) => [orb.follow(ms, phases, {still: false}), ...word()]);",
+        "const [phases, at] = given; return at.map((ms) => [orb.syncTo(ms, phases, {still: false}), ...word()]);",
         PHASES,
         instants,
     )
@@ -52,9 +52,9 @@ def test_without_motion_the_light_only_dims_and_brightens() -> None:
     still, moving = run(
         """
         const ids = ['sky', 'halo', 'veil', 'shell', 'body', 'hand'];
-        orb.follow(0, given[0], {still: true});
+        orb.syncTo(0, given[0], {still: true});
         const still = ids.map(kinds);
-        orb.follow(0, given[0], {still: false});
+        orb.syncTo(0, given[0], {still: false});
         return [still, ids.map(kinds)];
         """,
         PHASES,
@@ -71,13 +71,13 @@ def test_one_breath_is_one_turn_of_every_animation() -> None:
         """
         const [phases] = given, all = () => Object.values(elements).flatMap(({animations}) => animations);
         const lasting = () => all().filter(({options}) => options.iterations === Infinity);
-        orb.follow(0, phases, {still: false});
+        orb.syncTo(0, phases, {still: false});
         const lengths = [...new Set(lasting().map(({options}) => options.duration))], first = lasting().length;
-        orb.follow(50, phases, {still: false});
+        orb.syncTo(50, phases, {still: false});
         const again = lasting().length;
-        orb.follow(90, phases.slice(0, 2), {still: false});
+        orb.syncTo(90, phases.slice(0, 2), {still: false});
         const other = lasting().filter(({runs}) => runs).map(({options}) => options.duration);
-        orb.rest();
+        orb.pause();
         return [lengths, first, again, [...new Set(other)], lasting().filter(({runs}) => runs).length];
         """,
         PHASES,

@@ -1,4 +1,4 @@
-"""The page as people see it, in Chromium and with the real server."""
+"""The page in Chromium, with the real server."""
 
 import asyncio
 from itertools import groupby
@@ -24,7 +24,7 @@ BREATH = """import('/page.js').then(({breath}) => new Promise((resolve) => reque
 
 async def test_it_loads_clean(server: ServerProcess, browser: Browser, open_page: OpenPage) -> None:
     """
-    Loading and using the page breaks no rule of its policy, logs no error, and asks nobody but its server.
+    Loading and using the page breaks no rule of its policy, logs no error, and sends requests to its server only.
     """
     context = await browser.new_context()
     asked: list[str] = []
@@ -64,7 +64,7 @@ async def test_who_broke_off_is_named_in_the_quiet_line(
     serve: Serve, open_page: OpenPage, peer: BringPeer
 ) -> None:
     """
-    While somebody whose connection broke may come back, the count keeps them and the line below says so.
+    While a visitor whose connection was lost is suspect, the count includes it and the line below says so.
     """
     server = serve("--grace-ms", "6000")
     page = await open_page(server.url)
@@ -162,7 +162,7 @@ async def test_tabs_and_reloads_are_one_person(
 
 async def test_reloading_the_only_tab(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    Nobody is ever counted twice for reloading; the mood comes back with them.
+    A reload never counts a visitor twice, and keeps the mood.
     """
     observer = await peer(observe=True)
     page = await open_page()
@@ -289,7 +289,7 @@ async def test_the_other_tab_follows(browser: Browser, open_page: OpenPage) -> N
 
 async def test_a_restart_is_no_exodus(serve: Serve, open_page: OpenPage) -> None:
     """
-    Server killed and started anew: the page never says 0 or "first", says that the number is the last known, and is
+    Server killed and started again: the page never says 0 or "first", says that the number is the last known, and is
     live again.
     """
     flags = ("--stale-after-ms", "1000", "--presence-max-age-s", "1", "--snapshot-ms", "100")
@@ -359,7 +359,7 @@ async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
     for page in (near, far):
         await people(page, "1 person breathing with you")
     await until_room(far, "room.clockOffsetMs < -39_000")
-    await asyncio.sleep(5)  # The first five beats take so long; the quickest of them tells the time best.
+    await asyncio.sleep(5)  # The five requests for the time take 3 s; the fastest round trip counts.
     assert await far.evaluate("Date.now() - performance.timeOrigin - performance.now()") > 39_000
     moments = [await page.evaluate(BREATH) for page in (near, far)]
 
@@ -373,7 +373,7 @@ async def test_far_clocks_breathe_together(open_page: OpenPage) -> None:
 
 async def test_nothing_runs_unseen(open_page: OpenPage) -> None:
     """
-    While the page is hidden nothing is animated; shown again it is at once where everybody is.
+    While the page is hidden nothing is animated; shown again it is at once in step with the server's time.
     """
     page = await open_page(moves=True)
     await people(page, "you are the first one here")

@@ -1,4 +1,4 @@
-"""The page for those who listen, who use the keyboard, who have a small screen, or another language."""
+"""The page with a screen reader, by keyboard, on a small screen, and in other languages."""
 
 import json
 from typing import Any
@@ -83,17 +83,17 @@ async def test_by_keyboard(open_page: OpenPage) -> None:
     )
 
 
-async def test_what_is_told_to_those_who_listen(open_page: OpenPage, peer: BringPeer) -> None:
+async def test_what_a_screen_reader_reads(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    A screen reader hears the number once, and not every change of it; the orb says in words how it breathes.
+    The live region has the number once, and not every change of it; the label of the orb has its phases.
     """
     page = await open_page()
     await people(page, "you are the first one here")
-    news = page.locator("[aria-live=polite]")
-    await expect(news).to_have_text("you are the first one here")
+    region = page.locator("[aria-live=polite]")
+    await expect(region).to_have_text("you are the first one here")
     await peer()
     await people(page, "1 person breathing with you")
-    await expect(news).to_have_text("you are the first one here")
+    await expect(region).to_have_text("you are the first one here")
     breath = "an orb that breathes with everyone: inhale 4 seconds, hold 7 seconds, exhale 8 seconds"
     await expect(page.get_by_role("img", name=breath)).to_be_visible()
 
@@ -138,7 +138,7 @@ async def test_the_browsers_language(browser: Browser, open_page: OpenPage) -> N
 
 async def test_a_language_that_is_asked_for(server: ServerProcess, open_page: OpenPage) -> None:
     """
-    ``?lang=`` is spoken whatever the browser's language; one that there is not leaves the browser's.
+    ``?lang=`` goes before the browser's language; one without a file leaves the browser's.
     """
     page = await open_page()
     await page.goto(f"{server.url}/?lang=pl")
@@ -196,13 +196,13 @@ HUGE = {
 }
 
 
-async def among(page: Page, told: dict[str, Any]) -> None:
-    """Let the page hear this presence in place of the server's."""
+async def send_presence(page: Page, presence: dict[str, Any]) -> None:
+    """Send the page this presence in place of the server's."""
 
-    def talk(socket: WebSocketRoute) -> None:
-        socket.on_message(lambda _: socket.send(json.dumps(told)))
+    def serve(socket: WebSocketRoute) -> None:
+        socket.on_message(lambda _: socket.send(json.dumps(presence)))
 
-    await page.route_web_socket("**/socket", talk)
+    await page.route_web_socket("**/socket", serve)
     await page.reload()
 
 
@@ -214,7 +214,7 @@ async def test_it_fits_a_phone(browser: Browser, open_page: OpenPage, lang: str)
     """
     context = await browser.new_context(viewport=PHONE, locale=lang)
     page = await open_page(context=context)
-    await among(page, HUGE)
+    await send_presence(page, HUGE)
     await expect(page.locator("#people")).to_contain_text("20", timeout=10_000)
     size = await page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
@@ -259,9 +259,9 @@ HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, 
                       document.dispatchEvent(new Event('visibilitychange')); }"""
 
 
-async def test_the_screen_stays_on_while_it_is_asked_for(open_page: OpenPage) -> None:
+async def test_the_screen_stays_on_while_the_button_is_pressed(open_page: OpenPage) -> None:
     """
-    Nobody's screen is kept on unasked; asked for it is, and again when the page comes back; asked again it is let go.
+    The screen is not kept on by default; one press takes the lock, also when the page is shown again; another releases it.
     """
     page = await open_page(init=LOCKS)
     await people(page, "you are the first one here")
@@ -282,7 +282,7 @@ async def test_the_screen_stays_on_while_it_is_asked_for(open_page: OpenPage) ->
 
 async def test_a_screen_that_may_not_stay_on(open_page: OpenPage) -> None:
     """
-    A phone that refuses is not pretended to; a browser that cannot does not offer it.
+    Where a phone refuses, the button is released; where a browser cannot, it is hidden.
     """
     page = await open_page(init=f"{LOCKS} window.refuse = true;")
     await people(page, "you are the first one here")

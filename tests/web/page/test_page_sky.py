@@ -1,4 +1,4 @@
-"""The sky as Chromium draws it: one light a person, the same for everybody, and painted only when somebody comes or goes."""
+"""The sky as Chromium draws it: one light a person, the same in every page, and painted only after a join or a leave."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ HIDE = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, 
 
 
 async def settled(page: Page) -> int:
-    """Wait until nothing is painted for a second; tells how much was, so far."""
+    """Wait until nothing is painted for a second; return how many lights were, so far."""
     painted = -1
     while (now := await page.evaluate("painted")) != painted:
         painted = now
@@ -40,7 +40,7 @@ async def sky(page: Page) -> Any:
     return await page.evaluate(SKY)
 
 
-async def test_everybody_sees_the_same_sky(open_page: OpenPage, peer: BringPeer) -> None:
+async def test_every_page_has_the_same_sky(open_page: OpenPage, peer: BringPeer) -> None:
     """
     Pages that came at different times, with clocks 40 s apart, paint the same lights and have turned them as far, within 50 ms.
     """
@@ -63,9 +63,9 @@ async def test_everybody_sees_the_same_sky(open_page: OpenPage, peer: BringPeer)
         assert min(apart_ms, turn_ms - apart_ms) < 50
 
 
-async def test_nothing_is_painted_while_nobody_comes_or_goes(open_page: OpenPage, peer: BringPeer) -> None:
+async def test_nothing_is_painted_without_a_join_or_a_leave(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    A light is painted while it appears, and then no more; nor while the page is hidden, whoever comes; shown again it catches up.
+    A light is painted while it appears, and then no more; nor while the page is hidden, also after a join; shown again it catches up.
     """
     page = await open_page(init=COUNTER)
     await people(page, "you are the first one here")
@@ -85,7 +85,7 @@ async def test_nothing_is_painted_while_nobody_comes_or_goes(open_page: OpenPage
 
 async def test_lights_appear_gently(open_page: OpenPage, peer: BringPeer) -> None:
     """
-    When somebody comes no light that was there moves or dims: each picture differs from the last only where the new light is,
+    After a join no light that was there moves or dims: each picture differs from the last only where the new light is,
     and it comes in more than one step.
     """
     page = await open_page(init=COUNTER)

@@ -20,7 +20,7 @@ STAGE = """
     const lengths = (part) => svg.children.filter(({attributes}) => attributes.class === part)
       .map(({attributes}) => parseFloat(attributes['stroke-dasharray']));
     const top = () => layers.children.at(-1).style.background;
-    ring.furnish(['calm', 'glad']);
+    ring.setMoods(['calm', 'glad']);
 """
 
 

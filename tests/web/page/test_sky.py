@@ -61,7 +61,7 @@ def test_a_large_crowd_has_a_few_hundred() -> None:
 @pytest.mark.parametrize("crowd", CROWDS)
 def test_one_person_is_at_most_one_light(crowd: dict[str, int]) -> None:
     """
-    Somebody more in any mood brightens one light by at most its whole, and all others taken together lose less than that.
+    One person more in any mood brightens one light by at most its whole, and all others taken together lose less than that.
     """
     for mood in (*crowd, "new"):
         before, after = brightnesses(crowd, {**crowd, mood: crowd.get(mood, 0) + 1})
@@ -72,7 +72,7 @@ def test_one_person_is_at_most_one_light(crowd: dict[str, int]) -> None:
 
 def test_a_light_stays_in_its_place() -> None:
     """
-    A light's place follows from its mood and its number alone; so whatever the count does, none moves.
+    A light's place follows from its mood and its number alone; so no change of the count moves one.
     """
     first = node("sky.js", "[...Array(300).keys()].map((index) => it.place('release', index))")
     again = node("sky.js", "[...Array(300).keys()].reverse().map((index) => it.place('release', index))")

@@ -19,7 +19,7 @@ def presence(
 def say(sentence: str, *given: Any, lang: str = "en") -> Any:
     """Let the page say something: ``sentence`` is an expression over ``words`` and ``given``."""
     return node(
-        "words.js", f"await (async (words) => {sentence})(await it.speak([given.pop()]))", *given, lang
+        "words.js", f"await (async (words) => {sentence})(await it.loadWords([given.pop()]))", *given, lang
     )
 
 
@@ -143,7 +143,7 @@ def test_plurals(lang: str, others: int, sentence: str) -> None:
 
 def test_a_page_that_is_not_counted() -> None:
     """
-    U3: a page that only observes is with no one, and says how many are here.
+    U3: a page that only observes says how many are here, and not how many others.
     """
     assert say("words.people(...given)", ONE, "live", 1, False) == "1 person is here"
     assert say("words.people(...given)", SAMPLED, "live", 10_240, False) == "about 10,000 people are here"
@@ -188,7 +188,7 @@ def test_languages_are_found_by_their_file() -> None:
     """
     The first wished language of which there is a file is spoken; what is no language, or a path, is passed over.
     """
-    find = "await Promise.all(given.map(async (tags) => (await it.speak(tags)).lang))"
+    find = "await Promise.all(given.map(async (tags) => (await it.loadWords(tags)).lang))"
     wishes = [
         ["fi", "de-AT", "fr"],
         [None, "pl"],
@@ -234,7 +234,7 @@ def test_what_a_button_is_called() -> None:
 
 def test_the_breath_in_words() -> None:
     """
-    Those who cannot see the orb are told how it breathes.
+    The label of the orb has its phases for a screen reader.
     """
     phases = [["inhale", 5_500], ["exhale", 5_500]]
     said = say("words.breath(given)", *phases)

@@ -1,8 +1,8 @@
-/** Keeps the operator's page fresh while somebody looks at it. Without this it is as true, and as old as its last reload. */
+/** Refreshes the operator's page while it is visible. Without this script the page is as old as its last reload. */
 
 const EVERY_MS = 10_000;
 
-/** Put what the server says now in place of what is shown; unfolded tables stay so, and where the focus is nothing moves. */
+/** Replace the sections by those of a fresh page; open tables stay open, and a section with the focus is left as it is. */
 function show(fresh) {
   document.title = fresh.title;
   for (const next of fresh.querySelectorAll('main > section, .cards > section, footer')) {
@@ -13,7 +13,7 @@ function show(fresh) {
   }
 }
 
-/** Ask, unless nobody looks. */
+/** Fetch the page again, unless it is hidden. */
 async function refresh() {
   if (document.hidden) return;
   try {

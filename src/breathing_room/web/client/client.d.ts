@@ -18,21 +18,21 @@ export type Transport = 'socket' | 'polling' | 'history';
 export interface Options {
   /** The room's name; without it, the server's default room (in `offline` mode `lobby`). */
   room?: string;
-  /** The mood to come with; without it, the one that this browser last chose here. */
+  /** The mood to join with; without it, the one that this browser last chose here. */
   mood?: string;
-  /** How to connect; without it, as the room's config says. `offline`: show who is usually there, with no server. */
+  /** How to connect; without it, as the room's config says. `offline`: show how many are usually there, without a server. */
   mode?: 'socket' | 'poll' | 'offline';
   /** An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server; nothing is then stored. */
   visitor?: string;
-  /** Look without being counted. */
+  /** Observe without being counted. */
   observe?: boolean;
-  /** False: keep nothing in the browser. Each page is then a visitor of its own. */
+  /** False: store nothing in the browser. Each page is then a visitor of its own. */
   storage?: boolean;
-  /** How long a page that nobody sees stays in the room; by default as long as it is open. */
+  /** How long a hidden page stays in the room; by default as long as it is open. */
   hiddenMs?: number;
   /** For `offline`: where the averages are; by default where a server publishes them. */
   history?: string | URL;
-  /** For `offline`: who is told that somebody came, changed the mood, or went. */
+  /** For `offline`: where to report joins, changes of mood and leaves. */
   report?: string | URL;
 }
 
@@ -42,39 +42,39 @@ export interface RoomEventMap {
   /** The state or the transport changed. */
   state: CustomEvent<State>;
   config: CustomEvent<null>;
-  /** The server's time is better known. */
+  /** There is a better estimate of the server's time. */
   clock: CustomEvent<null>;
   /** The mood was changed, perhaps in another tab. */
   mood: CustomEvent<null>;
-  /** Something was refused. Where it stopped the room, `transport` is null. */
+  /** The server rejected something. Where it stopped the room, `transport` is null. */
   error: CustomEvent<{code: string; message: string}>;
 }
 
-/** A room as seen from here. It never throws. */
+/** A room that the page has joined or observes. It never throws. */
 export interface Room extends EventTarget {
   /** The latest presence; null until the first. */
   readonly presence: Presence | null;
   readonly state: State;
   readonly config: Config | null;
-  /** The mood that we named; null: none yet. */
+  /** The mood of this visitor; null: none yet. */
   readonly mood: string | null;
-  /** How we are connected; null: not now. */
+  /** The transport; null while not connected. */
   readonly transport: Transport | null;
   /** The server's wall time minus ours, in milliseconds. */
   readonly clockOffsetMs: number;
-  /** How old the presence is, in milliseconds: 0 while we would be told of any change. */
+  /** How old the presence is, in milliseconds: 0 while changes are pushed. */
   readonly ageMs: number;
-  /** The count to show now: between two polls it walks from one to the next, inside of the latest interval. */
-  readonly shown: number | null;
-  /** Whether the count has us in it: it counts no observer, and what is usual counts none of those who are here now. */
+  /** The count to display now: between two polls it is interpolated, inside the latest interval. */
+  readonly displayedCount: number | null;
+  /** Whether the count includes this visitor: it includes no observer, and an average includes no visitor of now. */
   readonly counted: boolean;
   /** How many others are here, not rounded; null while no count is known. */
   readonly others: number | null;
   /** The server's wall time now, in milliseconds since 1970. */
   now(): number;
-  /** Feel so from now on; `unspoken` takes it back. */
+  /** Change the mood; `unspoken` clears it. */
   setMood(mood: string): void;
-  /** Go, for good. */
+  /** Leave the room for good. */
   leave(): void;
 
   addEventListener<Type extends keyof RoomEventMap>(
@@ -89,5 +89,5 @@ export interface Room extends EventTarget {
   ): void;
 }
 
-/** Join a room, or watch it. */
+/** Join a room, or observe it. */
 export function join(url: string | URL, options?: Options): Room;

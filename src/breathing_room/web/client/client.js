@@ -8,15 +8,15 @@
  * No dependency, nothing to build. Its promises:
  *
  * - It never throws into the page. What goes wrong is a `state`, or an `error` event that says why.
- * - It never invents a number: a presence that can no longer be vouched for stays, with the state `stale`.
+ * - It never invents a number: a presence that may be outdated is kept, with the state `stale`.
  * - All tabs and reloads of one browser are one person, and have one connection. A prerendered page is not
  *   counted, nor is a bot.
- * - It comes back by itself, spread out in time, and stays away when the server says so.
+ * - It reconnects by itself, spread out in time, and stops when the server says so.
  *
- * This file is what a page sees: the room, its mood, and when the page counts as being there. Behind it,
+ * This file is the interface to a page: the room, its mood, and when the page counts as present. Behind it,
  * `visit.js` shares the visit among tabs, `connector.js` connects again and again, `socket_transport.js`,
- * `poll_transport.js` and `offline.js` are the ways to be in a room, and `freshness.js` knows what came last
- * and how fresh that is. What the wire says: docs/reference/protocol.md.
+ * `poll_transport.js` and `offline.js` are the transports, and `freshness.js` has the latest presence and
+ * how fresh it is. The wire: docs/reference/protocol.md.
  */
 
 import {Connector} from './connector.js';
@@ -24,7 +24,7 @@ import {Freshness} from './freshness.js';
 import {after} from './timers.js';
 import {Visit} from './visit.js';
 
-/** Programs that call themselves so are not counted; a phone is called Cubot. */
+/** Programs with such a user agent are not counted; a phone is called Cubot. */
 const BOT = /(?<!cu)bot\b|crawl|spider|slurp|facebookexternalhit|lighthouse|preview/i;
 
 /**
@@ -33,12 +33,12 @@ const BOT = /(?<!cu)bot\b|crawl|spider|slurp|facebookexternalhit|lighthouse|prev
  * @param {string | URL} url  Where the server is.
  * @param {object} [options]
  * @param {string} [options.room]  The room's name; without it, the server's default (`offline`: `lobby`).
- * @param {string} [options.mood]  The mood to come with; without it, the one that this browser chose last.
+ * @param {string} [options.mood]  The mood to join with; without it, the one that this browser chose last.
  * @param {'socket' | 'poll' | 'offline'} [options.mode]  How to connect; without it, as the config says.
  * @param {string} [options.visitor]  An id of your own, 16 to 64 of A-Z a-z 0-9 _ - or signed by your server;
  *   nothing is then stored.
- * @param {boolean} [options.observe]  Look without being counted.
- * @param {boolean} [options.storage]  False: keep nothing in the browser. Each page is then another visitor.
+ * @param {boolean} [options.observe]  Observe without being counted.
+ * @param {boolean} [options.storage]  False: store nothing in the browser. Each page is then another visitor.
  * @param {string | URL} [options.history]  For `offline`: where the averages are; by default where a server
  *   publishes them.
  * @param {string | URL} [options.report]  For `offline`: where to report joins, changes of mood and leaves.
@@ -50,24 +50,24 @@ export function join(url, options) {
 }
 
 /**
- * A room as seen from here.
+ * A room that the page has joined or observes.
  *
- * Events: `presence` (one came), `state` (it or the transport changed), `config`, `clock` (the server's time
- * is better known), `mood` (it was changed, perhaps in another tab) and `error`, whose `detail` is
- * `{code, message}`.
+ * Events: `presence` (one came), `state` (it or the transport changed), `config`, `clock` (there is a better
+ * estimate of the server's time), `mood` (it was changed, perhaps in another tab) and `error`, whose `detail`
+ * is `{code, message}`.
  */
 class Room extends EventTarget {
-  /** The room's moods, breath and times; null until it came. */
+  /** The room's moods, breathing pattern and intervals; null until they came. */
   config = null;
-  /** The mood that we named; null: none yet. */
+  /** The mood of this visitor; null: none yet. */
   mood = null;
 
   #observe;
   #hiddenMs;
   #hiddenTimer;
-  #early = false;     // whether a mood was named before the room was
+  #early = false;     // whether a mood was set before the room had a name
   #freshness = new Freshness();
-  #connector = null;  // null where the address is none
+  #connector = null;  // null where the URL is invalid
   #visit = null;      // likewise
   #closed = new AbortController();
 
@@ -88,10 +88,10 @@ class Room extends EventTarget {
     }
     const key = storage && !visitor && !observe ? `breathing-room ${this.#connector.base}` : '';
     this.#visit = new Visit({connector: this.#connector, freshness, key, visitor});
-    this.#passOnEvents();
+    this.#forwardEvents();
     this.mood = mood ?? null;
-    if (this.#connector.isNamed) this.mood ??= this.#visit.recalledMood;
-    this.#watchThePage();
+    if (this.#connector.isNamed) this.mood ??= this.#visit.storedMood;
+    this.#watchPage();
   }
 
   /** The latest presence, as in the protocol; null until the first. */
@@ -99,12 +99,12 @@ class Room extends EventTarget {
     return this.#freshness.presence;
   }
 
-  /** `live`, `stale` (last known), `estimated` (from what is usual), or `unknown`. */
+  /** `live`, `stale` (last known), `estimated` (from averages), or `unknown`. */
   get state() {
     return this.#freshness.state;
   }
 
-  /** How we are connected: `socket`, `polling`, or `history` where there is no server; null: not now. */
+  /** The transport: `socket`, `polling`, or `history` where there is no server; null while not connected. */
   get transport() {
     return this.#freshness.transport;
   }
@@ -114,20 +114,20 @@ class Room extends EventTarget {
     return this.#freshness.clockOffsetMs;
   }
 
-  /** How old the presence is, in milliseconds: 0 while any change would reach us. */
+  /** How old the presence is, in milliseconds: 0 while changes are pushed. */
   get ageMs() {
     return this.#freshness.ageMs;
   }
 
   /**
-   * The count to show now, null while none is known. Between two polls it walks from one presence to the
-   * next, and never leaves the interval of the latest.
+   * The count to display now, null while none is known. Between two polls it is interpolated from one presence
+   * to the next, and never leaves the interval of the latest.
    */
-  get shown() {
-    return this.#freshness.shown;
+  get displayedCount() {
+    return this.#freshness.displayedCount;
   }
 
-  /** Whether the count has us in it: it counts no observer, and what is usual counts none of those here. */
+  /** Whether the count includes this visitor: it includes no observer, and an average includes no visitor of now. */
   get counted() {
     return !this.#observe && this.presence?.method !== 'estimated';
   }
@@ -143,49 +143,49 @@ class Room extends EventTarget {
     return Date.now() + this.clockOffsetMs;
   }
 
-  /** Feel so from now on; `unspoken` takes it back. */
+  /** Change the mood; `unspoken` clears it. */
   setMood(mood) {
     if (this.#observe) return this.#fail('not_joined', 'an observer has no mood');
     if (!this.#declares(mood)) return this.#fail('unknown_mood', `this room has no mood ${mood}`);
     this.#early = !this.#connector?.isNamed;
-    this.#visit?.keepMood(mood);
-    this.#take(mood);
+    this.#visit?.storeMood(mood);
+    this.#changeMood(mood);
     this.#connector?.send({type: 'mood', mood});
   }
 
-  /** Go, for good. */
+  /** Leave the room for good. */
   leave() {
-    this.#visit?.depart();
+    this.#visit?.end();
     this.#closed.abort();
   }
 
-  #passOnEvents() {
-    const pass = (type) => (detail) => this.#emit(type, detail);
-    this.#freshness.on({presence: pass('presence'), state: pass('state'), clock: pass('clock')});
+  #forwardEvents() {
+    const forward = (type) => (detail) => this.#emit(type, detail);
+    this.#freshness.on({presence: forward('presence'), state: forward('state'), clock: forward('clock')});
     this.#connector.on({
-      config: (config) => this.#adopt(config),
-      error: pass('error'),
+      config: (config) => this.#setConfig(config),
+      error: forward('error'),
       forget: () => {
-        this.#take(null);
+        this.#changeMood(null);
         this.#visit.shareMood(null);
       },
     });
     this.#visit.on({
       mood: (mood) => {
         if (mood === this.mood) return;
-        this.#take(mood);
+        this.#changeMood(mood);
         this.#connector.send({type: 'mood', mood: mood ?? undefined});
       },
       joined: () => {
-        if (this.#early && this.mood) this.#visit.keepMood(this.mood);
+        if (this.#early && this.mood) this.#visit.storeMood(this.mood);
         this.#early = false;
       },
     });
   }
 
-  #adopt(config) {
-    // The server's default room has a name only now, and with it a mood that this browser may recall.
-    if (!this.config) this.mood ??= this.#visit.recalledMood;
+  #setConfig(config) {
+    // The server's default room has a name only now, and with it a mood that this browser may have stored.
+    if (!this.config) this.mood ??= this.#visit.storedMood;
     this.config = config;
     if (this.mood && !this.#declares(this.mood)) {
       this.#fail('unknown_mood', `this room has no mood ${this.mood}`);
@@ -194,7 +194,7 @@ class Room extends EventTarget {
     this.#emit('config');
   }
 
-  #take(mood) {
+  #changeMood(mood) {
     this.mood = mood;
     this.#emit('mood');
   }
@@ -211,38 +211,38 @@ class Room extends EventTarget {
     this.#emit('error', {code, message});
   }
 
-  /** Be in the room while the page is there. */
-  #watchThePage() {
+  /** Stay in the room while the page is there. */
+  #watchPage() {
     const visit = this.#visit;
     const {signal} = this.#closed;
     const on = (target, type, listener) => target?.addEventListener?.(type, listener, {signal});
     const {document} = globalThis;
-    const look = () => {
+    const update = () => {
       clearTimeout(this.#hiddenTimer);
       if (document?.hidden) {
-        if (this.#hiddenMs < Infinity) this.#hiddenTimer = after(this.#hiddenMs, () => visit.depart());
+        if (this.#hiddenMs < Infinity) this.#hiddenTimer = after(this.#hiddenMs, () => visit.end());
         return;
       }
-      visit.arrive();
-      // Timers of a page that was hidden, or of a computer that slept, are late.
-      this.#freshness.settle();
+      visit.start();
+      // Timers of hidden pages and of sleeping computers are late.
+      this.#freshness.updateState();
       this.#connector.wake();
     };
-    const come = () => {
+    const start = () => {
       if (document?.prerendering) return; // it is not shown, and may never be
-      visit.arrive();
-      look();
+      visit.start();
+      update();
     };
-    // A page on its way out, or put aside for the back button, is not here; `pageshow` brings it back.
-    on(globalThis, 'pagehide', () => visit.depart());
-    on(globalThis, 'pageshow', come);
-    // One that is put to sleep may be back in a moment: the lease decides.
-    on(document, 'freeze', () => visit.depart({graceful: false}));
-    on(document, 'resume', come);
-    on(document, 'prerenderingchange', come);
-    on(document, 'visibilitychange', look);
+    // A page that is unloaded, or kept for the back button, is not present; `pageshow` brings it back.
+    on(globalThis, 'pagehide', () => visit.end());
+    on(globalThis, 'pageshow', start);
+    // One that is frozen may be back in a moment: the lease decides.
+    on(document, 'freeze', () => visit.end({graceful: false}));
+    on(document, 'resume', start);
+    on(document, 'prerenderingchange', start);
+    on(document, 'visibilitychange', update);
     on(globalThis, 'offline', () => this.#connector.goOffline());
     on(globalThis, 'online', () => this.#connector.goOnline());
-    come();
+    start();
   }
 }

@@ -1,31 +1,31 @@
 /**
  * Connects to a room, again and again: choose a transport, run it until it ends, back off.
  *
- * Which transport is the room's word. `socket`: a WebSocket; where sockets do not open although HTTP works,
- * polls, after which a socket is tried again. `poll`: polls. Only the page can ask for `offline`.
+ * The room's config names the transport. `socket`: a WebSocket; where sockets do not open although HTTP works,
+ * polling, after which a socket is tried again. `poll`: polling. Only the page can ask for `offline`.
  *
- * Events: `config`, `error` (`{code, message}`), `stopped` (the server sent us away for good), `forget` (the
+ * Events: `config`, `error` (`{code, message}`), `stopped` (the server rejected the client for good), `forget` (the
  * room has no such mood), and the transport's `heartbeat`, `counted` and `left`.
  */
 
 import {Emitter} from './emitter.js';
-import {ask} from './http.js';
+import {request} from './http.js';
 import {PollTransport} from './poll_transport.js';
 import {SocketTransport} from './socket_transport.js';
 import {after} from './timers.js';
 
-/** Stands for the name of the server's default room, until the config says that. */
+/** Stands for the name of the server's default room, until the config has it. */
 const DEFAULT_ROOM = '_default';
 /** Full jitter: wait a random time up to 1 s, 2 s, 4 s, … 30 s. */
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
-/** So many sockets in a row that will not open, although HTTP works, mean that something refuses them. */
+/** After so many sockets in a row that did not open, although HTTP works, something refuses them. */
 const REFUSALS_MAX = 2;
 
 export class Connector extends Emitter {
-  /** What the server says of the room; null until it came. */
+  /** The room's config; null until it came. */
   config = null;
-  /** The id that we connected with; empty until then. */
+  /** The visitor id of the last connection; empty until the first. */
   visitor = '';
   /** The server's address, without a slash at its end. */
   base;
@@ -38,15 +38,15 @@ export class Connector extends Emitter {
   #freshness;
   #transport = null;
   #refusals = 0;
-  #heard = false;   // a presence, since the last attempt
+  #received = false;  // whether a presence came since the last attempt
   #endPause = null;
 
   /**
    * @param {object} options  `url`, `room`, `mode`, `history` and `report` are those of `join`.
-   * @param {boolean} options.observe  Look without being counted.
+   * @param {boolean} options.observe  Observe without being counted.
    * @param {() => string | null} options.mood  The mood now.
-   * @param {Freshness} options.freshness  Is given what comes.
-   * @throws {TypeError}  One of the addresses is none.
+   * @param {Freshness} options.freshness  Is given the presences and the server's time.
+   * @throws {TypeError}  One of the URLs is invalid.
    */
   constructor({url, room, mode, history, report, observe, mood, freshness}) {
     super();
@@ -54,7 +54,7 @@ export class Connector extends Emitter {
     const {protocol, origin, pathname} = new URL(url, page);
     if (!protocol.startsWith('http')) throw new TypeError(protocol);
     this.base = origin + pathname.replace(/\/*$/, '');
-    // Without a server there is no one room that is its default.
+    // Without a server there is no default room.
     this.#room = room || (mode === 'offline' ? 'lobby' : DEFAULT_ROOM);
     this.#mode = mode;
     this.#observe = observe;
@@ -78,14 +78,14 @@ export class Connector extends Emitter {
     return `${this.base}/v1/rooms/${encodeURIComponent(this.#room)}`;
   }
 
-  /** Learn the room's name, where that is the server's to say. */
-  async learnName(signal) {
-    if (!this.isNamed) await this.#persist(signal, () => this.#configure());
+  /** Fetch the room's name, where it is the server's default room. */
+  async fetchName(signal) {
+    if (!this.isNamed) await this.#retry(signal, () => this.#fetchConfig());
   }
 
-  /** Be in the room until the signal is aborted or the server sends us away; `identify` returns our id. */
+  /** Stay in the room until the signal is aborted or the server rejects the client; `identify` returns the visitor id. */
   run(signal, identify) {
-    return this.#persist(signal, () => this.#connect(signal, identify()));
+    return this.#retry(signal, () => this.#connectOnce(signal, identify()));
   }
 
   /** Send a change of mood, if there is a connection. */
@@ -98,12 +98,12 @@ export class Connector extends Emitter {
     this.#transport?.wake();
   }
 
-  /** Give the connection up; the visit goes on. */
+  /** Close the connection; the visit goes on. */
   drop() {
     this.#transport?.close();
   }
 
-  /** The network has gone; what needs none goes on. */
+  /** The network is gone. A transport that needs none goes on. */
   goOffline() {
     if (this.#mode !== 'offline') this.drop();
   }
@@ -117,20 +117,20 @@ export class Connector extends Emitter {
   /** There is no connection any more. */
   disconnected() {
     this.#transport = null;
-    this.#freshness.lose();
+    this.#freshness.disconnect();
   }
 
-  /** Take what another tab knows: its config, and whether sockets pass. */
+  /** Take the state of the leading tab: its config, and whether sockets open. */
   follow({config, transport}) {
     if (config) this.#adopt(config);
     if (transport) this.#refusals = transport === 'polling' ? REFUSALS_MAX : 0;
   }
 
   /** Call `act` again and again, with a backoff, until it returns nothing, or an ending that says to stop. */
-  async #persist(signal, act) {
+  async #retry(signal, act) {
     let attempt = 0;
     while (!signal.aborted) {
-      this.#heard = false;
+      this.#received = false;
       const ending = await act().catch((error) => error);
       if (!ending || signal.aborted) return; // and another loop may already run
       this.disconnected();
@@ -138,47 +138,47 @@ export class Connector extends Emitter {
         this.emit('stopped');
         return this.emit('error', {code: ending.code, message: ending.message});
       }
-      if (this.#heard) attempt = 0;
+      if (this.#received) attempt = 0;
       const backoffMs = Math.random() * Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** attempt++);
       await this.#pause(ending.retryMs ?? backoffMs, signal);
     }
   }
 
-  /** Live through one connection; return how it ended. */
-  async #connect(signal, visitor) {
+  /** Run one connection; return how it ended. */
+  async #connectOnce(signal, visitor) {
     this.visitor = visitor;
     if (this.#mode === 'offline') {
       const {OfflineTransport} = await import('./offline.js'); // few need it
-      return this.#carry(new OfflineTransport({...this.#place, ...this.#offline}), signal);
+      return this.#runTransport(new OfflineTransport({...this.#place, ...this.#offline}), signal);
     }
-    await this.#configure();
+    await this.#fetchConfig();
     const mode = this.#mode ?? this.config.mode;
-    if (mode === 'poll') return this.#carry(new PollTransport(this.#place), signal);
+    if (mode === 'poll') return this.#runTransport(new PollTransport(this.#place), signal);
     if (this.#refusals < REFUSALS_MAX && globalThis.WebSocket) {
-      const ending = await this.#carry(new SocketTransport(this.#place), signal).catch(() => ({}));
+      const ending = await this.#runTransport(new SocketTransport(this.#place), signal).catch(() => ({}));
       if (signal.aborted) return ending;
-      if (!ending.opened) await this.#configure({fresh: true}); // throws where HTTP fails as well
+      if (!ending.opened) await this.#fetchConfig({fresh: true}); // throws where HTTP fails as well
       this.#refusals = ending.opened ? 0 : this.#refusals + 1;
       return ending;
     }
     try {
-      return await this.#carry(new PollTransport({...this.#place, fallback: true}), signal);
+      return await this.#runTransport(new PollTransport({...this.#place, fallback: true}), signal);
     } finally {
       this.#refusals = REFUSALS_MAX - 1; // the next time, one socket is tried again
     }
   }
 
-  /** Run a transport to its end. */
-  async #carry(transport, signal) {
+  /** Run a transport until it ends. */
+  async #runTransport(transport, signal) {
     if (signal.aborted) return {};
     this.#transport = transport;
     transport.on({
       presence: (presence) => {
-        this.#heard = true;
-        this.#freshness.hear(presence, transport.name);
+        this.#received = true;
+        this.#freshness.receive(presence, transport.name);
       },
       time: (times) => this.#freshness.setClock(times),
-      lost: () => this.#freshness.lose(),
+      lost: () => this.#freshness.disconnect(),
       config: (config) => this.#adopt(config),
       refused: ({code, message, forget}) => {
         this.emit('error', {code, message});
@@ -195,12 +195,12 @@ export class Connector extends Emitter {
     return {address, room: this.#room, config, observe: this.#observe, self};
   }
 
-  /** Get the config, if need be from a cache; `fresh`: from the server, which also proves that HTTP works. */
-  async #configure({fresh = false} = {}) {
+  /** Fetch the config unless it is known; `fresh`: always, and from the server, which also shows that HTTP works. */
+  async #fetchConfig({fresh = false} = {}) {
     if (this.config && !fresh) return;
-    const answer = await ask(`${this.address}/config`, {cache: fresh ? 'no-store' : 'default'});
-    const config = await answer.json();
-    // A proxy's page may say 200, too. Without the room's name there would be no address.
+    const response = await request(`${this.address}/config`, {cache: fresh ? 'no-store' : 'default'});
+    const config = await response.json();
+    // A proxy's page may have status 200, too. Without the room's name there would be no URL.
     if (typeof config?.room !== 'string') throw new TypeError('this is no config');
     this.#adopt(config);
   }
@@ -209,8 +209,8 @@ export class Connector extends Emitter {
     const before = this.config;
     if (!this.isNamed) this.#room = config.room;
     this.config = config;
-    const rules = (config) => JSON.stringify({...config, now_ms: 0});
-    if (rules(before) !== rules(config)) this.emit('config', config);
+    const text = (config) => JSON.stringify({...config, now_ms: 0});
+    if (text(before) !== text(config)) this.emit('config', config);
   }
 
   #pause(ms, signal) {

@@ -9,15 +9,15 @@ export interface BreathingRoomAttributes {
   server?: string | URL | null | undefined;
   /** The room's name; `lobby` by default. */
   room?: string | number | null | undefined;
-  /** How to connect; without it, as the room's config says. */
+  /** How to connect; by default as the room's config says. */
   mode?: Options['mode'] | null | undefined;
-  /** Look without being counted. */
+  /** Observe without being counted. */
   observe?: boolean | 'true' | 'false' | null | undefined;
   /** For `offline`: where the averages are. */
   history?: string | URL | null | undefined;
-  /** The mood to come with; changed, it is sent. */
+  /** The mood to join with; a change is sent. */
   mood?: string | null | undefined;
-  /** What to say, as a template. */
+  /** The sentence, as a template. */
   label?: string | null | undefined;
   /** Hide the element where fewer people are there. */
   'hide-below'?: number | string | null | undefined;
@@ -52,7 +52,7 @@ export class BreathingRoom extends HTMLElement {
   get capAbove(): number | null;
   set capAbove(value: BreathingRoomAttributes['cap-above']);
 
-  /** The room, as `join` gives it; null while the element is on no page. Another one after another `server`, `room` or `mode`. */
+  /** The room of `join`; null while the element is on no page. A change of `server`, `room` or `mode` makes another one. */
   get joinedRoom(): Room | null;
 }
 

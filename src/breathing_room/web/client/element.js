@@ -6,17 +6,17 @@
  *     <breathing-room label="{label} {person is|people are} looking at this" hide-below="5" cap-above="500"></breathing-room>
  *
  * Attributes: `server` (by default where the script came from), `room`, `mood`, `mode`, `observe`, `history`, as for `join`;
- * `label`, `lang`, `hide-below` and `cap-above`, as for `sentence`: what to say, in which language, and of how many. The language is
+ * `label`, `lang`, `hide-below` and `cap-above`, as for `sentence`: the text, its language, and its limits. The language is
  * that of the nearest `lang` around the element.
  *
  * Each is a property too (`hideBelow`, `capAbove`), since frameworks set one or the other: a property reads and writes its
- * attribute and holds nothing of its own. An empty value is as good as none.
+ * attribute and has no value of its own. An empty value is the same as none.
  *
- * The element is `hidden` while there is nothing to say: nothing known, or too few. Its attribute `state` is the room's, for
- * styles such as `breathing-room[state=stale] { opacity: .6 }`; its property `joinedRoom` is what `join` gave.
+ * The element is `hidden` while its text is empty: no count is known, or there are too few people. Its attribute `state` is the
+ * room's, for styles such as `breathing-room[state=stale] { opacity: .6 }`; its property `joinedRoom` is the room of `join`.
  *
  * Theory of operation: a change of any kind (an attribute, into the page, out of it) schedules one microtask, which compares
- * what is wanted with what is, and joins or leaves. A framework sets one property at a time, and moves an element by taking it
+ * the wanted room and mood with the current ones, and joins or leaves. A framework sets one property at a time, and moves an element by taking it
  * out and putting it back; either is one change, and a move is none.
  */
 
@@ -29,15 +29,15 @@ const text = (value) => value || null;
 const number = (value) => (value ? Number(value) : null);
 const flag = (value) => value !== null && value !== 'false';
 
-/** What each attribute means as a property. */
+/** How each attribute is read as a property. */
 const ATTRIBUTES = {
   server: text, room: text, mode: text, observe: flag, history: text,
   mood: text, label: text, 'hide-below': number, 'cap-above': number,
 };
-/** Another value of these means another room. */
+/** The attributes whose change is a change of room. */
 const PLACE = ['server', 'room', 'mode', 'observe', 'history'];
 const HERE = new URL('.', import.meta.url);
-// Node has no elements, and need not fail when a page is rendered there.
+// Node has no elements; rendering a page on a server must not fail.
 const Element = globalThis.HTMLElement ?? class {};
 
 const propertyOf = (attribute) => attribute.replace(/-(.)/, (_, letter) => letter.toUpperCase());
@@ -45,14 +45,14 @@ const propertyOf = (attribute) => attribute.replace(/-(.)/, (_, letter) => lette
 export class BreathingRoom extends Element {
   static observedAttributes = [...Object.keys(ATTRIBUTES), 'lang'];
 
-  #room = null;       // as `join` gave it; null while on no page
-  #place = null;      // where that is, in JSON
-  #mood = null;       // the one that was asked for last
+  #room = null;       // the room of `join`; null while on no page
+  #place = null;      // its attributes, in JSON
+  #mood = null;       // the last one of the attribute
   #scheduled = false;
 
   constructor() {
     super();
-    // What a page set before this script came is a property of the object itself, and would hide ours.
+    // A property that a page set before this script was loaded is one of the object itself, and would hide ours.
     for (const name of Object.keys(ATTRIBUTES).map(propertyOf)) {
       if (!Object.hasOwn(this, name)) continue;
       const value = this[name];
@@ -61,7 +61,7 @@ export class BreathingRoom extends Element {
     }
   }
 
-  /** The room, as `join` gives it; null while the element is on no page. */
+  /** The room of `join`; null while the element is on no page. */
   get joinedRoom() {
     return this.#room;
   }
@@ -87,7 +87,7 @@ export class BreathingRoom extends Element {
     });
   }
 
-  /** Be in the room that is asked for, with the mood that is asked for, and say so. */
+  /** Join the room of the attributes, with their mood, and show the sentence. */
   #update() {
     const place = this.isConnected ? JSON.stringify(PLACE.map((name) => this[name])) : null;
     const {mood} = this;
@@ -112,7 +112,7 @@ export class BreathingRoom extends Element {
 
   #leave() {
     const left = this.#room;
-    this.#room = null; // its last words are not shown
+    this.#room = null; // its last events are not shown
     left?.leave();
   }
 

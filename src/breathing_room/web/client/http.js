@@ -1,15 +1,15 @@
-/** Requests to a server: what an answer means to a client, and messages that need none. */
+/** Requests to a server, and what a response means to a client. */
 
-/** How long an answer may take, to a request or over a socket. */
+/** How long the server may take to answer, over HTTP or a socket. */
 export const ANSWER_MS = 10_000;
 
 /**
- * Fetch something.
+ * Fetch a URL.
  *
- * @throws {{retryMs?: number, stop: boolean, code?: string, message?: string}}  Every answer but a good one,
- *   as the ending of a connection: when to come back, or that this is for good.
+ * @throws {{retryMs?: number, stop: boolean, code?: string, message?: string}}  Any error, as the ending of a
+ *   connection: when to try again, or that the client has to stop.
  */
-export async function ask(url, init) {
+export async function request(url, init) {
   const response = await fetch(url, {signal: AbortSignal.timeout(ANSWER_MS), ...init});
   if (response.ok) return response;
   const {error} = (await response.json().catch(() => null)) ?? {};
@@ -18,14 +18,23 @@ export async function ask(url, init) {
     ...error,
     // The same whole second for all clients is no spread: add up to one more.
     retryMs: retryAfterS > 0 ? (retryAfterS + Math.random()) * 1_000 : undefined,
-    // Our own server's word that the request is wrong will not change; a proxy's may.
+    // An error of our own server is final where it blames the request; one of a proxy may pass.
     stop: Boolean(error) && response.status < 500 && response.status !== 429,
   };
 }
 
-/** Post a message whose answer does not matter; it is sent even while the page goes away. */
+/** Post a message whose response does not matter; it is sent even while the page is unloaded. */
 export function beacon(url, message) {
   const body = JSON.stringify(message);
   if (globalThis.navigator?.sendBeacon) navigator.sendBeacon(url, body);
   else fetch(url, {method: 'POST', body}).catch(() => {}); // in Node
+}
+
+/** Parse JSON; null where it is none. */
+export function parse(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return null;
+  }
 }

@@ -1,11 +1,11 @@
 /**
- * To show who is usually in a room, with no server at all: from its averages by hour of the week, a static file.
+ * Show how many are usually in a room, without a server: from its averages by hour of the week, a static file.
  *
- * The same as `core/estimate/history.py`. What is shown is a prediction and always labelled `estimated`, with the interval
- * that the file gives; an hour that was not seen in two weeks has none, and says `unknown`.
+ * The same as `core/estimate/history.py`. The presence is a prediction and always labelled `estimated`, with the interval
+ * that the file gives; an hour that was not observed in two weeks has none, and is `unknown`.
  */
 
-import {ask, beacon} from './http.js';
+import {beacon, request} from './http.js';
 import {rounded} from './rounding.js';
 import {Transport} from './transport.js';
 
@@ -14,13 +14,13 @@ const HOURS = 168;
 /** Hour 0 is Monday, 00:00 UTC, and 1970-01-01 was a Thursday. */
 const EPOCH_HOUR = 3 * 24;
 
-/** Be in a room without a server. `report`, if any, is posted that a visitor came, changed the mood, or went. */
+/** A visit without a server. To `report`, if given, joins, changes of mood and leaves are posted. */
 export class OfflineTransport extends Transport {
   name = 'history';
 
   #url;
   #report;
-  #came = false;  // whether the join was reported
+  #joined = false;  // whether the join was reported
   #over = false;
   #wake = () => {};
 
@@ -32,7 +32,7 @@ export class OfflineTransport extends Transport {
   }
 
   async run(signal) {
-    const history = await (await ask(this.#url)).json();
+    const history = await (await request(this.#url)).json();
     if (this.#over || signal.aborted) return {};
     const moods = [...new Set(history.hours.flatMap((hour) => Object.keys(hour.moods)))];
     const own = moods.filter((mood) => mood !== 'unspoken' && mood !== 'merged');
@@ -40,8 +40,8 @@ export class OfflineTransport extends Transport {
 
     const leave = () => this.close({graceful: true});
     signal.addEventListener('abort', leave);
-    this.#came = true;
-    this.#say('join');
+    this.#joined = true;
+    this.#sendReport('join');
     while (!this.#over) {
       this.emit('presence', usual(history, Date.now(), this.observe ? 0 : 1));
       await this.#sleep(HOUR_MS - (Date.now() % HOUR_MS));
@@ -51,11 +51,11 @@ export class OfflineTransport extends Transport {
   }
 
   send({type}) {
-    if (this.#came) this.#say(type);
+    if (this.#joined) this.#sendReport(type);
   }
 
   close({graceful = false} = {}) {
-    if (graceful && !this.#over) this.#say('leave');
+    if (graceful && !this.#over) this.#sendReport('leave');
     this.#over = true;
     this.#wake();
   }
@@ -64,8 +64,8 @@ export class OfflineTransport extends Transport {
     this.#wake();
   }
 
-  #say(event) {
-    // No id goes with it: what is collected are events, not people.
+  #sendReport(event) {
+    // It has no id: events are collected, not people.
     if (this.#report) beacon(this.#report, {room: this.room, event, mood: this.self().mood});
   }
 
@@ -77,7 +77,7 @@ export class OfflineTransport extends Transport {
   }
 }
 
-/** A presence from the averages, at an instant; `here` people are surely there: us. */
+/** A presence from the averages, at an instant; `here` is 1 if the reader is counted, who is surely there. */
 export function usual({room, hours}, nowMs, here) {
   const hour = (Math.floor(nowMs / HOUR_MS) + EPOCH_HOUR) % HOURS;
   const average = hours.find((other) => other.hour === hour) ?? {low: null};
@@ -91,13 +91,13 @@ export function usual({room, hours}, nowMs, here) {
   const high = Math.max(average.high, count);
   const {merged = 0, unspoken = 0, ...moods} = average.moods;
   const names = Object.keys(moods);
-  // What was not told apart then cannot be told apart now.
+  // Moods that were merged then cannot be separated now.
   const parts = merged ? [...names, ''].map(() => null) : apportion(count, [...Object.values(moods), unspoken]);
-  const told = Object.fromEntries(names.map((mood, index) => [mood, parts[index]]));
-  return {...presence, count, low, high, method: 'estimated', moods: told, unspoken: parts.at(-1), label: label(count, low, high)};
+  const byMood = Object.fromEntries(names.map((mood, index) => [mood, parts[index]]));
+  return {...presence, count, low, high, method: 'estimated', moods: byMood, unspoken: parts.at(-1), label: label(count, low, high)};
 }
 
-/** Share a whole number out so that the parts sum to it: largest remainders. If all weights are 0, it goes to the last. */
+/** Apportion a whole number by weights, by largest remainders. If all weights are 0, the last part gets it. */
 function apportion(total, weights) {
   const whole = weights.reduce((sum, weight) => sum + weight, 0);
   if (!whole) return weights.map((_, index) => (index === weights.length - 1 ? total : 0));
@@ -109,7 +109,7 @@ function apportion(total, weights) {
   return parts;
 }
 
-/** A count as people read it: rounded to its own precision, in English. */
+/** The label of a count: rounded to its own precision, in English. */
 function label(count, low, high) {
   const {figure, exact} = rounded(count, low, high);
   return (exact ? '' : 'about ') + figure.toLocaleString('en');

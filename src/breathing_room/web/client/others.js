@@ -1,8 +1,8 @@
 /**
- * How many others are here, and the numbers and plurals of a language to say it in. For the page, and for `sentence.js`.
+ * How many others are here, and the numbers and plurals of a language. For the page, and for `sentence.js`.
  *
  * A presence counts its reader as well, unless the reader only observes. "12 people with you" is a count of 13, so the reader
- * is taken out first, and then the number takes its plural form.
+ * is subtracted first, and then the number takes its plural form.
  */
 
 /**
@@ -10,17 +10,17 @@
  *
  * @param {object} presence  A presence whose count is known.
  * @param {boolean} counted  Whether the reader is one of those who are counted.
- * @param {number} [shown]  The count to show now, which moves between two polls.
+ * @param {number} [displayedCount]  The count to display now, which is interpolated between two polls.
  * @returns {{exact: number, number: number, about: boolean, certain: boolean}}  `exact` is the count without the reader, `number`
  *   what to show of it: rounded where the presence's label is, and then `about` is true. Both are at least 0, and `number`
  *   is at most `high` without the reader. `certain`: where `number` is 0, it is known that there are no others.
  */
-export function othersOf({count, high, label}, counted, shown) {
+export function othersOf({count, high, label}, counted, displayedCount) {
   const self = counted ? 1 : 0;
   const exact = Math.max(0, count - self);
   const certain = high === self;
   const about = exact > 0 && label.startsWith('about'); // the server's rounding, which does not jitter
-  const number = about ? Math.min(Number(label.replace(/\D/g, '')), high - self) : (shown || count) - self;
+  const number = about ? Math.min(Number(label.replace(/\D/g, '')), high - self) : (displayedCount || count) - self;
   return {exact, number: exact && Math.max(0, number), about, certain};
 }
 

@@ -1,6 +1,6 @@
-/** To be in a room over HTTP: poll and report as `polling.js` says. */
+/** A visit to a room over HTTP: poll and report as `polling.js` says. */
 
-import {ask, beacon} from './http.js';
+import {beacon, request} from './http.js';
 import {POLL, Poller} from './polling.js';
 import {after} from './timers.js';
 import {Transport} from './transport.js';
@@ -11,22 +11,22 @@ const FALLBACK_POLL_MS = 5_000;
 const FALLBACK_MS = 600_000;
 
 /**
- * A room that is polled is polled on through every failure, for a visit keeps its ticket. As a `fallback` for
- * a socket it polls more often, and ends with the first failure or after a while: a socket may pass by then.
+ * In a room that polls it polls on through every failure, since a visit keeps its ticket. As a `fallback` for a socket it
+ * polls more often, and ends with the first failure or after a while: a socket may open by then.
  */
 export class PollTransport extends Transport {
   name = 'polling';
 
   #fallback;
   #poller;
-  #page;
+  #presenceUrl;
   #ending = null;     // how it ended; null while it runs
   #wake = () => {};
 
   constructor({fallback = false, ...place}) {
     super(place);
     this.#fallback = fallback;
-    this.#page = new URL(this.config.presence_url ?? this.address, this.address).href;
+    this.#presenceUrl = new URL(this.config.presence_url ?? this.address, this.address).href;
   }
 
   async run(signal) {
@@ -34,7 +34,7 @@ export class PollTransport extends Transport {
     this.#poller = new Poller({
       visitor: this.observe ? null : visitor,
       room: this.room,
-      beatMs: this.config.heartbeat_ms,
+      heartbeatMs: this.config.heartbeat_ms,
       mood,
       nowMs: performance.now(),
     });
@@ -42,7 +42,7 @@ export class PollTransport extends Transport {
     signal.addEventListener('abort', leave);
     const endAtMs = this.#fallback ? performance.now() + FALLBACK_MS * (1 + Math.random()) : Infinity;
     while (!this.#ending) {
-      for (const request of this.#poller.due(performance.now())) this.#carry(request);
+      for (const due of this.#poller.due(performance.now())) this.#send(due);
       await this.#sleep(Math.min(this.#poller.nextAtMs, endAtMs) - performance.now());
       if (performance.now() >= endAtMs) this.#end({});
     }
@@ -51,7 +51,7 @@ export class PollTransport extends Transport {
   }
 
   send({mood}) {
-    this.#poller.feel(mood, performance.now());
+    this.#poller.setMood(mood, performance.now());
     this.#wake();
   }
 
@@ -79,53 +79,53 @@ export class PollTransport extends Transport {
     });
   }
 
-  /** Send what the poller asks for, and give it the outcome. */
-  async #carry(request) {
+  /** Send a request of the poller, and pass it the outcome. */
+  async #send(due) {
     try {
-      await (request === POLL ? this.#poll() : this.#report(request));
+      await (due === POLL ? this.#poll() : this.#report(due));
     } catch (error) {
-      if (!this.#ending) this.#fail(request, error);
+      if (!this.#ending) this.#fail(due, error);
     }
     this.#wake();
   }
 
   async #poll() {
-    const presence = await this.#read(ask(this.#page));
+    const presence = await this.#read(request(this.#presenceUrl));
     if (this.#ending) return;
-    this.#poller.heard(presence, performance.now());
+    this.#poller.polled(presence, performance.now());
     this.emit('presence', presence);
     this.emit('heartbeat');
   }
 
   async #report({visitor, mood, epoch}) {
     const sentMs = Date.now();
-    // As plain text: a browser would ask another origin's leave before every report that calls itself JSON.
+    // As plain text: for JSON a browser would send a CORS preflight to another origin before every report.
     const body = JSON.stringify({visitor, mood, epoch});
-    const presence = await this.#read(ask(`${this.address}/heartbeat`, {method: 'POST', body}));
+    const presence = await this.#read(request(`${this.address}/heartbeat`, {method: 'POST', body}));
     if (this.#ending) return;
-    this.emit('time', {sentMs, nowMs: presence.as_of_ms}); // no cache keeps this answer
+    this.emit('time', {sentMs, nowMs: presence.as_of_ms}); // no cache keeps this response
     this.#poller.acknowledged(presence, performance.now());
     this.emit('counted');
     this.emit('presence', presence);
     this.emit('heartbeat');
   }
 
-  #fail(request, error) {
+  #fail(due, error) {
     const {code, message, retryMs, stop} = error;
     if (code === 'unknown_mood') {
       this.emit('refused', {code, message, forget: true});
-      this.#poller.feel(undefined, performance.now());
+      this.#poller.setMood(undefined, performance.now());
     } else if (code !== 'bad_epoch' && (stop || this.#fallback)) {
       return this.#end(error);
     }
-    if (code === 'bad_epoch') this.#poller.outdated(performance.now());
-    else this.#poller.failed(request, performance.now(), retryMs);
-    if (request === POLL) this.emit('lost');
+    if (code === 'bad_epoch') this.#poller.epochExpired(performance.now());
+    else this.#poller.failed(due, performance.now(), retryMs);
+    if (due === POLL) this.emit('lost');
   }
 
-  /** Take a presence from an answer; throws where it is none, as of a proxy's page that says 200. */
-  async #read(answer) {
-    const presence = await (await answer).json();
+  /** Read the presence in a response; throws where there is none, as in a proxy's page with status 200. */
+  async #read(response) {
+    const presence = await (await response).json();
     const {poll_ms, as_of_ms, epoch, sample_rate} = presence;
     const isPresence = poll_ms > 0 && [as_of_ms, epoch, sample_rate].every(Number.isFinite);
     if (!isPresence) throw new TypeError('this is no presence');

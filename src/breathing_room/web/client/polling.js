@@ -1,24 +1,24 @@
 /**
- * Somebody without a socket: when to look, when to report, when to say goodbye.
+ * A visitor that polls: when to poll, when to report, and whether to send a leave.
  *
- * The same as `core/client_rules/polling.py` and `core/tickets.py`, in the same words and order; tests hold one against the other.
- * Nothing here knows how it is carried: `poll_transport.js` does that. No coin is flipped: whoever holds a ticket below the
- * announced rate is asked to report, and the ticket is drawn once, for the whole stay.
+ * The same as `core/client_rules/polling.py` and `core/tickets.py`, in the same order; tests compare the two. It sends nothing
+ * itself: `poll_transport.js` does. Sampling is not random per report: a visitor whose ticket is below the published rate is in
+ * the sample, and the ticket is drawn once for the whole visit.
  */
 
 const STRIDE_LEAST = 0.9;
 const STRIDE_MOST = 1.1;
-/** Of a longer beat only so much is stretched: a tenth of it is less than the 45 s by which a report may be late. */
+/** The part of a heartbeat interval that is stretched: a tenth of it is less than the 45 s by which a report may be late. */
 const HEARTBEAT_STRETCHED_MS = 300_000;
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const TICKETS = 2 ** 32;
-/** Later than any instant. */
+/** No deadline. */
 const NEVER = Infinity;
 
 export const POLL = {type: 'poll'};
 
-/** The ticket of a visitor, a number in [0, 1): MurmurHash3's finaliser over room, epoch and id. */
+/** The ticket of a visitor, a number in [0, 1): MurmurHash3's finalizer over room, epoch and id. */
 export function ticket(visitor, room, epoch) {
   let state = 0x9e3779b9;
   for (const byte of new TextEncoder().encode(`${room}\0${epoch}\0${visitor}`)) {
@@ -31,18 +31,17 @@ export function ticket(visitor, room, epoch) {
 }
 
 /**
- * One visitor who polls; null for somebody who only looks, and is never asked. Every time given is by a clock that does
- * not jump, and at least as late as the last.
+ * One visitor that polls; the id is null for an observer, which is never in the sample. Every time given is by a monotonic clock.
  */
 export class Poller {
   #visitor;
   #room;
-  #beatMs;
+  #heartbeatMs;
   #mood;
-  #moodTold;
+  #moodSent;
   #random;
   #stride;
-  // What the server said last, and when that was true.
+  // What the server published last, and when that was true.
   #asOfMs = -1;
   #epoch = null;
   #ticket = 1;
@@ -56,42 +55,42 @@ export class Poller {
   #reported = false;
   #acknowledged = false;
 
-  constructor({visitor, room, beatMs, mood, nowMs, random = Math.random}) {
+  constructor({visitor, room, heartbeatMs, mood, nowMs, random = Math.random}) {
     this.#visitor = visitor;
     this.#room = room;
-    this.#mood = this.#moodTold = mood;
+    this.#mood = this.#moodSent = mood;
     this.#random = random;
     this.#stride = this.#uniform(STRIDE_LEAST, STRIDE_MOST);
-    this.#beatMs = beatMs + Math.round(Math.min(beatMs, HEARTBEAT_STRETCHED_MS) * (this.#stride - 1));
+    this.#heartbeatMs = heartbeatMs + Math.round(Math.min(heartbeatMs, HEARTBEAT_STRETCHED_MS) * (this.#stride - 1));
     this.#pollAtMs = this.#shedUntilMs = nowMs;
   }
 
-  // --- what can be asked ---
+  // --- queries ---
 
   /** When to call `due`; later is harmless. */
   get nextAtMs() {
     return Math.min(this.#pollAtMs, this.#reportAtMs);
   }
 
-  /** Whether we are in the sample, as far as we know. */
-  get isAsked() {
+  /** Whether this visitor is in the sample, as far as is known. */
+  get isSampled() {
     return this.#ticket < this.#rate;
   }
 
-  /** Whether the server took our report, and has not said since that it needs none. */
+  /** Whether the server took the last report, and the visitor is still in the sample. */
   get isAcknowledged() {
     return this.#acknowledged;
   }
 
-  // --- what happens ---
+  // --- events ---
 
-  /** List what to send now. Each is on its way from then on, until one of the calls below. */
+  /** Return the requests to send now. Each is in flight until one of the methods below gives its outcome. */
   due(nowMs) {
     const requests = [];
     if (this.#reportAtMs <= nowMs) {
       this.#reportAtMs = NEVER;
       this.#reporting = this.#reported = true;
-      this.#moodTold = this.#mood;
+      this.#moodSent = this.#mood;
       requests.push({type: 'report', visitor: this.#visitor, mood: this.#mood, epoch: this.#epoch});
     }
     if (this.#pollAtMs <= nowMs) {
@@ -102,34 +101,34 @@ export class Poller {
   }
 
   /** A poll was answered. */
-  heard(presence, nowMs) {
+  polled(presence, nowMs) {
     this.#pollFailures = 0;
     this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
-    if (this.#epoch === null || presence.epoch > this.#epoch + 1) this.#beginStay(presence.epoch);
-    this.#learn(presence);
-    if (!this.isAsked) {
+    if (this.#epoch === null || presence.epoch > this.#epoch + 1) this.#beginVisit(presence.epoch);
+    this.#takeRate(presence);
+    if (!this.isSampled) {
       this.#acknowledged = false;
       this.#reportAtMs = NEVER;
-      // The server gave our seat up when it lowered the rate: there is nothing to take back any more.
+      // The server removed our seat when it lowered the rate: there is nothing to leave any more.
       this.#reported = this.#reporting;
     } else if (!this.#acknowledged && !this.#reporting && this.#reportAtMs === NEVER) {
       this.#reportAtMs = Math.max(nowMs, this.#shedUntilMs);
     }
   }
 
-  /** A report was answered; whether it counts, the rate in the answer says. */
+  /** A report was answered; the rate in the response says whether the visitor is still in the sample. */
   acknowledged(presence, nowMs) {
     this.#reporting = false;
     this.#reportFailures = 0;
-    this.#learn(presence);
-    this.#acknowledged = this.#reported = this.isAsked;
+    this.#takeRate(presence);
+    this.#acknowledged = this.#reported = this.isSampled;
     this.#reportAtMs = NEVER;
-    if (this.#acknowledged) this.#reportAtMs = this.#mood === this.#moodTold ? nowMs + this.#beatMs : nowMs;
-    // The answer says what a poll would, and it is fresher.
+    if (this.#acknowledged) this.#reportAtMs = this.#mood === this.#moodSent ? nowMs + this.#heartbeatMs : nowMs;
+    // The response has what a poll would, and it is fresher.
     if (this.#pollAtMs !== NEVER) this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
   }
 
-  /** A request came to nothing; `retryMs` is how long the server told us to stay away, null if it did not. */
+  /** A request failed; `retryMs` is the wait that the server asked for, null if it asked for none. */
   failed(request, nowMs, retryMs = null) {
     if (request === POLL) {
       this.#pollAtMs = nowMs + (retryMs ?? 0) + this.#waitMs(this.#pollFailures++);
@@ -137,7 +136,7 @@ export class Poller {
     }
     this.#reporting = false;
     const atMs = nowMs + (retryMs ?? 0) + this.#waitMs(this.#reportFailures++);
-    if (!this.isAsked) { // The rate fell while it was on its way: nobody wants it any more.
+    if (!this.isSampled) { // The rate fell while it was in flight: it is not needed any more.
       this.#reported = false;
       return;
     }
@@ -145,15 +144,15 @@ export class Poller {
       this.#reportAtMs = atMs;
       return;
     }
-    // It was shed: look first, and report if we are still asked. A poll on its way will do for the looking.
+    // It was shed: poll first, and report if the visitor is still in the sample. A poll in flight is enough.
     this.#acknowledged = false;
     this.#reportAtMs = NEVER;
     this.#shedUntilMs = atMs;
     if (this.#pollAtMs !== NEVER) this.#pollAtMs = atMs;
   }
 
-  /** The server refused a report, since our stay began in an epoch that is over: begin another. */
-  outdated(nowMs) {
+  /** The server rejected a report, since the epoch of the visit has expired: begin another visit. */
+  epochExpired(nowMs) {
     this.#reporting = this.#acknowledged = false;
     this.#epoch = null;
     this.#ticket = 1;
@@ -162,27 +161,27 @@ export class Poller {
     this.#reportFailures++;
   }
 
-  /** Somebody feels otherwise. Who is counted says so at once. */
-  feel(mood, nowMs) {
+  /** The mood was changed. A visitor in the sample reports it at once. */
+  setMood(mood, nowMs) {
     this.#mood = mood;
-    if (this.#acknowledged && !this.#reporting && mood !== this.#moodTold) this.#reportAtMs = nowMs;
+    if (this.#acknowledged && !this.#reporting && mood !== this.#moodSent) this.#reportAtMs = nowMs;
   }
 
-  /** Somebody goes; tells whether to say goodbye. Whoever has no seat has nothing to take back. */
+  /** Return whether to send a leave: without a seat there is nothing to leave. */
   leave() {
     return this.#reported;
   }
 
   // --- inside ---
 
-  /** Take note of the rate, unless a cache kept the presence for so long that we know better. */
-  #learn({as_of_ms, sample_rate}) {
+  /** Take the rate of a presence, unless a cache kept it for so long that a later one is known. */
+  #takeRate({as_of_ms, sample_rate}) {
     if (as_of_ms < this.#asOfMs) return;
     this.#asOfMs = as_of_ms;
     this.#rate = sample_rate;
   }
 
-  #beginStay(epoch) {
+  #beginVisit(epoch) {
     this.#epoch = epoch;
     if (this.#visitor !== null) this.#ticket = ticket(this.#visitor, this.#room, epoch);
     this.#acknowledged = false;

@@ -2,7 +2,7 @@ import type {DetailedHTMLProps, HTMLAttributes} from 'react';
 import type {Config, Options, Presence, Room, State, Transport} from './client.js';
 import type {BreathingRoom, BreathingRoomAttributes} from './element.js';
 
-/** What is known of a room. */
+/** The room, and what it has at this render. */
 export interface Seen {
   /** The room, as `join` gives it; null before the first effect. */
   room: Room | null;
@@ -14,7 +14,7 @@ export interface Seen {
   setMood(mood: string): void;
 }
 
-/** Be in a room for as long as the component is shown. */
+/** Join a room while the component is mounted. */
 export function usePresence(url: string | URL, options?: Options): Seen;
 
 /** The tag, for pages in TypeScript; `import type {} from 'breathing-room/react'` is enough. */

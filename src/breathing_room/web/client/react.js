@@ -10,21 +10,21 @@ import {join} from './client.js';
 
 const NOTHING = {room: null, presence: null, state: 'unknown', config: null, mood: null, transport: null};
 
-/** Be in a room for as long as the component is shown. The options are those of `join`; with others it is another room. */
+/** Join a room while the component is mounted. The options are those of `join`; other options are another room. */
 export function usePresence(url, options = {}) {
   const [seen, setSeen] = useState(NOTHING);
   const place = JSON.stringify([String(url), options]);
 
   useEffect(() => {
     const room = join(url, options);
-    const look = () => {
+    const update = () => {
       const {presence, state, config, mood, transport} = room;
       setSeen({room, presence, state, config, mood, transport});
     };
-    for (const type of ['presence', 'state', 'config', 'mood']) room.addEventListener(type, look);
-    look();
+    for (const type of ['presence', 'state', 'config', 'mood']) room.addEventListener(type, update);
+    update();
     return () => {
-      for (const type of ['presence', 'state', 'config', 'mood']) room.removeEventListener(type, look);
+      for (const type of ['presence', 'state', 'config', 'mood']) room.removeEventListener(type, update);
       room.leave();
     };
   }, [place]);

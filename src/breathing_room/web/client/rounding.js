@@ -1,5 +1,5 @@
 /**
- * A number of people, rounded to its own precision: no finer than its interval lets it be known.
+ * Round a number of people to its own precision: no finer than its interval.
  *
  * The same as `precision` and `read_label` in `core/presence.py`, without what keeps a label from jittering.
  */

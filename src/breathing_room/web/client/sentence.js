@@ -1,12 +1,12 @@
 /**
- * The words for a room: one sentence that says how many others are here, in the language of the page around it.
+ * One sentence that says how many others are in a room, in the language of the page around it.
  *
  *     import {join} from 'https://example.org/client.js';
  *     import {sentence} from 'https://example.org/sentence.js';
  *     const room = join('https://example.org');
  *     room.addEventListener('presence', () => (document.querySelector('#here').textContent = sentence(room)));
  *
- * It is what `<breathing-room>` says: "you are the first one here", "1 person is here with you", "etwa 10.000 Menschen sind mit dir
+ * It is the text of `<breathing-room>`: "you are the first one here", "1 person is here with you", "etwa 10.000 Menschen sind mit dir
  * hier". It is empty while no number is known. A reader who is not counted reads "12 people are here".
  *
  * A `label` of your own has these places:
@@ -16,8 +16,8 @@
  *   `{0=no others|one=…|other=…}` has a form for one number alone.
  * - `{person is|people are}`: the first for exactly 1, the second for all else.
  *
- * The forms follow `{others}`, or where only `{label}` or `{count}` is written, that. When a label speaks of others and there are none,
- * its form `0=` is said; without one, or when it is not certain, our own words are, in the languages that we have.
+ * The forms follow `{others}`, or where only `{label}` or `{count}` is written, that. When a label counts others and there are none,
+ * its form `0=` is used; without one, or when it is not certain, our own sentence is, in the languages that we have.
  */
 
 import {Counting, othersOf} from './others.js';
@@ -34,14 +34,14 @@ const TWO_FORMS = /{([^{}|]*)\|([^{}|]*)}/g;
 const FORM_OF_NONE = /[{|]0=/;
 
 /**
- * Say how many others are in a room; the empty string while there is nothing to say.
+ * Return the sentence; the empty string while no count is known, or too few people are here.
  *
  * @param {Room | null} room  As `join` gives it.
  * @param {object} [options]
  * @param {string} [options.label]  The sentence, with the places above, instead of ours.
  * @param {string} [options.lang]  The language's tag, such as `pl`; by default that of the page.
- * @param {number} [options.hideBelow]  The fewest people that are spoken of: where the sentence counts others, of these.
- * @param {number} [options.capAbove]  The most: of more it says `500+`.
+ * @param {number} [options.hideBelow]  The empty string for fewer people than this: others, where the sentence counts others.
+ * @param {number} [options.capAbove]  `500+` for more people than this.
  * @returns {string}
  */
 export function sentence(room, {label, lang = languageAt(), hideBelow = 0, capAbove = Infinity} = {}) {
@@ -58,7 +58,7 @@ export function sentence(room, {label, lang = languageAt(), hideBelow = 0, capAb
   const subject = numbers[counts];
   if (subject.exact < hideBelow) return '';
 
-  const {phrases, counting} = speechOf(lang, label);
+  const {phrases, counting} = languageOf(lang, label);
   if (counts === 'others' && counted && !subject.exact) {
     const certain = subject.certain && state === 'live';
     if (!certain || !FORM_OF_NONE.test(label)) return phrases?.[certain ? 'first' : 'alone'] ?? '';
@@ -84,16 +84,16 @@ function subjectOf(label) {
   return named ?? (label.search(FORMS) < 0 ? 'count' : 'others');
 }
 
-/** Our words in a language, if we have them, and its numbers. Without either a label or words we speak English. */
-function speechOf(lang, label) {
+/** Our phrases in a language, if we have them, and its numbers; English where there is neither a label nor phrases. */
+function languageOf(lang, label) {
   let tag = 'en';
   try {
     tag = new Intl.Locale(lang).baseName;
   } catch {
-    // A page may say what is no language's tag, such as `de_DE`.
+    // A page may have an invalid tag, such as `de_DE`.
   }
   const phrases = LANGUAGES[tag.split('-')[0]];
-  if (!phrases && label === undefined) return speechOf('en');
+  if (!phrases && label === undefined) return languageOf('en');
   return {phrases, counting: new Counting(tag, phrases)};
 }
 

@@ -1,11 +1,14 @@
-/** A connection to a room over a WebSocket: joins, pings, and passes on what is pushed. */
+/** A connection to a room over a WebSocket: join, ping, and pass on what the server sends. */
 
-import {ANSWER_MS} from './http.js';
+import {ANSWER_MS, parse} from './http.js';
+import {after} from './timers.js';
 import {Transport} from './transport.js';
 
+/** The heartbeat of a connection: exactly these 15 bytes, which the edge answers without waking the room. */
+const PING = '{"type":"ping"}';
 /** Between two pings, where the config does not say. With ANSWER_MS a dead connection is known within 30 s. */
 const PING_MS = 20_000;
-/** Between the first requests for the time: they find the server's clock, and with it the breath. */
+/** When the server's time is asked for again, after the join: it finds the server's clock, and with it the breath. */
 const TIME_MS = [200, 500, 1_000, 3_000];
 /** Closed with this code the connection is lost and the visit goes on; without a code it would end too. */
 const LOST = 4000;
@@ -17,10 +20,10 @@ export class SocketTransport extends Transport {
 
   #socket;
   #opened = false;
-  #heard = false;
-  #timeMs = [...TIME_MS];
-  #nextPing;
-  #patience;
+  #joined = false;        // whether a presence came
+  #timeTimers = [];
+  #pingTimer;
+  #answerTimer = null;    // runs while something is unanswered
   #end;
 
   async run(signal) {
@@ -30,7 +33,7 @@ export class SocketTransport extends Transport {
     signal.addEventListener('abort', leave);
     this.#awaitAnswer();
     socket.onopen = () => this.#join();
-    socket.onmessage = ({data}) => this.#hear(parse(data));
+    socket.onmessage = ({data}) => this.#receive(parse(data));
     socket.onclose = (event) => this.#finish(readClose(event));
     const ending = await ended;
     signal.removeEventListener('abort', leave);
@@ -48,48 +51,63 @@ export class SocketTransport extends Transport {
   #join() {
     this.#opened = true;
     this.send(this.observe ? {type: 'observe'} : {type: 'join', ...this.self()});
-    this.#ping({type: 'time', sent_ms: Date.now()});
+    this.#requestTimes();
+    this.#schedulePing();
   }
 
-  #ping(message) {
-    this.send(message);
+  #schedulePing() {
+    const pingMs = this.config.ping_ms || PING_MS;
+    const dueAtMs = Date.now() + pingMs;
+    this.#pingTimer = after(pingMs, () => {
+      // An interval late, the computer slept, and its clock may have drifted. In a hidden page timers are always late.
+      if (Date.now() - dueAtMs > pingMs && !globalThis.document?.hidden) this.#requestTimes();
+      this.#socket.send(PING);
+      this.#awaitAnswer();
+      this.emit('heartbeat');
+      this.#schedulePing();
+    });
+  }
+
+  #requestTimes() {
+    const request = () => {
+      this.send({type: 'time', sent_ms: Date.now()});
+      this.#awaitAnswer();
+    };
+    this.#timeTimers.forEach(clearTimeout);
+    this.#timeTimers = TIME_MS.map((ms) => setTimeout(request, ms));
+    request();
     this.emit('heartbeat');
-    if (!this.#patience) this.#awaitAnswer();
-    const soonMs = this.#timeMs.shift();
-    const next = () => this.#ping(soonMs ? {type: 'time', sent_ms: Date.now()} : {type: 'ping'});
-    this.#nextPing = setTimeout(next, soonMs ?? (this.config.ping_ms || PING_MS));
   }
 
   #awaitAnswer() {
-    this.#patience = setTimeout(() => this.close(), ANSWER_MS);
+    this.#answerTimer ??= setTimeout(() => this.close(), ANSWER_MS);
   }
 
-  #hear(message) {
-    clearTimeout(this.#patience);
-    this.#patience = null;
+  #receive(message) {
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = null;
     if (message?.type === 'presence') {
-      this.#heard = true;
+      this.#joined = true;
       this.emit('counted');
       this.emit('presence', message);
     } else if (message?.type === 'time') {
       this.emit('time', {sentMs: message.sent_ms, nowMs: message.now_ms});
     } else if (message?.type === 'error') {
-      this.#complain(message.error ?? {});
+      this.#reject(message.error ?? {});
     }
   }
 
-  #complain({code, message}) {
-    // Before the first presence: the room changed its moods. Come again without one.
-    const joinsAgain = !this.#heard && code === 'unknown_mood';
-    if (!this.#heard && !joinsAgain) return this.#finish({stop: true, code, message}); // we cannot join
+  #reject({code, message}) {
+    // Before the first presence: the room changed its moods. Join again without one.
+    const joinsAgain = !this.#joined && code === 'unknown_mood';
+    if (!this.#joined && !joinsAgain) return this.#finish({stop: true, code, message}); // the join was rejected
     this.emit('refused', {code, message, forget: joinsAgain});
     if (joinsAgain) this.close();
   }
 
   #finish(ending, code = LOST) {
     if (!this.#end) return; // it has not begun
-    clearTimeout(this.#nextPing);
-    clearTimeout(this.#patience);
+    [...this.#timeTimers, this.#pingTimer, this.#answerTimer].forEach(clearTimeout);
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close(code);
     this.#end(ending);
@@ -103,15 +121,7 @@ function readClose({code, reason}) {
   return {
     stop: forGood,
     code: `closed_${code}`,
-    message: `the server closed the connection for good: ${code} ${reason}`.trim(),
+    message: `closed by the server: ${code} ${reason}`.trim(),
     retryMs: retryMs >= 0 ? retryMs : undefined,
   };
-}
-
-function parse(json) {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return null;
-  }
 }

@@ -1,90 +1,93 @@
 /**
- * The tabs of one browser in one room: they share a visitor and its mood, and one of them holds the connection for all.
+ * The tabs of one browser in one room: they share a visitor id and its mood, and one of them has the connection for all.
  *
- * Who holds the Web Lock leads; the browser gives it to the next tab when the leading one closes, crashes or sleeps. Tabs
- * talk over a BroadcastChannel: each says hello and goodbye, so that whoever goes knows whether somebody is left, and the
- * leading one passes on what it hears. Where there are no locks (a page without TLS) every tab leads for itself, and the
- * server still sees one visitor. Where storage is blocked, each page is somebody of its own.
+ * The tab that holds the Web Lock leads; the browser gives it to the next tab when the leading one closes, crashes or sleeps.
+ * Tabs send messages over a BroadcastChannel: `probe` when one opens, answered by `alive`, and `closed` when one closes, so that
+ * a tab that closes knows whether another is open; the leading one broadcasts its `state`. Where there are no locks (a page
+ * without TLS) every tab leads for itself, and the server still sees one visitor. Where storage is blocked, each page is a
+ * visitor of its own.
  */
 
-/** A visitor id that no tab used for so long is thrown away: the next visit is somebody else. */
+import {parse} from './http.js';
+
+/** A visitor id that no tab used for so long is discarded: the next visit is another visitor. */
 const VISIT_MS = 30 * 60_000;
 
 export class Tabs {
   #key;                     // under which the visitor is kept; empty: nothing is shared
   #name = '';               // of the lock and the channel
   #visitor;
-  #hear;
+  #onMessage;
   #id = Math.random();
   #channel = null;
   #others = new Set();      // the other tabs that are awake
-  #answered = new Set();    // those of them that were heard since the last refresh
+  #answered = new Set();    // those of them that sent a message since the last refresh
 
-  /** `visitor` is an id of the page's own, and `hear` is given what other tabs say. */
-  constructor({key, visitor, hear}) {
+  /** `visitor` is an id of the page's own, and `onMessage` is called with each message of another tab. */
+  constructor({key, visitor, onMessage}) {
     this.#key = key && storage() ? key : '';
     this.#visitor = visitor;
-    this.#hear = hear;
+    this.#onMessage = onMessage;
   }
 
-  /** Whether another tab is awake, as far as we know. */
+  /** Whether another tab is awake, as far as is known. */
   get hasOthers() {
     return this.#others.size > 0;
   }
 
-  /** Take part in a room until `signal` is aborted, and `lead` when it is our turn. Then call `leave`. */
+  /** Join the tabs of a room until `signal` is aborted, and call `lead` when this tab gets the lock. Then call `leave`. */
   async join(room, signal, lead) {
     this.#name = `${this.#key} ${room}`;
     if (this.#key && globalThis.BroadcastChannel) {
       this.#channel = new BroadcastChannel(this.#name);
-      this.#channel.onmessage = ({data}) => this.#meet(data);
-      this.say({type: 'hello'});
+      this.#channel.onmessage = ({data}) => this.#receive(data);
+      this.broadcast({type: 'probe'});
     }
-    const gone = new Promise((resolve) => signal.addEventListener('abort', resolve));
+    const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
     const locks = this.#key && globalThis.navigator?.locks;
     try {
-      if (locks) return await locks.request(this.#name, {signal}, () => Promise.race([lead(), gone]));
+      if (locks) return await locks.request(this.#name, {signal}, () => Promise.race([lead(), aborted]));
     } catch {
-      // We went before it was our turn; or this frame may not use locks.
+      // Aborted before the lock was free; or this frame may not use locks.
     }
     if (!signal.aborted) lead();
   }
 
-  /** Say something to the other tabs. */
-  say(message) {
+  /** Send a message to the other tabs. */
+  broadcast(message) {
     this.#channel?.postMessage({...message, id: this.#id});
   }
 
-  /** Ask who is still here: a tab that crashed said no goodbye. */
+  /** Ask which tabs are still open: one that crashed sent no `closed`. */
   refresh() {
     this.#others = this.#answered;
     this.#answered = new Set();
-    this.say({type: 'hello'});
+    this.broadcast({type: 'probe'});
   }
 
-  /** Take part no more; `led`: the connection was ours. */
+  /** Leave the tabs of the room; `led`: this tab had the connection. */
   leave({led}) {
-    this.say({type: 'bye', led});
+    this.broadcast({type: 'closed', led});
     this.#channel?.close();
     this.#channel = null;
     for (const known of [this.#others, this.#answered]) known.clear();
   }
 
-  #meet({id, ...message}) {
-    for (const known of [this.#others, this.#answered]) known[message.type === 'bye' ? 'delete' : 'add'](id);
-    if (message.type === 'hello') this.say({type: 'here'});
-    this.#hear(message);
+  #receive({id, ...message}) {
+    for (const known of [this.#others, this.#answered]) known[message.type === 'closed' ? 'delete' : 'add'](id);
+    if (message.type === 'probe') this.broadcast({type: 'alive'});
+    this.#onMessage(message);
   }
 
   /**
-   * What the tabs share: one visitor id, and its mood in each room.
+   * Return what the tabs share: one visitor id, and its mood in each room.
    *
-   * It lives in localStorage, the one place that every tab and every reload sees at once. A tab that had to ask the others
+   * It is in localStorage, the one place that every tab and every reload sees at once. A tab that had to ask the others
    * (sessionStorage with a BroadcastChannel) would wait for answers at every start, and get none from a tab that sleeps:
-   * two people. It stays anonymous because it is random, another one for every server, and thrown away when no tab used it
+   * two visitors. It stays anonymous because it is random, another one for every server, and discarded when no tab used it
    * for half an hour.
    */
-  recall() {
+  load() {
     const record = this.#key && parse(storage()?.getItem(this.#key));
     if (/^[\w-]{16,64}$/.test(record?.visitor) && Math.abs(Date.now() - record.used_at_ms) < VISIT_MS) {
       return {...record, moods: {...record.moods}};
@@ -93,31 +96,23 @@ export class Tabs {
     return {visitor: this.#visitor, moods: {}};
   }
 
-  /** Keep changes to it, and that it is in use. */
-  remember(changes) {
-    const record = {...this.recall(), ...changes, used_at_ms: Date.now()};
+  /** Store changes to it, and that it is in use. */
+  store(changes) {
+    const record = {...this.load(), ...changes, used_at_ms: Date.now()};
     this.#visitor = record.visitor;
     try {
       if (this.#key) storage().setItem(this.#key, JSON.stringify(record));
     } catch {
-      // Full: this page remembers for itself.
+      // The storage is full: this page keeps its own.
     }
     return record;
   }
 }
 
-/** Where a page of this browser may keep something; null where it may not. */
+/** The page's localStorage; null where it is blocked. */
 function storage() {
   try {
     return globalThis.document ? localStorage : null;
-  } catch {
-    return null; // blocked
-  }
-}
-
-function parse(json) {
-  try {
-    return JSON.parse(json);
   } catch {
     return null;
   }

@@ -1,6 +1,6 @@
-/** Timers for any length of time, and for one that a server, a page or a clock got wrong. */
+/** Timers for any length of time, also one that a server, a page or a clock got wrong. */
 
-/** A timer holds no more, and takes more for 0: what should wait for a month would run in a circle. */
+/** The longest time of a timer. It takes a longer one for 0, so that a wait of a month would loop without end. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /** Call `act` after `ms`, or after 24 days where that is later. */

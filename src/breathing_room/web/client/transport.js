@@ -1,16 +1,15 @@
 /**
- * A way to be in a room. `SocketTransport`, `PollTransport` and `OfflineTransport` are one each; a
- * `Connector` runs one at a time.
+ * The base of `SocketTransport`, `PollTransport` and `OfflineTransport`, of which a `Connector` runs one at a time.
  *
  * Events:
  *
  * - `presence`: one came.
- * - `time`: `{sentMs, nowMs}`, the server's clock when it answered what was sent at `sentMs` by ours.
- * - `heartbeat`: the connection was used, and with it the visitor's id.
- * - `counted`: the server has us in its count.
- * - `left`: the server was sent a leave.
+ * - `time`: `{sentMs, nowMs}`, the server's clock when it answered a request that was sent at `sentMs` by ours.
+ * - `heartbeat`: a heartbeat was sent, so the visitor id is in use.
+ * - `counted`: the server counts this visitor.
+ * - `left`: a leave was sent to the server.
  * - `lost`: presences do not come any more, but may again.
- * - `refused`: `{code, message, forget}`; `forget`: the mood that we named is none of the room's.
+ * - `refused`: `{code, message, forget}`; `forget`: the room does not have the mood that was sent.
  * - `config`: the room's, where it does not come from a server.
  */
 
@@ -24,9 +23,9 @@ export class Transport extends Emitter {
    * @param {object} place
    * @param {string} place.address  The room's, without a slash at its end.
    * @param {string} place.room  Its name.
-   * @param {object} place.config  What the server says of it.
-   * @param {boolean} place.observe  Look without being counted.
-   * @param {() => {visitor: string, mood?: string}} place.self  Who is here, and how they feel now.
+   * @param {object} place.config  Its config.
+   * @param {boolean} place.observe  Observe without being counted.
+   * @param {() => {visitor: string, mood?: string}} place.self  The visitor id and the mood now.
    */
   constructor({address, room, config, observe, self}) {
     super();
@@ -34,7 +33,7 @@ export class Transport extends Emitter {
   }
 
   /**
-   * Be in the room until the connection ends, and return how: `{retryMs?, stop?, code?, message?}`. When the
+   * Stay in the room until the connection ends, and return how it ended: `{retryMs?, stop?, code?, message?}`. When the
    * signal is aborted the visit is over: close gracefully.
    */
   async run(signal) {}
@@ -45,6 +44,6 @@ export class Transport extends Emitter {
   /** End the connection; `graceful`: the visit ends with it, otherwise another connection may follow. */
   close({graceful = false} = {}) {}
 
-  /** Do at once what is overdue: timers of a page that was hidden, or of a computer that slept, are late. */
+  /** Do at once what is overdue: timers of hidden pages and of sleeping computers are late. */
   wake() {}
 }

@@ -1,11 +1,11 @@
 /**
- * A visit to a room: one person in one browser, in however many tabs.
+ * A visit to a room: one visitor in one browser, in however many tabs.
  *
- * One tab leads: it has the connection, and passes on what it hears. The others follow, and the next one
- * leads when it goes (`tabs.js` says whose turn it is). So a tab that goes ends the visit only if it is the
- * last: otherwise it drops the connection, and the next tab comes with the same visitor id.
+ * One tab leads: it has the connection, and broadcasts its state. The others follow, and the next one leads when
+ * it closes (`tabs.js` says which). So a tab that closes ends the visit only if it is the last: otherwise it drops
+ * the connection, and the next tab connects with the same visitor id.
  *
- * Events: `mood` (another tab named one) and `joined` (the room has a name, and the other tabs can hear us).
+ * Events: `mood` (another tab changed it) and `joined` (the room has a name, and the other tabs can be reached).
  */
 
 import {Emitter} from './emitter.js';
@@ -16,9 +16,9 @@ export class Visit extends Emitter {
   #connector;
   #freshness;
   #tabs;
-  #leading = false;   // whether the connection of this browser is ours
-  #owing = false;     // whether the tab that led went without a leave, and counts on us
-  #here = null;       // AbortController; aborted: this tab goes
+  #leading = false;     // whether this tab has the connection of the browser
+  #owesLeave = false;   // whether the tab that led closed without a leave, so that this tab has to send it
+  #controller = null;   // aborted: this tab ends its part of the visit
 
   /**
    * @param {object} options
@@ -31,108 +31,108 @@ export class Visit extends Emitter {
     super();
     this.#connector = connector;
     this.#freshness = freshness;
-    this.#tabs = new Tabs({key, visitor, hear: (message) => this.#hearTab(message)});
+    this.#tabs = new Tabs({key, visitor, onMessage: (message) => this.#onTabMessage(message)});
     connector.on({
-      config: () => this.#passOn(),
+      config: () => this.#broadcastState(),
       heartbeat: () => {
-        this.#tabs.remember({});
+        this.#tabs.store({});
         this.#tabs.refresh();
       },
-      counted: () => (this.#owing = false),
-      left: () => (this.#owing = false),
+      counted: () => (this.#owesLeave = false),
+      left: () => (this.#owesLeave = false),
       stopped: () => (this.#leading = false),
     });
     freshness.on({
-      presence: () => this.#passOn(),
-      clock: () => this.#passOn(),
+      presence: () => this.#broadcastState(),
+      clock: () => this.#broadcastState(),
       state: (state) => {
-        this.#passOn();
-        // A leading tab that is hidden may be slow: ask it to hurry.
+        this.#broadcastState();
+        // The timers of a leading tab that is hidden are slow: a probe wakes it.
         if (state === 'stale' && !this.#leading) this.#tabs.refresh();
       },
     });
   }
 
   /** The mood that this browser last chose in the room; null: none. */
-  get recalledMood() {
-    return this.#tabs.recall().moods[this.#connector.room] ?? null;
+  get storedMood() {
+    return this.#tabs.load().moods[this.#connector.room] ?? null;
   }
 
-  /** Be in the room; without effect while we are. */
-  arrive() {
-    if (this.#here) return;
-    this.#here = new AbortController();
-    const {signal} = this.#here;
+  /** Start the visit; without effect while it runs. */
+  start() {
+    if (this.#controller) return;
+    this.#controller = new AbortController();
+    const {signal} = this.#controller;
     const join = () => {
       this.#tabs.join(this.#connector.room, signal, () => this.#lead(signal));
       this.emit('joined');
     };
     if (this.#connector.isNamed) join();
-    else this.#connector.learnName(signal).then(() => this.#connector.isNamed && !signal.aborted && join());
+    else this.#connector.fetchName(signal).then(() => this.#connector.isNamed && !signal.aborted && join());
   }
 
-  /** Go. `graceful` says whether the visit ends with it; without it, it does where no other tab stays. */
-  depart({graceful} = {}) {
-    if (!this.#here) return;
-    // A browser that closes closes all tabs in one instant. So a tab that was to take over and goes at once
-    // sends a leave although another may stay, and so does one that only followed; at worst in vain, for the
-    // server heeds it only where no socket is open.
-    if (!(graceful ?? (!this.#tabs.hasOthers || this.#owing))) this.#connector.drop();
-    this.#here.abort();
-    this.#here = null;
+  /** End this tab's part. `graceful`: the visit ends with it; without it, it does where no other tab is open. */
+  end({graceful} = {}) {
+    if (!this.#controller) return;
+    // A browser that closes closes all tabs in one instant. So a tab that was to take over and closes at once
+    // sends a leave although another may be open, and so does one that only followed; at worst in vain, since the
+    // server ignores it while a socket is open.
+    if (!(graceful ?? (!this.#tabs.hasOthers || this.#owesLeave))) this.#connector.drop();
+    this.#controller.abort();
+    this.#controller = null;
     const followed = this.#freshness.transport === 'socket' && !this.#leading;
-    if (graceful === undefined && (this.#owing || followed)) this.#sendLeave();
+    if (graceful === undefined && (this.#owesLeave || followed)) this.#sendLeave();
     this.#tabs.leave({led: this.#leading});
-    this.#leading = this.#owing = false;
+    this.#leading = this.#owesLeave = false;
     this.#connector.disconnected();
   }
 
-  /** Keep a mood for the next time, and pass it on to the other tabs; in vain until the room has a name. */
-  keepMood(mood) {
+  /** Store a mood for the next visit, and send it to the other tabs; without effect until the room has a name. */
+  storeMood(mood) {
     if (!this.#connector.isNamed) return;
-    this.#tabs.remember({moods: {...this.#tabs.recall().moods, [this.#connector.room]: mood}});
+    this.#tabs.store({moods: {...this.#tabs.load().moods, [this.#connector.room]: mood}});
     this.shareMood(mood);
   }
 
-  /** Pass a mood on to the other tabs; null: the room does not have ours. */
+  /** Send a mood to the other tabs; null: the room does not have it. */
   shareMood(mood) {
-    this.#tabs.say({type: 'mood', mood});
+    this.#tabs.broadcast({type: 'mood', mood});
   }
 
   #lead(signal) {
     this.#leading = true;
-    return this.#connector.run(signal, () => this.#tabs.remember({}).visitor);
+    return this.#connector.run(signal, () => this.#tabs.store({}).visitor);
   }
 
   #sendLeave() {
-    const visitor = this.#connector.visitor || this.#tabs.recall().visitor;
+    const visitor = this.#connector.visitor || this.#tabs.load().visitor;
     beacon(`${this.#connector.address}/leave`, {visitor});
   }
 
-  #hearTab({type, ...said}) {
+  #onTabMessage({type, ...message}) {
     if (type === 'mood') {
-      this.emit('mood', said.mood);
-    } else if (type === 'hello' && this.#leading) {
-      this.#passOn();
+      this.emit('mood', message.mood);
+    } else if (type === 'probe' && this.#leading) {
+      this.#broadcastState();
       this.#connector.wake();
-      // Without locks, two tabs opened in one instant each made an id; the one that was stored is both tabs'.
+      // Without locks, two tabs opened in one instant each made an id; both use the one that was stored.
       const {visitor} = this.#connector;
-      if (visitor && visitor !== this.#tabs.recall().visitor) {
-        this.depart({graceful: true});
-        this.arrive();
+      if (visitor && visitor !== this.#tabs.load().visitor) {
+        this.end({graceful: true});
+        this.start();
       }
-    } else if (type === 'news' && !this.#leading) {
-      this.#owing = false;
-      this.#connector.follow(said);
-      this.#freshness.follow(said);
-    } else if (type === 'bye' && said.led) {
-      this.#owing = true;
-      this.#freshness.lose();
+    } else if (type === 'state' && !this.#leading) {
+      this.#owesLeave = false;
+      this.#connector.follow(message);
+      this.#freshness.applySnapshot(message);
+    } else if (type === 'closed' && message.led) {
+      this.#owesLeave = true;
+      this.#freshness.disconnect();
     }
   }
 
-  #passOn() {
+  #broadcastState() {
     const {config} = this.#connector;
-    if (this.#leading) this.#tabs.say({type: 'news', config, ...this.#freshness.news});
+    if (this.#leading) this.#tabs.broadcast({type: 'state', config, ...this.#freshness.snapshot});
   }
 }

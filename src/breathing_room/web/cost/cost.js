@@ -1,4 +1,4 @@
-// The sliders of the cost page. Nothing is computed here: `breathing-room cost --web` is asked, and its answer is shown.
+// The sliders of the cost page. Nothing is computed here: `breathing-room cost --web` computes, and its response is shown.
 
 const VISITS_S = [60, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400];
 const ERRORS = [1, 1.5, 2.5, 4, 5, 6, 8.2, 10, 15];
@@ -23,15 +23,15 @@ function element(name, text, className) {
   return made;
 }
 
-function say() {
-  const said = { people: whole.format(people()), visit: length(visitS()), error: `${error()} %` };
-  for (const [id, text] of Object.entries(said)) {
-    $(`${id}-said`).textContent = text;
+function showValues() {
+  const values = { people: whole.format(people()), visit: length(visitS()), error: `${error()} %` };
+  for (const [id, text] of Object.entries(values)) {
+    $(`${id}-value`).textContent = text;
     $(id).setAttribute("aria-valuetext", text);
   }
 }
 
-function billOf(bill) {
+function billElement(bill) {
   const details = element("details");
   details.dataset.strategy = bill.strategy;
   const summary = element("summary");
@@ -68,7 +68,7 @@ function show(answer) {
   $("best-total").textContent = best ? `${sum(best.total, best.currency)} a month` : "";
   $("best-words").textContent = best ? `${best.accuracy.words}; ${best.reports}` : "";
   const open = new Set([...document.querySelectorAll("details[open]")].map((details) => details.dataset.strategy));
-  $("bills").replaceChildren(...answer.bills.map(billOf));
+  $("bills").replaceChildren(...answer.bills.map(billElement));
   for (const details of document.querySelectorAll("details")) details.open = open.has(details.dataset.strategy);
   $("rests").replaceChildren(
     ...(best ? best.unverified.map((text) => element("li", `unverified: ${text}`, "worry")) : []),
@@ -76,30 +76,30 @@ function show(answer) {
   );
 }
 
-let asked = 0;
+let requests = 0;
 
-async function ask() {
-  const number = ++asked;
+async function update() {
+  const number = ++requests;
   const query = new URLSearchParams({ people: people(), visit_s: visitS(), error: error() });
   try {
     const response = await fetch(`cost.json?${query}`);
     const answer = await response.json();
-    if (number !== asked) return;
+    if (number !== requests) return;
     if (!response.ok) throw new Error(answer.error.message);
     show(answer);
     $("plot").src = `cost.svg?${query}`;
     $("trouble").textContent = "";
   } catch (trouble) {
-    if (number === asked) $("trouble").textContent = `the command did not answer: ${trouble.message}`;
+    if (number === requests) $("trouble").textContent = `the command did not answer: ${trouble.message}`;
   }
 }
 
 let timer;
 $("crowd").addEventListener("input", () => {
-  say();
+  showValues();
   clearTimeout(timer);
-  timer = setTimeout(ask, DEBOUNCE_MS);
+  timer = setTimeout(update, DEBOUNCE_MS);
 });
 $("crowd").addEventListener("submit", (event) => event.preventDefault());
-say();
-ask();
+showValues();
+update();

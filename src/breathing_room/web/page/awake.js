@@ -1,6 +1,6 @@
-/** Keeps the screen on while somebody asks for it and looks. */
+/** Keeps the screen on while the visitor wants it and the page is visible. */
 
-/** Let a button switch it. Where the browser cannot, the button stays hidden. */
+/** Make a button switch it. Where the browser does not support it, the button stays hidden. */
 export function keepAwake(button) {
   if (!navigator.wakeLock) return;
   let lock = null;

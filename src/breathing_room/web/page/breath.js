@@ -1,8 +1,8 @@
 /**
  * The shared breath: a pure function of the server's wall time and the room's phases.
  *
- * Phases are `[name, length_ms]` pairs named inhale, hold, exhale or rest, as in the room's config. Everybody who
- * knows the server's time is at the same place in the breath, wherever they are.
+ * Phases are `[name, length_ms]` pairs named inhale, hold, exhale or rest, as in the room's config. All pages that have
+ * the server's time are at the same position of the breath.
  */
 
 /** How full the lungs are when a phase ends, 0..1. */

@@ -1,6 +1,6 @@
 /**
- * Paints the sky. A light is painted only while it appears or vanishes; that the sky turns, glimmers and breathes is the
- * browser's compositor's work, which costs the main thread nothing.
+ * Paints the sky. A light is painted only while it appears or vanishes; the browser's compositor turns, glimmers and scales the
+ * sky, which costs the main thread nothing.
  */
 
 import {Motion} from './motion.js';
@@ -19,7 +19,7 @@ export class Lights {
   #sprites = new Map();
   #places = new Map();
   #shown = {};
-  #wanted = {};
+  #target = {};
   #timer = 0;
   #paintedAtMs = 0;
 
@@ -31,21 +31,21 @@ export class Lights {
     new ResizeObserver(() => this.#fit(sky.clientWidth)).observe(sky);
   }
 
-  /** Show a light for each of these people, `{mood: people}`, by and by. */
+  /** Show a light for each of these people, `{mood: people}`; lights fade in and out. */
   show(tallies, certainty) {
-    this.#wanted = brightnesses(tallies, certainty);
-    this.#wake();
+    this.#target = brightnesses(tallies, certainty);
+    this.#schedule();
   }
 
-  /** The moods, and so their colours, are others now. */
+  /** Paint all lights again, after the moods and with them their colours changed. */
   recolour() {
     this.#sprites.clear();
     this.#paint();
   }
 
-  /** Turn with everybody's sky; without motion, `still`, it only glimmers. */
-  follow(nowMs, {still}) {
-    this.#motion.make(still ? 'still' : 'turning', (run) => {
+  /** Move as at a server time, in step with every other page; without motion, `still`, the sky only glimmers. */
+  syncTo(nowMs, {still}) {
+    this.#motion.define(still ? 'still' : 'turning', (run) => {
       this.#canvases.forEach((canvas, layer) => {
         const {turnMs, glimmerMs} = LAYERS[layer];
         if (!still) run(canvas, [{transform: 'rotate(0turn)'}, {transform: 'rotate(1turn)'}], turnMs);
@@ -53,18 +53,18 @@ export class Lights {
         run(canvas, [{opacity: 1, easing}, {opacity: 0.72, easing}, {opacity: 1}], glimmerMs);
       });
     });
-    this.#motion.follow(nowMs);
-    this.#wake();
+    this.#motion.syncTo(nowMs);
+    this.#schedule();
   }
 
-  /** Nobody looks: nothing moves, nothing is painted. */
-  rest() {
+  /** Stop moving and painting, while the page is hidden. */
+  pause() {
     this.#motion.cancel();
     clearTimeout(this.#timer);
     this.#timer = 0;
   }
 
-  #wake() {
+  #schedule() {
     if (this.#timer || document.hidden) return;
     this.#paintedAtMs = performance.now();
     this.#timer = setTimeout(() => this.#step(), STEP_MS);
@@ -72,11 +72,11 @@ export class Lights {
 
   #step() {
     this.#timer = 0;
-    const shown = fade(this.#shown, this.#wanted, performance.now() - this.#paintedAtMs);
-    if (shown === this.#shown) return; // all is as it should be: sleep until somebody comes or goes
+    const shown = fade(this.#shown, this.#target, performance.now() - this.#paintedAtMs);
+    if (shown === this.#shown) return; // every light is as bright as its target: no timer until the next change
     this.#shown = shown;
     this.#paint();
-    this.#wake();
+    this.#schedule();
   }
 
   #fit(sizePx) {

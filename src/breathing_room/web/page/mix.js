@@ -1,4 +1,4 @@
-/** How the people feel: what the ring, the sky and the buttons are drawn from. Pure. */
+/** The mix of moods: what the ring, the sky and the buttons are drawn from. Pure. */
 
 /**
  * The people of a presence by mood, the unspoken and those of merged moods last: `[{mood, people, low, high}]`.

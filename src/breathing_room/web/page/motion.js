@@ -1,29 +1,29 @@
-/** Endless animations, in step with everybody's time. */
+/** Endless animations, in step with the server's time. */
 
 /** An animation that is off by more is set right; less is not seen. */
 const DRIFT_MS = 15;
 
 export class Motion {
   #animations = [];
-  #made = null;
+  #name = null;
 
-  /** Have the animations of this name, which `make(run)` starts by `run(element, keyframes, lengthMs)`. */
-  make(name, make) {
-    if (name === this.#made) return;
+  /** Replace the animations by those of a name, which `start(run)` starts by `run(element, keyframes, lengthMs)`. */
+  define(name, start) {
+    if (name === this.#name) return;
     this.cancel();
-    this.#made = name;
-    make((element, keyframes, lengthMs) => {
+    this.#name = name;
+    start((element, keyframes, lengthMs) => {
       this.#animations.push(element.animate(keyframes, {duration: lengthMs, iterations: Infinity}));
     });
   }
 
   /**
-   * Bring each to where it is at a time, counted from 1970.
+   * Set each to its position at a time, counted from 1970.
    *
-   * It is told when it began, rather than where it is: that would be taken for the place at the next frame, which comes late
-   * where the browser is busy.
+   * `startTime` is set rather than `currentTime`, which would be the position at the next frame, and that is late where the
+   * browser is busy.
    */
-  follow(nowMs) {
+  syncTo(nowMs) {
     for (const animation of this.#animations) {
       const lengthMs = animation.effect.getTiming().duration;
       const beganAtMs = performance.now() - (nowMs % lengthMs);
@@ -32,10 +32,10 @@ export class Motion {
     }
   }
 
-  /** Nobody looks: nothing moves. */
+  /** Remove all animations. */
   cancel() {
     for (const animation of this.#animations) animation.cancel();
     this.#animations = [];
-    this.#made = null;
+    this.#name = null;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * The orb that breathes with everybody's.
+ * The orb that breathes in step with the server's time.
  *
- * The breath is handed to the browser's compositor as animations that start at the right moment of the server's time; between
- * two phases no script runs.
+ * The browser's compositor runs the breath as animations that start at the right moment of the server's time; between two
+ * phases no script runs.
  */
 
 import {breathAt, cycleMs, keyframes} from './breath.js';
@@ -21,20 +21,20 @@ export class Orb {
   #elements;
   #hand;
   #word;
-  #say;
+  #wordOf;
   #motion = new Motion();
 
-  /** Breathe with the elements of these ids; `say(phase)` is the word for a phase. */
-  constructor(say) {
-    this.#say = say;
+  /** `wordOf(phase)` is the word for a phase. */
+  constructor(wordOf) {
+    this.#wordOf = wordOf;
     this.#elements = Object.entries(BREATHING).map(([id, least]) => [document.getElementById(id), ...least]);
     this.#hand = document.getElementById('hand');
     this.#word = document.getElementById('phase');
   }
 
-  /** Be where everybody is; without motion, `still`, the light only dims and brightens. Tells what is left of the phase. */
-  follow(nowMs, phases, {still}) {
-    this.#motion.make(JSON.stringify([phases, still]), (run) => {
+  /** Breathe as at a server time; without motion, `still`, only the brightness changes. Return what is left of the phase. */
+  syncTo(nowMs, phases, {still}) {
+    this.#motion.define(JSON.stringify([phases, still]), (run) => {
       const lengthMs = cycleMs(phases);
       const from = (least) => (fullness) => least + (1 - least) * fullness;
       for (const [element, leastScale, leastOpacity] of this.#elements) {
@@ -44,18 +44,18 @@ export class Orb {
       }
       if (!still) run(this.#hand, [{transform: 'rotate(0turn)'}, {transform: 'rotate(1turn)'}], lengthMs);
     });
-    this.#motion.follow(nowMs);
+    this.#motion.syncTo(nowMs);
     const {phase, leftMs} = breathAt(nowMs, phases);
-    this.#tell(this.#say(phase));
+    this.#showWord(this.#wordOf(phase));
     return leftMs;
   }
 
-  /** Nobody looks. */
-  rest() {
+  /** Stop moving, while the page is hidden. */
+  pause() {
     this.#motion.cancel();
   }
 
-  #tell(word) {
+  #showWord(word) {
     if (this.#word.textContent === word) return;
     this.#word.textContent = word;
     this.#word.animate([{opacity: 0}, {opacity: 1}], {duration: 900, easing: 'ease-out'});

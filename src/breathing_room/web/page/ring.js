@@ -7,7 +7,7 @@ import {peopleOf} from './mix.js';
 const GAP = 0.011;
 /**
  * A mix that differs by less from what is drawn, in shares of the ring, is left as it is; one that differs by little more is
- * drawn in its new place at once, which nobody sees; the rest glides there. Gliding, and melting colours into others, is what
+ * drawn in its new place at once, which is not visible; the rest glides there. Gliding, and melting colours into others, is what
  * costs: a busy room changes a little every second.
  */
 const SEEN = 0.003;
@@ -28,8 +28,8 @@ export class Ring {
     this.#colours = colours;
   }
 
-  /** The room has these moods. */
-  furnish(moods) {
+  /** Make an arc for each of the room's moods. */
+  setMoods(moods) {
     this.#svg.replaceChildren();
     this.#drawn = this.#tinted = null;
     this.#arcs = new Map(
@@ -56,7 +56,7 @@ export class Ring {
     if (change < SEEN) return;
     this.#svg.classList.toggle('gliding', change >= GLIDES);
     this.#drawn = seen;
-    const told = [];
+    const drawnArcs = [];
     let start = 0;
     for (const {mood, people, low} of parts) {
       const {arc, sure, mark, hue} = this.#arcs.get(mood);
@@ -70,11 +70,11 @@ export class Ring {
         mark.style.opacity = share > 3 * GAP ? 1 : 0;
         mark.style.transform = `rotate(${middle}turn) translateY(${-RADIUS}px) rotate(${-middle}turn)`;
       }
-      if (share) told.push({colour: mark ? `var(--mood-${hue})` : 'var(--moonlight)', start, share});
+      if (share) drawnArcs.push({colour: mark ? `var(--mood-${hue})` : 'var(--moonlight)', start, share});
       start += share;
     }
-    if (!told.length || differ(seen, this.#tinted) < GLIDES) return;
-    this.#tint(told);
+    if (!drawnArcs.length || differ(seen, this.#tinted) < GLIDES) return;
+    this.#tint(drawnArcs);
     this.#tinted = seen;
   }
 

@@ -1,12 +1,12 @@
 /**
  * The sky: a light for each of the people around the orb, in the colour of their mood.
  *
- * A pure function of the tallies and the time, so that everybody who hears the same sees the same.
+ * A pure function of the tallies and the time, so that pages with the same presence show the same sky.
  *
  * Theory of operation: each mood has an endless row of places, which follow from its name. Of n people the first n are lit.
  * So a tally that changes by one lights or darkens one place, and moves none. A large crowd has fewer lights than people: then
- * a tally comes to a broken number of lights, and the last one is lit in part. What moves is the time's: the lights lie on a
- * few layers, and each layer turns at its own pace.
+ * a tally comes to a fractional number of lights, and the last one is lit in part. The motion depends on the time only: the lights
+ * are on a few layers, and each layer turns at its own speed.
  */
 
 /** Up to so many people, each has a light. */
@@ -92,7 +92,7 @@ export function place(mood, index) {
 /** How far a layer has turned at a time, in turns. */
 export const turned = (layer, nowMs) => (nowMs / LAYERS[layer].turnMs) % 1;
 
-/** A name's number, 0..2^32 (FNV-1a, and a finaliser that lets each letter reach each bit). */
+/** The hash of a name, 0..2^32 (FNV-1a, and a finalizer by which each letter reaches each bit). */
 function hash(text) {
   let state = 0x811c9dc5;
   for (let index = 0; index < text.length; index += 1) state = Math.imul(state ^ text.charCodeAt(index), 0x01000193);

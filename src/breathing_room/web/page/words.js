@@ -1,5 +1,5 @@
 /**
- * Every sentence of the page. Pure but for the loading of a language.
+ * Every sentence of the page. Pure, apart from the loading of a language.
  *
  * A language is a file, `words.de.js`, of which `words.en.js` is the pattern; it is found by its name alone. Three rules: a number
  * that is not known is never shown as 0, being alone is said only when it is counted, and no number is shown finer than it is
@@ -10,17 +10,17 @@ import {Counting, fill, othersOf} from './others.js';
 import {rounded} from './rounding.js';
 import * as english from './words.en.js';
 
-/** A presence's interval holds the truth so often. */
+/** The confidence level of a presence's interval. */
 const LEVEL = 0.95;
 
-/** Speak the first of these languages that there is: `await speak(['de-AT', 'fr'])`; English, if there is none. */
-export async function speak(tags) {
+/** Load the words of the first of these languages that there is: `await loadWords(['de-AT', 'fr'])`; else English. */
+export async function loadWords(tags) {
   for (const tag of tags.filter(Boolean)) {
     try {
       const {language, baseName} = new Intl.Locale(tag);
       return new Words(baseName, language === 'en' ? english : await import(`./words.${language}.js`));
     } catch {
-      // It is no language, or there is no file of it.
+      // The tag is invalid, or there is no file of its language.
     }
   }
   return new Words('en', english);
@@ -49,7 +49,7 @@ class Words {
     return room ? `Breathing Room · ${room}` : 'Breathing Room';
   }
 
-  /** A phrase that says no number. */
+  /** A phrase without a number. */
   say(key) {
     return this.#phrases[key];
   }
@@ -66,25 +66,25 @@ class Words {
   }
 
   /**
-   * The sentence under the orb: how many others are here. `shown` is the count to show now, which walks between two polls, and
-   * `counted` whether the count has the reader in it.
+   * The sentence under the orb: how many others are here. `displayedCount` is the count to display now, which is interpolated
+   * between two polls, and `counted` whether the count includes the reader.
    */
-  people(presence, state, shown, counted = true) {
+  people(presence, state, displayedCount, counted = true) {
     const {looking, counting, first, alone, people, here, usual_people} = this.#phrases;
     if (state === 'unknown') return presence ? counting : looking;
     if (presence.method === 'estimated') {
-      const usual = othersOf(presence, false, shown);
+      const usual = othersOf(presence, false, displayedCount);
       return usual.exact > 1 ? this.#counting.phrase(usual_people, {...usual, about: false}) : alone;
     }
-    const others = othersOf(presence, counted, shown);
+    const others = othersOf(presence, counted, displayedCount);
     if (!counted) return this.#counting.phrase(here, others);
     if (others.number) return this.#counting.phrase(people, others);
     return others.certain && state === 'live' ? first : alone;
   }
 
   /**
-   * How the number was obtained, and when: the quiet line. `ageMs` is 0 while we would be told of any change, and `lost` says that
-   * there is no connection.
+   * How the number was obtained, and when: the quiet line. `ageMs` is 0 while changes are pushed, and `lost` means that there is
+   * no connection.
    */
   source(presence, state, ageMs, lost = false) {
     const {connecting, recounting, known, last_known, now, methods} = this.#phrases;
@@ -95,7 +95,7 @@ class Words {
     if (state === 'stale') return join(last_known, this.#ago(ageMs), again);
     const when = ageMs ? this.#ago(ageMs) : now;
     const {method} = presence;
-    return join(methods[method] ?? method, this.#doubt(presence), method === 'estimated' ? '' : when, again);
+    return join(methods[method] ?? method, this.#error(presence), method === 'estimated' ? '' : when, again);
   }
 
   /** Why the page stopped asking. */
@@ -123,21 +123,21 @@ class Words {
     return `${this.mood(mood)}, ${exact ? number : fill(this.#phrases.about, number)}`;
   }
 
-  /** How many named no mood, and how many are in moods too small to be told apart. */
+  /** How many named no mood, and how many are in merged moods. */
   rest(unspoken, merged) {
-    const {unspoken: said, merged: together} = this.#phrases;
-    return join(unspoken.people ? fill(said, this.tally(unspoken)) : '', merged.people ? fill(together, this.tally(merged)) : '');
+    const {unspoken: without, merged: together} = this.#phrases;
+    return join(unspoken.people ? fill(without, this.tally(unspoken)) : '', merged.people ? fill(together, this.tally(merged)) : '');
   }
 
-  /** How far the truth may be from the count. */
-  #doubt({count, low, high, method}) {
+  /** The error of the count: its interval. */
+  #error({count, low, high, method}) {
     if (low >= high) return '';
     if (method === 'sampled' && count) {
-      // Rounded up, and to the side that is farther, so that what is said holds the whole interval.
+      // Rounded up, and of the farther end, so that it covers the whole interval.
       const share = Math.ceil((100 * Math.max(high - count, count - low)) / count) / 100;
       return fill(fill(this.#phrases.within, this.#percent.format(share)), this.#percent.format(LEVEL), '{level}');
     }
-    // A count of sockets is uncertain only by those who fell silent and may come back: their leases still run.
+    // A count of sockets is uncertain only by the suspect ones, whose connections are lost and whose leases still run.
     if (method === 'counted' && count === high) return this.#counting.phrase(this.#phrases.silent, {number: high - low});
     return this.#range({low, high});
   }
