@@ -19,6 +19,7 @@ from websockets.asyncio.server import ServerConnection
 from breathing_room.client import RefusedError, Room, Timing, UnreachableError, connect
 from breathing_room.core.errors import ClientError, HostError
 from breathing_room.core.presence import Presence
+from breathing_room.core.wire import PING, PONG
 from harness import Serve, ServerProcess
 from program import program
 from scripted_server import CONFIG, Script, answer_pings, breaks, closes, presence, says, scripted
@@ -232,6 +233,26 @@ async def test_a_room_without_changes_is_not_a_dead_connection() -> None:
         await asyncio.sleep(1.0)  # Three times as long as a silence may last.
         assert room.state == "live"
     assert len(script.joins) == 1
+
+
+async def test_a_ping_is_sent_every_ping_ms_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Without a time of the program's own the interval is the room's.
+    """
+    monkeypatch.setitem(CONFIG, "ping_ms", 200)
+    pinged_at_s: list[float] = []
+
+    async def scene(socket: ServerConnection) -> None:
+        await socket.send(presence())
+        async for text in socket:
+            if text == PING.decode():
+                pinged_at_s.append(asyncio.get_running_loop().time())
+                await socket.send(PONG.decode())
+
+    async with scripted(Script(scene)) as url, connect(url) as room:
+        await first(room)
+        await until(lambda: len(pinged_at_s) == 4)
+    assert 0.55 <= pinged_at_s[3] - pinged_at_s[0] < 5, "three intervals, on a machine that may be busy"
 
 
 async def test_the_time_is_the_servers() -> None:

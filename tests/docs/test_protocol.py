@@ -12,6 +12,7 @@ import pytest
 from breathing_room.client import errors
 from breathing_room.client.clock import SAMPLES
 from breathing_room.client.timing import Timing
+from breathing_room.core.config import RoomConfig
 from breathing_room.core.wire import CLOSE_CODES, PING, PONG, PRESENCE_FIELDS
 from breathing_room.hosts.common.http.answer_schemas import CONFIG, PRESENCE, ROOMS_READ_MAX
 from breathing_room.hosts.common.http.schemas import CLOSE_CODES_TO_COME, ERRORS_TO_COME, V1
@@ -54,9 +55,9 @@ def test_the_times_are_those_of_the_clients() -> None:
     assert constant("http.js", "ANSWER_MS") == timing.answer_s * 1_000
     assert f" {timing.answer_s:g} s;" in row("an answer")
     first = ", ".join(f"{ms / 1_000:g} s" for ms in constant("socket_transport.js", "TIME_MS"))
-    assert constant("socket_transport.js", "PING_MS") == timing.ping_s * 1_000
+    assert constant("socket_transport.js", "PING_MS") == RoomConfig().ping_ms
     assert f"with the join, then {first} after it," in row("the requests for the time")
-    assert f"`ping_ms`; {timing.ping_s:g} s where" in row("from one ping")
+    assert f"`ping_ms`; {RoomConfig().ping_ms / 1_000:g} s where" in row("from one ping")
     for file in ("connector.js", "polling.js"):
         assert constant(file, "BACKOFF_MS") == timing.backoff_base_s * 1_000
         assert constant(file, "BACKOFF_MAX_MS") == timing.backoff_cap_s * 1_000

@@ -363,7 +363,7 @@ class Room:
             raise error_from_exception(error) from None
         connection = RoomConnection(
             socket,
-            ping_s=min(self._timing.ping_s, info.ping_ms / 1_000),
+            ping_s=info.ping_ms / 1_000 if self._timing.ping_s is None else self._timing.ping_s,
             answer_s=self._timing.answer_s,
             clock=self._clock,
             on_presence=self._on_presence,

@@ -19,7 +19,7 @@ REDIRECTS_MAX: Final = 5
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 HEARTBEAT_MS_MIN: Final = 100
-"""A shorter time between two heartbeats or pings is a mistake of the server."""
+"""A config with a shorter time between two heartbeats or pings is malformed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Words {
     return `${exact ? '' : '~'}${figure < 10_000 ? this.#counting.write(figure) : this.#compact.format(figure)}`;
   }
 
-  /** What a mood's button is called to those who hear it. */
+  /** The accessible name of a mood's button. */
   button({mood, people, low, high}) {
     if (people === null) return `${this.mood(mood)}, ${this.#phrases.apart}`;
     if (!people) return this.mood(mood);
