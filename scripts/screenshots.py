@@ -182,6 +182,7 @@ def config(picture: Picture) -> dict[str, Any]:
         "moods": picture.moods,
         "breath": {"pattern": "4-7-8", "phases": phases},
         "lease_ms": 60_000,
+        "ping_ms": 20_000,
         "heartbeat_ms": 30_000,
         "presence_url": None,
         "now_ms": NOON_MS,
@@ -200,6 +201,7 @@ window.WebSocket = class {
     const push = (message) => queueMicrotask(() => this.onmessage?.({data: JSON.stringify(message)}));
     if (type === 'join' && PRESENCE) push({type: 'presence', ...PRESENCE});
     if (type === 'time') push({type, sent_ms, now_ms: sent_ms});
+    if (type === 'ping') push({type: 'pong'});
   }
   close() {}
 };
