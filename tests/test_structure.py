@@ -123,7 +123,7 @@ CROSS_CUTTING = {
     "test_trace.py": "one join through every layer",
     "web/test_admin_page.py": "the operator's page in a browser",
     "web/page/test_battery.py": "what the open page costs a browser",
-    "web/page/test_colours.py": "the colors of the style sheet",
+    "web/page/test_colors.py": "the colors of the style sheet",
     "web/test_cost_page.py": "the cost page in a browser",
     "web/test_files.py": "all files of the page",
     "web/client/test_package.py": "the package on npm",

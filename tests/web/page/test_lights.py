@@ -92,6 +92,6 @@ def test_a_mood_is_drawn_once_and_again_in_a_new_color() -> None:
         const canvases = made.length;
         lights.show({calm: 40, glad: 1}); paintAll();
         const first = made.length - canvases;
-        lights.recolour();
+        lights.recolor();
         return [first, made.length - canvases];
     """) == [2, 4]

@@ -93,7 +93,7 @@ async def test_lights_appear_gently(open_page: OpenPage, peer: BringPeer) -> Non
         await peer(mood=mood)
     await people(page, "3 people breathing with you")
     await settled(page)
-    # Every picture of the sky from now on, as the strongest of each layer's colours, pixel for pixel.
+    # Every picture of the sky from now on, as the strongest of each layer's colors, pixel for pixel.
     await page.evaluate("""(() => {
       window.pictures = [];
       const look = () => [...document.querySelectorAll('#sky canvas')].map((canvas) =>

@@ -1,7 +1,7 @@
 /**
  * Show how many are usually in a room, without a server: from its averages by hour of the week, a static file.
  *
- * The same as `core/estimate/history.py`. The presence is a prediction and always labelled `estimated`, with the interval
+ * The same as `core/estimate/history.py`. The presence is a prediction and always labeled `estimated`, with the interval
  * that the file gives; an hour that was not observed in two weeks has none, and is `unknown`.
  */
 

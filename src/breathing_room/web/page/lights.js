@@ -14,7 +14,7 @@ const SPRITE_PX = 64;
 
 export class Lights {
   #canvases;
-  #colourOf;
+  #colorOf;
   #motion = new Motion();
   #sprites = new Map();
   #places = new Map();
@@ -23,9 +23,9 @@ export class Lights {
   #timer = 0;
   #paintedAtMs = 0;
 
-  /** Paint into an element; `colourOf(mood)` is a CSS colour. */
-  constructor(sky, colourOf) {
-    this.#colourOf = colourOf;
+  /** Paint into an element; `colorOf(mood)` is a CSS color. */
+  constructor(sky, colorOf) {
+    this.#colorOf = colorOf;
     this.#canvases = LAYERS.map(() => document.createElement('canvas'));
     sky.append(...this.#canvases);
     new ResizeObserver(() => this.#fit(sky.clientWidth)).observe(sky);
@@ -37,8 +37,8 @@ export class Lights {
     this.#schedule();
   }
 
-  /** Paint all lights again, after the moods and with them their colours changed. */
-  recolour() {
+  /** Paint all lights again, after the moods and with them their colors changed. */
+  recolor() {
     this.#sprites.clear();
     this.#paint();
   }
@@ -115,14 +115,14 @@ export class Lights {
     sprite.width = sprite.height = SPRITE_PX;
     const pen = sprite.getContext('2d');
     const middle = SPRITE_PX / 2;
-    const colour = this.#colourOf(mood);
+    const color = this.#colorOf(mood);
     const draw = (radius, stops) => {
       pen.fillStyle = pen.createRadialGradient(middle, middle, 0, middle, middle, radius);
       for (const [at, of] of stops) pen.fillStyle.addColorStop(at, of);
       pen.fillRect(0, 0, SPRITE_PX, SPRITE_PX);
     };
-    draw(middle, [[0, `${colour}8c`], [0.14, `${colour}59`], [0.35, `${colour}1f`], [0.65, `${colour}0a`], [1, `${colour}00`]]);
-    draw(middle * 0.2, [[0, colour], [0.45, colour], [1, `${colour}00`]]);
+    draw(middle, [[0, `${color}8c`], [0.14, `${color}59`], [0.35, `${color}1f`], [0.65, `${color}0a`], [1, `${color}00`]]);
+    draw(middle * 0.2, [[0, color], [0.45, color], [1, `${color}00`]]);
     draw(middle * 0.13, [[0, '#ffffffd9'], [1, '#ffffff00']]);
     this.#sprites.set(mood, sprite);
     return sprite;

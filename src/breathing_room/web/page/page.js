@@ -13,7 +13,7 @@ import {LiveRegion} from './live_region.js';
 import {mixOf, peopleOf} from './mix.js';
 import {Orb} from './orb.js';
 import {Ring} from './ring.js';
-import {COLOURS, glyph} from './shapes.js';
+import {COLORS, glyph} from './shapes.js';
 import {loadWords} from './words.js';
 
 /** How often "a moment ago" and an interpolated count are updated. */
@@ -34,8 +34,8 @@ room.addEventListener('error', ({detail}) => {
 
 const words = await loadWords([query.get('lang'), ...navigator.languages]);
 const orb = new Orb((phase) => words.phase(phase));
-const ring = new Ring(byId('ring'), byId('colours'));
-const lights = new Lights(byId('sky'), colourOf);
+const ring = new Ring(byId('ring'), byId('colors'));
+const lights = new Lights(byId('sky'), colorOf);
 const liveRegion = new LiveRegion();
 let buttons = new Map(); // by mood, once the room's are known
 let nextPhase; // the timer until the breath turns
@@ -69,7 +69,7 @@ function showConfig() {
     byId('moods').append(...buttons.values());
     byId('orb').setAttribute('aria-label', words.breath(breath.phases));
     ring.setMoods(moods);
-    lights.recolour();
+    lights.recolor();
   }
   breathe();
   show();
@@ -78,7 +78,7 @@ function showConfig() {
 function makeButton(mood, index) {
   const button = document.createElement('button');
   button.type = 'button';
-  button.dataset.mood = index % COLOURS;
+  button.dataset.mood = index % COLORS;
   const [label, count, spoken] = ['name', 'count', 'visually-hidden'].map((part) => {
     const span = document.createElement('span');
     span.className = part;
@@ -92,10 +92,10 @@ function makeButton(mood, index) {
   return button;
 }
 
-/** The colour of a mood's lights; that of the moon for `unspoken` and for merged moods. */
-function colourOf(mood) {
+/** The color of a mood's lights; that of the moon for `unspoken` and for merged moods. */
+function colorOf(mood) {
   const index = room.config?.moods.indexOf(mood) ?? -1;
-  const hue = index < 0 ? '--moonshine' : `--mood-${index % COLOURS}`;
+  const hue = index < 0 ? '--moonshine' : `--mood-${index % COLORS}`;
   return getComputedStyle(document.documentElement).getPropertyValue(hue).trim();
 }
 

@@ -1,13 +1,13 @@
-/** The mix of moods as a ring of arcs around the orb, whose colours shine into it. */
+/** The mix of moods as a ring of arcs around the orb, whose colors shine into it. */
 
-import {COLOURS, drawn, shapeOf} from './shapes.js';
+import {COLORS, drawn, shapeOf} from './shapes.js';
 import {peopleOf} from './mix.js';
 
 /** The gap between two arcs, as a share of the ring. */
 const GAP = 0.011;
 /**
  * A mix that differs by less from what is drawn, in shares of the ring, is left as it is; one that differs by little more is
- * drawn in its new place at once, which is not visible; the rest glides there. Gliding, and melting colours into others, is what
+ * drawn in its new place at once, which is not visible; the rest glides there. Gliding, and melting colors into others, is what
  * costs: a busy room changes a little every second.
  */
 const SEEN = 0.003;
@@ -17,15 +17,15 @@ const RADIUS = 94;
 
 export class Ring {
   #svg;
-  #colours;
+  #colors;
   #arcs = new Map();
   #drawn = null;
   #tinted = null;
 
   /** Draw into an SVG, and shine into an element with two layers. */
-  constructor(svg, colours) {
+  constructor(svg, colors) {
     this.#svg = svg;
-    this.#colours = colours;
+    this.#colors = colors;
   }
 
   /** Make an arc for each of the room's moods. */
@@ -34,7 +34,7 @@ export class Ring {
     this.#drawn = this.#tinted = null;
     this.#arcs = new Map(
       [...moods, 'unspoken', 'merged'].map((mood, index) => {
-        const hue = index < moods.length ? index % COLOURS : mood;
+        const hue = index < moods.length ? index % COLORS : mood;
         const add = (tag, attributes) => {
           const part = drawn(tag, {'data-mood': hue, ...attributes});
           this.#svg.append(part);
@@ -70,7 +70,7 @@ export class Ring {
         mark.style.opacity = share > 3 * GAP ? 1 : 0;
         mark.style.transform = `rotate(${middle}turn) translateY(${-RADIUS}px) rotate(${-middle}turn)`;
       }
-      if (share) drawnArcs.push({colour: mark ? `var(--mood-${hue})` : 'var(--moonlight)', start, share});
+      if (share) drawnArcs.push({color: mark ? `var(--mood-${hue})` : 'var(--moonlight)', start, share});
       start += share;
     }
     if (!drawnArcs.length || differ(seen, this.#tinted) < GLIDES) return;
@@ -78,21 +78,21 @@ export class Ring {
     this.#tinted = seen;
   }
 
-  /** Let the arcs' colours shine into the orb: each onto its side, melting into its neighbours. */
+  /** Let the arcs' colors shine into the orb: each onto its side, melting into its neighbors. */
   #tint(arcs) {
-    // A colour melts as far as the lesser of the two allows, so that few people tint little.
+    // A color melts as far as the lesser of the two allows, so that few people tint little.
     const melt = arcs.map(({share}, index) => 0.4 * Math.min(share, arcs[(index + 1) % arcs.length].share));
-    const stops = arcs.map(({colour, start, share}, index) => [colour, start + melt.at(index - 1), start + share - melt[index]]);
-    // The circle is cut open in the middle of the first arc, where the colour is the same on both sides.
-    const [colour, , to] = stops.shift();
+    const stops = arcs.map(({color, start, share}, index) => [color, start + melt.at(index - 1), start + share - melt[index]]);
+    // The circle is cut open in the middle of the first arc, where the color is the same on both sides.
+    const [color, , to] = stops.shift();
     const cut = arcs[0].share / 2;
-    const last = [colour, 1 + melt.at(-1), 1 + cut];
-    const turns = [[colour, cut, to], ...stops, last].map(([of, ...ends]) => [of, ...ends.map((end) => `${(end - cut).toFixed(4)}turn`)]);
+    const last = [color, 1 + melt.at(-1), 1 + cut];
+    const turns = [[color, cut, to], ...stops, last].map(([of, ...ends]) => [of, ...ends.map((end) => `${(end - cut).toFixed(4)}turn`)]);
     const gradient = `conic-gradient(from ${cut.toFixed(4)}turn, ${turns.map((stop) => stop.join(' ')).join(', ')})`;
     // A gradient cannot melt into another, but one layer can fade out over the next.
-    const [below] = this.#colours.children;
+    const [below] = this.#colors.children;
     below.style.background = gradient;
-    this.#colours.append(below);
+    this.#colors.append(below);
     below.animate([{opacity: 0}, {opacity: 1}], 3_000);
   }
 }

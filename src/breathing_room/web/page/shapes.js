@@ -1,4 +1,4 @@
-/** One shape a mood, in the order of the room's moods, so that colour is never the only sign. */
+/** One shape a mood, in the order of the room's moods, so that color is never the only sign. */
 
 const SHAPES = [
   'M0-5A5 5 0 1 1 0 5A5 5 0 1 1 0-5Z',
@@ -11,11 +11,11 @@ const SHAPES = [
   'M-6-2.2H-2.2V-6H2.2V-2.2H6V2.2H2.2V6H-2.2V2.2H-6Z',
 ];
 
-/** So many colours there are, `--mood-0` and on. */
-export const COLOURS = SHAPES.length;
+/** So many colors there are, `--mood-0` and on. */
+export const COLORS = SHAPES.length;
 
-/** The shape of the mood at a place. Where the colours begin again the shapes are shifted: no two of 64 moods look the same. */
-export const shapeOf = (index) => SHAPES[(index + Math.floor(index / COLOURS)) % SHAPES.length];
+/** The shape of the mood at a place. Where the colors begin again the shapes are shifted: no two of 64 moods look the same. */
+export const shapeOf = (index) => SHAPES[(index + Math.floor(index / COLORS)) % SHAPES.length];
 
 /** Make an element of an SVG. */
 export function drawn(tag, attributes) {

@@ -1,5 +1,5 @@
 /**
- * The sky: a light for each of the people around the orb, in the colour of their mood.
+ * The sky: a light for each of the people around the orb, in the color of their mood.
  *
  * A pure function of the tallies and the time, so that pages with the same presence show the same sky.
  *

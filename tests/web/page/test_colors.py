@@ -1,4 +1,4 @@
-"""The colours of the moods, as eyes see them that see two colours."""
+"""The colors of the moods, as eyes see them that see two colors."""
 
 import itertools
 import math
@@ -51,9 +51,9 @@ def multiply(matrix: Matrix, vector: Vector) -> Vector:
     return first, second, third
 
 
-def linear(colour: str) -> Vector:
+def linear(color: str) -> Vector:
     """``#rrggbb`` as linear light, each 0..1."""
-    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    red, green, blue = (int(color[start : start + 2], 16) / 255 for start in (1, 3, 5))
 
     def light(value: float) -> float:
         return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)
@@ -61,23 +61,23 @@ def linear(colour: str) -> Vector:
     return light(red), light(green), light(blue)
 
 
-def seen(colour: str, eyes: Matrix) -> Vector:
-    """A colour as such eyes see it, in OKLab."""
-    red, green, blue = (min(1.0, max(0.0, value)) for value in multiply(eyes, linear(colour)))
+def seen(color: str, eyes: Matrix) -> Vector:
+    """A color as such eyes see it, in OKLab."""
+    red, green, blue = (min(1.0, max(0.0, value)) for value in multiply(eyes, linear(color)))
     cones = multiply(TO_CONES, (red, green, blue))
     return multiply(TO_LAB, (math.cbrt(cones[0]), math.cbrt(cones[1]), math.cbrt(cones[2])))
 
 
-def luminance(colour: str) -> float:
-    red, green, blue = linear(colour)
+def luminance(color: str) -> float:
+    red, green, blue = linear(color)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 STYLE = "".join((PAGE / name).read_text(encoding="utf-8") for name in ("tokens.css", "style.css"))
 
 
-def colours() -> list[str]:
-    """The colours of the moods in their order, and that of the unspoken."""
+def colors() -> list[str]:
+    """The colors of the moods in their order, and that of the unspoken."""
     found = dict(re.findall(r"--(mood-\d|moonshine): (#[0-9a-f]{6});", STYLE))
     return [*(found[f"mood-{index}"] for index in range(8)), found["moonshine"]]
 
@@ -90,12 +90,12 @@ def distance(of: list[str], eyes: str) -> float:
 
 
 @pytest.mark.parametrize("eyes", EYES)
-def test_colours_stay_apart(eyes: str) -> None:
+def test_colors_stay_apart(eyes: str) -> None:
     """
-    Any two of the nine colours differ by more than four times what can just be seen, and those of the first four moods and
+    Any two of the nine colors differ by more than four times what can just be seen, and those of the first four moods and
     the unspoken by more than six times.
     """
-    every = colours()
+    every = colors()
     assert distance(every, eyes) > 4 * SEEN
     assert distance([*every[:4], every[-1]], eyes) > 6 * SEEN
 
@@ -108,20 +108,20 @@ def test_the_measure_can_fail() -> None:
     assert distance(pair, "three cones") > 4 * SEEN > distance(pair, "deuteranopia")
 
 
-def test_colours_are_light_enough() -> None:
+def test_colors_are_light_enough() -> None:
     """
     Each stands out from the brightest of the night by more than the 3:1 that graphics need (WCAG 1.4.11).
     """
-    nights = [luminance(colour) for colour in re.findall(r"#172140|#0d1325|#0a0e1a", STYLE)]
+    nights = [luminance(color) for color in re.findall(r"#172140|#0d1325|#0a0e1a", STYLE)]
     assert len(nights) >= 3
-    for colour in colours():
-        assert (luminance(colour) + 0.05) / (max(nights) + 0.05) > 3
+    for color in colors():
+        assert (luminance(color) + 0.05) / (max(nights) + 0.05) > 3
 
 
-def test_colour_is_never_the_only_sign() -> None:
+def test_color_is_never_the_only_sign() -> None:
     """
-    Each of the moods that a room can have has a shape of its own beside its colour: no two have both in common.
+    Each of the moods that a room can have has a shape of its own beside its color: no two have both in common.
     """
-    marks = node("shapes.js", "[...Array(32).keys()].map((index) => [index % it.COLOURS, it.shapeOf(index)])")
+    marks = node("shapes.js", "[...Array(32).keys()].map((index) => [index % it.COLORS, it.shapeOf(index)])")
     assert len({tuple(mark) for mark in marks}) == 32
     assert len({shape for _, shape in marks[:8]}) == 8
