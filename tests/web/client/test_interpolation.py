@@ -11,7 +11,7 @@ def displayed(*starts_and_presences: tuple[int | None, dict[str, Any]], at_ms: l
     return node(
         "interpolation.js",
         "given[0].map(([start, presence]) => {"
-        " const now = new it.Interpolator(start, start).toward(presence, 0, 1_000);"
+        " const now = new it.Interpolator(start, start).retarget(presence, 0, 1_000);"
         " return given[1].map((ms) => now.at(ms)); })",
         starts_and_presences,
         at_ms,

@@ -171,6 +171,6 @@ def test_the_interpolator_is_pythons(seed: int) -> None:
             steps.append([now_ms])
         displayed.append(interpolator.at(now_ms))
     replay = """(() => { let now = new it.Interpolator(); return given.map(([first, ...rest]) => {
-        if (rest.length) now = now.toward(first, ...rest);
+        if (rest.length) now = now.retarget(first, ...rest);
         return now.at(rest.length ? rest[0] : first); }); })()"""
     assert node("interpolation.js", replay, *steps) == displayed

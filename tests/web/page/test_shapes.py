@@ -9,9 +9,7 @@ def test_no_two_of_64_moods_look_the_same() -> None:
     """
     Shape and color together are different for 64 moods, and neighbors among them have different shapes.
     """
-    shapes, colors = node(
-        "shapes.js", "[[...Array(64).keys()].map((index) => it.shapeOf(index)), it.COLORS]"
-    )
+    shapes, colors = node("shapes.js", "[[...Array(64).keys()].map((index) => it.shapeOf(index)), it.COLORS]")
     assert len({(shape, index % colors) for index, shape in enumerate(shapes)}) == 64
     assert len(set(shapes)) == colors
     assert all(one != other for one, other in itertools.pairwise(shapes))

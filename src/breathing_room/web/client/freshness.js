@@ -48,7 +48,7 @@ export class Freshness extends Emitter {
     if (this.#isPushed || presence.as_of_ms !== as_of_ms) this.#receivedAtMs = nowMs;
     const nextMs = this.#isPushed ? 0 : presence.poll_ms;
     this.#liveMs = presence.stale_after_ms + nextMs;
-    this.#interpolator = this.#interpolator.toward(presence, performance.now(), nextMs);
+    this.#interpolator = this.#interpolator.retarget(presence, performance.now(), nextMs);
     this.presence = presence;
     this.updateState();
     this.emit('presence', presence);

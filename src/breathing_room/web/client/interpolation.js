@@ -18,7 +18,7 @@ export class Interpolator {
   }
 
   /** An interpolator from the count that is displayed now to a new presence; the next one is expected in `lengthMs`. */
-  toward({count, low, high}, nowMs, lengthMs) {
+  retarget({count, low, high}, nowMs, lengthMs) {
     const displayed = this.at(nowMs);
     if (count === null || displayed === null) return new Interpolator(count, count, nowMs, 0);
     return new Interpolator(Math.min(Math.max(displayed, low), high ?? Infinity), count, nowMs, lengthMs);

@@ -6,15 +6,15 @@
  * the sample, and the ticket is drawn once for the whole visit.
  */
 
-const STRIDE_LEAST = 0.9;
-const STRIDE_MOST = 1.1;
-/** The part of a heartbeat interval that is stretched: a tenth of it is less than the 45 s by which a report may be late. */
-const HEARTBEAT_STRETCHED_MS = 300_000;
+const STRIDE_MIN = 0.9;
+const STRIDE_MAX = 1.1;
+/** The part of a heartbeat interval that is jittered: a tenth of it is less than the 45 s by which a report may be late. */
+const HEARTBEAT_JITTERED_MS = 300_000;
 const BACKOFF_MS = 1_000;
 const BACKOFF_MAX_MS = 30_000;
 const TICKETS = 2 ** 32;
 /** No deadline. */
-const NEVER = Infinity;
+const NO_DEADLINE = Infinity;
 
 export const POLL = {type: 'poll'};
 
@@ -48,7 +48,7 @@ export class Poller {
   #rate = 0;
   #pollAtMs;
   #pollFailures = 0;
-  #reportAtMs = NEVER;
+  #reportAtMs = NO_DEADLINE;
   #reportFailures = 0;
   #shedUntilMs;
   #reporting = false;
@@ -60,8 +60,8 @@ export class Poller {
     this.#room = room;
     this.#mood = this.#moodSent = mood;
     this.#random = random;
-    this.#stride = this.#uniform(STRIDE_LEAST, STRIDE_MOST);
-    this.#heartbeatMs = heartbeatMs + Math.round(Math.min(heartbeatMs, HEARTBEAT_STRETCHED_MS) * (this.#stride - 1));
+    this.#stride = this.#uniform(STRIDE_MIN, STRIDE_MAX);
+    this.#heartbeatMs = heartbeatMs + Math.round(Math.min(heartbeatMs, HEARTBEAT_JITTERED_MS) * (this.#stride - 1));
     this.#pollAtMs = this.#shedUntilMs = nowMs;
   }
 
@@ -88,13 +88,13 @@ export class Poller {
   due(nowMs) {
     const requests = [];
     if (this.#reportAtMs <= nowMs) {
-      this.#reportAtMs = NEVER;
+      this.#reportAtMs = NO_DEADLINE;
       this.#reporting = this.#reported = true;
       this.#moodSent = this.#mood;
       requests.push({type: 'report', visitor: this.#visitor, mood: this.#mood, epoch: this.#epoch});
     }
     if (this.#pollAtMs <= nowMs) {
-      this.#pollAtMs = NEVER;
+      this.#pollAtMs = NO_DEADLINE;
       requests.push(POLL);
     }
     return requests;
@@ -105,13 +105,13 @@ export class Poller {
     this.#pollFailures = 0;
     this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
     if (this.#epoch === null || presence.epoch > this.#epoch + 1) this.#beginVisit(presence.epoch);
-    this.#takeRate(presence);
+    this.#noteRate(presence);
     if (!this.isSampled) {
       this.#acknowledged = false;
-      this.#reportAtMs = NEVER;
+      this.#reportAtMs = NO_DEADLINE;
       // The server removed our seat when it lowered the rate: there is nothing to leave any more.
       this.#reported = this.#reporting;
-    } else if (!this.#acknowledged && !this.#reporting && this.#reportAtMs === NEVER) {
+    } else if (!this.#acknowledged && !this.#reporting && this.#reportAtMs === NO_DEADLINE) {
       this.#reportAtMs = Math.max(nowMs, this.#shedUntilMs);
     }
   }
@@ -120,12 +120,12 @@ export class Poller {
   acknowledged(presence, nowMs) {
     this.#reporting = false;
     this.#reportFailures = 0;
-    this.#takeRate(presence);
+    this.#noteRate(presence);
     this.#acknowledged = this.#reported = this.isSampled;
-    this.#reportAtMs = NEVER;
+    this.#reportAtMs = NO_DEADLINE;
     if (this.#acknowledged) this.#reportAtMs = this.#mood === this.#moodSent ? nowMs + this.#heartbeatMs : nowMs;
     // The response has what a poll would, and it is fresher.
-    if (this.#pollAtMs !== NEVER) this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
+    if (this.#pollAtMs !== NO_DEADLINE) this.#pollAtMs = nowMs + Math.round(presence.poll_ms * this.#stride);
   }
 
   /** A request failed; `retryMs` is the wait that the server asked for, null if it asked for none. */
@@ -146,9 +146,9 @@ export class Poller {
     }
     // It was shed: poll first, and report if the visitor is still in the sample. A poll in flight is enough.
     this.#acknowledged = false;
-    this.#reportAtMs = NEVER;
+    this.#reportAtMs = NO_DEADLINE;
     this.#shedUntilMs = atMs;
-    if (this.#pollAtMs !== NEVER) this.#pollAtMs = atMs;
+    if (this.#pollAtMs !== NO_DEADLINE) this.#pollAtMs = atMs;
   }
 
   /** The server rejected a report, since the epoch of the visit has expired: begin another visit. */
@@ -156,8 +156,8 @@ export class Poller {
     this.#reporting = this.#acknowledged = false;
     this.#epoch = null;
     this.#ticket = 1;
-    this.#reportAtMs = NEVER;
-    if (this.#pollAtMs !== NEVER) this.#pollAtMs = nowMs + this.#waitMs(this.#reportFailures);
+    this.#reportAtMs = NO_DEADLINE;
+    if (this.#pollAtMs !== NO_DEADLINE) this.#pollAtMs = nowMs + this.#waitMs(this.#reportFailures);
     this.#reportFailures++;
   }
 
@@ -175,7 +175,7 @@ export class Poller {
   // --- inside ---
 
   /** Take the rate of a presence, unless a cache kept it for so long that a later one is known. */
-  #takeRate({as_of_ms, sample_rate}) {
+  #noteRate({as_of_ms, sample_rate}) {
     if (as_of_ms < this.#asOfMs) return;
     this.#asOfMs = as_of_ms;
     this.#rate = sample_rate;
@@ -185,7 +185,7 @@ export class Poller {
     this.#epoch = epoch;
     if (this.#visitor !== null) this.#ticket = ticket(this.#visitor, this.#room, epoch);
     this.#acknowledged = false;
-    this.#reportAtMs = NEVER;
+    this.#reportAtMs = NO_DEADLINE;
   }
 
   /** Full jitter: a random wait up to 1 s, 2 s, 4 s, … 30 s. */
