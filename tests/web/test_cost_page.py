@@ -67,7 +67,7 @@ async def test_a_bill_opens_and_its_plot_is_drawn(costs: CostPage, browser: Brow
     )
     await page.wait_for_function("document.getElementById('plot').naturalWidth > 0")
     await expect(page.locator("#rests")).to_contain_text(
-        "unverified: a hit of the cache is no read of the bucket"
+        "unverified: a cache hit is not a read of the bucket"
     )
     assert strange == []
     await page.close()
