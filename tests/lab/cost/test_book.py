@@ -143,7 +143,7 @@ def test_adding_a_provider_is_adding_a_file(tmp_path: Path) -> None:
         ('"up", "pro rata"', '"down"', "items.calls.rounding must be a list"),
         ('rounding = ["up", "pro rata"]', 'rounding = "up"', "items.calls.rounding must be a list"),
         ("basic = ", "gold = ", "items.calls.included.gold is not known"),
-        ('title = "Calls"', 'title = "Calls"\ncolour = "red"', "items.calls.colour is not known"),
+        ('title = "Calls"', 'title = "Calls"\ncolor = "red"', "items.calls.color is not known"),
         ('title = "Acme"', "", "title is missing"),
         ('currency = "USD"', 'currency = "EUR"', "usd is missing"),
         ("[items.calls]", "[items]", "must be a table"),

@@ -1,4 +1,4 @@
-"""Two modes, one behaviour."""
+"""Two modes, one behavior."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def test_depths_are_equal_to_the_last_bit(name: str) -> None:
     assert exact.meter.reports > 0
 
 
-def test_an_imperfect_network_is_one_behaviour_too() -> None:
+def test_an_imperfect_network_is_one_behavior_too() -> None:
     """Where packets are lost and late, mode fast loses only those of polls that matter: reports arrive as often, within 10 %."""
     scenario = parse(
         STEADY.format(people=400) + "[wires]\nloss_share = 0.05\ndelay_ms = 200\n[room]\npanel_size = 100"

@@ -37,13 +37,13 @@ OLD_DAYS: Final = 180
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a fact comes from.
+    """The source of a fact.
 
     Attributes:
         name: What the file calls it.
         url: Its address.
         checked: When it was read.
-        grade: How well it is known, of ``GRADES``.
+        grade: How reliable it is, of ``GRADES``.
         note: A remark on it.
     """
 
@@ -81,7 +81,7 @@ class Item:
         daily: Units a day by plan, after which calls fail.
         rounding: The believed rule first.
         above: Lower prices, each from so many units a month on.
-        source: Where all that comes from.
+        source: The source of all that.
     """
 
     key: str
@@ -131,7 +131,7 @@ class Limit:
         title: What is limited.
         value: The most.
         unit: Of what.
-        source: Where that comes from.
+        source: The source.
     """
 
     key: str
@@ -143,7 +143,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What one file says."""
+    """The content of one file."""
 
     name: str
     title: str
@@ -241,7 +241,7 @@ def _read(file: Traversable | Path) -> Provider:
 
 
 def parse_provider(name: str, table: Mapping[str, Any]) -> Provider:
-    """Check what a file says.
+    """Check the content of a file.
 
     Raises:
         ConfigError: The content is invalid. The message names the key.
@@ -313,7 +313,7 @@ def _item(provider: str, name: str, table: "_Table", plans: Mapping[str, PricePl
 
 
 class _Table:
-    """A table of a file, and where it stands."""
+    """A table of a file, with its path for error messages."""
 
     def __init__(self, table: Any, where: str) -> None:
         if not isinstance(table, dict):

@@ -14,13 +14,13 @@ WIDTH: Final = 920
 HEIGHT: Final = 560
 LEFT, RIGHT, TOP, BOTTOM = 74, 190, 54, 56
 
-COLOURS: Final = ("#f4c069", "#5fc9d8", "#a493f7", "#f07d98", "#9fd67f", "#e6e2d3", "#6f9bf5", "#d98b4c", "#7fd6b4", "#c98be0", "#b0b8cc", "#e0d46c")  # fmt: skip
+COLORS: Final = ("#f4c069", "#5fc9d8", "#a493f7", "#f07d98", "#9fd67f", "#e6e2d3", "#6f9bf5", "#d98b4c", "#7fd6b4", "#c98be0", "#b0b8cc", "#e0d46c")  # fmt: skip
 """Those of the page's moods, and more of their kind."""
 
 FONT: Final = 'font-family="ui-sans-serif, system-ui, sans-serif" font-size="13" fill="#98a3bd"'
 
 FLOOR_USD: Final = 1.0
-"""A logarithm has no zero: what costs less than this is drawn at the bottom."""
+"""A logarithmic axis has no zero: lower prices are drawn at the bottom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def draw(series: Sequence[Series], title: str, *, mark: float | None = None) -> 
         )
     heights = _apart([y(each.points[-1][1]) for each in series])
     for index, each in enumerate(series):
-        colour = COLOURS[index % len(COLOURS)]
+        color = COLORS[index % len(COLORS)]
         whole = [point for point in each.points if each.breaks_at is None or point[0] <= each.breaks_at]
         beyond = each.points[max(len(whole) - 1, 0) :]
         for points, style in (
@@ -98,14 +98,14 @@ def draw(series: Sequence[Series], title: str, *, mark: float | None = None) -> 
             if len(points) > 1:
                 path = " ".join(f"{x(people):.1f},{y(dollars):.1f}" for people, dollars in points)
                 parts.append(
-                    f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-linejoin="round" {style}/>'
+                    f'<polyline points="{path}" fill="none" stroke="{color}" stroke-linejoin="round" {style}/>'
                 )
         if each.breaks_at is not None and 10**x_low <= each.breaks_at <= 10**x_high:
-            parts.append(_cross(x(each.breaks_at), y(_at(each.points, each.breaks_at)), colour))
+            parts.append(_cross(x(each.breaks_at), y(_at(each.points, each.breaks_at)), color))
         end = y(each.points[-1][1])
         parts.append(
-            f'<path d="M{WIDTH - RIGHT + 2} {end:.1f}L{WIDTH - RIGHT + 16} {heights[index]:.1f}" stroke="{colour}" stroke-opacity=".5"/>'
-            f'<text x="{WIDTH - RIGHT + 20}" y="{heights[index] + 4:.1f}" fill="{colour}">{escape(each.name)}</text>'
+            f'<path d="M{WIDTH - RIGHT + 2} {end:.1f}L{WIDTH - RIGHT + 16} {heights[index]:.1f}" stroke="{color}" stroke-opacity=".5"/>'
+            f'<text x="{WIDTH - RIGHT + 20}" y="{heights[index] + 4:.1f}" fill="{color}">{escape(each.name)}</text>'
         )
     parts.append(
         f"{_cross(WIDTH - RIGHT + 26, 26, '#98a3bd')}"
@@ -126,8 +126,8 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" stroke="#ffffff" stroke-opacity=".09"/>'
 
 
-def _cross(x: float, y: float, colour: str) -> str:
-    return f'<path d="M{x - 5:.1f} {y - 5:.1f}l10 10m0 -10l-10 10" stroke="{colour}" stroke-width="2.5" stroke-linecap="round"/>'
+def _cross(x: float, y: float, color: str) -> str:
+    return f'<path d="M{x - 5:.1f} {y - 5:.1f}l10 10m0 -10l-10 10" stroke="{color}" stroke-width="2.5" stroke-linecap="round"/>'
 
 
 def _at(points: Sequence[tuple[float, float]], people: float) -> float:
@@ -140,7 +140,7 @@ def _at(points: Sequence[tuple[float, float]], people: float) -> float:
 
 
 def _apart(heights: list[float], gap: float = 17.0) -> list[float]:
-    """Move labels that would lie on one another, keeping their order."""
+    """Move labels that would overlap, keeping their order."""
     order = sorted(range(len(heights)), key=lambda index: heights[index])
     placed = list(heights)
     above = TOP - gap

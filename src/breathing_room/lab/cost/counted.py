@@ -1,4 +1,4 @@
-"""What a running server counted, priced.
+"""Prices of what a running server counted.
 
 Its ``/metrics`` have totals since it started. They are scaled to a month, and priced as if the same people had come to a Durable Object, or had been
 counted from a panel behind a CDN; and what was sent is priced as the traffic of the machine.
@@ -92,7 +92,7 @@ class Projection:
 
     @property
     def total(self) -> Decimal:
-        """All of it."""
+        """The total."""
         return self.base + sum((cents(line.charge.value) for line in self.lines), Decimal(0))
 
 

@@ -32,14 +32,14 @@ SUMMARY: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Something that the document says.
+    """A claim of the document.
 
     Attributes:
         about: What it is about.
         said: The document's figure.
         right: The right one.
         holds: Whether the document is right.
-        why: Where the difference comes from.
+        why: The reason for the difference.
     """
 
     about: str
@@ -60,7 +60,7 @@ class Row:
         object_said: What it says of Durable Objects.
         object: The right bill of them.
         fixed: Ours.
-        why: Where the differences come from.
+        why: The reason for the differences.
     """
 
     people: int
@@ -88,7 +88,7 @@ def summary(book: Book, *, rounding: str = "believed") -> tuple[Row, ...]:
 
 
 def _why(kv: Bill, sockets: Bill) -> str:
-    """Say what makes the bills, and what the document did not count."""
+    """Return what makes up the bills, and what the document did not count."""
     return f"KV: {_parts(kv, 'each poll is a Worker request, which the document left out')}; DO: " + _parts(
         sockets, "each connect is a Worker request and one of the object's, and messages are requests, too"
     )

@@ -21,19 +21,19 @@ Number: TypeAlias = Union["Figure", Decimal, int, str]
 SUM: Final = 1
 PRODUCT: Final = 2
 WHOLE: Final = 3
-"""How tightly the parts of a text hold together: what holds less tightly than its surroundings is put in parentheses."""
+"""Operator precedence: a part of lower precedence than its surroundings is put in parentheses."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
-    """A number and how it came about.
+    """A number and the formula that it was computed by.
 
     Attributes:
         value: The number.
         parts: What it was computed from.
         pattern: How that is written, with ``{}`` for each part.
-        holds: How tightly each part must hold together to be written without parentheses.
-        binding: How tightly the whole does.
+        holds: The precedence from which each part is written without parentheses.
+        binding: The precedence of the whole.
         name: What it is called; empty for what has no name.
         unit: What it counts; empty for a pure number.
         source: Where it comes from, if it is not computed.
@@ -49,12 +49,12 @@ class Figure:
     source: str = ""
 
     def named(self, name: str, unit: str = "") -> "Figure":
-        """Give a name to what was computed; formulas that use it say the name."""
+        """Give a name to what was computed; formulas that use it show the name."""
         return replace(self, name=name, unit=unit)
 
     @property
     def text(self) -> str:
-        """What it is called in the formulas of others."""
+        """Its name, or its formula, in the formulas of others."""
         return self.name or self.formula
 
     @property
@@ -77,7 +77,7 @@ class Figure:
         return self.pattern.format(*fenced)
 
     def definitions(self) -> Iterator["Figure"]:
-        """Yield the named figures that it rests on, each once and after what it rests on; itself the last."""
+        """Yield the named figures that it is computed from, each once and after its own parts; itself last."""
         seen: set[str] = set()
 
         def walk(figure: "Figure") -> Iterator["Figure"]:
@@ -124,7 +124,7 @@ def figure(value: Number) -> Figure:
 
 
 def given(value: Decimal | int | str, name: str, unit: str = "", source: str = "given") -> Figure:
-    """Name a number that is not computed, and say where it comes from."""
+    """Make a named figure that is not computed, with its source."""
     return Figure(Decimal(value), name=name, unit=unit, source=source)
 
 
@@ -154,7 +154,7 @@ def root(value: Number) -> Figure:
 
 
 def number(value: Decimal) -> str:
-    """Write a number for people: thousands apart; four digits where it is not whole."""
+    """Format a number: thousands separated; four digits where it is not whole."""
     if value == value.to_integral_value() or abs(value) >= 1_000:
         return f"{round(value):,}"
     rounded = Decimal(f"{value:.4g}")
@@ -166,7 +166,7 @@ def number(value: Decimal) -> str:
 
 
 def money(value: Decimal, currency: str = "USD") -> str:
-    """Write a sum, to the cent."""
+    """Format a sum of money, to the cent."""
     cents = value.quantize(Decimal("0.01"))
     sign = "-" if cents < 0 else ""
     return f"{sign}{SIGNS.get(currency, currency + ' ')}{abs(cents):,}"

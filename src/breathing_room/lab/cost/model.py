@@ -33,12 +33,12 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a strategy puts on something that has a limit.
+    """The load of a strategy on something that has a limit.
 
     Attributes:
         title: What is limited.
-        load: How much of it is asked for.
-        most: How much there is.
+        load: The load.
+        most: The limit.
         unit: Of what.
         source: Where the limit comes from.
         then: What happens above it.
@@ -53,7 +53,7 @@ class Load:
 
     @property
     def is_broken(self) -> bool:
-        """Whether it is more than there is."""
+        """Whether the load exceeds the limit."""
         return self.load.value > self.most
 
 
@@ -86,22 +86,22 @@ class Bill:
 
     @property
     def total(self) -> Decimal:
-        """All of it, in the provider's currency, each line to the cent."""
+        """The total in the provider's currency, each line rounded to the cent."""
         return self.base + sum((cents(line.charge.value) for line in self.lines), Decimal(0))
 
     @property
     def total_usd(self) -> Decimal:
-        """All of it, in dollars."""
+        """The total in dollars."""
         return cents(self.total * self.usd)
 
     @property
     def broken(self) -> tuple[Load, ...]:
-        """The limits that it breaks."""
+        """The loads that exceed their limits."""
         return tuple(load for load in self.loads if load.is_broken)
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Where its prices and limits come from."""
+        """The sources of its prices and limits."""
         sources = [
             self.base_source,
             *(line.item.source for line in self.lines),

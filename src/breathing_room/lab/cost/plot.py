@@ -15,7 +15,7 @@ PLOTTED: Final = (
     "naive", "sampled-cached", "lazy", "write-minimal", "durable-object", "fixed", "self-hosted", "self-hosted-ec2",
     "aws-api-gateway", "ably", "supabase",
 )  # fmt: skip
-"""What is drawn when nothing is named: all of them would lie on one another."""
+"""The strategies that are drawn by default: all of them would overlap."""
 
 PEOPLE_LOW: Final = 10
 PEOPLE_HIGH: Final = 10_000_000

@@ -64,7 +64,7 @@ class Accuracy:
 
     @property
     def rank(self) -> Decimal:
-        """The larger the worse: the root mean square error."""
+        """The root mean square error; smaller is better."""
         if self.error is None or self.bias is None:
             return Decimal("Infinity")
         return (self.error.value**2 + self.bias**2).sqrt()
@@ -228,7 +228,7 @@ def no_loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLo
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """A way to run a room. Two are equal if they have the same name and settings: these say all of it.
+    """A way to run a room. Two are equal if they have the same name and settings, which determine all the rest.
 
     Attributes:
         name: What it is called.

@@ -124,7 +124,7 @@ class VisitorContext(Protocol):
         ...
 
     def copy_of(self, epoch: int) -> Presence:
-        """Return the presence that the edge has, as a visitor who came in an epoch saw it."""
+        """Return the presence that the edge has, as a visitor who arrived in an epoch saw it."""
         ...
 
     def plan_poll(self, poll_at_ms: int, period_ms: int, departs_ms: int, number: int) -> None:
@@ -209,7 +209,7 @@ class PollingVisitor:
         self._simulation.clock.at(at_ms, self.number, self.act)
 
     def act(self, now_ms: int) -> None:
-        """Do what is due."""
+        """Run the actions that are due."""
         if now_ms != self._due_at_ms or self.is_gone:
             return  # It was rescheduled since.
         self._due_at_ms = -1
@@ -402,7 +402,7 @@ class LegacyVisitor:
         simulation.clock.at(arrives_ms, number, self.act)
 
     def act(self, now_ms: int) -> None:
-        """Do what is due."""
+        """Run the actions that are due."""
         if now_ms >= self.departs_ms:
             self._simulation.others.pop(self.number, None)
             return
@@ -448,7 +448,7 @@ class ConnectedVisitor:
         simulation.clock.at(arrives_ms, number, self.act)
 
     def act(self, now_ms: int) -> None:
-        """Do what is due."""
+        """Run the actions that are due."""
         simulation = self._simulation
         simulation.meter.messages_in += 1
         if self._pinged_at_ms < 0:

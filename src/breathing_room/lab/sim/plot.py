@@ -43,7 +43,7 @@ NAMES: Final = {
     "write_rate": "from joins alone",
     "history": "the usual count (estimated)",
 }
-COLOURS: Final = {
+COLORS: Final = {
     "panel": PANEL,
     "legacy": LEGACY,
     "legacy_forced": FORCED,
@@ -91,7 +91,7 @@ def _time(crowd: dict[str, Any]) -> Figure:
             )
         for name in biased if index else others:
             estimates = [observation["estimates"][name][0] for observation in seen]
-            axis.plot(times, estimates, color=COLOURS[name], linewidth=1.2, label=NAMES[name])
+            axis.plot(times, estimates, color=COLORS[name], linewidth=1.2, label=NAMES[name])
         axis.plot(
             times,
             [observation["truth"] for observation in seen],
@@ -142,7 +142,7 @@ def _ratios(axis: Axes, truths: Sequence[float], fared: Sequence[dict[str, Any]]
         [one["ratio"] for one in fared],
         yerr=spread,
         fmt="o-",
-        color=COLOURS[name],
+        color=COLORS[name],
         markersize=4,
         linewidth=1.2,
         capsize=2,

@@ -117,7 +117,7 @@ def fixed(
     """A panel of a fixed size reports; visitors read a published object through a CDN that does not bill per hit."""
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
-        """Name one object, and one key."""
+        """Return the loads on one object and one key."""
         if plan == FREE:
             yield "free_cpu_ms", cpu_ms, "the report fails"
         load = crowd.per_second(usage["object_requests"], "load")

@@ -121,7 +121,7 @@ def durable_object(
         }
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
-        """Return the sockets and the messages of one object."""
+        """Return the loads on one object: its WebSockets and messages."""
         del usage, plan
         shards = sharing(crowd)
         connections = (crowd.people / shards).named("sockets", "of an object")

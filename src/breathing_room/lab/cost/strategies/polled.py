@@ -307,7 +307,7 @@ naive: Final = rung("naive", heartbeats, one_key, worker_reads, (ONE_KEY, STATIC
 sampled: Final = rung(
     "sampled", sampled_heartbeats, one_key, worker_reads, (ONE_KEY, STATIC, BIASED_SAMPLING)
 )
-"""Each heartbeat is sent with a probability of 3 %, and the count is what arrived over 0.03."""
+"""Each heartbeat is sent with a probability of 3 %, and the count is what arrived divided by 0.03."""
 
 sampled_cached: Final = rung(
     "sampled-cached", sampled_heartbeats, one_key, cached_reads, (ONE_KEY, STATIC, BIASED_SAMPLING, ONE_CACHE)
@@ -352,7 +352,7 @@ write_minimal: Final = rung("write-minimal", changes, one_key, cached_reads, (ON
 
 @builder
 def client_only(name: str) -> Strategy:
-    """There is no backend: the page shows what is usual at this hour."""
+    """There is no backend: the page shows the usual count at this hour."""
     not_counted = Accuracy(
         None, None, "no visitor is counted; the label says that it is an estimate from history"
     )

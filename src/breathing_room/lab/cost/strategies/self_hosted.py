@@ -135,7 +135,7 @@ def over_sockets(
         return (pushed + crowd.joins).named("sent", "messages a month")
 
     def loads(crowd: CrowdFigures, usage: Usage, plan: str) -> Iterable[LimitedLoad]:
-        """Name memory and core of the machine."""
+        """Return the loads on memory and core of the machine."""
         del usage, plan
         yield "memory", (crowd.people * person_bytes).named("memory", "bytes"), "connections are refused"
         busy_us = sent(crowd, changes(crowd)) * message_us + crowd.joins * join_us
