@@ -144,7 +144,7 @@ def command(url: str, *, mode: str | None, as_json: bool, **plan: Any) -> None:
     """Fill a room with visitors, and summarize what they received.
 
     Each visitor has an id of its own, stays for an exponential time, changes mood now and then, and leaves at the
-    end, also after Ctrl-C; a second Ctrl-C skips the leaves. After a restart of the server visitors reconnect as the
+    end, also after Ctrl-C; a second Ctrl-C ends the command at once. After a restart of the server visitors reconnect as the
     protocol says.
 
     Connected visitors hold one WebSocket each; polling visitors share a hundred HTTP connections. The room's settings

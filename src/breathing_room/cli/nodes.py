@@ -33,7 +33,9 @@ KEPT_MS: Final = 120_000
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(address: str, *, forget: str | None, drain: str | None, as_json: bool) -> None:
-    """Show the nodes that serve a room together: when each last published, its lease, and its sums by room.
+    """Show the nodes that serve a room together.
+
+    Of each: when it last published, its lease, and its sums by room.
 
     REDIS is the URL that the servers use, or BREATHING_ROOM_REDIS. Only sums are shown, no visitors.
     """

@@ -55,9 +55,9 @@ class Length(click.ParamType[int]):
 )
 @store_mode_options
 def command(config_path: Path | None, data: str | None, every_ms: int | None, **own: str | None) -> None:
-    """Reconcile a store-mode room: read what the writers (`breathing-room serve --stateless`) stored, and set its rates.
+    """Set the sampling rates of rooms in store mode.
 
-    Each run reads all reports, sets the sampling rates, counts expired leases and prints a line. Exactly one process may
+    It runs beside the writers (`breathing-room serve --stateless`). Each run reads all reports, sets the sampling rates, counts expired leases and prints a line. Exactly one process may
     run it: a scheduler once a minute, or one process with --every. If it stops, people are still counted without bias,
     but the panel outgrows its size. It needs the same settings as the writers: set them in the environment, or in one file.
     """

@@ -99,7 +99,7 @@ def command(
     plot_path: Path | None,
     **options: Any,
 ) -> None:
-    """Simulate a crowd with the real room, and compare its count with the truth.
+    """Simulate a crowd, and compare the count with the truth.
 
     Time is virtual: a day of a million people takes less than a minute. The room, its write policies and the clients are
     the deployed code; arrivals, visits, networks and caches are simulated. The same seed gives the same result.
