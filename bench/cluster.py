@@ -563,7 +563,7 @@ async def paper(
         room.step(Joined(index, VisitorKey(index.to_bytes(16, "big")), MOODS[index % 4]), now_ms=0)
     part = RoomDelta(summary=room.summary(0))
     message = Delta(
-        node=("machine-0001.example:8000", 2**47),
+        sender=("machine-0001.example:8000", 2**47),
         lease_ms=15_000,
         read=(1_767_268_800_000, 0),
         rooms={"lobby": part},

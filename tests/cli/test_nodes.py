@@ -70,7 +70,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> type[FakeLog]:
 
 
 def said(node: str) -> bytes:
-    return encode_delta(Delta(node=(node, 1), lease_ms=5_000), lambda _room: ())
+    return encode_delta(Delta(sender=(node, 1), lease_ms=5_000), lambda _room: ())
 
 
 def run(*arguments: str) -> Result:

@@ -44,7 +44,7 @@ def a_message(
     node: tuple[str, int], summary: Summary, *, read: EntryId = BEGINNING, **keys: tuple[object, ...]
 ) -> Delta:
     part = RoomDelta(summary=summary, **keys)  # type: ignore[arg-type]
-    return Delta(node=node, lease_ms=LEASE_MS, read=read, rooms={"lobby": part})
+    return Delta(sender=node, lease_ms=LEASE_MS, read=read, rooms={"lobby": part})
 
 
 def some_nodes() -> Membership:

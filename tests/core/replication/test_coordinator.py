@@ -60,7 +60,7 @@ def test_a_shard_that_was_removed_resyncs() -> None:
     exchange(coordinator, two, RoomDelta(summary=people(4)))
     for _ in range(2):
         coordinator.failed(1, NOW_MS)
-    assert [message.node for message in coordinator.expire(NOW_MS + 60_001)] == [one.own]
+    assert [message.sender for message in coordinator.expire(NOW_MS + 60_001)] == [one.own]
     assert exchange(coordinator, one, RoomDelta(summary=people(3)))[0].resync
     assert not exchange(coordinator, one, RoomDelta(summary=people(3)))[0].resync
 
@@ -141,7 +141,7 @@ def test_a_shard_is_suspect_once_calls_have_failed_for_long() -> None:
 
     coordinator.failed(1, NOW_MS + 7_000)
     assert coordinator.expire(NOW_MS + 67_000) == []
-    assert [delta.node for delta in coordinator.expire(NOW_MS + 67_001)] == [one.own]
+    assert [delta.sender for delta in coordinator.expire(NOW_MS + 67_001)] == [one.own]
     assert not coordinator.states
 
 

@@ -35,12 +35,17 @@ def test_a_delta_is_decoded_as_it_was_encoded() -> None:
         seats=room.panel.snapshot(0).seats,
     )
     quiet = RoomDelta(summary=a_summary(0))
-    message = Delta(node=THERE, lease_ms=LEASE_MS, rooms={"lobby": busy, "attic": quiet})
+    message = Delta(sender=THERE, lease_ms=LEASE_MS, rooms={"lobby": busy, "attic": quiet})
 
     message = replace(message, successor=ELSEWHERE, read=(1_767_268_800_000, 7))
     read = decode(encode_delta(message, moods_of), moods_of)
     assert isinstance(read, Delta)
-    assert (read.node, read.lease_ms, read.successor, read.read) == (THERE, LEASE_MS, ELSEWHERE, message.read)
+    assert (read.sender, read.lease_ms, read.successor, read.read) == (
+        THERE,
+        LEASE_MS,
+        ELSEWHERE,
+        message.read,
+    )
     assert read.rooms["lobby"] == busy
     assert read.rooms["attic"].summary.leases == 0
     assert read.rooms["attic"].summary.panel.is_idle

@@ -104,7 +104,7 @@ def test_a_node_that_leaves_is_removed_at_once() -> None:
     """The last delta of a node that leaves removes it at once."""
     observer = Observer(own=1)
     observer.hear(
-        a_message(THERE, a_summary(2)), Delta(node=THERE, lease_ms=LEASE_MS, leaving=True), now_ms=0
+        a_message(THERE, a_summary(2)), Delta(sender=THERE, lease_ms=LEASE_MS, leaving=True), now_ms=0
     )
 
     assert observer.says(0) == (1, 1, 1, "counted")

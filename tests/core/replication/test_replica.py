@@ -56,7 +56,7 @@ class Place:
 
     def hear(self, part: RoomDelta, node: tuple[str, int] = THERE) -> None:
         """Receive a delta from the log."""
-        message = Delta(node=node, lease_ms=1_000, read=self.entry, rooms={"lobby": part})
+        message = Delta(sender=node, lease_ms=1_000, read=self.entry, rooms={"lobby": part})
         self.entry = (1, self.entry[1] + 1)
         self.nodes.receive(message, self.entry, received_at_ms=self.now_ms, now_ms=self.now_ms)
         self.take(self.replica.receive([message], now_ms=self.now_ms))
@@ -108,7 +108,7 @@ def test_a_delta_that_may_be_lost_is_queued_again_as_the_newest() -> None:
     again = place.compose()
     assert again.connected == (ANN,)
 
-    claim = Delta(node=THERE, lease_ms=1_000, rooms={"lobby": a_part(ANN, connected=[ANN])})
+    claim = Delta(sender=THERE, lease_ms=1_000, rooms={"lobby": a_part(ANN, connected=[ANN])})
     place.take(place.replica.receive([claim], now_ms=0))
     assert (place.room.count, place.replica.standby_count) == (1, 0)
     place.hear(again, HERE)
@@ -249,7 +249,7 @@ def test_a_change_of_one_replica_is_described_once_by_each(monkeypatch: pytest.M
     def tick(now_ms: int) -> None:
         nonlocal entry
         deltas = [
-            Delta(node=name, lease_ms=60_000, read=(1, entry), rooms={"lobby": replica.compose(now_ms)})
+            Delta(sender=name, lease_ms=60_000, read=(1, entry), rooms={"lobby": replica.compose(now_ms)})
             for name, replica in replicas.items()
         ]
         for name, replica in replicas.items():

@@ -97,6 +97,6 @@ def test_a_shard_that_lost_its_connections_is_another_peer() -> None:
         1, one.report(RoomDelta(summary=people(0)), 0, NOW_MS + 1), NOW_MS + 1
     )
     assert one.own == (before[0], NOW_MS + 1)
-    assert [(delta.node, delta.leaving) for delta in deltas] == [(before, True)]
+    assert [(delta.sender, delta.leaving) for delta in deltas] == [(before, True)]
     assert resync
     assert coordinator.states[1].peer.id == one.own

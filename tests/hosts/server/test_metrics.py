@@ -289,9 +289,9 @@ def a_host(**ages_ms: int) -> Any:
     """A host that holds five leases of a room, and has published three; others hold four connections and a seat each."""
     nodes = Membership(("own", 0), suspect_after_ms=5_000, seat_lease_ms=600_000, now_ms=NOW_MS)
     for number, (name, age_ms) in enumerate(ages_ms.items(), start=1):
-        message = Delta(node=(name, 1), lease_ms=20_000, rooms={"lobby": a_part(4, seats=1)})
+        message = Delta(sender=(name, 1), lease_ms=20_000, rooms={"lobby": a_part(4, seats=1)})
         nodes.receive(message, (number, 0), received_at_ms=NOW_MS - age_ms, now_ms=NOW_MS)
-    nodes.receive(Delta(node=("own", 0), lease_ms=20_000), (99, 0), received_at_ms=NOW_MS, now_ms=NOW_MS)
+    nodes.receive(Delta(sender=("own", 0), lease_ms=20_000), (99, 0), received_at_ms=NOW_MS, now_ms=NOW_MS)
     nodes.expire(NOW_MS)
     room = SimpleNamespace(room=SimpleNamespace(count=5))
     cluster = SimpleNamespace(

@@ -203,7 +203,7 @@ class Coordinator:
     def append(self, part: RoomDelta, now_ms: int) -> None:
         """Append a delta of the coordinator itself to the log."""
         self.touch(now_ms)
-        self._append(Delta(node=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
+        self._append(Delta(sender=self.own, lease_ms=self._lease_ms, read=self.end, rooms={self.room: part}))
 
     def receive(self, shard: int, report: ShardReport, now_ms: int) -> tuple[list[Delta], bool]:
         """Apply a report of a shard.
@@ -217,7 +217,7 @@ class Coordinator:
         delta = report.delta
         part = delta.rooms[self.room]
         state = self._states.get(shard)
-        if state is not None and state.peer.id != delta.node:
+        if state is not None and state.peer.id != delta.sender:
             deltas.append(self._remove(shard))
             state = None
         knows_us = self._log.start <= delta.read <= self.end
@@ -226,7 +226,7 @@ class Coordinator:
         resync = delta.read != BEGINNING and not (state is not None and knows_us)
         if state is None:
             self.touch(now_ms)
-            peer = Peer(delta.node, self._lease_ms, read, {self.room: part.summary}, inf)
+            peer = Peer(delta.sender, self._lease_ms, read, {self.room: part.summary}, inf)
             self._members.put(peer)
             state = self._states[shard] = ShardState(peer, report.number, report.connections)
         elif report.number > state.number:
@@ -269,7 +269,7 @@ class Coordinator:
             version=self.version,
             peers=peers,
             delta=Delta(
-                node=self.own, lease_ms=0, read=self.end, rooms={self.room: RoomDelta(summary=summary)}
+                sender=self.own, lease_ms=0, read=self.end, rooms={self.room: RoomDelta(summary=summary)}
             ),
             entries=() if is_away else self._log.since(peer.read),
             rate=own.panel.rate,
@@ -297,7 +297,7 @@ class Coordinator:
 
     def mark_all_suspect(self, now_ms: int) -> None:
         """Suspect all shards until they report: the coordinator lost its connections, and they may have, too."""
-        self._append(Delta(node=self.own, lease_ms=0, leaving=True))
+        self._append(Delta(sender=self.own, lease_ms=0, leaving=True))
         self._members.own = (self.own[0], now_ms)
         self.touch(now_ms)
         for peer in self._members:
@@ -358,7 +358,7 @@ class Coordinator:
         """Remove a shard, and append its leaving to the log."""
         peer = self._states.pop(shard).peer
         self._members.drop(peer.id)
-        leaving = Delta(node=peer.id, lease_ms=0, leaving=True)
+        leaving = Delta(sender=peer.id, lease_ms=0, leaving=True)
         self._append(leaving)
         return leaving
 
@@ -388,7 +388,7 @@ class Coordinator:
         }
         sums = [
             Delta(
-                node=state.peer.id,
+                sender=state.peer.id,
                 lease_ms=0,
                 read=state.peer.read,
                 rooms={self.room: RoomDelta(summary=state.peer.sums[self.room])},
@@ -426,7 +426,7 @@ class Coordinator:
         number, connections, informed, called_at_ms, failing_since_ms = head
         suspect_since_ms = inf if failing_since_ms is None else int(failing_since_ms)
         sums = {self.room: delta.rooms[self.room].summary}
-        peer = Peer(delta.node, self._lease_ms, delta.read, sums, suspect_since_ms)
+        peer = Peer(delta.sender, self._lease_ms, delta.read, sums, suspect_since_ms)
         self._members.put(peer)
         return ShardState(peer, int(number), int(connections), int(informed), int(called_at_ms))
 

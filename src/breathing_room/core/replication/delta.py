@@ -74,7 +74,7 @@ class Delta:
     """What a replica sends at a tick, about all its rooms.
 
     Attributes:
-        node: The sender.
+        sender: The replica that sent it.
         lease_ms: How long the sender may send nothing after it.
         read: The last entry of the log that the sender had read. Its sums do not reflect what came after.
         leaving: Whether it is the last one: the sender holds no lease any more.
@@ -82,7 +82,7 @@ class Delta:
         rooms: What it holds, by room.
     """
 
-    node: PeerId
+    sender: PeerId
     lease_ms: int
     read: EntryId = BEGINNING
     leaving: bool = False
@@ -106,7 +106,7 @@ def encode_delta(delta: Delta, moods_of: MoodsOf) -> bytes:
 
     A room of connections takes some 150 bytes of it, and each key 16.
     """
-    name, epoch = delta.node
+    name, epoch = delta.sender
     header = {
         "node": name,
         "epoch": epoch,
@@ -135,7 +135,7 @@ def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
         HostError: It is of another format, damaged, or of a later version.
     """
     try:
-        header, columns = read(MAGIC, value, "a message of a node")
+        header, columns = read(MAGIC, value, "a delta")
         for verb in VERBS:
             if verb in header:
                 return AdminCommand(verb, _name(header[verb]))
@@ -144,7 +144,7 @@ def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
         }
         columns.end()
         return Delta(
-            node=_peer_id(header["node"], header["epoch"]),
+            sender=_peer_id(header["node"], header["epoch"]),
             lease_ms=read_count(header["lease_ms"]),
             read=_entry_id(*header["read"]),
             leaving=bool(header["leaving"]),
@@ -152,7 +152,7 @@ def decode(value: bytes, moods_of: MoodsOf) -> Delta | AdminCommand:
             rooms=rooms,
         )
     except DAMAGE as error:
-        raise HostError("a damaged message of a node") from error
+        raise HostError("a damaged delta") from error
 
 
 def _columns(part: RoomDelta) -> Iterator[bytes]:

@@ -153,19 +153,19 @@ class Membership:
         """
         received_at_ms = min(received_at_ms, now_ms)
         self.claim(delta, entry)
-        if delta.node == self.own:
+        if delta.sender == self.own:
             if self.is_cut_off(now_ms):
                 # The peers may be alive: each has the rest of its lease to send a delta.
                 for peer in self:
                     peer.suspect_since_ms = max(peer.suspect_since_ms, now_ms - self.suspect_after_ms - 1)
             self._own_received_at_ms = max(self._own_received_at_ms, received_at_ms)
         elif delta.leaving:
-            self.drop(delta.node)
+            self.drop(delta.sender)
         else:
             # No peer has read what comes after its own delta: that position is of a log that is lost.
             read = delta.read if delta.read < entry else BEGINNING
             sums = {room: part.summary for room, part in delta.rooms.items()}
-            self.put(Peer(delta.node, delta.lease_ms, read, sums, received_at_ms))
+            self.put(Peer(delta.sender, delta.lease_ms, read, sums, received_at_ms))
 
     def claim(self, delta: Delta, entry: EntryId) -> None:
         """Apply the claims of an entry of the log, and nothing else of it."""

@@ -239,18 +239,18 @@ class Replica:
         """
         unread = list(deltas)
         own = self._peers.own
-        last_own = max((index for index, delta in enumerate(unread) if delta.node == own), default=-1)
+        last_own = max((index for index, delta in enumerate(unread) if delta.sender == own), default=-1)
         for index, delta in enumerate(unread):
-            if delta.node == own:
+            if delta.sender == own:
                 if index == last_own:
                     self._acknowledge()
                 continue
             if (part := delta.rooms.get(self.room.name)) is not None:
-                self._apply_delta(part, delta.node, now_ms)
+                self._apply_delta(part, delta.sender, now_ms)
                 if delta.successor == own and len(part.seats):
                     self._add_seats(part.seats, now_ms)
             if delta.leaving:
-                self._release(delta.node, now_ms)
+                self._release(delta.sender, now_ms)
         for peer in down:
             self._release(peer, now_ms)
         self._update_peers(now_ms)

@@ -182,7 +182,7 @@ class Shard:
     def report(self, part: RoomDelta, connections: int, now_ms: int) -> ShardReport:
         """Return the report that holds a delta of the room."""
         self._number = max(self._number + 1, now_ms)
-        delta = Delta(node=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
+        delta = Delta(sender=self.own, lease_ms=0, read=self.read, rooms={self.room: part})
         return ShardReport(number=self._number, connections=connections, delta=delta)
 
     def receive(self, update: CoordinatorUpdate) -> Sequence[Delta]:

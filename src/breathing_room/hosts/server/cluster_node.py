@@ -225,7 +225,7 @@ class ClusterNode:
         """Send a leave if no lease is left here, and close the link to Redis. Otherwise the node's lease goes on."""
         try:
             if not any(room.replica.room.count for room in self._rooms.values()):
-                leaving = Delta(node=self.node, lease_ms=0, leaving=True)
+                leaving = Delta(sender=self.node, lease_ms=0, leaving=True)
                 await self._log.write(encode_delta(leaving, self._moods_of))
         except StoreError as error:
             log.warning("the leave of this node could not be sent to the cluster: %s", error)
@@ -246,7 +246,7 @@ class ClusterNode:
                 for name, room in self._rooms.items()
             }
             delta = Delta(
-                node=self.node,
+                sender=self.node,
                 lease_ms=self._host.config.node_lease_ms,
                 read=self._read_up_to,
                 successor=successor,
@@ -327,7 +327,7 @@ class ClusterNode:
             self.nodes.receive(message, entry, received_at_ms=entry[0] - self._ahead_ms, now_ms=self.now_ms())
         self.messages += len(deltas)
         for delta in deltas:
-            if delta.node == self.node:
+            if delta.sender == self.node:
                 self.published_leases = {name: part.summary.leases for name, part in delta.rooms.items()}
             elif delta.successor == self.node:
                 for name, part in delta.rooms.items():
