@@ -93,8 +93,8 @@ def test_damage_is_detected_or_harmless() -> None:
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        (b"", "not a message"),
-        (b"hello, is this redis?", "not a message"),
+        (b"", "not a delta"),
+        (b"hello, is this redis?", "not a delta"),
         (b"BRN2" + bytes(20), "of a later version"),
         (MAGIC + b"\2\0\0\0{}", "damaged"),
         (MAGIC + b"\x12\0\0\0" + b'{"forget":"a b c"}', "damaged"),
