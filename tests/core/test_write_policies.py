@@ -127,12 +127,12 @@ async def read_back(store: Store, policy: WritePolicy, now_ms: int) -> dict[Visi
         [value for value in values if value is not None],
         now_ms=now_ms,
         lease_ms=LEASE_MS,
-        silence_ms=policy.silence_ms,
+        heartbeat_lag_ms=policy.heartbeat_lag_ms,
     )
 
 
 def check_loss(run: Run, rebuilt: dict[VisitorKey, Record]) -> None:
-    """Check that every seat is as it was at some instant of the last ``loss_ms``, and no older than ``silence_ms``."""
+    """Check that every seat is as it was at some instant of the last ``loss_ms``, and no older than ``heartbeat_lag_ms``."""
     policy, truth, now_ms = run.policy, run.truth, run.now_ms
     surely = sum(at_ms < now_ms - policy.loss_ms for at_ms, _ in truth.reports[: run.acknowledged])
     if policy.loss_ms == 0:
@@ -147,13 +147,13 @@ def check_loss(run: Run, rebuilt: dict[VisitorKey, Record]) -> None:
         assert any(
             state is not None
             and state[0] == record.mood
-            and record.reported_at_ms >= min(state[1], now_ms) - policy.silence_ms
-            and state[1] + LEASE_MS + policy.silence_ms > now_ms
+            and record.reported_at_ms >= min(state[1], now_ms) - policy.heartbeat_lag_ms
+            and state[1] + LEASE_MS + policy.heartbeat_lag_ms > now_ms
             for state in possible
         )
         before = truth.after(surely, visitor)
         if before is not None and all(possible):
-            assert record.reported_at_ms >= before[1] - policy.silence_ms
+            assert record.reported_at_ms >= before[1] - policy.heartbeat_lag_ms
 
 
 trace_of_reports = st.lists(
@@ -357,7 +357,7 @@ def test_the_page_says_what_the_code_does() -> None:
     policies = [POLICIES[name](PREFIX, lease_ms=390_000) for name in POLICIES]
     for policy in policies:
         assert re.search(
-            rf"^\| `{policy.name}` \|.*\| {policy.loss_ms // 1_000:,} s \| {policy.silence_ms // 1_000:,} s \|$",
+            rf"^\| `{policy.name}` \|.*\| {policy.loss_ms // 1_000:,} s \| {policy.heartbeat_lag_ms // 1_000:,} s \|$",
             page,
             re.MULTILINE,
         )

@@ -44,7 +44,7 @@ async def test_writers_keep_every_promise_of_theirs(policy: str, writers: int) -
     await reconcile(store, config, clock=clock.wall_ms)
     front = Turns(*(stateless_app(store, config, clock=clock.wall_ms) for _ in range(writers)))
     async with listening(front) as url:
-        lag_ms = 1_000 * MAX_AGE_S + config.silence_ms
+        lag_ms = 1_000 * MAX_AGE_S + config.heartbeat_lag_ms
         exceptions = EXCEPTIONS["stateless front"]
         await check_host(url, advance=advance, lag_ms=lag_ms, exceptions=exceptions)
     assert front.asked > 100

@@ -3,23 +3,23 @@
 A policy stands between the reports of one room and any store. It is given every report and returns writes. All of
 them write the same thing, *records*, so one function decodes what any of them wrote.
 
-===========  =============================================  =========  ============  ====================================
-policy       writes                                         loss_ms    silence_ms    writes a day, of s seats
-===========  =============================================  =========  ============  ====================================
-every        each report                                            0             0  s · day · r
-lazy         a visitor's first report in a window;             60,000        60,000  at most s · day · (1 / window + c)
+===========  ==========================================  =======  ================  ====================================
+policy       writes                                      loss_ms  heartbeat_lag_ms  writes a day, of s seats
+===========  ==========================================  =======  ================  ====================================
+every        each report                                       0                 0  s · day · r
+lazy         a visitor's first report in a window;        60,000            60,000  at most s · day · (1 / window + c)
              changes at its end
-bucketed     one batch of all reports                          10,000        10,000  day / (bucket + 1 / s r) < 8,640
-on_change    joins, changes of mood, and leaves                 1,000     1,801,000  s · day · (c + 1 / renew) at most
-snapshot     all records, in one value                         10,000        10,000  at most day / snapshot = 8,640
-===========  =============================================  =========  ============  ====================================
+bucketed     one batch of all reports                     10,000            10,000  day / (bucket + 1 / s r) < 8,640
+on_change    joins, changes of mood, and leaves            1,000         1,801,000  s · day · (c + 1 / renew) at most
+snapshot     all records, in one value                    10,000            10,000  at most day / snapshot = 8,640
+===========  ==========================================  =======  ================  ====================================
 
 r is how often a seat reports, and c how often it changes: joins, changes its mood, leaves. ``writes_per_day`` computes it.
 
 What a crash may lose
 ---------------------
 When the process dies, each visitor is restored as of some instant of the last ``loss_ms``: here or not, with that
-ticket and that mood. Heartbeats are those from before then, and may be older still by ``silence_ms`` at most; so a reader extends
+ticket and that mood. Heartbeats are those from before then, and may be older still by ``heartbeat_lag_ms`` at most; so a reader extends
 leases by that. To both comes the time that the host's timer and the store's put take.
 
 One write a second to one key

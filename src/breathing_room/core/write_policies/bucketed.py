@@ -18,7 +18,7 @@ class BucketedPolicy(WritePolicy):
 
     def __post_init__(self, seats: Seats | None) -> None:
         super().__post_init__(seats)
-        self.loss_ms = self.silence_ms = self.bucket_ms
+        self.loss_ms = self.heartbeat_lag_ms = self.bucket_ms
         self._due_at_ms = 0
 
     def unwritten(self) -> list[Record]:

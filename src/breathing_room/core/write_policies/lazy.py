@@ -20,7 +20,7 @@ class LazyPolicy(StatefulPolicy):
 
     def __post_init__(self, seats: Seats | None) -> None:
         super().__post_init__(seats)
-        self.loss_ms = self.silence_ms = at_least("window_ms", self.window_ms, 5 * KEY_REST_MS)
+        self.loss_ms = self.heartbeat_lag_ms = at_least("window_ms", self.window_ms, 5 * KEY_REST_MS)
         self._window_ends_at_ms = 0
         self._seen: set[VisitorKey] = set()
         self._changed: dict[VisitorKey, None] = {}

@@ -23,7 +23,7 @@ class OnChangePolicy(StatefulPolicy):
         super().__post_init__(seats)
         at_least("renew_ms", self.renew_ms, KEY_REST_MS)
         # A write may wait for its key's second.
-        self.silence_ms = self.renew_ms + KEY_REST_MS
+        self.heartbeat_lag_ms = self.renew_ms + KEY_REST_MS
         self._written_at_ms = {visitor: record.reported_at_ms for visitor, record in self._seats.items()}
 
     def _take(self, record: Record) -> None:

@@ -66,7 +66,7 @@ class WritePolicy:
 
     A policy has a ``name`` and implements ``_take`` and ``writes_per_day``; where writes wait,
     ``_write_due``, ``_flush`` and ``_next_at_ms`` as well, and ``unwritten`` if writers may have it. It writes with ``_put``
-    and ``_delete``, and sets ``loss_ms`` and ``silence_ms`` to what it promises. One that keeps seats is a
+    and ``_delete``, and sets ``loss_ms`` and ``heartbeat_lag_ms`` to what it promises. One that keeps seats is a
     ``StatefulPolicy``.
 
     Attributes:
@@ -74,8 +74,8 @@ class WritePolicy:
         lease_ms: How long a seat lasts after a report.
         retention_ms: How long records stay in the store after their lease, for readers that count expiries.
         seats: The seats of a former run, from ``live_seats``. Only stateful policies need them.
-        loss_ms: A crash loses reports of this time before it, at most.
-        silence_ms: A stored heartbeat may be older than the last one by this.
+        loss_ms: A crash loses the reports of this time before it, at most.
+        heartbeat_lag_ms: A stored heartbeat may be older than the last one by this.
     """
 
     name: ClassVar[str]
@@ -84,7 +84,7 @@ class WritePolicy:
     retention_ms: int = 0
     seats: InitVar[Seats | None] = None
     loss_ms: int = field(default=0, init=False)
-    silence_ms: int = field(default=0, init=False)
+    heartbeat_lag_ms: int = field(default=0, init=False)
 
     def __post_init__(self, seats: Seats | None) -> None:
         del seats
@@ -148,7 +148,7 @@ class WritePolicy:
 
     def _put(self, key: str, records: Iterable[Record]) -> None:
         """Put records under a key, for as long as a reader may need them."""
-        ttl_ms = self.lease_ms + self.silence_ms + self.retention_ms
+        ttl_ms = self.lease_ms + self.heartbeat_lag_ms + self.retention_ms
         self._queue.write(Put(key, encode_records(records), ttl_ms), self._now_ms)
 
     def _delete(self, key: str) -> None:

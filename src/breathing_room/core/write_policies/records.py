@@ -157,7 +157,7 @@ def merge(values: Iterable[bytes]) -> dict[VisitorKey, Record]:
 
 
 def live_seats(
-    values: Iterable[bytes], *, now_ms: int, lease_ms: int, silence_ms: int
+    values: Iterable[bytes], *, now_ms: int, lease_ms: int, heartbeat_lag_ms: int
 ) -> dict[VisitorKey, Record]:
     """Return the live seats of a room, written by any policy.
 
@@ -165,12 +165,12 @@ def live_seats(
         values: All that a store holds under the room's prefix, in the order of their keys.
         now_ms: The time.
         lease_ms: How long a seat lasts after a report.
-        silence_ms: That of the policy.
+        heartbeat_lag_ms: That of the policy.
 
     Raises:
         HostError: A value is damaged.
     """
-    reported_after_ms = now_ms - lease_ms - silence_ms
+    reported_after_ms = now_ms - lease_ms - heartbeat_lag_ms
     return {
         visitor: record
         for visitor, record in merge(values).items()

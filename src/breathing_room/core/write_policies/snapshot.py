@@ -20,7 +20,7 @@ class SnapshotPolicy(StatefulPolicy):
 
     def __post_init__(self, seats: Seats | None) -> None:
         super().__post_init__(seats)
-        self.loss_ms = self.silence_ms = at_least("snapshot_ms", self.snapshot_ms, KEY_REST_MS)
+        self.loss_ms = self.heartbeat_lag_ms = at_least("snapshot_ms", self.snapshot_ms, KEY_REST_MS)
         self._saved_at_ms = -self.snapshot_ms
         self._unsaved = False
 

@@ -47,8 +47,8 @@ def test_each_writer_has_keys_of_its_own() -> None:
 def test_only_a_bucket_delays_a_report() -> None:
     """A batch is as late as it is long; reports that are written one by one are not late."""
     bucketed = StoreModeConfig(policy=BucketedPolicy.name, bucket_ms=2_000)
-    assert bucketed.silence_ms == 2_000
-    assert StoreModeConfig(policy=EveryPolicy.name, bucket_ms=2_000).silence_ms == 0
+    assert bucketed.heartbeat_lag_ms == 2_000
+    assert StoreModeConfig(policy=EveryPolicy.name, bucket_ms=2_000).heartbeat_lag_ms == 0
     policy = bucketed.make_policy("lobby", "a")
     assert isinstance(policy, BucketedPolicy)
     assert policy.bucket_ms == 2_000

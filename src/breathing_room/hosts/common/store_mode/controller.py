@@ -58,7 +58,7 @@ def _reconcile_room(
     """Compute the control of one room from the one before and the stored records."""
     room = before.room(name)
     settings = config.server.room_config(name)
-    lease_ms = settings.heartbeat_lease_ms + config.silence_ms
+    lease_ms = settings.heartbeat_lease_ms + config.heartbeat_lag_ms
     records = [record for record in merge(values).values() if record.here]
     rate = config.make_rate(name, room, now_ms)
     window_ms = WINDOW_LEASES * settings.heartbeat_lease_ms
@@ -68,7 +68,10 @@ def _reconcile_room(
         if before.as_of_ms < ended_at_ms <= now_ms:
             expired.append((ended_at_ms, round(record.ticket * TICKETS)))
     passed_ms = now_ms - before.as_of_ms
-    heard_after_ms, heard_until_ms = before.as_of_ms - config.silence_ms, now_ms - config.silence_ms
+    heard_after_ms, heard_until_ms = (
+        before.as_of_ms - config.heartbeat_lag_ms,
+        now_ms - config.heartbeat_lag_ms,
+    )
     arrived = sum(
         heard_after_ms < record.reported_at_ms <= heard_until_ms
         for value in values

@@ -86,7 +86,7 @@ async def take_over(store: Store, config: StoreModeConfig, empty: Room, *, now_m
     values = await read_values(store, name)
     lease_ms = empty.config.heartbeat_lease_ms
     rate = config.make_rate(name, of_room, now_ms)
-    live = live_seats(values, now_ms=now_ms, lease_ms=lease_ms, silence_ms=config.silence_ms)
+    live = live_seats(values, now_ms=now_ms, lease_ms=lease_ms, heartbeat_lag_ms=config.heartbeat_lag_ms)
     seats = [record for record in live.values() if record.ticket < rate.current]
     moods = {mood: index for index, mood in enumerate(empty.config.moods)}
     leases = Leases(

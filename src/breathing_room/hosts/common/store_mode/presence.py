@@ -38,7 +38,7 @@ def read_presence(
         counts = Counts(None, 0, None, "unknown", merge_cells(empty, settings.min_cell_size), 1.0)
     else:
         counts = _counts(name, config, control.room(name), records, now_ms)
-    presence = describe(name, settings, counts, at_ms=now_ms - config.silence_ms, label_shown=None)
+    presence = describe(name, settings, counts, at_ms=now_ms - config.heartbeat_lag_ms, label_shown=None)
     return replace(
         presence, epoch=now_ms // config.server.room.epoch_ms if control is None else control.epoch
     )
@@ -55,7 +55,7 @@ def _counts(
     settings = config.server.room_config(name)
     rate = config.make_rate(name, control, now_ms)
     theta = rate.theta(now_ms)
-    lease_ms = settings.heartbeat_lease_ms + config.silence_ms
+    lease_ms = settings.heartbeat_lease_ms + config.heartbeat_lag_ms
     tally = dict.fromkeys((*settings.moods, UNSPOKEN), 0)
     for record in records.values():
         if record.here and record.ticket < theta and record.reported_at_ms + lease_ms > now_ms:

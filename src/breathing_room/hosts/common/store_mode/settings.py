@@ -78,7 +78,7 @@ class StoreModeConfig:
         return cls(server=ServerConfig.of(values), **own)
 
     @property
-    def silence_ms(self) -> int:
+    def heartbeat_lag_ms(self) -> int:
         """The longest delay until a report is in the store."""
         return self.bucket_ms if self.policy == BucketedPolicy.name else 0
 
