@@ -12,7 +12,7 @@ from breathing_room.core.admission import (
     admit_connection,
     admit_room,
     admit_while,
-    refuse_legacy_report,
+    reject_legacy_report,
 )
 from breathing_room.core.config import RoomConfig
 from breathing_room.core.errors import ClientError
@@ -95,7 +95,7 @@ def test_without_a_memory_reports_are_not_limited_and_legacy_clients_not_counted
     admission = an_admission(has_memory=False)
     assert admission.bucket is None
     assert report(admission, body()).in_panel
-    assert rejection(admission.legacy_report, 0) == rejection(refuse_legacy_report) == ("cannot_count", 501)
+    assert rejection(admission.legacy_report, 0) == rejection(reject_legacy_report) == ("cannot_count", 501)
 
 
 def test_a_legacy_report_takes_a_token_where_ids_are_not_signed() -> None:

@@ -125,7 +125,7 @@ class Admission:
                 could send any number of heartbeats; ``over_budget``.
         """
         if self.bucket is None:
-            refuse_legacy_report()
+            reject_legacy_report()
         if self._verify is not None:
             # Answers under /api keep their text, byte for byte.
             raise ClientError(
@@ -145,8 +145,8 @@ class Admission:
             self._verify(visitor, False)
 
 
-def refuse_legacy_report() -> NoReturn:
-    """Refuse a heartbeat of a legacy client, where no process keeps the room between two requests.
+def reject_legacy_report() -> NoReturn:
+    """Reject a heartbeat of a legacy client, where no process keeps the room between two requests.
 
     Raises:
         ClientError: ``cannot_count``.
@@ -200,7 +200,7 @@ class RoomQuota:
 
 
 def admit_another_room(rooms: int, rooms_max: int) -> None:
-    """Refuse a room beyond the most that may be open.
+    """Reject a room beyond the most that may be open.
 
     Raises:
         ClientError: ``too_many_rooms``.
@@ -212,7 +212,7 @@ def admit_another_room(rooms: int, rooms_max: int) -> None:
 
 
 def admit_room(*, is_known: bool, open_rooms: bool) -> None:
-    """Refuse a room that does not exist, where rooms are not opened on demand.
+    """Reject a room that does not exist, where rooms are not opened on demand.
 
     Raises:
         ClientError: ``no_such_room``.
@@ -232,16 +232,16 @@ def admit_while(is_open: bool) -> None:  # noqa: FBT001 - the name reads as a se
 
 
 def admit_connection(connections: int, connections_max: int) -> None:
-    """Refuse a connection beyond the most that may be open.
+    """Reject a connection beyond the most that may be open.
 
     Raises:
         ClientError: ``full``.
     """
     if connections >= connections_max:
-        refuse_connection()
+        reject_connection()
 
 
-def refuse_connection() -> NoReturn:
+def reject_connection() -> NoReturn:
     """Reject a connection at a server that is full.
 
     Raises:

@@ -192,13 +192,13 @@ def decode_object(text: str | bytes) -> dict[str, Any]:
     return value
 
 
-def _refuse_constant(_: str) -> NoReturn:
+def _reject_constant(_: str) -> NoReturn:
     """Reject NaN and Infinity: JSON has none, but the standard library reads them."""
     raise ValueError
 
 
 # Made once: ``json.loads`` and ``json.dumps`` make one for every call that sets an option.
-_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER: Final = json.JSONDecoder(parse_constant=_reject_constant)
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from breathing_room.core.admission import admit_while, refuse_legacy_report
+from breathing_room.core.admission import admit_while, reject_legacy_report
 from breathing_room.core.wire import config_body, encode, encode_presence
 from breathing_room.hosts.common.http import document_api
 from breathing_room.hosts.common.http.badge import badge
@@ -85,7 +85,7 @@ class Routes:
     async def document_heartbeat(self, request: Request) -> Response:
         """Refuse a heartbeat of a document client, which cannot be counted without a memory of its session."""
         del request
-        refuse_legacy_report()
+        reject_legacy_report()
 
     async def healthz(self, request: Request) -> Response:
         """Answer that the process is alive."""

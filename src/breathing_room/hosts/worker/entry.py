@@ -9,7 +9,7 @@ from typing import Any, Final
 import js
 from workers import Response, WorkerEntrypoint
 
-from breathing_room.core.admission import refuse_connection
+from breathing_room.core.admission import reject_connection
 from breathing_room.core.replication.routing import rank_shards
 from breathing_room.core.wire import RESTART
 from breathing_room.hosts.common.rooms.clock import WallClock
@@ -139,7 +139,7 @@ class Default(WorkerEntrypoint):
         routes = the_routes(self.env)
         most, now_ms = routes.worker.shards_max, routes.clock.now_ms()
         if _directory.is_full(name, now_ms):
-            refuse_connection()
+            reject_connection()
         key = routing_key(request, request.header(ADDRESS)) if most > 1 else b""
         refused: dict[int, Any] = {}
         shards = min(_directory.shards(name, now_ms), most)
@@ -195,7 +195,7 @@ class Default(WorkerEntrypoint):
         url = f"{OBJECT_ORIGIN}/v1/rooms/{name}/socket"
         answered = await self._open_socket(name, request, lambda room: room.fetch(url, upgrade))
         if answered.status != 101:
-            refuse_connection()
+            reject_connection()
         # Not a TransformStream: when the reader is gone its writes wait forever (workerd 1.20261117.1, 2026-11-30, and
         # https://github.com/cloudflare/workerd/issues/5611). Those of an IdentityTransformStream fail.
         pipe = js.IdentityTransformStream.new()

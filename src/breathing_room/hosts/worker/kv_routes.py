@@ -16,7 +16,7 @@ prices and limits shape the rest:
 
 from typing import Final
 
-from breathing_room.core.admission import refuse_legacy_report
+from breathing_room.core.admission import reject_legacy_report
 from breathing_room.core.presence import Presence
 from breathing_room.core.wire import encode_presence
 from breathing_room.hosts.common.http.responses import Answer, NotFoundError, json_answer
@@ -61,7 +61,7 @@ class KvRoutes:
                 await writer.leave(name, await request.read(bytes_max))
                 return Answer(204)
             case "/api/heartbeat":
-                refuse_legacy_report()
+                reject_legacy_report()
         raise NotFoundError
 
     async def ask_room(self, name: str, path: str) -> bytes:
