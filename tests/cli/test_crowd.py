@@ -91,7 +91,7 @@ def test_a_duration_has_a_unit(text: str, length_ms: int) -> None:
 @pytest.mark.parametrize("text", ["15", "m", "-1s", "1d", "1 s", "1e3s", "", "1m30s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """
-    The message says how durations look.
+    The message shows what a duration is.
     """
     with pytest.raises(click.BadParameter, match="15m"):
         duration(text)
@@ -136,7 +136,7 @@ def test_a_crowd_of_200_sums_up_what_it_saw(server: ServerProcess) -> None:
     assert summary["full_count_heard_by"] == 200
     assert summary["full_count_ms_median"] <= summary["full_count_ms_worst"] < 2_500
     assert summary["joins_per_s"] == pytest.approx(200_000 / summary["gathered_ms"], rel=0.05)
-    # One answer to the join and at most one announcement a second: with people times seconds, and not people².
+    # One reply to the join and at most one broadcast a second: with people times seconds, and not people².
     assert 1 <= summary["messages_per_person"] <= 6
     assert 200 <= summary["bytes_per_person"] / summary["messages_per_person"] <= 400
 

@@ -71,7 +71,7 @@ def test_a_fixed_deployment_publishes_and_serves_its_config_as_a_file(tmp_path: 
     config = json.loads((tmp_path / "assets" / "v1/rooms/lobby/config").read_bytes())
     assert (config["mode"], config["moods"]) == ("poll", ["calm", "glad"])
     assert config["presence_url"] == f"{url}/rooms/lobby/presence.json"
-    assert "no presence_url" not in result.output
+    assert "presence_url is not set" not in result.output
 
 
 def test_rooms_in_kv_have_a_job(tmp_path: Path) -> None:

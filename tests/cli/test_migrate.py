@@ -22,7 +22,7 @@ class Workers(http.server.ThreadingHTTPServer):
     Attributes:
         old: What the old one publishes; None breaks it.
         new: What the new one publishes.
-        elsewhere: How many report to the old one, look by look.
+        elsewhere: How many report to the old one, sample by sample.
         syncing: Whether the new one follows.
     """
 
@@ -81,9 +81,9 @@ def test_it_ends_after_three_samples_without_reports_to_the_old_worker(workers: 
     workers.elsewhere = [7, 0, 0, 1, 0]
     done = workers.run()
     assert done.exit_code == 0, done.output
-    *looks, last = done.output.splitlines()
-    assert [int(look.rpartition(" ")[2]) for look in looks] == [7, 0, 0, 1, 0, 0, 0]
-    assert "old: 100 (90 to 110, sampled)  new: 100 (90 to 110, sampled)" in looks[0]
+    *samples, last = done.output.splitlines()
+    assert [int(sample.rpartition(" ")[2]) for sample in samples] == [7, 0, 0, 1, 0, 0, 0]
+    assert "old: 100 (90 to 110, sampled)  new: 100 (90 to 110, sampled)" in samples[0]
     assert last.startswith("No visitor reports to the old room any more")
 
 

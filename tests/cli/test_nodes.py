@@ -94,7 +94,7 @@ def test_json_has_the_same_and_counts_what_is_of_no_use() -> None:
     """As JSON the ages are numbers, and damaged entries are counted beside the nodes."""
     body = json.loads(run("--json").stdout)
     assert (body["as_of_ms"], body["refused"]) == (NOW_MS, 1)
-    assert [(node["node"], node["heard_ago_ms"]) for node in body["nodes"]] == [
+    assert [(node["node"], node["delta_age_ms"]) for node in body["nodes"]] == [
         ("web-1", 500),
         ("web-2", 1_000),
     ]
@@ -134,6 +134,6 @@ def test_a_redis_that_is_away_is_an_error_and_is_closed(monkeypatch: pytest.Monk
 
 def test_a_lease_that_ended_is_over() -> None:
     """A node whose last message is older than its lease is over, and its rooms are added up."""
-    room: dict[str, Any] = {"people": 3, "silent": 1, "seats": 1_200, "theta": 0.5}
-    node = {"node": "a", "heard_ago_ms": 5_001, "lease_ms": 5_000, "rooms": {"lobby": room, "garden": room}}
+    room: dict[str, Any] = {"people": 3, "suspect": 1, "seats": 1_200, "effective_rate": 0.5}
+    node = {"node": "a", "delta_age_ms": 5_001, "lease_ms": 5_000, "rooms": {"lobby": room, "garden": room}}
     assert row(node) == ("a", "5 s ago", "over", "6", "2", "2,400", "lobby 1,203, garden 1,203")

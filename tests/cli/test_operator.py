@@ -57,7 +57,7 @@ def test_the_default_room_is_the_servers(serve: Serve) -> None:
 
 
 def test_json_is_what_the_server_answers(watched: ServerProcess) -> None:
-    """One JSON object for each look, with the keys of /admin.json."""
+    """One JSON object for each sample, with the keys of /admin.json."""
     result = run(watched.url, "--once", "--json")
     answer = httpx.get(f"{watched.url}/admin.json", headers={"Authorization": f"Bearer {TOKEN}"})
     assert json.loads(result.output).keys() == answer.json().keys()
@@ -85,7 +85,7 @@ def test_what_cannot_be_watched(server: ServerProcess, watched: ServerProcess, u
 
 
 def test_in_a_pipe_it_goes_on_until_ctrl_c(watched: ServerProcess, tmp_path: Path) -> None:
-    """In a pipe it prints a look at a time, and Ctrl-C ends it without a word."""
+    """In a pipe it prints one sample at a time, and Ctrl-C ends it without a word."""
     with program(
         [sys.executable, "-m", "breathing_room", "watch", "--admin", watched.url],
         stdout=subprocess.PIPE,
@@ -113,14 +113,14 @@ def test_on_a_terminal_it_is_drawn(watched: ServerProcess, monkeypatch: pytest.M
 
 def test_the_day_is_drawn_by_its_peaks() -> None:
     """Each letter is the highest count of its 20 minutes; an unknown count is a dot, and older samples are left out."""
-    looks: list[dict[str, int | None]] = [
+    samples: list[dict[str, int | None]] = [
         {"at_ms": NOW_MS - 2 * DAY_MS, "count": 900},
         {"at_ms": NOW_MS - DAY_MS // 2, "count": None},
         {"at_ms": NOW_MS - 1, "count": 7},
         {"at_ms": NOW_MS, "count": 3},
         {"at_ms": NOW_MS - 25 * 60_000, "count": 0},
     ]
-    assert trend(looks, NOW_MS) == "·" * (LETTERS - 2) + "▁█"
+    assert trend(samples, NOW_MS) == "·" * (LETTERS - 2) + "▁█"
 
 
 def test_nothing_known_is_no_zero(watched: ServerProcess) -> None:

@@ -1,4 +1,4 @@
-"""What the subcommands that read a server's settings share."""
+"""Options and loading of settings, as the subcommands share them."""
 
 import re
 from pathlib import Path

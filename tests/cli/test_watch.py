@@ -106,7 +106,7 @@ def watching(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Reader, R
 
 
 def join(server: ServerProcess, visitor: str) -> None:
-    """Come in by a beat."""
+    """Join by a heartbeat."""
     httpx.post(
         f"{server.url}/v1/rooms/lobby/heartbeat", json={"visitor": visitor, "mood": "release"}
     ).raise_for_status()

@@ -55,7 +55,7 @@ def saying(*parts: bytes) -> Talk:
     return talk
 
 
-def accepting(*messages: bytes, heard: list[tuple[int, bytes]] | None = None) -> Talk:
+def accepting(*messages: bytes, received: list[tuple[int, bytes]] | None = None) -> Talk:
     """Accept a WebSocket, send messages, and record what arrives until the client disconnects."""
 
     async def talk(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,8 +75,8 @@ def accepting(*messages: bytes, heard: list[tuple[int, bytes]] | None = None) ->
         try:
             while data := await reader.read(65_536):
                 for one in frames.feed(data, 65_536):
-                    if heard is not None:
-                        heard.append(one)
+                    if received is not None:
+                        received.append(one)
         except ConnectionError:
             pass
 
@@ -165,8 +165,8 @@ async def test_messages_are_found_by_their_type(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("answers", [True, False])
 async def test_pings_are_answered_only_if_wanted(answers: bool) -> None:  # noqa: FBT001
     """Control pings are answered unless `answers_pings` is false."""
-    heard: list[tuple[int, bytes]] = []
-    async with serving(accepting(heard=heard)) as url:
+    received: list[tuple[int, bytes]] = []
+    async with serving(accepting(received=received)) as url:
         socket = await WireSocket.open(url, "/socket")
         socket.answers_pings = answers
         socket._protocol.receive_data(frame(PING, b"?"))
@@ -174,7 +174,7 @@ async def test_pings_are_answered_only_if_wanted(answers: bool) -> None:  # noqa
         await socket._writer.drain()
         socket._writer.close()
         await socket.ended()
-    assert heard == ([(PONG, b"?")] if answers else [])
+    assert received == ([(PONG, b"?")] if answers else [])
 
 
 async def test_a_close_has_its_code_and_reason() -> None:

@@ -103,14 +103,14 @@ async def query(address: str, commands: Sequence[AdminCommand]) -> dict[str, Any
                 {
                     "node": node.id[0],
                     "epoch": node.id[1],
-                    "heard_ago_ms": max(0, redis_ms - node.suspect_since_ms),
+                    "delta_age_ms": max(0, redis_ms - node.suspect_since_ms),
                     "lease_ms": node.lease_ms,
                     "rooms": {
                         room: {
                             "people": sum(summary.members),
-                            "silent": sum(summary.suspect),
+                            "suspect": sum(summary.suspect),
                             "seats": summary.panel.seats,
-                            "theta": summary.panel.theta,
+                            "effective_rate": summary.panel.theta,
                         }
                         for room, summary in node.sums.items()
                     },
@@ -131,11 +131,11 @@ def no_moods(room: str) -> tuple[str, ...]:
 def row(node: dict[str, Any]) -> tuple[str, ...]:
     """Return a node as a row of the table."""
     rooms = node["rooms"].values()
-    over = node["heard_ago_ms"] > node["lease_ms"]
+    over = node["delta_age_ms"] > node["lease_ms"]
     return (
         node["node"],
-        f"{length(node['heard_ago_ms'])} ago",
-        "over" if over else f"{length(node['lease_ms'] - node['heard_ago_ms'])} left",
-        *(f"{sum(room[kind] for room in rooms):,}" for kind in ("people", "silent", "seats")),
+        f"{length(node['delta_age_ms'])} ago",
+        "over" if over else f"{length(node['lease_ms'] - node['delta_age_ms'])} left",
+        *(f"{sum(room[kind] for room in rooms):,}" for kind in ("people", "suspect", "seats")),
         ", ".join(f"{name} {room['people'] + room['seats']:,}" for name, room in node["rooms"].items()),
     )

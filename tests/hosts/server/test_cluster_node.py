@@ -641,7 +641,7 @@ async def test_the_command_shows_nodes_and_sends_commands(
         bob = join(b, "bob")
         await all_say(1, a)
         shown = (await nodes_command()).output.splitlines()
-        assert shown[0].split("\t") == ["node", "heard", "lease", "people", "silent", "seats", "rooms"]
+        assert shown[0].split("\t") == ["node", "last delta", "lease", "people", "suspect", "seats", "rooms"]
         assert [line.split("\t")[0] for line in shown[1:]] == ["a", "b"]
         assert shown[2].split("\t")[3:] == ["1", "0", "0", "lobby 1"]
         report = json.loads((await nodes_command("--json")).output)
@@ -651,7 +651,7 @@ async def test_the_command_shows_nodes_and_sends_commands(
         await eventually(lambda: bob.closed == RESTART)
         wrong = await nodes_command("--forget", "absent")
         assert wrong.exit_code == 2
-        assert "nothing was heard of a node absent; there are a, b" in wrong.output
+        assert "no node absent in the log; expected one of a, b" in wrong.output
     assert (await nodes_command("http://127.0.0.1")).exit_code == 2
 
 

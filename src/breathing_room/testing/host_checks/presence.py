@@ -93,13 +93,13 @@ async def all_subscribers_receive_the_same_bytes(t: HostCheckContext) -> None:
     subscribers = [await t.observe(), await t.observe(), await t.join()]
     await t.settle()
     await t.join(mood=t.terms.moods[0])
-    heard = []
+    received = []
     for socket in subscribers:
         await socket.receive("presence", having(count=2, unspoken=1))
-        heard.append(
+        received.append(
             next(text for text in socket.texts if matches(json.loads(text), {"count": 2, "unspoken": 1}))
         )
-    expect(that=len(set(heard)) == 1, seen=f"different messages: {set(heard)}")
+    expect(that=len(set(received)) == 1, seen=f"different messages: {set(received)}")
 
 
 @check("own room", "connection")
