@@ -106,11 +106,11 @@ def test_what_contradicts_is_said(workers: Workers) -> None:
     workers.old = UNKNOWN
     output = workers.run("--once").output
     assert "old: unknown" in output
-    assert "DISAGREE" not in output
+    assert "DO NOT OVERLAP" not in output
     workers.old = None
     output = workers.run("--once").output
     assert "old: does not respond" in output
-    assert "DISAGREE" not in output
+    assert "DO NOT OVERLAP" not in output
 
 
 def test_two_default_rooms_are_not_taken_for_one(workers: Workers) -> None:
